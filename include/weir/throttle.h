@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The throttle of the HP Labs papers: per source a working set, a delay queue,
+ * a limiter with an allowance, and a detector on the queue. Pure: no clock, no
+ * I/O. `now` is milliseconds on a clock that does not jump; one that went
+ * backwards is clamped to the last seen. One thread per struct throttle.
+ *
+ * Twycross & Williamson, USENIX Security 2003, section 3.1 (tcp, udp);
+ * Williamson, ACSAC 2003 (mail: slack, growth). See shared vocabulary in
+ * doc/architecture.md.
+ */
+#ifndef WEIR_THROTTLE_H
+#define WEIR_THROTTLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define THROTTLE_LIMITS_MAX 4
+#define THROTTLE_WORKING_SET_MAX 4096
+#define THROTTLE_COUNT_MAX 65535 /* largest count of a limit window */
+#define THROTTLE_KEY_MAX 512	 /* bytes of a source's key */
+
+enum throttle_verdict { THROTTLE_PASS, THROTTLE_HOLD, THROTTLE_REFUSE };
+
+/* Why a verdict fell as it did. */
+enum throttle_reason {
+	THROTTLE_KNOWN,	   /* pass: in the working set */
+	THROTTLE_NEW,	   /* pass: new, within the allowance */
+	THROTTLE_QUEUED,   /* hold: no allowance, or others wait before it */
+	THROTTLE_LIMITED,  /* hold: a limit window is full */
+	THROTTLE_FROZEN,   /* refuse (or hold): the source is frozen */
+	THROTTLE_FULL	   /* refuse: the queue, with what is reserved in it,
+			      has no room before freeze_at or queue_max */
+};
+
+enum throttle_freeze_reason {
+	THROTTLE_FREEZE_NONE,
+	THROTTLE_FREEZE_LENGTH, /* freeze_at reached */
+	THROTTLE_FREEZE_GROWTH, /* freeze_growth reached */
+	THROTTLE_FREEZE_HAND	/* throttle_freeze */
+};
+
+struct throttle_limit {
+	uint32_t count;	   /* 0: off */
+	int64_t window_ms;
+};
+
+struct throttle_policy {
+	uint32_t working_set; /* n */
+	int64_t interval_ms;
+	uint32_t burst;	      /* largest allowance */
+	uint32_t initial;     /* allowance of a source never seen */
+	/* The paper's rules to the letter: the allowance is the free room in
+	 * the working set, an idle tick discards the oldest member when the
+	 * set is full, and the clock ticks on whatever happens. burst and
+	 * initial are then taken as working_set. */
+	bool paper;
+	uint32_t freeze_at; /* queue length that freezes; 0: never */
+	struct throttle_limit freeze_growth; /* entries appended in a window */
+	struct throttle_limit limits[THROTTLE_LIMITS_MAX]; /* new destinations
+							      let go */
+	uint32_t limit_count;
+	uint32_t queue_max;	/* hard cap on a source's queue */
+	int64_t idle_expiry_ms; /* forget a source that was silent so long;
+				   never one with a queue, frozen, or pinned */
+	bool hold_when_frozen;	/* frozen: hold instead of refuse */
+};
+
+/* The shipped profiles. */
+extern const struct throttle_policy throttle_profile_tcp;
+extern const struct throttle_policy throttle_profile_udp;
+extern const struct throttle_policy throttle_profile_mail;
+
+/* NULL when the policy can be used, else a constant text that says what is
+ * wrong with it. */
+const char *throttle_policy_error(const struct throttle_policy *policy);
+
+struct throttle;	/* all sources of one daemon */
+struct throttle_source; /* one source; valid while it is in the table */
+
+struct throttle_callbacks {
+	/* A waiting request may go. The destination is in the working set by
+	 * now. Called from throttle_run alone. */
+	void (*on_release)(void *arg, struct throttle_source *src,
+	    uint64_t destination, uint64_t ticket);
+	/* Once per freeze, after the source's state has changed. */
+	void (*on_freeze)(void *arg, struct throttle_source *src,
+	    enum throttle_freeze_reason reason);
+	/* The source is about to be forgotten (idle expiry, throttle_forget,
+	 * throttle_free). */
+	void (*on_expire)(void *arg, struct throttle_source *src);
+};
+
+/* callbacks is borrowed and may hold NULLs. seed: for the source table. */
+struct throttle *throttle_new(uint64_t seed, size_t max_sources,
+    const struct throttle_callbacks *callbacks, void *arg);
+void throttle_free(struct throttle *t);
+
+/*
+ * Sources. The policy is borrowed and must outlive the source or be replaced;
+ * throttle_get gives an existing source the policy passed in (its queue and
+ * freeze stay; sizes are adapted). NULL: the table is full, key too long.
+ */
+struct throttle_source *throttle_find(
+    const struct throttle *t, const void *key, size_t key_len);
+struct throttle_source *throttle_get(struct throttle *t, const void *key,
+    size_t key_len, const struct throttle_policy *policy, int64_t now);
+const void *throttle_source_key(
+    const struct throttle_source *src, size_t *key_len);
+const struct throttle_policy *throttle_source_policy(
+    const struct throttle_source *src);
+void throttle_forget(struct throttle *t, struct throttle_source *src);
+
+struct throttle_reservation {
+	uint64_t destination;
+	enum throttle_verdict verdict;
+	enum throttle_reason reason;
+	uint8_t limit_index;   /* THROTTLE_LIMITED: which window */
+	uint32_t queue_length; /* entries before this one */
+	int64_t due_ms;	       /* hold: earliest release, if nothing else
+				  moves; INT64_MAX while frozen */
+};
+
+/*
+ * Asks for one destination. PASS of a new destination takes one from the
+ * allowance, HOLD takes a place in the queue; both must be ended by
+ * throttle_commit or throttle_cancel, and pin the source until then. REFUSE
+ * and PASS of a known one take nothing, but are committed or cancelled all the
+ * same (commit of a known one makes it the most recently used).
+ *
+ * Reservations of several transactions count together: never do more than
+ * freeze_at requests wait, and never more than the allowance passes.
+ */
+void throttle_reserve(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now, struct throttle_reservation *out);
+/* ticket: the caller's name for a held request. May freeze the source. */
+void throttle_commit(struct throttle *t, struct throttle_source *src,
+    const struct throttle_reservation *r, uint64_t ticket, int64_t now);
+void throttle_cancel(struct throttle *t, struct throttle_source *src,
+    const struct throttle_reservation *r, int64_t now);
+/* reserve and commit at once. */
+void throttle_request(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket, int64_t now,
+    struct throttle_reservation *out);
+
+/* Puts a request back at the end of the queue after a restart: no detector
+ * fires and nothing is counted as new. */
+void throttle_requeue(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket, int64_t now);
+/* The destination becomes known without a request (released by hand, learnt
+ * from elsewhere). */
+void throttle_learn(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now);
+/* Takes matching entries out of the queue without releasing them, in order;
+ * returns how many. One pass over the queue. */
+size_t throttle_remove(struct throttle *t, struct throttle_source *src,
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket),
+    void *arg);
+/* Calls fn for each entry of the queue, oldest first. */
+void throttle_queue_each(const struct throttle_source *src,
+    void (*fn)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
+
+void throttle_freeze(struct throttle *t, struct throttle_source *src,
+    enum throttle_freeze_reason reason, int64_t now);
+/* The queue stays and moves again, one per interval; the source freezes again
+ * only when the queue grows to freeze_at anew from below it, or on growth. */
+void throttle_thaw(
+    struct throttle *t, struct throttle_source *src, int64_t now);
+
+/* Runs every tick due up to now for sources with a queue; returns how many
+ * requests were released. Callbacks may call back into the throttle for other
+ * purposes than throttle_run and throttle_forget. At most max_releases in one
+ * call (0: no bound); the rest stays due. */
+size_t throttle_run(struct throttle *t, int64_t now, size_t max_releases);
+/* When throttle_run has work next; INT64_MAX: nothing waits. */
+int64_t throttle_next_due(const struct throttle *t);
+/* Looks at up to `steps` table slots for idle sources and forgets them. */
+size_t throttle_expire(struct throttle *t, int64_t now, size_t steps);
+
+struct throttle_source_info {
+	bool frozen;
+	enum throttle_freeze_reason freeze_reason;
+	uint32_t queue_length;
+	uint32_t allowance;
+	uint32_t working_set;
+	int64_t last_seen;
+	int64_t next_release; /* INT64_MAX: none */
+	uint32_t limit_used[THROTTLE_LIMITS_MAX]; /* of each window, now */
+};
+
+void throttle_source_info(struct throttle *t, struct throttle_source *src,
+    int64_t now, struct throttle_source_info *out);
+size_t throttle_source_count(const struct throttle *t);
+size_t throttle_frozen_count(const struct throttle *t);
+size_t throttle_memory(const struct throttle *t); /* bytes, all told */
+/* Walks all sources: start with *pos = 0, ends with NULL. */
+struct throttle_source *throttle_each(const struct throttle *t, size_t *pos);
+/* A pointer of the caller's per source, NULL at first. */
+void *throttle_source_user(const struct throttle_source *src);
+void throttle_source_set_user(struct throttle_source *src, void *user);
+
+/*
+ * Snapshot of one source: working set, allowance, freeze, limit windows; not
+ * the queue (the spool owns that). Times are stored as ages. save returns the
+ * bytes needed, and writes only when cap is enough. load gives a source that
+ * was just made its old state, `age_ms` after the snapshot was taken; false:
+ * the bytes are not a snapshot, and the source is as it was. Read-back state is
+ * hostile: bounded and validated.
+ */
+size_t throttle_save(
+    const struct throttle_source *src, int64_t now, void *out, size_t cap);
+bool throttle_load(struct throttle *t, struct throttle_source *src,
+    const void *in, size_t n, int64_t age_ms, int64_t now);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

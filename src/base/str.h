@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Slices: a borrowed run of bytes, not terminated, may hold NULs. Parsing code
+ * works on these and owns nothing. Any thread.
+ */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include "base/base.h"
+
+struct str {
+	const char *p;
+	size_t n;
+};
+
+#define STR(lit) ((struct str){"" lit, sizeof(lit) - 1})
+/* For printf: "%.*s" with STR_ARG(s). Escape outside text before logging. */
+#define STR_ARG(s) (int)(s).n, (s).p
+
+struct str str_from(const char *s); /* NULL gives an empty slice */
+bool str_is_empty(struct str s);
+bool str_eq(struct str a, struct str b);
+bool str_ieq(struct str a, struct str b); /* ASCII case folded */
+bool str_starts(struct str s, struct str prefix);
+bool str_istarts(struct str s, struct str prefix);
+bool str_iends(struct str s, struct str suffix);
+/* Index of c, or s.n when it is not there. */
+size_t str_index(struct str s, char c);
+size_t str_rindex(struct str s, char c);
+struct str str_sub(struct str s, size_t from, size_t n); /* clamped */
+struct str str_trim(struct str s); /* blanks and tabs, both ends */
+/* Takes the part before the first c off *s (and c with it). */
+struct str str_cut(struct str *s, char c);
+/* Decimal digits alone, no sign, no overflow. */
+MUST_CHECK bool str_to_u64(struct str s, uint64_t *out);
+char *str_dup(struct str s); /* heap, terminated */
+/* Copies and terminates, cutting to cap - 1 bytes; returns bytes copied. */
+size_t str_copy(struct str s, char *out, size_t cap);
+/* Shell pattern match with '*' and '?' alone, ASCII case folded. */
+bool str_iglob(struct str pattern, struct str s);
+/* Text from outside made safe for a log or a terminal: control characters,
+ * quotes, backslashes and bytes of invalid UTF-8 as \xHH; cut to cap - 1 with
+ * "..." at the end. Returns out. */
+const char *str_escape(struct str s, char *out, size_t cap);
+bool str_is_utf8(struct str s); /* well-formed per RFC 3629 */
+bool str_is_ascii(struct str s);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One options table drives parsing, defaults, checks, the sample and the manual
+ * page. A table describes the fields of one struct; sections (listen, policy)
+ * have a table of their own and give an array of structs. The syntax is
+ * libconfuse's; weir's durations, sizes and rates are strings in it.
+ *
+ * Errors are values: one line that names file, line, option and what to do.
+ */
+#ifndef OS_OPTIONS_H
+#define OS_OPTIONS_H
+
+#include "base/buf.h"
+#include "base/units.h"
+
+enum option_type {
+	OPTION_STRING,	 /* char *, heap, NULL when there is no default */
+	OPTION_STRINGS,	 /* struct option_strings */
+	OPTION_UINT,	 /* uint32_t */
+	OPTION_BOOL,	 /* bool */
+	OPTION_ENUM,	 /* int, one of names[] */
+	OPTION_DURATION, /* int64_t, ms */
+	OPTION_SIZE,	 /* uint64_t, bytes */
+	OPTION_RATE,	 /* struct option_rate, count 0 when not set */
+	OPTION_RATES,	 /* struct option_rates */
+};
+
+struct option_strings {
+	char **v;
+	size_t n;
+};
+
+struct option_rate {
+	uint32_t count;
+	int64_t window_ms;
+};
+
+#define OPTION_RATES_MAX 4
+
+struct option_rates {
+	struct option_rate v[OPTION_RATES_MAX];
+	size_t n;
+};
+
+struct option_place {
+	const char *file;
+	unsigned line; /* 0: not known */
+};
+
+struct option {
+	const char *name;
+	enum option_type type;
+	size_t offset;		  /* of the field in its struct */
+	const char *preset;	  /* default as it is written in the file;
+				     NULL: none */
+	int64_t min, max;	  /* numbers, durations (ms), sizes; 0, 0: any */
+	const char *const *names; /* OPTION_ENUM, NULL at the end */
+	bool required;
+	bool reloadable;    /* SIGHUP may change it */
+	const char *sample; /* shown in the sample where it differs */
+	const char *doc;    /* for the manual page; plain sentences */
+	/* Extra check of the parsed text: false and a reason in err. */
+	bool (*check)(const char *text, char *err, size_t cap);
+};
+
+struct option_section {
+	const char *name;   /* "policy" */
+	const char *doc;
+	const struct option *options; /* name NULL at the end */
+	size_t size;		      /* of the struct */
+	/* Where in the parent struct: a struct option_array. */
+	size_t offset;
+	size_t title_offset; /* char *, the section's title */
+	size_t place_offset; /* struct option_place, heap-free */
+};
+
+struct option_array {
+	void *v; /* n structs of the section's size */
+	size_t n;
+};
+
+struct option_schema {
+	const struct option *options;		/* name NULL at the end */
+	const struct option_section *sections; /* name NULL at the end */
+	size_t size;				/* of the struct */
+};
+
+/*
+ * Reads file into a fresh struct: NULL on an error, with the line that
+ * explains it in err ("weir.conf:12: policy \"bulk\": interval: ...").
+ * text not NULL: parse it, and use file as its name.
+ */
+void *options_load(const struct option_schema *schema, const char *file,
+    const char *text, char *err, size_t err_cap);
+void options_free(const struct option_schema *schema, void *conf);
+/* A commented sample configuration / the OPTIONS part of weir.conf(5), in
+ * mdoc. false when out is full. */
+MUST_CHECK bool options_print_sample(
+    const struct option_schema *schema, struct buf *out);
+MUST_CHECK bool options_print_mdoc(
+    const struct option_schema *schema, struct buf *out);
+/* The values in force, as a configuration file. */
+MUST_CHECK bool options_print_values(
+    const struct option_schema *schema, const void *conf, struct buf *out);
+/* Compares two structs: the first option that differs and is not reloadable,
+ * or NULL. */
+const char *options_changed_fixed(
+    const struct option_schema *schema, const void *was, const void *is);
+
+#endif
