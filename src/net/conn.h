@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A stream connection on the loop: non-blocking, TCP_NODELAY, bounded buffers.
+ * Output is gathered and written in one go at the end of the turn; plain and
+ * TLS I/O are two const tables of the same functions (struct conn_io), of which
+ * this version ships plain.
+ *
+ * Nothing is freed inside its own callback: conn_free and conn_close only
+ * queue it, the loop reaps it; no callback comes after them.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "net/addr.h"
+#include "net/loop.h"
+
+struct conn;
+
+enum conn_end { CONN_EOF, CONN_ERROR, CONN_TIMEOUT };
+
+struct conn_ops {
+	/* Outgoing connections alone. */
+	void (*on_connect)(void *arg, int64_t now);
+	/* Bytes are in conn_input; consume with conn_consume. Called again
+	 * only when more bytes came, or after conn_resume. */
+	void (*on_read)(void *arg, int64_t now);
+	/* The output fell below the low-water mark after conn_write had
+	 * reported it full. */
+	void (*on_drain)(void *arg, int64_t now);
+	/* The peer closed, or an error: errno in error. Last call. */
+	void (*on_end)(void *arg, enum conn_end why, int error, int64_t now);
+};
+
+#define CONN_INPUT_MAX 16384  /* read at once, and kept unconsumed */
+#define CONN_OUTPUT_HIGH 65536 /* back-pressure starts */
+#define CONN_OUTPUT_LOW 16384
+#define CONN_OUTPUT_MAX (1u << 20) /* past it the connection fails */
+
+/* Takes the descriptor (non-blocking already or not). */
+struct conn *conn_new(
+    struct loop *l, int fd, const struct conn_ops *ops, void *arg);
+/* Starts to connect; on_connect or on_end follows, never from within. */
+struct conn *conn_connect(struct loop *l, const struct net_addr *to,
+    int64_t timeout_ms, const struct conn_ops *ops, void *arg);
+void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *arg);
+struct str conn_input(const struct conn *c);
+void conn_consume(struct conn *c, size_t n);
+/* Queues output. False: the high-water mark is passed, hold back until
+ * on_drain (the bytes were taken all the same). */
+bool conn_write(struct conn *c, const void *p, size_t n);
+bool conn_is_full(const struct conn *c);
+/* Stops and restarts reading. conn_resume calls on_read from the loop when
+ * unconsumed input is there. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+/* Writes now what can be written. */
+void conn_flush(struct conn *c);
+/* Closes after the output is written or linger_ms have passed. */
+void conn_close(struct conn *c, int64_t linger_ms);
+void conn_free(struct conn *c); /* closes now, output is lost */
+int conn_fd(const struct conn *c);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Paths and mailboxes (RFC 5321 section 4.1.2, RFC 6531): strict limits,
+ * no control characters, source routes stripped.
+ */
+#ifndef SMTP_ADDRESS_H
+#define SMTP_ADDRESS_H
+
+#include "base/str.h"
+
+#define SMTP_LOCAL_MAX 64
+#define SMTP_DOMAIN_MAX 255
+#define SMTP_PATH_MAX 256 /* with the angle brackets */
+#define SMTP_ADDRESS_MAX 254
+#define SMTP_KEY_MAX 512 /* normalized address, terminated */
+
+enum smtp_path_error {
+	SMTP_PATH_OK,
+	SMTP_PATH_SYNTAX,
+	SMTP_PATH_LOCAL_TOO_LONG,
+	SMTP_PATH_DOMAIN_TOO_LONG,
+	SMTP_PATH_TOO_LONG,
+	SMTP_PATH_NOT_ASCII, /* needs SMTPUTF8, which was not asked for */
+};
+
+struct smtp_path {
+	struct str address; /* local@domain as it came, no route; empty: <> */
+	struct str local;   /* quotes included */
+	struct str domain;  /* empty: <postmaster> alone */
+};
+
+/*
+ * Parses "<...>" at the start of *rest and takes it off. The slices borrow
+ * from the input. null_ok: "<>" is a path (MAIL). utf8_ok: RFC 6531.
+ */
+enum smtp_path_error smtp_path_parse(
+    struct str *rest, bool null_ok, bool utf8_ok, struct smtp_path *out);
+/* An address without brackets, as an administrator or a file has it. */
+enum smtp_path_error smtp_address_parse(
+    struct str address, bool utf8_ok, struct smtp_path *out);
+const char *smtp_path_error_text(enum smtp_path_error e);
+/*
+ * The form in which addresses are compared: lower case, quotes that quote
+ * nothing removed, domain as A-label (IDNA) without final dot; with fold_tag,
+ * "user+tag" without "+tag". Returns its length; 0: not an address.
+ */
+size_t smtp_address_key(
+    struct str address, bool fold_tag, char out[SMTP_KEY_MAX]);
+
+#endif

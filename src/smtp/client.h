@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The client side of an SMTP session without I/O: greeting, EHLO (HELO where
+ * it must), then transactions, one after another. Commands are queued; with
+ * PIPELINING they are written at once, else each after the reply to the one
+ * before. Replies come back in order.
+ *
+ * Every reply of a next hop is hostile: bounded, and a bad one fails the
+ * connection, never the program.
+ */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include "smtp/data.h"
+#include "smtp/envelope.h"
+#include "smtp/ext.h"
+#include "smtp/reply.h"
+
+enum smtp_client_what { /* what a reply answers */
+	SMTP_CLIENT_MAIL,
+	SMTP_CLIENT_RCPT,
+	SMTP_CLIENT_DATA, /* 354 or not */
+	SMTP_CLIENT_END,  /* after the final dot */
+	SMTP_CLIENT_RSET,
+	SMTP_CLIENT_QUIT,
+};
+
+struct smtp_client_ops {
+	void (*write)(void *arg, const char *p, size_t n);
+	/* Greeting and EHLO are done. */
+	void (*on_ready)(void *arg, const struct smtp_caps *caps);
+	/* tag is what the command was given. */
+	void (*on_reply)(void *arg, enum smtp_client_what what, uintptr_t tag,
+	    const struct smtp_reply *reply);
+	/* The connection is useless: refused greeting, 421, bad reply, or a
+	 * deadline. Last call. */
+	void (*on_fail)(void *arg, const struct smtp_reply *reply);
+};
+
+struct smtp_client_timeouts {
+	int64_t greeting_ms, command_ms, data_ms, end_ms;
+};
+
+struct smtp_client;
+
+struct smtp_client *smtp_client_new(const char *hostname,
+    const struct smtp_client_timeouts *timeouts,
+    const struct smtp_client_ops *ops, void *arg, int64_t now);
+void smtp_client_free(struct smtp_client *c);
+void smtp_client_feed(
+    struct smtp_client *c, const char *p, size_t n, int64_t now);
+/* The peer closed or the connection broke; why for the reply text. */
+void smtp_client_lost(struct smtp_client *c, const char *why, int64_t now);
+const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
+/* No reply is outstanding and no transaction is open at the peer. */
+bool smtp_client_is_idle(const struct smtp_client *c);
+
+/*
+ * Commands. Parameters that the peer does not know are left out (SIZE, BODY=
+ * 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are the caller's to
+ * check. smtp_client_mail sends a RSET before it when the last transaction
+ * was left open by smtp_client_abandon.
+ */
+void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
+    uintptr_t tag, int64_t now);
+void smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
+    uintptr_t tag, int64_t now);
+void smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now);
+/* Message text, after the 354. Dot-stuffed here. */
+void smtp_client_body(struct smtp_client *c, struct str text, int64_t now);
+void smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now);
+/* The open transaction (MAIL, RCPT) will not be finished. Its RSET goes out
+ * with the next MAIL or with smtp_client_flush_reset; replies that are still
+ * to come for it are swallowed. Not after DATA was sent: then only closing
+ * the connection takes it back. */
+void smtp_client_abandon(struct smtp_client *c, int64_t now);
+void smtp_client_flush_reset(struct smtp_client *c, int64_t now);
+void smtp_client_quit(struct smtp_client *c, int64_t now);
+
+int64_t smtp_client_next_due(const struct smtp_client *c);
+void smtp_client_run(struct smtp_client *c, int64_t now);
+
+#endif

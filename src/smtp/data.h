@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The DATA stream without I/O: decoder (client to us) and encoder (us to next
+ * hop). Only CR LF . CR LF ends a message; a bare CR or LF never goes on as it
+ * came (CVE-2023-51764 and its siblings). What the encoder writes is clean
+ * whatever it was given.
+ */
+#ifndef SMTP_DATA_H
+#define SMTP_DATA_H
+
+#include "base/buf.h"
+
+enum smtp_bare_newline {
+	SMTP_BARE_REJECT,    /* the message is refused after its true end */
+	SMTP_BARE_NORMALIZE, /* becomes CR LF */
+	SMTP_BARE_ALLOW,     /* listed clients: passed on as CR LF too, but a
+				lone "." line between bare LFs stays text */
+};
+
+struct smtp_data_limits {
+	uint64_t size_max;    /* bytes of the message, 0: none */
+	uint32_t line_max;    /* bytes of one line, without CR LF */
+	uint32_t header_max;  /* bytes of the header block */
+	uint32_t received_max; /* Received: lines */
+	enum smtp_bare_newline bare_newline;
+};
+
+enum smtp_data_fault { /* first that was met */
+	SMTP_DATA_OK,
+	SMTP_DATA_BARE_NEWLINE,	    /* 550 5.5.2 */
+	SMTP_DATA_TOO_BIG,	    /* 552 5.3.4 */
+	SMTP_DATA_LINE_TOO_LONG,    /* 554 5.6.0 */
+	SMTP_DATA_HEADER_TOO_BIG,   /* 552 5.3.4 */
+	SMTP_DATA_LOOP,		    /* 554 5.4.6 */
+};
+
+struct smtp_decoder; /* opaque in use, embedded for memory's sake */
+
+struct smtp_decoder {
+	const struct smtp_data_limits *limits;
+	enum smtp_data_fault fault;
+	uint64_t size; /* decoded bytes so far */
+	uint32_t line, header, received;
+	uint8_t state;
+	bool in_header, ended, at_line_start;
+	char name[10]; /* start of the header line, to know Received: and
+			  Subject: */
+	uint8_t name_len;
+	struct buf subject; /* unfolded Subject: value, bounded, raw */
+	bool in_subject;
+};
+
+void smtp_decoder_init(
+    struct smtp_decoder *d, const struct smtp_data_limits *limits);
+void smtp_decoder_clear(struct smtp_decoder *d);
+/*
+ * Decodes from *in, calling sink with runs of message text (dots unstuffed,
+ * every line ends in CR LF). Returns true when the end of the message was
+ * met; *in is then what follows it. After a fault the rest is still consumed
+ * up to the end, without calls to sink, so that the session stays in step.
+ * Long runs are handed over uncopied.
+ */
+bool smtp_decode(struct smtp_decoder *d, struct str *in,
+    void (*sink)(void *arg, struct str chunk), void *arg);
+
+struct smtp_encoder {
+	uint8_t state;
+};
+
+void smtp_encoder_init(struct smtp_encoder *e);
+/* Dot-stuffs text into sink. Bare CR or LF become CR LF. */
+void smtp_encode(struct smtp_encoder *e, struct str in,
+    void (*sink)(void *arg, struct str chunk), void *arg);
+/* Ends an unfinished line and writes the final dot. */
+void smtp_encode_end(struct smtp_encoder *e,
+    void (*sink)(void *arg, struct str chunk), void *arg);
+
+#endif

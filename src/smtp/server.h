@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The server side of an SMTP session without I/O (RFC 5321): bytes and `now`
+ * in, actions out through ops. It knows syntax, order, limits and time; it
+ * decides nothing about mail. One verb table drives it.
+ *
+ * Each of on_helo, on_mail, on_rcpt, on_data, on_end asks a question and is
+ * answered exactly once, at once from within or any time later, by the
+ * smtp_server_* call named beside it; until then no input is consumed.
+ */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "smtp/data.h"
+#include "smtp/envelope.h"
+#include "smtp/ext.h"
+#include "smtp/reply.h"
+
+struct smtp_server_limits {
+	uint32_t recipients_max; /* per message: 452 4.5.3 past it */
+	uint32_t errors_max;	 /* faulty commands: 421 at it */
+	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
+				       EHLO, ...): 421 past it */
+	uint32_t refused_max;	 /* refused recipients per session: 421 */
+	uint32_t line_max;	 /* command line with CR LF */
+	int64_t command_timeout_ms; /* deadline for a whole command */
+	int64_t data_timeout_ms; /* deadline between bytes of DATA */
+	int64_t message_timeout_ms; /* deadline for a whole message */
+	uint64_t data_rate_min;	 /* bytes a second, over data_rate_window_ms */
+	int64_t data_rate_window_ms;
+	struct smtp_data_limits data;
+};
+
+enum smtp_server_end { /* why the engine wants the connection closed */
+	SMTP_SERVER_QUIT,
+	SMTP_SERVER_TIMEOUT,
+	SMTP_SERVER_TOO_SLOW,
+	SMTP_SERVER_ERRORS,	/* a cap was met */
+	SMTP_SERVER_PROTOCOL,	/* HTTP, binary, illegal pipelining */
+	SMTP_SERVER_CLOSED,	/* smtp_server_close */
+};
+
+struct smtp_server_ops {
+	void (*write)(void *arg, const char *p, size_t n);
+	/* -> smtp_server_helo_done */
+	void (*on_helo)(void *arg, struct str name, bool esmtp);
+	/* -> smtp_server_reply */
+	void (*on_mail)(void *arg, const struct smtp_mail *mail);
+	void (*on_rcpt)(void *arg, const struct smtp_rcpt *rcpt);
+	/* -> smtp_server_data_go (354) or smtp_server_reply with an error */
+	void (*on_data)(void *arg);
+	void (*on_body)(void *arg, struct str chunk);
+	/* The end of the message was met. -> smtp_server_reply. With a fault
+	 * the engine itself refuses the message; the owner drops it and still
+	 * answers, with NULL for the engine's own words. */
+	void (*on_end)(void *arg, enum smtp_data_fault fault);
+	/* The transaction is forgotten: RSET, EHLO, or the session ends. Not
+	 * called after on_end was answered. */
+	void (*on_reset)(void *arg);
+	/* Last call. Everything to be written has been written. */
+	void (*on_close)(void *arg, enum smtp_server_end why);
+};
+
+struct smtp_server;
+
+/* limits, hostname and ops are borrowed. */
+struct smtp_server *smtp_server_new(const struct smtp_server_limits *limits,
+    const char *hostname, const struct smtp_server_ops *ops, void *arg);
+void smtp_server_free(struct smtp_server *s);
+/* Writes the greeting. talked_early: bytes had come before it: 554 5.5.0. */
+void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
+/* Consumes what it can of the input and returns how many bytes; the rest must
+ * be given again, with more, or when a question has been answered. */
+size_t smtp_server_feed(
+    struct smtp_server *s, const char *p, size_t n, int64_t now);
+/* A question is open: smtp_server_feed would consume nothing. */
+bool smtp_server_is_waiting(const struct smtp_server *s);
+bool smtp_server_is_in_data(const struct smtp_server *s);
+
+void smtp_server_helo_done(
+    struct smtp_server *s, const struct smtp_caps *caps, int64_t now);
+void smtp_server_data_go(struct smtp_server *s, int64_t now);
+void smtp_server_reply(
+    struct smtp_server *s, const struct smtp_reply *reply, int64_t now);
+/* 421 or another last word, then on_close. */
+void smtp_server_close(
+    struct smtp_server *s, const struct smtp_reply *reply, int64_t now);
+
+/* Time: the next moment at which smtp_server_run has something to do. While a
+ * question is open no client deadline runs. While the owner holds back input
+ * (back-pressure), it says so with smtp_server_pause. */
+int64_t smtp_server_next_due(const struct smtp_server *s);
+void smtp_server_run(struct smtp_server *s, int64_t now);
+void smtp_server_pause(struct smtp_server *s, bool paused, int64_t now);
+
+/* Facts for the owner and the log. */
+struct str smtp_server_helo(const struct smtp_server *s);
+bool smtp_server_is_esmtp(const struct smtp_server *s);
+bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
+uint64_t smtp_server_message_size(const struct smtp_server *s);
+struct str smtp_server_subject(const struct smtp_server *s); /* raw */
+uint32_t smtp_server_errors(const struct smtp_server *s);
+
+#endif
