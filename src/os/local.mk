@@ -5,6 +5,11 @@ libos_la_SOURCES = \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
 	src/os/log.c src/os/log.h \
+	src/os/options.c src/os/options.h \
+	src/os/options_change.c src/os/options_format.c \
+	src/os/options_print.c \
+	src/os/options_scan.c src/os/options_scan.h \
+	src/os/options_value.c src/os/options_value.h \
 	src/os/priv.c src/os/priv.h \
 	src/os/systemd.c src/os/systemd.h
 libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
