@@ -165,7 +165,9 @@ units_format_time(int64_t wall_ms, char out[UNITS_TEXT_MAX])
 	time_t s = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
 	struct tm tm;
 
-	if (gmtime_r(&s, &tm) == NULL ||
+	/* RFC 3339 years have four digits. */
+	if (gmtime_r(&s, &tm) == NULL || tm.tm_year < 1000 - 1900 ||
+	    tm.tm_year > 9999 - 1900 ||
 	    strftime(out, UNITS_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		str_copy(STR("-"), out, UNITS_TEXT_MAX);
 	return out;

@@ -13,3 +13,15 @@ libos_la_SOURCES = \
 	src/os/priv.c src/os/priv.h \
 	src/os/systemd.c src/os/systemd.h
 libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
+	tests/unit/test_options
+tests_unit_test_file_SOURCES = tests/unit/test_file.c
+tests_unit_test_file_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_options_SOURCES = tests/unit/test_options.c \
+	tests/options_schema.h
+tests_unit_test_options_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+endif
