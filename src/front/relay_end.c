@@ -131,9 +131,24 @@ txn_detach(struct txn *t)
 
 	t->session = NULL;
 	t->wait = TXN_WAIT_NONE;
-	loop_timer_set(&t->answer_timer, INT64_MAX);
 	if (s != NULL)
 		session_txn_done(s);
+}
+
+/* What was begun is taken back where it can be: see on_stored and
+ * txn_end_answer. */
+void
+txn_answer_late(struct txn *t, int64_t now)
+{
+	struct session *s = t->session;
+	struct smtp_reply late = smtp_reply_make(451, "4.4.2",
+	    "The message could not be stored or passed on in time, try again");
+
+	t->answered = true;
+	relay_log_message(t, "timeout", &late);
+	smtp_server_reply(s->server, &late, now);
+	txn_detach(t);
+	session_pump(s, now);
 }
 
 static void
@@ -410,7 +425,7 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 		txn_faulty(t, now);
 		return;
 	}
-	loop_timer_set(&t->answer_timer, now + s->settings->answer_timeout_ms);
+	t->answer_due = now + s->settings->answer_timeout_ms;
 	if (t->held_count > 0)
 		txn_store(t);
 	else

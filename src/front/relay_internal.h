@@ -104,7 +104,7 @@ struct txn {
 	char held_why[200];
 	struct leg cut, probe;
 	struct spool_body *body;
-	struct loop_timer answer_timer;
+	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
 	int64_t started_at; /* wall */
 	bool whole, has_data, spooled, answered, held_blocked;
 	struct ip client;
@@ -150,6 +150,9 @@ void txn_data_answer(
     struct txn *t, const struct smtp_reply *reply, int64_t now);
 void txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now);
 void txn_leg_drained(struct txn *t, int64_t now);
+/* A disk or a next hop that takes too long: the client is told to come again
+ * before it loses patience and sends twice. */
+void txn_answer_late(struct txn *t, int64_t now);
 /* The client left after the final dot: the message takes its course. */
 void txn_detach(struct txn *t);
 

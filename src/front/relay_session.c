@@ -30,8 +30,15 @@ session_reap(void *arg, int64_t now)
 static void
 session_set_timer(struct session *s)
 {
-	if (!s->closing && s->greeted)
-		loop_timer_set(&s->timer, smtp_server_next_due(s->server));
+	int64_t due;
+
+	if (s->closing || !s->greeted)
+		return;
+	if (s->txn != NULL && s->txn->wait == TXN_WAIT_END)
+		due = s->txn->answer_due;
+	else
+		due = smtp_server_next_due(s->server);
+	loop_timer_set(&s->timer, due);
 }
 
 /* Leaves the lists at once and is freed at the end of the turn, since the
@@ -143,7 +150,11 @@ on_session_timer(void *arg, int64_t now)
 		session_greet(s, now);
 		return;
 	}
-	smtp_server_run(s->server, now);
+	if (s->txn != NULL && s->txn->wait == TXN_WAIT_END &&
+	    s->txn->answer_due <= now)
+		txn_answer_late(s->txn, now);
+	else
+		smtp_server_run(s->server, now);
 	session_set_timer(s);
 }
 

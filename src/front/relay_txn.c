@@ -27,8 +27,6 @@ rcpt_clear(struct relay_rcpt *r)
 	*r = (struct relay_rcpt){0};
 }
 
-static void on_answer_timeout(void *arg, int64_t now);
-
 static struct txn *
 txn_new(struct session *s, const struct smtp_mail *mail, int64_t wall)
 {
@@ -46,8 +44,6 @@ txn_new(struct session *s, const struct smtp_mail *mail, int64_t wall)
 	t->cut.txn = t->probe.txn = t;
 	t->probe.is_probe = true;
 	t->id = spool_new_id(s->relay->parts.spool, wall);
-	loop_timer_init(
-	    &t->answer_timer, s->relay->parts.loop, on_answer_timeout, t);
 	list_append(&s->relay->txns, &t->entry);
 	return t;
 }
@@ -60,7 +56,6 @@ txn_free(struct txn *t)
 	if (t->session != NULL)
 		session_txn_done(t->session);
 	list_remove(&t->entry);
-	loop_timer_clear(&t->answer_timer);
 	for (size_t i = 0; i < t->rcpt_count; i++)
 		rcpt_clear(&t->rcpts[i]);
 	free(t->rcpts);
@@ -81,26 +76,6 @@ txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		return;
 	smtp_server_reply(t->session->server, reply, now);
 	session_pump(t->session, now);
-}
-
-/* A disk or a next hop that takes too long: the client is told to come again
- * before it loses patience and sends twice; what was begun is taken back where
- * it can be (relay_end.c). */
-static void
-on_answer_timeout(void *arg, int64_t now)
-{
-	struct txn *t = arg;
-	struct session *s = t->session;
-	struct smtp_reply late = smtp_reply_make(451, "4.4.2",
-	    "The message could not be stored or passed on in time, try again");
-
-	if (s == NULL || t->wait != TXN_WAIT_END)
-		return;
-	t->answered = true;
-	relay_log_message(t, "timeout", &late);
-	txn_detach(t);
-	smtp_server_reply(s->server, &late, now);
-	session_pump(s, now);
 }
 
 /* ---- MAIL ---- */
