@@ -96,7 +96,8 @@ test_net(void **state)
 	assert_false(has("192.0.2.1", "192.0.2.2"));
 	assert_true(has("2001:db8::/33", "2001:db8:7fff::"));
 	assert_false(has("2001:db8::/33", "2001:db8:8000::"));
-	assert_true(has("::ffff:192.0.2.0/120", "192.0.2.9"));
+	assert_true(has("::ffff:192.0.2.0/120", "192.0.2.255"));
+	assert_false(has("::ffff:192.0.2.0/120", "192.0.3.0"));
 	assert_true(ip_net_parse(STR("::/0"), &net));
 	assert_false(ip_net_has(&net, &none));
 }

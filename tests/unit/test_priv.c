@@ -54,13 +54,14 @@ test_group(void **state)
 static int
 drop(void)
 {
-	gid_t groups[64], gid;
+	gid_t groups[64] = {0}, gid;
 	uid_t uid;
 	int n;
 
 	if (!priv_find_user("nobody", &uid, &gid))
 		return 2;
-	if (priv_drop("nobody") != 0)
+	/* A group of root's that must go as well. */
+	if (setgroups(1, groups) != 0 || priv_drop("nobody") != 0)
 		return 3;
 	if (getuid() != uid || geteuid() != uid || getegid() != gid)
 		return 4;
