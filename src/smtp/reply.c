@@ -40,57 +40,79 @@ fold_at(struct str line, size_t room)
 	return n;
 }
 
-static bool
-print_line(const struct smtp_reply *r, struct str text, bool more,
-    struct buf *out, bool enhanced)
+/* "250-2.1.0 "; returns its length. */
+static size_t
+make_prefix(const struct smtp_reply *r, bool with_enhanced,
+    char out[sizeof("250-") + SMTP_ENHANCED_MAX])
 {
-	size_t start;
-	char *p;
+	size_t n = 4;
 
-	if (!buf_printf(out, "%03u%c%s%s", r->code, more ? '-' : ' ',
-		enhanced ? r->enhanced : "", enhanced ? " " : ""))
-		return false;
-	start = out->len;
-	if (!buf_append_str(out, text) || !buf_append(out, "\r\n", 2))
-		return false;
-	p = out->mem + out->off + start;
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)p[i];
-
-		if ((c < ' ' && c != '\t') || c == 0x7F)
-			p[i] = '?';
+	out[0] = (char)('0' + r->code / 100 % 10);
+	out[1] = (char)('0' + r->code / 10 % 10);
+	out[2] = (char)('0' + r->code % 10);
+	out[3] = '-';
+	if (with_enhanced && r->enhanced[0] != '\0') {
+		n +=
+		    str_copy(str_from(r->enhanced), out + n, SMTP_ENHANCED_MAX);
+		out[n++] = ' ';
 	}
+	return n;
+}
+
+static bool
+print_line(struct str prefix, bool more, struct str text, struct buf *out)
+{
+	size_t n = prefix.n + text.n + 2;
+	char *p = buf_reserve(out, n);
+
+	if (p == NULL)
+		return false;
+	memcpy(p, prefix.p, prefix.n);
+	p[3] = more ? '-' : ' ';
+	p += prefix.n;
+	for (size_t i = 0; i < text.n; i++, p++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		*p = (c < ' ' && c != '\t') || c == 0x7F ? '?' : (char)c;
+	}
+	memcpy(p, "\r\n", 2);
+	buf_commit(out, n);
 	return true;
+}
+
+/* Takes what goes on the next wire line off *text. */
+static struct str
+take_line(struct str *text, size_t room)
+{
+	size_t newline = str_index(*text, '\n');
+	struct str line = str_sub(*text, 0, newline);
+
+	line.n = fold_at(line, room);
+	*text = str_sub(*text, line.n + (line.n == newline), text->n);
+	if (line.n == newline && line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line;
 }
 
 bool
 smtp_reply_print(
     const struct smtp_reply *r, bool with_enhanced, struct buf *out)
 {
-	bool enhanced = with_enhanced && r->enhanced[0] != '\0';
+	char prefix_mem[sizeof("250-") + SMTP_ENHANCED_MAX];
+	struct str prefix = {
+	    prefix_mem, make_prefix(r, with_enhanced, prefix_mem)};
+	struct str text = r->text;
 	size_t before = out->len;
-	size_t room = PRINT_LINE_MAX - sizeof("250-\r\n") -
-		      (enhanced ? strlen(r->enhanced) + 1 : 0);
-	struct str text = r->text, line;
-	bool more;
 
 	do {
-		size_t newline = str_index(text, '\n');
-		size_t n;
+		struct str line =
+		    take_line(&text, PRINT_LINE_MAX - prefix.n - 2);
 
-		line = str_sub(text, 0, newline);
-		n = fold_at(line, room);
-		text = str_sub(text, n, text.n);
-		if (n == newline)
-			text = str_sub(text, 1, text.n);
-		if (n == newline && n > 0 && line.p[n - 1] == '\r')
-			n--;
-		more = text.n > 0;
-		if (!print_line(r, str_sub(line, 0, n), more, out, enhanced)) {
+		if (!print_line(prefix, text.n > 0, line, out)) {
 			out->len = before;
 			return false;
 		}
-	} while (more);
+	} while (text.n > 0);
 	return true;
 }
 
