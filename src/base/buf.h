@@ -31,7 +31,7 @@ MUST_CHECK PRINTF_LIKE(2, 3) bool buf_printf(
 char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n); /* n <= len */
-size_t buf_room(const struct buf *b);	   /* bytes until the maximum */
+size_t buf_room(const struct buf *b);      /* bytes until the maximum */
 struct str buf_str(const struct buf *b);   /* borrowed until next change */
 /* Terminated copy that the caller frees; the buffer is cleared. */
 char *buf_take(struct buf *b);

@@ -51,7 +51,7 @@ list_remove(struct list *e)
 #define LIST_ITEM(e, type, member) CONTAINER_OF(e, type, member)
 #define list_each(e, head) for (e = (head)->next; e != (head); e = e->next)
 /* e may be removed in the body. */
-#define list_each_safe(e, tmp, head) \
+#define list_each_safe(e, tmp, head)                       \
 	for (e = (head)->next, tmp = e->next; e != (head); \
 	     e = tmp, tmp = e->next)
 

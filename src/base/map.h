@@ -20,7 +20,6 @@ void *map_set(struct map *m, struct str key, void *value);
 void *map_remove(struct map *m, struct str key); /* the value, or NULL */
 size_t map_count(const struct map *m);
 /* Walks all entries; start with *pos = 0, ends with false. */
-bool map_each(
-    const struct map *m, size_t *pos, struct str *key, void **value);
+bool map_each(const struct map *m, size_t *pos, struct str *key, void **value);
 
 #endif

@@ -38,9 +38,10 @@ char *str_dup(struct str s); /* heap, terminated */
 size_t str_copy(struct str s, char *out, size_t cap);
 /* Shell pattern match with '*' and '?' alone, ASCII case folded. */
 bool str_iglob(struct str pattern, struct str s);
-/* Text from outside made safe for a log or a terminal: control characters,
- * quotes, backslashes and bytes of invalid UTF-8 as \xHH; cut to cap - 1 with
- * "..." at the end. Returns out. */
+/* Text from outside made safe for a log or a terminal: control characters
+ * (Unicode's and bidirectional overrides too), double quotes, backslashes and
+ * bytes of invalid UTF-8 as \xHH; cut to cap - 1 with "..." at the end.
+ * Returns out. */
 const char *str_escape(struct str s, char *out, size_t cap);
 bool str_is_utf8(struct str s); /* well-formed per RFC 3629 */
 bool str_is_ascii(struct str s);

@@ -31,7 +31,7 @@ char *loop_scratch(struct loop *l);
 struct loop_timer {
 	struct event *ev;
 	struct loop *loop;
-	int64_t due;	  /* INT64_MAX: not armed */
+	int64_t due;       /* INT64_MAX: not armed */
 	int64_t event_due; /* what libevent knows */
 	void (*fn)(void *arg, int64_t now);
 	void *arg;
@@ -62,12 +62,12 @@ void loop_task_set_at_free(struct loop_task *t);
 
 /* Watches fd for reading (a spool's notification, a child's pipe). */
 struct loop_watch;
-struct loop_watch *loop_watch_new(struct loop *l, int fd,
-    void (*fn)(void *arg, int64_t now), void *arg);
+struct loop_watch *loop_watch_new(
+    struct loop *l, int fd, void (*fn)(void *arg, int64_t now), void *arg);
 void loop_watch_free(struct loop_watch *w);
 struct loop_signal;
-struct loop_signal *loop_signal_new(struct loop *l, int signo,
-    void (*fn)(void *arg, int64_t now), void *arg);
+struct loop_signal *loop_signal_new(
+    struct loop *l, int signo, void (*fn)(void *arg, int64_t now), void *arg);
 void loop_signal_free(struct loop_signal *s);
 
 #endif

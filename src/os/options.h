@@ -14,15 +14,15 @@
 #include "base/units.h"
 
 enum option_type {
-	OPTION_STRING,	 /* char *, heap, NULL when there is no default */
-	OPTION_STRINGS,	 /* struct option_strings */
-	OPTION_UINT,	 /* uint32_t */
-	OPTION_BOOL,	 /* bool */
-	OPTION_ENUM,	 /* int, one of names[] */
+	OPTION_STRING,   /* char *, heap, NULL when there is no default */
+	OPTION_STRINGS,  /* struct option_strings */
+	OPTION_UINT,     /* uint32_t */
+	OPTION_BOOL,     /* bool */
+	OPTION_ENUM,     /* int, one of names[] */
 	OPTION_DURATION, /* int64_t, ms */
-	OPTION_SIZE,	 /* uint64_t, bytes */
-	OPTION_RATE,	 /* struct option_rate, count 0 when not set */
-	OPTION_RATES,	 /* struct option_rates */
+	OPTION_SIZE,     /* uint64_t, bytes */
+	OPTION_RATE,     /* struct option_rate, count 0 when not set */
+	OPTION_RATES,    /* struct option_rates */
 };
 
 struct option_strings {
@@ -50,10 +50,10 @@ struct option_place {
 struct option {
 	const char *name;
 	enum option_type type;
-	size_t offset;		  /* of the field in its struct */
-	const char *preset;	  /* default as it is written in the file;
-				     NULL: none */
-	int64_t min, max;	  /* numbers, durations (ms), sizes; 0, 0: any */
+	size_t offset;      /* of the field in its struct */
+	const char *preset; /* default as it is written in the file;
+			       NULL: none */
+	int64_t min, max;   /* numbers, durations (ms), sizes; 0, 0: any */
 	const char *const *names; /* OPTION_ENUM, NULL at the end */
 	bool required;
 	bool reloadable;    /* SIGHUP may change it */
@@ -64,10 +64,10 @@ struct option {
 };
 
 struct option_section {
-	const char *name;   /* "policy" */
+	const char *name; /* "policy" */
 	const char *doc;
 	const struct option *options; /* name NULL at the end */
-	size_t size;		      /* of the struct */
+	size_t size;                  /* of the struct */
 	/* Where in the parent struct: a struct option_array. */
 	size_t offset;
 	size_t title_offset; /* char *, the section's title */
@@ -80,9 +80,9 @@ struct option_array {
 };
 
 struct option_schema {
-	const struct option *options;		/* name NULL at the end */
+	const struct option *options;          /* name NULL at the end */
 	const struct option_section *sections; /* name NULL at the end */
-	size_t size;				/* of the struct */
+	size_t size;                           /* of the struct */
 };
 
 /*
