@@ -4,6 +4,8 @@
  * connections does not starve the sessions. Out of descriptors, it rests: a
  * level-triggered loop would spin on a connection that cannot be accepted.
  */
+#include "config.h"
+
 #include "net/listener.h"
 
 #include <ctype.h>

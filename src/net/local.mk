@@ -12,10 +12,11 @@ check_PROGRAMS += tests/unit/test_addr tests/unit/test_conn \
 	tests/unit/test_listener tests/unit/test_loop
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 tests_unit_test_addr_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
-tests_unit_test_conn_SOURCES = tests/unit/test_conn.c
+tests_unit_test_conn_SOURCES = tests/unit/test_conn.c tests/unit/pump.h
 tests_unit_test_conn_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
-tests_unit_test_listener_SOURCES = tests/unit/test_listener.c
+tests_unit_test_listener_SOURCES = tests/unit/test_listener.c \
+	tests/unit/pump.h
 tests_unit_test_listener_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
-tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
+tests_unit_test_loop_SOURCES = tests/unit/test_loop.c tests/unit/pump.h
 tests_unit_test_loop_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 endif
