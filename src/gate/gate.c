@@ -65,8 +65,8 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->told_due = INT64_MAX;
 	take_settings(g, settings);
 	/* The gate itself counts senders: some are let in past senders_max. */
-	g->throttle = throttle_new(
-	    hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
+	g->throttle =
+	    throttle_new(hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
 	return g;
 }
 
@@ -107,8 +107,7 @@ reload_source(struct gate *g, struct throttle_source *src, int64_t now)
 }
 
 void
-gate_reload(
-    struct gate *g, const struct gate_settings *settings, int64_t now)
+gate_reload(struct gate *g, const struct gate_settings *settings, int64_t now)
 {
 	struct throttle_source *src;
 	size_t pos = 0;

@@ -19,7 +19,7 @@ struct gate_release_op {
 	struct release_source {
 		char *sender, *policy;
 		uint32_t queue_length;
-	} *sources; /* one for each ticket */
+	} * sources; /* one for each ticket */
 	size_t n, cap;
 	int64_t wall;
 	int64_t retry_at; /* INT64_MAX: with the spool */
@@ -113,8 +113,8 @@ on_released(void *arg, int error)
 		gate_tell_error(g, "release", op->sources[0].sender, error);
 		op->retry_at = g->now + op->delay;
 		op->delay = op->delay * 2 < GATE_RETRY_MOST_MS
-		    ? op->delay * 2
-		    : GATE_RETRY_MOST_MS;
+				? op->delay * 2
+				: GATE_RETRY_MOST_MS;
 		gate_changed(g);
 		return;
 	}
@@ -144,9 +144,9 @@ release_next_due(const struct gate *g)
 	int64_t due = throttle_next_due(g->throttle);
 	const struct list *e;
 
-	list_each(e, &g->releases) {
-		const struct gate_release_op *op = LIST_ITEM(
-		    (struct list *)e, struct gate_release_op, entry);
+	list_each (e, &g->releases) {
+		const struct gate_release_op *op =
+		    LIST_ITEM((struct list *)e, struct gate_release_op, entry);
 
 		if (op->retry_at < due)
 			due = op->retry_at;
@@ -160,7 +160,7 @@ release_run(struct gate *g, int64_t now, int64_t wall)
 	struct gate_release_op *op;
 	struct list *e, *next;
 
-	list_each_safe(e, next, &g->releases) {
+	list_each_safe (e, next, &g->releases) {
 		op = LIST_ITEM(e, struct gate_release_op, entry);
 		if (op->retry_at <= now)
 			op_send(op, wall);
@@ -176,6 +176,6 @@ void
 release_clear(struct gate *g)
 {
 	while (!list_is_empty(&g->releases))
-		op_free(LIST_ITEM(
-		    g->releases.next, struct gate_release_op, entry));
+		op_free(
+		    LIST_ITEM(g->releases.next, struct gate_release_op, entry));
 }

@@ -67,12 +67,12 @@ on_freeze(void *arg, const struct gate_freeze *freeze)
 	struct rig *r = arg;
 
 	r->freezes++;
-	snprintf(r->freeze_sender, sizeof(r->freeze_sender), "%s",
-	    freeze->sender);
-	snprintf(r->freeze_policy, sizeof(r->freeze_policy), "%s",
-	    freeze->policy);
-	snprintf(r->freeze_reason, sizeof(r->freeze_reason), "%s",
-	    freeze->reason);
+	snprintf(
+	    r->freeze_sender, sizeof(r->freeze_sender), "%s", freeze->sender);
+	snprintf(
+	    r->freeze_policy, sizeof(r->freeze_policy), "%s", freeze->policy);
+	snprintf(
+	    r->freeze_reason, sizeof(r->freeze_reason), "%s", freeze->reason);
 	r->freeze_length = freeze->queue_length;
 	r->freeze_at = freeze->freeze_at;
 }
@@ -123,8 +123,7 @@ rig_on_done(void *arg, int error, uint64_t count)
 
 /* Lower case, and "user+tag" folded: what the relay passes does more. */
 static size_t
-recipient_key(
-    struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX])
+recipient_key(struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX])
 {
 	size_t at = str_rindex(address, '@'), plus, n = 0;
 	struct str local = str_sub(address, 0, at);
@@ -147,7 +146,7 @@ open_spool(struct rig *r)
 	    .dir = r->dir,
 	    .large_body_bytes = 256 << 10,
 	    .body_memory_bytes = 64 << 20,
-	    .outstanding_max = 100000,
+	    .outstanding_max = r->outstanding_max,
 	};
 	char err[512];
 	int status;
@@ -163,9 +162,9 @@ open_spool(struct rig *r)
 void
 rig_open(struct rig *r, const char *policies)
 {
-	*r = (struct rig){.now = 1000000, .wall = RIG_WALL};
-	str_copy(
-	    STR("/tmp/weir-gate-XXXXXX"), r->dir, sizeof(r->dir));
+	*r = (struct rig){
+	    .now = 1000000, .wall = RIG_WALL, .outstanding_max = 10000};
+	str_copy(STR("/tmp/weir-gate-XXXXXX"), r->dir, sizeof(r->dir));
 	assert_non_null(mkdtemp(r->dir));
 	r->settings = (struct gate_settings){
 	    .policies = rig_policies(policies),
@@ -294,8 +293,7 @@ rig_ask(struct rig *r, struct gate_txn *txn, const char *address)
 {
 	unsigned before = r->answers;
 
-	gate_recipient(
-	    txn, str_from(address), r->now, r->wall, on_answer, r);
+	gate_recipient(txn, str_from(address), r->now, r->wall, on_answer, r);
 	assert_int_equal(r->answers, before + 1);
 	return r->verdict;
 }
@@ -435,8 +433,8 @@ on_finished(void *arg, int error)
 }
 
 static void
-on_claim(void *arg, int error, struct spool_job **jobs, size_t n,
-    int64_t next_due)
+on_claim(
+    void *arg, int error, struct spool_job **jobs, size_t n, int64_t next_due)
 {
 	struct delivery *d = arg;
 
@@ -567,8 +565,8 @@ int
 rig_thaw(struct rig *r, const char *sender, enum gate_thaw then)
 {
 	r->done = 0;
-	gate_thaw(r->gate, sender, then, "admin", r->now, r->wall,
-	    rig_on_done, r);
+	gate_thaw(
+	    r->gate, sender, then, "admin", r->now, r->wall, rig_on_done, r);
 	return wait_done(r);
 }
 
@@ -576,8 +574,7 @@ int
 rig_freeze(struct rig *r, const char *sender)
 {
 	r->done = 0;
-	gate_freeze(
-	    r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
+	gate_freeze(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
 	return wait_done(r);
 }
 
@@ -585,8 +582,7 @@ int
 rig_release(struct rig *r, const struct spool_select *select)
 {
 	r->done = 0;
-	gate_release(
-	    r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
+	gate_release(r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
 	return wait_done(r);
 }
 
@@ -594,8 +590,7 @@ int
 rig_discard(struct rig *r, const struct spool_select *select)
 {
 	r->done = 0;
-	gate_discard(
-	    r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
+	gate_discard(r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
 	return wait_done(r);
 }
 

@@ -27,6 +27,7 @@ struct rig {
 	struct counters counters;
 	struct gate *gate;
 	int64_t now, wall;
+	uint32_t outstanding_max; /* of the spool, from the next start */
 
 	/* what the gate called back */
 	unsigned released, schedules;
@@ -84,8 +85,7 @@ struct rig_counts rig_send_many(
 unsigned rig_deliver(struct rig *r, struct buf *addresses);
 uint64_t rig_stored(struct rig *r, enum spool_state state);
 
-bool rig_info(
-    struct rig *r, const char *sender, struct gate_sender_info *out);
+bool rig_info(struct rig *r, const char *sender, struct gate_sender_info *out);
 uint32_t rig_queue(struct rig *r, const char *sender);
 bool rig_is_frozen(struct rig *r, const char *sender);
 uint64_t rig_counter(const struct rig *r, enum counter id);

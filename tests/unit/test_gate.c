@@ -35,8 +35,8 @@ test_allowance(void **state)
 	assert_int_equal(rig_queue(&r, "alice"), 2);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 2);
 	/* A known one passes at once while new ones wait. */
-	assert_int_equal(rig_send(&r, "alice", "A3@Example.COM"),
-	    THROTTLE_PASS);
+	assert_int_equal(
+	    rig_send(&r, "alice", "A3@Example.COM"), THROTTLE_PASS);
 	assert_string_equal(r.why, "known recipient");
 	rig_run(&r, MINUTE);
 	assert_int_equal(rig_queue(&r, "alice"), 1);
@@ -96,8 +96,8 @@ test_outbreak(void **state)
 	rig_run(&r, 24 * HOUR);
 	assert_int_equal(r.released, before);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 100);
-	assert_int_equal(rig_send(&r, "mallory", "victim0@example.com"),
-	    THROTTLE_REFUSE);
+	assert_int_equal(
+	    rig_send(&r, "mallory", "victim0@example.com"), THROTTLE_REFUSE);
 	/* Others notice nothing. */
 	assert_int_equal(
 	    rig_send(&r, "bob", "friend1@example.com"), THROTTLE_PASS);
@@ -120,15 +120,14 @@ test_outbreak_rate(void **state)
 		char address[64];
 
 		snprintf(address, sizeof(address), "v%u@x.example", n++);
-		passed +=
-		    rig_send(&r, "mallory", address) == THROTTLE_PASS;
+		passed += rig_send(&r, "mallory", address) == THROTTLE_PASS;
 		rig_run(&r, 1000);
 	}
 	/* One a second comes, one in ten seconds leaves. */
 	assert_int_equal(passed, 3);
 	assert_in_range(n, 23, 27);
-	assert_in_range(rig_deliver(&r, NULL), (n - 3) / 10 - 1,
-	    (n - 3) / 10 + 1);
+	assert_in_range(
+	    rig_deliver(&r, NULL), (n - 3) / 10 - 1, (n - 3) / 10 + 1);
 	rig_close(&r);
 }
 
@@ -190,10 +189,10 @@ test_same_recipient_twice(void **state)
 	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_HOLD);
 	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_HOLD);
 	assert_int_equal(gate_txn_count(txn), 4);
-	assert_int_equal(gate_txn_destination(txn, 0),
-	    gate_txn_destination(txn, 1));
-	assert_int_not_equal(gate_txn_destination(txn, 0),
-	    gate_txn_destination(txn, 2));
+	assert_int_equal(
+	    gate_txn_destination(txn, 0), gate_txn_destination(txn, 1));
+	assert_int_not_equal(
+	    gate_txn_destination(txn, 0), gate_txn_destination(txn, 2));
 	rig_commit(&r, txn);
 	assert_true(rig_info(&r, "alice", &info));
 	assert_int_equal(info.t.working_set, 1);
@@ -411,8 +410,8 @@ test_freeze_growth(void **state)
 	assert_false(rig_is_frozen(&r, "alice"));
 	rig_send_many(&r, "alice", "b", 1);
 	assert_true(rig_is_frozen(&r, "alice"));
-	assert_string_equal(r.freeze_reason,
-	    "5 new recipients waiting, 5 came within 1m");
+	assert_string_equal(
+	    r.freeze_reason, "5 new recipients waiting, 5 came within 1m");
 	/* Slower does not. */
 	for (int i = 0; i < 4; i++) {
 		char prefix[8] = {'c', (char)('0' + i), 0};
@@ -569,8 +568,7 @@ test_exempt(void **state)
 	assert_int_equal(rig_send(&r, "news@example.org", "s1@example.com"),
 	    THROTTLE_REFUSE);
 	assert_true(has(r.text, "frozen by an administrator"));
-	assert_int_equal(
-	    rig_thaw(&r, "news@example.org", GATE_THAW_KEEP), 0);
+	assert_int_equal(rig_thaw(&r, "news@example.org", GATE_THAW_KEEP), 0);
 	assert_int_equal(
 	    rig_send_many(&r, "news@example.org", "t", 30).passed, 30);
 	rig_close(&r);

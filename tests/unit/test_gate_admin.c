@@ -55,8 +55,8 @@ test_thaw_release(void **state)
 	assert_int_equal(rig_deliver(&r, NULL), 0);
 	assert_int_equal(rig_counter(&r, COUNT_RELEASED_RECIPIENTS), 100);
 	/* Those released last are known now. */
-	assert_int_equal(rig_send(&r, "mallory", "v109@example.com"),
-	    THROTTLE_PASS);
+	assert_int_equal(
+	    rig_send(&r, "mallory", "v109@example.com"), THROTTLE_PASS);
 	assert_string_equal(r.why, "known recipient");
 	expect_audit(&r, "weir freeze mallory 100 of 100 recipients waiting");
 	expect_audit(&r, "admin release mallory ");
@@ -177,8 +177,8 @@ test_freeze_unknown(void **state)
 	gate_freeze(r.gate, "  ", "admin", r.now, r.wall, rig_on_done, &r);
 	assert_int_equal(r.done, 1);
 	assert_int_equal(r.error, EINVAL);
-	assert_int_equal(rig_send(&r, "eve@example.org", "a@x"),
-	    THROTTLE_REFUSE);
+	assert_int_equal(
+	    rig_send(&r, "eve@example.org", "a@x"), THROTTLE_REFUSE);
 	rig_close(&r);
 }
 
@@ -268,12 +268,14 @@ test_release_all(void **state)
 	(void)state;
 	rig_open(&r, SLOW);
 	for (int i = 0; i < 3; i++) {
-		rig_send_many(&r, "alice", i == 0 ? "a" : i == 1 ? "b" : "c",
+		rig_send_many(&r, "alice",
+		    i == 0   ? "a"
+		    : i == 1 ? "b"
+			     : "c",
 		    4);
 		rig_send_many(&r, "bob", i == 0 ? "a" : i == 1 ? "b" : "c", 3);
 	}
-	assert_int_equal(
-	    rig_queue(&r, "alice") + rig_queue(&r, "bob"), 11 + 8);
+	assert_int_equal(rig_queue(&r, "alice") + rig_queue(&r, "bob"), 11 + 8);
 	assert_int_equal(rig_release(&r, &select), 0);
 	assert_int_equal(r.count, 19);
 	assert_int_equal(rig_queue(&r, "alice"), 0);
@@ -316,8 +318,7 @@ test_race_with_schedule(void **state)
 	rig_send_many(&r, "alice", "a", 4);
 	rig_pass_time(&r, MINUTE);
 	r.done = 0;
-	gate_discard(
-	    r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_discard(r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
 	gate_run(r.gate, r.now, r.wall);
 	rig_pump(&r);
 	assert_int_equal(r.done, 1);
@@ -329,8 +330,7 @@ test_race_with_schedule(void **state)
 	rig_pass_time(&r, MINUTE);
 	r.done = 0;
 	gate_run(r.gate, r.now, r.wall);
-	gate_release(
-	    r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_release(r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
 	rig_pump(&r);
 	assert_int_equal(r.done, 1);
 	assert_int_equal(rig_queue(&r, "alice"), 0);
@@ -409,8 +409,7 @@ test_free_with_work_under_way(void **state)
 	rig_pass_time(&r, MINUTE);
 	gate_run(r.gate, r.now, r.wall);
 	gate_freeze(r.gate, "bob", "admin", r.now, r.wall, rig_on_done, &r);
-	gate_release(
-	    r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_release(r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
 	rig_restart(&r);
 	assert_int_equal(r.done, 0);
 	/* It was all done, though. */
