@@ -109,10 +109,7 @@ on_frozen(void *arg, int error)
 
 	if (error != 0) {
 		gate_tell_error(g, "freeze", op->sender, error);
-		op->retry_at = g->now + op->delay;
-		op->delay = op->delay * 2 < GATE_RETRY_MOST_MS
-				? op->delay * 2
-				: GATE_RETRY_MOST_MS;
+		gate_retry_later(g, &op->retry_at, &op->delay);
 	} else {
 		tell(op);
 		op_free(op);
@@ -203,22 +200,6 @@ freeze_settle(struct gate *g, int64_t now, int64_t wall)
 	source_save(g, src, now, wall);
 }
 
-int64_t
-freeze_next_due(const struct gate *g)
-{
-	int64_t due = INT64_MAX;
-	const struct list *e;
-
-	list_each (e, &g->freezes) {
-		const struct gate_freeze_op *op =
-		    LIST_ITEM((struct list *)e, struct gate_freeze_op, entry);
-
-		if (op->retry_at < due)
-			due = op->retry_at;
-	}
-	return due;
-}
-
 static bool
 is_still_wanted(const struct gate_freeze_op *op)
 {
@@ -228,7 +209,7 @@ is_still_wanted(const struct gate_freeze_op *op)
 }
 
 void
-freeze_run(struct gate *g, int64_t now)
+freeze_retry(struct gate *g, int64_t now)
 {
 	struct list *e, *next;
 
@@ -237,8 +218,8 @@ freeze_run(struct gate *g, int64_t now)
 		    LIST_ITEM(e, struct gate_freeze_op, entry);
 
 		if (op->retry_at > now)
-			continue;
-		if (is_still_wanted(op))
+			gate_retry_at(g, op->retry_at);
+		else if (is_still_wanted(op))
 			op_send(op, on_frozen);
 		else
 			op_free(op);

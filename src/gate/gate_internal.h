@@ -22,7 +22,6 @@
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
-#define GATE_RETRY_MOST_MS 60000
 
 struct gate {
 	struct throttle *throttle;
@@ -53,7 +52,8 @@ struct gate {
 
 	int64_t now; /* the last that was given */
 	int64_t save_due, expire_due, full_told_at;
-	int64_t told_due;              /* what on_schedule's hearer knows */
+	int64_t retry_due; /* the earliest op that waits for another try */
+	int64_t told_due;  /* what on_schedule's hearer knows */
 	char shown_name[GATE_KEY_MAX]; /* of the last gate_sender_info */
 };
 
@@ -101,6 +101,11 @@ void source_on_expire(void *arg, struct throttle_source *src);
 MUST_CHECK bool source_split_state(
     struct str state, struct str *policy, struct str *rest);
 
+/* Something is to be tried again at that time. */
+void gate_retry_at(struct gate *g, int64_t at);
+/* The same for what just failed: sets *retry_at, doubles *delay. */
+void gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay);
+
 /* ---- freezes ---- */
 
 void freeze_on_throttle(
@@ -109,15 +114,14 @@ void freeze_on_throttle(
 void freeze_settle(struct gate *g, int64_t now, int64_t wall);
 /* Takes what waits in observe mode alone out of the queue. */
 void freeze_drop_observed(struct gate *g, struct throttle_source *src);
-int64_t freeze_next_due(const struct gate *g);
-void freeze_run(struct gate *g, int64_t now);
+void freeze_retry(struct gate *g, int64_t now);
 void freeze_clear(struct gate *g);
 
 /* ---- releases ---- */
 
 void release_on_throttle(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket);
-int64_t release_next_due(const struct gate *g);
+void release_retry(struct gate *g, int64_t now, int64_t wall);
 void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
 

@@ -282,7 +282,10 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 		if (src == NULL)
 			src = source_get(
 			    g, txn_key(txn), txn->policy, now, false);
-		if (src == NULL)
+		if (src == NULL && g->observe)
+			add_exempt(txn, destination,
+			    "too many senders to observe", fn, arg);
+		else if (src == NULL)
 			refuse(txn, 451, "4.3.2",
 			    "too many senders at once, try again later", wall,
 			    address, fn, arg);

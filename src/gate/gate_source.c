@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAVE_EVERY_MS 5000
+#define SAVE_EVERY_MS 3000
 #define STATE_HEADER 3
 #define STATE_NAME_MAX 255
 #define FULL_LOOK 64 /* slots looked at for room when the table is full */

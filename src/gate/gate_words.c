@@ -130,7 +130,8 @@ words_why(struct gate *g, struct throttle_source *src,
 		why_full(&info, policy, r, now, out);
 		break;
 	case THROTTLE_FROZEN:
-		words_freeze(g, src, info.freeze_reason, now, out);
+		str_copy(STR("sender is frozen, waits until it is thawed"), out,
+		    WORDS_MAX);
 		break;
 	}
 }

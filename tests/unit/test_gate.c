@@ -501,7 +501,7 @@ test_when_frozen_hold(void **state)
 	assert_int_equal(r.code, 452);
 	assert_true(rig_is_frozen(&r, "mallory"));
 	assert_int_equal(r.freezes, 1);
-	/* A known one waits like the others. */
+	assert_int_equal(rig_counter(&r, COUNT_DELAYED_RECIPIENTS), 8);
 	rig_run(&r, HOUR);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 8);
 	assert_int_equal(rig_thaw(&r, "mallory", GATE_THAW_KEEP), 0);
@@ -682,6 +682,13 @@ test_senders_max(void **state)
 	assert_string_equal(r.enhanced, "4.3.2");
 	assert_int_equal(gate_sender_count(r.gate), 3);
 	assert_int_equal(rig_send(&r, "a", "y@x"), THROTTLE_PASS);
+	/* Observing refuses nobody. */
+	r.settings.observe = true;
+	gate_reload(r.gate, &r.settings, r.now);
+	assert_int_equal(rig_send(&r, "d", "x@x"), THROTTLE_PASS);
+	assert_int_equal(gate_sender_count(r.gate), 3);
+	r.settings.observe = false;
+	gate_reload(r.gate, &r.settings, r.now);
 	/* An administrator is let in. */
 	assert_int_equal(rig_freeze(&r, "e"), 0);
 	assert_true(rig_is_frozen(&r, "e"));
