@@ -554,6 +554,7 @@ static void
 test_exempt(void **state)
 {
 	struct rig r;
+	struct gate_txn *txn;
 
 	(void)state;
 	rig_open(&r, "policy \"bulk\" { match = {\"news@example.org\"} "
@@ -568,6 +569,10 @@ test_exempt(void **state)
 	assert_int_equal(rig_send(&r, "news@example.org", "s1@example.com"),
 	    THROTTLE_REFUSE);
 	assert_true(has(r.text, "frozen by an administrator"));
+	/* Also for a front that does not ask at MAIL. */
+	txn = rig_begin(&r, "news@example.org");
+	assert_int_equal(rig_ask(&r, txn, "s1@example.com"), THROTTLE_REFUSE);
+	gate_cancel(txn, r.now);
 	assert_int_equal(rig_thaw(&r, "news@example.org", GATE_THAW_KEEP), 0);
 	assert_int_equal(
 	    rig_send_many(&r, "news@example.org", "t", 30).passed, 30);
