@@ -13,3 +13,18 @@ libsmtp_la_SOURCES = \
 	src/smtp/server_time.c \
 	src/smtp/server_verbs.c
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_smtp_address
+tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
+tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_data
+tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
+tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_reply
+tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
+tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server
+tests_unit_test_smtp_server_SOURCES = tests/unit/test_smtp_server.c
+tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+endif
