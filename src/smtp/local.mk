@@ -28,3 +28,7 @@ check_PROGRAMS += tests/unit/test_smtp_server
 tests_unit_test_smtp_server_SOURCES = tests/unit/test_smtp_server.c
 tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
+
+noinst_PROGRAMS += tests/bench/bench_smtp
+tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
+tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
