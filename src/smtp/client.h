@@ -65,10 +65,10 @@ const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
 bool smtp_client_is_idle(const struct smtp_client *c);
 
 /*
- * Commands, after on_ready. Parameters that the peer does not know are left out (SIZE, BODY=
- * 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are the caller's to
- * check. smtp_client_mail sends a RSET before it when the last transaction
- * was left open (smtp_client_abandon, or nothing but refusals).
+ * Commands, after on_ready. Parameters that the peer does not know are left out
+ * (SIZE, BODY= 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are
+ * the caller's to check. smtp_client_mail sends a RSET before it when the last
+ * transaction was left open (smtp_client_abandon, or nothing but refusals).
  */
 void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
     uintptr_t tag, int64_t now);

@@ -24,8 +24,8 @@ struct smtp_client {
 	struct client_queue queue;
 	struct smtp_encoder encoder;
 	enum client_phase phase;
-	bool body_open;	   /* 354 came, the final dot did not go */
-	bool tx_open;	   /* MAIL was queued, neither dot nor RSET since */
+	bool body_open;    /* 354 came, the final dot did not go */
+	bool tx_open;      /* MAIL was queued, neither dot nor RSET since */
 	bool data_waits;   /* DATA has no reply yet */
 	uint32_t rcpts_ok; /* accepted since the last reply to MAIL */
 	uint32_t expected; /* replies that the input in hand may hold */

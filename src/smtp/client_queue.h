@@ -48,7 +48,8 @@ void client_queue_clear(struct client_queue *q);
 MUST_CHECK bool client_queue_push(struct client_queue *q,
     enum client_command_type type, uintptr_t tag, size_t n);
 /* i-th from the front, i < count. */
-struct client_command *client_queue_at(const struct client_queue *q, uint32_t i);
+struct client_command *client_queue_at(
+    const struct client_queue *q, uint32_t i);
 /* First that was not sent, NULL: none; its text through
  * client_queue_text. */
 struct client_command *client_queue_unsent(const struct client_queue *q);
