@@ -212,6 +212,8 @@ static void
 shut_down(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply)
 {
+	/* From here on commands do nothing. */
+	c->doom = "the next hop said 421";
 	if (cmd->type > CLIENT_HELO && cmd->type != CLIENT_RSET)
 		tell(c, cmd, reply);
 	client_fail(c, reply);
