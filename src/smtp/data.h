@@ -19,9 +19,9 @@ enum smtp_bare_newline {
 
 struct smtp_data_limits {
 	/* 0 in any of these: no limit. */
-	uint64_t size_max;    /* bytes of the message */
-	uint32_t line_max;    /* bytes of one line, without CR LF */
-	uint32_t header_max;  /* bytes of the header block */
+	uint64_t size_max;     /* bytes of the message */
+	uint32_t line_max;     /* bytes of one line, without CR LF */
+	uint32_t header_max;   /* bytes of the header block */
 	uint32_t received_max; /* Received: lines */
 	enum smtp_bare_newline bare_newline;
 };
@@ -47,8 +47,8 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	uint8_t field; /* where in a header line */
 	bool in_header, ended, subject_seen, in_subject;
 	uint8_t name_len;
-	char name[10]; /* start of the header line, to know Received: and
-			  Subject: */
+	char name[10];      /* start of the header line, to know Received: and
+			       Subject: */
 	struct buf subject; /* unfolded Subject: value, bounded, raw */
 };
 
