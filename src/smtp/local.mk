@@ -1,1 +1,8 @@
-# smtp
+noinst_LTLIBRARIES += libsmtp.la
+libsmtp_la_SOURCES = \
+	src/smtp/address.c src/smtp/address.h \
+	src/smtp/data.c src/smtp/data.h \
+	src/smtp/envelope.h \
+	src/smtp/ext.c src/smtp/ext.h \
+	src/smtp/reply.c src/smtp/reply.h
+libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
