@@ -13,6 +13,7 @@
 
 /* evdns does not tell a record's time to live. */
 #define NAME_FRESH_MS 60000
+#define NAME_AGAIN_MS 10000 /* after no answer, with older addresses */
 
 struct endpoint {
 	struct net_addr addr;
@@ -248,7 +249,7 @@ route_end_resolve(struct route *r, size_t target, const struct net_addr *addrs,
 		set_endpoints(t, addrs, n);
 		t->fresh_until = now + NAME_FRESH_MS;
 	} else if (t->count > 0) {
-		t->fresh_until = now + rest_ms;
+		t->fresh_until = now + NAME_AGAIN_MS;
 	} else {
 		t->rest_until = now + rest_ms;
 	}
