@@ -214,7 +214,7 @@ put_reason(struct printer *p, const struct bounce_recipient *r)
 	if (r->reply.n > 0) {
 		put(p, STR(".\r\n    "));
 		put_text(p, r->remote, SIZE_MAX);
-		put(p, STR(" said: "));
+		put(p, r->remote.n > 0 ? STR(" said: ") : STR("Last error: "));
 		put_text(p, r->reply, REPLY_SHOWN_MAX);
 	}
 	put(p, STR("\r\n\r\n"));
@@ -295,7 +295,7 @@ put_status(
 		put(p, STR("Action: failed\r\nStatus: "));
 		put_text(p, r->status, SIZE_MAX);
 		put(p, STR("\r\n"));
-		if (r->reply.n > 0)
+		if (r->remote.n > 0 && r->reply.n > 0)
 			put_remote(p, r);
 		putf(p, "Last-Attempt-Date: %s\r\n\r\n",
 		    bounce_date(f->wall, date));

@@ -19,8 +19,8 @@ struct bounce_recipient {
 	struct str orcpt;  /* as RCPT had it, empty: none */
 	struct str status; /* "5.1.1" */
 	struct str reason; /* a clause: "it was refused" */
-	struct str reply;  /* what the next hop said last, empty: nothing */
-	struct str remote; /* the next hop's name, with a reply */
+	struct str reply;  /* the last reply, empty: none */
+	struct str remote; /* the next hop that gave it, empty: ourselves */
 };
 
 struct bounce_facts {
