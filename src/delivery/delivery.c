@@ -5,7 +5,7 @@
  *
  * When the next hop cannot be reached, all delivery rests: what was claimed
  * goes back, and after a pause (doubled up to REST_MAX_MS) one message is
- * claimed to see; the first connection that stands ends the rest. When only
+ * claimed to see; the first answer to a transaction ends the rest. When only
  * further connections fail, while others work, their number is lowered for a
  * while (a next hop that limits its clients) and nothing goes back.
  */

@@ -14,3 +14,9 @@ libdelivery_la_SOURCES = \
 	src/delivery/route.c src/delivery/route.h
 libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
 	$(EVENT_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_bounce
+tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
+tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+endif
