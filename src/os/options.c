@@ -89,6 +89,7 @@ hint_for(const char *fmt)
 }
 
 /* cfg_free releases the comment. The first error is the one that counts. */
+PRINTF_LIKE(2, 0)
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
@@ -380,33 +381,4 @@ options_load(const struct option_schema *schema, const char *file,
 		    &l, text != NULL ? str_from(text) : buf_str(&content));
 	buf_clear(&content);
 	return conf;
-}
-
-static void
-free_fields(const struct option *options, void *conf)
-{
-	for (; options->name != NULL; options++)
-		option_clear(options, conf);
-}
-
-void
-options_free(const struct option_schema *schema, void *conf)
-{
-	const struct option_section *s = schema->sections;
-
-	if (conf == NULL)
-		return;
-	free_fields(schema->options, conf);
-	for (; s != NULL && s->name != NULL; s++) {
-		struct option_array *array = (void *)((char *)conf + s->offset);
-
-		for (size_t i = 0; i < array->n; i++) {
-			char *one = (char *)array->v + i * s->size;
-
-			free_fields(s->options, one);
-			free(*(char **)(void *)(one + s->title_offset));
-		}
-		free(array->v);
-	}
-	free(conf);
 }

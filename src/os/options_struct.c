@@ -1,11 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a reload would change that only a restart can. Sections are matched by
- * their titles; one that came or went counts where it has a fixed option.
+ * Whole structs: released, and compared for what a reload would change that
+ * only a restart can. Sections are matched by their titles; one that came or
+ * went counts where it has a fixed option.
  */
 #include "os/options_value.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+static void
+free_fields(const struct option *options, void *conf)
+{
+	for (; options->name != NULL; options++)
+		option_clear(options, conf);
+}
+
+void
+options_free(const struct option_schema *schema, void *conf)
+{
+	const struct option_section *s = schema->sections;
+
+	if (conf == NULL)
+		return;
+	free_fields(schema->options, conf);
+	for (; s != NULL && s->name != NULL; s++) {
+		struct option_array *array = (void *)((char *)conf + s->offset);
+
+		for (size_t i = 0; i < array->n; i++) {
+			char *one = (char *)array->v + i * s->size;
+
+			free_fields(s->options, one);
+			free(*(char **)(void *)(one + s->title_offset));
+		}
+		free(array->v);
+	}
+	free(conf);
+}
 
 static const char *
 changed_option(const struct option *options, const void *was, const void *is)
