@@ -131,6 +131,7 @@ static const struct argument arguments[] = {
     {"older", CONTROL_OLDER, read_duration, FIELD(older_ms)},
     {"recipient", CONTROL_RECIPIENT, read_word, FIELD(recipient)},
     {"frozen", CONTROL_FROZEN, read_flag, FIELD(frozen)},
+    {"busy", CONTROL_BUSY, read_flag, FIELD(busy)},
     {"follow", CONTROL_FOLLOW, read_flag, FIELD(follow)},
     {"then", CONTROL_THEN, read_then, FIELD(then)},
     {"max", CONTROL_MAX, read_count, FIELD(max)},

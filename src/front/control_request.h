@@ -23,6 +23,7 @@ enum control_arg {                  /* bits: what a command takes */
 	CONTROL_FOLLOW = 1 << 6,    /* "follow": true */
 	CONTROL_THEN = 1 << 7,      /* "then": "release" or "discard" */
 	CONTROL_MAX = 1 << 8,       /* "max": number of rows */
+	CONTROL_BUSY = 1 << 9,      /* "busy": true */
 };
 
 enum control_right { /* bits */
@@ -54,7 +55,7 @@ struct control_request {
 	size_t id_count;
 	int64_t older_ms;
 	uint32_t max;
-	bool all, frozen, follow;
+	bool all, frozen, busy, follow;
 };
 
 /* False: what is wrong with it, in err. Clear the request in either case. */

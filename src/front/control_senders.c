@@ -35,6 +35,14 @@ sender_row(const struct gate_sender_info *s)
 	    control_time(s->next_release));
 }
 
+static bool
+is_wanted(const struct control_request *r, const struct gate_sender_info *s)
+{
+	if (r->frozen && !s->t.frozen)
+		return false;
+	return !r->busy || s->t.frozen || s->t.queue_length > 0;
+}
+
 static void
 step_senders(struct control_conn *c, int64_t now)
 {
@@ -50,7 +58,7 @@ step_senders(struct control_conn *c, int64_t now)
 			return;
 		}
 		c->cursor = at;
-		if (c->request.frozen && !s.t.frozen)
+		if (!is_wanted(&c->request, &s))
 			continue;
 		if (!control_send(c, "row", sender_row(&s))) {
 			c->cursor = was; /* again when there is room */

@@ -16,10 +16,11 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "senders",
-	.takes = CONTROL_FROZEN,
+	.takes = CONTROL_FROZEN | CONTROL_BUSY,
 	.right = CONTROL_READ,
 	.run = control_senders,
-	.doc = "a row per sender in memory",
+	.doc = "a row per sender in memory; busy: those alone that are frozen "
+	       "or have a queue",
     },
     {
 	.name = "show",

@@ -150,7 +150,7 @@ static const struct option maild_options[] = {
 	.check = maild_check_program,
 	.doc = "Program that runs once when a sender is frozen, with the facts "
 	       "in its environment: WEIR_SENDER, WEIR_POLICY, WEIR_REASON, "
-	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME, WEIR_HOSTNAME.",
+	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
 	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
