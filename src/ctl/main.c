@@ -97,8 +97,8 @@ print_usage(FILE *out)
 {
 	fprintf(out, "usage: weirctl [-s SOCKET] [--json] COMMAND\n\n");
 	for (const struct ctl_command *c = commands; c->name != NULL; c++)
-		fprintf(
-		    out, "  %s %s\n        %s\n", c->name, c->usage, c->doc);
+		fprintf(out, "  %s%s%s\n        %s\n", c->name,
+		    *c->usage ? " " : "", c->usage, c->doc);
 	fprintf(out, "\nDefault socket: $WEIR_SOCKET, else " WEIR_RUNSTATEDIR
 		     "/weir/control.sock\n");
 }
@@ -196,7 +196,8 @@ take_words(struct ctl *ctl, char **words, int n)
 	}
 	if (ctl->word_count < c->words_min || ctl->word_count > c->words_max ||
 	    (ctl->given & ~c->takes) != 0) {
-		ctl_error("usage: weirctl %s %s", c->name, c->usage);
+		ctl_error("usage: weirctl %s%s%s", c->name,
+		    *c->usage ? " " : "", c->usage);
 		return false;
 	}
 	return true;
