@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# Completion for weirctl: commands, their options, and what the daemon knows
+# (senders, queue ids).
+
+# The first texts called $1 in what the daemon answers; nothing when it is away.
+_weirctl_ask() {
+    local field=$1
+    shift
+    # A daemon with very many senders is not listed in full.
+    weirctl "${_weirctl_socket[@]}" --json "$@" 2>/dev/null | head -n 2000 |
+        sed -n "s/^{.*\"$field\":\"\\([^\"\\\\]*\\)\".*/\\1/p"
+}
+
+_weirctl_words() {
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do
+        COMPREPLY+=("$(printf '%q' "$word")")
+    done < <(compgen -W "$1" -- "$2")
+}
+
+_weirctl() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="status senders show queue cat release discard freeze thaw
+        events top audit config reload"
+    local command="" options="" i _weirctl_socket=()
+
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        -s | --socket)
+            _weirctl_socket=(-s "${COMP_WORDS[i + 1]}")
+            ((i++))
+            ;;
+        -S | -n | --sender | --older | --recipient | --count)
+            ((i++))
+            ;;
+        -*) ;;
+        *)
+            command=${COMP_WORDS[i]}
+            break
+            ;;
+        esac
+    done
+
+    case $prev in
+    -s | --socket)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    -S | --sender)
+        _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
+        return
+        ;;
+    --older)
+        _weirctl_words "10m 1h 2h 1d" "$cur"
+        return
+        ;;
+    --recipient | -n | --count)
+        return
+        ;;
+    esac
+
+    case $command in
+    "") options="-s --socket --json -h --help -V --version" ;;
+    senders) options="--frozen --busy" ;;
+    queue) options="--older --recipient" ;;
+    release) options="--sender --all --older --recipient" ;;
+    discard) options="--sender --all --older --recipient -y --yes" ;;
+    thaw) options="--release --discard" ;;
+    events) options="-f --follow -n --count" ;;
+    top | audit) options="-n --count" ;;
+    esac
+
+    if [[ $cur == -* ]]; then
+        _weirctl_words "$options" "$cur"
+        return
+    fi
+    case $command in
+    "") _weirctl_words "$commands" "$cur" ;;
+    show | queue | freeze)
+        _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
+        ;;
+    thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;
+    cat | release | discard)
+        _weirctl_words "$(_weirctl_ask id queue)" "$cur"
+        ;;
+    esac
+}
+
+complete -F _weirctl weirctl
