@@ -23,38 +23,38 @@ extern "C" {
 #define THROTTLE_LIMITS_MAX 4
 #define THROTTLE_WORKING_SET_MAX 4096
 #define THROTTLE_COUNT_MAX 65535 /* largest count of a limit window */
-#define THROTTLE_KEY_MAX 512	 /* bytes of a source's key */
+#define THROTTLE_KEY_MAX 512     /* bytes of a source's key */
 
 enum throttle_verdict { THROTTLE_PASS, THROTTLE_HOLD, THROTTLE_REFUSE };
 
 /* Why a verdict fell as it did. */
 enum throttle_reason {
-	THROTTLE_KNOWN,	   /* pass: in the working set */
-	THROTTLE_NEW,	   /* pass: new, within the allowance */
-	THROTTLE_QUEUED,   /* hold: no allowance, or others wait before it */
-	THROTTLE_LIMITED,  /* hold: a limit window is full */
-	THROTTLE_FROZEN,   /* refuse (or hold): the source is frozen */
-	THROTTLE_FULL	   /* refuse: the queue, with what is reserved in it,
-			      has no room before freeze_at or queue_max */
+	THROTTLE_KNOWN,   /* pass: in the working set */
+	THROTTLE_NEW,     /* pass: new, within the allowance */
+	THROTTLE_QUEUED,  /* hold: no allowance, or others wait before it */
+	THROTTLE_LIMITED, /* hold: a limit window is full */
+	THROTTLE_FROZEN,  /* refuse (or hold): the source is frozen */
+	THROTTLE_FULL     /* refuse: the queue, with what is reserved in it,
+			     has no room before freeze_at or queue_max */
 };
 
 enum throttle_freeze_reason {
 	THROTTLE_FREEZE_NONE,
 	THROTTLE_FREEZE_LENGTH, /* freeze_at reached */
 	THROTTLE_FREEZE_GROWTH, /* freeze_growth reached */
-	THROTTLE_FREEZE_HAND	/* throttle_freeze */
+	THROTTLE_FREEZE_HAND    /* throttle_freeze */
 };
 
 struct throttle_limit {
-	uint32_t count;	   /* 0: off */
+	uint32_t count; /* 0: off */
 	int64_t window_ms;
 };
 
 struct throttle_policy {
 	uint32_t working_set; /* n */
 	int64_t interval_ms;
-	uint32_t burst;	      /* largest allowance */
-	uint32_t initial;     /* allowance of a source never seen */
+	uint32_t burst;   /* largest allowance */
+	uint32_t initial; /* allowance of a source never seen */
 	/* The paper's rules to the letter: the allowance is the free room in
 	 * the working set, an idle tick discards the oldest member when the
 	 * set is full, and the clock ticks on whatever happens. burst and
@@ -65,10 +65,10 @@ struct throttle_policy {
 	struct throttle_limit limits[THROTTLE_LIMITS_MAX]; /* new destinations
 							      let go */
 	uint32_t limit_count;
-	uint32_t queue_max;	/* hard cap on a source's queue */
+	uint32_t queue_max;     /* hard cap on a source's queue */
 	int64_t idle_expiry_ms; /* forget a source that was silent so long;
 				   never one with a queue, frozen, or pinned */
-	bool hold_when_frozen;	/* frozen: hold instead of refuse */
+	bool hold_when_frozen;  /* frozen: hold instead of refuse */
 };
 
 /* The shipped profiles. */
@@ -80,7 +80,7 @@ extern const struct throttle_policy throttle_profile_mail;
  * wrong with it. */
 const char *throttle_policy_error(const struct throttle_policy *policy);
 
-struct throttle;	/* all sources of one daemon */
+struct throttle;        /* all sources of one daemon */
 struct throttle_source; /* one source; valid while it is in the table */
 
 struct throttle_callbacks {
@@ -122,7 +122,7 @@ struct throttle_reservation {
 	enum throttle_reason reason;
 	uint8_t limit_index;   /* THROTTLE_LIMITED: which window */
 	uint32_t queue_length; /* entries before this one */
-	int64_t due_ms;	       /* hold: earliest release, if nothing else
+	int64_t due_ms;        /* hold: earliest release, if nothing else
 				  moves; INT64_MAX while frozen */
 };
 
@@ -159,8 +159,7 @@ void throttle_learn(struct throttle *t, struct throttle_source *src,
 /* Takes matching entries out of the queue without releasing them, in order;
  * returns how many. One pass over the queue. */
 size_t throttle_remove(struct throttle *t, struct throttle_source *src,
-    bool (*match)(void *arg, uint64_t destination, uint64_t ticket),
-    void *arg);
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
 /* Calls fn for each entry of the queue, oldest first. */
 void throttle_queue_each(const struct throttle_source *src,
     void (*fn)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
@@ -189,7 +188,7 @@ struct throttle_source_info {
 	uint32_t allowance;
 	uint32_t working_set;
 	int64_t last_seen;
-	int64_t next_release; /* INT64_MAX: none */
+	int64_t next_release;                     /* INT64_MAX: none */
 	uint32_t limit_used[THROTTLE_LIMITS_MAX]; /* of each window, now */
 };
 

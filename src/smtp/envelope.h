@@ -22,16 +22,16 @@ enum smtp_notify { /* bits; 0: not given */
 
 struct smtp_mail {
 	struct str from; /* address without brackets; empty: null sender */
-	uint64_t size;	 /* SIZE=, 0: not given */
+	uint64_t size;   /* SIZE=, 0: not given */
 	enum smtp_body body;
-	bool utf8;	  /* SMTPUTF8 */
+	bool utf8;         /* SMTPUTF8 */
 	enum smtp_ret ret; /* RFC 3461 */
-	struct str envid; /* xtext as it came, checked */
+	struct str envid;  /* xtext as it came, checked */
 };
 
 struct smtp_rcpt {
-	struct str to; /* address without brackets */
-	unsigned notify; /* enum smtp_notify bits */
+	struct str to;    /* address without brackets */
+	unsigned notify;  /* enum smtp_notify bits */
 	struct str orcpt; /* "rfc822;xtext" as it came, checked */
 };
 

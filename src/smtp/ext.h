@@ -9,22 +9,22 @@
 #include "base/str.h"
 
 enum smtp_ext {
-	SMTP_EXT_PIPELINING = 1u << 0,	/* RFC 2920 */
-	SMTP_EXT_SIZE = 1u << 1,	/* RFC 1870 */
-	SMTP_EXT_8BITMIME = 1u << 2,	/* RFC 6152 */
-	SMTP_EXT_SMTPUTF8 = 1u << 3,	/* RFC 6531 */
-	SMTP_EXT_ENHANCED = 1u << 4,	/* RFC 2034 */
-	SMTP_EXT_DSN = 1u << 5,		/* RFC 3461 */
-	SMTP_EXT_STARTTLS = 1u << 6,	/* RFC 3207 */
-	SMTP_EXT_AUTH = 1u << 7,	/* RFC 4954 */
-	SMTP_EXT_CHUNKING = 1u << 8,	/* RFC 3030 */
-	SMTP_EXT_XCLIENT = 1u << 9,	/* Postfix */
-	SMTP_EXT_LIMITS = 1u << 10,	/* RFC 9422 */
+	SMTP_EXT_PIPELINING = 1u << 0,  /* RFC 2920 */
+	SMTP_EXT_SIZE = 1u << 1,        /* RFC 1870 */
+	SMTP_EXT_8BITMIME = 1u << 2,    /* RFC 6152 */
+	SMTP_EXT_SMTPUTF8 = 1u << 3,    /* RFC 6531 */
+	SMTP_EXT_ENHANCED = 1u << 4,    /* RFC 2034 */
+	SMTP_EXT_DSN = 1u << 5,         /* RFC 3461 */
+	SMTP_EXT_STARTTLS = 1u << 6,    /* RFC 3207 */
+	SMTP_EXT_AUTH = 1u << 7,        /* RFC 4954 */
+	SMTP_EXT_CHUNKING = 1u << 8,    /* RFC 3030 */
+	SMTP_EXT_XCLIENT = 1u << 9,     /* Postfix */
+	SMTP_EXT_LIMITS = 1u << 10,     /* RFC 9422 */
 	SMTP_EXT_REQUIRETLS = 1u << 11, /* RFC 8689 */
 };
 
 /* What this version of weir carries from client to next hop. */
-#define SMTP_EXT_RELAYED \
+#define SMTP_EXT_RELAYED                                           \
 	(SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | \
 	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN)
 

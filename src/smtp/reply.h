@@ -8,13 +8,13 @@
 
 #include "base/buf.h"
 
-#define SMTP_REPLY_LINE_MAX 1024   /* longer lines from a next hop are cut */
-#define SMTP_REPLY_LINES_MAX 128   /* more is a protocol error */
-#define SMTP_REPLY_TEXT_MAX 4096   /* text kept of one reply */
-#define SMTP_ENHANCED_MAX 12	   /* "5.7.123", terminated */
+#define SMTP_REPLY_LINE_MAX 1024 /* longer lines from a next hop are cut */
+#define SMTP_REPLY_LINES_MAX 128 /* more is a protocol error */
+#define SMTP_REPLY_TEXT_MAX 4096 /* text kept of one reply */
+#define SMTP_ENHANCED_MAX 12     /* "5.7.123", terminated */
 
 struct smtp_reply {
-	unsigned code;			  /* 200..599 */
+	unsigned code;                    /* 200..599 */
 	char enhanced[SMTP_ENHANCED_MAX]; /* "" when there is none */
 	struct str text; /* lines joined by '\n', enhanced code taken off */
 };
@@ -52,7 +52,7 @@ void smtp_reply_parser_clear(struct smtp_reply_parser *p);
 /* Takes whole lines off *in until one reply is complete. DONE: *out is valid
  * until the next call. BAD: mixed codes, no code, NUL, too long or endless:
  * the connection is useless. */
-enum smtp_reply_state smtp_reply_parse(struct smtp_reply_parser *p,
-    struct str *in, struct smtp_reply *out);
+enum smtp_reply_state smtp_reply_parse(
+    struct smtp_reply_parser *p, struct str *in, struct smtp_reply *out);
 
 #endif

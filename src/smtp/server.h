@@ -18,17 +18,17 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
-struct smtp_server_limits { /* 0: no limit */
-	uint32_t recipients_max; /* per message: 452 4.5.3 past it */
-	uint32_t errors_max;	 /* faulty commands: 421 at it */
+struct smtp_server_limits {         /* 0: no limit */
+	uint32_t recipients_max;    /* per message: 452 4.5.3 past it */
+	uint32_t errors_max;        /* faulty commands: 421 at it */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
-	uint32_t refused_max;	 /* refused recipients per session: 421 */
-	uint32_t line_max;	 /* command line with CR LF; at least 512 */
+	uint32_t refused_max;       /* refused recipients per session: 421 */
+	uint32_t line_max;          /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
-	int64_t data_timeout_ms; /* deadline between bytes of DATA */
+	int64_t data_timeout_ms;    /* deadline between bytes of DATA */
 	int64_t message_timeout_ms; /* deadline for a whole message */
-	uint64_t data_rate_min;	 /* bytes a second, over data_rate_window_ms */
+	uint64_t data_rate_min; /* bytes a second, over data_rate_window_ms */
 	int64_t data_rate_window_ms;
 	struct smtp_data_limits data;
 };
@@ -37,9 +37,9 @@ enum smtp_server_end { /* why the engine wants the connection closed */
 	SMTP_SERVER_QUIT,
 	SMTP_SERVER_TIMEOUT,
 	SMTP_SERVER_TOO_SLOW,
-	SMTP_SERVER_ERRORS,	/* a cap was met */
-	SMTP_SERVER_PROTOCOL,	/* HTTP, binary, illegal pipelining */
-	SMTP_SERVER_CLOSED,	/* smtp_server_close */
+	SMTP_SERVER_ERRORS,   /* a cap was met */
+	SMTP_SERVER_PROTOCOL, /* HTTP, binary, illegal pipelining */
+	SMTP_SERVER_CLOSED,   /* smtp_server_close */
 };
 
 struct smtp_server_ops {

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The way out for released mail: claims due messages from the spool, sends
+ * them to the next hop over several connections, records the results, tries
+ * again with growing pauses, bounces what is refused for good (RFC 5321
+ * section 4.5.4, RFC 3464). Event loop's thread.
+ */
+#ifndef DELIVERY_DELIVERY_H
+#define DELIVERY_DELIVERY_H
+
+#include "delivery/nexthop.h"
+#include "os/events.h"
+#include "spool/spool.h"
+
+struct delivery;
+
+struct delivery_settings {
+	const char *hostname;   /* Reporting-MTA, bounce's From */
+	const char *postmaster; /* who can help; NULL: postmaster@hostname */
+	uint32_t concurrency;   /* messages under way at once */
+	int64_t retry_min_ms, retry_max_ms; /* doubled from one to other */
+	int64_t max_age_ms;                 /* then a bounce; 5 days */
+};
+
+struct delivery *delivery_new(struct loop *loop, struct spool *spool,
+    struct nexthop *nexthop, const struct delivery_settings *settings,
+    struct events *events, struct counters *counters, struct log *log);
+void delivery_reload(
+    struct delivery *d, const struct delivery_settings *settings);
+/* Something was released, or the daemon has started. */
+void delivery_kick(struct delivery *d, int64_t now, int64_t wall);
+/* Claims nothing more; fn when the last message under way has ended. */
+void delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg);
+void delivery_free(struct delivery *d);
+/* Messages under way. */
+uint32_t delivery_active(const struct delivery *d);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Connections to the next hop, kept and reused. Several next hops are tried in
+ * order; one that failed rests for a while unless all rest. Event loop's
+ * thread.
+ *
+ * A struct hop is one connection in one owner's hands. Its owner speaks through
+ * hop_client (smtp/client.h) and hears through hop_ops.
+ */
+#ifndef DELIVERY_NEXTHOP_H
+#define DELIVERY_NEXTHOP_H
+
+#include "net/conn.h"
+#include "os/counters.h"
+#include "os/log.h"
+#include "smtp/client.h"
+
+struct nexthop;
+struct hop;
+
+struct nexthop_settings {
+	const char *const *addresses; /* "127.0.0.1:25", "unix:/p", "name:25" */
+	size_t address_count;
+	const char *hostname; /* for EHLO */
+	int64_t connect_timeout_ms;
+	struct smtp_client_timeouts timeouts;
+	uint32_t connections_max; /* open at once; more owners wait */
+	uint32_t idle_max;        /* kept open without an owner */
+	int64_t idle_timeout_ms;  /* then QUIT */
+	uint32_t uses_max;        /* messages per connection, 0: any */
+	int64_t rest_ms;          /* after a failure */
+};
+
+struct hop_ops {
+	/* The connection can take MAIL. Not called when hop_is_ready was true
+	 * right after nexthop_get. */
+	void (*on_ready)(void *arg, int64_t now);
+	void (*on_reply)(void *arg, enum smtp_client_what what, uintptr_t tag,
+	    const struct smtp_reply *reply, int64_t now);
+	/* Output drained after hop_is_full. */
+	void (*on_drain)(void *arg, int64_t now);
+	/* No next hop, or the connection broke. Last call; the hop is gone. */
+	void (*on_fail)(void *arg, const struct smtp_reply *reply, int64_t now);
+};
+
+/* settings are copied. NULL and a reason in err: an address is wrong. */
+struct nexthop *nexthop_new(struct loop *loop,
+    const struct nexthop_settings *settings, struct counters *counters,
+    struct log *log, char *err, size_t err_cap);
+/* Connections in use stay until their owners put them back. */
+bool nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
+    char *err, size_t err_cap);
+void nexthop_free(struct nexthop *n);
+/* What the next hop offered last. False: never reached yet. */
+bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
+
+/* A connection, or a place in line for one: never NULL, no callback from
+ * within. fresh: a new connection, not a kept one (to try again what failed on
+ * a kept one). */
+struct hop *nexthop_get(struct nexthop *n, bool fresh,
+    const struct hop_ops *ops, void *arg, int64_t now);
+bool hop_is_ready(const struct hop *h);
+bool hop_is_reused(const struct hop *h); /* it had served before */
+struct smtp_client *hop_client(struct hop *h);
+bool hop_is_full(const struct hop *h);     /* hold back until on_drain */
+const char *hop_name(const struct hop *h); /* address text */
+/* Gives it back: kept when it is idle or its transaction is abandoned. */
+void hop_put(struct hop *h, int64_t now);
+/* Closes it: whatever was sent after DATA does not count. */
+void hop_drop(struct hop *h);
+
+#endif

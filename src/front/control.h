@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control socket: an administrator's commands as JSON lines over a Unix
+ * socket, answered as JSON lines. One command table drives grammar, permission,
+ * dispatch and documentation; the peer's credentials are checked in one place.
+ * It decides nothing: gate, spool and delivery do. Event loop's thread.
+ */
+#ifndef FRONT_CONTROL_H
+#define FRONT_CONTROL_H
+
+#include "delivery/delivery.h"
+#include "gate/gate.h"
+#include "net/listener.h"
+
+struct control;
+
+struct control_parts { /* all borrowed */
+	struct loop *loop;
+	struct gate *gate;
+	struct spool *spool;
+	struct delivery *delivery;
+	struct nexthop *nexthop;
+	struct events *events;
+	struct counters *counters;
+	struct log *log;
+	const char *version;
+	int64_t started_at; /* wall ms */
+	/* What the program does for a command; arg is given back. */
+	bool (*reload)(void *arg, char *err, size_t err_cap);
+	bool (*show_config)(void *arg, struct buf *out);
+	const char *(*mode)(void *arg); /* "enforce", "observe" */
+	void *arg;
+};
+
+/* listener is taken (bound before privileges were dropped). admin_gid: members
+ * may give commands beside root and the daemon's user; -1: none. */
+struct control *control_new(const struct control_parts *parts,
+    struct listener *listener, int admin_gid);
+void control_free(struct control *c);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The decision: which source, which policy, a verdict per recipient. Owns the
+ * throttle's state, the schedule of releases and the administrator's changes;
+ * front ends only translate.
+ *
+ * Verdicts come through a callback: from within the call while state is in
+ * memory, later when it is shared between machines. Front ends are written for
+ * "later". Event loop's thread; `now` is monotonic ms, `wall` wall-clock ms.
+ */
+#ifndef GATE_GATE_H
+#define GATE_GATE_H
+
+#include "gate/policy.h"
+#include "os/counters.h"
+#include "os/events.h"
+#include "os/log.h"
+#include "spool/spool.h"
+
+struct gate;
+struct gate_txn;
+
+struct gate_settings {
+	const struct policies *policies; /* borrowed; see gate_reload */
+	bool observe;
+	const char *contact;  /* who can help; NULL: none named */
+	uint32_t senders_max; /* sources in memory */
+};
+
+struct gate_freeze {
+	const char *sender, *policy, *reason; /* reason in words */
+	uint32_t queue_length, freeze_at;
+	int64_t at; /* wall */
+};
+
+struct gate_callbacks {
+	/* Recipients are RELEASED in the spool: delivery should claim. */
+	void (*on_released)(void *arg);
+	/* Once per freeze, after it is durable. */
+	void (*on_freeze)(void *arg, const struct gate_freeze *freeze);
+	/* next_due may have become earlier. */
+	void (*on_schedule)(void *arg);
+};
+
+struct gate *gate_new(const struct gate_settings *settings, struct spool *spool,
+    struct events *events, struct counters *counters, struct log *log,
+    const struct gate_callbacks *callbacks, void *arg);
+void gate_free(struct gate *g);
+/* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */
+MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
+/* New settings for whatever comes from now on; queues and freezes stay. The
+ * old policies may be freed after it. */
+void gate_reload(
+    struct gate *g, const struct gate_settings *settings, int64_t now);
+/* Releases that are due, idle expiry, write-behind of snapshots. */
+int64_t gate_next_due(const struct gate *g);
+void gate_run(struct gate *g, int64_t now, int64_t wall);
+/* Writes every changed snapshot (before exit). */
+void gate_save(struct gate *g, int64_t now, int64_t wall);
+
+/* ---- a transaction ---- */
+
+struct gate_answer {
+	enum throttle_verdict verdict;
+	/* HOLD in observe mode becomes PASS; then this is set. */
+	bool observed;
+	/* Why, in words for a log line or a reply: "12 of 10 new recipients
+	 * used; next in 40s". Borrowed for the call. */
+	const char *why;
+	/* REFUSE: the reply to give. text names the limit, how much of it is
+	 * used, when it frees, and who can help. */
+	unsigned code;
+	const char *enhanced;
+	const char *text;
+};
+
+typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
+
+/* A transaction begins with MAIL. The facts are copied. */
+struct gate_txn *gate_begin(
+    struct gate *g, const struct gate_facts *facts, int64_t now);
+/* May this source send at all now? PASS or REFUSE (frozen). */
+void gate_sender(struct gate_txn *txn, int64_t now, int64_t wall,
+    gate_answer_fn *fn, void *arg);
+/* One recipient, an address without brackets. Reserves. The same recipient
+ * twice in a transaction gets the same verdict and reserves once. */
+void gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
+    int64_t wall, gate_answer_fn *fn, void *arg);
+/* The recipient that was answered last is not part of the transaction after
+ * all (refused by the next hop). */
+void gate_drop_last(struct gate_txn *txn, int64_t now);
+/* multi = whole and one recipient is held: then all wait together and none may
+ * be cut through. Asked at DATA. */
+bool gate_txn_is_whole(const struct gate_txn *txn);
+const char *gate_txn_source(const struct gate_txn *txn);
+const char *gate_txn_policy(const struct gate_txn *txn);
+/* For spool_put: hash and state of the i-th recipient that was asked and not
+ * dropped or refused, in order. PASS recipients of a whole message are stored
+ * RELEASED. */
+size_t gate_txn_count(const struct gate_txn *txn);
+enum throttle_verdict gate_txn_verdict(const struct gate_txn *txn, size_t i);
+uint64_t gate_txn_destination(const struct gate_txn *txn, size_t i);
+/* The message was accepted. tickets[i] for each recipient of gate_txn_count
+ * (0 for those that were cut through). Frees txn. */
+void gate_commit(
+    struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall);
+/* It was not. Frees txn. */
+void gate_cancel(struct gate_txn *txn, int64_t now);
+
+/* ---- the administrator ---- */
+
+/* error: errno; count: recipients changed. */
+typedef void gate_done_fn(void *arg, int error, uint64_t count);
+
+enum gate_thaw { GATE_THAW_KEEP, GATE_THAW_RELEASE, GATE_THAW_DISCARD };
+
+/* who: for the audit log. A sender never seen may be frozen too. */
+void gate_freeze(struct gate *g, const char *sender, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+/* ENOENT: not known; count is of recipients released or discarded. */
+void gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+/* Releasing by hand makes the recipients known to their sender. */
+void gate_release(struct gate *g, const struct spool_select *select,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+void gate_discard(struct gate *g, const struct spool_select *select,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+
+struct gate_sender_info {
+	const char *sender, *policy;
+	struct throttle_source_info t; /* times monotonic */
+	int64_t last_seen;             /* wall */
+	int64_t next_release;          /* wall, INT64_MAX: none */
+	int64_t frozen_at;             /* wall, 0: not frozen */
+	uint32_t working_set_max, burst, freeze_at;
+};
+
+/* Finds a sender as people write it: "alice@example.org", "192.0.2.1" or the
+ * exact key. */
+bool gate_sender_find(struct gate *g, struct str name, int64_t now,
+    int64_t wall, struct gate_sender_info *out);
+/* Walks all; start with *pos = 0, ends with false. Strings are borrowed. */
+bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
+    struct gate_sender_info *out);
+size_t gate_sender_count(const struct gate *g);
+size_t gate_frozen_count(const struct gate *g);
+
+#endif

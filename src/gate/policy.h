@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Policies: the numbers for a class of sources, and which source a message
+ * belongs to. The options table of the `policy` section lives here.
+ *
+ * Policies are tried in the order of the file; the first whose `match` fits is
+ * taken, else the one called "default" (built in when the file has none). A
+ * policy without `match` that is not the default matches nothing and is an
+ * error. Match entries:
+ *
+ *	alice@example.org	the user, or the envelope sender
+ *	@example.org		the domain of either
+ *	192.0.2.0/24		the client's network
+ *	user:NAME from:ADDRESS client:NETWORK	one of these alone
+ *	file:/path		entries from a file, one a line, # comments
+ */
+#ifndef GATE_POLICY_H
+#define GATE_POLICY_H
+
+#include "base/ip.h"
+#include "base/str.h"
+#include "os/options.h"
+#include "weir/throttle.h"
+
+enum policy_key {         /* what names the source */
+	POLICY_KEY_FIRST, /* user, else client, else envelope */
+	POLICY_KEY_USER,  /* user; without one as FIRST */
+	POLICY_KEY_CLIENT,
+	POLICY_KEY_ENVELOPE,
+};
+enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
+enum policy_frozen {
+	POLICY_FROZEN_TEMPFAIL,
+	POLICY_FROZEN_HOLD,
+	POLICY_FROZEN_REJECT,
+};
+
+/* The `policy` section as it is read (struct for os/options.h). */
+struct policy_conf {
+	char *name;
+	struct option_place place;
+	int profile; /* mail, tcp, udp; "paper" is tcp */
+	struct option_strings match, exempt_recipients;
+	uint32_t working_set, burst, initial, freeze_at, queue_max;
+	int64_t interval_ms, idle_expiry_ms;
+	struct option_rate freeze_growth;
+	struct option_rates limit;
+	int key, multi, when_frozen;
+	bool exempt, fold_tags;
+	uint32_t ipv6_prefix; /* client key; 64 */
+	char *contact; /* who can help, in replies; NULL: the global one */
+};
+
+extern const struct option policy_options[];
+
+/* What is known of a client when its MAIL comes. Slices are borrowed. */
+struct gate_facts {
+	struct str user;   /* authenticated, empty: none */
+	struct str sender; /* envelope, empty: null sender */
+	struct str helo;
+	struct ip client; /* IP_NONE: a Unix socket */
+};
+
+struct policy {
+	const struct policy_conf *conf;
+	struct throttle_policy throttle;
+	/* and the compiled match: see policy.c */
+	void *matcher;
+};
+
+struct policies;
+
+/* Compiles and validates; confs is borrowed and must outlive the result. NULL
+ * on an error, with file, line, policy and what to do in err. References are
+ * counted: sources of an old configuration keep theirs. */
+struct policies *policies_new(
+    const struct policy_conf *confs, size_t n, char *err, size_t err_cap);
+void policies_free(struct policies *p);
+const struct policy *policies_select(
+    const struct policies *p, const struct gate_facts *facts);
+const struct policy *policies_find(const struct policies *p, struct str name);
+
+#define POLICY_SOURCE_MAX 400
+/*
+ * The source's key for these facts, in a form that cannot be confused: a user
+ * as it is (lower case), a client as "[192.0.2.1]" or "[2001:db8::/64]", an
+ * envelope sender as "<alice@example.org>", the null sender as "<>", a Unix
+ * socket as "[local]". Returns its length.
+ */
+size_t policy_source_key(const struct policy *policy,
+    const struct gate_facts *facts, char out[POLICY_SOURCE_MAX]);
+bool policy_exempts_recipient(const struct policy *policy, struct str address);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The spool: held mail and durable state in SQLite (WAL, synchronous=FULL),
+ * large bodies in files. Nothing that was acknowledged is ever lost.
+ *
+ * All functions belong to the loop's thread and never wait for the disk (but
+ * for spool_open, spool_load and spool_close). Work goes to threads of the
+ * spool: a writer with group commit, one for body files, one for reading.
+ * Completions run in spool_dispatch, in the order in which the work was given
+ * per thread; a write's completion means: committed and synced, or not at all.
+ *
+ * Errors are errno values: ENOSPC, EIO, EBUSY (too much outstanding), ENOENT
+ * (no such message), ...; 0 is success. Strings given in are copied; strings
+ * given to callbacks are borrowed for the call.
+ */
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+#include "base/buf.h"
+#include "os/log.h"
+
+struct spool;
+struct spool_body; /* the text of a message on its way in */
+
+/*
+ * Message ids are 63 bits: milliseconds since 2020, a sequence, and 12 bits of
+ * zero where a recipient's ticket has the recipient's index. So a ticket names
+ * its message, and ids grow with time.
+ */
+#define SPOOL_RCPT_MAX 4096
+#define SPOOL_ID_TEXT 14 /* 13 letters of base 32 (no I L O U), terminated */
+#define SPOOL_ID(ticket) ((ticket) & ~(uint64_t)0xfff)
+#define SPOOL_TICKET(id, index) ((id) | (uint64_t)(index))
+
+const char *spool_id_format(uint64_t id, char out[SPOOL_ID_TEXT]);
+MUST_CHECK bool spool_id_parse(struct str s, uint64_t *id);
+
+struct spool_settings {
+	const char *dir;
+	uint64_t min_free_bytes;    /* below: spool_is_short, ENOSPC */
+	uint64_t large_body_bytes;  /* from here on a file; 256 KiB */
+	uint64_t body_memory_bytes; /* all small bodies on their way in */
+	uint32_t outstanding_max;   /* operations; EBUSY past it */
+};
+
+/* NULL on an error: one line for the administrator in err and a sysexits
+ * status (78 configuration, 75 in use, 74 input/output) in *status. Recovers:
+ * pending messages count as held, SENDING becomes RELEASED, files that no row
+ * names are removed. */
+struct spool *spool_open(const struct spool_settings *settings, struct log *log,
+    char *err, size_t err_cap, int *status);
+/* Finishes everything outstanding, without completions. */
+void spool_close(struct spool *s);
+/* Readable when spool_dispatch has completions to run. */
+int spool_fd(const struct spool *s);
+void spool_dispatch(struct spool *s);
+bool spool_is_idle(const struct spool *s);  /* nothing outstanding */
+bool spool_is_short(const struct spool *s); /* below the free-space floor */
+/* Random, made once per spool: hashes in stored state stay valid. */
+uint64_t spool_seed(const struct spool *s);
+
+struct spool_stats {
+	uint64_t messages;
+	uint64_t recipients[4]; /* by enum spool_state (pending: unused) */
+	uint64_t free_bytes;
+	uint64_t commits, operations; /* group commit at work */
+	uint64_t errors;
+};
+void spool_stats(const struct spool *s, struct spool_stats *out);
+
+typedef void spool_done_fn(void *arg, int error);
+
+/* ---- mail ---- */
+
+enum spool_state {
+	SPOOL_PENDING,  /* (of a message) cut-through not yet answered */
+	SPOOL_HELD,     /* waits in the delay queue */
+	SPOOL_RELEASED, /* may go, at next_try */
+	SPOOL_SENDING,  /* claimed by delivery */
+};
+extern const char *const spool_state_name[4]; /* "pending", "held", ... */
+
+struct spool_rcpt {
+	uint64_t ticket; /* set by spool_put from id and index */
+	const char *address;
+	unsigned notify;        /* enum smtp_notify bits, opaque here */
+	const char *orcpt;      /* NULL: none */
+	uint64_t destination;   /* the gate's hash of it */
+	enum spool_state state; /* HELD or RELEASED when put */
+	uint32_t attempts;
+	int64_t next_try;       /* wall ms */
+	const char *last_error; /* NULL: none */
+};
+
+struct spool_message {
+	uint64_t id;
+	const char *source; /* key of the throttle's source */
+	const char *policy;
+	const char *from;    /* "" is the null sender */
+	const char *envid;   /* NULL: none */
+	const char *subject; /* raw, NULL: none */
+	const char *client;  /* address text */
+	const char *helo;
+	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
+	bool utf8;
+	bool whole; /* goes only when no recipient of it is HELD */
+	bool pending;
+	uint64_t size;     /* of the body, set by spool_put */
+	int64_t queued_at; /* wall ms */
+	const struct spool_rcpt *rcpts;
+	size_t rcpt_count;
+};
+
+/* A new id, above all before it, also across restarts. */
+uint64_t spool_new_id(struct spool *s, int64_t wall_ms);
+
+struct spool_body *spool_body_new(struct spool *s, uint64_t id);
+/* Takes text. False: hold back until on_drain (the text was taken). Errors show
+ * up in spool_put. */
+bool spool_body_write(struct spool_body *b, const void *p, size_t n);
+void spool_body_set_drain(
+    struct spool_body *b, void (*on_drain)(void *arg), void *arg);
+uint64_t spool_body_size(const struct spool_body *b);
+void spool_body_abort(struct spool_body *b);
+
+/* Stores message and body (taken) in one commit; a large body's file and its
+ * directory are synced before. */
+void spool_put(struct spool *s, const struct spool_message *m,
+    struct spool_body *body, spool_done_fn *fn, void *arg);
+/* Ends PENDING: keep, or remove the whole message. */
+void spool_settle(
+    struct spool *s, uint64_t id, bool keep, spool_done_fn *fn, void *arg);
+
+/* ---- release, discard, listing ---- */
+
+struct spool_select {
+	const uint64_t *ids; /* messages; with id_count 0 not used */
+	size_t id_count;
+	const char *source;    /* NULL: any */
+	const char *recipient; /* pattern with * and ?, NULL: any */
+	int64_t queued_before; /* wall ms, 0: any */
+	bool all;              /* must be set when nothing else selects */
+};
+
+struct spool_row { /* a recipient that was changed */
+	uint64_t ticket;
+	uint64_t destination;
+	const char *source;
+	const char *address;
+	enum spool_state was;
+};
+
+struct spool_audit {
+	int64_t at; /* wall ms */
+	const char *who, *action, *target, *detail;
+};
+
+/* Called for each batch of changed rows, after their commit; last tells the
+ * end (then n may be 0). After an error nothing more comes. */
+typedef void spool_rows_fn(
+    void *arg, int error, const struct spool_row *rows, size_t n, bool last);
+
+/* HELD -> RELEASED, due at once. audit may be NULL. Large selections are done
+ * in batches, each a commit; the writer serves others in between. */
+void spool_release(struct spool *s, const struct spool_select *select,
+    int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
+    void *arg);
+/* The same for tickets that the schedule let go. */
+void spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
+    int64_t wall_ms, spool_done_fn *fn, void *arg);
+/* Removes HELD and RELEASED recipients (never SENDING or pending ones). */
+void spool_discard(struct spool *s, const struct spool_select *select,
+    const struct spool_audit *audit, spool_rows_fn *fn, void *arg);
+
+/* Messages with their recipients, ordered by id, above after_id, at most max;
+ * run by the reading thread. */
+typedef void spool_list_fn(
+    void *arg, int error, const struct spool_message *messages, size_t n);
+void spool_list(struct spool *s, const struct spool_select *select,
+    uint64_t after_id, size_t max, spool_list_fn *fn, void *arg);
+/* Part of a message's body: up to 64 KiB from offset; chunk empty at the end.
+ * ENOENT when there is no such message (any more). */
+typedef void spool_chunk_fn(void *arg, int error, struct str chunk);
+void spool_read_body(struct spool *s, uint64_t id, uint64_t offset,
+    spool_chunk_fn *fn, void *arg);
+
+/* ---- delivery ---- */
+
+struct spool_job { /* a message with the recipients that are due */
+	struct spool_message m;
+	struct str body; /* whole when it is small; p NULL: spool_read_body */
+};
+
+/* Claims up to max due messages, oldest due first (RELEASED -> SENDING). The
+ * jobs belong to the callback: spool_job_free each. next_due: wall ms of the
+ * next one that is not due yet, INT64_MAX: none. */
+typedef void spool_claim_fn(
+    void *arg, int error, struct spool_job **jobs, size_t n, int64_t next_due);
+void spool_claim(struct spool *s, size_t max, int64_t wall_ms,
+    spool_claim_fn *fn, void *arg);
+void spool_job_free(struct spool_job *job);
+
+enum spool_outcome {
+	SPOOL_DELIVERED, /* accepted by the next hop: removed */
+	SPOOL_RETRY,     /* RELEASED again, at next_try */
+	SPOOL_BOUNCED,   /* refused for good: removed */
+};
+
+struct spool_result {
+	uint64_t ticket;
+	enum spool_outcome outcome;
+	int64_t next_try;  /* wall ms, RETRY */
+	const char *error; /* RETRY: shown to the administrator */
+};
+
+/* Records results of claimed recipients and, in the same commit, stores a
+ * bounce (may be NULL; its body given as text). */
+void spool_finish(struct spool *s, const struct spool_result *results, size_t n,
+    const struct spool_message *bounce, struct str bounce_text,
+    spool_done_fn *fn, void *arg);
+
+/* ---- sources and audit ---- */
+
+struct spool_source {
+	const char *key;
+	bool frozen;
+	unsigned reason;   /* enum throttle_freeze_reason, opaque here */
+	int64_t frozen_at; /* wall ms */
+	const void *state; /* snapshot, NULL: none */
+	size_t state_size;
+	int64_t saved_at; /* wall ms */
+};
+
+/* Durable at once; fn may be NULL. */
+void spool_set_frozen(struct spool *s, const char *key, bool frozen,
+    unsigned reason, int64_t wall_ms, const struct spool_audit *audit,
+    spool_done_fn *fn, void *arg);
+/* Written behind: joins the next commit, at the latest after some seconds. */
+void spool_save_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms);
+void spool_forget_source(struct spool *s, const char *key);
+/* At start, before the loop: every source, then every HELD recipient in order
+ * of arrival. 0 or errno. */
+MUST_CHECK int spool_load(struct spool *s,
+    void (*on_source)(void *arg, const struct spool_source *source),
+    void (*on_held)(void *arg, const struct spool_row *row), void *arg);
+
+void spool_audit_add(struct spool *s, const struct spool_audit *audit,
+    spool_done_fn *fn, void *arg);
+/* The newest first, at most max. */
+typedef void spool_audit_fn(
+    void *arg, int error, const struct spool_audit *rows, size_t n);
+void spool_audit_list(
+    struct spool *s, size_t max, spool_audit_fn *fn, void *arg);
+
+#endif
