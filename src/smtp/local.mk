@@ -1,6 +1,11 @@
 noinst_LTLIBRARIES += libsmtp.la
 libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
+	src/smtp/client.c src/smtp/client.h \
+	src/smtp/client_command.c src/smtp/client_command.h \
+	src/smtp/client_private.h \
+	src/smtp/client_queue.c src/smtp/client_queue.h \
+	src/smtp/client_reply.c \
 	src/smtp/data.c src/smtp/data.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
@@ -32,3 +37,7 @@ endif
 noinst_PROGRAMS += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
 tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
+check_PROGRAMS += tests/unit/test_smtp_client
+tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
+tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+endif
