@@ -20,6 +20,9 @@ libsmtp_la_SOURCES = \
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_smtp_client
+tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
+tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
@@ -35,9 +38,12 @@ tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp
+BENCHES += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
 tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
-check_PROGRAMS += tests/unit/test_smtp_client
-tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
-tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
-endif
+
+EXTRA_DIST += \
+	tests/fuzz/fuzz_smtp_address.c \
+	tests/fuzz/fuzz_smtp_client.c \
+	tests/fuzz/fuzz_smtp_data.c \
+	tests/fuzz/fuzz_smtp_server.c
