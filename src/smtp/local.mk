@@ -38,5 +38,12 @@ tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp
+BENCHES += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
 tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
+
+EXTRA_DIST += \
+	tests/fuzz/fuzz_smtp_address.c \
+	tests/fuzz/fuzz_smtp_client.c \
+	tests/fuzz/fuzz_smtp_data.c \
+	tests/fuzz/fuzz_smtp_server.c
