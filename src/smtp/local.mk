@@ -24,3 +24,4 @@ check_PROGRAMS += tests/unit/test_smtp_client
 tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
+EXTRA_DIST += tests/fuzz/fuzz_smtp_client.c
