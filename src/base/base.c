@@ -3,6 +3,8 @@
  * Allocation that never returns NULL, and panic. Both end the process with
  * abort(), so that a core file shows the culprit.
  */
+#include "config.h"
+
 #include "base/base.h"
 
 #include <stdarg.h>
@@ -65,17 +67,13 @@ char *
 xasprintf(const char *fmt, ...)
 {
 	va_list ap;
-	char *text;
+	char *text = NULL;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
 	if (n < 0)
-		panic("bad format or too long: %s", fmt);
-	text = xmalloc((size_t)n + 1);
-	va_start(ap, fmt);
-	vsnprintf(text, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+		panic("out of memory, or text too long");
 	return text;
 }

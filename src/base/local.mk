@@ -9,3 +9,18 @@ libbase_la_SOURCES = \
 	src/base/str.c src/base/str.h \
 	src/base/units.c src/base/units.h
 libbase_la_LIBADD = $(XXHASH_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_str tests/unit/test_buf \
+	tests/unit/test_map tests/unit/test_units tests/unit/test_ip
+tests_unit_test_str_SOURCES = tests/unit/test_str.c
+tests_unit_test_str_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+tests_unit_test_buf_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_map_SOURCES = tests/unit/test_map.c
+tests_unit_test_map_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_units_SOURCES = tests/unit/test_units.c
+tests_unit_test_units_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_ip_SOURCES = tests/unit/test_ip.c
+tests_unit_test_ip_LDADD = libbase.la $(CMOCKA_LIBS)
+endif

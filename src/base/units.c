@@ -109,27 +109,23 @@ units_parse_rate(struct str s, uint32_t *out_count, int64_t *out_window_ms)
 const char *
 units_format_duration(int64_t ms, char out[UNITS_TEXT_MAX])
 {
-	const char *sign = ms < 0 ? "-" : "";
 	uint64_t left = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+	char text[64]; /* more than the widest figures need */
+	size_t i = 1, n;
 
-	for (size_t i = 1; i < ARRAY_LEN(units); i++) {
-		uint64_t unit = (uint64_t)units[i].ms;
-		uint64_t rest = left % unit;
-
-		if (left < unit)
-			continue;
-		if (i + 1 < ARRAY_LEN(units) &&
-		    rest >= (uint64_t)units[i + 1].ms)
-			snprintf(out, UNITS_TEXT_MAX,
-			    "%s%" PRIu64 "%s %" PRIu64 "%s", sign, left / unit,
-			    units[i].name, rest / (uint64_t)units[i + 1].ms,
-			    units[i + 1].name);
-		else
-			snprintf(out, UNITS_TEXT_MAX, "%s%" PRIu64 "%s", sign,
-			    left / unit, units[i].name);
+	while (i + 1 < ARRAY_LEN(units) && left < (uint64_t)units[i].ms)
+		i++;
+	if (left == 0) {
+		str_copy(STR("0s"), out, UNITS_TEXT_MAX);
 		return out;
 	}
-	str_copy(STR("0s"), out, UNITS_TEXT_MAX);
+	n = (size_t)snprintf(text, sizeof(text), "%s%" PRIu64 "%s",
+	    ms < 0 ? "-" : "", left / (uint64_t)units[i].ms, units[i].name);
+	left %= (uint64_t)units[i].ms;
+	if (i + 1 < ARRAY_LEN(units) && left >= (uint64_t)units[i + 1].ms)
+		snprintf(text + n, sizeof(text) - n, " %" PRIu64 "%s",
+		    left / (uint64_t)units[i + 1].ms, units[i + 1].name);
+	str_copy(str_from(text), out, UNITS_TEXT_MAX);
 	return out;
 }
 
@@ -165,7 +161,9 @@ units_format_time(int64_t wall_ms, char out[UNITS_TEXT_MAX])
 	time_t s = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
 	struct tm tm;
 
-	if (gmtime_r(&s, &tm) == NULL ||
+	/* RFC 3339 years have four digits. */
+	if (gmtime_r(&s, &tm) == NULL || tm.tm_year < 1000 - 1900 ||
+	    tm.tm_year > 9999 - 1900 ||
 	    strftime(out, UNITS_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		str_copy(STR("-"), out, UNITS_TEXT_MAX);
 	return out;

@@ -19,7 +19,7 @@ MUST_CHECK bool units_parse_rate(
 /* The two largest units: "2d 3h", "4m 10s", "0s". Returns out. */
 const char *units_format_duration(int64_t ms, char out[UNITS_TEXT_MAX]);
 const char *units_format_size(uint64_t bytes, char out[UNITS_TEXT_MAX]);
-/* RFC 3339 in UTC, to the second. */
+/* RFC 3339 in UTC, to the second; "-" past the years of four digits. */
 const char *units_format_time(int64_t wall_ms, char out[UNITS_TEXT_MAX]);
 
 #endif

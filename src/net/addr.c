@@ -99,7 +99,8 @@ net_addr_split(struct str s, struct str *host, uint16_t *port)
 		if (end + 1 >= s.n || s.p[end + 1] != ':')
 			return false;
 		*host = str_sub(s, 1, end - 1);
-		return host->n > 0 && parse_port(str_sub(s, end + 2, s.n), port);
+		return host->n > 0 &&
+		       parse_port(str_sub(s, end + 2, s.n), port);
 	}
 	end = str_index(s, ':');
 	if (end == 0 || end >= s.n)
@@ -142,24 +143,24 @@ net_addr_format(const struct net_addr *a, char out[NET_ADDR_TEXT_MAX])
 	}
 	ip = net_addr_ip(a);
 	ip_format(&ip, text);
-	snprintf(out, NET_ADDR_TEXT_MAX, ip.family == IP_V6 ? "[%s]:%u" : "%s:%u",
-	    text, get_port(a));
+	snprintf(out, NET_ADDR_TEXT_MAX,
+	    ip.family == IP_V6 ? "[%s]:%u" : "%s:%u", text, get_port(a));
 	return out;
 }
 
 struct ip
 net_addr_ip(const struct net_addr *a)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->ss;
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->ss;
-	struct ip ip = { .family = IP_NONE };
+	struct ip ip = {.family = IP_NONE};
 
 	if (a->ss.ss_family == AF_INET) {
 		ip.family = IP_V4;
 		memcpy(ip.bytes, &v4->sin_addr, 4);
 	} else if (a->ss.ss_family == AF_INET6 &&
-	    memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0) {
+		   memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0) {
 		ip.family = IP_V4;
 		memcpy(ip.bytes, (const uint8_t *)&v6->sin6_addr + 12, 4);
 	} else if (a->ss.ss_family == AF_INET6) {

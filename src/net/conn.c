@@ -37,8 +37,7 @@ conn_set_state(struct conn *c, enum conn_state state)
 }
 
 static struct conn *
-make_conn(
-    struct loop *l, int fd, const struct conn_ops *ops, void *arg)
+make_conn(struct loop *l, int fd, const struct conn_ops *ops, void *arg)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
 
@@ -90,8 +89,8 @@ struct conn *
 conn_connect(struct loop *l, const struct net_addr *to, int64_t timeout_ms,
     const struct conn_ops *ops, void *arg)
 {
-	int fd = socket(to->ss.ss_family,
-	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(
+	    to->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int error = fd < 0 ? errno : 0;
 	struct conn *c = make_conn(l, fd, ops, arg);
 
@@ -160,7 +159,7 @@ conn_close(struct conn *c, int64_t linger_ms)
 	if (c == NULL || c->state >= CONN_CLOSING)
 		return;
 	useless = c->fd < 0 || c->state == CONN_CONNECTING ||
-	    c->write_error != 0 || (c->ended && c->end_why != CONN_EOF);
+		  c->write_error != 0 || (c->ended && c->end_why != CONN_EOF);
 	if (useless) {
 		conn_free(c);
 		return;

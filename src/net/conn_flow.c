@@ -30,8 +30,8 @@ plain_write(struct conn *c, const void *p, size_t n)
 }
 
 const struct conn_io conn_plain = {
-	.read = plain_read,
-	.write = plain_write,
+    .read = plain_read,
+    .write = plain_write,
 };
 
 static bool
@@ -68,10 +68,10 @@ deliver(struct conn *c, size_t n, int64_t now)
 	struct str rest;
 
 	c->resumed = false;
-	c->view = (struct str){ loop_scratch(c->loop), n };
+	c->view = (struct str){loop_scratch(c->loop), n};
 	c->ops->on_read(c->arg, now);
 	rest = c->view;
-	c->view = (struct str){ NULL, 0 };
+	c->view = (struct str){NULL, 0};
 	if (rest.n > 0 && c->state < CONN_CLOSING &&
 	    !buf_append_str(&c->in, rest))
 		panic("conn: input does not fit");
@@ -125,8 +125,8 @@ read_once(struct conn *c, int64_t now)
 	if (n < 0 && is_again(errno))
 		return false;
 	if (n <= 0) {
-		end_reading(c, n == 0 ? CONN_EOF : CONN_ERROR,
-		    n == 0 ? 0 : errno);
+		end_reading(
+		    c, n == 0 ? CONN_EOF : CONN_ERROR, n == 0 ? 0 : errno);
 		return false;
 	}
 	(void)load_input(c);
@@ -347,10 +347,10 @@ end_broken(struct conn *c, int64_t now)
 
 	stop_writing(c);
 	while (i++ < LAST_READS && c->state == CONN_OPEN && wants_read(c) &&
-	    read_once(c, now))
+	       read_once(c, now))
 		continue;
 	c->paused = false;
-	if (c->ended)
+	if (c->ended && c->end_why != CONN_EOF)
 		return;
 	c->ended = true;
 	c->end_why = CONN_ERROR;

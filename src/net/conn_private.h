@@ -38,13 +38,13 @@ struct conn {
 	void *arg;
 	int fd;
 	enum conn_state state;
-	bool reading;	/* the read event is armed */
-	bool writing;	/* the write event is armed */
+	bool reading; /* the read event is armed */
+	bool writing; /* the write event is armed */
 	bool paused;
-	bool resumed;	/* input is to be delivered by the task */
-	bool full;	/* above high water since; on_drain follows */
-	bool drained;	/* on_drain is due */
-	bool ended;	/* end_why and end_error are to be told */
+	bool resumed; /* input is to be delivered by the task */
+	bool full;    /* above high water since; on_drain follows */
+	bool drained; /* on_drain is due */
+	bool ended;   /* end_why and end_error are to be told */
 	enum conn_end end_why;
 	int end_error;
 	int write_error;

@@ -184,7 +184,7 @@ static bool
 is_trouble(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-	    error == ENOMEM;
+	       error == ENOMEM;
 }
 
 static void

@@ -46,9 +46,9 @@ loop_new(void)
 	/* With the change list, what is switched off and on again within a
 	 * turn costs no epoll_ctl. It forbids watching dup'ed descriptors
 	 * of one file, which nothing here does. */
-	event_config_set_flag(conf,
-	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-		EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	event_config_set_flag(conf, EVENT_BASE_FLAG_NOLOCK |
+					EVENT_BASE_FLAG_IGNORE_ENV |
+					EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	l->base = event_base_new_with_config(conf);
 	event_config_free(conf);
 	if (l->base == NULL)
@@ -119,11 +119,11 @@ loop_run(struct loop *l)
 	l->running = true;
 	drain_tasks(l);
 	while (!l->stop) {
-		flags = list_is_empty(&l->tasks) ? EVLOOP_ONCE :
-						   EVLOOP_NONBLOCK;
+		flags =
+		    list_is_empty(&l->tasks) ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
 		l->fresh = false;
-		if (event_base_loop(
-			l->base, flags | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+		if (event_base_loop(l->base, flags | EVLOOP_NO_EXIT_ON_EMPTY) <
+		    0)
 			panic("loop: event_base_loop failed");
 		drain_tasks(l);
 	}
@@ -191,11 +191,11 @@ loop_timer_init(struct loop_timer *t, struct loop *l,
     void (*fn)(void *arg, int64_t now), void *arg)
 {
 	*t = (struct loop_timer){
-		.loop = l,
-		.due = INT64_MAX,
-		.event_due = INT64_MAX,
-		.fn = fn,
-		.arg = arg,
+	    .loop = l,
+	    .due = INT64_MAX,
+	    .event_due = INT64_MAX,
+	    .fn = fn,
+	    .arg = arg,
 	};
 }
 
@@ -280,8 +280,8 @@ start_watch(struct loop_watch *w, struct loop *l, int fd, short what,
 }
 
 struct loop_watch *
-loop_watch_new(struct loop *l, int fd, void (*fn)(void *arg, int64_t now),
-    void *arg)
+loop_watch_new(
+    struct loop *l, int fd, void (*fn)(void *arg, int64_t now), void *arg)
 {
 	struct loop_watch *w = xcalloc(1, sizeof(*w));
 
@@ -299,8 +299,8 @@ loop_watch_free(struct loop_watch *w)
 }
 
 struct loop_signal *
-loop_signal_new(struct loop *l, int signo,
-    void (*fn)(void *arg, int64_t now), void *arg)
+loop_signal_new(
+    struct loop *l, int signo, void (*fn)(void *arg, int64_t now), void *arg)
 {
 	struct loop_signal *s = xcalloc(1, sizeof(*s));
 

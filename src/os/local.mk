@@ -5,6 +5,25 @@ libos_la_SOURCES = \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
 	src/os/log.c src/os/log.h \
+	src/os/options.c src/os/options.h \
+	src/os/options_format.c src/os/options_print.c \
+	src/os/options_scan.c src/os/options_scan.h \
+	src/os/options_struct.c \
+	src/os/options_value.c src/os/options_value.h \
 	src/os/priv.c src/os/priv.h \
 	src/os/systemd.c src/os/systemd.h
 libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
+	tests/unit/test_options tests/unit/test_priv
+tests_unit_test_file_SOURCES = tests/unit/test_file.c
+tests_unit_test_file_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_options_SOURCES = tests/unit/test_options.c \
+	tests/options_schema.h
+tests_unit_test_options_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
+tests_unit_test_priv_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+endif

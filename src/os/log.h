@@ -4,6 +4,7 @@
  *
  *	<time> <level> <subsystem> <event> key=value key="a value" ...
  *
+ * The time is left to syslog and the journal where they stamp the line.
  * Values from outside are escaped and cut. Levels are Postfix's words. Any
  * thread: a line is written with one write(2).
  */

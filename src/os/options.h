@@ -51,15 +51,18 @@ struct option {
 	const char *name;
 	enum option_type type;
 	size_t offset;      /* of the field in its struct */
-	const char *preset; /* default as it is written in the file;
-			       NULL: none */
-	int64_t min, max;   /* numbers, durations (ms), sizes; 0, 0: any */
+	const char *preset; /* default as it is written in the file, quotes
+			       may be left out; NULL: none */
+	int64_t min, max;   /* numbers, durations (ms), sizes; 0, 0: any;
+			       max 0: no upper bound */
 	const char *const *names; /* OPTION_ENUM, NULL at the end */
 	bool required;
 	bool reloadable;    /* SIGHUP may change it */
 	const char *sample; /* shown in the sample where it differs */
 	const char *doc;    /* for the manual page; plain sentences */
-	/* Extra check of the parsed text: false and a reason in err. */
+	/* Extra check of the text, for a list of each of its texts, never of
+	 * the preset. False and a reason in err, which follows the quoted
+	 * text: "has no port; write address:port". */
 	bool (*check)(const char *text, char *err, size_t cap);
 };
 
@@ -71,7 +74,8 @@ struct option_section {
 	/* Where in the parent struct: a struct option_array. */
 	size_t offset;
 	size_t title_offset; /* char *, the section's title */
-	size_t place_offset; /* struct option_place, heap-free */
+	size_t place_offset; /* struct option_place; its file is borrowed
+				from options_load's caller */
 };
 
 struct option_array {
@@ -88,12 +92,15 @@ struct option_schema {
 /*
  * Reads file into a fresh struct: NULL on an error, with the line that
  * explains it in err ("weir.conf:12: policy \"bulk\": interval: ...").
- * text not NULL: parse it, and use file as its name.
+ * text not NULL: parse it, and use file as its name. libconfuse's lexer is
+ * shared by the whole process: one thread at a time. A file has at most 1 MiB
+ * and includes no other.
  */
 void *options_load(const struct option_schema *schema, const char *file,
     const char *text, char *err, size_t err_cap);
 void options_free(const struct option_schema *schema, void *conf);
-/* A commented sample configuration / the OPTIONS part of weir.conf(5), in
+/* A commented sample configuration, in force only what is required: it loads
+ * as it is. / The OPTIONS part of weir.conf(5), in
  * mdoc. false when out is full. */
 MUST_CHECK bool options_print_sample(
     const struct option_schema *schema, struct buf *out);
@@ -103,7 +110,8 @@ MUST_CHECK bool options_print_mdoc(
 MUST_CHECK bool options_print_values(
     const struct option_schema *schema, const void *conf, struct buf *out);
 /* Compares two structs: the first option that differs and is not reloadable,
- * or NULL. */
+ * or NULL. A section that came or went counts, by its name, where one of its
+ * options is not reloadable. */
 const char *options_changed_fixed(
     const struct option_schema *schema, const void *was, const void *is);
 

@@ -19,20 +19,20 @@ enum smtp_bare_newline {
 
 struct smtp_data_limits {
 	/* 0 in any of these: no limit. */
-	uint64_t size_max;    /* bytes of the message */
-	uint32_t line_max;    /* bytes of one line, without CR LF */
-	uint32_t header_max;  /* bytes of the header block */
+	uint64_t size_max;     /* bytes of the message */
+	uint32_t line_max;     /* bytes of one line, without CR LF */
+	uint32_t header_max;   /* bytes of the header block */
 	uint32_t received_max; /* Received: lines */
 	enum smtp_bare_newline bare_newline;
 };
 
 enum smtp_data_fault { /* first that was met */
 	SMTP_DATA_OK,
-	SMTP_DATA_BARE_NEWLINE,	    /* 550 5.5.2 */
-	SMTP_DATA_TOO_BIG,	    /* 552 5.3.4 */
-	SMTP_DATA_LINE_TOO_LONG,    /* 554 5.6.0 */
-	SMTP_DATA_HEADER_TOO_BIG,   /* 552 5.3.4 */
-	SMTP_DATA_LOOP,		    /* 554 5.4.6 */
+	SMTP_DATA_BARE_NEWLINE,   /* 550 5.5.2 */
+	SMTP_DATA_TOO_BIG,        /* 552 5.3.4 */
+	SMTP_DATA_LINE_TOO_LONG,  /* 554 5.6.0 */
+	SMTP_DATA_HEADER_TOO_BIG, /* 552 5.3.4 */
+	SMTP_DATA_LOOP,           /* 554 5.4.6 */
 };
 
 #define SMTP_SUBJECT_MAX 256 /* bytes kept of the Subject */
@@ -47,8 +47,8 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	uint8_t field; /* where in a header line */
 	bool in_header, ended, subject_seen, in_subject;
 	uint8_t name_len;
-	char name[10]; /* start of the header line, to know Received: and
-			  Subject: */
+	char name[10];      /* start of the header line, to know Received: and
+			       Subject: */
 	struct buf subject; /* unfolded Subject: value, bounded, raw */
 };
 

@@ -33,7 +33,7 @@ pump_tick(void *arg, int64_t now)
 static inline bool
 pump_until(struct loop *l, bool (*done)(void *arg), void *arg)
 {
-	struct pump p = { .loop = l, .done = done, .arg = arg };
+	struct pump p = {.loop = l, .done = done, .arg = arg};
 
 	p.limit = loop_now(l) + PUMP_LIMIT_MS;
 	loop_timer_init(&p.tick, l, pump_tick, &p);

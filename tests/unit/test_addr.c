@@ -16,12 +16,12 @@ static void
 test_round_trip(void **state)
 {
 	static const char *const table[][2] = {
-		{ "127.0.0.1:25", "127.0.0.1:25" },
-		{ "0.0.0.0:0", "0.0.0.0:0" },
-		{ "192.0.2.1:65535", "192.0.2.1:65535" },
-		{ "[::1]:25", "[::1]:25" },
-		{ "[2001:DB8:0::1]:587", "[2001:db8::1]:587" },
-		{ "unix:/run/weir/a.sock", "unix:/run/weir/a.sock" },
+	    {"127.0.0.1:25", "127.0.0.1:25"},
+	    {"0.0.0.0:0", "0.0.0.0:0"},
+	    {"192.0.2.1:65535", "192.0.2.1:65535"},
+	    {"[::1]:25", "[::1]:25"},
+	    {"[2001:DB8:0::1]:587", "[2001:db8::1]:587"},
+	    {"unix:/run/weir/a.sock", "unix:/run/weir/a.sock"},
 	};
 	char text[NET_ADDR_TEXT_MAX], err[128];
 	struct net_addr a;
@@ -39,26 +39,26 @@ static void
 test_refused(void **state)
 {
 	static const char *const table[] = {
-		"",
-		":",
-		":25",
-		"127.0.0.1",
-		"127.0.0.1:",
-		"127.0.0.1:65536",
-		"127.0.0.1:-1",
-		"127.0.0.1:+5",
-		"127.0.0.1:25 ",
-		"127.0.0.1:99999999999",
-		"127.0.0.256:25",
-		"localhost:25",
-		"::1:25",
-		"[::1]",
-		"[::1]25",
-		"[::1:25",
-		"[]:25",
-		"[127.0.0.1]:25",
-		"unix:",
-		"unix:relative.sock",
+	    "",
+	    ":",
+	    ":25",
+	    "127.0.0.1",
+	    "127.0.0.1:",
+	    "127.0.0.1:65536",
+	    "127.0.0.1:-1",
+	    "127.0.0.1:+5",
+	    "127.0.0.1:25 ",
+	    "127.0.0.1:99999999999",
+	    "127.0.0.256:25",
+	    "localhost:25",
+	    "::1:25",
+	    "[::1]",
+	    "[::1]25",
+	    "[::1:25",
+	    "[]:25",
+	    "[127.0.0.1]:25",
+	    "unix:",
+	    "unix:relative.sock",
 	};
 	char err[128];
 	struct net_addr a;
@@ -89,8 +89,7 @@ test_unix_path_limit(void **state)
 	path[sizeof(path) - 2] = 'x';
 	path[sizeof(path) - 1] = '\0';
 	assert_false(net_addr_parse(str_from(path), &a, err, sizeof(err)));
-	assert_false(
-	    net_addr_parse(STR("unix:/a\0b"), &a, err, sizeof(err)));
+	assert_false(net_addr_parse(STR("unix:/a\0b"), &a, err, sizeof(err)));
 }
 
 static void
@@ -120,12 +119,11 @@ test_ip(void **state)
 	struct ip ip;
 
 	(void)state;
-	assert_true(
-	    net_addr_parse(STR("192.0.2.7:25"), &a, err, sizeof(err)));
+	assert_true(net_addr_parse(STR("192.0.2.7:25"), &a, err, sizeof(err)));
 	ip = net_addr_ip(&a);
 	assert_string_equal(ip_format(&ip, text), "192.0.2.7");
-	assert_true(net_addr_parse(STR("[2001:db8::7]:25"), &a, err,
-	    sizeof(err)));
+	assert_true(
+	    net_addr_parse(STR("[2001:db8::7]:25"), &a, err, sizeof(err)));
 	ip = net_addr_ip(&a);
 	assert_string_equal(ip_format(&ip, text), "2001:db8::7");
 	/* As a dual-stack socket would show an IPv4 peer. */
@@ -140,7 +138,7 @@ test_ip(void **state)
 static void
 test_unnamed_unix_peer(void **state)
 {
-	struct net_addr a = { .len = sizeof(sa_family_t) };
+	struct net_addr a = {.len = sizeof(sa_family_t)};
 	char text[NET_ADDR_TEXT_MAX];
 
 	(void)state;
@@ -153,12 +151,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_unix_path_limit),
-		cmocka_unit_test(test_split),
-		cmocka_unit_test(test_ip),
-		cmocka_unit_test(test_unnamed_unix_peer),
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_unix_path_limit),
+	    cmocka_unit_test(test_split),
+	    cmocka_unit_test(test_ip),
+	    cmocka_unit_test(test_unnamed_unix_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,12 +30,12 @@ struct owner {
 	char got[256];
 	size_t got_len;
 	uint64_t total;
-	bool keep;	  /* consumes nothing */
-	size_t eat;	  /* so much at most per call, 0: all */
-	bool pause;	  /* pauses at each read */
-	bool inside;	  /* the test is in a call of the conn API */
-	bool free_it;	  /* conn_free in every callback */
-	const char *last; /* said in on_read, then conn_close */
+	bool keep;          /* consumes nothing */
+	size_t eat;         /* so much at most per call, 0: all */
+	bool pause;         /* pauses at each read */
+	bool inside;        /* the test is in a call of the conn API */
+	bool free_it;       /* conn_free in every callback */
+	const char *last;   /* said in on_read, then conn_close */
 	const char *on_eof; /* said in on_end, then conn_close */
 	enum conn_end why;
 	int error;
@@ -138,10 +138,10 @@ on_end(void *arg, enum conn_end why, int error, int64_t now)
 }
 
 static const struct conn_ops ops = {
-	.on_connect = on_connect,
-	.on_read = on_read,
-	.on_drain = on_drain,
-	.on_end = on_end,
+    .on_connect = on_connect,
+    .on_read = on_read,
+    .on_drain = on_drain,
+    .on_end = on_end,
 };
 
 /* A connection on one end of a socket pair, the raw other end in *fd. */
@@ -523,7 +523,7 @@ is_reset(void *arg)
 {
 	/* The write side tells when the other end is gone. */
 	return send(*(int *)arg, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
-	    errno == EPIPE;
+	       errno == EPIPE;
 }
 
 static void
@@ -569,8 +569,7 @@ listen_on(struct net_addr *to, int backlog)
 	char err[128];
 
 	assert_true(fd >= 0);
-	assert_true(
-	    net_addr_parse(STR("127.0.0.1:0"), to, err, sizeof(err)));
+	assert_true(net_addr_parse(STR("127.0.0.1:0"), to, err, sizeof(err)));
 	assert_int_equal(bind(fd, (struct sockaddr *)&to->ss, to->len), 0);
 	assert_int_equal(
 	    getsockname(fd, (struct sockaddr *)&to->ss, &to->len), 0);
@@ -717,7 +716,7 @@ set_up_tcp(struct owner *o, int *fd)
 static void
 test_last_words_before_a_reset(void **state)
 {
-	static const struct linger reset = { .l_onoff = 1 };
+	static const struct linger reset = {.l_onoff = 1};
 	struct owner o;
 	int fd;
 
@@ -726,9 +725,8 @@ test_last_words_before_a_reset(void **state)
 	say(fd, "421 go");
 	conn_flush(o.conn);
 	/* The reset overtakes our wish to read: the write meets it. */
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
-			     sizeof(reset)),
-	    0);
+	assert_int_equal(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
 	close(fd);
 	conn_write(o.conn, "NOOP", 4);
 	conn_flush(o.conn);
@@ -742,16 +740,15 @@ test_last_words_before_a_reset(void **state)
 static void
 test_a_broken_paused_connection_ends(void **state)
 {
-	static const struct linger reset = { .l_onoff = 1 };
+	static const struct linger reset = {.l_onoff = 1};
 	struct owner o;
 	int fd;
 
 	(void)state;
 	set_up_tcp(&o, &fd);
 	conn_pause(o.conn);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
-			     sizeof(reset)),
-	    0);
+	assert_int_equal(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
 	close(fd);
 	conn_write(o.conn, "NOOP", 4);
 	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
@@ -805,7 +802,7 @@ talks(void *arg)
 static void
 test_the_last_reply_reaches_a_peer_that_talks_on(void **state)
 {
-	struct talker t = { 0 };
+	struct talker t = {0};
 	struct owner o;
 
 	(void)state;
@@ -886,15 +883,15 @@ on_pipe_end(void *arg, enum conn_end why, int error, int64_t now)
 }
 
 static const struct conn_ops pipe_ops = {
-	.on_read = on_pipe_read,
-	.on_drain = on_pipe_drain,
-	.on_end = on_pipe_end,
+    .on_read = on_pipe_read,
+    .on_drain = on_pipe_drain,
+    .on_end = on_pipe_end,
 };
 
 static void
 test_big_transfer(void **state)
 {
-	struct pipe_end from = { .left = 5000000 }, to = { 0 };
+	struct pipe_end from = {.left = 5000000}, to = {0};
 	struct owner o;
 	int fd;
 
@@ -935,34 +932,33 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read_and_write),
-		cmocka_unit_test(test_output_of_a_turn_is_one_write),
-		cmocka_unit_test(test_unconsumed_input_is_kept),
-		cmocka_unit_test(test_input_stops_at_its_cap),
-		cmocka_unit_test(test_pause_and_resume),
-		cmocka_unit_test(test_resume_delivers_what_was_left),
-		cmocka_unit_test(test_eof_while_paused_comes_after_the_input),
-		cmocka_unit_test(test_a_half_closed_peer_gets_its_reply),
-		cmocka_unit_test(test_back_pressure),
-		cmocka_unit_test(test_output_past_its_maximum_ends_it),
-		cmocka_unit_test(test_free_in_on_read),
-		cmocka_unit_test(test_free_in_on_end),
-		cmocka_unit_test(test_free_in_on_drain),
-		cmocka_unit_test(test_no_callback_after_close),
-		cmocka_unit_test(test_linger_is_bounded),
-		cmocka_unit_test(test_a_loop_can_end_before_the_linger),
-		cmocka_unit_test(test_connect),
-		cmocka_unit_test(test_free_in_on_connect),
-		cmocka_unit_test(test_free_while_connecting),
-		cmocka_unit_test(test_connect_refused),
-		cmocka_unit_test(test_connect_timeout),
-		cmocka_unit_test(test_connect_to_no_unix_socket),
-		cmocka_unit_test(test_last_words_before_a_reset),
-		cmocka_unit_test(test_a_broken_paused_connection_ends),
-		cmocka_unit_test(
-		    test_the_last_reply_reaches_a_peer_that_talks_on),
-		cmocka_unit_test(test_big_transfer),
-		cmocka_unit_test(test_a_new_owner_gets_the_rest),
+	    cmocka_unit_test(test_read_and_write),
+	    cmocka_unit_test(test_output_of_a_turn_is_one_write),
+	    cmocka_unit_test(test_unconsumed_input_is_kept),
+	    cmocka_unit_test(test_input_stops_at_its_cap),
+	    cmocka_unit_test(test_pause_and_resume),
+	    cmocka_unit_test(test_resume_delivers_what_was_left),
+	    cmocka_unit_test(test_eof_while_paused_comes_after_the_input),
+	    cmocka_unit_test(test_a_half_closed_peer_gets_its_reply),
+	    cmocka_unit_test(test_back_pressure),
+	    cmocka_unit_test(test_output_past_its_maximum_ends_it),
+	    cmocka_unit_test(test_free_in_on_read),
+	    cmocka_unit_test(test_free_in_on_end),
+	    cmocka_unit_test(test_free_in_on_drain),
+	    cmocka_unit_test(test_no_callback_after_close),
+	    cmocka_unit_test(test_linger_is_bounded),
+	    cmocka_unit_test(test_a_loop_can_end_before_the_linger),
+	    cmocka_unit_test(test_connect),
+	    cmocka_unit_test(test_free_in_on_connect),
+	    cmocka_unit_test(test_free_while_connecting),
+	    cmocka_unit_test(test_connect_refused),
+	    cmocka_unit_test(test_connect_timeout),
+	    cmocka_unit_test(test_connect_to_no_unix_socket),
+	    cmocka_unit_test(test_last_words_before_a_reset),
+	    cmocka_unit_test(test_a_broken_paused_connection_ends),
+	    cmocka_unit_test(test_the_last_reply_reaches_a_peer_that_talks_on),
+	    cmocka_unit_test(test_big_transfer),
+	    cmocka_unit_test(test_a_new_owner_gets_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

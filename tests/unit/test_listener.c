@@ -20,9 +20,9 @@
 #include "pump.h"
 
 static const struct listener_options options = {
-	.backlog = 200,
-	.unix_mode = 0640,
-	.unix_gid = -1,
+    .backlog = 200,
+    .unix_mode = 0640,
+    .unix_gid = -1,
 };
 
 struct owner {
@@ -104,7 +104,7 @@ dial(const struct net_addr *to)
 static void
 test_accepts_many(void **state)
 {
-	struct owner o = { .want = 150 };
+	struct owner o = {.want = 150};
 	struct loop *l = loop_new();
 	int fds[150];
 	struct ip ip;
@@ -131,8 +131,7 @@ test_port_in_use(void **state)
 	char err[256], want[256], text[NET_ADDR_TEXT_MAX];
 
 	(void)state;
-	again =
-	    listener_new(listener_addr(ln), &options, err, sizeof(err));
+	again = listener_new(listener_addr(ln), &options, err, sizeof(err));
 	assert_null(again);
 	snprintf(want, sizeof(want), "%s: address already in use",
 	    net_addr_format(listener_addr(ln), text));
@@ -143,7 +142,7 @@ test_port_in_use(void **state)
 static void
 test_stop_in_on_accept(void **state)
 {
-	struct owner o = { .want = 1, .stop_it = true };
+	struct owner o = {.want = 1, .stop_it = true};
 	struct loop *l = loop_new();
 	int a, b;
 
@@ -169,7 +168,7 @@ test_stop_in_on_accept(void **state)
 static void
 test_free_in_on_accept(void **state)
 {
-	struct owner o = { .want = 1, .free_it = true };
+	struct owner o = {.want = 1, .free_it = true};
 	struct loop *l = loop_new();
 	int a, b;
 
@@ -188,7 +187,7 @@ test_free_in_on_accept(void **state)
 static void
 test_rests_without_descriptors(void **state)
 {
-	struct owner o = { .want = 1 };
+	struct owner o = {.want = 1};
 	struct loop *l = loop_new();
 	struct rlimit was, low;
 	int fd;
@@ -259,7 +258,7 @@ remove_place(struct place *p)
 static void
 test_unix_socket(void **state)
 {
-	struct owner o = { .want = 1 };
+	struct owner o = {.want = 1};
 	struct loop *l = loop_new();
 	char text[NET_ADDR_TEXT_MAX];
 	struct place p;
@@ -293,8 +292,7 @@ test_a_stale_socket_is_replaced(void **state)
 
 	(void)state;
 	make_place(&p);
-	assert_true(
-	    net_addr_parse(str_from(p.text), &a, err, sizeof(err)));
+	assert_true(net_addr_parse(str_from(p.text), &a, err, sizeof(err)));
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&a.ss, a.len), 0);
 	close(fd);
@@ -318,8 +316,7 @@ test_another_file_is_left_alone(void **state)
 
 	(void)state;
 	make_place(&p);
-	assert_true(
-	    net_addr_parse(str_from(p.text), &a, err, sizeof(err)));
+	assert_true(net_addr_parse(str_from(p.text), &a, err, sizeof(err)));
 	f = fopen(p.path, "w");
 	assert_non_null(f);
 	fclose(f);
@@ -351,16 +348,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accepts_many),
-		cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_stop_in_on_accept),
-		cmocka_unit_test(test_free_in_on_accept),
-		cmocka_unit_test(test_rests_without_descriptors),
-		cmocka_unit_test(test_ipv6_alone),
-		cmocka_unit_test(test_unix_socket),
-		cmocka_unit_test(test_a_stale_socket_is_replaced),
-		cmocka_unit_test(test_another_file_is_left_alone),
-		cmocka_unit_test(test_only_its_own_socket_is_unlinked),
+	    cmocka_unit_test(test_accepts_many),
+	    cmocka_unit_test(test_port_in_use),
+	    cmocka_unit_test(test_stop_in_on_accept),
+	    cmocka_unit_test(test_free_in_on_accept),
+	    cmocka_unit_test(test_rests_without_descriptors),
+	    cmocka_unit_test(test_ipv6_alone),
+	    cmocka_unit_test(test_unix_socket),
+	    cmocka_unit_test(test_a_stale_socket_is_replaced),
+	    cmocka_unit_test(test_another_file_is_left_alone),
+	    cmocka_unit_test(test_only_its_own_socket_is_unlinked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The loop: timers that move, tasks at the end of the turn, watches, signals. */
+/* The loop: timers that move, tasks at the end of the turn, watches, signals.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,7 +49,7 @@ static void
 test_timer_fires_once_and_not_early(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 	int64_t due = loop_now(l) + 20;
 
 	(void)state;
@@ -67,7 +68,7 @@ static void
 test_timer_moves_later_without_libevent(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 	int64_t start = loop_now(l), armed;
 
 	(void)state;
@@ -93,7 +94,7 @@ static void
 test_timer_off(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_timer_init(&n.timer, l, on_timer, &n);
@@ -149,7 +150,7 @@ static void
 test_tasks_run_at_the_end_of_the_turn(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_timer_init(&n.timer, l, on_timer_set_task, &n);
@@ -181,7 +182,7 @@ static void
 test_a_busy_task_does_not_starve_timers(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_task_init(&n.a, l, on_task_again, &n);
@@ -206,7 +207,7 @@ static void
 test_a_task_can_clear_another(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_task_init(&n.a, l, on_task_clear_other, &n);
@@ -223,7 +224,7 @@ static void
 test_tasks_run_when_the_loop_is_freed(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_task_init(&n.a, l, on_task_a, &n);
@@ -250,7 +251,7 @@ static void
 test_watch_may_free_itself(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 	int fds[2];
 
 	(void)state;
@@ -271,7 +272,7 @@ static void
 test_signal(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 	struct loop_signal *s = loop_signal_new(l, SIGUSR1, on_timer, &n);
 
 	(void)state;
@@ -296,7 +297,7 @@ static void
 test_now_stands_still_within_a_turn(void **state)
 {
 	struct loop *l = loop_new();
-	struct note n = { .loop = l };
+	struct note n = {.loop = l};
 
 	(void)state;
 	loop_timer_init(&n.timer, l, on_timer_check_now, &n);
@@ -312,16 +313,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timer_fires_once_and_not_early),
-		cmocka_unit_test(test_timer_moves_later_without_libevent),
-		cmocka_unit_test(test_timer_off),
-		cmocka_unit_test(test_tasks_run_at_the_end_of_the_turn),
-		cmocka_unit_test(test_a_busy_task_does_not_starve_timers),
-		cmocka_unit_test(test_a_task_can_clear_another),
-		cmocka_unit_test(test_tasks_run_when_the_loop_is_freed),
-		cmocka_unit_test(test_watch_may_free_itself),
-		cmocka_unit_test(test_signal),
-		cmocka_unit_test(test_now_stands_still_within_a_turn),
+	    cmocka_unit_test(test_timer_fires_once_and_not_early),
+	    cmocka_unit_test(test_timer_moves_later_without_libevent),
+	    cmocka_unit_test(test_timer_off),
+	    cmocka_unit_test(test_tasks_run_at_the_end_of_the_turn),
+	    cmocka_unit_test(test_a_busy_task_does_not_starve_timers),
+	    cmocka_unit_test(test_a_task_can_clear_another),
+	    cmocka_unit_test(test_tasks_run_when_the_loop_is_freed),
+	    cmocka_unit_test(test_watch_may_free_itself),
+	    cmocka_unit_test(test_signal),
+	    cmocka_unit_test(test_now_stands_still_within_a_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

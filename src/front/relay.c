@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The relay: accepts, counts sessions per client and in all, drains. What a
+ * session does is in relay_session.c and beyond.
+ */
+#include "front/relay_internal.h"
+
+#include "base/map.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct client_sessions {
+	uint32_t count;
+};
+
+struct relay *
+relay_new(
+    const struct relay_parts *parts, const struct relay_settings *settings)
+{
+	struct relay *r = xcalloc(1, sizeof(*r));
+
+	r->parts = *parts;
+	r->settings = settings;
+	r->clients = map_new();
+	list_init(&r->sessions);
+	list_init(&r->txns);
+	return r;
+}
+
+void
+relay_reload(struct relay *r, const struct relay_settings *settings)
+{
+	r->settings = settings;
+}
+
+bool
+relay_uses(const struct relay *r, const struct relay_settings *settings)
+{
+	const struct list *e;
+
+	if (r->settings == settings)
+		return true;
+	list_each (e, &r->sessions) {
+		const struct session *s = LIST_ITEM(e, struct session, entry);
+
+		if (s->settings == settings)
+			return true;
+	}
+	return false;
+}
+
+static struct str
+client_key(const struct ip *ip)
+{
+	return (struct str){
+	    (const char *)ip->bytes, ip->family == IP_V4 ? 4 : 16};
+}
+
+static bool
+client_enter(struct relay *r, const struct ip *ip)
+{
+	struct client_sessions *c = map_find(r->clients, client_key(ip));
+
+	if (c == NULL) {
+		c = xcalloc(1, sizeof(*c));
+		map_set(r->clients, client_key(ip), c);
+	}
+	if (c->count >= r->settings->client_sessions_max)
+		return false;
+	c->count++;
+	return true;
+}
+
+static void
+client_leave(struct relay *r, const struct ip *ip)
+{
+	struct client_sessions *c = map_find(r->clients, client_key(ip));
+
+	if (c == NULL || --c->count > 0)
+		return;
+	map_remove(r->clients, client_key(ip));
+	free(c);
+}
+
+static void
+relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
+{
+	static const char line[] =
+	    "421 4.7.0 Too many connections, come again later\r\n";
+	char text[IP_TEXT_MAX];
+	ssize_t n;
+
+	counters_add(r->parts.counters, COUNT_SESSIONS_REFUSED, 1);
+	log_event(r->parts.log, LOG_LEVEL_WARNING, "smtp", "refuse",
+	    "client=%s limit=%s open=%u", ip_format(ip, text), why,
+	    r->session_count);
+	/* A fresh socket takes one line or the client does without. */
+	n = write(fd, line, sizeof(line) - 1);
+	(void)n;
+	close(fd);
+}
+
+void
+relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct ip ip = net_addr_ip(peer);
+	struct session *s;
+
+	if (r->draining || r->session_count >= r->settings->sessions_max) {
+		relay_turn_away(r, fd, &ip, "sessions_max");
+		return;
+	}
+	if (!client_enter(r, &ip)) {
+		relay_turn_away(r, fd, &ip, "client_sessions_max");
+		return;
+	}
+	r->session_count++;
+	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
+	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
+	s = session_new(r, fd, &ip);
+	list_append(&r->sessions, &s->entry);
+	session_start(s, now);
+}
+
+void
+relay_session_ended(struct relay *r, struct session *s)
+{
+	list_remove(&s->entry);
+	client_leave(r, &s->client);
+	r->session_count--;
+	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
+	relay_check_drained(r);
+}
+
+void
+relay_check_drained(struct relay *r)
+{
+	void (*fn)(void *arg) = r->on_drained;
+
+	if (fn == NULL || !list_is_empty(&r->sessions) ||
+	    !list_is_empty(&r->txns))
+		return;
+	r->on_drained = NULL;
+	fn(r->drained_arg);
+}
+
+void
+relay_drain(struct relay *r, void (*fn)(void *arg), void *arg)
+{
+	int64_t now = loop_now(r->parts.loop);
+	struct smtp_reply bye = smtp_reply_make(
+	    421, "4.3.2", "Service is shutting down, come again");
+	struct list *e, *next;
+
+	r->draining = true;
+	r->on_drained = fn;
+	r->drained_arg = arg;
+	list_each_safe (e, next, &r->sessions) {
+		struct session *s = LIST_ITEM(e, struct session, entry);
+
+		if (s->txn == NULL)
+			session_close(s, &bye, now);
+	}
+	relay_check_drained(r);
+}
+
+void
+relay_free(struct relay *r)
+{
+	struct list *e, *next;
+
+	if (r == NULL)
+		return;
+	r->on_drained = NULL;
+	list_each_safe (e, next, &r->sessions) {
+		struct session *s = LIST_ITEM(e, struct session, entry);
+		struct conn *c = s->conn;
+
+		session_end(s);
+		conn_free(c);
+	}
+	list_each_safe (e, next, &r->txns) {
+		txn_abort(
+		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
+	}
+	map_free(r->clients, free);
+	free(r);
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DATA, the final dot, and the one honest reply. The order and its crash
+ * windows (design: never lose mail):
+ *
+ *	1. held recipients are committed as pending. A crash before: nothing is
+ *	   stored, the client has no reply and sends again.
+ *	2. the final dot goes to the next hop. A crash before its reply: pending
+ *	   counts as held at the next start, the client has no reply and sends
+ *	   again: the held may get it twice, nobody gets it never.
+ *	3. the next hop's 250: the client gets it, and "settle, keep" is on its
+ *	   way to the disk. A crash in between: pending counts as held.
+ *	   Its refusal: the pending rows are removed first, then the refusal is
+ *	   passed on. A crash in between is window 2.
+ */
+#include "front/relay_internal.h"
+
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SETTLE_RETRY_MS 1000
+
+/* ---- DATA ---- */
+
+static void
+txn_hold_all(struct txn *t, int64_t now)
+{
+	t->whole = true;
+	leg_leave(&t->cut, now);
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		t->rcpts[i].cut = false;
+	t->held_count = t->rcpt_count;
+}
+
+static void
+txn_data_go(struct txn *t, int64_t now)
+{
+	struct session *s = t->session;
+	char header[RELAY_TRACE_MAX];
+
+	t->wait = TXN_WAIT_NONE;
+	t->has_data = true;
+	if (t->held_count > 0)
+		t->body = spool_body_new(t->relay->parts.spool, t->id);
+	txn_on_body(t, relay_trace_header(t, header), now);
+	smtp_server_data_go(s->server, now);
+	session_pump(s, now);
+}
+
+void
+txn_on_data(struct txn *t, int64_t now)
+{
+	t->wait = TXN_WAIT_DATA;
+	leg_leave(&t->probe, now);
+	if (gate_txn_is_whole(t->gate))
+		txn_hold_all(t, now);
+	if (t->held_count < t->rcpt_count)
+		leg_data(&t->cut, now);
+	else
+		txn_data_go(t, now);
+}
+
+void
+txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	struct session *s = t->session;
+	struct smtp_reply own = *reply;
+
+	if (t->wait != TXN_WAIT_DATA)
+		return;
+	if (reply->code == 354) {
+		txn_data_go(t, now);
+		return;
+	}
+	if (own.code < 400 || own.code == 421)
+		own.code = 451;
+	relay_log_message(t, "refused", &own);
+	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	smtp_server_reply(s->server, &own, now);
+	txn_abort(t, now);
+	session_pump(s, now);
+}
+
+/* ---- the text ---- */
+
+static bool
+txn_is_blocked(const struct txn *t)
+{
+	return leg_is_full(&t->cut) || t->held_blocked;
+}
+
+static void
+on_body_drain(void *arg)
+{
+	struct txn *t = arg;
+
+	t->held_blocked = false;
+	txn_leg_drained(t, loop_now(t->relay->parts.loop));
+}
+
+void
+txn_on_body(struct txn *t, struct str chunk, int64_t now)
+{
+	if (t->held_count < t->rcpt_count)
+		leg_body(&t->cut, chunk, now);
+	if (t->body != NULL && !spool_body_write(t->body, chunk.p, chunk.n)) {
+		t->held_blocked = true;
+		spool_body_set_drain(t->body, on_body_drain, t);
+	}
+	if (t->session != NULL && txn_is_blocked(t))
+		session_set_blocked(t->session, true, now);
+}
+
+void
+txn_leg_drained(struct txn *t, int64_t now)
+{
+	if (t->session != NULL && !txn_is_blocked(t))
+		session_set_blocked(t->session, false, now);
+}
+
+/* ---- the reply ---- */
+
+/* Takes the session off: its open question has been answered. */
+void
+txn_detach(struct txn *t)
+{
+	struct session *s = t->session;
+
+	t->session = NULL;
+	t->wait = TXN_WAIT_NONE;
+	if (s != NULL)
+		session_txn_done(s);
+}
+
+/* What was begun is taken back where it can be: see on_stored and
+ * txn_end_answer. */
+void
+txn_answer_late(struct txn *t, int64_t now)
+{
+	struct session *s = t->session;
+	struct smtp_reply late = smtp_reply_make(451, "4.4.2",
+	    "The message could not be stored or passed on in time, try again");
+
+	t->answered = true;
+	relay_log_message(t, "timeout", &late);
+	smtp_server_reply(s->server, &late, now);
+	txn_detach(t);
+	session_pump(s, now);
+}
+
+static void
+txn_finish(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	struct session *s = t->session;
+
+	t->gate = NULL;
+	if (s != NULL) {
+		smtp_server_reply(s->server, reply, now);
+		txn_detach(t);
+		session_pump(s, now);
+	}
+	txn_free(t);
+}
+
+static void
+txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	if (!t->answered)
+		relay_log_message(t, "refused", reply);
+	leg_leave(&t->cut, now);
+	gate_cancel(t->gate, now);
+	txn_finish(t, reply, now);
+}
+
+static void
+txn_commit(struct txn *t, int64_t now)
+{
+	size_t n = gate_txn_count(t->gate);
+	uint64_t few[16], *tickets = few;
+
+	if (n > ARRAY_LEN(few))
+		tickets = xcalloc(n, sizeof(*tickets));
+	for (size_t i = 0, held = 0; i < n; i++) {
+		bool cut = i < t->rcpt_count && t->rcpts[i].cut;
+
+		tickets[i] = cut ? 0 : SPOOL_TICKET(t->id, held++);
+	}
+	gate_commit(t->gate, tickets, now, clock_wall_ms());
+	if (tickets != few)
+		free(tickets);
+}
+
+static void
+txn_accept(struct txn *t, const struct smtp_reply *hop, int64_t now)
+{
+	struct relay_parts *p = &t->relay->parts;
+	char text[700];
+	struct smtp_reply reply =
+	    relay_accept_reply(t, hop, text, sizeof(text));
+	char id[SPOOL_ID_TEXT];
+
+	counters_add(p->counters, COUNT_MESSAGES, 1);
+	events_add(p->events, clock_wall_ms(), EVENT_MESSAGE,
+	    gate_txn_source(t->gate), spool_id_format(t->id, id),
+	    "%zu recipients passed, %zu held", t->rcpt_count - t->held_count,
+	    t->held_count);
+	relay_log_message(t,
+	    t->held_count == 0              ? "passed"
+	    : t->held_count < t->rcpt_count ? "split"
+					    : "held",
+	    &reply);
+	txn_commit(t, now);
+	txn_finish(t, &reply, now);
+}
+
+/* ---- pending rows ---- */
+
+/* A settle that failed is tried again: until it works the rows stay pending,
+ * which loses nothing, but nobody would send them either. */
+struct settle {
+	struct relay *relay;
+	struct loop_timer timer;
+	uint64_t id;
+	bool keep;
+};
+
+static void on_settled(void *arg, int error);
+
+static void
+on_settle_retry(void *arg, int64_t now)
+{
+	struct settle *st = arg;
+
+	(void)now;
+	spool_settle(st->relay->parts.spool, st->id, st->keep, on_settled, st);
+}
+
+static void
+on_settled(void *arg, int error)
+{
+	struct settle *st = arg;
+	struct relay_parts *p = &st->relay->parts;
+	char id[SPOOL_ID_TEXT];
+
+	if (error != 0 && error != ENOENT) {
+		log_event(p->log, LOG_LEVEL_ERROR, "smtp", "settle",
+		    "id=%s keep=%d errno=%d", spool_id_format(st->id, id),
+		    st->keep, error);
+		loop_timer_set(&st->timer, loop_now(p->loop) + SETTLE_RETRY_MS);
+		return;
+	}
+	loop_timer_clear(&st->timer);
+	free(st);
+}
+
+static void
+txn_settle(struct txn *t, bool keep)
+{
+	struct settle *st = xcalloc(1, sizeof(*st));
+
+	*st = (struct settle){.relay = t->relay, .id = t->id, .keep = keep};
+	loop_timer_init(&st->timer, t->relay->parts.loop, on_settle_retry, st);
+	spool_settle(t->relay->parts.spool, t->id, keep, on_settled, st);
+}
+
+/* The pending rows are gone, or could not be removed just now; the client
+ * hears the refusal either way. */
+struct refusal {
+	struct txn *txn;
+	struct smtp_reply reply;
+	char text[512];
+};
+
+static void
+on_removed(void *arg, int error)
+{
+	struct refusal *rf = arg;
+	struct txn *t = rf->txn;
+	int64_t now = loop_now(t->relay->parts.loop);
+
+	if (error != 0 && error != ENOENT)
+		txn_settle(t, false);
+	txn_refuse(t, &rf->reply, now);
+	free(rf);
+}
+
+static void
+txn_take_back(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	struct refusal *rf;
+
+	if (!t->spooled) {
+		txn_refuse(t, reply, now);
+		return;
+	}
+	rf = xcalloc(1, sizeof(*rf));
+	rf->txn = t;
+	rf->reply = *reply;
+	str_copy(reply->text, rf->text, sizeof(rf->text));
+	rf->reply.text = str_from(rf->text);
+	spool_settle(t->relay->parts.spool, t->id, false, on_removed, rf);
+}
+
+void
+txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply own = *reply;
+
+	if (smtp_reply_is_ok(reply) && !t->answered) {
+		if (t->spooled)
+			txn_settle(t, true);
+		txn_accept(t, reply, now);
+		return;
+	}
+	if (own.code == 421)
+		own.code = 451;
+	txn_take_back(t, &own, now);
+}
+
+static void
+on_stored(void *arg, int error)
+{
+	struct txn *t = arg;
+	int64_t now = loop_now(t->relay->parts.loop);
+	struct smtp_reply reply;
+
+	if (error != 0) {
+		counters_add(t->relay->parts.counters, COUNT_SPOOL_ERRORS, 1);
+		reply = error == ENOSPC
+			    ? smtp_reply_make(452, "4.3.1",
+				  "The spool has no room left, try again later")
+			    : smtp_reply_make(451, "4.3.0",
+				  "The message could not be stored, try again "
+				  "later");
+		txn_refuse(t, &reply, now);
+		return;
+	}
+	t->spooled = true;
+	if (t->answered) {
+		/* The client was told 451 meanwhile and will come again. */
+		reply = smtp_reply_make(451, "4.4.2", "Too late");
+		txn_take_back(t, &reply, now);
+	} else if (t->held_count < t->rcpt_count) {
+		leg_end(&t->cut, now);
+	} else {
+		txn_accept(t, NULL, now);
+	}
+}
+
+static void
+txn_store(struct txn *t)
+{
+	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
+	int64_t wall = clock_wall_ms();
+	char client[IP_TEXT_MAX];
+	struct spool_message m = {
+	    .id = t->id,
+	    .source = gate_txn_source(t->gate),
+	    .policy = gate_txn_policy(t->gate),
+	    .from = t->from,
+	    .envid = t->envid,
+	    .subject = t->subject,
+	    .client = ip_format(&t->client, client),
+	    .helo = t->helo,
+	    .body_type = t->mail.body,
+	    .ret = t->mail.ret,
+	    .utf8 = t->mail.utf8,
+	    .whole = t->whole,
+	    .pending = t->held_count < t->rcpt_count,
+	    .queued_at = wall,
+	    .rcpts = rcpts,
+	};
+
+	for (size_t i = 0; i < t->rcpt_count; i++) {
+		const struct relay_rcpt *r = &t->rcpts[i];
+
+		if (r->cut)
+			continue;
+		rcpts[m.rcpt_count++] = (struct spool_rcpt){
+		    .address = r->address,
+		    .orcpt = r->orcpt,
+		    .notify = r->notify,
+		    .destination = gate_txn_destination(t->gate, i),
+		    .state = gate_txn_verdict(t->gate, i) == THROTTLE_PASS
+				 ? SPOOL_RELEASED
+				 : SPOOL_HELD,
+		    .next_try = wall,
+		};
+	}
+	spool_put(t->relay->parts.spool, &m, t->body, on_stored, t);
+	t->body = NULL;
+	free(rcpts);
+}
+
+static void
+txn_faulty(struct txn *t, int64_t now)
+{
+	struct session *s = t->session;
+	struct smtp_reply refused =
+	    smtp_reply_make(554, "5.6.0", "The message is not acceptable");
+
+	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	relay_log_message(t, "faulty", &refused);
+	smtp_server_reply(s->server, NULL, now);
+	txn_detach(t);
+	txn_abort(t, now);
+	session_pump(s, now);
+}
+
+void
+txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
+{
+	struct session *s = t->session;
+	struct str subject = smtp_server_subject(s->server);
+
+	t->wait = TXN_WAIT_END;
+	t->size = smtp_server_message_size(s->server);
+	if (!str_is_empty(subject))
+		t->subject = str_dup(subject);
+	if (fault != SMTP_DATA_OK) {
+		txn_faulty(t, now);
+		return;
+	}
+	t->answer_due = now + s->settings->answer_timeout_ms;
+	if (t->held_count > 0)
+		txn_store(t);
+	else
+		leg_end(&t->cut, now);
+}

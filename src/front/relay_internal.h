@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the relay share: a session owns its connection and engine,
+ * a transaction its recipients, a leg one hop's part in it.
+ *
+ *	relay.c		accepting, caps per client, drain
+ *	relay_session.c	connection <-> server engine
+ *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
+ *	relay_end.c	DATA, the final dot, and the one honest reply
+ *	relay_leg.c	a transaction's way to the next hop
+ *	relay_words.c	trace header, replies in words, the log line
+ */
+#ifndef FRONT_RELAY_INTERNAL_H
+#define FRONT_RELAY_INTERNAL_H
+
+#include "front/relay.h"
+
+struct relay {
+	struct relay_parts parts;
+	const struct relay_settings *settings;
+	struct list sessions, txns;
+	uint32_t session_count;
+	struct map *clients; /* sessions per client address */
+	void (*on_drained)(void *arg);
+	void *drained_arg;
+	bool draining;
+};
+
+struct txn;
+
+struct session {
+	struct list entry;
+	struct relay *relay;
+	const struct relay_settings *settings;
+	struct smtp_server_limits limits; /* with this client's exceptions */
+	struct conn *conn;
+	struct smtp_server *server;
+	struct loop_timer timer;
+	struct loop_task reap;
+	struct ip client;
+	struct txn *txn;
+	struct hop *caps_hop; /* asked for its extensions at EHLO */
+	bool helo_waits;
+	bool greeted, pumping, blocked, closing;
+};
+
+enum leg_state {
+	LEG_NONE,
+	LEG_CONNECTING, /* a place in line, or a handshake */
+	LEG_OPEN,       /* MAIL was sent */
+	LEG_DATA,       /* DATA was sent, 354 awaited */
+	LEG_BODY,
+	LEG_END, /* the final dot was sent */
+	LEG_DEAD,
+};
+
+/* A transaction's way to the next hop: one to deliver (cut through), one to ask
+ * about held recipients (probe). */
+struct leg {
+	struct txn *txn;
+	struct hop *hop;
+	enum leg_state state;
+	bool is_probe;
+	bool rcpt_waits; /* a RCPT is unanswered */
+	bool retried;
+	bool mail_refused;
+	unsigned accepted;
+	unsigned mail_code; /* what MAIL was refused with */
+	char mail_enhanced[SMTP_ENHANCED_MAX];
+	char mail_text[512];
+};
+
+struct relay_rcpt {
+	char *address;
+	char *orcpt; /* NULL: none */
+	unsigned notify;
+	bool cut; /* goes to the next hop within the session */
+};
+
+enum txn_wait { /* the question of the engine that is open */
+	TXN_WAIT_NONE,
+	TXN_WAIT_MAIL,
+	TXN_WAIT_RCPT,
+	TXN_WAIT_DATA,
+	TXN_WAIT_END,
+};
+
+/* From MAIL to the reply after the final dot. Lives on without its session once
+ * the dot has come. */
+struct txn {
+	struct list entry;
+	struct relay *relay;
+	struct session *session; /* NULL: the client is gone, or has its
+				    answer */
+	struct gate_txn *gate;
+	uint64_t id;
+	enum txn_wait wait;
+	struct smtp_mail mail;
+	char *from, *envid;
+	struct relay_rcpt *rcpts;
+	size_t rcpt_count, rcpt_cap;
+	size_t held_count;
+	struct relay_rcpt asked; /* the recipient that is in question */
+	char held_why[200];
+	struct leg cut, probe;
+	struct spool_body *body;
+	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
+	int64_t started_at; /* wall */
+	bool whole, has_data, spooled, answered, held_blocked;
+	struct ip client;
+	char *helo;
+	char *subject;
+	uint64_t size;
+};
+
+/* relay.c */
+void relay_session_ended(struct relay *r, struct session *s);
+void relay_check_drained(struct relay *r);
+
+/* relay_session.c */
+struct session *session_new(struct relay *r, int fd, const struct ip *client);
+void session_start(struct session *s, int64_t now); /* greets */
+void session_end(struct session *s); /* frees at the end of the turn */
+void session_close(
+    struct session *s, const struct smtp_reply *last_word, int64_t now);
+/* An answer was given, or room was made: go on with the input. */
+void session_pump(struct session *s, int64_t now);
+/* A transaction is over. */
+void session_txn_done(struct session *s);
+void session_set_blocked(struct session *s, bool blocked, int64_t now);
+
+/* relay_txn.c */
+void txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now);
+void txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now);
+/* The leg's word on the recipient in question. reached: the next hop said it;
+ * else it could not be asked. */
+void txn_rcpt_answer(
+    struct txn *t, const struct smtp_reply *reply, bool reached, int64_t now);
+/* Answers the open question, if the client is still there. */
+void txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now);
+/* The client gave it up before the final dot. */
+void txn_abort(struct txn *t, int64_t now);
+void txn_free(struct txn *t);
+
+/* relay_end.c */
+void txn_on_data(struct txn *t, int64_t now);
+void txn_on_body(struct txn *t, struct str chunk, int64_t now);
+void txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now);
+void txn_data_answer(
+    struct txn *t, const struct smtp_reply *reply, int64_t now);
+void txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now);
+void txn_leg_drained(struct txn *t, int64_t now);
+/* A disk or a next hop that takes too long: the client is told to come again
+ * before it loses patience and sends twice. */
+void txn_answer_late(struct txn *t, int64_t now);
+/* The client left after the final dot: the message takes its course. */
+void txn_detach(struct txn *t);
+
+/* relay_leg.c */
+void leg_rcpt(struct leg *l, int64_t now);
+void leg_data(struct leg *l, int64_t now);
+void leg_body(struct leg *l, struct str chunk, int64_t now);
+void leg_end(struct leg *l, int64_t now);
+/* Gives the connection back, or closes it when DATA was begun. */
+void leg_leave(struct leg *l, int64_t now);
+bool leg_is_full(const struct leg *l);
+
+/* relay_words.c */
+#define RELAY_TRACE_MAX 1024
+struct str relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX]);
+struct smtp_reply relay_accept_reply(
+    const struct txn *t, const struct smtp_reply *hop, char *out, size_t cap);
+void relay_log_message(
+    const struct txn *t, const char *fate, const struct smtp_reply *reply);
+
+#endif

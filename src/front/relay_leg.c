@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A transaction's way to the next hop. MAIL goes out with the first RCPT, in
+ * one write where the next hop takes pipelining, so that a message costs it
+ * three turns and not four. A connection that was kept and turns out to be
+ * dead before it has accepted anything is replaced once.
+ */
+#include "front/relay_internal.h"
+
+#include <string.h>
+
+static const struct hop_ops leg_ops;
+
+static void
+leg_send_rcpt(struct leg *l, int64_t now)
+{
+	const struct relay_rcpt *asked = &l->txn->asked;
+	struct smtp_rcpt rcpt = {
+	    .to = str_from(asked->address),
+	    .notify = asked->notify,
+	    .orcpt = str_from(asked->orcpt),
+	};
+
+	smtp_client_rcpt(hop_client(l->hop), &rcpt, 0, now);
+}
+
+static void
+leg_open(struct leg *l, int64_t now)
+{
+	l->state = LEG_OPEN;
+	l->mail_refused = false;
+	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
+	leg_send_rcpt(l, now);
+}
+
+static void
+leg_connect(struct leg *l, bool fresh, int64_t now)
+{
+	l->state = LEG_CONNECTING;
+	l->hop =
+	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	if (hop_is_ready(l->hop))
+		leg_open(l, now);
+}
+
+static void
+leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now)
+{
+	if (!l->rcpt_waits)
+		return;
+	l->rcpt_waits = false;
+	txn_rcpt_answer(l->txn, reply, reached, now);
+}
+
+/* Asks about the recipient in question; txn_rcpt_answer follows. */
+void
+leg_rcpt(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	l->rcpt_waits = true;
+	switch (l->state) {
+	case LEG_NONE:
+		leg_connect(l, false, now);
+		break;
+	case LEG_OPEN:
+		leg_send_rcpt(l, now);
+		break;
+	case LEG_CONNECTING:
+	case LEG_DATA:
+	case LEG_BODY:
+	case LEG_END:
+		panic("leg_rcpt in state %d", l->state);
+	case LEG_DEAD:
+		gone = smtp_reply_make(
+		    451, "4.4.2", "The next hop closed the connection");
+		leg_answer(l, &gone, false, now);
+		break;
+	}
+}
+
+void
+leg_data(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	if (l->state != LEG_OPEN) {
+		gone = smtp_reply_make(451, "4.4.2",
+		    "The next hop closed the connection, try again");
+		txn_data_answer(l->txn, &gone, now);
+		return;
+	}
+	l->state = LEG_DATA;
+	smtp_client_data(hop_client(l->hop), 0, now);
+}
+
+void
+leg_body(struct leg *l, struct str chunk, int64_t now)
+{
+	if (l->state == LEG_BODY)
+		smtp_client_body(hop_client(l->hop), chunk, now);
+}
+
+void
+leg_end(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	if (l->state != LEG_BODY) {
+		gone = smtp_reply_make(451, "4.4.2",
+		    "The next hop closed the connection, try again");
+		txn_end_answer(l->txn, &gone, now);
+		return;
+	}
+	l->state = LEG_END;
+	smtp_client_end(hop_client(l->hop), 0, now);
+}
+
+void
+leg_leave(struct leg *l, int64_t now)
+{
+	struct hop *hop = l->hop;
+
+	l->hop = NULL;
+	l->rcpt_waits = false;
+	switch (l->state) {
+	case LEG_NONE:
+	case LEG_DEAD:
+		break;
+	case LEG_CONNECTING:
+	case LEG_DATA:
+	case LEG_BODY:
+	case LEG_END:
+		hop_drop(hop);
+		break;
+	case LEG_OPEN:
+		smtp_client_abandon(hop_client(hop), now);
+		hop_put(hop, now);
+		break;
+	}
+	l->state = LEG_DEAD;
+}
+
+bool
+leg_is_full(const struct leg *l)
+{
+	return l->state == LEG_BODY && hop_is_full(l->hop);
+}
+
+static void
+on_hop_ready(void *arg, int64_t now)
+{
+	leg_open(arg, now);
+}
+
+static void
+leg_mail_answer(struct leg *l, const struct smtp_reply *reply)
+{
+	if (smtp_reply_is_ok(reply))
+		return;
+	l->mail_refused = true;
+	l->mail_code = reply->code;
+	str_copy(str_from(reply->enhanced), l->mail_enhanced,
+	    sizeof(l->mail_enhanced));
+	str_copy(reply->text, l->mail_text, sizeof(l->mail_text));
+}
+
+static void
+leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply mail;
+
+	if (l->mail_refused) {
+		/* Its RCPT was only "no MAIL yet"; the client hears why. */
+		mail = smtp_reply_make(
+		    l->mail_code, l->mail_enhanced, l->mail_text);
+		leg_answer(l, &mail, true, now);
+		return;
+	}
+	if (smtp_reply_is_ok(reply))
+		l->accepted++;
+	leg_answer(l, reply, true, now);
+}
+
+static void
+on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct leg *l = arg;
+	struct hop *hop = l->hop;
+
+	(void)tag;
+	switch (what) {
+	case SMTP_CLIENT_MAIL:
+		leg_mail_answer(l, reply);
+		break;
+	case SMTP_CLIENT_RCPT:
+		leg_rcpt_answer(l, reply, now);
+		break;
+	case SMTP_CLIENT_DATA:
+		l->state = reply->code == 354 ? LEG_BODY : LEG_OPEN;
+		txn_data_answer(l->txn, reply, now);
+		break;
+	case SMTP_CLIENT_END:
+		l->state = LEG_DEAD;
+		l->hop = NULL;
+		hop_put(hop, now);
+		txn_end_answer(l->txn, reply, now);
+		break;
+	case SMTP_CLIENT_RSET:
+	case SMTP_CLIENT_QUIT:
+		break;
+	}
+}
+
+static void
+on_hop_drain(void *arg, int64_t now)
+{
+	struct leg *l = arg;
+
+	txn_leg_drained(l->txn, now);
+}
+
+static void
+on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+{
+	struct leg *l = arg;
+	enum leg_state was = l->state;
+	bool again = was == LEG_OPEN && hop_is_reused(l->hop) &&
+		     l->accepted == 0 && l->rcpt_waits && !l->retried;
+
+	l->hop = NULL;
+	l->state = LEG_DEAD;
+	if (again) {
+		l->retried = true;
+		leg_connect(l, true, now);
+		return;
+	}
+	switch (was) {
+	case LEG_NONE:
+	case LEG_DEAD:
+		break;
+	case LEG_CONNECTING:
+	case LEG_OPEN:
+		leg_answer(l, reply, false, now);
+		break;
+	case LEG_DATA:
+		txn_data_answer(l->txn, reply, now);
+		break;
+	case LEG_BODY:
+		/* The rest of the message is read and dropped; the final dot
+		 * finds the leg dead. */
+		txn_leg_drained(l->txn, now);
+		break;
+	case LEG_END:
+		txn_end_answer(l->txn, reply, now);
+		break;
+	}
+}
+
+static const struct hop_ops leg_ops = {
+    .on_ready = on_hop_ready,
+    .on_reply = on_hop_reply,
+    .on_drain = on_hop_drain,
+    .on_fail = on_hop_fail,
+};

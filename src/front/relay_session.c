@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A session: one client connection and its server engine. Bytes go from the
+ * connection to the engine as long as no question is open and nothing behind
+ * it is full; the engine's questions go to the transaction.
+ */
+#include "front/relay_internal.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define LINGER_MS 5000
+
+static const struct smtp_server_ops server_ops;
+static const struct conn_ops session_conn_ops;
+static const struct hop_ops caps_ops;
+
+static void
+session_reap(void *arg, int64_t now)
+{
+	struct session *s = arg;
+
+	(void)now;
+	loop_timer_clear(&s->timer);
+	loop_task_clear(&s->reap);
+	smtp_server_free(s->server);
+	free(s);
+}
+
+static void
+session_set_timer(struct session *s)
+{
+	int64_t due;
+
+	if (s->closing || !s->greeted)
+		return;
+	if (s->txn != NULL && s->txn->wait == TXN_WAIT_END)
+		due = s->txn->answer_due;
+	else
+		due = smtp_server_next_due(s->server);
+	loop_timer_set(&s->timer, due);
+}
+
+/* Leaves the lists at once and is freed at the end of the turn, since the
+ * engine may be on the stack. */
+void
+session_end(struct session *s)
+{
+	int64_t now = loop_now(s->relay->parts.loop);
+	struct txn *t = s->txn;
+
+	if (s->closing)
+		return;
+	s->closing = true;
+	if (s->caps_hop != NULL)
+		hop_drop(s->caps_hop);
+	s->caps_hop = NULL;
+	if (t != NULL && t->wait == TXN_WAIT_END) {
+		t->session = NULL;
+		t->wait = TXN_WAIT_NONE;
+	} else if (t != NULL) {
+		t->session = NULL;
+		txn_abort(t, now);
+	}
+	s->txn = NULL;
+	loop_timer_set(&s->timer, INT64_MAX);
+	relay_session_ended(s->relay, s);
+	loop_task_set(&s->reap);
+}
+
+void
+session_close(
+    struct session *s, const struct smtp_reply *last_word, int64_t now)
+{
+	if (!s->closing)
+		smtp_server_close(s->server, last_word, now);
+}
+
+void
+session_txn_done(struct session *s)
+{
+	static const char text[] = "Service is shutting down, come again";
+	struct smtp_reply bye;
+
+	s->txn = NULL;
+	if (!s->relay->draining || s->closing)
+		return;
+	bye = smtp_reply_make(421, "4.3.2", text);
+	session_close(s, &bye, loop_now(s->relay->parts.loop));
+}
+
+void
+session_set_blocked(struct session *s, bool blocked, int64_t now)
+{
+	if (s->blocked == blocked)
+		return;
+	s->blocked = blocked;
+	smtp_server_pause(s->server, blocked, now);
+	if (blocked) {
+		conn_pause(s->conn);
+	} else {
+		conn_resume(s->conn);
+		session_set_timer(s);
+	}
+}
+
+void
+session_pump(struct session *s, int64_t now)
+{
+	struct str in;
+	size_t used;
+
+	if (s->pumping || s->closing || !s->greeted)
+		return;
+	s->pumping = true;
+	while (!s->closing && !s->blocked && !conn_is_full(s->conn) &&
+	       !smtp_server_is_waiting(s->server)) {
+		in = conn_input(s->conn);
+		if (in.n == 0)
+			break;
+		used = smtp_server_feed(s->server, in.p, in.n, now);
+		if (used == 0 || s->closing)
+			break;
+		conn_consume(s->conn, used);
+	}
+	s->pumping = false;
+	session_set_timer(s);
+}
+
+static void
+session_greet(struct session *s, int64_t now)
+{
+	char byte;
+	ssize_t n = recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	s->greeted = true;
+	conn_resume(s->conn);
+	smtp_server_greet(s->server, n > 0 || conn_input(s->conn).n > 0, now);
+	session_set_timer(s);
+}
+
+static void
+on_session_timer(void *arg, int64_t now)
+{
+	struct session *s = arg;
+
+	if (s->closing)
+		return;
+	if (!s->greeted) {
+		session_greet(s, now);
+		return;
+	}
+	if (s->txn != NULL && s->txn->wait == TXN_WAIT_END &&
+	    s->txn->answer_due <= now)
+		txn_answer_late(s->txn, now);
+	else
+		smtp_server_run(s->server, now);
+	session_set_timer(s);
+}
+
+static bool
+has_net(const struct relay_settings *st, const struct ip *client)
+{
+	for (size_t i = 0; i < st->bare_newline_net_count; i++) {
+		if (ip_net_has(&st->bare_newline_nets[i], client))
+			return true;
+	}
+	return false;
+}
+
+struct session *
+session_new(struct relay *r, int fd, const struct ip *client)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	list_init(&s->entry);
+	s->relay = r;
+	s->settings = r->settings;
+	s->limits = r->settings->limits;
+	if (has_net(s->settings, client))
+		s->limits.data.bare_newline = SMTP_BARE_ALLOW;
+	s->client = *client;
+	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
+	s->server =
+	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
+	loop_timer_init(&s->timer, r->parts.loop, on_session_timer, s);
+	loop_task_init(&s->reap, r->parts.loop, session_reap, s);
+	return s;
+}
+
+void
+session_start(struct session *s, int64_t now)
+{
+	if (s->settings->greeting_delay_ms > 0) {
+		/* Whoever talks in this time is a bot: see session_greet. */
+		conn_pause(s->conn);
+		loop_timer_set(&s->timer, now + s->settings->greeting_delay_ms);
+	} else {
+		session_greet(s, now);
+	}
+}
+
+/* ---- the connection ---- */
+
+static void
+on_conn_read(void *arg, int64_t now)
+{
+	session_pump(arg, now);
+}
+
+static void
+on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
+{
+	struct session *s = arg;
+	struct conn *c = s->conn;
+
+	(void)why;
+	(void)error;
+	(void)now;
+	session_end(s);
+	conn_free(c);
+}
+
+static const struct conn_ops session_conn_ops = {
+    .on_read = on_conn_read,
+    .on_drain = on_conn_read,
+    .on_end = on_conn_end,
+};
+
+/* ---- EHLO: what the next hop offers ---- */
+
+static void
+session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
+{
+	struct smtp_caps own = {
+	    .ext = SMTP_EXT_RELAYED, .size = s->settings->message_size_max};
+	struct smtp_caps meet = smtp_caps_meet(&own, hop);
+
+	s->helo_waits = false;
+	smtp_server_helo_done(s->server, &meet, now);
+	session_pump(s, now);
+}
+
+/* Nothing is known of the next hop: what does not depend on it. */
+static void
+session_helo_blind(struct session *s, int64_t now)
+{
+	struct smtp_caps caps = {
+	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
+
+	session_helo_done(s, &caps, now);
+}
+
+static void
+on_caps_ready(void *arg, int64_t now)
+{
+	struct session *s = arg;
+	struct hop *hop = s->caps_hop;
+	struct smtp_caps caps = *smtp_client_caps(hop_client(hop));
+
+	s->caps_hop = NULL;
+	hop_put(hop, now);
+	session_helo_done(s, &caps, now);
+}
+
+static void
+on_caps_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+{
+	struct session *s = arg;
+
+	(void)reply;
+	s->caps_hop = NULL;
+	session_helo_blind(s, now);
+}
+
+static const struct hop_ops caps_ops = {
+    .on_ready = on_caps_ready,
+    .on_fail = on_caps_fail,
+};
+
+static void
+on_server_helo(void *arg, struct str name, bool esmtp)
+{
+	struct session *s = arg;
+	int64_t now = loop_now(s->relay->parts.loop);
+	struct smtp_caps caps;
+
+	(void)name;
+	s->helo_waits = true;
+	if (!esmtp) {
+		session_helo_blind(s, now);
+	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
+		session_helo_done(s, &caps, now);
+	} else {
+		s->caps_hop = nexthop_get(
+		    s->relay->parts.nexthop, false, &caps_ops, s, now);
+		if (hop_is_ready(s->caps_hop))
+			on_caps_ready(s, now);
+	}
+}
+
+/* ---- the engine's other questions ---- */
+
+static void
+on_server_write(void *arg, const char *p, size_t n)
+{
+	struct session *s = arg;
+
+	if (!s->closing)
+		conn_write(s->conn, p, n);
+}
+
+static void
+on_server_mail(void *arg, const struct smtp_mail *mail)
+{
+	struct session *s = arg;
+
+	txn_on_mail(s, mail, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_rcpt(void *arg, const struct smtp_rcpt *rcpt)
+{
+	struct session *s = arg;
+
+	txn_on_rcpt(s->txn, rcpt, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_data(void *arg)
+{
+	struct session *s = arg;
+
+	txn_on_data(s->txn, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_body(void *arg, struct str chunk)
+{
+	struct session *s = arg;
+
+	txn_on_body(s->txn, chunk, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_end(void *arg, enum smtp_data_fault fault)
+{
+	struct session *s = arg;
+
+	txn_on_end(s->txn, fault, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_reset(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->txn != NULL && s->txn->wait != TXN_WAIT_END)
+		txn_abort(s->txn, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_close(void *arg, enum smtp_server_end why)
+{
+	struct session *s = arg;
+	struct conn *c = s->conn;
+
+	if (s->closing)
+		return;
+	if (why != SMTP_SERVER_QUIT && why != SMTP_SERVER_CLOSED)
+		counters_add(
+		    s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
+	session_end(s);
+	conn_close(c, LINGER_MS);
+}
+
+static const struct smtp_server_ops server_ops = {
+    .write = on_server_write,
+    .on_helo = on_server_helo,
+    .on_mail = on_server_mail,
+    .on_rcpt = on_server_rcpt,
+    .on_data = on_server_data,
+    .on_body = on_server_body,
+    .on_end = on_server_end,
+    .on_reset = on_server_reset,
+    .on_close = on_server_close,
+};

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * MAIL and RCPT: the gate's verdict on each recipient, and the next hop's word
+ * on it. A recipient that passes is asked of the next hop at once, so that a
+ * refusal reaches the client in the session; a held one is asked on a second
+ * connection (verify_held), whose transaction is never finished.
+ */
+#include "front/relay_internal.h"
+
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *
+dup_or_null(struct str s)
+{
+	return str_is_empty(s) ? NULL : str_dup(s);
+}
+
+static void
+rcpt_clear(struct relay_rcpt *r)
+{
+	free(r->address);
+	free(r->orcpt);
+	*r = (struct relay_rcpt){0};
+}
+
+static struct txn *
+txn_new(struct session *s, const struct smtp_mail *mail, int64_t wall)
+{
+	struct txn *t = xcalloc(1, sizeof(*t));
+
+	t->relay = s->relay;
+	t->session = s;
+	t->started_at = wall;
+	t->client = s->client;
+	t->from = str_dup(mail->from);
+	t->envid = dup_or_null(mail->envid);
+	t->mail = *mail;
+	t->mail.from = str_from(t->from);
+	t->mail.envid = str_from(t->envid);
+	t->cut.txn = t->probe.txn = t;
+	t->probe.is_probe = true;
+	t->id = spool_new_id(s->relay->parts.spool, wall);
+	list_append(&s->relay->txns, &t->entry);
+	return t;
+}
+
+void
+txn_free(struct txn *t)
+{
+	struct relay *r = t->relay;
+
+	if (t->session != NULL)
+		session_txn_done(t->session);
+	list_remove(&t->entry);
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		rcpt_clear(&t->rcpts[i]);
+	free(t->rcpts);
+	rcpt_clear(&t->asked);
+	free(t->from);
+	free(t->envid);
+	free(t->helo);
+	free(t->subject);
+	free(t);
+	relay_check_drained(r);
+}
+
+void
+txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	t->wait = TXN_WAIT_NONE;
+	if (t->session == NULL)
+		return;
+	smtp_server_reply(t->session->server, reply, now);
+	session_pump(t->session, now);
+}
+
+/* ---- MAIL ---- */
+
+static void
+on_sender_answer(void *arg, const struct gate_answer *answer)
+{
+	struct txn *t = arg;
+	int64_t now = loop_now(t->relay->parts.loop);
+	struct session *s = t->session;
+	struct smtp_reply reply;
+
+	if (answer->verdict != THROTTLE_REFUSE) {
+		reply = smtp_reply_make(250, "2.1.0", "Ok");
+		txn_reply(t, &reply, now);
+		return;
+	}
+	reply = smtp_reply_make(answer->code, answer->enhanced, answer->text);
+	relay_log_message(t, "refused", &reply);
+	gate_cancel(t->gate, now);
+	t->wait = TXN_WAIT_NONE;
+	smtp_server_reply(s->server, &reply, now);
+	txn_free(t);
+	session_pump(s, now);
+}
+
+void
+txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
+{
+	int64_t wall = clock_wall_ms();
+	struct txn *t = txn_new(s, mail, wall);
+	struct gate_facts facts = {
+	    .sender = mail->from,
+	    .helo = smtp_server_helo(s->server),
+	    .client = s->client,
+	};
+
+	s->txn = t;
+	t->helo = str_dup(facts.helo);
+	t->wait = TXN_WAIT_MAIL;
+	t->gate = gate_begin(s->relay->parts.gate, &facts, now);
+	gate_sender(t->gate, now, wall, on_sender_answer, t);
+}
+
+/* ---- RCPT ---- */
+
+static void
+txn_add_rcpt(struct txn *t, bool cut)
+{
+	if (t->rcpt_count == t->rcpt_cap) {
+		t->rcpt_cap = t->rcpt_cap == 0 ? 2 : t->rcpt_cap * 2;
+		t->rcpts = xrealloc(t->rcpts, t->rcpt_cap * sizeof(*t->rcpts));
+	}
+	t->asked.cut = cut;
+	t->rcpts[t->rcpt_count++] = t->asked;
+	t->asked = (struct relay_rcpt){0};
+	if (!cut)
+		t->held_count++;
+}
+
+static void
+txn_refuse_rcpt(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	gate_drop_last(t->gate, now);
+	rcpt_clear(&t->asked);
+	txn_reply(t, reply, now);
+}
+
+static void
+txn_hold_rcpt(struct txn *t, int64_t now)
+{
+	char text[320];
+	struct smtp_reply reply;
+
+	snprintf(text, sizeof(text), "Ok, held: %s", t->held_why);
+	reply = smtp_reply_make(250, "2.1.5", text);
+	txn_add_rcpt(t, false);
+	txn_reply(t, &reply, now);
+}
+
+void
+txn_rcpt_answer(
+    struct txn *t, const struct smtp_reply *reply, bool reached, int64_t now)
+{
+	struct smtp_reply own = *reply;
+
+	if (t->wait != TXN_WAIT_RCPT)
+		return;
+	if (!t->asked.cut) {
+		/* A refusal for now, or no next hop at all, is no reason not
+		 * to hold: the mail waits anyhow. */
+		if (reached && reply->code >= 500)
+			txn_refuse_rcpt(t, reply, now);
+		else
+			txn_hold_rcpt(t, now);
+		return;
+	}
+	if (reached && smtp_reply_is_ok(reply)) {
+		txn_add_rcpt(t, true);
+		txn_reply(t, reply, now);
+		return;
+	}
+	if (!reached || own.code == 421)
+		own.code = 451; /* the next hop goes away, this session not */
+	txn_refuse_rcpt(t, &own, now);
+}
+
+static void
+txn_rcpt_pass(struct txn *t, int64_t now)
+{
+	t->asked.cut = true;
+	leg_rcpt(&t->cut, now);
+}
+
+static void
+txn_rcpt_held(struct txn *t, const char *why, int64_t now)
+{
+	struct relay *r = t->relay;
+	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
+	    "New recipients would be held, and the spool has no room left; "
+	    "try again later");
+
+	t->asked.cut = false;
+	str_copy(str_from(why), t->held_why, sizeof(t->held_why));
+	if (spool_is_short(r->parts.spool))
+		txn_refuse_rcpt(t, &full, now);
+	else if (t->session->settings->verify_held)
+		leg_rcpt(&t->probe, now);
+	else
+		txn_hold_rcpt(t, now);
+}
+
+static void
+on_recipient_answer(void *arg, const struct gate_answer *answer)
+{
+	struct txn *t = arg;
+	int64_t now = loop_now(t->relay->parts.loop);
+	struct smtp_reply reply;
+
+	switch (answer->verdict) {
+	case THROTTLE_PASS:
+		txn_rcpt_pass(t, now);
+		break;
+	case THROTTLE_HOLD:
+		txn_rcpt_held(t, answer->why, now);
+		break;
+	case THROTTLE_REFUSE:
+		reply = smtp_reply_make(
+		    answer->code, answer->enhanced, answer->text);
+		rcpt_clear(&t->asked);
+		txn_reply(t, &reply, now);
+		break;
+	}
+}
+
+void
+txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now)
+{
+	t->wait = TXN_WAIT_RCPT;
+	t->asked = (struct relay_rcpt){
+	    .address = str_dup(rcpt->to),
+	    .orcpt = dup_or_null(rcpt->orcpt),
+	    .notify = rcpt->notify,
+	};
+	gate_recipient(
+	    t->gate, rcpt->to, now, clock_wall_ms(), on_recipient_answer, t);
+}
+
+/* ---- the end before the end ---- */
+
+void
+txn_abort(struct txn *t, int64_t now)
+{
+	t->wait = TXN_WAIT_NONE;
+	leg_leave(&t->cut, now);
+	leg_leave(&t->probe, now);
+	if (t->body != NULL)
+		spool_body_abort(t->body);
+	gate_cancel(t->gate, now);
+	txn_free(t);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Children are started with posix_spawn and reaped on SIGCHLD. One that fails
+ * is a warning in the log; a site that wants more writes it into its hook.
+ */
+#include "maild/hook.h"
+
+#include "base/units.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define HOOK_ENV_MAX 8
+
+struct hook_run {
+	struct list entry;
+	char *command;
+	char *env[HOOK_ENV_MAX + 1];
+};
+
+struct hook {
+	struct loop *loop;
+	struct log *log;
+	struct loop_signal *child;
+	struct list waiting;
+	unsigned waiting_count;
+	pid_t running[HOOK_RUNNING_MAX];
+};
+
+static void
+run_free(struct hook_run *run)
+{
+	free(run->command);
+	for (size_t i = 0; run->env[i] != NULL; i++)
+		free(run->env[i]);
+	free(run);
+}
+
+static struct hook_run *
+run_new(const char *command, const struct gate_freeze *f)
+{
+	struct hook_run *run = xcalloc(1, sizeof(*run));
+	char at[UNITS_TEXT_MAX];
+	size_t n = 0;
+
+	list_init(&run->entry);
+	run->command = xstrdup(command);
+	run->env[n++] = xstrdup("PATH=/usr/local/bin:/usr/bin:/bin");
+	run->env[n++] = xasprintf("WEIR_SENDER=%s", f->sender);
+	run->env[n++] = xasprintf("WEIR_POLICY=%s", f->policy);
+	run->env[n++] = xasprintf("WEIR_REASON=%s", f->reason);
+	run->env[n++] = xasprintf("WEIR_QUEUE_LENGTH=%u", f->queue_length);
+	run->env[n++] = xasprintf("WEIR_FREEZE_AT=%u", f->freeze_at);
+	run->env[n++] = xasprintf("WEIR_TIME=%s", units_format_time(f->at, at));
+	return run;
+}
+
+static pid_t *
+hook_slot(struct hook *h, pid_t pid)
+{
+	for (size_t i = 0; i < HOOK_RUNNING_MAX; i++) {
+		if (h->running[i] == pid)
+			return &h->running[i];
+	}
+	return NULL;
+}
+
+static void
+hook_start(struct hook *h, pid_t *slot, struct hook_run *run)
+{
+	char *argv[] = {run->command, NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int error;
+
+	sigemptyset(&none);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	error =
+	    posix_spawn(slot, run->command, &actions, &attr, argv, run->env);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	if (error != 0) {
+		*slot = 0;
+		log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
+		    "command=%s error=\"%s\"", run->command, strerror(error));
+	}
+}
+
+static void
+hook_next(struct hook *h)
+{
+	pid_t *slot;
+
+	while (
+	    !list_is_empty(&h->waiting) && (slot = hook_slot(h, 0)) != NULL) {
+		struct hook_run *run =
+		    LIST_ITEM(h->waiting.next, struct hook_run, entry);
+
+		list_remove(&run->entry);
+		h->waiting_count--;
+		hook_start(h, slot, run);
+		run_free(run);
+	}
+}
+
+static void
+on_child(void *arg, int64_t now)
+{
+	struct hook *h = arg;
+	int status;
+
+	(void)now;
+	for (size_t i = 0; i < HOOK_RUNNING_MAX; i++) {
+		pid_t pid = h->running[i];
+
+		if (pid == 0 || waitpid(pid, &status, WNOHANG) != pid)
+			continue;
+		h->running[i] = 0;
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
+			    "pid=%d status=%d", (int)pid,
+			    WIFEXITED(status) ? WEXITSTATUS(status)
+					      : 128 + WTERMSIG(status));
+	}
+	hook_next(h);
+}
+
+struct hook *
+hook_new(struct loop *loop, struct log *log)
+{
+	struct hook *h = xcalloc(1, sizeof(*h));
+
+	h->loop = loop;
+	h->log = log;
+	list_init(&h->waiting);
+	h->child = loop_signal_new(loop, SIGCHLD, on_child, h);
+	return h;
+}
+
+void
+hook_freeze(
+    struct hook *h, const char *command, const struct gate_freeze *freeze)
+{
+	struct hook_run *run;
+
+	if (command == NULL)
+		return;
+	if (h->waiting_count >= HOOK_WAITING_MAX) {
+		log_event(h->log, LOG_LEVEL_WARNING, "hook", "skip",
+		    "waiting=%u", h->waiting_count);
+		return;
+	}
+	run = run_new(command, freeze);
+	list_append(&h->waiting, &run->entry);
+	h->waiting_count++;
+	hook_next(h);
+}
+
+void
+hook_free(struct hook *h)
+{
+	struct list *e, *next;
+
+	if (h == NULL)
+		return;
+	loop_signal_free(h->child);
+	list_each_safe (e, next, &h->waiting) {
+		run_free(LIST_ITEM(e, struct hook_run, entry));
+	}
+	free(h);
+}

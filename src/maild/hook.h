@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The freeze hook: a command of the site's, run once per freeze with the facts
+ * in its environment (WEIR_SENDER, WEIR_POLICY, WEIR_REASON,
+ * WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME). No shell is involved: what a
+ * sender calls itself is only ever a value. Event loop's thread.
+ */
+#ifndef MAILD_HOOK_H
+#define MAILD_HOOK_H
+
+#include "gate/gate.h"
+#include "net/loop.h"
+
+struct hook;
+
+#define HOOK_RUNNING_MAX 8 /* at once; more wait, up to HOOK_WAITING_MAX */
+#define HOOK_WAITING_MAX 1000
+
+struct hook *hook_new(struct loop *loop, struct log *log);
+/* command NULL: nothing to do. */
+void hook_freeze(
+    struct hook *h, const char *command, const struct gate_freeze *freeze);
+void hook_free(struct hook *h);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Wires the parts and runs the loop. The order of the start matters: sockets
+ * are bound first, then root is given up, then the spool is opened by the user
+ * that will own its files. Every error up to that point is fatal and has a line
+ * and an exit status; none after it is.
+ */
+#include "maild/maild_internal.h"
+
+#include "config.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/priv.h"
+#include "os/systemd.h"
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CONTROL_MODE 0660
+#define LARGE_BODY_BYTES (256 * 1024)
+#define SPOOL_OUTSTANDING_MAX 20000
+
+static int
+fail(int status, const char *what)
+{
+	fprintf(stderr, "weir-maild: %s\n", what);
+	return status;
+}
+
+int
+maild_check(const char *config_file)
+{
+	char err[512];
+	struct maild_config *conf =
+	    maild_config_load(config_file, err, sizeof(err));
+
+	if (conf == NULL)
+		return fail(EX_CONFIG, err);
+	maild_config_free(conf);
+	printf("%s: ok\n", config_file);
+	return 0;
+}
+
+/* ---- what the parts are told ---- */
+
+struct maild_gen *
+maild_gen_new(struct maild_config *conf)
+{
+	struct maild_gen *g = xcalloc(1, sizeof(*g));
+
+	list_init(&g->entry);
+	g->conf = conf;
+	g->relay = (struct relay_settings){
+	    .hostname = conf->hostname,
+	    .limits =
+		{
+		    .recipients_max = conf->recipients_max,
+		    .errors_max = conf->errors_max,
+		    .idle_commands_max = conf->idle_commands_max,
+		    .refused_max = conf->refused_max,
+		    .line_max = 2048,
+		    .command_timeout_ms = conf->command_timeout_ms,
+		    .data_timeout_ms = conf->data_timeout_ms,
+		    .message_timeout_ms = conf->message_timeout_ms,
+		    .data_rate_min = conf->data_rate_min,
+		    .data_rate_window_ms = conf->data_rate_window_ms,
+		    .data =
+			{
+			    .size_max = conf->message_size,
+			    .line_max = (uint32_t)conf->line_max,
+			    .header_max = (uint32_t)conf->header_max,
+			    .received_max = conf->received_max,
+			    .bare_newline = conf->bare_newline,
+			},
+		},
+	    .message_size_max = conf->message_size,
+	    .bare_newline_nets = conf->bare_newline_nets,
+	    .bare_newline_net_count = conf->bare_newline_net_count,
+	    .verify_held = conf->verify_held,
+	    .sessions_max = conf->sessions_max,
+	    .client_sessions_max = conf->client_sessions_max,
+	    .greeting_delay_ms = conf->greeting_delay_ms,
+	    .answer_timeout_ms = conf->answer_timeout_ms,
+	};
+	return g;
+}
+
+void
+maild_gen_free(struct maild_gen *g)
+{
+	maild_config_free(g->conf);
+	free(g);
+}
+
+struct gate_settings
+maild_gate_settings(const struct maild_config *conf)
+{
+	return (struct gate_settings){
+	    .policies = conf->policies,
+	    .observe = conf->mode == MAILD_OBSERVE,
+	    .contact = conf->contact,
+	    .senders_max = conf->senders_max,
+	    .recipient_key = smtp_address_key,
+	};
+}
+
+struct nexthop_settings
+maild_nexthop_settings(const struct maild_config *conf)
+{
+	return (struct nexthop_settings){
+	    .addresses = (const char *const *)conf->next_hop.v,
+	    .address_count = conf->next_hop.n,
+	    .hostname = conf->hostname,
+	    .connect_timeout_ms = conf->connect_timeout_ms,
+	    .timeouts =
+		{
+		    .greeting_ms = conf->next_hop_command_timeout_ms,
+		    .command_ms = conf->next_hop_command_timeout_ms,
+		    .data_ms = conf->next_hop_data_timeout_ms,
+		    .end_ms = conf->next_hop_end_timeout_ms,
+		},
+	    .connections_max = conf->next_hop_connections,
+	    .idle_max = conf->next_hop_idle,
+	    .idle_timeout_ms = conf->next_hop_idle_timeout_ms,
+	    .uses_max = conf->next_hop_uses,
+	    .rest_ms = conf->next_hop_rest_ms,
+	};
+}
+
+struct delivery_settings
+maild_delivery_settings(const struct maild_config *conf)
+{
+	return (struct delivery_settings){
+	    .hostname = conf->hostname,
+	    .postmaster = conf->postmaster,
+	    .concurrency = conf->delivery_concurrency,
+	    .retry_min_ms = conf->retry_min_ms,
+	    .retry_max_ms = conf->retry_max_ms,
+	    .max_age_ms = conf->max_age_ms,
+	};
+}
+
+/* ---- the start ---- */
+
+static int
+maild_bind(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	struct listener_options control = {
+	    .backlog = 16, .unix_mode = CONTROL_MODE, .unix_gid = -1};
+	struct net_addr addr;
+	char err[512], text[512];
+	gid_t gid;
+
+	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(conf, i);
+		struct listener_options options = {.backlog = (int)l->backlog,
+		    .unix_mode = l->mode,
+		    .unix_gid = -1};
+
+		m->listeners[i] =
+		    listener_new(&l->addr, &options, err, sizeof(err));
+		if (m->listeners[i] == NULL) {
+			snprintf(text, sizeof(text), "%s:%u: listen \"%s\": %s",
+			    l->place.file, l->place.line, l->name, err);
+			return fail(EX_TEMPFAIL, text);
+		}
+		m->listener_count++;
+	}
+	if (conf->control_group != NULL &&
+	    priv_find_group(conf->control_group, &gid))
+		control.unix_gid = m->admin_gid = (int)gid;
+	snprintf(text, sizeof(text), "unix:%s", conf->control);
+	if (!net_addr_parse(str_from(text), &addr, err, sizeof(err)) ||
+	    (m->control_listener =
+		    listener_new(&addr, &control, err, sizeof(err))) == NULL) {
+		snprintf(text, sizeof(text), "control: %s", err);
+		return fail(EX_TEMPFAIL, text);
+	}
+	return 0;
+}
+
+/* The spool of a daemon that starts as root belongs to the user it becomes. */
+static int
+maild_drop(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	char text[512];
+	uid_t uid;
+	gid_t gid;
+	int error;
+
+	if (conf->user == NULL || geteuid() != 0)
+		return 0;
+	if (!priv_find_user(conf->user, &uid, &gid))
+		return fail(EX_CONFIG, "user: there is no such user");
+	if (access(conf->spool, F_OK) != 0 &&
+	    file_make_dir(conf->spool, 0700) == 0 &&
+	    chown(conf->spool, uid, gid) != 0)
+		return fail(EX_IOERR, "spool: the directory cannot be owned");
+	error = priv_drop(conf->user);
+	if (error != 0) {
+		snprintf(text, sizeof(text), "user: cannot become %s: %s",
+		    conf->user, strerror(error));
+		return fail(EX_OSERR, text);
+	}
+	return 0;
+}
+
+static int
+maild_open_spool(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	struct spool_settings settings = {
+	    .dir = conf->spool,
+	    .min_free_bytes = conf->min_free,
+	    .large_body_bytes = LARGE_BODY_BYTES,
+	    .body_memory_bytes = conf->body_memory,
+	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
+	};
+	char err[512];
+	int status = EX_IOERR;
+
+	m->spool = spool_open(&settings, m->log, err, sizeof(err), &status);
+	return m->spool == NULL ? fail(status, err) : 0;
+}
+
+static int
+maild_build(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	struct nexthop_settings hop = maild_nexthop_settings(conf);
+	struct gate_settings gate = maild_gate_settings(conf);
+	struct delivery_settings out = maild_delivery_settings(conf);
+	char err[512];
+
+	m->nexthop =
+	    nexthop_new(m->loop, &hop, &m->counters, m->log, err, sizeof(err));
+	if (m->nexthop == NULL)
+		return fail(EX_CONFIG, err);
+	m->gate = gate_new(&gate, m->spool, m->events, &m->counters, m->log,
+	    &maild_gate_callbacks, m);
+	if (gate_load(m->gate, loop_now(m->loop), clock_wall_ms()) != 0)
+		return fail(EX_IOERR, "spool: stored state cannot be read");
+	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
+	    m->events, &m->counters, m->log);
+	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
+				 .gate = m->gate,
+				 .spool = m->spool,
+				 .nexthop = m->nexthop,
+				 .events = m->events,
+				 .counters = &m->counters,
+				 .log = m->log},
+	    &m->gen->relay);
+	m->hook = hook_new(m->loop, m->log);
+	m->control = control_new(&(struct control_parts){.loop = m->loop,
+				     .gate = m->gate,
+				     .spool = m->spool,
+				     .delivery = m->delivery,
+				     .nexthop = m->nexthop,
+				     .events = m->events,
+				     .counters = &m->counters,
+				     .log = m->log,
+				     .version = PACKAGE_VERSION,
+				     .started_at = clock_wall_ms(),
+				     .reload = maild_on_reload,
+				     .show_config = maild_on_show_config,
+				     .mode = maild_on_mode,
+				     .arg = m},
+	    m->control_listener, m->admin_gid);
+	m->control_listener = NULL;
+	return 0;
+}
+
+static int
+maild_start(struct maild *m, const char *config_file)
+{
+	char err[512];
+	struct maild_config *conf =
+	    maild_config_load(config_file, err, sizeof(err));
+	int status;
+
+	if (conf == NULL)
+		return fail(EX_CONFIG, err);
+	m->config_file = config_file;
+	m->gen = maild_gen_new(conf);
+	m->log = log_new(conf->log, conf->log_level);
+	m->events = events_new();
+	m->loop = loop_new();
+	status = maild_bind(m);
+	if (status == 0)
+		status = maild_drop(m);
+	if (status == 0)
+		status = maild_open_spool(m);
+	if (status == 0)
+		status = maild_build(m);
+	return status;
+}
+
+static void
+maild_stop(struct maild *m)
+{
+	relay_free(m->relay);
+	if (m->control != NULL)
+		control_free(m->control);
+	if (m->control_listener != NULL)
+		listener_free(m->control_listener);
+	for (size_t i = 0; i < m->listener_count; i++)
+		listener_free(m->listeners[i]);
+	free(m->listeners);
+	if (m->delivery != NULL)
+		delivery_free(m->delivery);
+	if (m->nexthop != NULL)
+		nexthop_free(m->nexthop);
+	if (m->gate != NULL) {
+		gate_save(m->gate, loop_now(m->loop), clock_wall_ms());
+		gate_free(m->gate);
+	}
+	hook_free(m->hook);
+	maild_run_clear(m);
+	if (m->spool != NULL)
+		spool_close(m->spool);
+	if (m->loop != NULL)
+		loop_free(m->loop);
+	if (m->events != NULL)
+		events_free(m->events);
+	maild_free_retired(m, true);
+	if (m->gen != NULL)
+		maild_gen_free(m->gen);
+	if (m->log != NULL)
+		log_free(m->log);
+}
+
+static void
+log_started(struct maild *m)
+{
+	char addr[NET_ADDR_TEXT_MAX];
+	struct spool_stats stats;
+
+	for (size_t i = 0; i < m->listener_count; i++)
+		log_event(m->log, LOG_LEVEL_INFO, "maild", "listen",
+		    "address=%s name=%s",
+		    net_addr_format(listener_addr(m->listeners[i]), addr),
+		    maild_config_listen(m->gen->conf, i)->name);
+	spool_stats(m->spool, &stats);
+	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",
+	    "version=%s mode=%s held_messages=%llu senders=%zu "
+	    "frozen_senders=%zu",
+	    PACKAGE_VERSION, maild_on_mode(m),
+	    (unsigned long long)stats.messages, gate_sender_count(m->gate),
+	    gate_frozen_count(m->gate));
+}
+
+int
+maild_run(const char *config_file)
+{
+	struct maild m = {.admin_gid = -1};
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	list_init(&m.retired);
+	status = maild_start(&m, config_file);
+	if (status == 0) {
+		maild_run_init(&m);
+		log_started(&m);
+		systemd_notify("READY=1");
+		loop_run(m.loop);
+		log_event(m.log, LOG_LEVEL_INFO, "maild", "stop", "status=0");
+	}
+	maild_stop(&m);
+	return status;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The mail daemon as a whole: wires the parts, runs the loop, reloads, drains.
+ */
+#ifndef MAILD_MAILD_H
+#define MAILD_MAILD_H
+
+/* Both return an exit status of sysexits(3): 0; 78 the configuration is wrong;
+ * 75 something is in use and may be free later; 74 the spool cannot be read or
+ * written. One line on stderr says what and where. */
+int maild_check(const char *config_file);
+int maild_run(const char *config_file); /* until SIGTERM or SIGINT */
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The daemon's one context, shared by maild.c (start and stop) and maild_run.c
+ * (signals, timers, reload, drain).
+ */
+#ifndef MAILD_MAILD_INTERNAL_H
+#define MAILD_MAILD_INTERNAL_H
+
+#include "front/control.h"
+#include "front/relay.h"
+#include "maild/hook.h"
+#include "maild/maild.h"
+#include "maild/maild_config.h"
+
+/* One configuration and what the relay is told of it. An old one lives until
+ * the last session that began with it has ended. */
+struct maild_gen {
+	struct list entry;
+	struct maild_config *conf;
+	struct relay_settings relay;
+};
+
+struct maild {
+	const char *config_file;
+	struct maild_gen *gen;
+	struct list retired;
+	struct log *log;
+	struct counters counters;
+	struct events *events;
+	struct loop *loop;
+	struct spool *spool;
+	struct gate *gate;
+	struct nexthop *nexthop;
+	struct delivery *delivery;
+	struct relay *relay;
+	struct control *control;
+	struct hook *hook;
+	struct listener **listeners, *control_listener;
+	size_t listener_count;
+	int admin_gid;
+
+	struct loop_watch *spool_watch;
+	struct loop_signal *hup, *term, *intr;
+	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
+	bool draining;
+};
+
+struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */
+void maild_gen_free(struct maild_gen *g);
+struct gate_settings maild_gate_settings(const struct maild_config *conf);
+struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
+struct delivery_settings maild_delivery_settings(
+    const struct maild_config *conf);
+
+/* maild_run.c */
+void maild_run_init(struct maild *m);
+void maild_run_clear(struct maild *m);
+void maild_free_retired(struct maild *m, bool all);
+extern const struct gate_callbacks maild_gate_callbacks;
+bool maild_on_reload(void *arg, char *err, size_t err_cap);
+bool maild_on_show_config(void *arg, struct buf *out);
+const char *maild_on_mode(void *arg);
+
+#endif

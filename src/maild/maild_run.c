@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The running daemon: the spool's completions, the gate's schedule, signals,
+ * reload and drain. A reload reads a new configuration as a whole and swaps it;
+ * on an error the old one stays and the log says why. A drain accepts nothing
+ * new, lets sessions and deliveries finish, and has a deadline.
+ */
+#include "maild/maild_internal.h"
+
+#include "os/clock.h"
+#include "os/systemd.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#define DRAIN_MS 30000
+#define SWEEP_MS 10000
+
+/* ---- the gate's schedule ---- */
+
+static void
+on_gate_timer(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	gate_run(m->gate, now, clock_wall_ms());
+	loop_timer_set(&m->gate_timer, gate_next_due(m->gate));
+}
+
+static void
+on_gate_schedule(void *arg)
+{
+	struct maild *m = arg;
+
+	if (m->gate_timer.loop != NULL)
+		loop_timer_set(&m->gate_timer, gate_next_due(m->gate));
+}
+
+static void
+on_gate_released(void *arg)
+{
+	struct maild *m = arg;
+
+	delivery_kick(m->delivery, loop_now(m->loop), clock_wall_ms());
+}
+
+static void
+on_gate_freeze(void *arg, const struct gate_freeze *freeze)
+{
+	struct maild *m = arg;
+
+	hook_freeze(m->hook, m->gen->conf->freeze_command, freeze);
+}
+
+const struct gate_callbacks maild_gate_callbacks = {
+    .on_released = on_gate_released,
+    .on_freeze = on_gate_freeze,
+    .on_schedule = on_gate_schedule,
+};
+
+/* ---- reload ---- */
+
+void
+maild_free_retired(struct maild *m, bool all)
+{
+	struct list *e, *next;
+
+	list_each_safe (e, next, &m->retired) {
+		struct maild_gen *g = LIST_ITEM(e, struct maild_gen, entry);
+
+		if (!all && relay_uses(m->relay, &g->relay))
+			continue;
+		list_remove(&g->entry);
+		maild_gen_free(g);
+	}
+}
+
+static void
+maild_apply(struct maild *m, struct maild_gen *gen)
+{
+	struct gate_settings gate = maild_gate_settings(gen->conf);
+	struct delivery_settings out = maild_delivery_settings(gen->conf);
+	struct maild_gen *old = m->gen;
+
+	m->gen = gen;
+	log_configure(m->log, gen->conf->log, gen->conf->log_level);
+	gate_reload(m->gate, &gate, loop_now(m->loop));
+	delivery_reload(m->delivery, &out);
+	relay_reload(m->relay, &gen->relay);
+	list_append(&m->retired, &old->entry);
+	maild_free_retired(m, false);
+	on_gate_schedule(m);
+}
+
+bool
+maild_on_reload(void *arg, char *err, size_t err_cap)
+{
+	struct maild *m = arg;
+	struct maild_config *conf =
+	    maild_config_load(m->config_file, err, err_cap);
+	struct nexthop_settings hop;
+	const char *fixed;
+	char text[LOG_QUOTE_MAX];
+
+	if (conf != NULL) {
+		hop = maild_nexthop_settings(conf);
+		if (!nexthop_reload(m->nexthop, &hop, err, err_cap)) {
+			maild_config_free(conf);
+			conf = NULL;
+		}
+	}
+	if (conf == NULL) {
+		log_event(m->log, LOG_LEVEL_ERROR, "maild", "reload",
+		    "result=failed kept=old error=%s",
+		    log_quote(str_from(err), text));
+		return false;
+	}
+	fixed = options_changed_fixed(&maild_schema, m->gen->conf, conf);
+	if (fixed != NULL)
+		log_event(m->log, LOG_LEVEL_WARNING, "maild", "reload",
+		    "option=%s note=\"takes effect at the next start\"", fixed);
+	maild_apply(m, maild_gen_new(conf));
+	events_add(m->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
+	    m->config_file);
+	log_event(m->log, LOG_LEVEL_INFO, "maild", "reload",
+	    "result=done file=%s", m->config_file);
+	return true;
+}
+
+bool
+maild_on_show_config(void *arg, struct buf *out)
+{
+	struct maild *m = arg;
+
+	return options_print_values(&maild_schema, m->gen->conf, out);
+}
+
+const char *
+maild_on_mode(void *arg)
+{
+	struct maild *m = arg;
+
+	return m->gen->conf->mode == MAILD_OBSERVE ? "observe" : "enforce";
+}
+
+static void
+on_hup(void *arg, int64_t now)
+{
+	char err[512];
+
+	(void)now;
+	systemd_notify("RELOADING=1");
+	(void)maild_on_reload(arg, err, sizeof(err));
+	systemd_notify("READY=1");
+}
+
+/* ---- drain ---- */
+
+static void
+on_delivery_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	loop_stop(m->loop);
+}
+
+static void
+on_relay_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	delivery_drain(m->delivery, on_delivery_drained, m);
+}
+
+static void
+on_drain_deadline(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	(void)now;
+	log_event(m->log, LOG_LEVEL_WARNING, "maild", "drain",
+	    "result=cut_short deliveries=%u", delivery_active(m->delivery));
+	loop_stop(m->loop);
+}
+
+static void
+on_term(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	if (m->draining) { /* asked twice: at once */
+		loop_stop(m->loop);
+		return;
+	}
+	m->draining = true;
+	systemd_notify("STOPPING=1");
+	log_event(m->log, LOG_LEVEL_INFO, "maild", "drain", "sessions=%llu",
+	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
+	for (size_t i = 0; i < m->listener_count; i++)
+		listener_stop(m->listeners[i]);
+	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
+	relay_drain(m->relay, on_relay_drained, m);
+}
+
+/* ---- the loop's other sources ---- */
+
+static void
+on_spool_ready(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	(void)now;
+	spool_dispatch(m->spool);
+}
+
+static void
+on_watchdog(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	systemd_notify("WATCHDOG=1");
+	loop_timer_set(&m->watchdog, now + systemd_watchdog_ms() / 2);
+}
+
+static void
+on_sweep(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+
+	maild_free_retired(m, false);
+	loop_timer_set(&m->sweep, now + SWEEP_MS);
+}
+
+static void
+on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct maild *m = arg;
+
+	relay_accept(m->relay, fd, peer, now);
+}
+
+static void
+on_accept_trouble(void *arg, int error, int64_t now)
+{
+	struct maild *m = arg;
+
+	(void)now;
+	log_event(
+	    m->log, LOG_LEVEL_WARNING, "maild", "accept", "errno=%d", error);
+}
+
+void
+maild_run_init(struct maild *m)
+{
+	int64_t now = loop_now(m->loop);
+
+	loop_timer_init(&m->gate_timer, m->loop, on_gate_timer, m);
+	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m);
+	loop_timer_init(&m->sweep, m->loop, on_sweep, m);
+	loop_timer_init(&m->drain_deadline, m->loop, on_drain_deadline, m);
+	m->spool_watch =
+	    loop_watch_new(m->loop, spool_fd(m->spool), on_spool_ready, m);
+	m->hup = loop_signal_new(m->loop, SIGHUP, on_hup, m);
+	m->term = loop_signal_new(m->loop, SIGTERM, on_term, m);
+	m->intr = loop_signal_new(m->loop, SIGINT, on_term, m);
+	loop_timer_set(&m->gate_timer, gate_next_due(m->gate));
+	loop_timer_set(&m->sweep, now + SWEEP_MS);
+	if (systemd_watchdog_ms() > 0)
+		on_watchdog(m, now);
+	for (size_t i = 0; i < m->listener_count; i++)
+		listener_start(
+		    m->listeners[i], m->loop, on_accept, on_accept_trouble, m);
+	delivery_kick(m->delivery, now, clock_wall_ms());
+}
+
+void
+maild_run_clear(struct maild *m)
+{
+	if (m->spool_watch == NULL)
+		return;
+	loop_watch_free(m->spool_watch);
+	loop_signal_free(m->hup);
+	loop_signal_free(m->term);
+	loop_signal_free(m->intr);
+	loop_timer_clear(&m->gate_timer);
+	loop_timer_clear(&m->watchdog);
+	loop_timer_clear(&m->sweep);
+	loop_timer_clear(&m->drain_deadline);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir-maild: reads its options, and hands over to maild.c.
+ */
+#include "maild/maild.h"
+
+#include "config.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: weir-maild [-t] [-c FILE]\n"
+    "       weir-maild -V\n"
+    "  -c FILE  configuration (default " WEIR_SYSCONFDIR "/weir/weir.conf)\n"
+    "  -t       check the configuration and exit\n"
+    "  -V       print the version and exit\n";
+
+int
+main(int argc, char **argv)
+{
+	const char *file = WEIR_SYSCONFDIR "/weir/weir.conf";
+	bool check = false;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "c:tVh")) != -1) {
+		switch (opt) {
+		case 'c':
+			file = optarg;
+			break;
+		case 't':
+			check = true;
+			break;
+		case 'V':
+			printf("weir-maild %s\n", PACKAGE_VERSION);
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return EX_USAGE;
+		}
+	}
+	if (optind != argc) {
+		fputs(usage, stderr);
+		return EX_USAGE;
+	}
+	return check ? maild_check(file) : maild_run(file);
+}
