@@ -65,7 +65,6 @@ clear_fates(struct attempt *a)
 		free(a->fates[i].reply);
 		a->fates[i] = (struct fate){0};
 	}
-	a->accepted = 0;
 }
 
 void
@@ -384,7 +383,6 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 		return;
 	}
 	f->kind = FATE_ACCEPTED;
-	a->accepted++;
 }
 
 static void
@@ -394,11 +392,6 @@ on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 	if (!smtp_reply_is_ok(reply)) {
 		decide_rest(a, reply, false);
 		put_hop(a, now);
-		settle(a, NULL, now);
-	} else if (a->accepted == 0) {
-		/* It wants a message for nobody. Only closing the connection
-		 * surely leaves it without one. */
-		drop_hop(a);
 		settle(a, NULL, now);
 	} else {
 		attempt_set_state(a, ATTEMPT_BODY);

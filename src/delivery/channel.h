@@ -69,6 +69,8 @@ struct channel {
 
 struct channel *channel_new(const struct channel_settings *settings,
     const struct route_choice *to, const struct channel_ops *ops, void *pool);
+/* It will fail at its next deadline: its message was given up. */
+bool channel_is_doomed(const struct channel *ch);
 /* Runs a deadline that has passed. */
 void channel_run(struct channel *ch, int64_t now);
 /* Dead from now on. politely: says QUIT, and does not wait for the answer. */

@@ -51,7 +51,6 @@ struct attempt {
 	bool put_back;    /* no next hop: not an attempt, no line each */
 	int64_t next_try; /* with put_back: wall ms */
 	uint64_t offset;  /* of the body, what was sent */
-	uint32_t accepted;
 	char hop_name[ROUTE_NAME_MAX];
 	char id[SPOOL_ID_TEXT];
 	struct loop_timer again; /* the reader was busy */

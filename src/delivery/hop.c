@@ -360,7 +360,9 @@ on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
 {
 	struct hop *h = ch->hop;
 
-	/* Idle: the answer to a RSET of ours. */
+	/* The next hop closes after this, whatever it answers. */
+	if (reply->code == 421)
+		ch->retired = true;
 	if (h != NULL)
 		h->ops->on_reply(h->arg, what, tag, reply, now);
 }

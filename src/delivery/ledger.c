@@ -120,23 +120,6 @@ set_stuck(struct ledger *l, int error)
 		    "results=%zu error=none", l->pending);
 }
 
-/* One of several is not known to the spool: it must not hold up the rest. */
-static void
-split(struct batch *b)
-{
-	struct ledger *l = b->ledger;
-
-	for (size_t i = 0; i < b->count; i++) {
-		struct batch *one = new_batch(l);
-
-		add_result(one, &b->results[i]);
-		list_append(&l->refused, &one->entry);
-	}
-	l->pending -= b->count;
-	free_batch(b);
-	loop_timer_set(&l->again, loop_now(l->loop));
-}
-
 static void
 refuse(struct batch *b, int error)
 {
@@ -154,6 +137,8 @@ refuse(struct batch *b, int error)
 		loop_timer_set(&l->again, loop_now(l->loop) + pause);
 }
 
+static void send(struct batch *b);
+
 static void
 on_finished(void *arg, int error)
 {
@@ -161,18 +146,19 @@ on_finished(void *arg, int error)
 	struct ledger *l = b->ledger;
 	bool released = b->has_bounce || b->was_refused;
 
-	if (error == ENOENT && b->count > 1) {
-		split(b);
+	if (error == EINVAL && b->has_bounce) {
+		/* Nobody can be told; the results count all the same. */
+		log_event(l->log, LOG_LEVEL_ERROR, "delivery", "bounce_lost",
+		    "ticket=%llu error=\"not a message\"",
+		    (unsigned long long)b->results[0].ticket);
+		b->has_bounce = false;
+		send(b);
 		return;
 	}
-	if (error != 0 && error != ENOENT) {
+	if (error != 0) {
 		refuse(b, error);
 		return;
 	}
-	if (error == ENOENT)
-		log_event(l->log, LOG_LEVEL_WARNING, "delivery", "record",
-		    "ticket=%llu error=\"not in the spool\"",
-		    (unsigned long long)b->results[0].ticket);
 	l->pending -= b->count;
 	free_batch(b);
 	if (list_is_empty(&l->refused))
