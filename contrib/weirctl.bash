@@ -13,18 +13,22 @@ _weirctl_ask() {
         sed -n "s/^{.*\"$field\":\"\\([^\"\\\\]*\\)\".*/\\1/p"
 }
 
+# Those of the lines in $1 that begin with $2. Not compgen -W: it would expand
+# them, and senders are what strangers called themselves.
 _weirctl_words() {
     local word
     COMPREPLY=()
     while IFS= read -r word; do
-        COMPREPLY+=("$(printf '%q' "$word")")
-    done < <(compgen -W "$1" -- "$2")
+        if [[ -n $word && $word == "$2"* ]]; then
+            COMPREPLY+=("$(printf '%q' "$word")")
+        fi
+    done <<<"$1"
 }
 
 _weirctl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="status senders show queue cat release discard freeze thaw
-        events top audit config reload"
+    local commands="status senders show queue cat release discard freeze thaw"
+    commands+=" events top audit config reload"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -54,7 +58,7 @@ _weirctl() {
         return
         ;;
     --older)
-        _weirctl_words "10m 1h 2h 1d" "$cur"
+        _weirctl_words $'10m\n1h\n2h\n1d' "$cur"
         return
         ;;
     --recipient | -n | --count)
@@ -74,11 +78,11 @@ _weirctl() {
     esac
 
     if [[ $cur == -* ]]; then
-        _weirctl_words "$options" "$cur"
+        _weirctl_words "${options// /$'\n'}" "$cur"
         return
     fi
     case $command in
-    "") _weirctl_words "$commands" "$cur" ;;
+    "") _weirctl_words "${commands// /$'\n'}" "$cur" ;;
     show | queue | freeze)
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
