@@ -1,1 +1,59 @@
-# throttle
+# The throttle core, twice: a convenience library for the daemons, and libweir
+# for others, which shows throttle_* alone.
+noinst_LTLIBRARIES += libthrottle.la
+libthrottle_la_SOURCES = \
+	include/weir/throttle.h \
+	src/throttle/core.h \
+	src/throttle/delay_queue.c src/throttle/delay_queue.h \
+	src/throttle/dest_index.c src/throttle/dest_index.h \
+	src/throttle/due_heap.c src/throttle/due_heap.h \
+	src/throttle/info.c \
+	src/throttle/limiter.c src/throttle/limiter.h \
+	src/throttle/limits.c src/throttle/limits.h \
+	src/throttle/mem.h \
+	src/throttle/profiles.c \
+	src/throttle/request.c \
+	src/throttle/snapshot.c \
+	src/throttle/source_table.c src/throttle/source_table.h \
+	src/throttle/throttle.c \
+	src/throttle/time_ring.c src/throttle/time_ring.h \
+	src/throttle/working_set.c src/throttle/working_set.h
+libthrottle_la_LIBADD = libbase.la
+
+lib_LTLIBRARIES += libweir.la
+libweir_la_SOURCES =
+libweir_la_LIBADD = libthrottle.la
+libweir_la_LDFLAGS = -version-info 0:0:0 -no-undefined \
+	-export-symbols-regex '^throttle_'
+weirincludedir = $(includedir)/weir
+weirinclude_HEADERS = include/weir/throttle.h
+pkgconfig_DATA = weir.pc
+
+noinst_PROGRAMS += tests/bench/bench_throttle
+tests_bench_bench_throttle_SOURCES = tests/bench/bench_throttle.c
+tests_bench_bench_throttle_CFLAGS = $(AM_CFLAGS) -O2
+tests_bench_bench_throttle_LDADD = libthrottle.la libbase.la
+
+EXTRA_DIST += tests/fuzz/fuzz_throttle_load.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += \
+	tests/unit/test_throttle \
+	tests/unit/test_throttle_oracle \
+	tests/unit/test_throttle_property \
+	tests/unit/test_throttle_figures
+tests_unit_test_throttle_SOURCES = tests/unit/test_throttle.c
+tests_unit_test_throttle_LDADD = libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_oracle_SOURCES = \
+	tests/unit/test_throttle_oracle.c
+tests_unit_test_throttle_oracle_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_property_SOURCES = \
+	tests/unit/test_throttle_property.c
+tests_unit_test_throttle_property_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_figures_SOURCES = \
+	tests/unit/test_throttle_figures.c
+tests_unit_test_throttle_figures_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+endif
