@@ -22,7 +22,7 @@ _weirctl_words() {
     while IFS= read -r word; do
         if [[ -n $word && $word == "$2"* ]]; then
             # What stands before the last break is not replaced.
-            word=${word#"${2%"${2##*[$breaks]}"}"}
+            word=${word#"${2%"${2##*["$breaks"]}"}"}
             COMPREPLY+=("$(printf '%q' "$word")")
         fi
     done <<<"$1"

@@ -16,6 +16,9 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
+/* Every call that takes a client may be made from its callbacks, freeing it
+ * included; callbacks come from feed, lost and run alone. */
+
 enum smtp_client_what { /* what a reply answers */
 	SMTP_CLIENT_MAIL,
 	SMTP_CLIENT_RCPT,
@@ -29,16 +32,22 @@ struct smtp_client_ops {
 	void (*write)(void *arg, const char *p, size_t n);
 	/* Greeting and EHLO are done. */
 	void (*on_ready)(void *arg, const struct smtp_caps *caps);
-	/* tag is what the command was given. */
+	/* tag is what the command was given. A positive reply is 2xx, to DATA
+	 * 354, all others are 4xx or 5xx. A 421 comes here if the owner waits
+	 * for a reply, and then to on_fail too. */
 	void (*on_reply)(void *arg, enum smtp_client_what what, uintptr_t tag,
 	    const struct smtp_reply *reply);
-	/* The connection is useless: refused greeting, 421, bad reply, or a
-	 * deadline. Last call. */
+	/* The connection is useless: refused greeting, 421, bad reply, a
+	 * deadline, or an envelope that cannot be written. reply is the peer's
+	 * last word or, where there was none, a 451 of our own. Outstanding
+	 * commands get no on_reply. Last call; later commands do nothing. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply);
 };
 
 struct smtp_client_timeouts {
-	int64_t greeting_ms, command_ms, data_ms, end_ms;
+	int64_t greeting_ms, command_ms;
+	int64_t data_ms; /* for the 354, and between two pieces of text */
+	int64_t end_ms;  /* after the final dot */
 };
 
 struct smtp_client;
@@ -52,19 +61,21 @@ void smtp_client_feed(
 /* The peer closed or the connection broke; why for the reply text. */
 void smtp_client_lost(struct smtp_client *c, const char *why, int64_t now);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
-/* No reply is outstanding and no transaction is open at the peer. */
+/* Ready, no reply is outstanding and no transaction is open at the peer. */
 bool smtp_client_is_idle(const struct smtp_client *c);
 
 /*
- * Commands. Parameters that the peer does not know are left out (SIZE, BODY=
- * 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are the caller's to
- * check. smtp_client_mail sends a RSET before it when the last transaction
- * was left open by smtp_client_abandon.
+ * Commands, after on_ready. Parameters that the peer does not know are left out
+ * (SIZE, BODY= 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are
+ * the caller's to check. smtp_client_mail sends a RSET before it when the last
+ * transaction was left open (smtp_client_abandon, or nothing but refusals).
  */
 void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
     uintptr_t tag, int64_t now);
 void smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
     uintptr_t tag, int64_t now);
+/* May follow RCPT at once. A 354 although all recipients were refused is
+ * answered with an empty message here, and comes to the owner as a 554. */
 void smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now);
 /* Message text, after the 354. Dot-stuffed here. */
 void smtp_client_body(struct smtp_client *c, struct str text, int64_t now);
@@ -72,9 +83,11 @@ void smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now);
 /* The open transaction (MAIL, RCPT) will not be finished. Its RSET goes out
  * with the next MAIL or with smtp_client_flush_reset; replies that are still
  * to come for it are swallowed. Not after DATA was sent: then only closing
- * the connection takes it back. */
+ * the connection takes it back, and on_fail says so. */
 void smtp_client_abandon(struct smtp_client *c, int64_t now);
 void smtp_client_flush_reset(struct smtp_client *c, int64_t now);
+/* Nothing comes after its on_reply. Before on_ready it does nothing; within a
+ * message it is as abandon. */
 void smtp_client_quit(struct smtp_client *c, int64_t now);
 
 int64_t smtp_client_next_due(const struct smtp_client *c);

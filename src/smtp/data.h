@@ -18,7 +18,8 @@ enum smtp_bare_newline {
 };
 
 struct smtp_data_limits {
-	uint64_t size_max;     /* bytes of the message, 0: none */
+	/* 0 in any of these: no limit. */
+	uint64_t size_max;     /* bytes of the message */
 	uint32_t line_max;     /* bytes of one line, without CR LF */
 	uint32_t header_max;   /* bytes of the header block */
 	uint32_t received_max; /* Received: lines */
@@ -34,20 +35,21 @@ enum smtp_data_fault { /* first that was met */
 	SMTP_DATA_LOOP,           /* 554 5.4.6 */
 };
 
-struct smtp_decoder; /* opaque in use, embedded for memory's sake */
+#define SMTP_SUBJECT_MAX 256 /* bytes kept of the Subject */
 
-struct smtp_decoder {
+struct smtp_decoder { /* embedded for memory's sake; size and fault may be
+			 read, the rest is data.c's own */
 	const struct smtp_data_limits *limits;
 	enum smtp_data_fault fault;
 	uint64_t size; /* decoded bytes so far */
 	uint32_t line, header, received;
 	uint8_t state;
-	bool in_header, ended, at_line_start;
-	char name[10]; /* start of the header line, to know Received: and
-			  Subject: */
+	uint8_t field; /* where in a header line */
+	bool in_header, ended, subject_seen, in_subject;
 	uint8_t name_len;
+	char name[10];      /* start of the header line, to know Received: and
+			       Subject: */
 	struct buf subject; /* unfolded Subject: value, bounded, raw */
-	bool in_subject;
 };
 
 void smtp_decoder_init(

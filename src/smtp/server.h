@@ -6,7 +6,9 @@
  *
  * Each of on_helo, on_mail, on_rcpt, on_data, on_end asks a question and is
  * answered exactly once, at once from within or any time later, by the
- * smtp_server_* call named beside it; until then no input is consumed.
+ * smtp_server_* call named beside it; until then no input is consumed. An
+ * answer after the end is ignored. A 421 as an answer ends the session. Slices
+ * live until the callback returns.
  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
@@ -16,13 +18,13 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
-struct smtp_server_limits {
+struct smtp_server_limits {         /* 0: no limit */
 	uint32_t recipients_max;    /* per message: 452 4.5.3 past it */
 	uint32_t errors_max;        /* faulty commands: 421 at it */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
 	uint32_t refused_max;       /* refused recipients per session: 421 */
-	uint32_t line_max;          /* command line with CR LF */
+	uint32_t line_max;          /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
 	int64_t data_timeout_ms;    /* deadline between bytes of DATA */
 	int64_t message_timeout_ms; /* deadline for a whole message */
@@ -42,7 +44,8 @@ enum smtp_server_end { /* why the engine wants the connection closed */
 
 struct smtp_server_ops {
 	void (*write)(void *arg, const char *p, size_t n);
-	/* -> smtp_server_helo_done */
+	/* -> smtp_server_helo_done, or smtp_server_reply with an error. The
+	 * transaction, if any, is forgotten by now. */
 	void (*on_helo)(void *arg, struct str name, bool esmtp);
 	/* -> smtp_server_reply */
 	void (*on_mail)(void *arg, const struct smtp_mail *mail);
@@ -55,9 +58,10 @@ struct smtp_server_ops {
 	 * answers, with NULL for the engine's own words. */
 	void (*on_end)(void *arg, enum smtp_data_fault fault);
 	/* The transaction is forgotten: RSET, EHLO, or the session ends. Not
-	 * called after on_end was answered. */
+	 * called after MAIL was refused or on_end answered. */
 	void (*on_reset)(void *arg);
-	/* Last call. Everything to be written has been written. */
+	/* Last call. Everything to be written has been written. The engine
+	 * may still be on the stack: do not free it in here. */
 	void (*on_close)(void *arg, enum smtp_server_end why);
 };
 
@@ -70,7 +74,9 @@ void smtp_server_free(struct smtp_server *s);
 /* Writes the greeting. talked_early: bytes had come before it: 554 5.5.0. */
 void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
 /* Consumes what it can of the input and returns how many bytes; the rest must
- * be given again, with more, or when a question has been answered. */
+ * be given again, with more, or when a question has been answered. Given
+ * line_max bytes (at least 512) and no open question it always consumes some.
+ * From within a callback it does nothing. */
 size_t smtp_server_feed(
     struct smtp_server *s, const char *p, size_t n, int64_t now);
 /* A question is open: smtp_server_feed would consume nothing. */
@@ -88,7 +94,8 @@ void smtp_server_close(
 
 /* Time: the next moment at which smtp_server_run has something to do. While a
  * question is open no client deadline runs. While the owner holds back input
- * (back-pressure), it says so with smtp_server_pause. */
+ * (back-pressure), it says so with smtp_server_pause; that is about time
+ * alone: what is given is consumed all the same. */
 int64_t smtp_server_next_due(const struct smtp_server *s);
 void smtp_server_run(struct smtp_server *s, int64_t now);
 void smtp_server_pause(struct smtp_server *s, bool paused, int64_t now);
@@ -97,6 +104,7 @@ void smtp_server_pause(struct smtp_server *s, bool paused, int64_t now);
 struct str smtp_server_helo(const struct smtp_server *s);
 bool smtp_server_is_esmtp(const struct smtp_server *s);
 bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
+/* Of the last message, until the next DATA. */
 uint64_t smtp_server_message_size(const struct smtp_server *s);
 struct str smtp_server_subject(const struct smtp_server *s); /* raw */
 uint32_t smtp_server_errors(const struct smtp_server *s);

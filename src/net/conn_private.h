@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What conn.c (life of a connection) and conn_flow.c (its bytes) share. Nobody
+ * else includes it, but for a future table of I/O functions.
+ */
+#ifndef NET_CONN_PRIVATE_H
+#define NET_CONN_PRIVATE_H
+
+#include "base/buf.h"
+#include "net/conn.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <sys/types.h>
+
+/* Where bytes go through: read and write as recv and send do, with -1 and
+ * errno; EAGAIN arms the event. */
+struct conn_io {
+	ssize_t (*read)(struct conn *c, void *p, size_t n);
+	ssize_t (*write)(struct conn *c, const void *p, size_t n);
+};
+
+extern const struct conn_io conn_plain;
+
+enum conn_state {
+	CONN_CONNECTING,
+	CONN_OPEN,
+	CONN_ENDED,    /* on_end was called; its owner has yet to close it */
+	CONN_CLOSING,  /* no owner any more; output is written */
+	CONN_DRAINING, /* no owner; waits for the peer to close */
+	CONN_DEAD,     /* descriptor closed, freed at the end of the turn */
+};
+
+struct conn {
+	struct loop *loop;
+	const struct conn_io *io;
+	const struct conn_ops *ops;
+	void *arg;
+	int fd;
+	enum conn_state state;
+	bool reading; /* the read event is armed */
+	bool writing; /* the write event is armed */
+	bool paused;
+	bool resumed; /* input is to be delivered by the task */
+	bool full;    /* above high water since; on_drain follows */
+	bool drained; /* on_drain is due */
+	bool ended;   /* end_why and end_error are to be told */
+	enum conn_end end_why;
+	int end_error;
+	int write_error;
+	uint32_t discarded; /* bytes, while draining */
+	struct str view;    /* input in the loop's scratch buffer */
+	struct buf in, out;
+	struct event read_event;
+	struct event *write_event; /* on first use */
+	struct loop_timer timer;   /* connecting, then closing */
+	struct loop_task task, at_free;
+};
+
+/* conn.c */
+void conn_set_state(struct conn *c, enum conn_state state);
+
+/* conn_flow.c */
+void conn_flow_init(struct conn *c);
+void conn_flow_stop(struct conn *c); /* no more events */
+void conn_want_read(struct conn *c);
+void conn_want_write(struct conn *c);
+/* Writes; false: the connection is broken, write_error is set. */
+bool conn_flow_write(struct conn *c);
+/* End of turn of an open connection: calls back, then writes. */
+void conn_flow_turn(struct conn *c, int64_t now);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Paths and mailboxes. Strict in characters and lengths; lenient where real
+ * mailboxes leave the RFC: dots anywhere in a local part (mobile carriers gave
+ * out such addresses), underscores in a domain, a final dot.
+ */
+#include "smtp/address.h"
+
+#include <idn2.h>
+#include <string.h>
+
+#define LABEL_MAX 63
+
+static bool
+is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+static bool
+is_high(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
+/* RFC 5322 atext, the dot and RFC 6531's additions. */
+static bool
+is_atom_char(char c)
+{
+	return is_alnum(c) || is_high(c) ||
+	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
+}
+
+/* Bytes of the quoted string at the start of s, 0: there is none. */
+static size_t
+quoted_length(struct str s)
+{
+	size_t i = 1;
+
+	if (s.n == 0 || s.p[0] != '"')
+		return 0;
+	for (; i < s.n && s.p[i] != '"'; i++) {
+		if (s.p[i] == '\\' && (++i == s.n || is_high(s.p[i])))
+			return 0;
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F)
+			return 0;
+	}
+	return i < s.n ? i + 1 : 0;
+}
+
+static size_t
+local_length(struct str s)
+{
+	size_t n = 0;
+
+	if (s.n > 0 && s.p[0] == '"')
+		return quoted_length(s);
+	while (n < s.n && is_atom_char(s.p[n]))
+		n++;
+	return n;
+}
+
+static bool
+is_literal(struct str s)
+{
+	if (s.n < 3 || s.p[0] != '[' || s.p[s.n - 1] != ']')
+		return false;
+	for (size_t i = 1; i < s.n - 1; i++) {
+		if (!is_alnum(s.p[i]) && strchr(".:-", s.p[i]) == NULL)
+			return false;
+	}
+	return memchr(s.p, '\0', s.n) == NULL;
+}
+
+static bool
+is_label(struct str s)
+{
+	if (s.n == 0 || s.p[0] == '-' || s.p[s.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_alnum(s.p[i]) && !is_high(s.p[i]) && s.p[i] != '-' &&
+		    s.p[i] != '_')
+			return false;
+	}
+	return s.n <= LABEL_MAX || !str_is_ascii(s);
+}
+
+static bool
+is_domain(struct str s)
+{
+	if (s.n > 0 && s.p[0] == '[')
+		return is_literal(s);
+	if (s.n > 1 && s.p[s.n - 1] == '.')
+		s.n--;
+	if (s.n == 0 || s.p[s.n - 1] == '.')
+		return false;
+	while (s.n > 0) {
+		if (!is_label(str_cut(&s, '.')))
+			return false;
+	}
+	return true;
+}
+
+/* Well-formed and without C1 control characters (U+0080 to U+009F). */
+static bool
+is_clean_utf8(struct str s)
+{
+	for (size_t i = 0; i + 1 < s.n; i++) {
+		if ((unsigned char)s.p[i] == 0xC2 &&
+		    (unsigned char)s.p[i + 1] < 0xA0)
+			return false;
+	}
+	return str_is_utf8(s);
+}
+
+static enum smtp_path_error
+check_limits(const struct smtp_path *path, bool utf8_ok)
+{
+	if (!str_is_ascii(path->address)) {
+		if (!utf8_ok)
+			return SMTP_PATH_NOT_ASCII;
+		if (!is_clean_utf8(path->address))
+			return SMTP_PATH_SYNTAX;
+	}
+	if (path->local.n > SMTP_LOCAL_MAX)
+		return SMTP_PATH_LOCAL_TOO_LONG;
+	if (path->domain.n > SMTP_DOMAIN_MAX)
+		return SMTP_PATH_DOMAIN_TOO_LONG;
+	if (path->address.n > SMTP_ADDRESS_MAX)
+		return SMTP_PATH_TOO_LONG;
+	return SMTP_PATH_OK;
+}
+
+enum smtp_path_error
+smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
+{
+	size_t n = local_length(address);
+
+	*out = (struct smtp_path){.address = address,
+	    .local = str_sub(address, 0, n),
+	    .domain = str_sub(address, n + 1, address.n)};
+	if (n == 0)
+		return SMTP_PATH_SYNTAX;
+	if (n == address.n)
+		return str_ieq(address, STR("postmaster")) ? SMTP_PATH_OK
+							   : SMTP_PATH_SYNTAX;
+	if (address.p[n] != '@' || !is_domain(out->domain))
+		return SMTP_PATH_SYNTAX;
+	return check_limits(out, utf8_ok);
+}
+
+/* Where the path's '>' stands; s.n: nowhere. A quoted local part may hold
+ * one, in front of the '@'. */
+static size_t
+path_end(struct str s)
+{
+	size_t quoted = quoted_length(s);
+
+	return quoted + str_index(str_sub(s, quoted, s.n), '>');
+}
+
+/* Takes "@one,@two:" off; false: there is one and it is wrong. RFC 5321
+ * appendix C: to be ignored. */
+static bool
+strip_route(struct str *s)
+{
+	struct str route;
+
+	if (s->n == 0 || s->p[0] != '@')
+		return true;
+	/* A literal holds colons of its own; nobody routes through one. */
+	if (str_index(*s, ':') == s->n)
+		return false;
+	route = str_cut(s, ':');
+	while (route.n > 0) {
+		struct str hop = str_cut(&route, ',');
+
+		if (hop.n < 2 || hop.p[0] != '@' ||
+		    !is_domain(str_sub(hop, 1, hop.n)))
+			return false;
+	}
+	return true;
+}
+
+enum smtp_path_error
+smtp_path_parse(
+    struct str *rest, bool null_ok, bool utf8_ok, struct smtp_path *out)
+{
+	struct str inner = str_sub(*rest, 1, rest->n);
+	size_t end;
+
+	*out = (struct smtp_path){.address = STR("")};
+	if (rest->n < 2 || rest->p[0] != '<')
+		return SMTP_PATH_SYNTAX;
+	if (!strip_route(&inner))
+		return SMTP_PATH_SYNTAX;
+	end = path_end(inner);
+	if (end == inner.n)
+		return SMTP_PATH_SYNTAX;
+	*rest = str_sub(inner, end + 1, inner.n);
+	inner = str_sub(inner, 0, end);
+	if (inner.n == 0 && null_ok) {
+		out->address = out->local = out->domain = inner;
+		return SMTP_PATH_OK;
+	}
+	return smtp_address_parse(inner, utf8_ok, out);
+}
+
+const char *
+smtp_path_error_text(enum smtp_path_error e)
+{
+	switch (e) {
+	case SMTP_PATH_OK:
+		return "no error";
+	case SMTP_PATH_SYNTAX:
+		return "bad address syntax";
+	case SMTP_PATH_LOCAL_TOO_LONG:
+		return "local part longer than 64 bytes";
+	case SMTP_PATH_DOMAIN_TOO_LONG:
+		return "domain longer than 255 bytes";
+	case SMTP_PATH_TOO_LONG:
+		return "address longer than 254 bytes";
+	case SMTP_PATH_NOT_ASCII:
+		return "address outside of ASCII needs SMTPUTF8";
+	}
+	panic("path error %d", (int)e);
+}
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static size_t
+lower_copy(struct str s, char *out)
+{
+	for (size_t i = 0; i < s.n; i++)
+		out[i] = lower(s.p[i]);
+	return s.n;
+}
+
+/* What a quoted local part says, without quotes and quoting. out has room for
+ * as much as came. */
+static struct str
+unquote(struct str quoted, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i < quoted.n - 1; i++) {
+		if (quoted.p[i] == '\\')
+			i++;
+		out[n++] = lower(quoted.p[i]);
+	}
+	return (struct str){out, n};
+}
+
+/* Quoted in the one way that every writing of it has in common. */
+static size_t
+quote(struct str s, char *out)
+{
+	size_t n = 0;
+
+	out[n++] = '"';
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			out[n++] = '\\';
+		out[n++] = s.p[i];
+	}
+	out[n++] = '"';
+	return n;
+}
+
+static size_t
+local_key(struct str local, bool fold_tag, char *out)
+{
+	char text[SMTP_LOCAL_MAX];
+	struct str s = {text, 0};
+	size_t plus;
+
+	if (local.p[0] == '"')
+		s = unquote(local, text);
+	else
+		s.n = lower_copy(local, text);
+	if (s.n == 0 || local_length(s) != s.n || s.p[0] == '"')
+		return quote(s, out);
+	plus = str_index(s, '+');
+	if (fold_tag && plus > 0)
+		s.n = plus;
+	memcpy(out, s.p, s.n);
+	return s.n;
+}
+
+/* U-labels to A-labels; false: IDNA does not know such a domain. */
+static bool
+domain_to_ascii(struct str domain, char out[SMTP_DOMAIN_MAX + 1])
+{
+	char u8[SMTP_DOMAIN_MAX + 1];
+	char *ascii = NULL;
+	size_t n;
+	bool ok;
+
+	str_copy(domain, u8, sizeof(u8));
+	if (idn2_to_ascii_8z(
+		u8, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return false;
+	/* Compatibility mappings give ASCII that no domain may hold, such as
+	 * '@' or a blank: then it is not a domain. */
+	n = strlen(ascii);
+	ok = n <= SMTP_DOMAIN_MAX && ascii[0] != '[' &&
+	     is_domain((struct str){ascii, n});
+	if (ok)
+		memcpy(out, ascii, n + 1);
+	idn2_free(ascii);
+	return ok;
+}
+
+static size_t
+domain_key(struct str domain, char *out)
+{
+	char ascii[SMTP_DOMAIN_MAX + 1];
+
+	if (!str_is_ascii(domain) && domain_to_ascii(domain, ascii))
+		domain = str_from(ascii);
+	if (domain.p[domain.n - 1] == '.')
+		domain.n--;
+	return lower_copy(domain, out);
+}
+
+size_t
+smtp_address_key(struct str address, bool fold_tag, char out[SMTP_KEY_MAX])
+{
+	struct smtp_path path;
+	size_t n;
+
+	/* Key bytes: local part 64 (quoting never grows what came quoted),
+	 * '@', domain 255. */
+	_Static_assert(
+	    SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX < SMTP_KEY_MAX, "key room");
+	out[0] = '\0';
+	if (smtp_address_parse(address, true, &path) != SMTP_PATH_OK)
+		return 0;
+	n = local_key(path.local, fold_tag, out);
+	if (path.domain.n > 0) {
+		out[n++] = '@';
+		n += domain_key(path.domain, out + n);
+	}
+	out[n] = '\0';
+	return n;
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The client engine: commands in, their text out when its turn has come, and
+ * the deadline for the reply that is next. What the peer says is
+ * client_reply.c's.
+ */
+#include "smtp/client_command.h"
+#include "smtp/client_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int64_t
+timeout_of(const struct smtp_client *c, enum client_command_type type)
+{
+	if (type == CLIENT_GREETING)
+		return c->timeouts.greeting_ms;
+	if (type == CLIENT_DATA)
+		return c->timeouts.data_ms;
+	if (type == CLIENT_END)
+		return c->timeouts.end_ms;
+	return c->timeouts.command_ms;
+}
+
+/* The clock runs for the command whose reply comes next. */
+void
+client_set_due(struct smtp_client *c, int64_t now)
+{
+	c->due = INT64_MAX;
+	if (c->phase == CLIENT_CLOSED)
+		return;
+	if (c->queue.sent > 0)
+		c->due =
+		    now + timeout_of(c, client_queue_at(&c->queue, 0)->type);
+	else if (c->body_open)
+		c->due = now + c->timeouts.data_ms;
+}
+
+static bool
+is_usable(const struct smtp_client *c)
+{
+	return c->phase != CLIENT_CLOSED && c->doom == NULL;
+}
+
+/* Commands must not call back: the next run does. */
+static void
+doom(struct smtp_client *c, const char *why)
+{
+	if (is_usable(c))
+		c->doom = why;
+}
+
+void
+client_fail(struct smtp_client *c, const struct smtp_reply *reply)
+{
+	if (c->phase == CLIENT_CLOSED)
+		return;
+	c->phase = CLIENT_CLOSED;
+	c->due = INT64_MAX;
+	c->body_open = false;
+	c->ops->on_fail(c->arg, reply);
+}
+
+void
+client_fail_with(struct smtp_client *c, const char *enhanced, const char *text)
+{
+	struct smtp_reply reply = smtp_reply_make(451, enhanced, text);
+
+	client_fail(c, &reply);
+}
+
+static void
+destroy(struct smtp_client *c)
+{
+	free(c->hostname);
+	smtp_reply_parser_clear(&c->parser);
+	buf_clear(&c->in);
+	client_queue_clear(&c->queue);
+	free(c);
+}
+
+void
+client_enter(struct smtp_client *c)
+{
+	c->depth++;
+}
+
+void
+client_leave(struct smtp_client *c)
+{
+	if (--c->depth == 0 && c->freed)
+		destroy(c);
+}
+
+void
+smtp_client_free(struct smtp_client *c)
+{
+	if (c == NULL)
+		return;
+	c->phase = CLIENT_CLOSED;
+	c->freed = true;
+	if (c->depth == 0)
+		destroy(c);
+}
+
+/* Without PIPELINING one command at a time; with it, DATA and the like end a
+ * group (RFC 2920 section 3.1). */
+static bool
+may_send(const struct smtp_client *c, const struct client_command *next)
+{
+	uint32_t sent = c->queue.sent;
+	enum client_command_type last;
+
+	if (sent == 0)
+		return true;
+	if (next->drop || (c->caps.ext & SMTP_EXT_PIPELINING) == 0)
+		return false;
+	last = client_queue_at(&c->queue, sent - 1)->type;
+	return last == CLIENT_MAIL || last == CLIENT_RCPT ||
+	       last == CLIENT_RSET || last == CLIENT_END;
+}
+
+void
+client_pump(struct smtp_client *c, int64_t now)
+{
+	struct client_command *next;
+	struct str text;
+
+	while (c->phase != CLIENT_CLOSED &&
+	       (next = client_queue_unsent(&c->queue)) != NULL &&
+	       may_send(c, next)) {
+		if (next->drop) {
+			client_queue_drop(&c->queue);
+			continue;
+		}
+		text = client_queue_text(&c->queue);
+		if (text.n > 0)
+			c->ops->write(c->arg, text.p, text.n);
+		client_queue_mark_sent(&c->queue);
+		if (c->queue.sent == 1)
+			client_set_due(c, now);
+	}
+}
+
+/* The last n bytes of the queue's text are the command. */
+static void
+queue_command(struct smtp_client *c, enum client_command_type type,
+    uintptr_t tag, size_t n, int64_t now)
+{
+	if (client_queue_push(&c->queue, type, tag, n))
+		client_pump(c, now);
+	else
+		doom(c, "too many commands");
+}
+
+static void
+queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
+    const char *text, int64_t now)
+{
+	size_t before = c->queue.text.len;
+
+	if (buf_append_str(&c->queue.text, str_from(text)))
+		queue_command(c, type, tag, c->queue.text.len - before, now);
+	else
+		doom(c, "too many commands");
+}
+
+void
+client_queue_swallowed(struct smtp_client *c, enum client_command_type type,
+    const char *text, int64_t now)
+{
+	queue_text(c, type, 0, text, now);
+	if (c->queue.count > 0)
+		client_queue_at(&c->queue, c->queue.count - 1)->swallow = true;
+}
+
+void
+client_queue_hello(struct smtp_client *c, enum client_command_type type, int64_t now)
+{
+	size_t before = c->queue.text.len;
+
+	if (buf_printf(&c->queue.text, "%s %s\r\n",
+		type == CLIENT_EHLO ? "EHLO" : "HELO", c->hostname))
+		queue_command(c, type, 0, c->queue.text.len - before, now);
+}
+
+static void
+write_chunk(void *arg, struct str chunk)
+{
+	struct smtp_client *c = arg;
+
+	c->ops->write(c->arg, chunk.p, chunk.n);
+}
+
+/* Twice the longest line that the reply parser takes. */
+#define INPUT_MAX 8192
+
+struct smtp_client *
+smtp_client_new(const char *hostname,
+    const struct smtp_client_timeouts *timeouts,
+    const struct smtp_client_ops *ops, void *arg, int64_t now)
+{
+	struct smtp_client *c = xcalloc(1, sizeof(*c));
+
+	c->ops = ops;
+	c->arg = arg;
+	c->timeouts = *timeouts;
+	c->hostname = xstrdup(hostname);
+	smtp_reply_parser_init(&c->parser);
+	buf_init(&c->in, INPUT_MAX);
+	client_queue_init(&c->queue);
+	/* The greeting answers the connection itself. */
+	if (!client_queue_push(&c->queue, CLIENT_GREETING, 0, 0))
+		panic("client: no room for the greeting");
+	client_queue_mark_sent(&c->queue);
+	client_set_due(c, now);
+	return c;
+}
+
+void
+smtp_client_lost(struct smtp_client *c, const char *why, int64_t now)
+{
+	(void)now;
+	client_enter(c);
+	client_fail_with(c, "4.4.2", why);
+	client_leave(c);
+}
+
+const struct smtp_caps *
+smtp_client_caps(const struct smtp_client *c)
+{
+	return &c->caps;
+}
+
+bool
+smtp_client_is_idle(const struct smtp_client *c)
+{
+	return c->phase == CLIENT_READY && c->doom == NULL &&
+	       c->queue.count == 0 && !c->tx_open && !c->body_open;
+}
+
+/* True: a command may be queued. */
+static bool
+start_command(const struct smtp_client *c, const char *name)
+{
+	if (!is_usable(c))
+		return false;
+	if (c->phase != CLIENT_READY || c->body_open || c->data_waits)
+		panic("client: %s out of place", name);
+	return true;
+}
+
+void
+smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
+    uintptr_t tag, int64_t now)
+{
+	size_t before;
+
+	if (!start_command(c, "MAIL"))
+		return;
+	smtp_client_flush_reset(c, now);
+	before = c->queue.text.len;
+	c->tx_open = true;
+	if (client_command_mail(mail, &c->caps, &c->queue.text))
+		queue_command(
+		    c, CLIENT_MAIL, tag, c->queue.text.len - before, now);
+	else
+		doom(c, "the sender cannot be written");
+}
+
+void
+smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
+    uintptr_t tag, int64_t now)
+{
+	size_t before = c->queue.text.len;
+
+	if (!start_command(c, "RCPT"))
+		return;
+	if (client_command_rcpt(rcpt, &c->caps, &c->queue.text))
+		queue_command(
+		    c, CLIENT_RCPT, tag, c->queue.text.len - before, now);
+	else
+		doom(c, "a recipient cannot be written");
+}
+
+void
+smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now)
+{
+	if (!start_command(c, "DATA"))
+		return;
+	c->data_waits = true;
+	queue_text(c, CLIENT_DATA, tag, "DATA\r\n", now);
+}
+
+void
+smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
+{
+	if (!is_usable(c))
+		return;
+	if (!c->body_open)
+		panic("client: text before the 354");
+	smtp_encode(&c->encoder, text, write_chunk, c);
+	client_set_due(c, now);
+}
+
+void
+smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now)
+{
+	if (!is_usable(c))
+		return;
+	if (!c->body_open)
+		panic("client: final dot before the 354");
+	smtp_encode_end(&c->encoder, write_chunk, c);
+	c->body_open = c->tx_open = false;
+	queue_text(c, CLIENT_END, tag, "", now);
+}
+
+void
+smtp_client_abandon(struct smtp_client *c, int64_t now)
+{
+	struct client_command *cmd;
+
+	if (!is_usable(c))
+		return;
+	if (c->body_open || c->data_waits) {
+		doom(c, "the message was given up");
+		return;
+	}
+	for (uint32_t i = c->queue.count; i-- > 0;) {
+		cmd = client_queue_at(&c->queue, i);
+		if (cmd->type != CLIENT_MAIL && cmd->type != CLIENT_RCPT)
+			break;
+		cmd->swallow = true;
+		cmd->drop = i >= c->queue.sent;
+		if (cmd->type == CLIENT_MAIL && cmd->drop)
+			c->tx_open = false;
+	}
+	client_pump(c, now);
+}
+
+void
+smtp_client_flush_reset(struct smtp_client *c, int64_t now)
+{
+	if (!is_usable(c) || !c->tx_open || c->body_open || c->data_waits)
+		return;
+	c->tx_open = false;
+	client_queue_swallowed(c, CLIENT_RSET, "RSET\r\n", now);
+}
+
+void
+smtp_client_quit(struct smtp_client *c, int64_t now)
+{
+	if (!is_usable(c) || c->phase != CLIENT_READY)
+		return;
+	if (c->body_open || c->data_waits)
+		doom(c, "the message was given up");
+	else
+		queue_text(c, CLIENT_QUIT, 0, "QUIT\r\n", now);
+}
+
+int64_t
+smtp_client_next_due(const struct smtp_client *c)
+{
+	if (c->phase == CLIENT_CLOSED)
+		return INT64_MAX;
+	return c->doom != NULL ? 0 : c->due;
+}
+
+void
+smtp_client_run(struct smtp_client *c, int64_t now)
+{
+	char text[96] = "timed out within the message";
+
+	if (smtp_client_next_due(c) > now)
+		return;
+	client_enter(c);
+	if (c->doom != NULL) {
+		client_fail_with(c, "4.3.0", c->doom);
+	} else {
+		if (c->queue.sent > 0)
+			snprintf(text, sizeof(text),
+			    "timed out waiting for the reply to %s",
+			    client_command_name(
+				client_queue_at(&c->queue, 0)->type));
+		client_fail_with(c, "4.4.2", text);
+	}
+	client_leave(c);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What client.c (commands, deadlines) and client_reply.c (what the peer says)
+ * share.
+ *
+ * Invariant: while body_open the queue is empty; the final dot closes it.
+ */
+#ifndef SMTP_CLIENT_PRIVATE_H
+#define SMTP_CLIENT_PRIVATE_H
+
+#include "smtp/client.h"
+#include "smtp/client_queue.h"
+
+enum client_phase { CLIENT_OPENING, CLIENT_READY, CLIENT_CLOSED };
+
+struct smtp_client {
+	const struct smtp_client_ops *ops;
+	void *arg;
+	struct smtp_client_timeouts timeouts;
+	char *hostname;
+	struct smtp_caps caps;
+	struct smtp_reply_parser parser;
+	struct buf in; /* an unfinished line */
+	struct client_queue queue;
+	struct smtp_encoder encoder;
+	enum client_phase phase;
+	bool body_open;    /* 354 came, the final dot did not go */
+	bool tx_open;      /* MAIL was queued, neither dot nor RSET since */
+	bool data_waits;   /* DATA has no reply yet */
+	uint32_t rcpts_ok; /* accepted since the last reply to MAIL */
+	uint32_t expected; /* replies that the input in hand may hold */
+	const char *doom;  /* why the next run fails the connection */
+	int64_t due;
+	unsigned depth; /* of calls that call back */
+	bool freed;
+};
+
+/* client.c */
+void client_set_due(struct smtp_client *c, int64_t now);
+void client_fail(struct smtp_client *c, const struct smtp_reply *reply);
+/* With a 451 of our own. */
+void client_fail_with(
+    struct smtp_client *c, const char *enhanced, const char *text);
+/* Around everything that calls back: a client freed meanwhile goes in
+ * client_leave. */
+void client_enter(struct smtp_client *c);
+void client_leave(struct smtp_client *c);
+void client_pump(struct smtp_client *c, int64_t now);
+void client_queue_hello(
+    struct smtp_client *c, enum client_command_type type, int64_t now);
+/* Queues a command whose reply nobody wants. */
+void client_queue_swallowed(struct smtp_client *c,
+    enum client_command_type type, const char *text, int64_t now);
+
+/* client_reply.c */
+const char *client_command_name(enum client_command_type type);
+
+#endif

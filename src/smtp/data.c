@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The DATA stream. Both ways work on runs: a run of clean lines inside one
+ * input is handed over as it stands, and memchr finds where it ends. Results
+ * do not depend on how the stream was cut into inputs.
+ *
+ * Invariants: the decoder ends at CR LF . CR LF alone and its output holds no
+ * CR without LF and no LF without CR; the encoder's output holds CR LF . CR LF
+ * only where smtp_encode_end wrote it.
+ */
+#include "smtp/data.h"
+
+#include <string.h>
+
+enum wire_state {    /* what came last */
+	WIRE_START,  /* CR LF or nothing: a dot is special now */
+	WIRE_TEXT,   /* anything else, a bare CR or LF included */
+	WIRE_CR,     /* a CR, maybe bare */
+	WIRE_DOT,    /* the dot at the start of a line, held back */
+	WIRE_DOT_CR, /* and the CR after it */
+};
+
+enum field_state { /* of one header line */
+	FIELD_NAME,
+	FIELD_BLANK, /* between name and colon */
+	FIELD_VALUE,
+};
+
+typedef void sink_fn(void *arg, struct str chunk);
+
+/* The input: next bytes, and the run not handed over yet that ends in p. The
+ * next CR and LF are remembered, so that each byte is searched once. */
+struct cursor {
+	const char *p, *end, *run;
+	const char *cr, *lf; /* at or after p, or end; before p: unknown */
+	sink_fn *sink;
+	void *arg;
+};
+
+static void
+cursor_init(struct cursor *c, struct str in, sink_fn *sink, void *arg)
+{
+	*c = (struct cursor){.p = in.p,
+	    .end = in.p + in.n,
+	    .run = in.p,
+	    .sink = sink,
+	    .arg = arg};
+}
+
+static const char *
+find(const struct cursor *c, char what)
+{
+	const char *at = memchr(c->p, what, (size_t)(c->end - c->p));
+
+	return at != NULL ? at : c->end;
+}
+
+/* The next CR or LF at or after p; end: none. */
+static const char *
+next_break(struct cursor *c)
+{
+	if (c->lf == NULL || c->lf < c->p)
+		c->lf = find(c, '\n');
+	if (c->cr == NULL || c->cr < c->p)
+		c->cr = find(c, '\r');
+	return c->cr < c->lf ? c->cr : c->lf;
+}
+
+/* Hands over the run up to p. */
+static void
+flush(struct cursor *c)
+{
+	if (c->p > c->run)
+		c->sink(c->arg, (struct str){c->run, (size_t)(c->p - c->run)});
+	c->run = c->p;
+}
+
+/* Goes n bytes on without making them part of a run. */
+static void
+skip(struct cursor *c, size_t n)
+{
+	c->p += n;
+	c->run = c->p;
+}
+
+void
+smtp_decoder_init(struct smtp_decoder *d, const struct smtp_data_limits *limits)
+{
+	*d = (struct smtp_decoder){.limits = limits, .in_header = true};
+	buf_init(&d->subject, SMTP_SUBJECT_MAX);
+}
+
+void
+smtp_decoder_clear(struct smtp_decoder *d)
+{
+	buf_clear(&d->subject);
+}
+
+static void
+set_fault(struct smtp_decoder *d, enum smtp_data_fault fault)
+{
+	if (d->fault == SMTP_DATA_OK)
+		d->fault = fault;
+}
+
+static void
+keep_subject(struct smtp_decoder *d, struct str text)
+{
+	while (d->subject.len == 0 && text.n > 0 &&
+	       (text.p[0] == ' ' || text.p[0] == '\t'))
+		text = str_sub(text, 1, text.n);
+	if (!buf_append_str(
+		&d->subject, str_sub(text, 0, buf_room(&d->subject))))
+		panic("subject past its room");
+}
+
+static void
+on_field_name(struct smtp_decoder *d)
+{
+	struct str name = {d->name, d->name_len};
+
+	d->field = FIELD_VALUE;
+	d->in_subject = !d->subject_seen && str_ieq(name, STR("subject"));
+	d->subject_seen |= d->in_subject;
+	if (str_ieq(name, STR("received")))
+		d->received++;
+}
+
+/* One byte of a header line before its colon. False: this is no header line,
+ * and so the body has begun without an empty line. */
+static bool
+name_byte(struct smtp_decoder *d, char c)
+{
+	bool blank = c == ' ' || c == '\t';
+
+	if (blank && d->name_len == 0) {
+		d->field = FIELD_VALUE; /* continuation */
+		if (d->in_subject)
+			keep_subject(d, STR(" "));
+		return true;
+	}
+	if (c == ':' && d->name_len > 0) {
+		on_field_name(d);
+		return true;
+	}
+	if (blank) {
+		d->field = FIELD_BLANK; /* RFC 5322 section 4.5 */
+		return true;
+	}
+	if (d->field == FIELD_BLANK || c <= ' ' || c > '~' || c == ':')
+		return false;
+	if (d->name_len < sizeof(d->name))
+		d->name[d->name_len++] = c;
+	return true;
+}
+
+/* Looks at text of the header; returns how much of it is header. */
+static size_t
+header_text(struct smtp_decoder *d, struct str text)
+{
+	size_t n = 0;
+
+	while (d->field != FIELD_VALUE && n < text.n) {
+		if (!name_byte(d, text.p[n])) {
+			d->in_header = d->in_subject = false;
+			return n;
+		}
+		n++;
+	}
+	if (d->in_subject && n < text.n)
+		keep_subject(d, str_sub(text, n, text.n));
+	return text.n;
+}
+
+static void
+header_newline(struct smtp_decoder *d)
+{
+	uint32_t max = d->limits->received_max;
+
+	if (d->field != FIELD_VALUE)
+		d->in_header = d->in_subject = false;
+	if (max > 0 && d->received > max)
+		set_fault(d, SMTP_DATA_LOOP);
+	d->field = FIELD_NAME;
+	d->name_len = 0;
+}
+
+/* Notes fault when `add` bytes more pass max, if that is earlier than *first
+ * bytes on. */
+static void
+check(uint64_t max, uint64_t used, size_t add, enum smtp_data_fault fault,
+    uint64_t *first, enum smtp_data_fault *found)
+{
+	uint64_t room = max > used ? max - used : 0;
+
+	if (max > 0 && add > room && room < *first) {
+		*first = room;
+		*found = fault;
+	}
+}
+
+/* Counts n bytes of the message, of which `header` of the header block and
+ * `line` of a line, and keeps the fault that comes first among them. */
+static void
+count(struct smtp_decoder *d, size_t n, size_t header, size_t line)
+{
+	const struct smtp_data_limits *l = d->limits;
+	enum smtp_data_fault found = SMTP_DATA_OK;
+	uint64_t first = UINT64_MAX;
+
+	if (d->fault != SMTP_DATA_OK)
+		return;
+	check(l->size_max, d->size, n, SMTP_DATA_TOO_BIG, &first, &found);
+	check(l->line_max, d->line, line, SMTP_DATA_LINE_TOO_LONG, &first,
+	    &found);
+	check(l->header_max, d->header, header, SMTP_DATA_HEADER_TOO_BIG,
+	    &first, &found);
+	set_fault(d, found);
+	d->size += n;
+	/* May wrap where there is no limit, and then nobody asks. */
+	d->line = (uint32_t)(d->line + line);
+	d->header = (uint32_t)(d->header + header);
+}
+
+static void
+count_text(struct smtp_decoder *d, const char *p, size_t n)
+{
+	size_t header = 0;
+
+	if (n == 0)
+		return;
+	if (d->in_header)
+		header = header_text(d, (struct str){p, n});
+	count(d, n, header, n);
+}
+
+static void
+count_newline(struct smtp_decoder *d)
+{
+	bool in_header = d->in_header;
+
+	if (in_header)
+		header_newline(d);
+	count(d, 2, in_header ? 2 : 0, 0);
+	d->line = 0;
+}
+
+/* Hands the run over, unless a fault was met in it or before. */
+static void
+flush_good(struct smtp_decoder *d, struct cursor *c)
+{
+	if (d->fault == SMTP_DATA_OK)
+		flush(c);
+	c->run = c->p;
+}
+
+static void
+put_newline(struct smtp_decoder *d, struct cursor *c)
+{
+	count_newline(d);
+	if (d->fault == SMTP_DATA_OK)
+		c->sink(c->arg, STR("\r\n"));
+}
+
+/* A CR or LF that stands alone and ended before p. What follows is no start
+ * of a line as far as dots go. */
+static void
+on_bare_newline(struct smtp_decoder *d, struct cursor *c)
+{
+	if (d->limits->bare_newline == SMTP_BARE_REJECT)
+		set_fault(d, SMTP_DATA_BARE_NEWLINE);
+	put_newline(d, c);
+	d->state = WIRE_TEXT;
+}
+
+/* Text up to the next CR or LF, and those. */
+static void
+decode_text(struct smtp_decoder *d, struct cursor *c)
+{
+	const char *at = next_break(c);
+
+	count_text(d, c->p, (size_t)(at - c->p));
+	d->state = WIRE_TEXT;
+	c->p = at;
+	if (at == c->end)
+		return;
+	if (*at == '\r' && at + 1 < c->end && at[1] == '\n') {
+		count_newline(d);
+		c->p += 2;
+		d->state = WIRE_START;
+		return;
+	}
+	flush_good(d, c);
+	skip(c, 1);
+	if (*at == '\r')
+		d->state = WIRE_CR; /* the next byte tells */
+	else
+		on_bare_newline(d, c);
+}
+
+static void
+decode_start(struct smtp_decoder *d, struct cursor *c)
+{
+	if (*c->p != '.') {
+		decode_text(d, c);
+		return;
+	}
+	flush_good(d, c);
+	skip(c, 1);
+	d->state = WIRE_DOT;
+}
+
+static void
+decode_step(struct smtp_decoder *d, struct cursor *c)
+{
+	switch ((enum wire_state)d->state) {
+	case WIRE_START:
+		decode_start(d, c);
+		return;
+	case WIRE_TEXT:
+		decode_text(d, c);
+		return;
+	case WIRE_CR:
+		if (*c->p != '\n') {
+			on_bare_newline(d, c);
+			return;
+		}
+		skip(c, 1);
+		put_newline(d, c);
+		d->state = WIRE_START;
+		return;
+	case WIRE_DOT:
+		d->state = WIRE_TEXT;
+		if (*c->p == '\r') {
+			skip(c, 1);
+			d->state = WIRE_DOT_CR;
+		}
+		return;
+	case WIRE_DOT_CR:
+		if (*c->p != '\n') {
+			on_bare_newline(d, c);
+			return;
+		}
+		skip(c, 1);
+		d->ended = true;
+		return;
+	}
+}
+
+bool
+smtp_decode(struct smtp_decoder *d, struct str *in, sink_fn *sink, void *arg)
+{
+	struct cursor c;
+
+	if (in->n == 0)
+		return d->ended;
+	cursor_init(&c, *in, sink, arg);
+	while (c.p < c.end && !d->ended)
+		decode_step(d, &c);
+	flush_good(d, &c);
+	*in = (struct str){c.p, (size_t)(c.end - c.p)};
+	return d->ended;
+}
+
+void
+smtp_encoder_init(struct smtp_encoder *e)
+{
+	e->state = WIRE_START;
+}
+
+static void
+encode_text(struct smtp_encoder *e, struct cursor *c)
+{
+	const char *at = next_break(c);
+
+	c->p = at;
+	e->state = WIRE_TEXT;
+	if (at == c->end)
+		return;
+	if (*at == '\r' && at + 1 < c->end && at[1] == '\n') {
+		c->p += 2;
+		e->state = WIRE_START;
+		return;
+	}
+	flush(c);
+	skip(c, 1);
+	e->state = WIRE_CR;
+	if (*at == '\n' || c->p < c->end) {
+		c->sink(c->arg, STR("\r\n"));
+		e->state = WIRE_START;
+	}
+}
+
+/* The dot goes out twice: as the end of one run and the start of the next. */
+static void
+encode_start(struct smtp_encoder *e, struct cursor *c)
+{
+	const char *dot = c->p;
+
+	if (*dot == '.') {
+		c->p++;
+		flush(c);
+		c->run = dot;
+	}
+	encode_text(e, c);
+}
+
+void
+smtp_encode(struct smtp_encoder *e, struct str in, sink_fn *sink, void *arg)
+{
+	struct cursor c;
+
+	if (in.n == 0)
+		return;
+	cursor_init(&c, in, sink, arg);
+	if (e->state == WIRE_CR && c.p < c.end) {
+		if (*c.p == '\n')
+			skip(&c, 1);
+		sink(arg, STR("\r\n"));
+		e->state = WIRE_START;
+	}
+	while (c.p < c.end) {
+		if (e->state == WIRE_START)
+			encode_start(e, &c);
+		else
+			encode_text(e, &c);
+	}
+	flush(&c);
+}
+
+void
+smtp_encode_end(struct smtp_encoder *e, sink_fn *sink, void *arg)
+{
+	if (e->state == WIRE_START)
+		sink(arg, STR(".\r\n"));
+	else
+		sink(arg, STR("\r\n.\r\n"));
+	e->state = WIRE_START;
+}

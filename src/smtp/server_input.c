@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How the server engine takes input: command lines, message text, and what is
+ * neither. Nothing is kept of it: the start of a command line stays with the
+ * owner, who gives it again. A line too long is thrown away as it comes.
+ */
+#include "smtp/server_impl.h"
+
+#define LINE_MAX_LEAST 512        /* RFC 5321 section 4.5.3.1.4 */
+#define LINE_SKIP_MAX (64 * 1024) /* a longer command line is the end */
+
+/* Bytes that no SMTP client begins with: a TLS handshake, a binary protocol.
+ * Their line might never end. */
+static bool
+is_foreign_byte(char c)
+{
+	unsigned char u = (unsigned char)c;
+
+	return u >= 0x7F || (u < ' ' && u != '\r' && u != '\n' && u != '\t');
+}
+
+static void
+refuse_foreign(struct smtp_server *s)
+{
+	smtp_server_end(s, SMTP_SERVER_PROTOCOL, 521, "5.5.1",
+	    "this is an SMTP server; you speak something else");
+}
+
+/* HTTP requests, "SSH-2.0-...": the first line of another protocol. */
+static bool
+is_foreign_line(struct str line)
+{
+	static const struct str methods[] = {STR("GET"), STR("POST"),
+	    STR("CONNECT"), STR("HEAD"), STR("PUT"), STR("OPTIONS"),
+	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI")};
+	struct str verb = str_cut(&line, ' ');
+
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		if (str_eq(verb, methods[i]))
+			return true;
+	}
+	for (size_t i = 0; i < verb.n; i++) {
+		char c = (char)(verb.p[i] | 0x20);
+
+		if ((c < 'a' || c > 'z') && verb.p[i] != '\t' &&
+		    verb.p[i] != '\r' && verb.p[i] != '\0')
+			return true;
+	}
+	return false;
+}
+
+/* One line that ends in LF, which is not part of it. */
+static void
+take_line(struct smtp_server *s, struct str line, bool more)
+{
+	bool crlf = line.n > 0 && line.p[line.n - 1] == '\r';
+	bool first = s->first_line;
+
+	s->first_line = false;
+	if (crlf)
+		line.n--;
+	if (first && is_foreign_line(line)) {
+		refuse_foreign(s);
+		return;
+	}
+	if (!crlf && s->limits->data.bare_newline != SMTP_BARE_ALLOW) {
+		smtp_server_fault(
+		    s, 500, "5.5.2", "bare <LF>; a command ends in <CR><LF>");
+		return;
+	}
+	if (str_index(line, '\r') < line.n || str_index(line, '\0') < line.n) {
+		smtp_server_fault(
+		    s, 500, "5.5.2", "control character in the command");
+		return;
+	}
+	smtp_server_command(s, line, more);
+}
+
+/* A line too long, whose end stands at lf, or has not come (in.n). */
+static void
+skip_line(struct smtp_server *s, struct str *in, size_t lf)
+{
+	bool ended = lf < in->n;
+
+	s->skipped += lf;
+	*in = str_sub(*in, ended ? lf + 1 : lf, in->n);
+	if (s->skipped > LINE_SKIP_MAX) {
+		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.2",
+		    "command line without end");
+	} else if (ended) {
+		s->skipped = 0;
+		s->first_line = false;
+		smtp_server_fault(s, 500, "5.5.2", "command line too long");
+	}
+}
+
+/* False: the line is not whole yet. */
+static bool
+feed_line(struct smtp_server *s, struct str *in)
+{
+	size_t max = s->limits->line_max;
+	size_t lf = str_index(*in, '\n');
+
+	if (max < LINE_MAX_LEAST)
+		max = LINE_MAX_LEAST;
+	if (s->first_line && s->skipped == 0 && is_foreign_byte(in->p[0])) {
+		refuse_foreign(s);
+		return true;
+	}
+	if (s->skipped > 0 || lf >= max) {
+		skip_line(s, in, lf);
+		return true;
+	}
+	if (lf == in->n)
+		return false;
+	struct str line = str_sub(*in, 0, lf);
+
+	*in = str_sub(*in, lf + 1, in->n);
+	take_line(s, line, in->n > 0);
+	return true;
+}
+
+static void
+on_chunk(void *arg, struct str chunk)
+{
+	struct smtp_server *s = arg;
+
+	if (s->phase != SMTP_PHASE_CLOSED)
+		s->ops->on_body(s->arg, chunk);
+}
+
+static void
+feed_data(struct smtp_server *s, struct str *in)
+{
+	size_t before = in->n;
+	bool ended = smtp_decode(&s->decoder, in, on_chunk, s);
+
+	/* The owner may have ended the session when it was given a chunk. */
+	if (s->phase == SMTP_PHASE_CLOSED)
+		return;
+	if (!ended) {
+		smtp_server_data_came(s, before - in->n);
+		return;
+	}
+	smtp_server_await_nothing(s);
+	smtp_server_ask(s, SMTP_ASK_END);
+	s->ops->on_end(s->arg, s->decoder.fault);
+}
+
+static bool
+can_take(const struct smtp_server *s)
+{
+	return s->question == SMTP_ASK_NOTHING && s->phase != SMTP_PHASE_NEW &&
+	       s->phase != SMTP_PHASE_CLOSED;
+}
+
+size_t
+smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
+{
+	struct str in = {p, n};
+
+	smtp_server_set_now(s, now);
+	if (s->phase == SMTP_PHASE_CLOSED)
+		return n;
+	/* Called again from one of its own callbacks: the outer call goes on
+	 * with the same bytes. */
+	if (s->feeding)
+		return 0;
+	if (n > 0 &&
+	    (s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA))
+		s->early = true;
+	s->feeding = true;
+	while (in.n > 0 && can_take(s)) {
+		if (s->phase == SMTP_PHASE_DATA)
+			feed_data(s, &in);
+		else if (!feed_line(s, &in))
+			break;
+	}
+	s->feeding = false;
+	return s->phase == SMTP_PHASE_CLOSED ? n : n - in.n;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The verb table: the one place that says which commands there are, when and
+ * how they may come, and who handles them. Everything that a command shares
+ * with others is decided from its row.
+ */
+#include "smtp/server_impl.h"
+
+#include "smtp/address.h"
+
+#include <stdlib.h>
+
+#define HELO_MAX 255
+#define WORDS_ANY UINT16_MAX
+#define IN_SESSION (SMTP_PHASE_READY | IN_TRANSACTION)
+#define IN_TRANSACTION (SMTP_PHASE_MAIL | SMTP_PHASE_RCPT)
+#define ANY_TIME (SMTP_PHASE_GREETED | IN_SESSION)
+
+enum verb_flags {
+	VERB_LAST = 1, /* nothing may be pipelined behind it */
+	VERB_IDLE = 2, /* brings no mail forward: capped */
+};
+
+struct verb {
+	struct str name;
+	unsigned phases; /* in which it may come */
+	uint16_t min_words, max_words;
+	uint8_t flags;
+	void (*handle)(struct smtp_server *s, struct str args);
+	/* NULL: known, not offered. */
+	const char *syntax;
+};
+
+/* Blanks are lenient: tabs count, and there may be several. */
+static struct str
+take_word(struct str *s)
+{
+	size_t n = 0;
+	struct str word;
+
+	while (n < s->n && s->p[n] != ' ' && s->p[n] != '\t')
+		n++;
+	word = str_sub(*s, 0, n);
+	*s = str_trim(str_sub(*s, n, s->n));
+	return word;
+}
+
+static size_t
+count_words(struct str s)
+{
+	size_t n = 0;
+
+	for (; s.n > 0; n++)
+		take_word(&s);
+	return n;
+}
+
+/* A hostname or an address literal, seen with the eyes of Windows clients:
+ * underscores and UTF-8 pass, blanks and what can break a header do not. */
+static bool
+is_helo_name(struct str name)
+{
+	static const struct str bad = STR("\"\\<>(),;@");
+
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+
+		if (c <= ' ' || c == 0x7F || str_index(bad, (char)c) < bad.n)
+			return false;
+		if (c == 0xC2 && i + 1 < name.n &&
+		    (unsigned char)name.p[i + 1] < 0xA0)
+			return false; /* C1 control character */
+	}
+	return name.n > 0 && name.n <= HELO_MAX && str_is_utf8(name);
+}
+
+static void
+hello(struct smtp_server *s, struct str name, bool esmtp)
+{
+	if (!is_helo_name(name)) {
+		smtp_server_fault(s, 501, "5.5.4",
+		    "expected a host name or an address literal");
+		return;
+	}
+	smtp_server_forget(s);
+	free(s->helo);
+	s->helo = str_dup(name);
+	s->next_esmtp = esmtp;
+	smtp_server_ask(s, SMTP_ASK_HELO);
+	s->ops->on_helo(s->arg, str_from(s->helo), esmtp);
+}
+
+static void
+on_verb_ehlo(struct smtp_server *s, struct str args)
+{
+	hello(s, args, true);
+}
+
+static void
+on_verb_helo(struct smtp_server *s, struct str args)
+{
+	hello(s, args, false);
+}
+
+/* Takes "FROM:" or "TO:" off, with the blanks that follow. */
+static bool
+take_keyword(struct str *args, struct str keyword)
+{
+	if (!str_istarts(*args, keyword))
+		return false;
+	*args = str_trim(str_sub(*args, keyword.n, args->n));
+	return true;
+}
+
+/*
+ * Takes the path off. Answers and returns false when it is none. UTF-8 passes
+ * here: whether it may is known only when the parameters have been read.
+ */
+static bool
+take_path(struct smtp_server *s, struct str *args, bool is_mail,
+    struct smtp_path *path)
+{
+	enum smtp_path_error error;
+
+	if (args->n == 0 || args->p[0] != '<') {
+		smtp_server_fault(s, 501, "5.5.4",
+		    is_mail ? "the address must stand in angle brackets: "
+			      "MAIL FROM:<user@example.org>"
+			    : "the address must stand in angle brackets: "
+			      "RCPT TO:<user@example.org>");
+		return false;
+	}
+	error = smtp_path_parse(args, is_mail, true, path);
+	if (error == SMTP_PATH_OK && args->n > 0 && args->p[0] != ' ' &&
+	    args->p[0] != '\t')
+		error = SMTP_PATH_SYNTAX;
+	if (error == SMTP_PATH_OK)
+		return true;
+	smtp_server_fault(s, is_mail || error == SMTP_PATH_SYNTAX ? 501 : 553,
+	    is_mail ? "5.1.7" : "5.1.3", smtp_path_error_text(error));
+	return false;
+}
+
+/* RFC 6531 section 3.5. */
+static bool
+check_ascii(struct smtp_server *s, struct str address, bool utf8)
+{
+	if (utf8 || str_is_ascii(address))
+		return true;
+	smtp_server_fault(
+	    s, 553, "5.6.7", smtp_path_error_text(SMTP_PATH_NOT_ASCII));
+	return false;
+}
+
+static void
+fault_reply(struct smtp_server *s, const struct smtp_reply *r)
+{
+	smtp_server_fault(s, r->code, r->enhanced, r->text.p);
+}
+
+static void
+on_verb_mail(struct smtp_server *s, struct str args)
+{
+	struct smtp_mail mail = {0};
+	struct smtp_path path;
+	struct smtp_reply error;
+
+	if (!take_keyword(&args, STR("FROM:"))) {
+		smtp_server_fault(s, 501, "5.5.4",
+		    "expected MAIL FROM:<address> [parameters]");
+		return;
+	}
+	if (!take_path(s, &args, true, &path))
+		return;
+	if (!smtp_server_mail_params(s, args, &mail, &error)) {
+		fault_reply(s, &error);
+		return;
+	}
+	if (!check_ascii(s, path.address, mail.utf8))
+		return;
+	mail.from = path.address;
+	s->utf8 = mail.utf8;
+	smtp_server_ask(s, SMTP_ASK_MAIL);
+	s->ops->on_mail(s->arg, &mail);
+}
+
+static bool
+has_room(struct smtp_server *s)
+{
+	uint32_t max = s->limits->recipients_max;
+
+	if (max == 0 || s->recipients < max)
+		return true;
+	smtp_server_in_vain(s, 452, "4.5.3",
+	    "too many recipients for one message, send it to the rest "
+	    "in another one");
+	return false;
+}
+
+static void
+on_verb_rcpt(struct smtp_server *s, struct str args)
+{
+	struct smtp_rcpt rcpt = {0};
+	struct smtp_path path;
+	struct smtp_reply error;
+
+	if (!take_keyword(&args, STR("TO:"))) {
+		smtp_server_fault(
+		    s, 501, "5.5.4", "expected RCPT TO:<address> [parameters]");
+		return;
+	}
+	if (!take_path(s, &args, false, &path))
+		return;
+	if (!smtp_server_rcpt_params(s, args, &rcpt, &error)) {
+		fault_reply(s, &error);
+		return;
+	}
+	if (!check_ascii(s, path.address, s->utf8) || !has_room(s))
+		return;
+	rcpt.to = path.address;
+	smtp_server_ask(s, SMTP_ASK_RCPT);
+	s->ops->on_rcpt(s->arg, &rcpt);
+}
+
+static void
+on_verb_data(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_ask(s, SMTP_ASK_DATA);
+	s->ops->on_data(s->arg);
+}
+
+static void
+on_verb_rset(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_forget(s);
+	smtp_server_say(s, 250, "2.0.0", "OK");
+}
+
+static void
+on_verb_noop(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_say(s, 250, "2.0.0", "OK");
+}
+
+static void
+on_verb_vrfy(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_say(
+	    s, 252, "2.5.0", "addresses are not verified here, send the mail");
+}
+
+static void
+on_verb_help(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_say(s, 214, "2.0.0",
+	    "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT; see RFC 5321");
+}
+
+static void
+on_verb_quit(struct smtp_server *s, struct str args)
+{
+	(void)args;
+	smtp_server_end(s, SMTP_SERVER_QUIT, 221, "2.0.0", "bye");
+}
+
+static const struct verb verbs[] = {
+    {STR("MAIL"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE, on_verb_mail,
+	"expected MAIL FROM:<address> [parameters]"},
+    {STR("RCPT"), IN_TRANSACTION, 1, WORDS_ANY, 0, on_verb_rcpt,
+	"expected RCPT TO:<address> [parameters]"},
+    {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
+	"expected DATA alone"},
+    {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE, on_verb_ehlo,
+	"expected EHLO and a host name"},
+    {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE, on_verb_helo,
+	"expected HELO and a host name"},
+    {STR("RSET"), ANY_TIME, 0, 0, VERB_IDLE, on_verb_rset,
+	"expected RSET alone"},
+    {STR("QUIT"), ANY_TIME, 0, 0, 0, on_verb_quit, "expected QUIT alone"},
+    {STR("NOOP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_noop, ""},
+    {STR("VRFY"), ANY_TIME, 1, WORDS_ANY, VERB_IDLE, on_verb_vrfy,
+	"expected VRFY and an address"},
+    {STR("HELP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_help, ""},
+    /* Known, and not offered: 502. */
+    {STR("STARTTLS"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
+    {STR("AUTH"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
+    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
+    {STR("XCLIENT"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
+    {STR("EXPN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
+    {STR("ETRN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
+};
+
+static const struct verb *
+find_verb(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (str_ieq(name, verbs[i].name))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+/* Why a verb may not come now. What a client pipelined behind a refused MAIL,
+ * or a DATA behind recipients that were all refused, is not its fault. */
+static void
+refuse_order(struct smtp_server *s, const struct verb *v)
+{
+	if (s->phase == SMTP_PHASE_GREETED)
+		smtp_server_fault(s, 503, "5.5.1", "send EHLO or HELO first");
+	else if (v->phases == SMTP_PHASE_READY)
+		smtp_server_fault(s, 503, "5.5.1",
+		    "a sender was given already; RSET forgets it");
+	else if (s->phase == SMTP_PHASE_MAIL)
+		smtp_server_in_vain(s, 554, "5.5.1", "no valid recipients");
+	else if (s->mail_refused)
+		smtp_server_in_vain(s, 503, "5.5.1", "the sender was refused");
+	else
+		smtp_server_fault(s, 503, "5.5.1", "send MAIL first");
+}
+
+/* Counts commands that bring no mail. False: that was the last one. */
+static bool
+count_idle(struct smtp_server *s)
+{
+	uint32_t max = s->limits->idle_commands_max;
+
+	s->idle_commands++;
+	if (max == 0 || s->idle_commands <= max)
+		return true;
+	smtp_server_end(s, SMTP_SERVER_ERRORS, 421, "4.7.0",
+	    "too many commands without mail");
+	return false;
+}
+
+static void
+run_verb(struct smtp_server *s, const struct verb *v, struct str args)
+{
+	size_t words = count_words(args);
+
+	if (v->handle == NULL)
+		smtp_server_fault(s, 502, "5.5.1", "command not offered");
+	else if (words < v->min_words || words > v->max_words)
+		smtp_server_fault(s, 501, "5.5.4", v->syntax);
+	else if (!(v->phases & (unsigned)s->phase))
+		refuse_order(s, v);
+	else
+		v->handle(s, args);
+}
+
+void
+smtp_server_command(struct smtp_server *s, struct str line, bool more)
+{
+	struct str args = line;
+	const struct verb *v = find_verb(take_word(&args));
+
+	if (v == NULL) {
+		smtp_server_fault(s, 500, "5.5.2", "command not recognized");
+		return;
+	}
+	if (v->handle != NULL && (v->flags & VERB_LAST) && more) {
+		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.0",
+		    "illegal pipelining: wait for the reply to this command");
+		return;
+	}
+	if ((v->flags & VERB_IDLE) && !count_idle(s))
+		return;
+	run_verb(s, v, args);
+}

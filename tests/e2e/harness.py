@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Real parts for the end-to-end tests: the daemon under test, sinks that keep
+what they get, a next hop that misbehaves on command. Everything listens on
+loopback ports that the kernel chose; every wait has a deadline."""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", TOP / "build"))
+DEADLINE_S = 20
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(condition, what, deadline_s=DEADLINE_S):
+    """Waits until condition() is true and returns its value."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {deadline_s}s for {what}"
+        time.sleep(0.01)
+
+
+def listens(port, host="127.0.0.1"):
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex((host, port)) == 0
+
+
+class CtlError(Exception):
+    def __init__(self, status, err):
+        super().__init__(f"weirctl: exit status {status}: {err}")
+        self.status, self.err = status, err
+
+
+class Weir:
+    """weir-maild with a configuration and a spool of its own."""
+
+    DEFAULTS = {
+        "hostname": '"relay.weir.test"',
+        "min_free": '"1M"',
+        "retry_min": '"1s"',
+        "contact": '"help@weir.test"',
+    }
+
+    def __init__(self, directory, next_hop, policy="", sections="", listen=None,
+                 preload=None, **options):
+        self.dir = pathlib.Path(directory)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.next_hop = next_hop
+        self.policy = policy
+        self.sections = sections
+        self.listen = listen or f"127.0.0.1:{self.port}"
+        self.options = {**self.DEFAULTS, **options}
+        self.preload = preload or {}
+        self.config = self.dir / "weir.conf"
+        self.spool = self.dir / "spool"
+        self.control = self.dir / "control.sock"
+        self.log_path = self.dir / "weir.log"
+        self.process = None
+
+    def write_config(self):
+        hops = ([self.next_hop] if isinstance(self.next_hop, str)
+                else self.next_hop)
+        lines = [f'spool = "{self.spool}"', f'control = "{self.control}"',
+                 "next_hop = {" + ", ".join(f'"{h}"' for h in hops) + "}"]
+        lines += [f"{k} = {v}" for k, v in self.options.items()]
+        lines.append(f'listen "test" {{ address = "{self.listen}"'
+                     "  protocol = smtp }")
+        lines.append(f'policy "default" {{\n{self.policy}\n}}')
+        lines.append(self.sections)
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def start(self):
+        self.write_config()
+        self.launch()
+        return self
+
+    def launch(self):
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [BUILD / "weir-maild", "-c", self.config], stderr=log,
+            stdout=log, env={**os.environ, **self.preload})
+        log.close()
+        until(lambda: self.is_up() or self.process.poll() is not None,
+              "weir-maild to start")
+        assert self.process.poll() is None, self.log()
+
+    def is_up(self):
+        try:
+            return bool(self.ctl("status"))
+        except CtlError:
+            return False
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def log_lines(self, pattern):
+        return [line for line in self.log().splitlines()
+                if re.search(pattern, line)]
+
+    def stop(self, deadline_s=40):
+        if self.process is None:
+            return 0
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(deadline_s)
+        self.process = None
+        return status
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def restart(self):
+        self.stop()
+        self.launch()
+
+    def run_ctl(self, *args):
+        return subprocess.run(
+            [BUILD / "weirctl", "-s", self.control, *map(str, args)],
+            capture_output=True, text=True, timeout=120,
+            stdin=subprocess.DEVNULL)
+
+    def ctl(self, *args):
+        """The JSON value that a command prints."""
+        done = self.run_ctl("--json", *args)
+        if done.returncode != 0:
+            raise CtlError(done.returncode, done.stderr)
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def status(self):
+        return self.ctl("status")
+
+    def queue(self, *args):
+        return self.ctl("queue", *args)
+
+    def sender(self, name):
+        return next((s for s in self.ctl("senders") if s["sender"] == name),
+                    None)
+
+    def held(self, *args):
+        """Addresses of the recipients that wait."""
+        return [r["address"] for m in self.queue(*args)
+                for r in m["recipients"]]
+
+
+class RecordingSMTP(SMTP):
+    """aiosmtpd; what it knows of extensions can be switched off."""
+
+
+class Sink:
+    """A real SMTP server (aiosmtpd) that keeps every message it accepts, and
+    refuses what it is told to."""
+
+    def __init__(self, port=None, **options):
+        self.port = port or free_port()
+        self.messages = []  # (from, [to], bytes, mail_options)
+        self.refuse_rcpt = {}  # address -> reply
+        self.refuse_mail = None
+        self.refuse_data = None
+        self.rcpts_seen = []
+        self.lock = threading.Lock()
+        self.options = options
+        self.controller = None
+
+    def start(self):
+        self.controller = Controller(
+            self, hostname="127.0.0.1", port=self.port,
+            enable_SMTPUTF8=True, data_size_limit=100_000_000, **self.options)
+        self.controller.start()
+        return self
+
+    def stop(self):
+        if self.controller is not None:
+            self.controller.stop()
+            self.controller = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if self.refuse_mail:
+            return self.refuse_mail
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Ok"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        with self.lock:
+            self.rcpts_seen.append(address)
+        if address in self.refuse_rcpt:
+            return self.refuse_rcpt[address]
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 Ok"
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.refuse_data:
+            return self.refuse_data
+        with self.lock:
+            self.messages.append((envelope.mail_from, list(envelope.rcpt_tos),
+                                  envelope.original_content or
+                                  envelope.content,
+                                  list(envelope.mail_options)))
+            return f"250 2.0.0 Ok: queued as SINK{len(self.messages)}"
+
+    def recipients(self):
+        with self.lock:
+            return [r for m in self.messages for r in m[1]]
+
+    def wait_for(self, count, deadline_s=DEADLINE_S):
+        until(lambda: len(self.recipients()) >= count,
+              f"{count} recipients at the sink", deadline_s)
+        return self.recipients()
+
+
+class Scripted:
+    """A next hop that misbehaves on command: script(conn) runs in a thread for
+    each connection, with conn a Peer."""
+
+    def __init__(self, script):
+        self.script = script
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.peers = []
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.server.accept()
+            except OSError:
+                return
+            peer = Peer(sock)
+            self.peers.append(peer)
+            threading.Thread(target=self.serve, args=(peer,),
+                             daemon=True).start()
+
+    def serve(self, peer):
+        with contextlib.suppress(OSError, EOFError):
+            self.script(peer)
+        peer.close()
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        for peer in self.peers:
+            peer.close()
+
+
+class Peer:
+    """One raw connection: lines in, bytes out."""
+
+    def __init__(self, sock):
+        sock.settimeout(DEADLINE_S)
+        self.sock = sock
+        self.file = sock.makefile("rb")
+        self.data = b""
+
+    @classmethod
+    def connect(cls, port, host="127.0.0.1", source=None):
+        return cls(socket.create_connection(
+            (host, port), timeout=DEADLINE_S,
+            source_address=(source, 0) if source else None))
+
+    def line(self):
+        line = self.file.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip(b"\r\n").decode("utf-8", "replace")
+
+    def reply(self):
+        """A whole reply: (code, [lines])."""
+        lines = []
+        while True:
+            line = self.line()
+            lines.append(line[4:])
+            if line[3:4] != "-":
+                return int(line[:3]), lines
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def say(self, line):
+        self.send(line + "\r\n")
+
+    def ask(self, line):
+        self.say(line)
+        return self.reply()
+
+    def at_end(self):
+        """The peer has closed, after whatever it still had to say."""
+        try:
+            while self.file.readline():
+                pass
+        except ConnectionError:
+            pass
+        return True
+
+    def body(self):
+        """Reads to the final dot; the text with its dots."""
+        data = b""
+        while not data.endswith(b"\r\n.\r\n") and data != b".\r\n":
+            line = self.file.readline()
+            if not line:
+                raise EOFError
+            data += line
+        return data
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+
+def serve_smtp(peer, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME",
+                                 "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"),
+               on=None):
+    """A well-behaved SMTP server for Scripted, but for the verbs in `on`:
+    verb -> function(peer, line), which returns True when it did the rest."""
+    on = on or {}
+    peer.say("220 scripted ESMTP")
+    while True:
+        line = peer.line()
+        verb = line.split(" ")[0].upper()
+        if verb in on and on[verb](peer, line):
+            continue
+        if verb == "EHLO":
+            words = ["scripted", *extensions]
+            for word in words[:-1]:
+                peer.say(f"250-{word}")
+            peer.say(f"250 {words[-1]}")
+        elif verb == "DATA":
+            peer.say("354 go")
+            peer.data += peer.body()
+            if "." in on and on["."](peer, line):
+                continue
+            peer.say("250 2.0.0 Ok: queued")
+        elif verb == "QUIT":
+            peer.say("221 2.0.0 bye")
+            return
+        else:
+            peer.say("250 2.0.0 Ok")
+
+
+def message(subject="hello", body="some text", sender="a@example.org",
+            to="b@example.com"):
+    return (f"From: {sender}\r\nTo: {to}\r\nSubject: {subject}\r\n\r\n"
+            f"{body}\r\n").encode()
