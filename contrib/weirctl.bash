@@ -13,24 +13,35 @@ _weirctl_ask() {
         sed -n "s/^{.*\"$field\":\"\\([^\"\\\\]*\\)\".*/\\1/p"
 }
 
+# Those of the lines in $1 that begin with $2. Not compgen -W: it would expand
+# them, and senders are what strangers called themselves.
 _weirctl_words() {
-    local word
+    local word breaks=${COMP_WORDBREAKS//[^@:=]/}
     COMPREPLY=()
+    breaks=${breaks:-$'\n'}
     while IFS= read -r word; do
-        COMPREPLY+=("$(printf '%q' "$word")")
-    done < <(compgen -W "$1" -- "$2")
+        if [[ -n $word && $word == "$2"* ]]; then
+            # What stands before the last break is not replaced.
+            word=${word#"${2%"${2##*["$breaks"]}"}"}
+            COMPREPLY+=("$(printf '%q' "$word")")
+        fi
+    done <<<"$1"
 }
 
 _weirctl() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="status senders show queue cat release discard freeze thaw
-        events top audit config reload"
+    # Words by blanks: bash breaks them at @ and : too.
+    local line=${COMP_LINE:0:COMP_POINT} words=() cur prev
+    cur=${line##*[[:space:]]}
+    read -r -a words <<<"${line%"$cur"}"
+    prev=${words[-1]}
+    local commands="status senders show queue cat release discard freeze thaw"
+    commands+=" events top audit config reload"
     local command="" options="" i _weirctl_socket=()
 
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
+    for ((i = 1; i < ${#words[@]}; i++)); do
+        case ${words[i]} in
         -s | --socket)
-            _weirctl_socket=(-s "${COMP_WORDS[i + 1]}")
+            _weirctl_socket=(-s "${words[i + 1]}")
             ((i++))
             ;;
         -S | -n | --sender | --older | --recipient | --count)
@@ -38,7 +49,7 @@ _weirctl() {
             ;;
         -*) ;;
         *)
-            command=${COMP_WORDS[i]}
+            command=${words[i]}
             break
             ;;
         esac
@@ -54,7 +65,7 @@ _weirctl() {
         return
         ;;
     --older)
-        _weirctl_words "10m 1h 2h 1d" "$cur"
+        _weirctl_words $'10m\n1h\n2h\n1d' "$cur"
         return
         ;;
     --recipient | -n | --count)
@@ -74,11 +85,11 @@ _weirctl() {
     esac
 
     if [[ $cur == -* ]]; then
-        _weirctl_words "$options" "$cur"
+        _weirctl_words "${options// /$'\n'}" "$cur"
         return
     fi
     case $command in
-    "") _weirctl_words "$commands" "$cur" ;;
+    "") _weirctl_words "${commands// /$'\n'}" "$cur" ;;
     show | queue | freeze)
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
