@@ -53,3 +53,4 @@ EXTRA_DIST += \
 	tests/fuzz/fuzz_smtp_client.c \
 	tests/fuzz/fuzz_smtp_data.c \
 	tests/fuzz/fuzz_smtp_server.c
+EXTRA_DIST += tests/fuzz/fuzz_smtp_client.c

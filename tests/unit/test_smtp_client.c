@@ -629,6 +629,25 @@ test_commands_from_within_a_reply(void **state)
 	tear_down(&o);
 }
 
+/* After a 421 nothing more is sent, and it is no bug of the owner's. */
+static void
+test_commands_from_within_a_421(void **state)
+{
+	static const char *const before[] = {
+	    OPEN, ENVELOPE, "data", "C DATA", NULL};
+	struct owner o;
+
+	(void)state;
+	set_up(&o, false);
+	run_steps(&o, before);
+	o.in_reply = "mail c@x";
+	act(&o, "S 421 bye");
+	act(&o, "> DATA#3 421 bye");
+	act(&o, "> fail 421 bye");
+	assert_nothing_left(&o);
+	tear_down(&o);
+}
+
 static void
 test_freed_in_its_callbacks(void **state)
 {
@@ -791,6 +810,7 @@ main(void)
 	    cmocka_unit_test(test_nul_in_a_reply),
 	    cmocka_unit_test(test_a_reply_sent_ahead_is_no_reply),
 	    cmocka_unit_test(test_commands_from_within_a_reply),
+	    cmocka_unit_test(test_commands_from_within_a_421),
 	    cmocka_unit_test(test_freed_in_its_callbacks),
 	    cmocka_unit_test(test_many_recipients),
 	    cmocka_unit_test(test_too_many_commands),
