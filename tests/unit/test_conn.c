@@ -356,6 +356,58 @@ test_eof_while_paused_comes_after_the_input(void **state)
 	tear_down(&o, -1);
 }
 
+struct resumer {
+	struct owner *o;
+	struct loop_watch *watch;
+};
+
+static void
+on_resumer(void *arg, int64_t now)
+{
+	struct resumer *r = arg;
+
+	(void)now;
+	conn_resume(r->o->conn);
+	loop_watch_free(r->watch);
+}
+
+/* The end is seen in the turn in which kept input is delivered first. */
+static void
+test_eof_in_the_turn_of_a_resume(void **state)
+{
+	struct resumer r;
+	struct owner o;
+	int fd, fds[2];
+
+	(void)state;
+	set_up(&o, SOCK_STREAM, &fd);
+	assert_int_equal(pipe(fds), 0);
+	o.keep = true;
+	say(fd, "ab");
+	assert_true(pump_until(o.loop, pump_is_set, &o.read));
+	pump_turns(o.loop, 3);
+	conn_pause(o.conn);
+	r.o = &o;
+	r.watch = loop_watch_new(o.loop, fds[0], on_resumer, &r);
+	o.pause = true;
+	pump_turns(o.loop, 3);
+	assert_int_equal(write(fds[1], "x", 1), 1); /* first in line */
+	close(fd);
+	pump_turns(o.loop, 5);
+	assert_string_equal(o.log, "rr");
+	conn_resume(o.conn);
+	pump_turns(o.loop, 3);
+	assert_string_equal(o.log, "rrr");
+	o.keep = o.pause = false;
+	conn_resume(o.conn);
+	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
+	assert_string_equal(o.log, "rrrre");
+	assert_int_equal(o.got_len, 2);
+	close(fds[0]);
+	close(fds[1]);
+	tear_down(&o, -1);
+}
+
 static void
 test_a_half_closed_peer_gets_its_reply(void **state)
 {
@@ -962,6 +1014,7 @@ main(void)
 	    cmocka_unit_test(test_pause_and_resume),
 	    cmocka_unit_test(test_resume_delivers_what_was_left),
 	    cmocka_unit_test(test_eof_while_paused_comes_after_the_input),
+	    cmocka_unit_test(test_eof_in_the_turn_of_a_resume),
 	    cmocka_unit_test(test_a_half_closed_peer_gets_its_reply),
 	    cmocka_unit_test(test_back_pressure),
 	    cmocka_unit_test(test_output_past_its_maximum_ends_it),

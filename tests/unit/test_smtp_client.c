@@ -159,7 +159,9 @@ feed(struct owner *o, const char *p, size_t n)
 static void
 do_mail(struct owner *o, struct str from)
 {
-	struct smtp_mail mail = {.from = from};
+	char mem[256];
+	struct smtp_mail mail = {
+	    .from = unfold(from.p, mem, sizeof(mem), false)};
 
 	smtp_client_mail(o->client, &mail, ++o->tag, o->now);
 }
@@ -496,6 +498,12 @@ static const struct dialogue dialogues[] = {
     {"control characters in a sender",
 	{OPEN, "mail a@x>|DATA", "C ", "rcpt b@y", "C ", "wait 0",
 	    "> fail 451 4.3.0"}},
+    {"a command within quotes",
+	{OPEN, "mail \"a|DATA|b\"@x", "C ", "wait 0", "> fail 451 4.3.0"}},
+    {"a refused MAIL does not close the next",
+	{OPEN_PIPELINING, "mail a@x", "abandon", "mail b@x",
+	    "C MAIL FROM:<a@x>|RSET|MAIL FROM:<b@x>", "S 550 no|250 ok|250 b",
+	    "> MAIL#2 250 b", "busy", "mail c@x", "C RSET|MAIL FROM:<c@x>"}},
     {"a parameter in a recipient", {OPEN, ENVELOPE, "rcpt b@y> NOTIFY=NEVER",
 				       "C ", "wait 0", "> fail 451 4.3.0"}},
     {"quotes may hold blanks",
