@@ -23,5 +23,28 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_smtp_client
 tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_address
+tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
+tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_data
+tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
+tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_reply
+tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
+tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server
+tests_unit_test_smtp_server_SOURCES = tests/unit/test_smtp_server.c
+tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
+
+noinst_PROGRAMS += tests/bench/bench_smtp
+BENCHES += tests/bench/bench_smtp
+tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
+tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
+
+EXTRA_DIST += \
+	tests/fuzz/fuzz_smtp_address.c \
+	tests/fuzz/fuzz_smtp_client.c \
+	tests/fuzz/fuzz_smtp_data.c \
+	tests/fuzz/fuzz_smtp_server.c
 EXTRA_DIST += tests/fuzz/fuzz_smtp_client.c
