@@ -33,8 +33,14 @@ check_PROGRAMS += tests/unit/test_smtp_reply
 tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
 tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server
-tests_unit_test_smtp_server_SOURCES = tests/unit/test_smtp_server.c
+tests_unit_test_smtp_server_SOURCES = \
+	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server_time
+tests_unit_test_smtp_server_time_SOURCES = \
+	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_time_LDADD = \
+	libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp
