@@ -191,6 +191,28 @@ test_connect_refused(void **state)
 }
 
 static void
+test_a_pause_does_not_hide_a_failed_connect(void **state)
+{
+	struct net_addr to;
+	struct owner o;
+	int lfd = listen_on(&to, -1);
+
+	(void)state;
+	start_connect(&o, &to, 5000);
+	conn_pause(o.conn);
+	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
+	assert_int_equal(o.error, ECONNREFUSED);
+	conn_free(o.conn);
+	loop_free(o.loop);
+	start_connect(&o, &to, 5000);
+	conn_pause(o.conn);
+	conn_resume(o.conn);
+	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
+	assert_string_equal(o.log, "e");
+	tear_down(&o, lfd);
+}
+
+static void
 test_connect_timeout(void **state)
 {
 	struct net_addr to;
@@ -370,6 +392,7 @@ main(void)
 	    cmocka_unit_test(test_free_in_on_connect),
 	    cmocka_unit_test(test_free_while_connecting),
 	    cmocka_unit_test(test_connect_refused),
+	    cmocka_unit_test(test_a_pause_does_not_hide_a_failed_connect),
 	    cmocka_unit_test(test_connect_timeout),
 	    cmocka_unit_test(test_connect_to_no_unix_socket),
 	    cmocka_unit_test(test_last_words_before_a_reset),
