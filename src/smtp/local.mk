@@ -56,6 +56,5 @@ tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
 
 EXTRA_DIST += \
 	tests/fuzz/fuzz_smtp_address.c \
-	tests/fuzz/fuzz_smtp_client.c \
 	tests/fuzz/fuzz_smtp_data.c \
 	tests/fuzz/fuzz_smtp_server.c

@@ -399,6 +399,26 @@ test_nul_in_command(void **state)
 	rig_clear(&r);
 }
 
+/* line_max counts CR LF. */
+static void
+test_line_limit(void **state)
+{
+	char line[513];
+	struct rig r;
+
+	(void)state;
+	for (size_t n = 512; n <= 513; n++) {
+		memset(line, 'x', sizeof(line));
+		memcpy(line, "NOOP ", 5);
+		memcpy(line + n - 2, "\r\n", 2);
+		rig_init(&r, 0, false);
+		feed(&r, (struct str){line, n});
+		check_out(&r, "limit",
+		    n == 512 ? "250 OK\n" : "500 command line too long\n");
+		rig_clear(&r);
+	}
+}
+
 static void
 test_endless_line(void **state)
 {
@@ -485,6 +505,7 @@ main(void)
 	    cmocka_unit_test(test_parameters),
 	    cmocka_unit_test(test_defences),
 	    cmocka_unit_test(test_nul_in_command),
+	    cmocka_unit_test(test_line_limit),
 	    cmocka_unit_test(test_endless_line),
 	    cmocka_unit_test(test_early_talk),
 	    cmocka_unit_test(test_early_data),
