@@ -20,8 +20,14 @@ libsmtp_la_SOURCES = \
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_smtp_client
-tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
+check_PROGRAMS += tests/unit/test_smtp_client \
+	tests/unit/test_smtp_client_abuse
+tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c \
+	tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_SOURCES = \
+	tests/unit/test_smtp_client_abuse.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
+	$(CMOCKA_LIBS)
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
@@ -52,4 +58,3 @@ EXTRA_DIST += \
 	tests/fuzz/fuzz_smtp_address.c \
 	tests/fuzz/fuzz_smtp_data.c \
 	tests/fuzz/fuzz_smtp_server.c
-EXTRA_DIST += tests/fuzz/fuzz_smtp_client.c
