@@ -16,7 +16,11 @@ libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
 	$(EVENT_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_bounce
+check_PROGRAMS += tests/unit/test_bounce tests/unit/test_nexthop
 tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
 tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
+	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
+tests_unit_test_nexthop_LDADD = libdelivery.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 endif
