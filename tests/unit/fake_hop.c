@@ -16,7 +16,7 @@ struct fake_session {
 	struct list entry;
 	struct fake *fake;
 	struct conn *conn;
-	bool in_data;
+	bool in_data, has_mail;
 	struct buf body;
 	struct fake_message m;
 };
@@ -88,15 +88,23 @@ proper_reply(struct fake_session *s, struct str line)
 		return s->fake->ehlo;
 	if (str_istarts(line, STR("MAIL"))) {
 		s->m = (struct fake_message){0};
+		s->has_mail = true;
 		take_address(line, s->m.from, sizeof(s->m.from));
 		str_copy(line, s->m.mail, sizeof(s->m.mail));
 	} else if (str_istarts(line, STR("RCPT"))) {
-		take_address(line, s->m.rcpts, sizeof(s->m.rcpts));
+		if (s->has_mail || s->fake->naive)
+			take_address(line, s->m.rcpts, sizeof(s->m.rcpts));
+		return s->has_mail || s->fake->naive ? "250 2.1.5 fine"
+						     : "503 5.5.1 MAIL first";
 	} else if (str_istarts(line, STR("DATA"))) {
+		if (s->m.rcpts[0] == '\0' && !s->fake->naive)
+			return "554 5.5.1 no valid recipients";
 		s->in_data = true;
 		return "354 go on";
 	} else if (str_istarts(line, STR("RSET"))) {
 		s->fake->resets++;
+		s->m = (struct fake_message){0};
+		s->has_mail = false;
 	} else if (str_istarts(line, STR("QUIT"))) {
 		s->fake->quits++;
 		return "221 bye";
@@ -137,12 +145,13 @@ take_data(struct fake_session *s, struct str *in)
 	    !str_iends(body, STR("\r\n.\r\n")))
 		return true;
 	s->body.len -= 3;
-	s->in_data = false;
+	s->in_data = s->has_mail = false;
 	rule = find_rule(s->fake, STR(FAKE_END));
 	if (rule == NULL || rule->reply[0] == '2' ||
 	    strcmp(rule->reply, FAKE_CLOSE) == 0)
 		keep_message(s);
 	buf_reset(&s->body);
+	s->m = (struct fake_message){0};
 	return answer(s, rule != NULL ? rule->reply : "250 2.0.0 queued");
 }
 

@@ -35,6 +35,7 @@ struct fake {
 	struct listener *listener;
 	char address[NET_ADDR_TEXT_MAX];
 	const char *ehlo; /* "250-PIPELINING\r\n250 8BITMIME" */
+	bool naive;       /* 354 whatever came before */
 	struct fake_rule rules[FAKE_RULES_MAX];
 	struct list sessions;
 	int connects, open, quits, resets;
