@@ -24,12 +24,18 @@ tests_unit_test_delivery_SOURCES = tests/unit/test_delivery.c \
 	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
 tests_unit_test_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
-# Its spool is a stand-in of its own.
-tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c \
-	src/delivery/ledger.c tests/unit/pump.h
-tests_unit_test_ledger_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+# Without libspool.la: its spool is a stand-in of its own.
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
+tests_unit_test_ledger_LDADD = libdelivery.la libnet.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
 tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
 	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
 tests_unit_test_nexthop_LDADD = libdelivery.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 endif
+
+noinst_PROGRAMS += tests/bench/bench_delivery
+BENCHES += tests/bench/bench_delivery
+tests_bench_bench_delivery_SOURCES = tests/bench/bench_delivery.c
+tests_bench_bench_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la
