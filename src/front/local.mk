@@ -10,6 +10,13 @@ libfront_la_SOURCES = \
 	src/front/control_request.c src/front/control_request.h \
 	src/front/control_senders.c \
 	src/front/control_status.c \
-	src/front/control_table.c
+	src/front/control_table.c \
+	src/front/relay.c src/front/relay.h \
+	src/front/relay_end.c \
+	src/front/relay_internal.h \
+	src/front/relay_leg.c \
+	src/front/relay_session.c \
+	src/front/relay_txn.c \
+	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(JANSSON_LIBS)

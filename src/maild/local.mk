@@ -10,3 +10,12 @@ libmaild_la_LIBADD = libgate.la libnet.la libos.la libbase.la
 noinst_PROGRAMS += weir-conf-doc
 weir_conf_doc_SOURCES = src/maild/gen_conf.c
 weir_conf_doc_LDADD = libmaild.la
+
+sbin_PROGRAMS += weir-maild
+weir_maild_SOURCES = \
+	src/maild/hook.c src/maild/hook.h \
+	src/maild/main.c \
+	src/maild/maild.c src/maild/maild.h \
+	src/maild/maild_internal.h \
+	src/maild/maild_run.c
+weir_maild_LDADD = libmaild.la libfront.la

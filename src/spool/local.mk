@@ -1,1 +1,25 @@
-# spool
+noinst_LTLIBRARIES += libspool.la
+libspool_la_SOURCES = \
+	src/spool/arena.c src/spool/arena.h \
+	src/spool/body.c src/spool/body.h \
+	src/spool/claim.c \
+	src/spool/core.h \
+	src/spool/db.c src/spool/db.h \
+	src/spool/filer.c src/spool/filer.h \
+	src/spool/id.c \
+	src/spool/list.c \
+	src/spool/load.c \
+	src/spool/message.c src/spool/message.h \
+	src/spool/put.c \
+	src/spool/queue.c src/spool/queue.h \
+	src/spool/reader.c src/spool/reader.h \
+	src/spool/recover.c src/spool/recover.h \
+	src/spool/recover_rows.c \
+	src/spool/schema.c src/spool/schema.h \
+	src/spool/select.c \
+	src/spool/simple.h \
+	src/spool/source.c src/spool/source.h \
+	src/spool/spool.c src/spool/spool.h \
+	src/spool/walk.c src/spool/walk.h \
+	src/spool/writer.c src/spool/writer.h
+libspool_la_LIBADD = libos.la libbase.la $(SQLITE_LIBS) -lpthread

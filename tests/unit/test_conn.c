@@ -928,6 +928,29 @@ test_a_new_owner_gets_the_rest(void **state)
 	tear_down(&o, fd);
 }
 
+/* libevent learns of both ends of the descriptor's life at once. */
+static void
+test_a_descriptor_that_is_closed_and_reused_in_one_turn(void **state)
+{
+	struct owner o;
+	int fds[2], fd, was;
+
+	(void)state;
+	set_up(&o, SOCK_STREAM, &fd);
+	pump_turns(o.loop, 2);
+	was = conn_fd(o.conn);
+	conn_free(o.conn);
+	close(fd);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(fds[0], was);
+	o.conn = conn_new(o.loop, fds[0], &ops, &o);
+	pump_turns(o.loop, 2);
+	say(fds[1], "hello");
+	assert_true(pump_until(o.loop, got_something, &o));
+	assert_string_equal(o.log, "r");
+	tear_down(&o, fds[1]);
+}
+
 int
 main(void)
 {
@@ -959,6 +982,8 @@ main(void)
 	    cmocka_unit_test(test_the_last_reply_reaches_a_peer_that_talks_on),
 	    cmocka_unit_test(test_big_transfer),
 	    cmocka_unit_test(test_a_new_owner_gets_the_rest),
+	    cmocka_unit_test(
+		test_a_descriptor_that_is_closed_and_reused_in_one_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

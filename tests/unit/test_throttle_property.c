@@ -404,6 +404,45 @@ thaw(struct round *r)
 }
 
 static void
+keep_entry(void *arg, uint64_t destination, uint64_t ticket)
+{
+	struct model *m = arg;
+
+	m->queue[m->queue_len++] = (struct item){destination, ticket};
+}
+
+/* The daemon stops and starts again: the source lives on in its snapshot, its
+ * queue with the caller. Time passes where nothing could have moved. */
+static void
+restart(struct round *r)
+{
+	static struct model kept;
+	unsigned char bytes[8192];
+	int64_t age = 0;
+	size_t n;
+
+	run(r, 0);
+	kept.queue_len = 0;
+	throttle_queue_each(r->src, keep_entry, &kept);
+	assert_int_equal(kept.queue_len, r->m.queue_len);
+	n = throttle_save(r->src, r->now, bytes, sizeof(bytes));
+	assert_true(n <= sizeof(bytes));
+	throttle_forget(r->t, r->src);
+	if (kept.queue_len == 0 || r->m.frozen)
+		age = below(r, 500);
+	r->now += age;
+	model_live(&r->m, r->now);
+	r->src = throttle_get(r->t, "a", 1, &r->policy, r->now);
+	assert_true(throttle_load(r->t, r->src, bytes, n, age, r->now));
+	for (uint32_t i = 0; i < kept.queue_len; i++) {
+		assert_int_equal(kept.queue[i].ticket, r->m.queue[i].ticket);
+		throttle_requeue(r->t, r->src, kept.queue[i].destination,
+		    kept.queue[i].ticket, r->now);
+	}
+	check_state(r);
+}
+
+static void
 play_op(struct round *r, uint32_t late)
 {
 	step_time(r);
@@ -420,6 +459,8 @@ play_op(struct round *r, uint32_t late)
 		run(r, below(r, 2) ? 0 : 1 + below(r, 4));
 	if (r->m.frozen && below(r, 10) == 0)
 		thaw(r);
+	if (r->open_len == 0 && below(r, 4) == 0)
+		restart(r);
 }
 
 static void
@@ -566,7 +607,7 @@ bound_round(uint64_t seed, bool reserved)
 		if (got.verdict == THROTTLE_PASS)
 			note(&tape, tape.now);
 	}
-	advance(t, &tape, tape.now + 100000 * p.interval_ms);
+	advance(t, &tape, tape.now + 700 * (p.interval_ms + 500));
 	assert_int_equal(tape.len, 700); /* nothing was lost */
 	check_bound(&tape, p.burst, p.interval_ms);
 	throttle_free(t);
