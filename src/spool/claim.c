@@ -84,13 +84,11 @@ read_text(struct claim_op *c, struct db *db, sqlite3_stmt *st, struct job *j)
 {
 	uint64_t size = (uint64_t)sqlite3_column_bytes(st, 16);
 
-	if (sqlite3_column_type(st, 16) != SQLITE_BLOB ||
-	    size != j->job.m.size)
+	if (sqlite3_column_type(st, 16) != SQLITE_BLOB || size != j->job.m.size)
 		return false;
 	if (size > INLINE_MAX || c->bytes + size > INLINE_TOTAL_MAX)
 		return true;
-	j->job.body.p =
-	    arena_copy(&j->mem, sqlite3_column_blob(st, 16), size);
+	j->job.body.p = arena_copy(&j->mem, sqlite3_column_blob(st, 16), size);
 	j->job.body.n = size;
 	c->bytes += size;
 	return db->rc == SQLITE_OK;
@@ -106,9 +104,8 @@ read_job(struct claim_op *c, struct tx *tx, uint64_t id, struct job *j)
 	db_bind_int(st, 1, (int64_t)id);
 	if (!db_step(tx->db, st))
 		return false;
-	ok = message_read(
-		 tx->db, st, &j->mem, &j->job.m, &pending, &in_file) &&
-	    pending == DB_READY && (in_file || read_text(c, tx->db, st, j));
+	ok = message_read(tx->db, st, &j->mem, &j->job.m, &pending, &in_file) &&
+	     pending == DB_READY && (in_file || read_text(c, tx->db, st, j));
 	db_reset(st);
 	return ok;
 }
@@ -255,8 +252,8 @@ static const struct op_type claim_type = {
 };
 
 void
-spool_claim(struct spool *s, size_t max, int64_t wall_ms, spool_claim_fn *fn,
-    void *arg)
+spool_claim(
+    struct spool *s, size_t max, int64_t wall_ms, spool_claim_fn *fn, void *arg)
 {
 	struct claim_op *c = xcalloc(1, sizeof(*c));
 
@@ -376,8 +373,8 @@ spool_finish(struct spool *s, const struct spool_result *results, size_t n,
 	if (bounce != NULL) {
 		f->has_bounce = true;
 		error = message_copy(&f->simple.mem, bounce, &f->bounce);
-		f->text.p = arena_copy(
-		    &f->simple.mem, bounce_text.p, bounce_text.n);
+		f->text.p =
+		    arena_copy(&f->simple.mem, bounce_text.p, bounce_text.n);
 		f->text.n = f->bounce.size = bounce_text.n;
 		f->simple.op.cost = bounce_text.n;
 	}

@@ -33,7 +33,8 @@ int
 db_open(struct db *db, const char *path, enum db_mode mode, struct log *log,
     char *err, size_t err_cap)
 {
-	int flags = SQLITE_OPEN_NOMUTEX |
+	int flags =
+	    SQLITE_OPEN_NOMUTEX |
 	    (mode == DB_READ ? SQLITE_OPEN_READONLY
 			     : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 	int rc;
@@ -52,8 +53,7 @@ db_open(struct db *db, const char *path, enum db_mode mode, struct log *log,
 		rc = db_exec(db, "PRAGMA mmap_size = 0");
 	if (rc != SQLITE_OK) {
 		snprintf(err, err_cap, "%s",
-		    db->h != NULL ? sqlite3_errmsg(db->h)
-				  : sqlite3_errstr(rc));
+		    db->h != NULL ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc));
 		db_close(db);
 	}
 	return rc;
@@ -155,8 +155,8 @@ db_get(struct db *db, enum db_statement name)
 	int rc;
 
 	if (*st == NULL && db->rc == SQLITE_OK) {
-		rc = sqlite3_prepare_v3(db->h, sql[name], -1,
-		    SQLITE_PREPARE_PERSISTENT, st, NULL);
+		rc = sqlite3_prepare_v3(
+		    db->h, sql[name], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
 		if (rc != SQLITE_OK)
 			note_error(db, rc);
 	}

@@ -153,8 +153,7 @@ hand_on(struct filer *f, struct list *sealed)
 	err = file_sync_dir(f->spool->bodies);
 	if (err != 0)
 		atomic_fetch_add(&f->spool->errors, 1);
-	list_each_safe(e, tmp, sealed)
-	{
+	list_each_safe (e, tmp, sealed) {
 		struct op *op = LIST_ITEM(e, struct op, entry);
 
 		list_remove(e);

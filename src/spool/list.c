@@ -85,8 +85,8 @@ list_run(struct tx *tx, struct op *op)
 	struct walk w = l->walk;
 
 	while (!page.end && l->n < l->max &&
-	    arena_total(&l->mem) < LIST_BYTES_MAX &&
-	    tx->db->rc == SQLITE_OK) {
+	       arena_total(&l->mem) < LIST_BYTES_MAX &&
+	       tx->db->rc == SQLITE_OK) {
 		size_t i = 0;
 
 		walk_page(&w, tx->db, &l->mem, l->max - l->n, &page);
@@ -106,8 +106,8 @@ list_finish(struct spool *s, struct op *op, bool muted)
 
 	(void)s;
 	if (!muted)
-		l->fn(l->arg, op->error, l->messages,
-		    op->error == 0 ? l->n : 0);
+		l->fn(
+		    l->arg, op->error, l->messages, op->error == 0 ? l->n : 0);
 	return false;
 }
 
@@ -282,7 +282,7 @@ audit_list_run(struct tx *tx, struct op *op)
 	a->rows = arena_alloc(&a->mem, (a->max + 1) * sizeof(*a->rows));
 	db_bind_int(st, 1, (int64_t)a->max);
 	while (arena_total(&a->mem) < LIST_BYTES_MAX && a->n < a->max &&
-	    db_step(db, st)) {
+	       db_step(db, st)) {
 		struct spool_audit *row = &a->rows[a->n];
 
 		row->at = db_column_int(db, st, 0, INT64_MIN, INT64_MAX);

@@ -23,3 +23,12 @@ libspool_la_SOURCES = \
 	src/spool/walk.c src/spool/walk.h \
 	src/spool/writer.c src/spool/writer.h
 libspool_la_LIBADD = libos.la libbase.la $(SQLITE_LIBS) -lpthread
+
+SPOOL_TEST_LIBS = libspool.la libos.la libbase.la $(SQLITE_LIBS) $(CMOCKA_LIBS)
+SPOOL_KIT = tests/unit/spool_kit.c tests/unit/spool_kit.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_spool
+tests_unit_test_spool_SOURCES = tests/unit/test_spool.c $(SPOOL_KIT)
+tests_unit_test_spool_LDADD = $(SPOOL_TEST_LIBS)
+endif

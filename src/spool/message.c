@@ -30,8 +30,8 @@ static bool
 is_rcpt_storable(const struct spool_rcpt *r)
 {
 	return r->address != NULL && strlen(r->address) <= DB_TEXT_MAX &&
-	    (r->orcpt == NULL || strlen(r->orcpt) <= DB_TEXT_MAX) &&
-	    (r->state == SPOOL_HELD || r->state == SPOOL_RELEASED);
+	       (r->orcpt == NULL || strlen(r->orcpt) <= DB_TEXT_MAX) &&
+	       (r->state == SPOOL_HELD || r->state == SPOOL_RELEASED);
 }
 
 static char *
@@ -42,8 +42,8 @@ copy_detail(struct arena *mem, const char *s)
 }
 
 int
-message_copy(struct arena *mem, const struct spool_message *m,
-    struct spool_message *out)
+message_copy(
+    struct arena *mem, const struct spool_message *m, struct spool_message *out)
 {
 	struct spool_rcpt *rcpts;
 
@@ -185,8 +185,8 @@ message_read_rcpt(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	*out = (struct spool_rcpt){0};
 	out->ticket = read_key(db, st, false);
 	*state = (int)db_column_int(db, st, 1, SPOOL_HELD, DB_BLOCKED);
-	out->state = *state == DB_BLOCKED ? SPOOL_RELEASED
-					  : (enum spool_state)*state;
+	out->state =
+	    *state == DB_BLOCKED ? SPOOL_RELEASED : (enum spool_state) * state;
 	out->attempts = (uint32_t)db_column_int(db, st, 2, 0, UINT32_MAX);
 	out->next_try = db_column_int(db, st, 3, INT64_MIN, INT64_MAX);
 	out->destination =
@@ -257,8 +257,7 @@ message_remove(struct tx *tx, uint64_t id, bool in_file)
 }
 
 void
-message_unblock(
-    struct tx *tx, uint64_t id, const struct message_flags *flags)
+message_unblock(struct tx *tx, uint64_t id, const struct message_flags *flags)
 {
 	sqlite3_stmt *st;
 	int64_t n;

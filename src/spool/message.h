@@ -9,16 +9,16 @@
 
 /* A copy in mem with tickets set; *error: EINVAL when it is not a message that
  * can be stored. */
-MUST_CHECK int message_copy(
-    struct arena *mem, const struct spool_message *m, struct spool_message *out);
+MUST_CHECK int message_copy(struct arena *mem, const struct spool_message *m,
+    struct spool_message *out);
 /* Inserts message and recipients; body.p NULL: it is in a file. Failures show
  * in tx->db. */
 void message_insert(
     struct tx *tx, const struct spool_message *m, struct str body);
 /* The current row of a statement with DB_MESSAGE_COLUMNS; pending is a DB_
  * value. False: a bad row, logged. */
-MUST_CHECK bool message_read(struct db *db, sqlite3_stmt *st,
-    struct arena *mem, struct spool_message *out, int *pending, bool *in_file);
+MUST_CHECK bool message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
+    struct spool_message *out, int *pending, bool *in_file);
 /* The current row of one with DB_RCPT_COLUMNS. */
 MUST_CHECK bool message_read_rcpt(struct db *db, sqlite3_stmt *st,
     struct arena *mem, struct spool_rcpt *out, int *state);

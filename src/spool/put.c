@@ -104,8 +104,8 @@ spool_put(struct spool *s, const struct spool_message *m,
 	if (error != 0)
 		core_refuse(s, op, error);
 	else
-		core_submit_new(s, op,
-		    put->body.file != NULL ? CORE_FILER : CORE_WRITER);
+		core_submit_new(
+		    s, op, put->body.file != NULL ? CORE_FILER : CORE_WRITER);
 }
 
 /* ---- settle ---- */
@@ -119,7 +119,8 @@ struct settle_op {
 static int
 settle_run(struct tx *tx, struct op *op)
 {
-	struct settle_op *settle = CONTAINER_OF(op, struct settle_op, simple.op);
+	struct settle_op *settle =
+	    CONTAINER_OF(op, struct settle_op, simple.op);
 	struct message_flags flags;
 	sqlite3_stmt *st;
 

@@ -66,8 +66,8 @@ open_reader(struct reader *r)
 {
 	struct spool *s = r->spool;
 	char err[256];
-	int rc = db_open(
-	    &r->db, s->database, DB_READ, s->log, err, sizeof(err));
+	int rc =
+	    db_open(&r->db, s->database, DB_READ, s->log, err, sizeof(err));
 
 	if (rc == SQLITE_OK && db_exec(&r->db, "SELECT * FROM meta") != 0)
 		rc = r->db.rc;

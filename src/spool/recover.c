@@ -71,8 +71,8 @@ make_dir(const char *path, const char *what, struct recover_failure *failure)
 		    "or change the option spool",
 		    what, path);
 	if (err != 0)
-		return fail(failure, status_of(err),
-		    "%s %s cannot be made: %s", what, path, strerror(err));
+		return fail(failure, status_of(err), "%s %s cannot be made: %s",
+		    what, path, strerror(err));
 	if (!fresh)
 		return true;
 	up = xasprintf("%s/..", path);
@@ -101,8 +101,8 @@ take_lock(struct spool *s, bool *unclean, struct recover_failure *failure)
 		    dir, strerror(errno));
 	}
 	*unclean = fstat(s->lock_fd, &st) == 0 && st.st_size > 0;
-	if (!*unclean && (pwrite(s->lock_fd, "1", 1, 0) != 1 ||
-			     fsync(s->lock_fd) != 0))
+	if (!*unclean &&
+	    (pwrite(s->lock_fd, "1", 1, 0) != 1 || fsync(s->lock_fd) != 0))
 		return fail(failure, status_of(errno),
 		    "spool %s cannot be written: %s", dir, strerror(errno));
 	return true;
@@ -117,8 +117,8 @@ recover_lock(struct spool *s, bool *unclean, struct recover_failure *failure)
 	if (!make_dir(s->settings.dir, "spool", failure))
 		return false;
 	path = xasprintf("%s/" CORE_LOCK, s->settings.dir);
-	s->lock_fd = open(path,
-	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->lock_fd =
+	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	err = errno;
 	free(path);
 	if (s->lock_fd < 0)
@@ -127,7 +127,7 @@ recover_lock(struct spool *s, bool *unclean, struct recover_failure *failure)
 		    "directory (chown) or change the option spool",
 		    s->settings.dir, strerror(err));
 	return take_lock(s, unclean, failure) &&
-	    make_dir(s->bodies, "spool directory", failure);
+	       make_dir(s->bodies, "spool directory", failure);
 }
 
 void
@@ -177,8 +177,8 @@ recover_fail(struct spool *s, struct db *db, const char *doing,
 /* Looks before anything is written, and leaves the log of a database that is
  * not ours alone. */
 static bool
-look(struct spool *s, const struct schema *schema, struct db *db,
-    int *version, struct recover_failure *failure)
+look(struct spool *s, const struct schema *schema, struct db *db, int *version,
+    struct recover_failure *failure)
 {
 	enum schema_verdict verdict;
 

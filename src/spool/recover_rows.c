@@ -43,7 +43,7 @@ file_is_whole(struct spool *s, uint64_t id, uint64_t size)
 	char *path = core_body_path(s, id, false);
 	struct stat st;
 	bool ok = lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (uint64_t)st.st_size == size;
+		  (uint64_t)st.st_size == size;
 
 	free(path);
 	return ok;
@@ -77,8 +77,7 @@ set_damaged(struct spool *s, struct tx *tx, uint64_t id, bool damaged)
 
 /* One message at a time above the last, as rows change on the way. */
 static bool
-next_with_file(
-    struct tx *tx, uint64_t *id, uint64_t *size, bool *damaged)
+next_with_file(struct tx *tx, uint64_t *id, uint64_t *size, bool *damaged)
 {
 	sqlite3_stmt *st = NULL;
 	bool found = false;
@@ -128,7 +127,7 @@ row_has_file(struct db *db, uint64_t id)
 	db_bind_int(st, 1, (int64_t)id);
 	if (db_step(db, st)) {
 		has = sqlite3_column_type(st, 2) != SQLITE_INTEGER ||
-		    sqlite3_column_int64(st, 2) != 0;
+		      sqlite3_column_int64(st, 2) != 0;
 		db_reset(st);
 	}
 	return has || db->rc != SQLITE_OK;
@@ -212,8 +211,8 @@ count_rows(struct spool *s, struct db *db)
 static void
 find_last_id(struct spool *s, struct db *db)
 {
-	uint64_t top = (uint64_t)ask(db,
-	    "SELECT max(id) FROM message WHERE id < 9218868437227405312");
+	uint64_t top = (uint64_t)ask(
+	    db, "SELECT max(id) FROM message WHERE id < 9218868437227405312");
 	uint64_t mark = (uint64_t)get_meta(db, "id_mark");
 
 	if (mark < (uint64_t)9218868437227405312 && mark > top)

@@ -272,8 +272,7 @@ mark_run(struct tx *tx, struct op *op)
 	sqlite3_stmt *st = db_get(tx->db, DB_SET_META);
 
 	db_bind_text(st, 1, "id_mark");
-	db_bind_int(st, 2,
-	    (int64_t)CONTAINER_OF(op, struct mark_op, op)->mark);
+	db_bind_int(st, 2, (int64_t)CONTAINER_OF(op, struct mark_op, op)->mark);
 	db_run(tx->db, st);
 	return 0;
 }

@@ -51,7 +51,7 @@ bool
 walk_matches(const struct walk *w, const char *address)
 {
 	return w->select.recipient == NULL ||
-	    str_iglob(str_from(w->select.recipient), str_from(address));
+	       str_iglob(str_from(w->select.recipient), str_from(address));
 }
 
 static bool
@@ -60,7 +60,7 @@ is_wanted(const struct walk *w, const struct spool_message *m)
 	const struct spool_select *s = &w->select;
 
 	return (s->source == NULL || strcmp(s->source, m->source) == 0) &&
-	    (s->queued_before == 0 || m->queued_at < s->queued_before);
+	       (s->queued_before == 0 || m->queued_at < s->queued_before);
 }
 
 static void
@@ -70,18 +70,17 @@ take(const struct walk *w, struct db *db, sqlite3_stmt *st, struct arena *mem,
 	struct walk_message *out = &page->v[page->n];
 
 	page->last = (uint64_t)sqlite3_column_int64(st, 0);
-	if (message_read(
-		db, st, mem, &out->m, &out->pending, &out->in_file) &&
+	if (message_read(db, st, mem, &out->m, &out->pending, &out->in_file) &&
 	    is_wanted(w, &out->m))
 		page->n++;
 }
 
 static bool
-is_full(const struct walk_page *page, struct arena *mem, size_t max,
-    size_t looked)
+is_full(
+    const struct walk_page *page, struct arena *mem, size_t max, size_t looked)
 {
 	return page->n == max || looked == LOOK_MAX ||
-	    arena_total(mem) > BYTES_MAX;
+	       arena_total(mem) > BYTES_MAX;
 }
 
 static void

@@ -60,9 +60,9 @@ struct writer {
 	struct queue queue;
 	pthread_t thread;
 	struct tx tx;
-	struct db db; /* h NULL: lost, opened again for the next group */
-	int wal_pages;    /* in the log */
-	int wal_copied;   /* of these, brought over */
+	struct db db;   /* h NULL: lost, opened again for the next group */
+	int wal_pages;  /* in the log */
+	int wal_copied; /* of these, brought over */
 	int64_t space_at, lazy_at; /* monotonic, when they are due */
 };
 
@@ -163,8 +163,7 @@ roll_back(struct writer *w, struct list *group)
 	if (!sqlite3_get_autocommit(w->db.h))
 		db_run(&w->db, db_get(&w->db, DB_ROLLBACK));
 	drop_effects(w);
-	list_each(e, group)
-	{
+	list_each (e, group) {
 		struct op *op = LIST_ITEM(e, struct op, entry);
 
 		if (op->type->undo != NULL)
@@ -184,8 +183,7 @@ run_transaction(struct writer *w, struct list *group, bool *at_commit)
 	*at_commit = false;
 	db_clear_error(db);
 	db_run(db, db_get(db, DB_BEGIN));
-	list_each(e, group)
-	{
+	list_each (e, group) {
 		struct op *op = LIST_ITEM(e, struct op, entry);
 
 		if (db->rc == SQLITE_OK)
@@ -208,8 +206,7 @@ fail_group(struct writer *w, struct list *group, int error, bool unsure)
 {
 	struct list *e;
 
-	list_each(e, group)
-	{
+	list_each (e, group) {
 		struct op *op = LIST_ITEM(e, struct op, entry);
 
 		op->error = error;
@@ -224,8 +221,7 @@ post(struct writer *w, struct list *group)
 {
 	struct list *e, *tmp;
 
-	list_each_safe(e, tmp, group)
-	{
+	list_each_safe (e, tmp, group) {
 		struct op *op = LIST_ITEM(e, struct op, entry);
 
 		if (op->type->finish == NULL) {
@@ -315,9 +311,8 @@ checkpoint(struct writer *w, bool idle)
 {
 	int rc;
 
-	if (w->db.h == NULL ||
-	    w->wal_pages - w->wal_copied <
-		(idle ? CHECKPOINT_IDLE : CHECKPOINT_BUSY))
+	if (w->db.h == NULL || w->wal_pages - w->wal_copied <
+				   (idle ? CHECKPOINT_IDLE : CHECKPOINT_BUSY))
 		return;
 	rc = sqlite3_wal_checkpoint_v2(
 	    w->db.h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -358,7 +353,8 @@ run_queued(struct writer *w, struct list *group, int64_t now, bool stopping)
 	look_at_space(w, now);
 	idle = list_is_empty(group);
 	if (!idle) {
-		list_each(e, group) n++;
+		list_each (e, group)
+			n++;
 		atomic_fetch_add(&w->spool->operations, n);
 		atomic_fetch_add(&w->spool->commits, 1);
 		run_group(w, group);
