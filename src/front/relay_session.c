@@ -113,8 +113,9 @@ session_pump(struct session *s, int64_t now)
 	if (s->pumping || s->closing || !s->greeted)
 		return;
 	s->pumping = true;
-	while (!s->closing && !s->blocked && !conn_is_full(s->conn) &&
-	       !smtp_server_is_waiting(s->server)) {
+	/* While a question is open the engine consumes nothing, but notes
+	 * what came too early behind EHLO or DATA. */
+	while (!s->closing && !s->blocked && !conn_is_full(s->conn)) {
 		in = conn_input(s->conn);
 		if (in.n == 0)
 			break;
