@@ -41,7 +41,7 @@ struct session {
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	bool helo_waits;
-	bool greeted, pumping, blocked, closing;
+	bool greeted, pumping, blocked, paused, closing;
 };
 
 enum leg_state {

@@ -155,7 +155,7 @@ maild_bind(struct maild *m)
 	struct listener_options control = {
 	    .backlog = 16, .unix_mode = CONTROL_MODE, .unix_gid = -1};
 	struct net_addr addr;
-	char err[512], text[512];
+	char err[512], text[1024];
 	gid_t gid;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));

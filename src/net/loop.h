@@ -16,7 +16,7 @@ struct loop;
 struct loop *loop_new(void);
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);
-void loop_run(struct loop *l); /* until loop_stop */
+void loop_run(struct loop *l); /* until loop_stop, also one before it */
 void loop_stop(struct loop *l);
 /* Monotonic ms. Read from the clock once per turn of the loop. */
 int64_t loop_now(struct loop *l);

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import os
+import pathlib
+
 import pytest
 
-from harness import Scripted, Sink, Weir
+from harness import FastSink, Scripted, Sink, Weir
 
 
 def pytest_configure(config):
@@ -34,14 +37,44 @@ def weir(tmp_path, sink):
 
 
 @pytest.fixture
+def fast_sink():
+    s = FastSink()
+    yield s
+    s.stop()
+
+
+@pytest.fixture
 def scripted():
     made = []
 
-    def make(script):
-        s = Scripted(script)
+    def make(script, **kw):
+        s = Scripted(script, **kw)
         made.append(s)
         return s
 
     yield make
     for s in made:
         s.stop()
+
+
+def children():
+    """Processes that have this one as their parent, or lost theirs while
+    they ran: (pid, command line)."""
+    found = set()
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            command = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            found.add((int(stat.parent.name), command))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind():
+    before = children()
+    yield
+    left = children() - before
+    assert not left, f"processes left behind: {left}"

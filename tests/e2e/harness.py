@@ -14,7 +14,6 @@ import threading
 import time
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", TOP / "build"))
@@ -117,6 +116,15 @@ class Weir:
         return [line for line in self.log().splitlines()
                 if re.search(pattern, line)]
 
+    def peak_rss_kb(self):
+        """The most memory that the daemon ever had resident."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", text).group(1))
+
+    def hello(self, name="client.test"):
+        """A raw session after its EHLO."""
+        return hello(self.port, name)
+
     def stop(self, deadline_s=40):
         if self.process is None:
             return 0
@@ -162,9 +170,8 @@ class Weir:
         return [r["address"] for m in self.queue(*args)
                 for r in m["recipients"]]
 
-
-class RecordingSMTP(SMTP):
-    """aiosmtpd; what it knows of extensions can be switched off."""
+    def wait_empty(self):
+        until(lambda: self.status()["held_messages"] == 0, "an empty spool")
 
 
 class Sink:
@@ -237,11 +244,20 @@ class Scripted:
     """A next hop that misbehaves on command: script(conn) runs in a thread for
     each connection, with conn a Peer."""
 
-    def __init__(self, script):
+    def __init__(self, script, address="127.0.0.1:0"):
         self.script = script
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        if address.startswith("unix:"):
+            self.server = socket.socket(socket.AF_UNIX)
+            self.server.bind(address[len("unix:"):])
+            self.server.listen(16)
+            self.address = address
+        else:
+            host, _, port = address.rpartition(":")
+            self.server = socket.create_server(
+                (host.strip("[]"), int(port)),
+                family=socket.AF_INET6 if "[" in host else socket.AF_INET)
+            self.port = self.server.getsockname()[1]
+            self.address = f"{host}:{self.port}"
         self.peers = []
         self.thread = threading.Thread(target=self.accept, daemon=True)
         self.thread.start()
@@ -258,7 +274,8 @@ class Scripted:
                              daemon=True).start()
 
     def serve(self, peer):
-        with contextlib.suppress(OSError, EOFError):
+        # A peer that the test's end closed under its thread is a ValueError.
+        with contextlib.suppress(OSError, EOFError, ValueError):
             self.script(peer)
         peer.close()
 
@@ -320,14 +337,35 @@ class Peer:
         return True
 
     def body(self):
-        """Reads to the final dot; the text with its dots."""
-        data = b""
-        while not data.endswith(b"\r\n.\r\n") and data != b".\r\n":
+        """Reads to the final dot; the text with its dots. Nothing but
+        CR LF . CR LF ends it."""
+        lines, before = [], b"\r\n"
+        while True:
             line = self.file.readline()
             if not line:
                 raise EOFError
-            data += line
-        return data
+            lines.append(line)
+            if line == b".\r\n" and before.endswith(b"\r\n"):
+                return b"".join(lines)
+            before = line
+
+    def transact(self, sender, rcpts, text, mail="", rcpt=""):
+        """A whole transaction whose recipients are all taken; the reply to
+        the message: (code, text)."""
+        code, lines = self.ask(f"MAIL FROM:<{sender}>{mail}")
+        assert code == 250, lines
+        for address in rcpts:
+            code, lines = self.ask(f"RCPT TO:<{address}>{rcpt}")
+            assert code == 250, (address, lines)
+        return self.data(text)
+
+    def data(self, text):
+        code, lines = self.ask("DATA")
+        if code != 354:
+            return code, lines[0]
+        self.send(dot_stuff(text) + b".\r\n")
+        code, lines = self.reply()
+        return code, "\n".join(lines)
 
     def close(self):
         with contextlib.suppress(OSError):
@@ -336,16 +374,43 @@ class Peer:
             self.sock.close()
 
 
+def dot_stuff(text):
+    return (b"." + text if text.startswith(b".") else text).replace(
+        b"\r\n.", b"\r\n..")
+
+
+def dot_unstuff(text):
+    """What Peer.body read, as the message that it stands for."""
+    text = text[:-3]
+    return (text[1:] if text.startswith(b".") else text).replace(
+        b"\r\n.", b"\r\n")
+
+
+def hello(port, name="client.test"):
+    peer = Peer.connect(port)
+    assert peer.reply()[0] == 220
+    code, lines = peer.ask(f"EHLO {name}")
+    assert code == 250, lines
+    peer.extensions = lines[1:]
+    return peer
+
+
 def serve_smtp(peer, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME",
                                  "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"),
                on=None):
     """A well-behaved SMTP server for Scripted, but for the verbs in `on`:
-    verb -> function(peer, line), which returns True when it did the rest."""
+    verb -> function(peer, line), which returns True when it did the rest. The
+    commands and the text that came are in peer.lines and peer.data."""
     on = on or {}
-    peer.say("220 scripted ESMTP")
+    peer.lines = []
+    if "" in on:
+        on[""](peer, "")
+    else:
+        peer.say("220 scripted ESMTP")
     while True:
         line = peer.line()
         verb = line.split(" ")[0].upper()
+        peer.lines.append(line)
         if verb in on and on[verb](peer, line):
             continue
         if verb == "EHLO":
@@ -364,6 +429,49 @@ def serve_smtp(peer, extensions=("PIPELINING", "SIZE 100000000", "8BITMIME",
             return
         else:
             peer.say("250 2.0.0 Ok")
+
+
+class FastSink(Scripted):
+    """A sink for much mail: one thread per connection, no framework. Keeps
+    (from, [to], text), with the text made short by `keep`, and keeps what
+    it had when it is stopped and another takes its port."""
+
+    def __init__(self, keep=bytes, address="127.0.0.1:0"):
+        self.keep = keep
+        self.messages = []
+        self.lock = threading.Lock()
+        super().__init__(self.session, address)
+
+    def session(self, peer):
+        mail = {"from": "", "to": []}
+
+        def on_mail(peer, line):
+            mail.update({"from": path_of(line), "to": []})
+
+        def on_rcpt(peer, line):
+            mail["to"].append(path_of(line))
+
+        def on_end(peer, line):
+            entry = (mail["from"], list(mail["to"]),
+                     self.keep(dot_unstuff(peer.data)))
+            peer.data = b""
+            with self.lock:
+                self.messages.append(entry)
+
+        serve_smtp(peer, on={"MAIL": on_mail, "RCPT": on_rcpt, ".": on_end})
+
+    def recipients(self):
+        with self.lock:
+            return [r for m in self.messages for r in m[1]]
+
+    def wait_for(self, count, deadline_s=DEADLINE_S):
+        until(lambda: len(self.recipients()) >= count,
+              f"{count} recipients at the sink", deadline_s)
+        return self.recipients()
+
+
+def path_of(line):
+    return line[line.index("<") + 1:line.index(">")]
 
 
 def message(subject="hello", body="some text", sender="a@example.org",
