@@ -236,14 +236,26 @@ check_database(struct spool *s, struct db *db, struct recover_failure *failure)
 	return ok;
 }
 
+/* SQLite would make it readable for all; its other files take over the mode.
+ * A failure shows when it is opened. */
+static void
+make_private(struct spool *s)
+{
+	int fd = open(s->database, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 bool
 recover_open(struct spool *s, const struct schema *schema, bool unclean,
     struct db *db, struct recover_failure *failure)
 {
 	char err[256];
-	int version;
-	int rc = db_open(db, s->database, DB_WRITE, s->log, err, sizeof(err));
+	int version, rc;
 
+	make_private(s);
+	rc = db_open(db, s->database, DB_WRITE, s->log, err, sizeof(err));
 	if (rc != SQLITE_OK)
 		return fail(failure,
 		    (rc & 0xff) == SQLITE_CANTOPEN ? EX_CONFIG : EX_IOERR,
