@@ -342,8 +342,8 @@ give_back(struct writer *w)
 	if (db_number(&w->db, db_get(&w->db, DB_FREE_PAGES), 0) <=
 	    FREE_PAGES_KEPT)
 		return;
-	snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)",
-	    FREE_PAGES_STEP);
+	snprintf(
+	    sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", FREE_PAGES_STEP);
 	if (db_exec(&w->db, sql) != SQLITE_OK)
 		count_error(w->spool);
 	if (db_is_io_error(w->db.rc))

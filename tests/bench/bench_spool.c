@@ -36,7 +36,7 @@ cpu_s(int who)
 
 	getrusage(who, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void
@@ -115,8 +115,8 @@ put_one(struct bench *b)
 
 	snprintf(source, sizeof(source), "user%zu@example.org",
 	    b->started * 7919 % 1000);
-	snprintf(address, sizeof(address), "recipient%zu@example.net",
-	    b->started);
+	snprintf(
+	    address, sizeof(address), "recipient%zu@example.net", b->started);
 	b->started++;
 	m.id = spool_new_id(b->s, WALL + (int64_t)b->started / 20);
 	body = spool_body_new(b->s, m.id);
@@ -201,8 +201,7 @@ on_claim(void *arg, int error, struct spool_job **jobs, size_t n, int64_t due)
 	if (n == 0)
 		b->draining = true;
 	for (size_t i = 0; i < n; i++) {
-		struct spool_result r = {
-		    .ticket = jobs[i]->m.rcpts[0].ticket,
+		struct spool_result r = {.ticket = jobs[i]->m.rcpts[0].ticket,
 		    .outcome = SPOOL_DELIVERED};
 
 		spool_finish(b->s, &r, 1, NULL, STR(""), on_finish, b);
@@ -250,8 +249,8 @@ bench_all(struct bench *b, size_t n)
 	bench_put(b, 300000, 20, 500);
 	bench_select(b, true);
 	getrusage(RUSAGE_SELF, &u);
-	printf("resident at most %ld KB, %zu failures\n", u.ru_maxrss,
-	    b->failed);
+	printf(
+	    "resident at most %ld KB, %zu failures\n", u.ru_maxrss, b->failed);
 }
 
 int

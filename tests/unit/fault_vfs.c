@@ -74,8 +74,8 @@ fault_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
 	if (is_hit(KIND_WRITE, flags_of(f)))
 		return atomic_load(&fault.code) == SQLITE_FULL
-		    ? SQLITE_FULL
-		    : SQLITE_IOERR_WRITE;
+			   ? SQLITE_FULL
+			   : SQLITE_IOERR_WRITE;
 	return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
 }
 
@@ -140,8 +140,8 @@ fault_traits(sqlite3_file *f)
 }
 
 static int
-fault_shm_map(sqlite3_file *f, int page, int size, int extend,
-    void volatile **out)
+fault_shm_map(
+    sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
 	return real_of(f)->pMethods->xShmMap(
 	    real_of(f), page, size, extend, out);

@@ -118,7 +118,7 @@ bool
 kit_wait(struct spool *s, const bool *done)
 {
 	struct pollfd p = {.fd = spool_fd(s), .events = POLLIN};
-	int64_t until = clock_mono_ms() + 10000;
+	int64_t until = clock_mono_ms() + 60000;
 
 	while (!*done && clock_mono_ms() < until) {
 		poll(&p, 1, 100);

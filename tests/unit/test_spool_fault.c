@@ -291,8 +291,8 @@ test_open_close(void **state)
 
 		begin(&m);
 		fault_vfs_set(n, SQLITE_IOERR, false, false);
-		m.k.spool = spool_open(&m.k.settings, NULL, m.k.err,
-		    sizeof(m.k.err), &m.k.status);
+		m.k.spool = spool_open(
+		    &m.k.settings, NULL, m.k.err, sizeof(m.k.err), &m.k.status);
 		hit = fault_vfs_end();
 		if (m.k.spool == NULL) {
 			assert_true(strstr(m.k.err, m.k.dir) != NULL);
