@@ -88,6 +88,7 @@ struct gate_answer {
 	const char *text;
 };
 
+/* May end the transaction, or drop the recipient. */
 typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
 
 /* A transaction begins with MAIL. The facts are copied. */

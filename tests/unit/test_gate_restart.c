@@ -67,6 +67,8 @@ test_restart_keeps_freeze(void **state)
 	assert_int_equal(info.frozen_at, frozen_at);
 	assert_int_equal(info.t.freeze_reason, THROTTLE_FREEZE_LENGTH);
 	assert_int_equal(info.t.queue_length, 100);
+	/* Saved with the freeze, not some seconds later. */
+	assert_int_equal(info.t.working_set, 10);
 	/* The hook ran once. */
 	assert_int_equal(r.freezes, 1);
 	rig_run(&r, 60 * MINUTE);
