@@ -153,6 +153,8 @@ class Weir:
         done = self.run_ctl("--json", *args)
         if done.returncode != 0:
             raise CtlError(done.returncode, done.stderr)
+        if args[0] == "events":  # a line each, so that they can be followed
+            return [json.loads(line) for line in done.stdout.splitlines()]
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def status(self):
