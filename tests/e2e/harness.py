@@ -93,15 +93,20 @@ class Weir:
         self.launch()
         return self
 
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [BUILD / "weir-maild", "-c", self.config], stderr=log,
+                stdout=log, env={**os.environ, **self.preload})
+
     def launch(self):
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [BUILD / "weir-maild", "-c", self.config], stderr=log,
-            stdout=log, env={**os.environ, **self.preload})
-        log.close()
+        self.spawn()
         until(lambda: self.is_up() or self.process.poll() is not None,
               "weir-maild to start")
         assert self.process.poll() is None, self.log()
+
+    def listens(self):
+        return listens(self.port)
 
     def is_up(self):
         try:

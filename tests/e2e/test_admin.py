@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from harness import (BUILD, DEADLINE_S, Weir, free_port, hello, listens,
+from harness import (BUILD, DEADLINE_S, Weir, hello, listens,
                      message, until)
 
 KEY = "key = envelope\n"
