@@ -364,9 +364,9 @@ class Peer:
         for address in rcpts:
             code, lines = self.ask(f"RCPT TO:<{address}>{rcpt}")
             assert code == 250, (address, lines)
-        return self.data(text)
+        return self.submit(text)
 
-    def data(self, text):
+    def submit(self, text):
         code, lines = self.ask("DATA")
         if code != 354:
             return code, lines[0]

@@ -73,6 +73,7 @@ smtp      unix  - - n - - smtp
 relay     unix  - - n - - smtp
 error     unix  - - n - - error
 retry     unix  - - n - - error
+showq     unix  n - n - - showq
 discard   unix  - - n - - discard
 virtual   unix  - n n - - virtual
 anvil     unix  - - n - 1 anvil
@@ -101,7 +102,6 @@ class Postfix:
             MASTER_CF.format(port=self.port))
 
     def run(self, *command, check=True):
-        # It closes no descriptors of ours and asks for no terminal.
         return subprocess.run(
             [command[0], "-c", self.dir / "etc", *command[1:]],
             capture_output=True, text=True, timeout=60, check=check,

@@ -420,7 +420,7 @@ def test_reload(held, sink):
     assert held.run_ctl("reload").returncode == 0
     # An open transaction goes on ...
     assert peer.ask("RCPT TO:<x@known.test>")[0] == 250
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     # ... and what comes now follows the new rules.
     code, text = peer.transact(ALICE, ["new@example.com"], message())
     assert code == 250 and "held" not in text

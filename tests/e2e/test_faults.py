@@ -82,7 +82,7 @@ class Run:
             if code == 250:
                 taken.append(rcpt)
         if taken:
-            code, _ = peer.data(message(body=body))
+            code, _ = peer.submit(message(body=body))
             self.replies.append(code)
             if code == 250:
                 self.safe.update(taken)
@@ -335,7 +335,7 @@ def test_the_disk_fills_up_within_a_message(tmp_path, small_disk, fast_sink):
         peer.ask("MAIL FROM:<a@example.org>")
         assert peer.ask("RCPT TO:<k@known.test>")[0] == 250
         assert peer.ask("RCPT TO:<h@new.test>")[0] == 250
-        code, text = peer.data(message(body="\r\n".join(["y" * 70] * 200000)))
+        code, text = peer.submit(message(body="\r\n".join(["y" * 70] * 200000)))
         assert code == 452, text
         # The message is refused as a whole.
         assert fast_sink.recipients() == [] and w.held() == []

@@ -221,7 +221,7 @@ def test_too_many_recipients(weir, fast_sink):
     peer.ask("MAIL FROM:<a@example.org>")
     codes = [peer.ask(f"RCPT TO:<r{i}@example.com>")[0] for i in range(110)]
     assert codes == [250] * 100 + [452] * 10
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     assert len(fast_sink.recipients()) == 100
 
 
@@ -463,7 +463,7 @@ def test_garbage_from_the_next_hop(weir, scripted, verb, what):
     assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
     code, lines = peer.ask("RCPT TO:<b@known.test>")
     if code == 250:
-        code, text = peer.data(message())
+        code, text = peer.submit(message())
         lines = text.split("\n")
     # Whatever it was: a reply that a client understands, without filth.
     assert code in (250, *range(400, 600))
@@ -497,7 +497,7 @@ def test_next_hop_that_talks_before_it_is_asked(weir, scripted):
     peer.ask("MAIL FROM:<a@example.org>")
     code, lines = peer.ask("RCPT TO:<b@example.com>")
     if code == 250:
-        code, lines = peer.data(message())
+        code, lines = peer.submit(message())
     assert 400 <= code < 500, lines
 
 
@@ -511,7 +511,7 @@ def test_next_hop_that_never_answers(weir, scripted):
     peer.ask("MAIL FROM:<a@example.org>")
     assert peer.ask("RCPT TO:<b@known.test>")[0] == 451
     assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     assert time.monotonic() - started < 15
     assert w.held() == ["new@example.com"]
     done.set()
