@@ -22,7 +22,7 @@ void loop_stop(struct loop *l);
 int64_t loop_now(struct loop *l);
 /* One buffer for all connections to read into, so that an idle connection
  * holds none. Its content ends with the callback that filled it. */
-#define LOOP_SCRATCH 16384
+#define LOOP_SCRATCH 65536
 char *loop_scratch(struct loop *l);
 
 /* A timer that is embedded in its owner; fn runs once per arming. Arming costs

@@ -253,6 +253,7 @@ spool_close(struct spool *s)
 	writer_stop(s->writer);
 	filer_stop(s->filer);
 	reader_stop(s->reader);
+	writer_free(s->writer);
 	done_clear(&s->done);
 	clean = atomic_load(&s->errors) == 0;
 	recover_unlock(s, clean);

@@ -44,6 +44,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define GROUP_MAX 256
@@ -54,6 +55,10 @@
  * any case. Many are the same page again, so late is cheaper per commit. */
 #define CHECKPOINT_IDLE 100
 #define CHECKPOINT_BUSY 4000
+/* Free pages are given back to the file system in idle moments, so many at a
+ * time, as long as there are more than are worth keeping. */
+#define FREE_PAGES_KEPT 4096
+#define FREE_PAGES_STEP 2048
 
 struct writer {
 	struct spool *spool;
@@ -324,6 +329,27 @@ checkpoint(struct writer *w, bool idle)
 	    "code=%d error=%s", rc, sqlite3_errstr(rc));
 }
 
+/* After an outbreak was discarded its pages would count as used disk for ever,
+ * and keep the spool below its floor. A step is a commit like others. */
+static void
+give_back(struct writer *w)
+{
+	char sql[64];
+
+	if (w->db.h == NULL)
+		return;
+	db_clear_error(&w->db);
+	if (db_number(&w->db, db_get(&w->db, DB_FREE_PAGES), 0) <=
+	    FREE_PAGES_KEPT)
+		return;
+	snprintf(
+	    sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", FREE_PAGES_STEP);
+	if (db_exec(&w->db, sql) != SQLITE_OK)
+		count_error(w->spool);
+	if (db_is_io_error(w->db.rc))
+		reopen(w);
+}
+
 /* Snapshots join a group that is on its way, or make one when it is time. */
 static void
 add_lazy(struct writer *w, struct list *group, int64_t now, bool stopping)
@@ -352,7 +378,9 @@ run_queued(struct writer *w, struct list *group, int64_t now, bool stopping)
 	add_lazy(w, group, now, stopping);
 	look_at_space(w, now);
 	idle = list_is_empty(group);
-	if (!idle) {
+	if (idle) {
+		give_back(w);
+	} else {
 		list_each (e, group)
 			n++;
 		atomic_fetch_add(&w->spool->operations, n);
@@ -420,6 +448,11 @@ writer_stop(struct writer *w)
 {
 	queue_stop(&w->queue);
 	pthread_join(w->thread, NULL);
+}
+
+void
+writer_free(struct writer *w)
+{
 	db_close(&w->db);
 	queue_clear(&w->queue);
 	free(w->tx.effects.files);

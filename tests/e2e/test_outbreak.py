@@ -172,7 +172,7 @@ def test_one_message_to_1000_recipients(weir, sink):
     assert codes[0] == 250
     assert codes[1:111] == [250] * 110
     assert set(codes[111:]) <= {450, 451, 452}
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     assert sink.recipients() == strangers(10)
     assert w.held() == strangers(110)[10:]
     assert w.sender(SOURCE)["frozen"]

@@ -68,7 +68,7 @@ void
 kit_clear(struct kit *k)
 {
 	kit_close(k);
-	kit_remove_dir(k->dir);
+	kit_remove_dir(k->settings.dir);
 }
 
 /* ---- SQL by hand ---- */
@@ -118,7 +118,7 @@ bool
 kit_wait(struct spool *s, const bool *done)
 {
 	struct pollfd p = {.fd = spool_fd(s), .events = POLLIN};
-	int64_t until = clock_mono_ms() + 10000;
+	int64_t until = clock_mono_ms() + 60000;
 
 	while (!*done && clock_mono_ms() < until) {
 		poll(&p, 1, 100);
@@ -158,7 +158,7 @@ kit_message(struct kit *k, struct kit_message *out, size_t rcpts,
 	k->wall++;
 	for (size_t i = 0; i < rcpts; i++) {
 		snprintf(out->addresses[i], sizeof(out->addresses[i]),
-		    "r%zu@example.net", i);
+		    "r%u@example.net", (unsigned)i % 8);
 		out->rcpts[i] = (struct spool_rcpt){
 		    .address = out->addresses[i],
 		    .destination = UINT64_MAX - i,
