@@ -47,5 +47,6 @@ tests_unit_test_spool_fault_LDFLAGS = \
 endif
 
 noinst_PROGRAMS += tests/bench/bench_spool
+BENCHES += tests/bench/bench_spool
 tests_bench_bench_spool_SOURCES = tests/bench/bench_spool.c
 tests_bench_bench_spool_LDADD = libspool.la libos.la libbase.la $(SQLITE_LIBS)
