@@ -377,6 +377,29 @@ test_files_io_error(void **state)
 	run_files(EIO);
 }
 
+/* A write, fsync, rename, fsync of the directory: each one counts, and none
+ * is left out. */
+static void
+test_files_steps(void **state)
+{
+	long n = 0;
+	bool hit = true;
+
+	(void)state;
+	while (hit) {
+		struct model m;
+
+		begin(&m);
+		kit_open(&m.k);
+		fault_libc_set(++n, EIO);
+		add(&m, SPOOL_HELD, LARGE, false);
+		hit = fault_libc_end();
+		assert_int_equal(hit, m.errors);
+		finish(&m);
+	}
+	assert_int_equal(1 + 3, n - 1);
+}
+
 int
 main(void)
 {
@@ -386,6 +409,7 @@ main(void)
 	    cmocka_unit_test(test_disk_gone),
 	    cmocka_unit_test(test_open_close),
 	    cmocka_unit_test(test_checkpoint),
+	    cmocka_unit_test(test_files_steps),
 	    cmocka_unit_test(test_files_full),
 	    cmocka_unit_test(test_files_io_error),
 	};

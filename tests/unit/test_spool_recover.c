@@ -334,54 +334,92 @@ test_pending_and_sending(void **state)
 	kit_clear(&k);
 }
 
+/* For free(). */
+static char *
+body_path(struct kit *k, uint64_t id, const char *suffix)
+{
+	char text[SPOOL_ID_TEXT];
+
+	return xasprintf(
+	    "%s/bodies/%s%s", k->dir, spool_id_format(id, text), suffix);
+}
+
 static void
-test_body_files(void **state)
+write_body_file(struct kit *k, uint64_t id, const char *suffix)
+{
+	char *path = body_path(k, id, suffix);
+
+	write_file(path, "x");
+	free(path);
+}
+
+static void
+test_orphan_files(void **state)
+{
+	struct kit k;
+	uint64_t id, other;
+	char *readme;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	id = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
+	other = kit_add(&k, 1, SPOOL_HELD, 10, NULL);
+	kit_close(&k);
+	write_body_file(&k, id, ".tmp");
+	write_body_file(&k, other, "");
+	write_body_file(&k, other + 4096, "");
+	readme = xasprintf("%s/bodies/README", k.dir);
+	write_file(readme, "not ours");
+	kit_open(&k);
+	assert_true(exists(&k, id, ""));
+	assert_false(exists(&k, id, ".tmp"));
+	assert_false(exists(&k, other, ""));
+	assert_false(exists(&k, other + 4096, ""));
+	assert_int_equal(0, access(readme, F_OK));
+	free(readme);
+	kit_clear(&k);
+}
+
+/* Without its file a message is neither dropped nor sent. */
+static void
+check_kept_back(struct kit *k, uint64_t whole)
+{
+	struct kit_list l = kit_list_all(k);
+	struct kit_claim c;
+
+	assert_int_equal(2, l.n);
+	assert_true(strstr(l.v[1].last_error, "missing") != NULL);
+	assert_int_equal(1, kit_release(k, &all).n);
+	kit_claim(k, 9, INT64_MAX, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(whole, c.jobs[0]->m.id);
+	assert_null(c.jobs[0]->body.p);
+	kit_claim_clear(&c);
+	assert_int_equal(0, kit_finish(k, whole, SPOOL_DELIVERED, 0, NULL));
+}
+
+static void
+test_missing_file(void **state)
 {
 	struct kit k;
 	struct kit_claim c;
-	uint64_t kept, lost;
-	struct kit_list l;
-	char text[SPOOL_ID_TEXT];
+	uint64_t whole, lost;
 	char *path, *aside;
 
 	(void)state;
 	kit_init(&k);
 	kit_open(&k);
-	kept = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
+	whole = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
 	lost = kit_add(&k, 1, SPOOL_RELEASED, LARGE, NULL);
-	assert_true(exists(&k, kept, "") && exists(&k, lost, ""));
 	kit_close(&k);
-	path = xasprintf(
-	    "%s/bodies/%s", k.dir, spool_id_format(lost + 4096, text));
-	write_file(path, "orphan");
-	free(path);
-	path =
-	    xasprintf("%s/bodies/%s.tmp", k.dir, spool_id_format(kept, text));
-	write_file(path, "orphan");
-	free(path);
-	path = xasprintf("%s/bodies/README", k.dir);
-	write_file(path, "not ours");
-	free(path);
-	path = xasprintf("%s/bodies/%s", k.dir, spool_id_format(lost, text));
+	path = body_path(&k, lost, "");
 	aside = xasprintf("%s/aside", k.dir);
 	assert_int_equal(0, rename(path, aside));
 	kit_open(&k);
-	assert_false(exists(&k, lost + 4096, ""));
-	assert_false(exists(&k, kept, ".tmp"));
-	assert_true(exists(&k, kept, ""));
-	/* Not dropped, not sent. */
-	l = kit_list_all(&k);
-	assert_int_equal(2, l.n);
-	assert_true(strstr(l.v[1].last_error, "missing") != NULL);
-	assert_int_equal(1, kit_release(&k, &all).n);
-	kit_claim(&k, 9, INT64_MAX, &c);
-	assert_int_equal(1, c.n);
-	assert_int_equal(kept, c.jobs[0]->m.id);
-	assert_null(c.jobs[0]->body.p);
-	kit_claim_clear(&c);
-	assert_int_equal(0, kit_finish(&k, kept, SPOOL_DELIVERED, 0, NULL));
+	check_kept_back(&k, whole);
 	kit_close(&k);
-	assert_false(exists(&k, kept, ""));
+	assert_false(exists(&k, whole, ""));
 	/* It is back. */
 	assert_int_equal(0, rename(aside, path));
 	kit_open(&k);
@@ -415,6 +453,41 @@ on_no_held(void *arg, const struct spool_row *row)
 	fail_msg("%s", row->address);
 }
 
+/* Eight messages, each spoilt in another way, and the ninth is left alone. */
+static const char hostile[] =
+    "CREATE TEMP TABLE t AS SELECT id, row_number() OVER"
+    " (ORDER BY id) n FROM message;"
+    "UPDATE message SET source = x'00ff' WHERE id ="
+    " (SELECT id FROM t WHERE n = 1);"
+    "UPDATE message SET size = -1 WHERE id ="
+    " (SELECT id FROM t WHERE n = 2);"
+    "UPDATE message SET pending = 'x' WHERE id ="
+    " (SELECT id FROM t WHERE n = 3);"
+    "UPDATE message SET body = 'short' WHERE id ="
+    " (SELECT id FROM t WHERE n = 4);"
+    "UPDATE rcpt SET address = zeroblob(10000000) WHERE ticket ="
+    " (SELECT id FROM t WHERE n = 5);"
+    "UPDATE rcpt SET address = CAST(x'410042' AS TEXT) WHERE ticket ="
+    " (SELECT id FROM t WHERE n = 6);"
+    "UPDATE message SET sender = CAST(zeroblob(9000000) AS TEXT)"
+    " WHERE id = (SELECT id FROM t WHERE n = 7);"
+    "DELETE FROM message WHERE id = (SELECT id FROM t WHERE n = 8);"
+    "INSERT INTO message SELECT id + 5, pending, whole, in_file,"
+    " body_type, ret, utf8, size, queued_at, source, policy, sender,"
+    " client, helo, envid, subject, body FROM message"
+    " WHERE id = (SELECT id FROM t WHERE n = 9);"
+    "INSERT INTO rcpt SELECT -5, state, attempts, next_try,"
+    " destination, notify, address, orcpt, last_error FROM rcpt"
+    " WHERE ticket = (SELECT id FROM t WHERE n = 9);"
+    "UPDATE rcpt SET destination = 1.5 WHERE ticket = -5;"
+    "INSERT INTO rcpt SELECT 9223372036854775807, 77, attempts,"
+    " next_try, destination, notify, address, orcpt, last_error"
+    " FROM rcpt"
+    " WHERE ticket = (SELECT id FROM t WHERE n = 9);"
+    "INSERT INTO source VALUES (x'01', 'a', 'b', 'c', 'd', 'e');"
+    "INSERT INTO audit VALUES (1, 'x', x'00', x'01', x'02', x'03');"
+    "INSERT OR REPLACE INTO meta VALUES ('id_mark', -5)";
+
 static void
 test_hostile_rows(void **state)
 {
@@ -422,7 +495,6 @@ test_hostile_rows(void **state)
 	struct kit_claim c;
 	struct kit_list l;
 	uint64_t good;
-	char *sql;
 
 	(void)state;
 	kit_init(&k);
@@ -431,42 +503,7 @@ test_hostile_rows(void **state)
 		kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
 	good = kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
 	kit_close(&k);
-	sql = xasprintf(
-	    "CREATE TEMP TABLE t AS SELECT id, row_number() OVER"
-	    " (ORDER BY id) n FROM message;"
-	    "UPDATE message SET source = x'00ff' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 1);"
-	    "UPDATE message SET size = -1 WHERE id ="
-	    " (SELECT id FROM t WHERE n = 2);"
-	    "UPDATE message SET pending = 'x' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 3);"
-	    "UPDATE message SET body = 'short' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 4);"
-	    "UPDATE rcpt SET address = zeroblob(10000000) WHERE ticket ="
-	    " (SELECT id FROM t WHERE n = 5);"
-	    "UPDATE rcpt SET address = CAST(x'410042' AS TEXT) WHERE ticket ="
-	    " (SELECT id FROM t WHERE n = 6);"
-	    "UPDATE message SET sender = CAST(zeroblob(9000000) AS TEXT)"
-	    " WHERE id = (SELECT id FROM t WHERE n = 7);"
-	    "DELETE FROM message WHERE id = (SELECT id FROM t WHERE n = 8);"
-	    "INSERT INTO message SELECT id + 5, pending, whole, in_file,"
-	    " body_type, ret, utf8, size, queued_at, source, policy, sender,"
-	    " client, helo, envid, subject, body FROM message"
-	    " WHERE id = %llu;"
-	    "INSERT INTO rcpt SELECT -5, state, attempts, next_try,"
-	    " destination, notify, address, orcpt, last_error FROM rcpt"
-	    " WHERE ticket = %llu;"
-	    "UPDATE rcpt SET destination = 1.5 WHERE ticket = -5;"
-	    "INSERT INTO rcpt SELECT 9223372036854775807, 77, attempts,"
-	    " next_try, destination, notify, address, orcpt, last_error"
-	    " FROM rcpt WHERE ticket = %llu;"
-	    "INSERT INTO source VALUES (x'01', 'a', 'b', 'c', 'd', 'e');"
-	    "INSERT INTO audit VALUES (1, 'x', x'00', x'01', x'02', x'03');"
-	    "INSERT OR REPLACE INTO meta VALUES ('id_mark', -5)",
-	    (unsigned long long)good, (unsigned long long)good,
-	    (unsigned long long)good);
-	kit_sql(&k, sql);
-	free(sql);
+	kit_sql(&k, hostile);
 	kit_open(&k);
 	l = kit_list_all(&k);
 	assert_int_equal(0, l.error);
@@ -500,7 +537,8 @@ main(void)
 	    cmocka_unit_test(test_corrupt_after_crash),
 	    cmocka_unit_test(test_migration),
 	    cmocka_unit_test(test_pending_and_sending),
-	    cmocka_unit_test(test_body_files),
+	    cmocka_unit_test(test_orphan_files),
+	    cmocka_unit_test(test_missing_file),
 	    cmocka_unit_test(test_hostile_rows),
 	};
 
