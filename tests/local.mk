@@ -5,3 +5,11 @@ EXTRA_DIST += tests/check.sh tests/try.sh tests/check-includes.sh
 check-programs: $(check_PROGRAMS)
 print-check-programs:
 	@echo $(check_PROGRAMS)
+
+# Speed is measured here and never asserted in a test.
+bench: all
+	@for b in $(BENCHES); do \
+		echo "== $$b"; ./$$b || exit 1; \
+	done
+	@echo "== relay"; \
+	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_relay.py

@@ -19,7 +19,9 @@ struct delivery_settings {
 	const char *postmaster; /* who can help; NULL: postmaster@hostname */
 	uint32_t concurrency;   /* messages under way at once */
 	int64_t retry_min_ms, retry_max_ms; /* doubled from one to other */
-	int64_t max_age_ms;                 /* then a bounce; 5 days */
+	/* Then a bounce, but not before four tries: mail that was held for
+	 * longer has its chance as well. 5 days. */
+	int64_t max_age_ms;
 };
 
 struct delivery *delivery_new(struct loop *loop, struct spool *spool,
@@ -31,6 +33,8 @@ void delivery_reload(
 void delivery_kick(struct delivery *d, int64_t now, int64_t wall);
 /* Claims nothing more; fn when the last message under way has ended. */
 void delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg);
+/* Whatever is under way is dropped; the spool sends it again after a restart.
+ * No spool_dispatch may follow: answers to delivery would come to nobody. */
 void delivery_free(struct delivery *d);
 /* Messages under way. */
 uint32_t delivery_active(const struct delivery *d);

@@ -1,1 +1,41 @@
-# delivery
+noinst_LTLIBRARIES += libdelivery.la
+libdelivery_la_SOURCES = \
+	src/delivery/attempt.c \
+	src/delivery/bounce.c src/delivery/bounce.h \
+	src/delivery/channel.c src/delivery/channel.h \
+	src/delivery/delivery.c src/delivery/delivery.h \
+	src/delivery/delivery_private.h \
+	src/delivery/hop.c \
+	src/delivery/ledger.c src/delivery/ledger.h \
+	src/delivery/nexthop.c src/delivery/nexthop.h \
+	src/delivery/nexthop_private.h \
+	src/delivery/outcome.c \
+	src/delivery/resolver.c src/delivery/resolver.h \
+	src/delivery/route.c src/delivery/route.h
+libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
+	$(EVENT_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_bounce tests/unit/test_delivery \
+	tests/unit/test_ledger tests/unit/test_nexthop
+tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
+tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_delivery_SOURCES = tests/unit/test_delivery.c \
+	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
+tests_unit_test_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+# Without libspool.la: its spool is a stand-in of its own.
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
+tests_unit_test_ledger_LDADD = libdelivery.la libnet.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
+tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
+	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
+tests_unit_test_nexthop_LDADD = libdelivery.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+endif
+
+noinst_PROGRAMS += tests/bench/bench_delivery
+BENCHES += tests/bench/bench_delivery
+tests_bench_bench_delivery_SOURCES = tests/bench/bench_delivery.c
+tests_bench_bench_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la

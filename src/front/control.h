@@ -36,6 +36,8 @@ struct control_parts { /* all borrowed */
  * may give commands beside root and the daemon's user; -1: none. */
 struct control *control_new(const struct control_parts *parts,
     struct listener *listener, int admin_gid);
+/* Drops every connection. No operation of spool or gate may call back after it:
+ * spool_dispatch is not run any more. */
 void control_free(struct control *c);
 
 #endif

@@ -1,1 +1,22 @@
-# front
+noinst_LTLIBRARIES += libfront.la
+libfront_la_SOURCES = \
+	src/front/control.c src/front/control.h \
+	src/front/control_answer.c \
+	src/front/control_change.c \
+	src/front/control_conn.c \
+	src/front/control_events.c \
+	src/front/control_private.h \
+	src/front/control_queue.c \
+	src/front/control_request.c src/front/control_request.h \
+	src/front/control_senders.c \
+	src/front/control_status.c \
+	src/front/control_table.c \
+	src/front/relay.c src/front/relay.h \
+	src/front/relay_end.c \
+	src/front/relay_internal.h \
+	src/front/relay_leg.c \
+	src/front/relay_session.c \
+	src/front/relay_txn.c \
+	src/front/relay_words.c
+libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
+	libnet.la libos.la libbase.la $(JANSSON_LIBS)

@@ -39,13 +39,11 @@ static void
 txn_data_go(struct txn *t, int64_t now)
 {
 	struct session *s = t->session;
-	char header[RELAY_TRACE_MAX];
 
 	t->wait = TXN_WAIT_NONE;
-	t->has_data = true;
+	t->trace_due = true;
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
-	txn_on_body(t, relay_trace_header(t, header), now);
 	smtp_server_data_go(s->server, now);
 	session_pump(s, now);
 }
@@ -101,8 +99,8 @@ on_body_drain(void *arg)
 	txn_leg_drained(t, loop_now(t->relay->parts.loop));
 }
 
-void
-txn_on_body(struct txn *t, struct str chunk, int64_t now)
+static void
+txn_write(struct txn *t, struct str chunk, int64_t now)
 {
 	if (t->held_count < t->rcpt_count)
 		leg_body(&t->cut, chunk, now);
@@ -110,6 +108,26 @@ txn_on_body(struct txn *t, struct str chunk, int64_t now)
 		t->held_blocked = true;
 		spool_body_set_drain(t->body, on_body_drain, t);
 	}
+}
+
+/* The trace header waits for the first of the text, to leave with it in one
+ * write. */
+static void
+txn_write_trace(struct txn *t, int64_t now)
+{
+	char header[RELAY_TRACE_MAX];
+
+	if (!t->trace_due)
+		return;
+	t->trace_due = false;
+	txn_write(t, relay_trace_header(t, header), now);
+}
+
+void
+txn_on_body(struct txn *t, struct str chunk, int64_t now)
+{
+	txn_write_trace(t, now);
+	txn_write(t, chunk, now);
 	if (t->session != NULL && txn_is_blocked(t))
 		session_set_blocked(t->session, true, now);
 }
@@ -425,6 +443,7 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 		txn_faulty(t, now);
 		return;
 	}
+	txn_write_trace(t, now);
 	t->answer_due = now + s->settings->answer_timeout_ms;
 	if (t->held_count > 0)
 		txn_store(t);

@@ -20,11 +20,19 @@
 struct gate;
 struct gate_txn;
 
+#define GATE_RECIPIENT_MAX 512 /* bytes of a recipient's key */
+
 struct gate_settings {
-	const struct policies *policies; /* borrowed; see gate_reload */
+	struct policies *policies; /* the gate takes a reference */
 	bool observe;
-	const char *contact;  /* who can help; NULL: none named */
-	uint32_t senders_max; /* sources in memory */
+	const char *contact;  /* who can help, copied; NULL: none named */
+	uint32_t senders_max; /* sources in memory, 0: any number. Past it a
+				 new sender gets 451; what the spool or an
+				 administrator names is always let in. */
+	/* The form in which recipients are compared; returns its length. Not
+	 * NULL (smtp_address_key). */
+	size_t (*recipient_key)(
+	    struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX]);
 };
 
 struct gate_freeze {
@@ -45,14 +53,20 @@ struct gate_callbacks {
 struct gate *gate_new(const struct gate_settings *settings, struct spool *spool,
     struct events *events, struct counters *counters, struct log *log,
     const struct gate_callbacks *callbacks, void *arg);
+/* Nothing of the gate may run after it: no spool_dispatch, only spool_close.
+ * Every transaction has been ended. */
 void gate_free(struct gate *g);
 /* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
-/* New settings for whatever comes from now on; queues and freezes stay. The
- * old policies may be freed after it. */
+/* New settings for whatever comes from now on; queues and freezes stay. Sources
+ * with a queue or a freeze go over to the new policy of the same name (else to
+ * the one that matches their name), others when they are next seen. The caller
+ * may give its reference to the old policies back after it. */
 void gate_reload(
     struct gate *g, const struct gate_settings *settings, int64_t now);
-/* Releases that are due, idle expiry, write-behind of snapshots. */
+/* Releases that are due, idle expiry, write-behind of snapshots. After every
+ * gate_run the caller sets its timer to gate_next_due; on_schedule tells when
+ * it has to be set earlier in between. */
 int64_t gate_next_due(const struct gate *g);
 void gate_run(struct gate *g, int64_t now, int64_t wall);
 /* Writes every changed snapshot (before exit). */
@@ -74,16 +88,19 @@ struct gate_answer {
 	const char *text;
 };
 
+/* May end the transaction, or drop the recipient. */
 typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
 
 /* A transaction begins with MAIL. The facts are copied. */
 struct gate_txn *gate_begin(
     struct gate *g, const struct gate_facts *facts, int64_t now);
-/* May this source send at all now? PASS or REFUSE (frozen). */
+/* May this source send at all now? PASS or REFUSE (frozen). A refusal counts as
+ * one refused recipient. */
 void gate_sender(struct gate_txn *txn, int64_t now, int64_t wall,
     gate_answer_fn *fn, void *arg);
 /* One recipient, an address without brackets. Reserves. The same recipient
- * twice in a transaction gets the same verdict and reserves once. */
+ * twice in a transaction gets the same verdict and reserves once; it counts in
+ * gate_txn_count like any other. */
 void gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg);
 /* The recipient that was answered last is not part of the transaction after
@@ -139,7 +156,8 @@ struct gate_sender_info {
  * exact key. */
 bool gate_sender_find(struct gate *g, struct str name, int64_t now,
     int64_t wall, struct gate_sender_info *out);
-/* Walks all; start with *pos = 0, ends with false. Strings are borrowed. */
+/* Walks all; start with *pos = 0, ends with false. Strings are borrowed until
+ * the next call of either. */
 bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
     struct gate_sender_info *out);
 size_t gate_sender_count(const struct gate *g);

@@ -28,6 +28,12 @@ enum policy_key {         /* what names the source */
 	POLICY_KEY_CLIENT,
 	POLICY_KEY_ENVELOPE,
 };
+enum policy_profile {
+	POLICY_PROFILE_MAIL,
+	POLICY_PROFILE_TCP,
+	POLICY_PROFILE_UDP,
+	POLICY_PROFILE_PAPER,
+};
 enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
 enum policy_frozen {
 	POLICY_FROZEN_TEMPFAIL,
@@ -35,7 +41,9 @@ enum policy_frozen {
 	POLICY_FROZEN_REJECT,
 };
 
-/* The `policy` section as it is read (struct for os/options.h). */
+/* The `policy` section as it is read (struct for os/options.h). 0 in
+ * working_set, burst, queue_max, interval_ms and idle_expiry_ms: not given, the
+ * profile's value is taken. */
 struct policy_conf {
 	char *name;
 	struct option_place place;
@@ -61,34 +69,48 @@ struct gate_facts {
 	struct ip client; /* IP_NONE: a Unix socket */
 };
 
-struct policy {
-	const struct policy_conf *conf;
-	struct throttle_policy throttle;
-	/* and the compiled match: see policy.c */
-	void *matcher;
-};
-
+struct match;
 struct policies;
 
-/* Compiles and validates; confs is borrowed and must outlive the result. NULL
- * on an error, with file, line, policy and what to do in err. References are
- * counted: sources of an old configuration keep theirs. */
+struct policy {
+	const struct policy_conf *conf; /* the lists in it are empty */
+	struct throttle_policy throttle;
+	/* Private. */
+	struct policies *set;
+	struct match *match, *exempt_recipients;
+	struct policy_conf own;
+};
+
+/* Compiles and validates; confs is copied where it is needed later. Reads the
+ * files that entries name, hence blocks: at start and at a reload. NULL on an
+ * error, with file, line, policy and what to do in err. */
 struct policies *policies_new(
     const struct policy_conf *confs, size_t n, char *err, size_t err_cap);
+/* One reference more; policies_free gives one back, and the last frees. A
+ * policy is valid as long as its set is. */
+struct policies *policies_ref(struct policies *p);
 void policies_free(struct policies *p);
 const struct policy *policies_select(
     const struct policies *p, const struct gate_facts *facts);
+/* By name; NULL: there is none. */
 const struct policy *policies_find(const struct policies *p, struct str name);
+const struct policy *policies_default(const struct policies *p);
 
 #define POLICY_SOURCE_MAX 400
 /*
  * The source's key for these facts, in a form that cannot be confused: a user
  * as it is (lower case), a client as "[192.0.2.1]" or "[2001:db8::/64]", an
  * envelope sender as "<alice@example.org>", the null sender as "<>", a Unix
- * socket as "[local]". Returns its length.
+ * socket as "[local]". Printable, without NUL. Returns its length.
  */
 size_t policy_source_key(const struct policy *policy,
     const struct gate_facts *facts, char out[POLICY_SOURCE_MAX]);
+/* The facts that a key tells, to choose a policy when nothing else is known of
+ * the source. Slices point into key. */
+void policy_key_facts(struct str key, struct gate_facts *facts);
+/* The keys that a name typed by a person may stand for, by likelihood: i from
+ * 0 until false. */
+bool policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX]);
 bool policy_exempts_recipient(const struct policy *policy, struct str address);
 
 #endif

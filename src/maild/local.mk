@@ -1,1 +1,29 @@
-# maild
+# What weir-maild is made of, apart from its main.
+noinst_LTLIBRARIES += libmaild.la
+libmaild_la_SOURCES = \
+	src/maild/maild_check.c src/maild/maild_check.h \
+	src/maild/maild_config.c src/maild/maild_config.h \
+	src/maild/maild_options.c
+libmaild_la_LIBADD = libgate.la libnet.la libos.la libbase.la
+
+# Prints weir.conf(5)'s options and the sample.
+noinst_PROGRAMS += weir-conf-doc
+weir_conf_doc_SOURCES = src/maild/gen_conf.c
+weir_conf_doc_LDADD = libmaild.la
+
+sbin_PROGRAMS += weir-maild
+weir_maild_SOURCES = \
+	src/maild/hook.c src/maild/hook.h \
+	src/maild/main.c \
+	src/maild/maild.c src/maild/maild.h \
+	src/maild/maild_internal.h \
+	src/maild/maild_run.c
+weir_maild_LDADD = libmaild.la libfront.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DWEIR_SRCDIR='"$(abs_srcdir)"'
+tests_unit_test_config_LDADD = libmaild.la $(CMOCKA_LIBS)
+endif

@@ -188,6 +188,7 @@ smtp_path_parse(
     struct str *rest, bool null_ok, bool utf8_ok, struct smtp_path *out)
 {
 	struct str inner = str_sub(*rest, 1, rest->n);
+	bool routed = inner.n > 0 && inner.p[0] == '@';
 	size_t end;
 
 	*out = (struct smtp_path){.address = STR("")};
@@ -200,7 +201,7 @@ smtp_path_parse(
 		return SMTP_PATH_SYNTAX;
 	*rest = str_sub(inner, end + 1, inner.n);
 	inner = str_sub(inner, 0, end);
-	if (inner.n == 0 && null_ok) {
+	if (inner.n == 0 && null_ok && !routed) {
 		out->address = out->local = out->domain = inner;
 		return SMTP_PATH_OK;
 	}

@@ -175,7 +175,8 @@ client_queue_swallowed(struct smtp_client *c, enum client_command_type type,
 }
 
 void
-client_queue_hello(struct smtp_client *c, enum client_command_type type, int64_t now)
+client_queue_hello(
+    struct smtp_client *c, enum client_command_type type, int64_t now)
 {
 	size_t before = c->queue.text.len;
 

@@ -52,8 +52,8 @@ append(struct buf *out, const char *text)
 /* BODY= and SMTPUTF8 of content that needs them are written to a peer without
  * them too: refused is better than mangled. */
 static bool
-append_mail_parameters(const struct smtp_mail *mail,
-    const struct smtp_caps *caps, struct buf *out)
+append_mail_parameters(
+    const struct smtp_mail *mail, const struct smtp_caps *caps, struct buf *out)
 {
 	bool ok = true;
 
@@ -69,9 +69,9 @@ append_mail_parameters(const struct smtp_mail *mail,
 	if ((caps->ext & SMTP_EXT_DSN) == 0)
 		return ok;
 	if (mail->ret != SMTP_RET_NONE)
-		ok = ok && append(out, mail->ret == SMTP_RET_FULL
-					   ? " RET=FULL"
-					   : " RET=HDRS");
+		ok =
+		    ok && append(out, mail->ret == SMTP_RET_FULL ? " RET=FULL"
+								 : " RET=HDRS");
 	if (mail->envid.n > 0)
 		ok = ok && append(out, " ENVID=") &&
 		     buf_append_str(out, mail->envid);
@@ -79,8 +79,8 @@ append_mail_parameters(const struct smtp_mail *mail,
 }
 
 bool
-client_command_mail(const struct smtp_mail *mail, const struct smtp_caps *caps,
-    struct buf *out)
+client_command_mail(
+    const struct smtp_mail *mail, const struct smtp_caps *caps, struct buf *out)
 {
 	size_t before = out->len;
 
@@ -120,8 +120,8 @@ append_notify(unsigned notify, struct buf *out)
 }
 
 static bool
-append_rcpt_parameters(const struct smtp_rcpt *rcpt,
-    const struct smtp_caps *caps, struct buf *out)
+append_rcpt_parameters(
+    const struct smtp_rcpt *rcpt, const struct smtp_caps *caps, struct buf *out)
 {
 	if ((caps->ext & SMTP_EXT_DSN) == 0)
 		return true;
@@ -131,14 +131,15 @@ append_rcpt_parameters(const struct smtp_rcpt *rcpt,
 }
 
 bool
-client_command_rcpt(const struct smtp_rcpt *rcpt, const struct smtp_caps *caps,
-    struct buf *out)
+client_command_rcpt(
+    const struct smtp_rcpt *rcpt, const struct smtp_caps *caps, struct buf *out)
 {
 	size_t before = out->len;
 
-	if (rcpt->to.n > 0 && is_safe_address(rcpt->to) && is_safe_value(rcpt->orcpt) && append(out, "RCPT TO:<") && buf_append_str(out, rcpt->to) &&
-	    append(out, ">") && append_rcpt_parameters(rcpt, caps, out) &&
-	    append(out, "\r\n"))
+	if (rcpt->to.n > 0 && is_safe_address(rcpt->to) &&
+	    is_safe_value(rcpt->orcpt) && append(out, "RCPT TO:<") &&
+	    buf_append_str(out, rcpt->to) && append(out, ">") &&
+	    append_rcpt_parameters(rcpt, caps, out) && append(out, "\r\n"))
 		return true;
 	out->len = before;
 	return false;

@@ -77,8 +77,7 @@ client_queue_unsent(const struct client_queue *q)
 struct str
 client_queue_text(const struct client_queue *q)
 {
-	return str_sub(
-	    buf_str(&q->text), 0, client_queue_at(q, q->sent)->text);
+	return str_sub(buf_str(&q->text), 0, client_queue_at(q, q->sent)->text);
 }
 
 void

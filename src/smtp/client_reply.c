@@ -40,7 +40,8 @@ on_greeting(struct smtp_client *c, const struct client_command *cmd,
 	if (reply->code == 220)
 		client_queue_hello(c, CLIENT_EHLO, now);
 	else if (is_positive(reply))
-		client_fail_with(c, "4.5.0", "next hop: this is no SMTP greeting");
+		client_fail_with(
+		    c, "4.5.0", "next hop: this is no SMTP greeting");
 	else
 		client_fail(c, reply);
 }
@@ -211,6 +212,8 @@ static void
 shut_down(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply)
 {
+	/* From here on commands do nothing. */
+	c->doom = "the next hop said 421";
 	if (cmd->type > CLIENT_HELO && cmd->type != CLIENT_RSET)
 		tell(c, cmd, reply);
 	client_fail(c, reply);
@@ -225,7 +228,8 @@ on_reply(struct smtp_client *c, const struct smtp_reply *reply, int64_t now)
 	 * nothing. */
 	if (c->expected == 0) {
 		if (is_positive(reply))
-			client_fail_with(c, "4.5.0", "next hop: reply out of turn");
+			client_fail_with(
+			    c, "4.5.0", "next hop: reply out of turn");
 		else
 			client_fail(c, reply);
 		return;
@@ -256,7 +260,8 @@ parse(struct smtp_client *c, struct str *s, int64_t now)
 			on_reply(c, &reply, now);
 			break;
 		case SMTP_REPLY_BAD:
-			client_fail_with(c, "4.5.0", "next hop: malformed reply");
+			client_fail_with(
+			    c, "4.5.0", "next hop: malformed reply");
 			return;
 		}
 	}
@@ -297,4 +302,3 @@ smtp_client_feed(struct smtp_client *c, const char *p, size_t n, int64_t now)
 	}
 	client_leave(c);
 }
-

@@ -136,7 +136,7 @@ name_byte(struct smtp_decoder *d, char c)
 	if (blank && d->name_len == 0) {
 		d->field = FIELD_VALUE; /* continuation */
 		if (d->in_subject)
-			keep_subject(d, STR(" "));
+			keep_subject(d, (struct str){&c, 1});
 		return true;
 	}
 	if (c == ':' && d->name_len > 0) {

@@ -1,6 +1,11 @@
 noinst_LTLIBRARIES += libsmtp.la
 libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
+	src/smtp/client.c src/smtp/client.h \
+	src/smtp/client_command.c src/smtp/client_command.h \
+	src/smtp/client_private.h \
+	src/smtp/client_queue.c src/smtp/client_queue.h \
+	src/smtp/client_reply.c \
 	src/smtp/data.c src/smtp/data.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
@@ -13,3 +18,43 @@ libsmtp_la_SOURCES = \
 	src/smtp/server_time.c \
 	src/smtp/server_verbs.c
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_smtp_client \
+	tests/unit/test_smtp_client_abuse
+tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c \
+	tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_SOURCES = \
+	tests/unit/test_smtp_client_abuse.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
+	$(CMOCKA_LIBS)
+tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_address
+tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
+tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_data
+tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
+tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_reply
+tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
+tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server
+tests_unit_test_smtp_server_SOURCES = \
+	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server_time
+tests_unit_test_smtp_server_time_SOURCES = \
+	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_time_LDADD = \
+	libsmtp.la libbase.la $(CMOCKA_LIBS)
+endif
+
+noinst_PROGRAMS += tests/bench/bench_smtp
+BENCHES += tests/bench/bench_smtp
+tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
+tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
+
+EXTRA_DIST += \
+	tests/fuzz/fuzz_smtp_address.c \
+	tests/fuzz/fuzz_smtp_data.c \
+	tests/fuzz/fuzz_smtp_server.c

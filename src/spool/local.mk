@@ -1,1 +1,51 @@
-# spool
+noinst_LTLIBRARIES += libspool.la
+libspool_la_SOURCES = \
+	src/spool/arena.c src/spool/arena.h \
+	src/spool/body.c src/spool/body.h \
+	src/spool/claim.c \
+	src/spool/core.h \
+	src/spool/db.c src/spool/db.h \
+	src/spool/filer.c src/spool/filer.h \
+	src/spool/id.c \
+	src/spool/list.c \
+	src/spool/load.c \
+	src/spool/message.c src/spool/message.h \
+	src/spool/put.c \
+	src/spool/queue.c src/spool/queue.h \
+	src/spool/reader.c src/spool/reader.h \
+	src/spool/recover.c src/spool/recover.h \
+	src/spool/recover_rows.c \
+	src/spool/schema.c src/spool/schema.h \
+	src/spool/select.c \
+	src/spool/simple.h \
+	src/spool/source.c src/spool/source.h \
+	src/spool/spool.c src/spool/spool.h \
+	src/spool/walk.c src/spool/walk.h \
+	src/spool/writer.c src/spool/writer.h
+libspool_la_LIBADD = libos.la libbase.la $(SQLITE_LIBS) -lpthread
+
+SPOOL_TEST_LIBS = libspool.la libos.la libbase.la $(SQLITE_LIBS) $(CMOCKA_LIBS)
+SPOOL_KIT = tests/unit/spool_kit.c tests/unit/spool_kit.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_spool
+tests_unit_test_spool_SOURCES = tests/unit/test_spool.c $(SPOOL_KIT)
+tests_unit_test_spool_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_recover
+tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \
+	$(SPOOL_KIT)
+tests_unit_test_spool_recover_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_fault
+tests_unit_test_spool_fault_SOURCES = tests/unit/test_spool_fault.c \
+	tests/unit/fault_libc.c tests/unit/fault_vfs.c \
+	tests/unit/fault_vfs.h $(SPOOL_KIT)
+tests_unit_test_spool_fault_LDADD = $(SPOOL_TEST_LIBS)
+tests_unit_test_spool_fault_LDFLAGS = \
+	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=rename
+endif
+
+noinst_PROGRAMS += tests/bench/bench_spool
+tests_bench_bench_spool_SOURCES = tests/bench/bench_spool.c
+tests_bench_bench_spool_LDADD = libspool.la libos.la libbase.la $(SQLITE_LIBS)

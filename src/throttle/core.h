@@ -30,6 +30,7 @@ struct source_busy {
 	struct delay_queue queue;
 	struct time_ring *passes;  /* new destinations let go */
 	struct time_ring *appends; /* to the queue, for freeze_growth */
+	int64_t due;               /* as the heap has it */
 	uint32_t heap_pos;         /* 1-based; 0: in no heap */
 };
 

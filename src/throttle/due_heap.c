@@ -59,9 +59,12 @@ due_heap_set(
 {
 	uint32_t pos = src->busy->heap_pos;
 
+	/* The heap itself is a cache miss away: most often it need not know. */
+	if (pos && src->busy->due == due)
+		return;
+	src->busy->due = due;
 	if (pos) {
-		if (h->items[pos - 1].due != due)
-			place(h, pos - 1, (struct due_item){due, src});
+		place(h, pos - 1, (struct due_item){due, src});
 		return;
 	}
 	if (h->len == h->cap) {

@@ -115,10 +115,14 @@ source_size(size_t key_len)
 	return sizeof(struct throttle_source) + key_len;
 }
 
-/* The set is read next: its lines come in while the caller still works. */
+/* These are read next: their lines come in while the caller still works. */
 static void
 prefetch(const struct throttle_source *src)
 {
+	if (src->busy) {
+		__builtin_prefetch(src->busy);
+		__builtin_prefetch((const char *)src->busy + 64);
+	}
 	for (uint32_t i = 0; i < src->set_len; i += 8)
 		__builtin_prefetch(src->set + i);
 }

@@ -1,0 +1,12 @@
+# Manual pages. That of weir.conf is made from the table of options.
+dist_man_MANS += doc/weirctl.1 doc/weir-maild.8
+nodist_man_MANS += doc/weir.conf.5
+EXTRA_DIST += doc/weir.conf.5.in
+CLEANFILES += doc/weir.conf.5
+
+doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) doc && \
+	./weir-conf-doc$(EXEEXT) --mdoc > $@.options && \
+	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
+		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
+	rm -f $@.options && mv -f $@.tmp $@

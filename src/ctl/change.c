@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * release, discard, freeze, thaw. Only `discard --all` asks back, and only on a
+ * terminal: a script has said what it wants.
+ */
+#include "ctl/ctl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Asks; prints how many recipients were changed. */
+static enum ctl_status
+change(struct ctl *ctl, json_t *request, const char *what)
+{
+	json_t *done = NULL;
+	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
+
+	if (status == CTL_OK) {
+		if (ctl->json)
+			printf("{\"recipients\": %" PRId64 "}\n",
+			    ctl_number(done, "recipients"));
+		else
+			printf("%s: %" PRId64 " recipients\n", what,
+			    ctl_number(done, "recipients"));
+	}
+	json_decref(done);
+	return status;
+}
+
+/* Exactly one of ids, sender, all. */
+static bool
+check_selection(const struct ctl *ctl)
+{
+	int n = (ctl->word_count > 0) + ((ctl->given & CTL_SENDER) != 0) +
+		((ctl->given & CTL_ALL) != 0);
+
+	if (n == 1)
+		return true;
+	ctl_error("%s what? Give queue ids, or --sender, or --all",
+	    ctl->command->name);
+	return false;
+}
+
+static json_t *
+selection(const struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, ctl->command->name);
+	json_t *ids = json_array();
+
+	for (int i = 0; i < ctl->word_count; i++)
+		json_array_append_new(ids, json_string(ctl->words[i]));
+	if (ctl->word_count > 0)
+		json_object_set_new(request, "ids", ids);
+	else
+		json_decref(ids);
+	return request;
+}
+
+enum ctl_status
+ctl_release(struct ctl *ctl)
+{
+	if (!check_selection(ctl))
+		return CTL_USAGE;
+	return change(ctl, selection(ctl), "released");
+}
+
+static bool
+is_confirmed(const struct ctl *ctl)
+{
+	char answer[16] = "";
+
+	if (!(ctl->given & CTL_ALL) || (ctl->given & CTL_YES) ||
+	    !isatty(STDIN_FILENO))
+		return true;
+	fprintf(stderr,
+	    "Discard all held mail%s? It cannot be brought back. "
+	    "[y/N] ",
+	    ctl->older != NULL || ctl->recipient != NULL ? " that fits" : "");
+	if (fgets(answer, sizeof(answer), stdin) == NULL)
+		return false;
+	return strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0;
+}
+
+enum ctl_status
+ctl_discard(struct ctl *ctl)
+{
+	if (!check_selection(ctl))
+		return CTL_USAGE;
+	if (!is_confirmed(ctl)) {
+		ctl_error("nothing was discarded");
+		return CTL_FAILED;
+	}
+	return change(ctl, selection(ctl), "discarded");
+}
+
+enum ctl_status
+ctl_freeze(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "freeze");
+	enum ctl_status status;
+
+	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	status = ctl_ask(ctl, request, NULL, NULL, NULL);
+	if (status == CTL_OK && !ctl->json)
+		printf("frozen\n");
+	return status;
+}
+
+enum ctl_status
+ctl_thaw(struct ctl *ctl)
+{
+	json_t *request;
+	unsigned then = ctl->given & (CTL_RELEASE | CTL_DISCARD);
+
+	if (then == (CTL_RELEASE | CTL_DISCARD)) {
+		ctl_error("thaw: --release and --discard exclude each other");
+		return CTL_USAGE;
+	}
+	request = ctl_request(ctl, "thaw");
+	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	if (then != 0)
+		json_object_set_new(request, "then",
+		    json_string(then == CTL_RELEASE ? "release" : "discard"));
+	return change(ctl, request,
+	    then == CTL_RELEASE   ? "thawed; released"
+	    : then == CTL_DISCARD ? "thawed; discarded"
+				  : "thawed; let go or removed");
+}

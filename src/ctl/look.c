@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * status, senders, show, audit, config, reload.
+ */
+#include "ctl/look.h"
+
+#include "base/units.h"
+#include "ctl/table.h"
+#include "ctl/text.h"
+#include "os/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- status ---- */
+
+static void
+print_headline(const json_t *row)
+{
+	char up[UNITS_TEXT_MAX];
+	char *version = text_safe(str_from(ctl_text(row, "version")), 0);
+	char *mode = text_safe(str_from(ctl_text(row, "mode")), 0);
+
+	printf("weir %s, mode %s, up %s\n", version, mode,
+	    units_format_duration(ctl_number(row, "uptime_s") * 1000, up));
+	printf("%" PRId64 " senders, %" PRId64 " frozen; %" PRId64
+	       " messages in the spool, %" PRId64 " recipients held\n",
+	    ctl_number(row, "senders"), ctl_number(row, "frozen_senders"),
+	    ctl_number(row, "held_messages"),
+	    ctl_number(row, "held_recipients"));
+	free(version);
+	free(mode);
+}
+
+void
+look_print_summary(const json_t *row)
+{
+	print_headline(row);
+	printf("recipients: %" PRId64 " passed, %" PRId64 " delayed, %" PRId64
+	       " released, %" PRId64 " refused\n",
+	    ctl_number(row, "passed_recipients"),
+	    ctl_number(row, "delayed_recipients"),
+	    ctl_number(row, "released_recipients"),
+	    ctl_number(row, "refused_recipients"));
+}
+
+/* "next_hop_failures" as "next hop failures". */
+static void
+print_name(const char *prefix, const char *name)
+{
+	char text[48];
+
+	snprintf(
+	    text, sizeof(text), "%s%s%s", prefix, *prefix ? " " : "", name);
+	for (char *p = text; *p != '\0'; p++) {
+		if (*p == '_')
+			*p = ' ';
+	}
+	printf("  %-28s ", text);
+}
+
+static void
+print_members(const char *prefix, const json_t *row)
+{
+	static const char *const shown[] = {"version", "mode", "uptime_s"};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)row, name, value)
+	{
+		bool skip = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+			skip = skip || strcmp(name, shown[i]) == 0;
+		if (skip)
+			continue;
+		if (json_is_object(value)) {
+			print_members(name, value);
+			continue;
+		}
+		print_name(prefix, name);
+		look_print_value(value);
+	}
+}
+
+void
+look_print_value(const json_t *value)
+{
+	char *text;
+
+	if (json_is_integer(value)) {
+		printf("%" PRId64 "\n", (int64_t)json_integer_value(value));
+	} else if (json_is_boolean(value)) {
+		printf("%s\n", json_is_true(value) ? "yes" : "no");
+	} else if (json_is_string(value)) {
+		text = text_safe(str_from(json_string_value(value)), 0);
+		printf("%s\n", text);
+		free(text);
+	} else {
+		text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+		printf(
+		    "%s\n", json_is_null(value) || text == NULL ? "-" : text);
+		free(text);
+	}
+}
+
+static void
+on_status(void *arg, const char *kind, const json_t *row)
+{
+	(void)arg;
+	(void)kind;
+	print_headline(row);
+	print_members("", row);
+}
+
+enum ctl_status
+ctl_status(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "status");
+
+	if (ctl->json)
+		return ctl_ask_json_one(ctl, request);
+	return ctl_ask(ctl, request, on_status, NULL, NULL);
+}
+
+/* ---- senders ---- */
+
+static const struct table_column sender_columns[] = {
+    {.title = "SENDER"},
+    {.title = "STATE", .keep = true},
+    {.title = "QUEUE", .right = true, .keep = true},
+    {.title = "NEXT", .right = true, .keep = true},
+    {.title = "ALLOWANCE", .right = true},
+    {.title = "KNOWN", .right = true, .keep = true},
+    {.title = "POLICY"},
+    {.title = "SEEN", .right = true, .keep = true},
+};
+
+void
+look_senders_init(struct table *t)
+{
+	table_init(
+	    t, sender_columns, ARRAY_LEN(sender_columns), text_columns());
+}
+
+void
+look_add_sender(struct table *t, const json_t *row, int64_t wall)
+{
+	char queue[24], allowance[24], known[24];
+	char next[TEXT_AGE_MAX], seen[TEXT_AGE_MAX];
+	const char *cells[] = {ctl_text(row, "sender"),
+	    ctl_flag(row, "frozen") ? "frozen" : "-", queue, next, allowance,
+	    known, ctl_text(row, "policy"), seen};
+
+	snprintf(
+	    queue, sizeof(queue), "%" PRId64, ctl_number(row, "queue_length"));
+	snprintf(allowance, sizeof(allowance), "%" PRId64,
+	    ctl_number(row, "allowance"));
+	snprintf(
+	    known, sizeof(known), "%" PRId64, ctl_number(row, "working_set"));
+	text_age(ctl_text(row, "next_release"), wall, next);
+	text_age(ctl_text(row, "last_seen"), wall, seen);
+	table_add(t, cells);
+}
+
+static void
+on_sender(void *arg, const char *kind, const json_t *row)
+{
+	(void)kind;
+	look_add_sender(arg, row, clock_wall_ms());
+}
+
+enum ctl_status
+ctl_senders(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "senders");
+	enum ctl_status status;
+	struct table t;
+
+	if (ctl->json)
+		return ctl_ask_json_list(ctl, request);
+	look_senders_init(&t);
+	status = ctl_ask(ctl, request, on_sender, &t, NULL);
+	table_finish(&t, status == CTL_OK ? "no senders" : NULL);
+	return status;
+}
+
+static void
+on_show(void *arg, const char *kind, const json_t *row)
+{
+	(void)arg;
+	(void)kind;
+	print_members("", row);
+}
+
+enum ctl_status
+ctl_show(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "show");
+
+	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	if (ctl->json)
+		return ctl_ask_json_one(ctl, request);
+	return ctl_ask(ctl, request, on_show, NULL, NULL);
+}
+
+/* ---- audit, config, reload ---- */
+
+static const struct table_column audit_columns[] = {
+    {.title = "AT", .keep = true},
+    {.title = "WHO"},
+    {.title = "ACTION", .keep = true},
+    {.title = "TARGET"},
+    {.title = "DETAIL"},
+};
+
+static void
+on_audit(void *arg, const char *kind, const json_t *row)
+{
+	const char *cells[] = {ctl_text(row, "at"), ctl_text(row, "who"),
+	    ctl_text(row, "action"), ctl_text(row, "target"),
+	    ctl_text(row, "detail")};
+
+	(void)kind;
+	table_add(arg, cells);
+}
+
+enum ctl_status
+ctl_audit(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "audit");
+	enum ctl_status status;
+	struct table t;
+
+	if (ctl->count > 0)
+		json_object_set_new(request, "max", json_integer(ctl->count));
+	if (ctl->json)
+		return ctl_ask_json_list(ctl, request);
+	table_init(&t, audit_columns, ARRAY_LEN(audit_columns), text_columns());
+	status = ctl_ask(ctl, request, on_audit, &t, NULL);
+	table_finish(&t, status == CTL_OK ? "nothing was done" : NULL);
+	return status;
+}
+
+static void
+on_config(void *arg, const char *kind, const json_t *row)
+{
+	const char *line = ctl_text(row, "line");
+	char *text;
+
+	(void)arg;
+	(void)kind;
+	for (; *line == '\t'; line++)
+		putchar('\t');
+	text = text_safe(str_from(line), 0);
+	printf("%s\n", text);
+	free(text);
+}
+
+enum ctl_status
+ctl_config(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "config");
+
+	if (ctl->json)
+		return ctl_ask_json_list(ctl, request);
+	return ctl_ask(ctl, request, on_config, NULL, NULL);
+}
+
+enum ctl_status
+ctl_reload(struct ctl *ctl)
+{
+	json_t *done = NULL;
+	enum ctl_status status =
+	    ctl_ask(ctl, ctl_request(ctl, "reload"), NULL, NULL, &done);
+
+	json_decref(done);
+	if (status == CTL_OK && !ctl->json)
+		printf("the configuration was read again\n");
+	return status;
+}

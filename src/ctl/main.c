@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weirctl: the administrator's command for weir-maild and weir-netd. One table
+ * of commands drives dispatch and usage; options may stand anywhere.
+ */
+#include "config.h"
+
+#include "ctl/ctl.h"
+#include "ctl/text.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SELECTS (CTL_SENDER | CTL_ALL | CTL_OLDER | CTL_RECIPIENT)
+#define WORDS_ANY 8192
+
+static const struct ctl_command commands[] = {
+    {"status", "", 0, 0, 0, ctl_status, "mode, counters, spool"},
+    {"senders", "[--frozen | --busy]", CTL_FROZEN | CTL_BUSY, 0, 0, ctl_senders,
+	"senders in memory; busy: frozen or with a queue"},
+    {"show", "SENDER", 0, 1, 1, ctl_show, "all that is known of a sender"},
+    {"queue", "[SENDER] [--older TIME] [--recipient PATTERN]",
+	CTL_OLDER | CTL_RECIPIENT, 0, 1, ctl_queue, "messages in the spool"},
+    {"cat", "ID", 0, 1, 1, ctl_cat, "a message, its envelope first"},
+    {"release",
+	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN]",
+	SELECTS, 0, WORDS_ANY, ctl_release, "let held mail go now"},
+    {"discard",
+	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN] [-y]",
+	SELECTS | CTL_YES, 0, WORDS_ANY, ctl_discard,
+	"remove held mail for good"},
+    {"freeze", "SENDER", 0, 1, 1, ctl_freeze, "stop a sender"},
+    {"thaw", "SENDER [--release | --discard]", CTL_RELEASE | CTL_DISCARD, 1, 1,
+	ctl_thaw, "let a sender go on; its queue goes with it"},
+    {"events", "[-f] [-n COUNT]", CTL_FOLLOW | CTL_COUNT, 0, 0, ctl_events,
+	"what happened; -f: and what happens"},
+    {"top", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_top,
+	"status and busy senders, every 2 seconds"},
+    {"audit", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_audit,
+	"what administrators did"},
+    {"config", "", 0, 0, 0, ctl_config, "the configuration in force"},
+    {"reload", "", 0, 0, 0, ctl_reload, "read the configuration again"},
+    {0},
+};
+
+enum long_option { /* those without a letter */
+	OPT_OLDER = 256,
+	OPT_RECIPIENT,
+	OPT_ALL,
+	OPT_FROZEN,
+	OPT_BUSY,
+	OPT_RELEASE,
+	OPT_DISCARD,
+	OPT_JSON,
+};
+
+static const struct option long_options[] = {
+    {"socket", required_argument, NULL, 's'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"sender", required_argument, NULL, 'S'},
+    {"older", required_argument, NULL, OPT_OLDER},
+    {"recipient", required_argument, NULL, OPT_RECIPIENT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"yes", no_argument, NULL, 'y'},
+    {"frozen", no_argument, NULL, OPT_FROZEN},
+    {"busy", no_argument, NULL, OPT_BUSY},
+    {"follow", no_argument, NULL, 'f'},
+    {"release", no_argument, NULL, OPT_RELEASE},
+    {"discard", no_argument, NULL, OPT_DISCARD},
+    {"count", required_argument, NULL, 'n'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+void
+ctl_error(const char *fmt, ...)
+{
+	char text[2048];
+	char *safe;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	safe = text_safe(str_from(text), 0);
+	fflush(stdout);
+	fprintf(stderr, "weirctl: %s\n", safe);
+	free(safe);
+}
+
+static void
+print_usage(FILE *out)
+{
+	fprintf(out, "usage: weirctl [-s SOCKET] [--json] COMMAND\n\n");
+	for (const struct ctl_command *c = commands; c->name != NULL; c++)
+		fprintf(out, "  %s%s%s\n        %s\n", c->name,
+		    *c->usage ? " " : "", c->usage, c->doc);
+	fprintf(out, "\nDefault socket: $WEIR_SOCKET, else " WEIR_RUNSTATEDIR
+		     "/weir/control.sock\n");
+}
+
+static bool
+take_count(struct ctl *ctl, const char *text)
+{
+	uint64_t n;
+
+	if (!str_to_u64(str_from(text), &n) || n < 1 || n > 10000) {
+		ctl_error("-n: \"%s\" is not a number from 1 to 10000", text);
+		return false;
+	}
+	ctl->count = (uint32_t)n;
+	ctl->given |= CTL_COUNT;
+	return true;
+}
+
+/* Options with a value. False: the command line is wrong. */
+static bool
+take_value(struct ctl *ctl, int opt)
+{
+	switch (opt) {
+	case 's':
+		ctl->socket = optarg;
+		return true;
+	case 'S':
+		ctl->sender = optarg;
+		ctl->given |= CTL_SENDER;
+		return true;
+	case OPT_OLDER:
+		ctl->older = optarg;
+		ctl->given |= CTL_OLDER;
+		return true;
+	case OPT_RECIPIENT:
+		ctl->recipient = optarg;
+		ctl->given |= CTL_RECIPIENT;
+		return true;
+	case 'n':
+		return take_count(ctl, optarg);
+	default:
+		return false;
+	}
+}
+
+static bool
+take_option(struct ctl *ctl, int opt)
+{
+	static const struct {
+		int opt;
+		unsigned bit;
+	} flags[] = {{OPT_ALL, CTL_ALL}, {'y', CTL_YES},
+	    {OPT_FROZEN, CTL_FROZEN}, {OPT_BUSY, CTL_BUSY}, {'f', CTL_FOLLOW},
+	    {OPT_RELEASE, CTL_RELEASE}, {OPT_DISCARD, CTL_DISCARD}};
+
+	if (opt == OPT_JSON) {
+		ctl->json = true;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		if (flags[i].opt == opt) {
+			ctl->given |= flags[i].bit;
+			return true;
+		}
+	}
+	return take_value(ctl, opt);
+}
+
+static const struct ctl_command *
+find_command(const char *name)
+{
+	for (const struct ctl_command *c = commands; c->name != NULL; c++) {
+		if (strcmp(c->name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* The words after the options: the command and its own. */
+static bool
+take_words(struct ctl *ctl, char **words, int n)
+{
+	const struct ctl_command *c;
+
+	if (n == 0) {
+		print_usage(stderr);
+		return false;
+	}
+	c = ctl->command = find_command(words[0]);
+	ctl->words = words + 1;
+	ctl->word_count = n - 1;
+	if (c == NULL) {
+		ctl_error("no command \"%s\"; weirctl -h lists them", words[0]);
+		return false;
+	}
+	if (ctl->word_count < c->words_min || ctl->word_count > c->words_max ||
+	    (ctl->given & ~c->takes) != 0) {
+		ctl_error("usage: weirctl %s%s%s", c->name,
+		    *c->usage ? " " : "", c->usage);
+		return false;
+	}
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl ctl = {.socket = getenv("WEIR_SOCKET")};
+	enum ctl_status status;
+	int opt;
+
+	text_init();
+	if (ctl.socket == NULL || ctl.socket[0] == '\0')
+		ctl.socket = WEIR_RUNSTATEDIR "/weir/control.sock";
+	while ((opt = getopt_long(
+		    argc, argv, "s:S:yfn:Vh", long_options, NULL)) != -1) {
+		if (opt == 'h') {
+			print_usage(stdout);
+			return CTL_OK;
+		}
+		if (opt == 'V') {
+			printf("weirctl %s\n", PACKAGE_VERSION);
+			return CTL_OK;
+		}
+		if (!take_option(&ctl, opt))
+			return CTL_USAGE;
+	}
+	if (!take_words(&ctl, argv + optind, argc - optind))
+		return CTL_USAGE;
+	status = ctl.command->run(&ctl);
+	if (fflush(stdout) != 0 && status == CTL_OK)
+		status = CTL_FAILED;
+	return status;
+}

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One message on one connection. MAIL, all RCPTs and DATA go out together;
+ * where the next hop does not pipeline, the engine holds them back.
+ *
+ * When a connection breaks:
+ *	kept one, no reply yet	it was closed while idle: at once again, on a
+ *				new one, once
+ *	before the final dot	the next hop has nothing (RFC 5321 section
+ *				4.1.1.4): later
+ *	after it		it may have the message. Later: twice is
+ *				better than never
+ */
+#include "delivery/delivery_private.h"
+
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_MAX 65536
+#define REPLY_KEPT_MAX 480
+#define READ_AGAIN_MS 50
+
+static const struct hop_ops hop_ops;
+static void on_read_again(void *arg, int64_t now);
+
+struct attempt *
+attempt_new(struct delivery *d, struct spool_job *job)
+{
+	size_t n = job->m.rcpt_count;
+	struct attempt *a = xcalloc(1, sizeof(*a) + n * sizeof(a->fates[0]));
+
+	a->d = d;
+	a->job = job;
+	spool_id_format(job->m.id, a->id);
+	loop_timer_init(&a->again, d->loop, on_read_again, a);
+	list_append(&d->attempts[ATTEMPT_QUEUED], &a->entry);
+	d->count[ATTEMPT_QUEUED]++;
+	return a;
+}
+
+void
+attempt_set_state(struct attempt *a, enum attempt_state state)
+{
+	struct delivery *d = a->d;
+
+	list_remove(&a->entry);
+	d->count[a->state]--;
+	a->state = state;
+	d->count[state]++;
+	/* What was begun before comes before what is claimed later. */
+	if (state == ATTEMPT_QUEUED)
+		list_insert(&d->attempts[state], &a->entry);
+	else
+		list_append(&d->attempts[state], &a->entry);
+}
+
+static void
+clear_fates(struct attempt *a)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		free(a->fates[i].reply);
+		a->fates[i] = (struct fate){0};
+	}
+}
+
+void
+attempt_free(struct attempt *a)
+{
+	if (a->hop != NULL)
+		hop_drop(a->hop);
+	clear_fates(a);
+	list_remove(&a->entry);
+	a->d->count[a->state]--;
+	loop_timer_clear(&a->again);
+	spool_job_free(a->job);
+	free(a);
+}
+
+static char *
+reply_text(const struct smtp_reply *reply)
+{
+	bool has_code = reply->enhanced[0] != '\0';
+	char *text = xasprintf("%u %s%s%.*s", reply->code, reply->enhanced,
+	    has_code ? " " : "",
+	    (int)(reply->text.n < REPLY_KEPT_MAX ? reply->text.n
+						 : REPLY_KEPT_MAX),
+	    reply->text.n > 0 ? reply->text.p : "");
+
+	for (char *p = text; *p != '\0'; p++) {
+		if (*p == '\n' || *p == '\r')
+			*p = ' ';
+	}
+	return text;
+}
+
+/* ours: the reply is not the next hop's, but says what went wrong. */
+static void
+decide(struct fate *f, const struct smtp_reply *reply, bool ours)
+{
+	bool later = reply->code < 500;
+	char class = later ? '4' : '5';
+
+	free(f->reply);
+	f->kind = later ? FATE_LATER : FATE_REFUSED;
+	f->reply = reply_text(reply);
+	f->is_ours = ours;
+	/* A next hop's enhanced code of another class is nonsense. */
+	if (reply->enhanced[0] == class)
+		str_copy(
+		    str_from(reply->enhanced), f->status, sizeof(f->status));
+	else
+		snprintf(f->status, sizeof(f->status), "%c.0.0", class);
+}
+
+/* For all recipients whose fate is still to be decided. */
+static void
+decide_rest(struct attempt *a, const struct smtp_reply *reply, bool ours)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		if (a->fates[i].kind <= FATE_ACCEPTED)
+			decide(&a->fates[i], reply, ours);
+	}
+}
+
+static void
+refuse_all(struct attempt *a, const char *status, const char *reason)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		struct fate *f = &a->fates[i];
+
+		f->kind = FATE_REFUSED;
+		f->reason = reason;
+		str_copy(str_from(status), f->status, sizeof(f->status));
+	}
+}
+
+static void
+end(struct attempt *a, struct str original, bool is_whole, const char *reply,
+    int64_t now)
+{
+	struct delivery *d = a->d;
+
+	outcome_record(a, original, is_whole, reply, clock_wall_ms());
+	attempt_free(a);
+	delivery_on_ended(d, now);
+}
+
+static void
+on_original(void *arg, int error, struct str chunk)
+{
+	struct attempt *a = arg;
+
+	if (error != 0)
+		chunk = (struct str){NULL, 0};
+	a->reading = false;
+	end(a, chunk, error == 0 && chunk.n == a->job->m.size, NULL,
+	    loop_now(a->d->loop));
+}
+
+/* All fates are known and the connection is given back. */
+static void
+settle(struct attempt *a, const char *reply, int64_t now)
+{
+	if (a->reading) {
+		attempt_set_state(a, ATTEMPT_LEAVING);
+	} else if (outcome_needs_original(a, clock_wall_ms())) {
+		attempt_set_state(a, ATTEMPT_QUOTING);
+		a->reading = true;
+		spool_read_body(a->d->spool, a->job->m.id, 0, on_original, a);
+	} else {
+		end(a, a->job->body, a->job->body.p != NULL, reply, now);
+	}
+}
+
+/* The transaction is over at the next hop as well. */
+static void
+put_hop(struct attempt *a, int64_t now)
+{
+	if (!smtp_client_is_idle(hop_client(a->hop)))
+		smtp_client_abandon(hop_client(a->hop), now);
+	hop_put(a->hop, now);
+	a->hop = NULL;
+}
+
+static void
+drop_hop(struct attempt *a)
+{
+	hop_drop(a->hop);
+	a->hop = NULL;
+}
+
+void
+attempt_put_back(struct attempt *a, const char *reason, int64_t next_try)
+{
+	struct smtp_reply reply = smtp_reply_make(451, "4.4.1", reason);
+
+	if (a->hop != NULL)
+		drop_hop(a);
+	a->put_back = true;
+	a->next_try = next_try;
+	decide_rest(a, &reply, true);
+	if (outcome_needs_original(a, clock_wall_ms())) {
+		settle(a, NULL, loop_now(a->d->loop));
+		return;
+	}
+	outcome_record(
+	    a, a->job->body, a->job->body.p != NULL, NULL, clock_wall_ms());
+	attempt_free(a);
+}
+
+/* ---- sending ---- */
+
+/* False: what the message needs is not offered, and never downgraded. */
+static bool
+fits(struct attempt *a)
+{
+	const struct spool_message *m = &a->job->m;
+	uint32_t ext = smtp_client_caps(hop_client(a->hop))->ext;
+
+	if (m->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
+		refuse_all(a, "5.6.7",
+		    "it needs SMTPUTF8, which the next hop does not offer");
+	else if (m->body_type == SMTP_BODY_8BITMIME &&
+		 (ext & SMTP_EXT_8BITMIME) == 0)
+		refuse_all(a, "5.6.3",
+		    "it needs 8BITMIME, which the next hop does not offer");
+	else
+		return true;
+	return false;
+}
+
+static void
+send_envelope(struct attempt *a, int64_t now)
+{
+	const struct spool_message *m = &a->job->m;
+	struct smtp_client *c = hop_client(a->hop);
+	const struct smtp_mail mail = {
+	    .from = str_from(m->from),
+	    .size = m->size,
+	    .body = (enum smtp_body)m->body_type,
+	    .utf8 = m->utf8,
+	    .ret = (enum smtp_ret)m->ret,
+	    .envid = str_from(m->envid),
+	};
+
+	smtp_client_mail(c, &mail, 0, now);
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		const struct smtp_rcpt rcpt = {
+		    .to = str_from(m->rcpts[i].address),
+		    .notify = m->rcpts[i].notify,
+		    .orcpt = str_from(m->rcpts[i].orcpt),
+		};
+
+		smtp_client_rcpt(c, &rcpt, i, now);
+	}
+	smtp_client_data(c, 0, now);
+}
+
+static void
+begin(struct attempt *a, int64_t now)
+{
+	str_copy(str_from(hop_name(a->hop)), a->hop_name, sizeof(a->hop_name));
+	a->reused = hop_is_reused(a->hop);
+	a->heard = false;
+	a->offset = 0;
+	if (!fits(a)) {
+		put_hop(a, now);
+		settle(a, NULL, now);
+		return;
+	}
+	attempt_set_state(a, ATTEMPT_ENVELOPE);
+	send_envelope(a, now);
+}
+
+void
+attempt_start(struct attempt *a, int64_t now)
+{
+	attempt_set_state(a, ATTEMPT_WAITING);
+	a->hop = nexthop_get(a->d->nexthop, a->fresh, &hop_ops, a, now);
+	if (hop_is_ready(a->hop))
+		begin(a, now);
+}
+
+/* The body cannot be read: nothing was sent as far as the next hop goes. */
+static void
+fail_reading(struct attempt *a, int error, int64_t now)
+{
+	struct smtp_reply reply =
+	    smtp_reply_make(451, "4.3.0", "the spool could not be read");
+
+	log_event(a->d->log, LOG_LEVEL_ERROR, "delivery", "read",
+	    "id=%s error=\"%s\"", a->id, strerror(error));
+	drop_hop(a);
+	decide_rest(a, &reply, true);
+	settle(a, NULL, now);
+}
+
+static void send_body(struct attempt *a, int64_t now);
+
+static void
+on_chunk(void *arg, int error, struct str chunk)
+{
+	struct attempt *a = arg;
+	int64_t now = loop_now(a->d->loop);
+
+	a->reading = false;
+	if (a->state == ATTEMPT_LEAVING) {
+		settle(a, NULL, now);
+	} else if (error == EBUSY) {
+		loop_timer_set(&a->again, now + READ_AGAIN_MS);
+	} else if (error != 0 || chunk.n == 0) {
+		/* It ends before its size: the file is damaged. */
+		fail_reading(a, error != 0 ? error : EIO, now);
+	} else {
+		smtp_client_body(hop_client(a->hop), chunk, now);
+		a->offset += chunk.n;
+		send_body(a, now);
+	}
+}
+
+static void
+read_chunk(struct attempt *a)
+{
+	a->reading = true;
+	spool_read_body(a->d->spool, a->job->m.id, a->offset, on_chunk, a);
+}
+
+static void
+on_read_again(void *arg, int64_t now)
+{
+	struct attempt *a = arg;
+
+	(void)now;
+	if (a->state == ATTEMPT_BODY && !a->reading)
+		read_chunk(a);
+}
+
+static void
+send_body(struct attempt *a, int64_t now)
+{
+	struct smtp_client *c = hop_client(a->hop);
+	struct str body = a->job->body;
+	struct str slice;
+
+	while (
+	    a->offset < a->job->m.size && !a->reading && !hop_is_full(a->hop)) {
+		if (body.p == NULL) {
+			read_chunk(a);
+			return;
+		}
+		slice = str_sub(body, a->offset, SLICE_MAX);
+		if (slice.n == 0) {
+			fail_reading(a, EIO, now);
+			return;
+		}
+		smtp_client_body(c, slice, now);
+		a->offset += slice.n;
+	}
+	if (a->offset < a->job->m.size)
+		return;
+	attempt_set_state(a, ATTEMPT_ENDING);
+	smtp_client_end(c, 0, now);
+}
+
+/* ---- what the next hop says ---- */
+
+static void
+on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
+{
+	struct fate *f;
+
+	if (index >= a->job->m.rcpt_count)
+		panic("delivery: a reply to recipient %zu", index);
+	f = &a->fates[index];
+	if (f->kind != FATE_OPEN)
+		return; /* MAIL was refused: this only follows from it */
+	if (!smtp_reply_is_ok(reply)) {
+		decide(f, reply, false);
+		return;
+	}
+	f->kind = FATE_ACCEPTED;
+}
+
+static bool
+has_accepted(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		if (a->fates[i].kind == FATE_ACCEPTED)
+			return true;
+	}
+	return false;
+}
+
+static void
+on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
+{
+	delivery_on_answered(a->d, now);
+	if (!smtp_reply_is_ok(reply)) {
+		decide_rest(a, reply, false);
+		put_hop(a, now);
+		settle(a, NULL, now);
+	} else if (!has_accepted(a)) {
+		/* MAIL was refused, and it takes a message all the same. Only
+		 * closing the connection surely leaves it without one. */
+		drop_hop(a);
+		settle(a, NULL, now);
+	} else {
+		attempt_set_state(a, ATTEMPT_BODY);
+		send_body(a, now);
+	}
+}
+
+static void
+on_end_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
+{
+	char *text = NULL;
+
+	delivery_on_answered(a->d, now);
+	if (smtp_reply_is_ok(reply)) {
+		for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+			if (a->fates[i].kind == FATE_ACCEPTED)
+				a->fates[i].kind = FATE_DELIVERED;
+		}
+		text = reply_text(reply);
+	} else {
+		decide_rest(a, reply, false);
+	}
+	put_hop(a, now);
+	settle(a, text, now);
+	free(text);
+}
+
+static void
+on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct attempt *a = arg;
+
+	a->heard = true;
+	switch (what) {
+	case SMTP_CLIENT_MAIL:
+		if (!smtp_reply_is_ok(reply))
+			decide_rest(a, reply, false);
+		break;
+	case SMTP_CLIENT_RCPT:
+		on_rcpt_reply(a, tag, reply);
+		break;
+	case SMTP_CLIENT_DATA:
+		on_data_reply(a, reply, now);
+		break;
+	case SMTP_CLIENT_END:
+		on_end_reply(a, reply, now);
+		break;
+	case SMTP_CLIENT_RSET:
+	case SMTP_CLIENT_QUIT:
+		break;
+	}
+}
+
+static void
+on_hop_ready(void *arg, int64_t now)
+{
+	struct attempt *a = arg;
+
+	begin(a, now);
+}
+
+static void
+on_hop_drain(void *arg, int64_t now)
+{
+	struct attempt *a = arg;
+
+	if (a->state == ATTEMPT_BODY && !a->reading &&
+	    a->again.due == INT64_MAX)
+		send_body(a, now);
+}
+
+static void
+on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+{
+	struct attempt *a = arg;
+	struct delivery *d = a->d;
+	struct smtp_reply broke = *reply;
+
+	a->hop = NULL;
+	if (a->state == ATTEMPT_WAITING) {
+		delivery_on_unreachable(a, reply, now);
+		return;
+	}
+	loop_timer_set(&a->again, INT64_MAX);
+	if (a->reused && !a->heard && !a->fresh) {
+		a->fresh = true;
+		attempt_set_state(a, ATTEMPT_QUEUED);
+		delivery_on_ended(d, now);
+		return;
+	}
+	if (broke.code >= 500) {
+		/* The connection's trouble, not a word on the message. */
+		broke.code = 451;
+		memcpy(broke.enhanced, "4.4.2", sizeof("4.4.2"));
+	}
+	decide_rest(a, &broke, true);
+	settle(a, NULL, now);
+	delivery_on_broken(d, "connections break", now);
+}
+
+static const struct hop_ops hop_ops = {
+    .on_ready = on_hop_ready,
+    .on_reply = on_hop_reply,
+    .on_drain = on_hop_drain,
+    .on_fail = on_hop_fail,
+};

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which messages are sent when. Claims are made in batches ahead of need, one
+ * at a time, so that connections never wait for the disk; a kick costs a flag.
+ *
+ * When the next hop cannot be reached, all delivery rests: what was claimed
+ * goes back, and after a pause (doubled up to REST_MAX_MS) one message is
+ * claimed to see; the first answer to a transaction ends the rest. When only
+ * further connections fail, while others work, their number is lowered for a
+ * while (a next hop that limits its clients) and nothing goes back.
+ */
+#include "delivery/delivery_private.h"
+
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REST_MIN_MS 1000
+#define REST_MAX_MS 60000
+#define CEILING_MS 60000
+#define CLAIM_AGAIN_MS 1000 /* after the spool failed to claim */
+#define WAKE_MAX_MS 3600000 /* the wall clock may have been set */
+#define BROKEN_MAX 5        /* in a row: the next hop is in trouble */
+#define PENDING_MAX 8192    /* results that the spool has yet to store */
+
+static void on_wake(void *arg, int64_t now);
+static void on_tell_drained(void *arg, int64_t now);
+static void on_stored(void *arg, bool released, int64_t now);
+
+static void
+set_settings(struct delivery *d, const struct delivery_settings *settings)
+{
+	free(d->hostname);
+	free(d->postmaster);
+	d->settings = *settings;
+	if (d->settings.concurrency == 0)
+		d->settings.concurrency = 1;
+	d->hostname = xstrdup(settings->hostname);
+	d->postmaster = settings->postmaster != NULL
+			    ? xstrdup(settings->postmaster)
+			    : xasprintf("postmaster@%s", settings->hostname);
+	d->settings.hostname = d->hostname;
+	d->settings.postmaster = d->postmaster;
+}
+
+struct delivery *
+delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
+    const struct delivery_settings *settings, struct events *events,
+    struct counters *counters, struct log *log)
+{
+	struct delivery *d = xcalloc(1, sizeof(*d));
+
+	d->loop = loop;
+	d->spool = spool;
+	d->nexthop = nexthop;
+	d->events = events;
+	d->counters = counters;
+	d->log = log;
+	set_settings(d, settings);
+	d->ledger = ledger_new(loop, spool, counters, log, on_stored, d);
+	for (int i = 0; i < ATTEMPT_STATES; i++)
+		list_init(&d->attempts[i]);
+	d->ceiling_until = INT64_MAX;
+	loop_timer_init(&d->wake, loop, on_wake, d);
+	loop_task_init(&d->tell_drained, loop, on_tell_drained, d);
+	return d;
+}
+
+void
+delivery_reload(struct delivery *d, const struct delivery_settings *settings)
+{
+	set_settings(d, settings);
+}
+
+/* ---- what is under way ---- */
+
+/* With a connection, or on the way to one. */
+static uint32_t
+count_sending(const struct delivery *d)
+{
+	return d->count[ATTEMPT_WAITING] + d->count[ATTEMPT_ENVELOPE] +
+	       d->count[ATTEMPT_BODY] + d->count[ATTEMPT_ENDING];
+}
+
+static uint32_t
+count_talking(const struct delivery *d)
+{
+	return count_sending(d) - d->count[ATTEMPT_WAITING];
+}
+
+uint32_t
+delivery_active(const struct delivery *d)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i < ATTEMPT_STATES; i++)
+		n += d->count[i];
+	return n;
+}
+
+static struct attempt *
+first_in(struct delivery *d, enum attempt_state state)
+{
+	if (list_is_empty(&d->attempts[state]))
+		return NULL;
+	return LIST_ITEM(d->attempts[state].next, struct attempt, entry);
+}
+
+static uint32_t
+window(struct delivery *d, int64_t now)
+{
+	if (now >= d->ceiling_until)
+		d->ceiling_until = INT64_MAX;
+	if (d->rest_ms > 0)
+		return 1;
+	if (d->ceiling_until != INT64_MAX &&
+	    d->ceiling < d->settings.concurrency)
+		return d->ceiling;
+	return d->settings.concurrency;
+}
+
+static bool
+is_blocked(const struct delivery *d, int64_t now)
+{
+	return now < d->rest_until || ledger_is_stuck(d->ledger) ||
+	       ledger_pending(d->ledger) > PENDING_MAX;
+}
+
+static void
+wake_at(struct delivery *d, int64_t due)
+{
+	if (due < d->wake.due)
+		loop_timer_set(&d->wake, due);
+}
+
+void
+delivery_note_due(struct delivery *d, int64_t wall_due, int64_t wall)
+{
+	int64_t wait;
+
+	if (wall_due == INT64_MAX)
+		return;
+	wait = wall_due > wall ? wall_due - wall : 0;
+	wake_at(
+	    d, loop_now(d->loop) + (wait < WAKE_MAX_MS ? wait : WAKE_MAX_MS));
+}
+
+static bool
+is_drained(const struct delivery *d)
+{
+	return delivery_active(d) == 0 && !d->claiming &&
+	       ledger_pending(d->ledger) == 0;
+}
+
+/* ---- claiming ---- */
+
+static void pump(struct delivery *d, int64_t now);
+
+static void
+on_claimed(
+    void *arg, int error, struct spool_job **jobs, size_t n, int64_t next_due)
+{
+	struct delivery *d = arg;
+	int64_t now = loop_now(d->loop), wall = clock_wall_ms();
+
+	d->claiming = false;
+	if (error != 0) {
+		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "claim",
+		    "error=\"%s\"", strerror(error));
+		d->more = true;
+		d->rest_until = d->rest_until > now + CLAIM_AGAIN_MS
+				    ? d->rest_until
+				    : now + CLAIM_AGAIN_MS;
+		wake_at(d, d->rest_until);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct attempt *a = attempt_new(d, jobs[i]);
+
+		/* attempt_set_state would put it before older ones. */
+		if (d->draining)
+			attempt_put_back(a, "shutting down", wall);
+	}
+	d->more = n > 0 || d->kicked;
+	delivery_note_due(d, next_due, wall);
+	pump(d, now);
+}
+
+static void
+claim(struct delivery *d, int64_t now)
+{
+	uint32_t batch = window(d, now);
+
+	if (!d->more || d->claiming || d->draining ||
+	    d->count[ATTEMPT_QUEUED] > batch / 2)
+		return;
+	/* To see whether the next hop is back, one is enough. */
+	if (d->rest_ms > 0 && delivery_active(d) > 0)
+		return;
+	d->claiming = true;
+	d->kicked = false;
+	spool_claim(d->spool, batch, clock_wall_ms(), on_claimed, d);
+}
+
+static void
+pump(struct delivery *d, int64_t now)
+{
+	struct attempt *a;
+
+	if (d->draining) {
+		if (is_drained(d))
+			loop_task_set(&d->tell_drained);
+		if (first_in(d, ATTEMPT_QUEUED) == NULL)
+			return;
+	}
+	if (is_blocked(d, now))
+		return;
+	while (count_sending(d) < window(d, now) &&
+	       (a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+		attempt_start(a, now);
+	claim(d, now);
+}
+
+static void
+on_wake(void *arg, int64_t now)
+{
+	struct delivery *d = arg;
+
+	d->more = true;
+	pump(d, now);
+}
+
+static void
+on_stored(void *arg, bool released, int64_t now)
+{
+	struct delivery *d = arg;
+
+	if (released)
+		d->more = d->kicked = true;
+	pump(d, now);
+}
+
+void
+delivery_kick(struct delivery *d, int64_t now, int64_t wall)
+{
+	(void)wall;
+	d->more = d->kicked = true;
+	pump(d, now);
+}
+
+/* ---- what attempts say ---- */
+
+void
+delivery_on_ended(struct delivery *d, int64_t now)
+{
+	pump(d, now);
+}
+
+void
+delivery_on_answered(struct delivery *d, int64_t now)
+{
+	d->broken = 0;
+	if (d->rest_ms == 0)
+		return;
+	d->rest_ms = 0;
+	d->rest_until = now;
+	log_event(d->log, LOG_LEVEL_INFO, "delivery", "resume", "rest=over");
+	wake_at(d, now);
+}
+
+static int64_t
+next_rest(const struct delivery *d)
+{
+	int64_t rest = d->rest_ms == 0 ? REST_MIN_MS : 2 * d->rest_ms;
+
+	if (rest > REST_MAX_MS)
+		rest = REST_MAX_MS;
+	/* Not longer than a single message would wait. */
+	if (rest > d->settings.retry_min_ms && d->settings.retry_min_ms > 0)
+		rest = d->settings.retry_min_ms;
+	return rest;
+}
+
+static void
+start_rest(struct delivery *d, const char *reason, int64_t now)
+{
+	enum log_level level =
+	    d->rest_ms == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	int64_t next_try;
+	struct attempt *a;
+	char why[LOG_QUOTE_MAX];
+
+	d->rest_ms = next_rest(d);
+	d->rest_until = now + d->rest_ms;
+	d->broken = 0;
+	d->ceiling_until = INT64_MAX;
+	next_try = clock_wall_ms() + d->rest_ms;
+	log_event(d->log, level, "delivery", "rest",
+	    "rest_ms=%lld queued=%u reason=%s", (long long)d->rest_ms,
+	    d->count[ATTEMPT_QUEUED], log_quote(str_from(reason), why));
+	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+		attempt_put_back(a, reason, next_try);
+	d->more = true;
+	wake_at(d, d->rest_until);
+}
+
+void
+delivery_on_unreachable(
+    struct attempt *a, const struct smtp_reply *reply, int64_t now)
+{
+	struct delivery *d = a->d;
+	uint32_t talking = count_talking(d);
+	char *reason;
+
+	if (talking > 0 && !d->draining) {
+		if (d->ceiling_until == INT64_MAX)
+			log_event(d->log, LOG_LEVEL_INFO, "delivery", "limit",
+			    "connections=%u for_ms=%d", talking, CEILING_MS);
+		d->ceiling = talking;
+		d->ceiling_until = now + CEILING_MS;
+		attempt_set_state(a, ATTEMPT_QUEUED);
+		return;
+	}
+	reason = str_dup(reply->text);
+	/* Those that waited for the same failure prolong nothing. */
+	if (now >= d->rest_until)
+		start_rest(d, reason, now);
+	attempt_put_back(a, reason,
+	    clock_wall_ms() + (d->rest_until > now ? d->rest_until - now : 0));
+	free(reason);
+	pump(d, now);
+}
+
+void
+delivery_on_broken(struct delivery *d, const char *reason, int64_t now)
+{
+	if (++d->broken >= BROKEN_MAX && now >= d->rest_until)
+		start_rest(d, reason, now);
+}
+
+/* ---- the end ---- */
+
+static void
+on_tell_drained(void *arg, int64_t now)
+{
+	struct delivery *d = arg;
+	void (*fn)(void *) = d->on_drained;
+
+	(void)now;
+	d->on_drained = NULL;
+	if (fn != NULL)
+		fn(d->drained_arg);
+}
+
+void
+delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg)
+{
+	int64_t wall = clock_wall_ms();
+	struct attempt *a;
+
+	d->draining = true;
+	d->on_drained = fn;
+	d->drained_arg = arg;
+	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+		attempt_put_back(a, "shutting down", wall);
+	pump(d, loop_now(d->loop));
+}
+
+void
+delivery_free(struct delivery *d)
+{
+	struct attempt *a;
+
+	if (d == NULL)
+		return;
+	for (int i = 0; i < ATTEMPT_STATES; i++) {
+		while ((a = first_in(d, i)) != NULL)
+			attempt_free(a);
+	}
+	ledger_free(d->ledger);
+	loop_timer_clear(&d->wake);
+	loop_task_clear(&d->tell_drained);
+	free(d->hostname);
+	free(d->postmaster);
+	free(d);
+}

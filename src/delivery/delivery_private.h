@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What delivery.c (which messages, when), attempt.c (one message on one
+ * connection) and outcome.c (what becomes of its recipients) share. Nobody
+ * else includes it.
+ */
+#ifndef DELIVERY_DELIVERY_PRIVATE_H
+#define DELIVERY_DELIVERY_PRIVATE_H
+
+#include "delivery/delivery.h"
+#include "delivery/ledger.h"
+#include "delivery/route.h"
+
+enum fate_kind {
+	FATE_OPEN,      /* not known yet */
+	FATE_ACCEPTED,  /* RCPT was answered 250 */
+	FATE_DELIVERED, /* the next hop has it */
+	FATE_LATER,     /* to be tried again */
+	FATE_REFUSED,   /* for good */
+};
+
+struct fate { /* of a recipient */
+	enum fate_kind kind;
+	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
+	char *reply;                    /* what the next hop said, or NULL */
+	bool is_ours;                   /* reply is of our own making */
+	const char *reason;             /* why it was not even tried, or NULL */
+};
+
+enum attempt_state {      /* a list of struct delivery each */
+	ATTEMPT_QUEUED,   /* claimed, its turn comes */
+	ATTEMPT_WAITING,  /* for a connection */
+	ATTEMPT_ENVELOPE, /* until DATA is answered */
+	ATTEMPT_BODY,     /* text is sent */
+	ATTEMPT_ENDING,   /* the final dot is sent */
+	ATTEMPT_LEAVING,  /* decided, but the spool still reads for it */
+	ATTEMPT_QUOTING,  /* the original is read for a bounce */
+	ATTEMPT_STATES
+};
+
+struct attempt {
+	struct list entry;
+	struct delivery *d;
+	enum attempt_state state;
+	struct spool_job *job;
+	struct hop *hop;  /* NULL: none (any more) */
+	bool fresh;       /* wants a new connection */
+	bool reused;      /* was given a kept one */
+	bool heard;       /* a reply came to this transaction */
+	bool reading;     /* spool_read_body is under way */
+	bool put_back;    /* no next hop: not an attempt, no line each */
+	int64_t next_try; /* with put_back: wall ms */
+	uint64_t offset;  /* of the body, what was sent */
+	char hop_name[ROUTE_NAME_MAX];
+	char id[SPOOL_ID_TEXT];
+	struct loop_timer again; /* the reader was busy */
+	struct fate fates[];
+};
+
+struct delivery {
+	struct loop *loop;
+	struct spool *spool;
+	struct nexthop *nexthop;
+	struct events *events;
+	struct counters *counters;
+	struct log *log;
+	struct delivery_settings settings; /* strings are copies */
+	char *hostname, *postmaster;
+	struct ledger *ledger;
+
+	struct list attempts[ATTEMPT_STATES];
+	uint32_t count[ATTEMPT_STATES];
+
+	bool more;     /* there may be something to claim */
+	bool kicked;   /* since the claim under way was given */
+	bool claiming; /* at most one */
+	bool draining;
+	bool pumping;
+	void (*on_drained)(void *arg);
+	void *drained_arg;
+	struct loop_timer wake;
+	struct loop_task tell_drained;
+
+	uint32_t ceiling;      /* connections the next hop seems to allow */
+	int64_t ceiling_until; /* INT64_MAX: not lowered */
+	int64_t rest_ms;       /* of all delivery; 0: the next hop is there */
+	int64_t rest_until;
+	uint32_t broken; /* transactions in a row that broke */
+};
+
+/* attempt.c */
+struct attempt *attempt_new(struct delivery *d, struct spool_job *job);
+void attempt_set_state(struct attempt *a, enum attempt_state state);
+void attempt_start(struct attempt *a, int64_t now);
+/* Nothing of it was sent: back to the spool for next_try. */
+void attempt_put_back(struct attempt *a, const char *reason, int64_t next_try);
+void attempt_free(struct attempt *a);
+
+/* outcome.c */
+/* Does the report of it need text that is not in memory? */
+bool outcome_needs_original(const struct attempt *a, int64_t wall);
+/* Tells the spool, the log and the events what became of each recipient.
+ * original: the message or its beginning. */
+void outcome_record(struct attempt *a, struct str original, bool is_whole,
+    const char *reply, int64_t wall);
+
+/* delivery.c */
+void delivery_on_unreachable(
+    struct attempt *a, const struct smtp_reply *reply, int64_t now);
+void delivery_on_broken(struct delivery *d, const char *reason, int64_t now);
+/* The next hop answered a DATA or a final dot: it works. */
+void delivery_on_answered(struct delivery *d, int64_t now);
+/* A message has ended; there is room. */
+void delivery_on_ended(struct delivery *d, int64_t now);
+/* RELEASED again at that time. */
+void delivery_note_due(struct delivery *d, int64_t wall_due, int64_t wall);
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The users of the pool. A hop looks for a connection (kept, new, or after
+ * waiting in line), goes through the addresses in order until one answers, and
+ * speaks through its channel until its owner puts or drops it.
+ *
+ * No owner is called from within its own call, nor from within another owner's:
+ * what such a call decides is told by the pool's task at the end of the turn.
+ */
+#include "delivery/nexthop_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct hop *
+first_in(struct nexthop *n, enum hop_state state)
+{
+	if (list_is_empty(&n->hops[state]))
+		return NULL;
+	return LIST_ITEM(n->hops[state].next, struct hop, entry);
+}
+
+void
+hop_set_state(struct hop *h, enum hop_state state)
+{
+	list_remove(&h->entry);
+	list_append(&h->n->hops[state], &h->entry);
+	h->state = state;
+	if (state == HOP_HANDED || state == HOP_FAILED)
+		loop_task_set(&h->n->task);
+}
+
+static struct hop *
+take_hop(struct nexthop *n)
+{
+	struct hop *h = first_in(n, HOP_FREE);
+
+	if (h == NULL) {
+		h = xcalloc(1, sizeof(*h));
+		h->n = n;
+		list_init(&h->entry);
+	}
+	return h;
+}
+
+static void
+free_hop(struct hop *h)
+{
+	struct nexthop *n = h->n;
+
+	/* To the front: the next one finds it in the cache. */
+	list_remove(&h->entry);
+	list_insert(&n->hops[HOP_FREE], &h->entry);
+	h->state = HOP_FREE;
+	h->ch = NULL;
+}
+
+static void
+start_resolve(struct hop *h, size_t target)
+{
+	struct nexthop *n = h->n;
+	const char *host;
+	uint16_t port;
+
+	h->target = target;
+	hop_set_state(h, HOP_RESOLVING);
+	if (!route_begin_resolve(n->route, target))
+		return;
+	host = route_host(n->route, target, &port);
+	resolver_ask(n->resolver, host, port, target);
+}
+
+static void
+dial(struct hop *h, int64_t now)
+{
+	struct nexthop *n = h->n;
+	struct route_choice choice;
+
+	switch (route_next(n->route, &h->cursor, now, &choice)) {
+	case ROUTE_CONNECT:
+		h->ch = nexthop_open(n, &choice, h);
+		hop_set_state(h, HOP_DIALING);
+		break;
+	case ROUTE_RESOLVE:
+		start_resolve(h, choice.target);
+		break;
+	case ROUTE_NONE:
+		hop_set_state(h, HOP_FAILED);
+		break;
+	}
+}
+
+static bool
+has_room(const struct nexthop *n)
+{
+	return n->settings.connections_max == 0 ||
+	       n->open_count < n->settings.connections_max;
+}
+
+static struct channel *
+oldest_idle(struct nexthop *n)
+{
+	return LIST_ITEM(n->idle.prev, struct channel, entry);
+}
+
+static void
+take_channel(struct hop *h, struct channel *ch, enum hop_state state)
+{
+	nexthop_attach(h->n, ch, h);
+	h->ch = ch;
+	h->reused = ch->served;
+	hop_set_state(h, state);
+}
+
+/* Out of line, or back after a kept connection was lost: state as it goes. */
+static void
+start_dial(struct hop *h, int64_t now)
+{
+	memset(&h->cursor, 0, sizeof(h->cursor));
+	h->reused = false;
+	dial(h, now);
+}
+
+void
+hop_seek(struct hop *h, int64_t now)
+{
+	struct nexthop *n = h->n;
+
+	if (!h->fresh && n->idle_count > 0) {
+		take_channel(h, LIST_ITEM(n->idle.next, struct channel, entry),
+		    HOP_HANDED);
+		return;
+	}
+	if (!has_room(n) && n->idle_count > 0)
+		nexthop_shut(n, oldest_idle(n), true, now);
+	if (has_room(n))
+		start_dial(h, now);
+	else
+		hop_set_state(h, HOP_WAITING);
+}
+
+struct hop *
+nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
+    int64_t now)
+{
+	struct hop *h = take_hop(n);
+
+	h->ops = ops;
+	h->arg = arg;
+	h->fresh = fresh;
+	h->ch = NULL;
+	h->reason[0] = '\0';
+	if (!fresh && n->idle_count > 0)
+		take_channel(h, LIST_ITEM(n->idle.next, struct channel, entry),
+		    HOP_READY);
+	else
+		hop_seek(h, now);
+	return h;
+}
+
+void
+hop_serve_line(struct nexthop *n, int64_t now)
+{
+	struct hop *h;
+
+	while ((h = first_in(n, HOP_WAITING)) != NULL &&
+	       (has_room(n) || n->idle_count > 0))
+		hop_seek(h, now);
+}
+
+bool
+hop_is_ready(const struct hop *h)
+{
+	return h->state == HOP_READY || h->state == HOP_HANDED;
+}
+
+bool
+hop_is_reused(const struct hop *h)
+{
+	return h->reused;
+}
+
+struct smtp_client *
+hop_client(struct hop *h)
+{
+	if (!hop_is_ready(h))
+		panic("hop: spoken through before it is ready");
+	return h->ch->client;
+}
+
+bool
+hop_is_full(const struct hop *h)
+{
+	return h->ch != NULL && h->ch->conn != NULL &&
+	       conn_is_full(h->ch->conn);
+}
+
+const char *
+hop_name(const struct hop *h)
+{
+	return h->ch != NULL ? h->ch->name : "";
+}
+
+static bool
+is_worth_keeping(const struct channel *ch)
+{
+	const struct nexthop *n = ch->pool;
+
+	return !ch->retired && (n->settings.uses_max == 0 ||
+				   ch->messages < n->settings.uses_max);
+}
+
+void
+hop_put(struct hop *h, int64_t now)
+{
+	struct nexthop *n = h->n;
+	struct channel *ch = h->ch;
+
+	if (!hop_is_ready(h)) {
+		hop_drop(h);
+		return;
+	}
+	free_hop(h);
+	ch->served = true;
+	nexthop_detach(n, ch, now);
+	if (!is_worth_keeping(ch))
+		nexthop_shut(n, ch, true, now);
+	if (!list_is_empty(&n->hops[HOP_WAITING]))
+		hop_serve_line(n, now);
+	if (n->idle_count > n->settings.idle_max)
+		nexthop_shut(n, oldest_idle(n), true, now);
+}
+
+void
+hop_drop(struct hop *h)
+{
+	struct nexthop *n = h->n;
+	struct channel *ch = h->ch;
+	int64_t now = loop_now(n->loop);
+
+	free_hop(h);
+	if (ch != NULL)
+		nexthop_shut(n, ch, false, now);
+	hop_serve_line(n, now);
+}
+
+static void
+tell_failed(struct hop *h, int64_t now)
+{
+	const struct hop_ops *ops = h->ops;
+	void *arg = h->arg;
+	char text[HOP_REASON_MAX + 64];
+	struct smtp_reply reply;
+
+	snprintf(text, sizeof(text), "cannot reach the next hop: %s",
+	    h->reason[0] != '\0' ? h->reason : "no address");
+	reply = smtp_reply_make(451, "4.4.1", text);
+	free_hop(h);
+	ops->on_fail(arg, &reply, now);
+}
+
+void
+hop_tell(struct nexthop *n, int64_t now)
+{
+	struct hop *h;
+
+	while ((h = first_in(n, HOP_HANDED)) != NULL) {
+		hop_set_state(h, HOP_READY);
+		h->ops->on_ready(h->arg, now);
+	}
+	while ((h = first_in(n, HOP_FAILED)) != NULL)
+		tell_failed(h, now);
+}
+
+void
+hop_redial_all(struct nexthop *n, int64_t now)
+{
+	struct hop *h;
+	struct list again;
+
+	list_init(&again);
+	while ((h = first_in(n, HOP_DIALING)) != NULL ||
+	       (h = first_in(n, HOP_RESOLVING)) != NULL) {
+		if (h->ch != NULL)
+			nexthop_shut(n, h->ch, false, now);
+		h->ch = NULL;
+		list_remove(&h->entry);
+		list_append(&again, &h->entry);
+	}
+	while (!list_is_empty(&again))
+		hop_seek(LIST_ITEM(again.next, struct hop, entry), now);
+}
+
+static void
+note_reason(struct hop *h, const char *where, struct str why)
+{
+	char safe[HOP_REASON_MAX / 2];
+
+	snprintf(h->reason, sizeof(h->reason), "%.200s: %s", where,
+	    str_escape(why, safe, sizeof(safe)));
+}
+
+void
+hop_on_resolved(void *arg, const struct resolver_answer *answer)
+{
+	struct nexthop *n = arg;
+	int64_t now = loop_now(n->loop);
+	struct list *entry, *next, again;
+	uint16_t port;
+	const char *host = route_host(n->route, answer->tag, &port);
+	bool usable = route_end_resolve(n->route, answer->tag, answer->addrs,
+	    answer->count, now, n->settings.rest_ms);
+
+	if (!usable)
+		log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "rest",
+		    "address=%s:%u reason=\"%s\"", host, (unsigned)port,
+		    answer->error);
+	list_init(&again);
+	list_each_safe (entry, next, &n->hops[HOP_RESOLVING]) {
+		struct hop *h = LIST_ITEM(entry, struct hop, entry);
+
+		if (h->target != answer->tag)
+			continue;
+		if (!usable) {
+			route_skip(&h->cursor, answer->tag);
+			note_reason(h, host, str_from(answer->error));
+		}
+		list_remove(entry);
+		list_append(&again, entry);
+	}
+	while (!list_is_empty(&again)) {
+		struct hop *h = LIST_ITEM(again.next, struct hop, entry);
+
+		if (has_room(n))
+			dial(h, now);
+		else
+			hop_set_state(h, HOP_WAITING);
+	}
+}
+
+/* ---- what channels say ---- */
+
+static void
+on_channel_ready(struct channel *ch, int64_t now)
+{
+	struct nexthop *n = ch->pool;
+	struct hop *h = ch->hop;
+
+	n->caps = *smtp_client_caps(ch->client);
+	n->caps_known = true;
+	nexthop_note_up(n, ch);
+	hop_set_state(h, HOP_READY);
+	h->ops->on_ready(h->arg, now);
+}
+
+static void
+on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct hop *h = ch->hop;
+
+	/* The next hop closes after this, whatever it answers. */
+	if (reply->code == 421)
+		ch->retired = true;
+	if (h != NULL)
+		h->ops->on_reply(h->arg, what, tag, reply, now);
+}
+
+static void
+on_channel_drain(struct channel *ch, int64_t now)
+{
+	struct hop *h = ch->hop;
+
+	if (h != NULL && h->state == HOP_READY)
+		h->ops->on_drain(h->arg, now);
+}
+
+static void
+on_channel_fail(struct channel *ch, enum channel_fault fault,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct nexthop *n = ch->pool;
+	struct hop *h = ch->hop;
+	const struct hop_ops *ops;
+	void *arg;
+
+	if (h != NULL) {
+		note_reason(h, ch->name, reply->text);
+		h->ch = NULL;
+	}
+	/* A kept connection that nobody had begun to use may go quietly. */
+	if (h != NULL && h->state != HOP_HANDED)
+		nexthop_note_fault(n, ch, fault, h->reason, now);
+	nexthop_shut(n, ch, false, now);
+	if (h != NULL && h->state == HOP_DIALING) {
+		dial(h, now);
+	} else if (h != NULL && h->state == HOP_HANDED) {
+		hop_seek(h, now);
+	} else if (h != NULL) {
+		ops = h->ops;
+		arg = h->arg;
+		free_hop(h);
+		ops->on_fail(arg, reply, now);
+	}
+	hop_serve_line(n, now);
+}
+
+const struct channel_ops hop_channel_ops = {
+    .on_ready = on_channel_ready,
+    .on_reply = on_channel_reply,
+    .on_drain = on_channel_drain,
+    .on_fail = on_channel_fail,
+};

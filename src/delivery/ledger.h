@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What became of messages, on its way into the spool. A message that the next
+ * hop took must never be sent again because a disk was full for a moment: so
+ * results stay here, and are offered again until the spool has them.
+ *
+ * Results of one turn of the loop go in one operation. Inside delivery alone.
+ */
+#ifndef DELIVERY_LEDGER_H
+#define DELIVERY_LEDGER_H
+
+#include "net/loop.h"
+#include "os/counters.h"
+#include "spool/spool.h"
+
+struct ledger;
+
+/* released: something may be claimed that could not be before: a bounce, or
+ * what is to be tried again and was stored late. */
+typedef void ledger_fn(void *arg, bool released, int64_t now);
+
+struct ledger_bounce { /* strings are copied */
+	uint64_t id;
+	const char *to;
+	unsigned body_type; /* enum smtp_body */
+	bool utf8;
+	unsigned notify; /* enum smtp_notify bits */
+	int64_t wall;
+	struct str text;
+};
+
+struct ledger *ledger_new(struct loop *loop, struct spool *spool,
+    struct counters *counters, struct log *log, ledger_fn *fn, void *arg);
+/* Results that are not stored yet are given to the spool a last time. */
+void ledger_free(struct ledger *l);
+void ledger_add(struct ledger *l, const struct spool_result *result);
+/* These, and a bounce in the same commit. */
+void ledger_add_bounce(struct ledger *l, const struct spool_result *results,
+    size_t n, const struct ledger_bounce *bounce);
+size_t ledger_pending(const struct ledger *l); /* results not stored yet */
+bool ledger_is_stuck(const struct ledger *l);  /* the spool refused some */
+
+#endif

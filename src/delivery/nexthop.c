@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pool: its settings, its channels, and time. One timer sweeps all channels
+ * a few times a second, for their deadlines, idle time and transactions that
+ * nobody took up; so taking and giving back a connection touches no timer.
+ *
+ * A channel is on one of three lists: busy (a hop has it), idle, dead. Dead
+ * ones are freed by the task at the end of the turn, when no frame of theirs is
+ * on the stack any more.
+ */
+#include "delivery/nexthop_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_MAX_MS 500
+#define SWEEP_MIN_MS 10
+#define RESET_AFTER_MS 1000 /* an abandoned transaction is taken back */
+#define BROKEN_LOG_MS 1000
+
+static void on_sweep(void *arg, int64_t now);
+static void on_task(void *arg, int64_t now);
+
+static void
+set_settings(struct nexthop *n, const struct nexthop_settings *settings)
+{
+	n->settings = *settings;
+	n->settings.addresses = NULL;
+	n->settings.hostname = NULL;
+}
+
+struct nexthop *
+nexthop_new(struct loop *loop, const struct nexthop_settings *settings,
+    struct counters *counters, struct log *log, char *err, size_t err_cap)
+{
+	struct route *route = route_new(
+	    settings->addresses, settings->address_count, err, err_cap);
+	struct nexthop *n;
+
+	if (route == NULL)
+		return NULL;
+	n = xcalloc(1, sizeof(*n));
+	n->loop = loop;
+	n->counters = counters;
+	n->log = log;
+	n->route = route;
+	n->hostname = xstrdup(settings->hostname);
+	n->resolver = resolver_new(loop, hop_on_resolved, n);
+	set_settings(n, settings);
+	for (int i = 0; i < HOP_STATES; i++)
+		list_init(&n->hops[i]);
+	list_init(&n->idle);
+	list_init(&n->busy);
+	list_init(&n->dead);
+	loop_timer_init(&n->sweep, loop, on_sweep, n);
+	loop_task_init(&n->task, loop, on_task, n);
+	return n;
+}
+
+static struct channel *
+channel_of(struct list *entry)
+{
+	return LIST_ITEM(entry, struct channel, entry);
+}
+
+static void
+shut_idle(struct nexthop *n, int64_t now)
+{
+	while (!list_is_empty(&n->idle))
+		nexthop_shut(n, channel_of(n->idle.prev), true, now);
+}
+
+static void
+replace_route(
+    struct nexthop *n, struct route *route, const char *hostname, int64_t now)
+{
+	struct list *entry;
+	char *was = n->hostname;
+
+	route_free(n->route);
+	n->route = route;
+	n->hostname = xstrdup(hostname);
+	resolver_free(n->resolver);
+	n->resolver = resolver_new(n->loop, hop_on_resolved, n);
+	shut_idle(n, now);
+	list_each (entry, &n->busy)
+		channel_of(entry)->retired = true;
+	hop_redial_all(n, now);
+	free(was);
+}
+
+bool
+nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
+    char *err, size_t err_cap)
+{
+	int64_t now = loop_now(n->loop);
+	struct route *route = route_new(
+	    settings->addresses, settings->address_count, err, err_cap);
+	bool same;
+
+	if (route == NULL)
+		return false;
+	same = route_equals(
+		   n->route, settings->addresses, settings->address_count) &&
+	       strcmp(n->hostname, settings->hostname) == 0;
+	set_settings(n, settings);
+	if (same)
+		route_free(route);
+	else
+		replace_route(n, route, settings->hostname, now);
+	hop_serve_line(n, now);
+	return true;
+}
+
+static void
+free_dead(struct nexthop *n)
+{
+	while (!list_is_empty(&n->dead)) {
+		struct channel *ch = channel_of(n->dead.next);
+
+		list_remove(&ch->entry);
+		channel_free(ch);
+	}
+}
+
+void
+nexthop_free(struct nexthop *n)
+{
+	int64_t now;
+
+	if (n == NULL)
+		return;
+	now = loop_now(n->loop);
+	shut_idle(n, now);
+	while (!list_is_empty(&n->busy))
+		nexthop_shut(n, channel_of(n->busy.next), false, now);
+	free_dead(n);
+	for (int i = 0; i < HOP_STATES; i++) {
+		while (!list_is_empty(&n->hops[i])) {
+			struct list *entry = n->hops[i].next;
+
+			list_remove(entry);
+			free(LIST_ITEM(entry, struct hop, entry));
+		}
+	}
+	resolver_free(n->resolver);
+	route_free(n->route);
+	loop_timer_clear(&n->sweep);
+	loop_task_clear(&n->task);
+	free(n->hostname);
+	free(n);
+}
+
+bool
+nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
+{
+	*caps = n->caps;
+	return n->caps_known;
+}
+
+/* ---- channels ---- */
+
+/* A quarter of the shortest time that is to be kept. */
+static int64_t
+sweep_ms(const struct nexthop *n)
+{
+	const struct smtp_client_timeouts *t = &n->settings.timeouts;
+	const int64_t spans[] = {t->greeting_ms, t->command_ms, t->data_ms,
+	    t->end_ms, n->settings.idle_timeout_ms};
+	int64_t least = 4 * SWEEP_MAX_MS;
+
+	for (size_t i = 0; i < ARRAY_LEN(spans); i++) {
+		if (spans[i] < least)
+			least = spans[i];
+	}
+	return least / 4 < SWEEP_MIN_MS ? SWEEP_MIN_MS : least / 4;
+}
+
+struct channel *
+nexthop_open(struct nexthop *n, const struct route_choice *to, struct hop *h)
+{
+	const struct channel_settings settings = {
+	    .loop = n->loop,
+	    .hostname = n->hostname,
+	    .connect_timeout_ms = n->settings.connect_timeout_ms,
+	    .timeouts = &n->settings.timeouts,
+	};
+	struct channel *ch = channel_new(&settings, to, &hop_channel_ops, n);
+
+	ch->hop = h;
+	list_append(&n->busy, &ch->entry);
+	n->open_count++;
+	if (n->sweep.due == INT64_MAX)
+		loop_timer_set(&n->sweep, loop_now(n->loop) + sweep_ms(n));
+	return ch;
+}
+
+void
+nexthop_shut(struct nexthop *n, struct channel *ch, bool politely, int64_t now)
+{
+	if (ch->state == CHANNEL_DEAD)
+		return;
+	if (ch->hop == NULL)
+		n->idle_count--;
+	n->open_count--;
+	ch->hop = NULL;
+	list_remove(&ch->entry);
+	list_append(&n->dead, &ch->entry);
+	channel_close(ch, politely, now);
+	loop_task_set(&n->task);
+}
+
+void
+nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h)
+{
+	list_remove(&ch->entry);
+	list_append(&n->busy, &ch->entry);
+	n->idle_count--;
+	ch->hop = h;
+	ch->open = false;
+}
+
+void
+nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
+{
+	list_remove(&ch->entry);
+	list_insert(&n->idle, &ch->entry);
+	n->idle_count++;
+	ch->hop = NULL;
+	ch->open = !smtp_client_is_idle(ch->client);
+	ch->idle_since = now;
+}
+
+void
+nexthop_note_up(struct nexthop *n, struct channel *ch)
+{
+	enum log_level level = route_set_up(n->route, &ch->addr)
+				   ? LOG_LEVEL_INFO
+				   : LOG_LEVEL_DEBUG;
+	char name[LOG_QUOTE_MAX];
+
+	counters_add(n->counters, COUNT_NEXT_HOP_CONNECTIONS, 1);
+	if (log_is_on(n->log, level))
+		log_event(n->log, level, "next_hop", "connect", "address=%s",
+		    log_quote(str_from(ch->name), name));
+}
+
+static void
+log_fault(struct nexthop *n, enum log_level level, const char *event,
+    const struct channel *ch, const char *reason)
+{
+	char name[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
+
+	log_event(n->log, level, "next_hop", event, "address=%s reason=%s",
+	    log_quote(str_from(ch->name), name),
+	    log_quote(str_from(reason), why));
+}
+
+void
+nexthop_note_fault(struct nexthop *n, struct channel *ch,
+    enum channel_fault fault, const char *reason, int64_t now)
+{
+	enum log_level level = LOG_LEVEL_DEBUG;
+
+	counters_add(n->counters, COUNT_NEXT_HOP_FAILURES, 1);
+	if (fault != CHANNEL_BROKEN) {
+		if (route_set_down(
+			n->route, &ch->addr, now, n->settings.rest_ms))
+			level = LOG_LEVEL_WARNING;
+		log_fault(n, level, "rest", ch, reason);
+		return;
+	}
+	if (now >= n->broken_log_next) {
+		level = LOG_LEVEL_WARNING;
+		n->broken_log_next = now + BROKEN_LOG_MS;
+	}
+	log_fault(n, level, "fail", ch, reason);
+}
+
+/* ---- time ---- */
+
+static void
+sweep_idle(struct nexthop *n, int64_t now)
+{
+	struct list *entry, *next;
+
+	list_each_safe (entry, next, &n->idle) {
+		struct channel *ch = channel_of(entry);
+		int64_t idle = now - ch->idle_since;
+
+		if (idle >= n->settings.idle_timeout_ms) {
+			nexthop_shut(n, ch, true, now);
+		} else if (ch->open && idle >= RESET_AFTER_MS) {
+			ch->open = false;
+			smtp_client_flush_reset(ch->client, now);
+		}
+	}
+}
+
+/* Owners that are told of a failure may change any list: so each round takes
+ * the first that this sweep has not had, and moves it to the end. */
+static void
+sweep_deadlines(struct nexthop *n, struct list *head, int64_t now)
+{
+	while (!list_is_empty(head) &&
+	       channel_of(head->next)->swept != n->sweeps) {
+		struct channel *ch = channel_of(head->next);
+
+		ch->swept = n->sweeps;
+		list_remove(&ch->entry);
+		list_append(head, &ch->entry);
+		channel_run(ch, now);
+	}
+}
+
+static void
+on_sweep(void *arg, int64_t now)
+{
+	struct nexthop *n = arg;
+
+	n->sweeps++;
+	sweep_idle(n, now);
+	sweep_deadlines(n, &n->idle, now);
+	sweep_deadlines(n, &n->busy, now);
+	if (n->open_count > 0)
+		loop_timer_set(&n->sweep, now + sweep_ms(n));
+}
+
+static void
+on_task(void *arg, int64_t now)
+{
+	struct nexthop *n = arg;
+
+	free_dead(n);
+	hop_tell(n, now);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What nexthop.c (the pool: settings, channels, time) and hop.c (its users)
+ * share. Nobody else includes it.
+ */
+#ifndef DELIVERY_NEXTHOP_PRIVATE_H
+#define DELIVERY_NEXTHOP_PRIVATE_H
+
+#include "delivery/channel.h"
+#include "delivery/nexthop.h"
+#include "delivery/resolver.h"
+
+#define HOP_REASON_MAX 512
+
+/* A state is a list of the pool; hop_set_state alone moves a hop. */
+enum hop_state {
+	HOP_FREE,      /* kept for the next nexthop_get */
+	HOP_WAITING,   /* in line: connections_max is reached */
+	HOP_RESOLVING, /* for the addresses of a name */
+	HOP_DIALING,   /* has a channel that is not ready */
+	HOP_HANDED,    /* was given a kept channel, on_ready is to be told */
+	HOP_READY,     /* has a channel to speak through */
+	HOP_FAILED,    /* on_fail is to be told */
+	HOP_STATES
+};
+
+struct hop {
+	struct list entry;
+	struct nexthop *n;
+	enum hop_state state;
+	const struct hop_ops *ops;
+	void *arg;
+	struct channel *ch;
+	bool fresh, reused;
+	size_t target; /* RESOLVING: for whom */
+	struct route_cursor cursor;
+	char reason[HOP_REASON_MAX]; /* of the last address that failed */
+};
+
+struct nexthop {
+	struct loop *loop;
+	struct counters *counters;
+	struct log *log;
+	struct nexthop_settings settings; /* addresses is not kept */
+	char *hostname;
+	struct route *route;
+	struct resolver *resolver;
+	struct list hops[HOP_STATES];
+	struct list idle; /* channels, most recently used first */
+	struct list busy; /* channels with a hop */
+	struct list dead; /* channels, until the task */
+	uint32_t idle_count, open_count;
+	bool caps_known;
+	struct smtp_caps caps;
+	struct loop_timer sweep;
+	uint64_t sweeps;
+	struct loop_task task;   /* tells hops, frees channels */
+	int64_t broken_log_next; /* one line a second at most */
+};
+
+/* hop.c */
+extern const struct channel_ops hop_channel_ops;
+void hop_set_state(struct hop *h, enum hop_state state);
+/* Finds a connection: a kept one, a new one, or a place in line. */
+void hop_seek(struct hop *h, int64_t now);
+/* Gives free room to those who wait. */
+void hop_serve_line(struct nexthop *n, int64_t now);
+/* Tells HANDED and FAILED hops. */
+void hop_tell(struct nexthop *n, int64_t now);
+/* The route is another: those under way to an address start anew. */
+void hop_redial_all(struct nexthop *n, int64_t now);
+void hop_on_resolved(void *arg, const struct resolver_answer *answer);
+
+/* nexthop.c */
+struct channel *nexthop_open(
+    struct nexthop *n, const struct route_choice *to, struct hop *h);
+/* Takes the channel out of the pool and closes it. */
+void nexthop_shut(
+    struct nexthop *n, struct channel *ch, bool politely, int64_t now);
+/* idle <-> busy */
+void nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h);
+void nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now);
+void nexthop_note_up(struct nexthop *n, struct channel *ch);
+void nexthop_note_fault(struct nexthop *n, struct channel *ch,
+    enum channel_fault fault, const char *reason, int64_t now);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What becomes of each recipient of an attempt, in one place: delivered, again
+ * later, returned to the sender, or dropped because nobody wants a report.
+ *
+ * Age alone does not end a message. Mail that the throttle held for a week and
+ * that an administrator then let go has still its first tries before it; so it
+ * is returned when it is older than max_age and was tried TRIES_LEAST times.
+ */
+#include "delivery/delivery_private.h"
+
+#include "base/hash.h"
+#include "base/units.h"
+#include "delivery/bounce.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES_LEAST 4
+#define BOUNCE_TEXT_MAX (16u << 20)
+
+static bool
+is_expired(const struct attempt *a, const struct spool_rcpt *r, int64_t wall)
+{
+	return wall - a->job->m.queued_at > a->d->settings.max_age_ms &&
+	       r->attempts + 1 >= TRIES_LEAST;
+}
+
+static bool
+is_final(const struct attempt *a, size_t i, int64_t wall)
+{
+	const struct fate *f = &a->fates[i];
+
+	return f->kind == FATE_REFUSED ||
+	       (f->kind == FATE_LATER &&
+		   is_expired(a, &a->job->m.rcpts[i], wall));
+}
+
+/* RFC 3461 section 4.1; RFC 5321 section 6.1: never for a bounce. */
+static bool
+wants_report(const struct attempt *a, size_t i)
+{
+	unsigned notify = a->job->m.rcpts[i].notify;
+
+	return a->job->m.from[0] != '\0' &&
+	       (notify == 0 || (notify & SMTP_NOTIFY_FAILURE) != 0) &&
+	       (notify & SMTP_NOTIFY_NEVER) == 0;
+}
+
+static size_t
+count_reports(const struct attempt *a, int64_t wall)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++)
+		n += is_final(a, i, wall) && wants_report(a, i);
+	return n;
+}
+
+bool
+outcome_needs_original(const struct attempt *a, int64_t wall)
+{
+	return a->job->body.p == NULL && a->job->m.size > 0 &&
+	       count_reports(a, wall) > 0;
+}
+
+/* Doubled with each attempt. Up to a tenth is added, the same for one message
+ * at one attempt, so that what failed together does not come back together. */
+static int64_t
+retry_delay(const struct attempt *a, const struct spool_rcpt *r)
+{
+	const struct delivery_settings *s = &a->d->settings;
+	int64_t delay = s->retry_min_ms;
+	uint64_t jitter =
+	    hash_bytes(&a->job->m.id, sizeof(a->job->m.id), r->attempts);
+
+	for (uint32_t i = 0; i < r->attempts && delay < s->retry_max_ms; i++)
+		delay *= 2;
+	if (delay > s->retry_max_ms)
+		delay = s->retry_max_ms;
+	return delay + (int64_t)(jitter % 1024) * (delay / 10) / 1024;
+}
+
+/* ---- telling ---- */
+
+struct told { /* of one recipient */
+	enum event_type event;
+	const char *name; /* of the log line */
+	const char *reply;
+	const char *more; /* further fields, with a blank before them */
+};
+
+static void
+tell(const struct attempt *a, size_t i, const struct told *t, int64_t wall)
+{
+	const struct delivery *d = a->d;
+	const struct spool_message *m = &a->job->m;
+	const char *to = m->rcpts[i].address;
+	int64_t delay = wall - m->queued_at;
+	char sender[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX], rcpt[LOG_QUOTE_MAX];
+	char hop[LOG_QUOTE_MAX], reply[LOG_QUOTE_MAX];
+	char shown[2][256];
+
+	if (log_is_on(d->log, LOG_LEVEL_INFO))
+		log_event(d->log, LOG_LEVEL_INFO, "delivery", t->name,
+		    "id=%s sender=%s from=%s to=%s next_hop=%s"
+		    " delay=%lld.%03d%s reply=%s",
+		    a->id, log_quote(str_from(m->source), sender),
+		    log_quote(str_from(m->from), from),
+		    log_quote(str_from(to), rcpt),
+		    log_quote(str_from(a->hop_name), hop),
+		    (long long)(delay > 0 ? delay / 1000 : 0),
+		    (int)(delay > 0 ? delay % 1000 : 0), t->more,
+		    log_quote(str_from(t->reply), reply));
+	events_add(d->events, wall, t->event, m->source, a->id, "%s: %s",
+	    str_escape(str_from(to), shown[0], sizeof(shown[0])),
+	    str_escape(str_from(t->reply), shown[1], sizeof(shown[1])));
+}
+
+static const char *
+fate_text(const struct fate *f)
+{
+	if (f->reply != NULL)
+		return f->reply;
+	return f->reason != NULL ? f->reason : "";
+}
+
+static void
+tell_delivered(
+    const struct attempt *a, size_t i, const char *reply, int64_t wall)
+{
+	const struct told t = {
+	    EVENT_DELIVER, "deliver", reply != NULL ? reply : "", ""};
+
+	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
+	tell(a, i, &t, wall);
+}
+
+static void
+tell_deferred(const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
+{
+	char more[64], wait[UNITS_TEXT_MAX];
+	const struct told t = {
+	    EVENT_DEFER, "defer", fate_text(&a->fates[i]), more};
+
+	snprintf(more, sizeof(more), " next_try=\"%s\"",
+	    units_format_duration(next_try - wall, wait));
+	counters_add(a->d->counters, COUNT_DEFERRED_RECIPIENTS, 1);
+	tell(a, i, &t, wall);
+}
+
+static void
+tell_ended(
+    const struct attempt *a, size_t i, const char *bounce_id, int64_t wall)
+{
+	bool reported = wants_report(a, i);
+	char more[48] = "";
+	const struct told t = {EVENT_BOUNCE, reported ? "bounce" : "drop",
+	    fate_text(&a->fates[i]), more};
+
+	if (reported)
+		snprintf(more, sizeof(more), " bounce=%s", bounce_id);
+	else
+		snprintf(more, sizeof(more), " reason=\"%s\"",
+		    a->job->m.from[0] == '\0' ? "null sender" : "notify");
+	tell(a, i, &t, wall);
+}
+
+/* ---- the report ---- */
+
+static struct bounce_recipient
+report_of(const struct attempt *a, size_t i)
+{
+	const struct spool_rcpt *r = &a->job->m.rcpts[i];
+	const struct fate *f = &a->fates[i];
+	struct bounce_recipient out = {
+	    .address = str_from(r->address),
+	    .orcpt = str_from(r->orcpt),
+	    .status = str_from(f->status),
+	    .reason = STR("It was refused"),
+	    .reply = str_from(f->reply),
+	    .remote = str_from(f->is_ours ? NULL : a->hop_name),
+	};
+
+	if (f->kind == FATE_LATER) {
+		out.status = STR("5.4.7");
+		out.reason = STR("It could not be delivered in time");
+	} else if (f->reason != NULL) {
+		out.reason = str_from(f->reason);
+	}
+	return out;
+}
+
+static void
+fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
+    struct str original, bool is_whole, int64_t wall)
+{
+	const struct delivery *d = a->d;
+	const struct spool_message *m = &a->job->m;
+	struct smtp_caps caps;
+
+	*f = (struct bounce_facts){
+	    .hostname = str_from(d->hostname),
+	    .postmaster = str_from(d->postmaster),
+	    .id = str_from(id),
+	    .original_id = str_from(a->id),
+	    .to = str_from(m->from),
+	    .envid = str_from(m->envid),
+	    .wall = wall,
+	    .arrived = m->queued_at,
+	    .seed = spool_seed(d->spool),
+	    .ret = (enum smtp_ret)m->ret,
+	    .original = str_sub(original, 0, BOUNCE_ORIGINAL_MAX),
+	    .is_whole = is_whole && original.n <= BOUNCE_ORIGINAL_MAX,
+	    .eight_bit_ok = nexthop_caps(d->nexthop, &caps) &&
+			    (caps.ext & SMTP_EXT_8BITMIME) != 0,
+	};
+}
+
+static void
+record_bounce(struct attempt *a, const struct spool_result *results,
+    const struct bounce_facts *facts, uint64_t id)
+{
+	struct delivery *d = a->d;
+	struct ledger_bounce bounce = {
+	    .id = id,
+	    .to = a->job->m.from,
+	    .utf8 = !str_is_ascii(facts->to),
+	    /* RFC 3461 section 5.2.7: never a report about a report. */
+	    .notify = SMTP_NOTIFY_NEVER,
+	    .wall = facts->wall,
+	};
+	struct buf text;
+	bool eight_bit = false;
+
+	buf_init(&text, BOUNCE_TEXT_MAX);
+	if (!bounce_print(facts, &text, &eight_bit))
+		panic("bounce: %zu recipients do not fit", facts->rcpt_count);
+	bounce.body_type = eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
+	bounce.text = buf_str(&text);
+	ledger_add_bounce(d->ledger, results, a->job->m.rcpt_count, &bounce);
+	counters_add(d->counters, COUNT_BOUNCES, 1);
+	buf_clear(&text);
+}
+
+static struct spool_result
+result_of(const struct attempt *a, size_t i, int64_t wall)
+{
+	const struct spool_rcpt *r = &a->job->m.rcpts[i];
+	const struct fate *f = &a->fates[i];
+	struct spool_result result = {.ticket = r->ticket};
+
+	if (f->kind == FATE_DELIVERED) {
+		/* The place of a "relayed" report (RFC 3461 section 5.2.2 c),
+		 * owed for NOTIFY=SUCCESS where the next hop has no DSN. */
+		result.outcome = SPOOL_DELIVERED;
+	} else if (is_final(a, i, wall)) {
+		result.outcome = SPOOL_BOUNCED;
+	} else {
+		result.outcome = SPOOL_RETRY;
+		result.next_try =
+		    a->put_back ? a->next_try : wall + retry_delay(a, r);
+		result.error = fate_text(f);
+	}
+	return result;
+}
+
+static void
+tell_all(const struct attempt *a, const struct spool_result *results,
+    const char *bounce_id, const char *reply, int64_t wall)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		switch (results[i].outcome) {
+		case SPOOL_DELIVERED:
+			tell_delivered(a, i, reply, wall);
+			break;
+		case SPOOL_RETRY:
+			delivery_note_due(a->d, results[i].next_try, wall);
+			if (!a->put_back)
+				tell_deferred(a, i, results[i].next_try, wall);
+			break;
+		case SPOOL_BOUNCED:
+			tell_ended(a, i, bounce_id, wall);
+			break;
+		}
+	}
+}
+
+static void
+record_with_bounce(struct attempt *a, const struct spool_result *results,
+    const struct bounce_facts *facts, uint64_t id)
+{
+	struct bounce_facts all = *facts;
+	size_t n = a->job->m.rcpt_count, k = 0;
+	struct bounce_recipient *rcpts = xcalloc(n, sizeof(*rcpts));
+
+	for (size_t i = 0; i < n; i++) {
+		if (results[i].outcome == SPOOL_BOUNCED && wants_report(a, i))
+			rcpts[k++] = report_of(a, i);
+	}
+	all.rcpts = rcpts;
+	all.rcpt_count = k;
+	record_bounce(a, results, &all, id);
+	free(rcpts);
+}
+
+void
+outcome_record(struct attempt *a, struct str original, bool is_whole,
+    const char *reply, int64_t wall)
+{
+	struct delivery *d = a->d;
+	size_t n = a->job->m.rcpt_count;
+	struct spool_result *results = xcalloc(n + 1, sizeof(*results));
+	char bounce_id[SPOOL_ID_TEXT] = "";
+	struct bounce_facts facts;
+	uint64_t id = 0;
+
+	for (size_t i = 0; i < n; i++)
+		results[i] = result_of(a, i, wall);
+	if (count_reports(a, wall) > 0) {
+		id = spool_new_id(d->spool, wall);
+		spool_id_format(id, bounce_id);
+		fill_facts(&facts, a, bounce_id, original, is_whole, wall);
+		record_with_bounce(a, results, &facts, id);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			ledger_add(d->ledger, &results[i]);
+	}
+	tell_all(a, results, bounce_id, reply, wall);
+	free(results);
+}

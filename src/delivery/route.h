@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where the next hops are: configured addresses in order, names with what they
+ * resolved to, and which of them rest after a failure. Knows no socket; time is
+ * an argument. Inside delivery alone.
+ */
+#ifndef DELIVERY_ROUTE_H
+#define DELIVERY_ROUTE_H
+
+#include "net/addr.h"
+
+#define ROUTE_TARGETS_MAX 32   /* configured addresses */
+#define ROUTE_ENDPOINTS_MAX 16 /* addresses of one name */
+#define ROUTE_NAME_MAX 320
+
+struct route;
+
+/* What one search has tried. All zero at its start. */
+struct route_cursor {
+	uint16_t tried[ROUTE_TARGETS_MAX]; /* a bit for each endpoint */
+};
+
+enum route_step {
+	ROUTE_CONNECT, /* to *addr */
+	ROUTE_RESOLVE, /* the name of target *index first */
+	ROUTE_NONE,    /* all were tried */
+};
+
+struct route_choice {
+	size_t target;
+	struct net_addr addr;
+	char name[ROUTE_NAME_MAX]; /* "192.0.2.1:25", "mx[192.0.2.1]:25" */
+};
+
+/* NULL and a reason in err. */
+struct route *route_new(
+    const char *const *addresses, size_t count, char *err, size_t err_cap);
+void route_free(struct route *r);
+bool route_equals(
+    const struct route *r, const char *const *addresses, size_t count);
+
+/* The next thing to try: addresses that do not rest first, in order, then
+ * those that do. What it returns for ROUTE_CONNECT counts as tried. */
+enum route_step route_next(struct route *r, struct route_cursor *cursor,
+    int64_t now, struct route_choice *out);
+/* The target cannot be resolved: this search leaves it out. */
+void route_skip(struct route_cursor *cursor, size_t target);
+
+/* The host and port of a target that is a name. */
+const char *route_host(const struct route *r, size_t target, uint16_t *port);
+/* True: nobody asks yet, so ask. */
+bool route_begin_resolve(struct route *r, size_t target);
+/* The answer; n 0: there was none, and the name rests unless it has older
+ * addresses, which are used on. False: it rests. */
+bool route_end_resolve(struct route *r, size_t target,
+    const struct net_addr *addrs, size_t n, int64_t now, int64_t rest_ms);
+
+/* A connection there succeeded, or failed: then it rests. True: that is news,
+ * it was otherwise before. An address that is not known any more is none. */
+bool route_set_up(struct route *r, const struct net_addr *addr);
+bool route_set_down(
+    struct route *r, const struct net_addr *addr, int64_t now, int64_t rest_ms);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Answers of the control socket: rows, the last line, and the log of changes.
+ * Room for the last line is kept back, so that an answer always ends.
+ */
+#include "config.h"
+
+#include "front/control_private.h"
+
+#include "base/units.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DUMP_FLAGS (JSON_COMPACT | JSON_PRESERVE_ORDER)
+#define TEXT_MAX (64u << 10)
+
+static int
+append(const char *p, size_t n, void *out)
+{
+	return buf_append(out, p, n) ? 0 : -1;
+}
+
+/* The line, or nothing of it. */
+static bool
+write_line(struct control_conn *c, json_t *root, size_t limit)
+{
+	size_t was = c->out.len;
+	bool ok;
+
+	if (root == NULL)
+		panic("control: a row could not be made");
+	ok = json_dump_callback(root, append, &c->out, DUMP_FLAGS) == 0 &&
+	     buf_append(&c->out, "\n", 1) && c->out.len <= limit;
+	if (!ok)
+		c->out.len = was;
+	json_decref(root);
+	if (!c->is_ended)
+		loop_timer_set(&c->tick, loop_now(c->control->parts.loop));
+	return ok;
+}
+
+bool
+control_send(struct control_conn *c, const char *kind, json_t *value)
+{
+	size_t limit = c->is_following ? CONTROL_FOLLOW_MAX : CONTROL_OUT_MAX;
+
+	if (!write_line(c, json_pack("{s:o}", kind, value), limit))
+		return false;
+	c->rows++;
+	return true;
+}
+
+bool
+control_send_only(struct control_conn *c, json_t *row)
+{
+	if (control_send(c, "row", row))
+		return true;
+	control_fail(c, 1, "the answer is too large");
+	return false;
+}
+
+static void
+finish(struct control_conn *c, json_t *last)
+{
+	if (!write_line(c, last, c->out.max))
+		control_conn_end(c);
+	c->on_step = NULL;
+	c->rows = 0;
+	control_request_clear(&c->request);
+}
+
+void
+control_done(struct control_conn *c, json_t *fields)
+{
+	json_t *last = json_pack("{s:b}", "done", 1);
+
+	if (fields != NULL) {
+		json_object_update(last, fields);
+		json_decref(fields);
+	}
+	finish(c, last);
+}
+
+void
+control_fail(struct control_conn *c, int status, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	finish(c, json_pack("{s:o,s:i}", "error", control_text(text), "status",
+		      status));
+}
+
+void
+control_fail_errno(struct control_conn *c, int error)
+{
+	if (error == ENOENT)
+		control_fail(c, 1, "no such sender or message");
+	else if (error == EBUSY)
+		control_fail(c, 1, "the spool is busy; try again");
+	else
+		control_fail(c, 1, "the spool failed: %s", strerror(error));
+}
+
+void
+control_wait(struct control_conn *c)
+{
+	c->is_waiting = true;
+}
+
+bool
+control_resume(struct control_conn *c)
+{
+	struct loop *loop = c->control->parts.loop;
+
+	c->is_waiting = false;
+	if (c->is_ended) {
+		loop_task_set(&c->control->reap);
+		return false;
+	}
+	loop_timer_set(&c->idle, loop_now(loop) + CONTROL_IDLE_MS);
+	loop_timer_set(&c->tick, loop_now(loop));
+	return true;
+}
+
+void
+control_log_change(struct control_conn *c, uint64_t count)
+{
+	const struct control_request *r = &c->request;
+	char who[LOG_QUOTE_MAX], target[LOG_QUOTE_MAX];
+	const char *on = r->all ? "all" : r->id_count > 0 ? "ids" : "-";
+
+	log_event(c->control->parts.log, LOG_LEVEL_INFO, "control", "change",
+	    "who=%s command=%s target=%s count=%" PRIu64,
+	    log_quote(str_from(c->who), who), r->command->name,
+	    log_quote(str_from(r->sender != NULL ? r->sender : on), target),
+	    count);
+}
+
+/* Bytes of the character at the start of s, 0: it is none. */
+static size_t
+utf8_length(struct str s)
+{
+	for (size_t n = 1; n <= 4 && n <= s.n; n++) {
+		if (str_is_utf8(str_sub(s, 0, n)))
+			return n;
+	}
+	return 0;
+}
+
+static json_t *
+repaired(struct str s)
+{
+	struct buf out;
+	json_t *text;
+	bool ok = true;
+
+	buf_init(&out, TEXT_MAX + 4);
+	while (ok && s.n > 0 && out.len < TEXT_MAX) {
+		size_t n = utf8_length(s);
+
+		ok = n > 0 ? buf_append(&out, s.p, n)
+			   : buf_append_str(&out, STR("\xef\xbf\xbd"));
+		s = str_sub(s, n > 0 ? n : 1, s.n);
+	}
+	text = json_stringn(out.len > 0 ? buf_str(&out).p : "", out.len);
+	buf_clear(&out);
+	return text;
+}
+
+json_t *
+control_text(const char *s)
+{
+	struct str text = str_from(s);
+	json_t *value = NULL;
+
+	if (s == NULL)
+		return json_null();
+	if (text.n <= TEXT_MAX)
+		value = json_stringn(text.p, text.n);
+	return value != NULL ? value : repaired(text);
+}
+
+json_t *
+control_time(int64_t wall_ms)
+{
+	char text[UNITS_TEXT_MAX];
+
+	if (wall_ms <= 0 || wall_ms == INT64_MAX)
+		return json_null();
+	return json_string(units_format_time(wall_ms, text));
+}

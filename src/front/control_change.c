@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * release, discard, freeze, thaw: what an administrator changes. The gate does
+ * it and writes the audit log; here is who asked, for what, and the log line.
+ */
+#include "front/control_private.h"
+
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Nothing was changed although something was named. */
+static bool
+is_in_vain(const struct control_conn *c, uint64_t count)
+{
+	return count == 0 && (c->request.id_count > 0 || c->cursor != 0);
+}
+
+static void
+on_changed(void *arg, int error, uint64_t count)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0) {
+		control_fail_errno(c, error);
+	} else if (is_in_vain(c, count)) {
+		control_fail(c, 1, "nothing held fits that");
+	} else {
+		control_log_change(c, count);
+		control_done(
+		    c, json_pack("{s:I}", "recipients", (json_int_t)count));
+	}
+}
+
+static void
+change_selected(struct control_conn *c, int64_t now,
+    void (*change)(struct gate *g, const struct spool_select *select,
+	const char *who, int64_t now, int64_t wall, gate_done_fn *fn,
+	void *arg))
+{
+	const struct control_request *r = &c->request;
+	int64_t wall = clock_wall_ms();
+	struct spool_select select;
+
+	/* The cursor remembers that the gate does not know the sender: it may
+	 * have left mail in the spool. */
+	c->cursor = r->sender != NULL && !control_find_sender(c, now);
+	select = (struct spool_select){.ids = r->ids,
+	    .id_count = r->id_count,
+	    .source = r->sender,
+	    .recipient = r->recipient,
+	    .all = r->all};
+	if (r->given & CONTROL_OLDER)
+		select.queued_before = wall - r->older_ms;
+	control_wait(c);
+	change(
+	    c->control->parts.gate, &select, c->who, now, wall, on_changed, c);
+}
+
+void
+control_release(struct control_conn *c, int64_t now)
+{
+	change_selected(c, now, gate_release);
+}
+
+void
+control_discard(struct control_conn *c, int64_t now)
+{
+	change_selected(c, now, gate_discard);
+}
+
+void
+control_freeze(struct control_conn *c, int64_t now)
+{
+	control_find_sender(c, now); /* one never seen may be frozen too */
+	control_wait(c);
+	gate_freeze(c->control->parts.gate, c->request.sender, c->who, now,
+	    clock_wall_ms(), on_changed, c);
+}
+
+void
+control_thaw(struct control_conn *c, int64_t now)
+{
+	const char *then = c->request.then;
+	enum gate_thaw what = GATE_THAW_KEEP;
+
+	if (then != NULL)
+		what = strcmp(then, "release") == 0 ? GATE_THAW_RELEASE
+						    : GATE_THAW_DISCARD;
+	if (!control_find_sender(c, now)) {
+		control_fail(c, 1, "no such sender: %s", c->request.sender);
+		return;
+	}
+	control_wait(c);
+	gate_thaw(c->control->parts.gate, c->request.sender, what, c->who, now,
+	    clock_wall_ms(), on_changed, c);
+}

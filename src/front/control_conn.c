@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Connections of the control socket: lines in, lines out, who the peer is, and
+ * how a listing advances. Everything happens in the tick, one step a time, so
+ * that a long listing takes turns with mail.
+ */
+#include "config.h"
+
+#include "front/control_private.h"
+
+#include "os/clock.h"
+#include "os/priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LAST_LINE_MAX 8192 /* room kept back for the end of an answer */
+#define LINGER_MS 2000
+#define WRITE_CHUNK 32768
+
+static void
+set_idle(struct control_conn *c, int64_t now)
+{
+	loop_timer_set(&c->idle, now + CONTROL_IDLE_MS);
+}
+
+static void
+set_tick(struct control_conn *c, int64_t now)
+{
+	loop_timer_set(&c->tick, now);
+}
+
+static void
+start_request(struct control_conn *c, struct str line, int64_t now)
+{
+	const struct control_command *command;
+	char err[512];
+
+	if (!control_request_parse(line, &c->request, err, sizeof(err))) {
+		control_fail(c, 2, "%s", err);
+		return;
+	}
+	command = c->request.command;
+	if (!(c->rights & command->right)) {
+		control_fail(c, 1, "%s: permission denied for %s",
+		    command->name, c->who);
+		return;
+	}
+	c->cursor = 0;
+	command->run(c, now);
+}
+
+/* Moves input up to the end of a line to c->in. True: a line is there. */
+static bool
+read_line(struct control_conn *c)
+{
+	struct str in = conn_input(c->conn);
+	size_t n = str_index(in, '\n');
+	bool whole = n < in.n;
+
+	if (!buf_append(&c->in, in.p, n)) {
+		control_fail(c, 2, "request is too long");
+		conn_consume(c->conn, in.n);
+		c->rights = 0;
+		return false;
+	}
+	conn_consume(c->conn, whole ? n + 1 : n);
+	return whole;
+}
+
+static void
+read_input(struct control_conn *c, int64_t now)
+{
+	struct buf line;
+
+	if (c->is_following || c->rights == 0) {
+		/* Nothing is expected; what comes is not kept. */
+		conn_consume(c->conn, conn_input(c->conn).n);
+		return;
+	}
+	if (c->request.command != NULL || conn_input(c->conn).n == 0)
+		return;
+	set_idle(c, now);
+	if (!read_line(c))
+		return;
+	line = c->in;
+	buf_init(&c->in, CONTROL_REQUEST_MAX);
+	if (str_trim(buf_str(&line)).n > 0)
+		start_request(c, buf_str(&line), now);
+	buf_clear(&line);
+	if (!c->is_ended)
+		set_tick(c, now); /* there may be another line */
+}
+
+/* Hands waiting output on as the client takes it. */
+static void
+push_output(struct control_conn *c, int64_t now)
+{
+	size_t was = c->out.len;
+
+	while (c->out.len > 0 && !conn_is_full(c->conn)) {
+		struct str s = str_sub(buf_str(&c->out), 0, WRITE_CHUNK);
+
+		conn_write(c->conn, s.p, s.n);
+		buf_consume(&c->out, s.n);
+	}
+	buf_trim(&c->out);
+	if (c->out.len != was)
+		set_idle(c, now);
+}
+
+static void
+on_tick(void *arg, int64_t now)
+{
+	struct control_conn *c = arg;
+
+	push_output(c, now);
+	if (c->out.len > 0 || c->is_waiting)
+		return;
+	if (c->rights == 0) {
+		conn_close(c->conn, LINGER_MS);
+		c->conn = NULL;
+		control_conn_end(c);
+	} else if (c->on_step != NULL) {
+		set_tick(c, now);
+		c->on_step(c, now);
+	} else {
+		read_input(c, now);
+	}
+}
+
+static void
+on_read(void *arg, int64_t now)
+{
+	read_input(arg, now);
+}
+
+static void
+on_drain(void *arg, int64_t now)
+{
+	struct control_conn *c = arg;
+
+	set_idle(c, now);
+	set_tick(c, now);
+}
+
+static void
+on_end(void *arg, enum conn_end why, int error, int64_t now)
+{
+	(void)why;
+	(void)error;
+	(void)now;
+	control_conn_end(arg);
+}
+
+static const struct conn_ops conn_ops = {
+    .on_read = on_read,
+    .on_drain = on_drain,
+    .on_end = on_end,
+};
+
+static void
+on_idle(void *arg, int64_t now)
+{
+	struct control_conn *c = arg;
+
+	if (c->is_waiting ||
+	    (c->is_following && c->out.len == 0 && !conn_is_full(c->conn)))
+		set_idle(c, now);
+	else
+		control_conn_end(c);
+}
+
+/* Root, the daemon's own user, and members of the group. */
+static unsigned
+find_rights(const struct control *control, const struct ucred *peer)
+{
+	if (peer->uid == 0 || peer->uid == geteuid())
+		return CONTROL_READ | CONTROL_CHANGE;
+	if (control->admin_gid >= 0 &&
+	    priv_user_in_group(peer->uid, peer->gid, (gid_t)control->admin_gid))
+		return CONTROL_READ | CONTROL_CHANGE;
+	return 0;
+}
+
+static void
+greet(struct control_conn *c, int fd)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+	char name[64], who[LOG_QUOTE_MAX];
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 ||
+	    n != sizeof(peer)) {
+		control_fail(c, 1, "permission denied");
+		return;
+	}
+	snprintf(c->who, sizeof(c->who), "%s (uid %lu)",
+	    priv_user_name(peer.uid, name, sizeof(name)),
+	    (unsigned long)peer.uid);
+	c->rights = find_rights(c->control, &peer);
+	if (c->rights != 0)
+		return;
+	log_event(c->control->parts.log, LOG_LEVEL_WARNING, "control", "denied",
+	    "who=%s", log_quote(str_from(c->who), who));
+	control_fail(c, 1,
+	    "permission denied for %s: only root, the daemon's user and "
+	    "members of control_group may give commands",
+	    c->who);
+}
+
+struct control_conn *
+control_conn_new(struct control *control, int fd, int64_t now)
+{
+	struct control_conn *c = xcalloc(1, sizeof(*c));
+	struct loop *loop = control->parts.loop;
+
+	c->control = control;
+	list_init(&c->entry);
+	list_init(&c->follower.entry);
+	buf_init(&c->in, CONTROL_REQUEST_MAX);
+	buf_init(&c->out, CONTROL_OUT_MAX + LAST_LINE_MAX);
+	loop_timer_init(&c->tick, loop, on_tick, c);
+	loop_timer_init(&c->idle, loop, on_idle, c);
+	c->conn = conn_new(loop, fd, &conn_ops, c);
+	set_idle(c, now);
+	greet(c, fd);
+	return c;
+}
+
+void
+control_conn_end(struct control_conn *c)
+{
+	if (c->is_ended)
+		return;
+	c->is_ended = true;
+	events_unfollow(&c->follower);
+	loop_timer_clear(&c->tick);
+	loop_timer_clear(&c->idle);
+	conn_free(c->conn);
+	c->conn = NULL;
+	list_remove(&c->entry);
+	list_append(&c->control->ended, &c->entry);
+	loop_task_set(&c->control->reap);
+}
+
+void
+control_conn_free(struct control_conn *c)
+{
+	control_conn_end(c);
+	list_remove(&c->entry);
+	c->control->conn_count--;
+	control_request_clear(&c->request);
+	buf_clear(&c->in);
+	buf_clear(&c->out);
+	free(c);
+}

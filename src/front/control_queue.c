@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * queue and cat: what is in the spool. Both go page by page, each page asked
+ * for when the client has taken the one before.
+ */
+#include "front/control_private.h"
+
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *
+recipient_row(const struct spool_rcpt *r)
+{
+	json_t *row = json_pack("{s:o, s:s}", "address",
+	    control_text(r->address), "state", spool_state_name[r->state]);
+
+	if (r->attempts > 0) {
+		json_object_set_new(
+		    row, "attempts", json_integer((json_int_t)r->attempts));
+		json_object_set_new(row, "next_try", control_time(r->next_try));
+		json_object_set_new(
+		    row, "last_error", control_text(r->last_error));
+	}
+	return row;
+}
+
+static json_t *
+message_row(const struct spool_message *m)
+{
+	char id[SPOOL_ID_TEXT];
+	json_t *rcpts = json_array();
+
+	for (size_t i = 0; i < m->rcpt_count; i++)
+		json_array_append_new(rcpts, recipient_row(&m->rcpts[i]));
+	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "id",
+	    spool_id_format(m->id, id), "sender", control_text(m->source),
+	    "from", control_text(m->from), "recipients", rcpts, "size",
+	    (json_int_t)m->size, "queued_at", control_time(m->queued_at),
+	    "subject", control_text(m->subject), "policy",
+	    control_text(m->policy), "client", control_text(m->client));
+}
+
+/* ---- queue ---- */
+
+static void step_queue(struct control_conn *c, int64_t now);
+
+/* What does not fit is asked for again: the cursor stands before it. */
+static bool
+send_page(
+    struct control_conn *c, const struct spool_message *messages, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!control_send(c, "row", message_row(&messages[i]))) {
+			if (c->out.len > 0)
+				return true;
+			control_fail(c, 1,
+			    "a message has too many recipients "
+			    "to be shown");
+			return false;
+		}
+		c->cursor = messages[i].id;
+	}
+	return true;
+}
+
+static void
+on_page(void *arg, int error, const struct spool_message *messages, size_t n)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0)
+		control_fail_errno(c, error);
+	else if (n > 0 && !send_page(c, messages, n))
+		return;
+	else if (n == 0 && c->rows == 0 && c->on_step == NULL)
+		control_fail(c, 1, "no such sender: %s", c->request.sender);
+	else if (n == 0)
+		control_done(c, NULL);
+	else
+		c->on_step = step_queue;
+}
+
+static void
+step_queue(struct control_conn *c, int64_t now)
+{
+	const struct control_request *r = &c->request;
+	struct spool_select select = {
+	    .source = r->sender, .recipient = r->recipient, .all = true};
+
+	(void)now;
+	if (r->given & CONTROL_OLDER)
+		select.queued_before = clock_wall_ms() - r->older_ms;
+	control_wait(c);
+	spool_list(c->control->parts.spool, &select, c->cursor, CONTROL_PAGE,
+	    on_page, c);
+}
+
+void
+control_queue(struct control_conn *c, int64_t now)
+{
+	/* A sender that the gate has forgotten may have mail on its way out: an
+	 * error only when there is none. */
+	if (c->request.sender == NULL || control_find_sender(c, now))
+		c->on_step = step_queue;
+	step_queue(c, now);
+}
+
+/* ---- cat ---- */
+
+/* Each byte as the character of its number: bytes pass through JSON. */
+static json_t *
+bytes_row(struct str bytes)
+{
+	char *text = xmalloc(bytes.n * 2 + 1);
+	size_t n = 0;
+	json_t *row;
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		unsigned char b = (unsigned char)bytes.p[i];
+
+		if (b < 0x80) {
+			text[n++] = (char)b;
+		} else {
+			text[n++] = (char)(0xc0 | (b >> 6));
+			text[n++] = (char)(0x80 | (b & 0x3f));
+		}
+	}
+	row = json_pack("{s:o}", "data", json_stringn(text, n));
+	free(text);
+	return row;
+}
+
+static void step_cat(struct control_conn *c, int64_t now);
+
+static void
+on_chunk(void *arg, int error, struct str chunk)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0)
+		control_fail_errno(c, error);
+	else if (chunk.n == 0)
+		control_done(c, NULL);
+	else if (control_send_only(c, bytes_row(chunk)))
+		c->cursor += chunk.n;
+}
+
+static void
+step_cat(struct control_conn *c, int64_t now)
+{
+	(void)now;
+	control_wait(c);
+	spool_read_body(
+	    c->control->parts.spool, c->request.ids[0], c->cursor, on_chunk, c);
+}
+
+static void
+on_envelope(
+    void *arg, int error, const struct spool_message *messages, size_t n)
+{
+	struct control_conn *c = arg;
+	json_t *row;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0 || n == 0) {
+		control_fail_errno(c, error != 0 ? error : ENOENT);
+		return;
+	}
+	row = json_pack("{s:o}", "envelope", message_row(&messages[0]));
+	if (control_send_only(c, row))
+		c->on_step = step_cat;
+}
+
+void
+control_cat(struct control_conn *c, int64_t now)
+{
+	struct spool_select select = {.ids = c->request.ids, .id_count = 1};
+
+	(void)now;
+	if (c->request.id_count != 1) {
+		control_fail(c, 2, "cat takes one id");
+		return;
+	}
+	control_wait(c);
+	spool_list(c->control->parts.spool, &select, 0, 1, on_envelope, c);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The commands of the control socket: grammar, right and handler of each.
+ */
+#include "front/control_private.h"
+
+#define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
+#define FILTERS (CONTROL_OLDER | CONTROL_RECIPIENT)
+
+const struct control_command control_commands[] = {
+    {
+	.name = "status",
+	.right = CONTROL_READ,
+	.run = control_status,
+	.doc = "one row: mode, counters, spool, delivery",
+    },
+    {
+	.name = "senders",
+	.takes = CONTROL_FROZEN | CONTROL_BUSY,
+	.right = CONTROL_READ,
+	.run = control_senders,
+	.doc = "a row per sender in memory; busy: those alone that are frozen "
+	       "or have a queue",
+    },
+    {
+	.name = "show",
+	.takes = CONTROL_SENDER,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_READ,
+	.run = control_show,
+	.doc = "one row: all that is known of a sender",
+    },
+    {
+	.name = "queue",
+	.takes = CONTROL_SENDER | FILTERS,
+	.right = CONTROL_READ,
+	.run = control_queue,
+	.doc = "a row per message in the spool, the oldest first",
+    },
+    {
+	.name = "cat",
+	.takes = CONTROL_IDS,
+	.needs = CONTROL_IDS,
+	.right = CONTROL_READ,
+	.run = control_cat,
+	.doc = "a message: a row with its envelope, then rows with \"data\", "
+	       "in which each character stands for one byte",
+    },
+    {
+	.name = "release",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_release,
+	.doc = "lets held recipients go now",
+    },
+    {
+	.name = "discard",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_discard,
+	.doc = "removes held recipients for good",
+    },
+    {
+	.name = "freeze",
+	.takes = CONTROL_SENDER,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_freeze,
+	.doc = "stops a sender",
+    },
+    {
+	.name = "thaw",
+	.takes = CONTROL_SENDER | CONTROL_THEN,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_thaw,
+	.doc = "lets a sender go on, with its queue, without, or all at once",
+    },
+    {
+	.name = "events",
+	.takes = CONTROL_FOLLOW | CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = control_events,
+	.doc = "what happened lately, and what happens from now on",
+    },
+    {
+	.name = "audit",
+	.takes = CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = control_audit,
+	.doc = "what administrators did, the newest first",
+    },
+    {
+	.name = "config",
+	.right = CONTROL_READ,
+	.run = control_config,
+	.doc = "the configuration in force",
+    },
+    {
+	.name = "reload",
+	.right = CONTROL_CHANGE,
+	.run = control_reload,
+	.doc = "reads the configuration again",
+    },
+    {0},
+};

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The gate as a whole: its settings, their exchange at a reload, and the run
+ * that pays for what is due. Nothing here looks at an idle source but the sweep
+ * that forgets them, a few thousand places of the table at a time.
+ */
+#include "gate/gate.h"
+
+#include "base/hash.h"
+#include "gate/gate_internal.h"
+
+#include <stdlib.h>
+
+#define SAVES_PER_RUN 256
+#define EXPIRE_EVERY_MS 10000
+#define EXPIRE_STEPS 4096
+#define RETRY_MOST_MS 60000
+#define LONG_AGO (INT64_MIN / 2)
+
+static const struct throttle_callbacks throttle_callbacks = {
+    .on_release = release_on_throttle,
+    .on_freeze = freeze_on_throttle,
+    .on_expire = source_on_expire,
+};
+
+/* The new set is taken before the old one is given back: they may be one. */
+static void
+take_settings(struct gate *g, const struct gate_settings *settings)
+{
+	struct policies *was = g->policies;
+
+	if (settings->recipient_key == NULL)
+		panic("gate: settings without recipient_key");
+	g->policies = policies_ref(settings->policies);
+	policies_free(was);
+	free(g->contact);
+	g->contact =
+	    settings->contact != NULL ? xstrdup(settings->contact) : NULL;
+	g->observe = settings->observe;
+	g->senders_max = settings->senders_max;
+	g->recipient_key = settings->recipient_key;
+}
+
+struct gate *
+gate_new(const struct gate_settings *settings, struct spool *spool,
+    struct events *events, struct counters *counters, struct log *log,
+    const struct gate_callbacks *callbacks, void *arg)
+{
+	struct gate *g = xcalloc(1, sizeof(*g));
+
+	g->spool = spool;
+	g->events = events;
+	g->counters = counters;
+	g->log = log;
+	g->callbacks = callbacks;
+	g->arg = arg;
+	g->seed = spool_seed(spool);
+	list_init(&g->dirty);
+	list_init(&g->freezes);
+	list_init(&g->releases);
+	list_init(&g->admin);
+	g->now = LONG_AGO;
+	g->full_told_at = LONG_AGO;
+	g->expire_due = LONG_AGO;
+	g->save_due = INT64_MAX;
+	g->retry_due = INT64_MAX;
+	g->told_due = INT64_MAX;
+	take_settings(g, settings);
+	/* The gate itself counts senders: some are let in past senders_max. */
+	g->throttle =
+	    throttle_new(hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
+	return g;
+}
+
+void
+gate_free(struct gate *g)
+{
+	if (g == NULL)
+		return;
+	freeze_clear(g);
+	release_clear(g);
+	admin_clear(g);
+	g->is_quiet = true;
+	throttle_free(g->throttle);
+	policies_free(g->policies);
+	free(g->contact);
+	free(g);
+}
+
+/* ---- reload ---- */
+
+/* Idle ones keep the old policy until they are seen: there may be millions,
+ * and the loop must not stand still for them. */
+static void
+reload_source(struct gate *g, struct throttle_source *src, int64_t now)
+{
+	const struct policy *was = source_policy(src);
+	char key[GATE_KEY_MAX];
+	struct str name;
+
+	if (source_queue(g, src) == 0 && source_data(src)->frozen_at == 0)
+		return;
+	name = str_from(source_name(src, key));
+	source_get(g, name,
+	    source_choose_policy(g, name, str_from(was->conf->name)), now,
+	    true);
+	if (!g->observe)
+		freeze_drop_observed(g, src);
+}
+
+void
+gate_reload(struct gate *g, const struct gate_settings *settings, int64_t now)
+{
+	struct throttle_source *src;
+	size_t pos = 0;
+
+	g->now = now;
+	take_settings(g, settings);
+	while ((src = throttle_each(g->throttle, &pos)) != NULL)
+		reload_source(g, src, now);
+	gate_changed(g);
+}
+
+/* ---- the run ---- */
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t
+gate_next_due(const struct gate *g)
+{
+	int64_t due = earlier(throttle_next_due(g->throttle), g->save_due);
+
+	due = earlier(due, g->retry_due);
+	if (throttle_source_count(g->throttle) > 0)
+		due = earlier(due, g->expire_due);
+	return due;
+}
+
+void
+gate_retry_at(struct gate *g, int64_t at)
+{
+	g->retry_due = earlier(g->retry_due, at);
+}
+
+void
+gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay)
+{
+	*retry_at = g->now + *delay;
+	*delay = earlier(*delay * 2, RETRY_MOST_MS);
+	gate_retry_at(g, *retry_at);
+}
+
+void
+gate_run(struct gate *g, int64_t now, int64_t wall)
+{
+	g->now = now;
+	if (g->retry_due <= now) {
+		g->retry_due = INT64_MAX;
+		release_retry(g, now, wall);
+		freeze_retry(g, now);
+	}
+	release_run(g, now, wall);
+	if (g->save_due <= now)
+		source_save_some(g, SAVES_PER_RUN, now, wall);
+	if (g->expire_due <= now) {
+		throttle_expire(g->throttle, now, EXPIRE_STEPS);
+		g->expire_due = now + EXPIRE_EVERY_MS;
+	}
+	g->told_due = gate_next_due(g);
+	gate_changed(g);
+}
+
+void
+gate_save(struct gate *g, int64_t now, int64_t wall)
+{
+	g->now = now;
+	source_save_some(g, SIZE_MAX, now, wall);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The administrator's changes. The spool goes first, in batches; what it
+ * changed then leaves the queues. It is also what serialises an administrator
+ * with the schedule: a ticket that was let go a moment ago is no longer HELD
+ * there, and one that left the queue twice does no harm here.
+ *
+ * Thaw with release or discard does that first and thaws after it, so that
+ * nothing of what is to be discarded gets out in between.
+ */
+#include "gate/gate_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gate_admin_op {
+	struct list entry;
+	struct gate *g;
+	bool is_release; /* else a discard */
+	bool is_thaw;
+	enum gate_thaw then;
+	char *sender; /* thaw: the key */
+	char *who;
+	uint64_t count;
+	int64_t wall;
+	gate_done_fn *fn;
+	void *arg;
+};
+
+static struct gate_admin_op *
+op_new(struct gate *g, const char *who, int64_t now, int64_t wall,
+    gate_done_fn *fn, void *arg)
+{
+	struct gate_admin_op *op = xcalloc(1, sizeof(*op));
+
+	g->now = now;
+	op->g = g;
+	op->who = xstrdup(who);
+	op->wall = wall;
+	op->fn = fn;
+	op->arg = arg;
+	list_append(&g->admin, &op->entry);
+	return op;
+}
+
+static void
+op_free(struct gate_admin_op *op)
+{
+	list_remove(&op->entry);
+	free(op->sender);
+	free(op->who);
+	free(op);
+}
+
+static void
+op_end(struct gate_admin_op *op, int error)
+{
+	struct gate *g = op->g;
+
+	if (op->fn != NULL)
+		op->fn(op->arg, error, op->count);
+	op_free(op);
+	gate_changed(g);
+}
+
+void
+admin_clear(struct gate *g)
+{
+	while (!list_is_empty(&g->admin))
+		op_free(LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
+}
+
+/* ---- rows that the spool changed ---- */
+
+struct ticket_set {
+	const struct spool_row *const *rows; /* by ticket */
+	size_t n;
+};
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	const struct spool_row *x = *(const struct spool_row *const *)a;
+	const struct spool_row *y = *(const struct spool_row *const *)b;
+	int order = strcmp(x->source, y->source);
+
+	if (order != 0)
+		return order;
+	return (x->ticket > y->ticket) - (x->ticket < y->ticket);
+}
+
+static bool
+is_in_set(void *arg, uint64_t destination, uint64_t ticket)
+{
+	const struct ticket_set *set = arg;
+	size_t low = 0, high = set->n;
+
+	(void)destination;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (set->rows[middle]->ticket < ticket)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < set->n && set->rows[low]->ticket == ticket;
+}
+
+static void
+tell_row(const struct gate_admin_op *op, const struct spool_row *row,
+    struct throttle_source *src)
+{
+	char why[128];
+	struct gate_news news = {
+	    .type = op->is_release ? EVENT_RELEASE : EVENT_DISCARD,
+	    .sender = row->source,
+	    .policy = src != NULL ? source_policy(src)->conf->name : "",
+	    .address = row->address,
+	    .ticket = row->ticket,
+	    .why = why,
+	    .queue_length = src != NULL ? source_queue(op->g, src) : 0,
+	};
+
+	snprintf(why, sizeof(why), "%s by %.80s",
+	    op->is_release ? "released" : "discarded", op->who);
+	gate_tell(op->g, op->wall, &news);
+}
+
+/* Rows of one source, by ticket: one pass over its queue. */
+static void
+apply_source(const struct gate_admin_op *op,
+    const struct spool_row *const *rows, size_t n)
+{
+	struct gate *g = op->g;
+	struct throttle_source *src = source_find(g, str_from(rows[0]->source));
+	struct ticket_set set = {rows, n};
+
+	if (src != NULL) {
+		throttle_remove(g->throttle, src, is_in_set, &set);
+		for (size_t i = 0; op->is_release && i < n; i++)
+			throttle_learn(
+			    g->throttle, src, rows[i]->destination, g->now);
+		source_touch(g, src);
+	}
+	for (size_t i = 0; i < n; i++)
+		tell_row(op, rows[i], src);
+}
+
+static void
+apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
+{
+	const struct spool_row **sorted = xcalloc(n, sizeof(const void *));
+	struct gate *g = op->g;
+	size_t end;
+
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &rows[i];
+	qsort(sorted, n, sizeof(const void *), compare_rows);
+	for (size_t i = 0; i < n; i = end) {
+		for (end = i + 1; end < n && strcmp(sorted[end]->source,
+						 sorted[i]->source) == 0;)
+			end++;
+		apply_source(op, sorted + i, end - i);
+	}
+	free(sorted);
+	op->count += n;
+	counters_add(g->counters,
+	    op->is_release ? COUNT_RELEASED_RECIPIENTS
+			   : COUNT_DISCARDED_RECIPIENTS,
+	    n);
+	if (op->is_release && g->callbacks->on_released != NULL)
+		g->callbacks->on_released(g->arg);
+}
+
+/* ---- release and discard ---- */
+
+static void thaw_durably(struct gate_admin_op *op);
+
+static void
+on_rows(void *arg, int error, const struct spool_row *rows, size_t n, bool last)
+{
+	struct gate_admin_op *op = arg;
+	struct gate *g = op->g;
+
+	if (error == 0 && n > 0)
+		apply_rows(op, rows, n);
+	if (error != 0) {
+		gate_tell_error(g, op->is_release ? "release" : "discard",
+		    op->sender != NULL ? op->sender : "", error);
+		op_end(op, error);
+	} else if (last && op->is_thaw) {
+		thaw_durably(op);
+	} else if (last) {
+		op_end(op, 0);
+	} else {
+		gate_changed(g);
+	}
+}
+
+/* The selection in words, for the audit log. */
+static void
+describe(const struct spool_select *select, char *target, size_t target_cap,
+    char *detail, size_t detail_cap)
+{
+	char id[SPOOL_ID_TEXT], before[UNITS_TEXT_MAX];
+
+	if (select->id_count > 1)
+		snprintf(target, target_cap, "%s and %zu more",
+		    spool_id_format(select->ids[0], id), select->id_count - 1);
+	else if (select->id_count == 1)
+		snprintf(target, target_cap, "%s",
+		    spool_id_format(select->ids[0], id));
+	else
+		snprintf(target, target_cap, "%s",
+		    select->source != NULL ? select->source : "all");
+	snprintf(detail, detail_cap, "%s%s%s%s",
+	    select->recipient != NULL ? "recipient " : "",
+	    select->recipient != NULL ? select->recipient : "",
+	    select->queued_before != 0
+		? (select->recipient != NULL ? ", before " : "before ")
+		: "",
+	    select->queued_before != 0
+		? units_format_time(select->queued_before, before)
+		: "");
+}
+
+/* select->source is what people type; the spool knows keys. */
+static void
+send_select(struct gate_admin_op *op, const struct spool_select *select)
+{
+	struct gate *g = op->g;
+	struct spool_select wanted = *select;
+	char target[GATE_KEY_MAX], detail[GATE_KEY_MAX], key[GATE_KEY_MAX];
+	struct spool_audit audit = {
+	    .at = op->wall,
+	    .who = op->who,
+	    .action = op->is_release ? "release" : "discard",
+	    .target = target,
+	    .detail = detail,
+	};
+
+	if (select->source != NULL) {
+		source_resolve(g, str_from(select->source), key);
+		wanted.source = key;
+	}
+	describe(&wanted, target, sizeof(target), detail, sizeof(detail));
+	if (op->is_release)
+		spool_release(g->spool, &wanted, op->wall, &audit, on_rows, op);
+	else
+		spool_discard(g->spool, &wanted, &audit, on_rows, op);
+}
+
+void
+gate_release(struct gate *g, const struct spool_select *select, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+{
+	struct gate_admin_op *op = op_new(g, who, now, wall, fn, arg);
+
+	op->is_release = true;
+	send_select(op, select);
+}
+
+void
+gate_discard(struct gate *g, const struct spool_select *select, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+{
+	send_select(op_new(g, who, now, wall, fn, arg), select);
+}
+
+/* ---- thaw ---- */
+
+static const char *
+describe_thaw(const struct gate_admin_op *op, char *out, size_t cap)
+{
+	if (op->then == GATE_THAW_KEEP)
+		snprintf(out, cap, "queue kept");
+	else
+		snprintf(out, cap, "%" PRIu64 " recipients %s", op->count,
+		    op->then == GATE_THAW_RELEASE ? "released" : "discarded");
+	return out;
+}
+
+static void
+thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
+{
+	struct gate *g = op->g;
+	char detail[64], why[160];
+	struct gate_news news = {
+	    .type = EVENT_THAW,
+	    .sender = op->sender,
+	    .policy = source_policy(src)->conf->name,
+	    .why = why,
+	};
+
+	if (source_data(src)->frozen_at == 0)
+		return;
+	throttle_thaw(g->throttle, src, g->now);
+	source_data(src)->frozen_at = 0;
+	source_touch(g, src);
+	news.queue_length = source_queue(g, src);
+	snprintf(why, sizeof(why), "thawed by %.80s, %s", op->who,
+	    describe_thaw(op, detail, sizeof(detail)));
+	gate_tell(g, op->wall, &news);
+}
+
+static void
+on_thawed(void *arg, int error)
+{
+	struct gate_admin_op *op = arg;
+	struct throttle_source *src = source_find(op->g, str_from(op->sender));
+
+	if (error != 0)
+		gate_tell_error(op->g, "thaw", op->sender, error);
+	else if (src != NULL)
+		thaw_in_memory(op, src);
+	op_end(op, error);
+}
+
+static void
+thaw_durably(struct gate_admin_op *op)
+{
+	char detail[64];
+	struct spool_audit audit = {
+	    .at = op->wall,
+	    .who = op->who,
+	    .action = "thaw",
+	    .target = op->sender,
+	    .detail = describe_thaw(op, detail, sizeof(detail)),
+	};
+
+	spool_set_frozen(op->g->spool, op->sender, false, THROTTLE_FREEZE_NONE,
+	    op->wall, &audit, on_thawed, op);
+}
+
+void
+gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+{
+	struct throttle_source *src = source_guess(g, str_from(sender));
+	struct spool_select select = {0};
+	struct gate_admin_op *op;
+	char key[GATE_KEY_MAX];
+
+	if (src == NULL) {
+		fn(arg, ENOENT, 0);
+		return;
+	}
+	op = op_new(g, who, now, wall, fn, arg);
+	op->is_thaw = true;
+	op->then = then;
+	op->is_release = then == GATE_THAW_RELEASE;
+	op->sender = xstrdup(source_name(src, key));
+	select.source = op->sender;
+	if (then == GATE_THAW_KEEP)
+		thaw_durably(op);
+	else
+		send_select(op, &select);
+}

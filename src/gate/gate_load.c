@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the spool knows at start: sources with their snapshots and freezes,
+ * then every held recipient in order of arrival, back into its queue. What is
+ * stored is taken as hostile: a state that cannot be read costs the source its
+ * known recipients and is logged, and never stops the start.
+ */
+#include "gate/gate_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+struct loading {
+	struct gate *g;
+	int64_t now, wall;
+	uint64_t sources, held, bad;
+};
+
+static void
+tell_bad(struct loading *l, const char *key, const char *what)
+{
+	char quoted[LOG_QUOTE_MAX];
+
+	l->bad++;
+	log_event(l->g->log, LOG_LEVEL_WARNING, "gate", "bad-state",
+	    "sender=%s why=\"%s\"", log_quote(str_from(key), quoted), what);
+}
+
+static void
+load_state(struct loading *l, struct throttle_source *src,
+    const struct spool_source *row, struct str state)
+{
+	int64_t age = l->wall > row->saved_at ? l->wall - row->saved_at : 0;
+
+	if (state.n > 0 &&
+	    throttle_load(l->g->throttle, src, state.p, state.n, age, l->now))
+		return;
+	tell_bad(l, row->key, "its known recipients cannot be read back");
+}
+
+static enum throttle_freeze_reason
+stored_reason(unsigned reason)
+{
+	if (reason > THROTTLE_FREEZE_NONE && reason <= THROTTLE_FREEZE_HAND)
+		return (enum throttle_freeze_reason)reason;
+	return THROTTLE_FREEZE_HAND;
+}
+
+/* The row decides: the snapshot may be older than the freeze or the thaw. */
+static void
+load_freeze(struct loading *l, struct throttle_source *src,
+    const struct spool_source *row)
+{
+	struct gate_source *data = source_data(src);
+
+	throttle_thaw(l->g->throttle, src, l->now);
+	if (!row->frozen)
+		return;
+	throttle_freeze(
+	    l->g->throttle, src, stored_reason(row->reason), l->now);
+	data->frozen_at = row->frozen_at > 0 ? row->frozen_at : l->wall;
+}
+
+static void
+on_source(void *arg, const struct spool_source *row)
+{
+	struct str key = str_from(row->key), policy = {0}, rest = {0};
+	struct loading *l = arg;
+	struct throttle_source *src;
+	bool has_state = row->state != NULL && row->state_size > 0;
+	bool is_split = has_state && source_split_state((struct str){row->state,
+							    row->state_size},
+					 &policy, &rest);
+
+	src = source_get(
+	    l->g, key, source_choose_policy(l->g, key, policy), l->now, true);
+	if (src == NULL) {
+		tell_bad(l, row->key, "its name is too long");
+		return;
+	}
+	source_data(src)->is_stored = true;
+	if (has_state && !is_split)
+		tell_bad(l, row->key, "its state is of no known form");
+	else if (has_state)
+		load_state(l, src, row, rest);
+	load_freeze(l, src, row);
+	l->sources++;
+}
+
+static void
+on_held(void *arg, const struct spool_row *row)
+{
+	struct str key = str_from(row->source);
+	struct loading *l = arg;
+	struct throttle_source *src = source_find(l->g, key);
+
+	if (src == NULL)
+		src = source_get(l->g, key,
+		    source_choose_policy(l->g, key, (struct str){0}), l->now,
+		    true);
+	if (src == NULL || row->ticket == 0) {
+		/* It stays in the spool, where an administrator sees it. */
+		tell_bad(l, row->source, "held mail cannot be queued");
+		return;
+	}
+	throttle_requeue(
+	    l->g->throttle, src, row->destination, row->ticket, l->now);
+	l->held++;
+}
+
+int
+gate_load(struct gate *g, int64_t now, int64_t wall)
+{
+	struct loading l = {.g = g, .now = now, .wall = wall};
+	int error;
+
+	g->now = now;
+	g->is_quiet = true;
+	error = spool_load(g->spool, on_source, on_held, &l);
+	g->is_quiet = false;
+	log_event(g->log, LOG_LEVEL_INFO, "gate", "loaded",
+	    "senders=%" PRIu64 " frozen=%zu held=%" PRIu64 " bad=%" PRIu64,
+	    l.sources, throttle_frozen_count(g->throttle), l.held, l.bad);
+	gate_changed(g);
+	return error;
+}

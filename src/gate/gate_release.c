@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the schedule let go has left the throttle's queue; until the spool has
+ * it as RELEASED it lives in an op here, and is tried again for as long as the
+ * disk fails. After a crash the spool still has it as HELD and it is queued
+ * anew: nothing is lost, at worst something waits twice.
+ */
+#include "gate/gate_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define RELEASES_PER_RUN 1000
+
+struct gate_release_op {
+	struct list entry;
+	struct gate *g;
+	uint64_t *tickets;
+	struct release_source {
+		char *sender, *policy;
+		uint32_t queue_length;
+	} * sources; /* one for each ticket */
+	size_t n, cap;
+	int64_t wall;
+	int64_t retry_at; /* INT64_MAX: with the spool */
+	int64_t delay;
+};
+
+static void
+op_free(struct gate_release_op *op)
+{
+	list_remove(&op->entry);
+	for (size_t i = 0; i < op->n; i++) {
+		free(op->sources[i].sender);
+		free(op->sources[i].policy);
+	}
+	free(op->sources);
+	free(op->tickets);
+	free(op);
+}
+
+static struct gate_release_op *
+op_new(struct gate *g)
+{
+	struct gate_release_op *op = xcalloc(1, sizeof(*op));
+
+	op->g = g;
+	op->retry_at = INT64_MAX;
+	op->delay = GATE_RETRY_FIRST_MS;
+	list_append(&g->releases, &op->entry);
+	return op;
+}
+
+static void
+op_add(struct gate_release_op *op, struct throttle_source *src, uint64_t ticket)
+{
+	char name[GATE_KEY_MAX];
+
+	if (op->n == op->cap) {
+		op->cap = op->cap > 0 ? op->cap * 2 : 16;
+		op->tickets =
+		    xrealloc(op->tickets, op->cap * sizeof(*op->tickets));
+		op->sources =
+		    xrealloc(op->sources, op->cap * sizeof(*op->sources));
+	}
+	op->tickets[op->n] = ticket;
+	op->sources[op->n++] = (struct release_source){
+	    .sender = xstrdup(source_name(src, name)),
+	    .policy = xstrdup(source_policy(src)->conf->name),
+	    .queue_length = source_queue(op->g, src),
+	};
+}
+
+void
+release_on_throttle(void *arg, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket)
+{
+	struct gate *g = arg;
+
+	(void)destination;
+	source_touch(g, src);
+	if (ticket == 0) /* observed: it has long gone */
+		return;
+	if (g->collecting == NULL)
+		g->collecting = op_new(g);
+	op_add(g->collecting, src, ticket);
+}
+
+static void
+tell(const struct gate_release_op *op)
+{
+	for (size_t i = 0; i < op->n; i++) {
+		struct gate_news news = {
+		    .type = EVENT_RELEASE,
+		    .sender = op->sources[i].sender,
+		    .policy = op->sources[i].policy,
+		    .ticket = op->tickets[i],
+		    .why = "its turn has come",
+		    .queue_length = op->sources[i].queue_length,
+		};
+
+		gate_tell(op->g, op->wall, &news);
+	}
+}
+
+static void
+on_released(void *arg, int error)
+{
+	struct gate_release_op *op = arg;
+	struct gate *g = op->g;
+
+	if (error != 0 && error != ENOENT) {
+		gate_tell_error(g, "release", op->sources[0].sender, error);
+		gate_retry_later(g, &op->retry_at, &op->delay);
+		gate_changed(g);
+		return;
+	}
+	/* ENOENT: an administrator was faster with all of them. */
+	if (error == 0) {
+		counters_add(g->counters, COUNT_RELEASED_RECIPIENTS, op->n);
+		tell(op);
+		if (g->callbacks->on_released != NULL)
+			g->callbacks->on_released(g->arg);
+	}
+	op_free(op);
+	gate_changed(g);
+}
+
+static void
+op_send(struct gate_release_op *op, int64_t wall)
+{
+	op->retry_at = INT64_MAX;
+	op->wall = wall;
+	spool_release_tickets(
+	    op->g->spool, op->tickets, op->n, wall, on_released, op);
+}
+
+void
+release_retry(struct gate *g, int64_t now, int64_t wall)
+{
+	struct list *e, *next;
+
+	list_each_safe (e, next, &g->releases) {
+		struct gate_release_op *op =
+		    LIST_ITEM(e, struct gate_release_op, entry);
+
+		if (op->retry_at > now)
+			gate_retry_at(g, op->retry_at);
+		else
+			op_send(op, wall);
+	}
+}
+
+void
+release_run(struct gate *g, int64_t now, int64_t wall)
+{
+	struct gate_release_op *op;
+
+	throttle_run(g->throttle, now, RELEASES_PER_RUN);
+	op = g->collecting;
+	g->collecting = NULL;
+	if (op != NULL)
+		op_send(op, wall);
+}
+
+void
+release_clear(struct gate *g)
+{
+	while (!list_is_empty(&g->releases))
+		op_free(
+		    LIST_ITEM(g->releases.next, struct gate_release_op, entry));
+}

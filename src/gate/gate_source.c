@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sources: the throttle owns them; what the gate adds hangs on the user
+ * pointer and is small, since there may be millions. Each source holds a
+ * reference to the set of its policy. Changed ones are saved behind, some
+ * seconds later and a few at a time; the stored state is the policy's name and
+ * the throttle's snapshot:
+ *
+ *	'G' 1 | length of name u8 | name | snapshot
+ */
+#include "gate/gate_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SAVE_EVERY_MS 3000
+#define STATE_HEADER 3
+#define STATE_NAME_MAX 255
+#define FULL_LOOK 64 /* slots looked at for room when the table is full */
+#define FULL_TOLD_EVERY_MS 60000
+
+struct gate_source *
+source_data(const struct throttle_source *src)
+{
+	return throttle_source_user(src);
+}
+
+const struct policy *
+source_policy(const struct throttle_source *src)
+{
+	return CONTAINER_OF(
+	    throttle_source_policy(src), struct policy, throttle);
+}
+
+const char *
+source_name(const struct throttle_source *src, char out[GATE_KEY_MAX])
+{
+	size_t n;
+	const char *key = throttle_source_key(src, &n);
+
+	str_copy((struct str){key, n}, out, GATE_KEY_MAX);
+	return out;
+}
+
+uint32_t
+source_queue(struct gate *g, struct throttle_source *src)
+{
+	struct throttle_source_info info;
+
+	throttle_source_info(g->throttle, src, g->now, &info);
+	return info.queue_length;
+}
+
+struct throttle_source *
+source_find(const struct gate *g, struct str key)
+{
+	return throttle_find(g->throttle, key.p, key.n);
+}
+
+struct throttle_source *
+source_guess(const struct gate *g, struct str name)
+{
+	char key[POLICY_SOURCE_MAX];
+	struct throttle_source *src = source_find(g, name);
+
+	for (unsigned i = 0; src == NULL && policy_key_guess(name, i, key); i++)
+		src = source_find(g, str_from(key));
+	return src;
+}
+
+/* An address is a client, everything else a user or an exact key. */
+static void
+key_of_name(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
+{
+	struct gate_facts facts = {.user = name};
+	bool is_key = str_starts(name, STR("[")) ||
+		      str_starts(name, STR("<")) ||
+		      str_starts(name, STR("user:"));
+	char key[POLICY_SOURCE_MAX];
+
+	if (is_key) {
+		str_copy(name, out, GATE_KEY_MAX);
+		return;
+	}
+	if (ip_parse(name, &facts.client))
+		facts.user = (struct str){0};
+	else
+		facts.client.family = IP_NONE;
+	policy_source_key(policies_select(g->policies, &facts), &facts, key);
+	str_copy(str_from(key), out, GATE_KEY_MAX);
+}
+
+void
+source_resolve(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
+{
+	struct throttle_source *src = source_guess(g, name);
+
+	if (src != NULL)
+		source_name(src, out);
+	else
+		key_of_name(g, name, out);
+}
+
+static bool
+is_full(struct gate *g, int64_t now)
+{
+	size_t n = throttle_source_count(g->throttle);
+
+	if (g->senders_max == 0 || n < g->senders_max)
+		return false;
+	throttle_expire(g->throttle, now, FULL_LOOK);
+	if (throttle_source_count(g->throttle) < g->senders_max)
+		return false;
+	if (now - g->full_told_at >= FULL_TOLD_EVERY_MS) {
+		g->full_told_at = now;
+		log_event(g->log, LOG_LEVEL_WARNING, "gate", "full",
+		    "senders=%zu why=\"senders_max reached, new senders are "
+		    "put off\"",
+		    n);
+	}
+	return true;
+}
+
+static struct throttle_source *
+add_source(
+    struct gate *g, struct str key, const struct policy *policy, int64_t now)
+{
+	struct throttle_source *src;
+	struct gate_source *data;
+
+	src = throttle_get(g->throttle, key.p, key.n, &policy->throttle, now);
+	if (src == NULL)
+		return NULL;
+	data = xcalloc(1, sizeof(*data));
+	list_init(&data->dirty);
+	data->src = src;
+	throttle_source_set_user(src, data);
+	policies_ref(policy->set);
+	return src;
+}
+
+struct throttle_source *
+source_get(struct gate *g, struct str key, const struct policy *policy,
+    int64_t now, bool must)
+{
+	struct throttle_source *src = source_find(g, key);
+	struct policies *was;
+
+	if (src == NULL) {
+		if (!must && is_full(g, now))
+			return NULL;
+		return add_source(g, key, policy, now);
+	}
+	if (source_policy(src) != policy) {
+		was = source_policy(src)->set;
+		policies_ref(policy->set);
+		throttle_get(g->throttle, key.p, key.n, &policy->throttle, now);
+		policies_free(was);
+	}
+	return src;
+}
+
+struct throttle_source *
+source_add_named(struct gate *g, struct str name, int64_t now)
+{
+	char key[GATE_KEY_MAX];
+	struct str text;
+
+	name = str_trim(name);
+	if (name.n == 0 || name.n > POLICY_SOURCE_MAX)
+		return NULL;
+	key_of_name(g, name, key);
+	text = str_from(key);
+	return source_get(
+	    g, text, source_choose_policy(g, text, (struct str){0}), now, true);
+}
+
+const struct policy *
+source_choose_policy(const struct gate *g, struct str key, struct str was)
+{
+	const struct policy *policy = policies_find(g->policies, was);
+	struct gate_facts facts;
+
+	if (policy != NULL)
+		return policy;
+	policy_key_facts(key, &facts);
+	return policies_select(g->policies, &facts);
+}
+
+void
+source_on_expire(void *arg, struct throttle_source *src)
+{
+	struct gate *g = arg;
+	struct gate_source *data = source_data(src);
+	char name[GATE_KEY_MAX];
+
+	if (data == NULL)
+		return;
+	if (data->is_stored && !g->is_quiet)
+		spool_forget_source(g->spool, source_name(src, name));
+	list_remove(&data->dirty);
+	policies_free(source_policy(src)->set);
+	free(data);
+}
+
+void
+source_touch(struct gate *g, struct throttle_source *src)
+{
+	struct gate_source *data = source_data(src);
+
+	if (data->dirty.next != &data->dirty)
+		return;
+	if (list_is_empty(&g->dirty))
+		g->save_due = g->now + SAVE_EVERY_MS;
+	list_append(&g->dirty, &data->dirty);
+}
+
+void
+source_save(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+{
+	const char *policy = source_policy(src)->conf->name;
+	struct gate_source *data = source_data(src);
+	size_t size = throttle_save(src, now, NULL, 0);
+	size_t name_n = strlen(policy);
+	char name[GATE_KEY_MAX];
+	unsigned char *state;
+
+	if (name_n > STATE_NAME_MAX)
+		name_n = 0;
+	state = xmalloc(STATE_HEADER + name_n + size);
+	state[0] = 'G';
+	state[1] = 1;
+	state[2] = (unsigned char)name_n;
+	memcpy(state + STATE_HEADER, policy, name_n);
+	throttle_save(src, now, state + STATE_HEADER + name_n, size);
+	spool_save_state(g->spool, source_name(src, name), state,
+	    STATE_HEADER + name_n + size, wall);
+	free(state);
+	list_remove(&data->dirty);
+	data->is_stored = true;
+}
+
+bool
+source_split_state(struct str state, struct str *policy, struct str *rest)
+{
+	size_t name_n;
+
+	if (state.n < STATE_HEADER || state.p[0] != 'G' || state.p[1] != 1)
+		return false;
+	name_n = (unsigned char)state.p[2];
+	if (state.n - STATE_HEADER < name_n)
+		return false;
+	*policy = str_sub(state, STATE_HEADER, name_n);
+	*rest = str_sub(state, STATE_HEADER + name_n, state.n);
+	return true;
+}
+
+void
+source_save_some(struct gate *g, size_t max, int64_t now, int64_t wall)
+{
+	while (max-- > 0 && !list_is_empty(&g->dirty))
+		source_save(g,
+		    LIST_ITEM(g->dirty.next, struct gate_source, dirty)->src,
+		    now, wall);
+	if (list_is_empty(&g->dirty))
+		g->save_due = INT64_MAX;
+}

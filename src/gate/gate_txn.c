@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The life of a transaction: what it reserved is kept until the message is
+ * accepted or not, then committed or given back, all of it.
+ */
+#include "gate/gate_txn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct gate_txn *
+gate_begin(struct gate *g, const struct gate_facts *facts, int64_t now)
+{
+	const struct policy *policy = policies_select(g->policies, facts);
+	char key[POLICY_SOURCE_MAX];
+	size_t n = policy_source_key(policy, facts, key);
+	struct gate_txn *txn = xcalloc(1, sizeof(*txn) + n + 1);
+	struct throttle_source *src;
+
+	g->now = now;
+	txn->g = g;
+	txn->policy = policy;
+	policies_ref(policy->set);
+	txn->entries = txn->first;
+	txn->cap = INLINE_ENTRIES;
+	txn->key_n = n;
+	memcpy(txn->key, key, n);
+	src = source_find(g, txn_key(txn));
+	if (src != NULL)
+		source_get(g, txn_key(txn), policy, now, true);
+	/* Frozen by hand: then the exemption does not count. */
+	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
+	return txn;
+}
+
+static void
+txn_free(struct gate_txn *txn)
+{
+	if (txn->entries != txn->first)
+		free(txn->entries);
+	policies_free(txn->policy->set);
+	free(txn);
+}
+
+/* One reservation less; the last one unpins the source. */
+static void
+unpin(struct gate_txn *txn)
+{
+	if (--txn->reserved == 0)
+		txn->src = NULL;
+}
+
+void
+gate_drop_last(struct gate_txn *txn, int64_t now)
+{
+	const struct txn_entry *e;
+
+	if (!txn->can_drop)
+		return;
+	txn->can_drop = false;
+	txn->g->now = now;
+	e = &txn->entries[--txn->n];
+	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
+		txn->twins--;
+	if (e->is_reserved) {
+		throttle_cancel(txn->g->throttle, txn->src, &e->r, now);
+		unpin(txn);
+	}
+}
+
+/* ---- what the front asks ---- */
+
+bool
+gate_txn_is_whole(const struct gate_txn *txn)
+{
+	if (txn->policy->conf->multi != POLICY_WHOLE)
+		return false;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		if (txn->entries[i].verdict == THROTTLE_HOLD)
+			return true;
+	}
+	return false;
+}
+
+const char *
+gate_txn_source(const struct gate_txn *txn)
+{
+	return txn->key;
+}
+
+const char *
+gate_txn_policy(const struct gate_txn *txn)
+{
+	return txn->policy->conf->name;
+}
+
+size_t
+gate_txn_count(const struct gate_txn *txn)
+{
+	return txn->n;
+}
+
+static const struct txn_entry *
+entry_at(const struct gate_txn *txn, size_t i)
+{
+	if (i >= txn->n)
+		panic("gate: recipient %zu of %u", i, (unsigned)txn->n);
+	return &txn->entries[i];
+}
+
+enum throttle_verdict
+gate_txn_verdict(const struct gate_txn *txn, size_t i)
+{
+	return entry_at(txn, i)->verdict;
+}
+
+uint64_t
+gate_txn_destination(const struct gate_txn *txn, size_t i)
+{
+	return entry_at(txn, i)->r.destination;
+}
+
+/* ---- the end ---- */
+
+static void
+tell_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
+    struct throttle_source *src, int64_t now, int64_t wall)
+{
+	char why[WORDS_MAX] = "named before in this message";
+	struct gate_news news = {
+	    .type = e->is_observed ? EVENT_OBSERVE : EVENT_HOLD,
+	    .sender = txn->key,
+	    .policy = txn->policy->conf->name,
+	    .ticket = ticket,
+	    .why = why,
+	};
+
+	if (src == NULL)
+		return;
+	if (e->twin_of == NO_TWIN)
+		words_why(txn->g, src, &e->r, now, why);
+	news.queue_length = source_queue(txn->g, src);
+	gate_tell(txn->g, wall, &news);
+}
+
+static void
+count_entry(struct gate_txn *txn, const struct txn_entry *e)
+{
+	struct counters *c = txn->g->counters;
+
+	if (e->verdict == THROTTLE_HOLD)
+		counters_add(c, COUNT_DELAYED_RECIPIENTS, 1);
+	else
+		counters_add(c, COUNT_PASSED_RECIPIENTS, 1);
+	if (e->is_reserved && e->r.reason == THROTTLE_KNOWN)
+		counters_add(c, COUNT_PASSED_KNOWN, 1);
+	if (e->is_observed)
+		counters_add(c, COUNT_OBSERVED_HOLDS, 1);
+}
+
+static void
+commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
+    int64_t now, int64_t wall)
+{
+	struct gate *g = txn->g;
+	struct throttle_source *src = txn_source(txn);
+
+	count_entry(txn, e);
+	if (e->is_reserved) {
+		throttle_commit(
+		    g->throttle, src, &e->r, e->is_observed ? 0 : ticket, now);
+		source_touch(g, src);
+	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
+		/* Named before: it goes when the first one goes. */
+		throttle_requeue(
+		    g->throttle, src, e->r.destination, ticket, now);
+	}
+	if (e->verdict == THROTTLE_HOLD || e->is_observed)
+		tell_entry(txn, e, ticket, src, now, wall);
+	freeze_settle(g, now, wall);
+	if (e->is_reserved)
+		unpin(txn);
+}
+
+void
+gate_commit(
+    struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
+{
+	struct gate *g = txn->g;
+
+	g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		const struct txn_entry *e = &txn->entries[i];
+		uint64_t ticket = tickets != NULL ? tickets[i] : 0;
+
+		/* The front may store a recipient once that was named twice.
+		 */
+		if (e->twin_of != NO_TWIN && tickets != NULL &&
+		    ticket == tickets[e->twin_of])
+			ticket = 0;
+		commit_entry(txn, e, ticket, now, wall);
+	}
+	txn_free(txn);
+	gate_changed(g);
+}
+
+void
+gate_cancel(struct gate_txn *txn, int64_t now)
+{
+	struct gate *g = txn->g;
+
+	g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		const struct txn_entry *e = &txn->entries[i];
+
+		if (!e->is_reserved)
+			continue;
+		throttle_cancel(g->throttle, txn->src, &e->r, now);
+		unpin(txn);
+	}
+	txn_free(txn);
+	gate_changed(g);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Limits, freezes and waiting times in words, for log lines, replies and
+ * administrators. Replies go into SMTP: ASCII alone, one line, under 400 bytes
+ * whatever the names in them are.
+ */
+#include "gate/gate_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_NAME 120
+#define SHOWN_CONTACT 80
+
+/* Printable ASCII; the rest as \xHH; cut with "..." at the end. */
+static const char *
+ascii(const char *s, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+		bool plain = c >= 0x20 && c < 0x7f;
+
+		if (n + (plain ? 1 : 4) + 4 > cap) {
+			n += str_copy(STR("..."), out + n, cap - n);
+			break;
+		}
+		if (plain)
+			out[n++] = (char)c;
+		else
+			n += (size_t)snprintf(out + n, cap - n, "\\x%02x", c);
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* " in 40s", to the second, rounded up; "" when there is no such moment. */
+static const char *
+in_time(const char *before, int64_t at, int64_t now, char out[64])
+{
+	char text[UNITS_TEXT_MAX];
+	int64_t left = at > now ? at - now : 0;
+
+	out[0] = '\0';
+	if (at == INT64_MAX)
+		return out;
+	left = (left + 999) / 1000 * 1000;
+	snprintf(
+	    out, 64, "%s in %s", before, units_format_duration(left, text));
+	return out;
+}
+
+static void
+why_held(const struct throttle_source_info *info,
+    const struct throttle_policy *policy, const struct throttle_reservation *r,
+    int64_t now, char out[WORDS_MAX])
+{
+	uint32_t most = policy->paper ? policy->working_set : policy->burst;
+	char when[64];
+
+	snprintf(out, WORDS_MAX,
+	    "allowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
+	    " wait before it%s",
+	    info->allowance, most, r->queue_length,
+	    in_time("; goes", r->due_ms, now, when));
+}
+
+static void
+why_limited(const struct throttle_source_info *info,
+    const struct throttle_policy *policy, const struct throttle_reservation *r,
+    int64_t now, char out[WORDS_MAX])
+{
+	uint8_t i = r->limit_index < THROTTLE_LIMITS_MAX ? r->limit_index : 0;
+	char window[UNITS_TEXT_MAX], when[64];
+
+	snprintf(out, WORDS_MAX,
+	    "%" PRIu32 " of %" PRIu32 " new recipients in %s used; %" PRIu32
+	    " wait before it%s",
+	    info->limit_used[i], policy->limits[i].count,
+	    units_format_duration(policy->limits[i].window_ms, window),
+	    r->queue_length, in_time("; goes", r->due_ms, now, when));
+}
+
+static void
+why_full(const struct throttle_source_info *info,
+    const struct throttle_policy *policy, const struct throttle_reservation *r,
+    int64_t now, char out[WORDS_MAX])
+{
+	uint32_t places = policy->queue_max;
+	char when[64];
+
+	if (policy->freeze_at > 0 && !policy->hold_when_frozen &&
+	    policy->freeze_at < places)
+		places = policy->freeze_at;
+	snprintf(out, WORDS_MAX,
+	    "queue of new recipients full, %" PRIu32 " of %" PRIu32
+	    " places used%s",
+	    r->queue_length, places,
+	    in_time("; next place free", info->next_release, now, when));
+}
+
+void
+words_why(struct gate *g, struct throttle_source *src,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
+{
+	const struct throttle_policy *policy = throttle_source_policy(src);
+	struct throttle_source_info info;
+
+	if (r->reason == THROTTLE_KNOWN || r->reason == THROTTLE_NEW) {
+		str_copy(r->reason == THROTTLE_KNOWN
+			     ? STR("known recipient")
+			     : STR("new recipient within the allowance"),
+		    out, WORDS_MAX);
+		return;
+	}
+	throttle_source_info(g->throttle, src, now, &info);
+	switch (r->reason) {
+	case THROTTLE_KNOWN:
+	case THROTTLE_NEW:
+		break;
+	case THROTTLE_QUEUED:
+		why_held(&info, policy, r, now, out);
+		break;
+	case THROTTLE_LIMITED:
+		why_limited(&info, policy, r, now, out);
+		break;
+	case THROTTLE_FULL:
+		why_full(&info, policy, r, now, out);
+		break;
+	case THROTTLE_FROZEN:
+		str_copy(STR("sender is frozen, waits until it is thawed"), out,
+		    WORDS_MAX);
+		break;
+	}
+}
+
+void
+words_freeze(struct gate *g, struct throttle_source *src,
+    enum throttle_freeze_reason reason, int64_t now, char out[WORDS_MAX])
+{
+	const struct throttle_policy *policy = throttle_source_policy(src);
+	struct throttle_source_info info;
+	char window[UNITS_TEXT_MAX];
+
+	throttle_source_info(g->throttle, src, now, &info);
+	if (reason == THROTTLE_FREEZE_HAND)
+		snprintf(out, WORDS_MAX,
+		    "frozen by an administrator, %" PRIu32
+		    " recipients waiting",
+		    info.queue_length);
+	else if (reason == THROTTLE_FREEZE_GROWTH &&
+		 policy->freeze_growth.count > 0)
+		snprintf(out, WORDS_MAX,
+		    "%" PRIu32 " new recipients waiting, %" PRIu32
+		    " came within %s",
+		    info.queue_length, policy->freeze_growth.count,
+		    units_format_duration(
+			policy->freeze_growth.window_ms, window));
+	else if (policy->freeze_at > 0)
+		snprintf(out, WORDS_MAX,
+		    "%" PRIu32 " of %" PRIu32 " recipients waiting",
+		    info.queue_length, policy->freeze_at);
+	else
+		snprintf(out, WORDS_MAX, "%" PRIu32 " recipients waiting",
+		    info.queue_length);
+}
+
+static const char *
+contact_of(const struct gate *g, const struct policy *policy)
+{
+	return policy->conf->contact != NULL ? policy->conf->contact
+					     : g->contact;
+}
+
+void
+words_reply_frozen(struct gate *g, struct throttle_source *src, int64_t now,
+    char out[WORDS_REPLY_MAX])
+{
+	const char *contact = contact_of(g, source_policy(src));
+	char key[GATE_KEY_MAX], name[SHOWN_NAME], who[SHOWN_CONTACT];
+	char since[UNITS_TEXT_MAX], why[WORDS_MAX];
+	struct throttle_source_info info;
+
+	throttle_source_info(g->throttle, src, now, &info);
+	words_freeze(g, src, info.freeze_reason, now, why);
+	snprintf(out, WORDS_REPLY_MAX, "%s is frozen since %s: %s%s%s%s",
+	    ascii(source_name(src, key), name, sizeof(name)),
+	    units_format_time(source_data(src)->frozen_at, since), why,
+	    contact != NULL ? "; write to " : "",
+	    contact != NULL ? ascii(contact, who, sizeof(who)) : "",
+	    contact != NULL ? " to have it released" : "");
+}
+
+void
+words_reply(struct gate *g, const struct policy *policy, const char *key,
+    const char *why, char out[WORDS_REPLY_MAX])
+{
+	const char *contact = contact_of(g, policy);
+	char name[SHOWN_NAME], who[SHOWN_CONTACT];
+
+	snprintf(out, WORDS_REPLY_MAX, "%s: %s%s%s%s",
+	    ascii(key, name, sizeof(name)), why, contact != NULL ? "; " : "",
+	    contact != NULL ? ascii(contact, who, sizeof(who)) : "",
+	    contact != NULL ? " can help" : "");
+}

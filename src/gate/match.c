@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Names stand in one map, in lower case, domains with their '@' in front; the
+ * value says for which fact a name counts. Networks stand in a second map
+ * under family, length and address, so that a look-up is one probe per prefix
+ * length in use. Everything is bounded: entries, their length, files.
+ */
+#include "gate/match.h"
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "os/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOR_USER 1u
+#define FOR_SENDER 2u
+#define NET_KEY (2 + sizeof(((struct ip *)0)->bytes))
+
+struct match {
+	enum match_kind kind;
+	struct map *names;
+	struct map *nets;
+	bool v4_bits[33], v6_bits[129]; /* prefix lengths in use */
+	size_t count;
+};
+
+struct match *
+match_new(enum match_kind kind)
+{
+	struct match *m = xcalloc(1, sizeof(*m));
+
+	m->kind = kind;
+	m->names = map_new();
+	m->nets = map_new();
+	return m;
+}
+
+void
+match_free(struct match *m)
+{
+	if (m == NULL)
+		return;
+	map_free(m->names, NULL);
+	map_free(m->nets, NULL);
+	free(m);
+}
+
+size_t
+match_count(const struct match *m)
+{
+	return m->count;
+}
+
+/* Lower case, ASCII alone. False: longer than any entry. */
+static bool
+lower(struct str s, char out[MATCH_ENTRY_MAX], struct str *result)
+{
+	if (s.n > MATCH_ENTRY_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		out[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	}
+	*result = (struct str){out, s.n};
+	return true;
+}
+
+static void
+add_name(struct match *m, struct str name, unsigned facts)
+{
+	char text[MATCH_ENTRY_MAX];
+	struct str key;
+	uintptr_t was;
+
+	if (!lower(name, text, &key))
+		panic("a match entry of %zu bytes", name.n);
+	was = (uintptr_t)map_find(m->names, key);
+	map_set(m->names, key, (void *)(was | facts));
+}
+
+static void
+net_key(const struct ip *ip, unsigned bits, char out[NET_KEY])
+{
+	struct ip net = ip_mask(ip, bits);
+
+	out[0] = (char)ip->family;
+	out[1] = (char)bits;
+	memset(out + 2, 0, NET_KEY - 2);
+	memcpy(out + 2, net.bytes, ip->family == IP_V4 ? 4 : 16);
+}
+
+static void
+add_net(struct match *m, const struct ip_net *net)
+{
+	char key[NET_KEY];
+
+	if (net->ip.family == IP_V4)
+		m->v4_bits[net->bits] = true;
+	else
+		m->v6_bits[net->bits] = true;
+	net_key(&net->ip, net->bits, key);
+	map_set(m->nets, (struct str){key, sizeof(key)}, m);
+}
+
+/* "192.0.2.1/24" is meant as a network and is none: host bits are set. Without
+ * this look it would be taken for the name of a user. */
+static bool
+looks_like_net(struct str s)
+{
+	struct str address = str_cut(&s, '/');
+	struct ip ip;
+
+	return ip_parse(address, &ip);
+}
+
+static bool
+add_client(struct match *m, struct str text, char *err, size_t err_cap)
+{
+	struct ip_net net;
+
+	if (ip_net_parse(text, &net)) {
+		add_net(m, &net);
+		return true;
+	}
+	snprintf(err, err_cap,
+	    "not a network; write it as 192.0.2.0/24, host bits 0");
+	return false;
+}
+
+static bool
+check_name(struct str name, char *err, size_t err_cap)
+{
+	if (name.n == 0 || str_eq(name, STR("@")))
+		snprintf(err, err_cap, "empty entry");
+	else if (str_starts(name, STR("*@")))
+		snprintf(err, err_cap,
+		    "no patterns here; write a domain as @example.org");
+	else
+		return true;
+	return false;
+}
+
+static bool
+add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
+{
+	unsigned facts = FOR_USER | FOR_SENDER;
+	struct ip_net net;
+
+	if (str_istarts(entry, STR("client:")))
+		return add_client(m, str_sub(entry, 7, entry.n), err, err_cap);
+	if (str_istarts(entry, STR("user:"))) {
+		facts = FOR_USER;
+		entry = str_sub(entry, 5, entry.n);
+	} else if (str_istarts(entry, STR("from:"))) {
+		facts = FOR_SENDER;
+		entry = str_sub(entry, 5, entry.n);
+	} else if (ip_net_parse(entry, &net) || looks_like_net(entry)) {
+		return add_client(m, entry, err, err_cap);
+	}
+	if (!check_name(entry, err, err_cap))
+		return false;
+	/* The null sender is an empty slice, and as such matches no name. */
+	add_name(m, entry, facts);
+	return true;
+}
+
+static bool
+add_recipient(struct match *m, struct str entry, char *err, size_t err_cap)
+{
+	if (!check_name(entry, err, err_cap))
+		return false;
+	if (str_index(entry, '@') == entry.n) {
+		snprintf(err, err_cap,
+		    "not an address; write user@example.org or @example.org");
+		return false;
+	}
+	add_name(m, entry, FOR_SENDER);
+	return true;
+}
+
+static bool
+add_one(struct match *m, struct str entry, char *err, size_t err_cap)
+{
+	if (entry.n > MATCH_ENTRY_MAX) {
+		snprintf(err, err_cap, "entry of more than %d bytes",
+		    MATCH_ENTRY_MAX);
+		return false;
+	}
+	if (memchr(entry.p, '\0', entry.n) != NULL) {
+		snprintf(err, err_cap, "entry with a zero byte");
+		return false;
+	}
+	if (m->count >= MATCH_ENTRIES_MAX) {
+		snprintf(
+		    err, err_cap, "more than %d entries", MATCH_ENTRIES_MAX);
+		return false;
+	}
+	m->count++;
+	if (m->kind == MATCH_SENDERS)
+		return add_sender(m, entry, err, err_cap);
+	return add_recipient(m, entry, err, err_cap);
+}
+
+/* "path:line: reason" */
+static void
+place_error(const char *path, unsigned line, char *err, size_t err_cap)
+{
+	char reason[160];
+
+	str_copy(str_from(err), reason, sizeof(reason));
+	snprintf(err, err_cap, "%s:%u: %s", path, line, reason);
+}
+
+/* A '#' begins a comment at the start or after a blank: local parts may have
+ * one, too. */
+static struct str
+strip_comment(struct str line)
+{
+	for (size_t i = 0; i < line.n; i++) {
+		if (line.p[i] == '#' &&
+		    (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
+			line.n = i;
+	}
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return str_trim(line);
+}
+
+static bool
+add_lines(struct match *m, const char *path, struct str text, char *err,
+    size_t err_cap)
+{
+	for (unsigned line = 1; text.n > 0; line++) {
+		struct str entry = strip_comment(str_cut(&text, '\n'));
+
+		if (entry.n == 0)
+			continue;
+		if (str_istarts(entry, STR("file:"))) {
+			snprintf(err, err_cap,
+			    "%s:%u: a file may not name "
+			    "another file",
+			    path, line);
+			return false;
+		}
+		if (!add_one(m, entry, err, err_cap)) {
+			place_error(path, line, err, err_cap);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+add_file(struct match *m, struct str name, char *err, size_t err_cap)
+{
+	char *path = str_dup(name);
+	struct buf text;
+	bool ok = false;
+	int error;
+
+	buf_init(&text, MATCH_FILE_MAX);
+	error = file_read(path, MATCH_FILE_MAX, &text);
+	if (error != 0)
+		snprintf(err, err_cap, "%s: %s", path, strerror(error));
+	else
+		ok = add_lines(m, path, buf_str(&text), err, err_cap);
+	buf_clear(&text);
+	free(path);
+	return ok;
+}
+
+bool
+match_add(struct match *m, struct str entry, char *err, size_t err_cap)
+{
+	entry = str_trim(entry);
+	if (str_istarts(entry, STR("file:")))
+		return add_file(m, str_sub(entry, 5, entry.n), err, err_cap);
+	return add_one(m, entry, err, err_cap);
+}
+
+/* The name itself or its domain, for one of these facts. */
+static bool
+has_name(const struct match *m, struct str name, unsigned fact)
+{
+	char text[MATCH_ENTRY_MAX];
+	struct str key;
+	size_t at;
+
+	if (map_count(m->names) == 0 || name.n == 0)
+		return false;
+	if (!lower(name, text, &key))
+		return false;
+	if (((uintptr_t)map_find(m->names, key) & fact) != 0)
+		return true;
+	at = str_rindex(key, '@');
+	return at < key.n &&
+	       ((uintptr_t)map_find(m->names, str_sub(key, at, key.n)) &
+		   fact) != 0;
+}
+
+static bool
+has_client(const struct match *m, const struct ip *client)
+{
+	const bool *used = client->family == IP_V4 ? m->v4_bits : m->v6_bits;
+	unsigned most = client->family == IP_V4 ? 32 : 128;
+	char key[NET_KEY];
+
+	if (client->family == IP_NONE || map_count(m->nets) == 0)
+		return false;
+	for (unsigned bits = 0; bits <= most; bits++) {
+		if (!used[bits])
+			continue;
+		net_key(client, bits, key);
+		if (map_find(m->nets, (struct str){key, sizeof(key)}) != NULL)
+			return true;
+	}
+	return false;
+}
+
+bool
+match_sender(const struct match *m, struct str user, struct str sender,
+    const struct ip *client)
+{
+	return has_name(m, user, FOR_USER) || has_name(m, sender, FOR_SENDER) ||
+	       has_client(m, client);
+}
+
+bool
+match_recipient(const struct match *m, struct str address)
+{
+	return has_name(m, address, FOR_SENDER);
+}

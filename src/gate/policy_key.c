@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The name of a source. It is stored, shown, and typed by people, so it is
+ * printable text; and since an outsider has a hand in it, no user may be named
+ * like another's address: a user's name that begins like one of the other
+ * forms gets "user:" in front, and a name that is too long to be kept ends in
+ * a hash of the whole.
+ */
+#include "gate/policy.h"
+
+#include "base/hash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 320   /* of a name, escaped */
+#define LONG_KEPT 280        /* of a longer one, in front of its hash */
+#define LONG_SEED 0x77656972 /* stored keys must stay the same */
+
+/* Lower case and printable. `out` has room for NAME_MAX_BYTES and a NUL. */
+static void
+put_name(struct str name, char out[NAME_MAX_BYTES + 1])
+{
+	/* Never cut while the name itself fits: a byte becomes four at most. */
+	char text[4 * NAME_MAX_BYTES + 1];
+	size_t n;
+
+	str_escape(name, text, sizeof(text));
+	n = strlen(text);
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] >= 'A' && text[i] <= 'Z')
+			text[i] = (char)(text[i] + ('a' - 'A'));
+	}
+	if (n <= NAME_MAX_BYTES && name.n <= NAME_MAX_BYTES) {
+		str_copy((struct str){text, n}, out, NAME_MAX_BYTES + 1);
+		return;
+	}
+	n = LONG_KEPT;
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	snprintf(out, NAME_MAX_BYTES + 1, "%.*s#%016" PRIx64, (int)n, text,
+	    hash_str(name, LONG_SEED));
+}
+
+static size_t
+put_user(struct str user, char out[POLICY_SOURCE_MAX])
+{
+	char name[NAME_MAX_BYTES + 1];
+	bool alike;
+
+	put_name(user, name);
+	alike =
+	    name[0] == '[' || name[0] == '<' || strncmp(name, "user:", 5) == 0;
+	snprintf(out, POLICY_SOURCE_MAX, "%s%s", alike ? "user:" : "", name);
+	return strlen(out);
+}
+
+static size_t
+put_client(const struct policy *policy, const struct ip *client,
+    char out[POLICY_SOURCE_MAX])
+{
+	unsigned bits = policy->conf->ipv6_prefix;
+	char text[IP_TEXT_MAX];
+	struct ip net;
+
+	if (client->family != IP_V6 || bits >= 128) {
+		snprintf(
+		    out, POLICY_SOURCE_MAX, "[%s]", ip_format(client, text));
+		return strlen(out);
+	}
+	net = ip_mask(client, bits);
+	snprintf(
+	    out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&net, text), bits);
+	return strlen(out);
+}
+
+static size_t
+put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
+{
+	char name[NAME_MAX_BYTES + 1];
+
+	put_name(sender, name);
+	snprintf(out, POLICY_SOURCE_MAX, "<%s>", name);
+	return strlen(out);
+}
+
+size_t
+policy_source_key(const struct policy *policy, const struct gate_facts *facts,
+    char out[POLICY_SOURCE_MAX])
+{
+	switch ((enum policy_key)policy->conf->key) {
+	case POLICY_KEY_CLIENT:
+		return put_client(policy, &facts->client, out);
+	case POLICY_KEY_ENVELOPE:
+		return put_envelope(facts->sender, out);
+	case POLICY_KEY_FIRST:
+	case POLICY_KEY_USER:
+		break;
+	}
+	if (facts->user.n > 0)
+		return put_user(facts->user, out);
+	if (facts->client.family != IP_NONE)
+		return put_client(policy, &facts->client, out);
+	return put_envelope(facts->sender, out);
+}
+
+void
+policy_key_facts(struct str key, struct gate_facts *facts)
+{
+	struct str inner = str_sub(key, 1, key.n >= 2 ? key.n - 2 : 0);
+	struct str address = inner;
+
+	*facts = (struct gate_facts){0};
+	if (str_starts(key, STR("["))) {
+		address = str_cut(&inner, '/');
+		if (!ip_parse(address, &facts->client))
+			facts->client.family = IP_NONE;
+	} else if (str_starts(key, STR("<"))) {
+		facts->sender = inner;
+	} else {
+		facts->user = str_starts(key, STR("user:"))
+				  ? str_sub(key, 5, key.n)
+				  : key;
+	}
+}
+
+/* Writes the form that number `i` stands for; false: no more. */
+bool
+policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
+{
+	char text[NAME_MAX_BYTES + 1], at[IP_TEXT_MAX];
+	struct ip ip;
+
+	put_name(name, text);
+	switch (i) {
+	case 0: /* as it is: a key, or a user */
+		snprintf(out, POLICY_SOURCE_MAX, "%s", text);
+		return true;
+	case 1:
+		snprintf(out, POLICY_SOURCE_MAX, "<%s>", text);
+		return true;
+	case 2:
+		snprintf(out, POLICY_SOURCE_MAX, "user:%s", text);
+		return true;
+	case 3:
+		if (!ip_parse(name, &ip))
+			snprintf(out, POLICY_SOURCE_MAX, "[%s]", text);
+		else
+			snprintf(
+			    out, POLICY_SOURCE_MAX, "[%s]", ip_format(&ip, at));
+		return true;
+	default:
+		break;
+	}
+	/* An address is found under whatever prefix it is counted. */
+	if (!ip_parse(name, &ip) || ip.family != IP_V6 || i > 3 + 112)
+		return false;
+	ip = ip_mask(&ip, 131 - i);
+	snprintf(
+	    out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&ip, at), 131 - i);
+	return true;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The options of the `policy` section. Where the default depends on the
+ * profile, the table has none: the field stays 0, which none of these options
+ * accepts from a file, and policy.c takes the profile's value.
+ */
+#include "gate/policy.h"
+
+#define MS_MINUTE ((int64_t)60 * 1000)
+#define MS_DAY (24 * 60 * MS_MINUTE)
+#define AT(field) offsetof(struct policy_conf, field)
+
+static const char *const profile_names[] = {
+    "mail", "tcp", "udp", "paper", NULL};
+static const char *const key_names[] = {
+    "first", "user", "client", "envelope", NULL};
+static const char *const multi_names[] = {"split", "whole", NULL};
+static const char *const when_frozen_names[] = {
+    "tempfail", "hold", "reject", NULL};
+
+const struct option policy_options[] = {
+    {
+	.name = "match",
+	.type = OPTION_STRINGS,
+	.offset = AT(match),
+	.reloadable = true,
+	.sample = "{\"news@example.org\", \"@lists.example.org\", "
+		  "\"192.0.2.0/24\"}",
+	.doc = "Whom the policy is for. Policies are tried in the order of "
+	       "the file and the first that matches is taken, else the one "
+	       "called \"default\". An entry is a user or an envelope sender "
+	       "(alice@example.org), the domain of either (@example.org) or "
+	       "the client's network (192.0.2.0/24); user:, from: or client: "
+	       "in front makes it one of these alone. file:/path reads "
+	       "entries from a file, one a line, with # for comments; it is "
+	       "read again at a reload.",
+    },
+    {
+	.name = "exempt",
+	.type = OPTION_BOOL,
+	.offset = AT(exempt),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Mail of these senders always passes and is not counted. An "
+	       "administrator may freeze them by hand all the same.",
+    },
+    {
+	.name = "exempt_recipients",
+	.type = OPTION_STRINGS,
+	.offset = AT(exempt_recipients),
+	.reloadable = true,
+	.sample = "{\"postmaster@example.org\", \"@example.org\"}",
+	.doc = "Recipients that always pass and are not counted: addresses, "
+	       "domains (@example.org) and file:/path. A frozen sender does "
+	       "not reach them either.",
+    },
+    {
+	.name = "profile",
+	.type = OPTION_ENUM,
+	.offset = AT(profile),
+	.preset = "mail",
+	.names = profile_names,
+	.reloadable = true,
+	.doc = "Where the numbers come from that the policy does not give. "
+	       "mail is for people who write mail. tcp, udp and paper (the "
+	       "same as tcp) follow the published throttle to the letter: "
+	       "the allowance is the free room in the working set, and "
+	       "burst and initial have no effect.",
+    },
+    {
+	.name = "working_set",
+	.type = OPTION_UINT,
+	.offset = AT(working_set),
+	.min = 1,
+	.max = THROTTLE_WORKING_SET_MAX,
+	.reloadable = true,
+	.sample = "64",
+	.doc = "How many recipients of a sender are remembered as known; the "
+	       "least recently used is forgotten first. Mail to them passes "
+	       "at once. The profile mail has 64, the others 5.",
+    },
+    {
+	.name = "interval",
+	.type = OPTION_DURATION,
+	.offset = AT(interval_ms),
+	.min = 10,
+	.max = 365 * MS_DAY,
+	.reloadable = true,
+	.sample = "1m",
+	.doc = "One held recipient is let go each interval. An interval in "
+	       "which nothing waits adds one to the allowance. The profile "
+	       "mail has 1m, the others 1s.",
+    },
+    {
+	.name = "burst",
+	.type = OPTION_UINT,
+	.offset = AT(burst),
+	.min = 1,
+	.max = 65535,
+	.reloadable = true,
+	.sample = "10",
+	.doc = "The largest allowance: so many new recipients may pass at "
+	       "once after a quiet time. The profile mail has 10.",
+    },
+    {
+	.name = "initial",
+	.type = OPTION_UINT,
+	.offset = AT(initial),
+	.preset = "10",
+	.min = 0,
+	.max = 65535,
+	.reloadable = true,
+	.doc = "The allowance of a sender that was never seen before. It is "
+	       "never more than burst.",
+    },
+    {
+	.name = "freeze_at",
+	.type = OPTION_UINT,
+	.offset = AT(freeze_at),
+	.preset = "100",
+	.min = 0,
+	.max = 1000000,
+	.reloadable = true,
+	.doc = "When so many recipients of a sender wait, the sender is "
+	       "frozen until an administrator thaws it. 0 never freezes on "
+	       "the length of the queue.",
+    },
+    {
+	.name = "freeze_growth",
+	.type = OPTION_RATE,
+	.offset = AT(freeze_growth),
+	.reloadable = true,
+	.sample = "50/1m",
+	.doc = "Freezes a sender whose queue takes in so many recipients in "
+	       "so long a time, however short it is. Not set: only "
+	       "freeze_at counts.",
+    },
+    {
+	.name = "limit",
+	.type = OPTION_RATES,
+	.offset = AT(limit),
+	.reloadable = true,
+	.sample = "{\"30/1h\", \"100/1d\"}",
+	.doc = "Extra caps: at most so many new recipients are let go in any "
+	       "window of that length, whatever the allowance says. Up to "
+	       "four; a short one and a long one together leave people "
+	       "alone and keep the long-term rate low.",
+    },
+    {
+	.name = "queue_max",
+	.type = OPTION_UINT,
+	.offset = AT(queue_max),
+	.min = 1,
+	.max = 1000000,
+	.reloadable = true,
+	.sample = "10000",
+	.doc = "No more than so many recipients of one sender wait, even "
+	       "where nothing freezes it: then its mail gets 452. Not below "
+	       "freeze_at. The profile mail has 10000, the others 100.",
+    },
+    {
+	.name = "idle_expiry",
+	.type = OPTION_DURATION,
+	.offset = AT(idle_expiry_ms),
+	.min = MS_MINUTE,
+	.max = 3650 * MS_DAY,
+	.reloadable = true,
+	.sample = "30d",
+	.doc = "A sender that was silent so long is forgotten with all its "
+	       "known recipients, unless it is frozen or has mail waiting. "
+	       "The profile mail has 30d, the others 1h.",
+    },
+    {
+	.name = "key",
+	.type = OPTION_ENUM,
+	.offset = AT(key),
+	.preset = "first",
+	.names = key_names,
+	.reloadable = true,
+	.doc = "What counts as one sender. first: the authenticated user, "
+	       "else the client's address, else the envelope sender; user "
+	       "is the same. client: the client's address, whoever "
+	       "authenticated. envelope: the envelope sender; it can be "
+	       "forged, so use it only where clients are trusted to give "
+	       "their own.",
+    },
+    {
+	.name = "ipv6_prefix",
+	.type = OPTION_UINT,
+	.offset = AT(ipv6_prefix),
+	.preset = "64",
+	.min = 16,
+	.max = 128,
+	.reloadable = true,
+	.doc = "IPv6 clients with so many leading bits in common are one "
+	       "sender.",
+    },
+    {
+	.name = "multi",
+	.type = OPTION_ENUM,
+	.offset = AT(multi),
+	.preset = "split",
+	.names = multi_names,
+	.reloadable = true,
+	.doc = "A message with known and new recipients: split sends it to "
+	       "the known ones at once and to the others when they may go; "
+	       "whole keeps it until all of them may.",
+    },
+    {
+	.name = "when_frozen",
+	.type = OPTION_ENUM,
+	.offset = AT(when_frozen),
+	.preset = "tempfail",
+	.names = when_frozen_names,
+	.reloadable = true,
+	.doc = "Mail of a frozen sender: tempfail answers 451, so that an "
+	       "honest client keeps it and tries again; hold takes it into "
+	       "the queue, up to queue_max; reject answers 550.",
+    },
+    {
+	.name = "fold_tags",
+	.type = OPTION_BOOL,
+	.offset = AT(fold_tags),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "user+tag@example.org counts as the recipient "
+	       "user@example.org.",
+    },
+    {
+	.name = "contact",
+	.type = OPTION_STRING,
+	.offset = AT(contact),
+	.reloadable = true,
+	.sample = "\"postmaster@example.org\"",
+	.doc = "Who can help, told in replies to clients. Not set: the "
+	       "contact given for the whole relay.",
+    },
+    {.name = NULL},
+};

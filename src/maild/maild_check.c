@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Checks of one value of weir.conf. The value itself stands in the message
+ * already; here is only what is wrong with it and what to write.
+ */
+#include "config.h"
+
+#include "maild/maild_check.h"
+
+#include "base/ip.h"
+#include "net/addr.h"
+#include "os/priv.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define HOSTNAME_MAX 255
+#define LABEL_MAX 63
+#define TEXT_MAX 200
+
+PRINTF_LIKE(3, 4)
+static bool
+refuse(char *err, size_t cap, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, cap, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static bool
+is_label(struct str s)
+{
+	if (s.n == 0 || s.n > LABEL_MAX || s.p[0] == '-' || s.p[s.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && c != '-')
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_hostname(struct str s)
+{
+	if (s.n == 0 || s.n > HOSTNAME_MAX || s.p[s.n - 1] == '.')
+		return false;
+	while (s.n > 0) {
+		if (!is_label(str_cut(&s, '.')))
+			return false;
+	}
+	return true;
+}
+
+bool
+maild_check_hostname(const char *text, char *err, size_t cap)
+{
+	if (is_hostname(str_from(text)))
+		return true;
+	return refuse(err, cap,
+	    "is not a host name; write letters, digits, hyphens and dots, as "
+	    "in \"relay.example.org\"");
+}
+
+/* It stands in replies and log lines. */
+bool
+maild_check_text(const char *text, char *err, size_t cap)
+{
+	size_t n = strlen(text);
+
+	if (n == 0 || n > TEXT_MAX)
+		return refuse(err, cap,
+		    "is empty or too long; write 1 to %d "
+		    "characters",
+		    TEXT_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return refuse(err, cap,
+			    "may hold printable ASCII alone, as replies do");
+	}
+	return true;
+}
+
+bool
+maild_check_path(const char *text, char *err, size_t cap)
+{
+	if (text[0] == '/')
+		return true;
+	return refuse(err, cap, "is not a full path; begin it with /");
+}
+
+bool
+maild_check_socket_path(const char *text, char *err, size_t cap)
+{
+	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (!maild_check_path(text, err, cap))
+		return false;
+	if (strlen(text) <= max)
+		return true;
+	return refuse(
+	    err, cap, "is too long for a socket; write at most %zu bytes", max);
+}
+
+bool
+maild_check_program(const char *text, char *err, size_t cap)
+{
+	struct stat st;
+
+	if (!maild_check_path(text, err, cap))
+		return false;
+	if (stat(text, &st) != 0)
+		return refuse(err, cap, "cannot be used: %s; check the path",
+		    strerror(errno));
+	if (S_ISREG(st.st_mode) && (st.st_mode & 0111) != 0)
+		return true;
+	return refuse(err, cap, "is not a program; make it executable");
+}
+
+bool
+maild_check_user(const char *text, char *err, size_t cap)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (!priv_find_user(text, &uid, &gid))
+		return refuse(err, cap,
+		    "is not a user of this machine; make "
+		    "one with useradd --system");
+	if (uid == 0)
+		return refuse(err, cap, "is root; name a user without rights");
+	return true;
+}
+
+bool
+maild_check_group(const char *text, char *err, size_t cap)
+{
+	gid_t gid;
+
+	if (priv_find_group(text, &gid))
+		return true;
+	return refuse(err, cap,
+	    "is not a group of this machine; make one "
+	    "with groupadd --system");
+}
+
+bool
+maild_check_network(const char *text, char *err, size_t cap)
+{
+	struct ip_net net;
+
+	if (ip_net_parse(str_from(text), &net))
+		return true;
+	return refuse(err, cap,
+	    "is not a network; write it as \"192.0.2.0/24\" with no bits set "
+	    "past its length");
+}
+
+bool
+maild_check_next_hop(const char *text, char *err, size_t cap)
+{
+	struct str s = str_from(text), host;
+	struct net_addr addr;
+	char why[128];
+	uint16_t port;
+
+	if (str_starts(s, STR("unix:"))) {
+		if (net_addr_parse(s, &addr, why, sizeof(why)))
+			return true;
+		return refuse(err, cap, "is not an address: %s", why);
+	}
+	if (!net_addr_split(s, &host, &port) || port == 0)
+		return refuse(err, cap,
+		    "is not an address; write "
+		    "\"host:port\" or \"unix:/path\"");
+	if (net_addr_parse(s, &addr, why, sizeof(why)) || is_hostname(host))
+		return true;
+	return refuse(err, cap,
+	    "has no valid host; write a name, or an "
+	    "address as in \"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
+}
+
+bool
+maild_check_listen(const char *text, char *err, size_t cap)
+{
+	struct net_addr addr;
+	char why[128];
+
+	if (net_addr_parse(str_from(text), &addr, why, sizeof(why)))
+		return true;
+	return refuse(err, cap, "is not an address to listen on: %s", why);
+}
+
+bool
+maild_check_protocol(const char *text, char *err, size_t cap)
+{
+	if (strcmp(text, "milter") != 0 && strcmp(text, "policy") != 0)
+		return true;
+	return refuse(err, cap, "is not in this version of weir; write smtp");
+}
+
+bool
+maild_parse_mode(const char *text, unsigned *out)
+{
+	size_t n = strlen(text);
+
+	*out = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] < '0' || text[i] > '7')
+			return false;
+		*out = *out * 8 + (unsigned)(text[i] - '0');
+	}
+	return n >= 3 && n <= 4 && *out <= 0777;
+}
+
+bool
+maild_check_mode(const char *text, char *err, size_t cap)
+{
+	unsigned mode;
+
+	if (maild_parse_mode(text, &mode))
+		return true;
+	return refuse(
+	    err, cap, "is not a file mode; write octal digits, as in \"0660\"");
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir.conf of weir-maild: the options table, the struct that it fills, and the
+ * checks that look at more than one option. A loaded configuration is valid as
+ * a whole and never changes; the owner swaps it for another. Any thread.
+ *
+ * Not named config.h: that is autoconf's.
+ */
+#ifndef MAILD_MAILD_CONFIG_H
+#define MAILD_MAILD_CONFIG_H
+
+#include "gate/policy.h"
+#include "net/addr.h"
+#include "os/options.h"
+
+enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
+enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
+
+/* A `listen` section. */
+struct maild_listen {
+	char *name;
+	struct option_place place;
+	char *address; /* as written */
+	int protocol;  /* enum maild_protocol; this version loads SMTP alone */
+	uint32_t backlog;
+	char *socket_mode;    /* of a Unix socket, octal digits */
+	struct net_addr addr; /* from address */
+	unsigned mode;        /* from socket_mode */
+};
+
+/* Durations are milliseconds, sizes bytes. */
+struct maild_config {
+	char *hostname;
+	char *spool, *control, *control_group, *user;
+	struct option_strings next_hop;
+	int mode; /* enum maild_mode */
+	char *contact, *postmaster;
+	int log, log_level; /* enum log_target, enum log_level */
+	bool verify_held;
+
+	uint64_t message_size;
+	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
+	uint32_t sessions_max, client_sessions_max;
+	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
+	int64_t message_timeout_ms, answer_timeout_ms;
+	uint64_t data_rate_min; /* bytes a second */
+	int64_t data_rate_window_ms;
+	uint64_t line_max, header_max; /* fit 32 bits */
+	uint32_t received_max;
+	int bare_newline; /* enum smtp_bare_newline, in its order */
+	struct option_strings bare_newline_allow;
+
+	int64_t connect_timeout_ms, next_hop_command_timeout_ms;
+	int64_t next_hop_data_timeout_ms, next_hop_end_timeout_ms;
+	uint32_t next_hop_connections, next_hop_idle, next_hop_uses;
+	int64_t next_hop_idle_timeout_ms, next_hop_rest_ms;
+
+	uint64_t min_free, body_memory;
+	uint32_t delivery_concurrency;
+	int64_t retry_min_ms, retry_max_ms, max_age_ms;
+
+	char *freeze_command; /* program, absolute path; NULL: none */
+	uint32_t senders_max;
+
+	struct option_array listen; /* struct maild_listen */
+	struct option_array policy; /* struct policy_conf */
+
+	/* Made by the checks. */
+	struct policies *policies;
+	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
+	size_t bare_newline_net_count;
+};
+
+extern const struct option_schema maild_schema;
+
+/* NULL on an error: one line that names file, line and option in err, and that
+ * says what to do. file is borrowed as long as the result lives. */
+struct maild_config *maild_config_load(
+    const char *file, char *err, size_t err_cap);
+/* The same from a text; file is the name in messages. */
+struct maild_config *maild_config_parse(
+    const char *file, const char *text, char *err, size_t err_cap);
+void maild_config_free(struct maild_config *c);
+
+static inline const struct maild_listen *
+maild_config_listen(const struct maild_config *c, size_t i)
+{
+	return (const struct maild_listen *)c->listen.v + i;
+}
+
+#endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The options of weir.conf: this table drives parser, defaults, checks, sample
+ * and manual page. The defaults protect a machine with 1 GB of memory. Checks
+ * of a single value are here, so that an error names its line.
+ */
+#include "config.h"
+
+#include "maild/maild_check.h"
+#include "maild/maild_config.h"
+
+#define AT(field) .offset = offsetof(struct maild_config, field)
+#define IN_LISTEN(field) .offset = offsetof(struct maild_listen, field)
+#define SECONDS(n) ((n)*INT64_C(1000))
+#define MINUTES(n) SECONDS((n)*INT64_C(60))
+#define HOURS(n) MINUTES((n)*INT64_C(60))
+#define DAYS(n) HOURS((n)*INT64_C(24))
+#define MIB(n) ((n) * (INT64_C(1) << 20))
+#define TIME(option, field, text, least, most)                              \
+	.name = option, .type = OPTION_DURATION, AT(field), .preset = text, \
+	.min = least, .max = most, .reloadable = true
+#define SIZE(option, field, text, least, most)                          \
+	.name = option, .type = OPTION_SIZE, AT(field), .preset = text, \
+	.min = least, .max = most, .reloadable = true
+#define NUMBER(option, field, text, least, most)                        \
+	.name = option, .type = OPTION_UINT, AT(field), .preset = text, \
+	.min = least, .max = most, .reloadable = true
+
+static const char *const mode_names[] = {"enforce", "observe", NULL};
+static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
+static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
+static const char *const level_names[] = {
+    "debug", "info", "warning", "error", NULL};
+static const char *const newline_names[] = {
+    "reject", "normalize", "allow", NULL};
+
+static const struct option maild_options[] = {
+    /* ---- the daemon ---- */
+    {
+	.name = "hostname",
+	.type = OPTION_STRING,
+	AT(hostname),
+	.reloadable = true,
+	.sample = "relay.example.org",
+	.check = maild_check_hostname,
+	.doc = "Name of this relay in its greeting, in EHLO, in Received lines "
+	       "and in bounces. The default is the name of the machine.",
+    },
+    {
+	.name = "spool",
+	.type = OPTION_STRING,
+	AT(spool),
+	.preset = WEIR_LOCALSTATEDIR "/lib/weir",
+	.check = maild_check_path,
+	.doc = "Directory of held mail and durable state. It belongs to one "
+	       "daemon alone.",
+    },
+    {
+	.name = "control",
+	.type = OPTION_STRING,
+	AT(control),
+	.preset = WEIR_RUNSTATEDIR "/weir/control.sock",
+	.check = maild_check_socket_path,
+	.doc = "Unix socket on which weirctl talks to the daemon.",
+    },
+    {
+	.name = "control_group",
+	.type = OPTION_STRING,
+	AT(control_group),
+	.sample = "weir-admin",
+	.check = maild_check_group,
+	.doc = "Group whose members may give commands on the control socket, "
+	       "beside root and the daemon's own user.",
+    },
+    {
+	.name = "user",
+	.type = OPTION_STRING,
+	AT(user),
+	.sample = "weir",
+	.check = maild_check_user,
+	.doc = "User that the daemon becomes after it has bound its sockets, "
+	       "when it is started as root. Without it the daemon stays who it "
+	       "is.",
+    },
+    {
+	.name = "next_hop",
+	.type = OPTION_STRINGS,
+	AT(next_hop),
+	.required = true,
+	.reloadable = true,
+	.sample = "127.0.0.1:10025",
+	.check = maild_check_next_hop,
+	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
+	       "or \"unix:/path\". Several are tried in order.",
+    },
+    {
+	.name = "mode",
+	.type = OPTION_ENUM,
+	AT(mode),
+	.preset = "enforce",
+	.names = mode_names,
+	.reloadable = true,
+	.doc = "enforce or observe. With observe, weir computes, logs and "
+	       "counts every decision, "
+	       "but holds and refuses nothing.",
+    },
+    {
+	.name = "contact",
+	.type = OPTION_STRING,
+	AT(contact),
+	.reloadable = true,
+	.sample = "helpdesk@example.org, +1 555 0100",
+	.check = maild_check_text,
+	.doc =
+	    "Who can help a person whose mail was refused; named in replies.",
+    },
+    {
+	.name = "postmaster",
+	.type = OPTION_STRING,
+	AT(postmaster),
+	.reloadable = true,
+	.sample = "postmaster@example.org",
+	.check = maild_check_text,
+	.doc = "Address of the postmaster, named in bounces. The default is "
+	       "postmaster at hostname.",
+    },
+    {
+	.name = "log",
+	.type = OPTION_ENUM,
+	AT(log),
+	.preset = "stderr",
+	.names = log_names,
+	.reloadable = true,
+	.doc = "Where log lines go: stderr, syslog or journal.",
+    },
+    {
+	.name = "log_level",
+	.type = OPTION_ENUM,
+	AT(log_level),
+	.preset = "info",
+	.names = level_names,
+	.reloadable = true,
+	.doc = "The least important lines that are written: debug, info, "
+	       "warning or error.",
+    },
+    {
+	.name = "freeze_command",
+	.type = OPTION_STRING,
+	AT(freeze_command),
+	.reloadable = true,
+	.sample = "/etc/weir/freeze-mail.sh",
+	.check = maild_check_program,
+	.doc = "Program that runs once when a sender is frozen, with the facts "
+	       "in its environment: WEIR_SENDER, WEIR_POLICY, WEIR_REASON, "
+	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
+    },
+    {
+	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	.doc = "Senders kept in memory. Past it a sender never seen is "
+	       "answered with 451 until idle ones have been forgotten.",
+    },
+    /* ---- sessions ---- */
+    {
+	.name = "verify_held",
+	.type = OPTION_BOOL,
+	AT(verify_held),
+	.preset = "true",
+	.reloadable = true,
+	.doc = "Ask the next hop about recipients that will be held, so that "
+	       "one it does not know is refused in the session.",
+    },
+    {
+	SIZE("message_size", message_size, "50M", 65536, MIB(4096)),
+	.doc = "Largest message. The next hop's own limit is respected too.",
+    },
+    {
+	NUMBER("recipients_max", recipients_max, "1000", 100, 4096),
+	.doc = "Recipients of one message; further ones get 452.",
+    },
+    {
+	NUMBER("errors_max", errors_max, "20", 1, 10000),
+	.doc = "Faulty commands in one session before it is ended with 421.",
+    },
+    {
+	NUMBER("idle_commands_max", idle_commands_max, "100", 5, 100000),
+	.doc = "Commands in one session that bring no mail (NOOP, RSET, VRFY "
+	       "and the like) before it is ended with 421.",
+    },
+    {
+	NUMBER("refused_max", refused_max, "100", 1, 100000),
+	.doc = "Refused recipients in one session before it is ended with 421.",
+    },
+    {
+	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
+	.doc = "Sessions open at once; a further one is answered with 421.",
+    },
+    {
+	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
+	.doc = "Sessions open at once from one client address.",
+    },
+    {
+	TIME("greeting_delay", greeting_delay_ms, "0", 0, MINUTES(2)),
+	.doc = "Pause before the greeting. A client that talks before it is "
+	       "refused.",
+    },
+    {
+	TIME("command_timeout", command_timeout_ms, "5m", SECONDS(1), HOURS(1)),
+	.doc = "Longest wait for a whole command.",
+    },
+    {
+	TIME("data_timeout", data_timeout_ms, "3m", SECONDS(1), HOURS(1)),
+	.doc = "Longest pause between two pieces of a message.",
+    },
+    {
+	TIME("message_timeout", message_timeout_ms, "1h", SECONDS(10), DAYS(1)),
+	.doc = "Longest time for a whole message.",
+    },
+    {
+	SIZE("data_rate_min", data_rate_min, "64", 0, MIB(100)),
+	.doc = "Bytes a second that a client must send on average while it "
+	       "sends a message. 0 asks for none.",
+    },
+    {
+	TIME("data_rate_window", data_rate_window_ms, "1m", SECONDS(1),
+	    HOURS(1)),
+	.doc = "Time over which data_rate_min is measured.",
+    },
+    {
+	TIME("answer_timeout", answer_timeout_ms, "4m", SECONDS(1), HOURS(1)),
+	.doc = "Longest time from the end of a message to the reply. When next "
+	       "hop or disk take longer, the client is answered with 451, so "
+	       "that it does not give up by itself and send twice.",
+    },
+    {
+	SIZE("line_max", line_max, "64K", 1000, MIB(16)),
+	.doc = "Longest line of a message.",
+    },
+    {
+	SIZE("header_max", header_max, "256K", 4096, MIB(64)),
+	.doc = "Longest header of a message.",
+    },
+    {
+	NUMBER("received_max", received_max, "50", 5, 1000),
+	.doc = "Received lines of a message; one with more is in a loop and is "
+	       "refused.",
+    },
+    {
+	.name = "bare_newline",
+	.type = OPTION_ENUM,
+	AT(bare_newline),
+	.preset = "reject",
+	.names = newline_names,
+	.reloadable = true,
+	.doc = "What is done with a message in which CR or LF stand alone: "
+	       "refuse it, make them CR LF, or take them as line ends. They "
+	       "never go on as they came, and never end a message.",
+    },
+    {
+	.name = "bare_newline_allow",
+	.type = OPTION_STRINGS,
+	AT(bare_newline_allow),
+	.reloadable = true,
+	.sample = "192.0.2.0/24",
+	.check = maild_check_network,
+	.doc = "Networks of clients for which bare_newline is allow.",
+    },
+    /* ---- next hop ---- */
+    {
+	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
+	    MINUTES(5)),
+	.doc = "Longest wait for a connection to the next hop.",
+    },
+    {
+	TIME("next_hop_command_timeout", next_hop_command_timeout_ms, "5m",
+	    SECONDS(1), HOURS(1)),
+	.doc = "Longest wait for the next hop's reply to a command.",
+    },
+    {
+	TIME("next_hop_data_timeout", next_hop_data_timeout_ms, "3m",
+	    SECONDS(1), HOURS(1)),
+	.doc = "Longest time in which the next hop takes nothing of a message.",
+    },
+    {
+	TIME("next_hop_end_timeout", next_hop_end_timeout_ms, "10m", SECONDS(1),
+	    HOURS(1)),
+	.doc = "Longest wait for the next hop's reply to a whole message. "
+	       "While the client waits, answer_timeout comes first.",
+    },
+    {
+	NUMBER("next_hop_connections", next_hop_connections, "200", 1, 50000),
+	.doc = "Connections to the next hop open at once; further sessions "
+	       "wait for one.",
+    },
+    {
+	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),
+	.doc = "Connections that are kept open without work.",
+    },
+    {
+	TIME("next_hop_idle_timeout", next_hop_idle_timeout_ms, "60s",
+	    SECONDS(1), HOURS(1)),
+	.doc = "Time after which an idle connection is closed.",
+    },
+    {
+	NUMBER("next_hop_uses", next_hop_uses, "0", 0, 1000000000),
+	.doc = "Messages over one connection before it is closed. 0 sets no "
+	       "bound.",
+    },
+    {
+	TIME("next_hop_rest", next_hop_rest_ms, "30s", 0, HOURS(1)),
+	.doc = "Time for which a next hop that failed is left alone while "
+	       "another one works.",
+    },
+    /* ---- spool and delivery ---- */
+    {
+	.name = "min_free",
+	.type = OPTION_SIZE,
+	AT(min_free),
+	.preset = "100M",
+	.min = MIB(1),
+	.doc = "Free space of the spool's file system below which mail is "
+	       "answered with 452.",
+    },
+    {
+	.name = "body_memory",
+	.type = OPTION_SIZE,
+	AT(body_memory),
+	.preset = "64M",
+	.min = MIB(1),
+	.doc = "Memory for the text of held messages on their way to the disk.",
+    },
+    {
+	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),
+	.doc = "Released messages that are delivered at once.",
+    },
+    {
+	TIME("retry_min", retry_min_ms, "1m", SECONDS(1), DAYS(1)),
+	.doc = "Pause after the first failed attempt to deliver. It doubles "
+	       "with each further one.",
+    },
+    {
+	TIME("retry_max", retry_max_ms, "1h", SECONDS(1), DAYS(7)),
+	.doc = "Longest pause between two attempts.",
+    },
+    {
+	TIME("max_age", max_age_ms, "5d", MINUTES(1), DAYS(60)),
+	.doc = "Age at which a released message that could not be delivered is "
+	       "returned to its sender. Time spent in the delay queue does not "
+	       "end a message.",
+    },
+    {0},
+};
+
+static const struct option listen_options[] = {
+    {
+	.name = "address",
+	.type = OPTION_STRING,
+	IN_LISTEN(address),
+	.required = true,
+	.sample = "127.0.0.1:2525",
+	.check = maild_check_listen,
+	.doc = "Where to listen: \"192.0.2.1:25\", \"[::]:25\" or "
+	       "\"unix:/path\".",
+    },
+    {
+	.name = "protocol",
+	.type = OPTION_ENUM,
+	IN_LISTEN(protocol),
+	.preset = "smtp",
+	.names = protocol_names,
+	.check = maild_check_protocol,
+	.doc = "What is spoken there. This version speaks smtp alone.",
+    },
+    {
+	.name = "backlog",
+	.type = OPTION_UINT,
+	IN_LISTEN(backlog),
+	.preset = "511",
+	.min = 1,
+	.max = 65535,
+	.doc = "Connections that the system keeps until they are accepted.",
+    },
+    {
+	.name = "socket_mode",
+	.type = OPTION_STRING,
+	IN_LISTEN(socket_mode),
+	.preset = "0660",
+	.check = maild_check_mode,
+	.doc = "Permissions of a Unix socket, in octal digits.",
+    },
+    {0},
+};
+
+static const struct option_section maild_sections[] = {
+    {
+	.name = "listen",
+	.doc = "A socket on which mail comes in. There is at least one, each "
+	       "with a name of its own.",
+	.options = listen_options,
+	.size = sizeof(struct maild_listen),
+	.offset = offsetof(struct maild_config, listen),
+	.title_offset = offsetof(struct maild_listen, name),
+	.place_offset = offsetof(struct maild_listen, place),
+    },
+    {
+	.name = "policy",
+	.doc = "The numbers for a class of senders. Policies are tried in the "
+	       "order of the file; the first whose match fits is taken, else "
+	       "the one called \"default\".",
+	.options = policy_options,
+	.size = sizeof(struct policy_conf),
+	.offset = offsetof(struct maild_config, policy),
+	.title_offset = offsetof(struct policy_conf, name),
+	.place_offset = offsetof(struct policy_conf, place),
+    },
+    {0},
+};
+
+const struct option_schema maild_schema = {
+    .options = maild_options,
+    .sections = maild_sections,
+    .size = sizeof(struct maild_config),
+};

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Delivery's side: claiming what is due, recording what became of it.
+ *
+ * The index of what is due holds only RELEASED recipients, and each one looked
+ * at leaves it, claimed or (when its rows are damaged) put aside with a log
+ * line: a claim never passes over the same rows again and again.
+ */
+#include "spool/message.h"
+#include "spool/simple.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLAIM_MAX 1024
+#define PAGE_TICKETS 256
+/* Texts that go with the jobs of one claim; the rest is read in pieces. */
+#define INLINE_MAX (64 << 10)
+#define INLINE_TOTAL_MAX (2 << 20)
+#define DAMAGED_TEXT "its row in the spool is damaged"
+
+struct job {
+	struct spool_job job;
+	struct arena mem;
+	struct spool_rcpt *rcpts;
+};
+
+struct claim_op {
+	struct op op;
+	size_t max;
+	int64_t wall_ms, next_due;
+	struct spool_job **jobs;
+	size_t n, bytes;
+	spool_claim_fn *fn;
+	void *arg;
+};
+
+void
+spool_job_free(struct spool_job *job)
+{
+	struct job *j = CONTAINER_OF(job, struct job, job);
+
+	arena_clear(&j->mem);
+	free(j->rcpts);
+	free(j);
+}
+
+static struct claim_op *
+claim_of(struct op *op)
+{
+	return CONTAINER_OF(op, struct claim_op, op);
+}
+
+static void
+claim_undo(struct op *op)
+{
+	struct claim_op *c = claim_of(op);
+
+	for (size_t i = 0; i < c->n; i++)
+		spool_job_free(c->jobs[i]);
+	c->n = c->bytes = 0;
+}
+
+static void
+put_aside(struct tx *tx, uint64_t ticket)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_QUARANTINE);
+
+	log_event(tx->db->log, LOG_LEVEL_ERROR, "spool", "put_aside",
+	    "ticket=%" PRIu64 " reason=damaged", ticket);
+	db_bind_int(st, 1, (int64_t)ticket);
+	db_bind_text(st, 2, DAMAGED_TEXT);
+	db_run(tx->db, st);
+	tx->effects.recipients[SPOOL_RELEASED]--;
+	tx->effects.recipients[DB_BLOCKED]++;
+}
+
+/* ---- one job ---- */
+
+/* False: the text is not what the row says. */
+static bool
+read_text(struct claim_op *c, struct db *db, sqlite3_stmt *st, struct job *j)
+{
+	uint64_t size = (uint64_t)sqlite3_column_bytes(st, 16);
+
+	if (sqlite3_column_type(st, 16) != SQLITE_BLOB || size != j->job.m.size)
+		return false;
+	if (size > INLINE_MAX || c->bytes + size > INLINE_TOTAL_MAX)
+		return true;
+	j->job.body.p = arena_copy(&j->mem, sqlite3_column_blob(st, 16), size);
+	j->job.body.n = size;
+	c->bytes += size;
+	return db->rc == SQLITE_OK;
+}
+
+static bool
+read_job(struct claim_op *c, struct tx *tx, uint64_t id, struct job *j)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_GET_MESSAGE);
+	int pending;
+	bool in_file, ok;
+
+	db_bind_int(st, 1, (int64_t)id);
+	if (!db_step(tx->db, st))
+		return false;
+	ok = message_read(tx->db, st, &j->mem, &j->job.m, &pending, &in_file) &&
+	     pending == DB_READY && (in_file || read_text(c, tx->db, st, j));
+	db_reset(st);
+	return ok;
+}
+
+static void
+read_rcpts(struct claim_op *c, struct tx *tx, uint64_t id, struct job *j)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_GET_RCPTS);
+	size_t n = 0, cap = 0;
+	struct spool_rcpt r;
+	int state;
+
+	db_bind_int(st, 1, (int64_t)id);
+	while (db_step(tx->db, st)) {
+		if (!message_read_rcpt(tx->db, st, &j->mem, &r, &state) ||
+		    state != SPOOL_RELEASED || r.next_try > c->wall_ms)
+			continue;
+		if (n == cap) {
+			cap = cap > 0 ? cap * 2 : 1;
+			j->rcpts = xrealloc(j->rcpts, cap * sizeof(r));
+		}
+		r.state = SPOOL_SENDING;
+		j->rcpts[n++] = r;
+	}
+	j->job.m.rcpts = j->rcpts;
+	j->job.m.rcpt_count = n;
+}
+
+static void
+mark_sending(struct tx *tx, const struct spool_message *m)
+{
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		sqlite3_stmt *st = db_get(tx->db, DB_SET_STATE);
+
+		db_bind_int(st, 1, (int64_t)m->rcpts[i].ticket);
+		db_bind_int(st, 2, SPOOL_SENDING);
+		db_run(tx->db, st);
+	}
+	tx->effects.recipients[SPOOL_RELEASED] -= (int64_t)m->rcpt_count;
+	tx->effects.recipients[SPOOL_SENDING] += (int64_t)m->rcpt_count;
+}
+
+static bool
+is_claimed(const struct claim_op *c, uint64_t id)
+{
+	for (size_t i = c->n; i-- > 0;) {
+		if (c->jobs[i]->m.id == id)
+			return true;
+	}
+	return false;
+}
+
+/* True: something changed. */
+static bool
+claim_ticket(struct claim_op *c, struct tx *tx, uint64_t ticket)
+{
+	uint64_t id = SPOOL_ID(ticket);
+	struct job *j;
+
+	if (is_claimed(c, id))
+		return false;
+	j = xcalloc(1, sizeof(*j));
+	if (read_job(c, tx, id, j))
+		read_rcpts(c, tx, id, j);
+	if (j->job.m.rcpt_count == 0) {
+		spool_job_free(&j->job);
+		if (tx->db->rc == SQLITE_OK)
+			put_aside(tx, ticket);
+		return true;
+	}
+	mark_sending(tx, &j->job.m);
+	c->jobs[c->n++] = &j->job;
+	return true;
+}
+
+/* ---- the claim ---- */
+
+static size_t
+due_tickets(struct claim_op *c, struct tx *tx, uint64_t out[PAGE_TICKETS])
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_DUE);
+	size_t n = 0;
+
+	db_bind_int(st, 1, c->wall_ms);
+	db_bind_int(st, 2, PAGE_TICKETS);
+	while (n < PAGE_TICKETS && db_step(tx->db, st))
+		out[n++] = (uint64_t)sqlite3_column_int64(st, 0);
+	db_reset(st);
+	return n;
+}
+
+/* A page at a time, as long as it leads on. */
+static int
+claim_run(struct tx *tx, struct op *op)
+{
+	struct claim_op *c = claim_of(op);
+	uint64_t tickets[PAGE_TICKETS];
+	bool moved = true;
+	sqlite3_stmt *st;
+
+	while (moved && c->n < c->max) {
+		size_t n = due_tickets(c, tx, tickets);
+
+		moved = false;
+		for (size_t i = 0; i < n && c->n < c->max; i++)
+			moved |= claim_ticket(c, tx, tickets[i]);
+		if (tx->db->rc != SQLITE_OK)
+			return 0;
+	}
+	st = db_get(tx->db, DB_NEXT_DUE);
+	db_bind_int(st, 1, c->wall_ms);
+	c->next_due = db_number(tx->db, st, INT64_MAX);
+	return 0;
+}
+
+static bool
+claim_finish(struct spool *s, struct op *op, bool muted)
+{
+	struct claim_op *c = claim_of(op);
+
+	(void)s;
+	if (muted)
+		claim_undo(op);
+	else
+		c->fn(c->arg, op->error, c->jobs, c->n, c->next_due);
+	return false;
+}
+
+static void
+claim_free(struct op *op)
+{
+	struct claim_op *c = claim_of(op);
+
+	free(c->jobs);
+	free(c);
+}
+
+static const struct op_type claim_type = {
+    .name = "claim",
+    .run = claim_run,
+    .undo = claim_undo,
+    .finish = claim_finish,
+    .free = claim_free,
+};
+
+void
+spool_claim(
+    struct spool *s, size_t max, int64_t wall_ms, spool_claim_fn *fn, void *arg)
+{
+	struct claim_op *c = xcalloc(1, sizeof(*c));
+
+	c->op.type = &claim_type;
+	c->max = max < CLAIM_MAX ? max : CLAIM_MAX;
+	c->jobs = xcalloc(c->max + 1, sizeof(struct spool_job *));
+	c->wall_ms = wall_ms;
+	c->next_due = INT64_MAX;
+	c->fn = fn;
+	c->arg = arg;
+	core_submit(s, &c->op, CORE_WRITER);
+}
+
+/* ---- results ---- */
+
+struct finish_op {
+	struct simple_op simple;
+	struct spool_result *results;
+	size_t n;
+	bool has_bounce;
+	struct spool_message bounce;
+	struct str text;
+};
+
+static void
+record_retry(struct tx *tx, const struct spool_result *r)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_RETRY);
+
+	db_bind_int(st, 1, (int64_t)r->ticket);
+	db_bind_int(st, 2, r->next_try);
+	db_bind_text(st, 3, r->error);
+	if (db_run(tx->db, st) > 0) {
+		tx->effects.recipients[SPOOL_SENDING]--;
+		tx->effects.recipients[SPOOL_RELEASED]++;
+	}
+}
+
+static void
+record_end(struct tx *tx, const struct spool_result *r)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_DELETE_SENDING);
+
+	db_bind_int(st, 1, (int64_t)r->ticket);
+	if (db_run(tx->db, st) > 0)
+		tx->effects.recipients[SPOOL_SENDING]--;
+}
+
+/* What is not SENDING is passed over, so that results may be given again when
+ * it is not known whether they were recorded. */
+static int
+finish_run(struct tx *tx, struct op *op)
+{
+	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct spool_result *r = &f->results[i];
+		uint64_t id = SPOOL_ID(r->ticket);
+
+		if (r->outcome == SPOOL_RETRY)
+			record_retry(tx, r);
+		else
+			record_end(tx, r);
+		if (i + 1 == f->n || SPOOL_ID(r[1].ticket) != id)
+			message_reap(tx, id);
+	}
+	if (f->has_bounce)
+		message_insert(tx, &f->bounce, f->text);
+	return 0;
+}
+
+static void
+finish_free(struct op *op)
+{
+	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
+
+	arena_clear(&f->simple.mem);
+	free(f);
+}
+
+static const struct op_type finish_type = {
+    .name = "finish",
+    .run = finish_run,
+    .finish = simple_finish,
+    .free = finish_free,
+};
+
+static void
+copy_results(struct finish_op *f, const struct spool_result *results, size_t n)
+{
+	struct arena *mem = &f->simple.mem;
+
+	f->n = n;
+	f->results = arena_alloc(mem, n * sizeof(*results));
+	for (size_t i = 0; i < n; i++) {
+		const char *error = results[i].error;
+
+		f->results[i] = results[i];
+		if (error != NULL)
+			f->results[i].error = arena_copy(
+			    mem, error, strnlen(error, CORE_DETAIL_MAX));
+	}
+}
+
+void
+spool_finish(struct spool *s, const struct spool_result *results, size_t n,
+    const struct spool_message *bounce, struct str bounce_text,
+    spool_done_fn *fn, void *arg)
+{
+	struct finish_op *f = xcalloc(1, sizeof(*f));
+	int error = 0;
+
+	f->simple.op.type = &finish_type;
+	f->simple.fn = fn;
+	f->simple.arg = arg;
+	copy_results(f, results, n);
+	if (bounce != NULL) {
+		f->has_bounce = true;
+		error = message_copy(&f->simple.mem, bounce, &f->bounce);
+		f->text.p =
+		    arena_copy(&f->simple.mem, bounce_text.p, bounce_text.n);
+		f->text.n = f->bounce.size = bounce_text.n;
+		f->simple.op.cost = bounce_text.n;
+	}
+	if (error != 0)
+		core_refuse(s, &f->simple.op, error);
+	else
+		core_submit(s, &f->simple.op, CORE_WRITER);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the spool's modules share: the spool itself and how work is described.
+ *
+ *	loop --> filer --> writer --> loop	a message with a large body
+ *	loop --> writer --> loop		everything else that writes
+ *	loop --> reader --> loop		listing and bodies
+ *
+ * Fields of struct spool belong to the loop's thread unless they are said to
+ * be atomic or fixed after spool_open.
+ */
+#ifndef SPOOL_CORE_H
+#define SPOOL_CORE_H
+
+#include "base/map.h"
+#include "spool/db.h"
+#include "spool/queue.h"
+#include "spool/schema.h"
+
+#include <stdatomic.h>
+
+#define CORE_DATABASE "spool.db"
+#define CORE_LOCK "lock"
+#define CORE_BODIES "bodies"
+#define CORE_DETAIL_MAX 4096 /* of texts that are only shown */
+
+struct writer;
+struct filer;
+struct reader;
+
+/* What a transaction changes beside its rows; told when it has committed. */
+struct tx_effects {
+	int64_t messages;
+	int64_t recipients[DB_BLOCKED + 1];
+	uint64_t *files; /* body files of removed messages */
+	size_t file_count, file_cap;
+};
+
+struct tx {
+	struct spool *spool;
+	struct db *db;
+	struct tx_effects effects; /* of all ops in the transaction so far */
+};
+
+struct op_type {
+	const char *name;
+	/* Filer's thread. op->error after it: goes no further. */
+	void (*file)(struct filer *f, struct op *op);
+	/* Writer's or reader's thread. An errno value, that must come before
+	 * anything was changed, or 0; errors of SQLite show in tx->db. The
+	 * writer may run it again after a rollback, so it changes nothing
+	 * but rows, effects and its own results. */
+	int (*run)(struct tx *tx, struct op *op);
+	/* Forgets results; NULL: has none. */
+	void (*undo)(struct op *op);
+	/* Writer's thread, when it is known that the change failed. unsure: a
+	 * crash may yet bring it about. NULL: nothing to do. */
+	void (*failed)(struct spool *s, struct op *op, bool unsure);
+	/* Loop's thread: hands over the result, unless muted. True: there is
+	 * more to do, the op goes to the writer again. */
+	bool (*finish)(struct spool *s, struct op *op, bool muted);
+	void (*free)(struct op *op);
+	bool internal; /* not counted towards outstanding_max */
+};
+
+struct spool {
+	struct spool_settings settings; /* fixed; dir is a copy */
+	char *bodies;                   /* fixed: directory of body files */
+	char *database;                 /* fixed */
+	struct log *log;
+	uint64_t seed; /* fixed */
+	int lock_fd;
+
+	struct writer *writer;
+	struct filer *filer;
+	struct reader *reader;
+	struct done done;
+
+	uint32_t outstanding, internal;
+	uint64_t body_memory; /* bytes of text in memory */
+	uint64_t last_id, id_mark;
+	bool id_marking;
+
+	/* Behind the lazy lock: snapshots to be written with the next commit,
+	 * by the source's key. */
+	pthread_mutex_t lazy_lock;
+	struct map *lazy;
+	atomic_size_t lazy_bytes;
+
+	/* Atomic: written by the spool's threads, read by the loop. */
+	atomic_int_fast64_t messages, recipients[4];
+	atomic_uint_fast64_t free_bytes, commits, operations, errors;
+	atomic_bool is_short;
+};
+
+/* Gives an op to a thread; too much outstanding or short of space: it goes
+ * straight to done with EBUSY or ENOSPC. */
+enum core_thread { CORE_WRITER, CORE_FILER, CORE_READER };
+void core_submit(struct spool *s, struct op *op, enum core_thread thread);
+/* Puts and readers give way first, so that what ends work gets through. */
+void core_submit_new(struct spool *s, struct op *op, enum core_thread thread);
+/* Completes with an error, from spool_dispatch like all others. */
+void core_refuse(struct spool *s, struct op *op, int error);
+/* Path of a message's body file, or of the temporary one, for free(). */
+char *core_body_path(const struct spool *s, uint64_t id, bool temporary);
+void core_effects_add_file(struct tx_effects *e, uint64_t id);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection to the spool's database with its prepared statements. Errors
+ * are kept: the first failure of SQLite since db_clear_error stays in the
+ * connection, so that a row of calls may be checked once. What is read back
+ * counts as hostile: the db_column functions check type and length and mark
+ * the row as bad. One thread at a time.
+ */
+#ifndef SPOOL_DB_H
+#define SPOOL_DB_H
+
+#include "os/log.h"
+#include "spool/arena.h"
+#include "spool/spool.h"
+
+#include <sqlite3.h>
+
+/* Of a recipient in the database: enum spool_state, and one more. BLOCKED is
+ * RELEASED that may not go yet, because its message is pending, damaged, or
+ * whole with a HELD recipient. So whatever is RELEASED may be claimed, and a
+ * claim never wades through what may not. */
+#define DB_BLOCKED 4
+/* Of a message, column pending. */
+#define DB_READY 0
+#define DB_PENDING 1
+#define DB_DAMAGED 2 /* its body is missing: nothing goes until it is back */
+
+#define DB_BUSY_MS 5000
+#define DB_TEXT_MAX 65536
+
+/* X(name, SQL). A recipient's range in its message is id .. id + 4095. */
+#define DB_MESSAGE_COLUMNS                                         \
+	"id, pending, whole, in_file, body_type, ret, utf8, size," \
+	" queued_at, source, policy, sender, client, helo, envid, subject"
+#define DB_RCPT_COLUMNS                                                    \
+	"ticket, state, attempts, next_try, destination, notify, address," \
+	" orcpt, last_error"
+#define DB_RANGE "ticket >= ?1 AND ticket <= ?1 + 4095"
+#define DB_STATEMENTS(X)                                                       \
+	X(BEGIN, "BEGIN IMMEDIATE")                                            \
+	X(BEGIN_READ, "BEGIN")                                                 \
+	X(COMMIT, "COMMIT")                                                    \
+	X(ROLLBACK, "ROLLBACK")                                                \
+	X(PUT_MESSAGE,                                                         \
+	    "INSERT INTO message (" DB_MESSAGE_COLUMNS ", body) VALUES"        \
+	    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"        \
+	    " ?14, ?15, ?16, ?17)")                                            \
+	X(PUT_RCPT, "INSERT INTO rcpt (" DB_RCPT_COLUMNS                       \
+		    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")           \
+	X(GET_FLAGS,                                                           \
+	    "SELECT pending, whole, in_file FROM message WHERE id = ?1")       \
+	X(GET_MESSAGE, "SELECT " DB_MESSAGE_COLUMNS ", body FROM message"      \
+		       " WHERE id = ?1")                                       \
+	X(WALK_SOURCE,                                                         \
+	    "SELECT " DB_MESSAGE_COLUMNS " FROM message"                       \
+	    " INDEXED BY message_source WHERE source = ?1 AND id > ?2"         \
+	    " AND id <= ?3 ORDER BY id")                                       \
+	X(WALK_ALL, "SELECT " DB_MESSAGE_COLUMNS " FROM message"               \
+		    " WHERE id > ?1 AND id <= ?2 ORDER BY id")                 \
+	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
+		     " WHERE id = ?1")                                         \
+	X(SET_PENDING, "UPDATE message SET pending = ?2 WHERE id = ?1")        \
+	X(DELETE_MESSAGE, "DELETE FROM message WHERE id = ?1")                 \
+	X(GET_RCPTS, "SELECT " DB_RCPT_COLUMNS " FROM rcpt WHERE " DB_RANGE    \
+		     " ORDER BY ticket")                                       \
+	X(GET_STATES, "SELECT state FROM rcpt WHERE " DB_RANGE)                \
+	X(GET_STATE, "SELECT state FROM rcpt WHERE ticket = ?1")               \
+	X(HAS_RCPT, "SELECT 1 FROM rcpt WHERE " DB_RANGE " LIMIT 1")           \
+	X(HAS_HELD,                                                            \
+	    "SELECT 1 FROM rcpt WHERE " DB_RANGE " AND state = 1 LIMIT 1")     \
+	X(UNBLOCK,                                                             \
+	    "UPDATE rcpt SET state = 2 WHERE " DB_RANGE " AND state = 4")      \
+	X(BLOCK, "UPDATE rcpt SET state = 4 WHERE " DB_RANGE " AND state = 2") \
+	X(SET_ERROR, "UPDATE rcpt SET last_error = ?2 WHERE " DB_RANGE)        \
+	X(SET_STATE, "UPDATE rcpt SET state = ?2 WHERE ticket = ?1")           \
+	X(RELEASE,                                                             \
+	    "UPDATE rcpt SET state = ?2, next_try = ?3 WHERE ticket = ?1")     \
+	X(QUARANTINE, "UPDATE rcpt SET state = 4, last_error = ?2"             \
+		      " WHERE ticket = ?1")                                    \
+	X(RETRY, "UPDATE rcpt SET state = 2, next_try = ?2,"                   \
+		 " attempts = attempts + 1, last_error = ?3"                   \
+		 " WHERE ticket = ?1 AND state = 3")                           \
+	X(DELETE_SENDING, "DELETE FROM rcpt WHERE ticket = ?1 AND state = 3")  \
+	X(DELETE_RCPT, "DELETE FROM rcpt WHERE ticket = ?1")                   \
+	X(DELETE_RCPTS, "DELETE FROM rcpt WHERE " DB_RANGE)                    \
+	X(DUE, "SELECT ticket FROM rcpt INDEXED BY rcpt_due"                   \
+	       " WHERE state = 2 AND next_try <= ?1"                           \
+	       " ORDER BY next_try, ticket LIMIT ?2")                          \
+	X(NEXT_DUE, "SELECT min(next_try) FROM rcpt INDEXED BY rcpt_due"       \
+		    " WHERE state = 2 AND next_try > ?1")                      \
+	X(SET_FROZEN,                                                          \
+	    "INSERT INTO source (key, frozen, reason, frozen_at)"              \
+	    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET"         \
+	    " frozen = excluded.frozen, reason = excluded.reason,"             \
+	    " frozen_at = excluded.frozen_at")                                 \
+	X(SAVE_STATE,                                                          \
+	    "INSERT INTO source (key, frozen, reason, frozen_at, state,"       \
+	    " saved_at) VALUES (?1, 0, 0, 0, ?2, ?3) ON CONFLICT (key)"        \
+	    " DO UPDATE SET state = excluded.state,"                           \
+	    " saved_at = excluded.saved_at")                                   \
+	X(FORGET_SOURCE, "DELETE FROM source WHERE key = ?1")                  \
+	X(GET_SOURCES,                                                         \
+	    "SELECT key, frozen, reason, frozen_at, state, saved_at"           \
+	    " FROM source")                                                    \
+	X(GET_HELD, "SELECT r.ticket, r.destination, r.address, m.source"      \
+		    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)" \
+		    " WHERE r.state = 1 AND m.pending <> 2 ORDER BY r.ticket") \
+	X(PUT_AUDIT, "INSERT INTO audit (at, who, action, target, detail)"     \
+		     " VALUES (?1, ?2, ?3, ?4, ?5)")                           \
+	X(TRIM_AUDIT, "DELETE FROM audit WHERE id <= ?1")                      \
+	X(GET_AUDIT, "SELECT at, who, action, target, detail FROM audit"       \
+		     " ORDER BY id DESC LIMIT ?1")                             \
+	X(SET_META, "INSERT INTO meta (key, value) VALUES (?1, ?2)"            \
+		    " ON CONFLICT (key) DO UPDATE SET value = excluded.value") \
+	X(FREE_PAGES, "PRAGMA freelist_count")                                 \
+	X(GET_META, "SELECT value FROM meta WHERE key = ?1")                   \
+	X(BUMP_META, "INSERT INTO meta (key, value) VALUES (?1, 1)"            \
+		     " ON CONFLICT (key) DO UPDATE SET value = value + 1")
+
+enum db_statement {
+#define DB_ENUM(name, sql) DB_##name,
+	DB_STATEMENTS(DB_ENUM)
+#undef DB_ENUM
+	    DB_STATEMENT_MAX
+};
+
+struct db {
+	sqlite3 *h;
+	sqlite3_stmt *statements[DB_STATEMENT_MAX];
+	int rc;       /* first failure, SQLITE_OK: none */
+	bool bad_row; /* a column did not hold what it must */
+	struct log *log;
+};
+
+enum db_mode { DB_READ, DB_WRITE };
+
+/* rc of SQLite. On an error the connection is closed and err has the text. */
+MUST_CHECK int db_open(struct db *db, const char *path, enum db_mode mode,
+    struct log *log, char *err, size_t err_cap);
+void db_close(struct db *db);
+/* Pragmas of a connection that is to write; makes the database WAL. */
+MUST_CHECK int db_tune(struct db *db);
+int db_exec(struct db *db, const char *sql);
+MUST_CHECK int db_errno(int rc); /* an errno value for SQLite's */
+void db_clear_error(struct db *db);
+bool db_is_io_error(int rc); /* the connection is not to be trusted */
+
+/* A reset statement, NULL after an error (the calls below take that). */
+sqlite3_stmt *db_get(struct db *db, enum db_statement name);
+void db_bind_int(sqlite3_stmt *st, int at, int64_t v);
+void db_bind_text(sqlite3_stmt *st, int at, const char *s); /* NULL: null */
+void db_bind_blob(sqlite3_stmt *st, int at, const void *p, size_t n);
+/* True: a row. False: the end or an error, the statement is reset. */
+bool db_step(struct db *db, sqlite3_stmt *st);
+/* For statements without rows. Rows changed, -1 after an error. */
+int64_t db_run(struct db *db, sqlite3_stmt *st);
+void db_reset(sqlite3_stmt *st);
+/* The first column of the first row, or otherwise. */
+int64_t db_number(struct db *db, sqlite3_stmt *st, int64_t otherwise);
+
+/* Checked columns: what is wrong sets db->bad_row and gives 0 or "". */
+int64_t db_column_int(
+    struct db *db, sqlite3_stmt *st, int at, int64_t min, int64_t max);
+const char *db_column_text(
+    struct db *db, sqlite3_stmt *st, int at, struct arena *mem);
+/* NULL is allowed. */
+const char *db_column_maybe(
+    struct db *db, sqlite3_stmt *st, int at, struct arena *mem);
+/* bad_row since the last call; logs when it was. */
+bool db_take_bad_row(struct db *db, const char *table, uint64_t key);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Rows and structs. The state BLOCKED of the database (db.h) is RELEASED to
+ * everybody else.
+ */
+#include "spool/message.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SIZE_LIMIT ((int64_t)1 << 50)
+
+static bool
+is_storable(const struct spool_message *m)
+{
+	const char *const texts[] = {
+	    m->source, m->policy, m->from, m->client, m->helo};
+
+	if (m->id == 0 || m->id > INT64_MAX || m->id != SPOOL_ID(m->id) ||
+	    m->rcpt_count == 0 || m->rcpt_count > SPOOL_RCPT_MAX)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i] == NULL || strlen(texts[i]) > DB_TEXT_MAX)
+			return false;
+	}
+	return m->envid == NULL || strlen(m->envid) <= DB_TEXT_MAX;
+}
+
+static bool
+is_rcpt_storable(const struct spool_rcpt *r)
+{
+	return r->address != NULL && strlen(r->address) <= DB_TEXT_MAX &&
+	       (r->orcpt == NULL || strlen(r->orcpt) <= DB_TEXT_MAX) &&
+	       (r->state == SPOOL_HELD || r->state == SPOOL_RELEASED);
+}
+
+static char *
+copy_detail(struct arena *mem, const char *s)
+{
+	return s != NULL ? arena_copy(mem, s, strnlen(s, CORE_DETAIL_MAX))
+			 : NULL;
+}
+
+int
+message_copy(
+    struct arena *mem, const struct spool_message *m, struct spool_message *out)
+{
+	struct spool_rcpt *rcpts;
+
+	if (!is_storable(m))
+		return EINVAL;
+	*out = *m;
+	out->source = arena_string(mem, m->source);
+	out->policy = arena_string(mem, m->policy);
+	out->from = arena_string(mem, m->from);
+	out->client = arena_string(mem, m->client);
+	out->helo = arena_string(mem, m->helo);
+	out->envid = arena_string(mem, m->envid);
+	out->subject = copy_detail(mem, m->subject);
+	rcpts = arena_alloc(mem, m->rcpt_count * sizeof(*rcpts));
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (!is_rcpt_storable(&m->rcpts[i]))
+			return EINVAL;
+		rcpts[i] = m->rcpts[i];
+		rcpts[i].ticket = SPOOL_TICKET(m->id, i);
+		rcpts[i].address = arena_string(mem, m->rcpts[i].address);
+		rcpts[i].orcpt = arena_string(mem, m->rcpts[i].orcpt);
+		rcpts[i].last_error = copy_detail(mem, m->rcpts[i].last_error);
+	}
+	out->rcpts = rcpts;
+	return 0;
+}
+
+static void
+insert_rcpt(struct tx *tx, const struct spool_rcpt *r, int state)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_PUT_RCPT);
+
+	db_bind_int(st, 1, (int64_t)r->ticket);
+	db_bind_int(st, 2, state);
+	db_bind_int(st, 3, r->attempts);
+	db_bind_int(st, 4, r->next_try);
+	db_bind_int(st, 5, (int64_t)r->destination);
+	db_bind_int(st, 6, r->notify);
+	db_bind_text(st, 7, r->address);
+	db_bind_text(st, 8, r->orcpt);
+	db_bind_text(st, 9, r->last_error);
+	db_run(tx->db, st);
+	tx->effects.recipients[state]++;
+}
+
+static bool
+has_held(const struct spool_message *m)
+{
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (m->rcpts[i].state == SPOOL_HELD)
+			return true;
+	}
+	return false;
+}
+
+static void
+insert_message(struct tx *tx, const struct spool_message *m, struct str body)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_PUT_MESSAGE);
+
+	db_bind_int(st, 1, (int64_t)m->id);
+	db_bind_int(st, 2, m->pending ? DB_PENDING : DB_READY);
+	db_bind_int(st, 3, m->whole);
+	db_bind_int(st, 4, body.p == NULL);
+	db_bind_int(st, 5, m->body_type);
+	db_bind_int(st, 6, m->ret);
+	db_bind_int(st, 7, m->utf8);
+	db_bind_int(st, 8, (int64_t)m->size);
+	db_bind_int(st, 9, m->queued_at);
+	db_bind_text(st, 10, m->source);
+	db_bind_text(st, 11, m->policy);
+	db_bind_text(st, 12, m->from);
+	db_bind_text(st, 13, m->client);
+	db_bind_text(st, 14, m->helo);
+	db_bind_text(st, 15, m->envid);
+	db_bind_text(st, 16, m->subject);
+	if (body.p != NULL)
+		db_bind_blob(st, 17, body.p, body.n);
+	db_run(tx->db, st);
+	tx->effects.messages++;
+}
+
+void
+message_insert(struct tx *tx, const struct spool_message *m, struct str body)
+{
+	bool blocked = m->pending || (m->whole && has_held(m));
+
+	insert_message(tx, m, body);
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		int state = (int)m->rcpts[i].state;
+
+		if (state == SPOOL_RELEASED && blocked)
+			state = DB_BLOCKED;
+		insert_rcpt(tx, &m->rcpts[i], state);
+	}
+}
+
+/* An id from a column; tickets may have their low bits. */
+static uint64_t
+read_key(struct db *db, sqlite3_stmt *st, bool is_id)
+{
+	uint64_t v = (uint64_t)db_column_int(db, st, 0, 1, INT64_MAX);
+
+	if (SPOOL_ID(v) == 0 || (is_id && v != SPOOL_ID(v)))
+		db->bad_row = true;
+	return v;
+}
+
+bool
+message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
+    struct spool_message *out, int *pending, bool *in_file)
+{
+	*out = (struct spool_message){0};
+	out->id = read_key(db, st, true);
+	*pending = (int)db_column_int(db, st, 1, DB_READY, DB_DAMAGED);
+	out->pending = *pending == DB_PENDING;
+	out->whole = db_column_int(db, st, 2, 0, 1) != 0;
+	*in_file = db_column_int(db, st, 3, 0, 1) != 0;
+	out->body_type = (unsigned)db_column_int(db, st, 4, 0, UINT32_MAX);
+	out->ret = (unsigned)db_column_int(db, st, 5, 0, UINT32_MAX);
+	out->utf8 = db_column_int(db, st, 6, 0, 1) != 0;
+	out->size = (uint64_t)db_column_int(db, st, 7, 0, SIZE_LIMIT);
+	out->queued_at = db_column_int(db, st, 8, INT64_MIN, INT64_MAX);
+	out->source = db_column_text(db, st, 9, mem);
+	out->policy = db_column_text(db, st, 10, mem);
+	out->from = db_column_text(db, st, 11, mem);
+	out->client = db_column_text(db, st, 12, mem);
+	out->helo = db_column_text(db, st, 13, mem);
+	out->envid = db_column_maybe(db, st, 14, mem);
+	out->subject = db_column_maybe(db, st, 15, mem);
+	return !db_take_bad_row(
+	    db, "message", (uint64_t)sqlite3_column_int64(st, 0));
+}
+
+bool
+message_read_rcpt(struct db *db, sqlite3_stmt *st, struct arena *mem,
+    struct spool_rcpt *out, int *state)
+{
+	*out = (struct spool_rcpt){0};
+	out->ticket = read_key(db, st, false);
+	*state = (int)db_column_int(db, st, 1, SPOOL_HELD, DB_BLOCKED);
+	out->state =
+	    *state == DB_BLOCKED ? SPOOL_RELEASED : (enum spool_state) * state;
+	out->attempts = (uint32_t)db_column_int(db, st, 2, 0, UINT32_MAX);
+	out->next_try = db_column_int(db, st, 3, INT64_MIN, INT64_MAX);
+	out->destination =
+	    (uint64_t)db_column_int(db, st, 4, INT64_MIN, INT64_MAX);
+	out->notify = (unsigned)db_column_int(db, st, 5, 0, UINT32_MAX);
+	out->address = db_column_text(db, st, 6, mem);
+	out->orcpt = db_column_maybe(db, st, 7, mem);
+	out->last_error = db_column_maybe(db, st, 8, mem);
+	return !db_take_bad_row(
+	    db, "rcpt", (uint64_t)sqlite3_column_int64(st, 0));
+}
+
+bool
+message_flags(struct db *db, uint64_t id, struct message_flags *out)
+{
+	sqlite3_stmt *st = db_get(db, DB_GET_FLAGS);
+
+	db_bind_int(st, 1, (int64_t)id);
+	if (!db_step(db, st))
+		return false;
+	out->pending = (int)db_column_int(db, st, 0, DB_READY, DB_DAMAGED);
+	out->whole = db_column_int(db, st, 1, 0, 1) != 0;
+	out->in_file = db_column_int(db, st, 2, 0, 1) != 0;
+	db_reset(st);
+	return !db_take_bad_row(db, "message", id);
+}
+
+static void
+delete_row(struct tx *tx, uint64_t id, bool in_file)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_DELETE_MESSAGE);
+
+	db_bind_int(st, 1, (int64_t)id);
+	if (db_run(tx->db, st) <= 0)
+		return;
+	tx->effects.messages--;
+	if (in_file)
+		core_effects_add_file(&tx->effects, id);
+}
+
+void
+message_reap(struct tx *tx, uint64_t id)
+{
+	struct message_flags flags;
+	sqlite3_stmt *st = db_get(tx->db, DB_HAS_RCPT);
+
+	db_bind_int(st, 1, (int64_t)id);
+	if (db_number(tx->db, st, 0) == 0 && message_flags(tx->db, id, &flags))
+		delete_row(tx, id, flags.in_file);
+}
+
+void
+message_remove(struct tx *tx, uint64_t id, bool in_file)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_GET_STATES);
+
+	db_bind_int(st, 1, (int64_t)id);
+	while (db_step(tx->db, st)) {
+		int64_t state = sqlite3_column_int64(st, 0);
+
+		if (state > 0 && state <= DB_BLOCKED)
+			tx->effects.recipients[state]--;
+	}
+	st = db_get(tx->db, DB_DELETE_RCPTS);
+	db_bind_int(st, 1, (int64_t)id);
+	db_run(tx->db, st);
+	delete_row(tx, id, in_file);
+}
+
+void
+message_unblock(struct tx *tx, uint64_t id, const struct message_flags *flags)
+{
+	sqlite3_stmt *st;
+	int64_t n;
+
+	if (flags->pending != DB_READY)
+		return;
+	if (flags->whole) {
+		st = db_get(tx->db, DB_HAS_HELD);
+		db_bind_int(st, 1, (int64_t)id);
+		if (db_number(tx->db, st, 0) != 0)
+			return;
+	}
+	st = db_get(tx->db, DB_UNBLOCK);
+	db_bind_int(st, 1, (int64_t)id);
+	n = db_run(tx->db, st);
+	if (n > 0) {
+		tx->effects.recipients[DB_BLOCKED] -= n;
+		tx->effects.recipients[SPOOL_RELEASED] += n;
+	}
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A migration and its version number are one transaction: a crash leaves the
+ * old version or the new one. A step is never changed once it was released;
+ * what comes later is a step of its own.
+ */
+#include "spool/schema.h"
+
+#include <stdio.h>
+
+/*
+ * The body is the last column, so that what only looks at a message stays
+ * clear of it. rcpt_due holds what may be claimed and nothing else; the other
+ * two partial indices are next to empty. A recipient is found from its message
+ * by ticket, so rcpt needs no index for that.
+ */
+static const char version_1[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE message (id INTEGER PRIMARY KEY,"
+    " pending INTEGER NOT NULL, whole INTEGER NOT NULL,"
+    " in_file INTEGER NOT NULL, body_type INTEGER NOT NULL,"
+    " ret INTEGER NOT NULL, utf8 INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " queued_at INTEGER NOT NULL, source TEXT NOT NULL,"
+    " policy TEXT NOT NULL, sender TEXT NOT NULL, client TEXT NOT NULL,"
+    " helo TEXT NOT NULL, envid TEXT, subject TEXT, body BLOB);"
+    "CREATE INDEX message_source ON message (source);"
+    "CREATE INDEX message_pending ON message (id) WHERE pending <> 0;"
+    "CREATE INDEX message_file ON message (id) WHERE in_file <> 0;"
+    "CREATE TABLE rcpt (ticket INTEGER PRIMARY KEY, state INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, next_try INTEGER NOT NULL,"
+    " destination INTEGER NOT NULL, notify INTEGER NOT NULL,"
+    " address TEXT NOT NULL, orcpt TEXT, last_error TEXT);"
+    "CREATE INDEX rcpt_due ON rcpt (next_try) WHERE state = 2;"
+    "CREATE TABLE source (key TEXT NOT NULL UNIQUE, frozen INTEGER NOT NULL,"
+    " reason INTEGER NOT NULL, frozen_at INTEGER NOT NULL, state BLOB,"
+    " saved_at INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL,"
+    " who TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,"
+    " detail TEXT NOT NULL);";
+
+static const char *const steps[] = {version_1};
+
+const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
+
+static int64_t
+ask(struct db *db, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t v = 0;
+	int rc = sqlite3_prepare_v2(db->h, sql, -1, &st, NULL);
+
+	if (rc == SQLITE_OK) {
+		rc = sqlite3_step(st);
+		if (rc == SQLITE_ROW)
+			v = sqlite3_column_int64(st, 0);
+	}
+	sqlite3_finalize(st);
+	if (rc != SQLITE_ROW && db->rc == SQLITE_OK)
+		db->rc = rc;
+	return v;
+}
+
+/* A database may be empty and yet have a header: a crash at its creation. */
+enum schema_verdict
+schema_look(struct db *db, const struct schema *schema, int *version)
+{
+	int64_t app = ask(db, "PRAGMA application_id");
+	int64_t user = ask(db, "PRAGMA user_version");
+	int64_t tables = ask(db, "SELECT count(*) FROM sqlite_schema");
+
+	*version = (int)user;
+	if (db->rc != SQLITE_OK)
+		return SCHEMA_DAMAGED;
+	if (app == 0 && user == 0 && tables == 0)
+		return SCHEMA_EMPTY;
+	if (app != SCHEMA_APPLICATION_ID || user < 0)
+		return SCHEMA_FOREIGN;
+	if (user > schema->count)
+		return SCHEMA_NEWER;
+	return SCHEMA_OK;
+}
+
+int
+schema_migrate(struct db *db, const struct schema *schema, int version)
+{
+	char stamp[96];
+	int rc = SQLITE_OK;
+
+	if (version == schema->count)
+		return rc;
+	snprintf(stamp, sizeof(stamp),
+	    "PRAGMA application_id = %d; PRAGMA user_version = %d",
+	    SCHEMA_APPLICATION_ID, schema->count);
+	/* Can only be said before the first table. */
+	if (version == 0)
+		rc = db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "BEGIN IMMEDIATE");
+	for (int i = version; i < schema->count && rc == SQLITE_OK; i++)
+		rc = db_exec(db, schema->steps[i]);
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, stamp);
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "COMMIT");
+	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db->h))
+		sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	return rc;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Release and discard by selection, and release by ticket.
+ *
+ * A large selection is one op that goes round: writer (a batch, a commit), loop
+ * (hands the rows over), writer again. So others are served in between, and a
+ * loop that is busy is not flooded. Messages that came after the op was given
+ * are not touched, so it ends.
+ *
+ * Against claims it needs no lock: both run in the writer, and what is SENDING
+ * is left alone. A discarded recipient can never be claimed again.
+ */
+#include "spool/message.h"
+#include "spool/simple.h"
+#include "spool/walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BATCH_MESSAGES 1000
+#define BATCH_RCPTS 1000
+
+struct select_op {
+	struct op op;
+	bool discard;
+	int64_t wall_ms;
+	struct arena mem;
+	struct walk walk;
+	struct spool_audit *audit; /* goes with the first batch */
+	spool_rows_fn *fn;
+	void *arg;
+
+	/* One batch. */
+	struct arena batch;
+	struct spool_row *rows;
+	size_t n, cap;
+	uint64_t after;
+	bool end;
+};
+
+static struct select_op *
+select_of(struct op *op)
+{
+	return CONTAINER_OF(op, struct select_op, op);
+}
+
+static void
+select_undo(struct op *op)
+{
+	struct select_op *so = select_of(op);
+
+	arena_clear(&so->batch);
+	free(so->rows);
+	so->rows = NULL;
+	so->n = so->cap = 0;
+}
+
+static void
+add_row(struct select_op *so, const struct spool_rcpt *r, const char *source)
+{
+	if (so->n == so->cap) {
+		so->cap = so->cap > 0 ? so->cap * 2 : 64;
+		so->rows = xrealloc(so->rows, so->cap * sizeof(*so->rows));
+	}
+	so->rows[so->n++] = (struct spool_row){
+	    .ticket = r->ticket,
+	    .destination = r->destination,
+	    .source = source,
+	    .address = r->address,
+	    .was = r->state,
+	};
+}
+
+/* Collects first: the rows must not change under the statement. */
+static void
+collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_GET_RCPTS);
+	struct spool_rcpt r;
+	int state;
+
+	db_bind_int(st, 1, (int64_t)wm->m.id);
+	while (db_step(tx->db, st)) {
+		if (!message_read_rcpt(tx->db, st, &so->batch, &r, &state) ||
+		    !walk_matches(&so->walk, r.address) ||
+		    (so->discard ? state == SPOOL_SENDING
+				 : state != SPOOL_HELD))
+			continue;
+		add_row(so, &r, wm->m.source);
+		tx->effects.recipients[state]--;
+	}
+}
+
+static void
+change_row(struct select_op *so, struct tx *tx, uint64_t ticket, int state)
+{
+	sqlite3_stmt *st =
+	    db_get(tx->db, so->discard ? DB_DELETE_RCPT : DB_RELEASE);
+
+	db_bind_int(st, 1, (int64_t)ticket);
+	if (!so->discard) {
+		db_bind_int(st, 2, state);
+		db_bind_int(st, 3, so->wall_ms);
+		tx->effects.recipients[state]++;
+	}
+	db_run(tx->db, st);
+}
+
+static void
+change_message(
+    struct select_op *so, struct tx *tx, const struct walk_message *wm)
+{
+	struct message_flags flags = {wm->pending, wm->m.whole, wm->in_file};
+	size_t from = so->n;
+
+	if (wm->pending == DB_PENDING ||
+	    (wm->pending == DB_DAMAGED && !so->discard))
+		return;
+	collect(so, tx, wm);
+	for (size_t i = from; i < so->n; i++)
+		change_row(so, tx, so->rows[i].ticket,
+		    wm->m.whole ? DB_BLOCKED : SPOOL_RELEASED);
+	if (so->n == from)
+		return;
+	if (wm->m.whole)
+		message_unblock(tx, wm->m.id, &flags);
+	if (so->discard)
+		message_reap(tx, wm->m.id);
+}
+
+static int
+select_run(struct tx *tx, struct op *op)
+{
+	struct select_op *so = select_of(op);
+	struct walk_page page;
+	size_t i = 0;
+
+	walk_page(&so->walk, tx->db, &so->batch, BATCH_MESSAGES, &page);
+	for (; i < page.n && so->n < BATCH_RCPTS; i++)
+		change_message(so, tx, &page.v[i]);
+	so->end = page.end && i == page.n;
+	so->after = i == page.n ? page.last : page.v[i - 1].m.id;
+	audit_insert(tx, so->audit);
+	return 0;
+}
+
+static bool
+select_finish(struct spool *s, struct op *op, bool muted)
+{
+	struct select_op *so = select_of(op);
+	bool end = so->end || op->error != 0;
+
+	(void)s;
+	if (so->fn != NULL && !muted)
+		so->fn(so->arg, op->error, so->rows, so->n, end);
+	select_undo(op);
+	so->walk.after = so->after;
+	so->audit = NULL;
+	return !end;
+}
+
+static void
+select_free(struct op *op)
+{
+	struct select_op *so = select_of(op);
+
+	select_undo(op);
+	arena_clear(&so->mem);
+	free(so);
+}
+
+static const struct op_type select_type = {
+    .name = "select",
+    .run = select_run,
+    .undo = select_undo,
+    .finish = select_finish,
+    .free = select_free,
+};
+
+static void
+submit(struct spool *s, bool discard, const struct spool_select *select,
+    int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
+    void *arg)
+{
+	struct select_op *so = xcalloc(1, sizeof(*so));
+	int error = walk_init(&so->walk, &so->mem, select);
+
+	so->op.type = &select_type;
+	so->discard = discard;
+	so->wall_ms = wall_ms;
+	so->walk.upto = s->last_id;
+	so->audit = audit_copy(&so->mem, audit);
+	so->fn = fn;
+	so->arg = arg;
+	if (error != 0)
+		core_refuse(s, &so->op, error);
+	else
+		core_submit(s, &so->op, CORE_WRITER);
+}
+
+void
+spool_release(struct spool *s, const struct spool_select *select,
+    int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
+    void *arg)
+{
+	submit(s, false, select, wall_ms, audit, fn, arg);
+}
+
+void
+spool_discard(struct spool *s, const struct spool_select *select,
+    const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
+{
+	submit(s, true, select, 0, audit, fn, arg);
+}
+
+/* ---- by ticket ---- */
+
+struct tickets_op {
+	struct simple_op simple;
+	uint64_t *v;
+	size_t n;
+	int64_t wall_ms;
+};
+
+static void
+release_ticket(struct tx *tx, uint64_t ticket, int64_t wall_ms)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_GET_STATE);
+	struct message_flags flags;
+	int state;
+
+	db_bind_int(st, 1, (int64_t)ticket);
+	if (db_number(tx->db, st, 0) != SPOOL_HELD ||
+	    !message_flags(tx->db, SPOOL_ID(ticket), &flags))
+		return;
+	state = flags.whole || flags.pending != DB_READY ? DB_BLOCKED
+							 : SPOOL_RELEASED;
+	st = db_get(tx->db, DB_RELEASE);
+	db_bind_int(st, 1, (int64_t)ticket);
+	db_bind_int(st, 2, state);
+	db_bind_int(st, 3, wall_ms);
+	db_run(tx->db, st);
+	tx->effects.recipients[SPOOL_HELD]--;
+	tx->effects.recipients[state]++;
+	if (state == DB_BLOCKED)
+		message_unblock(tx, SPOOL_ID(ticket), &flags);
+}
+
+static int
+tickets_run(struct tx *tx, struct op *op)
+{
+	struct tickets_op *t = CONTAINER_OF(op, struct tickets_op, simple.op);
+
+	for (size_t i = 0; i < t->n; i++)
+		release_ticket(tx, t->v[i], t->wall_ms);
+	return 0;
+}
+
+static void
+tickets_free(struct op *op)
+{
+	struct tickets_op *t = CONTAINER_OF(op, struct tickets_op, simple.op);
+
+	arena_clear(&t->simple.mem);
+	free(t);
+}
+
+static const struct op_type tickets_type = {
+    .name = "release_tickets",
+    .run = tickets_run,
+    .finish = simple_finish,
+    .free = tickets_free,
+};
+
+void
+spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
+    int64_t wall_ms, spool_done_fn *fn, void *arg)
+{
+	struct tickets_op *t = xcalloc(1, sizeof(*t));
+
+	t->simple.op.type = &tickets_type;
+	t->simple.op.cost = n * 256;
+	t->simple.fn = fn;
+	t->simple.arg = arg;
+	t->n = n;
+	t->wall_ms = wall_ms;
+	t->v = (uint64_t *)(void *)arena_alloc(
+	    &t->simple.mem, n * sizeof(*tickets));
+	for (size_t i = 0; i < n; i++)
+		t->v[i] = tickets[i];
+	core_submit(s, &t->simple.op, CORE_WRITER);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sources (frozen or not, snapshots written behind) and the audit log.
+ */
+#include "spool/source.h"
+
+#include "spool/simple.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AUDIT_ROWS_MAX 100000
+#define LAZY_BYTES_MAX (256 << 20) /* a writer that is stuck */
+
+bool
+simple_finish(struct spool *s, struct op *op, bool muted)
+{
+	struct simple_op *simple = CONTAINER_OF(op, struct simple_op, op);
+
+	(void)s;
+	if (simple->fn != NULL && !muted)
+		simple->fn(simple->arg, op->error);
+	return false;
+}
+
+/* ---- audit ---- */
+
+static char *
+copy_cut(struct arena *mem, const char *s)
+{
+	return arena_copy(mem, s != NULL ? s : "",
+	    s != NULL ? strnlen(s, CORE_DETAIL_MAX) : 0);
+}
+
+struct spool_audit *
+audit_copy(struct arena *mem, const struct spool_audit *audit)
+{
+	struct spool_audit *out;
+
+	if (audit == NULL)
+		return NULL;
+	out = arena_alloc(mem, sizeof(*out));
+	out->at = audit->at;
+	out->who = copy_cut(mem, audit->who);
+	out->action = copy_cut(mem, audit->action);
+	out->target = copy_cut(mem, audit->target);
+	out->detail = copy_cut(mem, audit->detail);
+	return out;
+}
+
+void
+audit_insert(struct tx *tx, const struct spool_audit *audit)
+{
+	sqlite3_stmt *st;
+	int64_t id;
+
+	if (audit == NULL)
+		return;
+	st = db_get(tx->db, DB_PUT_AUDIT);
+	db_bind_int(st, 1, audit->at);
+	db_bind_text(st, 2, audit->who);
+	db_bind_text(st, 3, audit->action);
+	db_bind_text(st, 4, audit->target);
+	db_bind_text(st, 5, audit->detail);
+	if (db_run(tx->db, st) < 0)
+		return;
+	id = sqlite3_last_insert_rowid(tx->db->h);
+	if (id <= AUDIT_ROWS_MAX)
+		return;
+	st = db_get(tx->db, DB_TRIM_AUDIT);
+	db_bind_int(st, 1, id - AUDIT_ROWS_MAX);
+	db_run(tx->db, st);
+}
+
+/* ---- frozen, forget, audit alone ---- */
+
+struct source_op {
+	struct simple_op simple;
+	const char *key;
+	bool frozen;
+	unsigned reason;
+	int64_t at;
+	struct spool_audit *audit;
+};
+
+static struct source_op *
+source_of(struct op *op)
+{
+	return CONTAINER_OF(op, struct source_op, simple.op);
+}
+
+static void
+source_free(struct op *op)
+{
+	struct source_op *so = source_of(op);
+
+	arena_clear(&so->simple.mem);
+	free(so);
+}
+
+static struct source_op *
+source_new(const struct op_type *type, const struct spool_audit *audit,
+    spool_done_fn *fn, void *arg)
+{
+	struct source_op *so = xcalloc(1, sizeof(*so));
+
+	so->simple.op.type = type;
+	so->simple.fn = fn;
+	so->simple.arg = arg;
+	so->audit = audit_copy(&so->simple.mem, audit);
+	return so;
+}
+
+static int
+frozen_run(struct tx *tx, struct op *op)
+{
+	struct source_op *so = source_of(op);
+	sqlite3_stmt *st = db_get(tx->db, DB_SET_FROZEN);
+
+	db_bind_text(st, 1, so->key);
+	db_bind_int(st, 2, so->frozen);
+	db_bind_int(st, 3, so->reason);
+	db_bind_int(st, 4, so->at);
+	db_run(tx->db, st);
+	audit_insert(tx, so->audit);
+	return 0;
+}
+
+static const struct op_type frozen_type = {
+    .name = "frozen",
+    .run = frozen_run,
+    .finish = simple_finish,
+    .free = source_free,
+};
+
+void
+spool_set_frozen(struct spool *s, const char *key, bool frozen, unsigned reason,
+    int64_t wall_ms, const struct spool_audit *audit, spool_done_fn *fn,
+    void *arg)
+{
+	struct source_op *so = source_new(&frozen_type, audit, fn, arg);
+
+	so->key = arena_string(&so->simple.mem, key);
+	so->frozen = frozen;
+	so->reason = reason;
+	so->at = wall_ms;
+	core_submit(s, &so->simple.op, CORE_WRITER);
+}
+
+static int
+audit_run(struct tx *tx, struct op *op)
+{
+	audit_insert(tx, source_of(op)->audit);
+	return 0;
+}
+
+static const struct op_type audit_type = {
+    .name = "audit",
+    .run = audit_run,
+    .finish = simple_finish,
+    .free = source_free,
+};
+
+void
+spool_audit_add(struct spool *s, const struct spool_audit *audit,
+    spool_done_fn *fn, void *arg)
+{
+	struct source_op *so = source_new(&audit_type, audit, fn, arg);
+
+	core_submit(s, &so->simple.op, CORE_WRITER);
+}
+
+/* ---- snapshots ---- */
+
+struct snapshot {
+	int64_t saved_at;
+	size_t size;
+	char state[];
+};
+
+/* Under the lock. */
+static void
+drop_snapshot(struct spool *s, struct snapshot *old)
+{
+	if (old == NULL)
+		return;
+	atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
+	free(old);
+}
+
+/* A newer snapshot takes the place of the one that waits. */
+void
+spool_save_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms)
+{
+	struct snapshot *snap;
+
+	if (atomic_load(&s->lazy_bytes) + size > LAZY_BYTES_MAX) {
+		atomic_fetch_add(&s->errors, 1);
+		return;
+	}
+	snap = xmalloc(sizeof(*snap) + size);
+	snap->saved_at = wall_ms;
+	snap->size = size;
+	if (size > 0)
+		memcpy(snap->state, state, size);
+	pthread_mutex_lock(&s->lazy_lock);
+	atomic_fetch_add(&s->lazy_bytes, sizeof(*snap) + size);
+	drop_snapshot(s, map_set(s->lazy, str_from(key), snap));
+	pthread_mutex_unlock(&s->lazy_lock);
+}
+
+static int
+forget_run(struct tx *tx, struct op *op)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_FORGET_SOURCE);
+
+	db_bind_text(st, 1, source_of(op)->key);
+	db_run(tx->db, st);
+	return 0;
+}
+
+static const struct op_type forget_type = {
+    .name = "forget",
+    .run = forget_run,
+    .finish = simple_finish,
+    .free = source_free,
+    .internal = true,
+};
+
+void
+spool_forget_source(struct spool *s, const char *key)
+{
+	struct source_op *so = source_new(&forget_type, NULL, NULL, NULL);
+
+	so->key = arena_string(&so->simple.mem, key);
+	pthread_mutex_lock(&s->lazy_lock);
+	drop_snapshot(s, map_remove(s->lazy, str_from(key)));
+	pthread_mutex_unlock(&s->lazy_lock);
+	core_submit(s, &so->simple.op, CORE_WRITER);
+}
+
+struct lazy_op {
+	struct op op;
+	struct map *map;
+};
+
+static int
+lazy_run(struct tx *tx, struct op *op)
+{
+	struct lazy_op *lazy = CONTAINER_OF(op, struct lazy_op, op);
+	struct str key;
+	size_t pos = 0;
+	void *value;
+
+	while (map_each(lazy->map, &pos, &key, &value)) {
+		struct snapshot *snap = value;
+		sqlite3_stmt *st = db_get(tx->db, DB_SAVE_STATE);
+
+		sqlite3_bind_text(st, 1, key.p, (int)key.n, SQLITE_STATIC);
+		db_bind_blob(st, 2, snap->state, snap->size);
+		db_bind_int(st, 3, snap->saved_at);
+		db_run(tx->db, st);
+	}
+	return 0;
+}
+
+static void
+lazy_free(struct op *op)
+{
+	struct lazy_op *lazy = CONTAINER_OF(op, struct lazy_op, op);
+
+	map_free(lazy->map, free);
+	free(lazy);
+}
+
+static const struct op_type lazy_type = {
+    .name = "lazy", .run = lazy_run, .free = lazy_free};
+
+struct op *
+source_take_lazy(struct spool *s)
+{
+	struct map *fresh = map_new();
+	struct lazy_op *lazy;
+	struct map *map;
+
+	pthread_mutex_lock(&s->lazy_lock);
+	map = s->lazy;
+	s->lazy = fresh;
+	atomic_store(&s->lazy_bytes, 0);
+	pthread_mutex_unlock(&s->lazy_lock);
+	if (map_count(map) == 0) {
+		map_free(map, free);
+		return NULL;
+	}
+	lazy = xcalloc(1, sizeof(*lazy));
+	lazy->op.type = &lazy_type;
+	lazy->map = map;
+	return &lazy->op;
+}

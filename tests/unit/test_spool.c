@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The spool's life of a message: put, settle, release, claim, results.
+ */
+#include "spool_kit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct spool_select all = {.all = true};
+
+static struct spool_stats
+stats(struct kit *k)
+{
+	struct spool_stats st;
+
+	spool_stats(k->spool, &st);
+	return st;
+}
+
+static void
+test_ids(void **state)
+{
+	struct kit k;
+	char text[SPOOL_ID_TEXT];
+	uint64_t a, b, c, parsed;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	a = spool_new_id(k.spool, KIT_WALL);
+	b = spool_new_id(k.spool, KIT_WALL);
+	c = spool_new_id(k.spool, KIT_WALL - 100000);
+	assert_true(a < b && b < c);
+	assert_int_equal(0, a & 0xfff);
+	assert_int_equal(a, SPOOL_ID(SPOOL_TICKET(a, 4095)));
+	assert_int_equal(13, strlen(spool_id_format(a, text)));
+	assert_true(spool_id_parse(str_from(text), &parsed));
+	assert_int_equal(a, parsed);
+	assert_false(spool_id_parse(STR("0000000000000"), &parsed));
+	assert_false(spool_id_parse(STR("ZZZZZZZZZZZZZ"), &parsed));
+	assert_false(spool_id_parse(STR("000000000000U"), &parsed));
+	assert_false(spool_id_parse(STR("0000000000001"), &parsed));
+	assert_false(spool_id_parse(STR("000000001000"), &parsed));
+	/* A restart with a clock that went back. */
+	kit_close(&k);
+	kit_open(&k);
+	a = spool_new_id(k.spool, KIT_WALL - 3600000);
+	assert_true(a > c);
+	kit_clear(&k);
+}
+
+static void
+check_listed(struct kit *k, uint64_t id)
+{
+	struct kit_list l = kit_list_all(k);
+
+	assert_int_equal(0, l.error);
+	assert_int_equal(1, l.n);
+	assert_int_equal(id, l.v[0].id);
+	assert_int_equal(2, l.v[0].rcpts);
+	assert_int_equal(SPOOL_HELD, l.v[0].state);
+	assert_int_equal(1000, l.v[0].size);
+	assert_string_equal("alice@example.org", l.v[0].from);
+	assert_string_equal("r0@example.net", l.v[0].address);
+}
+
+static void
+test_put_and_reopen(void **state)
+{
+	struct kit k;
+	uint64_t id;
+	uint64_t seed;
+	char *text, *want;
+	size_t n;
+	int error;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	id = kit_add(&k, 2, SPOOL_HELD, 1000, NULL);
+	check_listed(&k, id);
+	assert_int_equal(1, stats(&k).messages);
+	assert_int_equal(2, stats(&k).recipients[SPOOL_HELD]);
+	seed = spool_seed(k.spool);
+	assert_true(spool_is_idle(k.spool));
+	kit_close(&k);
+	kit_open(&k);
+	assert_true(seed == spool_seed(k.spool));
+	check_listed(&k, id);
+	assert_int_equal(2, stats(&k).recipients[SPOOL_HELD]);
+	text = kit_body(&k, id, &n, &error);
+	want = kit_text(id, 1000);
+	assert_int_equal(1000, n);
+	assert_string_equal(want, text);
+	free(text);
+	free(want);
+	assert_null(kit_body(&k, id + 4096, &n, &error));
+	assert_int_equal(ENOENT, error);
+	kit_clear(&k);
+}
+
+static void
+test_put_refuses(void **state)
+{
+	struct kit k;
+	struct kit_message km;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_message(&k, &km, 1, SPOOL_SENDING);
+	assert_int_equal(EINVAL, kit_put(&k, &km.m, 10));
+	kit_message(&k, &km, 1, SPOOL_HELD);
+	km.m.rcpt_count = 0;
+	assert_int_equal(EINVAL, kit_put(&k, &km.m, 10));
+	km.m.rcpt_count = 1;
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	assert_int_equal(EEXIST, kit_put(&k, &km.m, 10));
+	assert_int_equal(1, kit_list_all(&k).n);
+	assert_int_equal(1, stats(&k).messages);
+	kit_clear(&k);
+}
+
+static void
+test_settle(void **state)
+{
+	struct kit k;
+	struct kit_message km;
+	struct kit_claim c;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_message(&k, &km, 2, SPOOL_HELD);
+	km.rcpts[1].state = SPOOL_RELEASED;
+	km.m.pending = true;
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	assert_true(kit_list_all(&k).v[0].pending);
+	/* Pending: neither claimed, nor discarded, nor released. */
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(0, kit_discard(&k, &all).n);
+	assert_int_equal(0, kit_release(&k, &all).n);
+	assert_int_equal(0, kit_settle(&k, km.m.id, true));
+	assert_false(kit_list_all(&k).v[0].pending);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(1, c.jobs[0]->m.rcpt_count);
+	assert_int_equal(km.m.id + 1, c.jobs[0]->m.rcpts[0].ticket);
+	kit_claim_clear(&c);
+	kit_message(&k, &km, 1, SPOOL_HELD);
+	km.m.pending = true;
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	assert_int_equal(0, kit_settle(&k, km.m.id, false));
+	assert_int_equal(ENOENT, kit_settle(&k, km.m.id, false));
+	assert_int_equal(1, kit_list_all(&k).n);
+	assert_int_equal(1, stats(&k).messages);
+	assert_int_equal(1, stats(&k).recipients[SPOOL_HELD]);
+	assert_int_equal(1, stats(&k).recipients[SPOOL_SENDING]);
+	kit_clear(&k);
+}
+
+static void
+test_release_claim_finish(void **state)
+{
+	struct kit k;
+	struct kit_claim c;
+	uint64_t id;
+	struct kit_rows rows;
+	char *want;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	id = kit_add(&k, 2, SPOOL_HELD, 1000, NULL);
+	kit_claim(&k, 10, INT64_MAX, &c);
+	assert_int_equal(0, c.n);
+	assert_true(c.next_due == INT64_MAX);
+	rows = kit_release(&k, &all);
+	assert_int_equal(2, rows.n);
+	assert_int_equal(SPOOL_HELD, rows.last_was);
+	assert_true(rows.last_destination == UINT64_MAX - 1);
+	assert_string_equal("alice", rows.source);
+	assert_string_equal("r1@example.net", rows.address);
+	kit_claim(&k, 10, k.wall - 1, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(k.wall, c.next_due);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(id, c.jobs[0]->m.id);
+	assert_int_equal(2, c.jobs[0]->m.rcpt_count);
+	assert_string_equal("hello", c.jobs[0]->m.subject);
+	want = kit_text(id, 1000);
+	assert_int_equal(1000, c.jobs[0]->body.n);
+	assert_memory_equal(want, c.jobs[0]->body.p, 1000);
+	free(want);
+	kit_claim_clear(&c);
+	/* What is under way is nobody else's. */
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(0, kit_discard(&k, &all).n);
+	assert_int_equal(SPOOL_SENDING, kit_list_all(&k).v[0].state);
+	assert_int_equal(0, kit_finish(&k, id, SPOOL_DELIVERED, 0, NULL));
+	assert_int_equal(1, kit_list_all(&k).v[0].rcpts);
+	assert_int_equal(
+	    0, kit_finish(&k, id + 1, SPOOL_RETRY, k.wall + 500, "451 later"));
+	assert_string_equal("451 later", kit_list_all(&k).v[0].last_error);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(k.wall + 500, c.next_due);
+	kit_claim(&k, 10, k.wall + 500, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(1, c.jobs[0]->m.rcpts[0].attempts);
+	kit_claim_clear(&c);
+	assert_int_equal(0, kit_finish(&k, id + 1, SPOOL_BOUNCED, 0, NULL));
+	assert_int_equal(0, kit_list_all(&k).n);
+	assert_int_equal(0, stats(&k).messages);
+	assert_int_equal(0, stats(&k).recipients[SPOOL_SENDING]);
+	kit_clear(&k);
+}
+
+static void
+on_done(void *arg, int error)
+{
+	*(int *)arg = error;
+}
+
+static void
+on_flag(void *arg, int error)
+{
+	assert_int_equal(0, error);
+	*(bool *)arg = true;
+}
+
+static void
+test_bounce(void **state)
+{
+	struct kit k;
+	struct kit_message km;
+	struct kit_claim c;
+	struct spool_result result;
+	bool done = false;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
+	kit_claim(&k, 10, k.wall, &c);
+	result = (struct spool_result){
+	    c.jobs[0]->m.rcpts[0].ticket, SPOOL_BOUNCED, 0, NULL};
+	kit_claim_clear(&c);
+	kit_message(&k, &km, 1, SPOOL_RELEASED);
+	km.m.from = "";
+	spool_finish(
+	    k.spool, &result, 1, &km.m, STR("bounced"), on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_string_equal("", c.jobs[0]->m.from);
+	assert_int_equal(7, c.jobs[0]->m.size);
+	assert_memory_equal("bounced", c.jobs[0]->body.p, 7);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
+/* The whole waits for its last HELD recipient. */
+static void
+test_whole(void **state)
+{
+	struct kit k;
+	struct kit_message km;
+	struct kit_claim c;
+	struct spool_select two = {.recipient = "R2@*"};
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_message(&k, &km, 3, SPOOL_HELD);
+	km.rcpts[0].state = SPOOL_RELEASED;
+	km.m.whole = true;
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	assert_int_equal(1, stats(&k).recipients[SPOOL_RELEASED]);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(0, kit_release_ticket(&k, km.m.id + 1));
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(0, c.n);
+	assert_int_equal(1, kit_discard(&k, &two).n);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(2, c.jobs[0]->m.rcpt_count);
+	kit_claim_clear(&c);
+	/* Released by selection, in one go. */
+	kit_message(&k, &km, 3, SPOOL_HELD);
+	km.m.whole = true;
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	assert_int_equal(3, kit_release(&k, &all).n);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(3, c.jobs[0]->m.rcpt_count);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
+static void
+test_selection(void **state)
+{
+	struct kit k;
+	struct kit_message km;
+	uint64_t ids[3];
+	struct spool_select nothing = {0};
+	struct spool_select alice = {.source = "alice"};
+	struct spool_select older = {.queued_before = KIT_WALL + 2};
+	struct spool_select some = {.ids = ids, .id_count = 2};
+	struct spool_select both = {
+	    .source = "alice", .recipient = "r1@example.*"};
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	ids[1] = kit_add(&k, 2, SPOOL_HELD, 10, NULL);
+	kit_message(&k, &km, 2, SPOOL_HELD);
+	km.m.source = "bob";
+	assert_int_equal(0, kit_put(&k, &km.m, 10));
+	ids[0] = km.m.id;
+	ids[2] = kit_add(&k, 2, SPOOL_HELD, 10, NULL);
+	assert_int_equal(EINVAL, kit_release(&k, &nothing).error);
+	assert_int_equal(EINVAL, kit_list(&k, &nothing, 0, 10).error);
+	assert_int_equal(2, kit_list(&k, &alice, 0, 10).n);
+	assert_int_equal(1, kit_list(&k, &alice, ids[1], 10).n);
+	assert_int_equal(1, kit_list(&k, &alice, 0, 1).n);
+	assert_int_equal(1, kit_list(&k, &older, 0, 10).n);
+	assert_int_equal(2, kit_list(&k, &some, 0, 10).n);
+	assert_int_equal(2, kit_list(&k, &both, 0, 10).n);
+	assert_int_equal(1, kit_list(&k, &both, 0, 10).v[0].rcpts);
+	assert_int_equal(2, kit_release(&k, &both).n);
+	assert_int_equal(0, kit_release(&k, &both).n);
+	assert_int_equal(1, kit_release(&k, &older).n);
+	assert_int_equal(2, kit_discard(&k, &older).n);
+	some.source = "bob";
+	assert_int_equal(2, kit_discard(&k, &some).n);
+	assert_int_equal(2, kit_discard(&k, &all).n);
+	assert_int_equal(0, kit_list_all(&k).n);
+	assert_int_equal(0, stats(&k).messages);
+	assert_int_equal(0, stats(&k).recipients[SPOOL_HELD]);
+	assert_int_equal(0, stats(&k).recipients[SPOOL_RELEASED]);
+	kit_clear(&k);
+}
+
+/* Many batches; others are served in between, and later messages stay. */
+static void
+test_large_release(void **state)
+{
+	struct kit k;
+	struct kit_claim c;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	k.settings.outstanding_max = 4096;
+	for (int i = 0; i < 600; i++)
+		kit_add(&k, 8, SPOOL_HELD, 10, NULL);
+	{
+		struct kit_rows rows = kit_release(&k, &all);
+
+		assert_int_equal(4800, rows.n);
+		assert_true(rows.batches >= 5);
+	}
+	kit_claim(&k, 1024, k.wall, &c);
+	assert_int_equal(600, c.n);
+	assert_true(c.jobs[0]->m.id < c.jobs[599]->m.id);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
+struct loaded {
+	size_t sources, held;
+	bool frozen;
+	char state[16];
+	uint64_t last;
+};
+
+static void
+on_source(void *arg, const struct spool_source *source)
+{
+	struct loaded *l = arg;
+
+	l->sources++;
+	l->frozen = source->frozen;
+	assert_string_equal("alice", source->key);
+	if (source->state != NULL)
+		memcpy(l->state, source->state, source->state_size);
+}
+
+static void
+on_held(void *arg, const struct spool_row *row)
+{
+	struct loaded *l = arg;
+
+	l->held++;
+	assert_true(row->ticket > l->last);
+	assert_string_equal("alice", row->source);
+	l->last = row->ticket;
+}
+
+static struct loaded
+load(struct kit *k)
+{
+	struct loaded l = {0};
+
+	assert_int_equal(0, spool_load(k->spool, on_source, on_held, &l));
+	return l;
+}
+
+static void
+on_audit(void *arg, int error, const struct spool_audit *rows, size_t n)
+{
+	bool *done = arg;
+
+	assert_int_equal(0, error);
+	assert_int_equal(2, n);
+	assert_string_equal("thaw", rows[0].action);
+	assert_string_equal("freeze", rows[1].action);
+	assert_int_equal(KIT_WALL, rows[1].at);
+	*done = true;
+}
+
+static void
+test_sources_and_audit(void **state)
+{
+	struct kit k;
+	struct spool_audit freeze = {KIT_WALL, "root", "freeze", "alice", ""};
+	struct spool_audit thaw = {KIT_WALL + 1, "root", "thaw", "alice", ""};
+	bool done = false;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_add(&k, 2, SPOOL_HELD, 10, NULL);
+	spool_set_frozen(
+	    k.spool, "alice", true, 1, KIT_WALL, &freeze, on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	spool_save_state(k.spool, "alice", "one", 4, KIT_WALL);
+	spool_save_state(k.spool, "alice", "two", 4, KIT_WALL);
+	kit_close(&k);
+	kit_open(&k);
+	assert_int_equal(1, load(&k).sources);
+	assert_int_equal(2, load(&k).held);
+	assert_true(load(&k).frozen);
+	assert_string_equal("two", load(&k).state);
+	done = false;
+	spool_audit_add(k.spool, &thaw, on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	done = false;
+	spool_audit_list(k.spool, 10, on_audit, &done);
+	assert_true(kit_wait(k.spool, &done));
+	spool_save_state(k.spool, "alice", "three", 6, KIT_WALL);
+	spool_forget_source(k.spool, "alice");
+	kit_close(&k);
+	kit_open(&k);
+	assert_int_equal(0, load(&k).sources);
+	kit_clear(&k);
+}
+
+static void
+test_busy_and_close(void **state)
+{
+	struct kit k;
+	int results[40];
+	int busy = 0;
+
+	(void)state;
+	kit_init(&k);
+	k.settings.outstanding_max = 20;
+	kit_open(&k);
+	for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+		struct kit_message km;
+		struct spool_body *b;
+
+		results[i] = -1;
+		kit_message(&k, &km, 1, SPOOL_HELD);
+		b = spool_body_new(k.spool, km.m.id);
+		assert_true(spool_body_write(b, "x", 1));
+		spool_put(k.spool, &km.m, b, on_done, &results[i]);
+	}
+	/* Everything that was taken is done, without completions. */
+	kit_close(&k);
+	for (size_t i = 0; i < ARRAY_LEN(results); i++)
+		busy += results[i] != -1;
+	assert_int_equal(0, busy);
+	k.settings.outstanding_max = 4096;
+	kit_open(&k);
+	assert_int_equal(20, kit_list_all(&k).n);
+	kit_clear(&k);
+}
+
+static void
+test_short_of_space(void **state)
+{
+	struct kit k;
+	int error;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_add(&k, 1, SPOOL_HELD, 10, NULL);
+	kit_close(&k);
+	k.settings.min_free_bytes = UINT64_MAX;
+	kit_open(&k);
+	assert_true(spool_is_short(k.spool));
+	kit_add(&k, 1, SPOOL_HELD, 10, &error);
+	assert_int_equal(ENOSPC, error);
+	kit_add(&k, 1, SPOOL_HELD, 300 << 10, &error);
+	assert_int_equal(ENOSPC, error);
+	assert_int_equal(1, kit_discard(&k, &all).n);
+	kit_clear(&k);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_ids),
+	    cmocka_unit_test(test_put_and_reopen),
+	    cmocka_unit_test(test_put_refuses),
+	    cmocka_unit_test(test_settle),
+	    cmocka_unit_test(test_release_claim_finish),
+	    cmocka_unit_test(test_bounce),
+	    cmocka_unit_test(test_whole),
+	    cmocka_unit_test(test_selection),
+	    cmocka_unit_test(test_large_release),
+	    cmocka_unit_test(test_sources_and_audit),
+	    cmocka_unit_test(test_busy_and_close),
+	    cmocka_unit_test(test_short_of_space),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
