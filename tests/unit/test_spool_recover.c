@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Starting: what a crash left, what is wrong with the directory, older and
- * newer schemas, rows that nobody of ours wrote, and SIGKILL at any moment.
+ * newer schemas, rows that nobody of ours wrote.
  */
 #include "config.h"
 
 #include "spool_kit.h"
 
-#include "os/clock.h"
 #include "os/file.h"
 #include "spool/schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -402,61 +399,6 @@ test_body_files(void **state)
 	kit_clear(&k);
 }
 
-static void
-on_ignore(void *arg, int error)
-{
-	(void)arg;
-	(void)error;
-}
-
-/* Bodies at the same time, more than the memory that they may take. */
-static void
-test_body_budget(void **state)
-{
-	enum { BODIES = 20, EACH = 100 << 10 };
-	struct kit k;
-	struct kit_message km[BODIES];
-	struct spool_body *b[BODIES];
-	char *text = kit_text(0, 1000);
-	bool held_back = false;
-
-	(void)state;
-	kit_init(&k);
-	k.settings.body_memory_bytes = 256 << 10;
-	kit_open(&k);
-	for (int i = 0; i < BODIES; i++) {
-		kit_message(&k, &km[i], 1, SPOOL_HELD);
-		b[i] = spool_body_new(k.spool, km[i].m.id);
-	}
-	for (int at = 0; at < EACH; at += 1000) {
-		for (int i = 0; i < BODIES; i++)
-			held_back |= !spool_body_write(b[i], text, 1000);
-	}
-	assert_true(held_back);
-	spool_body_abort(b[0]);
-	for (int i = 1; i < BODIES; i++)
-		spool_put(k.spool, &km[i].m, b[i], on_ignore, NULL);
-	while (!spool_is_idle(k.spool)) {
-		struct pollfd p = {.fd = spool_fd(k.spool), .events = POLLIN};
-
-		poll(&p, 1, 1000);
-		spool_dispatch(k.spool);
-	}
-	assert_int_equal(BODIES - 1, kit_list_all(&k).n);
-	assert_false(exists(&k, km[0].m.id, ""));
-	assert_false(exists(&k, km[0].m.id, ".tmp"));
-	for (int i = 1; i < BODIES; i++) {
-		size_t n;
-		int error;
-
-		free(kit_body(&k, km[i].m.id, &n, &error));
-		assert_int_equal(0, error);
-		assert_int_equal((EACH + 999) / 1000 * 1000, n);
-	}
-	free(text);
-	kit_clear(&k);
-}
-
 /* ---- hostile rows ---- */
 
 static void
@@ -546,187 +488,6 @@ test_hostile_rows(void **state)
 	kit_clear(&k);
 }
 
-/* ---- SIGKILL ---- */
-
-/* What the child told. It discards what has an odd size, so only that may be
- * gone without having been told. */
-struct report {
-	uint64_t id;
-	int32_t size; /* 0: discarded */
-};
-
-struct child {
-	struct kit k;
-	int pipe;
-	uint64_t ids[8];
-	int32_t sizes[8];
-	unsigned round;
-};
-
-struct child_put {
-	struct child *c;
-	unsigned slot;
-};
-
-static void child_next(struct child *c, struct child_put *p);
-
-/* Tells the parent what is safe, as a reply to a client would. */
-static void
-tell(struct child *c, uint64_t id, int32_t size)
-{
-	struct report r = {id, size};
-
-	if (write(c->pipe, &r, sizeof(r)) != sizeof(r))
-		_exit(3);
-}
-
-static void
-on_child_discard(
-    void *arg, int error, const struct spool_row *rows, size_t n, bool last)
-{
-	struct child_put *p = arg;
-
-	(void)rows;
-	(void)last;
-	if (error != 0 || n != 1)
-		_exit(4);
-	tell(p->c, p->c->ids[p->slot], 0);
-	child_next(p->c, p);
-}
-
-static void
-on_child_put(void *arg, int error)
-{
-	struct child_put *p = arg;
-	struct spool_select one = {.ids = &p->c->ids[p->slot], .id_count = 1};
-
-	if (error != 0)
-		_exit(5);
-	tell(p->c, p->c->ids[p->slot], p->c->sizes[p->slot]);
-	if (p->c->sizes[p->slot] % 2 == 1)
-		spool_discard(p->c->k.spool, &one, NULL, on_child_discard, p);
-	else
-		child_next(p->c, p);
-}
-
-static void
-child_next(struct child *c, struct child_put *p)
-{
-	struct kit_message km;
-	struct spool_body *b;
-	char *text;
-
-	c->round++;
-	kit_message(&c->k, &km, 1, SPOOL_HELD);
-	c->ids[p->slot] = km.m.id;
-	c->sizes[p->slot] = c->round % 10 == 0 ? 70000 : 1000;
-	c->sizes[p->slot] += c->round % 3 == 0;
-	text = kit_text(km.m.id, (size_t)c->sizes[p->slot]);
-	b = spool_body_new(c->k.spool, km.m.id);
-	(void)spool_body_write(b, text, (size_t)c->sizes[p->slot]);
-	free(text);
-	spool_put(c->k.spool, &km.m, b, on_child_put, p);
-}
-
-static void
-child_main(struct kit *k, int fd)
-{
-	struct child c = {.k = *k, .pipe = fd};
-	struct child_put puts[8];
-	struct pollfd p = {.events = POLLIN};
-
-	c.k.settings.dir = c.k.dir;
-	c.k.spool = spool_open(
-	    &c.k.settings, NULL, c.k.err, sizeof(c.k.err), &c.k.status);
-	if (c.k.spool == NULL)
-		_exit(6);
-	for (unsigned i = 0; i < 8; i++) {
-		puts[i] = (struct child_put){&c, i};
-		child_next(&c, &puts[i]);
-	}
-	p.fd = spool_fd(c.k.spool);
-	for (;;) {
-		poll(&p, 1, 1000);
-		spool_dispatch(c.k.spool);
-	}
-}
-
-static unsigned
-check_survivors(struct kit *k, int fd)
-{
-	struct report r;
-	unsigned n = 0;
-	uint64_t gone[4096];
-	struct report kept[4096];
-	size_t gones = 0, kepts = 0;
-
-	while (read(fd, &r, sizeof(r)) == sizeof(r) && kepts < 4096) {
-		n++;
-		if (r.size == 0)
-			gone[gones++] = r.id;
-		else
-			kept[kepts++] = r;
-	}
-	for (size_t i = 0; i < kepts; i++) {
-		bool is_gone = false;
-		char *text;
-		size_t size;
-		int error;
-
-		for (size_t j = 0; j < gones; j++)
-			is_gone |= gone[j] == kept[i].id;
-		text = kit_body(k, kept[i].id, &size, &error);
-		if (is_gone) {
-			assert_int_equal(ENOENT, error);
-		} else if (kept[i].size % 2 == 0 || error == 0) {
-			char *want = kit_text(kept[i].id, (size_t)kept[i].size);
-
-			assert_int_equal(0, error);
-
-			assert_int_equal(kept[i].size, size);
-			assert_memory_equal(want, text, size);
-			free(want);
-		}
-		free(text);
-	}
-	return n;
-}
-
-static void
-test_kill(void **state)
-{
-	struct kit k;
-	unsigned told = 0;
-
-	(void)state;
-	kit_init(&k);
-	k.settings.large_body_bytes = 64 << 10;
-	srandom(12345);
-	for (int round = 0; round < 60; round++) {
-		int fds[2], status;
-		pid_t pid;
-
-		assert_int_equal(0, pipe(fds));
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			close(fds[0]);
-			child_main(&k, fds[1]);
-		}
-		close(fds[1]);
-		poll(NULL, 0, (int)(random() % 40) + 1);
-		kill(pid, SIGKILL);
-		assert_int_equal(pid, waitpid(pid, &status, 0));
-		assert_true(WIFSIGNALED(status));
-		kit_open(&k);
-		told += check_survivors(&k, fds[0]);
-		kit_close(&k);
-		close(fds[0]);
-	}
-	assert_true(told > 100);
-	kit_clear(&k);
-}
-
 int
 main(void)
 {
@@ -740,9 +501,7 @@ main(void)
 	    cmocka_unit_test(test_migration),
 	    cmocka_unit_test(test_pending_and_sending),
 	    cmocka_unit_test(test_body_files),
-	    cmocka_unit_test(test_body_budget),
 	    cmocka_unit_test(test_hostile_rows),
-	    cmocka_unit_test(test_kill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
