@@ -413,6 +413,25 @@ test_idle_is_dropped_quietly(void **state)
 }
 
 static void
+test_closed_as_it_is_taken(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+	get(&u, w, false);
+	assert_true(u.ready);
+	fake_rule(w->fake, "MAIL", FAKE_CLOSE, 1, 0);
+	send_message(&u);
+	assert_true(pump_until(w->loop, is_over, &u));
+	assert_true(u.failed);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+}
+
+static void
 test_breaks_in_use(void **state)
 {
 	struct world *w = *state;
@@ -697,6 +716,7 @@ main(void)
 	    TEST(test_idle_timeout),
 	    TEST(test_uses_max),
 	    TEST(test_idle_is_dropped_quietly),
+	    TEST(test_closed_as_it_is_taken),
 	    TEST(test_breaks_in_use),
 	    TEST(test_abandoned_is_reset),
 	    TEST(test_failover_and_rest),
