@@ -26,3 +26,5 @@ check_PROGRAMS += tests/unit/test_control
 tests_unit_test_control_SOURCES = tests/unit/test_control.c
 tests_unit_test_control_LDADD = libfront.la $(CMOCKA_LIBS)
 endif
+
+EXTRA_DIST += tests/fuzz/fuzz_control.c
