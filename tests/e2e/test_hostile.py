@@ -277,8 +277,10 @@ def test_bombs(weir, fast_sink, rcpt):
 def test_a_loop_ends(weir, fast_sink):
     """Two relays that are each other's next hop: the mail is refused in the
     end, not sent for ever."""
-    there = weir(next_hop=fast_sink.address, policy=KEY, received_max="10")
-    back = weir(next_hop=there.port_address, policy=KEY, received_max="10")
+    # Held recipients are not asked about: that would go in circles, too.
+    options = {"policy": KEY, "received_max": "8", "verify_held": "false"}
+    there = weir(next_hop=fast_sink.address, **options)
+    back = weir(next_hop=there.port_address, **options)
     there.next_hop = back.port_address
     there.write_config()
     assert there.run_ctl("reload").returncode == 0
