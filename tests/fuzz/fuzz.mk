@@ -5,6 +5,9 @@
 SANITIZE = address,undefined
 CFLAGS = -std=gnu17 -O1 -g -fno-omit-frame-pointer \
 	-fno-sanitize-recover=undefined
+INCLUDES = -D_GNU_SOURCE -I. -I$(SRCDIR)/src -I$(SRCDIR)/include \
+	-DWEIR_SYSCONFDIR='"/etc"' -DWEIR_RUNSTATEDIR='"/run"' \
+	-DWEIR_LOCALSTATEDIR='"/var"'
 
 # All layers, without the mains.
 sources := $(filter-out %/main.c %/gen_conf.c, \
@@ -44,7 +47,7 @@ has-libfuzzer:
 
 fuzz/obj/%.o: $(SRCDIR)/src/%.c
 	@mkdir -p $(@D)
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -fsanitize=fuzzer-no-link,$(SANITIZE) \
+	@$(CC) $(INCLUDES) $(CPPFLAGS) $(CFLAGS) -MMD -fsanitize=fuzzer-no-link,$(SANITIZE) \
 		-c -o $@ $<
 
 fuzz/libweir-all.a: $(objects)
@@ -52,7 +55,7 @@ fuzz/libweir-all.a: $(objects)
 
 fuzz/fuzz_%: $(SRCDIR)/tests/fuzz/fuzz_%.c fuzz/libweir-all.a
 	@echo "building $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -o $@ $^ \
+	@$(CC) $(INCLUDES) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -o $@ $^ \
 		$(LIBS)
 
 -include $(objects:.o=.d)

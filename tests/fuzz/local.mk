@@ -1,7 +1,7 @@
 # Fuzz targets. Each is a test here, over its corpus and what lies near it (see
 # tests/fuzz/replay.c), and a program of libFuzzer in `make fuzz`. A target has
 # seeds in tests/fuzz/corpus/<target>/ and words in tests/fuzz/<target>.dict.
-check_LTLIBRARIES = libreplay.la
+check_LTLIBRARIES += libreplay.la
 libreplay_la_SOURCES = \
 	tests/fuzz/mutate.c tests/fuzz/mutate.h \
 	tests/fuzz/replay.c \
@@ -43,9 +43,10 @@ fuzz: config.h
 	@$(MAKE) --no-print-directory -f $(srcdir)/tests/fuzz/fuzz.mk \
 		SRCDIR='$(srcdir)' CC='$(FUZZ_CC)' SECONDS='$(FUZZ_SECONDS)' \
 		TARGETS='$(FUZZ_TARGETS:tests/fuzz/%=%)' \
-		CPPFLAGS="$(FUZZ_CPPFLAGS)" LIBS='$(FUZZ_LIBS)' fuzz
+		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' fuzz
 
-FUZZ_CPPFLAGS = $(DEFS) $(AM_CPPFLAGS)
+FUZZ_CPPFLAGS = $(DEFS) $(EVENT_CFLAGS) $(SQLITE_CFLAGS) $(CONFUSE_CFLAGS) \
+	$(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(IDN2_CFLAGS) $(SYSTEMD_CFLAGS)
 FUZZ_LIBS = $(EVENT_LIBS) $(SQLITE_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
 	$(XXHASH_LIBS) $(IDN2_LIBS) $(SYSTEMD_LIBS) -lpthread
 
