@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static const struct table_column queue_columns[] = {
-    {.title = "ID", .keep = true},
+    {.title = "ID", .keep = true, .whole = true},
     {.title = "AGE", .right = true, .keep = true},
     {.title = "SIZE", .right = true, .keep = true},
     {.title = "SENDER"},

@@ -17,11 +17,44 @@ static const char sample_head[] =
     "# Lines that begin with # show the default, or an example where there\n"
     "# is none. Check a change with: weir-maild -t -c FILE\n\n";
 
+/* mdoc wants each sentence on a line of its own. */
+static bool
+break_sentences(struct str s, struct buf *out)
+{
+	bool in_macro = false, ok = true;
+
+	for (size_t i = 0; ok && i < s.n; i++) {
+		bool at_start = i == 0 || s.p[i - 1] == '\n';
+
+		if (at_start)
+			in_macro = s.p[i] == '.';
+		if (!in_macro && !at_start && s.p[i] == ' ' &&
+		    s.p[i - 1] == '.')
+			ok = buf_append(out, "\n", 1);
+		else
+			ok = buf_append(out, s.p + i, 1);
+	}
+	return ok;
+}
+
+static bool
+print_mdoc(struct buf *out)
+{
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, OUT_MAX);
+	ok = options_print_mdoc(&maild_schema, &text) &&
+	     break_sentences(buf_str(&text), out);
+	buf_clear(&text);
+	return ok;
+}
+
 static bool
 print(const char *what, struct buf *out)
 {
 	if (strcmp(what, "--mdoc") == 0)
-		return options_print_mdoc(&maild_schema, out);
+		return print_mdoc(out);
 	if (strcmp(what, "--sample") == 0)
 		return buf_append_str(out, str_from(sample_head)) &&
 		       options_print_sample(&maild_schema, out);

@@ -19,3 +19,13 @@ weir_maild_SOURCES = \
 	src/maild/maild_internal.h \
 	src/maild/maild_run.c
 weir_maild_LDADD = libmaild.la libfront.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DWEIR_SRCDIR='"$(abs_srcdir)"'
+tests_unit_test_config_LDADD = libmaild.la $(CMOCKA_LIBS)
+endif
+
+EXTRA_DIST += tests/fuzz/fuzz_config.c

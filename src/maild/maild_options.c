@@ -100,7 +100,8 @@ static const struct option maild_options[] = {
 	.preset = "enforce",
 	.names = mode_names,
 	.reloadable = true,
-	.doc = "With observe, weir computes, logs and counts every decision, "
+	.doc = "enforce or observe. With observe, weir computes, logs and "
+	       "counts every decision, "
 	       "but holds and refuses nothing.",
     },
     {
@@ -130,7 +131,7 @@ static const struct option maild_options[] = {
 	.preset = "stderr",
 	.names = log_names,
 	.reloadable = true,
-	.doc = "Where log lines go.",
+	.doc = "Where log lines go: stderr, syslog or journal.",
     },
     {
 	.name = "log_level",
@@ -139,7 +140,8 @@ static const struct option maild_options[] = {
 	.preset = "info",
 	.names = level_names,
 	.reloadable = true,
-	.doc = "The least important lines that are written.",
+	.doc = "The least important lines that are written: debug, info, "
+	       "warning or error.",
     },
     {
 	.name = "freeze_command",

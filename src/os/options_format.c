@@ -137,5 +137,15 @@ option_is_set(const struct option *o, const void *conf)
 		return *(char *const *)field != NULL;
 	if (o->type == OPTION_RATE)
 		return ((const struct option_rate *)field)->count != 0;
+	/* A number whose default depends on others is 0 until it is given, and
+	 * 0 would not read back. */
+	if (o->preset != NULL || o->min <= 0)
+		return true;
+	if (o->type == OPTION_UINT)
+		return *(const uint32_t *)field != 0;
+	if (o->type == OPTION_DURATION)
+		return *(const int64_t *)field != 0;
+	if (o->type == OPTION_SIZE)
+		return *(const uint64_t *)field != 0;
 	return true;
 }
