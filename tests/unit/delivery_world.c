@@ -254,7 +254,32 @@ look(struct world *w)
 	return l;
 }
 
-bool
+struct latch {
+	bool (*fn)(void *arg);
+	void *arg;
+	bool is_set;
+};
+
+static bool
+is_latched(void *arg)
+{
+	struct latch *l = arg;
+
+	l->is_set = l->is_set || l->fn(l->arg);
+	return l->is_set;
+}
+
+/* Once it was true it counts: a timer of delivery in the same turn may have
+ * given the spool something to do again. */
+void
+wait_for(struct world *w, bool (*fn)(void *arg), void *arg)
+{
+	struct latch l = {.fn = fn, .arg = arg};
+
+	assert_true(pump_until(w->loop, is_latched, &l));
+}
+
+static bool
 is_empty(void *arg)
 {
 	struct world *w = arg;
@@ -295,13 +320,13 @@ wait_count(struct world *w, const int *what, int least)
 {
 	struct count c = {what, least};
 
-	assert_true(pump_until(w->loop, is_count, &c));
+	wait_for(w, is_count, &c);
 }
 
 void
 wait_empty(struct world *w)
 {
-	assert_true(pump_until(w->loop, is_empty, w));
+	wait_for(w, is_empty, w);
 }
 
 static bool
@@ -315,7 +340,7 @@ is_deferred(void *arg)
 void
 wait_deferred(struct world *w)
 {
-	assert_true(pump_until(w->loop, is_deferred, w));
+	wait_for(w, is_deferred, w);
 }
 
 struct str

@@ -60,7 +60,7 @@ int teardown(void **state);
 uint64_t put(struct world *w, const struct letter *l);
 void kick(struct world *w);
 struct left look(struct world *w);
-bool is_empty(void *arg);
+void wait_for(struct world *w, bool (*fn)(void *arg), void *arg);
 bool is_quiet(void *arg);
 void wait_empty(struct world *w);
 void wait_deferred(struct world *w);

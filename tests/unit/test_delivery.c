@@ -151,7 +151,7 @@ test_each_recipient_its_fate(void **state)
 	wait_deferred(w);
 	left = look(w);
 	if (left.messages == 2) { /* the bounce is not sent yet */
-		assert_true(pump_until(w->loop, is_quiet, w));
+		wait_for(w, is_quiet, w);
 		left = look(w);
 	}
 	assert_int_equal(left.rcpts, 1);

@@ -184,7 +184,7 @@ test_next_hop_is_down(void **state)
 	for (int i = 0; i < 60; i++)
 		put(w, &(struct letter){.to = {"b@example.org"}});
 	kick(w);
-	assert_true(pump_until(w->loop, has_failed_often, w));
+	wait_for(w, has_failed_often, w);
 	tries = (int)w->counters.v[COUNT_NEXT_HOP_FAILURES];
 	/* Four at first, then one at a time: no storm. */
 	assert_true(tries < 12);
@@ -218,7 +218,7 @@ test_every_connection_breaks(void **state)
 	struct world *w = *state;
 	struct spool_stats stats;
 
-	w->settings.retry_min_ms = 200;
+	w->settings.retry_min_ms = w->settings.retry_max_ms = 200;
 	start(w);
 	fake_rule(w->fake, "MAIL", FAKE_CLOSE, -1, 0);
 	for (int i = 0; i < 50; i++)
