@@ -77,15 +77,17 @@ extern const struct throttle_policy throttle_profile_udp;
 extern const struct throttle_policy throttle_profile_mail;
 
 /* NULL when the policy can be used, else a constant text that says what is
- * wrong with it. */
+ * wrong with it. A policy given to throttle_get must have passed: one that
+ * fails there aborts, as a reservation ended twice does. */
 const char *throttle_policy_error(const struct throttle_policy *policy);
 
 struct throttle;        /* all sources of one daemon */
 struct throttle_source; /* one source; valid while it is in the table */
 
 struct throttle_callbacks {
-	/* A waiting request may go. The destination is in the working set by
-	 * now. Called from throttle_run alone. */
+	/* A waiting request may go. The destination was put in the working
+	 * set at the tick that let it go. Called from throttle_run alone, in
+	 * the order of those ticks over all sources. */
 	void (*on_release)(void *arg, struct throttle_source *src,
 	    uint64_t destination, uint64_t ticket);
 	/* Once per freeze, after the source's state has changed. */
@@ -114,6 +116,7 @@ const void *throttle_source_key(
     const struct throttle_source *src, size_t *key_len);
 const struct throttle_policy *throttle_source_policy(
     const struct throttle_source *src);
+/* Not while a reservation of it is open (aborts). */
 void throttle_forget(struct throttle *t, struct throttle_source *src);
 
 struct throttle_reservation {
@@ -149,7 +152,8 @@ void throttle_request(struct throttle *t, struct throttle_source *src,
     struct throttle_reservation *out);
 
 /* Puts a request back at the end of the queue after a restart: no detector
- * fires and nothing is counted as new. */
+ * fires and nothing is counted as new, no cap is applied. Load the snapshot
+ * first. */
 void throttle_requeue(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now);
 /* The destination becomes known without a request (released by hand, learnt
@@ -157,7 +161,9 @@ void throttle_requeue(struct throttle *t, struct throttle_source *src,
 void throttle_learn(struct throttle *t, struct throttle_source *src,
     uint64_t destination, int64_t now);
 /* Takes matching entries out of the queue without releasing them, in order;
- * returns how many. One pass over the queue. */
+ * returns how many. One pass over the queue. Those whose tick has come but
+ * whose on_release has not are among them, here and in throttle_queue_each;
+ * verdicts and queue_length count them no more. */
 size_t throttle_remove(struct throttle *t, struct throttle_source *src,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
 /* Calls fn for each entry of the queue, oldest first. */
@@ -178,7 +184,9 @@ void throttle_thaw(
 size_t throttle_run(struct throttle *t, int64_t now, size_t max_releases);
 /* When throttle_run has work next; INT64_MAX: nothing waits. */
 int64_t throttle_next_due(const struct throttle *t);
-/* Looks at up to `steps` table slots for idle sources and forgets them. */
+/* Looks at up to `steps` table slots for idle sources and forgets them; only
+ * those that a new start would give nothing: the allowance is back at `initial`
+ * and the limit windows are empty. */
 size_t throttle_expire(struct throttle *t, int64_t now, size_t steps);
 
 struct throttle_source_info {
@@ -188,7 +196,7 @@ struct throttle_source_info {
 	uint32_t allowance;
 	uint32_t working_set;
 	int64_t last_seen;
-	int64_t next_release;                     /* INT64_MAX: none */
+	int64_t next_release; /* INT64_MAX: none; past: throttle_run is late */
 	uint32_t limit_used[THROTTLE_LIMITS_MAX]; /* of each window, now */
 };
 

@@ -385,6 +385,16 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 	f->kind = FATE_ACCEPTED;
 }
 
+static bool
+has_accepted(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		if (a->fates[i].kind == FATE_ACCEPTED)
+			return true;
+	}
+	return false;
+}
+
 static void
 on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
@@ -392,6 +402,11 @@ on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 	if (!smtp_reply_is_ok(reply)) {
 		decide_rest(a, reply, false);
 		put_hop(a, now);
+		settle(a, NULL, now);
+	} else if (!has_accepted(a)) {
+		/* MAIL was refused, and it takes a message all the same. Only
+		 * closing the connection surely leaves it without one. */
+		drop_hop(a);
 		settle(a, NULL, now);
 	} else {
 		attempt_set_state(a, ATTEMPT_BODY);

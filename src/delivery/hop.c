@@ -360,6 +360,7 @@ on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
 {
 	struct hop *h = ch->hop;
 
+	ch->heard = true;
 	/* The next hop closes after this, whatever it answers. */
 	if (reply->code == 421)
 		ch->retired = true;
@@ -389,8 +390,8 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 		note_reason(h, ch->name, reply->text);
 		h->ch = NULL;
 	}
-	/* A kept connection that nobody had begun to use may go quietly. */
-	if (h != NULL && h->state != HOP_HANDED)
+	/* A kept connection that was closed meanwhile may go quietly. */
+	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
 		nexthop_note_fault(n, ch, fault, h->reason, now);
 	nexthop_shut(n, ch, false, now);
 	if (h != NULL && h->state == HOP_DIALING) {

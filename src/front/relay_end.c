@@ -39,13 +39,11 @@ static void
 txn_data_go(struct txn *t, int64_t now)
 {
 	struct session *s = t->session;
-	char header[RELAY_TRACE_MAX];
 
 	t->wait = TXN_WAIT_NONE;
-	t->has_data = true;
+	t->trace_due = true;
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
-	txn_on_body(t, relay_trace_header(t, header), now);
 	smtp_server_data_go(s->server, now);
 	session_pump(s, now);
 }
@@ -101,8 +99,8 @@ on_body_drain(void *arg)
 	txn_leg_drained(t, loop_now(t->relay->parts.loop));
 }
 
-void
-txn_on_body(struct txn *t, struct str chunk, int64_t now)
+static void
+txn_write(struct txn *t, struct str chunk, int64_t now)
 {
 	if (t->held_count < t->rcpt_count)
 		leg_body(&t->cut, chunk, now);
@@ -110,6 +108,26 @@ txn_on_body(struct txn *t, struct str chunk, int64_t now)
 		t->held_blocked = true;
 		spool_body_set_drain(t->body, on_body_drain, t);
 	}
+}
+
+/* The trace header waits for the first of the text, to leave with it in one
+ * write. */
+static void
+txn_write_trace(struct txn *t, int64_t now)
+{
+	char header[RELAY_TRACE_MAX];
+
+	if (!t->trace_due)
+		return;
+	t->trace_due = false;
+	txn_write(t, relay_trace_header(t, header), now);
+}
+
+void
+txn_on_body(struct txn *t, struct str chunk, int64_t now)
+{
+	txn_write_trace(t, now);
+	txn_write(t, chunk, now);
 	if (t->session != NULL && txn_is_blocked(t))
 		session_set_blocked(t->session, true, now);
 }
@@ -172,6 +190,9 @@ txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	if (!t->answered)
 		relay_log_message(t, "refused", reply);
 	leg_leave(&t->cut, now);
+	if (t->body != NULL)
+		spool_body_abort(t->body);
+	t->body = NULL;
 	gate_cancel(t->gate, now);
 	txn_finish(t, reply, now);
 }
@@ -416,6 +437,7 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 {
 	struct session *s = t->session;
 	struct str subject = smtp_server_subject(s->server);
+	bool cut_is_dead;
 
 	t->wait = TXN_WAIT_END;
 	t->size = smtp_server_message_size(s->server);
@@ -425,8 +447,11 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 		txn_faulty(t, now);
 		return;
 	}
+	txn_write_trace(t, now);
 	t->answer_due = now + s->settings->answer_timeout_ms;
-	if (t->held_count > 0)
+	/* A leg that died under the text refuses at once, nothing is stored. */
+	cut_is_dead = t->held_count < t->rcpt_count && t->cut.state == LEG_DEAD;
+	if (t->held_count > 0 && !cut_is_dead)
 		txn_store(t);
 	else
 		leg_end(&t->cut, now);

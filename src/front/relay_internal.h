@@ -41,7 +41,7 @@ struct session {
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	bool helo_waits;
-	bool greeted, pumping, blocked, closing;
+	bool greeted, pumping, blocked, paused, closing;
 };
 
 enum leg_state {
@@ -106,7 +106,7 @@ struct txn {
 	struct spool_body *body;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
 	int64_t started_at; /* wall */
-	bool whole, has_data, spooled, answered, held_blocked;
+	bool whole, trace_due, spooled, answered, held_blocked;
 	struct ip client;
 	char *helo;
 	char *subject;

@@ -89,6 +89,24 @@ session_txn_done(struct session *s)
 	session_close(s, &bye, loop_now(s->relay->parts.loop));
 }
 
+/* Reading stops while the next hop or the spool is full; and while input waits
+ * for an answer, so that a client that sent all it has and closed its side
+ * (nc -N) is still served. */
+static void
+session_set_reading(struct session *s)
+{
+	bool paused = s->blocked || (smtp_server_is_waiting(s->server) &&
+					conn_input(s->conn).n > 0);
+
+	if (s->closing || paused == s->paused)
+		return;
+	s->paused = paused;
+	if (paused)
+		conn_pause(s->conn);
+	else
+		conn_resume(s->conn);
+}
+
 void
 session_set_blocked(struct session *s, bool blocked, int64_t now)
 {
@@ -96,12 +114,9 @@ session_set_blocked(struct session *s, bool blocked, int64_t now)
 		return;
 	s->blocked = blocked;
 	smtp_server_pause(s->server, blocked, now);
-	if (blocked) {
-		conn_pause(s->conn);
-	} else {
-		conn_resume(s->conn);
+	session_set_reading(s);
+	if (!blocked)
 		session_set_timer(s);
-	}
 }
 
 void
@@ -113,8 +128,9 @@ session_pump(struct session *s, int64_t now)
 	if (s->pumping || s->closing || !s->greeted)
 		return;
 	s->pumping = true;
-	while (!s->closing && !s->blocked && !conn_is_full(s->conn) &&
-	       !smtp_server_is_waiting(s->server)) {
+	/* While a question is open the engine consumes nothing, but notes
+	 * what came too early behind EHLO or DATA. */
+	while (!s->closing && !s->blocked && !conn_is_full(s->conn)) {
 		in = conn_input(s->conn);
 		if (in.n == 0)
 			break;
@@ -124,6 +140,7 @@ session_pump(struct session *s, int64_t now)
 		conn_consume(s->conn, used);
 	}
 	s->pumping = false;
+	session_set_reading(s);
 	session_set_timer(s);
 }
 

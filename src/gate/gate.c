@@ -14,6 +14,7 @@
 #define SAVES_PER_RUN 256
 #define EXPIRE_EVERY_MS 10000
 #define EXPIRE_STEPS 4096
+#define RETRY_MOST_MS 60000
 #define LONG_AGO (INT64_MIN / 2)
 
 static const struct throttle_callbacks throttle_callbacks = {
@@ -62,11 +63,12 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->full_told_at = LONG_AGO;
 	g->expire_due = LONG_AGO;
 	g->save_due = INT64_MAX;
+	g->retry_due = INT64_MAX;
 	g->told_due = INT64_MAX;
 	take_settings(g, settings);
 	/* The gate itself counts senders: some are let in past senders_max. */
-	g->throttle = throttle_new(
-	    hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
+	g->throttle =
+	    throttle_new(hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
 	return g;
 }
 
@@ -107,8 +109,7 @@ reload_source(struct gate *g, struct throttle_source *src, int64_t now)
 }
 
 void
-gate_reload(
-    struct gate *g, const struct gate_settings *settings, int64_t now)
+gate_reload(struct gate *g, const struct gate_settings *settings, int64_t now)
 {
 	struct throttle_source *src;
 	size_t pos = 0;
@@ -131,20 +132,38 @@ earlier(int64_t a, int64_t b)
 int64_t
 gate_next_due(const struct gate *g)
 {
-	int64_t due = earlier(release_next_due(g), freeze_next_due(g));
+	int64_t due = earlier(throttle_next_due(g->throttle), g->save_due);
 
-	due = earlier(due, g->save_due);
+	due = earlier(due, g->retry_due);
 	if (throttle_source_count(g->throttle) > 0)
 		due = earlier(due, g->expire_due);
 	return due;
 }
 
 void
+gate_retry_at(struct gate *g, int64_t at)
+{
+	g->retry_due = earlier(g->retry_due, at);
+}
+
+void
+gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay)
+{
+	*retry_at = g->now + *delay;
+	*delay = earlier(*delay * 2, RETRY_MOST_MS);
+	gate_retry_at(g, *retry_at);
+}
+
+void
 gate_run(struct gate *g, int64_t now, int64_t wall)
 {
 	g->now = now;
+	if (g->retry_due <= now) {
+		g->retry_due = INT64_MAX;
+		release_retry(g, now, wall);
+		freeze_retry(g, now);
+	}
 	release_run(g, now, wall);
-	freeze_run(g, now);
 	if (g->save_due <= now)
 		source_save_some(g, SAVES_PER_RUN, now, wall);
 	if (g->expire_due <= now) {

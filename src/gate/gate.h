@@ -64,7 +64,9 @@ MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
  * may give its reference to the old policies back after it. */
 void gate_reload(
     struct gate *g, const struct gate_settings *settings, int64_t now);
-/* Releases that are due, idle expiry, write-behind of snapshots. */
+/* Releases that are due, idle expiry, write-behind of snapshots. After every
+ * gate_run the caller sets its timer to gate_next_due; on_schedule tells when
+ * it has to be set earlier in between. */
 int64_t gate_next_due(const struct gate *g);
 void gate_run(struct gate *g, int64_t now, int64_t wall);
 /* Writes every changed snapshot (before exit). */
@@ -86,6 +88,7 @@ struct gate_answer {
 	const char *text;
 };
 
+/* May end the transaction, or drop the recipient. */
 typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
 
 /* A transaction begins with MAIL. The facts are copied. */
@@ -153,7 +156,8 @@ struct gate_sender_info {
  * exact key. */
 bool gate_sender_find(struct gate *g, struct str name, int64_t now,
     int64_t wall, struct gate_sender_info *out);
-/* Walks all; start with *pos = 0, ends with false. Strings are borrowed. */
+/* Walks all; start with *pos = 0, ends with false. Strings are borrowed until
+ * the next call of either. */
 bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
     struct gate_sender_info *out);
 size_t gate_sender_count(const struct gate *g);

@@ -70,8 +70,7 @@ void
 admin_clear(struct gate *g)
 {
 	while (!list_is_empty(&g->admin))
-		op_free(
-		    LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
+		op_free(LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
 }
 
 /* ---- rows that the spool changed ---- */
@@ -137,8 +136,7 @@ apply_source(const struct gate_admin_op *op,
     const struct spool_row *const *rows, size_t n)
 {
 	struct gate *g = op->g;
-	struct throttle_source *src =
-	    source_find(g, str_from(rows[0]->source));
+	struct throttle_source *src = source_find(g, str_from(rows[0]->source));
 	struct ticket_set set = {rows, n};
 
 	if (src != NULL) {
@@ -153,8 +151,7 @@ apply_source(const struct gate_admin_op *op,
 }
 
 static void
-apply_rows(
-    struct gate_admin_op *op, const struct spool_row *rows, size_t n)
+apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 {
 	const struct spool_row **sorted = xcalloc(n, sizeof(const void *));
 	struct gate *g = op->g;
@@ -164,8 +161,8 @@ apply_rows(
 		sorted[i] = &rows[i];
 	qsort(sorted, n, sizeof(const void *), compare_rows);
 	for (size_t i = 0; i < n; i = end) {
-		for (end = i + 1; end < n &&
-		     strcmp(sorted[end]->source, sorted[i]->source) == 0;)
+		for (end = i + 1; end < n && strcmp(sorted[end]->source,
+						 sorted[i]->source) == 0;)
 			end++;
 		apply_source(op, sorted + i, end - i);
 	}
@@ -213,8 +210,7 @@ describe(const struct spool_select *select, char *target, size_t target_cap,
 
 	if (select->id_count > 1)
 		snprintf(target, target_cap, "%s and %zu more",
-		    spool_id_format(select->ids[0], id),
-		    select->id_count - 1);
+		    spool_id_format(select->ids[0], id), select->id_count - 1);
 	else if (select->id_count == 1)
 		snprintf(target, target_cap, "%s",
 		    spool_id_format(select->ids[0], id));
@@ -251,18 +247,16 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 		source_resolve(g, str_from(select->source), key);
 		wanted.source = key;
 	}
-	describe(
-	    &wanted, target, sizeof(target), detail, sizeof(detail));
+	describe(&wanted, target, sizeof(target), detail, sizeof(detail));
 	if (op->is_release)
-		spool_release(
-		    g->spool, &wanted, op->wall, &audit, on_rows, op);
+		spool_release(g->spool, &wanted, op->wall, &audit, on_rows, op);
 	else
 		spool_discard(g->spool, &wanted, &audit, on_rows, op);
 }
 
 void
-gate_release(struct gate *g, const struct spool_select *select,
-    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+gate_release(struct gate *g, const struct spool_select *select, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
 {
 	struct gate_admin_op *op = op_new(g, who, now, wall, fn, arg);
 
@@ -271,8 +265,8 @@ gate_release(struct gate *g, const struct spool_select *select,
 }
 
 void
-gate_discard(struct gate *g, const struct spool_select *select,
-    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+gate_discard(struct gate *g, const struct spool_select *select, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
 {
 	send_select(op_new(g, who, now, wall, fn, arg), select);
 }
@@ -317,8 +311,7 @@ static void
 on_thawed(void *arg, int error)
 {
 	struct gate_admin_op *op = arg;
-	struct throttle_source *src =
-	    source_find(op->g, str_from(op->sender));
+	struct throttle_source *src = source_find(op->g, str_from(op->sender));
 
 	if (error != 0)
 		gate_tell_error(op->g, "thaw", op->sender, error);
@@ -339,8 +332,8 @@ thaw_durably(struct gate_admin_op *op)
 	    .detail = describe_thaw(op, detail, sizeof(detail)),
 	};
 
-	spool_set_frozen(op->g->spool, op->sender, false,
-	    THROTTLE_FREEZE_NONE, op->wall, &audit, on_thawed, op);
+	spool_set_frozen(op->g->spool, op->sender, false, THROTTLE_FREEZE_NONE,
+	    op->wall, &audit, on_thawed, op);
 }
 
 void

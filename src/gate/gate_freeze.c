@@ -21,10 +21,10 @@ struct gate_freeze_op {
 	char why[WORDS_MAX];
 	enum throttle_freeze_reason reason;
 	uint32_t queue_length, freeze_at;
-	int64_t at;	  /* wall */
+	int64_t at;       /* wall */
 	int64_t retry_at; /* INT64_MAX: with the spool */
 	int64_t delay;
-	bool is_new;	  /* the source was not frozen before */
+	bool is_new;      /* the source was not frozen before */
 	gate_done_fn *fn; /* by hand; else NULL */
 	void *arg;
 };
@@ -109,10 +109,7 @@ on_frozen(void *arg, int error)
 
 	if (error != 0) {
 		gate_tell_error(g, "freeze", op->sender, error);
-		op->retry_at = g->now + op->delay;
-		op->delay = op->delay * 2 < GATE_RETRY_MOST_MS
-		    ? op->delay * 2
-		    : GATE_RETRY_MOST_MS;
+		gate_retry_later(g, &op->retry_at, &op->delay);
 	} else {
 		tell(op);
 		op_free(op);
@@ -132,14 +129,14 @@ op_send(struct gate_freeze_op *op, spool_done_fn *done)
 	};
 
 	op->retry_at = INT64_MAX;
-	spool_set_frozen(op->g->spool, op->sender, true,
-	    (unsigned)op->reason, op->at, &audit, done, op);
+	spool_set_frozen(op->g->spool, op->sender, true, (unsigned)op->reason,
+	    op->at, &audit, done, op);
 }
 
 /* The throttle may be anywhere inside: only take note. */
 void
-freeze_on_throttle(void *arg, struct throttle_source *src,
-    enum throttle_freeze_reason reason)
+freeze_on_throttle(
+    void *arg, struct throttle_source *src, enum throttle_freeze_reason reason)
 {
 	struct gate *g = arg;
 
@@ -203,43 +200,26 @@ freeze_settle(struct gate *g, int64_t now, int64_t wall)
 	source_save(g, src, now, wall);
 }
 
-int64_t
-freeze_next_due(const struct gate *g)
-{
-	int64_t due = INT64_MAX;
-	const struct list *e;
-
-	list_each(e, &g->freezes) {
-		const struct gate_freeze_op *op = LIST_ITEM(
-		    (struct list *)e, struct gate_freeze_op, entry);
-
-		if (op->retry_at < due)
-			due = op->retry_at;
-	}
-	return due;
-}
-
 static bool
 is_still_wanted(const struct gate_freeze_op *op)
 {
-	struct throttle_source *src =
-	    source_find(op->g, str_from(op->sender));
+	struct throttle_source *src = source_find(op->g, str_from(op->sender));
 
 	return src != NULL && source_data(src)->frozen_at == op->at;
 }
 
 void
-freeze_run(struct gate *g, int64_t now)
+freeze_retry(struct gate *g, int64_t now)
 {
 	struct list *e, *next;
 
-	list_each_safe(e, next, &g->freezes) {
+	list_each_safe (e, next, &g->freezes) {
 		struct gate_freeze_op *op =
 		    LIST_ITEM(e, struct gate_freeze_op, entry);
 
 		if (op->retry_at > now)
-			continue;
-		if (is_still_wanted(op))
+			gate_retry_at(g, op->retry_at);
+		else if (is_still_wanted(op))
 			op_send(op, on_frozen);
 		else
 			op_free(op);
@@ -250,8 +230,8 @@ void
 freeze_clear(struct gate *g)
 {
 	while (!list_is_empty(&g->freezes))
-		op_free(LIST_ITEM(
-		    g->freezes.next, struct gate_freeze_op, entry));
+		op_free(
+		    LIST_ITEM(g->freezes.next, struct gate_freeze_op, entry));
 }
 
 /* ---- by hand ---- */

@@ -4,13 +4,15 @@
  *
  *	gate.c		settings, reload, the run
  *	gate_source.c	the table of sources and what the gate keeps for each
- *	gate_txn.c	transactions: reserve, commit, cancel
+ *	gate_txn.c	transactions: begin, commit, cancel
+ *	gate_recipient.c	their questions and answers
  *	gate_freeze.c	freezing, made durable
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
  *	gate_load.c	what the spool knows at start
  *	gate_words.c	limits and freezes in words
  *	gate_news.c	log lines and events
+ *	gate_info.c	sources as the administrator sees them
  */
 #ifndef GATE_INTERNAL_H
 #define GATE_INTERNAL_H
@@ -20,7 +22,6 @@
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
-#define GATE_RETRY_MOST_MS 60000
 
 struct gate {
 	struct throttle *throttle;
@@ -51,17 +52,18 @@ struct gate {
 
 	int64_t now; /* the last that was given */
 	int64_t save_due, expire_due, full_told_at;
-	int64_t told_due; /* what on_schedule's hearer knows */
+	int64_t retry_due; /* the earliest op that waits for another try */
+	int64_t told_due;  /* what on_schedule's hearer knows */
 	char shown_name[GATE_KEY_MAX]; /* of the last gate_sender_info */
 };
 
 /* ---- sources ---- */
 
-struct gate_source { /* the throttle's user pointer */
+struct gate_source {       /* the throttle's user pointer */
 	struct list dirty; /* in no list: saved */
 	struct throttle_source *src;
 	int64_t frozen_at; /* wall; 0: not frozen */
-	bool is_stored;	   /* the spool has a row */
+	bool is_stored;    /* the spool has a row */
 };
 
 /* NULL: not there. */
@@ -86,8 +88,8 @@ struct throttle_source *source_add_named(
     struct gate *g, struct str name, int64_t now);
 /* Its state has changed and is to be saved. */
 void source_touch(struct gate *g, struct throttle_source *src);
-void source_save(struct gate *g, struct throttle_source *src, int64_t now,
-    int64_t wall);
+void source_save(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
 /* Saves up to max of the changed ones. */
 void source_save_some(struct gate *g, size_t max, int64_t now, int64_t wall);
 /* The policy for a source of which only the key is known. was: the name of the
@@ -99,23 +101,27 @@ void source_on_expire(void *arg, struct throttle_source *src);
 MUST_CHECK bool source_split_state(
     struct str state, struct str *policy, struct str *rest);
 
+/* Something is to be tried again at that time. */
+void gate_retry_at(struct gate *g, int64_t at);
+/* The same for what just failed: sets *retry_at, doubles *delay. */
+void gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay);
+
 /* ---- freezes ---- */
 
-void freeze_on_throttle(void *arg, struct throttle_source *src,
-    enum throttle_freeze_reason reason);
+void freeze_on_throttle(
+    void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
 /* To be called after every throttle_commit: deals with g->froze. */
 void freeze_settle(struct gate *g, int64_t now, int64_t wall);
 /* Takes what waits in observe mode alone out of the queue. */
 void freeze_drop_observed(struct gate *g, struct throttle_source *src);
-int64_t freeze_next_due(const struct gate *g);
-void freeze_run(struct gate *g, int64_t now);
+void freeze_retry(struct gate *g, int64_t now);
 void freeze_clear(struct gate *g);
 
 /* ---- releases ---- */
 
 void release_on_throttle(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket);
-int64_t release_next_due(const struct gate *g);
+void release_retry(struct gate *g, int64_t now, int64_t wall);
 void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
 
@@ -153,8 +159,8 @@ struct gate_news {
 /* One log line and one event. */
 void gate_tell(struct gate *g, int64_t wall, const struct gate_news *news);
 /* A write that failed. */
-void gate_tell_error(struct gate *g, const char *what, const char *sender,
-    int error);
+void gate_tell_error(
+    struct gate *g, const char *what, const char *sender, int error);
 /* Gauges, and the hearer of the schedule when something is due earlier. */
 void gate_changed(struct gate *g);
 

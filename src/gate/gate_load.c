@@ -33,8 +33,7 @@ load_state(struct loading *l, struct throttle_source *src,
 	int64_t age = l->wall > row->saved_at ? l->wall - row->saved_at : 0;
 
 	if (state.n > 0 &&
-	    throttle_load(
-		l->g->throttle, src, state.p, state.n, age, l->now))
+	    throttle_load(l->g->throttle, src, state.p, state.n, age, l->now))
 		return;
 	tell_bad(l, row->key, "its known recipients cannot be read back");
 }
@@ -69,12 +68,12 @@ on_source(void *arg, const struct spool_source *row)
 	struct loading *l = arg;
 	struct throttle_source *src;
 	bool has_state = row->state != NULL && row->state_size > 0;
-	bool is_split = has_state &&
-	    source_split_state((struct str){row->state, row->state_size},
-		&policy, &rest);
+	bool is_split = has_state && source_split_state((struct str){row->state,
+							    row->state_size},
+					 &policy, &rest);
 
-	src = source_get(l->g, key,
-	    source_choose_policy(l->g, key, policy), l->now, true);
+	src = source_get(
+	    l->g, key, source_choose_policy(l->g, key, policy), l->now, true);
 	if (src == NULL) {
 		tell_bad(l, row->key, "its name is too long");
 		return;

@@ -38,8 +38,7 @@ gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
 }
 
 void
-gate_tell_error(
-    struct gate *g, const char *what, const char *sender, int error)
+gate_tell_error(struct gate *g, const char *what, const char *sender, int error)
 {
 	char quoted[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
 

@@ -19,7 +19,7 @@ struct gate_release_op {
 	struct release_source {
 		char *sender, *policy;
 		uint32_t queue_length;
-	} *sources; /* one for each ticket */
+	} * sources; /* one for each ticket */
 	size_t n, cap;
 	int64_t wall;
 	int64_t retry_at; /* INT64_MAX: with the spool */
@@ -111,10 +111,7 @@ on_released(void *arg, int error)
 
 	if (error != 0 && error != ENOENT) {
 		gate_tell_error(g, "release", op->sources[0].sender, error);
-		op->retry_at = g->now + op->delay;
-		op->delay = op->delay * 2 < GATE_RETRY_MOST_MS
-		    ? op->delay * 2
-		    : GATE_RETRY_MOST_MS;
+		gate_retry_later(g, &op->retry_at, &op->delay);
 		gate_changed(g);
 		return;
 	}
@@ -138,33 +135,27 @@ op_send(struct gate_release_op *op, int64_t wall)
 	    op->g->spool, op->tickets, op->n, wall, on_released, op);
 }
 
-int64_t
-release_next_due(const struct gate *g)
+void
+release_retry(struct gate *g, int64_t now, int64_t wall)
 {
-	int64_t due = throttle_next_due(g->throttle);
-	const struct list *e;
+	struct list *e, *next;
 
-	list_each(e, &g->releases) {
-		const struct gate_release_op *op = LIST_ITEM(
-		    (struct list *)e, struct gate_release_op, entry);
+	list_each_safe (e, next, &g->releases) {
+		struct gate_release_op *op =
+		    LIST_ITEM(e, struct gate_release_op, entry);
 
-		if (op->retry_at < due)
-			due = op->retry_at;
+		if (op->retry_at > now)
+			gate_retry_at(g, op->retry_at);
+		else
+			op_send(op, wall);
 	}
-	return due;
 }
 
 void
 release_run(struct gate *g, int64_t now, int64_t wall)
 {
 	struct gate_release_op *op;
-	struct list *e, *next;
 
-	list_each_safe(e, next, &g->releases) {
-		op = LIST_ITEM(e, struct gate_release_op, entry);
-		if (op->retry_at <= now)
-			op_send(op, wall);
-	}
 	throttle_run(g->throttle, now, RELEASES_PER_RUN);
 	op = g->collecting;
 	g->collecting = NULL;
@@ -176,6 +167,6 @@ void
 release_clear(struct gate *g)
 {
 	while (!list_is_empty(&g->releases))
-		op_free(LIST_ITEM(
-		    g->releases.next, struct gate_release_op, entry));
+		op_free(
+		    LIST_ITEM(g->releases.next, struct gate_release_op, entry));
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAVE_EVERY_MS 5000
+#define SAVE_EVERY_MS 3000
 #define STATE_HEADER 3
 #define STATE_NAME_MAX 255
 #define FULL_LOOK 64 /* slots looked at for room when the table is full */
@@ -74,7 +74,8 @@ key_of_name(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 {
 	struct gate_facts facts = {.user = name};
 	bool is_key = str_starts(name, STR("[")) ||
-	    str_starts(name, STR("<")) || str_starts(name, STR("user:"));
+		      str_starts(name, STR("<")) ||
+		      str_starts(name, STR("user:"));
 	char key[POLICY_SOURCE_MAX];
 
 	if (is_key) {
@@ -121,8 +122,8 @@ is_full(struct gate *g, int64_t now)
 }
 
 static struct throttle_source *
-add_source(struct gate *g, struct str key, const struct policy *policy,
-    int64_t now)
+add_source(
+    struct gate *g, struct str key, const struct policy *policy, int64_t now)
 {
 	struct throttle_source *src;
 	struct gate_source *data;
@@ -153,8 +154,7 @@ source_get(struct gate *g, struct str key, const struct policy *policy,
 	if (source_policy(src) != policy) {
 		was = source_policy(src)->set;
 		policies_ref(policy->set);
-		throttle_get(
-		    g->throttle, key.p, key.n, &policy->throttle, now);
+		throttle_get(g->throttle, key.p, key.n, &policy->throttle, now);
 		policies_free(was);
 	}
 	return src;
@@ -171,8 +171,8 @@ source_add_named(struct gate *g, struct str name, int64_t now)
 		return NULL;
 	key_of_name(g, name, key);
 	text = str_from(key);
-	return source_get(g, text,
-	    source_choose_policy(g, text, (struct str){0}), now, true);
+	return source_get(
+	    g, text, source_choose_policy(g, text, (struct str){0}), now, true);
 }
 
 const struct policy *

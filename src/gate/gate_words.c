@@ -47,8 +47,8 @@ in_time(const char *before, int64_t at, int64_t now, char out[64])
 	if (at == INT64_MAX)
 		return out;
 	left = (left + 999) / 1000 * 1000;
-	snprintf(out, 64, "%s in %s", before,
-	    units_format_duration(left, text));
+	snprintf(
+	    out, 64, "%s in %s", before, units_format_duration(left, text));
 	return out;
 }
 
@@ -61,8 +61,8 @@ why_held(const struct throttle_source_info *info,
 	char when[64];
 
 	snprintf(out, WORDS_MAX,
-	    "allowance used up, %" PRIu32 " of %" PRIu32
-	    " left; %" PRIu32 " wait before it%s",
+	    "allowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
+	    " wait before it%s",
 	    info->allowance, most, r->queue_length,
 	    in_time("; goes", r->due_ms, now, when));
 }
@@ -98,8 +98,7 @@ why_full(const struct throttle_source_info *info,
 	    "queue of new recipients full, %" PRIu32 " of %" PRIu32
 	    " places used%s",
 	    r->queue_length, places,
-	    in_time(
-		"; next place free", info->next_release, now, when));
+	    in_time("; next place free", info->next_release, now, when));
 }
 
 void
@@ -111,8 +110,8 @@ words_why(struct gate *g, struct throttle_source *src,
 
 	if (r->reason == THROTTLE_KNOWN || r->reason == THROTTLE_NEW) {
 		str_copy(r->reason == THROTTLE_KNOWN
-			? STR("known recipient")
-			: STR("new recipient within the allowance"),
+			     ? STR("known recipient")
+			     : STR("new recipient within the allowance"),
 		    out, WORDS_MAX);
 		return;
 	}
@@ -131,7 +130,8 @@ words_why(struct gate *g, struct throttle_source *src,
 		why_full(&info, policy, r, now, out);
 		break;
 	case THROTTLE_FROZEN:
-		words_freeze(g, src, info.freeze_reason, now, out);
+		str_copy(STR("sender is frozen, waits until it is thawed"), out,
+		    WORDS_MAX);
 		break;
 	}
 }
@@ -151,7 +151,7 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		    " recipients waiting",
 		    info.queue_length);
 	else if (reason == THROTTLE_FREEZE_GROWTH &&
-	    policy->freeze_growth.count > 0)
+		 policy->freeze_growth.count > 0)
 		snprintf(out, WORDS_MAX,
 		    "%" PRIu32 " new recipients waiting, %" PRIu32
 		    " came within %s",
@@ -201,8 +201,7 @@ words_reply(struct gate *g, const struct policy *policy, const char *key,
 	char name[SHOWN_NAME], who[SHOWN_CONTACT];
 
 	snprintf(out, WORDS_REPLY_MAX, "%s: %s%s%s%s",
-	    ascii(key, name, sizeof(name)), why,
-	    contact != NULL ? "; " : "",
+	    ascii(key, name, sizeof(name)), why, contact != NULL ? "; " : "",
 	    contact != NULL ? ascii(contact, who, sizeof(who)) : "",
 	    contact != NULL ? " can help" : "");
 }

@@ -240,8 +240,10 @@ add_lines(struct match *m, const char *path, struct str text, char *err,
 		if (entry.n == 0)
 			continue;
 		if (str_istarts(entry, STR("file:"))) {
-			snprintf(err, err_cap, "%s:%u: a file may not name "
-			    "another file", path, line);
+			snprintf(err, err_cap,
+			    "%s:%u: a file may not name "
+			    "another file",
+			    path, line);
 			return false;
 		}
 		if (!add_one(m, entry, err, err_cap)) {
@@ -296,8 +298,8 @@ has_name(const struct match *m, struct str name, unsigned fact)
 		return true;
 	at = str_rindex(key, '@');
 	return at < key.n &&
-	    ((uintptr_t)map_find(m->names, str_sub(key, at, key.n)) & fact) !=
-	    0;
+	       ((uintptr_t)map_find(m->names, str_sub(key, at, key.n)) &
+		   fact) != 0;
 }
 
 static bool
@@ -323,8 +325,8 @@ bool
 match_sender(const struct match *m, struct str user, struct str sender,
     const struct ip *client)
 {
-	return has_name(m, user, FOR_USER) ||
-	    has_name(m, sender, FOR_SENDER) || has_client(m, client);
+	return has_name(m, user, FOR_USER) || has_name(m, sender, FOR_SENDER) ||
+	       has_client(m, client);
 }
 
 bool

@@ -151,8 +151,8 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 		return fail(conf, err, err_cap,
 		    "it has no match and would never be used; say whom it is "
 		    "for, or call it \"" DEFAULT_NAME "\"");
-	policy->match = compile(
-	    &conf->match, MATCH_SENDERS, "match", conf, err, err_cap);
+	policy->match =
+	    compile(&conf->match, MATCH_SENDERS, "match", conf, err, err_cap);
 	if (policy->match == NULL)
 		return false;
 	policy->exempt_recipients = compile(&conf->exempt_recipients,

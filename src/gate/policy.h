@@ -110,8 +110,7 @@ size_t policy_source_key(const struct policy *policy,
 void policy_key_facts(struct str key, struct gate_facts *facts);
 /* The keys that a name typed by a person may stand for, by likelihood: i from
  * 0 until false. */
-bool policy_key_guess(
-    struct str name, unsigned i, char out[POLICY_SOURCE_MAX]);
+bool policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX]);
 bool policy_exempts_recipient(const struct policy *policy, struct str address);
 
 #endif

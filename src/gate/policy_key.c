@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 320 /* of a name, escaped */
-#define LONG_KEPT 280	   /* of a longer one, in front of its hash */
+#define NAME_MAX_BYTES 320   /* of a name, escaped */
+#define LONG_KEPT 280        /* of a longer one, in front of its hash */
 #define LONG_SEED 0x77656972 /* stored keys must stay the same */
 
 /* Lower case and printable. `out` has room for NAME_MAX_BYTES and a NUL. */
@@ -50,8 +50,8 @@ put_user(struct str user, char out[POLICY_SOURCE_MAX])
 	bool alike;
 
 	put_name(user, name);
-	alike = name[0] == '[' || name[0] == '<' ||
-	    strncmp(name, "user:", 5) == 0;
+	alike =
+	    name[0] == '[' || name[0] == '<' || strncmp(name, "user:", 5) == 0;
 	snprintf(out, POLICY_SOURCE_MAX, "%s%s", alike ? "user:" : "", name);
 	return strlen(out);
 }
@@ -70,8 +70,8 @@ put_client(const struct policy *policy, const struct ip *client,
 		return strlen(out);
 	}
 	net = ip_mask(client, bits);
-	snprintf(out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&net, text),
-	    bits);
+	snprintf(
+	    out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&net, text), bits);
 	return strlen(out);
 }
 
@@ -120,8 +120,8 @@ policy_key_facts(struct str key, struct gate_facts *facts)
 		facts->sender = inner;
 	} else {
 		facts->user = str_starts(key, STR("user:"))
-		    ? str_sub(key, 5, key.n)
-		    : key;
+				  ? str_sub(key, 5, key.n)
+				  : key;
 	}
 }
 
@@ -147,8 +147,8 @@ policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
 		if (!ip_parse(name, &ip))
 			snprintf(out, POLICY_SOURCE_MAX, "[%s]", text);
 		else
-			snprintf(out, POLICY_SOURCE_MAX, "[%s]",
-			    ip_format(&ip, at));
+			snprintf(
+			    out, POLICY_SOURCE_MAX, "[%s]", ip_format(&ip, at));
 		return true;
 	default:
 		break;
@@ -157,7 +157,7 @@ policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
 	if (!ip_parse(name, &ip) || ip.family != IP_V6 || i > 3 + 112)
 		return false;
 	ip = ip_mask(&ip, 131 - i);
-	snprintf(out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&ip, at),
-	    131 - i);
+	snprintf(
+	    out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&ip, at), 131 - i);
 	return true;
 }

@@ -31,9 +31,9 @@ struct conn_ops {
 	void (*on_end)(void *arg, enum conn_end why, int error, int64_t now);
 };
 
-#define CONN_INPUT_MAX 16384   /* read at once, and kept unconsumed */
-#define CONN_OUTPUT_HIGH 65536 /* back-pressure starts */
-#define CONN_OUTPUT_LOW 16384
+#define CONN_INPUT_MAX 65536    /* read at once, and kept unconsumed */
+#define CONN_OUTPUT_HIGH 131072 /* back-pressure starts */
+#define CONN_OUTPUT_LOW 32768
 #define CONN_OUTPUT_MAX (1u << 20) /* past it the connection fails */
 
 /* Takes the descriptor (non-blocking already or not). */

@@ -334,6 +334,8 @@ conn_resume(struct conn *c)
 	if (c->state > CONN_OPEN)
 		return;
 	c->paused = false;
+	if (c->state != CONN_OPEN)
+		return;
 	c->resumed = true;
 	conn_want_read(c);
 	loop_task_set(&c->task);
@@ -360,6 +362,8 @@ end_broken(struct conn *c, int64_t now)
 static void
 tell_end(struct conn *c, int64_t now)
 {
+	if (!c->ended)
+		return;
 	conn_set_state(c, CONN_ENDED);
 	conn_flow_stop(c);
 	loop_timer_clear(&c->timer);
@@ -382,6 +386,8 @@ conn_flow_turn(struct conn *c, int64_t now)
 		(void)conn_flow_write(c);
 	if (c->state <= CONN_OPEN && c->write_error != 0)
 		end_broken(c, now);
-	if (c->state <= CONN_OPEN && c->ended && !c->paused && !c->resumed)
+	/* A pause holds back the end of what is read, nothing else. */
+	if (c->state == CONN_CONNECTING ||
+	    (c->state == CONN_OPEN && !c->paused && !c->resumed))
 		tell_end(c, now);
 }

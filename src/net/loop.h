@@ -16,13 +16,13 @@ struct loop;
 struct loop *loop_new(void);
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);
-void loop_run(struct loop *l); /* until loop_stop */
+void loop_run(struct loop *l); /* until loop_stop, also one before it */
 void loop_stop(struct loop *l);
 /* Monotonic ms. Read from the clock once per turn of the loop. */
 int64_t loop_now(struct loop *l);
 /* One buffer for all connections to read into, so that an idle connection
  * holds none. Its content ends with the callback that filled it. */
-#define LOOP_SCRATCH 16384
+#define LOOP_SCRATCH 65536
 char *loop_scratch(struct loop *l);
 
 /* A timer that is embedded in its owner; fn runs once per arming. Arming costs

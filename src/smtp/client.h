@@ -16,8 +16,9 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
-/* Every call that takes a client may be made from its callbacks, freeing it
- * included; callbacks come from feed, lost and run alone. */
+/* write is called from within every call; the other callbacks come from
+ * feed, lost and run alone, and any call may be made from them, freeing the
+ * client included. */
 
 enum smtp_client_what { /* what a reply answers */
 	SMTP_CLIENT_MAIL,

@@ -20,8 +20,14 @@ libsmtp_la_SOURCES = \
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_smtp_client
-tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c
+check_PROGRAMS += tests/unit/test_smtp_client \
+	tests/unit/test_smtp_client_abuse
+tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c \
+	tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_SOURCES = \
+	tests/unit/test_smtp_client_abuse.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
+	$(CMOCKA_LIBS)
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
@@ -33,18 +39,17 @@ check_PROGRAMS += tests/unit/test_smtp_reply
 tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
 tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server
-tests_unit_test_smtp_server_SOURCES = tests/unit/test_smtp_server.c
+tests_unit_test_smtp_server_SOURCES = \
+	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server_time
+tests_unit_test_smtp_server_time_SOURCES = \
+	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_time_LDADD = \
+	libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp
 BENCHES += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
 tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
-
-EXTRA_DIST += \
-	tests/fuzz/fuzz_smtp_address.c \
-	tests/fuzz/fuzz_smtp_client.c \
-	tests/fuzz/fuzz_smtp_data.c \
-	tests/fuzz/fuzz_smtp_server.c
-EXTRA_DIST += tests/fuzz/fuzz_smtp_client.c

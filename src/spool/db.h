@@ -112,6 +112,7 @@
 		     " ORDER BY id DESC LIMIT ?1")                             \
 	X(SET_META, "INSERT INTO meta (key, value) VALUES (?1, ?2)"            \
 		    " ON CONFLICT (key) DO UPDATE SET value = excluded.value") \
+	X(FREE_PAGES, "PRAGMA freelist_count")                                 \
 	X(GET_META, "SELECT value FROM meta WHERE key = ?1")                   \
 	X(BUMP_META, "INSERT INTO meta (key, value) VALUES (?1, 1)"            \
 		     " ON CONFLICT (key) DO UPDATE SET value = value + 1")

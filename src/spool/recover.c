@@ -144,34 +144,45 @@ recover_unlock(struct spool *s, bool clean)
 
 /* ---- database ---- */
 
-bool
-recover_fail(struct spool *s, struct db *db, const char *doing,
+static bool
+fail_rc(struct spool *s, int rc, const char *text, const char *doing,
     struct recover_failure *failure)
 {
-	int rc = db->rc & 0xff;
-	const char *text = sqlite3_errmsg(db->h);
-
-	if (rc == SQLITE_NOTADB)
+	switch (rc & 0xff) {
+	case SQLITE_NOTADB:
 		return fail(failure, EX_IOERR,
 		    "%s is not a database, or damaged beyond recognition; "
 		    "move it away or restore it from a backup",
 		    s->database);
-	if (rc == SQLITE_CORRUPT)
+	case SQLITE_CORRUPT:
 		return fail(failure, EX_IOERR,
-		    "%s is damaged (%s); restore it from a backup, or save "
+		    "%s is damaged (%.200s); restore it from a backup, or save "
 		    "what is left with sqlite3 and its command .recover",
 		    s->database, text);
-	if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
 		return fail(failure, EX_TEMPFAIL,
 		    "%s is locked by another program; end that program",
 		    s->database);
-	if (rc == SQLITE_READONLY || rc == SQLITE_CANTOPEN)
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
 		return fail(failure, EX_CONFIG,
-		    "%s cannot be written by this user (%s); set the owner of "
-		    "the spool's files",
+		    "%s cannot be opened or written by this user (%.200s); set "
+		    "the owner of the spool's files",
 		    s->database, text);
-	return fail(failure, EX_IOERR, "%s: %s failed: %s (code %d)",
-	    s->database, doing, text, db->rc);
+	default:
+		return fail(failure, EX_IOERR,
+		    "%s: %s failed: %.200s (code %d)", s->database, doing, text,
+		    rc);
+	}
+}
+
+bool
+recover_fail(struct spool *s, struct db *db, const char *doing,
+    struct recover_failure *failure)
+{
+	return fail_rc(s, db->rc, sqlite3_errmsg(db->h), doing, failure);
 }
 
 /* Looks before anything is written, and leaves the log of a database that is
@@ -211,6 +222,7 @@ check_database(struct spool *s, struct db *db, struct recover_failure *failure)
 {
 	struct stat st;
 	sqlite3_stmt *stmt = NULL;
+	char found[128];
 	bool ok = true;
 
 	if (stat(s->database, &st) != 0 || st.st_size > CHECK_BYTES_MAX)
@@ -222,12 +234,10 @@ check_database(struct spool *s, struct db *db, struct recover_failure *failure)
 	    sqlite3_step(stmt) == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(stmt, 0);
 
-		if (text != NULL && strcmp(text, "ok") != 0)
-			ok = fail(failure, EX_IOERR,
-			    "%s is damaged (%.100s); restore it from a backup, "
-			    "or save what is left with sqlite3 and its command "
-			    ".recover",
-			    s->database, text);
+		if (text != NULL && strcmp(text, "ok") != 0) {
+			str_escape(str_from(text), found, sizeof(found));
+			ok = fail_rc(s, SQLITE_CORRUPT, found, "", failure);
+		}
 	} else {
 		db->rc = sqlite3_errcode(db->h);
 		ok = recover_fail(s, db, "checking", failure);
@@ -236,24 +246,36 @@ check_database(struct spool *s, struct db *db, struct recover_failure *failure)
 	return ok;
 }
 
+/* SQLite would make it readable for all; its other files take over the mode.
+ * A failure shows when it is opened. */
+static void
+make_private(struct spool *s)
+{
+	int fd = open(s->database, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 bool
 recover_open(struct spool *s, const struct schema *schema, bool unclean,
     struct db *db, struct recover_failure *failure)
 {
 	char err[256];
-	int version;
-	int rc = db_open(db, s->database, DB_WRITE, s->log, err, sizeof(err));
+	int version, rc;
 
+	make_private(s);
+	rc = db_open(db, s->database, DB_WRITE, s->log, err, sizeof(err));
 	if (rc != SQLITE_OK)
-		return fail(failure,
-		    (rc & 0xff) == SQLITE_CANTOPEN ? EX_CONFIG : EX_IOERR,
-		    "%s cannot be opened: %s; check its owner and its mode",
-		    s->database, err);
+		return fail_rc(s, rc, err, "opening", failure);
 	if (!look(s, schema, db, &version, failure))
 		return false;
 	if (unclean && version > 0 && !check_database(s, db, failure))
 		return false;
-	if (db_tune(db) != SQLITE_OK)
+	/* Can only be said before anything else is written. */
+	if (version == 0)
+		db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
+	if (db->rc != SQLITE_OK || db_tune(db) != SQLITE_OK)
 		return recover_fail(s, db, "setting it up", failure);
 	if (schema_migrate(db, schema, version) != SQLITE_OK)
 		return recover_fail(s, db, "migrating", failure);

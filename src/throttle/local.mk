@@ -34,26 +34,50 @@ tests_bench_bench_throttle_SOURCES = tests/bench/bench_throttle.c
 tests_bench_bench_throttle_CFLAGS = $(AM_CFLAGS) -O2
 tests_bench_bench_throttle_LDADD = libthrottle.la libbase.la
 
-EXTRA_DIST += tests/fuzz/fuzz_throttle_load.c
+BENCHES += tests/bench/bench_throttle
 
 if HAVE_CMOCKA
-check_PROGRAMS += \
+throttle_tests = \
 	tests/unit/test_throttle \
+	tests/unit/test_throttle_figures \
+	tests/unit/test_throttle_model \
 	tests/unit/test_throttle_oracle \
 	tests/unit/test_throttle_property \
-	tests/unit/test_throttle_figures
-tests_unit_test_throttle_SOURCES = tests/unit/test_throttle.c
-tests_unit_test_throttle_LDADD = libthrottle.la libbase.la $(CMOCKA_LIBS)
-tests_unit_test_throttle_oracle_SOURCES = \
-	tests/unit/test_throttle_oracle.c
-tests_unit_test_throttle_oracle_LDADD = \
-	libthrottle.la libbase.la $(CMOCKA_LIBS)
-tests_unit_test_throttle_property_SOURCES = \
-	tests/unit/test_throttle_property.c
-tests_unit_test_throttle_property_LDADD = \
+	tests/unit/test_throttle_snapshot \
+	tests/unit/test_throttle_sources
+check_PROGRAMS += $(throttle_tests)
+tests_unit_test_throttle_SOURCES = \
+	tests/unit/test_throttle.c \
+	tests/unit/throttle_fixture.h
+tests_unit_test_throttle_LDADD = \
 	libthrottle.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_throttle_figures_SOURCES = \
 	tests/unit/test_throttle_figures.c
 tests_unit_test_throttle_figures_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_model_SOURCES = \
+	tests/unit/test_throttle_model.c \
+	tests/unit/throttle_random.h
+tests_unit_test_throttle_model_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_oracle_SOURCES = \
+	tests/unit/test_throttle_oracle.c \
+	tests/unit/throttle_random.h
+tests_unit_test_throttle_oracle_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_property_SOURCES = \
+	tests/unit/test_throttle_property.c \
+	tests/unit/throttle_random.h
+tests_unit_test_throttle_property_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_snapshot_SOURCES = \
+	tests/unit/test_throttle_snapshot.c \
+	tests/unit/throttle_fixture.h
+tests_unit_test_throttle_snapshot_LDADD = \
+	libthrottle.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_throttle_sources_SOURCES = \
+	tests/unit/test_throttle_sources.c \
+	tests/unit/throttle_fixture.h
+tests_unit_test_throttle_sources_LDADD = \
 	libthrottle.la libbase.la $(CMOCKA_LIBS)
 endif

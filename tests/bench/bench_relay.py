@@ -21,7 +21,7 @@ from postfix import Postfix  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 HELD = ('working_set = 64\ninterval = "1000h"\nburst = 1\ninitial = 0\n'
-        "freeze_at = 0\nqueue_max = 10000000\n")
+        "freeze_at = 0\nqueue_max = 1000000\n")
 
 
 def arguments():

@@ -76,6 +76,10 @@ class Weir:
         self.log_path = self.dir / "weir.log"
         self.process = None
 
+    @property
+    def port_address(self):
+        return f"127.0.0.1:{self.port}"
+
     def write_config(self):
         hops = ([self.next_hop] if isinstance(self.next_hop, str)
                 else self.next_hop)
@@ -93,15 +97,20 @@ class Weir:
         self.launch()
         return self
 
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [BUILD / "weir-maild", "-c", self.config], stderr=log,
+                stdout=log, env={**os.environ, **self.preload})
+
     def launch(self):
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [BUILD / "weir-maild", "-c", self.config], stderr=log,
-            stdout=log, env={**os.environ, **self.preload})
-        log.close()
+        self.spawn()
         until(lambda: self.is_up() or self.process.poll() is not None,
               "weir-maild to start")
         assert self.process.poll() is None, self.log()
+
+    def listens(self):
+        return listens(self.port)
 
     def is_up(self):
         try:
@@ -153,6 +162,8 @@ class Weir:
         done = self.run_ctl("--json", *args)
         if done.returncode != 0:
             raise CtlError(done.returncode, done.stderr)
+        if args[0] == "events":  # a line each, so that they can be followed
+            return [json.loads(line) for line in done.stdout.splitlines()]
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def status(self):
@@ -204,6 +215,11 @@ class Sink:
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    async def handle_EHLO(self, server, session, envelope, hostname,
+                          responses):
+        session.host_name = hostname
+        return [*responses[:-1], "250-ENHANCEDSTATUSCODES", responses[-1]]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.refuse_mail:
@@ -357,9 +373,9 @@ class Peer:
         for address in rcpts:
             code, lines = self.ask(f"RCPT TO:<{address}>{rcpt}")
             assert code == 250, (address, lines)
-        return self.data(text)
+        return self.submit(text)
 
-    def data(self, text):
+    def submit(self, text):
         code, lines = self.ask("DATA")
         if code != 354:
             return code, lines[0]

@@ -95,7 +95,7 @@ def test_refused_recipient_reaches_the_client(weir, sink, reply):
     assert peer.ask("RCPT TO:<good@example.com>")[0] == 250
     code, lines = peer.ask("RCPT TO:<bad@example.com>")
     assert f"{code} {lines[0]}" == reply
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     assert sink.recipients() == ["good@example.com"]
 
 
@@ -138,7 +138,7 @@ def test_next_hop_refuses_a_verb(weir, scripted, verb, reply):
     if code == 250:
         code, lines = peer.ask("RCPT TO:<b@known.test>")
     if code == 250:
-        code, text = peer.data(message())
+        code, text = peer.submit(message())
         lines = [text]
     assert f"{code} {lines[0]}" == reply
     # The session goes on, and nothing was kept.
@@ -497,7 +497,7 @@ def test_next_hop_down(weir):
     assert "next hop" in lines[0]
     # ... and for new ones the mail waits anyhow.
     assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
-    assert peer.data(message())[0] == 250
+    assert peer.submit(message())[0] == 250
     assert w.held() == ["new@example.com"]
 
 
@@ -589,7 +589,7 @@ def test_next_hop_hangs_up(weir, scripted, when):
         assert peer.ask("RSET")[0] == 250
     else:
         assert code == 250
-        code, text = peer.data(big_message(2_000_000, "hang"))
+        code, text = peer.submit(big_message(2_000_000, "hang"))
         assert code == 451, text
     # Nothing half-sent counts as sent, and the held are not kept: the
     # client comes again with all of it.
@@ -677,7 +677,7 @@ def test_released_mail_refused_for_good_is_returned(weir, sink):
     w.ctl("release", "--all")
     assert sink.wait_for(1) == ["a@example.org"]
     sender, _, text, _ = sink.messages[0]
-    assert sender == ""
+    assert sender in ("", "<>")  # aiosmtpd shows the brackets
     for part in (b"multipart/report", b"message/delivery-status",
                  b"Final-Recipient: rfc822;", b"new@example.com",
                  b"Status: 5.1.1", b"No such user here",

@@ -37,7 +37,7 @@ void kit_copy_dir(const char *from, const char *to);
 /* One line of SQL on the closed spool, or beside it. */
 void kit_sql(struct kit *k, const char *sql);
 int64_t kit_ask(struct kit *k, const char *sql);
-/* Runs completions until *done; false after ten seconds. */
+/* Runs completions until *done; false after a minute. */
 bool kit_wait(struct spool *s, const bool *done);
 
 /* A message with up to 8 recipients r0@x ... of source "alice". */

@@ -1,184 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Connections over socket pairs and loopback: what arrives, in which order,
- * what is kept, back-pressure, and that every way to close is safe.
+ * The bytes of a connection: what arrives, in which order, what is kept, and
+ * back-pressure. Its life is in test_conn_life.c.
  */
 #include "config.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "net/conn.h"
-#include "pump.h"
-
-/* The owner of a connection under test; what happened is spelled in log:
- * (c)onnect, (r)ead, (d)rain, (e)nd. */
-struct owner {
-	struct loop *loop;
-	struct conn *conn;
-	char log[64];
-	char got[256];
-	size_t got_len;
-	uint64_t total;
-	bool keep;          /* consumes nothing */
-	size_t eat;         /* so much at most per call, 0: all */
-	bool pause;         /* pauses at each read */
-	bool inside;        /* the test is in a call of the conn API */
-	bool free_it;       /* conn_free in every callback */
-	const char *last;   /* said in on_read, then conn_close */
-	const char *on_eof; /* said in on_end, then conn_close */
-	enum conn_end why;
-	int error;
-	bool ended, drained, read, connected;
-};
-
-static void
-note(struct owner *o, char c)
-{
-	size_t n = strlen(o->log);
-
-	assert_false(o->inside);
-	if (n + 1 < sizeof(o->log))
-		o->log[n] = c;
-}
-
-static void
-maybe_free(struct owner *o)
-{
-	if (!o->free_it)
-		return;
-	conn_free(o->conn);
-	conn_free(o->conn);
-	o->conn = NULL;
-}
-
-static void
-on_connect(void *arg, int64_t now)
-{
-	struct owner *o = arg;
-
-	(void)now;
-	note(o, 'c');
-	o->connected = true;
-	maybe_free(o);
-}
-
-static void
-take(struct owner *o)
-{
-	struct str in = conn_input(o->conn);
-	size_t n = o->eat != 0 && in.n > o->eat ? o->eat : in.n;
-
-	if (o->got_len + n <= sizeof(o->got)) {
-		memcpy(o->got + o->got_len, in.p, n);
-		o->got_len += n;
-	}
-	o->total += n;
-	conn_consume(o->conn, n);
-}
-
-static void
-on_read(void *arg, int64_t now)
-{
-	struct owner *o = arg;
-
-	(void)now;
-	note(o, 'r');
-	o->read = true;
-	if (!o->keep)
-		take(o);
-	if (o->pause)
-		conn_pause(o->conn);
-	if (o->last != NULL) {
-		conn_write(o->conn, o->last, strlen(o->last));
-		conn_close(o->conn, 5000);
-		o->conn = NULL;
-		return;
-	}
-	maybe_free(o);
-}
-
-static void
-on_drain(void *arg, int64_t now)
-{
-	struct owner *o = arg;
-
-	(void)now;
-	note(o, 'd');
-	o->drained = true;
-	maybe_free(o);
-}
-
-static void
-on_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	struct owner *o = arg;
-
-	(void)now;
-	note(o, 'e');
-	o->ended = true;
-	o->why = why;
-	o->error = error;
-	if (o->on_eof != NULL) {
-		conn_write(o->conn, o->on_eof, strlen(o->on_eof));
-		conn_close(o->conn, 5000);
-		o->conn = NULL;
-	}
-	maybe_free(o);
-}
-
-static const struct conn_ops ops = {
-    .on_connect = on_connect,
-    .on_read = on_read,
-    .on_drain = on_drain,
-    .on_end = on_end,
-};
-
-/* A connection on one end of a socket pair, the raw other end in *fd. */
-static void
-set_up(struct owner *o, int type, int *fd)
-{
-	int fds[2];
-
-	memset(o, 0, sizeof(*o));
-	o->loop = loop_new();
-	assert_int_equal(socketpair(AF_UNIX, type, 0, fds), 0);
-	*fd = fds[1];
-	assert_int_equal(fcntl(*fd, F_SETFL, O_NONBLOCK), 0);
-	o->conn = conn_new(o->loop, fds[0], &ops, o);
-	assert_int_equal(conn_fd(o->conn), fds[0]);
-}
-
-static void
-tear_down(struct owner *o, int fd)
-{
-	conn_free(o->conn);
-	loop_free(o->loop);
-	if (fd >= 0)
-		close(fd);
-}
-
-static void
-say(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
-}
-
-static bool
-got_something(void *arg)
-{
-	return ((struct owner *)arg)->got_len > 0;
-}
+#include "conn_rig.h"
 
 static void
 test_read_and_write(void **state)
@@ -356,6 +183,58 @@ test_eof_while_paused_comes_after_the_input(void **state)
 	tear_down(&o, -1);
 }
 
+struct resumer {
+	struct owner *o;
+	struct loop_watch *watch;
+};
+
+static void
+on_resumer(void *arg, int64_t now)
+{
+	struct resumer *r = arg;
+
+	(void)now;
+	conn_resume(r->o->conn);
+	loop_watch_free(r->watch);
+}
+
+/* The end is seen in the turn in which kept input is delivered first. */
+static void
+test_eof_in_the_turn_of_a_resume(void **state)
+{
+	struct resumer r;
+	struct owner o;
+	int fd, fds[2];
+
+	(void)state;
+	set_up(&o, SOCK_STREAM, &fd);
+	assert_int_equal(pipe(fds), 0);
+	o.keep = true;
+	say(fd, "ab");
+	assert_true(pump_until(o.loop, pump_is_set, &o.read));
+	pump_turns(o.loop, 3);
+	conn_pause(o.conn);
+	r.o = &o;
+	r.watch = loop_watch_new(o.loop, fds[0], on_resumer, &r);
+	o.pause = true;
+	pump_turns(o.loop, 3);
+	assert_int_equal(write(fds[1], "x", 1), 1); /* first in line */
+	close(fd);
+	pump_turns(o.loop, 5);
+	assert_string_equal(o.log, "rr");
+	conn_resume(o.conn);
+	pump_turns(o.loop, 3);
+	assert_string_equal(o.log, "rrr");
+	o.keep = o.pause = false;
+	conn_resume(o.conn);
+	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
+	assert_string_equal(o.log, "rrrre");
+	assert_int_equal(o.got_len, 2);
+	close(fds[0]);
+	close(fds[1]);
+	tear_down(&o, -1);
+}
+
 static void
 test_a_half_closed_peer_gets_its_reply(void **state)
 {
@@ -445,374 +324,6 @@ test_output_past_its_maximum_ends_it(void **state)
 	assert_int_equal(o.why, CONN_ERROR);
 	assert_int_equal(o.error, ENOBUFS);
 	tear_down(&o, fd);
-}
-
-static void
-test_free_in_on_read(void **state)
-{
-	struct owner o;
-	char c;
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	o.free_it = true;
-	o.eat = 1;
-	say(fd, "abc");
-	assert_true(pump_until(o.loop, pump_is_set, &o.read));
-	pump_turns(o.loop, 3);
-	assert_string_equal(o.log, "r");
-	assert_true(recv(fd, &c, 1, 0) <= 0 && errno != EAGAIN);
-	tear_down(&o, fd);
-}
-
-static void
-test_free_in_on_end(void **state)
-{
-	struct owner o;
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	o.free_it = true;
-	close(fd);
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_string_equal(o.log, "e");
-	tear_down(&o, -1);
-}
-
-static void
-test_free_in_on_drain(void **state)
-{
-	static const char block[CONN_OUTPUT_HIGH + 1];
-	struct owner o;
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	o.free_it = true;
-	assert_false(conn_write(o.conn, block, sizeof(block)));
-	assert_true(pump_until(o.loop, pump_is_set, &o.drained));
-	assert_string_equal(o.log, "d");
-	tear_down(&o, fd);
-}
-
-static void
-test_no_callback_after_close(void **state)
-{
-	struct owner o;
-	char buf[16];
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	say(fd, "abc");
-	conn_write(o.conn, "bye", 3);
-	conn_close(o.conn, 1000);
-	conn_close(o.conn, 1000);
-	o.conn = NULL;
-	pump_turns(o.loop, 3);
-	assert_string_equal(o.log, "");
-	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 3);
-	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 0);
-	tear_down(&o, fd);
-}
-
-static bool
-is_reset(void *arg)
-{
-	/* The write side tells when the other end is gone. */
-	return send(*(int *)arg, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
-	       errno == EPIPE;
-}
-
-static void
-test_linger_is_bounded(void **state)
-{
-	static const char block[900000];
-	struct owner o;
-	int64_t start;
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	assert_false(conn_write(o.conn, block, sizeof(block)));
-	conn_close(o.conn, 30);
-	o.conn = NULL;
-	start = loop_now(o.loop);
-	assert_true(pump_until(o.loop, is_reset, &fd));
-	assert_true(loop_now(o.loop) - start >= 30);
-	tear_down(&o, fd);
-}
-
-static void
-test_a_loop_can_end_before_the_linger(void **state)
-{
-	static const char block[900000];
-	struct owner o;
-	int fd;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	assert_false(conn_write(o.conn, block, sizeof(block)));
-	conn_close(o.conn, 1000000);
-	o.conn = NULL;
-	pump_turns(o.loop, 2);
-	tear_down(&o, fd); /* the leak checker has the word */
-}
-
-/* A listening socket on loopback; port in *to. */
-static int
-listen_on(struct net_addr *to, int backlog)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char err[128];
-
-	assert_true(fd >= 0);
-	assert_true(net_addr_parse(STR("127.0.0.1:0"), to, err, sizeof(err)));
-	assert_int_equal(bind(fd, (struct sockaddr *)&to->ss, to->len), 0);
-	assert_int_equal(
-	    getsockname(fd, (struct sockaddr *)&to->ss, &to->len), 0);
-	if (backlog >= 0)
-		assert_int_equal(listen(fd, backlog), 0);
-	return fd;
-}
-
-static void
-start_connect(struct owner *o, const struct net_addr *to, int64_t timeout)
-{
-	memset(o, 0, sizeof(*o));
-	o->loop = loop_new();
-	o->inside = true;
-	o->conn = conn_connect(o->loop, to, timeout, &ops, o);
-	o->inside = false;
-}
-
-static void
-test_connect(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	char buf[16];
-	int lfd = listen_on(&to, 5), fd;
-
-	(void)state;
-	start_connect(&o, &to, 5000);
-	conn_write(o.conn, "early", 5); /* goes once connected */
-	assert_true(pump_until(o.loop, pump_is_set, &o.connected));
-	fd = accept(lfd, NULL, NULL);
-	assert_true(fd >= 0);
-	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 5);
-	say(fd, "220 hi");
-	assert_true(pump_until(o.loop, got_something, &o));
-	assert_string_equal(o.log, "cr");
-	tear_down(&o, fd);
-	close(lfd);
-}
-
-static void
-test_free_in_on_connect(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	int lfd = listen_on(&to, 5);
-
-	(void)state;
-	start_connect(&o, &to, 5000);
-	o.free_it = true;
-	assert_true(pump_until(o.loop, pump_is_set, &o.connected));
-	assert_string_equal(o.log, "c");
-	tear_down(&o, lfd);
-}
-
-static void
-test_free_while_connecting(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	int lfd = listen_on(&to, 5);
-
-	(void)state;
-	start_connect(&o, &to, 5000);
-	conn_close(o.conn, 1000);
-	pump_turns(o.loop, 3);
-	assert_string_equal(o.log, "");
-	o.conn = NULL;
-	tear_down(&o, lfd);
-}
-
-static void
-test_connect_refused(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	int lfd = listen_on(&to, -1);
-
-	(void)state;
-	start_connect(&o, &to, 5000);
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_string_equal(o.log, "e");
-	assert_int_equal(o.why, CONN_ERROR);
-	assert_int_equal(o.error, ECONNREFUSED);
-	tear_down(&o, lfd);
-}
-
-static void
-test_connect_timeout(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	int lfd = listen_on(&to, 0), fds[4];
-	size_t i;
-
-	(void)state;
-	/* A full backlog drops what comes. */
-	for (i = 0; i < ARRAY_LEN(fds); i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		(void)connect(fds[i], (struct sockaddr *)&to.ss, to.len);
-	}
-	start_connect(&o, &to, 30);
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_string_equal(o.log, "e");
-	assert_int_equal(o.why, CONN_TIMEOUT);
-	assert_int_equal(o.error, ETIMEDOUT);
-	for (i = 0; i < ARRAY_LEN(fds); i++)
-		close(fds[i]);
-	tear_down(&o, lfd);
-}
-
-static void
-test_connect_to_no_unix_socket(void **state)
-{
-	struct net_addr to;
-	struct owner o;
-	char err[128];
-
-	(void)state;
-	assert_true(net_addr_parse(
-	    STR("unix:/nonexistent/weir.sock"), &to, err, sizeof(err)));
-	start_connect(&o, &to, 1000);
-	o.free_it = true;
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_int_equal(o.error, ENOENT);
-	tear_down(&o, -1);
-}
-
-/* A connection over TCP, the raw peer in *fd. */
-static void
-set_up_tcp(struct owner *o, int *fd)
-{
-	struct net_addr to;
-	int lfd = listen_on(&to, 5);
-
-	start_connect(o, &to, 5000);
-	assert_true(pump_until(o->loop, pump_is_set, &o->connected));
-	*fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK);
-	assert_true(*fd >= 0);
-	close(lfd);
-	memset(o->log, 0, sizeof(o->log));
-}
-
-static void
-test_last_words_before_a_reset(void **state)
-{
-	static const struct linger reset = {.l_onoff = 1};
-	struct owner o;
-	int fd;
-
-	(void)state;
-	set_up_tcp(&o, &fd);
-	say(fd, "421 go");
-	conn_flush(o.conn);
-	/* The reset overtakes our wish to read: the write meets it. */
-	assert_int_equal(
-	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-	close(fd);
-	conn_write(o.conn, "NOOP", 4);
-	conn_flush(o.conn);
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_string_equal(o.log, "re");
-	assert_memory_equal(o.got, "421 go", 6);
-	assert_int_equal(o.why, CONN_ERROR);
-	tear_down(&o, -1);
-}
-
-static void
-test_a_broken_paused_connection_ends(void **state)
-{
-	static const struct linger reset = {.l_onoff = 1};
-	struct owner o;
-	int fd;
-
-	(void)state;
-	set_up_tcp(&o, &fd);
-	conn_pause(o.conn);
-	assert_int_equal(
-	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-	close(fd);
-	conn_write(o.conn, "NOOP", 4);
-	assert_true(pump_until(o.loop, pump_is_set, &o.ended));
-	assert_int_equal(o.why, CONN_ERROR);
-	tear_down(&o, -1);
-}
-
-struct talker {
-	int fd;
-	size_t sent;
-	char got[64];
-	size_t got_len;
-	int error; /* of the end: 0 EOF */
-};
-
-/* Sends without end and sees what it gets before the end. */
-static bool
-talks_until_end(void *arg)
-{
-	static const char block[8192];
-	struct talker *t = arg;
-	ssize_t n;
-
-	if (t->sent < 500000) {
-		n = send(t->fd, block, sizeof(block), MSG_NOSIGNAL);
-		t->sent += n > 0 ? (size_t)n : 0;
-		return false;
-	}
-	n = recv(t->fd, t->got + t->got_len, sizeof(t->got) - t->got_len, 0);
-	if (n > 0)
-		t->got_len += (size_t)n;
-	if (n < 0 && errno != EAGAIN)
-		t->error = errno;
-	return n == 0 || t->error != 0;
-}
-
-static bool
-talks(void *arg)
-{
-	struct talker *t = arg;
-
-	if (t->fd < 0)
-		return true;
-	if (!talks_until_end(t))
-		return false;
-	close(t->fd);
-	t->fd = -1;
-	return true;
-}
-
-static void
-test_the_last_reply_reaches_a_peer_that_talks_on(void **state)
-{
-	struct talker t = {0};
-	struct owner o;
-
-	(void)state;
-	set_up_tcp(&o, &t.fd);
-	o.last = "554 no";
-	assert_true(pump_until(o.loop, talks, &t));
-	assert_int_equal(t.error, 0);
-	assert_int_equal(t.got_len, 6);
-	assert_memory_equal(t.got, "554 no", 6);
-	tear_down(&o, -1);
 }
 
 /* A sender that keeps its connection full and a receiver on one loop. */
@@ -928,29 +439,6 @@ test_a_new_owner_gets_the_rest(void **state)
 	tear_down(&o, fd);
 }
 
-/* libevent learns of both ends of the descriptor's life at once. */
-static void
-test_a_descriptor_that_is_closed_and_reused_in_one_turn(void **state)
-{
-	struct owner o;
-	int fds[2], fd, was;
-
-	(void)state;
-	set_up(&o, SOCK_STREAM, &fd);
-	pump_turns(o.loop, 2);
-	was = conn_fd(o.conn);
-	conn_free(o.conn);
-	close(fd);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	assert_int_equal(fds[0], was);
-	o.conn = conn_new(o.loop, fds[0], &ops, &o);
-	pump_turns(o.loop, 2);
-	say(fds[1], "hello");
-	assert_true(pump_until(o.loop, got_something, &o));
-	assert_string_equal(o.log, "r");
-	tear_down(&o, fds[1]);
-}
-
 int
 main(void)
 {
@@ -962,28 +450,12 @@ main(void)
 	    cmocka_unit_test(test_pause_and_resume),
 	    cmocka_unit_test(test_resume_delivers_what_was_left),
 	    cmocka_unit_test(test_eof_while_paused_comes_after_the_input),
+	    cmocka_unit_test(test_eof_in_the_turn_of_a_resume),
 	    cmocka_unit_test(test_a_half_closed_peer_gets_its_reply),
 	    cmocka_unit_test(test_back_pressure),
 	    cmocka_unit_test(test_output_past_its_maximum_ends_it),
-	    cmocka_unit_test(test_free_in_on_read),
-	    cmocka_unit_test(test_free_in_on_end),
-	    cmocka_unit_test(test_free_in_on_drain),
-	    cmocka_unit_test(test_no_callback_after_close),
-	    cmocka_unit_test(test_linger_is_bounded),
-	    cmocka_unit_test(test_a_loop_can_end_before_the_linger),
-	    cmocka_unit_test(test_connect),
-	    cmocka_unit_test(test_free_in_on_connect),
-	    cmocka_unit_test(test_free_while_connecting),
-	    cmocka_unit_test(test_connect_refused),
-	    cmocka_unit_test(test_connect_timeout),
-	    cmocka_unit_test(test_connect_to_no_unix_socket),
-	    cmocka_unit_test(test_last_words_before_a_reset),
-	    cmocka_unit_test(test_a_broken_paused_connection_ends),
-	    cmocka_unit_test(test_the_last_reply_reaches_a_peer_that_talks_on),
 	    cmocka_unit_test(test_big_transfer),
 	    cmocka_unit_test(test_a_new_owner_gets_the_rest),
-	    cmocka_unit_test(
-		test_a_descriptor_that_is_closed_and_reused_in_one_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,8 @@ struct owner {
 	int accepted, want, troubles, error;
 	bool stop_it, free_it;
 	struct net_addr peer;
+	int64_t trouble_at, accepted_at;
+	struct loop *loop;
 };
 
 static void
@@ -37,8 +39,8 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
 	struct owner *o = arg;
 
-	(void)now;
 	o->accepted++;
+	o->accepted_at = now;
 	o->peer = *peer;
 	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -56,8 +58,8 @@ on_trouble(void *arg, int error, int64_t now)
 {
 	struct owner *o = arg;
 
-	(void)now;
 	o->troubles++;
+	o->trouble_at = now;
 	o->error = error;
 }
 
@@ -67,6 +69,15 @@ has_accepted(void *arg)
 	struct owner *o = arg;
 
 	return o->accepted >= o->want;
+}
+
+/* Long enough for more than one rest. */
+static bool
+has_rested(void *arg)
+{
+	struct owner *o = arg;
+
+	return loop_now(o->loop) > o->trouble_at + 500;
 }
 
 static bool
@@ -202,11 +213,23 @@ test_rests_without_descriptors(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 	assert_true(pump_until(l, has_trouble, &o));
 	assert_int_equal(o.error, EMFILE);
-	pump_turns(l, 20);
-	assert_int_equal(o.troubles, 1);
+	o.loop = l;
+	assert_true(pump_until(l, has_rested, &o));
+	assert_int_equal(o.troubles, 1); /* told once */
 	assert_int_equal(o.accepted, 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_true(pump_until(l, has_accepted, &o));
+	close(fd);
+	/* Though it could accept at once, it rests. */
+	fd = dial(listener_addr(o.ln));
+	low.rlim_cur = (rlim_t)fd + 1;
+	o.troubles = 0;
+	o.want = 2;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_true(pump_until(l, has_trouble, &o));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_true(pump_until(l, has_accepted, &o));
+	assert_true(o.accepted_at >= o.trouble_at + 100);
 	close(fd);
 	listener_free(o.ln);
 	loop_free(l);
@@ -306,6 +329,34 @@ test_a_stale_socket_is_replaced(void **state)
 }
 
 static void
+test_a_busy_socket_is_left_alone(void **state)
+{
+	struct net_addr a;
+	struct place p;
+	char err[256];
+	int lfd, fds[4];
+	size_t i;
+
+	(void)state;
+	make_place(&p);
+	assert_true(net_addr_parse(str_from(p.text), &a, err, sizeof(err)));
+	lfd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(lfd, (struct sockaddr *)&a.ss, a.len), 0);
+	assert_int_equal(listen(lfd, 0), 0);
+	/* Its backlog is full, connecting fails: it lives all the same. */
+	for (i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fds[i], (struct sockaddr *)&a.ss, a.len);
+	}
+	assert_null(listener_new(&a, &options, err, sizeof(err)));
+	assert_int_equal(access(p.path, F_OK), 0);
+	for (i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	close(lfd);
+	remove_place(&p);
+}
+
+static void
 test_another_file_is_left_alone(void **state)
 {
 	struct net_addr a;
@@ -356,6 +407,7 @@ main(void)
 	    cmocka_unit_test(test_ipv6_alone),
 	    cmocka_unit_test(test_unix_socket),
 	    cmocka_unit_test(test_a_stale_socket_is_replaced),
+	    cmocka_unit_test(test_a_busy_socket_is_left_alone),
 	    cmocka_unit_test(test_another_file_is_left_alone),
 	    cmocka_unit_test(test_only_its_own_socket_is_unlinked),
 	};

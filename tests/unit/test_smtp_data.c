@@ -267,6 +267,8 @@ static const struct limited limited[] = {
     {{.line_max = 3}, STR("\r\nabc\r\n....\r\n.\r\n"), SMTP_DATA_OK},
     {{.line_max = 3, .size_max = 4}, STR("\r\nabcd\r\n.\r\n"),
 	SMTP_DATA_TOO_BIG},
+    {{.line_max = 3, .size_max = 5}, STR("\r\nabcd\r\n.\r\n"),
+	SMTP_DATA_TOO_BIG},
     {{.line_max = 3, .size_max = 6}, STR("\r\nabcd\r\n.\r\n"),
 	SMTP_DATA_LINE_TOO_LONG},
     {{.line_max = 3}, STR("a\nbcde\r\n.\r\n"), SMTP_DATA_BARE_NEWLINE},

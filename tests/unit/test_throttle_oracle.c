@@ -8,18 +8,7 @@
  *
  * WEIR_TEST_SEED repeats a run, WEIR_TEST_OPS sets its length.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/base.h"
-#include "base/hash.h"
-#include "weir/throttle.h"
+#include "throttle_random.h"
 
 #define SOURCES 5
 #define SET_MAX 16
@@ -147,16 +136,6 @@ struct round {
 	uint64_t seed, ticket;
 	uint64_t *seen; /* by verdict, then releases */
 };
-
-static uint64_t
-draw(uint64_t *seed)
-{
-	uint64_t z = (*seed += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
 
 static uint32_t
 below(struct round *r, uint32_t n)
@@ -313,14 +292,6 @@ play_round(uint64_t seed, uint32_t ops, uint64_t *seen)
 	}
 	run(&r, 0);
 	throttle_free(r.t);
-}
-
-static uint64_t
-from_environment(const char *name, uint64_t fallback)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : fallback;
 }
 
 static void

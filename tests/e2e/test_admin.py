@@ -1,0 +1,806 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""weirctl and the daemon's life: every command, for people and as JSON; who
+may; reload, drain, restart; and what a start refuses."""
+import datetime
+import json
+import os
+import pathlib
+import pty
+import pwd
+import re
+import select
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from harness import (BUILD, DEADLINE_S, Weir, hello, listens,
+                     message, until)
+
+KEY = "key = envelope\n"
+HOLD = KEY + ('interval = "1h"  burst = 1  initial = 0  freeze_at = 50\n'
+              'exempt_recipients = {"@known.test"}')
+ALICE, BOB = "alice@example.org", "bob@example.org"
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def held(weir, sink):
+    """A daemon that holds four messages: alice's with two recipients and
+    one, bob's with one, and one with a hostile subject."""
+    w = weir(policy=HOLD)
+    peer = w.hello()
+    peer.transact(ALICE, ["one@example.com", "two@example.com"],
+                  message(subject="first"))
+    peer.transact(ALICE, ["three@example.net"], message(subject="second"))
+    peer.transact(BOB, ["four@example.com"], message(subject="third"))
+    peer.transact(BOB, ["five@example.com"],
+                  b"From: x\r\nSubject: \x1b[2Jevil \xff\r\n\r\nx\r\n")
+    peer.ask("QUIT")
+    return w
+
+
+def human(w, *args):
+    done = w.run_ctl(*args)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    return done.stdout
+
+
+# ---- looking ----
+
+def test_status(held):
+    status = held.ctl("status")
+    assert {"mode", "senders", "frozen_senders", "held_messages",
+            "held_recipients", "passed_recipients", "delayed_recipients",
+            "released_recipients", "refused_recipients",
+            "uptime_s"} <= set(status)
+    assert status["mode"] == "enforce"
+    assert status["held_messages"] == 4 and status["held_recipients"] == 5
+    assert status["delayed_recipients"] == 5
+    assert status["senders"] == 2 and status["frozen_senders"] == 0
+    text = human(held, "status")
+    assert "enforce" in text and "5 recipients held" in text
+
+
+def test_senders_and_show(held):
+    held.ctl("freeze", BOB)
+    rows = held.ctl("senders")
+    assert {r["sender"] for r in rows} == {f"<{ALICE}>", f"<{BOB}>"}
+    for row in rows:
+        assert {"sender", "frozen", "queue_length", "allowance",
+                "working_set", "policy", "last_seen"} <= set(row)
+        datetime.datetime.fromisoformat(row["last_seen"].replace("Z",
+                                                                 "+00:00"))
+    alice = held.sender(f"<{ALICE}>")
+    assert (alice["queue_length"], alice["allowance"], alice["frozen"],
+            alice["policy"]) == (3, 0, False, "default")
+    [bob] = held.ctl("senders", "--frozen")
+    assert bob["sender"] == f"<{BOB}>" and bob["frozen"] is True
+    # By its full name or without the brackets.
+    for name in (ALICE, f"<{ALICE}>"):
+        assert held.ctl("show", name)["sender"] == f"<{ALICE}>"
+    assert "frozen" in human(held, "senders")
+    assert ALICE in human(held, "show", ALICE)
+
+
+def test_queue(held):
+    rows = held.ctl("queue")
+    assert len(rows) == 4
+    first = rows[0]
+    assert {"id", "sender", "from", "recipients", "size", "queued_at",
+            "subject"} <= set(first)
+    assert first["sender"] == f"<{ALICE}>" and first["from"] == ALICE
+    assert first["subject"] == "first"
+    assert [(r["address"], r["state"]) for r in first["recipients"]] == [
+        ("one@example.com", "held"), ("two@example.com", "held")]
+    assert 100 < first["size"] < 1000
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+                        first["queued_at"])
+    assert [m["subject"] for m in held.queue(ALICE)] == ["first", "second"]
+    assert held.held("--recipient", "*@example.net") == [
+        "three@example.net"]
+    assert held.ctl("queue", "--older", "1h") == []
+    text = human(held, "queue")
+    assert first["id"] in text and "+1" in text and "evil" in text
+
+
+def test_cat(held):
+    first = held.queue()[0]["id"]
+    done = subprocess.run([BUILD / "weirctl", "-s", held.control, "cat",
+                           first], capture_output=True, timeout=20)
+    assert done.returncode == 0
+    assert b"one@example.com" in done.stdout  # the envelope
+    assert b"Received: from client.test" in done.stdout
+    assert b"\r\nSubject: first\r\n\r\nsome text\r\n" in done.stdout
+    rows = held.ctl("cat", first)
+    assert rows[0]["envelope"]["id"] == first
+    assert "Subject: first" in "".join(r["data"] for r in rows[1:])
+
+
+def test_events_and_audit(held):
+    held.ctl("release", "--sender", BOB)
+    held.ctl("freeze", ALICE)
+    held.ctl("thaw", ALICE, "--discard")
+    types = [e["type"] for e in held.ctl("events")]
+    for kind in ("message", "hold", "release", "freeze", "thaw", "discard"):
+        assert kind in types, types
+    assert "freeze" in human(held, "events")
+    rows = held.ctl("audit")
+    actions = [r["action"] for r in rows]
+    for action in ("release", "freeze", "thaw"):
+        assert action in actions, rows
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert all(me in r["who"] for r in rows), rows
+    assert me in human(held, "audit")
+    assert any(ALICE in r["target"] for r in rows if r["action"] == "thaw")
+    # The audit trail outlives the daemon.
+    held.restart()
+    assert [r["action"] for r in held.ctl("audit")] == actions
+
+
+def test_events_are_followed(held):
+    process = subprocess.Popen(
+        [BUILD / "weirctl", "-s", held.control, "--json", "events", "-f"],
+        stdout=subprocess.PIPE, text=True)
+    try:
+        held.hello().transact("carol@example.org", ["six@example.com"],
+                              message())
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            event = json.loads(process.stdout.readline())
+            if "carol@example.org" in event["sender"]:
+                break
+        assert event["type"] in ("hold", "message")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def read_pty(fd, wanted, deadline_s=DEADLINE_S):
+    text = b""
+    end = time.monotonic() + deadline_s
+    while wanted not in text and time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                text += os.read(fd, 65536)
+            except OSError:
+                break
+    assert wanted in text, text
+    return text
+
+
+def test_top_in_a_terminal(held):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm"
+        os.execv(BUILD / "weirctl", ["weirctl", "-s", str(held.control),
+                                     "top"])
+    try:
+        read_pty(fd, ALICE.encode())
+        held.ctl("freeze", ALICE)
+        read_pty(fd, b"frozen")  # it refreshes
+        os.write(fd, b"q")
+        until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid or
+              not os.path.exists(f"/proc/{pid}"), "top to leave")
+    finally:
+        os.close(fd)
+
+
+def test_tables_fit_the_terminal(held):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["COLUMNS"] = "60"
+        subprocess.run(["stty", "cols", "60"])
+        os.execv(BUILD / "weirctl", ["weirctl", "-s", str(held.control),
+                                     "queue"])
+    text = b""
+    while True:
+        try:
+            block = os.read(fd, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        text += block
+    os.waitpid(pid, 0)
+    os.close(fd)
+    lines = text.decode().splitlines()
+    assert len(lines) == 5
+    assert all(len(line) <= 60 for line in lines), lines
+
+
+def test_config(held):
+    text = human(held, "config")
+    assert str(held.spool) in text and "freeze_at" in text
+
+
+# ---- changing ----
+
+def test_release_by_id(held, sink):
+    first = held.queue()[0]["id"]
+    text = human(held, "release", first)
+    assert "2" in text
+    assert sorted(sink.wait_for(2)) == ["one@example.com", "two@example.com"]
+    until(lambda: held.status()["held_messages"] == 3, "the first to go")
+    assert held.status()["released_recipients"] == 2
+    assert held.sender(f"<{ALICE}>")["queue_length"] == 1
+    # Released by hand they are known.
+    code, reply = held.hello().transact(ALICE, ["one@example.com"],
+                                        message())
+    assert code == 250 and "held" not in reply
+
+
+def test_several_ids(held, sink):
+    ids = [m["id"] for m in held.queue()]
+    held.ctl("release", ids[0], ids[2])
+    assert sorted(sink.wait_for(3)) == [
+        "four@example.com", "one@example.com", "two@example.com"]
+    held.ctl("discard", ids[1], ids[3])
+    held.wait_empty()
+    assert len(sink.recipients()) == 3
+
+
+@pytest.mark.parametrize("selection,left", [
+    (["--sender", ALICE], ["four@example.com", "five@example.com"]),
+    (["--all"], []),
+    (["--all", "--recipient", "*@example.com"], ["three@example.net"]),
+    (["--sender", ALICE, "--recipient", "t*"],
+     ["one@example.com", "four@example.com", "five@example.com"]),
+    (["--all", "--older", "1h"],
+     ["one@example.com", "two@example.com", "three@example.net",
+      "four@example.com", "five@example.com"]),
+])
+@pytest.mark.parametrize("command", ["release", "discard"])
+def test_selections(held, sink, command, selection, left):
+    done = held.ctl(command, *selection)
+    assert done == {"recipients": 5 - len(left)}
+    until(lambda: held.held() == left, "the rest alone to be there")
+    if command == "release":
+        assert len(sink.wait_for(5 - len(left))) == 5 - len(left)
+    queue = sum(s["queue_length"] for s in held.ctl("senders"))
+    assert queue == len(left)
+    if command == "discard":
+        assert sink.recipients() == []
+
+
+def test_older(weir, sink):
+    w = weir(policy=HOLD)
+    peer = w.hello()
+    peer.transact(ALICE, ["old@example.com"], message())
+    time.sleep(1.1)
+    peer.transact(ALICE, ["young@example.com"], message())
+    assert w.ctl("discard", "--all", "--older", "1s") == {"recipients": 1}
+    assert w.held() == ["young@example.com"]
+
+
+@pytest.mark.parametrize("then", [[], ["--release"], ["--discard"]])
+def test_thaw(held, sink, then):
+    held.ctl("freeze", ALICE)
+    code, lines = held.hello().ask(f"MAIL FROM:<{ALICE}>")
+    assert code == 451 and "administrator" in lines[0], lines
+    held.ctl("thaw", ALICE, *then)
+    alice = held.sender(f"<{ALICE}>")
+    assert not alice["frozen"]
+    if then:
+        until(lambda: held.held(ALICE) == [], "alice's queue to go")
+        assert alice["queue_length"] == 0
+    else:
+        assert alice["queue_length"] == 3
+    if then == ["--release"]:
+        sink.wait_for(3)
+    assert len(held.held(BOB)) == 2
+    assert len(sink.recipients()) == (3 if then == ["--release"] else 0)
+    assert held.hello().ask(f"MAIL FROM:<{ALICE}>")[0] == 250
+
+
+def test_a_sender_never_seen_can_be_frozen(held):
+    held.ctl("freeze", "<carol@example.org>")
+    assert held.hello().ask("MAIL FROM:<carol@example.org>")[0] == 451
+    held.restart()
+    assert held.hello().ask("MAIL FROM:<carol@example.org>")[0] == 451
+
+
+# ---- exit codes ----
+
+@pytest.mark.parametrize("args,status,words", [
+    (["show", "nobody@example.org"], 1, "no such sender"),
+    (["thaw", "nobody@example.org"], 1, "no such sender"),
+    (["queue", "nobody@example.org"], 1, "no such sender"),
+    (["release", "0000000001000"], 1, ""),
+    (["discard", "--sender", "nobody@example.org"], 1, ""),
+    (["cat", "0000000001000"], 1, ""),
+    ([], 2, "usage"),
+    (["frobnicate"], 2, "frobnicate"),
+    (["status", "extra"], 2, "usage"),
+    (["--nonsense", "status"], 2, ""),
+    (["release"], 2, "--all"),
+    (["discard"], 2, "--all"),
+    (["release", "--all", "--sender", "x"], 2, "--all"),
+    (["thaw", "x", "--release", "--discard"], 2, "exclude"),
+    (["events", "-n", "no"], 2, "number"),
+    (["release", "no id"], None, "queue id"),
+    (["release", "--all", "--older", "soon"], None, "duration"),
+])
+def test_exit_status(held, args, status, words):
+    done = held.run_ctl(*args)
+    assert done.returncode == status if status else done.returncode in (1, 2)
+    assert words in done.stderr, done.stderr
+    assert done.stdout == ""
+    assert held.status()["held_recipients"] == 5
+
+
+def test_daemon_not_there(tmp_path):
+    for path in (tmp_path / "nothing.sock", tmp_path):
+        done = subprocess.run([BUILD / "weirctl", "-s", path, "status"],
+                              capture_output=True, text=True, timeout=20)
+        assert done.returncode == 69, done.stderr
+        assert str(path) in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_daemon_goes_away(held):
+    held.kill()
+    assert held.run_ctl("status").returncode == 69
+    held.launch()
+    assert held.status()["held_recipients"] == 5
+
+
+@root_only
+def test_others_may_not(held, tmp_path):
+    """Another user, even where the directory lets it through to the
+    socket."""
+    path = held.control
+    for part in [path, *path.parents]:
+        if str(part) != "/":
+            os.chmod(part, os.stat(part).st_mode | 0o005 |
+                     (0o002 if part == path else 0))
+    for command in (["status"], ["release", "--all"],
+                    ["freeze", ALICE], ["reload"]):
+        done = subprocess.run(
+            ["setpriv", "--reuid=nobody", "--regid=nogroup",
+             "--clear-groups", BUILD / "weirctl", "-s", path, *command],
+            capture_output=True, text=True, timeout=20)
+        assert done.returncode in (1, 69), done
+        assert done.stdout == ""
+        assert re.search("permission|not allowed|may not|denied",
+                         done.stderr, re.I), done.stderr
+    assert held.status()["held_recipients"] == 5
+    assert not held.sender(f"<{ALICE}>")["frozen"]
+
+
+@root_only
+def test_members_of_the_group_may(weir, sink):
+    w = weir(policy=HOLD, control_group='"nogroup"')
+    for part in w.control.parents:
+        if str(part) != "/":
+            os.chmod(part, os.stat(part).st_mode | 0o005)
+    done = subprocess.run(
+        ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+         BUILD / "weirctl", "-s", w.control, "freeze", "x@example.org"],
+        capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert any("nobody" in r["who"] for r in w.ctl("audit"))
+
+
+def control_raw(w, data):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(DEADLINE_S)
+        s.connect(str(w.control))
+        try:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: s.recv(65536), b""))
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+
+
+def test_garbage_on_the_control_socket(held):
+    for data in (b"\n", b"{}\n", b"[1]\n", b"\xff\xfe\n", b"GET / HTTP/1.1\n",
+                 b'{"command": 5}\n', b'{"command": "status", "x": 1}\n',
+                 b'{"command": "release"}\n', b"{" * 100000 + b"\n",
+                 b"x" * 1_000_000, b'{"command":"release","ids":["' +
+                 b"0" * 100 + b'"]}\n'):
+        control_raw(held, data)
+    assert held.status()["held_recipients"] == 5
+
+
+# ---- reload ----
+
+def test_reload(held, sink):
+    peer = held.hello()
+    peer.ask(f"MAIL FROM:<{ALICE}>")
+    held.policy = KEY + "exempt = true"
+    held.write_config()
+    assert held.run_ctl("reload").returncode == 0
+    # An open transaction goes on ...
+    assert peer.ask("RCPT TO:<x@known.test>")[0] == 250
+    assert peer.submit(message())[0] == 250
+    # ... and what comes now follows the new rules.
+    code, text = peer.transact(ALICE, ["new@example.com"], message())
+    assert code == 250 and "held" not in text
+    assert held.status()["held_recipients"] == 5
+    assert any(r["action"] == "reload" for r in held.ctl("audit"))
+
+
+@pytest.mark.parametrize("how", ["weirctl", "SIGHUP"])
+def test_a_bad_file_keeps_the_old_configuration(held, how):
+    good = held.config.read_text()
+    held.config.write_text(good + "nonsense = 5\n")
+    line = good.count("\n") + 1
+    if how == "weirctl":
+        done = held.run_ctl("reload")
+        assert done.returncode == 1
+        assert f"weir.conf:{line}" in done.stderr, done.stderr
+        assert "nonsense" in done.stderr
+    else:
+        held.process.send_signal(signal.SIGHUP)
+    until(lambda: held.log_lines(rf"maild reload .*weir\.conf:{line}"),
+          "the log to name the line")
+    code, text = held.hello().transact(ALICE, ["new@example.com"], message())
+    assert code == 250 and "held" in text
+    held.config.write_text(good)
+
+
+def test_sighup_keeps_sessions(held):
+    peer = held.hello()
+    peer.ask(f"MAIL FROM:<{ALICE}>")
+    peer.ask("RCPT TO:<x@known.test>")
+    assert peer.ask("DATA")[0] == 354
+    peer.send("Subject: x\r\n\r\nhalf")
+    held.options["message_size"] = '"70K"'
+    held.write_config()
+    held.process.send_signal(signal.SIGHUP)
+    until(lambda: held.log_lines("maild reload .*result=done"), "the reload")
+    peer.send(" and half\r\n.\r\n")
+    assert peer.reply()[0] == 250
+    assert "SIZE 71680" in held.hello().extensions
+
+
+def test_reload_says_what_it_cannot_change(held):
+    held.options["min_free"] = '"2M"'
+    held.write_config()
+    assert held.run_ctl("reload").returncode == 0
+    assert held.log_lines("reload .*min_free")
+
+
+def test_a_new_next_hop_by_reload(held, fast_sink):
+    held.next_hop = fast_sink.address
+    held.write_config()
+    assert held.run_ctl("reload").returncode == 0
+    held.ctl("release", "--all")
+    assert len(fast_sink.wait_for(5)) == 5
+    held.wait_empty()
+
+
+# ---- stop and start ----
+
+def test_sigterm_drains(weir, sink):
+    w = weir(policy=HOLD)
+    peer, idle = w.hello(), w.hello()
+    peer.ask(f"MAIL FROM:<{ALICE}>")
+    peer.ask("RCPT TO:<x@known.test>")
+    peer.ask("RCPT TO:<new@example.com>")
+    assert peer.ask("DATA")[0] == 354
+    w.process.send_signal(signal.SIGTERM)
+    # Idle sessions hear it at once, new ones are not taken.
+    assert idle.reply()[0] == 421
+    until(lambda: not listens(w.port), "the listener to close")
+    peer.send(message() + b".\r\n")
+    assert peer.reply()[0] == 250
+    assert peer.reply()[0] == 421
+    peer.close()
+    idle.close()
+    assert w.process.wait(DEADLINE_S) == 0
+    assert sink.recipients() == ["x@known.test"]
+    w.launch()
+    assert w.held() == ["new@example.com"]
+
+
+def test_restart_keeps_everything(weir, sink):
+    w = weir(policy=KEY + 'interval = "1h"  burst = 2  initial = 2\n'
+             "freeze_at = 3")
+    peer = w.hello()
+    for i in range(5):
+        assert peer.transact(ALICE, [f"new{i}@example.com"],
+                             message())[0] == 250
+    peer.transact(BOB, ["friend@example.com"], message())
+    before = w.sender(f"<{ALICE}>")
+    queue = w.queue()
+    assert before["frozen"] and before["queue_length"] == 3
+    w.restart()
+    after = w.sender(f"<{ALICE}>")
+    for key in ("frozen", "queue_length", "allowance", "working_set",
+                "policy"):
+        assert after[key] == before[key], key
+    assert w.queue() == queue
+    # Bob's friend is still known.
+    assert w.sender(f"<{BOB}>")["working_set"] == 1
+    w.ctl("thaw", ALICE, "--release")
+    sink.wait_for(6)
+    assert sorted(sink.recipients()) == sorted(
+        [f"new{i}@example.com" for i in range(5)] + ["friend@example.com"])
+
+
+# ---- starts that are refused ----
+
+def refused_start(w, *args):
+    """Runs it to its end: (status, the one line)."""
+    done = subprocess.run([BUILD / "weir-maild", "-c", w.config, *args],
+                          capture_output=True, text=True, timeout=20)
+    lines = done.stderr.strip().splitlines()
+    return done.returncode, lines
+
+
+def prepared(tmp_path, name="other", **kw):
+    w = Weir(tmp_path / name, "127.0.0.1:9", **kw)
+    w.write_config()
+    return w
+
+
+def test_check_of_a_good_file(tmp_path):
+    w = prepared(tmp_path)
+    status, lines = refused_start(w, "-t")
+    assert status == 0
+    assert not w.spool.exists(), "a check creates nothing"
+
+
+def test_version_and_usage():
+    done = subprocess.run([BUILD / "weir-maild", "-V"], capture_output=True,
+                          text=True, timeout=20)
+    assert done.returncode == 0 and done.stdout.startswith("weir-maild ")
+    assert subprocess.run([BUILD / "weir-maild", "-x"], capture_output=True,
+                          timeout=20).returncode == 64
+
+
+BAD = [
+    ("colour = blue", "colour"),
+    ('retry_max = "10 parsecs"', "retry_max"),
+    ('message_size = "many"', "message_size"),
+    ("recipients_max = -5", "recipients_max"),
+    ("recipients_max = 99999999", "recipients_max"),
+    ("mode = sleep", "mode"),
+    ('control_group = "no-such-group"', "no-such-group"),
+    ('user = "no-such-user"', "no-such-user"),
+    ('freeze_command = "/no/such/program"', "/no/such/program"),
+    ('bare_newline_allow = {"127.0.0.300"}', "127.0.0.300"),
+    ('postmaster = ""', "postmaster"),
+    ('listen "x" { address = "nowhere" }', "nowhere"),
+    ('listen "x" { address = "127.0.0.1:2"  protocol = milter }', "milter"),
+    ('listen "x" { }', "address"),
+    ('policy "p" { match = {"a@b"}  interval = "0" }', "interval"),
+    ('policy "p" { interval = "1m" }', "match"),
+    ('policy "p" { match = {"file:/no/such/list"} }', "/no/such/list"),
+    ('policy "p" { match = {"a@b"}  limit = {"5 per hour"} }', "limit"),
+    ('policy "p" { match = {"a@b"}  working_set = 0 }', "working_set"),
+    ('retry_min = "2h"\nretry_max = "1h"', "retry_m"),
+    ("mode = enforce {", ""),
+    ('include("/no/such/file")', ""),
+    ('hostname = "not a name"', "hostname"),
+]
+
+
+@pytest.mark.parametrize("text,word", BAD)
+@pytest.mark.parametrize("args", [["-t"], []])
+def test_bad_configuration(tmp_path, text, word, args):
+    w = prepared(tmp_path)
+    before = w.config.read_text()
+    if text.startswith("hostname"):  # given there already
+        before = before.replace('hostname = "relay.weir.test"\n', "")
+    w.config.write_text(before + text + "\n")
+    first = before.count("\n") + 1
+    status, lines = refused_start(w, *args)
+    assert status == 78, lines
+    assert len(lines) == 1, lines
+    assert re.search(rf"weir\.conf:({first}|{first + 1}|{first + 2})\b",
+                     lines[0]), lines
+    assert word in lines[0], lines
+    assert not w.spool.exists()
+
+
+def test_missing_file_and_missing_options(tmp_path):
+    w = prepared(tmp_path)
+    text = w.config.read_text()
+    w.config.unlink()
+    status, lines = refused_start(w)
+    assert status == 78 and len(lines) == 1
+    assert str(w.config) in lines[0] and "No such file" in lines[0]
+    w.config.write_text(re.sub("next_hop.*\n", "", text))
+    status, lines = refused_start(w)
+    assert status == 78 and "next_hop" in lines[0] and len(lines) == 1
+    w.config.write_text(re.sub('listen "test".*\n', "", text))
+    status, lines = refused_start(w)
+    assert status == 78 and "listen" in lines[0] and len(lines) == 1
+
+
+def test_port_in_use(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+        w = prepared(tmp_path, listen=f"127.0.0.1:{port}")
+        status, lines = refused_start(w)
+    assert status == 75 and len(lines) == 1
+    assert f"127.0.0.1:{port}" in lines[0], lines
+    assert "in use" in lines[0]
+
+
+def test_second_daemon(weir, sink, tmp_path):
+    w = weir(policy=HOLD)
+    w.hello().transact(ALICE, ["new@example.com"], message())
+    # The same configuration: the port is in use.
+    status, lines = refused_start(w)
+    assert status == 75 and len(lines) == 1, lines
+    # Another port and another socket, the same spool.
+    other = prepared(tmp_path)
+    other.config.write_text(other.config.read_text().replace(
+        str(other.spool), str(w.spool)))
+    status, lines = refused_start(other)
+    assert status == 75 and len(lines) == 1, lines
+    assert str(w.spool) in lines[0]
+    # Another spool and port, the same control socket.
+    third = prepared(tmp_path, "third")
+    third.config.write_text(third.config.read_text().replace(
+        str(third.control), str(w.control)))
+    status, lines = refused_start(third)
+    assert status == 75 and len(lines) == 1, lines
+    assert str(w.control) in lines[0]
+    # The first one has noticed nothing.
+    assert w.held() == ["new@example.com"]
+
+
+def one_io_line(w, statuses):
+    status, lines = refused_start(w)
+    assert status in statuses, (status, lines)
+    said = [line for line in lines if line.startswith("weir-maild: ")]
+    assert len(said) == 1 and said[0] == lines[-1], lines  # others: the log
+    assert str(w.spool) in said[0], lines
+
+
+def test_spool_that_is_no_directory(tmp_path):
+    w = prepared(tmp_path)
+    w.spool.write_text("a file")
+    one_io_line(w, (74, 78))
+    assert w.spool.read_text() == "a file"
+
+
+def test_spool_below_nothing(tmp_path):
+    w = prepared(tmp_path)
+    w.config.write_text(w.config.read_text().replace(
+        str(w.spool), str(w.spool) + "/no/such"))
+    one_io_line(w, (74, 78))
+    assert not w.spool.exists()
+
+
+@root_only
+def test_spool_not_writable(tmp_path):
+    w = prepared(tmp_path, user='"nobody"')
+    w.spool.mkdir(mode=0o700)
+    one_io_line(w, (74, 78))
+    assert list(w.spool.iterdir()) == []
+
+
+def database_of(w):
+    return next(p for p in w.spool.iterdir()
+                if p.is_file() and p.read_bytes()[:6] == b"SQLite")
+
+
+def stopped_with_mail(weir):
+    w = weir(policy=HOLD)
+    w.hello().transact(ALICE, ["new@example.com"], message())
+    assert w.stop() == 0
+    path = database_of(w)
+    db = sqlite3.connect(path)  # all of it in the one file
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return w, path
+
+
+def test_newer_schema(weir, sink):
+    w, path = stopped_with_mail(weir)
+    db = sqlite3.connect(path)
+    [version] = db.execute("PRAGMA user_version").fetchone()
+    db.execute("PRAGMA user_version = 999")
+    db.close()
+    before = path.read_bytes()
+    one_io_line(w, (78,))
+    assert path.read_bytes() == before
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    w.launch()
+    assert w.held() == ["new@example.com"]
+
+
+@pytest.mark.parametrize("how", ["garbage", "truncated", "foreign"])
+def test_corrupt_database(weir, sink, how):
+    w, path = stopped_with_mail(weir)
+    good = path.read_bytes()
+    if how == "garbage":
+        path.write_bytes(b"This is not a database at all. " * 1000)
+    elif how == "truncated":
+        path.write_bytes(good[:len(good) // 2])
+    else:
+        path.unlink()
+        db = sqlite3.connect(path)
+        db.execute("CREATE TABLE theirs (x)")
+        db.commit()
+        db.close()
+    before = path.read_bytes()
+    one_io_line(w, (74, 78))
+    assert path.read_bytes() == before, "it was overwritten"
+    for extra in path.parent.glob(path.name + "-*"):
+        extra.unlink()
+    path.write_bytes(good)
+    w.launch()
+    assert w.held() == ["new@example.com"]
+
+
+# ---- as its own user ----
+
+@root_only
+def test_runs_as_its_own_user(weir, sink, tmp_path):
+    parent = tmp_path
+    while str(parent) != "/":
+        os.chmod(parent, os.stat(parent).st_mode | 0o055)
+        parent = parent.parent
+    w = weir(policy=HOLD, user='"nobody"', start=False)
+    uid, gid = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid
+    w.listen = "127.0.0.1:{}".format(low_port())
+    w.port = int(w.listen.split(":")[1])
+    w.dir.chmod(0o755)
+    w.start()
+    status = pathlib.Path(f"/proc/{w.process.pid}/status").read_text()
+    ids = {line.split(":")[0]: line.split()[1:]
+           for line in status.splitlines() if ":" in line}
+    assert ids["Uid"] == [str(uid)] * 4
+    assert ids["Gid"] == [str(gid)] * 4
+    assert ids["Groups"] in ([], [str(gid)])
+    assert int(ids["CapEff"][0], 16) == 0
+    assert os.stat(w.spool).st_uid == uid
+    assert os.stat(w.spool).st_mode & 0o077 == 0
+    hello(w.port).transact(ALICE, ["new@example.com"], message())
+    assert w.held() == ["new@example.com"]
+    assert w.run_ctl("reload").returncode == 0
+    w.restart()
+    assert w.held() == ["new@example.com"]
+
+
+def low_port():
+    """A free port that only root may bind."""
+    for port in range(600, 1000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port below 1000")
+
+
+def test_the_spool_is_nobody_elses_business(held):
+    for path in [held.spool, *held.spool.rglob("*")]:
+        assert os.stat(path).st_mode & 0o077 == 0, path
+    assert os.stat(held.control).st_mode & 0o007 == 0
+
+
+# ---- completion ----
+
+def test_bash_completion_knows_the_commands():
+    script = pathlib.Path(__file__).parents[2] / "etc/weirctl.bash"
+    if not script.exists():
+        found = list(pathlib.Path(__file__).parents[2].glob(
+            "**/*completion*"))
+        script = next((p for p in found if p.is_file()), None)
+    assert script is not None, "no completion for bash"
+    done = subprocess.run(
+        ["bash", "-c", f"source '{script}'; COMP_WORDS=(weirctl re); "
+         "COMP_CWORD=1; COMP_LINE='weirctl re'; COMP_POINT=10; "
+         "$(complete -p weirctl | sed 's/.*-F \\([^ ]*\\).*/\\1/') weirctl "
+         "re weirctl; printf '%s\\n' \"${COMPREPLY[@]}\""],
+        capture_output=True, text=True, timeout=20)
+    assert {"release", "reload"} <= set(done.stdout.split()), done
+    assert shutil.which("bash")

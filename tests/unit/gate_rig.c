@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * See gate_rig.h; this is its life, its clock and what can be seen of it. The
+ * spool's threads are real, so rig_pump waits for them on the spool's
+ * descriptor, with a deadline.
+ */
+#include "gate_rig.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define PUMP_TRIES 300 /* of 100 ms */
+
+/* ---- policies ---- */
+
+struct conf {
+	struct option_array policies;
+};
+
+static const struct option no_options[] = {{.name = NULL}};
+static const struct option_section sections[] = {
+    {
+	.name = "policy",
+	.options = policy_options,
+	.size = sizeof(struct policy_conf),
+	.offset = offsetof(struct conf, policies),
+	.title_offset = offsetof(struct policy_conf, name),
+	.place_offset = offsetof(struct policy_conf, place),
+    },
+    {.name = NULL},
+};
+static const struct option_schema schema = {
+    no_options, sections, sizeof(struct conf)};
+
+struct policies *
+rig_policies(const char *text)
+{
+	char err[1024];
+	struct conf *conf =
+	    options_load(&schema, "weir.conf", text, err, sizeof(err));
+	struct policies *set = NULL;
+
+	if (conf != NULL)
+		set = policies_new(
+		    conf->policies.v, conf->policies.n, err, sizeof(err));
+	if (set == NULL)
+		fail_msg("%s", err);
+	if (conf != NULL)
+		options_free(&schema, conf);
+	return set;
+}
+
+/* ---- callbacks ---- */
+
+static void
+on_released(void *arg)
+{
+	struct rig *r = arg;
+
+	r->released++;
+}
+
+static void
+on_freeze(void *arg, const struct gate_freeze *freeze)
+{
+	struct rig *r = arg;
+
+	r->freezes++;
+	snprintf(
+	    r->freeze_sender, sizeof(r->freeze_sender), "%s", freeze->sender);
+	snprintf(
+	    r->freeze_policy, sizeof(r->freeze_policy), "%s", freeze->policy);
+	snprintf(
+	    r->freeze_reason, sizeof(r->freeze_reason), "%s", freeze->reason);
+	r->freeze_length = freeze->queue_length;
+	r->freeze_at = freeze->freeze_at;
+}
+
+static void
+on_schedule(void *arg)
+{
+	struct rig *r = arg;
+
+	r->schedules++;
+}
+
+static const struct gate_callbacks callbacks = {
+    on_released, on_freeze, on_schedule};
+
+void
+rig_on_done(void *arg, int error, uint64_t count)
+{
+	struct rig *r = arg;
+
+	r->done++;
+	r->error = error;
+	r->count = count;
+}
+
+/* ---- life ---- */
+
+/* Lower case, and "user+tag" folded: what the relay passes does more. */
+static size_t
+recipient_key(struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX])
+{
+	size_t at = str_rindex(address, '@'), plus, n = 0;
+	struct str local = str_sub(address, 0, at);
+
+	plus = fold_tag ? str_index(local, '+') : local.n;
+	for (size_t i = 0; i < address.n && n < GATE_RECIPIENT_MAX; i++) {
+		char c = address.p[i];
+
+		if (i >= plus && i < at)
+			continue;
+		out[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	}
+	return n;
+}
+
+static void
+open_spool(struct rig *r)
+{
+	struct spool_settings settings = {
+	    .dir = r->dir,
+	    .large_body_bytes = 256 << 10,
+	    .body_memory_bytes = 64 << 20,
+	    .outstanding_max = r->outstanding_max,
+	};
+	char err[512];
+	int status;
+
+	r->spool = spool_open(&settings, NULL, err, sizeof(err), &status);
+	if (r->spool == NULL)
+		fail_msg("spool: %s", err);
+	r->gate = gate_new(&r->settings, r->spool, r->events, &r->counters,
+	    NULL, &callbacks, r);
+	assert_int_equal(gate_load(r->gate, r->now, r->wall), 0);
+}
+
+void
+rig_open(struct rig *r, const char *policies)
+{
+	*r = (struct rig){
+	    .now = 1000000, .wall = RIG_WALL, .outstanding_max = 10000};
+	str_copy(STR("/tmp/weir-gate-XXXXXX"), r->dir, sizeof(r->dir));
+	assert_non_null(mkdtemp(r->dir));
+	r->settings = (struct gate_settings){
+	    .policies = rig_policies(policies),
+	    .contact = "postmaster@example.org",
+	    .recipient_key = recipient_key,
+	};
+	r->events = events_new();
+	open_spool(r);
+}
+
+static void
+close_spool(struct rig *r)
+{
+	gate_free(r->gate);
+	spool_close(r->spool);
+	r->gate = NULL;
+	r->spool = NULL;
+}
+
+void
+rig_restart(struct rig *r)
+{
+	close_spool(r);
+	open_spool(r);
+}
+
+void
+rig_reload(struct rig *r, const char *policies, bool observe)
+{
+	struct policies *was = r->settings.policies;
+
+	r->settings.policies = rig_policies(policies);
+	r->settings.observe = observe;
+	gate_reload(r->gate, &r->settings, r->now);
+	policies_free(was);
+}
+
+static void
+remove_tree(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		char *path = xasprintf("%s/%s", dir, e->d_name);
+
+		if (strcmp(e->d_name, ".") != 0 &&
+		    strcmp(e->d_name, "..") != 0 && unlink(path) != 0)
+			remove_tree(path);
+		free(path);
+	}
+	if (d != NULL)
+		closedir(d);
+	rmdir(dir);
+}
+
+void
+rig_close(struct rig *r)
+{
+	close_spool(r);
+	policies_free(r->settings.policies);
+	events_free(r->events);
+	remove_tree(r->dir);
+}
+
+/* ---- time ---- */
+
+void
+rig_pass_time(struct rig *r, int64_t ms)
+{
+	r->now += ms;
+	r->wall += ms;
+}
+
+void
+rig_pump(struct rig *r)
+{
+	for (int i = 0; i < PUMP_TRIES; i++) {
+		struct pollfd p = {spool_fd(r->spool), POLLIN, 0};
+
+		spool_dispatch(r->spool);
+		if (spool_is_idle(r->spool))
+			return;
+		poll(&p, 1, 100);
+	}
+	fail_msg("the spool does not come to rest");
+}
+
+void
+rig_run(struct rig *r, int64_t ms)
+{
+	int64_t end = r->now + ms;
+
+	for (;;) {
+		int64_t due = gate_next_due(r->gate);
+
+		if (due > end)
+			break;
+		if (due > r->now)
+			rig_pass_time(r, due - r->now);
+		gate_run(r->gate, r->now, r->wall);
+		rig_pump(r);
+	}
+	rig_pass_time(r, end - r->now);
+}
+
+/* ---- looking ---- */
+
+uint64_t
+rig_stored(struct rig *r, enum spool_state state)
+{
+	struct spool_stats stats;
+
+	spool_stats(r->spool, &stats);
+	return stats.recipients[state];
+}
+
+bool
+rig_info(struct rig *r, const char *sender, struct gate_sender_info *out)
+{
+	return gate_sender_find(
+	    r->gate, str_from(sender), r->now, r->wall, out);
+}
+
+uint32_t
+rig_queue(struct rig *r, const char *sender)
+{
+	struct gate_sender_info info;
+
+	return rig_info(r, sender, &info) ? info.t.queue_length : 0;
+}
+
+bool
+rig_is_frozen(struct rig *r, const char *sender)
+{
+	struct gate_sender_info info;
+	bool frozen = rig_info(r, sender, &info) && info.t.frozen;
+
+	if (frozen)
+		assert_true(info.frozen_at > 0);
+	return frozen;
+}
+
+uint64_t
+rig_counter(const struct rig *r, enum counter id)
+{
+	return r->counters.v[id];
+}
+
+struct event_count {
+	enum event_type type;
+	unsigned n;
+	char *last;
+};
+
+static void
+on_event(void *arg, const struct event_item *item)
+{
+	struct event_count *c = arg;
+
+	if (item->type != c->type)
+		return;
+	c->n++;
+	if (c->last != NULL)
+		snprintf(c->last, RIG_TEXT, "%s", item->detail);
+}
+
+unsigned
+rig_events(struct rig *r, enum event_type type)
+{
+	struct event_count c = {.type = type};
+
+	events_each(r->events, 0, on_event, &c);
+	return c.n;
+}
+
+void
+rig_last_event(struct rig *r, enum event_type type, char out[RIG_TEXT])
+{
+	struct event_count c = {.type = type, .last = out};
+
+	out[0] = '\0';
+	events_each(r->events, 0, on_event, &c);
+}
+
+/* ---- the administrator ---- */
+
+static int
+wait_done(struct rig *r)
+{
+	rig_pump(r);
+	assert_int_equal(r->done, 1);
+	return r->error;
+}
+
+int
+rig_thaw(struct rig *r, const char *sender, enum gate_thaw then)
+{
+	r->done = 0;
+	gate_thaw(
+	    r->gate, sender, then, "admin", r->now, r->wall, rig_on_done, r);
+	return wait_done(r);
+}
+
+int
+rig_freeze(struct rig *r, const char *sender)
+{
+	r->done = 0;
+	gate_freeze(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
+	return wait_done(r);
+}
+
+int
+rig_release(struct rig *r, const struct spool_select *select)
+{
+	r->done = 0;
+	gate_release(r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
+	return wait_done(r);
+}
+
+int
+rig_discard(struct rig *r, const struct spool_select *select)
+{
+	r->done = 0;
+	gate_discard(r->gate, select, "admin", r->now, r->wall, rig_on_done, r);
+	return wait_done(r);
+}
+
+static void
+on_audit(void *arg, int error, const struct spool_audit *rows, size_t n)
+{
+	struct buf *out = arg;
+
+	assert_int_equal(error, 0);
+	for (size_t i = 0; i < n; i++)
+		assert_true(buf_printf(out, "%s %s %s %s\n", rows[i].who,
+		    rows[i].action, rows[i].target,
+		    rows[i].detail != NULL ? rows[i].detail : ""));
+}
+
+void
+rig_audit(struct rig *r, struct buf *out)
+{
+	spool_audit_list(r->spool, 100, on_audit, out);
+	rig_pump(r);
+}

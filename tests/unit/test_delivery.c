@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Released mail from a real spool to a next hop that behaves or refuses: what
+ * is sent, and what becomes of each recipient.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "delivery_world.h"
+#include "os/clock.h"
+
+/* ---- delivered ---- */
+
+static void
+test_delivers(void **state)
+{
+	struct world *w = *state;
+	const struct fake_message *m = &w->fake->messages[0];
+
+	start(w);
+	put(w, &(struct letter){.to = {"b@example.org", "c@example.org"},
+		   .body = "Subject: x\r\n\r\n.\r\n..two\r\n",
+		   .notify = SMTP_NOTIFY_SUCCESS,
+		   .ret = SMTP_RET_HDRS,
+		   .envid = "QQ123"});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 1);
+	assert_string_equal(m->from, "alice@example.org");
+	assert_string_equal(m->rcpts, "b@example.org c@example.org");
+	assert_true(
+	    str_eq(body_of(m), STR("Subject: x\r\n\r\n..\r\n...two\r\n")));
+	assert_non_null(strstr(m->mail, " ENVID=QQ123"));
+	assert_non_null(strstr(m->mail, " RET=HDRS"));
+	assert_int_equal(w->events_seen[EVENT_DELIVER], 2);
+	assert_int_equal(w->counters.v[COUNT_DELIVERED_RECIPIENTS], 2);
+	assert_int_equal(w->counters.v[COUNT_DEFERRED_RECIPIENTS], 0);
+}
+
+static void
+test_many_on_few_connections(void **state)
+{
+	struct world *w = *state;
+	char to[300][32];
+
+	start(w);
+	for (int i = 0; i < 300; i++) {
+		snprintf(to[i], sizeof(to[i]), "r%d@example.org", i);
+		put(w, &(struct letter){.to = {to[i]}});
+	}
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 300);
+	assert_true(w->fake->connects <= 4);
+	/* Each of them, once. */
+	for (int i = 0; i < 300; i++) {
+		int n = 0;
+
+		for (int j = 0; j < 300; j++)
+			n += strcmp(w->fake->messages[j].rcpts, to[i]) == 0;
+		assert_int_equal(n, 1);
+	}
+}
+
+static void
+test_large_body(void **state)
+{
+	struct world *w = *state;
+	const struct letter large = {
+	    .to = {"b@example.org"}, .body_size = 4 * LARGE};
+	struct str got;
+	size_t n;
+	char *text = make_text(&large, &n);
+
+	start(w);
+	put(w, &large);
+	put(w, &(struct letter){.to = {"c@example.org"}, .body_size = 100000});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 2);
+	for (int i = 0; i < 2; i++) {
+		struct fake_message *m = &w->fake->messages[i];
+		size_t lines = 0;
+
+		got = body_of(m);
+		while (got.n > 0) {
+			struct str line = str_cut(&got, '\n');
+
+			assert_true(str_eq(
+			    line, STR("..a line that starts with a dot\r")));
+			lines++;
+		}
+		assert_int_equal(lines,
+		    (strcmp(m->rcpts, "b@example.org") == 0 ? n : 100000) / 32);
+	}
+	free(text);
+}
+
+static void
+test_empty_body(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	put(w, &(struct letter){.to = {"b@example.org"}, .body = ""});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 1);
+	assert_int_equal(w->fake->messages[0].body_size, 0);
+}
+
+static void
+test_without_pipelining(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->ehlo = "250 fake";
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<c@", "550 5.1.1 who?", -1, 0);
+	put(w, &(struct letter){.to = {"b@example.org", "c@example.org"}});
+	kick(w);
+	wait_empty(w);
+	/* The letter, and the bounce. */
+	assert_int_equal(w->fake->message_count, 2);
+	assert_string_equal(w->fake->messages[0].rcpts, "b@example.org");
+	assert_string_equal(w->fake->messages[1].from, "");
+}
+
+/* ---- refused ---- */
+
+static void
+test_each_recipient_its_fate(void **state)
+{
+	struct world *w = *state;
+	int64_t before = clock_wall_ms();
+	const struct fake_message *bounce = &w->fake->messages[1];
+	struct left left;
+
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<bad@", "550 5.1.1 no such user", -1, 0);
+	fake_rule(w->fake, "RCPT TO:<full@", "452 4.2.2 mailbox full", -1, 0);
+	put(w, &(struct letter){.to = {"good@example.org", "bad@example.org",
+				    "full@example.org"}});
+	kick(w);
+	wait_deferred(w);
+	left = look(w);
+	if (left.messages == 2) { /* the bounce is not sent yet */
+		assert_true(pump_until(w->loop, is_quiet, w));
+		left = look(w);
+	}
+	assert_int_equal(left.rcpts, 1);
+	assert_string_equal(left.address, "full@example.org");
+	assert_string_equal(left.error, "452 4.2.2 mailbox full");
+	assert_int_equal(left.state, SPOOL_RELEASED);
+	assert_int_equal(left.attempts, 1);
+	assert_in_range(left.next_try - before, HOUR_MS, HOUR_MS * 12 / 10);
+	assert_int_equal(w->fake->message_count, 2);
+	assert_string_equal(w->fake->messages[0].rcpts, "good@example.org");
+	assert_string_equal(bounce->from, "");
+	assert_string_equal(bounce->rcpts, "alice@example.org");
+	assert_int_equal(count_lines(bounce, "Final-Recipient:"), 1);
+	assert_true(has(bounce, "Final-Recipient: rfc822; bad@example.org"));
+	assert_true(has(bounce, "Status: 5.1.1\r\n"));
+	assert_true(has(bounce, "Subject: s\r\n"));
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 1);
+	assert_int_equal(w->counters.v[COUNT_DEFERRED_RECIPIENTS], 1);
+}
+
+static void
+test_refused_at_mail(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "MAIL FROM:<alice@", "553 5.1.8 bad sender", 1, 0);
+	expect_bounce(w,
+	    &(struct letter){.to = {"b@example.org", "c@example.org"}},
+	    "Diagnostic-Code: smtp; 553 5.1.8 bad sender\r\n");
+	assert_int_equal(
+	    count_lines(&w->fake->messages[0], "Final-Recipient:"), 2);
+}
+
+static void
+test_refused_at_data(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "DATA", "554 5.7.1 no data", 1, 0);
+	expect_bounce(
+	    w, &(struct letter){.to = {"b@example.org"}}, "Status: 5.7.1\r\n");
+	assert_int_equal(w->fake->connects, 1);
+	assert_int_equal(w->fake->resets, 1);
+}
+
+static void
+test_refused_at_the_end(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, FAKE_END, "550 spam", 1, 0);
+	expect_bounce(
+	    w, &(struct letter){.to = {"b@example.org"}}, "Status: 5.0.0\r\n");
+}
+
+static void
+test_all_recipients_refused(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->naive = true;
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "550 5.1.1 no", -1, 0);
+	expect_bounce(
+	    w, &(struct letter){.to = {"b@example.org"}}, "Status: 5.1.1\r\n");
+	/* An empty one for nobody may have been taken, alice's was not. */
+	assert_false(has(&w->fake->messages[0], "\r\nx\r\n"));
+}
+
+static void
+test_mail_refused_and_taken_all_the_same(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->naive = true;
+	start(w);
+	fake_rule(w->fake, "MAIL FROM:<alice@", "550 5.7.1 no", 1, 0);
+	expect_bounce(
+	    w, &(struct letter){.to = {"b@example.org"}}, "Status: 5.7.1\r\n");
+	/* Only the bounce. */
+	assert_int_equal(w->fake->message_count, 1);
+}
+
+static void
+test_no_report_where_none_is_wanted(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT", "550 5.1.1 no", -1, 0);
+	put(w, &(struct letter){.from = "", .to = {"b@example.org"}});
+	put(w, &(struct letter){
+		   .to = {"b@example.org"}, .notify = SMTP_NOTIFY_NEVER});
+	put(w, &(struct letter){
+		   .to = {"b@example.org"}, .notify = SMTP_NOTIFY_SUCCESS});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 0);
+	assert_int_equal(w->events_seen[EVENT_BOUNCE], 3);
+}
+
+static void
+test_bounce_of_a_bounce(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT", "550 5.1.1 no", -1, 0);
+	put(w, &(struct letter){.to = {"b@example.org"}});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 1);
+	assert_int_equal(w->events_seen[EVENT_BOUNCE], 2);
+}
+
+static void
+test_full_return(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "550 5.1.1 no", -1, 0);
+	expect_bounce(w,
+	    &(struct letter){.to = {"b@example.org"}, .ret = SMTP_RET_FULL},
+	    "message/rfc822\r\n\r\nSubject: s\r\n\r\nx\r\n");
+}
+
+static void
+test_large_original(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "550 5.1.1 no", -1, 0);
+	expect_bounce(w,
+	    &(struct letter){.to = {"b@example.org"},
+		.body_size = LARGE,
+		.ret = SMTP_RET_FULL},
+	    "text/rfc822-headers\r\n");
+	assert_true(has(
+	    &w->fake->messages[w->fake->message_count - 1], ".a line that"));
+}
+
+static void
+test_next_hop_lost_an_extension(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->ehlo = "250-fake\r\n250 PIPELINING";
+	start(w);
+	expect_bounce(w,
+	    &(struct letter){.to = {"b@example.org"},
+		.body = "Subject: \xc3\xbc\r\n\r\n\r\n",
+		.ret = SMTP_RET_FULL,
+		.body_type = SMTP_BODY_8BITMIME},
+	    "Status: 5.6.3\r\n");
+	/* The bounce itself needs nothing. */
+	assert_null(strstr(w->fake->messages[0].mail, "BODY"));
+	assert_int_equal(w->fake->message_count, 1);
+	w->counters.v[COUNT_BOUNCES] = 0;
+	expect_bounce(w,
+	    &(struct letter){.to = {"b\xc3\xb6@example.org"}, .utf8 = true},
+	    "Status: 5.6.7\r\n");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_delivers),
+	    TEST(test_many_on_few_connections),
+	    TEST(test_large_body),
+	    TEST(test_empty_body),
+	    TEST(test_without_pipelining),
+	    TEST(test_each_recipient_its_fate),
+	    TEST(test_refused_at_mail),
+	    TEST(test_refused_at_data),
+	    TEST(test_refused_at_the_end),
+	    TEST(test_all_recipients_refused),
+	    TEST(test_mail_refused_and_taken_all_the_same),
+	    TEST(test_no_report_where_none_is_wanted),
+	    TEST(test_bounce_of_a_bounce),
+	    TEST(test_full_return),
+	    TEST(test_large_original),
+	    TEST(test_next_hop_lost_an_extension),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

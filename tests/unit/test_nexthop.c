@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pool of connections, on a real loop against a scripted next hop: reuse,
+ * limits, the line, idle time, what breaks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "nexthop_world.h"
+
+static void
+test_reuse(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+	struct smtp_caps caps;
+
+	start(w);
+	assert_false(nexthop_caps(w->n, &caps));
+	get(&u, w, false);
+	assert_false(u.ready);
+	wait_ready(&u);
+	assert_false(u.reused);
+	assert_string_equal(u.name, w->fake->address);
+	assert_true(nexthop_caps(w->n, &caps));
+	assert_true(caps.ext & SMTP_EXT_8BITMIME);
+	for (int i = 0; i < 5; i++) {
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+		assert_int_equal(u.code, 250);
+		/* Given back within its own callback: ready at once. */
+		get(&u, w, false);
+		assert_true(u.ready);
+		assert_true(hop_is_reused(u.hop));
+	}
+	put(&u);
+	assert_int_equal(w->fake->connects, 1);
+	assert_int_equal(w->fake->message_count, 5);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_CONNECTIONS], 1);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+}
+
+static void
+test_fresh(void **state)
+{
+	struct world *w = *state;
+	struct user a, b;
+
+	start(w);
+	get(&a, w, false);
+	wait_ready(&a);
+	put(&a);
+	get(&b, w, true);
+	assert_false(b.ready);
+	wait_ready(&b);
+	assert_false(b.reused);
+	assert_int_equal(w->fake->connects, 2);
+	put(&b);
+}
+
+static void
+test_most_recent_first(void **state)
+{
+	struct world *w = *state;
+	struct user a, b, c;
+	struct smtp_client *recent;
+
+	start(w);
+	get(&a, w, false);
+	get(&b, w, false);
+	wait_ready(&a);
+	wait_ready(&b);
+	recent = hop_client(b.hop);
+	put(&a);
+	put(&b);
+	get(&c, w, false);
+	assert_ptr_equal(hop_client(c.hop), recent);
+	put(&c);
+}
+
+static void
+test_line_is_fifo(void **state)
+{
+	struct world *w = *state;
+	struct user u[5];
+
+	w->settings.connections_max = 2;
+	start(w);
+	for (int i = 0; i < 5; i++)
+		get(&u[i], w, false);
+	wait_ready(&u[0]);
+	wait_ready(&u[1]);
+	pump_turns(w->loop, 5);
+	assert_false(u[2].ready);
+	/* One in the middle of the line goes away. */
+	hop_drop(u[3].hop);
+	put(&u[0]);
+	assert_false(u[4].ready);
+	wait_ready(&u[2]);
+	assert_true(u[2].reused);
+	assert_false(u[4].ready);
+	/* A dropped connection gives room for a new one. */
+	hop_drop(u[1].hop);
+	wait_ready(&u[4]);
+	assert_false(u[4].reused);
+	assert_int_equal(w->fake->connects, 3);
+	put(&u[2]);
+	put(&u[4]);
+}
+
+static void
+test_fresh_at_the_limit(void **state)
+{
+	struct world *w = *state;
+	struct user a, b, c;
+
+	w->settings.connections_max = 1;
+	start(w);
+	get(&a, w, false);
+	wait_ready(&a);
+	put(&a);
+	/* The kept one makes room. */
+	get(&b, w, true);
+	wait_ready(&b);
+	assert_false(b.reused);
+	get(&c, w, true);
+	put(&b);
+	wait_ready(&c);
+	assert_false(c.reused);
+	assert_int_equal(w->fake->connects, 3);
+	put(&c);
+}
+
+static void
+test_idle_max(void **state)
+{
+	struct world *w = *state;
+	struct user u[3];
+
+	w->settings.idle_max = 1;
+	start(w);
+	for (int i = 0; i < 3; i++)
+		get(&u[i], w, false);
+	for (int i = 0; i < 3; i++)
+		wait_ready(&u[i]);
+	for (int i = 0; i < 3; i++)
+		put(&u[i]);
+	wait_count(w, &w->fake->open, 1);
+	assert_int_equal(w->fake->quits, 2);
+}
+
+static void
+test_idle_timeout(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	w->settings.idle_timeout_ms = 50;
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+	assert_true(pump_until(w->loop, is_gone, w->fake));
+	assert_int_equal(w->fake->quits, 1);
+	/* Not a failure, and the next one connects anew. */
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+}
+
+static void
+test_uses_max(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	w->settings.uses_max = 2;
+	start(w);
+	for (int i = 0; i < 6; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+	}
+	assert_int_equal(w->fake->connects, 3);
+	assert_int_equal(w->fake->message_count, 6);
+}
+
+static void
+test_idle_is_dropped_quietly(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+	fake_kick_out(w->fake, "421 4.3.2 going down");
+	pump_turns(w->loop, 10);
+	get(&u, w, false);
+	assert_false(u.ready);
+	wait_ready(&u);
+	assert_int_equal(w->fake->connects, 2);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+	put(&u);
+}
+
+static void
+test_closed_as_it_is_taken(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+	get(&u, w, false);
+	assert_true(u.ready);
+	fake_rule(w->fake, "MAIL", FAKE_CLOSE, 1, 0);
+	send_message(&u);
+	assert_true(pump_until(w->loop, is_over, &u));
+	assert_true(u.failed);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+}
+
+static void
+test_breaks_in_use(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	fake_rule(w->fake, "RCPT", FAKE_CLOSE, 1, 0);
+	get(&u, w, false);
+	wait_ready(&u);
+	send_message(&u);
+	assert_true(pump_until(w->loop, is_over, &u));
+	assert_true(u.failed);
+	assert_int_equal(u.code / 100, 4);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 1);
+	/* The address does not rest for it. */
+	get(&u, w, false);
+	wait_ready(&u);
+	put(&u);
+}
+
+static void
+test_abandoned_is_reset(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+	const struct smtp_mail mail = {.from = STR("a@example.org")};
+
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	smtp_client_mail(hop_client(u.hop), &mail, 0, loop_now(w->loop));
+	wait_count(w, (int *)&u.code, 250);
+	smtp_client_abandon(hop_client(u.hop), loop_now(w->loop));
+	put(&u);
+	assert_int_equal(w->fake->resets, 0);
+	wait_count(w, &w->fake->resets, 1);
+	get(&u, w, false);
+	assert_true(u.ready);
+	send_message(&u);
+	assert_true(pump_until(w->loop, is_over, &u));
+	assert_int_equal(u.code, 250);
+	assert_int_equal(w->fake->resets, 1);
+	assert_int_equal(w->fake->connects, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_reuse),
+	    TEST(test_fresh),
+	    TEST(test_most_recent_first),
+	    TEST(test_line_is_fifo),
+	    TEST(test_fresh_at_the_limit),
+	    TEST(test_idle_max),
+	    TEST(test_idle_timeout),
+	    TEST(test_uses_max),
+	    TEST(test_idle_is_dropped_quietly),
+	    TEST(test_closed_as_it_is_taken),
+	    TEST(test_breaks_in_use),
+	    TEST(test_abandoned_is_reset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
