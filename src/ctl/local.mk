@@ -10,3 +10,10 @@ weirctl_SOURCES = \
 	src/ctl/text.c src/ctl/text.h \
 	src/ctl/watch.c
 weirctl_LDADD = libos.la libbase.la $(JANSSON_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_ctl_text
+tests_unit_test_ctl_text_SOURCES = tests/unit/test_ctl_text.c \
+	src/ctl/table.c src/ctl/text.c
+tests_unit_test_ctl_text_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+endif
