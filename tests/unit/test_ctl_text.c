@@ -2,6 +2,7 @@
 /*
  * What weirctl shows: text from mail cannot steer a terminal, and tables fit.
  */
+#include "ctl/header.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
 
@@ -104,6 +105,38 @@ test_age_and_size(void **state)
 	assert_string_equal(text_size(INT64_MAX, out), "8388608T");
 }
 
+static void
+test_decode(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} cases[] = {
+	    {"plain  text", "plain  text"},
+	    {"=?utf-8?q?H=C3=A9llo_you?= 7", "H\xc3\xa9llo you 7"},
+	    {"=?ISO-8859-1?Q?=E9?= =?utf-8*en?b?w6k=?=", "\xc3\xa9\xc3\xa9"},
+	    {"a =?utf-8?B?w6nDqQ==?=  b", "a \xc3\xa9\xc3\xa9  b"},
+	    {"=?utf-8?q?a?= b =?utf-8?q?c?=", "a b c"},
+	    {"=?no-such-set?q?a?=", "=?no-such-set?q?a?="},
+	    {"=?utf-8?q?=FF?= =?utf-8?q?ok?=", "=?utf-8?q?=FF?= ok"},
+	    {"=?utf-8//IGNORE?q?a?=", "=?utf-8//IGNORE?q?a?="},
+	    {"=?ISO-2022-CN-EXT?q?a?=", "=?ISO-2022-CN-EXT?q?a?="},
+	    {"=?utf-8?x?a?=", "=?utf-8?x?a?="},
+	    {"=?utf-8?q?a=4?=", "=?utf-8?q?a=4?="},
+	    {"=?utf-8?q?a?", "=?utf-8?q?a?"},
+	    {"=?", "=?"},
+	    {"=?utf-8?b?*?=", "=?utf-8?b?*?="},
+	    {"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *got = header_decode(str_from(cases[i].in));
+
+		assert_string_equal(got, cases[i].want);
+		free(got);
+	}
+}
+
 /* ---- tables: what is printed is caught ---- */
 
 static const struct table_column columns[] = {
@@ -190,6 +223,7 @@ main(void)
 	    cmocka_unit_test_setup(test_cut, use_utf8),
 	    cmocka_unit_test_setup(test_without_utf8, use_ascii),
 	    cmocka_unit_test(test_age_and_size),
+	    cmocka_unit_test(test_decode),
 	    cmocka_unit_test_setup(test_table_fits, use_utf8),
 	    cmocka_unit_test_setup(test_table_uncut, use_utf8),
 	};
