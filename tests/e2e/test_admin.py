@@ -790,12 +790,8 @@ def test_the_spool_is_nobody_elses_business(held):
 # ---- completion ----
 
 def test_bash_completion_knows_the_commands():
-    script = pathlib.Path(__file__).parents[2] / "etc/weirctl.bash"
-    if not script.exists():
-        found = list(pathlib.Path(__file__).parents[2].glob(
-            "**/*completion*"))
-        script = next((p for p in found if p.is_file()), None)
-    assert script is not None, "no completion for bash"
+    script = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
+    assert script.exists(), "no completion for bash"
     done = subprocess.run(
         ["bash", "-c", f"source '{script}'; COMP_WORDS=(weirctl re); "
          "COMP_CWORD=1; COMP_LINE='weirctl re'; COMP_POINT=10; "
