@@ -43,9 +43,9 @@ make install DESTDIR="$dest" >/dev/null
 grep -qx '# mine' "$dest/etc/weir/weir.conf"
 
 # libweir, which shows throttle_* alone.
+system=$(pkg-config --variable pc_path pkg-config)
 export PKG_CONFIG_SYSROOT_DIR="$dest" \
-    PKG_CONFIG_LIBDIR="$dest/usr/lib/pkgconfig:$(pkg-config \
-        --variable pc_path pkg-config)"
+    PKG_CONFIG_LIBDIR="$dest/usr/lib/pkgconfig:$system"
 # shellcheck disable=SC2046
 cc -std=c99 -Wall -Werror -o "$work/user" "$top/tests/libweir_user.c" \
     $(pkg-config --cflags --libs weir)
