@@ -54,7 +54,7 @@ run_program() {
         ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
         TSAN_OPTIONS=halt_on_error=1 \
-        timeout -k 10 300 "${WRAP[@]}" "./$1" >"$1.tap" 2>&1 </dev/null ||
+        timeout -k 10 900 "${WRAP[@]}" "./$1" >"$1.tap" 2>&1 </dev/null ||
         status=$?
     echo "$status" >"$1.status"
 }
