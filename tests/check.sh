@@ -132,7 +132,7 @@ e2e() {
     passed=$(sum_of passed "$line")
     failed=$(sum_of 'failed|error' "$line")
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
-    count "$name" "$passed" "$failed"
+    count "$name" "${passed:-0}" "$failed"
 }
 
 sources() {
