@@ -3,9 +3,14 @@ libnet_la_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
+	src/net/conn_tls.c \
 	src/net/listener.c src/net/listener.h \
-	src/net/loop.c src/net/loop.h
-libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS)
+	src/net/loop.c src/net/loop.h \
+	src/net/tls.c src/net/tls.h src/net/tls_private.h \
+	src/net/tls_cert.c \
+	src/net/tls_client.c \
+	src/net/tls_server.c
+libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS) $(OPENSSL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_addr tests/unit/test_conn \
