@@ -75,6 +75,7 @@ int conn_fd(const struct conn *c);
 MUST_CHECK bool conn_start_tls(
     struct conn *c, struct tls *t, int64_t timeout_ms);
 bool conn_is_tls(const struct conn *c); /* and the handshake is done */
+bool conn_is_shaking(const struct conn *c);
 struct tls_info conn_tls_info(const struct conn *c); /* only then */
 const char *conn_tls_error(const struct conn *c);    /* "": none */
 /* Bytes of the peer are here or in the kernel that on_read has not had. */

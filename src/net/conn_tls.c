@@ -92,6 +92,12 @@ conn_is_tls(const struct conn *c)
 	return c->tls != NULL && !c->shaking;
 }
 
+bool
+conn_is_shaking(const struct conn *c)
+{
+	return c->shaking;
+}
+
 struct tls_info
 conn_tls_info(const struct conn *c)
 {
