@@ -38,7 +38,7 @@ class Pki:
                 self.ca_key, "-CAcreateserial", "-days", days, "-extfile",
                 ext, "-out", out)
         pem = self.dir / f"{file}.pem"
-        pem.write_text(out.read_text() + key.read_text())
+        pem.write_text(key.read_text() + out.read_text())
         return pem
 
     @staticmethod
