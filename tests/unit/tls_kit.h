@@ -65,8 +65,7 @@ kit_write(const char *file, EVP_PKEY *key, X509 *x)
 	assert_non_null(f);
 	if (key != NULL)
 		assert_int_equal(
-		    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL),
-		    1);
+		    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
 	assert_int_equal(PEM_write_X509(f, x), 1);
 	assert_int_equal(fclose(f), 0);
 }
