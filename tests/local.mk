@@ -13,3 +13,5 @@ bench: all
 	done
 	@echo "== relay"; \
 	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_relay.py
+	@echo "== tls"; \
+	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_tls.py

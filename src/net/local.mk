@@ -34,3 +34,8 @@ tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
 tests_unit_test_tls_LDADD = libnet.la libos.la libbase.la $(OPENSSL_LIBS) \
 	$(CMOCKA_LIBS)
 endif
+
+# The load of tests/bench/bench_tls.py.
+noinst_PROGRAMS += tests/bench/tls_source
+tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
+tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
