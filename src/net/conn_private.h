@@ -45,6 +45,7 @@ struct conn {
 	bool resumed; /* input is to be delivered by the task */
 	bool full;    /* above high water since; on_drain follows */
 	bool drained; /* on_drain is due */
+	bool said_all; /* the peer has, no need to wait for its end */
 	bool ended;   /* end_why and end_error are to be told */
 	enum conn_end end_why;
 	int end_error;

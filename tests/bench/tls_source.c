@@ -10,6 +10,7 @@
  */
 #include "config.h"
 
+#include "base/base.h"
 #include "os/clock.h"
 
 #include <netinet/in.h>
