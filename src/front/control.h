@@ -32,7 +32,7 @@ struct control_parts { /* all borrowed */
 	bool (*reload)(void *arg, char *err, size_t err_cap);
 	bool (*show_config)(void *arg, struct buf *out);
 	const char *(*mode)(void *arg); /* "enforce", "observe" */
-	/* The i-th TLS certificate in use; false past the last. */
+	/* The i-th TLS certificate in use; false past the last. NULL: none. */
 	bool (*certificate)(void *arg, size_t i, struct tls_cert *out);
 	void *arg;
 };

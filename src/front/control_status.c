@@ -56,6 +56,8 @@ expiring(const struct control_parts *p)
 	int64_t now = clock_wall_ms();
 	struct tls_cert cert;
 
+	if (p->certificate == NULL)
+		return list;
 	for (size_t i = 0; p->certificate(p->arg, i, &cert); i++) {
 		if (cert.expires_at - now >= CONTROL_CERT_SOON_MS)
 			continue;
