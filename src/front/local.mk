@@ -16,6 +16,7 @@ libfront_la_SOURCES = \
 	src/front/relay_internal.h \
 	src/front/relay_leg.c \
 	src/front/relay_session.c \
+	src/front/relay_tls.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \

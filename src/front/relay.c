@@ -104,7 +104,8 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
 }
 
 void
-relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
+relay_accept(struct relay *r, int fd, const struct net_addr *peer,
+    const struct relay_listen *listen, int64_t now)
 {
 	struct ip ip = net_addr_ip(peer);
 	struct session *s;
@@ -120,7 +121,7 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
 	r->session_count++;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
-	s = session_new(r, fd, &ip);
+	s = session_new(r, fd, &ip, listen);
 	list_append(&r->sessions, &s->entry);
 	session_start(s, now);
 }

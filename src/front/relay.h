@@ -18,6 +18,21 @@
 
 struct relay;
 
+enum relay_tls {
+	RELAY_TLS_NONE,
+	RELAY_TLS_MAY,
+	RELAY_TLS_REQUIRE,
+	RELAY_TLS_IMPLICIT
+};
+
+/* What the sessions of one listener have in common; a session takes what it
+ * needs of it when it begins. */
+struct relay_listen {
+	enum relay_tls tls;
+	struct tls_server *tls_server; /* NULL with RELAY_TLS_NONE */
+	int64_t tls_timeout_ms;
+};
+
 struct relay_settings {
 	const char *hostname;
 	struct smtp_server_limits limits;
@@ -49,8 +64,8 @@ struct relay *relay_new(
 void relay_reload(struct relay *r, const struct relay_settings *settings);
 bool relay_uses(const struct relay *r, const struct relay_settings *settings);
 /* A connection was accepted; fd is taken. */
-void relay_accept(
-    struct relay *r, int fd, const struct net_addr *peer, int64_t now);
+void relay_accept(struct relay *r, int fd, const struct net_addr *peer,
+    const struct relay_listen *listen, int64_t now);
 /* Idle sessions get 421, the others after their transaction; fn when none is
  * left. */
 void relay_drain(struct relay *r, void (*fn)(void *arg), void *arg);

@@ -5,6 +5,7 @@
  *
  *	relay.c		accepting, caps per client, drain
  *	relay_session.c	connection <-> server engine
+ *	relay_tls.c	a session's way to TLS
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
@@ -39,6 +40,9 @@ struct session {
 	struct loop_timer timer;
 	struct loop_task reap;
 	struct ip client;
+	struct tls_server *tls_server; /* a reference, until TLS begins */
+	int64_t tls_timeout_ms;
+	bool tls_due; /* the handshake follows this input */
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	bool helo_waits;
@@ -109,6 +113,7 @@ struct txn {
 	int64_t started_at; /* wall */
 	bool whole, trace_due, spooled, answered, held_blocked;
 	struct ip client;
+	const char *tls, *tls_cipher; /* static; NULL: plain */
 	char *helo;
 	char *subject;
 	uint64_t size;
@@ -118,8 +123,20 @@ struct txn {
 void relay_session_ended(struct relay *r, struct session *s);
 void relay_check_drained(struct relay *r);
 
+/* relay_tls.c */
+void session_tls_init(struct session *s, const struct relay_listen *listen);
+void session_tls_clear(struct session *s);
+/* Begins the handshake of an implicit listener, or the one that STARTTLS asked
+ * for; the session may have ended after it. */
+void session_tls_start(struct session *s, int64_t now);
+void session_on_tls(void *arg, int64_t now);          /* conn_ops */
+void session_on_starttls(void *arg);                  /* smtp_server_ops */
+void session_tls_log_end(const struct session *s);    /* a handshake failed */
+struct str session_tls_user(const struct session *s); /* "": nobody */
+
 /* relay_session.c */
-struct session *session_new(struct relay *r, int fd, const struct ip *client);
+struct session *session_new(struct relay *r, int fd, const struct ip *client,
+    const struct relay_listen *listen);
 void session_start(struct session *s, int64_t now); /* greets */
 void session_end(struct session *s); /* frees at the end of the turn */
 void session_close(

@@ -7,7 +7,6 @@
 #include "front/relay_internal.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define LINGER_MS 5000
 
@@ -23,6 +22,7 @@ session_reap(void *arg, int64_t now)
 	(void)now;
 	loop_timer_clear(&s->timer);
 	loop_task_clear(&s->reap);
+	session_tls_clear(s);
 	smtp_server_free(s->server);
 	free(s);
 }
@@ -145,6 +145,10 @@ session_pump(struct session *s, int64_t now)
 		conn_consume(s->conn, used);
 	}
 	s->pumping = false;
+	if (s->tls_due && !s->closing)
+		session_tls_start(s, now);
+	if (s->closing)
+		return;
 	session_set_reading(s);
 	session_set_timer(s);
 }
@@ -152,12 +156,9 @@ session_pump(struct session *s, int64_t now)
 static void
 session_greet(struct session *s, int64_t now)
 {
-	char byte;
-	ssize_t n = recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
 	s->greeted = true;
 	conn_resume(s->conn);
-	smtp_server_greet(s->server, n > 0 || conn_input(s->conn).n > 0, now);
+	smtp_server_greet(s->server, conn_peek(s->conn), now);
 	session_set_timer(s);
 }
 
@@ -191,7 +192,8 @@ has_net(const struct relay_settings *st, const struct ip *client)
 }
 
 struct session *
-session_new(struct relay *r, int fd, const struct ip *client)
+session_new(struct relay *r, int fd, const struct ip *client,
+    const struct relay_listen *listen)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
@@ -205,6 +207,7 @@ session_new(struct relay *r, int fd, const struct ip *client)
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
+	session_tls_init(s, listen);
 	loop_timer_init(&s->timer, r->parts.loop, on_session_timer, s);
 	loop_task_init(&s->reap, r->parts.loop, session_reap, s);
 	return s;
@@ -213,7 +216,9 @@ session_new(struct relay *r, int fd, const struct ip *client)
 void
 session_start(struct session *s, int64_t now)
 {
-	if (s->settings->greeting_delay_ms > 0) {
+	if (s->tls_due) {
+		session_tls_start(s, now);
+	} else if (s->settings->greeting_delay_ms > 0) {
 		/* Whoever talks in this time is a bot: see session_greet. */
 		conn_pause(s->conn);
 		loop_timer_set(&s->timer, now + s->settings->greeting_delay_ms);
@@ -239,6 +244,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 	(void)why;
 	(void)error;
 	(void)now;
+	session_tls_log_end(s);
 	session_end(s);
 	conn_free(c);
 }
@@ -246,6 +252,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 static const struct conn_ops session_conn_ops = {
     .on_read = on_conn_read,
     .on_drain = on_conn_read,
+    .on_tls = session_on_tls,
     .on_end = on_conn_end,
 };
 
@@ -407,6 +414,7 @@ static const struct smtp_server_ops server_ops = {
     .on_data = on_server_data,
     .on_body = on_server_body,
     .on_end = on_server_end,
+    .on_starttls = session_on_starttls,
     .on_reset = on_server_reset,
     .on_close = on_server_close,
 };

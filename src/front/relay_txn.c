@@ -110,6 +110,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	int64_t wall = clock_wall_ms();
 	struct txn *t = txn_new(s, mail, wall);
 	struct gate_facts facts = {
+	    .user = session_tls_user(s),
 	    .sender = mail->from,
 	    .helo = smtp_server_helo(s->server),
 	    .client = s->client,
@@ -117,6 +118,10 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 
 	s->txn = t;
 	t->helo = str_dup(facts.helo);
+	if (conn_is_tls(s->conn)) {
+		t->tls = conn_tls_info(s->conn).version;
+		t->tls_cipher = conn_tls_info(s->conn).cipher;
+	}
 	t->wait = TXN_WAIT_MAIL;
 	t->gate = gate_begin(s->relay->parts.gate, &facts, now);
 	gate_sender(t->gate, now, wall, on_sender_answer, t);

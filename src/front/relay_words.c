@@ -22,11 +22,24 @@ format_date(int64_t wall_ms, char *out, size_t cap)
 		out[0] = '\0';
 }
 
+/* RFC 3848, RFC 6531 section 4.3. */
+static const char *
+protocol_name(const struct txn *t)
+{
+	bool esmtp = smtp_server_is_esmtp(t->session->server);
+	bool tls = t->tls != NULL;
+
+	if (t->mail.utf8)
+		return tls ? "UTF8SMTPS" : "UTF8SMTP";
+	if (esmtp)
+		return tls ? "ESMTPS" : "ESMTP";
+	return "SMTP";
+}
+
 struct str
 relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 {
 	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], date[64], helo[256];
-	bool esmtp = smtp_server_is_esmtp(t->session->server);
 	int n;
 
 	format_date(t->started_at, date, sizeof(date));
@@ -34,15 +47,14 @@ relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 	ip_format(&t->client, ip);
 	n = snprintf(out, RELAY_TRACE_MAX,
 	    "Received: from %s (%s%s%s)\r\n"
-	    "\tby %s (weir) with %s id %s;\r\n\t%s\r\n",
+	    "\tby %s (weir) with %s id %s%s%s;\r\n\t%s\r\n",
 	    helo, t->client.family == IP_NONE ? "" : "[",
 	    t->client.family == IP_NONE ? "local socket" : ip,
 	    t->client.family == IP_NONE ? "" : "]",
-	    t->session->settings->hostname,
-	    t->mail.utf8 ? "UTF8SMTP"
-	    : esmtp      ? "ESMTP"
-			 : "SMTP",
-	    spool_id_format(t->id, id), date);
+	    t->session->settings->hostname, protocol_name(t),
+	    spool_id_format(t->id, id),
+	    t->tls != NULL ? "\r\n\ttls " : "", /* RFC 8314 section 4.3 */
+	    t->tls != NULL ? t->tls_cipher : "", date);
 	return (struct str){out, (size_t)n};
 }
 
@@ -79,14 +91,16 @@ relay_log_message(
 		return;
 	log_event(log, LOG_LEVEL_INFO, "smtp", "message",
 	    "id=%s fate=%s sender=%s from=%s client=%s size=%llu "
-	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld code=%u "
-	    "reply=%s",
+	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld tls=%s cipher=%s "
+	    "code=%u reply=%s",
 	    spool_id_format(t->id, id), fate,
 	    log_quote(str_from(t->gate == NULL ? "" : gate_txn_source(t->gate)),
 		sender),
 	    log_quote(str_from(t->from), from), ip_format(&t->client, ip),
 	    (unsigned long long)t->size, t->rcpt_count,
 	    t->rcpt_count - t->held_count, t->held_count,
-	    (long long)(clock_wall_ms() - t->started_at), reply->code,
+	    (long long)(clock_wall_ms() - t->started_at),
+	    t->tls != NULL ? t->tls : "none",
+	    t->tls != NULL ? t->tls_cipher : "none", reply->code,
 	    log_quote(reply->text, text));
 }

@@ -119,6 +119,14 @@ struct nexthop_settings
 maild_nexthop_settings(const struct maild_config *conf)
 {
 	return (struct nexthop_settings){
+	    .tls =
+		{
+		    .client = conf->tls_client,
+		    .required = conf->next_hop_tls >= MAILD_TLS_REQUIRE,
+		    .implicit = conf->next_hop_tls_implicit,
+		    .name = conf->next_hop_tls_name,
+		    .timeout_ms = conf->tls_timeout_ms,
+		},
 	    .addresses = (const char *const *)conf->next_hop.v,
 	    .address_count = conf->next_hop.n,
 	    .hostname = conf->hostname,
@@ -164,6 +172,7 @@ maild_bind(struct maild *m)
 	gid_t gid;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
+	m->doors = xcalloc(conf->listen.n, sizeof(*m->doors));
 	for (size_t i = 0; i < conf->listen.n; i++) {
 		const struct maild_listen *l = maild_config_listen(conf, i);
 		struct listener_options options = {.backlog = (int)l->backlog,
@@ -177,6 +186,8 @@ maild_bind(struct maild *m)
 			    l->place.file, l->place.line, l->name, err);
 			return fail(EX_TEMPFAIL, text);
 		}
+		m->doors[i].maild = m;
+		m->doors[i].name = xstrdup(l->name);
 		m->listener_count++;
 	}
 	if (conf->control_group != NULL &&
@@ -278,6 +289,7 @@ maild_build(struct maild *m)
 				     .reload = maild_on_reload,
 				     .show_config = maild_on_show_config,
 				     .mode = maild_on_mode,
+				     .certificate = maild_on_certificate,
 				     .arg = m},
 	    m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
@@ -320,6 +332,7 @@ maild_stop(struct maild *m)
 	for (size_t i = 0; i < m->listener_count; i++)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
+	maild_doors_free(m);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)

@@ -11,10 +11,18 @@
 
 #include "gate/policy.h"
 #include "net/addr.h"
+#include "net/tls.h"
 #include "os/options.h"
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
+enum maild_tls {
+	MAILD_TLS_NONE,
+	MAILD_TLS_MAY,
+	MAILD_TLS_REQUIRE,
+	MAILD_TLS_IMPLICIT,                    /* listen */
+	MAILD_TLS_VERIFY = MAILD_TLS_IMPLICIT, /* next hop */
+};
 
 /* A `listen` section. */
 struct maild_listen {
@@ -26,6 +34,11 @@ struct maild_listen {
 	char *socket_mode;    /* of a Unix socket, octal digits */
 	struct net_addr addr; /* from address */
 	unsigned mode;        /* from socket_mode */
+	int tls;              /* enum maild_tls */
+	struct option_strings tls_cert, tls_key;
+	char *tls_client_ca;
+	struct option_strings tls_client_account;
+	struct tls_server *tls_server; /* from these; NULL: none */
 };
 
 /* Durations are milliseconds, sizes bytes. */
@@ -55,6 +68,13 @@ struct maild_config {
 	uint32_t next_hop_connections, next_hop_idle, next_hop_uses;
 	int64_t next_hop_idle_timeout_ms, next_hop_rest_ms;
 
+	struct option_strings tls_cert, tls_key;
+	int64_t tls_timeout_ms;
+	int next_hop_tls; /* enum maild_tls */
+	bool next_hop_tls_implicit;
+	char *next_hop_tls_ca, *next_hop_tls_name;
+	struct option_strings next_hop_tls_fingerprint;
+
 	uint64_t min_free, body_memory;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
@@ -69,6 +89,7 @@ struct maild_config {
 	struct policies *policies;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
+	struct tls_client *tls_client; /* to the next hop; NULL: none */
 };
 
 extern const struct option_schema maild_schema;

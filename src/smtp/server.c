@@ -41,8 +41,8 @@ phase_from(enum smtp_phase phase)
 	switch (phase) {
 	case SMTP_PHASE_NEW:
 		return 0;
-	case SMTP_PHASE_GREETED:
-		return SMTP_PHASE_NEW;
+	case SMTP_PHASE_GREETED: /* again after STARTTLS */
+		return SMTP_PHASE_NEW | SMTP_PHASE_READY;
 	case SMTP_PHASE_READY:
 		return SMTP_PHASE_GREETED | SMTP_PHASE_READY | SMTP_PHASE_MAIL |
 		       SMTP_PHASE_RCPT | SMTP_PHASE_DATA;
@@ -92,6 +92,12 @@ smtp_server_free(struct smtp_server *s)
 	smtp_decoder_clear(&s->decoder);
 	free(s->helo);
 	free(s);
+}
+
+void
+smtp_server_set_tls(struct smtp_server *s, enum smtp_server_tls tls)
+{
+	s->tls = tls;
 }
 
 void

@@ -31,6 +31,7 @@ enum smtp_question {
 	SMTP_ASK_RCPT,
 	SMTP_ASK_DATA,
 	SMTP_ASK_END,
+	SMTP_ASK_TLS,
 };
 
 struct smtp_server {
@@ -42,6 +43,7 @@ struct smtp_server {
 	struct smtp_caps caps;
 	enum smtp_phase phase;
 	enum smtp_question question;
+	enum smtp_server_tls tls;
 	bool esmtp, next_esmtp; /* next: while on_helo is open */
 	bool utf8;
 	bool paused;

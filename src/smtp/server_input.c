@@ -167,7 +167,8 @@ smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 	if (s->feeding)
 		return 0;
 	if (n > 0 &&
-	    (s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA))
+	    (s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA ||
+		s->question == SMTP_ASK_TLS))
 		s->early = true;
 	s->feeding = true;
 	while (in.n > 0 && can_take(s)) {
