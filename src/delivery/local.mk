@@ -3,6 +3,8 @@ libdelivery_la_SOURCES = \
 	src/delivery/attempt.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
 	src/delivery/channel.c src/delivery/channel.h \
+	src/delivery/channel_login.c \
+	src/delivery/credentials.c src/delivery/credentials.h \
 	src/delivery/delivery.c src/delivery/delivery.h \
 	src/delivery/delivery_private.h \
 	src/delivery/hop.c \

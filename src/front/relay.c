@@ -24,6 +24,9 @@ relay_new(
 	r->parts = *parts;
 	r->settings = settings;
 	r->clients = map_new();
+	r->guard = auth_guard_new();
+	r->auth_link = auth_link_new(parts->loop, parts->log);
+	auth_link_set(r->auth_link, settings->dovecot);
 	list_init(&r->sessions);
 	list_init(&r->txns);
 	return r;
@@ -33,6 +36,7 @@ void
 relay_reload(struct relay *r, const struct relay_settings *settings)
 {
 	r->settings = settings;
+	auth_link_set(r->auth_link, settings->dovecot);
 }
 
 bool
@@ -58,9 +62,11 @@ client_key(const struct ip *ip)
 	    (const char *)ip->bytes, ip->family == IP_V4 ? 4 : 16};
 }
 
-static bool
-client_enter(struct relay *r, const struct ip *ip)
+bool
+relay_count_client(struct session *s)
 {
+	struct relay *r = s->relay;
+	const struct ip *ip = &s->client;
 	struct client_sessions *c = map_find(r->clients, client_key(ip));
 
 	if (c == NULL) {
@@ -70,17 +76,23 @@ client_enter(struct relay *r, const struct ip *ip)
 	if (c->count >= r->settings->client_sessions_max)
 		return false;
 	c->count++;
+	s->counted = true;
 	return true;
 }
 
-static void
-client_leave(struct relay *r, const struct ip *ip)
+void
+relay_uncount_client(struct session *s)
 {
-	struct client_sessions *c = map_find(r->clients, client_key(ip));
+	struct map *clients = s->relay->clients;
+	struct client_sessions *c;
 
+	if (!s->counted)
+		return;
+	s->counted = false;
+	c = map_find(clients, client_key(&s->client));
 	if (c == NULL || --c->count > 0)
 		return;
-	map_remove(r->clients, client_key(ip));
+	map_remove(clients, client_key(&s->client));
 	free(c);
 }
 
@@ -102,9 +114,32 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
 	close(fd);
 }
 
-void
-relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
+/* A listen that a reload has taken out offers nothing more than SMTP. */
+static const struct relay_listen *
+find_listen(const struct relay_settings *st, const char *name)
 {
+	static const struct relay_listen gone = {.name = ""};
+
+	for (size_t i = 0; i < st->listen_count; i++) {
+		if (strcmp(st->listens[i].name, name) == 0)
+			return &st->listens[i];
+	}
+	return &gone;
+}
+
+static bool
+is_client_full(const struct relay *r, const struct ip *ip)
+{
+	const struct client_sessions *c = map_find(r->clients, client_key(ip));
+
+	return c != NULL && c->count >= r->settings->client_sessions_max;
+}
+
+void
+relay_accept(struct relay *r, int fd, const struct net_addr *peer,
+    const char *listen, int64_t now)
+{
+	const struct relay_listen *l = find_listen(r->settings, listen);
 	struct ip ip = net_addr_ip(peer);
 	struct session *s;
 
@@ -112,15 +147,19 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
 		relay_turn_away(r, fd, &ip, "sessions_max");
 		return;
 	}
-	if (!client_enter(r, &ip)) {
+	/* Behind a proxy the client is known only when its header has come. */
+	if (!l->proxy && is_client_full(r, &ip)) {
 		relay_turn_away(r, fd, &ip, "client_sessions_max");
 		return;
 	}
 	r->session_count++;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
-	s = session_new(r, fd, &ip);
+	s = session_new(r, fd, peer, l);
 	list_append(&r->sessions, &s->entry);
+	if (session_await_proxy(s, now))
+		return;
+	(void)session_set_client(s, &ip, s->client_port);
 	session_start(s, now);
 }
 
@@ -128,7 +167,7 @@ void
 relay_session_ended(struct relay *r, struct session *s)
 {
 	list_remove(&s->entry);
-	client_leave(r, &s->client);
+	relay_uncount_client(s);
 	r->session_count--;
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	relay_check_drained(r);
@@ -186,5 +225,7 @@ relay_free(struct relay *r)
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
 	map_free(r->clients, free);
+	auth_guard_free(r->guard);
+	auth_link_free(r->auth_link);
 	free(r);
 }

@@ -18,6 +18,14 @@ struct maild_gen {
 	struct list entry;
 	struct maild_config *conf;
 	struct relay_settings relay;
+	struct relay_listen *listens; /* relay's, in the order of conf */
+};
+
+/* A listening socket; its name finds what the configuration says of it. */
+struct maild_port {
+	struct maild *m;
+	struct listener *listener;
+	char *name;
 };
 
 struct maild {
@@ -35,8 +43,9 @@ struct maild {
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
-	struct listener **listeners, *control_listener;
-	size_t listener_count;
+	struct listener *control_listener;
+	struct maild_port *ports;
+	size_t port_count;
 	int admin_gid;
 
 	struct loop_watch *spool_watch;

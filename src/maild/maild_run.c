@@ -196,8 +196,8 @@ on_term(void *arg, int64_t now)
 	systemd_notify("STOPPING=1");
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "drain", "sessions=%llu",
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
-	for (size_t i = 0; i < m->listener_count; i++)
-		listener_stop(m->listeners[i]);
+	for (size_t i = 0; i < m->port_count; i++)
+		listener_stop(m->ports[i].listener);
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }
@@ -234,19 +234,19 @@ on_sweep(void *arg, int64_t now)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_port *port = arg;
 
-	relay_accept(m->relay, fd, peer, now);
+	relay_accept(port->m->relay, fd, peer, port->name, now);
 }
 
 static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_port *port = arg;
 
 	(void)now;
-	log_event(
-	    m->log, LOG_LEVEL_WARNING, "maild", "accept", "errno=%d", error);
+	log_event(port->m->log, LOG_LEVEL_WARNING, "maild", "accept",
+	    "errno=%d", error);
 }
 
 void
@@ -267,9 +267,9 @@ maild_run_init(struct maild *m)
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
-	for (size_t i = 0; i < m->listener_count; i++)
-		listener_start(
-		    m->listeners[i], m->loop, on_accept, on_accept_trouble, m);
+	for (size_t i = 0; i < m->port_count; i++)
+		listener_start(m->ports[i].listener, m->loop, on_accept,
+		    on_accept_trouble, &m->ports[i]);
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
 

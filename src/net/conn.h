@@ -59,5 +59,8 @@ void conn_flush(struct conn *c);
 void conn_close(struct conn *c, int64_t linger_ms);
 void conn_free(struct conn *c); /* closes now, output is lost */
 int conn_fd(const struct conn *c);
+/* While it is on, what was consumed and what was written is overwritten in
+ * memory: a password may be in it. */
+void conn_set_secret(struct conn *c, bool secret);
 
 #endif

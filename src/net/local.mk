@@ -4,7 +4,8 @@ libnet_la_SOURCES = \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
 	src/net/listener.c src/net/listener.h \
-	src/net/loop.c src/net/loop.h
+	src/net/loop.c src/net/loop.h \
+	src/net/proxy.c src/net/proxy.h
 libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS)
 
 if HAVE_CMOCKA

@@ -2,21 +2,26 @@ noinst_LTLIBRARIES += libsmtp.la
 libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
 	src/smtp/client.c src/smtp/client.h \
+	src/smtp/client_auth.c \
 	src/smtp/client_command.c src/smtp/client_command.h \
 	src/smtp/client_private.h \
 	src/smtp/client_queue.c src/smtp/client_queue.h \
 	src/smtp/client_reply.c \
 	src/smtp/data.c src/smtp/data.h \
+	src/smtp/dovecot.c src/smtp/dovecot.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
 	src/smtp/reply.c src/smtp/reply.h \
+	src/smtp/sasl.c src/smtp/sasl.h \
 	src/smtp/server.c src/smtp/server.h \
 	src/smtp/server_answer.c \
+	src/smtp/server_auth.c \
 	src/smtp/server_impl.h \
 	src/smtp/server_input.c \
 	src/smtp/server_params.c \
 	src/smtp/server_time.c \
-	src/smtp/server_verbs.c
+	src/smtp/server_verbs.c \
+	src/smtp/xclient.c src/smtp/xclient.h
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
 
 if HAVE_CMOCKA

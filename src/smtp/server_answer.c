@@ -14,10 +14,8 @@ smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 	smtp_server_time_changed(s);
 }
 
-/* The question that was open, which is answered by this. NOTHING: the session
- * ended meanwhile. */
-static enum smtp_question
-take_question(struct smtp_server *s, int64_t now)
+enum smtp_question
+smtp_server_take_question(struct smtp_server *s, int64_t now)
 {
 	enum smtp_question question = s->question;
 
@@ -33,8 +31,8 @@ take_question(struct smtp_server *s, int64_t now)
 
 /* Input came although the client had to wait for this answer: it did not
  * speak SMTP with us, or somebody spoke in its name (RFC 2920 section 3.1). */
-static bool
-refuse_early(struct smtp_server *s)
+bool
+smtp_server_refuse_early(struct smtp_server *s)
 {
 	if (!s->early)
 		return false;
@@ -70,9 +68,9 @@ void
 smtp_server_helo_done(
     struct smtp_server *s, const struct smtp_caps *caps, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_HELO)
 		panic("smtp server: helo_done answers no HELO");
@@ -87,9 +85,9 @@ smtp_server_data_go(struct smtp_server *s, int64_t now)
 {
 	struct smtp_reply r =
 	    smtp_reply_make(354, "", "end data with <CR><LF>.<CR><LF>");
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_DATA)
 		panic("smtp server: data_go answers no DATA");
@@ -166,6 +164,7 @@ is_fitting(const struct smtp_server *s, enum smtp_question question,
 	bool ok = r->code >= 200 && r->code < 300;
 
 	if (question == SMTP_ASK_DATA || question == SMTP_ASK_HELO ||
+	    question == SMTP_ASK_AUTH || question == SMTP_ASK_XCLIENT ||
 	    (question == SMTP_ASK_END && s->decoder.fault != SMTP_DATA_OK))
 		ok = false;
 	return ok || (r->code >= 400 && r->code <= 599);
@@ -203,6 +202,13 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	case SMTP_ASK_END:
 		answer_end(s, ok);
 		return;
+	case SMTP_ASK_AUTH: /* refused: a guess too many is the end */
+		s->auth_open = false;
+		smtp_server_count_error(s);
+		return;
+	case SMTP_ASK_XCLIENT: /* refused */
+	case SMTP_ASK_XFORWARD:
+		return;
 	}
 }
 
@@ -210,10 +216,10 @@ void
 smtp_server_reply(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 	struct smtp_reply r;
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	r = choose_reply(s, question, reply);
 	/* 421 says that the connection is closed, so it is. */
