@@ -282,7 +282,7 @@ login_start(struct session *s, enum sasl_mech mech, bool has_initial,
 	}
 	if (has_initial && !watch(s, initial, now))
 		return;
-	if (s->listen->auth == RELAY_AUTH_DOVECOT)
+	if (s->listener->auth == RELAY_AUTH_DOVECOT)
 		start_dovecot(s, initial);
 	else
 		start_pass(s, initial, now);
