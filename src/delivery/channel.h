@@ -68,6 +68,7 @@ struct channel {
 	bool served;       /* a user has given it back */
 	bool is_private;   /* a session's own: never kept for another */
 	bool login_in_clear;
+	bool heard;       /* a reply came to its present user */
 	bool retired;     /* of a former configuration */
 	bool open;        /* idle with a transaction to take back */
 	bool in_deadline; /* within smtp_client_run */

@@ -85,14 +85,19 @@ void
 session_txn_done(struct session *s)
 {
 	static const char text[] = "Service is shutting down, come again";
+	int64_t now = loop_now(s->relay->parts.loop);
 	struct smtp_reply bye;
 
 	s->txn = NULL;
 	session_forget_forwarded(s);
-	if (!s->relay->draining || s->closing)
+	if (s->closing)
+		return;
+	/* What was full was the transaction's; it drains for nobody now. */
+	session_set_blocked(s, false, now);
+	if (!s->relay->draining)
 		return;
 	bye = smtp_reply_make(421, "4.3.2", text);
-	session_close(s, &bye, loop_now(s->relay->parts.loop));
+	session_close(s, &bye, now);
 }
 
 /* Reading stops while the next hop or the spool is full; and while input waits
@@ -442,13 +447,18 @@ static void
 on_server_close(void *arg, enum smtp_server_end why)
 {
 	struct session *s = arg;
+	struct conn *c = s->conn;
 
 	if (s->closing)
 		return;
 	if (why != SMTP_SERVER_QUIT && why != SMTP_SERVER_CLOSED)
 		counters_add(
 		    s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
-	session_hang_up(s);
+	session_end(s);
+	if (why == SMTP_SERVER_QUIT)
+		conn_finish(c, LINGER_MS);
+	else
+		conn_close(c, LINGER_MS);
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define DRAIN_MS 30000
 #define SWEEP_MS 10000
@@ -196,8 +197,13 @@ on_term(void *arg, int64_t now)
 	systemd_notify("STOPPING=1");
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "drain", "sessions=%llu",
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
-	for (size_t i = 0; i < m->port_count; i++)
-		listener_stop(m->ports[i].listener);
+	/* Closed, not only left alone: a client that comes now goes elsewhere
+	 * at once and does not wait in the backlog. */
+	for (size_t i = 0; i < m->port_count; i++) {
+		listener_free(m->ports[i].listener);
+		free(m->ports[i].name);
+	}
+	m->port_count = 0;
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }

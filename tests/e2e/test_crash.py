@@ -8,6 +8,7 @@ confirmed. Duplicates are allowed, counted and printed.
 
 WEIR_CRASH_ROUNDS kills more often, WEIR_CRASH_SEED repeats a run's choices."""
 import collections
+import contextlib
 import hashlib
 import os
 import random
@@ -25,7 +26,7 @@ LARGE = 300_000  # a body file, not a row
 
 POLICY = """
     key = envelope
-    interval = "20ms"  burst = 1  initial = 0
+    interval = "100ms"  burst = 1  initial = 0
     freeze_at = 0  queue_max = 100000
     exempt_recipients = {"@known.test"}
 """
@@ -107,6 +108,12 @@ class Shared:
         self.maybe_discarded = set()
         self.admin = collections.Counter()
         self.errors = []
+        self.kill_now = None  # by the first client that hears a 250
+
+    def on_250(self):
+        kill, self.kill_now = self.kill_now, None
+        if kill is not None:
+            kill()
 
     def next_number(self):
         with self.lock:
@@ -165,6 +172,7 @@ def send_one(peer, shared, rng):
     peer.send(text + b".\r\n")
     code, lines = peer.reply()
     if code == 250:
+        shared.on_250()
         with shared.lock:
             shared.acknowledged[number] = taken
     else:
@@ -183,12 +191,14 @@ def administrator(w, shared, rng):
 
 
 def change_some(w, shared, rng, rows):
-    few = rng.sample(rows, min(len(rows), rng.choice([1, 3, 10])))
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
+        few = rng.sample(rows, min(len(rows), rng.choice([1, 3, 10])))
         w.ctl("release", *[m["id"] for m in few])
         shared.admin["releases"] += 1
         return
-    for m in few[:3]:
+    waiting = [m for m in rows
+               if all(r["state"] == "held" for r in m["recipients"])]
+    for m in rng.sample(waiting, min(len(waiting), 4)):
         rcpts = [r["address"] for r in m["recipients"]]
         try:
             count = w.ctl("discard", m["id"])["recipients"]
@@ -223,10 +233,15 @@ def crash_loop(w, sink, shared):
             until(lambda: w.listens() or w.process.poll() is not None,
                   "the daemon to listen")
             assert w.process.poll() is None, w.log()[-3000:]
-            time.sleep(rng.uniform(0.0, 0.25))
+            time.sleep(rng.uniform(0.0, 0.5))
         else:  # in the middle of its recovery
             time.sleep(rng.uniform(0.0, 0.03))
         assert w.process.poll() is None, w.log()[-3000:]
+        if rng.random() < 0.6:  # right behind a 250: the worst of moments
+            shared.kill_now = w.process.kill
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                w.process.wait(1)
+            shared.kill_now = None
         w.kill()
         until(lambda: sink.active == 0, "the sink to see the end")
 
