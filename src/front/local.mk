@@ -27,6 +27,9 @@ libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(JANSSON_LIBS)
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_auth_guard
+tests_unit_test_auth_guard_SOURCES = tests/unit/test_auth_guard.c
+tests_unit_test_auth_guard_LDADD = libfront.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_control
 tests_unit_test_control_SOURCES = tests/unit/test_control.c \
 	tests/unit/control_world.c tests/unit/control_world.h

@@ -100,8 +100,8 @@ void smtp_client_auth(struct smtp_client *c, enum sasl_mech mech,
 void smtp_client_auth_line(
     struct smtp_client *c, struct str line, uintptr_t tag, int64_t now);
 /* Tells the peer who it speaks with, as far as it asks for it; on_ready comes
- * again. A refusal fails the connection. False: it asks for nothing of this,
- * and nothing was sent. */
+ * again, after an EHLO in the client's name. A refusal fails the connection.
+ * False: it asks for nothing of this, and nothing was sent. */
 MUST_CHECK bool smtp_client_xclient(
     struct smtp_client *c, const struct xclient *x, int64_t now);
 /* Nothing comes after its on_reply. Before on_ready it does nothing; within a

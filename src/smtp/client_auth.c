@@ -5,6 +5,8 @@
  */
 #include "smtp/client_private.h"
 
+#include <stdlib.h>
+
 static bool
 append_auth(
     struct buf *out, enum sasl_mech mech, bool has_initial, struct str initial)
@@ -48,6 +50,17 @@ smtp_client_auth_line(
 		client_doom(c, "a response cannot be written");
 }
 
+/* After XCLIENT it is the client who says EHLO (Postfix's XCLIENT_README). */
+static void
+take_name(struct smtp_client *c, const struct xclient *x)
+{
+	c->phase = CLIENT_OPENING;
+	if (x->helo[0] == '\0' || !str_is_ascii(str_from(x->helo)))
+		return;
+	free(c->hostname);
+	c->hostname = xstrdup(x->helo);
+}
+
 bool
 smtp_client_xclient(struct smtp_client *c, const struct xclient *x, int64_t now)
 {
@@ -62,7 +75,7 @@ smtp_client_xclient(struct smtp_client *c, const struct xclient *x, int64_t now)
 	ok = xclient_print(x, c->caps.xclient, &text, &commands);
 	rest = buf_str(&text);
 	if (commands > 0)
-		c->phase = CLIENT_OPENING;
+		take_name(c, x);
 	c->xclients = commands;
 	while (ok && rest.n > 0) {
 		line = str_sub(rest, 0, str_index(rest, '\n') + 1);

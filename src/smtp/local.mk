@@ -34,6 +34,22 @@ tests_unit_test_smtp_client_abuse_SOURCES = \
 tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
 	$(CMOCKA_LIBS)
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_dovecot tests/unit/test_sasl \
+	tests/unit/test_smtp_auth tests/unit/test_smtp_client_auth \
+	tests/unit/test_xclient
+tests_unit_test_dovecot_SOURCES = tests/unit/test_dovecot.c
+tests_unit_test_dovecot_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c
+tests_unit_test_sasl_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_auth_SOURCES = tests/unit/test_smtp_auth.c \
+	tests/unit/smtp_rig.h
+tests_unit_test_smtp_auth_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_client_auth_SOURCES = \
+	tests/unit/test_smtp_client_auth.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_auth_LDADD = libsmtp.la libbase.la \
+	$(CMOCKA_LIBS)
+tests_unit_test_xclient_SOURCES = tests/unit/test_xclient.c
+tests_unit_test_xclient_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
