@@ -32,7 +32,8 @@ is_foreign_line(struct str line)
 {
 	static const struct str methods[] = {STR("GET"), STR("POST"),
 	    STR("CONNECT"), STR("HEAD"), STR("PUT"), STR("OPTIONS"),
-	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI")};
+	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI"),
+	    STR("PROXY")};
 	struct str verb = str_cut(&line, ' ');
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
