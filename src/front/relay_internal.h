@@ -193,7 +193,9 @@ bool own_is_needed(const struct session *s);
 bool own_is_lost(const struct session *s);
 void own_start_login(struct session *s, int64_t now); /* login_on_hop_... */
 struct smtp_client *own_client(struct session *s);    /* NULL: not ready */
-void own_set_secret(struct session *s, bool secret);
+/* Begins the login; own_client is there. login_on_hop_reply follows. */
+void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now);
 void own_forget(struct session *s, int64_t now);
 /* Lends it to the leg. False: it cannot be had. */
 MUST_CHECK bool own_take(struct leg *l, int64_t now);

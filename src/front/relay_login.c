@@ -132,7 +132,6 @@ login_succeeded(struct session *s, struct str user,
 	free(s->user);
 	s->user = str_dup(user);
 	s->login_passed = passed;
-	own_set_secret(s, false);
 	login_free(s);
 	smtp_server_auth_done(s->server, reply, now);
 	conn_set_secret(s->conn, false);
@@ -324,9 +323,7 @@ login_on_hop_ready(struct session *s, int64_t now)
 		return;
 	}
 	g->state = LOGIN_ASKED;
-	own_set_secret(s, true);
-	smtp_client_auth(
-	    c, g->watch.mech, g->has_initial, buf_str(&g->initial), 0, now);
+	own_auth(s, g->watch.mech, g->has_initial, buf_str(&g->initial), now);
 	sasl_wipe(&g->initial);
 }
 

@@ -23,7 +23,7 @@ struct own {
 	struct hop *hop;
 	enum own_state state;
 	struct leg *leg;       /* that uses it, NULL: none */
-	bool is_login;         /* the client logs in, or has, over it */
+	bool auth_open;        /* AUTH was said and is not decided */
 	bool served;           /* a leg has given it back */
 	struct xclient client; /* who it speaks for */
 };
@@ -60,7 +60,7 @@ is_same(const struct xclient *a, const struct xclient *b)
 	       strcmp(a->helo, b->helo) == 0 && strcmp(a->login, b->login) == 0;
 }
 
-static struct own *
+static void
 own_new(struct session *s, const struct xclient *client, int64_t now)
 {
 	struct own *o = xcalloc(1, sizeof(*o));
@@ -69,7 +69,6 @@ own_new(struct session *s, const struct xclient *client, int64_t now)
 	o->client = *client;
 	o->hop = nexthop_get_private(s->relay->parts.nexthop, &own_ops, o, now);
 	s->own = o;
-	return o;
 }
 
 /* Takes it off its session; a leg that uses it keeps it until it is done. */
@@ -81,7 +80,10 @@ own_let_go(struct own *o, int64_t now)
 	o->session = NULL;
 	if (o->leg != NULL)
 		return;
-	if (o->hop != NULL)
+	/* Within a login a QUIT would be a response. */
+	if (o->hop != NULL && o->auth_open)
+		hop_drop(o->hop);
+	else if (o->hop != NULL)
 		hop_put(o->hop, now);
 	free(o);
 }
@@ -119,7 +121,7 @@ own_start_login(struct session *s, int64_t now)
 	struct xclient client = describe(s, NULL);
 
 	own_forget(s, now);
-	own_new(s, &client, now)->is_login = true;
+	own_new(s, &client, now);
 }
 
 struct smtp_client *
@@ -131,10 +133,12 @@ own_client(struct session *s)
 }
 
 void
-own_set_secret(struct session *s, bool secret)
+own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now)
 {
-	if (s->own != NULL && s->own->hop != NULL)
-		hop_set_secret(s->own->hop, secret);
+	hop_set_secret(s->own->hop, true);
+	s->own->auth_open = true;
+	smtp_client_auth(own_client(s), mech, has_initial, initial, 0, now);
 }
 
 /* ---- for legs ---- */
@@ -153,7 +157,8 @@ find_own(struct session *s, const struct txn *t, int64_t now)
 	    is_same(&o->client, &client))
 		return o;
 	own_forget(s, now);
-	return own_new(s, &client, now);
+	own_new(s, &client, now);
+	return s->own;
 }
 
 bool
@@ -229,6 +234,10 @@ on_own_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 {
 	struct own *o = arg;
 
+	if (what == SMTP_CLIENT_AUTH && reply->code != 334) {
+		o->auth_open = false;
+		hop_set_secret(o->hop, false);
+	}
 	if (what == SMTP_CLIENT_AUTH && o->session != NULL)
 		login_on_hop_reply(o->session, reply, now);
 	else if (o->leg != NULL)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A private Dovecot that does nothing but check logins, on a Unix socket in a
 directory of its own. Needs root, as Dovecot's processes change their user."""
+import contextlib
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -57,7 +60,8 @@ class Dovecot:
     def start(self):
         self.process = subprocess.Popen(
             ["dovecot", "-F", "-c", self.conf], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True)
         until(self.answers, "Dovecot to start")
         return self
 
@@ -76,6 +80,9 @@ class Dovecot:
         if self.process is not None:
             self.process.terminate()
             self.process.wait(20)
+            # Its auth process stays for the clients that it has.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process = None
 
     def stop(self):
