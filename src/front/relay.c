@@ -29,6 +29,7 @@ relay_new(
 	auth_link_set(r->auth_link, settings->dovecot);
 	list_init(&r->sessions);
 	list_init(&r->txns);
+	list_init(&r->settles);
 	return r;
 }
 
@@ -224,6 +225,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
+	relay_free_settles(r);
 	map_free(r->clients, free);
 	auth_guard_free(r->guard);
 	auth_link_free(r->auth_link);
