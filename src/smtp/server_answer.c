@@ -202,9 +202,8 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	case SMTP_ASK_END:
 		answer_end(s, ok);
 		return;
-	case SMTP_ASK_AUTH: /* refused: a guess too many is the end */
+	case SMTP_ASK_AUTH: /* refused */
 		s->auth_open = false;
-		smtp_server_count_error(s);
 		return;
 	case SMTP_ASK_XCLIENT: /* refused */
 	case SMTP_ASK_XFORWARD:
@@ -231,4 +230,7 @@ smtp_server_reply(
 	smtp_server_write_answer(s, &r);
 	smtp_server_await_command(s);
 	answered(s, question, smtp_reply_is_ok(&r));
+	/* A guess too many is the end. */
+	if (question == SMTP_ASK_AUTH && r.code >= 500)
+		smtp_server_count_error(s);
 }

@@ -401,7 +401,7 @@ def test_dovecot_gone_and_back(weir, tmp_path):
         d.start()
 
         def login():
-            return c.ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+            return w.hello().ask(f"AUTH PLAIN {PLAIN}")[0] == 235
         until(login, "logins to work again")
     finally:
         d.stop()
