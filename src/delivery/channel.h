@@ -24,6 +24,7 @@ enum channel_state {
 enum channel_fault {
 	CHANNEL_CONNECT, /* no connection */
 	CHANNEL_REFUSED, /* greeting, EHLO or AUTH */
+	CHANNEL_TLS,     /* the handshake, or whose certificate it is */
 	CHANNEL_TIMEOUT, /* a deadline, before or in a transaction */
 	CHANNEL_BROKEN,  /* closed, 421 or nonsense after it was ready */
 };
@@ -39,7 +40,16 @@ struct channel_ops {
 	    const struct smtp_reply *reply, int64_t now);
 };
 
+struct channel_tls {
+	struct tls_client *client; /* NULL: none */
+	bool required;
+	bool implicit;    /* before the greeting, no STARTTLS */
+	const char *name; /* whom to expect, NULL: anybody */
+	int64_t timeout_ms;
+};
+
 struct channel_settings {
+	struct channel_tls tls;
 	struct loop *loop;
 	const char *hostname;
 	int64_t connect_timeout_ms;
@@ -62,8 +72,13 @@ struct channel {
 	struct loop *loop;
 	struct conn *conn;
 	struct smtp_client *client; /* NULL: not connected yet */
+	struct channel_tls tls;     /* a reference, and its name is owned */
+	bool tls_due;               /* the handshake follows this input */
+	bool tls_failed;
 	struct net_addr addr;
+	size_t target; /* of the route */
 	char name[ROUTE_NAME_MAX];
+	char host[ROUTE_HOST_MAX];
 	uint32_t messages; /* that were sent to the end */
 	bool served;       /* a user has given it back */
 	bool is_private;   /* a session's own: never kept for another */

@@ -16,8 +16,8 @@ is_safe(const struct channel *ch)
 {
 	struct ip ip = net_addr_ip(&ch->addr);
 
-	return ch->login_in_clear || ch->addr.ss.ss_family == AF_UNIX ||
-	       ip_is_loopback(&ip);
+	return ch->login_in_clear || conn_is_tls(ch->conn) ||
+	       ch->addr.ss.ss_family == AF_UNIX || ip_is_loopback(&ip);
 }
 
 /* Appends the pieces, with a NUL before each but the first. */

@@ -79,7 +79,7 @@ dial(struct hop *h, int64_t now)
 
 	switch (route_next(n->route, &h->cursor, now, &choice)) {
 	case ROUTE_CONNECT:
-		h->ch = nexthop_open(n, &choice, h);
+		h->ch = nexthop_open(n, &choice, false, h);
 		hop_set_state(h, HOP_DIALING);
 		break;
 	case ROUTE_RESOLVE:
@@ -423,6 +423,28 @@ on_channel_drain(struct channel *ch, int64_t now)
 		h->ops->on_drain(h->arg, now);
 }
 
+/* Where TLS is only wished for, an address whose handshake fails is tried once
+ * more without. */
+static bool
+try_plain(struct hop *h, struct channel *ch, int64_t now)
+{
+	struct nexthop *n = h->n;
+	struct route_choice choice = {.addr = ch->addr, .target = ch->target};
+	char name[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
+
+	if (h->state != HOP_DIALING || ch->tls.required || ch->tls.implicit ||
+	    ch->retired)
+		return false;
+	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "plain",
+	    "address=%s reason=%s", log_quote(str_from(ch->name), name),
+	    log_quote(str_from(h->reason), why));
+	str_copy(str_from(ch->name), choice.name, sizeof(choice.name));
+	str_copy(str_from(ch->host), choice.host, sizeof(choice.host));
+	nexthop_shut(n, ch, false, now);
+	h->ch = nexthop_open(n, &choice, true, h);
+	return true;
+}
+
 /* With the code where the next hop itself spoke (451 may be our own). */
 static void
 describe(const struct smtp_reply *reply, char *out, size_t cap)
@@ -447,6 +469,8 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 		note_reason(h, ch->name, str_from(why));
 		h->ch = NULL;
 	}
+	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, now))
+		return;
 	/* A kept connection that was closed meanwhile may go quietly. */
 	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
 		nexthop_note_fault(n, ch, fault, why, now);

@@ -19,7 +19,16 @@
 struct nexthop;
 struct hop;
 
+struct nexthop_tls {
+	struct tls_client *client; /* whom to trust; NULL: no TLS */
+	bool required;             /* else in plain where it fails */
+	bool implicit;             /* from the first byte, as on port 465 */
+	const char *name;          /* whom to expect; NULL: the host's name */
+	int64_t timeout_ms;
+};
+
 struct nexthop_settings {
+	struct nexthop_tls tls;       /* a reference is taken */
 	const char *const *addresses; /* "127.0.0.1:25", "unix:/p", "name:25" */
 	size_t address_count;
 	const char *hostname; /* for EHLO */

@@ -72,8 +72,8 @@ void hop_redial_all(struct nexthop *n, int64_t now);
 void hop_on_resolved(void *arg, const struct resolver_answer *answer);
 
 /* nexthop.c */
-struct channel *nexthop_open(
-    struct nexthop *n, const struct route_choice *to, struct hop *h);
+struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
+    bool plain, struct hop *h);
 /* Takes the channel out of the pool and closes it. */
 void nexthop_shut(
     struct nexthop *n, struct channel *ch, bool politely, int64_t now);

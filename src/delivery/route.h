@@ -12,6 +12,7 @@
 #define ROUTE_TARGETS_MAX 32   /* configured addresses */
 #define ROUTE_ENDPOINTS_MAX 16 /* addresses of one name */
 #define ROUTE_NAME_MAX 320
+#define ROUTE_HOST_MAX 256
 
 struct route;
 
@@ -30,6 +31,7 @@ struct route_choice {
 	size_t target;
 	struct net_addr addr;
 	char name[ROUTE_NAME_MAX]; /* "192.0.2.1:25", "mx[192.0.2.1]:25" */
+	char host[ROUTE_HOST_MAX]; /* "192.0.2.1", "mx"; "": Unix socket */
 };
 
 /* NULL and a reason in err. */

@@ -21,6 +21,7 @@ libfront_la_SOURCES = \
 	src/front/relay_login.c \
 	src/front/relay_own.c \
 	src/front/relay_session.c \
+	src/front/relay_tls.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \

@@ -115,19 +115,6 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
 	close(fd);
 }
 
-/* A listen that a reload has taken out offers nothing more than SMTP. */
-static const struct relay_listen *
-find_listen(const struct relay_settings *st, const char *name)
-{
-	static const struct relay_listen gone = {.name = ""};
-
-	for (size_t i = 0; i < st->listen_count; i++) {
-		if (strcmp(st->listens[i].name, name) == 0)
-			return &st->listens[i];
-	}
-	return &gone;
-}
-
 static bool
 is_client_full(const struct relay *r, const struct ip *ip)
 {
@@ -138,9 +125,8 @@ is_client_full(const struct relay *r, const struct ip *ip)
 
 void
 relay_accept(struct relay *r, int fd, const struct net_addr *peer,
-    const char *listen, int64_t now)
+    const struct relay_listen *listen, int64_t now)
 {
-	const struct relay_listen *l = find_listen(r->settings, listen);
 	struct ip ip = net_addr_ip(peer);
 	struct session *s;
 
@@ -149,14 +135,14 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer,
 		return;
 	}
 	/* Behind a proxy the client is known only when its header has come. */
-	if (!l->proxy && is_client_full(r, &ip)) {
+	if (!listen->proxy && is_client_full(r, &ip)) {
 		relay_turn_away(r, fd, &ip, "client_sessions_max");
 		return;
 	}
 	r->session_count++;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
-	s = session_new(r, fd, peer, l);
+	s = session_new(r, fd, peer, listen);
 	list_append(&r->sessions, &s->entry);
 	if (session_await_proxy(s, now))
 		return;

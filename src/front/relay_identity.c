@@ -46,6 +46,22 @@ session_is_trusted(const struct session *s)
 	    s->settings->xclient_net_count, &s->peer);
 }
 
+struct str
+session_user(const struct session *s)
+{
+	return s->user != NULL ? str_from(s->user) : session_tls_user(s);
+}
+
+/* RFC 3207 section 4.2: what was said in plain is forgotten. */
+void
+session_forget_login(struct session *s, int64_t now)
+{
+	own_forget(s, now);
+	s->login_passed = false;
+	free(s->user);
+	s->user = NULL;
+}
+
 /* ---- PROXY ---- */
 
 static void
@@ -57,7 +73,7 @@ refuse_proxy(struct session *s, const char *why)
 	counters_add(s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
 	log_event(s->relay->parts.log, LOG_LEVEL_WARNING, "smtp", "proxy",
 	    "peer=%s listen=\"%s\" error=\"%s\"", ip_format(&s->peer, ip),
-	    s->listener->name, why);
+	    s->listen.name, why);
 	session_end(s);
 	conn_free(c);
 }
@@ -69,7 +85,7 @@ session_await_proxy(struct session *s, int64_t now)
 {
 	const struct relay_settings *st = s->settings;
 
-	if (!s->listener->proxy)
+	if (!s->listen.proxy)
 		return false;
 	if (!nets_have(st->proxy_nets, st->proxy_net_count, &s->peer)) {
 		refuse_proxy(s, "the peer is not in proxy_from");
@@ -137,8 +153,7 @@ session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX];
 	bool room = true;
 
-	own_forget(s, now);
-	s->login_passed = false;
+	session_forget_login(s, now);
 	if (x->given & XCLIENT_PORT)
 		s->client_port = x->port;
 	if (x->given & XCLIENT_ADDR)

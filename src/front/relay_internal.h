@@ -8,6 +8,7 @@
  *	relay_identity.c who the client is: PROXY, XCLIENT, XFORWARD
  *	relay_login.c	AUTH
  *	relay_own.c	a session's own connection to the next hop
+ *	relay_tls.c	a session's way to TLS
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
@@ -47,15 +48,18 @@ struct session {
 	struct smtp_server *server;
 	struct loop_timer timer;
 	struct loop_task reap;
-	const struct relay_listen *listener; /* in settings */
-	struct ip peer;                      /* of the connection */
-	struct ip client, local;             /* as a proxy or XCLIENT says */
+	struct relay_listen listen; /* without its tls_server */
+	struct ip peer;             /* of the connection */
+	struct ip client, local;    /* as a proxy or XCLIENT says */
 	uint16_t client_port, local_port;
-	char *client_name;         /* of XCLIENT, NULL: not known */
-	char *user;                /* who logged in, NULL: nobody */
-	struct xclient *forwarded; /* XFORWARD, for the next transaction */
-	struct login *login;       /* under way */
-	struct own *own;           /* its connection to the next hop */
+	char *client_name;             /* of XCLIENT, NULL: not known */
+	char *user;                    /* who logged in, NULL: nobody */
+	struct xclient *forwarded;     /* XFORWARD, for the next transaction */
+	struct login *login;           /* under way */
+	struct own *own;               /* its connection to the next hop */
+	struct tls_server *tls_server; /* a reference, until TLS begins */
+	int64_t tls_timeout_ms;
+	bool tls_due; /* the handshake follows this input */
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	bool helo_waits;
@@ -63,7 +67,6 @@ struct session {
 	bool counted;      /* among its client's sessions */
 	bool proxy_waits;  /* for the PROXY header */
 	bool login_passed; /* the next hop took the login, over own */
-	bool secure;       /* TLS */
 };
 
 enum leg_state {
@@ -132,7 +135,8 @@ struct txn {
 	int64_t started_at; /* wall */
 	bool whole, trace_due, spooled, answered, held_blocked;
 	struct ip client;
-	bool forwarded; /* the client is another's, by XFORWARD */
+	bool forwarded;               /* the client is another's, by XFORWARD */
+	const char *tls, *tls_cipher; /* static; NULL: plain */
 	char *helo;
 	char *subject;
 	uint64_t size;
@@ -144,6 +148,19 @@ void relay_check_drained(struct relay *r);
 /* False: the client has too many sessions; this one is not counted. */
 bool relay_count_client(struct session *s);
 void relay_uncount_client(struct session *s);
+
+/* relay_tls.c */
+void session_tls_init(struct session *s, const struct relay_listen *listen);
+void session_tls_clear(struct session *s);
+/* Begins the handshake of an implicit listener, or the one that STARTTLS asked
+ * for; the session may have ended after it. */
+void session_tls_start(struct session *s, int64_t now);
+void session_on_tls(void *arg, int64_t now);          /* conn_ops */
+void session_on_starttls(void *arg);                  /* smtp_server_ops */
+void session_tls_log_end(const struct session *s);    /* a handshake failed */
+struct str session_tls_user(const struct session *s); /* "": nobody */
+/* Who logged in, else whose certificate was shown. "": nobody. */
+struct str session_user(const struct session *s);
 
 /* relay_session.c */
 struct session *session_new(struct relay *r, int fd,
@@ -173,6 +190,7 @@ void session_on_xclient(
 void session_on_xforward(
     struct session *s, const struct xclient *x, int64_t now);
 void session_forget_forwarded(struct session *s);
+void session_forget_login(struct session *s, int64_t now);
 
 /* relay_login.c */
 void login_start(struct session *s, enum sasl_mech mech, bool has_initial,

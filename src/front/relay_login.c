@@ -222,7 +222,7 @@ start_dovecot(struct session *s, struct str initial)
 	    .local = s->local,
 	    .remote_port = s->client_port,
 	    .local_port = s->local_port,
-	    .secure = s->secure,
+	    .secure = conn_is_tls(s->conn),
 	};
 
 	g->state = LOGIN_ASKED;
@@ -281,7 +281,7 @@ login_start(struct session *s, enum sasl_mech mech, bool has_initial,
 	}
 	if (has_initial && !watch(s, initial, now))
 		return;
-	if (s->listener->auth == RELAY_AUTH_DOVECOT)
+	if (s->listen.auth == RELAY_AUTH_DOVECOT)
 		start_dovecot(s, initial);
 	else
 		start_pass(s, initial, now);

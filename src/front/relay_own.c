@@ -47,8 +47,7 @@ describe(const struct session *s, const struct txn *t)
 		x.port = 0;
 	str_copy(t != NULL ? str_from(t->helo) : smtp_server_helo(s->server),
 	    x.helo, sizeof(x.helo));
-	if (s->user != NULL)
-		str_copy(str_from(s->user), x.login, sizeof(x.login));
+	str_copy(session_user(s), x.login, sizeof(x.login));
 	return x;
 }
 

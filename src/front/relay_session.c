@@ -7,7 +7,6 @@
 #include "front/relay_internal.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define LINGER_MS 5000
 
@@ -26,6 +25,7 @@ session_reap(void *arg, int64_t now)
 	session_forget_forwarded(s);
 	free(s->client_name);
 	free(s->user);
+	session_tls_clear(s);
 	smtp_server_free(s->server);
 	free(s);
 }
@@ -151,6 +151,10 @@ session_pump(struct session *s, int64_t now)
 		conn_consume(s->conn, used);
 	}
 	s->pumping = false;
+	if (s->tls_due && !s->closing)
+		session_tls_start(s, now);
+	if (s->closing)
+		return;
 	session_set_reading(s);
 	session_set_timer(s);
 }
@@ -158,12 +162,9 @@ session_pump(struct session *s, int64_t now)
 static void
 session_greet(struct session *s, int64_t now)
 {
-	char byte;
-	ssize_t n = recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
 	s->greeted = true;
 	conn_resume(s->conn);
-	smtp_server_greet(s->server, n > 0 || conn_input(s->conn).n > 0, now);
+	smtp_server_greet(s->server, conn_peek(s->conn), now);
 	session_set_timer(s);
 }
 
@@ -211,7 +212,7 @@ set_ends(struct session *s, int fd, const struct net_addr *peer)
 
 struct session *
 session_new(struct relay *r, int fd, const struct net_addr *peer,
-    const struct relay_listen *listener)
+    const struct relay_listen *listen)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
@@ -219,12 +220,14 @@ session_new(struct relay *r, int fd, const struct net_addr *peer,
 	s->relay = r;
 	s->settings = r->settings;
 	s->limits = r->settings->limits;
-	s->listener = listener;
+	s->listen = *listen;
+	s->listen.tls_server = NULL;
 	set_ends(s, fd, peer);
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
 	smtp_server_trust(s->server, session_is_trusted(s));
+	session_tls_init(s, listen);
 	loop_timer_init(&s->timer, r->parts.loop, on_session_timer, s);
 	loop_task_init(&s->reap, r->parts.loop, session_reap, s);
 	return s;
@@ -233,7 +236,9 @@ session_new(struct relay *r, int fd, const struct net_addr *peer,
 void
 session_start(struct session *s, int64_t now)
 {
-	if (s->settings->greeting_delay_ms > 0) {
+	if (s->tls_due) {
+		session_tls_start(s, now);
+	} else if (s->settings->greeting_delay_ms > 0) {
 		/* Whoever talks in this time is a bot: see session_greet. */
 		conn_pause(s->conn);
 		loop_timer_set(&s->timer, now + s->settings->greeting_delay_ms);
@@ -264,6 +269,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 	(void)why;
 	(void)error;
 	(void)now;
+	session_tls_log_end(s);
 	session_end(s);
 	conn_free(c);
 }
@@ -271,6 +277,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 static const struct conn_ops session_conn_ops = {
     .on_read = on_conn_read,
     .on_drain = on_conn_read,
+    .on_tls = session_on_tls,
     .on_end = on_conn_end,
 };
 
@@ -281,8 +288,8 @@ static const struct conn_ops session_conn_ops = {
 static bool
 session_may_auth(const struct session *s)
 {
-	return s->listener->auth != RELAY_AUTH_NONE &&
-	       (s->secure || s->listener->auth_in_clear ||
+	return s->listen.auth != RELAY_AUTH_NONE &&
+	       (conn_is_tls(s->conn) || s->listen.auth_in_clear ||
 		   s->client.family == IP_NONE || ip_is_loopback(&s->client));
 }
 
@@ -295,7 +302,7 @@ session_offer(
     struct session *s, struct smtp_caps *caps, const struct smtp_caps *hop)
 {
 	if (session_may_auth(s) && s->user == NULL) {
-		caps->auth = s->listener->auth == RELAY_AUTH_DOVECOT
+		caps->auth = s->listen.auth == RELAY_AUTH_DOVECOT
 				 ? auth_link_mechs(s->relay->auth_link)
 			     : hop != NULL ? hop->auth
 					   : AUTH_BLIND;
@@ -511,6 +518,7 @@ static const struct smtp_server_ops server_ops = {
     .on_data = on_server_data,
     .on_body = on_server_body,
     .on_end = on_server_end,
+    .on_starttls = session_on_starttls,
     .on_reset = on_server_reset,
     .on_close = on_server_close,
     .on_auth = on_server_auth,

@@ -107,7 +107,7 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 static bool
 may_mail(const struct session *s, struct smtp_reply *no)
 {
-	if (s->listener->auth_required && s->user == NULL) {
+	if (s->listen.auth_required && str_is_empty(session_user(s))) {
 		*no = smtp_reply_make(530, "5.7.0", "Authentication required");
 		return false;
 	}
@@ -136,7 +136,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 {
 	int64_t wall = clock_wall_ms();
 	struct gate_facts facts = {
-	    .user = str_from(s->user),
+	    .user = session_user(s),
 	    .sender = mail->from,
 	    .helo = smtp_server_helo(s->server),
 	    .client = s->client,
@@ -153,6 +153,10 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	txn_use_forwarded(t, s->forwarded, &facts);
 	s->txn = t;
 	t->helo = str_dup(facts.helo);
+	if (conn_is_tls(s->conn)) {
+		t->tls = conn_tls_info(s->conn).version;
+		t->tls_cipher = conn_tls_info(s->conn).cipher;
+	}
 	t->wait = TXN_WAIT_MAIL;
 	t->gate = gate_begin(s->relay->parts.gate, &facts, now);
 	gate_sender(t->gate, now, wall, on_sender_answer, t);

@@ -34,7 +34,8 @@ protocol_name(const struct txn *t)
 
 	if (!smtp_server_is_esmtp(s->server))
 		return "SMTP";
-	return names[t->mail.utf8][(s->secure ? 2 : 0) + (s->user != NULL)];
+	return names[t->mail.utf8]
+		    [(t->tls != NULL ? 2 : 0) + (s->user != NULL)];
 }
 
 /* "from helo (name [address])" and a line end; nothing where it is hidden. */
@@ -47,7 +48,7 @@ format_client(const struct txn *t, char *out, size_t cap)
 	bool local = t->client.family == IP_NONE;
 
 	out[0] = '\0';
-	if (s->listener->hide_client)
+	if (s->listen.hide_client)
 		return;
 	str_escape(str_from(t->helo), helo, sizeof(helo));
 	str_escape(str_from(name), safe, sizeof(safe));
@@ -66,9 +67,11 @@ relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 	format_date(t->started_at, date, sizeof(date));
 	format_client(t, client, sizeof(client));
 	n = snprintf(out, RELAY_TRACE_MAX,
-	    "Received: %sby %s (weir) with %s id %s;\r\n\t%s\r\n", client,
+	    "Received: %sby %s (weir) with %s id %s%s%s;\r\n\t%s\r\n", client,
 	    t->session->settings->hostname, protocol_name(t),
-	    spool_id_format(t->id, id), date);
+	    spool_id_format(t->id, id),
+	    t->tls != NULL ? "\r\n\ttls " : "", /* RFC 8314 section 4.3 */
+	    t->tls != NULL ? t->tls_cipher : "", date);
 	return (struct str){out, (size_t)n};
 }
 
@@ -105,14 +108,16 @@ relay_log_message(
 		return;
 	log_event(log, LOG_LEVEL_INFO, "smtp", "message",
 	    "id=%s fate=%s sender=%s from=%s client=%s size=%llu "
-	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld code=%u "
-	    "reply=%s",
+	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld tls=%s cipher=%s "
+	    "code=%u reply=%s",
 	    spool_id_format(t->id, id), fate,
 	    log_quote(str_from(t->gate == NULL ? "" : gate_txn_source(t->gate)),
 		sender),
 	    log_quote(str_from(t->from), from), ip_format(&t->client, ip),
 	    (unsigned long long)t->size, t->rcpt_count,
 	    t->rcpt_count - t->held_count, t->held_count,
-	    (long long)(clock_wall_ms() - t->started_at), reply->code,
+	    (long long)(clock_wall_ms() - t->started_at),
+	    t->tls != NULL ? t->tls : "none",
+	    t->tls != NULL ? t->tls_cipher : "none", reply->code,
 	    log_quote(reply->text, text));
 }

@@ -54,26 +54,6 @@ maild_check(const char *config_file)
 
 /* ---- what the parts are told ---- */
 
-static struct relay_listen *
-relay_listens(const struct maild_config *conf)
-{
-	struct relay_listen *v = xcalloc(conf->listen.n, sizeof(*v));
-
-	for (size_t i = 0; i < conf->listen.n; i++) {
-		const struct maild_listen *l = maild_config_listen(conf, i);
-
-		v[i] = (struct relay_listen){
-		    .name = l->name,
-		    .auth = (enum relay_auth)l->auth,
-		    .auth_in_clear = l->auth_in_clear,
-		    .auth_required = l->auth_required,
-		    .proxy = l->proxy,
-		    .hide_client = l->hide_client,
-		};
-	}
-	return v;
-}
-
 struct maild_gen *
 maild_gen_new(struct maild_config *conf)
 {
@@ -81,7 +61,6 @@ maild_gen_new(struct maild_config *conf)
 
 	list_init(&g->entry);
 	g->conf = conf;
-	g->listens = relay_listens(conf);
 	g->relay = (struct relay_settings){
 	    .hostname = conf->hostname,
 	    .limits =
@@ -113,8 +92,6 @@ maild_gen_new(struct maild_config *conf)
 	    .client_sessions_max = conf->client_sessions_max,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
-	    .listens = g->listens,
-	    .listen_count = conf->listen.n,
 	    .xclient_nets = conf->xclient_nets,
 	    .xclient_net_count = conf->xclient_net_count,
 	    .proxy_nets = conf->proxy_nets,
@@ -130,7 +107,6 @@ void
 maild_gen_free(struct maild_gen *g)
 {
 	maild_config_free(g->conf);
-	free(g->listens);
 	free(g);
 }
 
@@ -150,6 +126,14 @@ struct nexthop_settings
 maild_nexthop_settings(const struct maild_config *conf)
 {
 	return (struct nexthop_settings){
+	    .tls =
+		{
+		    .client = conf->tls_client,
+		    .required = conf->next_hop_tls >= MAILD_TLS_REQUIRE,
+		    .implicit = conf->next_hop_tls_implicit,
+		    .name = conf->next_hop_tls_name,
+		    .timeout_ms = conf->tls_timeout_ms,
+		},
 	    .addresses = (const char *const *)conf->next_hop.v,
 	    .address_count = conf->next_hop.n,
 	    .hostname = conf->hostname,
@@ -196,23 +180,24 @@ maild_bind(struct maild *m)
 	char err[512], text[1024];
 	gid_t gid;
 
-	m->ports = xcalloc(conf->listen.n, sizeof(*m->ports));
+	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
+	m->doors = xcalloc(conf->listen.n, sizeof(*m->doors));
 	for (size_t i = 0; i < conf->listen.n; i++) {
 		const struct maild_listen *l = maild_config_listen(conf, i);
 		struct listener_options options = {.backlog = (int)l->backlog,
 		    .unix_mode = l->mode,
 		    .unix_gid = -1};
 
-		m->ports[i].m = m;
-		m->ports[i].listener =
+		m->listeners[i] =
 		    listener_new(&l->addr, &options, err, sizeof(err));
-		if (m->ports[i].listener == NULL) {
+		if (m->listeners[i] == NULL) {
 			snprintf(text, sizeof(text), "%s:%u: listen \"%s\": %s",
 			    l->place.file, l->place.line, l->name, err);
 			return fail(EX_TEMPFAIL, text);
 		}
-		m->ports[i].name = xstrdup(l->name);
-		m->port_count++;
+		m->doors[i].maild = m;
+		m->doors[i].name = xstrdup(l->name);
+		m->listener_count++;
 	}
 	if (conf->control_group != NULL &&
 	    priv_find_group(conf->control_group, &gid))
@@ -313,6 +298,7 @@ maild_build(struct maild *m)
 				     .reload = maild_on_reload,
 				     .show_config = maild_on_show_config,
 				     .mode = maild_on_mode,
+				     .certificate = maild_on_certificate,
 				     .arg = m},
 	    m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
@@ -352,11 +338,10 @@ maild_stop(struct maild *m)
 		control_free(m->control);
 	if (m->control_listener != NULL)
 		listener_free(m->control_listener);
-	for (size_t i = 0; i < m->port_count; i++) {
-		listener_free(m->ports[i].listener);
-		free(m->ports[i].name);
-	}
-	free(m->ports);
+	for (size_t i = 0; i < m->listener_count; i++)
+		listener_free(m->listeners[i]);
+	free(m->listeners);
+	maild_doors_free(m);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)
@@ -386,11 +371,11 @@ log_started(struct maild *m)
 	char addr[NET_ADDR_TEXT_MAX];
 	struct spool_stats stats;
 
-	for (size_t i = 0; i < m->port_count; i++)
+	for (size_t i = 0; i < m->listener_count; i++)
 		log_event(m->log, LOG_LEVEL_INFO, "maild", "listen",
 		    "address=%s name=%s",
-		    net_addr_format(listener_addr(m->ports[i].listener), addr),
-		    m->ports[i].name);
+		    net_addr_format(listener_addr(m->listeners[i]), addr),
+		    m->doors[i].name);
 	spool_stats(m->spool, &stats);
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",
 	    "version=%s mode=%s held_messages=%llu senders=%zu "

@@ -12,11 +12,19 @@
 #include "delivery/credentials.h"
 #include "gate/policy.h"
 #include "net/addr.h"
+#include "net/tls.h"
 #include "os/options.h"
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
+enum maild_tls {
+	MAILD_TLS_NONE,
+	MAILD_TLS_MAY,
+	MAILD_TLS_REQUIRE,
+	MAILD_TLS_IMPLICIT,                    /* listen */
+	MAILD_TLS_VERIFY = MAILD_TLS_IMPLICIT, /* next hop */
+};
 
 /* A `listen` section. */
 struct maild_listen {
@@ -30,6 +38,11 @@ struct maild_listen {
 	unsigned mode;        /* from socket_mode */
 	int auth;             /* enum maild_auth */
 	bool auth_in_clear, auth_required, proxy, hide_client;
+	int tls; /* enum maild_tls */
+	struct option_strings tls_cert, tls_key;
+	char *tls_client_ca;
+	struct option_strings tls_client_account;
+	struct tls_server *tls_server; /* from these; NULL: none */
 };
 
 /* Durations are milliseconds, sizes bytes. */
@@ -65,6 +78,12 @@ struct maild_config {
 	char *auth_socket; /* Dovecot's; NULL: none */
 	uint32_t auth_failures_max;
 	struct option_strings xclient_from, proxy_from;
+	struct option_strings tls_cert, tls_key;
+	int64_t tls_timeout_ms;
+	int next_hop_tls; /* enum maild_tls */
+	bool next_hop_tls_implicit;
+	char *next_hop_tls_ca, *next_hop_tls_name;
+	struct option_strings next_hop_tls_fingerprint;
 
 	uint64_t min_free, body_memory;
 	uint32_t delivery_concurrency;
@@ -84,6 +103,7 @@ struct maild_config {
 	size_t xclient_net_count, proxy_net_count;
 	struct net_addr auth_addr;       /* of auth_socket */
 	struct credentials *credentials; /* of next_hop_auth */
+	struct tls_client *tls_client;   /* to the next hop; NULL: none */
 };
 
 extern const struct option_schema maild_schema;

@@ -32,6 +32,10 @@ static const char *const auth_names[] = {"none", "pass", "dovecot", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
+static const char *const tls_names[] = {
+    "none", "may", "require", "implicit", NULL};
+static const char *const hop_tls_names[] = {
+    "none", "may", "require", "verify", NULL};
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
@@ -387,6 +391,88 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
+    /* ---- TLS ---- */
+    {
+	.name = "tls_cert",
+	.type = OPTION_STRINGS,
+	AT(tls_cert),
+	.reloadable = true,
+	.sample = "/etc/weir/relay.example.org.pem",
+	.check = maild_check_path,
+	.doc = "Certificates of the listeners, each a PEM file with the "
+	       "certificate and its chain. A client that asks for a server "
+	       "name gets the first certificate that is for it, any other the "
+	       "first of all. They are read again at a reload; sessions go on, "
+	       "and when a file is bad the old ones stay.",
+    },
+    {
+	.name = "tls_key",
+	.type = OPTION_STRINGS,
+	AT(tls_key),
+	.reloadable = true,
+	.sample = "/etc/weir/relay.example.org.key",
+	.check = maild_check_path,
+	.doc = "Their keys in the same order, PEM without a passphrase. "
+	       "Without this the key stands in the certificate's file. A "
+	       "daemon with a user reads them as that user at a reload.",
+    },
+    {
+	TIME("tls_timeout", tls_timeout_ms, "1m", SECONDS(1), MINUTES(10)),
+	.doc = "Longest time for a TLS handshake, with a client or the next "
+	       "hop.",
+    },
+    {
+	.name = "next_hop_tls",
+	.type = OPTION_ENUM,
+	AT(next_hop_tls),
+	.preset = "none",
+	.names = hop_tls_names,
+	.reloadable = true,
+	.doc = "TLS to the next hop: none; may, where it offers STARTTLS, and "
+	       "in plain where the handshake fails; require, with whatever "
+	       "certificate; verify, with a certificate that is trusted and "
+	       "for the next hop's name. Where it cannot be had, clients get "
+	       "451 and released mail waits.",
+    },
+    {
+	.name = "next_hop_tls_implicit",
+	.type = OPTION_BOOL,
+	AT(next_hop_tls_implicit),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "The next hop speaks TLS from the first byte, as on port 465. "
+	       "Not with next_hop_tls none or may.",
+    },
+    {
+	.name = "next_hop_tls_ca",
+	.type = OPTION_STRING,
+	AT(next_hop_tls_ca),
+	.reloadable = true,
+	.sample = "/etc/weir/next-hop-ca.pem",
+	.check = maild_check_path,
+	.doc = "PEM file of the authorities that verify trusts. The default "
+	       "is those that the system trusts.",
+    },
+    {
+	.name = "next_hop_tls_name",
+	.type = OPTION_STRING,
+	AT(next_hop_tls_name),
+	.reloadable = true,
+	.sample = "mx.example.org",
+	.check = maild_check_hostname,
+	.doc = "Name that the next hop is asked for, and that its certificate "
+	       "must be for. The default is the host in next_hop.",
+    },
+    {
+	.name = "next_hop_tls_fingerprint",
+	.type = OPTION_STRINGS,
+	AT(next_hop_tls_fingerprint),
+	.reloadable = true,
+	.check = maild_check_fingerprint,
+	.doc = "SHA-256 fingerprints of certificates. With verify, one of them "
+	       "must be the next hop's, and neither its name nor an authority "
+	       "nor its date count.",
+    },
     /* ---- spool and delivery ---- */
     {
 	.name = "min_free",
@@ -514,6 +600,53 @@ static const struct option listen_options[] = {
 	.reloadable = true,
 	.doc = "Leave the client's name and address out of the Received line, "
 	       "so that mail does not tell the address of a person's machine.",
+    },
+    {
+	.name = "tls",
+	.type = OPTION_ENUM,
+	IN_LISTEN(tls),
+	.preset = "none",
+	.names = tls_names,
+	.reloadable = true,
+	.doc = "none; may, STARTTLS is offered; require, it must be used "
+	       "before mail; implicit, TLS from the first byte, as on port "
+	       "465.",
+    },
+    {
+	.name = "tls_cert",
+	.type = OPTION_STRINGS,
+	IN_LISTEN(tls_cert),
+	.reloadable = true,
+	.check = maild_check_path,
+	.doc = "Certificates of this listener, in place of the ones above.",
+    },
+    {
+	.name = "tls_key",
+	.type = OPTION_STRINGS,
+	IN_LISTEN(tls_key),
+	.reloadable = true,
+	.check = maild_check_path,
+	.doc = "Their keys.",
+    },
+    {
+	.name = "tls_client_ca",
+	.type = OPTION_STRING,
+	IN_LISTEN(tls_client_ca),
+	.reloadable = true,
+	.check = maild_check_path,
+	.doc = "PEM file of authorities. Clients are asked for a certificate, "
+	       "and one that these have signed makes its common name the user "
+	       "whose mail it is. Other clients are served as if there were no "
+	       "such option.",
+    },
+    {
+	.name = "tls_client_account",
+	.type = OPTION_STRINGS,
+	IN_LISTEN(tls_client_account),
+	.reloadable = true,
+	.check = maild_check_account,
+	.doc = "\"user=fingerprint\": clients are asked for a certificate, and "
+	       "who shows the one with this SHA-256 fingerprint is this user.",
     },
     {0},
 };

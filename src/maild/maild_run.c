@@ -12,7 +12,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define DRAIN_MS 30000
 #define SWEEP_MS 10000
@@ -88,6 +87,8 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
 	relay_reload(m->relay, &gen->relay);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, loop_now(m->loop));
 	list_append(&m->retired, &old->entry);
 	maild_free_retired(m, false);
 	on_gate_schedule(m);
@@ -199,11 +200,10 @@ on_term(void *arg, int64_t now)
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
 	/* Closed, not only left alone: a client that comes now goes elsewhere
 	 * at once and does not wait in the backlog. */
-	for (size_t i = 0; i < m->port_count; i++) {
-		listener_free(m->ports[i].listener);
-		free(m->ports[i].name);
+	for (size_t i = 0; i < m->listener_count; i++) {
+		listener_free(m->listeners[i]);
+		m->listeners[i] = NULL;
 	}
-	m->port_count = 0;
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }
@@ -240,18 +240,19 @@ on_sweep(void *arg, int64_t now)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	const struct maild_port *port = arg;
+	const struct maild_door *door = arg;
 
-	relay_accept(port->m->relay, fd, peer, port->name, now);
+	relay_accept(door->maild->relay, fd, peer, &door->listen, now);
 }
 
 static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
-	const struct maild_port *port = arg;
+	const struct maild_door *door = arg;
+	const struct maild *m = door->maild;
 
 	(void)now;
-	log_event(port->m->log, LOG_LEVEL_WARNING, "maild", "accept",
+	log_event(m->log, LOG_LEVEL_WARNING, "maild", "accept",
 	    "errno=%d", error);
 }
 
@@ -273,9 +274,12 @@ maild_run_init(struct maild *m)
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
-	for (size_t i = 0; i < m->port_count; i++)
-		listener_start(m->ports[i].listener, m->loop, on_accept,
-		    on_accept_trouble, &m->ports[i]);
+	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, now);
+	for (size_t i = 0; i < m->listener_count; i++)
+		listener_start(m->listeners[i], m->loop, on_accept,
+		    on_accept_trouble, &m->doors[i]);
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
 
@@ -292,4 +296,5 @@ maild_run_clear(struct maild *m)
 	loop_timer_clear(&m->watchdog);
 	loop_timer_clear(&m->sweep);
 	loop_timer_clear(&m->drain_deadline);
+	loop_timer_clear(&m->cert_timer);
 }

@@ -137,6 +137,7 @@ destroy(struct conn *c)
 	loop_task_clear(&c->at_free);
 	buf_clear(&c->in);
 	buf_clear(&c->out);
+	tls_free(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
 	free(c);
@@ -163,7 +164,7 @@ conn_close(struct conn *c, int64_t linger_ms)
 
 	if (c == NULL || c->state >= CONN_CLOSING)
 		return;
-	useless = c->fd < 0 || c->state == CONN_CONNECTING ||
+	useless = c->fd < 0 || c->state == CONN_CONNECTING || c->shaking ||
 		  c->write_error != 0 || (c->ended && c->end_why != CONN_EOF);
 	if (useless) {
 		conn_free(c);
@@ -196,6 +197,8 @@ start_draining(struct conn *c, int64_t now)
 {
 	int64_t due = now + DRAIN_MS;
 
+	if (c->tls != NULL && !c->ended)
+		tls_shutdown(c->tls);
 	if (c->ended || c->said_all || shutdown(c->fd, SHUT_WR) != 0) {
 		conn_free(c);
 		return;
@@ -250,6 +253,8 @@ on_timer(void *arg, int64_t now)
 		end_connecting(c, CONN_TIMEOUT, ETIMEDOUT);
 	else if (c->state >= CONN_CLOSING)
 		conn_free(c);
+	else if (c->shaking)
+		conn_end_reading(c, CONN_TIMEOUT, ETIMEDOUT);
 }
 
 /* A connection that was still closing by itself when the loop ended. */

@@ -178,6 +178,30 @@ client_queue_swallowed(struct smtp_client *c, enum client_command_type type,
 }
 
 void
+smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls)
+{
+	c->tls = tls;
+}
+
+/* What it said in plain may not have been the peer (RFC 3207 section 4.2). */
+void
+smtp_client_tls_done(struct smtp_client *c, int64_t now)
+{
+	if (!is_usable(c) || !c->tls_waits)
+		return;
+	c->tls_waits = false;
+	c->tls = SMTP_CLIENT_TLS_NONE;
+	c->caps = (struct smtp_caps){0};
+	client_queue_hello(c, CLIENT_EHLO, now);
+}
+
+void
+client_queue_starttls(struct smtp_client *c, int64_t now)
+{
+	queue_text(c, CLIENT_STARTTLS, 0, "STARTTLS\r\n", now);
+}
+
+void
 client_queue_hello(
     struct smtp_client *c, enum client_command_type type, int64_t now)
 {

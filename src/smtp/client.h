@@ -36,6 +36,10 @@ struct smtp_client_ops {
 	void (*write)(void *arg, const char *p, size_t n);
 	/* Greeting and EHLO are done; and once more after XCLIENT. */
 	void (*on_ready)(void *arg, const struct smtp_caps *caps);
+	/* The peer is ready for TLS, and nothing of what it said is left over.
+	 * The owner shakes hands, then smtp_client_tls_done; EHLO is said
+	 * again. NULL where smtp_client_set_tls is not called. */
+	void (*on_starttls)(void *arg);
 	/* tag is what the command was given. A positive reply is 2xx, to DATA
 	 * 354, all others are 4xx or 5xx. A 421 comes here if the owner waits
 	 * for a reply, and then to on_fail too. */
@@ -46,6 +50,12 @@ struct smtp_client_ops {
 	 * last word or, where there was none, a 451 of our own. Outstanding
 	 * commands get no on_reply. Last call; later commands do nothing. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply);
+};
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NONE,
+	SMTP_CLIENT_TLS_MAY, /* where it is offered and not refused */
+	SMTP_CLIENT_TLS_REQUIRE,
 };
 
 struct smtp_client_timeouts {
@@ -60,6 +70,9 @@ struct smtp_client *smtp_client_new(const char *hostname,
     const struct smtp_client_timeouts *timeouts,
     const struct smtp_client_ops *ops, void *arg, int64_t now);
 void smtp_client_free(struct smtp_client *c);
+/* Before the first feed. Not with implicit TLS, which the owner sees to. */
+void smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls);
+void smtp_client_tls_done(struct smtp_client *c, int64_t now);
 void smtp_client_feed(
     struct smtp_client *c, const char *p, size_t n, int64_t now);
 /* The peer closed or the connection broke; why for the reply text. */

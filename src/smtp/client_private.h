@@ -24,6 +24,8 @@ struct smtp_client {
 	struct client_queue queue;
 	struct smtp_encoder encoder;
 	enum client_phase phase;
+	enum smtp_client_tls tls;
+	bool tls_waits;    /* 220 came, the handshake is under way */
 	bool body_open;    /* 354 came, the final dot did not go */
 	bool tx_open;      /* MAIL was queued, neither dot nor RSET since */
 	bool data_waits;   /* DATA has no reply yet */
@@ -55,6 +57,7 @@ void client_queue_command(struct smtp_client *c, enum client_command_type type,
 /* A command may be queued; panics where the caller has no turn. */
 bool client_may_start(const struct smtp_client *c, const char *name);
 void client_doom(struct smtp_client *c, const char *why);
+void client_queue_starttls(struct smtp_client *c, int64_t now);
 /* Queues a command whose reply nobody wants. */
 void client_queue_swallowed(struct smtp_client *c,
     enum client_command_type type, const char *text, int64_t now);

@@ -17,6 +17,7 @@ enum client_command_type {
 	CLIENT_GREETING, /* nothing is sent for it */
 	CLIENT_EHLO,
 	CLIENT_HELO,
+	CLIENT_STARTTLS,
 	CLIENT_MAIL,
 	CLIENT_RCPT,
 	CLIENT_DATA,

@@ -72,6 +72,9 @@ tests_unit_test_smtp_server_time_SOURCES = \
 	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_time_LDADD = \
 	libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_starttls
+tests_unit_test_smtp_starttls_SOURCES = tests/unit/test_smtp_starttls.c
+tests_unit_test_smtp_starttls_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp

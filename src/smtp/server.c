@@ -41,7 +41,7 @@ phase_from(enum smtp_phase phase)
 	switch (phase) {
 	case SMTP_PHASE_NEW:
 		return 0;
-	case SMTP_PHASE_GREETED: /* after XCLIENT: once more */
+	case SMTP_PHASE_GREETED: /* again after STARTTLS and XCLIENT */
 		return SMTP_PHASE_NEW | SMTP_PHASE_GREETED | SMTP_PHASE_READY;
 	case SMTP_PHASE_READY:
 		return SMTP_PHASE_GREETED | SMTP_PHASE_READY | SMTP_PHASE_MAIL |
@@ -92,6 +92,12 @@ smtp_server_free(struct smtp_server *s)
 	smtp_decoder_clear(&s->decoder);
 	free(s->helo);
 	free(s);
+}
+
+void
+smtp_server_set_tls(struct smtp_server *s, enum smtp_server_tls tls)
+{
+	s->tls = tls;
 }
 
 void

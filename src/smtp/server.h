@@ -4,11 +4,11 @@
  * in, actions out through ops. It knows syntax, order, limits and time; it
  * decides nothing about mail. One verb table drives it.
  *
- * Each of on_helo, on_mail, on_rcpt, on_data, on_end asks a question and is
- * answered exactly once, at once from within or any time later, by the
- * smtp_server_* call named beside it; until then no input is consumed. An
- * answer after the end is ignored. A 421 as an answer ends the session. Slices
- * live until the callback returns.
+ * Each of on_helo, on_mail, on_rcpt, on_data, on_end, on_starttls asks a
+ * question and is answered exactly once, at once from within or any time later,
+ * by the smtp_server_* call named beside it; until then no input is consumed.
+ * An answer after the end is ignored. A 421 as an answer ends the session.
+ * Slices live until the callback returns.
  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
@@ -35,6 +35,13 @@ struct smtp_server_limits {         /* 0: no limit */
 	struct smtp_data_limits data;
 };
 
+enum smtp_server_tls {
+	SMTP_SERVER_TLS_NONE,
+	SMTP_SERVER_TLS_OFFER,
+	SMTP_SERVER_TLS_REQUIRE, /* 530 5.7.0 before it */
+	SMTP_SERVER_TLS_ACTIVE,
+};
+
 enum smtp_server_end { /* why the engine wants the connection closed */
 	SMTP_SERVER_QUIT,
 	SMTP_SERVER_TIMEOUT,
@@ -59,8 +66,12 @@ struct smtp_server_ops {
 	 * the engine itself refuses the message; the owner drops it and still
 	 * answers, with NULL for the engine's own words. */
 	void (*on_end)(void *arg, enum smtp_data_fault fault);
-	/* The transaction is forgotten: RSET, EHLO, or the session ends. Not
-	 * called after MAIL was refused or on_end answered. */
+	/* The 220 was written; no more input is taken. The owner shakes hands,
+	 * -> smtp_server_tls_done, or gives up the connection. May be NULL
+	 * where TLS is never offered. */
+	void (*on_starttls)(void *arg);
+	/* The transaction is forgotten: RSET, EHLO, STARTTLS, or the session
+	 * ends. Not called after MAIL was refused or on_end answered. */
 	void (*on_reset)(void *arg);
 	/* Last call. Everything to be written has been written. The engine
 	 * may still be on the stack: do not free it in here. */
@@ -90,6 +101,8 @@ struct smtp_server;
 struct smtp_server *smtp_server_new(const struct smtp_server_limits *limits,
     const char *hostname, const struct smtp_server_ops *ops, void *arg);
 void smtp_server_free(struct smtp_server *s);
+/* Before the greeting. Implicit TLS is ACTIVE from the start. */
+void smtp_server_set_tls(struct smtp_server *s, enum smtp_server_tls tls);
 /* Writes the greeting. talked_early: bytes had come before it: 554 5.5.0. */
 void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
 /* Consumes what it can of the input and returns how many bytes; the rest must
@@ -105,6 +118,9 @@ bool smtp_server_is_in_data(const struct smtp_server *s);
 
 void smtp_server_helo_done(
     struct smtp_server *s, const struct smtp_caps *caps, int64_t now);
+/* What the client said in plain is forgotten: it may not have been the client
+ * (RFC 3207 section 4.2). */
+void smtp_server_tls_done(struct smtp_server *s, int64_t now);
 void smtp_server_data_go(struct smtp_server *s, int64_t now);
 void smtp_server_reply(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now);

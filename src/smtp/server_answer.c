@@ -7,6 +7,8 @@
  */
 #include "smtp/server_impl.h"
 
+#include <stdlib.h>
+
 void
 smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 {
@@ -76,8 +78,31 @@ smtp_server_helo_done(
 		panic("smtp server: helo_done answers no HELO");
 	s->esmtp = s->next_esmtp;
 	s->caps = s->esmtp ? *caps : (struct smtp_caps){0};
+	s->caps.ext &= ~(unsigned)SMTP_EXT_STARTTLS;
+	if (s->esmtp && (s->tls == SMTP_SERVER_TLS_OFFER ||
+			    s->tls == SMTP_SERVER_TLS_REQUIRE))
+		s->caps.ext |= SMTP_EXT_STARTTLS;
 	smtp_server_set_phase(s, SMTP_PHASE_READY);
 	write_ehlo(s);
+}
+
+void
+smtp_server_tls_done(struct smtp_server *s, int64_t now)
+{
+	enum smtp_question question = smtp_server_take_question(s, now);
+
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
+		return;
+	if (question != SMTP_ASK_TLS)
+		panic("smtp server: tls_done answers no STARTTLS");
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = s->authenticated = false;
+	s->caps = (struct smtp_caps){0};
+	s->first_line = true;
+	s->tls = SMTP_SERVER_TLS_ACTIVE;
+	smtp_server_set_phase(s, SMTP_PHASE_GREETED);
+	smtp_server_await_command(s);
 }
 
 void
@@ -165,6 +190,7 @@ is_fitting(const struct smtp_server *s, enum smtp_question question,
 
 	if (question == SMTP_ASK_DATA || question == SMTP_ASK_HELO ||
 	    question == SMTP_ASK_AUTH || question == SMTP_ASK_XCLIENT ||
+	    question == SMTP_ASK_TLS ||
 	    (question == SMTP_ASK_END && s->decoder.fault != SMTP_DATA_OK))
 		ok = false;
 	return ok || (r->code >= 400 && r->code <= 599);
@@ -192,6 +218,7 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	case SMTP_ASK_NOTHING:
 	case SMTP_ASK_HELO: /* refused: as if it had not come */
 	case SMTP_ASK_DATA: /* refused: the recipients stand */
+	case SMTP_ASK_TLS:
 		return;
 	case SMTP_ASK_MAIL:
 		answer_mail(s, ok);
@@ -220,6 +247,8 @@ smtp_server_reply(
 
 	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
+	if (question == SMTP_ASK_TLS)
+		panic("smtp server: the 220 of STARTTLS was said");
 	r = choose_reply(s, question, reply);
 	/* 421 says that the connection is closed, so it is. */
 	if (r.code == 421) {

@@ -35,6 +35,7 @@ enum smtp_question {
 	SMTP_ASK_AUTH,
 	SMTP_ASK_XCLIENT,
 	SMTP_ASK_XFORWARD,
+	SMTP_ASK_TLS,
 };
 
 struct smtp_server {
@@ -46,6 +47,7 @@ struct smtp_server {
 	struct smtp_caps caps;
 	enum smtp_phase phase;
 	enum smtp_question question;
+	enum smtp_server_tls tls;
 	bool esmtp, next_esmtp; /* next: while on_helo is open */
 	bool utf8;
 	bool paused;

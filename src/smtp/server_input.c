@@ -173,7 +173,8 @@ static bool
 must_wait(const struct smtp_server *s)
 {
 	return s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA ||
-	       s->question == SMTP_ASK_AUTH || s->question == SMTP_ASK_XCLIENT;
+	       s->question == SMTP_ASK_TLS || s->question == SMTP_ASK_AUTH ||
+	       s->question == SMTP_ASK_XCLIENT;
 }
 
 size_t
