@@ -31,15 +31,45 @@ on_client_write(void *arg, const char *p, size_t n)
 }
 
 static void
+fail_login(struct channel *ch, const char *why, int64_t now)
+{
+	struct smtp_reply reply = smtp_reply_make(451, "4.7.0", why);
+
+	fail(ch, CHANNEL_REFUSED, &reply, now);
+}
+
+static void
 on_client_ready(void *arg, const struct smtp_caps *caps)
 {
 	struct channel *ch = arg;
+	const char *why;
 
 	(void)caps;
 	if (ch->state == CHANNEL_DEAD)
 		return;
+	if (ch->state == CHANNEL_GREETING && ch->login != NULL) {
+		ch->state = CHANNEL_LOGIN;
+		if (!channel_login_start(ch, &why, loop_now(ch->loop)))
+			fail_login(ch, why, loop_now(ch->loop));
+		return;
+	}
 	ch->state = CHANNEL_READY;
 	ch->ops->on_ready(ch, loop_now(ch->loop));
+}
+
+static void
+on_login_reply(struct channel *ch, const struct smtp_reply *reply, int64_t now)
+{
+	const char *why = NULL;
+
+	if (!channel_login_reply(ch, reply, &why, now))
+		return;
+	if (why != NULL) {
+		fail_login(ch, why, now);
+		return;
+	}
+	ch->state = CHANNEL_READY;
+	ch->ops->on_ready(ch, now);
 }
 
 static void
@@ -50,6 +80,10 @@ on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 
 	if (ch->state == CHANNEL_DEAD)
 		return;
+	if (ch->state == CHANNEL_LOGIN) {
+		on_login_reply(ch, reply, loop_now(ch->loop));
+		return;
+	}
 	if (what == SMTP_CLIENT_END)
 		ch->messages++;
 	ch->ops->on_reply(ch, what, tag, reply, loop_now(ch->loop));
@@ -208,7 +242,11 @@ channel_new(const struct channel_settings *settings,
 	ch->hostname = settings->hostname;
 	ch->timeouts = settings->timeouts;
 	ch->addr = to->addr;
+	ch->target = to->target;
 	str_copy(str_from(to->name), ch->name, sizeof(ch->name));
+	ch->credentials = credentials_ref(settings->credentials);
+	ch->login = credentials_find(ch->credentials, settings->next_hop);
+	ch->login_in_clear = settings->login_in_clear;
 	str_copy(str_from(to->host), ch->host, sizeof(ch->host));
 	ch->tls = settings->tls;
 	tls_client_ref(ch->tls.client);
@@ -260,6 +298,7 @@ channel_free(struct channel *ch)
 	if (ch->conn != NULL)
 		conn_free(ch->conn);
 	smtp_client_free(ch->client);
+	credentials_free(ch->credentials);
 	tls_client_unref(ch->tls.client);
 	free((char *)ch->tls.name);
 	free(ch);

@@ -24,9 +24,12 @@ static void on_task(void *arg, int64_t now);
 static void
 set_settings(struct nexthop *n, const struct nexthop_settings *settings)
 {
+	struct credentials *old = n->settings.credentials;
 	struct nexthop_tls was = n->settings.tls;
 
 	n->settings = *settings;
+	n->settings.credentials = credentials_ref(settings->credentials);
+	credentials_free(old);
 	n->settings.addresses = NULL;
 	n->settings.hostname = NULL;
 	tls_client_ref(n->settings.tls.client);
@@ -157,6 +160,7 @@ nexthop_free(struct nexthop *n)
 	route_free(n->route);
 	loop_timer_clear(&n->sweep);
 	loop_task_clear(&n->task);
+	credentials_free(n->settings.credentials);
 	tls_client_unref(n->settings.tls.client);
 	free((char *)n->settings.tls.name);
 	free(n->hostname);
@@ -203,10 +207,15 @@ nexthop_open(
 	    .hostname = n->hostname,
 	    .connect_timeout_ms = n->settings.connect_timeout_ms,
 	    .timeouts = &n->settings.timeouts,
+	    .credentials = h->is_private ? NULL : n->settings.credentials,
+	    .next_hop = route_text(n->route, to->target),
+	    .login_in_clear = n->settings.login_in_clear,
 	};
 	struct channel *ch = channel_new(&settings, to, &hop_channel_ops, n);
 
 	ch->hop = h;
+	ch->is_private = h->is_private;
+	n->private_count += ch->is_private;
 	list_append(&n->busy, &ch->entry);
 	n->open_count++;
 	if (n->sweep.due == INT64_MAX)
@@ -222,6 +231,7 @@ nexthop_shut(struct nexthop *n, struct channel *ch, bool politely, int64_t now)
 	if (ch->hop == NULL)
 		n->idle_count--;
 	n->open_count--;
+	n->private_count -= ch->is_private;
 	ch->hop = NULL;
 	list_remove(&ch->entry);
 	list_append(&n->dead, &ch->entry);

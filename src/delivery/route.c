@@ -204,6 +204,12 @@ route_skip(struct route_cursor *cursor, size_t target)
 }
 
 const char *
+route_text(const struct route *r, size_t target)
+{
+	return r->targets[target].text;
+}
+
+const char *
 route_host(const struct route *r, size_t target, uint16_t *port)
 {
 	*port = r->targets[target].port;

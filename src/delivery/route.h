@@ -48,6 +48,8 @@ enum route_step route_next(struct route *r, struct route_cursor *cursor,
 /* The target cannot be resolved: this search leaves it out. */
 void route_skip(struct route_cursor *cursor, size_t target);
 
+/* A target as the configuration writes it. */
+const char *route_text(const struct route *r, size_t target);
 /* The host and port of a target that is a name. */
 const char *route_host(const struct route *r, size_t target, uint16_t *port);
 /* True: nobody asks yet, so ask. */

@@ -77,10 +77,13 @@ session_on_tls(void *arg, int64_t now)
 	struct session *s = arg;
 
 	log_done(s);
-	if (s->greeted)
+	if (s->greeted) {
+		session_forget_login(s, now);
+		session_forget_forwarded(s);
 		smtp_server_tls_done(s->server, now);
-	else
+	} else {
 		session_start(s, now);
+	}
 	session_pump(s, now);
 }
 

@@ -92,6 +92,13 @@ maild_gen_new(struct maild_config *conf)
 	    .client_sessions_max = conf->client_sessions_max,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
+	    .xclient_nets = conf->xclient_nets,
+	    .xclient_net_count = conf->xclient_net_count,
+	    .proxy_nets = conf->proxy_nets,
+	    .proxy_net_count = conf->proxy_net_count,
+	    .next_hop_xclient = conf->next_hop_xclient,
+	    .auth_failures_max = conf->auth_failures_max,
+	    .dovecot = conf->auth_socket != NULL ? &conf->auth_addr : NULL,
 	};
 	return g;
 }
@@ -143,6 +150,8 @@ maild_nexthop_settings(const struct maild_config *conf)
 	    .idle_timeout_ms = conf->next_hop_idle_timeout_ms,
 	    .uses_max = conf->next_hop_uses,
 	    .rest_ms = conf->next_hop_rest_ms,
+	    .credentials = conf->credentials,
+	    .login_in_clear = conf->next_hop_auth_in_clear,
 	};
 }
 
@@ -366,7 +375,7 @@ log_started(struct maild *m)
 		log_event(m->log, LOG_LEVEL_INFO, "maild", "listen",
 		    "address=%s name=%s",
 		    net_addr_format(listener_addr(m->listeners[i]), addr),
-		    maild_config_listen(m->gen->conf, i)->name);
+		    m->doors[i].name);
 	spool_stats(m->spool, &stats);
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",
 	    "version=%s mode=%s held_messages=%llu senders=%zu "

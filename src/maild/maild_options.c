@@ -28,6 +28,7 @@
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
 static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
+static const char *const auth_names[] = {"none", "pass", "dovecot", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -268,7 +269,83 @@ static const struct option maild_options[] = {
 	.check = maild_check_network,
 	.doc = "Networks of clients for which bare_newline is allow.",
     },
+    /* ---- who the client is ---- */
+    {
+	.name = "auth_socket",
+	.type = OPTION_STRING,
+	AT(auth_socket),
+	.reloadable = true,
+	.sample = "unix:/run/dovecot/auth-client",
+	.check = maild_check_listen,
+	.doc = "Dovecot's authentication service, for listen sections with "
+	       "auth = dovecot: \"unix:/path\" or \"address:port\".",
+    },
+    {
+	NUMBER("auth_failures_max", auth_failures_max, "20", 1, 100000),
+	.doc = "Failed logins of one client address (IPv6: of one /64) until "
+	       "it is answered with 421. One a minute is forgiven. Each "
+	       "failure is answered later than the one before: after 1 s, 2 s, "
+	       "4 s and so on up to 16 s.",
+    },
+    {
+	.name = "xclient_from",
+	.type = OPTION_STRINGS,
+	AT(xclient_from),
+	.reloadable = true,
+	.sample = "192.0.2.25",
+	.check = maild_check_network,
+	.doc = "Networks of mail servers and proxies from which XCLIENT and "
+	       "XFORWARD are taken, so that the client they name is the one "
+	       "that is throttled, logged and named in Received. All others "
+	       "are answered with 550.",
+    },
+    {
+	.name = "proxy_from",
+	.type = OPTION_STRINGS,
+	AT(proxy_from),
+	.reloadable = true,
+	.sample = "192.0.2.80",
+	.check = maild_check_network,
+	.doc = "Networks of the proxies whose PROXY header is believed on "
+	       "listen sections with proxy = true. Connections from elsewhere "
+	       "are closed there.",
+    },
     /* ---- next hop ---- */
+    {
+	.name = "next_hop_xclient",
+	.type = OPTION_BOOL,
+	AT(next_hop_xclient),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Tell a next hop that offers XCLIENT who the client is, so that "
+	       "its restrictions, logs and filters see that one instead of "
+	       "weir. In Postfix, smtpd_authorized_xclient_hosts must name "
+	       "weir's address. Each session then has a connection of its own; "
+	       "mail that was held goes out in weir's own name.",
+    },
+    {
+	.name = "next_hop_auth",
+	.type = OPTION_STRING,
+	AT(next_hop_auth),
+	.reloadable = true,
+	.sample = "/etc/weir/next_hop.auth",
+	.check = maild_check_path,
+	.doc = "File with the name and password with which weir itself logs in "
+	       "at the next hop (AUTH PLAIN or LOGIN). A line is "
+	       "\"user:password\" or \"user password\" for every next hop, or "
+	       "begins with one of next_hop as it is written there. Nobody but "
+	       "its owner may have any right to the file (mode 0600). It is "
+	       "read again at a reload.",
+    },
+    {
+	.name = "next_hop_auth_in_clear",
+	.type = OPTION_BOOL,
+	AT(next_hop_auth_in_clear),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Send that password without TLS too. Within the machine (a "
+	       "loopback address, a Unix socket) it always is.",
+    },
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
 	    MINUTES(5)),
@@ -472,6 +549,57 @@ static const struct option listen_options[] = {
 	.preset = "0660",
 	.check = maild_check_mode,
 	.doc = "Permissions of a Unix socket, in octal digits.",
+    },
+    {
+	.name = "auth",
+	.type = OPTION_ENUM,
+	IN_LISTEN(auth),
+	.preset = "none",
+	.names = auth_names,
+	.reloadable = true,
+	.doc = "Who checks logins (AUTH): none offers no AUTH, pass lets the "
+	       "next hop check them on a connection of the session's own, "
+	       "dovecot asks the service at auth_socket. The user is then the "
+	       "sender who is throttled. Carried are PLAIN, LOGIN, CRAM-MD5, "
+	       "XOAUTH2 and OAUTHBEARER, as far as the next hop or Dovecot "
+	       "offers them.",
+    },
+    {
+	.name = "auth_in_clear",
+	.type = OPTION_BOOL,
+	IN_LISTEN(auth_in_clear),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Offer AUTH to clients without TLS as well. Clients on the same "
+	       "machine are always offered it.",
+    },
+    {
+	.name = "auth_required",
+	.type = OPTION_BOOL,
+	IN_LISTEN(auth_required),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Take mail from those alone who have logged in; others are "
+	       "answered with 530.",
+    },
+    {
+	.name = "proxy",
+	.type = OPTION_BOOL,
+	IN_LISTEN(proxy),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Each connection begins with a PROXY header (version 1 or 2), "
+	       "as haproxy sends it with send-proxy, from one of proxy_from. "
+	       "Any other connection is closed without a word.",
+    },
+    {
+	.name = "hide_client",
+	.type = OPTION_BOOL,
+	IN_LISTEN(hide_client),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Leave the client's name and address out of the Received line, "
+	       "so that mail does not tell the address of a person's machine.",
     },
     {
 	.name = "tls",

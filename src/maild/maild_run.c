@@ -200,9 +200,10 @@ on_term(void *arg, int64_t now)
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
 	/* Closed, not only left alone: a client that comes now goes elsewhere
 	 * at once and does not wait in the backlog. */
-	for (size_t i = 0; i < m->listener_count; i++)
+	for (size_t i = 0; i < m->listener_count; i++) {
 		listener_free(m->listeners[i]);
-	m->listener_count = 0;
+		m->listeners[i] = NULL;
+	}
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }
@@ -251,8 +252,8 @@ on_accept_trouble(void *arg, int error, int64_t now)
 	const struct maild *m = door->maild;
 
 	(void)now;
-	log_event(
-	    m->log, LOG_LEVEL_WARNING, "maild", "accept", "errno=%d", error);
+	log_event(m->log, LOG_LEVEL_WARNING, "maild", "accept",
+	    "errno=%d", error);
 }
 
 void

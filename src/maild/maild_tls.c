@@ -39,6 +39,12 @@ update_door(struct maild_door *door, const struct maild_config *conf)
 	if (l == NULL)
 		return;
 	door->listen = (struct relay_listen){
+	    .name = door->name,
+	    .auth = (enum relay_auth)l->auth,
+	    .auth_in_clear = l->auth_in_clear,
+	    .auth_required = l->auth_required,
+	    .proxy = l->proxy,
+	    .hide_client = l->hide_client,
 	    .tls = tls[l->tls],
 	    .tls_server = tls_server_ref(l->tls_server),
 	    .tls_timeout_ms = conf->tls_timeout_ms,

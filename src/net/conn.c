@@ -116,6 +116,12 @@ conn_set_owner(struct conn *c, const struct conn_ops *ops, void *arg)
 	c->arg = arg;
 }
 
+void
+conn_set_secret(struct conn *c, bool secret)
+{
+	c->secret = secret;
+}
+
 int
 conn_fd(const struct conn *c)
 {

@@ -67,6 +67,9 @@ void conn_close(struct conn *c, int64_t linger_ms);
 void conn_finish(struct conn *c, int64_t linger_ms);
 void conn_free(struct conn *c); /* closes now, output is lost */
 int conn_fd(const struct conn *c);
+/* While it is on, what was consumed and what was written is overwritten in
+ * memory: a password may be in it. */
+void conn_set_secret(struct conn *c, bool secret);
 
 /*
  * Goes on with TLS: on_tls or on_end follows, never from within, within

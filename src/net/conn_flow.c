@@ -51,6 +51,8 @@ conn_consume(struct conn *c, size_t n)
 {
 	if (n > conn_input(c).n)
 		panic("conn: consumes more than is there");
+	if (c->secret)
+		explicit_bzero((char *)conn_input(c).p, n);
 	if (c->view.p != NULL) {
 		c->view.p += n;
 		c->view.n -= n;
@@ -88,6 +90,8 @@ load_input(struct conn *c)
 
 	if (n > 0)
 		memcpy(loop_scratch(c->loop), buf_str(&c->in).p, n);
+	if (n > 0 && c->secret)
+		explicit_bzero(c->in.mem, c->in.cap);
 	buf_clear(&c->in);
 	return n;
 }
@@ -203,6 +207,8 @@ conn_flow_write(struct conn *c)
 			buf_clear(&c->out);
 			return false;
 		}
+		if (n > 0 && c->secret)
+			explicit_bzero((char *)s.p, (size_t)n);
 		if (n > 0)
 			buf_consume(&c->out, (size_t)n);
 		/* A short write means that the kernel's buffer is full. */

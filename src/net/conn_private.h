@@ -40,6 +40,7 @@ struct conn {
 	enum conn_state state;
 	bool reading; /* the read event is armed */
 	bool writing; /* the write event is armed */
+	bool secret;  /* buffers are wiped */
 	bool paused;
 	bool shaking;  /* the TLS handshake is under way */
 	bool resumed;  /* input is to be delivered by the task */

@@ -53,6 +53,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
 	    "next hop connections that failed")                               \
 	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed")    \
+	X(AUTH_LOGINS, "auth_logins", TOTAL, "logins that succeeded")         \
+	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions ended for what they sent")
 

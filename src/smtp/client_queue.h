@@ -24,6 +24,8 @@ enum client_command_type {
 	CLIENT_END,
 	CLIENT_RSET,
 	CLIENT_QUIT,
+	CLIENT_AUTH, /* and the responses that follow it */
+	CLIENT_XCLIENT,
 	CLIENT_COMMANDS, /* how many */
 };
 

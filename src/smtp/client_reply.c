@@ -210,6 +210,14 @@ on_quit(struct smtp_client *c, const struct client_command *cmd,
 	tell(c, cmd, reply);
 }
 
+static void
+on_auth(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now)
+{
+	(void)now;
+	tell(c, cmd, reply);
+}
+
 static const struct command_info command_info[CLIENT_COMMANDS] = {
     [CLIENT_GREETING] = {"the connection", 0, '2', on_greeting},
     [CLIENT_EHLO] = {"EHLO", 0, '2', on_ehlo},
@@ -221,6 +229,8 @@ static const struct command_info command_info[CLIENT_COMMANDS] = {
     [CLIENT_END] = {"the final dot", SMTP_CLIENT_END, '2', on_end},
     [CLIENT_RSET] = {"RSET", SMTP_CLIENT_RSET, '2', on_rset},
     [CLIENT_QUIT] = {"QUIT", SMTP_CLIENT_QUIT, '2', on_quit},
+    [CLIENT_AUTH] = {"AUTH", SMTP_CLIENT_AUTH, '2', on_auth},
+    [CLIENT_XCLIENT] = {"XCLIENT", 0, '2', client_on_xclient},
 };
 
 const char *
@@ -236,6 +246,8 @@ is_possible(const struct client_command *cmd, const struct smtp_reply *reply)
 
 	if (cmd->type == CLIENT_DATA && first == '3')
 		return reply->code == 354;
+	if (cmd->type == CLIENT_AUTH && first < '4')
+		return reply->code == 334 || reply->code == 235;
 	return first >= '4' || first == command_info[cmd->type].positive;
 }
 
@@ -245,7 +257,8 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
 {
 	/* From here on commands do nothing. */
 	c->doom = "the next hop said 421";
-	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET)
+	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET &&
+	    cmd->type != CLIENT_XCLIENT)
 		tell(c, cmd, reply);
 	client_fail(c, reply);
 }

@@ -17,6 +17,8 @@
 #include "smtp/envelope.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
+#include "smtp/sasl.h"
+#include "smtp/xclient.h"
 
 struct smtp_server_limits {         /* 0: no limit */
 	uint32_t recipients_max;    /* per message: 452 4.5.3 past it */
@@ -74,6 +76,23 @@ struct smtp_server_ops {
 	/* Last call. Everything to be written has been written. The engine
 	 * may still be on the stack: do not free it in here. */
 	void (*on_close)(void *arg, enum smtp_server_end why);
+	/*
+	 * AUTH with a mechanism that was offered, then each line of the client
+	 * that follows a challenge. Lines are base64 of at most SASL_LINE_MAX
+	 * bytes and secret; an initial response may be "=".
+	 * -> smtp_server_auth_challenge, smtp_server_auth_done, or
+	 * smtp_server_reply with an error
+	 */
+	void (*on_auth)(void *arg, enum sasl_mech mech, bool has_initial,
+	    struct str initial);
+	void (*on_auth_line)(void *arg, struct str line);
+	/* The client gave it up. The engine answers. */
+	void (*on_auth_cancel)(void *arg);
+	/* -> smtp_server_xclient_done, or smtp_server_reply with an error.
+	 * From those alone for whom smtp_server_trust was called. */
+	void (*on_xclient)(void *arg, const struct xclient *x);
+	/* -> smtp_server_reply */
+	void (*on_xforward)(void *arg, const struct xclient *x);
 };
 
 struct smtp_server;
@@ -88,7 +107,8 @@ void smtp_server_set_tls(struct smtp_server *s, enum smtp_server_tls tls);
 void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
 /* Consumes what it can of the input and returns how many bytes; the rest must
  * be given again, with more, or when a question has been answered. Given
- * line_max bytes (at least 512) and no open question it always consumes some.
+ * line_max bytes (at least 512; SASL_LINE_MAX where AUTH is offered) and no
+ * open question it always consumes some.
  * From within a callback it does nothing. */
 size_t smtp_server_feed(
     struct smtp_server *s, const char *p, size_t n, int64_t now);
@@ -104,6 +124,19 @@ void smtp_server_tls_done(struct smtp_server *s, int64_t now);
 void smtp_server_data_go(struct smtp_server *s, int64_t now);
 void smtp_server_reply(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now);
+/* base64 of a challenge; false: it is none, and nothing was said. */
+MUST_CHECK bool smtp_server_auth_challenge(
+    struct smtp_server *s, struct str challenge, int64_t now);
+/* 235, in the words of reply. */
+void smtp_server_auth_done(
+    struct smtp_server *s, const struct smtp_reply *reply, int64_t now);
+/* The session begins anew with another greeting; authenticated: the client
+ * needs no AUTH. */
+void smtp_server_xclient_done(
+    struct smtp_server *s, bool authenticated, int64_t now);
+/* Whether XCLIENT and XFORWARD are taken from this client. The owner advertises
+ * them by itself. */
+void smtp_server_trust(struct smtp_server *s, bool trusted);
 /* 421 or another last word, then on_close. */
 void smtp_server_close(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now);
@@ -119,6 +152,8 @@ void smtp_server_pause(struct smtp_server *s, bool paused, int64_t now);
 /* Facts for the owner and the log. */
 struct str smtp_server_helo(const struct smtp_server *s);
 bool smtp_server_is_esmtp(const struct smtp_server *s);
+/* A login is under way: the input in hand is secret. */
+bool smtp_server_is_in_auth(const struct smtp_server *s);
 bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
 /* Of the last message, until the next DATA. */
 uint64_t smtp_server_message_size(const struct smtp_server *s);

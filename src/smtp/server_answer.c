@@ -16,10 +16,8 @@ smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 	smtp_server_time_changed(s);
 }
 
-/* The question that was open, which is answered by this. NOTHING: the session
- * ended meanwhile. */
-static enum smtp_question
-take_question(struct smtp_server *s, int64_t now)
+enum smtp_question
+smtp_server_take_question(struct smtp_server *s, int64_t now)
 {
 	enum smtp_question question = s->question;
 
@@ -35,8 +33,8 @@ take_question(struct smtp_server *s, int64_t now)
 
 /* Input came although the client had to wait for this answer: it did not
  * speak SMTP with us, or somebody spoke in its name (RFC 2920 section 3.1). */
-static bool
-refuse_early(struct smtp_server *s)
+bool
+smtp_server_refuse_early(struct smtp_server *s)
 {
 	if (!s->early)
 		return false;
@@ -72,9 +70,9 @@ void
 smtp_server_helo_done(
     struct smtp_server *s, const struct smtp_caps *caps, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_HELO)
 		panic("smtp server: helo_done answers no HELO");
@@ -91,15 +89,15 @@ smtp_server_helo_done(
 void
 smtp_server_tls_done(struct smtp_server *s, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_TLS)
 		panic("smtp server: tls_done answers no STARTTLS");
 	free(s->helo);
 	s->helo = NULL;
-	s->esmtp = false;
+	s->esmtp = s->authenticated = false;
 	s->caps = (struct smtp_caps){0};
 	s->first_line = true;
 	s->tls = SMTP_SERVER_TLS_ACTIVE;
@@ -112,9 +110,9 @@ smtp_server_data_go(struct smtp_server *s, int64_t now)
 {
 	struct smtp_reply r =
 	    smtp_reply_make(354, "", "end data with <CR><LF>.<CR><LF>");
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_DATA)
 		panic("smtp server: data_go answers no DATA");
@@ -191,6 +189,7 @@ is_fitting(const struct smtp_server *s, enum smtp_question question,
 	bool ok = r->code >= 200 && r->code < 300;
 
 	if (question == SMTP_ASK_DATA || question == SMTP_ASK_HELO ||
+	    question == SMTP_ASK_AUTH || question == SMTP_ASK_XCLIENT ||
 	    question == SMTP_ASK_TLS ||
 	    (question == SMTP_ASK_END && s->decoder.fault != SMTP_DATA_OK))
 		ok = false;
@@ -230,6 +229,12 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	case SMTP_ASK_END:
 		answer_end(s, ok);
 		return;
+	case SMTP_ASK_AUTH: /* refused */
+		s->auth_open = false;
+		return;
+	case SMTP_ASK_XCLIENT: /* refused */
+	case SMTP_ASK_XFORWARD:
+		return;
 	}
 }
 
@@ -237,10 +242,10 @@ void
 smtp_server_reply(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 	struct smtp_reply r;
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question == SMTP_ASK_TLS)
 		panic("smtp server: the 220 of STARTTLS was said");
@@ -254,4 +259,7 @@ smtp_server_reply(
 	smtp_server_write_answer(s, &r);
 	smtp_server_await_command(s);
 	answered(s, question, smtp_reply_is_ok(&r));
+	/* A guess too many is the end. */
+	if (question == SMTP_ASK_AUTH && r.code >= 500)
+		smtp_server_count_error(s);
 }

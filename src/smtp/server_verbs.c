@@ -17,9 +17,11 @@
 #define ANY_TIME (SMTP_PHASE_GREETED | IN_SESSION)
 
 enum verb_flags {
-	VERB_LAST = 1,  /* nothing may be pipelined behind it */
-	VERB_IDLE = 2,  /* brings no mail forward: capped */
-	VERB_PLAIN = 4, /* may come in plain where TLS is required */
+	VERB_LAST = 1,   /* nothing may be pipelined behind it */
+	VERB_IDLE = 2,   /* brings no mail forward: capped */
+	VERB_LOGIN = 8,  /* only where AUTH is offered */
+	VERB_TRUST = 16, /* only from those who are believed */
+	VERB_PLAIN = 4,  /* may come in plain where TLS is required */
 };
 
 struct verb {
@@ -309,10 +311,15 @@ static const struct verb verbs[] = {
     {STR("VRFY"), ANY_TIME, 1, WORDS_ANY, VERB_IDLE, on_verb_vrfy,
 	"expected VRFY and an address"},
     {STR("HELP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_help, ""},
+    {STR("AUTH"), SMTP_PHASE_READY, 1, 2, VERB_LAST | VERB_IDLE | VERB_LOGIN,
+	smtp_server_verb_auth, "expected AUTH and a mechanism"},
+    {STR("XCLIENT"), SMTP_PHASE_GREETED | SMTP_PHASE_READY, 1, WORDS_ANY,
+	VERB_LAST | VERB_IDLE | VERB_TRUST, smtp_server_verb_xclient,
+	"expected XCLIENT and attributes"},
+    {STR("XFORWARD"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE | VERB_TRUST,
+	smtp_server_verb_xforward, "expected XFORWARD and attributes"},
     /* Known, and not offered: 502. */
-    {STR("AUTH"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
     {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
-    {STR("XCLIENT"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
     {STR("EXPN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
     {STR("ETRN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
 };
@@ -334,7 +341,7 @@ refuse_order(struct smtp_server *s, const struct verb *v)
 {
 	if (s->phase == SMTP_PHASE_GREETED)
 		smtp_server_fault(s, 503, "5.5.1", "send EHLO or HELO first");
-	else if (v->phases == SMTP_PHASE_READY)
+	else if (!(v->phases & IN_TRANSACTION))
 		smtp_server_fault(s, 503, "5.5.1",
 		    "a sender was given already; RSET forgets it");
 	else if (s->phase == SMTP_PHASE_MAIL)
@@ -364,7 +371,20 @@ is_offered(const struct smtp_server *s, const struct verb *v)
 {
 	if (v->handle == on_verb_starttls)
 		return s->tls != SMTP_SERVER_TLS_NONE;
-	return v->handle != NULL;
+	if (v->flags & VERB_LOGIN)
+		return smtp_server_offers_auth(s);
+	return v->handle != NULL && (!(v->flags & VERB_TRUST) || s->trusted);
+}
+
+/* Who says who others are and may not hears that, as from Postfix. */
+static void
+refuse_offer(struct smtp_server *s, const struct verb *v)
+{
+	if (v->flags & VERB_TRUST)
+		smtp_server_fault(
+		    s, 550, "5.7.0", "you are not authorized for this command");
+	else
+		smtp_server_fault(s, 502, "5.5.1", "command not offered");
 }
 
 static void
@@ -373,7 +393,7 @@ run_verb(struct smtp_server *s, const struct verb *v, struct str args)
 	size_t words = count_words(args);
 
 	if (!is_offered(s, v))
-		smtp_server_fault(s, 502, "5.5.1", "command not offered");
+		refuse_offer(s, v);
 	else if (words < v->min_words || words > v->max_words)
 		smtp_server_fault(s, 501, "5.5.4", v->syntax);
 	else if (s->tls == SMTP_SERVER_TLS_REQUIRE && !(v->flags & VERB_PLAIN))
