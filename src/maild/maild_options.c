@@ -193,7 +193,8 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("refused_max", refused_max, "100", 1, 100000),
-	.doc = "Refused recipients in one session before it is ended with 421.",
+	.doc = "Recipients refused for good in one session before it is ended "
+	       "with 421.",
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),

@@ -25,7 +25,7 @@ struct smtp_server_limits {         /* 0: no limit */
 	uint32_t errors_max;        /* faulty commands: 421 at it */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
-	uint32_t refused_max;       /* refused recipients per session: 421 */
+	uint32_t refused_max;       /* recipients refused for good, per session: 421 */
 	uint32_t line_max;          /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
 	int64_t data_timeout_ms;    /* deadline between bytes of DATA */

@@ -134,12 +134,15 @@ answer_mail(struct smtp_server *s, bool ok)
 }
 
 static void
-answer_rcpt(struct smtp_server *s, bool ok)
+answer_rcpt(struct smtp_server *s, unsigned code)
 {
-	if (ok) {
+	if (code < 300) {
 		s->recipients++;
 		smtp_server_set_phase(s, SMTP_PHASE_RCPT);
-	} else if (smtp_server_is_at(++s->refused, s->limits->refused_max)) {
+	} else if (code >= 500 &&
+		   smtp_server_is_at(++s->refused, s->limits->refused_max)) {
+		/* Guessed addresses. What is refused for now may come again,
+		 * as the rest of a message to very many does. */
 		smtp_server_end(s, SMTP_SERVER_ERRORS, 421, "4.7.0",
 		    "too many recipients refused");
 	}
@@ -212,8 +215,10 @@ choose_reply(const struct smtp_server *s, enum smtp_question question,
 }
 
 static void
-answered(struct smtp_server *s, enum smtp_question question, bool ok)
+answered(struct smtp_server *s, enum smtp_question question, unsigned code)
 {
+	bool ok = code < 300;
+
 	switch (question) {
 	case SMTP_ASK_NOTHING:
 	case SMTP_ASK_HELO: /* refused: as if it had not come */
@@ -224,7 +229,7 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 		answer_mail(s, ok);
 		return;
 	case SMTP_ASK_RCPT:
-		answer_rcpt(s, ok);
+		answer_rcpt(s, code);
 		return;
 	case SMTP_ASK_END:
 		answer_end(s, ok);
@@ -252,13 +257,13 @@ smtp_server_reply(
 	r = choose_reply(s, question, reply);
 	/* 421 says that the connection is closed, so it is. */
 	if (r.code == 421) {
-		answered(s, question, false);
+		answered(s, question, r.code);
 		smtp_server_end_with(s, SMTP_SERVER_CLOSED, &r);
 		return;
 	}
 	smtp_server_write_answer(s, &r);
 	smtp_server_await_command(s);
-	answered(s, question, smtp_reply_is_ok(&r));
+	answered(s, question, r.code);
 	/* A guess too many is the end. */
 	if (question == SMTP_ASK_AUTH && r.code >= 500)
 		smtp_server_count_error(s);
