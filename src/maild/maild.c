@@ -198,6 +198,7 @@ maild_bind(struct maild *m)
 		m->doors[i].maild = m;
 		m->doors[i].name = xstrdup(l->name);
 		m->listener_count++;
+		m->door_count++;
 	}
 	if (conf->control_group != NULL &&
 	    priv_find_group(conf->control_group, &gid))

@@ -43,7 +43,8 @@ struct maild {
 	struct control *control;
 	struct hook *hook;
 	struct listener **listeners, *control_listener;
-	struct maild_door *doors; /* one for each listener */
+	struct maild_door *doors; /* one for each listener, until the end */
+	size_t door_count;
 	size_t listener_count;
 	int admin_gid;
 

@@ -55,14 +55,14 @@ update_door(struct maild_door *door, const struct maild_config *conf)
 void
 maild_doors_update(struct maild *m)
 {
-	for (size_t i = 0; i < m->listener_count; i++)
+	for (size_t i = 0; i < m->door_count; i++)
 		update_door(&m->doors[i], m->gen->conf);
 }
 
 void
 maild_doors_free(struct maild *m)
 {
-	for (size_t i = 0; i < m->listener_count; i++) {
+	for (size_t i = 0; i < m->door_count; i++) {
 		tls_server_unref(m->doors[i].listen.tls_server);
 		free(m->doors[i].name);
 	}
@@ -92,7 +92,7 @@ maild_on_certificate(void *arg, size_t i, struct tls_cert *out)
 {
 	const struct maild *m = arg;
 
-	for (size_t d = 0; d < m->listener_count; d++) {
+	for (size_t d = 0; d < m->door_count; d++) {
 		const struct tls_server *s = m->doors[d].listen.tls_server;
 
 		for (size_t j = 0; s != NULL && tls_server_cert(s, j, out);
