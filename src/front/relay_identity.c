@@ -92,6 +92,8 @@ session_await_proxy(struct session *s, int64_t now)
 		return true;
 	}
 	s->proxy_waits = true;
+	/* Behind the header may come a TLS handshake. */
+	conn_set_read_max(s->conn, PROXY_LEAST);
 	loop_timer_set(&s->timer, now + PROXY_WAIT_MS);
 	return true;
 }
@@ -112,6 +114,7 @@ session_read_proxy(struct session *s, int64_t now)
 
 	switch (proxy_parse(conn_input(s->conn), &h)) {
 	case PROXY_MORE:
+		conn_set_read_max(s->conn, h.need);
 		return;
 	case PROXY_BAD:
 		refuse_proxy(s, "these first bytes are no PROXY header");
@@ -120,6 +123,7 @@ session_read_proxy(struct session *s, int64_t now)
 		break;
 	}
 	conn_consume(s->conn, h.length);
+	conn_set_read_max(s->conn, 0);
 	s->proxy_waits = false;
 	if (h.is_local) {
 		room = session_set_client(s, &s->peer, s->client_port);

@@ -252,8 +252,8 @@ on_accept_trouble(void *arg, int error, int64_t now)
 	const struct maild *m = door->maild;
 
 	(void)now;
-	log_event(m->log, LOG_LEVEL_WARNING, "maild", "accept",
-	    "errno=%d", error);
+	log_event(
+	    m->log, LOG_LEVEL_WARNING, "maild", "accept", "errno=%d", error);
 }
 
 void

@@ -117,6 +117,12 @@ conn_set_owner(struct conn *c, const struct conn_ops *ops, void *arg)
 }
 
 void
+conn_set_read_max(struct conn *c, size_t max)
+{
+	c->read_max = max;
+}
+
+void
 conn_set_secret(struct conn *c, bool secret)
 {
 	c->secret = secret;

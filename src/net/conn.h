@@ -67,6 +67,9 @@ void conn_close(struct conn *c, int64_t linger_ms);
 void conn_finish(struct conn *c, int64_t linger_ms);
 void conn_free(struct conn *c); /* closes now, output is lost */
 int conn_fd(const struct conn *c);
+/* Reads at most so many bytes at a time, so that what comes behind them stays
+ * in the kernel; 0: as many as there are. */
+void conn_set_read_max(struct conn *c, size_t max);
 /* While it is on, what was consumed and what was written is overwritten in
  * memory: a password may be in it. */
 void conn_set_secret(struct conn *c, bool secret);

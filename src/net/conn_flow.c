@@ -126,7 +126,12 @@ read_once(struct conn *c, int64_t now)
 {
 	size_t kept = c->in.len;
 	char *p = loop_scratch(c->loop);
-	ssize_t n = c->io->read(c, p + kept, CONN_INPUT_MAX - kept);
+	size_t room = CONN_INPUT_MAX - kept;
+	ssize_t n;
+
+	if (c->read_max > 0 && c->read_max < room)
+		room = c->read_max;
+	n = c->io->read(c, p + kept, room);
 
 	if (n < 0 && is_again(errno))
 		return false;

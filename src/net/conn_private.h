@@ -52,6 +52,7 @@ struct conn {
 	int end_error;
 	int write_error;
 	uint32_t discarded; /* bytes, while draining */
+	size_t read_max;    /* 0: none */
 	struct str view;    /* input in the loop's scratch buffer */
 	struct buf in, out;
 	struct event read_event;

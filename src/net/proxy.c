@@ -147,6 +147,17 @@ unmap(struct ip *ip)
 		*ip = plain;
 }
 
+/* Whoever reads no more than this reads nothing of what follows. */
+static size_t
+need_of(struct str in, const struct proxy_header *h)
+{
+	if (in.n < PROXY_LEAST)
+		return PROXY_LEAST - in.n;
+	if (in.p[0] == v1_start.p[0])
+		return in.p[in.n - 1] == '\r' ? 1 : 2;
+	return in.n < V2_HEADER ? V2_HEADER - in.n : h->length - in.n;
+}
+
 enum proxy_state
 proxy_parse(struct str in, struct proxy_header *out)
 {
@@ -154,8 +165,8 @@ proxy_parse(struct str in, struct proxy_header *out)
 
 	*out = (struct proxy_header){0};
 	if (in.n == 0)
-		return PROXY_MORE;
-	if (may_start(in, v1_start))
+		state = PROXY_MORE;
+	else if (may_start(in, v1_start))
 		state = in.n < v1_start.n ? PROXY_MORE : parse_v1(in, out);
 	else if (may_start(in, v2_start))
 		state = parse_v2(in, out);
@@ -163,5 +174,7 @@ proxy_parse(struct str in, struct proxy_header *out)
 		state = PROXY_BAD;
 	unmap(&out->client);
 	unmap(&out->server);
+	if (state == PROXY_MORE)
+		out->need = need_of(in, out);
 	return state;
 }

@@ -22,9 +22,11 @@ struct proxy_header {
 	struct ip client, server;
 	uint16_t client_port, server_port;
 	size_t length; /* bytes of the header */
+	size_t need;   /* MORE: at least so many bytes of it are to come */
 };
 
 /* in: what has come so far. DONE: *out is filled. */
+#define PROXY_LEAST 15 /* bytes of the shortest header */
 enum proxy_state proxy_parse(struct str in, struct proxy_header *out);
 
 #endif

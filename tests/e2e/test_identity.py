@@ -246,6 +246,17 @@ def test_weir_behind_weir(weir, sink, tmp_path):
 
 # ---- PROXY ----
 
+def rest(c):
+    """What the peer still says; with our bytes unread it ends in a reset."""
+    text = b""
+    try:
+        while line := c.file.readline():
+            text += line
+    except ConnectionError:
+        pass
+    return text
+
+
 def proxied(w, header, source=None):
     c = Peer.connect(w.port, source=source)
     c.send(header)
@@ -287,7 +298,7 @@ def test_proxy_header(weir, sink, header, address):
 def test_proxy_header_missing(weir, first):
     w = weir(**PROXY)
     c = proxied(w, first)
-    assert c.file.read() == b""  # closed without a word
+    assert rest(c) == b""  # closed without a word
     assert w.log_lines("smtp proxy.*no PROXY header")
 
 
@@ -307,10 +318,7 @@ def test_proxy_from_elsewhere(weir):
     w = weir(listen_options="proxy = true",
              proxy_from='{"192.0.2.0/24"}')
     c = proxied(w, V1)
-    try:
-        assert c.file.read() == b""
-    except ConnectionError:
-        pass
+    assert rest(c) == b""
     until(lambda: w.log_lines("not in proxy_from"), "the log line")
 
 

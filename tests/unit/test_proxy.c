@@ -92,6 +92,21 @@ describe(const struct proxy_header *h, char out[200])
 		    h->server_port);
 }
 
+/* Reading what is asked for ends exactly at the header's end. */
+static void
+check_need(const struct header *h)
+{
+	struct proxy_header out = {.need = PROXY_LEAST};
+	size_t n = 0;
+
+	do {
+		assert_true(out.need > 0);
+		n += out.need;
+		assert_true(n <= h->n);
+	} while (parse(h->p, n, &out) == PROXY_MORE);
+	assert_int_equal(n, h->n);
+}
+
 static void
 test_headers(void **state)
 {
@@ -105,6 +120,8 @@ test_headers(void **state)
 
 		while (got == PROXY_MORE && n < h->n)
 			got = parse(h->p, ++n, &out);
+		if (got == PROXY_DONE)
+			check_need(h);
 		if (h->want == NULL) {
 			if (got != PROXY_BAD)
 				fail_msg("header %zu: %d", i, got);
