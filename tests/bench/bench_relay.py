@@ -26,7 +26,7 @@ HELD = ('working_set = 64\ninterval = "1000h"\nburst = 1\ninitial = 0\n'
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--messages", type=int, default=4000)
     p.add_argument("--sessions", type=int, default=20)
     p.add_argument("--release", type=int, default=100_000)
