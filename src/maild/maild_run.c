@@ -200,10 +200,9 @@ on_term(void *arg, int64_t now)
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
 	/* Closed, not only left alone: a client that comes now goes elsewhere
 	 * at once and does not wait in the backlog. */
-	for (size_t i = 0; i < m->listener_count; i++) {
+	for (size_t i = 0; i < m->listener_count; i++)
 		listener_free(m->listeners[i]);
-		m->listeners[i] = NULL;
-	}
+	m->listener_count = 0;
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }

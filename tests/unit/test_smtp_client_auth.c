@@ -95,6 +95,8 @@ test_long_xclient(void **state)
 	buf_reset(&o.wrote);
 	act(&o, "S 250 hop");
 	act(&o, "> ready 0 0");
+	act(&o, "idle");
+	assert_nothing_left(&o);
 	tear_down(&o);
 }
 
