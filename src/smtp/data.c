@@ -301,7 +301,7 @@ decode_text(struct smtp_decoder *d, struct cursor *c)
 static void
 decode_start(struct smtp_decoder *d, struct cursor *c)
 {
-	if (*c->p != '.') {
+	if (*c->p != '.' || d->chunked) {
 		decode_text(d, c);
 		return;
 	}
@@ -360,6 +360,24 @@ smtp_decode(struct smtp_decoder *d, struct str *in, sink_fn *sink, void *arg)
 	flush_good(d, &c);
 	*in = (struct str){c.p, (size_t)(c.end - c.p)};
 	return d->ended;
+}
+
+void
+smtp_decoder_init_chunked(
+    struct smtp_decoder *d, const struct smtp_data_limits *limits)
+{
+	smtp_decoder_init(d, limits);
+	d->chunked = true;
+}
+
+void
+smtp_decode_end(struct smtp_decoder *d, sink_fn *sink, void *arg)
+{
+	struct cursor c = {.sink = sink, .arg = arg};
+
+	if (d->state == WIRE_CR)
+		on_bare_newline(d, &c);
+	d->ended = true;
 }
 
 void

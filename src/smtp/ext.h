@@ -26,7 +26,8 @@ enum smtp_ext {
 /* What this version of weir carries from client to next hop. */
 #define SMTP_EXT_RELAYED                                           \
 	(SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | \
-	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN)
+	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN | \
+	    SMTP_EXT_CHUNKING)
 
 struct smtp_caps {
 	uint32_t ext;  /* enum smtp_ext */

@@ -12,6 +12,7 @@ libsmtp_la_SOURCES = \
 	src/smtp/reply.c src/smtp/reply.h \
 	src/smtp/server.c src/smtp/server.h \
 	src/smtp/server_answer.c \
+	src/smtp/server_chunk.c \
 	src/smtp/server_impl.h \
 	src/smtp/server_input.c \
 	src/smtp/server_params.c \
@@ -42,6 +43,11 @@ check_PROGRAMS += tests/unit/test_smtp_server
 tests_unit_test_smtp_server_SOURCES = \
 	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server_chunk
+tests_unit_test_smtp_server_chunk_SOURCES = \
+	tests/unit/test_smtp_server_chunk.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_chunk_LDADD = \
+	libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server_time
 tests_unit_test_smtp_server_time_SOURCES = \
 	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h

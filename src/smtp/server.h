@@ -50,7 +50,9 @@ struct smtp_server_ops {
 	/* -> smtp_server_reply */
 	void (*on_mail)(void *arg, const struct smtp_mail *mail);
 	void (*on_rcpt)(void *arg, const struct smtp_rcpt *rcpt);
-	/* -> smtp_server_data_go (354) or smtp_server_reply with an error */
+	/* DATA or the first BDAT. -> smtp_server_data_go (354) or
+	 * smtp_server_reply with an error; the transaction is forgotten then.
+	 * on_end may come from within smtp_server_data_go (BDAT 0 LAST). */
 	void (*on_data)(void *arg);
 	void (*on_body)(void *arg, struct str chunk);
 	/* The end of the message was met. -> smtp_server_reply. With a fault
@@ -58,7 +60,7 @@ struct smtp_server_ops {
 	 * answers, with NULL for the engine's own words. */
 	void (*on_end)(void *arg, enum smtp_data_fault fault);
 	/* The transaction is forgotten: RSET, EHLO, or the session ends. Not
-	 * called after MAIL was refused or on_end answered. */
+	 * called after MAIL or DATA was refused or on_end answered. */
 	void (*on_reset)(void *arg);
 	/* Last call. Everything to be written has been written. The engine
 	 * may still be on the stack: do not free it in here. */
@@ -107,6 +109,7 @@ bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
 /* Of the last message, until the next DATA. */
 uint64_t smtp_server_message_size(const struct smtp_server *s);
 struct str smtp_server_subject(const struct smtp_server *s); /* raw */
+bool smtp_server_is_chunked(const struct smtp_server *s);    /* by BDAT */
 uint32_t smtp_server_errors(const struct smtp_server *s);
 
 #endif

@@ -93,6 +93,10 @@ smtp_server_data_go(struct smtp_server *s, int64_t now)
 		return;
 	if (question != SMTP_ASK_DATA)
 		panic("smtp server: data_go answers no DATA");
+	if (s->chunk.open) {
+		smtp_server_chunk_go(s);
+		return;
+	}
 	smtp_decoder_clear(&s->decoder);
 	smtp_decoder_init(&s->decoder, &s->limits->data);
 	smtp_server_set_phase(s, SMTP_PHASE_DATA);
@@ -122,12 +126,22 @@ answer_rcpt(struct smtp_server *s, bool ok)
 	}
 }
 
+/* Refused: the owner has forgotten the transaction. Further chunks of the
+ * message may be on their way. */
+static void
+answer_data(struct smtp_server *s)
+{
+	smtp_server_forget_quietly(s);
+	s->text_refused = true;
+}
+
 static void
 answer_end(struct smtp_server *s, bool ok)
 {
 	if (ok)
 		s->idle_commands = 0;
 	smtp_server_forget_quietly(s);
+	s->text_refused = !ok;
 }
 
 /* The engine's own words for a message with a fault. */
@@ -192,7 +206,9 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	switch (question) {
 	case SMTP_ASK_NOTHING:
 	case SMTP_ASK_HELO: /* refused: as if it had not come */
-	case SMTP_ASK_DATA: /* refused: the recipients stand */
+		return;
+	case SMTP_ASK_DATA:
+		answer_data(s);
 		return;
 	case SMTP_ASK_MAIL:
 		answer_mail(s, ok);
@@ -220,6 +236,11 @@ smtp_server_reply(
 	if (r.code == 421) {
 		answered(s, question, false);
 		smtp_server_end_with(s, SMTP_SERVER_CLOSED, &r);
+		return;
+	}
+	if (question == SMTP_ASK_DATA && s->chunk.open) {
+		answered(s, question, false);
+		smtp_server_chunk_refused(s, &r);
 		return;
 	}
 	smtp_server_write_answer(s, &r);

@@ -120,8 +120,8 @@ feed_line(struct smtp_server *s, struct str *in)
 	return true;
 }
 
-static void
-on_chunk(void *arg, struct str chunk)
+void
+smtp_server_on_text(void *arg, struct str chunk)
 {
 	struct smtp_server *s = arg;
 
@@ -133,7 +133,7 @@ static void
 feed_data(struct smtp_server *s, struct str *in)
 {
 	size_t before = in->n;
-	bool ended = smtp_decode(&s->decoder, in, on_chunk, s);
+	bool ended = smtp_decode(&s->decoder, in, smtp_server_on_text, s);
 
 	/* The owner may have ended the session when it was given a chunk. */
 	if (s->phase == SMTP_PHASE_CLOSED)
@@ -166,12 +166,15 @@ smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 	 * with the same bytes. */
 	if (s->feeding)
 		return 0;
-	if (n > 0 &&
-	    (s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA))
+	/* What follows a BDAT is its text. */
+	if (n > 0 && (s->question == SMTP_ASK_HELO ||
+			 (s->question == SMTP_ASK_DATA && !s->chunk.open)))
 		s->early = true;
 	s->feeding = true;
 	while (in.n > 0 && can_take(s)) {
-		if (s->phase == SMTP_PHASE_DATA)
+		if (s->chunk.open)
+			smtp_server_feed_chunk(s, &in);
+		else if (s->phase == SMTP_PHASE_DATA)
 			feed_data(s, &in);
 		else if (!feed_line(s, &in))
 			break;

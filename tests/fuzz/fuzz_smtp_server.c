@@ -46,7 +46,7 @@ answer(struct owner *o)
 		o->transaction = !refuse;
 	if (question == 'R')
 		o->recipient |= !refuse;
-	if (question == 'Z')
+	if (question == 'Z' || (question == 'D' && refuse))
 		o->transaction = o->recipient = false;
 	if (refuse || question == 'M' || question == 'R')
 		smtp_server_reply(o->server, &r, o->now);
