@@ -52,6 +52,7 @@ void
 txn_on_data(struct txn *t, int64_t now)
 {
 	t->wait = TXN_WAIT_DATA;
+	t->chunked = smtp_server_is_chunked(t->session->server);
 	leg_leave(&t->probe, now);
 	if (gate_txn_is_whole(t->gate))
 		txn_hold_all(t, now);

@@ -106,6 +106,7 @@ struct txn {
 	struct spool_body *body;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
 	int64_t started_at; /* wall */
+	bool chunked; /* its text comes by BDAT */
 	bool whole, trace_due, spooled, answered, held_blocked;
 	struct ip client;
 	char *helo;

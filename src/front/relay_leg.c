@@ -80,15 +80,22 @@ leg_rcpt(struct leg *l, int64_t now)
 	}
 }
 
+/* What came by BDAT goes on so where the next hop takes it, else by DATA. */
 void
 leg_data(struct leg *l, int64_t now)
 {
+	struct smtp_reply go = smtp_reply_make(354, "", "");
 	struct smtp_reply gone;
 
 	if (l->state != LEG_OPEN) {
 		gone = smtp_reply_make(451, "4.4.2",
 		    "The next hop closed the connection, try again");
 		txn_data_answer(l->txn, &gone, now);
+		return;
+	}
+	if (l->txn->chunked && smtp_client_bdat(hop_client(l->hop), now)) {
+		l->state = LEG_BODY;
+		txn_data_answer(l->txn, &go, now);
 		return;
 	}
 	l->state = LEG_DATA;

@@ -15,7 +15,7 @@ timeout_of(const struct smtp_client *c, enum client_command_type type)
 {
 	if (type == CLIENT_GREETING)
 		return c->timeouts.greeting_ms;
-	if (type == CLIENT_DATA)
+	if (type == CLIENT_DATA || type == CLIENT_CHUNK)
 		return c->timeouts.data_ms;
 	if (type == CLIENT_END)
 		return c->timeouts.end_ms;
@@ -42,9 +42,8 @@ is_usable(const struct smtp_client *c)
 	return c->phase != CLIENT_CLOSED && c->doom == NULL;
 }
 
-/* Commands must not call back: the next run does. */
-static void
-doom(struct smtp_client *c, const char *why)
+void
+client_doom(struct smtp_client *c, const char *why)
 {
 	if (is_usable(c))
 		c->doom = why;
@@ -73,6 +72,8 @@ static void
 destroy(struct smtp_client *c)
 {
 	free(c->hostname);
+	free(c->accepted.v);
+	client_chunks_clear(c);
 	smtp_reply_parser_clear(&c->parser);
 	buf_clear(&c->in);
 	client_queue_clear(&c->queue);
@@ -113,11 +114,15 @@ may_send(const struct smtp_client *c, const struct client_command *next)
 
 	if (sent == 0)
 		return true;
+	last = client_queue_at(&c->queue, sent - 1)->type;
+	/* LMTP: one dot, several replies. */
+	if (last == CLIENT_END && next->type == CLIENT_END && c->lmtp)
+		return true;
 	if (next->drop || (c->caps.ext & SMTP_EXT_PIPELINING) == 0)
 		return false;
-	last = client_queue_at(&c->queue, sent - 1)->type;
 	return last == CLIENT_MAIL || last == CLIENT_RCPT ||
-	       last == CLIENT_RSET || last == CLIENT_END;
+	       last == CLIENT_CHUNK || last == CLIENT_RSET ||
+	       last == CLIENT_END;
 }
 
 void
@@ -150,19 +155,27 @@ queue_command(struct smtp_client *c, enum client_command_type type,
 	if (client_queue_push(&c->queue, type, tag, n))
 		client_pump(c, now);
 	else
-		doom(c, "too many commands");
+		client_doom(c, "too many commands");
 }
 
-static void
-queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
-    const char *text, int64_t now)
+bool
+client_queue_text_command(struct smtp_client *c, enum client_command_type type,
+    uintptr_t tag, const char *text, int64_t now)
 {
 	size_t before = c->queue.text.len;
 
 	if (buf_append_str(&c->queue.text, str_from(text)))
 		queue_command(c, type, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "too many commands");
+		client_doom(c, "too many commands");
+	return c->doom == NULL;
+}
+
+static void
+queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
+    const char *text, int64_t now)
+{
+	(void)client_queue_text_command(c, type, tag, text, now);
 }
 
 void
@@ -181,7 +194,10 @@ client_queue_hello(
 	size_t before = c->queue.text.len;
 
 	if (buf_printf(&c->queue.text, "%s %s\r\n",
-		type == CLIENT_EHLO ? "EHLO" : "HELO", c->hostname))
+		c->lmtp               ? "LHLO"
+		: type == CLIENT_EHLO ? "EHLO"
+				      : "HELO",
+		c->hostname))
 		queue_command(c, type, 0, c->queue.text.len - before, now);
 }
 
@@ -227,6 +243,18 @@ smtp_client_lost(struct smtp_client *c, const char *why, int64_t now)
 	client_leave(c);
 }
 
+void
+smtp_client_set_lmtp(struct smtp_client *c)
+{
+	c->lmtp = true;
+}
+
+bool
+smtp_client_is_lmtp(const struct smtp_client *c)
+{
+	return c->lmtp;
+}
+
 const struct smtp_caps *
 smtp_client_caps(const struct smtp_client *c)
 {
@@ -266,7 +294,7 @@ smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
 		queue_command(
 		    c, CLIENT_MAIL, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "the sender cannot be written");
+		client_doom(c, "the sender cannot be written");
 }
 
 void
@@ -281,7 +309,7 @@ smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
 		queue_command(
 		    c, CLIENT_RCPT, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "a recipient cannot be written");
+		client_doom(c, "a recipient cannot be written");
 }
 
 void
@@ -300,8 +328,20 @@ smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
 		return;
 	if (!c->body_open)
 		panic("client: text before the 354");
+	if (c->chunks.on) {
+		client_chunk_body(c, text, now);
+		return;
+	}
 	smtp_encode(&c->encoder, text, write_chunk, c);
 	client_set_due(c, now);
+}
+
+/* A reply comes for each recipient that was accepted. */
+static void
+queue_ends(struct smtp_client *c, int64_t now)
+{
+	for (uint32_t i = 0; i < c->accepted.count; i++)
+		queue_text(c, CLIENT_END, c->accepted.v[i], "", now);
 }
 
 void
@@ -311,9 +351,16 @@ smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now)
 		return;
 	if (!c->body_open)
 		panic("client: final dot before the 354");
+	if (c->chunks.on) {
+		client_chunk_end(c, tag, now);
+		return;
+	}
 	smtp_encode_end(&c->encoder, write_chunk, c);
 	c->body_open = c->tx_open = false;
-	queue_text(c, CLIENT_END, tag, "", now);
+	if (c->lmtp)
+		queue_ends(c, now);
+	else
+		queue_text(c, CLIENT_END, tag, "", now);
 }
 
 void
@@ -324,7 +371,7 @@ smtp_client_abandon(struct smtp_client *c, int64_t now)
 	if (!is_usable(c))
 		return;
 	if (c->body_open || c->data_waits) {
-		doom(c, "the message was given up");
+		client_doom(c, "the message was given up");
 		return;
 	}
 	for (uint32_t i = c->queue.count; i-- > 0;) {
@@ -354,7 +401,7 @@ smtp_client_quit(struct smtp_client *c, int64_t now)
 	if (!is_usable(c) || c->phase != CLIENT_READY)
 		return;
 	if (c->body_open || c->data_waits)
-		doom(c, "the message was given up");
+		client_doom(c, "the message was given up");
 	else
 		queue_text(c, CLIENT_QUIT, 0, "QUIT\r\n", now);
 }

@@ -384,6 +384,14 @@ void
 smtp_encoder_init(struct smtp_encoder *e)
 {
 	e->state = WIRE_START;
+	e->chunked = false;
+}
+
+void
+smtp_encoder_init_chunked(struct smtp_encoder *e)
+{
+	e->state = WIRE_START;
+	e->chunked = true;
 }
 
 static void
@@ -415,7 +423,7 @@ encode_start(struct smtp_encoder *e, struct cursor *c)
 {
 	const char *dot = c->p;
 
-	if (*dot == '.') {
+	if (*dot == '.' && !e->chunked) {
 		c->p++;
 		flush(c);
 		c->run = dot;
@@ -449,7 +457,10 @@ smtp_encode(struct smtp_encoder *e, struct str in, sink_fn *sink, void *arg)
 void
 smtp_encode_end(struct smtp_encoder *e, sink_fn *sink, void *arg)
 {
-	if (e->state == WIRE_START)
+	if (e->chunked) {
+		if (e->state == WIRE_CR)
+			sink(arg, STR("\r\n"));
+	} else if (e->state == WIRE_START)
 		sink(arg, STR(".\r\n"));
 	else
 		sink(arg, STR("\r\n.\r\n"));

@@ -78,9 +78,12 @@ void smtp_decode_end(struct smtp_decoder *d,
 
 struct smtp_encoder {
 	uint8_t state;
+	bool chunked;
 };
 
 void smtp_encoder_init(struct smtp_encoder *e);
+/* For BDAT: dots stay, smtp_encode_end writes none and ends no line. */
+void smtp_encoder_init_chunked(struct smtp_encoder *e);
 /* Dot-stuffs text into sink. Bare CR or LF become CR LF. */
 void smtp_encode(struct smtp_encoder *e, struct str in,
     void (*sink)(void *arg, struct str chunk), void *arg);

@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += libsmtp.la
 libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
 	src/smtp/client.c src/smtp/client.h \
+	src/smtp/client_chunk.c \
 	src/smtp/client_command.c src/smtp/client_command.h \
 	src/smtp/client_private.h \
 	src/smtp/client_queue.c src/smtp/client_queue.h \
@@ -30,6 +31,10 @@ tests_unit_test_smtp_client_abuse_SOURCES = \
 tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
 	$(CMOCKA_LIBS)
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_client_ext
+tests_unit_test_smtp_client_ext_SOURCES = \
+	tests/unit/test_smtp_client_ext.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_ext_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
