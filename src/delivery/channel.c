@@ -82,6 +82,8 @@ on_conn_connect(void *arg, int64_t now)
 	ch->state = CHANNEL_GREETING;
 	ch->client =
 	    smtp_client_new(ch->hostname, ch->timeouts, &client_ops, ch, now);
+	if (route_is_lmtp(ch->name))
+		smtp_client_set_lmtp(ch->client);
 }
 
 static void

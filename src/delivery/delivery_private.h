@@ -22,7 +22,7 @@ enum fate_kind {
 struct fate { /* of a recipient */
 	enum fate_kind kind;
 	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
-	char *reply;                    /* what the next hop said, or NULL */
+	char *reply;                    /* what was said, or NULL */
 	bool is_ours;                   /* reply is of our own making */
 	const char *reason;             /* why it was not even tried, or NULL */
 };
@@ -47,6 +47,8 @@ struct attempt {
 	bool fresh;       /* wants a new connection */
 	bool reused;      /* was given a kept one */
 	bool heard;       /* a reply came to this transaction */
+	bool lmtp, dsn;   /* what the connection is */
+	size_t from, to;  /* recipients of this transaction: see send_batch */
 	bool reading;     /* spool_read_body is under way */
 	bool put_back;    /* no next hop: not an attempt, no line each */
 	int64_t next_try; /* with put_back: wall ms */
@@ -101,8 +103,8 @@ void attempt_free(struct attempt *a);
 bool outcome_needs_original(const struct attempt *a, int64_t wall);
 /* Tells the spool, the log and the events what became of each recipient.
  * original: the message or its beginning. */
-void outcome_record(struct attempt *a, struct str original, bool is_whole,
-    const char *reply, int64_t wall);
+void outcome_record(
+    struct attempt *a, struct str original, bool is_whole, int64_t wall);
 
 /* delivery.c */
 void delivery_on_unreachable(

@@ -127,11 +127,10 @@ fate_text(const struct fate *f)
 }
 
 static void
-tell_delivered(
-    const struct attempt *a, size_t i, const char *reply, int64_t wall)
+tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
 	const struct told t = {
-	    EVENT_DELIVER, "deliver", reply != NULL ? reply : "", ""};
+	    EVENT_DELIVER, "deliver", fate_text(&a->fates[i]), ""};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
@@ -268,12 +267,12 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 
 static void
 tell_all(const struct attempt *a, const struct spool_result *results,
-    const char *bounce_id, const char *reply, int64_t wall)
+    const char *bounce_id, int64_t wall)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
 		switch (results[i].outcome) {
 		case SPOOL_DELIVERED:
-			tell_delivered(a, i, reply, wall);
+			tell_delivered(a, i, wall);
 			break;
 		case SPOOL_RETRY:
 			delivery_note_due(a->d, results[i].next_try, wall);
@@ -306,8 +305,8 @@ record_with_bounce(struct attempt *a, const struct spool_result *results,
 }
 
 void
-outcome_record(struct attempt *a, struct str original, bool is_whole,
-    const char *reply, int64_t wall)
+outcome_record(
+    struct attempt *a, struct str original, bool is_whole, int64_t wall)
 {
 	struct delivery *d = a->d;
 	size_t n = a->job->m.rcpt_count;
@@ -327,6 +326,6 @@ outcome_record(struct attempt *a, struct str original, bool is_whole,
 		for (size_t i = 0; i < n; i++)
 			ledger_add(d->ledger, &results[i]);
 	}
-	tell_all(a, results, bounce_id, reply, wall);
+	tell_all(a, results, bounce_id, wall);
 	free(results);
 }

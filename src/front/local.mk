@@ -15,6 +15,7 @@ libfront_la_SOURCES = \
 	src/front/relay_end.c \
 	src/front/relay_internal.h \
 	src/front/relay_leg.c \
+	src/front/relay_lmtp.c \
 	src/front/relay_session.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c

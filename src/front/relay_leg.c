@@ -21,7 +21,8 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	    .orcpt = str_from(asked->orcpt),
 	};
 
-	smtp_client_rcpt(hop_client(l->hop), &rcpt, 0, now);
+	/* Its place among the recipients, should it be accepted. */
+	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }
 
 static void
@@ -155,6 +156,12 @@ leg_is_full(const struct leg *l)
 	return l->state == LEG_BODY && hop_is_full(l->hop);
 }
 
+bool
+leg_is_lmtp(const struct leg *l)
+{
+	return l->state == LEG_BODY && smtp_client_is_lmtp(hop_client(l->hop));
+}
+
 static void
 on_hop_ready(void *arg, int64_t now)
 {
@@ -191,13 +198,30 @@ leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
+leg_end_answer(
+    struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
+{
+	struct hop *hop = l->hop;
+	bool lmtp = smtp_client_is_lmtp(hop_client(hop));
+
+	if (lmtp)
+		txn_verdict(l->txn, tag, reply);
+	if (lmtp && !smtp_client_is_idle(hop_client(hop)))
+		return;
+	l->state = LEG_DEAD;
+	l->hop = NULL;
+	hop_put(hop, now);
+	if (lmtp)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, reply, now);
+}
+
+static void
 on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
-	struct hop *hop = l->hop;
-
-	(void)tag;
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
 		leg_mail_answer(l, reply);
@@ -210,10 +234,7 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		txn_data_answer(l->txn, reply, now);
 		break;
 	case SMTP_CLIENT_END:
-		l->state = LEG_DEAD;
-		l->hop = NULL;
-		hop_put(hop, now);
-		txn_end_answer(l->txn, reply, now);
+		leg_end_answer(l, tag, reply, now);
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
@@ -227,6 +248,21 @@ on_hop_drain(void *arg, int64_t now)
 	struct leg *l = arg;
 
 	txn_leg_drained(l->txn, now);
+}
+
+/* Without the reply to the final dot, or without all of them (LMTP). */
+static void
+leg_lost_end(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	const struct txn *t = l->txn;
+	bool judged = false;
+
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		judged = judged || t->rcpts[i].verdict != 0;
+	if (judged)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, reply, now);
 }
 
 static void
@@ -261,7 +297,7 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		txn_leg_drained(l->txn, now);
 		break;
 	case LEG_END:
-		txn_end_answer(l->txn, reply, now);
+		leg_lost_end(l, reply, now);
 		break;
 	}
 }

@@ -254,8 +254,9 @@ static const struct conn_ops session_conn_ops = {
 static void
 session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
-	struct smtp_caps own = {
-	    .ext = SMTP_EXT_RELAYED, .size = s->settings->message_size_max};
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED,
+	    .size = s->settings->message_size_max,
+	    .rcpt_max = s->limits.recipients_max};
 	struct smtp_caps meet = smtp_caps_meet(&own, hop);
 
 	s->helo_waits = false;

@@ -260,6 +260,7 @@ maild_build(struct maild *m)
 				 .gate = m->gate,
 				 .spool = m->spool,
 				 .nexthop = m->nexthop,
+				 .delivery = m->delivery,
 				 .events = m->events,
 				 .counters = &m->counters,
 				 .log = m->log},

@@ -91,7 +91,8 @@ static const struct option maild_options[] = {
 	.sample = "127.0.0.1:10025",
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
-	       "or \"unix:/path\". Several are tried in order.",
+	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
+	       "LMTP. Several are tried in order.",
     },
     {
 	.name = "mode",

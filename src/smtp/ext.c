@@ -2,7 +2,7 @@
 /*
  * The table of extension keywords: what an EHLO reply means and what ours
  * says. Extensions whose line needs parameters that struct smtp_caps does not
- * hold (AUTH, XCLIENT, LIMITS) are understood and never printed.
+ * hold (AUTH, XCLIENT) are understood and never printed.
  */
 #include "smtp/ext.h"
 
@@ -24,9 +24,25 @@ static const struct {
     {STR("SMTPUTF8"), SMTP_EXT_SMTPUTF8, true},
     {STR("CHUNKING"), SMTP_EXT_CHUNKING, true},
     {STR("XCLIENT"), SMTP_EXT_XCLIENT, false},
-    {STR("LIMITS"), SMTP_EXT_LIMITS, false},
+    {STR("LIMITS"), SMTP_EXT_LIMITS, true},
     {STR("REQUIRETLS"), SMTP_EXT_REQUIRETLS, true},
 };
+
+/* RFC 9422 section 3: "RCPTMAX=100 MAILMAX=5"; what is malformed or not known
+ * is passed over. */
+static void
+parse_limits(struct smtp_caps *caps, struct str text)
+{
+	while (text.n > 0) {
+		struct str value = str_cut(&text, ' ');
+		struct str name = str_cut(&value, '=');
+		uint64_t n;
+
+		if (str_ieq(name, STR("RCPTMAX")) && str_to_u64(value, &n) &&
+		    n > 0 && n < UINT32_MAX)
+			caps->rcpt_max = (uint32_t)n;
+	}
+}
 
 void
 smtp_caps_parse_line(struct smtp_caps *caps, struct str line)
@@ -44,11 +60,13 @@ smtp_caps_parse_line(struct smtp_caps *caps, struct str line)
 		if (extensions[i].ext == SMTP_EXT_SIZE &&
 		    !str_to_u64(str_trim(rest), &caps->size))
 			caps->size = 0;
+		if (extensions[i].ext == SMTP_EXT_LIMITS)
+			parse_limits(caps, rest);
 	}
 }
 
 static uint64_t
-smaller_size(uint64_t a, uint64_t b)
+smaller(uint64_t a, uint64_t b)
 {
 	if (a == 0 || b == 0)
 		return a + b;
@@ -61,7 +79,11 @@ smtp_caps_meet(const struct smtp_caps *own, const struct smtp_caps *hop)
 	struct smtp_caps both = {.ext = own->ext & hop->ext};
 
 	if (both.ext & SMTP_EXT_SIZE)
-		both.size = smaller_size(own->size, hop->size);
+		both.size = smaller(own->size, hop->size);
+	/* A limit holds whether the other side knows of limits or not. */
+	both.rcpt_max = (uint32_t)smaller(own->rcpt_max, hop->rcpt_max);
+	if (both.rcpt_max == 0)
+		both.ext &= ~(uint32_t)SMTP_EXT_LIMITS;
 	return both;
 }
 
@@ -78,6 +100,9 @@ smtp_caps_line(
 			continue;
 		if (extensions[i].ext == SMTP_EXT_SIZE && caps->size > 0)
 			snprintf(out, cap, "SIZE %" PRIu64, caps->size);
+		else if (extensions[i].ext == SMTP_EXT_LIMITS)
+			snprintf(out, cap, "LIMITS RCPTMAX=%" PRIu32,
+			    caps->rcpt_max);
 		else
 			str_copy(extensions[i].keyword, out, cap);
 		return out;

@@ -27,11 +27,12 @@ enum smtp_ext {
 #define SMTP_EXT_RELAYED                                           \
 	(SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | \
 	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN | \
-	    SMTP_EXT_CHUNKING)
+	    SMTP_EXT_CHUNKING | SMTP_EXT_LIMITS)
 
 struct smtp_caps {
-	uint32_t ext;  /* enum smtp_ext */
-	uint64_t size; /* SIZE limit in bytes; 0: none declared */
+	uint32_t ext;      /* enum smtp_ext */
+	uint64_t size;     /* SIZE limit in bytes; 0: none declared */
+	uint32_t rcpt_max; /* LIMITS RCPTMAX; 0: none declared */
 };
 
 /* Reads one line of an EHLO reply (without its code) into caps; unknown

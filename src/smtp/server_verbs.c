@@ -189,6 +189,9 @@ has_room(struct smtp_server *s)
 {
 	uint32_t max = s->limits->recipients_max;
 
+	/* The next hop's limit was advertised as our own. */
+	if (s->caps.rcpt_max > 0 && (max == 0 || s->caps.rcpt_max < max))
+		max = s->caps.rcpt_max;
 	if (max == 0 || s->recipients < max)
 		return true;
 	smtp_server_in_vain(s, 452, "4.5.3",

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import FastSink, Peer, message, path_of, serve_smtp, until
+from harness import FastSink, path_of, serve_smtp
 
 KEY = 'key = envelope\n'
 HOLD = KEY + ('interval = "1h"  burst = 1  initial = 0\n'
@@ -20,6 +20,7 @@ class ChunkSink(FastSink):
 
     def __init__(self, extensions=FULL, on=None, **kw):
         self.extensions, self.on = extensions, on or {}
+        self.rcpt_max = 0
         self.how, self.chunks, self.commands = [], [], []
         super().__init__(**kw)
 
@@ -35,6 +36,9 @@ class ChunkSink(FastSink):
 
         def on_rcpt(peer, line):
             on_any(peer, line)
+            if self.rcpt_max and len(mail["to"]) >= self.rcpt_max:
+                peer.say("452 4.5.3 Too many recipients")
+                return True
             mail["to"].append(path_of(line))
 
         def keep(how, text):
@@ -266,3 +270,53 @@ def test_next_hop_refuses_data_and_another_command_follows(weir, scripted):
     assert peer.ask("RCPT TO:<c@known.test>")[0] == 503
     assert peer.ask("RSET")[0] == 250
     assert w.status()["mode"] == "enforce"
+
+
+# ---- LIMITS ----
+
+def test_limits_is_advertised_and_kept(weir, chunk_sink):
+    sink = chunk_sink(extensions=FULL + ["LIMITS MAILMAX=100 RCPTMAX=3"])
+    w = weir(next_hop=sink.address, policy=HOLD)
+    peer = w.hello()
+    assert "LIMITS RCPTMAX=3" in peer.extensions
+    peer.ask("MAIL FROM:<a@example.org>")
+    replies = [peer.ask(f"RCPT TO:<u{i}@known.test>")[0] for i in range(5)]
+    assert replies == [250, 250, 250, 452, 452]
+    assert peer.submit(TEXT)[0] == 250
+    assert sink.recipients() == [f"u{i}@known.test" for i in range(3)]
+
+
+def test_our_own_limit_is_smaller(weir, chunk_sink):
+    sink = chunk_sink(extensions=FULL + ["LIMITS RCPTMAX=5000"])
+    w = weir(next_hop=sink.address, policy=HOLD, recipients_max="200")
+    assert "LIMITS RCPTMAX=200" in w.hello().extensions
+
+
+def test_released_mail_is_split(weir, chunk_sink):
+    """Held for a next hop without a limit, released to one that has it."""
+    sink = chunk_sink()
+    w = weir(next_hop=sink.address, policy=HOLD)
+    to = [f"u{i}@example.com" for i in range(8)]
+    assert w.hello().transact("a@example.org", to, TEXT)[0] == 250
+    sink.extensions = FULL + ["LIMITS RCPTMAX=3"]
+    sink.rcpt_max = 3
+    for old in sink.peers:
+        old.close()
+    w.ctl("release", "--all")
+    sink.wait_for(8)
+    assert [m[1] for m in sink.messages] == [to[:3], to[3:6], to[6:]]
+    assert {text_of(m[2]) for m in sink.messages} == {TEXT}
+    w.wait_empty()
+
+
+# ---- REQUIRETLS ----
+
+def test_requiretls_is_never_dropped(weir, chunk_sink):
+    """Without TLS to the next hop it is not offered, and who asks for it all
+    the same is refused: the mail does not go on without it."""
+    sink = chunk_sink(extensions=FULL + ["REQUIRETLS"])
+    w = weir(next_hop=sink.address, policy=HOLD)
+    peer = w.hello()
+    assert "REQUIRETLS" not in peer.extensions
+    assert peer.ask("MAIL FROM:<a@example.org> REQUIRETLS")[0] == 555
+    assert peer.ask("RCPT TO:<b@known.test>")[0] == 503

@@ -35,7 +35,8 @@ check(bool ok, const char *what)
 static void
 answer(struct owner *o)
 {
-	struct smtp_caps caps = {o->refuse & 1 ? 0 : SMTP_EXT_RELAYED, 5000};
+	struct smtp_caps caps = {
+	    .ext = o->refuse & 1 ? 0 : SMTP_EXT_RELAYED, .size = 5000};
 	bool refuse = o->refuse > 3 && ++o->count % o->refuse == 0;
 	struct smtp_reply r = refuse ? smtp_reply_make(550, "5.7.1", "no\nno")
 				     : smtp_reply_make(250, "2.0.0", "ok");

@@ -256,7 +256,7 @@ test_caps(void **state)
 	    "AUTH=LOGIN", "AUTH PLAIN", "x-unknown", "", "8BITMIME ", "SIZEX",
 	    "dsn"};
 	struct smtp_caps hop = {0};
-	struct smtp_caps own = {SMTP_EXT_RELAYED, 500}, both;
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED, .size = 500}, both;
 	char line[64];
 
 	(void)state;
@@ -279,9 +279,22 @@ test_caps(void **state)
 	assert_string_equal(
 	    smtp_caps_line(&both, 3, line, sizeof(line)), "DSN");
 	assert_null(smtp_caps_line(&both, 4, line, sizeof(line)));
+	/* RFC 9422: the smaller limit, said only where the next hop says it. */
+	smtp_caps_parse_line(&hop, STR("LIMITS MAILMAX=5 RCPTMAX=7 X RCPTMAX="
+				       " RCPTMAX=0 RCPTMAX=-1"));
+	assert_int_equal(hop.rcpt_max, 7);
+	own.rcpt_max = 100;
+	both = smtp_caps_meet(&own, &hop);
+	assert_int_equal(both.rcpt_max, 7);
+	assert_string_equal(
+	    smtp_caps_line(&both, 4, line, sizeof(line)), "LIMITS RCPTMAX=7");
+	hop.ext &= ~(uint32_t)SMTP_EXT_LIMITS;
+	hop.rcpt_max = 0;
+	both = smtp_caps_meet(&own, &hop);
+	assert_null(smtp_caps_line(&both, 4, line, sizeof(line)));
 	/* Its line would need mechanisms. */
 	assert_null(smtp_caps_line(
-	    &(struct smtp_caps){SMTP_EXT_AUTH, 0}, 0, line, sizeof(line)));
+	    &(struct smtp_caps){.ext = SMTP_EXT_AUTH}, 0, line, sizeof(line)));
 }
 
 int
