@@ -22,6 +22,7 @@ typedef void ledger_fn(void *arg, bool released, int64_t now);
 struct ledger_bounce { /* strings are copied */
 	uint64_t id;
 	const char *to;
+	const char *subject;
 	unsigned body_type; /* enum smtp_body */
 	bool utf8;
 	unsigned notify; /* enum smtp_notify bits */
