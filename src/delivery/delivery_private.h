@@ -59,6 +59,14 @@ struct attempt {
 	struct fate fates[];
 };
 
+struct notices { /* on their way: notice.c */
+	struct loop_timer timer;
+	bool busy;
+	uint64_t id;       /* whose header was read; 0: nobody's */
+	struct buf header; /* of that message, or its beginning */
+	bool whole;
+};
+
 struct delivery {
 	struct loop *loop;
 	struct spool *spool;
@@ -88,6 +96,7 @@ struct delivery {
 	int64_t rest_ms;       /* of all delivery; 0: the next hop is there */
 	int64_t rest_until;
 	uint32_t broken; /* transactions in a row that broke */
+	struct notices notices;
 };
 
 /* attempt.c */
@@ -105,6 +114,11 @@ bool outcome_needs_original(const struct attempt *a, int64_t wall);
  * original: the message or its beginning. */
 void outcome_record(
     struct attempt *a, struct str original, bool is_whole, int64_t wall);
+
+/* notice.c */
+void notices_init(struct delivery *d);
+void notices_clear(struct delivery *d);
+void notices_schedule(struct delivery *d);
 
 /* delivery.c */
 void delivery_on_unreachable(

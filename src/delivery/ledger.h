@@ -13,6 +13,10 @@
 #include "os/counters.h"
 #include "spool/spool.h"
 
+/* Reports are nobody's mail. */
+#define LEDGER_SOURCE "<>" /* the null sender's key: gate/policy.h */
+#define LEDGER_POLICY "bounce"
+
 struct ledger;
 
 /* released: something may be claimed that could not be before: a bounce, or

@@ -348,6 +348,12 @@ static const struct option maild_options[] = {
 	       "returned to its sender. Time spent in the delay queue does not "
 	       "end a message.",
     },
+    {
+	TIME("notify_after", notify_after_ms, "0", 0, DAYS(60)),
+	.doc = "Age at which mail that still waits is reported: to its sender, "
+	       "once a message, with what waits and why, and to the log and "
+	       "the events. 0 reports nothing.",
+    },
     {0},
 };
 

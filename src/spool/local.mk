@@ -9,6 +9,7 @@ libspool_la_SOURCES = \
 	src/spool/id.c \
 	src/spool/list.c \
 	src/spool/load.c \
+	src/spool/notice.c \
 	src/spool/message.c src/spool/message.h \
 	src/spool/put.c \
 	src/spool/queue.c src/spool/queue.h \
