@@ -278,10 +278,17 @@ on_header(void *arg, int error, struct str chunk)
 	look(d);
 }
 
+/* By the id, which is of the time of MAIL: a message whose text took long must
+ * not lie behind the mark already when it comes. After a restart ids run ahead
+ * of the clock for a while. */
 static bool
 is_due(const struct delivery *d, const struct spool_message *m, int64_t wall)
 {
-	return spool_id_wall(m->id) <= wall - d->settings.notify_after_ms;
+	int64_t since = spool_id_wall(m->id);
+
+	if (m->queued_at < since)
+		since = m->queued_at;
+	return since <= wall - d->settings.notify_after_ms;
 }
 
 static void

@@ -168,7 +168,7 @@ def test_delay_notice(weir, hop):
     lines = w.log_lines("delivery delayed")
     assert [re.search(r"notice=(\S+)", x).group(1) == "none"
             for x in lines] == [False, True, True, False]
-    assert "delay" in {e["event"] for e in w.ctl("events")}
+    assert "delay" in {e["type"] for e in w.ctl("events")}
     # Nothing was lost by it, and a restart tells nobody twice.
     assert len(w.held()) == 6
     w.restart()
