@@ -51,8 +51,9 @@ struct smtp_server_ops {
 	void (*on_mail)(void *arg, const struct smtp_mail *mail);
 	void (*on_rcpt)(void *arg, const struct smtp_rcpt *rcpt);
 	/* DATA or the first BDAT. -> smtp_server_data_go (354) or
-	 * smtp_server_reply with an error; the transaction is forgotten then.
-	 * on_end may come from within smtp_server_data_go (BDAT 0 LAST). */
+	 * smtp_server_reply with an error, which a BDAT answers with on_reset
+	 * from within. on_end may come from within smtp_server_data_go (BDAT
+	 * 0 LAST). */
 	void (*on_data)(void *arg);
 	void (*on_body)(void *arg, struct str chunk);
 	/* The end of the message was met. -> smtp_server_reply. With a fault
@@ -60,7 +61,7 @@ struct smtp_server_ops {
 	 * answers, with NULL for the engine's own words. */
 	void (*on_end)(void *arg, enum smtp_data_fault fault);
 	/* The transaction is forgotten: RSET, EHLO, or the session ends. Not
-	 * called after MAIL or DATA was refused or on_end answered. */
+	 * called after MAIL was refused or on_end answered. */
 	void (*on_reset)(void *arg);
 	/* Last call. Everything to be written has been written. The engine
 	 * may still be on the stack: do not free it in here. */

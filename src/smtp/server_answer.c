@@ -126,15 +126,6 @@ answer_rcpt(struct smtp_server *s, bool ok)
 	}
 }
 
-/* Refused: the owner has forgotten the transaction. Further chunks of the
- * message may be on their way. */
-static void
-answer_data(struct smtp_server *s)
-{
-	smtp_server_forget_quietly(s);
-	s->text_refused = true;
-}
-
 static void
 answer_end(struct smtp_server *s, bool ok)
 {
@@ -206,9 +197,7 @@ answered(struct smtp_server *s, enum smtp_question question, bool ok)
 	switch (question) {
 	case SMTP_ASK_NOTHING:
 	case SMTP_ASK_HELO: /* refused: as if it had not come */
-		return;
-	case SMTP_ASK_DATA:
-		answer_data(s);
+	case SMTP_ASK_DATA: /* refused: the recipients stand */
 		return;
 	case SMTP_ASK_MAIL:
 		answer_mail(s, ok);
@@ -239,7 +228,6 @@ smtp_server_reply(
 		return;
 	}
 	if (question == SMTP_ASK_DATA && s->chunk.open) {
-		answered(s, question, false);
 		smtp_server_chunk_refused(s, &r);
 		return;
 	}

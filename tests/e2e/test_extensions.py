@@ -255,21 +255,25 @@ def test_next_hop_refuses_a_chunk(weir, chunk_sink):
                               TEXT)[0] == 250
 
 
-def test_next_hop_refuses_data_and_another_command_follows(weir, scripted):
-    """The refusal ends the transaction on both sides of weir."""
+def test_refused_first_chunk_takes_the_others_with_it(weir, chunk_sink):
+    """The second chunk must not be taken for the first of a message."""
     def refuse(peer, line):
         peer.say("451 4.3.0 not now")
         return True
 
-    hop = scripted(lambda p: serve_smtp(p, on={"DATA": refuse}))
-    w = weir(next_hop=hop.address, policy=HOLD)
+    sink = chunk_sink(extensions=FULL, on={"DATA": refuse})
+    w = weir(next_hop=sink.address, policy=HOLD)
     peer = w.hello()
-    assert peer.transact("a@example.org", ["b@known.test"], TEXT) == (
-        451, "4.3.0 not now")
-    assert peer.ask("DATA")[0] == 503
-    assert peer.ask("RCPT TO:<c@known.test>")[0] == 503
-    assert peer.ask("RSET")[0] == 250
-    assert w.status()["mode"] == "enforce"
+    sink.extensions = FULL[:-1]
+    for old in sink.peers:
+        old.close()
+    replies = chunked(peer, "a@example.org", ["b@known.test"],
+                      [TEXT[:50], TEXT[50:]])
+    assert replies[0] == (451, ["4.3.0 not now"])
+    assert replies[1][0] == 503
+    del sink.on["DATA"]
+    assert peer.transact("a@example.org", ["b@known.test"], TEXT)[0] == 250
+    assert [text_of(m[2]) for m in sink.messages] == [TEXT]
 
 
 # ---- LIMITS ----

@@ -47,7 +47,7 @@ answer(struct owner *o)
 		o->transaction = !refuse;
 	if (question == 'R')
 		o->recipient |= !refuse;
-	if (question == 'Z' || (question == 'D' && refuse))
+	if (question == 'Z')
 		o->transaction = o->recipient = false;
 	if (refuse || question == 'M' || question == 'R')
 		smtp_server_reply(o->server, &r, o->now);
