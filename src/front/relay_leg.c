@@ -11,9 +11,25 @@
 
 static const struct hop_ops leg_ops;
 
+static void leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+
+/* A report of success was promised at EHLO, and this connection's peer (another
+ * one, or changed since) would not make it. */
+static bool
+lost_dsn(const struct leg *l)
+{
+	return !l->is_probe &&
+	       (l->txn->asked.notify & SMTP_NOTIFY_SUCCESS) != 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext & SMTP_EXT_DSN) == 0;
+}
+
 static void
 leg_send_rcpt(struct leg *l, int64_t now)
 {
+	static const char text[] =
+	    "The next hop does not offer DSN any more, begin a new session";
+	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
 	const struct relay_rcpt *asked = &l->txn->asked;
 	struct smtp_rcpt rcpt = {
 	    .to = str_from(asked->address),
@@ -21,6 +37,10 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	    .orcpt = str_from(asked->orcpt),
 	};
 
+	if (lost_dsn(l)) {
+		leg_answer(l, &lost, true, now);
+		return;
+	}
 	/* Its place among the recipients, should it be accepted. */
 	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }

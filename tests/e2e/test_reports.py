@@ -123,6 +123,20 @@ def test_relayed_when_the_next_hop_lost_dsn(weir, hop):
     assert third == "text/rfc822-headers"
 
 
+def test_dsn_is_not_dropped_in_a_session(weir, hop):
+    """DSN was offered at EHLO and is gone when the message comes."""
+    w = weir(next_hop=hop.address, policy=HOLD)
+    peer = w.hello()
+    assert "DSN" in peer.extensions
+    hop.now_offers("PIPELINING", "8BITMIME")
+    assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
+    code, lines = peer.ask("RCPT TO:<b@known.test> NOTIFY=SUCCESS")
+    assert code == 451 and "DSN" in lines[0], lines
+    assert peer.ask("RCPT TO:<b@known.test> NOTIFY=FAILURE")[0] == 250
+    assert peer.submit(message())[0] == 250
+    assert "DSN" not in w.hello().extensions
+
+
 def test_one_report_for_both_fates(weir, hop):
     w = weir(next_hop=hop.address, policy=HOLD)
     hold(w, "good@example.com", "bad@example.com",
