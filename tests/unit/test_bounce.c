@@ -61,7 +61,7 @@ static size_t
 find(struct str s, const char *needle)
 {
 	const char *at =
-	    s.n > 0 ? memmem(s.p, s.n, needle, strlen(needle)) : NULL;
+	    s.p != NULL ? memmem(s.p, s.n, needle, strlen(needle)) : NULL;
 
 	return at != NULL ? (size_t)(at - s.p) : s.n;
 }
