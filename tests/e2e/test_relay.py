@@ -206,7 +206,8 @@ def test_only_what_the_next_hop_has(weir, scripted):
                        "X-UNKNOWN", "AUTH PLAIN", "BINARYMIME", "VRFY"]))
     w = weir(next_hop=hop.address, policy=KEY)
     peer = w.hello()
-    assert sorted(peer.extensions) == ["8BITMIME", "SIZE 12345"]
+    assert sorted(peer.extensions) == ["8BITMIME", "CHUNKING",
+                                       "SIZE 12345"]
     for param in ("SMTPUTF8", "RET=FULL", "ENVID=x"):
         code, lines = peer.ask(f"MAIL FROM:<a@example.org> {param}")
         assert code == 555, lines
