@@ -222,7 +222,7 @@ def test_all_extensions(weir, scripted):
     w = weir(next_hop=hop.address, policy=KEY, message_size='"5M"')
     assert sorted(w.hello().extensions) == sorted(
         ["PIPELINING", "SIZE 5242880", "8BITMIME", "ENHANCEDSTATUSCODES",
-         "DSN", "SMTPUTF8"])
+         "DSN", "SMTPUTF8", "CHUNKING"])
 
 
 def command_of(hop, start):
@@ -465,7 +465,7 @@ def test_other_commands(weir):
             ("NOOP", 250), ("VRFY root", 252), ("HELP", 214), ("FOO", 500),
             ("MAIL", 501), ("MAIL FROM:a@example.org", 501), ("DATA", 503),
             ("RCPT TO:<a@example.org>", 503), ("EXPN list", 502),
-            ("STARTTLS", 502), ("AUTH PLAIN xx", 502), ("BDAT 1 LAST", 502),
+            ("STARTTLS", 502), ("AUTH PLAIN xx", 502), ("BDAT 0 LAST", 502),
             ("XCLIENT ADDR=192.0.2.1", 502)]:
         code, lines = peer.ask(command)
         assert code == want, (command, code, lines)
