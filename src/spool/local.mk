@@ -9,8 +9,8 @@ libspool_la_SOURCES = \
 	src/spool/id.c \
 	src/spool/list.c \
 	src/spool/load.c \
-	src/spool/notice.c \
 	src/spool/message.c src/spool/message.h \
+	src/spool/notice.c \
 	src/spool/put.c \
 	src/spool/queue.c src/spool/queue.h \
 	src/spool/reader.c src/spool/reader.h \

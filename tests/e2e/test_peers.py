@@ -79,7 +79,7 @@ def test_postfix_extensions_are_seen_through_weir(weir, postfix):
     direct = hello(postfix.port).extensions
     ours = w.hello().extensions
     assert set(ours) == {"PIPELINING", "SIZE 50000000", "8BITMIME", "DSN",
-                         "ENHANCEDSTATUSCODES", "SMTPUTF8"}
+                         "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"}
     assert set(ours) <= set(direct)
 
 
