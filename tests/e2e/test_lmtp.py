@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dovecot import Dovecot
+from dovecot_lmtp import Dovecot
 from harness import FastSink, message, path_of, serve_smtp, until
 
 KEY = 'key = envelope\n'
