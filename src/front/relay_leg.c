@@ -269,16 +269,14 @@ static void
 leg_end_answer(
     struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
 {
-	struct hop *hop = l->hop;
-	bool lmtp = smtp_client_is_lmtp(hop_client(hop));
+	bool lmtp = smtp_client_is_lmtp(hop_client(l->hop));
 
 	if (lmtp)
 		txn_verdict(l->txn, tag, reply);
-	if (lmtp && !smtp_client_is_idle(hop_client(hop)))
+	if (lmtp && !smtp_client_is_idle(hop_client(l->hop)))
 		return;
 	l->state = LEG_DEAD;
-	l->hop = NULL;
-	hop_put(hop, now);
+	leg_put(l, now);
 	if (lmtp)
 		txn_judged(l->txn, now);
 	else
@@ -290,6 +288,7 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
+
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
 		leg_mail_answer(l, reply);
