@@ -80,6 +80,7 @@ check_quotes() {
 
 check_header() {
 	# Included rather than compiled: `#pragma once` and -Wall agree then.
+	# shellcheck disable=SC2086
 	if ! errors=$(printf '#include "%s"\n' "$1" |
 		${CC:-cc} -std=gnu17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror \
 		    -I. -Isrc -Iinclude ${CPPFLAGS:-} -x c - 2>&1); then

@@ -1,5 +1,7 @@
 # What ./bootstrap check asks of the build.
-EXTRA_DIST += tests/check.sh tests/try.sh tests/check-includes.sh
+EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
+	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
+	tests/try.sh
 
 .PHONY: check-programs print-check-programs bench
 check-programs: $(check_PROGRAMS)

@@ -14,24 +14,52 @@ socket=$dir/control.sock
 sink=
 relay=
 
-stop() {
-    trap '' INT TERM
-    if [ -n "$relay" ]; then kill "$relay" 2>/dev/null || true; fi
-    if [ -n "$relay" ]; then wait "$relay" 2>/dev/null || true; fi
-    if [ -n "$sink" ]; then kill "$sink" 2>/dev/null || true; fi
-    if [ -n "$sink" ]; then wait "$sink" 2>/dev/null || true; fi
+# end PID. (shellcheck does not look into trap.)
+# shellcheck disable=SC2317
+end() {
+    if [ -n "$1" ]; then
+        kill "$1" 2>/dev/null || true
+        wait "$1" 2>/dev/null || true
+    fi
 }
 
-# up PORT PID: waits until something listens there.
+# shellcheck disable=SC2317
+stop() {
+    trap '' INT TERM HUP
+    trap - EXIT
+    end "$relay"
+    end "$sink"
+}
+
+# shellcheck disable=SC2317
+on_signal() {
+    stop
+    printf '\nStopped. What is held stays in build/try/spool for the next run.\n'
+    exit 0
+}
+
+listens() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# up PORT PID: waits until the process listens there.
 up() {
     local i
     for ((i = 0; i < 200; i++)); do
         kill -0 "$2" 2>/dev/null || return 1
-        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 0; fi
+        if listens "$1"; then return 0; fi
         sleep 0.05
     done
     return 1
 }
+
+for p in "$port" "$sink_port"; do
+    if listens "$p"; then
+        echo "port $p is in use; choose others: WEIR_TRY_PORT=2600" \
+            "./bootstrap run" >&2
+        exit 75
+    fi
+done
 
 mkdir -p "$dir"
 cat >"$dir/weir.conf" <<EOF
@@ -52,43 +80,53 @@ policy "default" {
 }
 EOF
 
-trap 'stop; exit 0' INT TERM
+trap on_signal INT TERM HUP
 trap stop EXIT
 /usr/bin/python3 -m aiosmtpd -n -l "127.0.0.1:$sink_port" \
     -c aiosmtpd.handlers.Mailbox "$dir/delivered" >"$dir/sink.log" 2>&1 &
 sink=$!
 if ! up "$sink_port" "$sink"; then
-    echo "the sink did not start on port $sink_port; see $dir/sink.log" >&2
+    echo "the sink did not start on port $sink_port:" >&2
+    tail -5 "$dir/sink.log" >&2
     exit 75
 fi
 build/weir-maild -c "$dir/weir.conf" 2>"$dir/weir.log" &
 relay=$!
 if ! up "$port" "$relay"; then
-    cat "$dir/weir.log" >&2
+    echo "weir-maild did not start:" >&2
+    tail -5 "$dir/weir.log" >&2
     exit 75
 fi
 
 cat <<EOF
 
-weir relays on     127.0.0.1:$port
-control socket     $socket
-next hop           127.0.0.1:$sink_port (a local sink, mail in build/try/delivered/new)
-log                build/try/weir.log
+weir relays on    127.0.0.1:$port
+control socket    build/try/control.sock
+next hop          127.0.0.1:$sink_port, a local sink (mail in build/try/delivered)
+log               build/try/weir.log
 
 Try in another terminal, from this directory:
 
- 1. send a mail (passes at once):
-      swaks --server 127.0.0.1:$port --from alice@example.org --to bob@example.com
+ 1. Send a mail; it passes at once:
 
- 2. a stolen account mails 200 strangers (10 pass, 100 wait, frozen):
-      tests/outbreak.py --server 127.0.0.1:$port --from mallory@example.org --strangers 200
+    swaks --server 127.0.0.1:$port --from alice@example.org --to bob@example.com
 
- 3. look, then release or discard what was held:
-      build/weirctl -s build/try/control.sock senders
-      build/weirctl -s build/try/control.sock queue mallory@example.org
-      build/weirctl -s build/try/control.sock thaw mallory@example.org --release
-      build/weirctl -s build/try/control.sock discard --sender mallory@example.org
+ 2. A stolen account mails 200 strangers; 10 pass, 100 wait, it is frozen:
+
+    tests/outbreak.py --server 127.0.0.1:$port --from mallory@example.org \\
+        --strangers 200
+
+ 3. Look, then release what was held, or discard it:
+
+    build/weirctl -s build/try/control.sock senders
+    build/weirctl -s build/try/control.sock queue mallory@example.org
+    build/weirctl -s build/try/control.sock thaw mallory@example.org --release
+    build/weirctl -s build/try/control.sock discard --sender mallory@example.org
 
 Ctrl-C stops both.
 EOF
-wait "$relay"
+status=0
+wait "$relay" || status=$?
+echo "weir-maild ended by itself, with status $status:" >&2
+tail -5 "$dir/weir.log" >&2
+exit 75

@@ -96,17 +96,24 @@ ctl_discard(struct ctl *ctl)
 	return change(ctl, selection(ctl), "discarded");
 }
 
+/* Where no recipient is changed. */
+static enum ctl_status
+change_plain(struct ctl *ctl, json_t *request, const char *what)
+{
+	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, NULL);
+
+	if (status == CTL_OK)
+		printf("%s\n", ctl->json ? "{}" : what);
+	return status;
+}
+
 enum ctl_status
 ctl_freeze(struct ctl *ctl)
 {
 	json_t *request = ctl_request(ctl, "freeze");
-	enum ctl_status status;
 
 	json_object_set_new(request, "sender", json_string(ctl->words[0]));
-	status = ctl_ask(ctl, request, NULL, NULL, NULL);
-	if (status == CTL_OK && !ctl->json)
-		printf("frozen\n");
-	return status;
+	return change_plain(ctl, request, "frozen");
 }
 
 enum ctl_status
@@ -124,8 +131,9 @@ ctl_thaw(struct ctl *ctl)
 	if (then != 0)
 		json_object_set_new(request, "then",
 		    json_string(then == CTL_RELEASE ? "release" : "discard"));
+	if (then == 0)
+		return change_plain(ctl, request, "thawed");
 	return change(ctl, request,
-	    then == CTL_RELEASE   ? "thawed; released"
-	    : then == CTL_DISCARD ? "thawed; discarded"
-				  : "thawed; let go or removed");
+	    then == CTL_RELEASE ? "thawed, and released"
+				: "thawed, and discarded");
 }

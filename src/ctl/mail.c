@@ -5,6 +5,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "ctl/header.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "os/clock.h"
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 static const struct table_column queue_columns[] = {
-    {.title = "ID", .keep = true},
+    {.title = "ID", .keep = true, .whole = true},
     {.title = "AGE", .right = true, .keep = true},
     {.title = "SIZE", .right = true, .keep = true},
     {.title = "SENDER"},
@@ -52,15 +53,16 @@ on_message(void *arg, const char *kind, const json_t *row)
 	char age[TEXT_AGE_MAX], size[TEXT_AGE_MAX];
 	char *to = xasprintf(n > 1 ? "%s +%zu" : "%s",
 	    ctl_text(json_array_get(recipients, 0), "address"), n - 1);
+	char *subject = header_decode(str_from(ctl_text(row, "subject")));
 	const char *cells[] = {ctl_text(row, "id"), age, size,
-	    ctl_text(row, "sender"), state_of(recipients), to,
-	    ctl_text(row, "subject")};
+	    ctl_text(row, "sender"), state_of(recipients), to, subject};
 
 	(void)kind;
 	text_age(ctl_text(row, "queued_at"), clock_wall_ms(), age);
 	text_size(ctl_number(row, "size"), size);
 	table_add(arg, cells);
 	free(to);
+	free(subject);
 }
 
 enum ctl_status

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define GAP 2
-#define LEAST 4 /* columns of a column that shrinks */
+#define LEAST 2 /* columns of a column that shrinks */
 
 void
 table_init(struct table *t, const struct table_column *columns, size_t count,
@@ -42,7 +42,8 @@ find_widest(struct table *t, bool any)
 	size_t *widest = NULL;
 
 	for (size_t i = 0; i < t->count; i++) {
-		if ((t->columns[i].keep && !any) || t->width[i] <= LEAST)
+		if ((t->columns[i].keep && !any) || t->columns[i].whole ||
+		    t->width[i] <= LEAST)
 			continue;
 		if (widest == NULL || t->width[i] > *widest)
 			widest = &t->width[i];
@@ -77,7 +78,8 @@ lay_out(struct table *t)
 static void
 print_cell(const struct table *t, size_t i, const char *cell)
 {
-	char *text = text_safe(str_from(cell), t->total > 0 ? t->width[i] : 0);
+	bool cut = t->total > 0 && !t->columns[i].whole;
+	char *text = text_safe(str_from(cell), cut ? t->width[i] : 0);
 	size_t used = text_width(text);
 	int pad = used < t->width[i] ? (int)(t->width[i] - used) : 0;
 	bool is_last = i + 1 == t->count;

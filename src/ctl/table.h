@@ -15,7 +15,8 @@
 struct table_column {
 	const char *title;
 	bool right; /* aligned */
-	bool keep;  /* never narrower than its content */
+	bool keep;  /* as wide as its content, if it can be */
+	bool whole; /* never cut */
 };
 
 struct table {

@@ -60,6 +60,7 @@ struct channel {
 	char name[ROUTE_NAME_MAX];
 	uint32_t messages; /* that were sent to the end */
 	bool served;       /* a user has given it back */
+	bool heard;        /* a reply came to its present user */
 	bool retired;      /* of a former configuration */
 	bool open;         /* idle with a transaction to take back */
 	bool in_deadline;  /* within smtp_client_run */

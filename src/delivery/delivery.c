@@ -214,11 +214,20 @@ pump(struct delivery *d, int64_t now)
 		if (first_in(d, ATTEMPT_QUEUED) == NULL)
 			return;
 	}
-	if (is_blocked(d, now))
+	if (is_blocked(d, now)) {
+		/* The timer may have been set for less and have fired. */
+		if (now < d->rest_until)
+			wake_at(d, d->rest_until);
 		return;
-	while (count_sending(d) < window(d, now) &&
+	}
+	/* An attempt that ends at once comes back here. */
+	if (d->pumping)
+		return;
+	d->pumping = true;
+	while (!is_blocked(d, now) && count_sending(d) < window(d, now) &&
 	       (a = first_in(d, ATTEMPT_QUEUED)) != NULL)
 		attempt_start(a, now);
+	d->pumping = false;
 	claim(d, now);
 }
 
@@ -227,7 +236,8 @@ on_wake(void *arg, int64_t now)
 {
 	struct delivery *d = arg;
 
-	d->more = true;
+	/* A claim under way may have been run too early for what is due. */
+	d->more = d->kicked = true;
 	pump(d, now);
 }
 
@@ -335,7 +345,9 @@ delivery_on_unreachable(
 void
 delivery_on_broken(struct delivery *d, const char *reason, int64_t now)
 {
-	if (++d->broken >= BROKEN_MAX && now >= d->rest_until)
+	/* The one that was to see whether it works again is enough. */
+	if ((++d->broken >= BROKEN_MAX || d->rest_ms > 0) &&
+	    now >= d->rest_until)
 		start_rest(d, reason, now);
 }
 

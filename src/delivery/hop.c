@@ -360,6 +360,7 @@ on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
 {
 	struct hop *h = ch->hop;
 
+	ch->heard = true;
 	/* The next hop closes after this, whatever it answers. */
 	if (reply->code == 421)
 		ch->retired = true;
@@ -376,6 +377,15 @@ on_channel_drain(struct channel *ch, int64_t now)
 		h->ops->on_drain(h->arg, now);
 }
 
+/* With the code where the next hop itself spoke (451 may be our own). */
+static void
+describe(const struct smtp_reply *reply, char *out, size_t cap)
+{
+	int n = reply->code != 451 ? snprintf(out, cap, "%u ", reply->code) : 0;
+
+	str_copy(reply->text, out + n, cap - (size_t)n);
+}
+
 static void
 on_channel_fail(struct channel *ch, enum channel_fault fault,
     const struct smtp_reply *reply, int64_t now)
@@ -384,14 +394,16 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 	struct hop *h = ch->hop;
 	const struct hop_ops *ops;
 	void *arg;
+	char why[HOP_REASON_MAX];
 
+	describe(reply, why, sizeof(why));
 	if (h != NULL) {
-		note_reason(h, ch->name, reply->text);
+		note_reason(h, ch->name, str_from(why));
 		h->ch = NULL;
 	}
-	/* A kept connection that nobody had begun to use may go quietly. */
-	if (h != NULL && h->state != HOP_HANDED)
-		nexthop_note_fault(n, ch, fault, h->reason, now);
+	/* A kept connection that was closed meanwhile may go quietly. */
+	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
+		nexthop_note_fault(n, ch, fault, why, now);
 	nexthop_shut(n, ch, false, now);
 	if (h != NULL && h->state == HOP_DIALING) {
 		dial(h, now);

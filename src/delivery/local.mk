@@ -17,21 +17,34 @@ libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_bounce tests/unit/test_delivery \
-	tests/unit/test_ledger tests/unit/test_nexthop
+	tests/unit/test_delivery_trouble tests/unit/test_ledger \
+	tests/unit/test_nexthop tests/unit/test_nexthop_failover
+delivery_test_libs = libdelivery.la libspool.la libsmtp.la libnet.la \
+	libos.la libbase.la $(CMOCKA_LIBS)
+delivery_test_hop = tests/unit/fake_hop.c tests/unit/fake_hop.h \
+	tests/unit/pump.h
+delivery_test_world = $(delivery_test_hop) \
+	tests/unit/delivery_world.c tests/unit/delivery_world.h
+nexthop_test_world = $(delivery_test_hop) \
+	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
 tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
 tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_delivery_SOURCES = tests/unit/test_delivery.c \
-	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
-tests_unit_test_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+	$(delivery_test_world)
+tests_unit_test_delivery_LDADD = $(delivery_test_libs)
+tests_unit_test_delivery_trouble_SOURCES = \
+	tests/unit/test_delivery_trouble.c $(delivery_test_world)
+tests_unit_test_delivery_trouble_LDADD = $(delivery_test_libs)
 # Without libspool.la: its spool is a stand-in of its own.
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
 tests_unit_test_ledger_LDADD = libdelivery.la libnet.la libos.la libbase.la \
 	$(CMOCKA_LIBS)
 tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
-	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h
-tests_unit_test_nexthop_LDADD = libdelivery.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+	$(nexthop_test_world)
+tests_unit_test_nexthop_LDADD = $(delivery_test_libs)
+tests_unit_test_nexthop_failover_SOURCES = \
+	tests/unit/test_nexthop_failover.c $(nexthop_test_world)
+tests_unit_test_nexthop_failover_LDADD = $(delivery_test_libs)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_delivery

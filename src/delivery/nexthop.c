@@ -217,7 +217,7 @@ nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h)
 	list_append(&n->busy, &ch->entry);
 	n->idle_count--;
 	ch->hop = h;
-	ch->open = false;
+	ch->open = ch->heard = false;
 }
 
 void

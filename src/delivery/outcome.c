@@ -37,15 +37,15 @@ is_final(const struct attempt *a, size_t i, int64_t wall)
 		   is_expired(a, &a->job->m.rcpts[i], wall));
 }
 
-/* RFC 3461 section 4.1; RFC 5321 section 6.1: never for a bounce. */
+/* RFC 3461 section 4.1: what NOTIFY names, and failure where there is none.
+ * RFC 5321 section 6.1: never for a bounce. */
 static bool
 wants_report(const struct attempt *a, size_t i)
 {
 	unsigned notify = a->job->m.rcpts[i].notify;
 
 	return a->job->m.from[0] != '\0' &&
-	       (notify == 0 || (notify & SMTP_NOTIFY_FAILURE) != 0) &&
-	       (notify & SMTP_NOTIFY_NEVER) == 0;
+	       (notify == 0 || (notify & SMTP_NOTIFY_FAILURE) != 0);
 }
 
 static size_t

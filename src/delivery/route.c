@@ -224,7 +224,7 @@ find_endpoint(struct target *t, const struct net_addr *addr)
 static void
 set_endpoints(struct target *t, const struct net_addr *addrs, size_t n)
 {
-	struct endpoint now[ROUTE_ENDPOINTS_MAX];
+	struct endpoint now[ROUTE_ENDPOINTS_MAX] = {0};
 
 	if (n > ROUTE_ENDPOINTS_MAX)
 		n = ROUTE_ENDPOINTS_MAX;

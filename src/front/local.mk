@@ -20,3 +20,16 @@ libfront_la_SOURCES = \
 	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(JANSSON_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_control
+tests_unit_test_control_SOURCES = tests/unit/test_control.c \
+	tests/unit/control_world.c tests/unit/control_world.h
+tests_unit_test_control_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_control_conn
+tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
+	tests/unit/control_world.c tests/unit/control_world.h
+tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
+endif
+
+EXTRA_DIST += tests/fuzz/fuzz_control.c

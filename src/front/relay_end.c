@@ -190,6 +190,9 @@ txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	if (!t->answered)
 		relay_log_message(t, "refused", reply);
 	leg_leave(&t->cut, now);
+	if (t->body != NULL)
+		spool_body_abort(t->body);
+	t->body = NULL;
 	gate_cancel(t->gate, now);
 	txn_finish(t, reply, now);
 }
@@ -434,6 +437,7 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 {
 	struct session *s = t->session;
 	struct str subject = smtp_server_subject(s->server);
+	bool cut_is_dead;
 
 	t->wait = TXN_WAIT_END;
 	t->size = smtp_server_message_size(s->server);
@@ -445,7 +449,9 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 	}
 	txn_write_trace(t, now);
 	t->answer_due = now + s->settings->answer_timeout_ms;
-	if (t->held_count > 0)
+	/* A leg that died under the text refuses at once, nothing is stored. */
+	cut_is_dead = t->held_count < t->rcpt_count && t->cut.state == LEG_DEAD;
+	if (t->held_count > 0 && !cut_is_dead)
 		txn_store(t);
 	else
 		leg_end(&t->cut, now);

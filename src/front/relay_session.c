@@ -80,13 +80,18 @@ void
 session_txn_done(struct session *s)
 {
 	static const char text[] = "Service is shutting down, come again";
+	int64_t now = loop_now(s->relay->parts.loop);
 	struct smtp_reply bye;
 
 	s->txn = NULL;
-	if (!s->relay->draining || s->closing)
+	if (s->closing)
+		return;
+	/* What was full was the transaction's; it drains for nobody now. */
+	session_set_blocked(s, false, now);
+	if (!s->relay->draining)
 		return;
 	bye = smtp_reply_make(421, "4.3.2", text);
-	session_close(s, &bye, loop_now(s->relay->parts.loop));
+	session_close(s, &bye, now);
 }
 
 /* Reading stops while the next hop or the spool is full; and while input waits

@@ -18,21 +18,21 @@ libgate_la_SOURCES = \
 libgate_la_LIBADD = libthrottle.la libspool.la libos.la libbase.la
 
 if HAVE_CMOCKA
+gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h \
+	tests/unit/gate_rig_send.c
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_gate \
-	tests/unit/test_gate_admin tests/unit/test_gate_policy \
-	tests/unit/test_gate_restart
+	tests/unit/test_gate_admin tests/unit/test_gate_observe \
+	tests/unit/test_gate_policy tests/unit/test_gate_restart
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
 tests_unit_test_policy_LDADD = libgate.la $(CMOCKA_LIBS)
-tests_unit_test_gate_SOURCES = tests/unit/test_gate.c \
-	tests/unit/gate_rig.c tests/unit/gate_rig.h
+tests_unit_test_gate_SOURCES = tests/unit/test_gate.c $(gate_rig)
 tests_unit_test_gate_LDADD = libgate.la $(CMOCKA_LIBS)
-tests_unit_test_gate_admin_SOURCES = tests/unit/test_gate_admin.c \
-	tests/unit/gate_rig.c tests/unit/gate_rig.h
+tests_unit_test_gate_admin_SOURCES = tests/unit/test_gate_admin.c $(gate_rig)
 tests_unit_test_gate_admin_LDADD = libgate.la $(CMOCKA_LIBS)
-tests_unit_test_gate_policy_SOURCES = tests/unit/test_gate_policy.c \
-	tests/unit/gate_rig.c tests/unit/gate_rig.h
+tests_unit_test_gate_observe_SOURCES = tests/unit/test_gate_observe.c $(gate_rig)
+tests_unit_test_gate_observe_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_policy_SOURCES = tests/unit/test_gate_policy.c $(gate_rig)
 tests_unit_test_gate_policy_LDADD = libgate.la $(CMOCKA_LIBS)
-tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c \
-	tests/unit/gate_rig.c tests/unit/gate_rig.h
+tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = libgate.la $(CMOCKA_LIBS)
 endif

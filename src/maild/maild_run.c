@@ -196,8 +196,11 @@ on_term(void *arg, int64_t now)
 	systemd_notify("STOPPING=1");
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "drain", "sessions=%llu",
 	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
+	/* Closed, not only left alone: a client that comes now goes elsewhere
+	 * at once and does not wait in the backlog. */
 	for (size_t i = 0; i < m->listener_count; i++)
-		listener_stop(m->listeners[i]);
+		listener_free(m->listeners[i]);
+	m->listener_count = 0;
 	loop_timer_set(&m->drain_deadline, now + DRAIN_MS);
 	relay_drain(m->relay, on_relay_drained, m);
 }

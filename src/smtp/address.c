@@ -317,15 +317,24 @@ domain_to_ascii(struct str domain, char out[SMTP_DOMAIN_MAX + 1])
 	return ok;
 }
 
+static struct str
+without_final_dot(struct str domain)
+{
+	if (domain.n > 1 && domain.p[domain.n - 1] == '.')
+		domain.n--;
+	return domain;
+}
+
 static size_t
 domain_key(struct str domain, char *out)
 {
 	char ascii[SMTP_DOMAIN_MAX + 1];
 
+	/* Before as well: what is no domain but for its final dot would get a
+	 * key that has another key. */
+	domain = without_final_dot(domain);
 	if (!str_is_ascii(domain) && domain_to_ascii(domain, ascii))
-		domain = str_from(ascii);
-	if (domain.p[domain.n - 1] == '.')
-		domain.n--;
+		domain = without_final_dot(str_from(ascii));
 	return lower_copy(domain, out);
 }
 

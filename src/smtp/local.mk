@@ -53,8 +53,3 @@ noinst_PROGRAMS += tests/bench/bench_smtp
 BENCHES += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
 tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
-
-EXTRA_DIST += \
-	tests/fuzz/fuzz_smtp_address.c \
-	tests/fuzz/fuzz_smtp_data.c \
-	tests/fuzz/fuzz_smtp_server.c

@@ -25,7 +25,8 @@ struct param {
 };
 
 /* RFC 3461 section 4: printable characters but '+' and '=', or "+HH". What the
- * latter stands for must be printable too: it ends up in a bounce's header. */
+ * latter stands for must be no control character: it ends up in a bounce's
+ * header. A byte of UTF-8 it may be: Postfix writes those so in ORCPT. */
 static bool
 is_xtext(struct str s, bool utf8)
 {
@@ -41,7 +42,7 @@ is_xtext(struct str s, bool utf8)
 			continue;
 		high = str_index(hex, str_sub(s, i + 1, 1).n ? s.p[i + 1] : 0);
 		low = str_index(hex, str_sub(s, i + 2, 1).n ? s.p[i + 2] : 0);
-		if (high >= hex.n || low >= hex.n || high < 2 || high > 7 ||
+		if (high >= hex.n || low >= hex.n || high < 2 ||
 		    (high == 7 && low == 15))
 			return false;
 		i += 2;

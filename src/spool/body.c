@@ -90,12 +90,13 @@ piece_finish(struct spool *s, struct op *op, bool muted)
 
 	s->body_memory -= piece->n;
 	b->queued -= piece->n;
-	b->pieces--;
 	if (b->owned && b->blocked && b->queued <= QUEUED_LOW) {
 		b->blocked = false;
 		if (b->on_drain != NULL && !muted)
 			b->on_drain(b->arg);
 	}
+	/* Only now: the owner may have ended the body from within. */
+	b->pieces--;
 	let_go(b);
 	return false;
 }

@@ -37,6 +37,15 @@ tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \
 	$(SPOOL_KIT)
 tests_unit_test_spool_recover_LDADD = $(SPOOL_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_spool_body
+tests_unit_test_spool_body_SOURCES = tests/unit/test_spool_body.c $(SPOOL_KIT)
+tests_unit_test_spool_body_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_kill
+tests_unit_test_spool_kill_SOURCES = tests/unit/test_spool_kill.c \
+	$(SPOOL_KIT)
+tests_unit_test_spool_kill_LDADD = $(SPOOL_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_spool_fault
 tests_unit_test_spool_fault_SOURCES = tests/unit/test_spool_fault.c \
 	tests/unit/fault_libc.c tests/unit/fault_vfs.c \
@@ -47,5 +56,6 @@ tests_unit_test_spool_fault_LDFLAGS = \
 endif
 
 noinst_PROGRAMS += tests/bench/bench_spool
+BENCHES += tests/bench/bench_spool
 tests_bench_bench_spool_SOURCES = tests/bench/bench_spool.c
 tests_bench_bench_spool_LDADD = libspool.la libos.la libbase.la $(SQLITE_LIBS)

@@ -92,11 +92,7 @@ schema_migrate(struct db *db, const struct schema *schema, int version)
 	snprintf(stamp, sizeof(stamp),
 	    "PRAGMA application_id = %d; PRAGMA user_version = %d",
 	    SCHEMA_APPLICATION_ID, schema->count);
-	/* Can only be said before the first table. */
-	if (version == 0)
-		rc = db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
-	if (rc == SQLITE_OK)
-		rc = db_exec(db, "BEGIN IMMEDIATE");
+	rc = db_exec(db, "BEGIN IMMEDIATE");
 	for (int i = version; i < schema->count && rc == SQLITE_OK; i++)
 		rc = db_exec(db, schema->steps[i]);
 	if (rc == SQLITE_OK)

@@ -175,75 +175,83 @@ spool_audit_add(struct spool *s, const struct spool_audit *audit,
 struct snapshot {
 	int64_t saved_at;
 	size_t size;
+	bool gone; /* the source is to be forgotten */
 	char state[];
 };
 
-/* Under the lock. */
+/* What is newer takes the place of what waits for the same key. */
 static void
-drop_snapshot(struct spool *s, struct snapshot *old)
+wait_for_commit(struct spool *s, const char *key, struct snapshot *snap)
 {
-	if (old == NULL)
-		return;
-	atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
+	struct snapshot *old;
+
+	pthread_mutex_lock(&s->lazy_lock);
+	atomic_fetch_add(&s->lazy_bytes, sizeof(*snap) + snap->size);
+	old = map_set(s->lazy, str_from(key), snap);
+	if (old != NULL)
+		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
+	pthread_mutex_unlock(&s->lazy_lock);
 	free(old);
 }
 
-/* A newer snapshot takes the place of the one that waits. */
-void
-spool_save_state(struct spool *s, const char *key, const void *state,
-    size_t size, int64_t wall_ms)
+/* NULL: too much waits, the writer must be stuck. */
+static struct snapshot *
+snapshot_new(struct spool *s, size_t size)
 {
 	struct snapshot *snap;
 
 	if (atomic_load(&s->lazy_bytes) + size > LAZY_BYTES_MAX) {
 		atomic_fetch_add(&s->errors, 1);
-		return;
+		return NULL;
 	}
 	snap = xmalloc(sizeof(*snap) + size);
+	*snap = (struct snapshot){.size = size};
+	return snap;
+}
+
+void
+spool_save_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms)
+{
+	struct snapshot *snap = snapshot_new(s, size);
+
+	if (snap == NULL)
+		return;
 	snap->saved_at = wall_ms;
-	snap->size = size;
 	if (size > 0)
 		memcpy(snap->state, state, size);
-	pthread_mutex_lock(&s->lazy_lock);
-	atomic_fetch_add(&s->lazy_bytes, sizeof(*snap) + size);
-	drop_snapshot(s, map_set(s->lazy, str_from(key), snap));
-	pthread_mutex_unlock(&s->lazy_lock);
+	wait_for_commit(s, key, snap);
 }
-
-static int
-forget_run(struct tx *tx, struct op *op)
-{
-	sqlite3_stmt *st = db_get(tx->db, DB_FORGET_SOURCE);
-
-	db_bind_text(st, 1, source_of(op)->key);
-	db_run(tx->db, st);
-	return 0;
-}
-
-static const struct op_type forget_type = {
-    .name = "forget",
-    .run = forget_run,
-    .finish = simple_finish,
-    .free = source_free,
-    .internal = true,
-};
 
 void
 spool_forget_source(struct spool *s, const char *key)
 {
-	struct source_op *so = source_new(&forget_type, NULL, NULL, NULL);
+	struct snapshot *snap = snapshot_new(s, 0);
 
-	so->key = arena_string(&so->simple.mem, key);
-	pthread_mutex_lock(&s->lazy_lock);
-	drop_snapshot(s, map_remove(s->lazy, str_from(key)));
-	pthread_mutex_unlock(&s->lazy_lock);
-	core_submit(s, &so->simple.op, CORE_WRITER);
+	if (snap == NULL)
+		return;
+	snap->gone = true;
+	wait_for_commit(s, key, snap);
 }
 
 struct lazy_op {
 	struct op op;
 	struct map *map;
 };
+
+static void
+write_snapshot(struct tx *tx, struct str key, const struct snapshot *snap)
+{
+	sqlite3_stmt *st =
+	    db_get(tx->db, snap->gone ? DB_FORGET_SOURCE : DB_SAVE_STATE);
+
+	sqlite3_bind_text(st, 1, key.p, (int)key.n, SQLITE_STATIC);
+	if (!snap->gone) {
+		db_bind_blob(st, 2, snap->state, snap->size);
+		db_bind_int(st, 3, snap->saved_at);
+	}
+	db_run(tx->db, st);
+}
 
 static int
 lazy_run(struct tx *tx, struct op *op)
@@ -253,15 +261,8 @@ lazy_run(struct tx *tx, struct op *op)
 	size_t pos = 0;
 	void *value;
 
-	while (map_each(lazy->map, &pos, &key, &value)) {
-		struct snapshot *snap = value;
-		sqlite3_stmt *st = db_get(tx->db, DB_SAVE_STATE);
-
-		sqlite3_bind_text(st, 1, key.p, (int)key.n, SQLITE_STATIC);
-		db_bind_blob(st, 2, snap->state, snap->size);
-		db_bind_int(st, 3, snap->saved_at);
-		db_run(tx->db, st);
-	}
+	while (map_each(lazy->map, &pos, &key, &value))
+		write_snapshot(tx, key, value);
 	return 0;
 }
 

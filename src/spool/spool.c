@@ -33,14 +33,17 @@ const char *const spool_state_name[4] = {
 
 /* ---- ops ---- */
 
+static uint32_t *
+counter_of(struct spool *s, const struct op *op)
+{
+	return op->type->internal ? &s->internal : &s->outstanding;
+}
+
 void
 core_refuse(struct spool *s, struct op *op, int error)
 {
 	op->error = error;
-	if (op->type->internal)
-		s->internal++;
-	else
-		s->outstanding++;
+	++*counter_of(s, op);
 	done_put(&s->done, op);
 }
 
@@ -53,10 +56,7 @@ core_submit(struct spool *s, struct op *op, enum core_thread thread)
 		core_refuse(s, op, EBUSY);
 		return;
 	}
-	if (op->type->internal)
-		s->internal++;
-	else
-		s->outstanding++;
+	++*counter_of(s, op);
 	switch (thread) {
 	case CORE_WRITER:
 		writer_put(s->writer, op);
@@ -79,20 +79,18 @@ core_submit_new(struct spool *s, struct op *op, enum core_thread thread)
 		core_submit(s, op, thread);
 }
 
+/* Not counted any more while its completion runs, so that this may give the
+ * next op. */
 static void
 finish_op(struct spool *s, struct op *op, bool muted)
 {
-	bool internal = op->type->internal;
-
+	--*counter_of(s, op);
 	if (op->type->finish(s, op, muted)) {
+		++*counter_of(s, op);
 		writer_put(s->writer, op);
 		return;
 	}
 	op->type->free(op);
-	if (internal)
-		s->internal--;
-	else
-		s->outstanding--;
 }
 
 static void

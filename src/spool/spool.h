@@ -40,7 +40,9 @@ struct spool_settings {
 	uint64_t min_free_bytes;    /* below: spool_is_short, ENOSPC */
 	uint64_t large_body_bytes;  /* from here on a file; 256 KiB */
 	uint64_t body_memory_bytes; /* all small bodies on their way in */
-	uint32_t outstanding_max;   /* operations; EBUSY past it */
+	/* Operations; past it puts, lists and the like end with EBUSY, and
+	 * what ends work (results, settling, release) past four times it. */
+	uint32_t outstanding_max;
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -115,8 +117,8 @@ struct spool_message {
 uint64_t spool_new_id(struct spool *s, int64_t wall_ms);
 
 struct spool_body *spool_body_new(struct spool *s, uint64_t id);
-/* Takes text. False: hold back until on_drain (the text was taken). Errors show
- * up in spool_put. */
+/* Takes text. False: hold back until on_drain (the text was taken), or end the
+ * body. Errors show up in spool_put. */
 bool spool_body_write(struct spool_body *b, const void *p, size_t n);
 void spool_body_set_drain(
     struct spool_body *b, void (*on_drain)(void *arg), void *arg);
@@ -160,7 +162,8 @@ struct spool_audit {
 typedef void spool_rows_fn(
     void *arg, int error, const struct spool_row *rows, size_t n, bool last);
 
-/* HELD -> RELEASED, due at once. audit may be NULL. Large selections are done
+/* HELD -> RELEASED, due at once; pending messages are left out, and damaged
+ * ones whose body file is missing. audit may be NULL. Large selections are done
  * in batches, each a commit; the writer serves others in between. */
 void spool_release(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
@@ -172,8 +175,10 @@ void spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
 void spool_discard(struct spool *s, const struct spool_select *select,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg);
 
-/* Messages with their recipients, ordered by id, above after_id, at most max;
- * run by the reading thread. */
+/* Messages with their recipients (those that the selection's pattern matches),
+ * ordered by id, above after_id, at most max; run by the reading thread. An
+ * answer is bounded in bytes too, so it may have fewer than max: the end is
+ * n == 0. */
 typedef void spool_list_fn(
     void *arg, int error, const struct spool_message *messages, size_t n);
 void spool_list(struct spool *s, const struct spool_select *select,
@@ -188,7 +193,8 @@ void spool_read_body(struct spool *s, uint64_t id, uint64_t offset,
 
 struct spool_job { /* a message with the recipients that are due */
 	struct spool_message m;
-	struct str body; /* whole when it is small; p NULL: spool_read_body */
+	struct str body; /* whole when it is small and the claim's total is
+			    below 2 MiB; p NULL: spool_read_body */
 };
 
 /* Claims up to max due messages, oldest due first (RELEASED -> SENDING). The
@@ -214,7 +220,9 @@ struct spool_result {
 };
 
 /* Records results of claimed recipients and, in the same commit, stores a
- * bounce (may be NULL; its body given as text). */
+ * bounce (may be NULL; its body given as text). After an error nothing of it
+ * counts and the recipients are still SENDING: give it again. Results of
+ * recipients that are not SENDING are passed over. */
 void spool_finish(struct spool *s, const struct spool_result *results, size_t n,
     const struct spool_message *bounce, struct str bounce_text,
     spool_done_fn *fn, void *arg);
@@ -238,7 +246,7 @@ void spool_set_frozen(struct spool *s, const char *key, bool frozen,
 /* Written behind: joins the next commit, at the latest after some seconds. */
 void spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms);
-void spool_forget_source(struct spool *s, const char *key);
+void spool_forget_source(struct spool *s, const char *key); /* the same */
 /* At start, before the loop: every source, then every HELD recipient in order
  * of arrival. 0 or errno. */
 MUST_CHECK int spool_load(struct spool *s,

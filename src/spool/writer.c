@@ -51,6 +51,7 @@
 #define GROUP_COST_MAX (4 << 20)
 #define TICK_MS 1000 /* free space is looked at */
 #define LAZY_MS 2000 /* snapshots wait at most */
+#define REOPEN_MS 100
 /* Pages in the log that are worth a checkpoint: when nothing goes on, and in
  * any case. Many are the same page again, so late is cheaper per commit. */
 #define CHECKPOINT_IDLE 100
@@ -68,7 +69,8 @@ struct writer {
 	struct db db;   /* h NULL: lost, opened again for the next group */
 	int wal_pages;  /* in the log */
 	int wal_copied; /* of these, brought over */
-	int64_t space_at, lazy_at; /* monotonic, when they are due */
+	int64_t now;    /* monotonic, of this round */
+	int64_t space_at, lazy_at, reopen_at; /* when they are due */
 };
 
 static int
@@ -140,6 +142,7 @@ reopen(struct writer *w)
 	bool ok;
 
 	db_close(&w->db);
+	w->reopen_at = w->now + REOPEN_MS;
 	if (db_open(&w->db, s->database, DB_WRITE, s->log, err, sizeof(err)) !=
 	    SQLITE_OK) {
 		log_event(s->log, LOG_LEVEL_ERROR, "spool", "reopen_failed",
@@ -246,7 +249,7 @@ try_group(struct writer *w, struct list *group, bool *again, bool *unsure)
 	int rc;
 
 	*again = *unsure = false;
-	if (w->db.h == NULL && !reopen(w))
+	if (w->db.h == NULL && (w->now < w->reopen_at || !reopen(w)))
 		return EIO;
 	rc = run_transaction(w, group, &at_commit);
 	if (rc == SQLITE_OK)
@@ -287,15 +290,15 @@ run_group(struct writer *w, struct list *group)
 /* ---- what else the thread does ---- */
 
 static void
-look_at_space(struct writer *w, int64_t now)
+look_at_space(struct writer *w)
 {
 	struct spool *s = w->spool;
 	uint64_t bytes;
 	bool was, is;
 
-	if (now < w->space_at)
+	if (w->now < w->space_at)
 		return;
-	w->space_at = now + TICK_MS;
+	w->space_at = w->now + TICK_MS;
 	if (file_free_space(s->settings.dir, &bytes) != 0)
 		return;
 	is = bytes < s->settings.min_free_bytes;
@@ -352,31 +355,32 @@ give_back(struct writer *w)
 
 /* Snapshots join a group that is on its way, or make one when it is time. */
 static void
-add_lazy(struct writer *w, struct list *group, int64_t now, bool stopping)
+add_lazy(struct writer *w, struct list *group, bool stopping)
 {
 	struct op *op;
 
 	if (atomic_load(&w->spool->lazy_bytes) == 0) {
-		w->lazy_at = now + LAZY_MS;
+		w->lazy_at = w->now + LAZY_MS;
 		return;
 	}
-	if (list_is_empty(group) && now < w->lazy_at && !stopping)
+	if (list_is_empty(group) && w->now < w->lazy_at && !stopping)
 		return;
 	op = source_take_lazy(w->spool);
 	if (op != NULL)
 		list_append(group, &op->entry);
-	w->lazy_at = now + LAZY_MS;
+	w->lazy_at = w->now + LAZY_MS;
 }
 
 static void
-run_queued(struct writer *w, struct list *group, int64_t now, bool stopping)
+run_queued(struct writer *w, struct list *group, bool stopping)
 {
 	struct list *e;
 	uint64_t n = 0;
 	bool idle;
 
-	add_lazy(w, group, now, stopping);
-	look_at_space(w, now);
+	w->now = clock_mono_ms();
+	add_lazy(w, group, stopping);
+	look_at_space(w);
 	idle = list_is_empty(group);
 	if (idle) {
 		give_back(w);
@@ -401,7 +405,7 @@ writer_main(void *arg)
 	while (more) {
 		more = queue_take(&w->queue, &group, GROUP_MAX, GROUP_COST_MAX,
 		    clock_mono_ms() + TICK_MS);
-		run_queued(w, &group, clock_mono_ms(), !more);
+		run_queued(w, &group, !more);
 	}
 	return NULL;
 }
@@ -421,7 +425,8 @@ writer_start(struct spool *s, struct db *db)
 	*db = (struct db){.log = s->log};
 	queue_init(&w->queue);
 	sqlite3_wal_hook(w->db.h, on_wal, w);
-	look_at_space(w, clock_mono_ms());
+	w->now = clock_mono_ms();
+	look_at_space(w);
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was);

@@ -36,8 +36,6 @@ tests_bench_bench_throttle_LDADD = libthrottle.la libbase.la
 
 BENCHES += tests/bench/bench_throttle
 
-EXTRA_DIST += tests/fuzz/fuzz_throttle_load.c
-
 if HAVE_CMOCKA
 throttle_tests = \
 	tests/unit/test_throttle \

@@ -39,6 +39,19 @@ cpu_s(int who)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+static long
+resident_kb(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	if (f == NULL || fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	if (f != NULL)
+		fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 static void
 wait_once(struct bench *b)
 {
@@ -74,11 +87,13 @@ end(struct bench *b, const struct mark *m, size_t n)
 	struct spool_stats st;
 
 	spool_stats(b->s, &st);
-	printf("%-34s %9.0f/s  cpu %6.1f us (loop %5.1f)  group %5.1f\n",
+	printf("%-34s %9.0f/s  cpu %6.1f us (loop %5.1f)  group %5.1f"
+	       "  rss %5ld KB\n",
 	    m->what, (double)n / s, cpu * 1e6 / (double)n,
 	    loop * 1e6 / (double)n,
 	    (double)(st.operations - m->stats.operations) /
-		(double)(st.commits - m->stats.commits));
+		(double)(st.commits - m->stats.commits),
+	    resident_kb());
 	fflush(stdout);
 }
 
@@ -253,6 +268,24 @@ bench_all(struct bench *b, size_t n)
 	    "resident at most %ld KB, %zu failures\n", u.ru_maxrss, b->failed);
 }
 
+/* The directory that was made for this run. */
+static void
+remove_made(const char *dir)
+{
+	static const char *const names[] = {"spool.db", "lock"};
+	char *path;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		path = xasprintf("%s/%s", dir, names[i]);
+		unlink(path);
+		free(path);
+	}
+	path = xasprintf("%s/bodies", dir);
+	rmdir(path);
+	free(path);
+	rmdir(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -277,6 +310,8 @@ main(int argc, char **argv)
 	memset(b.text, 'x', 300000);
 	bench_all(&b, n);
 	spool_close(b.s);
+	if (dir == made)
+		remove_made(dir);
 	free(b.text);
 	return b.failed > 0;
 }

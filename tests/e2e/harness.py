@@ -76,6 +76,10 @@ class Weir:
         self.log_path = self.dir / "weir.log"
         self.process = None
 
+    @property
+    def port_address(self):
+        return f"127.0.0.1:{self.port}"
+
     def write_config(self):
         hops = ([self.next_hop] if isinstance(self.next_hop, str)
                 else self.next_hop)
@@ -211,6 +215,11 @@ class Sink:
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    async def handle_EHLO(self, server, session, envelope, hostname,
+                          responses):
+        session.host_name = hostname
+        return [*responses[:-1], "250-ENHANCEDSTATUSCODES", responses[-1]]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.refuse_mail:

@@ -313,9 +313,9 @@ def test_a_sender_never_seen_can_be_frozen(held):
     (["show", "nobody@example.org"], 1, "no such sender"),
     (["thaw", "nobody@example.org"], 1, "no such sender"),
     (["queue", "nobody@example.org"], 1, "no such sender"),
-    (["release", "0000000000001"], 1, ""),
+    (["release", "0000000001000"], 1, ""),
     (["discard", "--sender", "nobody@example.org"], 1, ""),
-    (["cat", "0000000000001"], 1, ""),
+    (["cat", "0000000001000"], 1, ""),
     ([], 2, "usage"),
     (["frobnicate"], 2, "frobnicate"),
     (["status", "extra"], 2, "usage"),
@@ -494,6 +494,8 @@ def test_sigterm_drains(weir, sink):
     peer.send(message() + b".\r\n")
     assert peer.reply()[0] == 250
     assert peer.reply()[0] == 421
+    peer.close()
+    idle.close()
     assert w.process.wait(DEADLINE_S) == 0
     assert sink.recipients() == ["x@known.test"]
     w.launch()
@@ -653,9 +655,9 @@ def test_second_daemon(weir, sink, tmp_path):
 def one_io_line(w, statuses):
     status, lines = refused_start(w)
     assert status in statuses, (status, lines)
-    lines = [line for line in lines if " info " not in line]
-    assert len(lines) == 1, lines
-    assert str(w.spool) in lines[0], lines
+    said = [line for line in lines if line.startswith("weir-maild: ")]
+    assert len(said) == 1 and said[0] == lines[-1], lines  # others: the log
+    assert str(w.spool) in said[0], lines
 
 
 def test_spool_that_is_no_directory(tmp_path):
@@ -690,7 +692,11 @@ def stopped_with_mail(weir):
     w = weir(policy=HOLD)
     w.hello().transact(ALICE, ["new@example.com"], message())
     assert w.stop() == 0
-    return w, database_of(w)
+    path = database_of(w)
+    db = sqlite3.connect(path)  # all of it in the one file
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return w, path
 
 
 def test_newer_schema(weir, sink):
@@ -784,12 +790,8 @@ def test_the_spool_is_nobody_elses_business(held):
 # ---- completion ----
 
 def test_bash_completion_knows_the_commands():
-    script = pathlib.Path(__file__).parents[2] / "etc/weirctl.bash"
-    if not script.exists():
-        found = list(pathlib.Path(__file__).parents[2].glob(
-            "**/*completion*"))
-        script = next((p for p in found if p.is_file()), None)
-    assert script is not None, "no completion for bash"
+    script = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
+    assert script.exists(), "no completion for bash"
     done = subprocess.run(
         ["bash", "-c", f"source '{script}'; COMP_WORDS=(weirctl re); "
          "COMP_CWORD=1; COMP_LINE='weirctl re'; COMP_POINT=10; "

@@ -51,7 +51,7 @@ class Sessions:
                               message(sender=self.sender, to=rcpt))
                 fates[rcpt] = "sent"
             except smtplib.SMTPServerDisconnected:
-                fates[rcpt], smtp = "refused", None
+                fates[rcpt], smtp = "cut off", None
             except (smtplib.SMTPRecipientsRefused,
                     smtplib.SMTPSenderRefused, smtplib.SMTPDataError):
                 fates[rcpt] = "refused"
@@ -120,7 +120,7 @@ def test_outbreak_from_parallel_sessions(weir, sink):
     mallory = w.sender(SOURCE)
     assert mallory["frozen"] and mallory["queue_length"] == FREEZE_AT
     assert BURST + FREEZE_AT <= counts["sent"] <= limit + FREEZE_AT
-    assert counts["sent"] + counts["refused"] == 1000
+    assert sum(counts.values()) == 1000 and counts["refused"] > 500
     # Frozen: nothing moves, however long one waits.
     time.sleep(2.1)
     out = {r for r in sink.recipients() if r.startswith("stranger")}
@@ -133,7 +133,7 @@ def test_outbreak_from_parallel_sessions(weir, sink):
     got = [r for r in sink.recipients() if r.startswith("stranger")]
     assert sorted(got) == sorted(mob.sent())
     assert not w.sender(SOURCE)["frozen"]
-    assert w.status()["refused_recipients"] >= counts["refused"]
+    assert w.status()["refused_recipients"] > 500
 
 
 def test_outbreak_from_smtp_source(weir, sink):
@@ -320,7 +320,7 @@ def test_exempt_sender(weir, sink):
     freeze(w)
     assert not (w.sender("<news@example.org>") or {}).get("frozen")
     # Frozen by hand it is frozen all the same.
-    w.ctl("freeze", "news@example.org")
+    w.ctl("freeze", "<news@example.org>")
     code, lines = peer.ask("MAIL FROM:<news@example.org>")
     if code == 250:
         code, lines = peer.ask("RCPT TO:<x@example.com>")

@@ -191,9 +191,10 @@ def test_postfix_sends_one_mail_to_many(weir, postfix, client):
     rcpts = [f"many{i}@example.com" for i in range(40)]
     assert swaks(c.port, "--from", "b@example.org", "--to",
                  ",".join(rcpts))[0] == 0
-    assert sorted(postfix.wait_for(5)) == rcpts[:5]
+    passed = postfix.wait_for(5)  # Postfix chooses the order
     until(lambda: c.queue() == [], "the client to be rid of it")
-    assert sorted(w.held()) == sorted(rcpts[5:])
+    assert len(passed) == 5
+    assert sorted([*w.held(), *passed]) == sorted(rcpts)
     w.ctl("release", "--all")
     assert sorted(postfix.wait_for(40)) == sorted(rcpts)
 

@@ -677,7 +677,7 @@ def test_released_mail_refused_for_good_is_returned(weir, sink):
     w.ctl("release", "--all")
     assert sink.wait_for(1) == ["a@example.org"]
     sender, _, text, _ = sink.messages[0]
-    assert sender == ""
+    assert sender in ("", "<>")  # aiosmtpd shows the brackets
     for part in (b"multipart/report", b"message/delivery-status",
                  b"Final-Recipient: rfc822;", b"new@example.com",
                  b"Status: 5.1.1", b"No such user here",

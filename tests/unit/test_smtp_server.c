@@ -223,6 +223,15 @@ static const struct dialogue parameters[] = {
 	       "250 2.1.5 recipient ok\n",
 	"E:c M:a@x/2000/2/1/2/q+2Bz R:b@y/10/rfc822;b+2B@y "
 	"R:c@y/1/ "},
+    {"UTF-8 in ORCPT, as Postfix writes it", 0,
+	HI "MAIL FROM:<a@x>\r\n"
+	   "RCPT TO:<b@y> ORCPT=rfc822;m+C3+BCller@y\r\n"
+	   "RCPT TO:<c@y> ORCPT=rfc822;m+7F@y\r\n"
+	   "RCPT TO:<c@y> ORCPT=rfc822;m+0Dller@y\r\n",
+	HI_OUT "250 2.1.0 sender ok\n250 2.1.5 recipient ok\n"
+	       "501 5.5.4 malformed parameter value\n"
+	       "501 5.5.4 malformed parameter value\n",
+	NULL},
     {"size", 0,
 	HI "MAIL FROM:<a@x> SIZE=2001\r\nMAIL FROM:<a@x> "
 	   "SIZE=99999999999999999999999\r\n"

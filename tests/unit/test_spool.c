@@ -370,10 +370,14 @@ test_large_release(void **state)
 		assert_int_equal(4800, rows.n);
 		assert_true(rows.batches >= 5);
 	}
-	kit_claim(&k, 1024, k.wall, &c);
-	assert_int_equal(600, c.n);
-	assert_true(c.jobs[0]->m.id < c.jobs[599]->m.id);
+	assert_int_equal(4800, stats(&k).recipients[SPOOL_RELEASED]);
+	kit_claim(&k, 300, k.wall, &c);
+	assert_int_equal(300, c.n);
+	assert_true(c.jobs[0]->m.id < c.jobs[299]->m.id);
 	kit_claim_clear(&c);
+	/* However many batches, one line in the audit log. */
+	assert_int_equal(2400, kit_discard(&k, &all).n);
+	assert_int_equal(1, kit_ask(&k, "SELECT count(*) FROM audit"));
 	kit_clear(&k);
 }
 
@@ -463,6 +467,12 @@ test_sources_and_audit(void **state)
 	kit_close(&k);
 	kit_open(&k);
 	assert_int_equal(0, load(&k).sources);
+	/* The log is capped. */
+	kit_sql(&k, "UPDATE audit SET id = id * 99999");
+	done = false;
+	spool_audit_add(k.spool, &thaw, on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	assert_int_equal(199998, kit_ask(&k, "SELECT min(id) FROM audit"));
 	kit_clear(&k);
 }
 

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Starting: what a crash left, what is wrong with the directory, older and
- * newer schemas, rows that nobody of ours wrote, and SIGKILL at any moment.
+ * newer schemas, rows that nobody of ours wrote.
  */
 #include "config.h"
 
 #include "spool_kit.h"
 
-#include "os/clock.h"
 #include "os/file.h"
 #include "spool/schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,54 +334,92 @@ test_pending_and_sending(void **state)
 	kit_clear(&k);
 }
 
+/* For free(). */
+static char *
+body_path(struct kit *k, uint64_t id, const char *suffix)
+{
+	char text[SPOOL_ID_TEXT];
+
+	return xasprintf(
+	    "%s/bodies/%s%s", k->dir, spool_id_format(id, text), suffix);
+}
+
 static void
-test_body_files(void **state)
+write_body_file(struct kit *k, uint64_t id, const char *suffix)
+{
+	char *path = body_path(k, id, suffix);
+
+	write_file(path, "x");
+	free(path);
+}
+
+static void
+test_orphan_files(void **state)
+{
+	struct kit k;
+	uint64_t id, other;
+	char *readme;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	id = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
+	other = kit_add(&k, 1, SPOOL_HELD, 10, NULL);
+	kit_close(&k);
+	write_body_file(&k, id, ".tmp");
+	write_body_file(&k, other, "");
+	write_body_file(&k, other + 4096, "");
+	readme = xasprintf("%s/bodies/README", k.dir);
+	write_file(readme, "not ours");
+	kit_open(&k);
+	assert_true(exists(&k, id, ""));
+	assert_false(exists(&k, id, ".tmp"));
+	assert_false(exists(&k, other, ""));
+	assert_false(exists(&k, other + 4096, ""));
+	assert_int_equal(0, access(readme, F_OK));
+	free(readme);
+	kit_clear(&k);
+}
+
+/* Without its file a message is neither dropped nor sent. */
+static void
+check_kept_back(struct kit *k, uint64_t whole)
+{
+	struct kit_list l = kit_list_all(k);
+	struct kit_claim c;
+
+	assert_int_equal(2, l.n);
+	assert_true(strstr(l.v[1].last_error, "missing") != NULL);
+	assert_int_equal(1, kit_release(k, &all).n);
+	kit_claim(k, 9, INT64_MAX, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(whole, c.jobs[0]->m.id);
+	assert_null(c.jobs[0]->body.p);
+	kit_claim_clear(&c);
+	assert_int_equal(0, kit_finish(k, whole, SPOOL_DELIVERED, 0, NULL));
+}
+
+static void
+test_missing_file(void **state)
 {
 	struct kit k;
 	struct kit_claim c;
-	uint64_t kept, lost;
-	struct kit_list l;
-	char text[SPOOL_ID_TEXT];
+	uint64_t whole, lost;
 	char *path, *aside;
 
 	(void)state;
 	kit_init(&k);
 	kit_open(&k);
-	kept = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
+	whole = kit_add(&k, 1, SPOOL_HELD, LARGE, NULL);
 	lost = kit_add(&k, 1, SPOOL_RELEASED, LARGE, NULL);
-	assert_true(exists(&k, kept, "") && exists(&k, lost, ""));
 	kit_close(&k);
-	path = xasprintf(
-	    "%s/bodies/%s", k.dir, spool_id_format(lost + 4096, text));
-	write_file(path, "orphan");
-	free(path);
-	path =
-	    xasprintf("%s/bodies/%s.tmp", k.dir, spool_id_format(kept, text));
-	write_file(path, "orphan");
-	free(path);
-	path = xasprintf("%s/bodies/README", k.dir);
-	write_file(path, "not ours");
-	free(path);
-	path = xasprintf("%s/bodies/%s", k.dir, spool_id_format(lost, text));
+	path = body_path(&k, lost, "");
 	aside = xasprintf("%s/aside", k.dir);
 	assert_int_equal(0, rename(path, aside));
 	kit_open(&k);
-	assert_false(exists(&k, lost + 4096, ""));
-	assert_false(exists(&k, kept, ".tmp"));
-	assert_true(exists(&k, kept, ""));
-	/* Not dropped, not sent. */
-	l = kit_list_all(&k);
-	assert_int_equal(2, l.n);
-	assert_true(strstr(l.v[1].last_error, "missing") != NULL);
-	assert_int_equal(1, kit_release(&k, &all).n);
-	kit_claim(&k, 9, INT64_MAX, &c);
-	assert_int_equal(1, c.n);
-	assert_int_equal(kept, c.jobs[0]->m.id);
-	assert_null(c.jobs[0]->body.p);
-	kit_claim_clear(&c);
-	assert_int_equal(0, kit_finish(&k, kept, SPOOL_DELIVERED, 0, NULL));
+	check_kept_back(&k, whole);
 	kit_close(&k);
-	assert_false(exists(&k, kept, ""));
+	assert_false(exists(&k, whole, ""));
 	/* It is back. */
 	assert_int_equal(0, rename(aside, path));
 	kit_open(&k);
@@ -399,61 +434,6 @@ test_body_files(void **state)
 	assert_int_equal(0, kit_list_all(&k).n);
 	free(path);
 	free(aside);
-	kit_clear(&k);
-}
-
-static void
-on_ignore(void *arg, int error)
-{
-	(void)arg;
-	(void)error;
-}
-
-/* Bodies at the same time, more than the memory that they may take. */
-static void
-test_body_budget(void **state)
-{
-	enum { BODIES = 20, EACH = 100 << 10 };
-	struct kit k;
-	struct kit_message km[BODIES];
-	struct spool_body *b[BODIES];
-	char *text = kit_text(0, 1000);
-	bool held_back = false;
-
-	(void)state;
-	kit_init(&k);
-	k.settings.body_memory_bytes = 256 << 10;
-	kit_open(&k);
-	for (int i = 0; i < BODIES; i++) {
-		kit_message(&k, &km[i], 1, SPOOL_HELD);
-		b[i] = spool_body_new(k.spool, km[i].m.id);
-	}
-	for (int at = 0; at < EACH; at += 1000) {
-		for (int i = 0; i < BODIES; i++)
-			held_back |= !spool_body_write(b[i], text, 1000);
-	}
-	assert_true(held_back);
-	spool_body_abort(b[0]);
-	for (int i = 1; i < BODIES; i++)
-		spool_put(k.spool, &km[i].m, b[i], on_ignore, NULL);
-	while (!spool_is_idle(k.spool)) {
-		struct pollfd p = {.fd = spool_fd(k.spool), .events = POLLIN};
-
-		poll(&p, 1, 1000);
-		spool_dispatch(k.spool);
-	}
-	assert_int_equal(BODIES - 1, kit_list_all(&k).n);
-	assert_false(exists(&k, km[0].m.id, ""));
-	assert_false(exists(&k, km[0].m.id, ".tmp"));
-	for (int i = 1; i < BODIES; i++) {
-		size_t n;
-		int error;
-
-		free(kit_body(&k, km[i].m.id, &n, &error));
-		assert_int_equal(0, error);
-		assert_int_equal((EACH + 999) / 1000 * 1000, n);
-	}
-	free(text);
 	kit_clear(&k);
 }
 
@@ -473,6 +453,41 @@ on_no_held(void *arg, const struct spool_row *row)
 	fail_msg("%s", row->address);
 }
 
+/* Eight messages, each spoilt in another way, and the ninth is left alone. */
+static const char hostile[] =
+    "CREATE TEMP TABLE t AS SELECT id, row_number() OVER"
+    " (ORDER BY id) n FROM message;"
+    "UPDATE message SET source = x'00ff' WHERE id ="
+    " (SELECT id FROM t WHERE n = 1);"
+    "UPDATE message SET size = -1 WHERE id ="
+    " (SELECT id FROM t WHERE n = 2);"
+    "UPDATE message SET pending = 'x' WHERE id ="
+    " (SELECT id FROM t WHERE n = 3);"
+    "UPDATE message SET body = 'short' WHERE id ="
+    " (SELECT id FROM t WHERE n = 4);"
+    "UPDATE rcpt SET address = zeroblob(10000000) WHERE ticket ="
+    " (SELECT id FROM t WHERE n = 5);"
+    "UPDATE rcpt SET address = CAST(x'410042' AS TEXT) WHERE ticket ="
+    " (SELECT id FROM t WHERE n = 6);"
+    "UPDATE message SET sender = CAST(zeroblob(9000000) AS TEXT)"
+    " WHERE id = (SELECT id FROM t WHERE n = 7);"
+    "DELETE FROM message WHERE id = (SELECT id FROM t WHERE n = 8);"
+    "INSERT INTO message SELECT id + 5, pending, whole, in_file,"
+    " body_type, ret, utf8, size, queued_at, source, policy, sender,"
+    " client, helo, envid, subject, body FROM message"
+    " WHERE id = (SELECT id FROM t WHERE n = 9);"
+    "INSERT INTO rcpt SELECT -5, state, attempts, next_try,"
+    " destination, notify, address, orcpt, last_error FROM rcpt"
+    " WHERE ticket = (SELECT id FROM t WHERE n = 9);"
+    "UPDATE rcpt SET destination = 1.5 WHERE ticket = -5;"
+    "INSERT INTO rcpt SELECT 9223372036854775807, 77, attempts,"
+    " next_try, destination, notify, address, orcpt, last_error"
+    " FROM rcpt"
+    " WHERE ticket = (SELECT id FROM t WHERE n = 9);"
+    "INSERT INTO source VALUES (x'01', 'a', 'b', 'c', 'd', 'e');"
+    "INSERT INTO audit VALUES (1, 'x', x'00', x'01', x'02', x'03');"
+    "INSERT OR REPLACE INTO meta VALUES ('id_mark', -5)";
+
 static void
 test_hostile_rows(void **state)
 {
@@ -480,7 +495,6 @@ test_hostile_rows(void **state)
 	struct kit_claim c;
 	struct kit_list l;
 	uint64_t good;
-	char *sql;
 
 	(void)state;
 	kit_init(&k);
@@ -489,42 +503,7 @@ test_hostile_rows(void **state)
 		kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
 	good = kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
 	kit_close(&k);
-	sql = xasprintf(
-	    "CREATE TEMP TABLE t AS SELECT id, row_number() OVER"
-	    " (ORDER BY id) n FROM message;"
-	    "UPDATE message SET source = x'00ff' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 1);"
-	    "UPDATE message SET size = -1 WHERE id ="
-	    " (SELECT id FROM t WHERE n = 2);"
-	    "UPDATE message SET pending = 'x' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 3);"
-	    "UPDATE message SET body = 'short' WHERE id ="
-	    " (SELECT id FROM t WHERE n = 4);"
-	    "UPDATE rcpt SET address = zeroblob(10000000) WHERE ticket ="
-	    " (SELECT id FROM t WHERE n = 5);"
-	    "UPDATE rcpt SET address = CAST(x'410042' AS TEXT) WHERE ticket ="
-	    " (SELECT id FROM t WHERE n = 6);"
-	    "UPDATE message SET sender = CAST(zeroblob(9000000) AS TEXT)"
-	    " WHERE id = (SELECT id FROM t WHERE n = 7);"
-	    "DELETE FROM message WHERE id = (SELECT id FROM t WHERE n = 8);"
-	    "INSERT INTO message SELECT id + 5, pending, whole, in_file,"
-	    " body_type, ret, utf8, size, queued_at, source, policy, sender,"
-	    " client, helo, envid, subject, body FROM message"
-	    " WHERE id = %llu;"
-	    "INSERT INTO rcpt SELECT -5, state, attempts, next_try,"
-	    " destination, notify, address, orcpt, last_error FROM rcpt"
-	    " WHERE ticket = %llu;"
-	    "UPDATE rcpt SET destination = 1.5 WHERE ticket = -5;"
-	    "INSERT INTO rcpt SELECT 9223372036854775807, 77, attempts,"
-	    " next_try, destination, notify, address, orcpt, last_error"
-	    " FROM rcpt WHERE ticket = %llu;"
-	    "INSERT INTO source VALUES (x'01', 'a', 'b', 'c', 'd', 'e');"
-	    "INSERT INTO audit VALUES (1, 'x', x'00', x'01', x'02', x'03');"
-	    "INSERT OR REPLACE INTO meta VALUES ('id_mark', -5)",
-	    (unsigned long long)good, (unsigned long long)good,
-	    (unsigned long long)good);
-	kit_sql(&k, sql);
-	free(sql);
+	kit_sql(&k, hostile);
 	kit_open(&k);
 	l = kit_list_all(&k);
 	assert_int_equal(0, l.error);
@@ -546,187 +525,6 @@ test_hostile_rows(void **state)
 	kit_clear(&k);
 }
 
-/* ---- SIGKILL ---- */
-
-/* What the child told. It discards what has an odd size, so only that may be
- * gone without having been told. */
-struct report {
-	uint64_t id;
-	int32_t size; /* 0: discarded */
-};
-
-struct child {
-	struct kit k;
-	int pipe;
-	uint64_t ids[8];
-	int32_t sizes[8];
-	unsigned round;
-};
-
-struct child_put {
-	struct child *c;
-	unsigned slot;
-};
-
-static void child_next(struct child *c, struct child_put *p);
-
-/* Tells the parent what is safe, as a reply to a client would. */
-static void
-tell(struct child *c, uint64_t id, int32_t size)
-{
-	struct report r = {id, size};
-
-	if (write(c->pipe, &r, sizeof(r)) != sizeof(r))
-		_exit(3);
-}
-
-static void
-on_child_discard(
-    void *arg, int error, const struct spool_row *rows, size_t n, bool last)
-{
-	struct child_put *p = arg;
-
-	(void)rows;
-	(void)last;
-	if (error != 0 || n != 1)
-		_exit(4);
-	tell(p->c, p->c->ids[p->slot], 0);
-	child_next(p->c, p);
-}
-
-static void
-on_child_put(void *arg, int error)
-{
-	struct child_put *p = arg;
-	struct spool_select one = {.ids = &p->c->ids[p->slot], .id_count = 1};
-
-	if (error != 0)
-		_exit(5);
-	tell(p->c, p->c->ids[p->slot], p->c->sizes[p->slot]);
-	if (p->c->sizes[p->slot] % 2 == 1)
-		spool_discard(p->c->k.spool, &one, NULL, on_child_discard, p);
-	else
-		child_next(p->c, p);
-}
-
-static void
-child_next(struct child *c, struct child_put *p)
-{
-	struct kit_message km;
-	struct spool_body *b;
-	char *text;
-
-	c->round++;
-	kit_message(&c->k, &km, 1, SPOOL_HELD);
-	c->ids[p->slot] = km.m.id;
-	c->sizes[p->slot] = c->round % 10 == 0 ? 70000 : 1000;
-	c->sizes[p->slot] += c->round % 3 == 0;
-	text = kit_text(km.m.id, (size_t)c->sizes[p->slot]);
-	b = spool_body_new(c->k.spool, km.m.id);
-	(void)spool_body_write(b, text, (size_t)c->sizes[p->slot]);
-	free(text);
-	spool_put(c->k.spool, &km.m, b, on_child_put, p);
-}
-
-static void
-child_main(struct kit *k, int fd)
-{
-	struct child c = {.k = *k, .pipe = fd};
-	struct child_put puts[8];
-	struct pollfd p = {.events = POLLIN};
-
-	c.k.settings.dir = c.k.dir;
-	c.k.spool = spool_open(
-	    &c.k.settings, NULL, c.k.err, sizeof(c.k.err), &c.k.status);
-	if (c.k.spool == NULL)
-		_exit(6);
-	for (unsigned i = 0; i < 8; i++) {
-		puts[i] = (struct child_put){&c, i};
-		child_next(&c, &puts[i]);
-	}
-	p.fd = spool_fd(c.k.spool);
-	for (;;) {
-		poll(&p, 1, 1000);
-		spool_dispatch(c.k.spool);
-	}
-}
-
-static unsigned
-check_survivors(struct kit *k, int fd)
-{
-	struct report r;
-	unsigned n = 0;
-	uint64_t gone[4096];
-	struct report kept[4096];
-	size_t gones = 0, kepts = 0;
-
-	while (read(fd, &r, sizeof(r)) == sizeof(r) && kepts < 4096) {
-		n++;
-		if (r.size == 0)
-			gone[gones++] = r.id;
-		else
-			kept[kepts++] = r;
-	}
-	for (size_t i = 0; i < kepts; i++) {
-		bool is_gone = false;
-		char *text;
-		size_t size;
-		int error;
-
-		for (size_t j = 0; j < gones; j++)
-			is_gone |= gone[j] == kept[i].id;
-		text = kit_body(k, kept[i].id, &size, &error);
-		if (is_gone) {
-			assert_int_equal(ENOENT, error);
-		} else if (kept[i].size % 2 == 0 || error == 0) {
-			char *want = kit_text(kept[i].id, (size_t)kept[i].size);
-
-			assert_int_equal(0, error);
-
-			assert_int_equal(kept[i].size, size);
-			assert_memory_equal(want, text, size);
-			free(want);
-		}
-		free(text);
-	}
-	return n;
-}
-
-static void
-test_kill(void **state)
-{
-	struct kit k;
-	unsigned told = 0;
-
-	(void)state;
-	kit_init(&k);
-	k.settings.large_body_bytes = 64 << 10;
-	srandom(12345);
-	for (int round = 0; round < 60; round++) {
-		int fds[2], status;
-		pid_t pid;
-
-		assert_int_equal(0, pipe(fds));
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			close(fds[0]);
-			child_main(&k, fds[1]);
-		}
-		close(fds[1]);
-		poll(NULL, 0, (int)(random() % 40) + 1);
-		kill(pid, SIGKILL);
-		assert_int_equal(pid, waitpid(pid, &status, 0));
-		assert_true(WIFSIGNALED(status));
-		kit_open(&k);
-		told += check_survivors(&k, fds[0]);
-		kit_close(&k);
-		close(fds[0]);
-	}
-	assert_true(told > 100);
-	kit_clear(&k);
-}
-
 int
 main(void)
 {
@@ -739,10 +537,9 @@ main(void)
 	    cmocka_unit_test(test_corrupt_after_crash),
 	    cmocka_unit_test(test_migration),
 	    cmocka_unit_test(test_pending_and_sending),
-	    cmocka_unit_test(test_body_files),
-	    cmocka_unit_test(test_body_budget),
+	    cmocka_unit_test(test_orphan_files),
+	    cmocka_unit_test(test_missing_file),
 	    cmocka_unit_test(test_hostile_rows),
-	    cmocka_unit_test(test_kill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

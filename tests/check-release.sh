@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The release as a stranger gets it: `make dist` from build/, unpacked, built
+# in its own tree by the classic steps and without systemd, installed below a
+# DESTDIR; and libweir used from there by a program that knows only pkg-config.
+# Ends with exit status 0, or at the step that failed.
+
+set -eux
+cd "$(dirname "$0")/.."
+top=$PWD
+work=$top/build/check-release
+dest=$work/dest
+
+rm -rf "$work"
+mkdir "$work"
+make -C build --no-print-directory dist-xz
+mv build/weir-*.tar.xz "$work"
+tar -C "$work" -xf "$work"/weir-*.tar.xz
+cd "$work"/weir-*/
+
+./configure --without-systemd --prefix=/usr --sysconfdir=/etc \
+    --localstatedir=/var --runstatedir=/run CFLAGS=-O0
+make -j"$(nproc)"
+make install DESTDIR="$dest"
+if ldd weir-maild | grep libsystemd; then exit 1; fi
+
+# What a package would hold.
+for file in sbin/weir-maild bin/weirctl include/weir/throttle.h \
+    lib/libweir.so lib/pkgconfig/weir.pc share/man/man8/weir-maild.8 \
+    share/man/man1/weirctl.1 share/man/man5/weir.conf.5 \
+    lib/systemd/system/weir-maild.service lib/sysusers.d/weir.conf \
+    lib/tmpfiles.d/weir.conf share/bash-completion/completions/weirctl; do
+    test -s "$dest/usr/$file"
+done
+"$dest/usr/sbin/weir-maild" -V
+"$dest/usr/bin/weirctl" --help >/dev/null
+cmp "$dest/etc/weir/weir.conf" "$top/etc/weir.conf"
+
+# A second installation leaves a configuration alone.
+echo '# mine' >"$dest/etc/weir/weir.conf"
+make install DESTDIR="$dest" >/dev/null
+grep -qx '# mine' "$dest/etc/weir/weir.conf"
+
+# libweir, which shows throttle_* alone.
+system=$(pkg-config --variable pc_path pkg-config)
+export PKG_CONFIG_SYSROOT_DIR="$dest" \
+    PKG_CONFIG_LIBDIR="$dest/usr/lib/pkgconfig:$system"
+# shellcheck disable=SC2046
+cc -std=c99 -Wall -Werror -o "$work/user" "$top/tests/libweir_user.c" \
+    $(pkg-config --cflags --libs weir)
+LD_LIBRARY_PATH=$dest/usr/lib "$work/user"
+if nm -D --defined-only "$dest/usr/lib/libweir.so" | grep -v ' throttle_'; then
+    exit 1
+fi
+
+make uninstall DESTDIR="$dest" >/dev/null
+left=$(find "$dest" -type f ! -name weir.conf)
+test -z "$left"
+make distclean
+cd "$top"
+rm -rf "$work"

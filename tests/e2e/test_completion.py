@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Completion of weirctl in bash, with a daemon that answers hostile names."""
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
+HOSTILE = "$(touch {0})"
+
+
+def complete(line, tmp_path):
+    """What bash offers for `line`, as it would stand in the command line."""
+    rows = [
+        {"sender": "alice@example.org", "frozen": False},
+        {"sender": HOSTILE.format(tmp_path / "owned"), "frozen": True},
+        {"id": "0S9KXR4FC0000"},
+    ]
+    answer = "[\n" + ",\n".join(
+        json.dumps(row, separators=(",", ":")) for row in rows) + "\n]\n"
+    (tmp_path / "answer").write_text(answer)
+    done = subprocess.run(
+        ["bash", "-c", f"""
+         source '{SCRIPT}'
+         weirctl() {{ cat '{tmp_path}/answer'; }}
+         COMP_LINE=$1 COMP_POINT=${{#1}} COMPREPLY=()
+         _weirctl
+         printf '%s\\n' "${{COMPREPLY[@]}}"
+         """, "bash", line],
+        capture_output=True, text=True, timeout=20)
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("line,offers", [
+    ("weirctl re", ["release", "reload"]),
+    ("weirctl --json -s /x que", ["queue"]),
+    ("weirctl thaw x --", ["--release", "--discard"]),
+    ("weirctl show al", ["alice@example.org"]),
+    # bash replaces what follows the last @ alone.
+    ("weirctl show alice@ex", ["example.org"]),
+    ("weirctl discard --sender al", ["alice@example.org"]),
+    ("weirctl release 0S", ["0S9KXR4FC0000"]),
+    ("weirctl release --older 1", ["10m", "1h", "1d"]),
+    ("weirctl status ", [""]),
+])
+def test_offers(tmp_path, line, offers):
+    assert complete(line, tmp_path) == offers
+
+
+def test_a_sender_is_never_run(tmp_path):
+    offered = complete("weirctl show ", tmp_path)
+    assert len(offered) == 2
+    assert not (tmp_path / "owned").exists()
+    # As it is offered, it is one word of text.
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s' {offered[1]}"],
+        capture_output=True, text=True, timeout=20)
+    assert done.stdout == HOSTILE.format(tmp_path / "owned")
+    assert not (tmp_path / "owned").exists()

@@ -1,0 +1,54 @@
+# Fuzz targets. Each is a test here, over its corpus and what lies near it (see
+# tests/fuzz/replay.c), and a program of libFuzzer in `make fuzz`. A target has
+# seeds in tests/fuzz/corpus/<target>/ and words in tests/fuzz/<target>.dict.
+check_LTLIBRARIES += libreplay.la
+libreplay_la_SOURCES = \
+	tests/fuzz/mutate.c tests/fuzz/mutate.h \
+	tests/fuzz/replay.c \
+	tests/fuzz/seeds.c
+libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
+
+fuzz_targets = \
+	tests/fuzz/fuzz_options \
+	tests/fuzz/fuzz_smtp_address \
+	tests/fuzz/fuzz_smtp_client \
+	tests/fuzz/fuzz_smtp_data \
+	tests/fuzz/fuzz_smtp_server \
+	tests/fuzz/fuzz_throttle_load
+check_PROGRAMS += $(fuzz_targets)
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
+
+tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
+	tests/options_schema.h
+tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la
+tests_fuzz_fuzz_smtp_address_SOURCES = tests/fuzz/fuzz_smtp_address.c
+tests_fuzz_fuzz_smtp_address_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_client_SOURCES = tests/fuzz/fuzz_smtp_client.c
+tests_fuzz_fuzz_smtp_client_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
+tests_fuzz_fuzz_smtp_data_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_server_SOURCES = tests/fuzz/fuzz_smtp_server.c
+tests_fuzz_fuzz_smtp_server_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_throttle_load_SOURCES = tests/fuzz/fuzz_throttle_load.c
+tests_fuzz_fuzz_throttle_load_LDADD = libreplay.la libthrottle.la libbase.la
+
+# Searches with clang's libFuzzer, FUZZ_SECONDS for each of FUZZ_TARGETS. What
+# it finds worth keeping stays in fuzz/corpus/, what fails in fuzz/.
+FUZZ_SECONDS = 60
+FUZZ_TARGETS = $(fuzz_targets)
+FUZZ_CC = clang
+
+.PHONY: fuzz
+fuzz: config.h
+	@$(MAKE) --no-print-directory -f $(srcdir)/tests/fuzz/fuzz.mk \
+		SRCDIR='$(srcdir)' CC='$(FUZZ_CC)' SECONDS='$(FUZZ_SECONDS)' \
+		TARGETS='$(FUZZ_TARGETS:tests/fuzz/%=%)' \
+		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' fuzz
+
+FUZZ_CPPFLAGS = $(DEFS) $(EVENT_CFLAGS) $(SQLITE_CFLAGS) $(CONFUSE_CFLAGS) \
+	$(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(IDN2_CFLAGS) $(SYSTEMD_CFLAGS)
+FUZZ_LIBS = $(EVENT_LIBS) $(SQLITE_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
+	$(XXHASH_LIBS) $(IDN2_LIBS) $(SYSTEMD_LIBS) -lpthread
+
+clean-local:
+	-rm -rf fuzz fuzz_*.crash

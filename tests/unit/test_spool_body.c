@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Bodies on their way in, what is written behind, and space that comes back.
+ */
+#include "spool_kit.h"
+
+#include "os/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+static const struct spool_select all = {.all = true};
+
+static void
+on_flag(void *arg, int error)
+{
+	assert_int_equal(0, error);
+	*(bool *)arg = true;
+}
+
+static int
+count_files(struct kit *k)
+{
+	char *path = xasprintf("%s/bodies", k->dir);
+	DIR *dir = opendir(path);
+	int n = -2; /* . and .. */
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	free(path);
+	return n;
+}
+
+static void
+on_ignore(void *arg, int error)
+{
+	(void)arg;
+	(void)error;
+}
+
+/* Bodies at the same time, more than the memory that they may take. */
+static void
+test_body_budget(void **state)
+{
+	enum { BODIES = 20, EACH = 100 << 10 };
+	struct kit k;
+	struct kit_message km[BODIES];
+	struct spool_body *b[BODIES];
+	char *text = kit_text(0, 1000);
+	bool held_back = false;
+
+	(void)state;
+	kit_init(&k);
+	k.settings.body_memory_bytes = 256 << 10;
+	kit_open(&k);
+	for (int i = 0; i < BODIES; i++) {
+		kit_message(&k, &km[i], 1, SPOOL_HELD);
+		b[i] = spool_body_new(k.spool, km[i].m.id);
+	}
+	for (int at = 0; at < EACH; at += 1000) {
+		for (int i = 0; i < BODIES; i++)
+			held_back |= !spool_body_write(b[i], text, 1000);
+	}
+	assert_true(held_back);
+	spool_body_abort(b[0]);
+	for (int i = 1; i < BODIES; i++)
+		spool_put(k.spool, &km[i].m, b[i], on_ignore, NULL);
+	while (!spool_is_idle(k.spool)) {
+		struct pollfd p = {.fd = spool_fd(k.spool), .events = POLLIN};
+
+		poll(&p, 1, 1000);
+		spool_dispatch(k.spool);
+	}
+	assert_int_equal(BODIES - 1, kit_list_all(&k).n);
+	/* The aborted one left no file. */
+	assert_int_equal(BODIES - 1, count_files(&k));
+	for (int i = 1; i < BODIES; i++) {
+		size_t n;
+		int error;
+
+		free(kit_body(&k, km[i].m.id, &n, &error));
+		assert_int_equal(0, error);
+		assert_int_equal((EACH + 999) / 1000 * 1000, n);
+	}
+	free(text);
+	kit_clear(&k);
+}
+
+/* ---- written behind, given back ---- */
+
+/* Asks until it is so, for at most a minute. */
+static bool
+comes_true(struct kit *k, const char *sql)
+{
+	int64_t until = clock_mono_ms() + 60000;
+
+	while (clock_mono_ms() < until) {
+		if (kit_ask(k, sql) != 0)
+			return true;
+		poll(NULL, 0, 50);
+	}
+	return false;
+}
+
+static void
+test_write_behind(void **state)
+{
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	spool_save_state(k.spool, "alice", "one", 4, KIT_WALL);
+	assert_true(comes_true(&k, "SELECT count(*) FROM source"));
+	kit_clear(&k);
+}
+
+/* What was discarded does not fill the disk for ever. */
+static void
+test_space_returns(void **state)
+{
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	for (int i = 0; i < 100; i++)
+		kit_add(&k, 1, SPOOL_HELD, 240 << 10, NULL);
+	assert_true(kit_ask(&k, "PRAGMA page_count") > 5500);
+	assert_int_equal(100, kit_discard(&k, &all).n);
+	assert_true(
+	    comes_true(&k, "SELECT page_count < 4200 FROM pragma_page_count"));
+	kit_clear(&k);
+}
+
+/* ---- bodies ---- */
+
+struct ending {
+	struct kit *k;
+	struct kit_message km;
+	struct spool_body *b;
+	bool drained, done;
+};
+
+static void
+on_ending_drain(void *arg)
+{
+	struct ending *e = arg;
+
+	e->drained = true;
+	spool_put(e->k->spool, &e->km.m, e->b, on_flag, &e->done);
+}
+
+/* The owner may end a body from within its callback. */
+static void
+test_end_in_drain(void **state)
+{
+	struct kit k;
+	struct ending e = {.k = &k};
+	char *text = kit_text(0, 1 << 20);
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_message(&k, &e.km, 1, SPOOL_HELD);
+	e.b = spool_body_new(k.spool, e.km.m.id);
+	spool_body_set_drain(e.b, on_ending_drain, &e);
+	assert_false(spool_body_write(e.b, text, 1 << 20));
+	assert_true(kit_wait(k.spool, &e.done));
+	assert_true(e.drained);
+	assert_int_equal(1 << 20, kit_list_all(&k).v[0].size);
+	free(text);
+	kit_clear(&k);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_body_budget),
+	    cmocka_unit_test(test_write_behind),
+	    cmocka_unit_test(test_space_returns),
+	    cmocka_unit_test(test_end_in_drain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
