@@ -1,13 +1,11 @@
 noinst_LTLIBRARIES += libfront.la
 libfront_la_SOURCES = \
 	src/front/control.c src/front/control.h \
-	src/front/control_answer.c \
 	src/front/control_change.c \
-	src/front/control_conn.c \
 	src/front/control_events.c \
 	src/front/control_private.h \
 	src/front/control_queue.c \
-	src/front/control_request.c src/front/control_request.h \
+	src/front/control_request.h \
 	src/front/control_senders.c \
 	src/front/control_status.c \
 	src/front/control_table.c \
@@ -19,7 +17,7 @@ libfront_la_SOURCES = \
 	src/front/relay_txn.c \
 	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la $(JANSSON_LIBS)
+	libcontrol.la libnet.la libos.la libbase.la $(JANSSON_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_control

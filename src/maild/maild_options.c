@@ -8,6 +8,7 @@
 
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
+#include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
 #define IN_LISTEN(field) .offset = offsetof(struct maild_listen, field)
@@ -51,7 +52,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(spool),
 	.preset = WEIR_LOCALSTATEDIR "/lib/weir",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Directory of held mail and durable state. It belongs to one "
 	       "daemon alone.",
     },
@@ -60,7 +61,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(control),
 	.preset = WEIR_RUNSTATEDIR "/weir/control.sock",
-	.check = maild_check_socket_path,
+	.check = option_check_socket_path,
 	.doc = "Unix socket on which weirctl talks to the daemon.",
     },
     {
@@ -68,7 +69,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(control_group),
 	.sample = "weir-admin",
-	.check = maild_check_group,
+	.check = option_check_group,
 	.doc = "Group whose members may give commands on the control socket, "
 	       "beside root and the daemon's own user.",
     },
@@ -77,7 +78,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(user),
 	.sample = "weir",
-	.check = maild_check_user,
+	.check = option_check_user,
 	.doc = "User that the daemon becomes after it has bound its sockets, "
 	       "when it is started as root. Without it the daemon stays who it "
 	       "is.",
@@ -149,7 +150,7 @@ static const struct option maild_options[] = {
 	AT(freeze_command),
 	.reloadable = true,
 	.sample = "/etc/weir/freeze-mail.sh",
-	.check = maild_check_program,
+	.check = option_check_program,
 	.doc = "Program that runs once when a sender is frozen, with the facts "
 	       "in its environment: WEIR_SENDER, WEIR_POLICY, WEIR_REASON, "
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
@@ -261,7 +262,7 @@ static const struct option maild_options[] = {
 	AT(bare_newline_allow),
 	.reloadable = true,
 	.sample = "192.0.2.0/24",
-	.check = maild_check_network,
+	.check = option_check_network,
 	.doc = "Networks of clients for which bare_newline is allow.",
     },
     /* ---- next hop ---- */

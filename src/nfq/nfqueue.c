@@ -108,12 +108,10 @@ send_each(struct nfqueue *q)
 		const struct nfqueue_pending *p = &q->pending[i];
 		struct nlmsghdr *nlh = nfq_nlmsg_put(
 		    q->out + n, NFQNL_MSG_VERDICT, q->options.number);
-		int what = p->verdict == NFQUEUE_ACCEPT ? NF_ACCEPT
-			   : p->verdict == NFQUEUE_DROP ? NF_DROP
-							: NF_REPEAT;
+		int what = p->verdict == NFQUEUE_DROP ? NF_DROP : NF_ACCEPT;
 
 		nfq_nlmsg_verdict_put(nlh, (int)p->id, what);
-		if (p->verdict == NFQUEUE_AGAIN)
+		if (p->verdict == NFQUEUE_MARKED)
 			nfq_nlmsg_verdict_put_mark(nlh, q->options.mark);
 		n += MNL_ALIGN(nlh->nlmsg_len);
 	}

@@ -11,19 +11,18 @@
 #include "base/str.h"
 #include "net/loop.h"
 
-enum nfqueue_verdict { NFQUEUE_ACCEPT, NFQUEUE_DROP, NFQUEUE_AGAIN };
+enum nfqueue_verdict { NFQUEUE_ACCEPT, NFQUEUE_DROP, NFQUEUE_MARKED };
 
 struct nfqueue_options {
 	uint16_t number;
 	uint32_t length;     /* packets that may wait in the kernel */
 	uint32_t copy_bytes; /* of each packet */
 	bool fail_open;      /* a full queue accepts */
-	uint32_t mark;       /* bit that NFQUEUE_AGAIN sets */
+	uint32_t mark;       /* what NFQUEUE_MARKED sets */
 };
 
 struct nfqueue_ops {
-	/* bytes: the packet from its IP header, cut to copy_bytes; mark: as it
-	 * came. */
+	/* bytes: the packet from its IP header, cut to copy_bytes. */
 	void (*on_packet)(
 	    void *arg, uint32_t id, struct str bytes, int64_t now);
 	/* Every packet of a turn was handed over. */
@@ -46,7 +45,7 @@ struct nfqueue *nfqueue_new(struct loop *loop,
     void *arg, char *err, size_t cap);
 /* Unbinds: the kernel drops what waits. */
 void nfqueue_free(struct nfqueue *q);
-/* NFQUEUE_AGAIN: the packet goes through the chain from its start, with the
+/* NFQUEUE_MARKED: the packet goes through the chain from its start, with the
  * mark's bit set. */
 void nfqueue_set_verdict(
     struct nfqueue *q, uint32_t id, enum nfqueue_verdict verdict);

@@ -1,0 +1,22 @@
+# weir-netd: the throttle for TCP and UDP.
+if BUILD_NETD
+noinst_LTLIBRARIES += libnetd.la
+libnetd_la_SOURCES = \
+	src/netd/netd_config.c src/netd/netd_config.h \
+	src/netd/netd_options.c \
+	src/netd/rules.c src/netd/rules.h
+libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la
+
+sbin_PROGRAMS += weir-netd
+weir_netd_SOURCES = \
+	src/netd/commands.c \
+	src/netd/internal.h \
+	src/netd/keeper.c src/netd/keeper.h \
+	src/netd/main.c \
+	src/netd/netd.c src/netd/netd.h \
+	src/netd/run.c \
+	src/netd/sandbox.c src/netd/sandbox.h \
+	src/netd/state.c src/netd/state.h
+weir_netd_LDADD = libnetd.la libcontrol.la libnetgate.la libnfq.la libnet.la \
+	libos.la libbase.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -lpthread
+endif
