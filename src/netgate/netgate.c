@@ -71,7 +71,6 @@ netgate_new(const struct netgate_settings *settings,
 	g->log = log;
 	g->seed = hash_random_seed();
 	g->slow_due = INT64_MAX;
-	g->expire_due = INT64_MIN;
 	g->host_map = map_new();
 	g->syns = map_new();
 	list_init(&g->credit_hosts);
