@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define KEEPER_FD 3
+
 extern char **environ;
 
 struct keeper {
@@ -152,6 +154,15 @@ keep(const struct netd_config *c, int fd)
 	char byte;
 	ssize_t n;
 
+	/* The daemon's sockets must end with the daemon. */
+	if (fd != KEEPER_FD) {
+		if (dup2(fd, KEEPER_FD) < 0)
+			_exit(1);
+		fd = KEEPER_FD;
+	}
+	if (close_range(KEEPER_FD + 1, ~0U, 0) != 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+		_exit(1);
 	/* A signal to the whole group is for the daemon. */
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);

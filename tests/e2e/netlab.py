@@ -91,21 +91,21 @@ class Lab:
         for old, space, new in ((x, a, a_name), (y, b, b_name)):
             self.ip("link", "set", old, "netns", self.prefix + space)
             self.at(space, "link", "set", old, "name", new)
-            self.at(space, "link", "set", new, "up")
+            self.at(space, "link", "set", "dev", new, "up")
 
     def pair(self, host="host", net="net"):
         """A host at 10.99.0.1 and fd99::1, and a net that answers on
         10.99.1.0/24, 10.99.2.0/24, 10.99.3.0/24 and fd99::1:0/112."""
         self.space(host)
         self.space(net)
-        self.link(host, "eth0", net, "up")
+        self.link(host, "eth0", net, "net0")
         self.at(host, "addr", "add", "10.99.0.1/16", "dev", "eth0")
         self.at(host, "addr", "add", "fd99::1/64", "dev", "eth0", "nodad")
         self.at(host, "-6", "route", "add", "fd99::1:0/112", "via", "fd99::2")
         self.answers(net)
         return host, net
 
-    def answers(self, net, dev="up"):
+    def answers(self, net, dev="net0"):
         self.at(net, "addr", "add", "10.99.0.2/16", "dev", dev)
         self.at(net, "addr", "add", "fd99::2/64", "dev", dev, "nodad")
         for third in (1, 2, 3):
@@ -145,7 +145,7 @@ class Lab:
         assert p.stdout.readline() == b"ready\n"
         return p
 
-    def count_new(self, space, dev="up"):
+    def count_new(self, space, dev="net0"):
         """Counts what arrives from now on; see arrived()."""
         for program in ("iptables", "ip6tables"):
             for match in (["-p", "tcp", "--syn"], ["-p", "udp"]):
@@ -254,6 +254,10 @@ class Netd:
 
     def status(self):
         return self.ctl("status")
+
+    def events(self):
+        p = run(BUILD / "weirctl", "-s", self.sock, "--json", "events")
+        return [json.loads(line) for line in p.stdout.splitlines()]
 
     def sender(self, address="10.99.0.1"):
         return self.ctl("show", address)
