@@ -70,10 +70,8 @@ is_test_namespace(void)
 	while (!found && (entry = readdir(dir)) != NULL) {
 		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
 			continue;
-		snprintf(
-		    path, sizeof(path), NAMESPACES "/%s", entry->d_name);
-		found = stat(path, &other) == 0 &&
-			other.st_ino == own.st_ino &&
+		snprintf(path, sizeof(path), NAMESPACES "/%s", entry->d_name);
+		found = stat(path, &other) == 0 && other.st_ino == own.st_ino &&
 			other.st_dev == own.st_dev;
 	}
 	closedir(dir);
@@ -92,8 +90,7 @@ may_scan(const struct ip_net *net)
 		struct ip_net allowed;
 
 		if (ip_net_parse(str_from(test_nets[i]), &allowed) &&
-		    net->bits >= allowed.bits &&
-		    ip_net_has(&allowed, &net->ip))
+		    net->bits >= allowed.bits && ip_net_has(&allowed, &net->ip))
 			return is_test_namespace();
 	}
 	return false;
