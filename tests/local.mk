@@ -14,4 +14,4 @@ bench: all
 		echo "== $$b"; ./$$b || exit 1; \
 	done
 	@echo "== relay"; \
-	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_relay.py
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py

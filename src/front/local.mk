@@ -29,5 +29,3 @@ tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
 endif
-
-EXTRA_DIST += tests/fuzz/fuzz_control.c

@@ -26,6 +26,7 @@ relay_new(
 	r->clients = map_new();
 	list_init(&r->sessions);
 	list_init(&r->txns);
+	list_init(&r->settles);
 	return r;
 }
 
@@ -185,6 +186,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
+	relay_free_settles(r);
 	map_free(r->clients, free);
 	free(r);
 }

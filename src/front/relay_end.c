@@ -64,7 +64,6 @@ txn_on_data(struct txn *t, int64_t now)
 void
 txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	struct session *s = t->session;
 	struct smtp_reply own = *reply;
 
 	if (t->wait != TXN_WAIT_DATA)
@@ -77,9 +76,8 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		own.code = 451;
 	relay_log_message(t, "refused", &own);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
-	smtp_server_reply(s->server, &own, now);
-	txn_abort(t, now);
-	session_pump(s, now);
+	/* The recipients stand: the client may say DATA again, or RSET. */
+	txn_reply(t, &own, now);
 }
 
 /* ---- the text ---- */
@@ -243,6 +241,7 @@ txn_accept(struct txn *t, const struct smtp_reply *hop, int64_t now)
 /* A settle that failed is tried again: until it works the rows stay pending,
  * which loses nothing, but nobody would send them either. */
 struct settle {
+	struct list entry; /* of the relay, which frees what is left */
 	struct relay *relay;
 	struct loop_timer timer;
 	uint64_t id;
@@ -250,6 +249,21 @@ struct settle {
 };
 
 static void on_settled(void *arg, int error);
+
+static void
+settle_free(struct settle *st)
+{
+	list_remove(&st->entry);
+	loop_timer_clear(&st->timer);
+	free(st);
+}
+
+void
+relay_free_settles(struct relay *r)
+{
+	while (!list_is_empty(&r->settles))
+		settle_free(LIST_ITEM(r->settles.next, struct settle, entry));
+}
 
 static void
 on_settle_retry(void *arg, int64_t now)
@@ -274,8 +288,7 @@ on_settled(void *arg, int error)
 		loop_timer_set(&st->timer, loop_now(p->loop) + SETTLE_RETRY_MS);
 		return;
 	}
-	loop_timer_clear(&st->timer);
-	free(st);
+	settle_free(st);
 }
 
 static void
@@ -284,6 +297,7 @@ txn_settle(struct txn *t, bool keep)
 	struct settle *st = xcalloc(1, sizeof(*st));
 
 	*st = (struct settle){.relay = t->relay, .id = t->id, .keep = keep};
+	list_append(&t->relay->settles, &st->entry);
 	loop_timer_init(&st->timer, t->relay->parts.loop, on_settle_retry, st);
 	spool_settle(t->relay->parts.spool, t->id, keep, on_settled, st);
 }

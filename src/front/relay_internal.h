@@ -19,6 +19,7 @@ struct relay {
 	struct relay_parts parts;
 	const struct relay_settings *settings;
 	struct list sessions, txns;
+	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count;
 	struct map *clients; /* sessions per client address */
 	void (*on_drained)(void *arg);
@@ -155,6 +156,8 @@ void txn_leg_drained(struct txn *t, int64_t now);
 void txn_answer_late(struct txn *t, int64_t now);
 /* The client left after the final dot: the message takes its course. */
 void txn_detach(struct txn *t);
+/* At the end of the relay: no completion comes any more. */
+void relay_free_settles(struct relay *r);
 
 /* relay_leg.c */
 void leg_rcpt(struct leg *l, int64_t now);
