@@ -7,6 +7,11 @@ libnetd_la_SOURCES = \
 	src/netd/rules.c src/netd/rules.h
 libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la
 
+# Prints weir-netd.conf(5)'s options and the sample.
+noinst_PROGRAMS += netd-conf-doc
+netd_conf_doc_SOURCES = src/netd/gen_conf.c
+netd_conf_doc_LDADD = libnetd.la
+
 sbin_PROGRAMS += weir-netd
 weir_netd_SOURCES = \
 	src/netd/commands.c \

@@ -8,6 +8,7 @@ libos_la_SOURCES = \
 	src/os/caps.c src/os/caps.h \
 	src/os/option_check.c src/os/option_check.h \
 	src/os/options.c src/os/options.h \
+	src/os/options_doc.c src/os/options_doc.h \
 	src/os/options_format.c src/os/options_print.c \
 	src/os/options_scan.c src/os/options_scan.h \
 	src/os/options_struct.c \
