@@ -5,8 +5,6 @@ libpacket_la_SOURCES = \
 	src/packet/packet.c src/packet/packet.h
 libpacket_la_LIBADD = libbase.la
 
-EXTRA_DIST += tests/fuzz/fuzz_packet.c tests/fuzz/fuzz_dns.c
-
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_packet tests/unit/test_dns
 tests_unit_test_packet_SOURCES = tests/unit/test_packet.c
