@@ -15,3 +15,5 @@ bench: all
 	done
 	@echo "== relay"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py
+	@echo "== weir-netd"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_netd.py

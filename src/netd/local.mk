@@ -24,4 +24,9 @@ weir_netd_SOURCES = \
 	src/netd/state.c src/netd/state.h
 weir_netd_LDADD = libnetd.la libcontrol.la libnetgate.la libnfq.la libnet.la \
 	libos.la libbase.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -lpthread
+
+noinst_PROGRAMS += tests/bench/netload
+tests_bench_netload_SOURCES = tests/bench/netload.c
+tests_bench_netload_LDADD = libbase.la $(NFQUEUE_LIBS) $(MNL_LIBS)
 endif
+EXTRA_DIST += tests/bench/bench_netd.py

@@ -197,6 +197,9 @@ class Netd:
         self.sock = pathlib.Path(tempfile.mkdtemp(prefix="wn")) / "s"
         self.policy, self.sections, self.rules = policy, sections, rules
         self.options = {"interfaces": '{"eth0"}', **options}
+        if os.environ.get("WEIR_SANITIZED"):
+            # The leak check at the end needs calls that are given up.
+            self.options.setdefault("seccomp", "false")
         self.config = directory / "weir-netd.conf"
         self.log_path = directory / "log"
         self.process = None

@@ -232,6 +232,45 @@ def test_configuration(lab):
         assert p.returncode == 78 and text in p.stderr, p.stderr
 
 
+def test_sample_and_examples_are_valid():
+    made = run(netlab.BUILD / "netd-conf-doc", "--sample").stdout
+    for variable, usual in (("/usr/local/var/", "/var/"),
+                            ("/var/run/", "/run/"),
+                            ("/usr/local/etc/", "/etc/")):
+        made = made.replace(f'"{variable}', f'"{usual}')
+    top = netlab.HERE.parents[1]
+    # If this fails: make update-netd-sample.
+    assert made == (top / "etc/weir-netd.conf").read_text()
+    for f in [top / "etc/weir-netd.conf",
+              *sorted((top / "contrib").glob("weir-netd-*.conf"))]:
+        run(netlab.BUILD / "weir-netd", "-t", "-c", f)
+        run(netlab.BUILD / "weir-netd", "--print-rules", "nft", "-c", f)
+
+
+def test_rules_are_well_formed(lab):
+    """As far as this kernel knows them: without nft's queue expression a counter
+    stands in its place."""
+    import re
+    lab.space("host")
+    for options in ({}, {"where": "both", "fail": "closed"},
+                    {"where": "forward", "fast_path": '"5s"',
+                     "pass": '{"10.99.0.2", "fd99::/64"}'}):
+        d = lab.netd("host", start=False, policy="when_frozen = reject\n"
+                     "dns_known = true\ninbound_known = \"1h\"\n"
+                     "credit = beside", **options)
+        nft = run(netlab.BUILD / "weir-netd", "--print-rules", "nft", "-c",
+                  d.config).stdout
+        assert ("bypass to 0" in nft) == ("fail" not in options)
+        nft = re.sub(r"queue( flags bypass)? to \d+", "counter", nft)
+        lab.execute("host", "nft", "-c", "-f", "-", text=nft)
+        sh = run(netlab.BUILD / "weir-netd", "--print-rules", "iptables", "-c",
+                 d.config).stdout
+        lab.execute("host", "sh", "-e", text=sh)
+        for program in ("iptables", "ip6tables"):
+            for table in ("mangle", "filter"):
+                lab.execute("host", program, "-t", table, "-F")
+
+
 def test_reload(pair):
     d = pair.netd("host", policy='interval = "1h"')
     fill(pair)
