@@ -34,7 +34,7 @@ on_changed(void *arg, int error, uint64_t count)
 		/* One never seen has its full name by now. */
 		if (c->request.sender != NULL)
 			control_find_sender(
-			    c, loop_now(c->control->parts.loop));
+			    c, loop_now(control_parts(c)->loop));
 		control_done(
 		    c, json_pack("{s:I,s:s?}", "recipients", (json_int_t)count,
 			   "sender", c->request.sender));

@@ -28,7 +28,7 @@ def arguments():
 
 
 def load(lab, what, seconds, parallel=1):
-    p = lab.execute("host", TOOL, what, "10.99.3.1", 80, seconds, parallel)
+    p = lab.execute("host", TOOL, what, "10.99.0.2", 80, seconds, parallel)
     return float(p.stdout)
 
 
@@ -56,8 +56,8 @@ def start(lab, case):
                  **({"fast_path": '"1m"'} if fast else {}))
     if fast and not d.status()["fast_path"]:
         raise SystemExit("no nft sets here: no fast path")
-    lab.within("host", netlab.connect, "10.99.3.1")
-    lab.within("host", netlab.send_udp, "10.99.3.1", 80, b"x", 2)
+    lab.within("host", netlab.connect, "10.99.0.2")
+    lab.within("host", netlab.send_udp, "10.99.0.2", 80, b"x", 2)
     return lambda: d.stop()
 
 

@@ -169,6 +169,22 @@ def test_fail(pair, fail, flows):
     assert pair.within("host", connect, NEW[11]) < 0.3
 
 
+@pytest.mark.parametrize("fail,flows", [("open", True), ("closed", False)])
+def test_fail_with_printed_rules(pair, fail, flows):
+    """Without a keeper the queue's bypass decides."""
+    d = pair.netd("host", fail=fail, rules=False)
+    sh = run(netlab.BUILD / "weir-netd", "--print-rules", "iptables", "-c",
+             d.config).stdout
+    pair.execute("host", "sh", "-e", text=sh)
+    took = [pair.within("host", connect, a) for a in NEW[:6]]
+    assert max(took[:5]) < 0.3 < took[5] < 2
+    d.kill()
+    e = pair.within("host", connect, NEW[9], 80, 0.7)
+    assert isinstance(e, OSError) != flows
+    d.start()
+    assert pair.within("host", connect, NEW[0]) < 2
+
+
 def test_only_one_syn_of_a_connection_waits(pair):
     """Copies are dropped, so no ghost reaches the server."""
     for count_retries in ("false", "true"):
