@@ -18,10 +18,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define KEEPER_FD 3
+#define LOCK_TRIES 200
+#define LOCK_WAIT_US 50000
 
 extern char **environ;
 
@@ -146,6 +149,29 @@ install(const struct netd_config *c, struct answer *a)
 	}
 }
 
+/*
+ * One keeper at a time works in a network namespace: that of a daemon which was
+ * killed may still be taking its rules away when the next one begins. The name
+ * is the namespace's own, and ends with the process.
+ */
+static bool
+lock_rules(const struct netd_config *c)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1,
+	    "weir-netd/keeper/%u", c->queue);
+	socklen_t len =
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (bind(fd, (struct sockaddr *)&name, len) == 0)
+			return true; /* held until the end */
+		usleep(LOCK_WAIT_US);
+	}
+	return false;
+}
+
 NORETURN static void
 keep(const struct netd_config *c, int fd)
 {
@@ -166,7 +192,9 @@ keep(const struct netd_config *c, int fd)
 	/* A signal to the whole group is for the daemon. */
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
-	install(c, &a);
+	a = (struct answer){.text = "the rules of another weir-netd stand"};
+	if (lock_rules(c))
+		install(c, &a);
 	if (write(fd, &a, sizeof(a)) != (ssize_t)sizeof(a) || !a.ok)
 		_exit(1);
 	do

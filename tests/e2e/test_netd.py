@@ -163,6 +163,11 @@ def test_fail(pair, fail, flows):
         assert not passes()
     d.start()
     assert pair.within("host", connect, NEW[10]) < 2
+    # At once: the old keeper and the new one do not meet.
+    d.kill()
+    d.start()
+    rules = pair.execute("host", "iptables", "-t", "mangle", "-S").stdout
+    assert rules.count("-j WEIR-OUT") == 1
     assert d.stop() == 0
     rules = pair.execute("host", "iptables-save").stdout
     assert "WEIR" not in rules and "NFQUEUE" not in rules
