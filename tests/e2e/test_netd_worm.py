@@ -222,14 +222,15 @@ def outbreak(lab, share, hosts, seconds):
         lab.space(name)
         lab.link(name, "eth0", "lan", f"p{i}")
         lab.at("lan", "link", "set", "dev", f"p{i}", "master", "br0")
-        # One in 16 addresses of the range is somebody.
-        lab.at(name, "addr", "add", f"10.99.4.{i * 16 + 5}/16", "dev", "eth0")
-        # Addresses that are nobody's are answered for by nobody.
+        # One in 42 addresses of the range is somebody.
+        at = i * 42 + 5
+        lab.at(name, "addr", "add", f"10.99.{4 + at // 256}.{at % 256}/16",
+               "dev", "eth0")
         # The first one infected has none, but where all have one.
         if 3 - i % 4 < share * 4 // 100:
             daemons.append(lab.netd(name))
     for i in range(hosts):
-        w = Host(lab.worm(f"w{i}", rate=40, net="10.99.4.0/24", port=99,
+        w = Host(lab.worm(f"w{i}", rate=40, net="10.99.4.0/23", port=99,
                           seconds=seconds, order=False, listen=True,
                           seed=1000 + i))
         until(lambda: "ready" in (w.poll() or w.seen) or w.seen, "a listener")
