@@ -22,8 +22,8 @@ POLICY = "working_set = 64\nprofile = window\nlimit = {\"60000/1s\"}"
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=1.0)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--seconds", type=float, default=0.7)
     return p.parse_args()
 
 
