@@ -93,6 +93,8 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
 	relay_reload(m->relay, &gen->relay);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, loop_now(m->loop));
 	list_append(&m->retired, &old->entry);
 	maild_free_retired(m, false);
 	on_gate_schedule(m);
@@ -243,15 +245,16 @@ on_sweep(void *arg, int64_t now)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_door *door = arg;
 
-	relay_accept(m->relay, fd, peer, now);
+	relay_accept(door->maild->relay, fd, peer, &door->listen, now);
 }
 
 static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_door *door = arg;
+	const struct maild *m = door->maild;
 
 	(void)now;
 	log_event(
@@ -276,9 +279,12 @@ maild_run_init(struct maild *m)
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
+	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, now);
 	for (size_t i = 0; i < m->listener_count; i++)
-		listener_start(
-		    m->listeners[i], m->loop, on_accept, on_accept_trouble, m);
+		listener_start(m->listeners[i], m->loop, on_accept,
+		    on_accept_trouble, &m->doors[i]);
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
 
@@ -295,4 +301,5 @@ maild_run_clear(struct maild *m)
 	loop_timer_clear(&m->watchdog);
 	loop_timer_clear(&m->sweep);
 	loop_timer_clear(&m->drain_deadline);
+	loop_timer_clear(&m->cert_timer);
 }
