@@ -178,6 +178,7 @@ class Lab:
         for d in self.daemons:
             if d.process is not None and d.stop() != 0:
                 failed.append(d.log()[-2000:])
+            shutil.rmtree(d.sock.parent, ignore_errors=True)
         for p in self.processes:
             if p.poll() is None:
                 p.kill()
