@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One message on one connection. MAIL, all RCPTs and DATA go out together;
- * where the next hop does not pipeline, the engine holds them back.
+ * where the next hop does not pipeline, the engine holds them back. A next hop
+ * that limits the recipients of a message (RFC 9422) gets it several times.
  *
  * When a connection breaks:
  *	kept one, no reply yet	it was closed while idle: at once again, on a
@@ -116,14 +117,28 @@ decide(struct fate *f, const struct smtp_reply *reply, bool ours)
 		snprintf(f->status, sizeof(f->status), "%c.0.0", class);
 }
 
-/* For all recipients whose fate is still to be decided. */
+/* For all recipients up to `to` whose fate is still to be decided. */
 static void
-decide_rest(struct attempt *a, const struct smtp_reply *reply, bool ours)
+decide_until(
+    struct attempt *a, size_t to, const struct smtp_reply *reply, bool ours)
 {
-	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+	for (size_t i = 0; i < to; i++) {
 		if (a->fates[i].kind <= FATE_ACCEPTED)
 			decide(&a->fates[i], reply, ours);
 	}
+}
+
+static void
+decide_rest(struct attempt *a, const struct smtp_reply *reply, bool ours)
+{
+	decide_until(a, a->job->m.rcpt_count, reply, ours);
+}
+
+/* What was said of this transaction alone. */
+static void
+decide_batch(struct attempt *a, const struct smtp_reply *reply)
+{
+	decide_until(a, a->to, reply, false);
 }
 
 static void
@@ -139,12 +154,11 @@ refuse_all(struct attempt *a, const char *status, const char *reason)
 }
 
 static void
-end(struct attempt *a, struct str original, bool is_whole, const char *reply,
-    int64_t now)
+end(struct attempt *a, struct str original, bool is_whole, int64_t now)
 {
 	struct delivery *d = a->d;
 
-	outcome_record(a, original, is_whole, reply, clock_wall_ms());
+	outcome_record(a, original, is_whole, clock_wall_ms());
 	attempt_free(a);
 	delivery_on_ended(d, now);
 }
@@ -157,13 +171,13 @@ on_original(void *arg, int error, struct str chunk)
 	if (error != 0)
 		chunk = (struct str){NULL, 0};
 	a->reading = false;
-	end(a, chunk, error == 0 && chunk.n == a->job->m.size, NULL,
+	end(a, chunk, error == 0 && chunk.n == a->job->m.size,
 	    loop_now(a->d->loop));
 }
 
 /* All fates are known and the connection is given back. */
 static void
-settle(struct attempt *a, const char *reply, int64_t now)
+settle(struct attempt *a, int64_t now)
 {
 	if (a->reading) {
 		attempt_set_state(a, ATTEMPT_LEAVING);
@@ -172,7 +186,7 @@ settle(struct attempt *a, const char *reply, int64_t now)
 		a->reading = true;
 		spool_read_body(a->d->spool, a->job->m.id, 0, on_original, a);
 	} else {
-		end(a, a->job->body, a->job->body.p != NULL, reply, now);
+		end(a, a->job->body, a->job->body.p != NULL, now);
 	}
 }
 
@@ -204,11 +218,11 @@ attempt_put_back(struct attempt *a, const char *reason, int64_t next_try)
 	a->next_try = next_try;
 	decide_rest(a, &reply, true);
 	if (outcome_needs_original(a, clock_wall_ms())) {
-		settle(a, NULL, loop_now(a->d->loop));
+		settle(a, loop_now(a->d->loop));
 		return;
 	}
 	outcome_record(
-	    a, a->job->body, a->job->body.p != NULL, NULL, clock_wall_ms());
+	    a, a->job->body, a->job->body.p != NULL, clock_wall_ms());
 	attempt_free(a);
 }
 
@@ -248,7 +262,7 @@ send_envelope(struct attempt *a, int64_t now)
 	};
 
 	smtp_client_mail(c, &mail, 0, now);
-	for (size_t i = 0; i < m->rcpt_count; i++) {
+	for (size_t i = a->from; i < a->to; i++) {
 		const struct smtp_rcpt rcpt = {
 		    .to = str_from(m->rcpts[i].address),
 		    .notify = m->rcpts[i].notify,
@@ -260,20 +274,41 @@ send_envelope(struct attempt *a, int64_t now)
 	smtp_client_data(c, 0, now);
 }
 
+/* The next recipients, as many as the next hop takes in one message. False:
+ * there are none left. */
+static bool
+send_batch(struct attempt *a, int64_t now)
+{
+	size_t n = a->job->m.rcpt_count;
+	uint32_t max = smtp_client_caps(hop_client(a->hop))->rcpt_max;
+
+	/* A refused MAIL has decided all of them. */
+	if (a->to == n || a->fates[a->to].kind != FATE_OPEN)
+		return false;
+	a->from = a->to;
+	a->to = max > 0 && n - a->from > max ? a->from + max : n;
+	a->offset = 0;
+	attempt_set_state(a, ATTEMPT_ENVELOPE);
+	send_envelope(a, now);
+	return true;
+}
+
 static void
 begin(struct attempt *a, int64_t now)
 {
 	str_copy(str_from(hop_name(a->hop)), a->hop_name, sizeof(a->hop_name));
 	a->reused = hop_is_reused(a->hop);
 	a->heard = false;
-	a->offset = 0;
+	a->lmtp = smtp_client_is_lmtp(hop_client(a->hop));
+	a->dsn =
+	    (smtp_client_caps(hop_client(a->hop))->ext & SMTP_EXT_DSN) != 0;
+	a->from = a->to = 0;
 	if (!fits(a)) {
 		put_hop(a, now);
-		settle(a, NULL, now);
+		settle(a, now);
 		return;
 	}
-	attempt_set_state(a, ATTEMPT_ENVELOPE);
-	send_envelope(a, now);
+	(void)send_batch(a, now);
 }
 
 void
@@ -296,7 +331,7 @@ fail_reading(struct attempt *a, int error, int64_t now)
 	    "id=%s error=\"%s\"", a->id, strerror(error));
 	drop_hop(a);
 	decide_rest(a, &reply, true);
-	settle(a, NULL, now);
+	settle(a, now);
 }
 
 static void send_body(struct attempt *a, int64_t now);
@@ -309,7 +344,7 @@ on_chunk(void *arg, int error, struct str chunk)
 
 	a->reading = false;
 	if (a->state == ATTEMPT_LEAVING) {
-		settle(a, NULL, now);
+		settle(a, now);
 	} else if (error == EBUSY) {
 		loop_timer_set(&a->again, now + READ_AGAIN_MS);
 	} else if (error != 0 || chunk.n == 0) {
@@ -396,18 +431,26 @@ has_accepted(const struct attempt *a)
 }
 
 static void
+end_batch(struct attempt *a, int64_t now)
+{
+	if (send_batch(a, now))
+		return;
+	put_hop(a, now);
+	settle(a, now);
+}
+
+static void
 on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
 	delivery_on_answered(a->d, now);
 	if (!smtp_reply_is_ok(reply)) {
-		decide_rest(a, reply, false);
-		put_hop(a, now);
-		settle(a, NULL, now);
+		decide_batch(a, reply);
+		end_batch(a, now);
 	} else if (!has_accepted(a)) {
 		/* MAIL was refused, and it takes a message all the same. Only
 		 * closing the connection surely leaves it without one. */
 		drop_hop(a);
-		settle(a, NULL, now);
+		settle(a, now);
 	} else {
 		attempt_set_state(a, ATTEMPT_BODY);
 		send_body(a, now);
@@ -415,23 +458,48 @@ on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
-on_end_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
+note_delivered(struct fate *f, const struct smtp_reply *reply)
 {
-	char *text = NULL;
+	f->kind = FATE_DELIVERED;
+	f->reply = reply_text(reply);
+}
 
-	delivery_on_answered(a->d, now);
-	if (smtp_reply_is_ok(reply)) {
-		for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-			if (a->fates[i].kind == FATE_ACCEPTED)
-				a->fates[i].kind = FATE_DELIVERED;
-		}
-		text = reply_text(reply);
-	} else {
-		decide_rest(a, reply, false);
+/* LMTP: each recipient has its own reply (RFC 2033 section 4.2). */
+static void
+on_lmtp_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
+{
+	if (index >= a->job->m.rcpt_count)
+		panic("delivery: a verdict on recipient %zu", index);
+	if (smtp_reply_is_ok(reply))
+		note_delivered(&a->fates[index], reply);
+	else
+		decide(&a->fates[index], reply, false);
+}
+
+static void
+on_end_reply(struct attempt *a, const struct smtp_reply *reply)
+{
+	if (!smtp_reply_is_ok(reply)) {
+		decide_batch(a, reply);
+		return;
 	}
-	put_hop(a, now);
-	settle(a, text, now);
-	free(text);
+	for (size_t i = a->from; i < a->to; i++) {
+		if (a->fates[i].kind == FATE_ACCEPTED)
+			note_delivered(&a->fates[i], reply);
+	}
+}
+
+static void
+on_verdict(struct attempt *a, size_t index, const struct smtp_reply *reply,
+    int64_t now)
+{
+	delivery_on_answered(a->d, now);
+	if (!a->lmtp)
+		on_end_reply(a, reply);
+	else
+		on_lmtp_reply(a, index, reply);
+	if (!has_accepted(a))
+		end_batch(a, now);
 }
 
 static void
@@ -453,7 +521,7 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		on_data_reply(a, reply, now);
 		break;
 	case SMTP_CLIENT_END:
-		on_end_reply(a, reply, now);
+		on_verdict(a, tag, reply, now);
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
@@ -505,7 +573,7 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		memcpy(broke.enhanced, "4.4.2", sizeof("4.4.2"));
 	}
 	decide_rest(a, &broke, true);
-	settle(a, NULL, now);
+	settle(a, now);
 	delivery_on_broken(d, "connections break", now);
 }
 

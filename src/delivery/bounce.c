@@ -176,6 +176,46 @@ choose_boundary(const struct bounce_facts *f, char out[BOUNDARY_MAX])
 					  strlen(out)) != NULL);
 }
 
+static const struct action {
+	const char *name, *subject;
+	const char *before, *after; /* the date of the message */
+} actions[] = {
+    [BOUNCE_FAILED] = {"failed", "Undelivered mail, returned to sender",
+	"Your message of ",
+	" could not be\r\ndelivered to the recipients below, and will not be"
+	" tried again for them.\r\n"},
+    [BOUNCE_DELAYED] = {"delayed", "Delayed mail, still waiting to be sent",
+	"Your message of ",
+	" still waits for the\r\nrecipients below. It is kept, and you need"
+	" not send it again.\r\n"},
+    [BOUNCE_RELAYED] = {"relayed", "Successful mail delivery report",
+	"Your message of ",
+	" was passed on for the\r\nrecipients below, to a mail server that"
+	" does not report deliveries. You may\r\nhear no more of it.\r\n"},
+    [BOUNCE_DELIVERED] = {"delivered", "Successful mail delivery report",
+	"Your message of ", " was delivered to the\r\nrecipients below.\r\n"},
+};
+
+static bool
+has_action(const struct bounce_facts *f, enum bounce_action action)
+{
+	for (size_t i = 0; i < f->rcpt_count; i++) {
+		if (f->rcpts[i].action == action)
+			return true;
+	}
+	return false;
+}
+
+const char *
+bounce_subject(const struct bounce_facts *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+		if (has_action(f, (enum bounce_action)i))
+			return actions[i].subject;
+	}
+	return actions[BOUNCE_FAILED].subject;
+}
+
 static void
 put_header(struct printer *p, const struct bounce_facts *f,
     const char *boundary, bool eight_bit)
@@ -192,8 +232,7 @@ put_header(struct printer *p, const struct bounce_facts *f,
 		put_text(p, f->to, SIZE_MAX);
 	else
 		put(p, f->to);
-	put(p, STR(">\r\nSubject: Undelivered mail, returned to sender\r\n"
-		   "Message-ID: <"));
+	putf(p, ">\r\nSubject: %s\r\nMessage-ID: <", bounce_subject(f));
 	put_text(p, f->id, SIZE_MAX);
 	put(p, STR("@"));
 	put_text(p, f->hostname, SIZE_MAX);
@@ -220,29 +259,41 @@ put_reason(struct printer *p, const struct bounce_recipient *r)
 	put(p, STR("\r\n\r\n"));
 }
 
+/* Those of one fate, under what it is. */
+static void
+put_group(
+    struct printer *p, const struct bounce_facts *f, enum bounce_action action)
+{
+	char date[BOUNCE_DATE_MAX];
+
+	if (!has_action(f, action))
+		return;
+	putf(p, "%s%s%s\r\n", actions[action].before,
+	    bounce_date(f->arrived, date), actions[action].after);
+	for (size_t i = 0; i < f->rcpt_count; i++) {
+		if (f->rcpts[i].action == action)
+			put_reason(p, &f->rcpts[i]);
+	}
+}
+
 static void
 put_notice(
     struct printer *p, const struct bounce_facts *f, const char *boundary)
 {
-	char date[BOUNCE_DATE_MAX];
-
 	putf(p,
 	    "--%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
 	    "This is the mail relay ",
 	    boundary);
 	put_text(p, f->hostname, SIZE_MAX);
-	putf(p,
-	    ".\r\n\r\nYour message of %s could not be\r\n"
-	    "delivered to the recipients below, and will not be tried again"
-	    " for them.\r\nFor help, please write to <",
-	    bounce_date(f->arrived, date));
+	put(p, STR(".\r\n\r\n"));
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		put_group(p, f, (enum bounce_action)i);
+	put(p, STR("For help, please write to <"));
 	put_text(p, f->postmaster, SIZE_MAX);
 	put(p, STR("> and add this report;\r\n"
 		   "the message was known here as "));
 	put_text(p, f->original_id, SIZE_MAX);
 	put(p, STR(".\r\n\r\n"));
-	for (size_t i = 0; i < f->rcpt_count; i++)
-		put_reason(p, &f->rcpts[i]);
 }
 
 static void
@@ -262,7 +313,8 @@ put_original_recipient(struct printer *p, struct str orcpt)
 static void
 put_remote(struct printer *p, const struct bounce_recipient *r)
 {
-	bool local = str_starts(r->remote, STR("unix:"));
+	bool local = str_starts(r->remote, STR("unix:")) ||
+		     str_starts(r->remote, STR("lmtp:"));
 
 	putf(p, "Remote-MTA: %s; ", local ? "x-local" : "dns");
 	put_text(p, r->remote, SIZE_MAX);
@@ -292,13 +344,18 @@ put_status(
 
 		put_original_recipient(p, r->orcpt);
 		put_typed_address(p, "Final-Recipient", r->address);
-		put(p, STR("Action: failed\r\nStatus: "));
+		putf(p, "Action: %s\r\nStatus: ", actions[r->action].name);
 		put_text(p, r->status, SIZE_MAX);
 		put(p, STR("\r\n"));
 		if (r->remote.n > 0 && r->reply.n > 0)
 			put_remote(p, r);
-		putf(p, "Last-Attempt-Date: %s\r\n\r\n",
-		    bounce_date(f->wall, date));
+		if (r->retry_until != 0)
+			putf(p, "Will-Retry-Until: %s\r\n",
+			    bounce_date(r->retry_until, date));
+		if (r->action != BOUNCE_DELAYED)
+			putf(p, "Last-Attempt-Date: %s\r\n",
+			    bounce_date(f->wall, date));
+		put(p, STR("\r\n"));
 	}
 }
 
@@ -383,13 +440,14 @@ put_headers(
 	put_quoted_printable(p, header);
 }
 
-/* RET=FULL, when the message is at hand and can go back unchanged: an
- * embedded message must not be encoded (RFC 2046 section 5.2.1). */
+/* RET=FULL, which is about failures alone (RFC 3461 section 4.3), when the
+ * message is at hand and can go back unchanged: an embedded message must not be
+ * encoded (RFC 2046 section 5.2.1). */
 static bool
 returns_whole(const struct bounce_facts *f)
 {
-	return f->ret == SMTP_RET_FULL && f->is_whole &&
-	       (f->eight_bit_ok || str_is_ascii(f->original));
+	return f->ret == SMTP_RET_FULL && has_action(f, BOUNCE_FAILED) &&
+	       f->is_whole && (f->eight_bit_ok || str_is_ascii(f->original));
 }
 
 bool

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The text of a bounce: a multipart/report (RFC 6522) of a readable part, a
+ * The text of a report to a sender (bounce, delay notice, or what
+ * NOTIFY=SUCCESS asks for): a multipart/report (RFC 6522) of a readable part, a
  * message/delivery-status (RFC 3464) and what was sent or its header. Pure:
  * facts in, text out. Everything but a whole 8-bit original is ASCII, so that a
  * bounce never needs more of the next hop than its recipient's address does.
@@ -14,13 +15,22 @@
 /* An original up to this many bytes may be returned whole. */
 #define BOUNCE_ORIGINAL_MAX 65536
 
+enum bounce_action { /* RFC 3464 section 2.3.3 */
+	BOUNCE_FAILED,
+	BOUNCE_DELAYED,
+	BOUNCE_RELAYED,   /* to a next hop without DSN */
+	BOUNCE_DELIVERED, /* by LMTP */
+};
+
 struct bounce_recipient {
+	enum bounce_action action;
 	struct str address;
-	struct str orcpt;  /* as RCPT had it, empty: none */
-	struct str status; /* "5.1.1" */
-	struct str reason; /* a clause: "it was refused" */
-	struct str reply;  /* the last reply, empty: none */
-	struct str remote; /* the next hop that gave it, empty: ourselves */
+	struct str orcpt;    /* as RCPT had it, empty: none */
+	struct str status;   /* "5.1.1" */
+	struct str reason;   /* a clause: "it was refused" */
+	struct str reply;    /* the last reply, empty: none */
+	struct str remote;   /* the next hop that gave it, empty: ourselves */
+	int64_t retry_until; /* DELAYED: wall ms, 0: no end is known */
 };
 
 struct bounce_facts {
@@ -45,6 +55,9 @@ struct bounce_facts {
  * BODY=8BITMIME. False: out is full. */
 MUST_CHECK bool bounce_print(
     const struct bounce_facts *f, struct buf *out, bool *eight_bit);
+
+/* Of the report, by the worst that it tells. */
+const char *bounce_subject(const struct bounce_facts *f);
 
 #define BOUNCE_DATE_MAX 40
 /* RFC 5322 date in UTC. Returns out. */

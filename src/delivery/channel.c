@@ -132,6 +132,8 @@ greet(struct channel *ch, int64_t now)
 	ch->client =
 	    smtp_client_new(ch->hostname, ch->timeouts, &client_ops, ch, now);
 	smtp_client_set_tls(ch->client, tls);
+	if (route_is_lmtp(ch->name))
+		smtp_client_set_lmtp(ch->client);
 }
 
 static void

@@ -64,6 +64,7 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 	d->ceiling_until = INT64_MAX;
 	loop_timer_init(&d->wake, loop, on_wake, d);
 	loop_task_init(&d->tell_drained, loop, on_tell_drained, d);
+	notices_init(d);
 	return d;
 }
 
@@ -71,6 +72,7 @@ void
 delivery_reload(struct delivery *d, const struct delivery_settings *settings)
 {
 	set_settings(d, settings);
+	notices_schedule(d);
 }
 
 /* ---- what is under way ---- */
@@ -391,6 +393,7 @@ delivery_free(struct delivery *d)
 			attempt_free(a);
 	}
 	ledger_free(d->ledger);
+	notices_clear(d);
 	loop_timer_clear(&d->wake);
 	loop_task_clear(&d->tell_drained);
 	free(d->hostname);

@@ -12,6 +12,8 @@
 #include "os/events.h"
 #include "spool/spool.h"
 
+#define DELIVERY_WHY_MAX 256
+
 struct delivery;
 
 struct delivery_settings {
@@ -22,6 +24,14 @@ struct delivery_settings {
 	/* Then a bounce, but not before four tries: mail that was held for
 	 * longer has its chance as well. 5 days. */
 	int64_t max_age_ms;
+	/* The sender of mail that waits for so long is told, once a message;
+	 * 0: nobody is. */
+	int64_t notify_after_ms;
+	/* Why mail of a source is held: a clause without a full stop, in
+	 * ASCII. NULL: no words for it. Returns out. */
+	const char *(*why_held)(
+	    void *arg, const char *source, char out[DELIVERY_WHY_MAX]);
+	void *why_arg;
 };
 
 struct delivery *delivery_new(struct loop *loop, struct spool *spool,

@@ -22,7 +22,7 @@ enum fate_kind {
 struct fate { /* of a recipient */
 	enum fate_kind kind;
 	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
-	char *reply;                    /* what the next hop said, or NULL */
+	char *reply;                    /* what was said, or NULL */
 	bool is_ours;                   /* reply is of our own making */
 	const char *reason;             /* why it was not even tried, or NULL */
 };
@@ -47,6 +47,8 @@ struct attempt {
 	bool fresh;       /* wants a new connection */
 	bool reused;      /* was given a kept one */
 	bool heard;       /* a reply came to this transaction */
+	bool lmtp, dsn;   /* what the connection is */
+	size_t from, to;  /* recipients of this transaction: see send_batch */
 	bool reading;     /* spool_read_body is under way */
 	bool put_back;    /* no next hop: not an attempt, no line each */
 	int64_t next_try; /* with put_back: wall ms */
@@ -55,6 +57,14 @@ struct attempt {
 	char id[SPOOL_ID_TEXT];
 	struct loop_timer again; /* the reader was busy */
 	struct fate fates[];
+};
+
+struct notices { /* on their way: notice.c */
+	struct loop_timer timer;
+	bool busy;
+	uint64_t id;       /* whose header was read; 0: nobody's */
+	struct buf header; /* of that message, or its beginning */
+	bool whole;
 };
 
 struct delivery {
@@ -86,6 +96,7 @@ struct delivery {
 	int64_t rest_ms;       /* of all delivery; 0: the next hop is there */
 	int64_t rest_until;
 	uint32_t broken; /* transactions in a row that broke */
+	struct notices notices;
 };
 
 /* attempt.c */
@@ -101,8 +112,13 @@ void attempt_free(struct attempt *a);
 bool outcome_needs_original(const struct attempt *a, int64_t wall);
 /* Tells the spool, the log and the events what became of each recipient.
  * original: the message or its beginning. */
-void outcome_record(struct attempt *a, struct str original, bool is_whole,
-    const char *reply, int64_t wall);
+void outcome_record(
+    struct attempt *a, struct str original, bool is_whole, int64_t wall);
+
+/* notice.c */
+void notices_init(struct delivery *d);
+void notices_clear(struct delivery *d);
+void notices_schedule(struct delivery *d);
 
 /* delivery.c */
 void delivery_on_unreachable(

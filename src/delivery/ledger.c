@@ -14,11 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MAX 512      /* results */
-#define AGAIN_MS 1000      /* after the spool refused */
-#define BUSY_MS 20         /* after it was busy */
-#define BOUNCE_SOURCE "<>" /* the null sender's key: gate/policy.h */
-#define BOUNCE_POLICY "bounce"
+#define BATCH_MAX 512 /* results */
+#define AGAIN_MS 1000 /* after the spool refused */
+#define BUSY_MS 20    /* after it was busy */
 
 struct batch {
 	struct list entry;
@@ -235,10 +233,10 @@ ledger_add_bounce(struct ledger *l, const struct spool_result *results,
 	};
 	b->bounce = (struct spool_message){
 	    .id = bounce->id,
-	    .source = BOUNCE_SOURCE,
-	    .policy = BOUNCE_POLICY,
+	    .source = LEDGER_SOURCE,
+	    .policy = LEDGER_POLICY,
 	    .from = "",
-	    .subject = "Undelivered mail, returned to sender",
+	    .subject = bounce->subject,
 	    .client = "",
 	    .helo = "",
 	    .body_type = bounce->body_type,

@@ -13,6 +13,10 @@
 #include "os/counters.h"
 #include "spool/spool.h"
 
+/* Reports are nobody's mail. */
+#define LEDGER_SOURCE "<>" /* the null sender's key: gate/policy.h */
+#define LEDGER_POLICY "bounce"
+
 struct ledger;
 
 /* released: something may be claimed that could not be before: a bounce, or
@@ -22,6 +26,7 @@ typedef void ledger_fn(void *arg, bool released, int64_t now);
 struct ledger_bounce { /* strings are copied */
 	uint64_t id;
 	const char *to;
+	const char *subject;
 	unsigned body_type; /* enum smtp_body */
 	bool utf8;
 	unsigned notify; /* enum smtp_notify bits */

@@ -48,13 +48,30 @@ wants_report(const struct attempt *a, size_t i)
 	       (notify == 0 || (notify & SMTP_NOTIFY_FAILURE) != 0);
 }
 
+/* RFC 3461 section 5.2.2 c: a next hop without DSN reports no success, so we
+ * do. */
+static bool
+wants_success(const struct attempt *a, size_t i)
+{
+	return a->fates[i].kind == FATE_DELIVERED && !a->dsn &&
+	       a->job->m.from[0] != '\0' &&
+	       (a->job->m.rcpts[i].notify & SMTP_NOTIFY_SUCCESS) != 0;
+}
+
+static bool
+is_reported(const struct attempt *a, size_t i, int64_t wall)
+{
+	return wants_success(a, i) ||
+	       (is_final(a, i, wall) && wants_report(a, i));
+}
+
 static size_t
 count_reports(const struct attempt *a, int64_t wall)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++)
-		n += is_final(a, i, wall) && wants_report(a, i);
+		n += is_reported(a, i, wall);
 	return n;
 }
 
@@ -127,11 +144,10 @@ fate_text(const struct fate *f)
 }
 
 static void
-tell_delivered(
-    const struct attempt *a, size_t i, const char *reply, int64_t wall)
+tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
 	const struct told t = {
-	    EVENT_DELIVER, "deliver", reply != NULL ? reply : "", ""};
+	    EVENT_DELIVER, "deliver", fate_text(&a->fates[i]), ""};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
@@ -183,7 +199,11 @@ report_of(const struct attempt *a, size_t i)
 	    .remote = str_from(f->is_ours ? NULL : a->hop_name),
 	};
 
-	if (f->kind == FATE_LATER) {
+	if (f->kind == FATE_DELIVERED) {
+		out.action = a->lmtp ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
+		out.status = STR("2.0.0");
+		out.reason = STR("It was accepted");
+	} else if (f->kind == FATE_LATER) {
 		out.status = STR("5.4.7");
 		out.reason = STR("It could not be delivered in time");
 	} else if (f->reason != NULL) {
@@ -239,6 +259,7 @@ record_bounce(struct attempt *a, const struct spool_result *results,
 		panic("bounce: %zu recipients do not fit", facts->rcpt_count);
 	bounce.body_type = eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
 	bounce.text = buf_str(&text);
+	bounce.subject = bounce_subject(facts);
 	ledger_add_bounce(d->ledger, results, a->job->m.rcpt_count, &bounce);
 	counters_add(d->counters, COUNT_BOUNCES, 1);
 	buf_clear(&text);
@@ -252,8 +273,6 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 	struct spool_result result = {.ticket = r->ticket};
 
 	if (f->kind == FATE_DELIVERED) {
-		/* The place of a "relayed" report (RFC 3461 section 5.2.2 c),
-		 * owed for NOTIFY=SUCCESS where the next hop has no DSN. */
 		result.outcome = SPOOL_DELIVERED;
 	} else if (is_final(a, i, wall)) {
 		result.outcome = SPOOL_BOUNCED;
@@ -269,12 +288,12 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 
 static void
 tell_all(const struct attempt *a, const struct spool_result *results,
-    const char *bounce_id, const char *reply, int64_t wall)
+    const char *bounce_id, int64_t wall)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
 		switch (results[i].outcome) {
 		case SPOOL_DELIVERED:
-			tell_delivered(a, i, reply, wall);
+			tell_delivered(a, i, wall);
 			break;
 		case SPOOL_RETRY:
 			delivery_note_due(a->d, results[i].next_try, wall);
@@ -297,7 +316,7 @@ record_with_bounce(struct attempt *a, const struct spool_result *results,
 	struct bounce_recipient *rcpts = xcalloc(n, sizeof(*rcpts));
 
 	for (size_t i = 0; i < n; i++) {
-		if (results[i].outcome == SPOOL_BOUNCED && wants_report(a, i))
+		if (is_reported(a, i, facts->wall))
 			rcpts[k++] = report_of(a, i);
 	}
 	all.rcpts = rcpts;
@@ -307,8 +326,8 @@ record_with_bounce(struct attempt *a, const struct spool_result *results,
 }
 
 void
-outcome_record(struct attempt *a, struct str original, bool is_whole,
-    const char *reply, int64_t wall)
+outcome_record(
+    struct attempt *a, struct str original, bool is_whole, int64_t wall)
 {
 	struct delivery *d = a->d;
 	size_t n = a->job->m.rcpt_count;
@@ -328,6 +347,6 @@ outcome_record(struct attempt *a, struct str original, bool is_whole,
 		for (size_t i = 0; i < n; i++)
 			ledger_add(d->ledger, &results[i]);
 	}
-	tell_all(a, results, bounce_id, reply, wall);
+	tell_all(a, results, bounce_id, wall);
 	free(results);
 }

@@ -15,6 +15,8 @@
 #define NAME_FRESH_MS 60000
 #define NAME_AGAIN_MS 10000 /* after no answer, with older addresses */
 
+static const struct str LMTP = STR("lmtp:");
+
 struct endpoint {
 	struct net_addr addr;
 	int64_t rest_until;
@@ -25,7 +27,7 @@ struct target {
 	char *text;
 	char *host; /* NULL: numeric or Unix */
 	uint16_t port;
-	bool resolving;
+	bool lmtp, resolving;
 	int64_t fresh_until; /* names; INT64_MAX for others */
 	int64_t rest_until;  /* of a name that does not resolve */
 	struct endpoint endpoints[ROUTE_ENDPOINTS_MAX];
@@ -56,6 +58,12 @@ is_host_name(struct str s)
 	return letter && s.n <= 253 && s.p[0] != '.' && s.p[0] != '-';
 }
 
+bool
+route_is_lmtp(const char *name)
+{
+	return str_starts(str_from(name), LMTP);
+}
+
 static bool
 init_target(struct target *t, const char *text, char *err, size_t err_cap)
 {
@@ -63,6 +71,9 @@ init_target(struct target *t, const char *text, char *err, size_t err_cap)
 	char why[160];
 
 	t->text = xstrdup(text);
+	t->lmtp = route_is_lmtp(text);
+	if (t->lmtp)
+		s = str_sub(s, LMTP.n, s.n);
 	if (net_addr_parse(s, &t->endpoints[0].addr, why, sizeof(why))) {
 		t->count = 1;
 		t->fresh_until = INT64_MAX;
@@ -136,8 +147,8 @@ name_endpoint(const struct target *t, const struct net_addr *addr,
 	}
 	ip = net_addr_ip(addr);
 	ip_format(&ip, text);
-	snprintf(
-	    out, ROUTE_NAME_MAX, "%s[%s]:%u", t->host, text, (unsigned)t->port);
+	snprintf(out, ROUTE_NAME_MAX, "%s%s[%s]:%u", t->lmtp ? LMTP.p : "",
+	    t->host, text, (unsigned)t->port);
 }
 
 static void

@@ -30,9 +30,13 @@ enum route_step {
 struct route_choice {
 	size_t target;
 	struct net_addr addr;
-	char name[ROUTE_NAME_MAX]; /* "192.0.2.1:25", "mx[192.0.2.1]:25" */
+	/* "192.0.2.1:25", "mx[192.0.2.1]:25"; see route_is_lmtp */
+	char name[ROUTE_NAME_MAX];
 	char host[ROUTE_HOST_MAX]; /* "192.0.2.1", "mx"; "": Unix socket */
 };
+
+/* A configured address or a choice's name: "lmtp:" stands before it. */
+bool route_is_lmtp(const char *name);
 
 /* NULL and a reason in err. */
 struct route *route_new(

@@ -12,6 +12,7 @@
 #ifndef FRONT_RELAY_H
 #define FRONT_RELAY_H
 
+#include "delivery/delivery.h"
 #include "delivery/nexthop.h"
 #include "gate/gate.h"
 #include "smtp/server.h"
@@ -70,6 +71,7 @@ struct relay_parts { /* all borrowed */
 	struct gate *gate;
 	struct spool *spool;
 	struct nexthop *nexthop;
+	struct delivery *delivery;
 	struct events *events;
 	struct counters *counters;
 	struct log *log;

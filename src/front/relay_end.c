@@ -44,6 +44,7 @@ txn_data_go(struct txn *t, int64_t now)
 	t->trace_due = true;
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
+	txn_begin_spare(t);
 	smtp_server_data_go(s->server, now);
 	session_pump(s, now);
 }
@@ -52,6 +53,7 @@ void
 txn_on_data(struct txn *t, int64_t now)
 {
 	t->wait = TXN_WAIT_DATA;
+	t->chunked = smtp_server_is_chunked(t->session->server);
 	leg_leave(&t->probe, now);
 	if (gate_txn_is_whole(t->gate))
 		txn_hold_all(t, now);
@@ -85,7 +87,7 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 static bool
 txn_is_blocked(const struct txn *t)
 {
-	return leg_is_full(&t->cut) || t->held_blocked;
+	return leg_is_full(&t->cut) || t->held_blocked || t->spare_blocked;
 }
 
 static void
@@ -106,6 +108,7 @@ txn_write(struct txn *t, struct str chunk, int64_t now)
 		t->held_blocked = true;
 		spool_body_set_drain(t->body, on_body_drain, t);
 	}
+	txn_write_spare(t, chunk);
 }
 
 /* The trace header waits for the first of the text, to leave with it in one
@@ -213,7 +216,7 @@ txn_commit(struct txn *t, int64_t now)
 		free(tickets);
 }
 
-static void
+void
 txn_accept(struct txn *t, const struct smtp_reply *hop, int64_t now)
 {
 	struct relay_parts *p = &t->relay->parts;
@@ -291,15 +294,15 @@ on_settled(void *arg, int error)
 	settle_free(st);
 }
 
-static void
-txn_settle(struct txn *t, bool keep)
+void
+txn_settle(struct txn *t, uint64_t id, bool keep)
 {
 	struct settle *st = xcalloc(1, sizeof(*st));
 
-	*st = (struct settle){.relay = t->relay, .id = t->id, .keep = keep};
+	*st = (struct settle){.relay = t->relay, .id = id, .keep = keep};
 	list_append(&t->relay->settles, &st->entry);
 	loop_timer_init(&st->timer, t->relay->parts.loop, on_settle_retry, st);
-	spool_settle(t->relay->parts.spool, t->id, keep, on_settled, st);
+	spool_settle(t->relay->parts.spool, id, keep, on_settled, st);
 }
 
 /* The pending rows are gone, or could not be removed just now; the client
@@ -318,12 +321,12 @@ on_removed(void *arg, int error)
 	int64_t now = loop_now(t->relay->parts.loop);
 
 	if (error != 0 && error != ENOENT)
-		txn_settle(t, false);
+		txn_settle(t, t->id, false);
 	txn_refuse(t, &rf->reply, now);
 	free(rf);
 }
 
-static void
+void
 txn_take_back(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
 	struct refusal *rf;
@@ -347,7 +350,7 @@ txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 
 	if (smtp_reply_is_ok(reply) && !t->answered) {
 		if (t->spooled)
-			txn_settle(t, true);
+			txn_settle(t, t->id, true);
 		txn_accept(t, reply, now);
 		return;
 	}

@@ -12,6 +12,7 @@
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
+ *	relay_lmtp.c	a next hop that judges each recipient by itself
  *	relay_words.c	trace header, replies in words, the log line
  */
 #ifndef FRONT_RELAY_INTERNAL_H
@@ -102,6 +103,10 @@ struct relay_rcpt {
 	char *orcpt; /* NULL: none */
 	unsigned notify;
 	bool cut; /* goes to the next hop within the session */
+	/* LMTP: what the next hop said after the text; 0: not yet. */
+	unsigned verdict;
+	char verdict_enhanced[SMTP_ENHANCED_MAX];
+	char *verdict_text; /* of a refusal */
 };
 
 enum txn_wait { /* the question of the engine that is open */
@@ -131,9 +136,14 @@ struct txn {
 	char held_why[200];
 	struct leg cut, probe;
 	struct spool_body *body;
+	/* The text once more, for recipients that an LMTP next hop refuses
+	 * after it took others; NULL: not needed. */
+	struct spool_body *spare;
+	uint64_t spare_id;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
 	int64_t started_at; /* wall */
-	bool whole, trace_due, spooled, answered, held_blocked;
+	bool chunked;       /* its text comes by BDAT */
+	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
 	struct ip client;
 	bool forwarded;               /* the client is another's, by XFORWARD */
 	const char *tls, *tls_cipher; /* static; NULL: plain */
@@ -252,6 +262,21 @@ void txn_detach(struct txn *t);
 /* At the end of the relay: no completion comes any more. */
 void relay_free_settles(struct relay *r);
 
+/* Ends the pending state of a message; tried again until it works. */
+void txn_settle(struct txn *t, uint64_t id, bool keep);
+/* Removes what was stored, and passes the refusal on. */
+void txn_take_back(struct txn *t, const struct smtp_reply *reply, int64_t now);
+/* 250, with the next hop's words; NULL: it has none of it. */
+void txn_accept(struct txn *t, const struct smtp_reply *hop, int64_t now);
+
+/* relay_lmtp.c */
+/* Before the text: keeps a copy of it, if verdicts may differ. */
+void txn_begin_spare(struct txn *t);
+void txn_write_spare(struct txn *t, struct str chunk);
+void txn_verdict(struct txn *t, size_t index, const struct smtp_reply *reply);
+/* All have come, or no more will. */
+void txn_judged(struct txn *t, int64_t now);
+
 /* relay_leg.c */
 extern const struct hop_ops leg_ops;
 void leg_rcpt(struct leg *l, int64_t now);
@@ -261,6 +286,7 @@ void leg_end(struct leg *l, int64_t now);
 /* Gives the connection back, or closes it when DATA was begun. */
 void leg_leave(struct leg *l, int64_t now);
 bool leg_is_full(const struct leg *l);
+bool leg_is_lmtp(const struct leg *l);
 
 /* relay_words.c */
 #define RELAY_TRACE_MAX 1024

@@ -9,9 +9,25 @@
 
 #include <string.h>
 
+static void leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+
+/* A report of success was promised at EHLO, and this connection's peer (another
+ * one, or changed since) would not make it. */
+static bool
+lost_dsn(const struct leg *l)
+{
+	return !l->is_probe &&
+	       (l->txn->asked.notify & SMTP_NOTIFY_SUCCESS) != 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext & SMTP_EXT_DSN) == 0;
+}
+
 static void
 leg_send_rcpt(struct leg *l, int64_t now)
 {
+	static const char text[] =
+	    "The next hop does not offer DSN any more, begin a new session";
+	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
 	const struct relay_rcpt *asked = &l->txn->asked;
 	struct smtp_rcpt rcpt = {
 	    .to = str_from(asked->address),
@@ -19,7 +35,12 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	    .orcpt = str_from(asked->orcpt),
 	};
 
-	smtp_client_rcpt(hop_client(l->hop), &rcpt, 0, now);
+	if (lost_dsn(l)) {
+		leg_answer(l, &lost, true, now);
+		return;
+	}
+	/* Its place among the recipients, should it be accepted. */
+	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }
 
 static void
@@ -103,15 +124,22 @@ leg_rcpt(struct leg *l, int64_t now)
 	}
 }
 
+/* What came by BDAT goes on so where the next hop takes it, else by DATA. */
 void
 leg_data(struct leg *l, int64_t now)
 {
+	struct smtp_reply go = smtp_reply_make(354, "", "");
 	struct smtp_reply gone;
 
 	if (l->state != LEG_OPEN) {
 		gone = smtp_reply_make(451, "4.4.2",
 		    "The next hop closed the connection, try again");
 		txn_data_answer(l->txn, &gone, now);
+		return;
+	}
+	if (l->txn->chunked && smtp_client_bdat(hop_client(l->hop), now)) {
+		l->state = LEG_BODY;
+		txn_data_answer(l->txn, &go, now);
 		return;
 	}
 	l->state = LEG_DATA;
@@ -196,6 +224,12 @@ leg_is_full(const struct leg *l)
 	return l->state == LEG_BODY && hop_is_full(l->hop);
 }
 
+bool
+leg_is_lmtp(const struct leg *l)
+{
+	return l->state == LEG_BODY && smtp_client_is_lmtp(hop_client(l->hop));
+}
+
 static void
 on_hop_ready(void *arg, int64_t now)
 {
@@ -232,12 +266,30 @@ leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
+leg_end_answer(
+    struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
+{
+	struct hop *hop = l->hop;
+	bool lmtp = smtp_client_is_lmtp(hop_client(hop));
+
+	if (lmtp)
+		txn_verdict(l->txn, tag, reply);
+	if (lmtp && !smtp_client_is_idle(hop_client(hop)))
+		return;
+	l->state = LEG_DEAD;
+	l->hop = NULL;
+	hop_put(hop, now);
+	if (lmtp)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, reply, now);
+}
+
+static void
 on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
-
-	(void)tag;
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
 		leg_mail_answer(l, reply);
@@ -250,9 +302,7 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		txn_data_answer(l->txn, reply, now);
 		break;
 	case SMTP_CLIENT_END:
-		l->state = LEG_DEAD;
-		leg_put(l, now);
-		txn_end_answer(l->txn, reply, now);
+		leg_end_answer(l, tag, reply, now);
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
@@ -267,6 +317,21 @@ on_hop_drain(void *arg, int64_t now)
 	struct leg *l = arg;
 
 	txn_leg_drained(l->txn, now);
+}
+
+/* Without the reply to the final dot, or without all of them (LMTP). */
+static void
+leg_lost_end(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	const struct txn *t = l->txn;
+	bool judged = false;
+
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		judged = judged || t->rcpts[i].verdict != 0;
+	if (judged)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, reply, now);
 }
 
 static void
@@ -301,7 +366,7 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		txn_leg_drained(l->txn, now);
 		break;
 	case LEG_END:
-		txn_end_answer(l->txn, reply, now);
+		leg_lost_end(l, reply, now);
 		break;
 	}
 }

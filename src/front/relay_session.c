@@ -322,8 +322,9 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
 	static const struct smtp_caps blind = {
 	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
-	struct smtp_caps own = {
-	    .ext = SMTP_EXT_RELAYED, .size = s->settings->message_size_max};
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED,
+	    .size = s->settings->message_size_max,
+	    .rcpt_max = s->limits.recipients_max};
 	struct smtp_caps meet =
 	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
 

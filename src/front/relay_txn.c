@@ -24,6 +24,7 @@ rcpt_clear(struct relay_rcpt *r)
 {
 	free(r->address);
 	free(r->orcpt);
+	free(r->verdict_text);
 	*r = (struct relay_rcpt){0};
 }
 
@@ -56,6 +57,8 @@ txn_free(struct txn *t)
 	if (t->session != NULL)
 		session_txn_done(t->session);
 	list_remove(&t->entry);
+	if (t->spare != NULL)
+		spool_body_abort(t->spare);
 	for (size_t i = 0; i < t->rcpt_count; i++)
 		rcpt_clear(&t->rcpts[i]);
 	free(t->rcpts);

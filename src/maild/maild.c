@@ -155,8 +155,45 @@ maild_nexthop_settings(const struct maild_config *conf)
 	};
 }
 
+/* For the sender of held mail: what it waits for, and what frees it. */
+static const char *
+maild_why_held(void *arg, const char *source, char out[DELIVERY_WHY_MAX])
+{
+	struct maild *m = arg;
+	struct gate_sender_info info;
+	char wait[UNITS_TEXT_MAX];
+	int64_t wall = clock_wall_ms();
+	bool found = gate_sender_find(
+	    m->gate, str_from(source), loop_now(m->loop), wall, &info);
+
+	if (!found)
+		snprintf(out, DELIVERY_WHY_MAX,
+		    "It is held, since its sender wrote to many new "
+		    "recipients");
+	else if (info.frozen_at != 0)
+		snprintf(out, DELIVERY_WHY_MAX,
+		    "It is held, since its sender wrote to so many new "
+		    "recipients that an administrator has to look at it");
+	else if (info.next_release == INT64_MAX)
+		snprintf(out, DELIVERY_WHY_MAX,
+		    "It is held, with %u recipients of this sender, until an "
+		    "administrator releases it",
+		    info.t.queue_length);
+	else
+		snprintf(out, DELIVERY_WHY_MAX,
+		    "It is held, since its sender wrote to many new "
+		    "recipients; %u wait, and the next one goes in %s",
+		    info.t.queue_length,
+		    units_format_duration(
+			info.next_release > wall
+			    ? (info.next_release - wall) / 1000 * 1000
+			    : 0,
+			wait));
+	return out;
+}
+
 struct delivery_settings
-maild_delivery_settings(const struct maild_config *conf)
+maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 {
 	return (struct delivery_settings){
 	    .hostname = conf->hostname,
@@ -165,6 +202,9 @@ maild_delivery_settings(const struct maild_config *conf)
 	    .retry_min_ms = conf->retry_min_ms,
 	    .retry_max_ms = conf->retry_max_ms,
 	    .max_age_ms = conf->max_age_ms,
+	    .notify_after_ms = conf->notify_after_ms,
+	    .why_held = maild_why_held,
+	    .why_arg = m,
 	};
 }
 
@@ -264,7 +304,7 @@ maild_build(struct maild *m)
 	const struct maild_config *conf = m->gen->conf;
 	struct nexthop_settings hop = maild_nexthop_settings(conf);
 	struct gate_settings gate = maild_gate_settings(conf);
-	struct delivery_settings out = maild_delivery_settings(conf);
+	struct delivery_settings out = maild_delivery_settings(m, conf);
 	char err[512];
 
 	m->nexthop =
@@ -281,6 +321,7 @@ maild_build(struct maild *m)
 				 .gate = m->gate,
 				 .spool = m->spool,
 				 .nexthop = m->nexthop,
+				 .delivery = m->delivery,
 				 .events = m->events,
 				 .counters = &m->counters,
 				 .log = m->log},

@@ -95,6 +95,8 @@ maild_check_next_hop(const char *text, char *err, size_t cap)
 	char why[128];
 	uint16_t port;
 
+	if (str_starts(s, STR("lmtp:")))
+		s = str_sub(s, sizeof("lmtp:") - 1, s.n);
 	if (str_starts(s, STR("unix:"))) {
 		if (net_addr_parse(s, &addr, why, sizeof(why)))
 			return true;

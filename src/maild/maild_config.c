@@ -184,6 +184,7 @@ check_next_hops(struct checking *k)
 	const struct option_strings *hops = &k->c->next_hop;
 
 	for (size_t i = 0; i < hops->n; i++) {
+		struct str hop = str_from(hops->v[i]);
 		struct net_addr addr;
 		char why[128];
 
@@ -193,8 +194,9 @@ check_next_hops(struct checking *k)
 				    "\"%s\" is there twice; take one out",
 				    hops->v[i]);
 		}
-		if (!net_addr_parse(
-			str_from(hops->v[i]), &addr, why, sizeof(why)))
+		if (str_starts(hop, STR("lmtp:")))
+			hop = str_sub(hop, sizeof("lmtp:") - 1, hop.n);
+		if (!net_addr_parse(hop, &addr, why, sizeof(why)))
 			continue; /* a name */
 		for (size_t j = 0; j < k->c->listen.n; j++) {
 			if (reaches(&addr, &maild_config_listen(k->c, j)->addr))

@@ -88,6 +88,7 @@ struct maild_config {
 	uint64_t min_free, body_memory;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
+	int64_t notify_after_ms; /* 0: never */
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

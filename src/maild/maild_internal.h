@@ -60,7 +60,7 @@ void maild_gen_free(struct maild_gen *g);
 struct gate_settings maild_gate_settings(const struct maild_config *conf);
 struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
 struct delivery_settings maild_delivery_settings(
-    const struct maild_config *conf);
+    struct maild *m, const struct maild_config *conf);
 
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */

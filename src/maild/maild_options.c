@@ -92,7 +92,8 @@ static const struct option maild_options[] = {
 	.sample = "127.0.0.1:10025",
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
-	       "or \"unix:/path\". Several are tried in order.",
+	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
+	       "LMTP. Several are tried in order.",
     },
     {
 	.name = "mode",
@@ -506,6 +507,12 @@ static const struct option maild_options[] = {
 	.doc = "Age at which a released message that could not be delivered is "
 	       "returned to its sender. Time spent in the delay queue does not "
 	       "end a message.",
+    },
+    {
+	TIME("notify_after", notify_after_ms, "0", 0, DAYS(60)),
+	.doc = "Age at which mail that still waits is reported: to its sender, "
+	       "once a message, with what waits and why, and to the log and "
+	       "the events. 0 reports nothing.",
     },
     {0},
 };

@@ -85,7 +85,7 @@ static void
 maild_apply(struct maild *m, struct maild_gen *gen)
 {
 	struct gate_settings gate = maild_gate_settings(gen->conf);
-	struct delivery_settings out = maild_delivery_settings(gen->conf);
+	struct delivery_settings out = maild_delivery_settings(m, gen->conf);
 	struct maild_gen *old = m->gen;
 
 	m->gen = gen;

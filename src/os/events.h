@@ -22,6 +22,7 @@
 	X(DELIVER, "deliver", "a released recipient was delivered")      \
 	X(DEFER, "defer", "delivery was put off")                        \
 	X(BOUNCE, "bounce", "a bounce was made")                         \
+	X(DELAY, "delay", "a message waits for notify_after")            \
 	X(FREEZE, "freeze", "a sender was frozen")                       \
 	X(THAW, "thaw", "a sender was thawed")                           \
 	X(RELOAD, "reload", "the configuration was read again")

@@ -16,7 +16,7 @@ timeout_of(const struct smtp_client *c, enum client_command_type type)
 {
 	if (type == CLIENT_GREETING)
 		return c->timeouts.greeting_ms;
-	if (type == CLIENT_DATA)
+	if (type == CLIENT_DATA || type == CLIENT_CHUNK)
 		return c->timeouts.data_ms;
 	if (type == CLIENT_END)
 		return c->timeouts.end_ms;
@@ -43,7 +43,6 @@ is_usable(const struct smtp_client *c)
 	return c->phase != CLIENT_CLOSED && c->doom == NULL;
 }
 
-/* Commands must not call back: the next run does. */
 void
 client_doom(struct smtp_client *c, const char *why)
 {
@@ -74,6 +73,8 @@ static void
 destroy(struct smtp_client *c)
 {
 	free(c->hostname);
+	free(c->accepted.v);
+	client_chunks_clear(c);
 	smtp_reply_parser_clear(&c->parser);
 	buf_clear(&c->in);
 	client_queue_clear(&c->queue);
@@ -114,11 +115,15 @@ may_send(const struct smtp_client *c, const struct client_command *next)
 
 	if (sent == 0)
 		return true;
+	last = client_queue_at(&c->queue, sent - 1)->type;
+	/* LMTP: one dot, several replies. */
+	if (last == CLIENT_END && next->type == CLIENT_END && c->lmtp)
+		return true;
 	if (next->drop || (c->caps.ext & SMTP_EXT_PIPELINING) == 0)
 		return false;
-	last = client_queue_at(&c->queue, sent - 1)->type;
 	return last == CLIENT_MAIL || last == CLIENT_RCPT ||
-	       last == CLIENT_RSET || last == CLIENT_END;
+	       last == CLIENT_CHUNK || last == CLIENT_RSET ||
+	       last == CLIENT_END;
 }
 
 void
@@ -155,9 +160,9 @@ client_queue_command(struct smtp_client *c, enum client_command_type type,
 		client_doom(c, "too many commands");
 }
 
-static void
-queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
-    const char *text, int64_t now)
+bool
+client_queue_text_command(struct smtp_client *c, enum client_command_type type,
+    uintptr_t tag, const char *text, int64_t now)
 {
 	size_t before = c->queue.text.len;
 
@@ -166,6 +171,14 @@ queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
 		    c, type, tag, c->queue.text.len - before, now);
 	else
 		client_doom(c, "too many commands");
+	return c->doom == NULL;
+}
+
+static void
+queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
+    const char *text, int64_t now)
+{
+	(void)client_queue_text_command(c, type, tag, text, now);
 }
 
 void
@@ -208,7 +221,10 @@ client_queue_hello(
 	size_t before = c->queue.text.len;
 
 	if (buf_printf(&c->queue.text, "%s %s\r\n",
-		type == CLIENT_EHLO ? "EHLO" : "HELO", c->hostname))
+		c->lmtp               ? "LHLO"
+		: type == CLIENT_EHLO ? "EHLO"
+				      : "HELO",
+		c->hostname))
 		client_queue_command(
 		    c, type, 0, c->queue.text.len - before, now);
 }
@@ -253,6 +269,18 @@ smtp_client_lost(struct smtp_client *c, const char *why, int64_t now)
 	client_enter(c);
 	client_fail_with(c, "4.4.2", why);
 	client_leave(c);
+}
+
+void
+smtp_client_set_lmtp(struct smtp_client *c)
+{
+	c->lmtp = true;
+}
+
+bool
+smtp_client_is_lmtp(const struct smtp_client *c)
+{
+	return c->lmtp;
 }
 
 const struct smtp_caps *
@@ -327,8 +355,20 @@ smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
 		return;
 	if (!c->body_open)
 		panic("client: text before the 354");
+	if (c->chunks.on) {
+		client_chunk_body(c, text, now);
+		return;
+	}
 	smtp_encode(&c->encoder, text, write_chunk, c);
 	client_set_due(c, now);
+}
+
+/* A reply comes for each recipient that was accepted. */
+static void
+queue_ends(struct smtp_client *c, int64_t now)
+{
+	for (uint32_t i = 0; i < c->accepted.count; i++)
+		queue_text(c, CLIENT_END, c->accepted.v[i], "", now);
 }
 
 void
@@ -338,9 +378,16 @@ smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now)
 		return;
 	if (!c->body_open)
 		panic("client: final dot before the 354");
+	if (c->chunks.on) {
+		client_chunk_end(c, tag, now);
+		return;
+	}
 	smtp_encode_end(&c->encoder, write_chunk, c);
 	c->body_open = c->tx_open = false;
-	queue_text(c, CLIENT_END, tag, "", now);
+	if (c->lmtp)
+		queue_ends(c, now);
+	else
+		queue_text(c, CLIENT_END, tag, "", now);
 }
 
 void

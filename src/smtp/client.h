@@ -26,7 +26,7 @@ enum smtp_client_what { /* what a reply answers */
 	SMTP_CLIENT_MAIL,
 	SMTP_CLIENT_RCPT,
 	SMTP_CLIENT_DATA, /* 354 or not */
-	SMTP_CLIENT_END,  /* after the final dot */
+	SMTP_CLIENT_END,  /* after the final dot; LMTP: see set_lmtp */
 	SMTP_CLIENT_RSET,
 	SMTP_CLIENT_QUIT,
 	SMTP_CLIENT_AUTH, /* 334 or 235, or not */
@@ -73,6 +73,11 @@ void smtp_client_free(struct smtp_client *c);
 /* Before the first feed. Not with implicit TLS, which the owner sees to. */
 void smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls);
 void smtp_client_tls_done(struct smtp_client *c, int64_t now);
+/* Right after smtp_client_new: it speaks LMTP (RFC 2033). SMTP_CLIENT_END then
+ * comes once for each recipient that was accepted, in order and with the tag
+ * of its RCPT; smtp_client_is_idle is true from the last one on. */
+void smtp_client_set_lmtp(struct smtp_client *c);
+bool smtp_client_is_lmtp(const struct smtp_client *c);
 void smtp_client_feed(
     struct smtp_client *c, const char *p, size_t n, int64_t now);
 /* The peer closed or the connection broke; why for the reply text. */
@@ -94,6 +99,11 @@ void smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
 /* May follow RCPT at once. A 354 although all recipients were refused is
  * answered with an empty message here, and comes to the owner as a 554. */
 void smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now);
+/* The message will go by BDAT (RFC 3030): instead of DATA, when all RCPTs have
+ * been answered and one was accepted. No reply comes to it, text may follow at
+ * once and goes out as it is, but for bare CR or LF, which become CR LF.
+ * False: the peer does not take it so, use DATA. */
+MUST_CHECK bool smtp_client_bdat(struct smtp_client *c, int64_t now);
 /* Message text, after the 354. Dot-stuffed here. */
 void smtp_client_body(struct smtp_client *c, struct str text, int64_t now);
 void smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now);

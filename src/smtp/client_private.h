@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What client.c (commands, deadlines), client_auth.c (AUTH, XCLIENT) and
- * client_reply.c (what the peer says) share.
+ * What client.c (commands, deadlines), client_auth.c (AUTH, XCLIENT),
+ * client_chunk.c (BDAT) and client_reply.c (what the peer says) share.
  *
- * Invariant: while body_open the queue is empty; the final dot closes it.
+ * Invariant: while body_open the queue is empty, but for chunks whose replies
+ * are to come; the final dot or the last chunk closes it.
  */
 #ifndef SMTP_CLIENT_PRIVATE_H
 #define SMTP_CLIENT_PRIVATE_H
@@ -12,6 +13,21 @@
 #include "smtp/client_queue.h"
 
 enum client_phase { CLIENT_OPENING, CLIENT_READY, CLIENT_CLOSED };
+
+struct client_chunks { /* of a message that goes by BDAT */
+	bool on;
+	bool failed; /* one was refused, and with what: */
+	unsigned code;
+	char enhanced[SMTP_ENHANCED_MAX];
+	char *text;
+	struct buf buf; /* the next one */
+	int64_t now;
+};
+
+struct client_accepted { /* LMTP: tags of accepted recipients */
+	uintptr_t *v;
+	uint32_t count, cap;
+};
 
 struct smtp_client {
 	const struct smtp_client_ops *ops;
@@ -31,6 +47,9 @@ struct smtp_client {
 	bool data_waits;   /* DATA has no reply yet */
 	uint32_t rcpts_ok; /* accepted since the last reply to MAIL */
 	unsigned xclients; /* commands without a reply yet */
+	bool lmtp;
+	struct client_accepted accepted;
+	struct client_chunks chunks;
 	uint32_t expected; /* replies that the input in hand may hold */
 	const char *doom;  /* why the next run fails the connection */
 	int64_t due;
@@ -49,6 +68,12 @@ void client_fail_with(
 void client_enter(struct smtp_client *c);
 void client_leave(struct smtp_client *c);
 void client_pump(struct smtp_client *c, int64_t now);
+/* Commands must not call back: the next run fails the connection. */
+void client_doom(struct smtp_client *c, const char *why);
+/* Queues a command of this text. False: there are too many. */
+bool client_queue_text_command(struct smtp_client *c,
+    enum client_command_type type, uintptr_t tag, const char *text,
+    int64_t now);
 void client_queue_hello(
     struct smtp_client *c, enum client_command_type type, int64_t now);
 /* The last n bytes of the queue's text are the command. */
@@ -56,7 +81,6 @@ void client_queue_command(struct smtp_client *c, enum client_command_type type,
     uintptr_t tag, size_t n, int64_t now);
 /* A command may be queued; panics where the caller has no turn. */
 bool client_may_start(const struct smtp_client *c, const char *name);
-void client_doom(struct smtp_client *c, const char *why);
 void client_queue_starttls(struct smtp_client *c, int64_t now);
 /* Queues a command whose reply nobody wants. */
 void client_queue_swallowed(struct smtp_client *c,
@@ -65,6 +89,15 @@ void client_queue_swallowed(struct smtp_client *c,
 /* client_auth.c */
 void client_on_xclient(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now);
+/* client_chunk.c */
+void client_chunks_clear(struct smtp_client *c);
+void client_chunk_body(struct smtp_client *c, struct str text, int64_t now);
+void client_chunk_end(struct smtp_client *c, uintptr_t tag, int64_t now);
+/* A chunk before the last was refused. */
+void client_chunk_refused(
+    struct smtp_client *c, const struct smtp_reply *reply);
+/* What was said when it was. */
+struct smtp_reply client_chunk_failure(const struct smtp_client *c);
 
 /* client_reply.c */
 const char *client_command_name(enum client_command_type type);

@@ -21,7 +21,9 @@ enum client_command_type {
 	CLIENT_MAIL,
 	CLIENT_RCPT,
 	CLIENT_DATA,
+	CLIENT_CHUNK, /* BDAT but for the last; its octets go beside */
 	CLIENT_END,
+	CLIENT_CHUNK_RSET, /* takes back what a refused chunk began */
 	CLIENT_RSET,
 	CLIENT_QUIT,
 	CLIENT_AUTH, /* and the responses that follow it */

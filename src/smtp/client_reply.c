@@ -71,6 +71,10 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 	struct str text = reply->text;
 
 	(void)cmd;
+	if (c->lmtp && !is_positive(reply)) {
+		client_fail(c, reply);
+		return;
+	}
 	if (is_hello_unknown(reply)) {
 		client_queue_hello(c, CLIENT_HELO, now);
 		return;
@@ -134,10 +138,20 @@ on_mail(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
 	(void)now;
-	c->rcpts_ok = 0;
+	c->rcpts_ok = c->accepted.count = 0;
 	if (!is_positive(reply) && !has_mail_queued(c))
 		c->tx_open = false;
 	tell(c, cmd, reply);
+}
+
+static void
+keep_accepted(struct client_accepted *a, uintptr_t tag)
+{
+	if (a->count == a->cap) {
+		a->cap = a->cap == 0 ? 4 : 2 * a->cap;
+		a->v = xrealloc(a->v, a->cap * sizeof(*a->v));
+	}
+	a->v[a->count++] = tag;
 }
 
 static void
@@ -145,8 +159,11 @@ on_rcpt(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
 	(void)now;
-	if (is_positive(reply))
+	if (is_positive(reply)) {
 		c->rcpts_ok++;
+		if (c->lmtp)
+			keep_accepted(&c->accepted, cmd->tag);
+	}
 	tell(c, cmd, reply);
 }
 
@@ -169,12 +186,19 @@ on_data(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
 	c->data_waits = false;
+	if (is_positive(reply) && c->rcpts_ok == 0 && c->lmtp) {
+		/* RFC 2033 section 4.2: it must be 503. */
+		client_fail_with(
+		    c, "4.5.0", "next hop: takes a message for nobody");
+		return;
+	}
 	if (is_positive(reply) && c->rcpts_ok == 0) {
 		send_empty_message(c, cmd, now);
 		return;
 	}
 	if (is_positive(reply)) {
 		c->body_open = true;
+		client_chunks_clear(c);
 		smtp_encoder_init(&c->encoder);
 		client_set_due(c, now);
 	}
@@ -185,8 +209,45 @@ static void
 on_end(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
+	struct smtp_reply failure;
+
 	(void)now;
-	tell(c, cmd, reply);
+	/* What a peer holds open after it refused a chunk is its own affair: a
+	 * RSET comes before the next MAIL. */
+	if (c->chunks.on && !is_positive(reply) && c->queue.count == 0)
+		c->tx_open = true;
+	if (!c->chunks.failed) {
+		tell(c, cmd, reply);
+	} else if (is_positive(reply)) {
+		client_fail_with(
+		    c, "4.5.0", "next hop: took a message with a hole in it");
+	} else {
+		failure = client_chunk_failure(c);
+		tell(c, cmd, &failure);
+	}
+}
+
+static void
+on_chunk(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now)
+{
+	(void)cmd;
+	(void)now;
+	if (!is_positive(reply))
+		client_chunk_refused(c, reply);
+}
+
+static void
+on_chunk_rset(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply failure = client_chunk_failure(c);
+
+	(void)now;
+	if (is_positive(reply))
+		tell(c, cmd, &failure);
+	else
+		client_fail(c, &failure);
 }
 
 static void
@@ -226,6 +287,8 @@ static const struct command_info command_info[CLIENT_COMMANDS] = {
     [CLIENT_MAIL] = {"MAIL", SMTP_CLIENT_MAIL, '2', on_mail},
     [CLIENT_RCPT] = {"RCPT", SMTP_CLIENT_RCPT, '2', on_rcpt},
     [CLIENT_DATA] = {"DATA", SMTP_CLIENT_DATA, '3', on_data},
+    [CLIENT_CHUNK] = {"BDAT", SMTP_CLIENT_END, '2', on_chunk},
+    [CLIENT_CHUNK_RSET] = {"RSET", SMTP_CLIENT_END, '2', on_chunk_rset},
     [CLIENT_END] = {"the final dot", SMTP_CLIENT_END, '2', on_end},
     [CLIENT_RSET] = {"RSET", SMTP_CLIENT_RSET, '2', on_rset},
     [CLIENT_QUIT] = {"QUIT", SMTP_CLIENT_QUIT, '2', on_quit},
@@ -258,7 +321,7 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
 	/* From here on commands do nothing. */
 	c->doom = "the next hop said 421";
 	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET &&
-	    cmd->type != CLIENT_XCLIENT)
+	    cmd->type != CLIENT_XCLIENT && cmd->type != CLIENT_CHUNK)
 		tell(c, cmd, reply);
 	client_fail(c, reply);
 }

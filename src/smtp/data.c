@@ -336,7 +336,7 @@ decode_start(struct smtp_decoder *d, struct cursor *c)
 		c->p += clean;
 		return;
 	}
-	if (*c->p != '.') {
+	if (*c->p != '.' || d->chunked) {
 		decode_text(d, c);
 		return;
 	}
@@ -398,9 +398,35 @@ smtp_decode(struct smtp_decoder *d, struct str *in, sink_fn *sink, void *arg)
 }
 
 void
+smtp_decoder_init_chunked(
+    struct smtp_decoder *d, const struct smtp_data_limits *limits)
+{
+	smtp_decoder_init(d, limits);
+	d->chunked = true;
+}
+
+void
+smtp_decode_end(struct smtp_decoder *d, sink_fn *sink, void *arg)
+{
+	struct cursor c = {.sink = sink, .arg = arg};
+
+	if (d->state == WIRE_CR)
+		on_bare_newline(d, &c);
+	d->ended = true;
+}
+
+void
 smtp_encoder_init(struct smtp_encoder *e)
 {
 	e->state = WIRE_START;
+	e->chunked = false;
+}
+
+void
+smtp_encoder_init_chunked(struct smtp_encoder *e)
+{
+	e->state = WIRE_START;
+	e->chunked = true;
 }
 
 static void
@@ -438,7 +464,7 @@ encode_start(struct smtp_encoder *e, struct cursor *c)
 		c->p += clean;
 		return;
 	}
-	if (*dot == '.') {
+	if (*dot == '.' && !e->chunked) {
 		c->p++;
 		flush(c);
 		c->run = dot;
@@ -472,7 +498,10 @@ smtp_encode(struct smtp_encoder *e, struct str in, sink_fn *sink, void *arg)
 void
 smtp_encode_end(struct smtp_encoder *e, sink_fn *sink, void *arg)
 {
-	if (e->state == WIRE_START)
+	if (e->chunked) {
+		if (e->state == WIRE_CR)
+			sink(arg, STR("\r\n"));
+	} else if (e->state == WIRE_START)
 		sink(arg, STR(".\r\n"));
 	else
 		sink(arg, STR("\r\n.\r\n"));

@@ -46,6 +46,7 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	uint8_t state;
 	uint8_t field; /* where in a header line */
 	bool in_header, ended, subject_seen, in_subject;
+	bool chunked; /* BDAT: a dot is a dot, and smtp_decode_end ends it */
 	uint8_t name_len;
 	char name[10];      /* start of the header line, to know Received: and
 			       Subject: */
@@ -64,12 +65,25 @@ void smtp_decoder_clear(struct smtp_decoder *d);
  */
 bool smtp_decode(struct smtp_decoder *d, struct str *in,
     void (*sink)(void *arg, struct str chunk), void *arg);
+/*
+ * The same for text that comes in chunks (BDAT, RFC 3030): no dot is special,
+ * smtp_decode takes everything and never returns true. The rule for bare CR
+ * and LF is that of DATA, so that the text may go on by DATA as well.
+ */
+void smtp_decoder_init_chunked(
+    struct smtp_decoder *d, const struct smtp_data_limits *limits);
+/* The last octet has come: a CR that is still open was bare. */
+void smtp_decode_end(struct smtp_decoder *d,
+    void (*sink)(void *arg, struct str chunk), void *arg);
 
 struct smtp_encoder {
 	uint8_t state;
+	bool chunked;
 };
 
 void smtp_encoder_init(struct smtp_encoder *e);
+/* For BDAT: dots stay, smtp_encode_end writes none and ends no line. */
+void smtp_encoder_init_chunked(struct smtp_encoder *e);
 /* Dot-stuffs text into sink. Bare CR or LF become CR LF. */
 void smtp_encode(struct smtp_encoder *e, struct str in,
     void (*sink)(void *arg, struct str chunk), void *arg);

@@ -2,7 +2,7 @@
 /*
  * The table of extension keywords: what an EHLO reply means and what ours
  * says. Extensions whose line needs parameters that struct smtp_caps does not
- * hold (LIMITS) are understood and never printed.
+ * hold are understood and never printed.
  */
 #include "smtp/ext.h"
 
@@ -28,9 +28,25 @@ static const struct {
     {STR("CHUNKING"), SMTP_EXT_CHUNKING, true},
     {STR("XCLIENT"), SMTP_EXT_XCLIENT, true},
     {STR("XFORWARD"), SMTP_EXT_XFORWARD, true},
-    {STR("LIMITS"), SMTP_EXT_LIMITS, false},
+    {STR("LIMITS"), SMTP_EXT_LIMITS, true},
     {STR("REQUIRETLS"), SMTP_EXT_REQUIRETLS, true},
 };
+
+/* RFC 9422 section 3: "RCPTMAX=100 MAILMAX=5"; what is malformed or not known
+ * is passed over. */
+static void
+parse_limits(struct smtp_caps *caps, struct str text)
+{
+	while (text.n > 0) {
+		struct str value = str_cut(&text, ' ');
+		struct str name = str_cut(&value, '=');
+		uint64_t n;
+
+		if (str_ieq(name, STR("RCPTMAX")) && str_to_u64(value, &n) &&
+		    n > 0 && n < UINT32_MAX)
+			caps->rcpt_max = (uint32_t)n;
+	}
+}
 
 static void
 parse_value(struct smtp_caps *caps, enum smtp_ext ext, struct str value)
@@ -41,6 +57,8 @@ parse_value(struct smtp_caps *caps, enum smtp_ext ext, struct str value)
 		caps->auth |= sasl_mechs_parse(value);
 	if (ext == SMTP_EXT_XCLIENT)
 		caps->xclient = xclient_attrs_parse(value);
+	if (ext == SMTP_EXT_LIMITS)
+		parse_limits(caps, value);
 }
 
 void
@@ -64,7 +82,7 @@ smtp_caps_parse_line(struct smtp_caps *caps, struct str line)
 }
 
 static uint64_t
-smaller_size(uint64_t a, uint64_t b)
+smaller(uint64_t a, uint64_t b)
 {
 	if (a == 0 || b == 0)
 		return a + b;
@@ -79,7 +97,11 @@ smtp_caps_meet(const struct smtp_caps *own, const struct smtp_caps *hop)
 	both.ext &=
 	    ~(uint32_t)(SMTP_EXT_AUTH | SMTP_EXT_XCLIENT | SMTP_EXT_XFORWARD);
 	if (both.ext & SMTP_EXT_SIZE)
-		both.size = smaller_size(own->size, hop->size);
+		both.size = smaller(own->size, hop->size);
+	/* A limit holds whether the other side knows of limits or not. */
+	both.rcpt_max = (uint32_t)smaller(own->rcpt_max, hop->rcpt_max);
+	if (both.rcpt_max == 0)
+		both.ext &= ~(uint32_t)SMTP_EXT_LIMITS;
 	return both;
 }
 
@@ -93,6 +115,8 @@ print_line(const struct smtp_caps *caps, enum smtp_ext ext, struct str keyword,
 		return;
 	if (ext == SMTP_EXT_SIZE && caps->size > 0)
 		snprintf(out + n, cap - n, " %" PRIu64, caps->size);
+	if (ext == SMTP_EXT_LIMITS)
+		snprintf(out + n, cap - n, " RCPTMAX=%" PRIu32, caps->rcpt_max);
 	if (ext != SMTP_EXT_AUTH && ext != SMTP_EXT_XCLIENT &&
 	    ext != SMTP_EXT_XFORWARD)
 		return;

@@ -27,13 +27,15 @@ enum smtp_ext {
 /* What this version of weir carries from client to next hop. */
 #define SMTP_EXT_RELAYED                                           \
 	(SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | \
-	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN)
+	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN | \
+	    SMTP_EXT_CHUNKING | SMTP_EXT_LIMITS)
 
 struct smtp_caps {
-	uint32_t ext;     /* enum smtp_ext */
-	uint64_t size;    /* SIZE limit in bytes; 0: none declared */
-	unsigned auth;    /* AUTH: enum sasl_mech, those that weir carries */
-	unsigned xclient; /* XCLIENT: enum xclient_attr */
+	uint32_t ext;      /* enum smtp_ext */
+	uint64_t size;     /* SIZE limit in bytes; 0: none declared */
+	unsigned auth;     /* AUTH: enum sasl_mech, those that weir carries */
+	unsigned xclient;  /* XCLIENT: enum xclient_attr */
+	uint32_t rcpt_max; /* LIMITS RCPTMAX; 0: none declared */
 };
 
 /* Reads one line of an EHLO reply (without its code) into caps; unknown

@@ -4,6 +4,7 @@ libsmtp_la_SOURCES = \
 	src/smtp/clean.c src/smtp/clean.h \
 	src/smtp/client.c src/smtp/client.h \
 	src/smtp/client_auth.c \
+	src/smtp/client_chunk.c \
 	src/smtp/client_command.c src/smtp/client_command.h \
 	src/smtp/client_private.h \
 	src/smtp/client_queue.c src/smtp/client_queue.h \
@@ -17,6 +18,7 @@ libsmtp_la_SOURCES = \
 	src/smtp/server.c src/smtp/server.h \
 	src/smtp/server_answer.c \
 	src/smtp/server_auth.c \
+	src/smtp/server_chunk.c \
 	src/smtp/server_impl.h \
 	src/smtp/server_input.c \
 	src/smtp/server_params.c \
@@ -51,6 +53,10 @@ tests_unit_test_smtp_client_auth_LDADD = libsmtp.la libbase.la \
 	$(CMOCKA_LIBS)
 tests_unit_test_xclient_SOURCES = tests/unit/test_xclient.c
 tests_unit_test_xclient_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_client_ext
+tests_unit_test_smtp_client_ext_SOURCES = \
+	tests/unit/test_smtp_client_ext.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_ext_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
@@ -67,6 +73,11 @@ check_PROGRAMS += tests/unit/test_smtp_server
 tests_unit_test_smtp_server_SOURCES = \
 	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_server_chunk
+tests_unit_test_smtp_server_chunk_SOURCES = \
+	tests/unit/test_smtp_server_chunk.c tests/unit/smtp_rig.h
+tests_unit_test_smtp_server_chunk_LDADD = \
+	libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server_time
 tests_unit_test_smtp_server_time_SOURCES = \
 	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h

@@ -11,6 +11,9 @@
 
 #define REPLY_WIRE_MAX 8192 /* text of 4096 bytes, all lines with prefix */
 #define IN_VAIN_MAX 1000    /* where recipients have no limit */
+#define TRANSACTION                                            \
+	(SMTP_PHASE_MAIL | SMTP_PHASE_RCPT | SMTP_PHASE_DATA | \
+	    SMTP_PHASE_CHUNKS)
 
 static const char *
 phase_name(enum smtp_phase phase)
@@ -30,6 +33,8 @@ phase_name(enum smtp_phase phase)
 		return "data";
 	case SMTP_PHASE_CLOSED:
 		return "closed";
+	case SMTP_PHASE_CHUNKS:
+		return "chunks";
 	}
 	panic("smtp phase %d", (int)phase);
 }
@@ -45,12 +50,13 @@ phase_from(enum smtp_phase phase)
 		return SMTP_PHASE_NEW | SMTP_PHASE_GREETED | SMTP_PHASE_READY;
 	case SMTP_PHASE_READY:
 		return SMTP_PHASE_GREETED | SMTP_PHASE_READY | SMTP_PHASE_MAIL |
-		       SMTP_PHASE_RCPT | SMTP_PHASE_DATA;
+		       SMTP_PHASE_RCPT | SMTP_PHASE_DATA | SMTP_PHASE_CHUNKS;
 	case SMTP_PHASE_MAIL:
 		return SMTP_PHASE_READY;
 	case SMTP_PHASE_RCPT:
 		return SMTP_PHASE_MAIL | SMTP_PHASE_RCPT;
 	case SMTP_PHASE_DATA:
+	case SMTP_PHASE_CHUNKS:
 		return SMTP_PHASE_RCPT;
 	case SMTP_PHASE_CLOSED:
 		return ~(unsigned)SMTP_PHASE_CLOSED;
@@ -90,6 +96,7 @@ smtp_server_free(struct smtp_server *s)
 	if (s == NULL)
 		return;
 	smtp_decoder_clear(&s->decoder);
+	smtp_server_chunk_clear(s);
 	free(s->helo);
 	free(s);
 }
@@ -215,17 +222,15 @@ smtp_server_in_vain(struct smtp_server *s, unsigned code, const char *enhanced,
 static bool
 owner_has_transaction(const struct smtp_server *s)
 {
-	return s->question == SMTP_ASK_MAIL ||
-	       (s->phase &
-		   (SMTP_PHASE_MAIL | SMTP_PHASE_RCPT | SMTP_PHASE_DATA));
+	return s->question == SMTP_ASK_MAIL || (s->phase & TRANSACTION);
 }
 
 void
 smtp_server_forget_quietly(struct smtp_server *s)
 {
-	s->utf8 = s->mail_refused = false;
+	s->utf8 = s->mail_refused = s->text_refused = false;
 	s->recipients = s->overshoot = 0;
-	if (s->phase & (SMTP_PHASE_MAIL | SMTP_PHASE_RCPT | SMTP_PHASE_DATA))
+	if (s->phase & TRANSACTION)
 		smtp_server_set_phase(s, SMTP_PHASE_READY);
 }
 
@@ -284,7 +289,7 @@ smtp_server_is_waiting(const struct smtp_server *s)
 bool
 smtp_server_is_in_data(const struct smtp_server *s)
 {
-	return s->phase == SMTP_PHASE_DATA;
+	return s->phase == SMTP_PHASE_DATA || s->phase == SMTP_PHASE_CHUNKS;
 }
 
 struct str
@@ -315,6 +320,12 @@ struct str
 smtp_server_subject(const struct smtp_server *s)
 {
 	return buf_str(&s->decoder.subject);
+}
+
+bool
+smtp_server_is_chunked(const struct smtp_server *s)
+{
+	return s->phase == SMTP_PHASE_CHUNKS || s->chunk.open;
 }
 
 uint32_t

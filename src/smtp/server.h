@@ -25,8 +25,9 @@ struct smtp_server_limits {         /* 0: no limit */
 	uint32_t errors_max;        /* faulty commands: 421 at it */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
-	uint32_t refused_max;       /* recipients refused for good, per session: 421 */
-	uint32_t line_max;          /* command line with CR LF; at least 512 */
+	uint32_t
+	    refused_max;   /* recipients refused for good, per session: 421 */
+	uint32_t line_max; /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
 	int64_t data_timeout_ms;    /* deadline between bytes of DATA */
 	int64_t message_timeout_ms; /* deadline for a whole message */
@@ -59,7 +60,10 @@ struct smtp_server_ops {
 	/* -> smtp_server_reply */
 	void (*on_mail)(void *arg, const struct smtp_mail *mail);
 	void (*on_rcpt)(void *arg, const struct smtp_rcpt *rcpt);
-	/* -> smtp_server_data_go (354) or smtp_server_reply with an error */
+	/* DATA or the first BDAT. -> smtp_server_data_go (354) or
+	 * smtp_server_reply with an error, which a BDAT answers with on_reset
+	 * from within. on_end may come from within smtp_server_data_go (BDAT
+	 * 0 LAST). */
 	void (*on_data)(void *arg);
 	void (*on_body)(void *arg, struct str chunk);
 	/* The end of the message was met. -> smtp_server_reply. With a fault
@@ -158,6 +162,7 @@ bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
 /* Of the last message, until the next DATA. */
 uint64_t smtp_server_message_size(const struct smtp_server *s);
 struct str smtp_server_subject(const struct smtp_server *s); /* raw */
+bool smtp_server_is_chunked(const struct smtp_server *s);    /* by BDAT */
 uint32_t smtp_server_errors(const struct smtp_server *s);
 
 #endif

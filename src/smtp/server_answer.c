@@ -116,6 +116,10 @@ smtp_server_data_go(struct smtp_server *s, int64_t now)
 		return;
 	if (question != SMTP_ASK_DATA)
 		panic("smtp server: data_go answers no DATA");
+	if (s->chunk.open) {
+		smtp_server_chunk_go(s);
+		return;
+	}
 	smtp_decoder_clear(&s->decoder);
 	smtp_decoder_init(&s->decoder, &s->limits->data);
 	smtp_server_set_phase(s, SMTP_PHASE_DATA);
@@ -154,6 +158,7 @@ answer_end(struct smtp_server *s, bool ok)
 	if (ok)
 		s->idle_commands = 0;
 	smtp_server_forget_quietly(s);
+	s->text_refused = !ok;
 }
 
 /* The engine's own words for a message with a fault. */
@@ -259,6 +264,10 @@ smtp_server_reply(
 	if (r.code == 421) {
 		answered(s, question, r.code);
 		smtp_server_end_with(s, SMTP_SERVER_CLOSED, &r);
+		return;
+	}
+	if (question == SMTP_ASK_DATA && s->chunk.open) {
+		smtp_server_chunk_refused(s, &r);
 		return;
 	}
 	smtp_server_write_answer(s, &r);

@@ -4,6 +4,7 @@
  *
  *	server.c         life, phases, saying, closing
  *	server_input.c   command lines and message text
+ *	server_chunk.c   message text that comes by BDAT
  *	server_answer.c  questions and answers
  *	server_time.c    deadlines
  *	server_verbs.c   the verb table and its handlers
@@ -23,6 +24,7 @@ enum smtp_phase {               /* bits, for the verb table */
 	SMTP_PHASE_RCPT = 16,   /* and a recipient */
 	SMTP_PHASE_DATA = 32,   /* message text is coming */
 	SMTP_PHASE_CLOSED = 64,
+	SMTP_PHASE_CHUNKS = 128, /* a first BDAT was taken, LAST was not */
 };
 
 enum smtp_question {
@@ -36,6 +38,24 @@ enum smtp_question {
 	SMTP_ASK_XCLIENT,
 	SMTP_ASK_XFORWARD,
 	SMTP_ASK_TLS,
+};
+
+/* How the reply to a chunk that is thrown away counts. */
+enum smtp_chunk_refusal {
+	SMTP_CHUNK_GOOD,    /* it is not thrown away */
+	SMTP_CHUNK_FAULT,   /* the client's error */
+	SMTP_CHUNK_IN_VAIN, /* was pipelined before the client could know */
+	SMTP_CHUNK_OWNER,   /* the owner's words */
+};
+
+struct smtp_chunk { /* the octets that a BDAT has announced */
+	bool open;  /* not all have come, or nobody knows what to say yet */
+	bool last;
+	enum smtp_chunk_refusal refusal;
+	uint64_t size, left;
+	unsigned code; /* of a refusal, said when all octets have come */
+	char enhanced[SMTP_ENHANCED_MAX];
+	char *text;
 };
 
 struct smtp_server {
@@ -57,7 +77,9 @@ struct smtp_server {
 	bool mail_refused; /* and what was pipelined after it is no fault */
 	bool auth_open;    /* the next line is a response to a challenge */
 	bool authenticated;
-	bool trusted; /* may say who others are */
+	bool trusted;      /* may say who others are */
+	bool text_refused; /* the same for further chunks of a message */
+	struct smtp_chunk chunk;
 
 	uint32_t errors, idle_commands, refused;
 	uint32_t recipients; /* accepted in this transaction */
@@ -108,6 +130,19 @@ void smtp_server_forget_quietly(struct smtp_server *s);
 /* A counter stands at its cap; 0: there is none. */
 bool smtp_server_is_at(uint32_t count, uint32_t cap);
 
+/* server_chunk.c */
+/* BDAT: takes the octets in any case, and answers after them. */
+void smtp_server_bdat(struct smtp_server *s, struct str args);
+void smtp_server_feed_chunk(struct smtp_server *s, struct str *in);
+/* The owner has answered on_data for a first chunk. */
+void smtp_server_chunk_go(struct smtp_server *s);
+void smtp_server_chunk_refused(
+    struct smtp_server *s, const struct smtp_reply *r);
+void smtp_server_chunk_clear(struct smtp_server *s);
+
+/* server_input.c: text from the decoder to the owner. */
+void smtp_server_on_text(void *arg, struct str chunk);
+
 /* server_answer.c: opens a question; the callback of ops comes next. */
 void smtp_server_ask(struct smtp_server *s, enum smtp_question question);
 /* The question that was open, which is answered by this. NOTHING: the session
@@ -127,6 +162,9 @@ void smtp_server_auth_line(struct smtp_server *s, struct str line, bool more);
 
 /* server_verbs.c: one line without its end; more: input follows it already. */
 void smtp_server_command(struct smtp_server *s, struct str line, bool more);
+
+/* Counts a command that brings no mail. False: that was the last one. */
+MUST_CHECK bool smtp_server_count_idle(struct smtp_server *s);
 
 /* server_params.c: false: refused, and *error says how. */
 MUST_CHECK bool smtp_server_mail_params(const struct smtp_server *s,

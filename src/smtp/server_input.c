@@ -134,8 +134,8 @@ feed_line(struct smtp_server *s, struct str *in)
 	return true;
 }
 
-static void
-on_chunk(void *arg, struct str chunk)
+void
+smtp_server_on_text(void *arg, struct str chunk)
 {
 	struct smtp_server *s = arg;
 
@@ -147,7 +147,7 @@ static void
 feed_data(struct smtp_server *s, struct str *in)
 {
 	size_t before = in->n;
-	bool ended = smtp_decode(&s->decoder, in, on_chunk, s);
+	bool ended = smtp_decode(&s->decoder, in, smtp_server_on_text, s);
 
 	/* The owner may have ended the session when it was given a chunk. */
 	if (s->phase == SMTP_PHASE_CLOSED)
@@ -172,7 +172,9 @@ can_take(const struct smtp_server *s)
 static bool
 must_wait(const struct smtp_server *s)
 {
-	return s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA ||
+	/* What follows a BDAT is its text. */
+	return s->question == SMTP_ASK_HELO ||
+	       (s->question == SMTP_ASK_DATA && !s->chunk.open) ||
 	       s->question == SMTP_ASK_TLS || s->question == SMTP_ASK_AUTH ||
 	       s->question == SMTP_ASK_XCLIENT;
 }
@@ -193,7 +195,9 @@ smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 		s->early = true;
 	s->feeding = true;
 	while (in.n > 0 && can_take(s)) {
-		if (s->phase == SMTP_PHASE_DATA)
+		if (s->chunk.open)
+			smtp_server_feed_chunk(s, &in);
+		else if (s->phase == SMTP_PHASE_DATA)
 			feed_data(s, &in);
 		else if (!feed_line(s, &in))
 			break;

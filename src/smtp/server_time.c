@@ -66,6 +66,7 @@ client_now(const struct smtp_server *s)
 void
 smtp_server_await_command(struct smtp_server *s)
 {
+	int64_t message_due = s->message_due;
 	int64_t ms = s->limits->command_timeout_ms;
 
 	/* A login may hold a connection to the next hop open. */
@@ -73,6 +74,9 @@ smtp_server_await_command(struct smtp_server *s)
 		ms = AUTH_WAIT_MS;
 	smtp_server_await_nothing(s);
 	s->command_due = after(client_now(s), ms);
+	/* Between two chunks: pauses make no message live longer. */
+	if (s->phase == SMTP_PHASE_CHUNKS)
+		s->message_due = message_due;
 }
 
 static void
@@ -88,9 +92,13 @@ open_window(struct smtp_server *s)
 void
 smtp_server_await_data(struct smtp_server *s)
 {
+	int64_t message_due = s->message_due;
+
 	smtp_server_await_nothing(s);
 	s->gap_due = after(client_now(s), s->limits->data_timeout_ms);
 	s->message_due = after(client_now(s), s->limits->message_timeout_ms);
+	if (s->phase == SMTP_PHASE_CHUNKS && message_due != NEVER)
+		s->message_due = message_due;
 	open_window(s);
 }
 

@@ -14,7 +14,7 @@
 #define WORDS_ANY UINT16_MAX
 #define IN_SESSION (SMTP_PHASE_READY | IN_TRANSACTION)
 #define IN_TRANSACTION (SMTP_PHASE_MAIL | SMTP_PHASE_RCPT)
-#define ANY_TIME (SMTP_PHASE_GREETED | IN_SESSION)
+#define ANY_TIME (SMTP_PHASE_GREETED | IN_SESSION | SMTP_PHASE_CHUNKS)
 
 enum verb_flags {
 	VERB_LAST = 1,   /* nothing may be pipelined behind it */
@@ -192,6 +192,9 @@ has_room(struct smtp_server *s)
 {
 	uint32_t max = s->limits->recipients_max;
 
+	/* The next hop's limit was advertised as our own. */
+	if (s->caps.rcpt_max > 0 && (max == 0 || s->caps.rcpt_max < max))
+		max = s->caps.rcpt_max;
 	if (max == 0 || s->recipients < max)
 		return true;
 	smtp_server_in_vain(s, 452, "4.5.3",
@@ -296,6 +299,7 @@ static const struct verb verbs[] = {
 	"expected RCPT TO:<address> [parameters]"},
     {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
 	"expected DATA alone"},
+    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, smtp_server_bdat, ""},
     {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
 	on_verb_ehlo, "expected EHLO and a host name"},
     {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
@@ -319,7 +323,6 @@ static const struct verb verbs[] = {
     {STR("XFORWARD"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE | VERB_TRUST,
 	smtp_server_verb_xforward, "expected XFORWARD and attributes"},
     /* Known, and not offered: 502. */
-    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
     {STR("EXPN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
     {STR("ETRN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
 };
@@ -341,6 +344,9 @@ refuse_order(struct smtp_server *s, const struct verb *v)
 {
 	if (s->phase == SMTP_PHASE_GREETED)
 		smtp_server_fault(s, 503, "5.5.1", "send EHLO or HELO first");
+	else if (s->phase == SMTP_PHASE_CHUNKS)
+		smtp_server_fault(s, 503, "5.5.1",
+		    "a message is on its way in chunks; RSET forgets it");
 	else if (!(v->phases & IN_TRANSACTION))
 		smtp_server_fault(s, 503, "5.5.1",
 		    "a sender was given already; RSET forgets it");
@@ -348,13 +354,15 @@ refuse_order(struct smtp_server *s, const struct verb *v)
 		smtp_server_in_vain(s, 554, "5.5.1", "no valid recipients");
 	else if (s->mail_refused)
 		smtp_server_in_vain(s, 503, "5.5.1", "the sender was refused");
+	else if (s->text_refused)
+		smtp_server_in_vain(s, 503, "5.5.1", "the message was refused");
 	else
 		smtp_server_fault(s, 503, "5.5.1", "send MAIL first");
 }
 
 /* Counts commands that bring no mail. False: that was the last one. */
-static bool
-count_idle(struct smtp_server *s)
+bool
+smtp_server_count_idle(struct smtp_server *s)
 {
 	uint32_t max = s->limits->idle_commands_max;
 
@@ -420,7 +428,7 @@ smtp_server_command(struct smtp_server *s, struct str line, bool more)
 		    "illegal pipelining: wait for the reply to this command");
 		return;
 	}
-	if ((v->flags & VERB_IDLE) && !count_idle(s))
+	if ((v->flags & VERB_IDLE) && !smtp_server_count_idle(s))
 		return;
 	run_verb(s, v, args);
 }

@@ -79,6 +79,7 @@ struct spool {
 	uint32_t outstanding, internal;
 	uint64_t body_memory; /* bytes of text in memory */
 	uint64_t last_id, id_mark;
+	uint64_t notice_mark;
 	bool id_marking;
 
 	/* Behind the lazy lock: snapshots to be written with the next commit,

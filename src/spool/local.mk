@@ -10,6 +10,7 @@ libspool_la_SOURCES = \
 	src/spool/list.c \
 	src/spool/load.c \
 	src/spool/message.c src/spool/message.h \
+	src/spool/notice.c \
 	src/spool/put.c \
 	src/spool/queue.c src/spool/queue.h \
 	src/spool/reader.c src/spool/reader.h \
@@ -31,6 +32,11 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c $(SPOOL_KIT)
 tests_unit_test_spool_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_notice
+tests_unit_test_spool_notice_SOURCES = tests/unit/test_spool_notice.c \
+	$(SPOOL_KIT)
+tests_unit_test_spool_notice_LDADD = $(SPOOL_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_recover
 tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \

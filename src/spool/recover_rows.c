@@ -217,6 +217,7 @@ find_last_id(struct spool *s, struct db *db)
 
 	if (mark < (uint64_t)9218868437227405312 && mark > top)
 		top = mark;
+	s->notice_mark = (uint64_t)get_meta(db, "notice_mark");
 	s->last_id = SPOOL_ID(top);
 	s->id_mark = s->last_id;
 }

@@ -337,6 +337,12 @@ spool_new_id(struct spool *s, int64_t wall_ms)
 	return id;
 }
 
+int64_t
+spool_id_wall(uint64_t id)
+{
+	return (int64_t)(id >> ID_MS_SHIFT) + EPOCH_MS;
+}
+
 /* ---- figures ---- */
 
 bool

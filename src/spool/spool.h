@@ -115,6 +115,8 @@ struct spool_message {
 
 /* A new id, above all before it, also across restarts. */
 uint64_t spool_new_id(struct spool *s, int64_t wall_ms);
+/* When it was made, wall ms. */
+int64_t spool_id_wall(uint64_t id);
 
 struct spool_body *spool_body_new(struct spool *s, uint64_t id);
 /* Takes text. False: hold back until on_drain (the text was taken), or end the
@@ -227,6 +229,17 @@ struct spool_result {
 void spool_finish(struct spool *s, const struct spool_result *results, size_t n,
     const struct spool_message *bounce, struct str bounce_text,
     spool_done_fn *fn, void *arg);
+
+/* ---- delay notices ---- */
+
+/* Messages are looked at for a delay notice once, in the order of their ids;
+ * all up to this one have been. */
+uint64_t spool_notice_mark(const struct spool *s);
+/* Moves the mark up and, in the same commit, stores the notice (may be NULL;
+ * its body given as text). The mark counts from the completion on. */
+void spool_set_notice_mark(struct spool *s, uint64_t mark,
+    const struct spool_message *notice, struct str text, spool_done_fn *fn,
+    void *arg);
 
 /* ---- sources and audit ---- */
 

@@ -192,7 +192,7 @@ run_messages(struct bench *b, struct str message, unsigned count, bool many)
 static void
 bench_server(size_t size, unsigned count, bool many)
 {
-	struct bench b = {.caps = {SMTP_EXT_RELAYED, 50 << 20}};
+	struct bench b = {.caps = {.ext = SMTP_EXT_RELAYED, .size = 50 << 20}};
 	struct str message = make_message(size);
 	int64_t best = INT64_MAX;
 

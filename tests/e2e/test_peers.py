@@ -79,8 +79,20 @@ def test_postfix_extensions_are_seen_through_weir(weir, postfix):
     direct = hello(postfix.port).extensions
     ours = w.hello().extensions
     assert set(ours) == {"PIPELINING", "SIZE 50000000", "8BITMIME", "DSN",
-                         "ENHANCEDSTATUSCODES", "SMTPUTF8"}
+                         "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"}
     assert set(ours) <= set(direct)
+
+
+def test_postfix_takes_chunks(weir, postfix):
+    w = weir(next_hop=postfix.address, policy=HOLD)
+    peer = w.hello()
+    text = message(body=".\r\n..\r\nQUIT")
+    peer.send(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<known@example.com>\r\n"
+              b"BDAT 20\r\n" + text[:20] +
+              b"BDAT %d LAST\r\n" % (len(text) - 20) + text[20:])
+    assert [peer.reply()[0] for _ in range(4)] == [250] * 4
+    postfix.wait_for(1)
+    assert b"\n.\n..\nQUIT" in postfix.raw()[0]
 
 
 def test_postfix_refuses_a_recipient(weir, postfix):

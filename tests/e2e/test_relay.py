@@ -206,7 +206,8 @@ def test_only_what_the_next_hop_has(weir, scripted):
                        "X-UNKNOWN", "AUTH PLAIN", "BINARYMIME", "VRFY"]))
     w = weir(next_hop=hop.address, policy=KEY)
     peer = w.hello()
-    assert sorted(peer.extensions) == ["8BITMIME", "SIZE 12345"]
+    assert sorted(peer.extensions) == ["8BITMIME", "CHUNKING",
+                                       "SIZE 12345"]
     for param in ("SMTPUTF8", "RET=FULL", "ENVID=x"):
         code, lines = peer.ask(f"MAIL FROM:<a@example.org> {param}")
         assert code == 555, lines
@@ -221,7 +222,7 @@ def test_all_extensions(weir, scripted):
     w = weir(next_hop=hop.address, policy=KEY, message_size='"5M"')
     assert sorted(w.hello().extensions) == sorted(
         ["PIPELINING", "SIZE 5242880", "8BITMIME", "ENHANCEDSTATUSCODES",
-         "DSN", "SMTPUTF8"])
+         "DSN", "SMTPUTF8", "CHUNKING"])
 
 
 def command_of(hop, start):
@@ -464,7 +465,7 @@ def test_other_commands(weir):
             ("NOOP", 250), ("VRFY root", 252), ("HELP", 214), ("FOO", 500),
             ("MAIL", 501), ("MAIL FROM:a@example.org", 501), ("DATA", 503),
             ("RCPT TO:<a@example.org>", 503), ("EXPN list", 502),
-            ("STARTTLS", 502), ("AUTH PLAIN xx", 502), ("BDAT 1 LAST", 502),
+            ("STARTTLS", 502), ("AUTH PLAIN xx", 502), ("BDAT 0 LAST", 502),
             ("XCLIENT ADDR=192.0.2.1", 550)]:
         code, lines = peer.ask(command)
         assert code == want, (command, code, lines)

@@ -183,6 +183,8 @@ act(struct owner *o)
 		smtp_client_flush_reset(o->client, o->now);
 	else if (what == 7)
 		smtp_client_quit(o->client, o->now);
+	else if (what == 8 && o->ready && !o->body && !o->data_waits)
+		o->body = smtp_client_bdat(o->client, o->now);
 	o->in_command = was;
 }
 

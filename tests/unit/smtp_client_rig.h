@@ -199,6 +199,50 @@ do_end(struct owner *o, struct str arg)
 	smtp_client_end(o->client, ++o->tag, o->now);
 }
 
+/* Chunks where the peer takes them, else DATA. */
+static inline void
+do_bdat(struct owner *o, struct str arg)
+{
+	bool want = !str_eq(arg, STR("no"));
+
+	assert_int_equal(smtp_client_bdat(o->client, o->now), want);
+}
+
+static inline void
+do_big(struct owner *o, struct str size)
+{
+	uint64_t n;
+	char *text;
+
+	assert_true(str_to_u64(size, &n));
+	text = xcalloc(n + 1, 1);
+	memset(text, 'a', n);
+	smtp_client_body(o->client, (struct str){text, n}, o->now);
+	free(text);
+}
+
+static inline void
+do_lmtp(struct owner *o, struct str arg)
+{
+	(void)arg;
+	smtp_client_set_lmtp(o->client);
+}
+
+/* So many bytes were written, the first of them these. */
+static inline void
+do_expect_much(struct owner *o, struct str arg)
+{
+	struct str want = arg, number = str_cut(&want, ' ');
+	char mem[256];
+	uint64_t n;
+
+	assert_true(str_to_u64(number, &n));
+	assert_int_equal(o->wrote.len, n);
+	assert_true(str_starts(
+	    buf_str(&o->wrote), unfold(want.p, mem, sizeof(mem), true)));
+	buf_reset(&o->wrote);
+}
+
 static inline void
 do_abandon(struct owner *o, struct str arg)
 {
@@ -325,6 +369,10 @@ act(struct owner *o, const char *step)
 	    {"data", do_data},
 	    {"body", do_body},
 	    {"end", do_end},
+	    {"bdat", do_bdat},
+	    {"big", do_big},
+	    {"lmtp", do_lmtp},
+	    {"much", do_expect_much},
 	    {"abandon", do_abandon},
 	    {"flush", do_flush},
 	    {"quit", do_quit},

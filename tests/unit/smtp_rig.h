@@ -24,6 +24,7 @@ enum flags {
 	PLAIN = 2, /* no extensions */
 	NORMALIZE = 4,
 	ALLOW = 8,
+	CHUNKING = 16, /* BDAT is offered */
 };
 
 static const struct smtp_server_limits default_limits = {
@@ -48,7 +49,7 @@ struct rig {
 	struct smtp_server *server;
 	struct buf out, events, in;
 	bool later; /* answers come after smtp_server_feed */
-	bool open, plain, closed;
+	bool open, plain, chunking, closed;
 	char kind;
 	struct smtp_reply answer;
 	int64_t now;
@@ -67,6 +68,8 @@ answer_now(struct rig *r)
 {
 	struct smtp_caps caps = {.ext = r->plain ? 0 : ALL_EXT, .size = 2000};
 
+	if (r->chunking)
+		caps.ext |= SMTP_EXT_CHUNKING;
 	r->open = false;
 	if (r->answer.code == 0 && r->kind == 'H')
 		smtp_server_helo_done(r->server, &caps, r->now);
@@ -158,6 +161,8 @@ on_data(void *arg)
 	struct smtp_reply none = {0};
 
 	note(r, "D ", STR(""));
+	if (str_starts(buf_str(&r->events), STR("E:nodata")))
+		none = smtp_reply_make(451, "4.3.1", "no room");
 	ask(r, 'D', none);
 }
 
@@ -216,6 +221,7 @@ rig_init(struct rig *r, unsigned flags, bool later)
 	*r = (struct rig){.limits = default_limits,
 	    .later = later,
 	    .plain = (flags & PLAIN) != 0,
+	    .chunking = (flags & CHUNKING) != 0,
 	    .now = 1000};
 	if (flags & NORMALIZE)
 		r->limits.data.bare_newline = SMTP_BARE_NORMALIZE;
@@ -291,5 +297,67 @@ check_events(const struct rig *r, const char *name, const char *want)
 		fail_msg("%s:\n--- got\n%.*s\n--- want\n%s\n", name,
 		    STR_ARG(got), want);
 }
+
+struct dialogue {
+	const char *name;
+	unsigned flags;
+	const char *in; /* '|': the client waits for the reply here */
+	const char *out;
+	const char *events; /* NULL: not looked at */
+};
+
+/* cut: feed that many bytes, then the rest; 0: whole; SIZE_MAX: one by one. */
+static void
+run_once(const struct dialogue *d, size_t cut, bool later)
+{
+	struct str rest = str_from(d->in);
+	struct rig r;
+	size_t seen = 0;
+
+	rig_init(&r, d->flags, later);
+	while (rest.n > 0) {
+		struct str group = str_cut(&rest, '|');
+
+		while (group.n > 0) {
+			size_t n = cut == SIZE_MAX ? 1
+				   : cut > seen && cut - seen < group.n
+				       ? cut - seen
+				       : group.n;
+
+			feed(&r, str_sub(group, 0, n));
+			group = str_sub(group, n, group.n);
+			seen += n;
+		}
+	}
+	check_out(&r, d->name, d->out);
+	check_events(&r, d->name, d->events);
+	rig_clear(&r);
+}
+
+static inline void
+run_dialogue(const struct dialogue *d)
+{
+	size_t total = strlen(d->in);
+
+	for (int later = 0; later < 2; later++) {
+		run_once(d, 0, later);
+		if (d->flags & WHOLE)
+			continue;
+		run_once(d, SIZE_MAX, later);
+		for (size_t cut = 1; cut < total; cut++)
+			run_once(d, cut, later);
+	}
+}
+
+#define HI "EHLO c\r\n|"
+#define HI_OUT                                                \
+	"250-mx.example.org\n250-PIPELINING\n250-SIZE 2000\n" \
+	"250-ENHANCEDSTATUSCODES\n250-8BITMIME\n250-DSN\n250 SMTPUTF8\n"
+#define OPEN HI "MAIL FROM:<a@x.org>\r\nRCPT TO:<b@y.org>\r\n"
+#define OPEN_OUT HI_OUT "250 2.1.0 sender ok\n250 2.1.5 recipient ok\n"
+#define OPEN_EVENTS "E:c M:a@x.org/0/0/0/0/ R:b@y.org/0/ "
+#define GO "354 end data with <CR><LF>.<CR><LF>\n"
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A256 A64 A64 A64 A64
 
 #endif

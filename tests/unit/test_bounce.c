@@ -61,7 +61,7 @@ static size_t
 find(struct str s, const char *needle)
 {
 	const char *at =
-	    s.n > 0 ? memmem(s.p, s.n, needle, strlen(needle)) : NULL;
+	    s.p != NULL ? memmem(s.p, s.n, needle, strlen(needle)) : NULL;
 
 	return at != NULL ? (size_t)(at - s.p) : s.n;
 }
@@ -387,6 +387,58 @@ test_date(void **state)
 	assert_true(strlen(bounce_date(INT64_MAX, out)) > 0);
 }
 
+/* A fate each: a paragraph each in the order of what matters, and the whole
+ * original for a failure alone. */
+static void
+test_actions(void **state)
+{
+	static const char *const names[] = {
+	    "failed", "delayed", "relayed", "delivered"};
+	struct bounce_facts f = make_facts();
+	struct bounce_recipient all[4];
+	struct report r;
+	struct str s, group;
+	char text[64];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		all[3 - i] = bob;
+		all[3 - i].action = (enum bounce_action)i;
+	}
+	all[2].retry_until = WALL + 60000;
+	f.rcpts = all;
+	f.rcpt_count = 4;
+	f.ret = SMTP_RET_FULL;
+	r = print(&f);
+	assert_clean(buf_str(&r.text), true);
+	assert_true(has(r.header, "Subject: Undelivered mail"));
+	s = r.parts[0];
+	(void)take_until(&s, "could not be");
+	(void)take_until(&s, "still waits");
+	(void)take_until(&s, "was passed on");
+	(void)take_until(&s, "was delivered");
+	assert_true(has(s, "postmaster@example.org"));
+	s = r.parts[1];
+	for (int i = 3; i >= 0; i--) {
+		snprintf(text, sizeof(text), "Action: %s\r\n", names[i]);
+		(void)take_until(&s, text);
+		group = take_until(&s, "\r\n\r\n");
+		assert_int_equal(has(group, "Will-Retry"), i == BOUNCE_DELAYED);
+	}
+	assert_true(has(r.parts[2], "a secret body"));
+	buf_clear(&r.text);
+
+	f.rcpt_count = 3;
+	r = print(&f);
+	assert_true(has(r.header, "Subject: Delayed mail"));
+	assert_false(has(r.parts[2], "a secret body"));
+	buf_clear(&r.text);
+	f.rcpt_count = 2;
+	r = print(&f);
+	assert_true(has(r.header, "Subject: Successful mail"));
+	buf_clear(&r.text);
+}
+
 int
 main(void)
 {
@@ -402,6 +454,7 @@ main(void)
 	    cmocka_unit_test(test_hostile_facts),
 	    cmocka_unit_test(test_boundary_is_not_in_original),
 	    cmocka_unit_test(test_full_buffer),
+	    cmocka_unit_test(test_actions),
 	    cmocka_unit_test(test_date),
 	};
 

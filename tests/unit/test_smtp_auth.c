@@ -179,7 +179,7 @@ auth_say(struct auth_rig *r, const char *text, bool split)
 	}
 }
 
-struct dialogue {
+struct auth_dialogue {
 	const char *name, *say, *want; /* without the greeting and EHLO */
 	unsigned flags;
 };
@@ -188,7 +188,7 @@ enum { TRUSTED = 1, TOGETHER = 2 };
 
 #define RESTARTED "220 mx.example.org ESMTP\n"
 
-static const struct dialogue dialogues[] = {
+static const struct auth_dialogue dialogues[] = {
     {"plain", "AUTH PLAIN AGFsaWNlAHg=|AUTH PLAIN AGFsaWNlAHg=|NOOP|",
 	"235 2.7.0 welcome\n503 5.5.1 you have logged in\n250 2.0.0 OK\n", 0},
     {"challenge", "auth plain|AGFsaWNlAHg=|", "334 \n235 2.7.0 welcome\n", 0},
@@ -300,7 +300,7 @@ test_dialogues(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(dialogues); i++) {
-		const struct dialogue *d = &dialogues[i];
+		const struct auth_dialogue *d = &dialogues[i];
 
 		for (int split = 0; split < 2; split++) {
 			struct auth_rig r;

@@ -283,6 +283,19 @@ test_caps(void **state)
 	assert_null(smtp_caps_line(&both, 4, line, sizeof(line)));
 	assert_int_equal(hop.auth, SASL_PLAIN | SASL_LOGIN);
 	assert_int_equal(both.auth, 0);
+	/* RFC 9422: the smaller limit, said only where the next hop says it. */
+	smtp_caps_parse_line(&hop, STR("LIMITS MAILMAX=5 RCPTMAX=7 X RCPTMAX="
+				       " RCPTMAX=0 RCPTMAX=-1"));
+	assert_int_equal(hop.rcpt_max, 7);
+	own.rcpt_max = 100;
+	both = smtp_caps_meet(&own, &hop);
+	assert_int_equal(both.rcpt_max, 7);
+	assert_string_equal(
+	    smtp_caps_line(&both, 4, line, sizeof(line)), "LIMITS RCPTMAX=7");
+	hop.ext &= ~(uint32_t)SMTP_EXT_LIMITS;
+	hop.rcpt_max = 0;
+	both = smtp_caps_meet(&own, &hop);
+	assert_null(smtp_caps_line(&both, 4, line, sizeof(line)));
 }
 
 static void

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Delay notices (RFC 3461 section 4.1, RFC 3464): who sent mail that waits for
+ * notify_after hears what waits and why, and the log and the events tell the
+ * administrator the same. Once a message, in order of arrival, one at a time:
+ *
+ *	list what lies above the mark -> read its header -> list it again (it
+ *	may have gone meanwhile) -> store notice and new mark in one commit
+ *
+ * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out.
+ */
+#include "delivery/delivery_private.h"
+
+#include "base/units.h"
+#include "delivery/bounce.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_MAX_MS 60000
+#define TURN_MIN_MS 200
+#define LIST_MAX 32
+#define NOTICE_TEXT_MAX (4u << 20)
+
+static void look(struct delivery *d);
+
+static void
+on_turn(void *arg, int64_t now)
+{
+	struct delivery *d = arg;
+
+	(void)now;
+	if (!d->notices.busy)
+		look(d);
+}
+
+void
+notices_init(struct delivery *d)
+{
+	struct notices *n = &d->notices;
+
+	loop_timer_init(&n->timer, d->loop, on_turn, d);
+	buf_init(&n->header, BOUNCE_ORIGINAL_MAX);
+	notices_schedule(d);
+}
+
+void
+notices_clear(struct delivery *d)
+{
+	loop_timer_clear(&d->notices.timer);
+	buf_clear(&d->notices.header);
+}
+
+void
+notices_schedule(struct delivery *d)
+{
+	int64_t turn = d->settings.notify_after_ms / 8;
+
+	if (d->settings.notify_after_ms <= 0) {
+		loop_timer_set(&d->notices.timer, INT64_MAX);
+		return;
+	}
+	turn = turn > TURN_MAX_MS ? TURN_MAX_MS : turn;
+	turn = turn < TURN_MIN_MS ? TURN_MIN_MS : turn;
+	loop_timer_set(&d->notices.timer, loop_now(d->loop) + turn);
+}
+
+static void
+rest(struct delivery *d)
+{
+	d->notices.busy = false;
+	d->notices.id = 0;
+	buf_clear(&d->notices.header);
+	notices_schedule(d);
+}
+
+/* ---- one message ---- */
+
+static bool
+is_wanted(const struct spool_message *m, size_t i)
+{
+	unsigned notify = m->rcpts[i].notify;
+
+	return m->from[0] != '\0' &&
+	       (notify == 0 || (notify & SMTP_NOTIFY_DELAY) != 0);
+}
+
+static size_t
+count_wanted(const struct spool_message *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->rcpt_count; i++)
+		n += is_wanted(m, i);
+	return n;
+}
+
+static struct str
+why_held(const struct delivery *d, const struct spool_message *m,
+    char out[DELIVERY_WHY_MAX])
+{
+	const struct delivery_settings *s = &d->settings;
+
+	if (s->why_held == NULL)
+		return STR("It is held by the throttle");
+	return str_from(s->why_held(s->why_arg, m->source, out));
+}
+
+static struct bounce_recipient
+report_of(const struct delivery *d, const struct spool_message *m, size_t i,
+    struct str held)
+{
+	const struct spool_rcpt *r = &m->rcpts[i];
+	struct bounce_recipient out = {
+	    .action = BOUNCE_DELAYED,
+	    .address = str_from(r->address),
+	    .orcpt = str_from(r->orcpt),
+	    .status = STR("4.7.0"),
+	    .reason = held,
+	};
+
+	if (r->state == SPOOL_HELD)
+		return out;
+	out.status = STR("4.4.7");
+	out.reason = STR("It could not be delivered so far, and is tried "
+			 "again");
+	out.reply = str_from(r->last_error);
+	out.retry_until = m->queued_at + d->settings.max_age_ms;
+	return out;
+}
+
+static size_t
+fill_reports(const struct delivery *d, const struct spool_message *m,
+    struct str held, struct bounce_recipient *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (is_wanted(m, i))
+			out[n++] = report_of(d, m, i, held);
+	}
+	return n;
+}
+
+static void
+tell_admin(const struct delivery *d, const struct spool_message *m,
+    struct str held, const char *notice, int64_t wall)
+{
+	const struct spool_rcpt *r = &m->rcpts[0];
+	struct str why = r->state != SPOOL_HELD && r->last_error != NULL
+			     ? str_from(r->last_error)
+			     : held;
+	char id[SPOOL_ID_TEXT], sender[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX];
+	char to[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX], shown[256];
+	char age[UNITS_TEXT_MAX];
+
+	spool_id_format(m->id, id);
+	units_format_duration((wall - m->queued_at) / 1000 * 1000, age);
+	log_event(d->log, LOG_LEVEL_WARNING, "delivery", "delayed",
+	    "id=%s sender=%s from=%s to=%s recipients=%zu age=\"%s\" "
+	    "notice=%s reason=%s",
+	    id, log_quote(str_from(m->source), sender),
+	    log_quote(str_from(m->from), from),
+	    log_quote(str_from(r->address), to), m->rcpt_count, age,
+	    notice[0] != '\0' ? notice : "none", log_quote(why, text));
+	events_add(d->events, wall, EVENT_DELAY, m->source, id,
+	    "%zu recipients wait for %s: %s", m->rcpt_count, age,
+	    str_escape(why, shown, sizeof(shown)));
+}
+
+static void
+on_marked(void *arg, int error)
+{
+	struct delivery *d = arg;
+
+	if (error != 0) {
+		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "notice",
+		    "error=\"%s\"", strerror(error));
+		rest(d);
+		return;
+	}
+	d->notices.id = 0;
+	delivery_kick(d, loop_now(d->loop), clock_wall_ms());
+	look(d);
+}
+
+static void
+store(struct delivery *d, const struct spool_message *m,
+    const struct bounce_facts *f, uint64_t id)
+{
+	struct buf text;
+	bool eight_bit;
+	struct spool_rcpt to = {
+	    .address = m->from,
+	    .notify = SMTP_NOTIFY_NEVER,
+	    .state = SPOOL_RELEASED,
+	    .next_try = f->wall,
+	};
+	struct spool_message notice = {
+	    .id = id,
+	    .source = LEDGER_SOURCE,
+	    .policy = LEDGER_POLICY,
+	    .from = "",
+	    .subject = bounce_subject(f),
+	    .client = "",
+	    .helo = "",
+	    .body_type = SMTP_BODY_7BIT,
+	    .utf8 = !str_is_ascii(f->to),
+	    .queued_at = f->wall,
+	    .rcpts = &to,
+	    .rcpt_count = 1,
+	};
+
+	buf_init(&text, NOTICE_TEXT_MAX);
+	if (!bounce_print(f, &text, &eight_bit))
+		panic("notice: %zu recipients do not fit", f->rcpt_count);
+	spool_set_notice_mark(
+	    d->spool, m->id, &notice, buf_str(&text), on_marked, d);
+	buf_clear(&text);
+}
+
+/* The header is there, or nobody wants it. */
+static void
+tell(struct delivery *d, const struct spool_message *m, int64_t wall)
+{
+	struct bounce_recipient *rcpts =
+	    xcalloc(m->rcpt_count + 1, sizeof(*rcpts));
+	char why[DELIVERY_WHY_MAX], id_text[SPOOL_ID_TEXT] = "";
+	char original_id[SPOOL_ID_TEXT];
+	struct str held = why_held(d, m, why);
+	struct bounce_facts f = {
+	    .hostname = str_from(d->hostname),
+	    .postmaster = str_from(d->postmaster),
+	    .id = str_from(id_text),
+	    .original_id = str_from(spool_id_format(m->id, original_id)),
+	    .to = str_from(m->from),
+	    .envid = str_from(m->envid),
+	    .wall = wall,
+	    .arrived = m->queued_at,
+	    .seed = spool_seed(d->spool),
+	    .original = buf_str(&d->notices.header),
+	    .is_whole = d->notices.whole,
+	    .rcpts = rcpts,
+	    .rcpt_count = fill_reports(d, m, held, rcpts),
+	};
+	uint64_t id = f.rcpt_count > 0 ? spool_new_id(d->spool, wall) : 0;
+
+	if (id != 0)
+		f.id = str_from(spool_id_format(id, id_text));
+	tell_admin(d, m, held, id_text, wall);
+	if (id != 0)
+		store(d, m, &f, id);
+	else
+		spool_set_notice_mark(
+		    d->spool, m->id, NULL, (struct str){NULL, 0}, on_marked, d);
+	free(rcpts);
+}
+
+/* ---- which ---- */
+
+static void
+on_header(void *arg, int error, struct str chunk)
+{
+	struct delivery *d = arg;
+	struct buf *header = &d->notices.header;
+
+	if (error != 0 && error != ENOENT) {
+		rest(d);
+		return;
+	}
+	buf_clear(header);
+	if (error == 0 &&
+	    !buf_append_str(header, str_sub(chunk, 0, buf_room(header))))
+		panic("notice: a header past its room");
+	look(d);
+}
+
+/* By the id, which is of the time of MAIL: a message whose text took long must
+ * not lie behind the mark already when it comes. After a restart ids run ahead
+ * of the clock for a while. */
+static bool
+is_due(const struct delivery *d, const struct spool_message *m, int64_t wall)
+{
+	int64_t since = spool_id_wall(m->id);
+
+	if (m->queued_at < since)
+		since = m->queued_at;
+	return since <= wall - d->settings.notify_after_ms;
+}
+
+static void
+on_listed(void *arg, int error, const struct spool_message *messages, size_t n)
+{
+	struct delivery *d = arg;
+	const struct spool_message *m = messages;
+	int64_t wall = clock_wall_ms();
+
+	/* Reports of our own are not worth a word. */
+	while (n > 1 && m->from[0] == '\0' && is_due(d, m, wall)) {
+		m++;
+		n--;
+	}
+	if (error != 0 || n == 0 || !is_due(d, m, wall)) {
+		rest(d);
+	} else if (m->from[0] == '\0') {
+		spool_set_notice_mark(
+		    d->spool, m->id, NULL, (struct str){NULL, 0}, on_marked, d);
+	} else if (count_wanted(m) == 0 || d->notices.id == m->id) {
+		tell(d, m, wall);
+	} else {
+		d->notices.id = m->id;
+		d->notices.whole = m->size <= BOUNCE_ORIGINAL_MAX;
+		spool_read_body(d->spool, m->id, 0, on_header, d);
+	}
+}
+
+static void
+look(struct delivery *d)
+{
+	const struct spool_select all = {.all = true};
+
+	if (d->draining || d->settings.notify_after_ms <= 0) {
+		rest(d);
+		return;
+	}
+	d->notices.busy = true;
+	spool_list(d->spool, &all, spool_notice_mark(d->spool), LIST_MAX,
+	    on_listed, d);
+}
