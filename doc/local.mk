@@ -10,3 +10,17 @@ doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
 	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
 		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
 	rm -f $@.options && mv -f $@.tmp $@
+
+EXTRA_DIST += doc/weir-netd.conf.5.in doc/netd-trial.md
+if BUILD_NETD
+dist_man_MANS += doc/weir-netd.8
+nodist_man_MANS += doc/weir-netd.conf.5
+CLEANFILES += doc/weir-netd.conf.5
+
+doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) doc && \
+	./netd-conf-doc$(EXEEXT) --mdoc > $@.options && \
+	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
+		$(srcdir)/doc/weir-netd.conf.5.in > $@.tmp && \
+	rm -f $@.options && mv -f $@.tmp $@
+endif

@@ -53,3 +53,28 @@ install-data-local: etc/weir.conf.sample
 	test -e '$(DESTDIR)$(sysconfdir)/weir/weir.conf' || \
 	$(INSTALL_DATA) etc/weir.conf.sample \
 		'$(DESTDIR)$(sysconfdir)/weir/weir.conf'
+
+EXTRA_DIST += etc/weir-netd.service.in etc/weir-netd.conf
+dist_doc_DATA += contrib/weir-netd-workstation.conf \
+	contrib/weir-netd-server.conf contrib/weir-netd-gateway.conf
+if BUILD_NETD
+CLEANFILES += etc/weir-netd.service etc/weir-netd.conf.sample
+nodist_systemdsystemunit_DATA += etc/weir-netd.service
+nodist_doc_DATA += etc/weir-netd.conf.sample
+
+etc/weir-netd.service: etc/weir-netd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc && \
+	sed -e 's|@sbindir[@]|$(sbindir)|g' \
+		-e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+		$(srcdir)/etc/weir-netd.service.in > $@
+
+etc/weir-netd.conf.sample: netd-conf-doc$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) etc && \
+	./netd-conf-doc$(EXEEXT) --sample > $@.tmp && mv -f $@.tmp $@
+
+# As update-sample.
+update-netd-sample: netd-conf-doc$(EXEEXT)
+	./netd-conf-doc$(EXEEXT) --sample | \
+	sed -e 's|"$(runstatedir)/|"/run/|' -e 's|"$(localstatedir)/|"/var/|' \
+		-e 's|"$(sysconfdir)/|"/etc/|' > $(srcdir)/etc/weir-netd.conf
+endif

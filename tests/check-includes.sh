@@ -22,12 +22,17 @@ below() {
 	throttle) echo "base weir" ;;
 	smtp) echo "base" ;;
 	net) echo "os base" ;;
+	control) echo "net os base" ;;
+	packet) echo "base" ;;
+	netgate) echo "throttle packet os base weir" ;;
+	nfq) echo "net os base" ;;
 	spool) echo "os base" ;;
 	gate) echo "throttle spool os base weir" ;;
 	delivery) echo "spool smtp $net_up" ;;
-	front) echo "delivery gate spool smtp $net_up" ;;
+	front) echo "control delivery gate spool smtp $net_up" ;;
 	maild | netd | ctl | replay)
-		echo "front delivery gate spool throttle smtp $net_up weir" ;;
+		echo "front control delivery gate spool throttle smtp" \
+		    "netgate nfq packet $net_up weir" ;;
 	*) return 1 ;;
 	esac
 }

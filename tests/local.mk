@@ -18,3 +18,5 @@ bench: all
 	@echo "== tls"; \
 	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_tls.py
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py
+	@echo "== weir-netd"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_netd.py

@@ -1,104 +1,54 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The control socket: accepts, up to a bound, and reaps.
+ * weir-maild's control socket: the mail commands on the shared transport.
  */
 #include "front/control_private.h"
 
+#include "spool/spool.h"
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-/* What may be freed: nothing calls back any more. */
-static void
-on_reap(void *arg, int64_t now)
+static const struct control_grammar grammar = {
+    .commands = control_commands,
+    .parse_id = spool_id_parse,
+};
+
+bool
+control_request_parse(
+    struct str line, struct control_request *out, char *err, size_t cap)
 {
-	struct control *control = arg;
-	struct list *e, *tmp;
-
-	(void)now;
-	list_each_safe (e, tmp, &control->ended) {
-		struct control_conn *c =
-		    LIST_ITEM(e, struct control_conn, entry);
-
-		if (!c->is_waiting)
-			control_conn_free(c);
-	}
+	return control_request_read(&grammar, line, out, err, cap);
 }
 
-static void
-refuse(int fd)
+void
+control_fail_errno(struct control_conn *c, int error)
 {
-	static const char busy[] =
-	    "{\"error\":\"too many control connections\",\"status\":1}\n";
-
-	/* A new socket has room for a line; if not, its end says enough. */
-	if (send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		errno = 0;
-	close(fd);
-}
-
-static void
-on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
-{
-	struct control *control = arg;
-	struct control_conn *c;
-
-	(void)peer;
-	if (control->conn_count >= CONTROL_CONNS_MAX) {
-		refuse(fd);
-		return;
-	}
-	c = control_conn_new(control, fd, now);
-	control->conn_count++;
-	list_append(&control->conns, &c->entry);
-}
-
-static void
-on_trouble(void *arg, int error, int64_t now)
-{
-	struct control *control = arg;
-	char text[LOG_QUOTE_MAX];
-
-	(void)now;
-	log_event(control->parts.log, LOG_LEVEL_WARNING, "control",
-	    "accept-failed", "error=%s",
-	    log_quote(str_from(strerror(error)), text));
+	if (error == ENOENT)
+		control_fail(c, 1, "no such sender or message");
+	else if (error == EBUSY)
+		control_fail(c, 1, "the spool is busy; try again");
+	else
+		control_fail(c, 1, "the spool failed: %s", strerror(error));
 }
 
 struct control *
 control_new(
     const struct control_parts *parts, struct listener *listener, int admin_gid)
 {
-	struct control *control = xcalloc(1, sizeof(*control));
+	struct control_server server = {
+	    .loop = parts->loop,
+	    .log = parts->log,
+	    .events = parts->events,
+	    .grammar = &grammar,
+	};
 
-	control->parts = *parts;
-	control->listener = listener;
-	control->admin_gid = admin_gid;
-	list_init(&control->conns);
-	list_init(&control->ended);
-	loop_task_init(&control->reap, parts->loop, on_reap, control);
-	listener_start(listener, parts->loop, on_accept, on_trouble, control);
-	return control;
-}
-
-static void
-free_all(struct list *conns)
-{
-	while (!list_is_empty(conns))
-		control_conn_free(
-		    LIST_ITEM(conns->next, struct control_conn, entry));
+	return control_start(
+	    &server, parts, sizeof(*parts), listener, admin_gid);
 }
 
 void
 control_free(struct control *control)
 {
-	if (control == NULL)
-		return;
-	listener_free(control->listener);
-	free_all(&control->conns);
-	free_all(&control->ended);
-	loop_task_clear(&control->reap);
-	free(control);
+	control_stop(control);
 }

@@ -34,7 +34,7 @@ on_changed(void *arg, int error, uint64_t count)
 		/* One never seen has its full name by now. */
 		if (c->request.sender != NULL)
 			control_find_sender(
-			    c, loop_now(c->control->parts.loop));
+			    c, loop_now(control_parts(c)->loop));
 		control_done(
 		    c, json_pack("{s:I,s:s?}", "recipients", (json_int_t)count,
 			   "sender", c->request.sender));
@@ -63,7 +63,7 @@ change_selected(struct control_conn *c, int64_t now,
 		select.queued_before = wall - r->older_ms;
 	control_wait(c);
 	change(
-	    c->control->parts.gate, &select, c->who, now, wall, on_changed, c);
+	    control_parts(c)->gate, &select, c->who, now, wall, on_changed, c);
 }
 
 void
@@ -83,7 +83,7 @@ control_freeze(struct control_conn *c, int64_t now)
 {
 	control_find_sender(c, now); /* one never seen may be frozen too */
 	control_wait(c);
-	gate_freeze(c->control->parts.gate, c->request.sender, c->who, now,
+	gate_freeze(control_parts(c)->gate, c->request.sender, c->who, now,
 	    clock_wall_ms(), on_changed, c);
 }
 
@@ -101,6 +101,6 @@ control_thaw(struct control_conn *c, int64_t now)
 		return;
 	}
 	control_wait(c);
-	gate_thaw(c->control->parts.gate, c->request.sender, what, c->who, now,
+	gate_thaw(control_parts(c)->gate, c->request.sender, what, c->who, now,
 	    clock_wall_ms(), on_changed, c);
 }

@@ -1,82 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * events and audit: what happened, and what administrators did. A follower that
- * does not take its events is dropped.
+ * audit: what administrators did.
  */
-#include "config.h"
-
 #include "front/control_private.h"
 
-#include <inttypes.h>
-
-#define FOLLOW_PAST 10      /* shown before what is new */
-#define FOLLOW_PAST_MAX 100 /* leaves a follower room for what is new */
 #define AUDIT_ROWS 100
-
-static json_t *
-event_row(const struct event_item *e)
-{
-	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "seq",
-	    (json_int_t)e->seq, "at", control_time(e->at), "type",
-	    event_type_name[e->type], "sender", control_text(e->sender), "id",
-	    control_text(e->id), "detail", control_text(e->detail));
-}
-
-static void
-find_last(void *arg, const struct event_item *item)
-{
-	*(uint64_t *)arg = item->seq;
-}
-
-static void
-send_past(void *arg, const struct event_item *item)
-{
-	struct control_conn *c = arg;
-
-	/* Once one has no room, none after it is sent: there is no gap. */
-	if (c->cursor == 0 && !control_send(c, "event", event_row(item)))
-		c->cursor = item->seq;
-}
-
-static void
-on_event(void *arg, const struct event_item *item)
-{
-	struct control_conn *c = arg;
-	char who[LOG_QUOTE_MAX];
-
-	if (control_send(c, "event", event_row(item)))
-		return;
-	log_event(c->control->parts.log, LOG_LEVEL_WARNING, "control",
-	    "follower-dropped", "who=%s reason=\"it does not read\"",
-	    log_quote(str_from(c->who), who));
-	control_conn_end(c);
-}
-
-void
-control_events(struct control_conn *c, int64_t now)
-{
-	const struct control_request *r = &c->request;
-	struct events *events = c->control->parts.events;
-	uint64_t last = 0, max = EVENTS_KEPT;
-
-	(void)now;
-	if (r->follow)
-		max = FOLLOW_PAST;
-	if (r->given & CONTROL_MAX)
-		max = r->max;
-	if (r->follow && max > FOLLOW_PAST_MAX)
-		max = FOLLOW_PAST_MAX;
-	events_each(events, 0, find_last, &last);
-	events_each(events, last > max ? last - max : 0, send_past, c);
-	if (!r->follow) {
-		control_done(c, NULL);
-		return;
-	}
-	c->is_following = true;
-	c->follower.on_event = on_event;
-	c->follower.arg = c;
-	events_follow(events, &c->follower);
-}
 
 static void
 on_audit(void *arg, int error, const struct spool_audit *rows, size_t n)
@@ -109,5 +37,5 @@ control_audit(struct control_conn *c, int64_t now)
 
 	(void)now;
 	control_wait(c);
-	spool_audit_list(c->control->parts.spool, max, on_audit, c);
+	spool_audit_list(control_parts(c)->spool, max, on_audit, c);
 }

@@ -96,7 +96,7 @@ step_queue(struct control_conn *c, int64_t now)
 	if (r->given & CONTROL_OLDER)
 		select.queued_before = clock_wall_ms() - r->older_ms;
 	control_wait(c);
-	spool_list(c->control->parts.spool, &select, c->cursor, CONTROL_PAGE,
+	spool_list(control_parts(c)->spool, &select, c->cursor, CONTROL_PAGE,
 	    on_page, c);
 }
 
@@ -158,7 +158,7 @@ step_cat(struct control_conn *c, int64_t now)
 	(void)now;
 	control_wait(c);
 	spool_read_body(
-	    c->control->parts.spool, c->request.ids[0], c->cursor, on_chunk, c);
+	    control_parts(c)->spool, c->request.ids[0], c->cursor, on_chunk, c);
 }
 
 static void
@@ -190,5 +190,5 @@ control_cat(struct control_conn *c, int64_t now)
 		return;
 	}
 	control_wait(c);
-	spool_list(c->control->parts.spool, &select, 0, 1, on_envelope, c);
+	spool_list(control_parts(c)->spool, &select, 0, 1, on_envelope, c);
 }

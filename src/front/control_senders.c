@@ -46,7 +46,7 @@ is_wanted(const struct control_request *r, const struct gate_sender_info *s)
 static void
 step_senders(struct control_conn *c, int64_t now)
 {
-	struct gate *gate = c->control->parts.gate;
+	struct gate *gate = control_parts(c)->gate;
 	int64_t wall = clock_wall_ms();
 	struct gate_sender_info s;
 
@@ -93,7 +93,7 @@ control_show(struct control_conn *c, int64_t now)
 	struct gate_sender_info s;
 	json_t *row;
 
-	if (!gate_sender_find(c->control->parts.gate,
+	if (!gate_sender_find(control_parts(c)->gate,
 		str_from(c->request.sender), now, clock_wall_ms(), &s)) {
 		control_fail(c, 1, "no such sender: %s", c->request.sender);
 		return;
@@ -114,7 +114,7 @@ control_find_sender(struct control_conn *c, int64_t now)
 {
 	struct gate_sender_info s;
 
-	if (!gate_sender_find(c->control->parts.gate,
+	if (!gate_sender_find(control_parts(c)->gate,
 		str_from(c->request.sender), now, clock_wall_ms(), &s))
 		return false;
 	free(c->request.sender);

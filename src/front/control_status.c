@@ -74,7 +74,7 @@ expiring(const struct control_parts *p)
 void
 control_status(struct control_conn *c, int64_t now)
 {
-	const struct control_parts *p = &c->control->parts;
+	const struct control_parts *p = control_parts(c);
 	struct smtp_caps caps;
 	json_t *row = json_object();
 	int64_t up_ms = clock_wall_ms() - p->started_at;
@@ -99,7 +99,7 @@ control_status(struct control_conn *c, int64_t now)
 void
 control_config(struct control_conn *c, int64_t now)
 {
-	const struct control_parts *p = &c->control->parts;
+	const struct control_parts *p = control_parts(c);
 	struct buf out;
 	char *text;
 
@@ -111,15 +111,7 @@ control_config(struct control_conn *c, int64_t now)
 		return;
 	}
 	text = buf_take(&out);
-	for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;) {
-		if (rest == NULL && *line == '\0')
-			break;
-		if (!control_send_only(
-			c, json_pack("{s:o}", "line", control_text(line))))
-			goto out;
-	}
-	control_done(c, NULL);
-out:
+	control_send_lines(c, text);
 	free(text);
 }
 
@@ -141,7 +133,7 @@ on_audited(void *arg, int error)
 void
 control_reload(struct control_conn *c, int64_t now)
 {
-	const struct control_parts *p = &c->control->parts;
+	const struct control_parts *p = control_parts(c);
 	struct spool_audit audit = {.at = clock_wall_ms(),
 	    .who = c->who,
 	    .action = "reload",

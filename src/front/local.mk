@@ -3,13 +3,11 @@ libfront_la_SOURCES = \
 	src/front/auth_guard.c src/front/auth_guard.h \
 	src/front/auth_link.c src/front/auth_link.h \
 	src/front/control.c src/front/control.h \
-	src/front/control_answer.c \
 	src/front/control_change.c \
-	src/front/control_conn.c \
 	src/front/control_events.c \
 	src/front/control_private.h \
 	src/front/control_queue.c \
-	src/front/control_request.c src/front/control_request.h \
+	src/front/control_request.h \
 	src/front/control_senders.c \
 	src/front/control_status.c \
 	src/front/control_table.c \
@@ -26,7 +24,7 @@ libfront_la_SOURCES = \
 	src/front/relay_txn.c \
 	src/front/relay_words.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la $(JANSSON_LIBS)
+	libcontrol.la libnet.la libos.la libbase.la $(JANSSON_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_auth_guard

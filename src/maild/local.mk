@@ -15,7 +15,6 @@ weir_conf_doc_LDADD = libmaild.la
 
 sbin_PROGRAMS += weir-maild
 weir_maild_SOURCES = \
-	src/maild/hook.c src/maild/hook.h \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \

@@ -11,12 +11,6 @@
 
 bool maild_check_hostname(const char *text, char *err, size_t cap);
 bool maild_check_text(const char *text, char *err, size_t cap);
-bool maild_check_path(const char *text, char *err, size_t cap);
-bool maild_check_socket_path(const char *text, char *err, size_t cap);
-bool maild_check_program(const char *text, char *err, size_t cap);
-bool maild_check_user(const char *text, char *err, size_t cap);
-bool maild_check_group(const char *text, char *err, size_t cap);
-bool maild_check_network(const char *text, char *err, size_t cap);
 bool maild_check_next_hop(const char *text, char *err, size_t cap);
 bool maild_check_listen(const char *text, char *err, size_t cap);
 bool maild_check_protocol(const char *text, char *err, size_t cap);

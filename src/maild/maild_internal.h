@@ -8,9 +8,9 @@
 
 #include "front/control.h"
 #include "front/relay.h"
-#include "maild/hook.h"
 #include "maild/maild.h"
 #include "maild/maild_config.h"
+#include "net/hook.h"
 
 /* One configuration and what the relay is told of it. An old one lives until
  * the last session that began with it has ended. */

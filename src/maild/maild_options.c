@@ -8,6 +8,7 @@
 
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
+#include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
 #define SECONDS(n) ((n)*INT64_C(1000))
@@ -51,7 +52,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(spool),
 	.preset = WEIR_LOCALSTATEDIR "/lib/weir",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Directory of held mail and durable state. It belongs to one "
 	       "daemon alone.",
     },
@@ -60,7 +61,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(control),
 	.preset = WEIR_RUNSTATEDIR "/weir/control.sock",
-	.check = maild_check_socket_path,
+	.check = option_check_socket_path,
 	.doc = "Unix socket on which weirctl talks to the daemon.",
     },
     {
@@ -68,7 +69,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(control_group),
 	.sample = "weir-admin",
-	.check = maild_check_group,
+	.check = option_check_group,
 	.doc = "Group whose members may give commands on the control socket, "
 	       "beside root and the daemon's own user.",
     },
@@ -77,7 +78,7 @@ static const struct option maild_options[] = {
 	.type = OPTION_STRING,
 	AT(user),
 	.sample = "weir",
-	.check = maild_check_user,
+	.check = option_check_user,
 	.doc = "User that the daemon becomes after it has bound its sockets, "
 	       "when it is started as root. Without it the daemon stays who it "
 	       "is.",
@@ -150,7 +151,7 @@ static const struct option maild_options[] = {
 	AT(freeze_command),
 	.reloadable = true,
 	.sample = "/etc/weir/freeze-mail.sh",
-	.check = maild_check_program,
+	.check = option_check_program,
 	.doc = "Program that runs once when a sender is frozen, with the facts "
 	       "in its environment: WEIR_SENDER, WEIR_POLICY, WEIR_REASON, "
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
@@ -263,7 +264,7 @@ static const struct option maild_options[] = {
 	AT(bare_newline_allow),
 	.reloadable = true,
 	.sample = "192.0.2.0/24",
-	.check = maild_check_network,
+	.check = option_check_network,
 	.doc = "Networks of clients for which bare_newline is allow.",
     },
     /* ---- who the client is ---- */
@@ -290,7 +291,7 @@ static const struct option maild_options[] = {
 	AT(xclient_from),
 	.reloadable = true,
 	.sample = "192.0.2.25",
-	.check = maild_check_network,
+	.check = option_check_network,
 	.doc = "Networks of mail servers and proxies from which XCLIENT and "
 	       "XFORWARD are taken, so that the client they name is the one "
 	       "that is throttled, logged and named in Received. All others "
@@ -302,7 +303,7 @@ static const struct option maild_options[] = {
 	AT(proxy_from),
 	.reloadable = true,
 	.sample = "192.0.2.80",
-	.check = maild_check_network,
+	.check = option_check_network,
 	.doc = "Networks of the proxies whose PROXY header is believed on "
 	       "listen sections with proxy = true. Connections from elsewhere "
 	       "are closed there.",
@@ -326,7 +327,7 @@ static const struct option maild_options[] = {
 	AT(next_hop_auth),
 	.reloadable = true,
 	.sample = "/etc/weir/next_hop.auth",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "File with the name and password with which weir itself logs in "
 	       "at the next hop (AUTH PLAIN or LOGIN). A line is "
 	       "\"user:password\" or \"user password\" for every next hop, or "
@@ -395,7 +396,7 @@ static const struct option maild_options[] = {
 	AT(tls_cert),
 	.reloadable = true,
 	.sample = "/etc/weir/relay.example.org.pem",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Certificates of the listeners, each a PEM file with the "
 	       "certificate and its chain. A client that asks for a server "
 	       "name gets the first certificate that is for it, any other the "
@@ -408,7 +409,7 @@ static const struct option maild_options[] = {
 	AT(tls_key),
 	.reloadable = true,
 	.sample = "/etc/weir/relay.example.org.key",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Their keys in the same order, PEM without a passphrase. "
 	       "Without this the key stands in the certificate's file. A "
 	       "daemon with a user reads them as that user at a reload.",
@@ -446,7 +447,7 @@ static const struct option maild_options[] = {
 	AT(next_hop_tls_ca),
 	.reloadable = true,
 	.sample = "/etc/weir/next-hop-ca.pem",
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "PEM file of the authorities that verify trusts. The default "
 	       "is those that the system trusts.",
     },

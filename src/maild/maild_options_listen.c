@@ -6,6 +6,7 @@
 
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
+#include "os/option_check.h"
 
 #define IN_LISTEN(field) .offset = offsetof(struct maild_listen, field)
 
@@ -118,7 +119,7 @@ const struct option maild_listen_options[] = {
 	.type = OPTION_STRINGS,
 	IN_LISTEN(tls_cert),
 	.reloadable = true,
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Certificates of this listener, in place of the ones above.",
     },
     {
@@ -126,7 +127,7 @@ const struct option maild_listen_options[] = {
 	.type = OPTION_STRINGS,
 	IN_LISTEN(tls_key),
 	.reloadable = true,
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "Their keys.",
     },
     {
@@ -134,7 +135,7 @@ const struct option maild_listen_options[] = {
 	.type = OPTION_STRING,
 	IN_LISTEN(tls_client_ca),
 	.reloadable = true,
-	.check = maild_check_path,
+	.check = option_check_path,
 	.doc = "PEM file of authorities. Clients are asked for a certificate, "
 	       "and one that these have signed makes its common name the user "
 	       "whose mail it is. Other clients are served as if there were no "

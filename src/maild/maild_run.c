@@ -49,7 +49,13 @@ on_gate_freeze(void *arg, const struct gate_freeze *freeze)
 {
 	struct maild *m = arg;
 
-	hook_freeze(m->hook, m->gen->conf->freeze_command, freeze);
+	hook_run(m->hook, m->gen->conf->freeze_command,
+	    &(struct hook_freeze){.sender = freeze->sender,
+		.policy = freeze->policy,
+		.reason = freeze->reason,
+		.queue_length = freeze->queue_length,
+		.freeze_at = freeze->freeze_at,
+		.at = freeze->at});
 }
 
 const struct gate_callbacks maild_gate_callbacks = {

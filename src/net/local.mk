@@ -3,6 +3,7 @@ libnet_la_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
+	src/net/hook.c src/net/hook.h \
 	src/net/conn_tls.c \
 	src/net/listener.c src/net/listener.h \
 	src/net/loop.c src/net/loop.h \

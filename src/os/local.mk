@@ -5,7 +5,10 @@ libos_la_SOURCES = \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
 	src/os/log.c src/os/log.h \
+	src/os/caps.c src/os/caps.h \
+	src/os/option_check.c src/os/option_check.h \
 	src/os/options.c src/os/options.h \
+	src/os/options_doc.c src/os/options_doc.h \
 	src/os/options_format.c src/os/options_print.c \
 	src/os/options_scan.c src/os/options_scan.h \
 	src/os/options_struct.c \

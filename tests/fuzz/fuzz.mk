@@ -12,7 +12,8 @@ INCLUDES = -D_GNU_SOURCE -I. -I$(SRCDIR)/src -I$(SRCDIR)/include \
 # All layers, without the mains.
 sources := $(filter-out %/main.c %/gen_conf.c, \
 	$(wildcard $(SRCDIR)/src/*/*.c))
-sources := $(filter-out $(SRCDIR)/src/ctl/%, $(sources))
+sources := $(filter-out $(SRCDIR)/src/ctl/% $(SRCDIR)/src/netd/% \
+	$(SRCDIR)/src/nfq/%, $(sources))
 objects := $(sources:$(SRCDIR)/src/%.c=fuzz/obj/%.o)
 
 .PHONY: fuzz has-libfuzzer

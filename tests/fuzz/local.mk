@@ -12,7 +12,10 @@ fuzz_targets = \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
+	tests/fuzz/fuzz_dns \
+	tests/fuzz/fuzz_netgate_load \
 	tests/fuzz/fuzz_options \
+	tests/fuzz/fuzz_packet \
 	tests/fuzz/fuzz_proxy \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_client \
@@ -33,6 +36,12 @@ tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = libreplay.la libmaild.la
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
 tests_fuzz_fuzz_control_LDADD = libreplay.la libfront.la
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
+tests_fuzz_fuzz_dns_LDADD = libreplay.la libpacket.la
+tests_fuzz_fuzz_netgate_load_SOURCES = tests/fuzz/fuzz_netgate_load.c
+tests_fuzz_fuzz_netgate_load_LDADD = libreplay.la libnetgate.la
+tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz_packet.c
+tests_fuzz_fuzz_packet_LDADD = libreplay.la libpacket.la
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 	tests/options_schema.h
 tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "front/control_private.h"
+#include "control/control.h"
 
 #include "os/clock.h"
 #include "os/priv.h"
@@ -39,7 +39,8 @@ start_request(struct control_conn *c, struct str line, int64_t now)
 	const struct control_command *command;
 	char err[512];
 
-	if (!control_request_parse(line, &c->request, err, sizeof(err))) {
+	if (!control_request_read(c->control->server.grammar, line, &c->request,
+		err, sizeof(err))) {
 		control_fail(c, 2, "%s", err);
 		return;
 	}
@@ -204,8 +205,8 @@ greet(struct control_conn *c, int fd)
 	c->rights = find_rights(c->control, &peer);
 	if (c->rights != 0)
 		return;
-	log_event(c->control->parts.log, LOG_LEVEL_WARNING, "control", "denied",
-	    "who=%s", log_quote(str_from(c->who), who));
+	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
+	    "denied", "who=%s", log_quote(str_from(c->who), who));
 	control_fail(c, 1,
 	    "permission denied for %s: only root, the daemon's user and "
 	    "members of control_group may give commands",
@@ -216,7 +217,7 @@ struct control_conn *
 control_conn_new(struct control *control, int fd, int64_t now)
 {
 	struct control_conn *c = xcalloc(1, sizeof(*c));
-	struct loop *loop = control->parts.loop;
+	struct loop *loop = control->server.loop;
 
 	c->control = control;
 	list_init(&c->entry);

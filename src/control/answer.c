@@ -5,11 +5,10 @@
  */
 #include "config.h"
 
-#include "front/control_private.h"
+#include "control/control.h"
 
 #include "base/units.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,7 +38,7 @@ write_line(struct control_conn *c, json_t *root, size_t limit)
 		c->out.len = was;
 	json_decref(root);
 	if (!c->is_ended)
-		loop_timer_set(&c->tick, loop_now(c->control->parts.loop));
+		loop_timer_set(&c->tick, loop_now(c->control->server.loop));
 	return ok;
 }
 
@@ -99,17 +98,6 @@ control_fail(struct control_conn *c, int status, const char *fmt, ...)
 }
 
 void
-control_fail_errno(struct control_conn *c, int error)
-{
-	if (error == ENOENT)
-		control_fail(c, 1, "no such sender or message");
-	else if (error == EBUSY)
-		control_fail(c, 1, "the spool is busy; try again");
-	else
-		control_fail(c, 1, "the spool failed: %s", strerror(error));
-}
-
-void
 control_wait(struct control_conn *c)
 {
 	c->is_waiting = true;
@@ -118,7 +106,7 @@ control_wait(struct control_conn *c)
 bool
 control_resume(struct control_conn *c)
 {
-	struct loop *loop = c->control->parts.loop;
+	struct loop *loop = c->control->server.loop;
 
 	c->is_waiting = false;
 	if (c->is_ended) {
@@ -137,7 +125,7 @@ control_log_change(struct control_conn *c, uint64_t count)
 	char who[LOG_QUOTE_MAX], target[LOG_QUOTE_MAX];
 	const char *on = r->all ? "all" : r->id_count > 0 ? "ids" : "-";
 
-	log_event(c->control->parts.log, LOG_LEVEL_INFO, "control", "change",
+	log_event(c->control->server.log, LOG_LEVEL_INFO, "control", "change",
 	    "who=%s command=%s target=%s count=%" PRIu64,
 	    log_quote(str_from(c->who), who), r->command->name,
 	    log_quote(str_from(r->sender != NULL ? r->sender : on), target),
@@ -196,4 +184,17 @@ control_time(int64_t wall_ms)
 	if (wall_ms <= 0 || wall_ms == INT64_MAX)
 		return json_null();
 	return json_string(units_format_time(wall_ms, text));
+}
+
+void
+control_send_lines(struct control_conn *c, char *text)
+{
+	for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;) {
+		if (rest == NULL && *line == '\0')
+			break;
+		if (!control_send_only(
+			c, json_pack("{s:o}", "line", control_text(line))))
+			return;
+	}
+	control_done(c, NULL);
 }

@@ -5,21 +5,27 @@
  * WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME). No shell is involved: what a
  * sender calls itself is only ever a value. Event loop's thread.
  */
-#ifndef MAILD_HOOK_H
-#define MAILD_HOOK_H
+#ifndef NET_HOOK_H
+#define NET_HOOK_H
 
-#include "gate/gate.h"
 #include "net/loop.h"
+#include "os/log.h"
 
 struct hook;
+
+struct hook_freeze { /* borrowed during the call */
+	const char *sender, *policy, *reason;
+	uint32_t queue_length, freeze_at;
+	int64_t at; /* wall ms */
+};
 
 #define HOOK_RUNNING_MAX 8 /* at once; more wait, up to HOOK_WAITING_MAX */
 #define HOOK_WAITING_MAX 1000
 
 struct hook *hook_new(struct loop *loop, struct log *log);
 /* command NULL: nothing to do. */
-void hook_freeze(
-    struct hook *h, const char *command, const struct gate_freeze *freeze);
+void hook_run(
+    struct hook *h, const char *command, const struct hook_freeze *freeze);
 void hook_free(struct hook *h);
 
 #endif

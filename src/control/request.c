@@ -4,10 +4,9 @@
  * the command table says who takes which. Values are bounded here, so that no
  * handler has to.
  */
-#include "front/control_request.h"
+#include "control/request.h"
 
 #include "base/units.h"
-#include "spool/spool.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #define SHOWN_MAX 64
 
 struct problem {
+	const struct control_grammar *grammar;
 	char *err;
 	size_t cap;
 };
@@ -114,7 +114,7 @@ read_ids(const json_t *value, void *field, struct problem *p)
 
 		if (s == NULL)
 			return refuse(p, "must be a list of texts");
-		if (!spool_id_parse(str_from(s), &r->ids[i]))
+		if (!p->grammar->parse_id(str_from(s), &r->ids[i]))
 			return refuse(p, "\"%s\" is not a queue id",
 			    str_escape(str_from(s), shown, sizeof(shown)));
 	}
@@ -145,7 +145,7 @@ find_command(const json_t *root, struct control_request *r, struct problem *p)
 
 	if (name == NULL)
 		return refuse(p, "a request needs a \"command\"");
-	for (const struct control_command *c = control_commands;
+	for (const struct control_command *c = p->grammar->commands;
 	     c->name != NULL; c++) {
 		if (strcmp(c->name, name) == 0) {
 			r->command = c;
@@ -172,7 +172,7 @@ read_argument(struct control_request *r, const char *name, const json_t *value,
 {
 	const struct argument *a = find_argument(name);
 	char shown[SHOWN_MAX], why[256];
-	struct problem inner = {why, sizeof(why)};
+	struct problem inner = {p->grammar, why, sizeof(why)};
 
 	if (a == NULL || !(r->command->takes & a->bit))
 		return refuse(p, "%s takes no \"%s\"", r->command->name,
@@ -233,10 +233,10 @@ check_given(const struct control_request *r, struct problem *p)
 }
 
 bool
-control_request_parse(
-    struct str line, struct control_request *out, char *err, size_t cap)
+control_request_read(const struct control_grammar *grammar, struct str line,
+    struct control_request *out, char *err, size_t cap)
 {
-	struct problem p = {err, cap};
+	struct problem p = {grammar, err, cap};
 	json_error_t why;
 	json_t *root;
 	bool ok;

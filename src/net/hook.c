@@ -3,7 +3,7 @@
  * Children are started with posix_spawn and reaped on SIGCHLD. One that fails
  * is a warning in the log; a site that wants more writes it into its hook.
  */
-#include "maild/hook.h"
+#include "net/hook.h"
 
 #include "base/units.h"
 
@@ -17,7 +17,7 @@
 
 #define HOOK_ENV_MAX 8
 
-struct hook_run {
+struct waiting_run {
 	struct list entry;
 	char *command;
 	char *env[HOOK_ENV_MAX + 1];
@@ -33,7 +33,7 @@ struct hook {
 };
 
 static void
-run_free(struct hook_run *run)
+run_free(struct waiting_run *run)
 {
 	free(run->command);
 	for (size_t i = 0; run->env[i] != NULL; i++)
@@ -41,10 +41,10 @@ run_free(struct hook_run *run)
 	free(run);
 }
 
-static struct hook_run *
-run_new(const char *command, const struct gate_freeze *f)
+static struct waiting_run *
+run_new(const char *command, const struct hook_freeze *f)
 {
-	struct hook_run *run = xcalloc(1, sizeof(*run));
+	struct waiting_run *run = xcalloc(1, sizeof(*run));
 	char at[UNITS_TEXT_MAX];
 	size_t n = 0;
 
@@ -71,7 +71,7 @@ hook_slot(struct hook *h, pid_t pid)
 }
 
 static void
-hook_start(struct hook *h, pid_t *slot, struct hook_run *run)
+hook_start(struct hook *h, pid_t *slot, struct waiting_run *run)
 {
 	char *argv[] = {run->command, NULL};
 	posix_spawn_file_actions_t actions;
@@ -103,8 +103,8 @@ hook_next(struct hook *h)
 
 	while (
 	    !list_is_empty(&h->waiting) && (slot = hook_slot(h, 0)) != NULL) {
-		struct hook_run *run =
-		    LIST_ITEM(h->waiting.next, struct hook_run, entry);
+		struct waiting_run *run =
+		    LIST_ITEM(h->waiting.next, struct waiting_run, entry);
 
 		list_remove(&run->entry);
 		h->waiting_count--;
@@ -148,10 +148,9 @@ hook_new(struct loop *loop, struct log *log)
 }
 
 void
-hook_freeze(
-    struct hook *h, const char *command, const struct gate_freeze *freeze)
+hook_run(struct hook *h, const char *command, const struct hook_freeze *freeze)
 {
-	struct hook_run *run;
+	struct waiting_run *run;
 
 	if (command == NULL)
 		return;
@@ -175,7 +174,7 @@ hook_free(struct hook *h)
 		return;
 	loop_signal_free(h->child);
 	list_each_safe (e, next, &h->waiting) {
-		run_free(LIST_ITEM(e, struct hook_run, entry));
+		run_free(LIST_ITEM(e, struct waiting_run, entry));
 	}
 	free(h);
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control socket's transport, for every daemon: JSON lines over a Unix
+ * socket, who the peer is, one request at a time per connection, and how a
+ * command answers. The daemon gives a table of commands. A listing goes on in
+ * steps, each when the client has taken the rows before it; what waits for the
+ * client is bounded. A connection whose client has gone lives on, ended, until
+ * the operation that it started has called back. Event loop's thread.
+ */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include "base/buf.h"
+#include "control/request.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "os/events.h"
+#include "os/log.h"
+
+#include <jansson.h>
+
+struct control_server { /* all borrowed */
+	struct loop *loop;
+	struct log *log;
+	struct events *events;
+	const struct control_grammar *grammar;
+};
+
+#define CONTROL_CONNS_MAX 32
+#define CONTROL_OUT_MAX (4u << 20)    /* rows that wait for the client */
+#define CONTROL_FOLLOW_MAX (1u << 20) /* events that wait for a follower */
+#define CONTROL_IDLE_MS 60000         /* without progress */
+
+struct control {
+	struct control_server server;
+	void *parts; /* a copy, of what the commands work on */
+	struct listener *listener;
+	int admin_gid;
+	struct list conns; /* struct control_conn */
+	uint32_t conn_count;
+	struct list ended; /* to be freed, or waiting for an operation */
+	struct loop_task reap;
+};
+
+struct control_conn {
+	struct list entry;
+	struct control *control;
+	struct conn *conn;
+	char who[96];    /* "alice (uid 1000)" */
+	unsigned rights; /* enum control_right */
+	struct buf in, out;
+	struct loop_timer tick, idle;
+	bool is_ended;
+	/* The request that is being answered; command NULL: none. */
+	struct control_request request;
+	bool is_waiting; /* for an operation's callback */
+	/* Next part of a listing; NULL: the handler is not a listing. */
+	void (*on_step)(struct control_conn *c, int64_t now);
+	uint64_t cursor; /* where the next part begins */
+	uint64_t rows;
+	bool is_following;
+	struct event_follower follower;
+};
+
+/* listener is taken (bound before privileges were dropped). admin_gid: members
+ * may give commands beside root and the daemon's user; -1: none. parts is
+ * copied. */
+struct control *control_start(const struct control_server *server,
+    const void *parts, size_t parts_size, struct listener *listener,
+    int admin_gid);
+/* Drops every connection. No operation may call back after it. */
+void control_stop(struct control *c);
+
+/* ---- conn.c ---- */
+
+struct control_conn *control_conn_new(
+    struct control *control, int fd, int64_t now);
+void control_conn_end(struct control_conn *c);
+void control_conn_free(struct control_conn *c); /* ended or at control_stop */
+
+/* ---- answers (control_answer.c); every json_t is taken ---- */
+
+/* {"kind": value}. False: no room now; value is gone, send it again later. */
+MUST_CHECK bool control_send(
+    struct control_conn *c, const char *kind, json_t *value);
+/* False when the row alone is too large for ever: the request has failed. */
+bool control_send_only(struct control_conn *c, json_t *row);
+/* {"done": true, ...fields}; fields may be NULL. */
+void control_done(struct control_conn *c, json_t *fields);
+/* status: weirctl's exit status. */
+PRINTF_LIKE(3, 4)
+void control_fail(struct control_conn *c, int status, const char *fmt, ...);
+/* An operation has been started, its callback will come. */
+void control_wait(struct control_conn *c);
+/* It came. False: the client has gone; return at once, c may be freed. */
+MUST_CHECK bool control_resume(struct control_conn *c);
+/* A change was made: one line in the log. */
+void control_log_change(struct control_conn *c, uint64_t count);
+
+/* Any bytes as a JSON text: what is no UTF-8 becomes U+FFFD. */
+json_t *control_text(const char *s);
+json_t *control_time(int64_t wall_ms); /* RFC 3339; 0: null */
+
+/* What happened lately, and what happens from now on: the same for every
+ * daemon. Takes CONTROL_FOLLOW and CONTROL_MAX. */
+void control_events(struct control_conn *c, int64_t now);
+/* A text of many lines, a row {"line": ...} each, and the end. */
+void control_send_lines(struct control_conn *c, char *text);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A request on the control socket, from its line of JSON: a pure function over
+ * the command table, without I/O. Hostile input gives an error, never more.
+ */
+#ifndef CONTROL_REQUEST_H
+#define CONTROL_REQUEST_H
+
+#include "base/str.h"
+
+#define CONTROL_REQUEST_MAX (256u << 10) /* bytes of a line */
+#define CONTROL_IDS_MAX 8192
+#define CONTROL_WORD_MAX 512   /* of a sender or a pattern */
+#define CONTROL_ROWS_MAX 10000 /* of "max" */
+
+enum control_arg {                  /* bits: what a command takes */
+	CONTROL_SENDER = 1 << 0,    /* "sender": text */
+	CONTROL_IDS = 1 << 1,       /* "ids": list of queue ids */
+	CONTROL_ALL = 1 << 2,       /* "all": true */
+	CONTROL_OLDER = 1 << 3,     /* "older": duration, "2h" */
+	CONTROL_RECIPIENT = 1 << 4, /* "recipient": pattern */
+	CONTROL_FROZEN = 1 << 5,    /* "frozen": true */
+	CONTROL_FOLLOW = 1 << 6,    /* "follow": true */
+	CONTROL_THEN = 1 << 7,      /* "then": "release" or "discard" */
+	CONTROL_MAX = 1 << 8,       /* "max": number of rows */
+	CONTROL_BUSY = 1 << 9,      /* "busy": true */
+};
+
+enum control_right { /* bits */
+	CONTROL_READ = 1 << 0,
+	CONTROL_CHANGE = 1 << 1, /* logged and audited */
+};
+
+struct control_conn;
+
+struct control_command {
+	const char *name;
+	unsigned takes;     /* arguments, enum control_arg */
+	unsigned needs;     /* these must be there */
+	unsigned needs_one; /* exactly one of these */
+	enum control_right right;
+	/* Ends, now or later, in control_done or control_fail. */
+	void (*run)(struct control_conn *c, int64_t now);
+	const char *doc;
+};
+
+struct control_grammar {
+	const struct control_command *commands; /* name NULL at the end */
+	bool (*parse_id)(struct str s, uint64_t *out);
+};
+
+struct control_request {
+	const struct control_command *command; /* NULL: none */
+	unsigned given;                        /* enum control_arg */
+	char *sender, *recipient, *then;
+	uint64_t *ids;
+	size_t id_count;
+	int64_t older_ms;
+	uint32_t max;
+	bool all, frozen, busy, follow;
+};
+
+/* False: what is wrong with it, in err. Clear the request in either case. */
+MUST_CHECK bool control_request_read(const struct control_grammar *grammar,
+    struct str line, struct control_request *out, char *err, size_t cap);
+void control_request_clear(struct control_request *r);
+
+#endif

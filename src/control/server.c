@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control socket: accepts, up to a bound, and reaps.
+ */
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What may be freed: nothing calls back any more. */
+static void
+on_reap(void *arg, int64_t now)
+{
+	struct control *control = arg;
+	struct list *e, *tmp;
+
+	(void)now;
+	list_each_safe (e, tmp, &control->ended) {
+		struct control_conn *c =
+		    LIST_ITEM(e, struct control_conn, entry);
+
+		if (!c->is_waiting)
+			control_conn_free(c);
+	}
+}
+
+static void
+refuse(int fd)
+{
+	static const char busy[] =
+	    "{\"error\":\"too many control connections\",\"status\":1}\n";
+
+	/* A new socket has room for a line; if not, its end says enough. */
+	if (send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		errno = 0;
+	close(fd);
+}
+
+static void
+on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct control *control = arg;
+	struct control_conn *c;
+
+	(void)peer;
+	if (control->conn_count >= CONTROL_CONNS_MAX) {
+		refuse(fd);
+		return;
+	}
+	c = control_conn_new(control, fd, now);
+	control->conn_count++;
+	list_append(&control->conns, &c->entry);
+}
+
+static void
+on_trouble(void *arg, int error, int64_t now)
+{
+	struct control *control = arg;
+	char text[LOG_QUOTE_MAX];
+
+	(void)now;
+	log_event(control->server.log, LOG_LEVEL_WARNING, "control",
+	    "accept-failed", "error=%s",
+	    log_quote(str_from(strerror(error)), text));
+}
+
+struct control *
+control_start(const struct control_server *server, const void *parts,
+    size_t parts_size, struct listener *listener, int admin_gid)
+{
+	struct control *control = xcalloc(1, sizeof(*control));
+
+	control->server = *server;
+	control->parts = xmalloc(parts_size);
+	memcpy(control->parts, parts, parts_size);
+	control->listener = listener;
+	control->admin_gid = admin_gid;
+	list_init(&control->conns);
+	list_init(&control->ended);
+	loop_task_init(&control->reap, server->loop, on_reap, control);
+	listener_start(listener, server->loop, on_accept, on_trouble, control);
+	return control;
+}
+
+static void
+free_all(struct list *conns)
+{
+	while (!list_is_empty(conns))
+		control_conn_free(
+		    LIST_ITEM(conns->next, struct control_conn, entry));
+}
+
+void
+control_stop(struct control *control)
+{
+	if (control == NULL)
+		return;
+	listener_free(control->listener);
+	free_all(&control->conns);
+	free_all(&control->ended);
+	loop_task_clear(&control->reap);
+	free(control->parts);
+	free(control);
+}

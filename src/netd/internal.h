@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The daemon's one context, shared by netd.c (start and stop), run.c (packets,
+ * signals, reload) and commands.c (the control socket).
+ */
+#ifndef NETD_INTERNAL_H
+#define NETD_INTERNAL_H
+
+#include "control/control.h"
+#include "net/hook.h"
+#include "netd/keeper.h"
+#include "netd/netd.h"
+#include "netd/netd_config.h"
+#include "netd/state.h"
+#include "netgate/netgate.h"
+#include "nfq/nfqueue.h"
+#include "nfq/nfset.h"
+
+struct netd {
+	const char *config_file;
+	struct netd_config *conf;
+	struct log *log;
+	struct events *events;
+	struct loop *loop;
+	struct listener *listener; /* until control has it */
+	struct control *control;
+	struct keeper *keeper;
+	struct state *state;
+	struct hook *hook;
+	struct netgate *gate;
+	struct nfqueue *queue;   /* packets that ask */
+	struct nfqueue *watched; /* packets to learn from; NULL: none */
+	struct nfset *sets;      /* NULL: not needed */
+	struct nfset_name known4, known6, freeze4, freeze6;
+	bool has_fast_path, has_seccomp;
+	char rules[KEEPER_TEXT_MAX];
+	int admin_gid;
+	int64_t started_at;
+	uint64_t malformed;
+
+	struct loop_signal *hup, *term, *intr;
+	struct loop_timer timer, watchdog;
+	struct loop_task store;
+};
+
+struct netgate_settings netd_gate_settings(const struct netd *n);
+
+/* ---- run.c ---- */
+
+extern const struct netgate_ops netd_gate_ops;
+extern const struct nfqueue_ops netd_queue_ops, netd_watched_ops;
+void netd_run_init(struct netd *n);
+void netd_run_clear(struct netd *n);
+bool netd_reload(struct netd *n, char *err, size_t cap);
+void netd_set_timer(struct netd *n);
+/* A frozen host stands in the site's own set, or stands there no more. */
+void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
+
+/* ---- commands.c ---- */
+
+struct control *netd_control_new(
+    struct netd *n, struct listener *listener, int admin_gid);
+
+#endif

@@ -1,0 +1,32 @@
+# weir-netd: the throttle for TCP and UDP.
+if BUILD_NETD
+noinst_LTLIBRARIES += libnetd.la
+libnetd_la_SOURCES = \
+	src/netd/netd_config.c src/netd/netd_config.h \
+	src/netd/netd_options.c \
+	src/netd/rules.c src/netd/rules.h
+libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la
+
+# Prints weir-netd.conf(5)'s options and the sample.
+noinst_PROGRAMS += netd-conf-doc
+netd_conf_doc_SOURCES = src/netd/gen_conf.c
+netd_conf_doc_LDADD = libnetd.la
+
+sbin_PROGRAMS += weir-netd
+weir_netd_SOURCES = \
+	src/netd/commands.c \
+	src/netd/internal.h \
+	src/netd/keeper.c src/netd/keeper.h \
+	src/netd/main.c \
+	src/netd/netd.c src/netd/netd.h \
+	src/netd/run.c \
+	src/netd/sandbox.c src/netd/sandbox.h \
+	src/netd/state.c src/netd/state.h
+weir_netd_LDADD = libnetd.la libcontrol.la libnetgate.la libnfq.la libnet.la \
+	libos.la libbase.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -lpthread
+
+noinst_PROGRAMS += tests/bench/netload
+tests_bench_netload_SOURCES = tests/bench/netload.c
+tests_bench_netload_LDADD = libbase.la $(NFQUEUE_LIBS) $(MNL_LIBS)
+endif
+EXTRA_DIST += tests/bench/bench_netd.py

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir-netd, as its main calls it. Results are exit statuses (sysexits.h).
+ */
+#ifndef NETD_NETD_H
+#define NETD_NETD_H
+
+#include "base/base.h"
+
+int netd_check(const char *config_file);
+/* kind: "nft" or "iptables". */
+int netd_print_rules(const char *config_file, const char *kind);
+int netd_run(const char *config_file, bool install_rules);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Loads weir-netd.conf and checks what the options table cannot.
+ */
+#include "config.h"
+
+#include "netd/netd_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+compile_nets(const struct option_strings *list, struct netd_nets *out)
+{
+	out->v = xcalloc(list->n + 1, sizeof(*out->v));
+	for (size_t i = 0; i < list->n; i++) {
+		/* Checked by the table. */
+		if (ip_net_parse(str_from(list->v[i]), &out->v[out->n]))
+			out->n++;
+	}
+}
+
+static void
+compile_protocols(struct netd_config *c)
+{
+	c->tcp = c->udp = c->protocols.n == 0;
+	for (size_t i = 0; i < c->protocols.n; i++) {
+		c->tcp = c->tcp || strcmp(c->protocols.v[i], "tcp") == 0;
+		c->udp = c->udp || strcmp(c->protocols.v[i], "udp") == 0;
+	}
+}
+
+static bool
+check_all(struct netd_config *c, const char *file, char *err, size_t cap)
+{
+	if (c->held_max >= c->queue_length) {
+		snprintf(err, cap,
+		    "%s: held_max: is not less than queue_length; the packets "
+		    "that wait must leave room in the queue",
+		    file);
+		return false;
+	}
+	if (c->bridge && (c->where != NETD_FORWARD || c->interfaces.n == 0)) {
+		snprintf(err, cap,
+		    "%s: bridge: needs where = forward, and the ports in "
+		    "interfaces",
+		    file);
+		return false;
+	}
+	compile_protocols(c);
+	compile_nets(&c->pass, &c->pass_nets);
+	compile_nets(&c->dns_servers, &c->dns_server_nets);
+	compile_nets(&c->never_block, &c->never_block_nets);
+	c->policies = netpolicies_new(c->policy.v, c->policy.n, err, cap);
+	return c->policies != NULL;
+}
+
+static struct netd_config *
+load(const char *file, const char *text, char *err, size_t cap)
+{
+	struct netd_config *c =
+	    options_load(&netd_schema, file, text, err, cap);
+
+	if (c == NULL || check_all(c, file, err, cap))
+		return c;
+	netd_config_free(c);
+	return NULL;
+}
+
+struct netd_config *
+netd_config_parse(const char *file, const char *text, char *err, size_t cap)
+{
+	return load(file, text, err, cap);
+}
+
+struct netd_config *
+netd_config_load(const char *file, char *err, size_t cap)
+{
+	return load(file, NULL, err, cap);
+}
+
+void
+netd_config_free(struct netd_config *c)
+{
+	if (c == NULL)
+		return;
+	netpolicies_free(c->policies);
+	free(c->pass_nets.v);
+	free(c->dns_server_nets.v);
+	free(c->never_block_nets.v);
+	options_free(&netd_schema, c);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The options of weir-netd.conf: this table drives parser, defaults, checks,
+ * sample and manual page.
+ */
+#include "config.h"
+
+#include "netd/netd_config.h"
+#include "nfq/nfset.h"
+#include "os/log.h"
+#include "os/option_check.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AT(field) .offset = offsetof(struct netd_config, field)
+#define MS_HOUR (3600 * INT64_C(1000))
+
+static const char *const mode_names[] = {"enforce", "observe", NULL};
+static const char *const where_names[] = {"output", "forward", "both", NULL};
+static const char *const fail_names[] = {"open", "closed", NULL};
+static const char *const rules_names[] = {"auto", "nft", "iptables", NULL};
+static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
+static const char *const level_names[] = {
+    "debug", "info", "warning", "error", NULL};
+
+static bool
+check_interface(const char *text, char *err, size_t cap)
+{
+	size_t n = strlen(text);
+
+	if (n > 0 && n < IFNAMSIZ &&
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			 "0123456789._-") == n)
+		return true;
+	snprintf(err, cap, "is not the name of an interface");
+	return false;
+}
+
+static bool
+check_protocol(const char *text, char *err, size_t cap)
+{
+	if (strcmp(text, "tcp") == 0 || strcmp(text, "udp") == 0)
+		return true;
+	snprintf(err, cap, "is not a protocol of weir-netd; write tcp or udp");
+	return false;
+}
+
+static bool
+check_set(const char *text, char *err, size_t cap)
+{
+	struct nfset_name name;
+
+	if (nfset_parse_name(str_from(text), &name))
+		return true;
+	snprintf(err, cap,
+	    "is not an nftables set; write \"family table set\", as in "
+	    "\"inet filter blocked\"");
+	return false;
+}
+
+static const struct option netd_options[] = {
+    {
+	.name = "control",
+	.type = OPTION_STRING,
+	AT(control),
+	.preset = WEIR_RUNSTATEDIR "/weir/netd.sock",
+	.check = option_check_socket_path,
+	.doc = "Unix socket on which weirctl talks to the daemon.",
+    },
+    {
+	.name = "control_group",
+	.type = OPTION_STRING,
+	AT(control_group),
+	.sample = "weir-admin",
+	.check = option_check_group,
+	.doc = "Group whose members may give commands on the control socket, "
+	       "beside root and the daemon's own user.",
+    },
+    {
+	.name = "user",
+	.type = OPTION_STRING,
+	AT(user),
+	.sample = "weir",
+	.check = option_check_user,
+	.doc = "User that the daemon becomes when it is started as root. It "
+	       "keeps CAP_NET_ADMIN in any case, and nothing else.",
+    },
+    {
+	.name = "state",
+	.type = OPTION_STRING,
+	AT(state),
+	.preset = WEIR_LOCALSTATEDIR "/lib/weir/netd",
+	.check = option_check_path,
+	.doc = "Directory in which frozen hosts are remembered.",
+    },
+    {
+	.name = "mode",
+	.type = OPTION_ENUM,
+	AT(mode),
+	.preset = "enforce",
+	.names = mode_names,
+	.reloadable = true,
+	.doc = "With observe, weir-netd computes, logs and counts every "
+	       "decision, but holds and refuses nothing.",
+    },
+    {
+	.name = "protocols",
+	.type = OPTION_STRINGS,
+	AT(protocols),
+	.sample = "{\"tcp\", \"udp\"}",
+	.check = check_protocol,
+	.doc = "What is throttled: tcp, udp. Left out: both.",
+    },
+    {
+	.name = "interfaces",
+	.type = OPTION_STRINGS,
+	AT(interfaces),
+	.sample = "{\"eth0\"}",
+	.check = check_interface,
+	.doc = "Where packets leave. Left out: all but loopback.",
+    },
+    {
+	.name = "where",
+	.type = OPTION_ENUM,
+	AT(where),
+	.preset = "output",
+	.names = where_names,
+	.doc = "output: packets of this host; forward: packets that pass it, "
+	       "on a gateway or bridge; both.",
+    },
+    {
+	.name = "bridge",
+	.type = OPTION_BOOL,
+	AT(bridge),
+	.preset = "false",
+	.doc = "interfaces are ports of a bridge. The kernel has to show "
+	       "bridged packets to netfilter: sysctl "
+	       "net.bridge.bridge-nf-call-iptables=1 (and ip6tables).",
+    },
+    {
+	.name = "queue",
+	.type = OPTION_UINT,
+	AT(queue),
+	.preset = "0",
+	.max = 65534,
+	.doc = "First netfilter queue number. The one after it is for packets "
+	       "that weir-netd learns from.",
+    },
+    {
+	.name = "queue_length",
+	.type = OPTION_UINT,
+	AT(queue_length),
+	.preset = "65536",
+	.min = 64,
+	.max = 1048576,
+	.doc = "How many packets the kernel keeps in the queue.",
+    },
+    {
+	.name = "fail",
+	.type = OPTION_ENUM,
+	AT(fail),
+	.preset = "open",
+	.names = fail_names,
+	.doc = "When weir-netd is not there, or the queue is full: open lets "
+	       "new connections pass, closed stops them.",
+    },
+    {
+	.name = "rules",
+	.type = OPTION_ENUM,
+	AT(rules),
+	.preset = "auto",
+	.names = rules_names,
+	.doc = "What --install-rules uses. auto tries nft, and takes iptables "
+	       "where the kernel has no queue expression of nft.",
+    },
+    {
+	.name = "mark_bit",
+	.type = OPTION_UINT,
+	AT(mark_bit),
+	.preset = "28",
+	.min = 0,
+	.max = 30,
+	.doc = "The rules use this bit of the packet mark and the one after "
+	       "it.",
+    },
+    {
+	.name = "pass",
+	.type = OPTION_STRINGS,
+	AT(pass),
+	.sample = "{\"192.0.2.53\", \"192.0.2.1\"}",
+	.check = option_check_network,
+	.doc = "Destinations that never come by: the DNS server, the gateway. "
+	       "Multicast and broadcast never do.",
+    },
+    {
+	.name = "dns_servers",
+	.type = OPTION_STRINGS,
+	AT(dns_servers),
+	.reloadable = true,
+	.sample = "{\"192.0.2.53\"}",
+	.check = option_check_network,
+	.doc = "Whose answers count for dns_known. Left out: everybody's, "
+	       "which lets a worm bring its own DNS server.",
+    },
+    {
+	.name = "never_block",
+	.type = OPTION_STRINGS,
+	AT(never_block),
+	.reloadable = true,
+	.sample = "{\"192.0.2.25\"}",
+	.check = option_check_network,
+	.doc = "Hosts that are throttled, but never frozen by weir-netd "
+	       "itself, since somebody may try to have them cut off on "
+	       "purpose. What does not fit their queue is dropped.",
+    },
+    {
+	.name = "aggregate_limit",
+	.type = OPTION_RATES,
+	AT(aggregate_limit),
+	.reloadable = true,
+	.sample = "{\"16/5s\"}",
+	.doc = "Caps on the new destinations of all hosts together, beside "
+	       "those of each host. What is over waits.",
+    },
+    {
+	.name = "hosts_max",
+	.type = OPTION_UINT,
+	AT(hosts_max),
+	.preset = "65536",
+	.min = 1,
+	.max = 4194304,
+	.doc = "Hosts that are remembered. Those beyond share one throttle.",
+    },
+    {
+	.name = "held_max",
+	.type = OPTION_UINT,
+	AT(held_max),
+	.preset = "32768",
+	.min = 1,
+	.max = 1048576,
+	.doc = "Packets that wait at most, of all hosts together. It is less "
+	       "than queue_length.",
+    },
+    {
+	.name = "ipv6_prefix",
+	.type = OPTION_UINT,
+	AT(ipv6_prefix),
+	.preset = "128",
+	.min = 16,
+	.max = 128,
+	.doc = "IPv6 addresses with so many leading bits in common are one "
+	       "host.",
+    },
+    {
+	.name = "fast_path",
+	.type = OPTION_DURATION,
+	AT(fast_path_ms),
+	.preset = "0",
+	.max = MS_HOUR,
+	.sample = "10s",
+	.doc = "Known destinations stay in a set of the kernel for so long, "
+	       "so that packets to them never leave it. The throttle learns "
+	       "that much later that a destination is no longer in use. 0: "
+	       "off. It needs nft.",
+    },
+    {
+	.name = "freeze_command",
+	.type = OPTION_STRING,
+	AT(freeze_command),
+	.reloadable = true,
+	.sample = "/usr/local/sbin/weir-frozen",
+	.check = option_check_program,
+	.doc = "Program that is run once per freeze, with the facts in its "
+	       "environment: WEIR_SENDER (the address), WEIR_POLICY, "
+	       "WEIR_REASON, WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME.",
+    },
+    {
+	.name = "freeze_set4",
+	.type = OPTION_STRING,
+	AT(freeze_set4),
+	.sample = "inet filter blocked4",
+	.check = check_set,
+	.doc = "nftables set of the site's own firewall (type ipv4_addr) in "
+	       "which frozen hosts are put, and out of which they are taken "
+	       "when they are thawed.",
+    },
+    {
+	.name = "freeze_set6",
+	.type = OPTION_STRING,
+	AT(freeze_set6),
+	.sample = "inet filter blocked6",
+	.check = check_set,
+	.doc = "The same for IPv6 (type ipv6_addr).",
+    },
+    {
+	.name = "seccomp",
+	.type = OPTION_BOOL,
+	AT(seccomp),
+	.preset = "true",
+	.doc = "Gives up the system calls that weir-netd does not need. With "
+	       "a freeze_command, starting programs is among those it needs.",
+    },
+    {
+	.name = "log",
+	.type = OPTION_ENUM,
+	AT(log),
+	.preset = "stderr",
+	.names = log_names,
+	.reloadable = true,
+	.doc = "Where log lines go: stderr, syslog or the journal.",
+    },
+    {
+	.name = "log_level",
+	.type = OPTION_ENUM,
+	AT(log_level),
+	.preset = "info",
+	.names = level_names,
+	.reloadable = true,
+	.doc = "The least level that is logged.",
+    },
+    {0},
+};
+
+static const struct option_section netd_sections[] = {
+    {
+	.name = "policy",
+	.doc = "The numbers for a class of hosts. Policies are tried in the "
+	       "order of the file; the first whose match has the address is "
+	       "taken, else the one called \"default\".",
+	.options = netpolicy_options,
+	.size = sizeof(struct netpolicy_conf),
+	.offset = offsetof(struct netd_config, policy),
+	.title_offset = offsetof(struct netpolicy_conf, name),
+	.place_offset = offsetof(struct netpolicy_conf, place),
+    },
+    {0},
+};
+
+const struct option_schema netd_schema = {
+    .options = netd_options,
+    .sections = netd_sections,
+    .size = sizeof(struct netd_config),
+};

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The running daemon: packets to the gate and verdicts back, its schedule,
+ * freezes told to hook, sets and state, signals and reload.
+ */
+#include "netd/internal.h"
+
+#include "netd/rules.h"
+#include "os/clock.h"
+#include "os/systemd.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+void
+netd_set_timer(struct netd *n)
+{
+	if (n->timer.loop != NULL)
+		loop_timer_set(&n->timer, netgate_next_due(n->gate));
+}
+
+/* ---- packets ---- */
+
+static void
+on_packet(void *arg, uint32_t id, struct str bytes, int64_t now)
+{
+	struct netd *n = arg;
+	struct packet p;
+
+	if (packet_parse(bytes.p, bytes.n, &p) != PACKET_OK) {
+		n->malformed++;
+		nfqueue_set_verdict(n->queue, id,
+		    n->conf->mode == NETD_OBSERVE ? NFQUEUE_ACCEPT
+						  : NFQUEUE_DROP);
+		return;
+	}
+	netgate_packet(n->gate, id, &p, now, clock_wall_ms());
+}
+
+static void
+on_watched_packet(void *arg, uint32_t id, struct str bytes, int64_t now)
+{
+	struct netd *n = arg;
+	struct packet p;
+
+	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
+		netgate_watch(n->gate, &p, now);
+	nfqueue_set_verdict(n->watched, id, NFQUEUE_ACCEPT);
+}
+
+static void
+on_turn(void *arg, int64_t now)
+{
+	(void)now;
+	netd_set_timer(arg);
+}
+
+const struct nfqueue_ops netd_queue_ops = {
+    .on_packet = on_packet,
+    .on_turn = on_turn,
+};
+
+const struct nfqueue_ops netd_watched_ops = {
+    .on_packet = on_watched_packet,
+    .on_turn = on_turn,
+};
+
+/* ---- what the gate says ---- */
+
+static void
+on_verdict(void *arg, uint32_t packet_id, enum netgate_verdict verdict)
+{
+	static const enum nfqueue_verdict verdicts[] = {
+	    [NETGATE_ACCEPT] = NFQUEUE_ACCEPT,
+	    [NETGATE_DROP] = NFQUEUE_DROP,
+	    [NETGATE_REJECT] = NFQUEUE_MARKED,
+	};
+	struct netd *n = arg;
+
+	nfqueue_set_verdict(n->queue, packet_id, verdicts[verdict]);
+}
+
+void
+netd_set_blocked(struct netd *n, const struct ip *ip, bool on)
+{
+	bool v6 = ip->family == IP_V6;
+	const struct nfset_name *name = v6 ? &n->freeze6 : &n->freeze4;
+
+	if (n->sets == NULL || name->set[0] == '\0' || ip->family == IP_NONE)
+		return;
+	if (on)
+		nfset_add(n->sets, name, ip, NULL, 0);
+	else
+		nfset_remove(n->sets, name, ip, NULL);
+}
+
+static void
+on_freeze(void *arg, const struct netgate_freeze *f)
+{
+	struct netd *n = arg;
+
+	events_add(n->events, f->at, EVENT_FREEZE, f->text, "", "%s, %u waited",
+	    f->reason, f->queue_length);
+	if (n->conf->mode == NETD_ENFORCE)
+		netd_set_blocked(n, &f->source, true);
+	hook_run(n->hook, n->conf->freeze_command,
+	    &(struct hook_freeze){.sender = f->text,
+		.policy = f->policy,
+		.reason = f->reason,
+		.queue_length = f->queue_length,
+		.freeze_at = f->freeze_at,
+		.at = f->at});
+}
+
+static void
+on_thaw(void *arg, const struct ip *source, const char *who)
+{
+	struct netd *n = arg;
+	char text[IP_TEXT_MAX];
+
+	events_add(n->events, clock_wall_ms(), EVENT_THAW,
+	    ip_format(source, text), "", "by %s", who);
+	netd_set_blocked(n, source, false);
+}
+
+static void
+on_state(void *arg)
+{
+	struct netd *n = arg;
+
+	loop_task_set(&n->store);
+}
+
+static void
+on_store(void *arg, int64_t now)
+{
+	struct netd *n = arg;
+	struct buf text;
+
+	(void)now;
+	buf_init(&text, STATE_TEXT_MAX);
+	if (netgate_save(n->gate, &text))
+		state_write(n->state, buf_take(&text));
+	buf_clear(&text);
+}
+
+static void
+on_known(void *arg, const struct ip *source, const struct ip *dst)
+{
+	struct netd *n = arg;
+
+	if (n->has_fast_path)
+		nfset_add(n->sets,
+		    source->family == IP_V6 ? &n->known6 : &n->known4, source,
+		    dst, n->conf->fast_path_ms);
+}
+
+static void
+on_forget(void *arg, const struct ip *source, const struct ip *dst)
+{
+	struct netd *n = arg;
+
+	if (n->has_fast_path)
+		nfset_remove(n->sets,
+		    source->family == IP_V6 ? &n->known6 : &n->known4, source,
+		    dst);
+}
+
+const struct netgate_ops netd_gate_ops = {
+    .on_verdict = on_verdict,
+    .on_freeze = on_freeze,
+    .on_thaw = on_thaw,
+    .on_state = on_state,
+    .on_known = on_known,
+    .on_forget = on_forget,
+};
+
+/* ---- reload ---- */
+
+/* Rules are in the kernel already, and stay as they were. */
+static bool
+rules_differ(const struct netd_config *a, const struct netd_config *b)
+{
+	struct buf was, is;
+	bool differ;
+
+	buf_init(&was, RULES_TEXT_MAX);
+	buf_init(&is, RULES_TEXT_MAX);
+	differ = !rules_print(a, RULES_NFT, &was) ||
+		 !rules_print(b, RULES_NFT, &is) ||
+		 !str_eq(buf_str(&was), buf_str(&is));
+	buf_clear(&was);
+	buf_clear(&is);
+	return differ;
+}
+
+bool
+netd_reload(struct netd *n, char *err, size_t cap)
+{
+	struct netd_config *conf = netd_config_load(n->config_file, err, cap);
+	struct netd_config *old = n->conf;
+	struct netgate_settings settings;
+	const char *fixed;
+	char text[LOG_QUOTE_MAX];
+
+	if (conf == NULL) {
+		log_event(n->log, LOG_LEVEL_ERROR, "netd", "reload",
+		    "result=failed kept=old error=%s",
+		    log_quote(str_from(err), text));
+		return false;
+	}
+	fixed = options_changed_fixed(&netd_schema, old, conf);
+	if (fixed != NULL || rules_differ(old, conf))
+		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
+		    "option=%s note=\"takes effect at the next start\"",
+		    fixed != NULL ? fixed : "policy");
+	/* These are in force as they were at start. */
+	conf->fast_path_ms = old->fast_path_ms;
+	n->conf = conf;
+	log_configure(n->log, conf->log, conf->log_level);
+	settings = netd_gate_settings(n);
+	netgate_reload(n->gate, &settings, loop_now(n->loop));
+	netd_config_free(old);
+	netd_set_timer(n);
+	events_add(n->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
+	    n->config_file);
+	log_event(n->log, LOG_LEVEL_INFO, "netd", "reload",
+	    "result=done file=%s", n->config_file);
+	return true;
+}
+
+/* ---- signals and time ---- */
+
+static void
+on_hup(void *arg, int64_t now)
+{
+	char err[512];
+
+	(void)now;
+	systemd_notify("RELOADING=1");
+	(void)netd_reload(arg, err, sizeof(err));
+	systemd_notify("READY=1");
+}
+
+static void
+on_term(void *arg, int64_t now)
+{
+	struct netd *n = arg;
+
+	(void)now;
+	systemd_notify("STOPPING=1");
+	loop_stop(n->loop);
+}
+
+static void
+on_timer(void *arg, int64_t now)
+{
+	struct netd *n = arg;
+
+	netgate_run(n->gate, now, clock_wall_ms());
+	netd_set_timer(n);
+}
+
+static void
+on_watchdog(void *arg, int64_t now)
+{
+	struct netd *n = arg;
+
+	systemd_notify("WATCHDOG=1");
+	loop_timer_set(&n->watchdog, now + systemd_watchdog_ms() / 2);
+}
+
+void
+netd_run_init(struct netd *n)
+{
+	loop_timer_init(&n->timer, n->loop, on_timer, n);
+	loop_timer_init(&n->watchdog, n->loop, on_watchdog, n);
+	loop_task_init(&n->store, n->loop, on_store, n);
+	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
+	n->term = loop_signal_new(n->loop, SIGTERM, on_term, n);
+	n->intr = loop_signal_new(n->loop, SIGINT, on_term, n);
+	if (systemd_watchdog_ms() > 0)
+		on_watchdog(n, loop_now(n->loop));
+}
+
+void
+netd_run_clear(struct netd *n)
+{
+	if (n->hup == NULL)
+		return;
+	loop_timer_clear(&n->timer);
+	loop_timer_clear(&n->watchdog);
+	loop_task_clear(&n->store);
+	loop_signal_free(n->hup);
+	loop_signal_free(n->term);
+	loop_signal_free(n->intr);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an administrator sees and changes, and the text in which frozen hosts
+ * outlive a restart: one line each,
+ *
+ *	<address> <frozen at, wall ms> <reason>
+ */
+#include "netgate/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const protocol_names[] = {"tcp", "udp"};
+static const char *const stage_names[] = {
+    "credit", "throttle", "aggregate", "done"};
+
+size_t
+netgate_host_count(const struct netgate *g)
+{
+	return g->host_count + (g->crowd != NULL);
+}
+
+size_t
+netgate_frozen_count(const struct netgate *g)
+{
+	return g->frozen_count;
+}
+
+size_t
+netgate_held_count(const struct netgate *g)
+{
+	return g->held_count;
+}
+
+size_t
+netgate_memory(const struct netgate *g)
+{
+	size_t n = g->host_count * (sizeof(struct host) + sizeof(void *) * 4) +
+		   g->held_count * sizeof(struct held);
+
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
+		n += throttle_memory(g->throttle[i]);
+	return n;
+}
+
+static int64_t
+to_wall(int64_t mono, int64_t now, int64_t wall)
+{
+	return mono == INT64_MAX ? 0 : wall + (mono - now);
+}
+
+static void
+add_source(struct netgate *g, struct host *h, enum netgate_protocol p,
+    int64_t wall, struct netgate_host_info *out)
+{
+	struct throttle_source_info info;
+	int64_t next;
+
+	if (h->src[p] == NULL)
+		return;
+	throttle_source_info(g->throttle[p], h->src[p], g->now, &info);
+	out->queue_length += info.queue_length;
+	out->waiting[p] = info.queue_length;
+	out->working_set += info.working_set;
+	if (info.allowance < out->allowance)
+		out->allowance = info.allowance;
+	next = to_wall(info.next_release, g->now, wall);
+	if (next != 0 && (out->next_release == 0 || next < out->next_release))
+		out->next_release = next;
+}
+
+static void
+describe(struct netgate *g, struct host *h, int64_t wall,
+    struct netgate_host_info *out)
+{
+	const struct throttle_policy *t = &h->policy->throttle;
+
+	*out = (struct netgate_host_info){
+	    .frozen = h->is_frozen,
+	    .freeze_reason = h->freeze_reason,
+	    .policy = h->policy->name,
+	    .queue_length = h->credit_held_count,
+	    .allowance = t->paper ? t->working_set : t->burst,
+	    .credit = h->credit.balance,
+	    .last_seen = to_wall(h->last_seen, g->now, wall),
+	    .frozen_at = h->is_frozen ? h->frozen_at : 0,
+	    .thaw_at = to_wall(h->thaw_due, g->now, wall),
+	};
+	str_copy(str_from(h->text), out->source, sizeof(out->source));
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
+		add_source(g, h, (enum netgate_protocol)i, wall, out);
+}
+
+static struct host *
+host_at(const struct netgate *g, size_t pos)
+{
+	if (pos < g->host_count)
+		return g->hosts[pos];
+	return pos == g->host_count ? g->crowd : NULL;
+}
+
+bool
+netgate_host_each(struct netgate *g, size_t *pos, int64_t now, int64_t wall,
+    struct netgate_host_info *out)
+{
+	struct host *h = host_at(g, *pos);
+
+	if (h == NULL)
+		return false;
+	if (now > g->now)
+		g->now = now;
+	++*pos;
+	describe(g, h, wall, out);
+	return true;
+}
+
+/* "192.0.2.1", "2001:db8::1", "2001:db8::/64", "others". */
+static struct host *
+find_text(struct netgate *g, struct str text)
+{
+	struct ip ip;
+
+	if (str_eq(text, STR("others")))
+		return g->crowd;
+	return ip_parse(str_cut(&text, '/'), &ip) ? host_find(g, &ip) : NULL;
+}
+
+bool
+netgate_host_find(struct netgate *g, struct str text, int64_t now, int64_t wall,
+    struct netgate_host_info *out)
+{
+	struct host *h = find_text(g, text);
+
+	if (h == NULL)
+		return false;
+	if (now > g->now)
+		g->now = now;
+	describe(g, h, wall, out);
+	return true;
+}
+
+bool
+netgate_held_each(
+    const struct netgate *g, size_t *pos, struct netgate_held_info *out)
+{
+	const struct held *held = NULL;
+
+	while (*pos < g->slot_count && held == NULL)
+		held = g->slots[(*pos)++];
+	if (held == NULL)
+		return false;
+	*out = (struct netgate_held_info){
+	    .id = held->ticket,
+	    .protocol = protocol_names[held->a.protocol],
+	    .stage = stage_names[held->a.stage],
+	    .sport = held->a.sport,
+	    .dport = held->a.dport,
+	    .queued_at = held->queued_at,
+	};
+	str_copy(
+	    str_from(held->a.host->text), out->source, sizeof(out->source));
+	ip_format(&held->a.dst, out->dst);
+	return true;
+}
+
+bool
+netgate_freeze(struct netgate *g, struct str text, const char *reason,
+    int64_t now, int64_t wall)
+{
+	struct host *h = find_text(g, text);
+	struct ip ip;
+
+	if (now > g->now)
+		g->now = now;
+	g->wall = wall;
+	if (h == NULL && !ip_parse(str_cut(&text, '/'), &ip))
+		return false;
+	if (h == NULL)
+		h = host_get(g, &ip);
+	freeze_host(g, h, reason);
+	return true;
+}
+
+bool
+netgate_thaw(struct netgate *g, struct str text, enum netgate_thaw what,
+    const char *who, int64_t now, uint64_t *n)
+{
+	struct host *h = find_text(g, text);
+
+	*n = 0;
+	if (h == NULL)
+		return false;
+	if (now > g->now)
+		g->now = now;
+	/* A frozen host has nothing waiting; one that is not may have. */
+	if (what != NETGATE_THAW_KEEP)
+		*n = freeze_flush(g, h, what == NETGATE_THAW_RELEASE);
+	thaw_host(g, h, who);
+	return true;
+}
+
+static void
+end_one(struct netgate *g, struct held *held, bool release)
+{
+	struct host *h = held->a.host;
+	enum netgate_protocol p = held->a.protocol;
+
+	freeze_unqueue(g, held);
+	if (release) {
+		count(g, NETGATE_COUNT_RELEASED);
+		if (h->src[p] != NULL)
+			throttle_learn(g->throttle[p], h->src[p],
+			    held->a.destination, g->now);
+		attempt_accept(g, &held->a);
+	} else {
+		count(g, NETGATE_COUNT_DISCARDED);
+		g->ops->on_verdict(g->arg, held->a.packet_id, NETGATE_DROP);
+	}
+	held_free(g, held);
+}
+
+static uint64_t
+end_selected(struct netgate *g, const struct netgate_select *s, int64_t now,
+    bool release)
+{
+	struct host *h;
+	uint64_t n = 0;
+
+	if (now > g->now)
+		g->now = now;
+	for (size_t i = 0; i < s->id_count; i++) {
+		struct held *held = held_find(g, s->ids[i]);
+
+		if (held == NULL)
+			continue;
+		end_one(g, held, release);
+		n++;
+	}
+	if (s->source.n > 0 && (h = find_text(g, s->source)) != NULL)
+		n += freeze_flush(g, h, release);
+	for (size_t i = 0; s->all && host_at(g, i) != NULL; i++)
+		n += freeze_flush(g, host_at(g, i), release);
+	return n;
+}
+
+uint64_t
+netgate_release(
+    struct netgate *g, const struct netgate_select *select, int64_t now)
+{
+	return end_selected(g, select, now, true);
+}
+
+uint64_t
+netgate_discard(
+    struct netgate *g, const struct netgate_select *select, int64_t now)
+{
+	return end_selected(g, select, now, false);
+}
+
+/* ---- frozen hosts ---- */
+
+bool
+netgate_save(const struct netgate *g, struct buf *out)
+{
+	struct list *e;
+
+	list_each (e, &g->frozen_hosts) {
+		const struct host *h = LIST_ITEM(e, struct host, frozen_entry);
+		char text[IP_TEXT_MAX];
+
+		if (h->ip.family == IP_NONE)
+			continue;
+		if (!buf_printf(out, "%s %" PRId64 " %s\n",
+			ip_format(&h->ip, text), h->frozen_at,
+			h->freeze_reason))
+			return false;
+	}
+	return true;
+}
+
+static const char *
+known_reason(struct str text)
+{
+	static const char *const known[] = {"queue length", "queue growth"};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (str_eq(text, str_from(known[i])))
+			return known[i];
+	}
+	return "by hand";
+}
+
+static bool
+load_line(struct netgate *g, struct str line)
+{
+	struct str address = str_cut(&line, ' '), at = str_cut(&line, ' ');
+	struct host *h;
+	struct ip ip;
+	uint64_t wall;
+
+	if (!ip_parse(address, &ip) || ip.family == IP_NONE ||
+	    !str_to_u64(at, &wall) || wall > (uint64_t)1 << 60 ||
+	    g->host_count >= g->settings.hosts_max)
+		return false;
+	h = host_get(g, &ip);
+	if (h->is_frozen || h == g->crowd)
+		return false;
+	freeze_restore(g, h, known_reason(line), (int64_t)wall);
+	return true;
+}
+
+size_t
+netgate_load(
+    struct netgate *g, struct str text, int64_t now, int64_t wall, size_t *bad)
+{
+	size_t n = 0;
+
+	g->now = now;
+	g->wall = wall;
+	*bad = 0;
+	while (text.n > 0) {
+		struct str line = str_trim(str_cut(&text, '\n'));
+
+		if (line.n == 0)
+			continue;
+		if (load_line(g, line))
+			n++;
+		else
+			++*bad;
+	}
+	return n;
+}

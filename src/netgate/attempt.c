@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The way of one attempt through the stages. In observe mode every stage
+ * decides as it would, nothing waits, and each packet is accepted at once.
+ */
+#include "netgate/internal.h"
+
+#include "base/hash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define CONTACTED_MS                                            \
+	(3600 * INT64_C(1000)) /* a first contact is one for so \
+				   long */
+#define SPARED_LOG_MS 60000
+
+enum outcome { OUTCOME_PASS, OUTCOME_WAIT, OUTCOME_REFUSE };
+
+static void
+verdict(struct netgate *g, const struct attempt *a, enum netgate_verdict v)
+{
+	g->ops->on_verdict(g->arg, a->packet_id, v);
+}
+
+void
+attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen)
+{
+	bool reject =
+	    frozen && a->host->policy->when_frozen == NETPOLICY_REJECT;
+
+	if (g->settings.observe) {
+		count(g, NETGATE_COUNT_OBSERVED);
+		verdict(g, a, NETGATE_ACCEPT);
+		return;
+	}
+	count(g, NETGATE_COUNT_REFUSED);
+	verdict(g, a, reject ? NETGATE_REJECT : NETGATE_DROP);
+}
+
+void
+attempt_accept(struct netgate *g, const struct attempt *a)
+{
+	host_fast_add(g, a->host, &a->dst);
+	verdict(g, a, NETGATE_ACCEPT);
+}
+
+/* Where it waits; NULL: nowhere, since nothing waits or there is no room. */
+static struct held *
+make_wait(struct netgate *g, struct attempt *a, struct held *held)
+{
+	if (held != NULL) {
+		held->a.stage = a->stage;
+		return held;
+	}
+	if (g->settings.observe)
+		return NULL;
+	held = held_new(g, a);
+	if (held != NULL)
+		count(g, NETGATE_COUNT_DELAYED);
+	return held;
+}
+
+static enum outcome
+pass_credit(struct netgate *g, struct attempt *a, struct held **held)
+{
+	struct host *h = a->host;
+	uint32_t freeze_at = h->policy->throttle.freeze_at;
+	int64_t due;
+
+	if (h->policy->credit == NETPOLICY_CREDIT_OFF ||
+	    known_has(&h->contacted, a->destination, g->now))
+		return OUTCOME_PASS;
+	/* In order: what waits goes first. */
+	if ((h->credit_held_count == 0 || *held != NULL) &&
+	    credit_take(&h->credit, g->now)) {
+		known_add(&h->contacted, a->destination, g->now + CONTACTED_MS,
+		    g->now);
+		known_add(
+		    &h->pending, a->destination, g->now + CONTACTED_MS, g->now);
+		return OUTCOME_PASS;
+	}
+	if (*held != NULL)
+		return OUTCOME_WAIT;
+	if (g->settings.observe ||
+	    h->credit_held_count >= h->policy->throttle.queue_max ||
+	    (*held = make_wait(g, a, NULL)) == NULL)
+		return OUTCOME_REFUSE;
+	list_append(&h->credit_held, &(*held)->credit);
+	if (list_is_empty(&h->credit_entry))
+		list_append(&g->credit_hosts, &h->credit_entry);
+	due = credit_due(&h->credit, g->now);
+	if (due < g->slow_due)
+		g->slow_due = due;
+	if (++h->credit_held_count >= freeze_at && freeze_at > 0 &&
+	    !h->never_block) {
+		h->freeze_due = true;
+		h->throttle_reason = THROTTLE_FREEZE_LENGTH;
+	}
+	return OUTCOME_WAIT;
+}
+
+static void
+tell_spared(struct netgate *g, struct host *h)
+{
+	count(g, NETGATE_COUNT_SPARED);
+	if (h->spared_at != INT64_MIN && g->now - h->spared_at < SPARED_LOG_MS)
+		return;
+	h->spared_at = g->now;
+	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "spared",
+	    "source=%s policy=%s note=\"its queue is full, and it may never "
+	    "be frozen\"",
+	    h->text, h->policy->name);
+}
+
+/* Reserves, then commits with the ticket of where it waits. */
+static enum outcome
+ask(struct netgate *g, struct throttle *t, struct throttle_source *src,
+    uint64_t destination, struct attempt *a, struct held **held)
+{
+	struct throttle_reservation r;
+	uint64_t ticket = 0;
+
+	throttle_reserve(t, src, destination, g->now, &r);
+	if (r.verdict == THROTTLE_REFUSE) {
+		throttle_cancel(t, src, &r, g->now);
+		if (r.reason == THROTTLE_FULL && a->host->never_block)
+			tell_spared(g, a->host);
+		return OUTCOME_REFUSE;
+	}
+	if (r.verdict == THROTTLE_HOLD) {
+		*held = make_wait(g, a, *held);
+		if (*held == NULL && !g->settings.observe) {
+			throttle_cancel(t, src, &r, g->now);
+			return OUTCOME_REFUSE;
+		}
+		if (*held != NULL)
+			ticket = (*held)->ticket;
+	}
+	throttle_commit(t, src, &r, ticket, g->now);
+	a->known = r.verdict == THROTTLE_PASS && r.reason == THROTTLE_KNOWN;
+	return r.verdict == THROTTLE_PASS ? OUTCOME_PASS : OUTCOME_WAIT;
+}
+
+static enum outcome
+pass_source(struct netgate *g, struct attempt *a, struct held **held)
+{
+	struct throttle_source *src;
+
+	if (a->host->policy->credit == NETPOLICY_CREDIT_ALONE)
+		return OUTCOME_PASS;
+	src = host_source(g, a->host, a->protocol);
+	return ask(g, g->throttle[a->protocol], src, a->destination, a, held);
+}
+
+static enum outcome
+pass_aggregate(struct netgate *g, struct attempt *a, struct held **held)
+{
+	uint64_t pair[2] = {a->destination, (uintptr_t)a->host};
+
+	if (g->aggregate == NULL || a->known)
+		return OUTCOME_PASS;
+	return ask(g, g->aggregate, g->aggregate_source,
+	    hash_bytes(pair, sizeof(pair), g->seed), a, held);
+}
+
+static enum outcome
+pass_stage(struct netgate *g, struct attempt *a, struct held **held)
+{
+	switch (a->stage) {
+	case STAGE_CREDIT:
+		return pass_credit(g, a, held);
+	case STAGE_SOURCE:
+		return pass_source(g, a, held);
+	case STAGE_AGGREGATE:
+		return pass_aggregate(g, a, held);
+	case STAGE_DONE:
+		break;
+	}
+	return OUTCOME_PASS;
+}
+
+static void
+end_pass(struct netgate *g, struct attempt *a, struct held *held)
+{
+	if (held != NULL) {
+		count(g, NETGATE_COUNT_RELEASED);
+	} else {
+		count(g, NETGATE_COUNT_PASSED);
+		if (a->known)
+			count(g, NETGATE_COUNT_KNOWN);
+	}
+	attempt_accept(g, a);
+	if (held != NULL)
+		held_free(g, held);
+}
+
+/* In observe mode it goes on its way. */
+static void
+end_wait(struct netgate *g, struct attempt *a)
+{
+	if (!g->settings.observe)
+		return;
+	count(g, NETGATE_COUNT_OBSERVED);
+	verdict(g, a, NETGATE_ACCEPT);
+}
+
+void
+attempt_advance(struct netgate *g, struct attempt *a, struct held *held)
+{
+	struct host *h = a->host;
+	struct held *was = held;
+
+	for (; a->stage != STAGE_DONE; a->stage++) {
+		switch (pass_stage(g, a, &held)) {
+		case OUTCOME_PASS:
+			continue;
+		case OUTCOME_WAIT:
+			if (held != was || g->settings.observe)
+				end_wait(g, a);
+			freeze_check(g, h);
+			return;
+		case OUTCOME_REFUSE:
+			attempt_refuse(g, a, false);
+			if (held != NULL)
+				held_free(g, held);
+			freeze_check(g, h);
+			return;
+		}
+	}
+	end_pass(g, a, held);
+}
+
+/* The stage that it waited in let it go: on with the next. */
+void
+on_source_release(void *arg, struct throttle_source *src, uint64_t destination,
+    uint64_t ticket)
+{
+	struct netgate *g = arg;
+	struct held *held = held_find(g, ticket);
+	struct attempt a;
+
+	(void)src;
+	(void)destination;
+	if (held == NULL)
+		return; /* a copy that was counted, or observe mode */
+	a = held->a;
+	a.stage++;
+	attempt_advance(g, &a, held);
+}
+
+void
+attempt_drain_credit(struct netgate *g, struct host *h)
+{
+	while (!list_is_empty(&h->credit_held) &&
+	       credit_due(&h->credit, g->now) <= g->now) {
+		struct held *held =
+		    LIST_ITEM(h->credit_held.next, struct held, credit);
+		struct attempt a = held->a;
+
+		list_remove(&held->credit);
+		h->credit_held_count--;
+		attempt_advance(g, &a, held);
+	}
+	if (list_is_empty(&h->credit_held))
+		list_remove(&h->credit_entry);
+}

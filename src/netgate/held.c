@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Packets that wait in the kernel. A ticket names a place and the generation of
+ * what lies in it, so that one which outlived its packet finds nothing.
+ */
+#include "netgate/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SYN_KEY (2 * HOST_KEY + 8)
+
+static struct str
+syn_key(const struct attempt *a, char out[SYN_KEY])
+{
+	char *p = out;
+
+	*p++ = (char)a->src.family;
+	memcpy(p, a->src.bytes, 16);
+	p += 16;
+	*p++ = (char)a->dst.family;
+	memcpy(p, a->dst.bytes, 16);
+	p += 16;
+	memcpy(p, &a->sport, 2);
+	memcpy(p + 2, &a->dport, 2);
+	memcpy(p + 4, &a->tcp_seq, 4);
+	return (struct str){out, SYN_KEY};
+}
+
+struct held *
+held_find_syn(const struct netgate *g, const struct attempt *a)
+{
+	char key[SYN_KEY];
+
+	return map_find(g->syns, syn_key(a, key));
+}
+
+static bool
+take_slot(struct netgate *g, uint32_t *slot)
+{
+	if (g->held_count >= g->settings.held_max)
+		return false;
+	if (g->free_count > 0) {
+		*slot = g->free_slots[--g->free_count];
+		return true;
+	}
+	if (g->slot_count == g->slot_cap) {
+		g->slot_cap = g->slot_cap > 0 ? g->slot_cap * 2 : 64;
+		g->slots = xrealloc(g->slots, g->slot_cap * sizeof(*g->slots));
+		g->free_slots = xrealloc(
+		    g->free_slots, g->slot_cap * sizeof(*g->free_slots));
+	}
+	*slot = g->slot_count++;
+	return true;
+}
+
+struct held *
+held_new(struct netgate *g, const struct attempt *a)
+{
+	struct held *held;
+	char key[SYN_KEY];
+	uint32_t slot;
+
+	if (!take_slot(g, &slot)) {
+		count(g, NETGATE_COUNT_OVERFLOW);
+		return NULL;
+	}
+	held = xcalloc(1, sizeof(*held));
+	held->a = *a;
+	held->ticket = (uint64_t)++g->generation << 32 | (slot + 1);
+	held->queued_at = g->wall;
+	list_init(&held->credit);
+	list_append(&a->host->held, &held->entry);
+	a->host->held_count++;
+	g->slots[slot] = held;
+	g->held_count++;
+	if (a->protocol == NETGATE_TCP)
+		map_set(g->syns, syn_key(a, key), held);
+	return held;
+}
+
+struct held *
+held_find(const struct netgate *g, uint64_t ticket)
+{
+	uint64_t slot = ticket & UINT32_MAX;
+	struct held *held;
+
+	if (slot == 0 || slot > g->slot_count)
+		return NULL;
+	held = g->slots[slot - 1];
+	return held != NULL && held->ticket == ticket ? held : NULL;
+}
+
+void
+held_free(struct netgate *g, struct held *held)
+{
+	uint32_t slot = (uint32_t)(held->ticket & UINT32_MAX) - 1;
+	struct host *h = held->a.host;
+	char key[SYN_KEY];
+
+	if (held->a.protocol == NETGATE_TCP)
+		map_remove(g->syns, syn_key(&held->a, key));
+	if (!list_is_empty(&held->credit)) {
+		list_remove(&held->credit);
+		h->credit_held_count--;
+	}
+	list_remove(&held->entry);
+	h->held_count--;
+	g->slots[slot] = NULL;
+	g->free_slots[g->free_count++] = slot;
+	g->held_count--;
+	free(held);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Hosts: made when they are first seen, forgotten when they were idle and the
+ * throttle has nothing on them either. A flood of made-up sources fills the
+ * table to its bound and no further; what comes then shares one place.
+ */
+#include "netgate/internal.h"
+
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPIRE_STEPS 256
+
+static struct str
+key_of(const struct ip *ip, char out[HOST_KEY])
+{
+	out[0] = (char)ip->family;
+	memcpy(out + 1, ip->bytes, HOST_KEY - 1);
+	return (struct str){out, HOST_KEY};
+}
+
+static struct ip
+masked(const struct netgate *g, const struct ip *ip)
+{
+	if (ip->family == IP_V6 && g->settings.ipv6_prefix < 128)
+		return ip_mask(ip, g->settings.ipv6_prefix);
+	return *ip;
+}
+
+uint64_t
+host_destination(const struct netgate *g, const struct ip *dst)
+{
+	char key[HOST_KEY];
+
+	return hash_str(key_of(dst, key), g->seed);
+}
+
+static void
+name_host(const struct netgate *g, struct host *h)
+{
+	char text[IP_TEXT_MAX];
+
+	if (h->ip.family == IP_NONE)
+		snprintf(h->text, sizeof(h->text), "others");
+	else if (h->ip.family == IP_V6 && g->settings.ipv6_prefix < 128)
+		snprintf(h->text, sizeof(h->text), "%s/%u",
+		    ip_format(&h->ip, text), g->settings.ipv6_prefix);
+	else
+		snprintf(
+		    h->text, sizeof(h->text), "%s", ip_format(&h->ip, text));
+}
+
+static const struct throttle_policy *
+throttle_of(const struct host *h)
+{
+	return h->never_block ? &h->policy->unfrozen : &h->policy->throttle;
+}
+
+void
+host_apply_policy(struct netgate *g, struct host *h)
+{
+	const struct netgate_settings *s = &g->settings;
+
+	h->policy = netpolicies_select(s->policies, &h->ip);
+	h->never_block = h->ip.family == IP_NONE;
+	for (size_t i = 0; i < s->never_block_count && !h->never_block; i++)
+		h->never_block = ip_net_has(&s->never_block[i], &h->ip);
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
+		size_t n;
+		const void *key;
+
+		if (h->src[i] == NULL)
+			continue;
+		key = throttle_source_key(h->src[i], &n);
+		throttle_get(g->throttle[i], key, n, throttle_of(h), g->now);
+	}
+}
+
+static struct host *
+host_new(struct netgate *g, const struct ip *ip)
+{
+	struct host *h = xcalloc(1, sizeof(*h));
+
+	h->ip = *ip;
+	list_init(&h->held);
+	list_init(&h->credit_held);
+	list_init(&h->credit_entry);
+	list_init(&h->frozen_entry);
+	credit_init(&h->credit, g->now);
+	h->thaw_due = INT64_MAX;
+	h->spared_at = INT64_MIN;
+	h->last_seen = g->now;
+	name_host(g, h);
+	host_apply_policy(g, h);
+	return h;
+}
+
+static struct host *
+crowd(struct netgate *g)
+{
+	static const struct ip none = {.family = IP_NONE};
+
+	count(g, NETGATE_COUNT_CROWDED);
+	if (g->crowd == NULL)
+		g->crowd = host_new(g, &none);
+	return g->crowd;
+}
+
+struct host *
+host_find(struct netgate *g, const struct ip *ip)
+{
+	struct ip masked_ip = masked(g, ip);
+	char key[HOST_KEY];
+
+	return map_find(g->host_map, key_of(&masked_ip, key));
+}
+
+struct host *
+host_get(struct netgate *g, const struct ip *ip)
+{
+	struct ip masked_ip = masked(g, ip);
+	char key[HOST_KEY];
+	struct str k = key_of(&masked_ip, key);
+	struct host *h = map_find(g->host_map, k);
+
+	if (h != NULL)
+		return h;
+	if (g->host_count >= g->settings.hosts_max)
+		return crowd(g);
+	h = host_new(g, &masked_ip);
+	if (g->host_count == g->host_cap) {
+		g->host_cap = g->host_cap > 0 ? g->host_cap * 2 : 64;
+		g->hosts = xrealloc(g->hosts, g->host_cap * sizeof(*g->hosts));
+	}
+	h->index = g->host_count;
+	g->hosts[g->host_count++] = h;
+	map_set(g->host_map, k, h);
+	return h;
+}
+
+struct throttle_source *
+host_source(struct netgate *g, struct host *h, enum netgate_protocol protocol)
+{
+	char key[HOST_KEY];
+	struct str k = key_of(&h->ip, key);
+
+	if (h->src[protocol] == NULL) {
+		h->src[protocol] = throttle_get(
+		    g->throttle[protocol], k.p, k.n, throttle_of(h), g->now);
+		if (h->src[protocol] == NULL)
+			panic("netgate: the throttle has fewer places");
+		throttle_source_set_user(h->src[protocol], h);
+	}
+	return h->src[protocol];
+}
+
+void
+host_on_source_expired(void *arg, struct throttle_source *src)
+{
+	struct host *h = throttle_source_user(src);
+
+	(void)arg;
+	for (int i = 0; h != NULL && i < NETGATE_PROTOCOLS; i++) {
+		if (h->src[i] == src)
+			h->src[i] = NULL;
+	}
+}
+
+void
+host_free(struct netgate *g, struct host *h)
+{
+	char key[HOST_KEY];
+
+	(void)freeze_flush(g, h, false);
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
+		if (h->src[i] != NULL)
+			throttle_forget(g->throttle[i], h->src[i]);
+	}
+	if (h == g->crowd) {
+		g->crowd = NULL;
+	} else {
+		map_remove(g->host_map, key_of(&h->ip, key));
+		g->hosts[h->index] = g->hosts[--g->host_count];
+		g->hosts[h->index]->index = h->index;
+	}
+	list_remove(&h->credit_entry);
+	list_remove(&h->frozen_entry);
+	known_clear(&h->known);
+	known_clear(&h->contacted);
+	known_clear(&h->pending);
+	free(h->fast);
+	free(h);
+}
+
+static bool
+is_idle(const struct netgate *g, const struct host *h)
+{
+	return !h->is_frozen && h->held_count == 0 &&
+	       h->src[NETGATE_TCP] == NULL && h->src[NETGATE_UDP] == NULL &&
+	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms;
+}
+
+void
+host_expire_some(struct netgate *g)
+{
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
+		throttle_expire(g->throttle[i], g->now, EXPIRE_STEPS);
+	for (int i = 0; i < EXPIRE_STEPS && g->host_count > 0; i++) {
+		if (g->expire_pos >= g->host_count) {
+			g->expire_pos = 0;
+			break;
+		}
+		/* The last takes the place of one that goes: it is next. */
+		if (is_idle(g, g->hosts[g->expire_pos]))
+			host_free(g, g->hosts[g->expire_pos]);
+		else
+			g->expire_pos++;
+	}
+}
+
+void
+host_fast_add(struct netgate *g, struct host *h, const struct ip *dst)
+{
+	struct fast_pair *free_place = NULL;
+
+	if (g->settings.fast_path_ms == 0 || g->ops->on_known == NULL ||
+	    g->settings.observe || h->ip.family != dst->family)
+		return;
+	if (h->fast == NULL)
+		h->fast = xcalloc(FAST_MAX, sizeof(*h->fast));
+	for (uint32_t i = 0; i < h->fast_count && free_place == NULL; i++) {
+		if (h->fast[i].until <= g->now)
+			free_place = &h->fast[i];
+		else if (ip_eq(&h->fast[i].dst, dst))
+			return;
+	}
+	if (free_place == NULL && h->fast_count == FAST_MAX)
+		return;
+	if (free_place == NULL)
+		free_place = &h->fast[h->fast_count++];
+	*free_place =
+	    (struct fast_pair){*dst, g->now + g->settings.fast_path_ms};
+	g->ops->on_known(g->arg, &h->ip, dst);
+}
+
+void
+host_fast_clear(struct netgate *g, struct host *h)
+{
+	for (uint32_t i = 0; i < h->fast_count; i++) {
+		if (g->ops->on_forget != NULL && h->fast[i].until > g->now)
+			g->ops->on_forget(g->arg, &h->ip, &h->fast[i].dst);
+	}
+	h->fast_count = 0;
+}

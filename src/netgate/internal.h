@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What netgate's files share: hosts, waiting packets, the stages of an attempt.
+ * An attempt goes through credit, the host's own throttle and the aggregate
+ * limit in this order; it may wait in each, and is accepted behind the last.
+ */
+#ifndef NETGATE_INTERNAL_H
+#define NETGATE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "netgate/credit.h"
+#include "netgate/known.h"
+#include "netgate/netgate.h"
+
+#define FAST_MAX 64 /* pairs of a host that stay in the kernel */
+#define HOST_KEY 17
+
+enum stage { STAGE_CREDIT, STAGE_SOURCE, STAGE_AGGREGATE, STAGE_DONE };
+
+struct host;
+
+/* One packet that asks to pass. It lives on the stack until it must wait. */
+struct attempt {
+	struct host *host;
+	enum netgate_protocol protocol;
+	enum stage stage;
+	uint64_t destination;
+	uint32_t packet_id;
+	struct ip src, dst;
+	uint16_t sport, dport;
+	uint32_t tcp_seq;
+	bool known; /* passed as a known destination */
+};
+
+struct held {
+	struct attempt a;
+	struct list entry;  /* of its host */
+	struct list credit; /* of its host, at STAGE_CREDIT */
+	uint64_t ticket;
+	int64_t queued_at; /* wall */
+};
+
+struct fast_pair {
+	struct ip dst;
+	int64_t until;
+};
+
+struct host {
+	uint32_t index; /* in netgate.hosts */
+	struct ip ip; /* IP_NONE: the place that hosts beyond the bound share */
+	char text[IP_TEXT_MAX + 8];
+	const struct netpolicy *policy;
+	struct throttle_source *src[NETGATE_PROTOCOLS]; /* NULL: none */
+	struct list held, credit_held;
+	uint32_t held_count, credit_held_count;
+	struct list credit_entry, frozen_entry; /* in netgate's lists */
+	struct known known;     /* by DNS, by an inbound contact */
+	struct known contacted; /* paid for with credit */
+	struct known pending;   /* first contacts without an outcome */
+	struct credit credit;
+	struct fast_pair *fast; /* FAST_MAX places, NULL: none yet */
+	uint32_t fast_count;
+	int64_t last_seen; /* mono */
+	bool never_block;
+	bool freeze_due; /* the throttle has frozen it */
+	enum throttle_freeze_reason throttle_reason;
+	bool is_frozen;
+	const char *freeze_reason;
+	int64_t frozen_at; /* wall */
+	int64_t thaw_due;  /* mono, INT64_MAX: never */
+	int64_t spared_at; /* mono, of the last line about it */
+};
+
+struct netgate {
+	struct netgate_settings settings;
+	const struct netgate_ops *ops;
+	void *arg;
+	struct log *log;
+	uint64_t seed;
+	struct throttle *throttle[NETGATE_PROTOCOLS];
+	struct throttle *aggregate; /* NULL: no such limit */
+	struct throttle_policy aggregate_policy;
+	struct throttle_source *aggregate_source;
+	struct map *host_map;
+	struct host **hosts;
+	uint32_t host_count, host_cap;
+	struct host *crowd; /* not in hosts; NULL: never needed */
+	struct held **slots;
+	uint32_t *free_slots;
+	uint32_t slot_count, slot_cap, free_count, held_count;
+	uint32_t generation;
+	struct map *syns; /* struct held by connection */
+	struct list credit_hosts, frozen_hosts;
+	uint32_t frozen_count;
+	int64_t slow_due; /* thaws and credit, at the earliest */
+	int64_t expire_due;
+	uint32_t expire_pos;
+	uint64_t counters[NETGATE_COUNT_MAX];
+	int64_t now, wall; /* of the call that runs */
+};
+
+static inline void
+count(struct netgate *g, enum netgate_counter which)
+{
+	g->counters[which]++;
+}
+
+/* ---- host.c ---- */
+
+/* Never NULL: beyond the bound, the place that they share. */
+struct host *host_get(struct netgate *g, const struct ip *ip);
+struct host *host_find(struct netgate *g, const struct ip *ip); /* or NULL */
+struct throttle_source *host_source(
+    struct netgate *g, struct host *h, enum netgate_protocol protocol);
+void host_apply_policy(struct netgate *g, struct host *h);
+void host_free(struct netgate *g, struct host *h);
+/* Looks at some hosts and forgets those that are idle. */
+void host_expire_some(struct netgate *g);
+void host_on_source_expired(void *arg, struct throttle_source *src);
+uint64_t host_destination(const struct netgate *g, const struct ip *dst);
+void host_fast_add(struct netgate *g, struct host *h, const struct ip *dst);
+void host_fast_clear(struct netgate *g, struct host *h);
+
+/* ---- held.c ---- */
+
+/* NULL: no room. */
+struct held *held_new(struct netgate *g, const struct attempt *a);
+struct held *held_find(const struct netgate *g, uint64_t ticket);
+void held_free(struct netgate *g, struct held *held);
+/* The waiting SYN of the same connection, or NULL. */
+struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
+
+/* ---- attempt.c ---- */
+
+/* Goes on from its stage. held: where it waits already, or NULL; freed when a
+ * verdict was given. */
+void attempt_advance(struct netgate *g, struct attempt *a, struct held *held);
+void attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen);
+void attempt_accept(struct netgate *g, const struct attempt *a);
+void on_source_release(void *arg, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket);
+/* Lets go what waits for credit while there is some. */
+void attempt_drain_credit(struct netgate *g, struct host *h);
+
+/* ---- freeze.c ---- */
+
+void freeze_host(struct netgate *g, struct host *h, const char *reason);
+void freeze_restore(struct netgate *g, struct host *h, const char *reason,
+    int64_t frozen_at); /* as it was before a restart */
+void freeze_check(struct netgate *g, struct host *h); /* after the throttle */
+void on_source_freeze(
+    void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
+/* Drops or lets go all that waits; returns how many. */
+uint64_t freeze_flush(struct netgate *g, struct host *h, bool release);
+/* Takes one out of the queues of the throttle. */
+void freeze_unqueue(struct netgate *g, struct held *held);
+void thaw_host(struct netgate *g, struct host *h, const char *who);
+
+#endif

@@ -1,0 +1,23 @@
+# The decision about packets.
+noinst_LTLIBRARIES += libnetgate.la
+libnetgate_la_SOURCES = \
+	src/netgate/admin.c \
+	src/netgate/attempt.c \
+	src/netgate/credit.c src/netgate/credit.h \
+	src/netgate/freeze.c \
+	src/netgate/held.c \
+	src/netgate/host.c \
+	src/netgate/internal.h \
+	src/netgate/known.c src/netgate/known.h \
+	src/netgate/netgate.c src/netgate/netgate.h \
+	src/netgate/netpolicy.c src/netgate/netpolicy.h \
+	src/netgate/netpolicy_options.c
+libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_netgate tests/unit/test_netpolicy
+tests_unit_test_netgate_SOURCES = tests/unit/test_netgate.c
+tests_unit_test_netgate_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netpolicy_SOURCES = tests/unit/test_netpolicy.c
+tests_unit_test_netpolicy_LDADD = libnetgate.la $(CMOCKA_LIBS)
+endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The decision about packets: which host, which policy, and for each new
+ * attempt accept, hold or refuse. Owns the throttle's state for TCP and UDP
+ * and knows which packets wait in the kernel; touches no socket. A verdict on
+ * every packet is given through ops, at once or later, and exactly once.
+ *
+ * Memory is bounded: hosts_max hosts (those beyond share one place and are
+ * throttled together), held_max waiting packets. `now` is monotonic ms, `wall`
+ * is stored and shown. Event loop's thread.
+ */
+#ifndef NETGATE_NETGATE_H
+#define NETGATE_NETGATE_H
+
+#include "base/buf.h"
+#include "netgate/netpolicy.h"
+#include "os/log.h"
+#include "packet/packet.h"
+
+enum netgate_verdict { NETGATE_ACCEPT, NETGATE_DROP, NETGATE_REJECT };
+
+enum netgate_protocol { NETGATE_TCP, NETGATE_UDP, NETGATE_PROTOCOLS };
+
+struct netgate_freeze { /* borrowed during the callback */
+	struct ip source;
+	const char *text; /* the address in words */
+	const char *policy, *reason;
+	uint32_t queue_length, freeze_at;
+	int64_t at; /* wall ms */
+};
+
+struct netgate_ops {
+	void (*on_verdict)(
+	    void *arg, uint32_t packet_id, enum netgate_verdict verdict);
+	void (*on_freeze)(void *arg, const struct netgate_freeze *freeze);
+	void (*on_thaw)(void *arg, const struct ip *source, const char *who);
+	/* A frozen host came or went: its state is to be stored. */
+	void (*on_state)(void *arg);
+	/* Traffic between the two may stay in the kernel for a while / must
+	 * come by again. May be NULL. */
+	void (*on_known)(
+	    void *arg, const struct ip *source, const struct ip *dst);
+	void (*on_forget)(
+	    void *arg, const struct ip *source, const struct ip *dst);
+};
+
+struct netgate_settings { /* borrowed until the next netgate_reload */
+	const struct netpolicies *policies;
+	bool observe;
+	uint32_t hosts_max, held_max;
+	unsigned ipv6_prefix; /* hosts with so many bits in common are one */
+	int64_t fast_path_ms; /* how long a pair stays in the kernel; 0: off */
+	const struct option_rates *aggregate_limit;
+	const struct ip_net *never_block;
+	size_t never_block_count;
+	const struct ip_net *dns_servers; /* whose answers count; none: all */
+	size_t dns_server_count;
+};
+
+/* X(identifier, "name", "what it counts") */
+#define NETGATE_COUNTERS(X)                                                    \
+	X(PACKETS, "packets", "packets that came by")                          \
+	X(PASSED, "passed_recipients", "packets passed at once")               \
+	X(KNOWN, "passed_known", "of these, to known destinations")            \
+	X(DELAYED, "delayed_recipients", "packets held")                       \
+	X(RELEASED, "released_recipients", "held packets let go")              \
+	X(DISCARDED, "discarded_recipients", "held packets dropped")           \
+	X(REFUSED, "refused_recipients", "new packets dropped or rejected")    \
+	X(OBSERVED, "observed_holds",                                          \
+	    "packets that enforce mode would have held or refused")            \
+	X(COPIES, "syn_copies", "copies of a waiting SYN dropped")             \
+	X(DISALLOWED, "disallowed_packets", "packets that allow did not name") \
+	X(FREEZES, "freezes", "hosts frozen")                                  \
+	X(SPARED, "spared_freezes", "queues full of hosts in never_block")     \
+	X(DNS_ANSWERS, "dns_answers", "DNS answers read")                      \
+	X(INBOUND, "inbound_contacts", "contacts that came to us")             \
+	X(SUCCESSES, "successes", "first contacts that succeeded")             \
+	X(FAILURES, "failures", "first contacts that were refused")            \
+	X(CROWDED, "crowded_packets", "packets of hosts beyond hosts_max")     \
+	X(OVERFLOW, "held_overflow", "packets dropped at held_max")
+
+enum netgate_counter {
+#define NETGATE_ENUM(id, name, doc) NETGATE_COUNT_##id,
+	NETGATE_COUNTERS(NETGATE_ENUM)
+#undef NETGATE_ENUM
+	    NETGATE_COUNT_MAX
+};
+
+extern const char *const netgate_counter_name[NETGATE_COUNT_MAX];
+
+struct netgate;
+
+struct netgate *netgate_new(const struct netgate_settings *settings,
+    const struct netgate_ops *ops, void *arg, struct log *log);
+/* Waiting packets get no verdict: the kernel drops them with the queue. */
+void netgate_free(struct netgate *g);
+void netgate_reload(
+    struct netgate *g, const struct netgate_settings *settings, int64_t now);
+const uint64_t *netgate_counters(const struct netgate *g);
+
+/* A packet on its way out. TCP other than a first SYN is accepted, as is what
+ * is neither TCP nor UDP. */
+void netgate_packet(struct netgate *g, uint32_t packet_id,
+    const struct packet *p, int64_t now, int64_t wall);
+/* A packet on its way in, to learn from: DNS answers, contacts that came to us,
+ * SYN-ACK, RST, unreachable. It gets no verdict here. */
+void netgate_watch(struct netgate *g, const struct packet *p, int64_t now);
+
+/* Releases what is due, thaws, forgets idle hosts step by step. */
+void netgate_run(struct netgate *g, int64_t now, int64_t wall);
+int64_t netgate_next_due(const struct netgate *g); /* INT64_MAX: never */
+
+/* ---- the administrator; text: an address ---- */
+
+struct netgate_host_info {
+	char source[IP_TEXT_MAX + 8];
+	bool frozen;
+	const char *freeze_reason; /* NULL: not frozen */
+	const char *policy;
+	uint32_t queue_length, allowance, working_set, credit;
+	uint32_t waiting[NETGATE_PROTOCOLS];
+	int64_t last_seen, frozen_at, thaw_at, next_release; /* wall, 0: none */
+};
+
+struct netgate_held_info {
+	uint64_t id;
+	char source[IP_TEXT_MAX + 8], dst[IP_TEXT_MAX];
+	const char *protocol, *stage;
+	uint16_t sport, dport;
+	int64_t queued_at; /* wall ms */
+};
+
+enum netgate_thaw {
+	NETGATE_THAW_KEEP,
+	NETGATE_THAW_RELEASE,
+	NETGATE_THAW_DISCARD
+};
+
+size_t netgate_host_count(const struct netgate *g);
+size_t netgate_frozen_count(const struct netgate *g);
+size_t netgate_held_count(const struct netgate *g);
+size_t netgate_memory(const struct netgate *g); /* about, in bytes */
+/* Start with *pos = 0. */
+bool netgate_host_each(struct netgate *g, size_t *pos, int64_t now,
+    int64_t wall, struct netgate_host_info *out);
+bool netgate_host_find(struct netgate *g, struct str text, int64_t now,
+    int64_t wall, struct netgate_host_info *out);
+bool netgate_held_each(
+    const struct netgate *g, size_t *pos, struct netgate_held_info *out);
+/* A host never seen may be frozen too. False: not an address. */
+MUST_CHECK bool netgate_freeze(struct netgate *g, struct str text,
+    const char *reason, int64_t now, int64_t wall);
+/* False: no such host. count: packets let go or dropped. */
+MUST_CHECK bool netgate_thaw(struct netgate *g, struct str text,
+    enum netgate_thaw what, const char *who, int64_t now, uint64_t *count);
+/* Releases or drops waiting packets: those of ids, or of one host, or all. */
+struct netgate_select {
+	const uint64_t *ids;
+	size_t id_count;
+	struct str source; /* empty: none */
+	bool all;
+};
+uint64_t netgate_release(
+    struct netgate *g, const struct netgate_select *select, int64_t now);
+uint64_t netgate_discard(
+    struct netgate *g, const struct netgate_select *select, int64_t now);
+
+/* ---- frozen hosts, across a restart ---- */
+
+/* A line per frozen host. False: out is full. */
+MUST_CHECK bool netgate_save(const struct netgate *g, struct buf *out);
+/* Read-back text is hostile: a line that cannot be read is counted in *bad and
+ * passed over. Returns how many hosts were frozen. */
+size_t netgate_load(
+    struct netgate *g, struct str text, int64_t now, int64_t wall, size_t *bad);
+
+#endif

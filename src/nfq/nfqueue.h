@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A netfilter queue: packets from the kernel, verdicts back to it. A packet
+ * waits in the kernel under its id until its verdict. Verdicts are collected
+ * and sent together at the end of a turn of the loop. Needs CAP_NET_ADMIN in
+ * the network namespace that it is made in. Event loop's thread.
+ */
+#ifndef NFQ_NFQUEUE_H
+#define NFQ_NFQUEUE_H
+
+#include "base/str.h"
+#include "net/loop.h"
+
+enum nfqueue_verdict { NFQUEUE_ACCEPT, NFQUEUE_DROP, NFQUEUE_MARKED };
+
+struct nfqueue_options {
+	uint16_t number;
+	uint32_t length;     /* packets that may wait in the kernel */
+	uint32_t copy_bytes; /* of each packet */
+	bool fail_open;      /* a full queue accepts */
+	uint32_t mark;       /* what NFQUEUE_MARKED sets */
+};
+
+struct nfqueue_ops {
+	/* bytes: the packet from its IP header, cut to copy_bytes. */
+	void (*on_packet)(
+	    void *arg, uint32_t id, struct str bytes, int64_t now);
+	/* Every packet of a turn was handed over. */
+	void (*on_turn)(void *arg, int64_t now);
+};
+
+struct nfqueue_stats {
+	uint64_t packets, verdicts, batches;
+	uint64_t overruns; /* ENOBUFS: the socket was full, packets were lost or
+			      passed */
+	uint64_t errors;   /* verdicts that the kernel refused: the packet had
+			      gone with its interface */
+};
+
+struct nfqueue;
+
+/* NULL and a reason in err: no permission, no such feature, queue taken. */
+struct nfqueue *nfqueue_new(struct loop *loop,
+    const struct nfqueue_options *options, const struct nfqueue_ops *ops,
+    void *arg, char *err, size_t cap);
+/* Unbinds: the kernel drops what waits. */
+void nfqueue_free(struct nfqueue *q);
+/* NFQUEUE_MARKED: the packet goes through the chain from its start, with the
+ * mark's bit set. */
+void nfqueue_set_verdict(
+    struct nfqueue *q, uint32_t id, enum nfqueue_verdict verdict);
+const struct nfqueue_stats *nfqueue_get_stats(const struct nfqueue *q);
+
+#endif

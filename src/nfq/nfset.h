@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Elements of nftables sets, put in and taken out over netlink without starting
+ * a program. Changes are collected and sent together at the end of a turn of
+ * the loop. One that fails (a full set, an element that is not there) is
+ * counted, and harms nothing: the packet comes by again. Event loop's thread.
+ */
+#ifndef NFQ_NFSET_H
+#define NFQ_NFSET_H
+
+#include "base/ip.h"
+#include "net/loop.h"
+
+#define NFSET_NAME_MAX 64
+
+struct nfset_name {
+	uint8_t family; /* NFPROTO_* */
+	char table[NFSET_NAME_MAX], set[NFSET_NAME_MAX];
+};
+
+struct nfset;
+
+/* "inet filter blocked4". */
+MUST_CHECK bool nfset_parse_name(struct str text, struct nfset_name *out);
+/* NULL and a reason in err. */
+struct nfset *nfset_new(struct loop *loop, char *err, size_t cap);
+void nfset_free(struct nfset *s);
+/* An element of one or two addresses (b may be NULL); timeout_ms 0: as the set
+ * says. */
+void nfset_add(struct nfset *s, const struct nfset_name *name,
+    const struct ip *a, const struct ip *b, int64_t timeout_ms);
+void nfset_remove(struct nfset *s, const struct nfset_name *name,
+    const struct ip *a, const struct ip *b);
+uint64_t nfset_errors(const struct nfset *s);
+
+#endif

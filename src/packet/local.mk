@@ -1,0 +1,14 @@
+# Packet headers and DNS answers: pure.
+noinst_LTLIBRARIES += libpacket.la
+libpacket_la_SOURCES = \
+	src/packet/dns.c src/packet/dns.h \
+	src/packet/packet.c src/packet/packet.h
+libpacket_la_LIBADD = libbase.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_packet tests/unit/test_dns
+tests_unit_test_packet_SOURCES = tests/unit/test_packet.c
+tests_unit_test_packet_LDADD = libpacket.la $(CMOCKA_LIBS)
+tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
+tests_unit_test_dns_LDADD = libpacket.la $(CMOCKA_LIBS)
+endif

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""weir-netd under what goes wrong: broken packets, floods, a queue that is
+full, a daemon that stands still."""
+import os
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+import netlab
+from harness import until
+from netlab import connect, send_udp
+
+REASON = netlab.why_not()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = netlab.Lab(tmp_path)
+    made.pair()
+    made.serve("net")
+    made.count_new("net")
+    yield made
+    made.close()
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    n = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while n >> 16:
+        n = (n & 0xffff) + (n >> 16)
+    return ~n & 0xffff
+
+
+def ipv4(source, dst, protocol, body, options=b"", ident=1, flags=0):
+    head = struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, 0,
+                       20 + len(options) + len(body), ident, flags, 64,
+                       protocol, 0, socket.inet_aton(source),
+                       socket.inet_aton(dst)) + options
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + body
+
+
+def syn(port=80, seq=1, offset=5):
+    return struct.pack(">HHIIBBHHH", 1234, port, seq, 0, offset << 4, 2, 1024,
+                       0, 0)
+
+
+def send_raw(packets):
+    """Sends whole IPv4 packets from the namespace it runs in."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW,
+                       socket.IPPROTO_RAW) as s:
+        for dst, p in packets:
+            try:
+                s.sendto(p, (dst, 0))
+            except OSError:
+                pass  # what the kernel itself does not send
+
+
+def still_works(lab, d, address="10.99.1.77"):
+    assert d.process.poll() is None, d.log()
+    assert lab.within("host", connect, address, 80, 5) < 3
+
+
+def test_broken_packets(lab):
+    d = lab.netd("host")
+    bad = []
+    for n in range(0, 20):
+        bad.append(("10.99.1.1", ipv4("10.99.0.1", "10.99.1.1", 6, syn()[:n])))
+        bad.append(("10.99.1.1", ipv4("10.99.0.1", "10.99.1.1", 17,
+                                      b"\0" * n)))
+    bad.append(("10.99.1.2", ipv4("10.99.0.1", "10.99.1.2", 6,
+                                  syn(offset=3))))
+    bad.append(("10.99.1.2", ipv4("10.99.0.1", "10.99.1.2", 6, syn(),
+                                  options=b"\x01" * 40)))
+    for i in range(50):
+        bad.append(("10.99.1.3", ipv4("10.99.0.1", "10.99.1.3", 17,
+                                      os.urandom(8), ident=i, flags=0x2000)))
+        bad.append(("10.99.1.3", ipv4("10.99.0.1", "10.99.1.3", i,
+                                      os.urandom(40))))
+    lab.within("host", send_raw, bad)
+    still_works(lab, d)
+
+
+def test_fragments(lab):
+    """The kernel puts them together before the queue: one request each."""
+    d = lab.netd("host")
+    big = b"x" * 4000
+    for i in range(5):
+        assert lab.within("host", send_udp, f"10.99.1.{i + 1}", 80, big,
+                          3) == big
+    assert lab.within("host", send_udp, "fd99::1:1", 80, big, 3) == big
+    # The kernel defragments once conntrack looks: whole packets are counted.
+    assert d.status()["packets"] == 6
+
+
+def test_flood_of_made_up_sources(lab):
+    d = lab.netd("host", hosts_max="200", held_max="300")
+    packets = []
+    for i in range(6000):
+        source = f"10.99.{100 + i // 250}.{i % 250 + 1}"
+        dst = f"10.99.1.{i % 250 + 1}"
+        packets.append((dst, ipv4(source, dst, 6, syn(seq=i))))
+    lab.within("host", send_raw, packets)
+    until(lambda: d.status()["packets"] >= 5000, "the flood", 10)
+    s = d.status()
+    assert s["senders"] <= 201 and s["held_messages"] <= 300
+    assert s["crowded_packets"] > 3000
+    assert s["memory_bytes"] < 4 << 20
+    rss = int(open(f"/proc/{d.process.pid}/statm").read().split()[1]) * 4096
+    assert rss < 100 << 20
+    d.ctl("discard", "--all")
+    assert d.process.poll() is None
+
+
+@pytest.mark.parametrize("fail,out", [("open", True), ("closed", False)])
+def test_queue_overflow(lab, fail, out):
+    """A daemon that stands still: the queue fills, then what is over passes, or
+    does not."""
+    d = lab.netd("host", fail=fail, queue_length="64", held_max="32")
+    lab.within("host", connect, "10.99.1.1")
+    before = lab.arrived("net", "udp")
+    d.process.send_signal(signal.SIGSTOP)
+    try:
+        for i in range(200):
+            lab.within("host", send_udp, f"10.99.1.{i + 1}")
+        time.sleep(0.2)
+        got = lab.arrived("net", "udp") - before
+    finally:
+        d.process.send_signal(signal.SIGCONT)
+    assert (got >= 130) if out else (got == 0), got
+    until(lambda: d.status()["queue"]["packets"] >= 60, "the rest", 5)
+    assert d.process.poll() is None
+
+
+def test_overrun_of_the_socket(lab):
+    """More than the netlink socket holds: nothing hangs, later packets pass."""
+    d = lab.netd("host", policy="exempt = true")
+    d.process.send_signal(signal.SIGSTOP)
+    try:
+        lab.worm("host", "udp", 40000, "10.99.1.0/24", seconds=1).wait()
+    finally:
+        d.process.send_signal(signal.SIGCONT)
+    until(lambda: lab.within("host", send_udp, "10.99.1.9", 80, b"y", 1),
+          "an answer", 10)
+    s = d.status()["queue"]
+    print(f"\npackets {s['packets']}, overruns {s['overruns']}, "
+          f"verdicts {s['verdicts']}, batches {s['batches']}")
+    assert s["verdicts"] == s["packets"]
+    still_works(lab, d)
+
+
+def test_wall_clock_and_reload_with_packets_waiting(lab):
+    d = lab.netd("host", policy='interval = "2s"')
+    for i in range(5):
+        lab.within("host", connect, f"10.99.3.{i + 1}")
+    p = lab.popen("host", "curl", "-s", "-o", "/dev/null", "-m", "9", "-w",
+                  "%{time_connect}", "http://10.99.1.1/", stdout=-1)
+    until(lambda: d.ctl("queue"), "a packet that waits")
+    d.ctl("reload")
+    d.policy = 'interval = "1s"\nworking_set = 3'
+    d.write_config()
+    d.ctl("reload")
+    assert len(d.ctl("queue")) == 1
+    assert 0.2 < float(p.communicate()[0]) < 5
+
+
+def test_queue_taken_and_no_rights(lab):
+    import subprocess
+    d = lab.netd("host")
+    other = lab.netd("host", start=False)
+    p = subprocess.run(
+        ["ip", "netns", "exec", lab.prefix + "host",
+         netlab.BUILD / "weir-netd", "-c", other.config], text=True,
+        capture_output=True, timeout=10)
+    assert p.returncode == 69 and "queue 0" in p.stderr, p.stderr
+    still_works(lab, d)

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Policies of weir-netd: defaults, classes by address, what is refused, and the
+ * credit and the known set by themselves.
+ */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "netgate/credit.h"
+#include "netgate/known.h"
+#include "netgate/netpolicy.h"
+
+static struct ip
+ip(const char *text)
+{
+	struct ip out;
+
+	assert_true(ip_parse(str_from(text), &out));
+	return out;
+}
+
+static void
+test_builtin_default_is_the_paper(void **state)
+{
+	char err[256];
+	struct netpolicies *set = netpolicies_new(NULL, 0, err, sizeof(err));
+	struct ip host = ip("192.0.2.1");
+	const struct netpolicy *p = netpolicies_select(set, &host);
+
+	(void)state;
+	assert_int_equal(p->throttle.working_set, 5);
+	assert_int_equal(p->throttle.interval_ms, 1000);
+	assert_int_equal(p->throttle.freeze_at, 100);
+	assert_true(p->throttle.paper);
+	assert_int_equal(p->unfrozen.freeze_at, 0);
+	netpolicies_free(set);
+}
+
+static void
+test_first_match_is_taken(void **state)
+{
+	char *nets[] = {(char[]){"192.0.2.0/24"}};
+	struct netpolicy_conf confs[] = {
+	    {.name = (char[]){"server"}, .match = {nets, 1}, .freeze_at = 7},
+	    {.name = (char[]){"default"}, .freeze_at = 100},
+	};
+	struct ip in = ip("192.0.2.9"), out = ip("198.51.100.1");
+	struct netpolicies *set;
+	char err[256];
+
+	(void)state;
+	set = netpolicies_new(confs, 2, err, sizeof(err));
+	assert_non_null(set);
+	assert_string_equal(netpolicies_select(set, &in)->name, "server");
+	assert_string_equal(netpolicies_select(set, &out)->name, "default");
+	netpolicies_free(set);
+}
+
+static void
+test_errors(void **state)
+{
+	struct netpolicy_conf twice[] = {
+	    {.name = (char[]){"default"}, .freeze_at = 1},
+	    {.name = (char[]){"default"}, .freeze_at = 1},
+	};
+	struct netpolicy_conf unused = {.name = (char[]){"x"}};
+	struct netpolicy_conf no_dns = {
+	    .name = (char[]){"default"}, .no_dns_limit = {6, 60000}};
+	char err[256];
+
+	(void)state;
+	assert_null(netpolicies_new(twice, 2, err, sizeof(err)));
+	assert_non_null(strstr(err, "another policy"));
+	assert_null(netpolicies_new(&unused, 1, err, sizeof(err)));
+	assert_non_null(strstr(err, "no match"));
+	assert_null(netpolicies_new(&no_dns, 1, err, sizeof(err)));
+	assert_non_null(strstr(err, "dns_known"));
+}
+
+static void
+test_allow(void **state)
+{
+	struct netpolicy_allow list[2];
+	struct netpolicy p = {.allow = list, .allow_count = 2};
+	struct ip a = ip("192.0.2.3"), b = ip("198.51.100.1");
+	char err[256];
+
+	(void)state;
+	assert_true(netpolicy_parse_allow(
+	    STR("tcp 192.0.2.0/24 80-90"), &list[0], err, sizeof(err)));
+	assert_true(netpolicy_parse_allow(
+	    STR("udp any 53"), &list[1], err, sizeof(err)));
+	assert_true(netpolicy_allows(&p, IPPROTO_TCP, &a, 85));
+	assert_false(netpolicy_allows(&p, IPPROTO_TCP, &a, 91));
+	assert_false(netpolicy_allows(&p, IPPROTO_TCP, &b, 85));
+	assert_true(netpolicy_allows(&p, IPPROTO_UDP, &b, 53));
+	assert_false(netpolicy_allows(&p, IPPROTO_UDP, &b, 54));
+	for (const char *const *bad = (const char *const[]){"", "tcp",
+		 "icmp any", "tcp 192.0.2.1/8 1", "tcp any 70000",
+		 "udp any 9-8", "udp any 1 2", NULL};
+	     *bad != NULL; bad++)
+		assert_false(netpolicy_parse_allow(
+		    str_from(*bad), &list[0], err, sizeof(err)));
+}
+
+static void
+test_credit(void **state)
+{
+	struct credit c;
+
+	(void)state;
+	credit_init(&c, 0);
+	for (int i = 0; i < 10; i++)
+		assert_true(credit_take(&c, 100));
+	assert_false(credit_take(&c, 100));
+	assert_int_equal(credit_due(&c, 200), 4100);
+	assert_false(credit_take(&c, 4099));
+	assert_true(credit_take(&c, 4100)); /* the one that time gives */
+	assert_false(credit_take(&c, 4101));
+	/* Earned in a burst, cut to two thirds each second. */
+	for (int i = 0; i < 15; i++)
+		credit_earn(&c, 5000);
+	assert_int_equal(c.balance, 30);
+	assert_int_equal(credit_due(&c, 5999), 5999);
+	assert_int_equal(c.balance, 30);
+	credit_due(&c, 6000);
+	assert_int_equal(c.balance, 20);
+	credit_due(&c, 9000);
+	assert_int_equal(c.balance, 10);
+}
+
+static void
+test_known_is_bounded(void **state)
+{
+	struct known k = {0};
+
+	(void)state;
+	known_add(&k, 1, 100, 0);
+	assert_true(known_has(&k, 1, 99));
+	assert_false(known_has(&k, 1, 100));
+	known_add(&k, 1, 50, 0); /* the later end counts */
+	assert_true(known_has(&k, 1, 99));
+	for (uint64_t i = 0; i < 5000; i++)
+		known_add(&k, 1000 + i, 200 + (int64_t)i, 0);
+	assert_int_equal(k.n, KNOWN_MAX);
+	assert_false(known_has(&k, 1, 10)); /* it would have ended first */
+	assert_true(known_has(&k, 1000 + 4999, 10));
+	known_remove(&k, 1000 + 4999);
+	assert_false(known_has(&k, 1000 + 4999, 10));
+	known_clear(&k);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_builtin_default_is_the_paper),
+	    cmocka_unit_test(test_first_match_is_taken),
+	    cmocka_unit_test(test_errors),
+	    cmocka_unit_test(test_allow),
+	    cmocka_unit_test(test_credit),
+	    cmocka_unit_test(test_known_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
