@@ -11,15 +11,28 @@ libfront_la_SOURCES = \
 	src/front/control_senders.c \
 	src/front/control_status.c \
 	src/front/control_table.c \
+	src/front/milter.h \
+	src/front/milter_ask.c src/front/milter_ask.h \
+	src/front/milter_message.c src/front/milter_message.h \
+	src/front/milter_txn.c src/front/milter_txn.h \
+	src/front/policy_request.c src/front/policy_request.h \
+	src/front/policyd.c src/front/policyd.h \
 	src/front/relay.c src/front/relay.h \
 	src/front/relay_end.c \
 	src/front/relay_internal.h \
 	src/front/relay_leg.c \
 	src/front/relay_session.c \
 	src/front/relay_txn.c \
-	src/front/relay_words.c
+	src/front/relay_words.c \
+	src/front/settle.c src/front/settle.h
+if HAVE_MILTER
+libfront_la_SOURCES += src/front/milter.c
+else
+libfront_la_SOURCES += src/front/milter_none.c
+endif
+EXTRA_DIST += src/front/milter.c src/front/milter_none.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la $(JANSSON_LIBS)
+	libnet.la libos.la libbase.la $(JANSSON_LIBS) $(MILTER_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_control

@@ -6,30 +6,19 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/settle.h"
 #include "os/clock.h"
 
 #include <stdio.h>
-#include <time.h>
-
-static void
-format_date(int64_t wall_ms, char *out, size_t cap)
-{
-	time_t t = (time_t)(wall_ms / 1000);
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(out, cap, "%a, %d %b %Y %H:%M:%S +0000", &tm) == 0)
-		out[0] = '\0';
-}
 
 struct str
 relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 {
-	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], date[64], helo[256];
+	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], date[SETTLE_DATE_MAX], helo[256];
 	bool esmtp = smtp_server_is_esmtp(t->session->server);
 	int n;
 
-	format_date(t->started_at, date, sizeof(date));
+	settle_date(t->started_at, date);
 	str_escape(str_from(t->helo), helo, sizeof(helo));
 	ip_format(&t->client, ip);
 	n = snprintf(out, RELAY_TRACE_MAX,

@@ -4,7 +4,7 @@ libmaild_la_SOURCES = \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
 	src/maild/maild_options.c
-libmaild_la_LIBADD = libgate.la libnet.la libos.la libbase.la
+libmaild_la_LIBADD = libfront.la libgate.la libnet.la libos.la libbase.la
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc

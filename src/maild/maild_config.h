@@ -21,7 +21,7 @@ struct maild_listen {
 	char *name;
 	struct option_place place;
 	char *address; /* as written */
-	int protocol;  /* enum maild_protocol; this version loads SMTP alone */
+	int protocol;  /* enum maild_protocol */
 	uint32_t backlog;
 	char *socket_mode;    /* of a Unix socket, octal digits */
 	struct net_addr addr; /* from address */
@@ -58,6 +58,9 @@ struct maild_config {
 	uint64_t min_free, body_memory;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
+
+	int milter_hold; /* enum milter_hold, in its order */
+	int64_t milter_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

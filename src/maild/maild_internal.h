@@ -7,6 +7,8 @@
 #define MAILD_MAILD_INTERNAL_H
 
 #include "front/control.h"
+#include "front/milter.h"
+#include "front/policyd.h"
 #include "front/relay.h"
 #include "maild/hook.h"
 #include "maild/maild.h"
@@ -35,7 +37,9 @@ struct maild {
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
-	struct listener **listeners, *control_listener;
+	struct milter *milter; /* NULL: none is configured */
+	struct policyd *policyd;
+	struct listener **listeners, *control_listener; /* NULL: the milter's */
 	size_t listener_count;
 	int admin_gid;
 

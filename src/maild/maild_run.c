@@ -165,11 +165,22 @@ on_delivery_drained(void *arg)
 }
 
 static void
-on_relay_drained(void *arg)
+on_milter_drained(void *arg)
 {
 	struct maild *m = arg;
 
 	delivery_drain(m->delivery, on_delivery_drained, m);
+}
+
+static void
+on_relay_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	if (m->milter != NULL)
+		milter_drain(m->milter, on_milter_drained, m);
+	else
+		on_milter_drained(m);
 }
 
 static void
@@ -243,6 +254,14 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 }
 
 static void
+on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct maild *m = arg;
+
+	policyd_accept(m->policyd, fd, peer, now);
+}
+
+static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
 	struct maild *m = arg;
@@ -270,9 +289,16 @@ maild_run_init(struct maild *m)
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
-	for (size_t i = 0; i < m->listener_count; i++)
-		listener_start(
-		    m->listeners[i], m->loop, on_accept, on_accept_trouble, m);
+	for (size_t i = 0; i < m->listener_count; i++) {
+		bool is_policy =
+		    maild_config_listen(m->gen->conf, i)->protocol ==
+		    MAILD_POLICY;
+
+		if (m->listeners[i] != NULL)
+			listener_start(m->listeners[i], m->loop,
+			    is_policy ? on_policy_accept : on_accept,
+			    on_accept_trouble, m);
+	}
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A settle outlives whoever asked for it; the spool runs no completion after
+ * it was closed, and the timer goes with the loop.
+ */
+#include "front/settle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RETRY_MS 1000
+
+struct settle {
+	struct loop *loop;
+	struct spool *spool;
+	struct log *log;
+	struct loop_timer timer;
+	uint64_t id;
+	bool keep;
+};
+
+static void
+on_settled(void *arg, int error)
+{
+	struct settle *st = arg;
+	char id[SPOOL_ID_TEXT];
+
+	if (error != 0 && error != ENOENT) {
+		log_event(st->log, LOG_LEVEL_ERROR, "smtp", "settle",
+		    "id=%s keep=%d errno=%d", spool_id_format(st->id, id),
+		    st->keep, error);
+		loop_timer_set(&st->timer, loop_now(st->loop) + RETRY_MS);
+		return;
+	}
+	loop_timer_clear(&st->timer);
+	free(st);
+}
+
+static void
+on_retry(void *arg, int64_t now)
+{
+	struct settle *st = arg;
+
+	(void)now;
+	spool_settle(st->spool, st->id, st->keep, on_settled, st);
+}
+
+void
+settle_message(struct loop *loop, struct spool *spool, struct log *log,
+    uint64_t id, bool keep)
+{
+	struct settle *st = xcalloc(1, sizeof(*st));
+
+	*st = (struct settle){
+	    .loop = loop, .spool = spool, .log = log, .id = id, .keep = keep};
+	loop_timer_init(&st->timer, loop, on_retry, st);
+	spool_settle(spool, id, keep, on_settled, st);
+}
+
+const char *
+settle_date(int64_t wall_ms, char out[SETTLE_DATE_MAX])
+{
+	time_t t = (time_t)(wall_ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(
+		out, SETTLE_DATE_MAX, "%a, %d %b %Y %H:%M:%S +0000", &tm) == 0)
+		out[0] = '\0';
+	return out;
+}
