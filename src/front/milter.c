@@ -28,13 +28,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define JOIN_MS 1000
+#define JOIN_MS 50
+#define JOIN_TRIES 40
 
 struct milter {
 	struct milter_desk desk;
 	struct net_addr addr;
-	pthread_t thread;
-	bool is_running;
+	pthread_t thread, stopper;
+	bool is_running, has_stopper;
 	atomic_uint open; /* connections of the MTA */
 	atomic_bool is_stopping;
 	int ended_fd;
@@ -543,11 +544,29 @@ milter_start(struct milter *m, const struct milter_parts *parts,
 		panic("milter: no thread");
 }
 
+static void *
+stop_libmilter(void *arg)
+{
+	(void)arg;
+	(void)smfi_stop();
+	return NULL;
+}
+
+/* smfi_stop waits for a lock that libmilter keeps while it listens: not in the
+ * loop. */
+static void
+begin_stop(struct milter *m)
+{
+	if (atomic_exchange(&m->is_stopping, true))
+		return;
+	m->has_stopper =
+	    pthread_create(&m->stopper, NULL, stop_libmilter, NULL) == 0;
+}
+
 void
 milter_drain(struct milter *m, void (*fn)(void *arg), void *arg)
 {
-	atomic_store(&m->is_stopping, true);
-	(void)smfi_stop();
+	begin_stop(m);
 	milter_desk_drain(&m->desk, fn, arg);
 }
 
@@ -566,14 +585,25 @@ wake_listener(const struct net_addr *addr)
 }
 
 static bool
-join(struct milter *m)
+join_in(pthread_t thread, int64_t ms)
 {
-	int64_t at = clock_wall_ms() + JOIN_MS;
+	int64_t at = clock_wall_ms() + ms;
 	struct timespec end = {
 	    .tv_sec = (time_t)(at / 1000), .tv_nsec = at % 1000 * 1000000};
 
-	wake_listener(&m->addr);
-	return pthread_timedjoin_np(m->thread, NULL, &end) == 0;
+	return pthread_timedjoin_np(thread, NULL, &end) == 0;
+}
+
+static bool
+join(struct milter *m)
+{
+	bool joined = false;
+
+	for (int i = 0; i < JOIN_TRIES && !joined; i++) {
+		wake_listener(&m->addr);
+		joined = join_in(m->thread, JOIN_MS);
+	}
+	return (!m->has_stopper || join_in(m->stopper, JOIN_MS)) && joined;
 }
 
 void
@@ -588,8 +618,7 @@ milter_free(struct milter *m)
 		free(m);
 		return;
 	}
-	atomic_store(&m->is_stopping, true);
-	(void)smfi_stop();
+	begin_stop(m);
 	milter_desk_close(&m->desk);
 	joined = join(m);
 	if (m->ended_watch != NULL)

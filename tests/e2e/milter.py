@@ -44,6 +44,11 @@ class MilterPostfix(Postfix):
         with open(etc / "master.cf", "a") as f:
             f.write(BACK.format(port=self.back_port))
 
+    def stop(self):
+        # A client's connection would keep Postfix for seconds.
+        self.run("postfix", "abort", check=False)
+        super().stop()
+
     def sendmail(self, sender, rcpts, text):
         return subprocess.run(
             ["/usr/sbin/sendmail", "-C", self.dir / "etc", "-i", "-f", sender,
