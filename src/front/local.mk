@@ -43,6 +43,12 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_policy_request
+tests_unit_test_policy_request_SOURCES = tests/unit/test_policy_request.c
+tests_unit_test_policy_request_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_milter
+tests_unit_test_milter_SOURCES = tests/unit/test_milter.c
+tests_unit_test_milter_LDADD = libfront.la $(CMOCKA_LIBS)
 endif
 
 EXTRA_DIST += tests/fuzz/fuzz_control.c

@@ -103,20 +103,6 @@ refuse_as_told(SMFICTX *ctx, struct milter_ask *ask)
 	    SMFIP_NR_EOH | SMFIP_HDR_LEADSPC | SMFIP_SKIP)
 #define NO_TEXT_STEPS (SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY)
 
-static unsigned long
-wanted_actions(enum milter_hold hold)
-{
-	switch (hold) {
-	case MILTER_TAKE:
-		return SMFIF_DELRCPT;
-	case MILTER_QUARANTINE:
-		return SMFIF_QUARANTINE;
-	case MILTER_TEMPFAIL:
-		break;
-	}
-	return 0;
-}
-
 static void
 ask_for_macros(SMFICTX *ctx)
 {
@@ -139,7 +125,7 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 {
 	struct milter *m = the_milter;
 	enum milter_hold hold = m->desk.settings.hold;
-	unsigned long need = wanted_actions(hold);
+	unsigned long need = hold == MILTER_TAKE ? SMFIF_DELRCPT : 0;
 	struct milter_conn *c;
 
 	(void)f2;
@@ -454,7 +440,7 @@ register_filter(char *address)
 	struct smfiDesc desc = {
 	    .xxfi_name = name,
 	    .xxfi_version = SMFI_VERSION,
-	    .xxfi_flags = SMFIF_DELRCPT | SMFIF_QUARANTINE | SMFIF_SETSYMLIST,
+	    .xxfi_flags = SMFIF_DELRCPT | SMFIF_SETSYMLIST,
 	    .xxfi_connect = on_connect,
 	    .xxfi_helo = on_helo,
 	    .xxfi_envfrom = on_envfrom,

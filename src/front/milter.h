@@ -5,7 +5,6 @@
  *
  *	take		held recipients leave the message; their copy is
  *			committed to the spool before the MTA is answered
- *	quarantine	the MTA keeps the message in its own hold queue
  *	tempfail	451 for recipients that would be held
  *
  * libmilter knows one filter per process, so there is one of these. It is
@@ -20,7 +19,7 @@
 
 struct milter;
 
-enum milter_hold { MILTER_TAKE, MILTER_QUARANTINE, MILTER_TEMPFAIL };
+enum milter_hold { MILTER_TAKE, MILTER_TEMPFAIL };
 
 struct milter_settings {
 	const char *hostname; /* of our trace header */
@@ -28,7 +27,6 @@ struct milter_settings {
 	int64_t command_timeout_ms; /* for an answer to MAIL or RCPT */
 	int64_t answer_timeout_ms;  /* to the end of a message */
 	uint32_t header_max;        /* bytes; more is refused when held */
-	const struct option_strings *learn_inbound; /* domains, "@" first */
 };
 
 struct milter_parts { /* all borrowed */

@@ -14,7 +14,8 @@
 struct str
 relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 {
-	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], date[SETTLE_DATE_MAX], helo[256];
+	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], date[SETTLE_DATE_MAX],
+	    helo[256];
 	bool esmtp = smtp_server_is_esmtp(t->session->server);
 	int n;
 

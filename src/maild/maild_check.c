@@ -211,15 +211,6 @@ maild_check_protocol(const char *text, char *err, size_t cap)
 }
 
 bool
-maild_check_hold(const char *text, char *err, size_t cap)
-{
-	if (strcmp(text, "quarantine") != 0)
-		return true;
-	return refuse(
-	    err, cap, "is not in this version of weir; write take or tempfail");
-}
-
-bool
 maild_parse_mode(const char *text, unsigned *out)
 {
 	size_t n = strlen(text);

@@ -28,8 +28,7 @@
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
 static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
-static const char *const hold_names[] = {
-    "take", "quarantine", "tempfail", NULL};
+static const char *const hold_names[] = {"take", "tempfail", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -322,8 +321,8 @@ static const struct option maild_options[] = {
 	.doc = "What a milter does with recipients that must wait. take: they "
 	       "leave the message and their copy goes to the spool. tempfail: "
 	       "the mail server answers 451 for them, and nothing is kept "
-	       "here. quarantine is not in this version.",
-	.check = maild_check_hold,
+	       "here: a recipient that was put off is let in when its turn has "
+	       "come.",
     },
     {
 	.name = "milter_timeout",

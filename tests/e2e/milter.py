@@ -2,10 +2,12 @@
 """A Postfix with weir's milter or policy service in front of its queue: one
 listener for clients, one without the milter for what weir hands back, and
 sendmail(1) for local submission."""
+import os
+import shutil
 import smtplib
 import subprocess
 
-from harness import Weir, free_port
+from harness import Weir, free_port, until
 from postfix import Postfix
 
 SECTION = """listen "mta" {{
@@ -47,7 +49,11 @@ class MilterPostfix(Postfix):
     def stop(self):
         # A client's connection would keep Postfix for seconds.
         self.run("postfix", "abort", check=False)
-        super().stop()
+        pid = self.dir / "queue/pid/master.pid"
+        until(lambda: not pid.exists() or not pid.read_text().strip() or
+              not os.path.exists(f"/proc/{pid.read_text().strip()}"),
+              "Postfix to stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def sendmail(self, sender, rcpts, text):
         return subprocess.run(

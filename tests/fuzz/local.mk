@@ -10,6 +10,7 @@ libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
 	tests/fuzz/fuzz_options \
+	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_client \
 	tests/fuzz/fuzz_smtp_data \
@@ -21,6 +22,8 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 	tests/options_schema.h
 tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la
+tests_fuzz_fuzz_policy_request_SOURCES = tests/fuzz/fuzz_policy_request.c
+tests_fuzz_fuzz_policy_request_LDADD = libreplay.la libfront.la
 tests_fuzz_fuzz_smtp_address_SOURCES = tests/fuzz/fuzz_smtp_address.c
 tests_fuzz_fuzz_smtp_address_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_smtp_client_SOURCES = tests/fuzz/fuzz_smtp_client.c
