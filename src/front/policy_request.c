@@ -76,8 +76,8 @@ add_value(struct policy_parser *p, char c)
 		return;
 	if (p->value_n + 1 < f->cap)
 		((char *)&p->request + f->offset)[p->value_n++] = c;
-	else
-		p->request.cut = true;
+	else if (f->offset != offsetof(struct policy_request, helo_name))
+		p->request.cut = true; /* nothing is decided by HELO */
 }
 
 static void
