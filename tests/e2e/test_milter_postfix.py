@@ -2,8 +2,14 @@
 """weir as a milter inside a real Postfix: what is held leaves the message,
 comes back on release by the listener without the milter, and nothing is lost
 or doubled on the way."""
+import os
+import pathlib
+import random
+import signal
 import smtplib
+import subprocess
 import tempfile
+import threading
 
 import pytest
 
@@ -23,7 +29,7 @@ def world():
         # Postfix's own user reaches the socket: not below pytest's directory.
         directory = tempfile.TemporaryDirectory(prefix="weir-milter-")
         made.append(directory.cleanup)
-        __import__("os").chmod(directory.name, 0o755)
+        os.chmod(directory.name, 0o755)
         w = MilterWeir(f"{directory.name}/w", "127.0.0.1:1", unix=unix,
                        policy=policy, **kw)
         w.dir.chmod(0o755)
@@ -225,3 +231,143 @@ def test_weir_is_not_there(world):
     w.start()
     assert mta.transact("a@example.org", people(1), message())[0] == 250
     mta.wait_for(1)
+
+
+# ---- SASL: the source is the authenticated user ----
+
+DOVECOT = """
+base_dir = {dir}/run
+state_dir = {dir}/state
+log_path = {dir}/log
+protocols =
+ssl = no
+auth_mechanisms = plain login
+disable_plaintext_auth = no
+default_internal_user = nobody
+default_internal_group = nogroup
+default_login_user = nobody
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home=/tmp
+}}
+service auth {{
+  unix_listener {dir}/auth {{
+    mode = 0666
+  }}
+}}
+"""
+
+SASL_CF = """
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {dir}/auth
+smtpd_sasl_security_options = noanonymous
+"""
+
+
+@pytest.fixture
+def dovecot():
+    directory = tempfile.TemporaryDirectory(prefix="weir-dovecot-")
+    os.chmod(directory.name, 0o755)
+    conf = pathlib.Path(directory.name) / "dovecot.conf"
+    conf.write_text(DOVECOT.format(dir=directory.name))
+    with open(conf.with_suffix(".out"), "w") as out:
+        process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", conf],
+                                   stdout=out, stderr=out)
+    until(lambda: os.path.exists(f"{directory.name}/auth") or
+          process.poll() is not None, "Dovecot's auth socket")
+    assert process.poll() is None, conf.with_suffix(".out").read_text()
+    yield SASL_CF.format(dir=directory.name)
+    process.terminate()
+    process.wait(20)
+    directory.cleanup()
+
+
+def submit(mta, user, sender, rcpts, text):
+    with mta.client() as s:
+        s.login(user, "secret")
+        return s.sendmail(sender, rcpts, text)
+
+
+def test_a_stolen_account_is_frozen_and_others_notice_nothing(
+        world, dovecot):
+    w, mta = world(policy='interval = "1h"  burst = 5  initial = 5  '
+                          "freeze_at = 20", main=dovecot)
+    refused = 0
+    for i in range(12):
+        try:
+            # A new sender address for each message changes nothing.
+            submit(mta, "mallory", f"x{i}@example.org",
+                   people(3, f"v{i}."), message())
+        except smtplib.SMTPException as e:
+            assert "frozen" in str(e) or "452" in str(e), e
+            refused += 1
+    assert refused > 0
+    assert w.sender("mallory")["frozen"]
+    submit(mta, "bob", "bob@example.org", ["friend@example.com"], message())
+    until(lambda: "friend@example.com" in mta.recipients(), "bob's mail")
+    assert not w.sender("bob")["frozen"]
+    assert len(mta.recipients()) == 5 + 1
+    w.ctl("discard", "--sender", "mallory")
+    w.ctl("thaw", "mallory")
+    w.wait_empty()
+    assert len(mta.recipients()) == 5 + 1
+
+
+# ---- kill -9 ----
+
+
+def test_weir_is_killed_in_the_middle_of_messages(world):
+    """Whatever was answered 250 arrives; what was not may be sent again. A
+    message of many kilobytes is stopped at a random place."""
+    w, mta = world(policy='interval = "1h"  burst = 1  initial = 0')
+    answered, unsure = set(), set()
+    body = "x" * 60 + "\r\n"
+
+    def send(i):
+        name = f"k{i}@example.com"
+        try:
+            with mta.client() as s:
+                s.sendmail("a@example.org", [name],
+                           message(body=body * 2000, subject=name))
+            answered.add(name)
+        except (smtplib.SMTPException, OSError):
+            unsure.add(name)
+
+    for turn in range(8):
+        threads = [threading.Thread(target=send, args=(turn * 4 + i,))
+                   for i in range(4)]
+        for t in threads:
+            t.start()
+        threading.Event().wait(random.uniform(0, 0.15))
+        w.kill()
+        w.launch()
+        for t in threads:
+            t.join()
+    assert answered | unsure == {f"k{i}@example.com" for i in range(32)}
+    held = w.held()
+    assert len(held) == len(set(held))
+    missing = answered - set(held) - set(mta.recipients())
+    assert not missing, missing
+    w.ctl("release", "--all")
+    until(lambda: answered <= set(mta.recipients()), "what was answered")
+    w.wait_empty()
+    got = mta.recipients()
+    assert len(got) == len(set(got))
+
+
+def test_postfix_is_killed_after_its_250(world):
+    w, mta = world()
+    assert mta.transact("a@example.org", people(4), message())[0] == 250
+    pid = int((mta.dir / "queue/pid/master.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    mta.run("postfix", "abort", check=False)
+    mta.start()
+    w.ctl("release", "--all")
+    assert sorted(mta.wait_for(4)) == people(4)
+    w.wait_empty()
+    assert sorted(mta.recipients()) == people(4)
