@@ -15,3 +15,11 @@ bench: all
 	done
 	@echo "== relay"; \
 	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_relay.py
+if HAVE_MILTER
+	@echo "== milter"; \
+	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_milter.py
+
+noinst_PROGRAMS += null-milter
+null_milter_SOURCES = tests/bench/null_milter.c
+null_milter_LDADD = $(MILTER_LIBS) -lpthread
+endif
