@@ -10,3 +10,7 @@ doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
 	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
 		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
 	rm -f $@.options && mv -f $@.tmp $@
+
+dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md \
+	contrib/postfix-main.cf contrib/postfix-master.cf \
+	contrib/sendmail.mc contrib/exim.conf
