@@ -23,3 +23,4 @@ noinst_PROGRAMS += null-milter
 null_milter_SOURCES = tests/bench/null_milter.c
 null_milter_LDADD = $(MILTER_LIBS) -lpthread
 endif
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py

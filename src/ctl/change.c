@@ -96,14 +96,19 @@ ctl_discard(struct ctl *ctl)
 	return change(ctl, selection(ctl), "discarded");
 }
 
-/* Where no recipient is changed. */
+/* Where no recipient is changed. The sender's full name tells what was meant: a
+ * user, "[an address]" or "<an envelope sender>". */
 static enum ctl_status
 change_plain(struct ctl *ctl, json_t *request, const char *what)
 {
-	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, NULL);
+	json_t *done = NULL;
+	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
 
-	if (status == CTL_OK)
-		printf("%s\n", ctl->json ? "{}" : what);
+	if (status == CTL_OK && ctl->json)
+		printf("{}\n");
+	else if (status == CTL_OK)
+		printf("%s: %s\n", what, ctl_text(done, "sender"));
+	json_decref(done);
 	return status;
 }
 

@@ -259,6 +259,7 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 		result.outcome = SPOOL_BOUNCED;
 	} else {
 		result.outcome = SPOOL_RETRY;
+		result.untried = a->put_back;
 		result.next_try =
 		    a->put_back ? a->next_try : wall + retry_delay(a, r);
 		result.error = fate_text(f);

@@ -31,8 +31,13 @@ on_changed(void *arg, int error, uint64_t count)
 		control_fail(c, 1, "nothing held fits that");
 	} else {
 		control_log_change(c, count);
+		/* One never seen has its full name by now. */
+		if (c->request.sender != NULL)
+			control_find_sender(
+			    c, loop_now(c->control->parts.loop));
 		control_done(
-		    c, json_pack("{s:I}", "recipients", (json_int_t)count));
+		    c, json_pack("{s:I,s:s?}", "recipients", (json_int_t)count,
+			   "sender", c->request.sender));
 	}
 }
 

@@ -50,5 +50,3 @@ check_PROGRAMS += tests/unit/test_milter
 tests_unit_test_milter_SOURCES = tests/unit/test_milter.c
 tests_unit_test_milter_LDADD = libfront.la $(CMOCKA_LIBS)
 endif
-
-EXTRA_DIST += tests/fuzz/fuzz_control.c

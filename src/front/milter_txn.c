@@ -141,8 +141,8 @@ txn_drop(struct milter_txn *t)
 	if (t->putting)
 		return;
 	if (t->stored)
-		settle_message(t->desk->parts.loop, t->desk->parts.spool,
-		    t->desk->parts.log, t->id, false);
+		settle_message(&t->desk->settles, t->desk->parts.loop,
+		    t->desk->parts.spool, t->desk->parts.log, t->id, false);
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	if (t->gate != NULL)
@@ -532,8 +532,8 @@ on_taken(struct milter_txn *t)
 		txn_drop(t);
 		return;
 	}
-	settle_message(t->desk->parts.loop, t->desk->parts.spool,
-	    t->desk->parts.log, t->id, true);
+	settle_message(&t->desk->settles, t->desk->parts.loop,
+	    t->desk->parts.spool, t->desk->parts.log, t->id, true);
 	commit(t, t->held_count < t->rcpt_count ? "split" : "held");
 }
 
@@ -623,6 +623,7 @@ milter_desk_init(struct milter_desk *d, const struct milter_parts *parts,
 	d->hostname = xstrdup(settings->hostname);
 	d->settings.hostname = d->hostname;
 	list_init(&d->txns);
+	list_init(&d->settles);
 	d->port = milter_port_new(parts->loop, on_ask, d);
 }
 
@@ -652,6 +653,7 @@ milter_desk_close(struct milter_desk *d)
 		t->putting = t->stored = false;
 		txn_drop(t);
 	}
+	settle_free_all(&d->settles);
 	milter_port_close(d->port);
 	free(d->hostname);
 	d->hostname = NULL;

@@ -14,7 +14,7 @@ struct milter_desk { /* embedded in its owner */
 	struct milter_settings settings;
 	char *hostname; /* of the settings */
 	struct milter_port *port;
-	struct list txns;
+	struct list txns, settles;
 	void (*on_drained)(void *arg);
 	void *drained_arg;
 	bool draining;

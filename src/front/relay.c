@@ -5,6 +5,8 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/settle.h"
+
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -26,6 +28,7 @@ relay_new(
 	r->clients = map_new();
 	list_init(&r->sessions);
 	list_init(&r->txns);
+	list_init(&r->settles);
 	return r;
 }
 
@@ -185,6 +188,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
+	settle_free_all(&r->settles);
 	map_free(r->clients, free);
 	free(r);
 }

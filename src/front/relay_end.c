@@ -63,7 +63,6 @@ txn_on_data(struct txn *t, int64_t now)
 void
 txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	struct session *s = t->session;
 	struct smtp_reply own = *reply;
 
 	if (t->wait != TXN_WAIT_DATA)
@@ -76,9 +75,8 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		own.code = 451;
 	relay_log_message(t, "refused", &own);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
-	smtp_server_reply(s->server, &own, now);
-	txn_abort(t, now);
-	session_pump(s, now);
+	/* The recipients stand: the client may say DATA again, or RSET. */
+	txn_reply(t, &own, now);
 }
 
 /* ---- the text ---- */
@@ -244,7 +242,8 @@ txn_settle(struct txn *t, bool keep)
 {
 	struct relay_parts *p = &t->relay->parts;
 
-	settle_message(p->loop, p->spool, p->log, t->id, keep);
+	settle_message(
+	    &t->relay->settles, p->loop, p->spool, p->log, t->id, keep);
 }
 
 /* The pending rows are gone, or could not be removed just now; the client

@@ -19,6 +19,7 @@ struct relay {
 	struct relay_parts parts;
 	const struct relay_settings *settings;
 	struct list sessions, txns;
+	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count;
 	struct map *clients; /* sessions per client address */
 	void (*on_drained)(void *arg);

@@ -393,7 +393,10 @@ on_server_close(void *arg, enum smtp_server_end why)
 		counters_add(
 		    s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
 	session_end(s);
-	conn_close(c, LINGER_MS);
+	if (why == SMTP_SERVER_QUIT)
+		conn_finish(c, LINGER_MS);
+	else
+		conn_close(c, LINGER_MS);
 }
 
 static const struct smtp_server_ops server_ops = {

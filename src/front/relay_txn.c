@@ -71,11 +71,14 @@ txn_free(struct txn *t)
 void
 txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
+	struct session *s = t->session;
+
 	t->wait = TXN_WAIT_NONE;
-	if (t->session == NULL)
+	if (s == NULL)
 		return;
-	smtp_server_reply(t->session->server, reply, now);
-	session_pump(t->session, now);
+	/* At a cap this is the end of the session, and of the transaction. */
+	smtp_server_reply(s->server, reply, now);
+	session_pump(s, now);
 }
 
 /* ---- MAIL ---- */
@@ -96,9 +99,8 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 	reply = smtp_reply_make(answer->code, answer->enhanced, answer->text);
 	relay_log_message(t, "refused", &reply);
 	gate_cancel(t->gate, now);
-	t->wait = TXN_WAIT_NONE;
-	smtp_server_reply(s->server, &reply, now);
 	txn_free(t);
+	smtp_server_reply(s->server, &reply, now);
 	session_pump(s, now);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A settle outlives whoever asked for it; the spool runs no completion after
- * it was closed, and the timer goes with the loop.
+ * A settle outlives the transaction that asked for it, not the front end.
  */
 #include "front/settle.h"
 
@@ -12,6 +11,7 @@
 #define RETRY_MS 1000
 
 struct settle {
+	struct list entry; /* of its owner, who frees what is left */
 	struct loop *loop;
 	struct spool *spool;
 	struct log *log;
@@ -19,6 +19,21 @@ struct settle {
 	uint64_t id;
 	bool keep;
 };
+
+static void
+settle_free(struct settle *st)
+{
+	list_remove(&st->entry);
+	loop_timer_clear(&st->timer);
+	free(st);
+}
+
+void
+settle_free_all(struct list *pending)
+{
+	while (!list_is_empty(pending))
+		settle_free(LIST_ITEM(pending->next, struct settle, entry));
+}
 
 static void
 on_settled(void *arg, int error)
@@ -33,8 +48,7 @@ on_settled(void *arg, int error)
 		loop_timer_set(&st->timer, loop_now(st->loop) + RETRY_MS);
 		return;
 	}
-	loop_timer_clear(&st->timer);
-	free(st);
+	settle_free(st);
 }
 
 static void
@@ -47,13 +61,14 @@ on_retry(void *arg, int64_t now)
 }
 
 void
-settle_message(struct loop *loop, struct spool *spool, struct log *log,
-    uint64_t id, bool keep)
+settle_message(struct list *pending, struct loop *loop, struct spool *spool,
+    struct log *log, uint64_t id, bool keep)
 {
 	struct settle *st = xcalloc(1, sizeof(*st));
 
 	*st = (struct settle){
 	    .loop = loop, .spool = spool, .log = log, .id = id, .keep = keep};
+	list_append(pending, &st->entry);
 	loop_timer_init(&st->timer, loop, on_retry, st);
 	spool_settle(spool, id, keep, on_settled, st);
 }

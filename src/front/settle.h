@@ -13,8 +13,11 @@
 /* Keeps or removes the pending message. A failure is logged and tried again:
  * until it works the rows stay pending, which loses nothing, but nobody would
  * send them either. */
-void settle_message(struct loop *loop, struct spool *spool, struct log *log,
-    uint64_t id, bool keep);
+void settle_message(struct list *pending, struct loop *loop,
+    struct spool *spool, struct log *log, uint64_t id, bool keep);
+/* What is left of them in the owner's list, when no completion can come any
+ * more. */
+void settle_free_all(struct list *pending);
 
 #define SETTLE_DATE_MAX 64
 /* RFC 5322 section 3.3. Returns out. */

@@ -27,5 +27,3 @@ tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DWEIR_SRCDIR='"$(abs_srcdir)"'
 tests_unit_test_config_LDADD = libmaild.la $(CMOCKA_LIBS)
 endif
-
-EXTRA_DIST += tests/fuzz/fuzz_config.c

@@ -70,7 +70,6 @@ conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *arg)
 {
 	struct conn *c = make_conn(l, fd, ops, arg);
 
-	set_nodelay(fd);
 	conn_set_state(c, CONN_OPEN);
 	conn_want_read(c);
 	return c;
@@ -173,6 +172,14 @@ conn_close(struct conn *c, int64_t linger_ms)
 	loop_task_set_at_free(&c->at_free);
 }
 
+void
+conn_finish(struct conn *c, int64_t linger_ms)
+{
+	if (c != NULL)
+		c->said_all = true;
+	conn_close(c, linger_ms);
+}
+
 /*
  * The output is written. To close a TCP socket while the peer still sends
  * makes the kernel reset the connection, and the reset can overtake our last
@@ -183,7 +190,7 @@ start_draining(struct conn *c, int64_t now)
 {
 	int64_t due = now + DRAIN_MS;
 
-	if (c->ended || shutdown(c->fd, SHUT_WR) != 0) {
+	if (c->ended || c->said_all || shutdown(c->fd, SHUT_WR) != 0) {
 		conn_free(c);
 		return;
 	}

@@ -36,7 +36,8 @@ struct conn_ops {
 #define CONN_OUTPUT_LOW 32768
 #define CONN_OUTPUT_MAX (1u << 20) /* past it the connection fails */
 
-/* Takes the descriptor (non-blocking already or not). */
+/* Takes the descriptor (non-blocking already or not). TCP_NODELAY is the
+ * listener's: accepted sockets have it from there. */
 struct conn *conn_new(
     struct loop *l, int fd, const struct conn_ops *ops, void *arg);
 /* Starts to connect; on_connect or on_end follows, never from within. */
@@ -57,6 +58,9 @@ void conn_resume(struct conn *c);
 void conn_flush(struct conn *c);
 /* Closes after the output is written or linger_ms have passed. */
 void conn_close(struct conn *c, int64_t linger_ms);
+/* The same for a peer that has said its last word (QUIT): closes as soon as the
+ * output is written, without waiting for the peer's own end. */
+void conn_finish(struct conn *c, int64_t linger_ms);
 void conn_free(struct conn *c); /* closes now, output is lost */
 int conn_fd(const struct conn *c);
 

@@ -41,10 +41,11 @@ struct conn {
 	bool reading; /* the read event is armed */
 	bool writing; /* the write event is armed */
 	bool paused;
-	bool resumed; /* input is to be delivered by the task */
-	bool full;    /* above high water since; on_drain follows */
-	bool drained; /* on_drain is due */
-	bool ended;   /* end_why and end_error are to be told */
+	bool resumed;  /* input is to be delivered by the task */
+	bool full;     /* above high water since; on_drain follows */
+	bool drained;  /* on_drain is due */
+	bool said_all; /* the peer has, no need to wait for its end */
+	bool ended;    /* end_why and end_error are to be told */
 	enum conn_end end_why;
 	int end_error;
 	int write_error;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,8 @@ bind_inet(int fd, struct listener *ln)
 	if (ln->addr.ss.ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
 		return errno;
+	/* Accepted sockets inherit it (conn.h). A Unix socket needs it not. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	error = bind_once(fd, &ln->addr);
 	if (error != 0)
 		return error;

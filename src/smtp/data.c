@@ -10,6 +10,8 @@
  */
 #include "smtp/data.h"
 
+#include "smtp/clean.h"
+
 #include <string.h>
 
 enum wire_state {    /* what came last */
@@ -298,9 +300,42 @@ decode_text(struct smtp_decoder *d, struct cursor *c)
 		on_bare_newline(d, c);
 }
 
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Whole lines of the body that need no work and cannot pass a limit. */
+static size_t
+decode_clean(struct smtp_decoder *d, const struct cursor *c)
+{
+	const struct smtp_data_limits *l = d->limits;
+	uint64_t room = (uint64_t)(c->end - c->p);
+	size_t n;
+
+	if (d->in_header || d->fault != SMTP_DATA_OK)
+		return 0;
+	if (l->size_max > 0)
+		room = least(room, l->size_max - least(d->size, l->size_max));
+	if (l->line_max > 0)
+		room = least(room, l->line_max);
+	n = smtp_clean_lines((struct str){c->p, (size_t)room});
+	d->size += n;
+	if (n > 0)
+		d->line = 0;
+	return n;
+}
+
 static void
 decode_start(struct smtp_decoder *d, struct cursor *c)
 {
+	size_t clean = decode_clean(d, c);
+
+	if (clean > 0) {
+		c->p += clean;
+		return;
+	}
 	if (*c->p != '.') {
 		decode_text(d, c);
 		return;
@@ -396,7 +431,13 @@ static void
 encode_start(struct smtp_encoder *e, struct cursor *c)
 {
 	const char *dot = c->p;
+	size_t clean =
+	    smtp_clean_lines((struct str){c->p, (size_t)(c->end - c->p)});
 
+	if (clean > 0) {
+		c->p += clean;
+		return;
+	}
 	if (*dot == '.') {
 		c->p++;
 		flush(c);

@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libsmtp.la
 libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
+	src/smtp/clean.c src/smtp/clean.h \
 	src/smtp/client.c src/smtp/client.h \
 	src/smtp/client_command.c src/smtp/client_command.h \
 	src/smtp/client_private.h \
@@ -32,6 +33,9 @@ tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_clean
+tests_unit_test_smtp_clean_SOURCES = tests/unit/test_smtp_clean.c
+tests_unit_test_smtp_clean_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_data
 tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
 tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)

@@ -286,6 +286,7 @@ record_retry(struct tx *tx, const struct spool_result *r)
 	db_bind_int(st, 1, (int64_t)r->ticket);
 	db_bind_int(st, 2, r->next_try);
 	db_bind_text(st, 3, r->error);
+	db_bind_int(st, 4, r->untried ? 0 : 1);
 	if (db_run(tx->db, st) > 0) {
 		tx->effects.recipients[SPOOL_SENDING]--;
 		tx->effects.recipients[SPOOL_RELEASED]++;
@@ -302,12 +303,14 @@ record_end(struct tx *tx, const struct spool_result *r)
 		tx->effects.recipients[SPOOL_SENDING]--;
 }
 
-/* What is not SENDING is passed over, so that results may be given again when
- * it is not known whether they were recorded. */
+/* What is not SENDING is passed over, and a bounce that is there is not stored
+ * again, so that results may be given again when it is not known whether they
+ * were recorded. */
 static int
 finish_run(struct tx *tx, struct op *op)
 {
 	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
+	struct message_flags flags;
 
 	for (size_t i = 0; i < f->n; i++) {
 		const struct spool_result *r = &f->results[i];
@@ -320,7 +323,7 @@ finish_run(struct tx *tx, struct op *op)
 		if (i + 1 == f->n || SPOOL_ID(r[1].ticket) != id)
 			message_reap(tx, id);
 	}
-	if (f->has_bounce)
+	if (f->has_bounce && !message_flags(tx->db, f->bounce.id, &flags))
 		message_insert(tx, &f->bounce, f->text);
 	return 0;
 }

@@ -78,7 +78,7 @@
 	X(QUARANTINE, "UPDATE rcpt SET state = 4, last_error = ?2"             \
 		      " WHERE ticket = ?1")                                    \
 	X(RETRY, "UPDATE rcpt SET state = 2, next_try = ?2,"                   \
-		 " attempts = attempts + 1, last_error = ?3"                   \
+		 " attempts = attempts + ?4, last_error = ?3"                  \
 		 " WHERE ticket = ?1 AND state = 3")                           \
 	X(DELETE_SENDING, "DELETE FROM rcpt WHERE ticket = ?1 AND state = 3")  \
 	X(DELETE_RCPT, "DELETE FROM rcpt WHERE ticket = ?1")                   \

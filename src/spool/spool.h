@@ -217,6 +217,7 @@ struct spool_result {
 	enum spool_outcome outcome;
 	int64_t next_try;  /* wall ms, RETRY */
 	const char *error; /* RETRY: shown to the administrator */
+	bool untried;      /* RETRY: nothing was tried, attempts stays */
 };
 
 /* Records results of claimed recipients and, in the same commit, stores a

@@ -26,7 +26,7 @@ HELD = ('working_set = 64\ninterval = "1000h"\nburst = 1\ninitial = 0\n'
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--messages", type=int, default=4000)
     p.add_argument("--sessions", type=int, default=20)
     p.add_argument("--release", type=int, default=100_000)
@@ -74,7 +74,9 @@ class Bench:
         self.known = Weir(self.dir / "known", hop, **caps).start()
         self.held = Weir(self.dir / "held", hop, policy=HELD, **caps).start()
         source(self.known.port, 1, 100, 1, False)
-        self.postfix = Postfix(self.dir / "postfix", relayhost=hop).start()
+        self.postfix = Postfix("postfix.weir.test", local=False,
+                               relayhost=f"[127.0.0.1]:{self.sink_port}")
+        self.postfix.start()
 
     def stop(self):
         for part in (self.known, self.held, self.postfix):
@@ -104,7 +106,7 @@ class Bench:
         if size <= 1024:
             few = max(messages // 8, 200)
             out["postfix"] = (self.rate(self.postfix.port, few, size, many), 0)
-            self.postfix.wait_until_empty()
+            until(lambda: not self.postfix.queue(), "Postfix's queue", 120)
         return out
 
     def case(self, name, size, many, messages):

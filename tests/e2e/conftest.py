@@ -58,17 +58,17 @@ def scripted():
 
 
 def children():
-    """Processes that have this one as their parent, or lost theirs while
-    they ran: (pid, command line)."""
+    """Processes that have this one as their parent: (pid, command line)."""
     found = set()
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        proc = pathlib.Path("/proc", pid)
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
-            command = (stat.parent / "cmdline").read_bytes()
-        except OSError:
+            fields = (proc / "stat").read_text().rpartition(")")[2].split()
+            command = (proc / "cmdline").read_bytes()
+        except OSError:  # gone meanwhile
             continue
         if int(fields[1]) == os.getpid():
-            found.add((int(stat.parent.name), command))
+            found.add((int(pid), command))
     return found
 
 

@@ -9,7 +9,6 @@ import pty
 import pwd
 import re
 import select
-import shutil
 import signal
 import socket
 import sqlite3
@@ -785,18 +784,3 @@ def test_the_spool_is_nobody_elses_business(held):
     for path in [held.spool, *held.spool.rglob("*")]:
         assert os.stat(path).st_mode & 0o077 == 0, path
     assert os.stat(held.control).st_mode & 0o007 == 0
-
-
-# ---- completion ----
-
-def test_bash_completion_knows_the_commands():
-    script = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
-    assert script.exists(), "no completion for bash"
-    done = subprocess.run(
-        ["bash", "-c", f"source '{script}'; COMP_WORDS=(weirctl re); "
-         "COMP_CWORD=1; COMP_LINE='weirctl re'; COMP_POINT=10; "
-         "$(complete -p weirctl | sed 's/.*-F \\([^ ]*\\).*/\\1/') weirctl "
-         "re weirctl; printf '%s\\n' \"${COMPREPLY[@]}\""],
-        capture_output=True, text=True, timeout=20)
-    assert {"release", "reload"} <= set(done.stdout.split()), done
-    assert shutil.which("bash")

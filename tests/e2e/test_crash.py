@@ -8,6 +8,7 @@ confirmed. Duplicates are allowed, counted and printed.
 
 WEIR_CRASH_ROUNDS kills more often, WEIR_CRASH_SEED repeats a run's choices."""
 import collections
+import contextlib
 import hashlib
 import os
 import random
@@ -107,6 +108,12 @@ class Shared:
         self.maybe_discarded = set()
         self.admin = collections.Counter()
         self.errors = []
+        self.kill_now = None  # by the first client that hears a 250
+
+    def on_250(self):
+        kill, self.kill_now = self.kill_now, None
+        if kill is not None:
+            kill()
 
     def next_number(self):
         with self.lock:
@@ -165,6 +172,7 @@ def send_one(peer, shared, rng):
     peer.send(text + b".\r\n")
     code, lines = peer.reply()
     if code == 250:
+        shared.on_250()
         with shared.lock:
             shared.acknowledged[number] = taken
     else:
@@ -225,10 +233,15 @@ def crash_loop(w, sink, shared):
             until(lambda: w.listens() or w.process.poll() is not None,
                   "the daemon to listen")
             assert w.process.poll() is None, w.log()[-3000:]
-            time.sleep(rng.uniform(0.0, 0.8))
+            time.sleep(rng.uniform(0.0, 0.5))
         else:  # in the middle of its recovery
             time.sleep(rng.uniform(0.0, 0.03))
         assert w.process.poll() is None, w.log()[-3000:]
+        if rng.random() < 0.6:  # right behind a 250: the worst of moments
+            shared.kill_now = w.process.kill
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                w.process.wait(1)
+            shared.kill_now = None
         w.kill()
         until(lambda: sink.active == 0, "the sink to see the end")
 

@@ -70,11 +70,12 @@ class Run:
         self.w, self.sink = w, sink
         self.safe = set()  # recipients of what was answered 250
         self.gone = set()  # those whose discard was confirmed
+        self.texts = {}  # recipient -> what it is to get
         self.frozen = False
         self.replies = []
 
     def send(self, rcpts, size=0):
-        body = "\r\n".join("x" * 70 for _ in range(size // 72)) or "short"
+        body = "\r\n".join(f"{i:070}" for i in range(size // 72)) or "short"
         peer = hello(self.w.port)
         code, _ = peer.ask("MAIL FROM:<a@example.org>")
         self.replies.append(code)
@@ -85,7 +86,9 @@ class Run:
             if code == 250:
                 taken.append(rcpt)
         if taken:
-            code, _ = peer.submit(message(body=body))
+            text = message(body=body)
+            self.texts.update(dict.fromkeys(taken, text))
+            code, _ = peer.submit(text)
             self.replies.append(code)
             if code == 250:
                 self.safe.update(taken)
@@ -122,6 +125,9 @@ class Run:
         missing = self.safe - there - self.gone
         assert not missing, f"answered 250 and gone: {missing}"
         assert not self.gone & self.safe & there
+        for _, rcpts, text in list(self.sink.messages):
+            for rcpt in rcpts:
+                assert text.endswith(self.texts.get(rcpt, b"")), rcpt
 
 
 def start(tmp_path, sink, shim):

@@ -149,6 +149,37 @@ def test_illegal_pipelining(w):
     assert peer.at_end()
 
 
+def test_illegal_pipelining_into_a_refusal(weir, scripted):
+    def refuse(peer, line):
+        time.sleep(0.2)  # the client talks meanwhile
+        peer.say("554 5.7.1 no")
+        return True
+
+    hop = scripted(lambda p: serve_smtp(p, on={"DATA": refuse,
+                                               "RCPT": refuse_bad}))
+    w = weir(next_hop=hop.address, policy=HOLD, refused_max="3")
+    for tail in ("Subject: x\r\n\r\n.\r\n", "QUIT\r\n", "RSET\r\n"):
+        peer = w.hello()
+        peer.ask("MAIL FROM:<a@example.org>")
+        assert peer.ask("RCPT TO:<b@known.test>")[0] == 250
+        peer.send("DATA\r\n")
+        peer.send(tail)
+        assert peer.reply()[0] == 554
+        peer.close()
+    # At a cap, with more behind it.
+    peer = w.hello()
+    peer.send("MAIL FROM:<a@example.org>\r\n" +
+              "RCPT TO:<bad@known.test>\r\n" * 10 + "DATA\r\nQUIT\r\n")
+    assert peer.at_end()
+    assert w.hello().ask("NOOP")[0] == 250
+
+
+def refuse_bad(peer, line):
+    if "bad" in line:
+        peer.say("550 5.1.1 no")
+        return True
+
+
 # ---- too long, too much ----
 
 def test_long_command_lines(w):

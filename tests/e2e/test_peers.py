@@ -137,8 +137,9 @@ def test_postfix_restarts(weir, postfix):
     assert peer.transact("a@example.org", ["new@example.com"],
                          message())[0] == 250
     w.ctl("release", "--all")
-    until(lambda: w.queue()[0]["recipients"][0].get("attempts"),
-          "an attempt")
+    until(lambda: w.log_lines(" delivery (rest|defer) "), "an attempt")
+    assert [r["state"] for m in w.queue() for r in m["recipients"]] == [
+        "released"]
     postfix.start()
     postfix.wait_for(2)
     w.wait_empty()

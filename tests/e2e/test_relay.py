@@ -146,6 +146,32 @@ def test_next_hop_refuses_a_verb(weir, scripted, verb, reply):
     assert w.status()["held_messages"] == 0
 
 
+def test_data_refused_and_said_again(weir, scripted):
+    """The recipients stand: what a client does next is its own affair."""
+    refusals = ["451 4.3.0 not yet", "451 4.3.0 not yet"]
+
+    def refuse(peer, line):
+        if refusals:
+            peer.say(refusals.pop())
+            return True
+
+    hop = scripted(lambda p: serve_smtp(p, on={"DATA": refuse}))
+    w = weir(next_hop=hop.address, policy=HOLD)
+    peer = w.hello()
+    peer.ask("MAIL FROM:<a@example.org>")
+    peer.ask("RCPT TO:<b@known.test>")
+    peer.ask("RCPT TO:<new@example.com>")
+    assert peer.ask("DATA") == (451, ["4.3.0 not yet"])
+    assert peer.ask("RCPT TO:<c@known.test>")[0] == 250
+    assert peer.ask("RCPT TO:<newer@example.com>")[0] == 250
+    assert peer.ask("MAIL FROM:<a@example.org>")[0] == 503
+    assert peer.ask("DATA") == (451, ["4.3.0 not yet"])
+    assert peer.submit(message())[0] == 250
+    assert w.held() == ["new@example.com", "newer@example.com"]
+    assert peer.transact("a@example.org", ["b@known.test"],
+                         message())[0] == 250
+
+
 @pytest.mark.parametrize("greeting", ["554 5.3.2 no service", "421 busy",
                                       "hello?", "220"])
 def test_next_hop_turns_away(weir, scripted, greeting):

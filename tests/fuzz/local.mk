@@ -9,6 +9,8 @@ libreplay_la_SOURCES = \
 libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
+	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_smtp_address \
@@ -19,6 +21,10 @@ fuzz_targets = \
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_config_LDADD = libreplay.la libmaild.la
+tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
+tests_fuzz_fuzz_control_LDADD = libreplay.la libfront.la
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 	tests/options_schema.h
 tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la

@@ -344,7 +344,7 @@ int
 kit_finish(struct kit *k, uint64_t ticket, enum spool_outcome outcome,
     int64_t next_try, const char *error)
 {
-	struct spool_result result = {ticket, outcome, next_try, error};
+	struct spool_result result = {ticket, outcome, next_try, error, false};
 	struct simple r = {0};
 
 	spool_finish(k->spool, &result, 1, NULL, STR(""), on_simple, &r);

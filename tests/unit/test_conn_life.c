@@ -86,6 +86,26 @@ is_reset(void *arg)
 	       errno == EPIPE;
 }
 
+/* After a QUIT the socket goes at once, its last word first. */
+static void
+test_finish_waits_for_nobody(void **state)
+{
+	struct owner o;
+	char buf[16];
+	int fd;
+
+	(void)state;
+	set_up(&o, SOCK_STREAM, &fd);
+	conn_write(o.conn, "221", 3);
+	conn_finish(o.conn, 1000);
+	o.conn = NULL;
+	pump_turns(o.loop, 3);
+	assert_true(is_reset(&fd));
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 3);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 0);
+	tear_down(&o, fd);
+}
+
 static void
 test_linger_is_bounded(void **state)
 {
@@ -386,6 +406,7 @@ main(void)
 	    cmocka_unit_test(test_free_in_on_end),
 	    cmocka_unit_test(test_free_in_on_drain),
 	    cmocka_unit_test(test_no_callback_after_close),
+	    cmocka_unit_test(test_finish_waits_for_nobody),
 	    cmocka_unit_test(test_linger_is_bounded),
 	    cmocka_unit_test(test_a_loop_can_end_before_the_linger),
 	    cmocka_unit_test(test_connect),

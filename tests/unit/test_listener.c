@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,15 @@ struct owner {
 	struct loop *loop;
 };
 
+static bool
+has_nodelay(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len) == 0 && on;
+}
+
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
@@ -44,6 +55,8 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 	o->peer = *peer;
 	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+	if (peer->ss.ss_family != AF_UNIX)
+		assert_true(has_nodelay(fd));
 	close(fd);
 	if (o->stop_it)
 		listener_stop(o->ln);

@@ -251,18 +251,52 @@ test_bounce(void **state)
 	kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
 	kit_claim(&k, 10, k.wall, &c);
 	result = (struct spool_result){
-	    c.jobs[0]->m.rcpts[0].ticket, SPOOL_BOUNCED, 0, NULL};
+	    .ticket = c.jobs[0]->m.rcpts[0].ticket, .outcome = SPOOL_BOUNCED};
 	kit_claim_clear(&c);
 	kit_message(&k, &km, 1, SPOOL_RELEASED);
 	km.m.from = "";
 	spool_finish(
 	    k.spool, &result, 1, &km.m, STR("bounced"), on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
+	/* Given again, as after a commit of which nobody heard. */
+	done = false;
+	spool_finish(
+	    k.spool, &result, 1, &km.m, STR("bounced"), on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	assert_int_equal(1, stats(&k).messages);
 	kit_claim(&k, 10, k.wall, &c);
 	assert_int_equal(1, c.n);
 	assert_string_equal("", c.jobs[0]->m.from);
 	assert_int_equal(7, c.jobs[0]->m.size);
 	assert_memory_equal("bounced", c.jobs[0]->body.p, 7);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
+/* Put back as it was: nobody tried. */
+static void
+test_untried(void **state)
+{
+	struct kit k;
+	struct kit_claim c;
+	struct spool_result untried;
+	bool done = false;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	untried = (struct spool_result){
+	    .ticket = kit_add(&k, 1, SPOOL_RELEASED, 10, NULL),
+	    .outcome = SPOOL_RETRY,
+	    .next_try = k.wall,
+	    .untried = true};
+	kit_claim(&k, 10, k.wall, &c);
+	kit_claim_clear(&c);
+	spool_finish(k.spool, &untried, 1, NULL, STR(""), on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(0, c.jobs[0]->m.rcpts[0].attempts);
 	kit_claim_clear(&c);
 	kit_clear(&k);
 }
@@ -540,6 +574,7 @@ main(void)
 	    cmocka_unit_test(test_settle),
 	    cmocka_unit_test(test_release_claim_finish),
 	    cmocka_unit_test(test_bounce),
+	    cmocka_unit_test(test_untried),
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_selection),
 	    cmocka_unit_test(test_large_release),
