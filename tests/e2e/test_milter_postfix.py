@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from harness import message, until
+from harness import listens, message, until
 from milter import MilterPostfix, MilterWeir
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2'
@@ -364,10 +364,13 @@ def test_postfix_is_killed_after_its_250(world):
     w, mta = world()
     assert mta.transact("a@example.org", people(4), message())[0] == 250
     pid = int((mta.dir / "queue/pid/master.pid").read_text())
-    os.kill(pid, signal.SIGKILL)
-    mta.run("postfix", "abort", check=False)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    until(lambda: not listens(mta.port) and not listens(mta.back_port),
+          "Postfix to be gone")
     mta.start()
     w.ctl("release", "--all")
-    assert sorted(mta.wait_for(4)) == people(4)
+    until(lambda: set(mta.recipients()) == set(people(4)), "all four", 40)
     w.wait_empty()
-    assert sorted(mta.recipients()) == people(4)
+    # Postfix may repeat a delivery of its own that was cut off; weir does not.
+    got = mta.recipients()
+    assert got.count("p2@example.com") == got.count("p3@example.com") == 1

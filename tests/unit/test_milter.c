@@ -297,6 +297,7 @@ test_a_closed_port_answers_nobody(void **state)
 	free(c->peer);
 	c->in_txn = false;
 	milter_conn_free(c);
+	milter_port_free(w.desk.port);
 	w.desk.port = milter_port_new(w.loop, NULL, NULL);
 	world_close(&w);
 }
