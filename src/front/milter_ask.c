@@ -167,13 +167,14 @@ milter_wait(struct milter_port *p, struct milter_ask *ask, int64_t timeout_ms)
 	pthread_cond_init(&cond, &attr);
 	pthread_condattr_destroy(&attr);
 	pthread_mutex_lock(&p->lock);
+	/* cppcheck-suppress autoVariables ; taken back before the return */
 	ask->cond = &cond;
 	append(p, ask);
 	while (!ask->is_answered && !p->closed && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&cond, &p->lock, &end);
+	ask->cond = NULL;
 	if (!ask->is_answered) {
 		ask->is_abandoned = true;
-		ask->cond = NULL;
 		ask = NULL;
 	}
 	pthread_mutex_unlock(&p->lock);
