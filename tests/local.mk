@@ -23,4 +23,6 @@ noinst_PROGRAMS += null-milter
 null_milter_SOURCES = tests/bench/null_milter.c
 null_milter_LDADD = $(MILTER_LIBS) -lpthread
 endif
+	@echo "== tls"; \
+	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_tls.py
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py

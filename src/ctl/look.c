@@ -64,7 +64,8 @@ print_name(const char *prefix, const char *name)
 static void
 print_members(const char *prefix, const json_t *row)
 {
-	static const char *const shown[] = {"version", "mode", "uptime_s"};
+	static const char *const shown[] = {
+	    "version", "mode", "uptime_s", "expiring_certificates"};
 	const char *name;
 	json_t *value;
 
@@ -106,12 +107,37 @@ look_print_value(const json_t *value)
 	}
 }
 
+/* A certificate that expires within days is the administrator's to renew. */
+static void
+print_certificates(const json_t *list)
+{
+	const json_t *cert;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, cert)
+	{
+		char *file = text_safe(str_from(ctl_text(cert, "file")), 0);
+		char *names = text_safe(str_from(ctl_text(cert, "names")), 0);
+		char *at = text_safe(str_from(ctl_text(cert, "expires_at")), 0);
+
+		printf("warning: the certificate of %s (%s) %s %s\n", names,
+		    file,
+		    json_is_true(json_object_get(cert, "expired")) ? "expired"
+								   : "expires",
+		    at);
+		free(file);
+		free(names);
+		free(at);
+	}
+}
+
 static void
 on_status(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
 	(void)kind;
 	print_headline(row);
+	print_certificates(json_object_get(row, "expiring_certificates"));
 	print_members("", row);
 }
 

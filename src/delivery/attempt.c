@@ -457,6 +457,7 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
+	case SMTP_CLIENT_AUTH:
 		break;
 	}
 }

@@ -7,6 +7,7 @@
 #include "delivery/channel.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,15 +31,45 @@ on_client_write(void *arg, const char *p, size_t n)
 }
 
 static void
+fail_login(struct channel *ch, const char *why, int64_t now)
+{
+	struct smtp_reply reply = smtp_reply_make(451, "4.7.0", why);
+
+	fail(ch, CHANNEL_REFUSED, &reply, now);
+}
+
+static void
 on_client_ready(void *arg, const struct smtp_caps *caps)
 {
 	struct channel *ch = arg;
+	const char *why;
 
 	(void)caps;
 	if (ch->state == CHANNEL_DEAD)
 		return;
+	if (ch->state == CHANNEL_GREETING && ch->login != NULL) {
+		ch->state = CHANNEL_LOGIN;
+		if (!channel_login_start(ch, &why, loop_now(ch->loop)))
+			fail_login(ch, why, loop_now(ch->loop));
+		return;
+	}
 	ch->state = CHANNEL_READY;
 	ch->ops->on_ready(ch, loop_now(ch->loop));
+}
+
+static void
+on_login_reply(struct channel *ch, const struct smtp_reply *reply, int64_t now)
+{
+	const char *why = NULL;
+
+	if (!channel_login_reply(ch, reply, &why, now))
+		return;
+	if (why != NULL) {
+		fail_login(ch, why, now);
+		return;
+	}
+	ch->state = CHANNEL_READY;
+	ch->ops->on_ready(ch, now);
 }
 
 static void
@@ -49,6 +80,10 @@ on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 
 	if (ch->state == CHANNEL_DEAD)
 		return;
+	if (ch->state == CHANNEL_LOGIN) {
+		on_login_reply(ch, reply, loop_now(ch->loop));
+		return;
+	}
 	if (what == SMTP_CLIENT_END)
 		ch->messages++;
 	ch->ops->on_reply(ch, what, tag, reply, loop_now(ch->loop));
@@ -60,28 +95,77 @@ on_client_fail(void *arg, const struct smtp_reply *reply)
 	struct channel *ch = arg;
 	enum channel_fault fault = CHANNEL_BROKEN;
 
-	if (ch->in_deadline)
+	if (ch->tls_failed)
+		fault = CHANNEL_TLS;
+	else if (ch->in_deadline)
 		fault = CHANNEL_TIMEOUT;
 	else if (ch->state != CHANNEL_READY)
 		fault = CHANNEL_REFUSED;
 	fail(ch, fault, reply, loop_now(ch->loop));
 }
 
+static void
+on_client_starttls(void *arg)
+{
+	struct channel *ch = arg;
+
+	ch->tls_due = true; /* when its input has been consumed */
+}
+
 static const struct smtp_client_ops client_ops = {
     .write = on_client_write,
     .on_ready = on_client_ready,
+    .on_starttls = on_client_starttls,
     .on_reply = on_client_reply,
     .on_fail = on_client_fail,
 };
+
+static void
+greet(struct channel *ch, int64_t now)
+{
+	enum smtp_client_tls tls = ch->tls.client == NULL || ch->tls.implicit
+				       ? SMTP_CLIENT_TLS_NONE
+				   : ch->tls.required ? SMTP_CLIENT_TLS_REQUIRE
+						      : SMTP_CLIENT_TLS_MAY;
+
+	ch->state = CHANNEL_GREETING;
+	ch->client =
+	    smtp_client_new(ch->hostname, ch->timeouts, &client_ops, ch, now);
+	smtp_client_set_tls(ch->client, tls);
+}
+
+static void
+start_tls(struct channel *ch, int64_t now)
+{
+	struct smtp_reply reply = smtp_reply_make(
+	    451, "4.7.5", "TLS: text in plain before the handshake");
+	struct tls *t = tls_connect(ch->tls.client, ch->tls.name, ch->name);
+
+	ch->tls_due = false;
+	if (!conn_start_tls(ch->conn, t, ch->tls.timeout_ms))
+		fail(ch, CHANNEL_TLS, &reply, now);
+}
 
 static void
 on_conn_connect(void *arg, int64_t now)
 {
 	struct channel *ch = arg;
 
-	ch->state = CHANNEL_GREETING;
-	ch->client =
-	    smtp_client_new(ch->hostname, ch->timeouts, &client_ops, ch, now);
+	if (ch->tls.client != NULL && ch->tls.implicit)
+		start_tls(ch, now);
+	else
+		greet(ch, now);
+}
+
+static void
+on_conn_tls(void *arg, int64_t now)
+{
+	struct channel *ch = arg;
+
+	if (ch->client == NULL)
+		greet(ch, now);
+	else
+		smtp_client_tls_done(ch->client, now);
 }
 
 static void
@@ -91,8 +175,11 @@ on_conn_read(void *arg, int64_t now)
 	struct str in = conn_input(ch->conn);
 
 	smtp_client_feed(ch->client, in.p, in.n, now);
-	if (ch->conn != NULL)
-		conn_consume(ch->conn, in.n);
+	if (ch->conn == NULL)
+		return;
+	conn_consume(ch->conn, in.n);
+	if (ch->tls_due)
+		start_tls(ch, now);
 }
 
 static void
@@ -107,11 +194,24 @@ static void
 on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 {
 	struct channel *ch = arg;
+	char tls[TLS_ERROR_MAX + 8];
 	const char *text = why == CONN_EOF ? "connection closed by the peer"
 			   : why == CONN_TIMEOUT ? "connection timed out"
 						 : strerror(error);
-	struct smtp_reply reply = smtp_reply_make(451, "4.4.2", text);
+	struct smtp_reply reply;
 
+	ch->tls_failed = conn_is_shaking(ch->conn);
+	if (ch->tls_failed || error == EPROTO) {
+		snprintf(tls, sizeof(tls), "TLS: %s",
+		    why == CONN_TIMEOUT ? "no handshake in time"
+					: conn_tls_error(ch->conn));
+		text = tls;
+	}
+	reply = smtp_reply_make(451, ch->tls_failed ? "4.7.5" : "4.4.2", text);
+	if (ch->tls_failed && ch->client == NULL) {
+		fail(ch, CHANNEL_TLS, &reply, now);
+		return;
+	}
 	if (ch->state == CHANNEL_CONNECTING) {
 		fail(ch, CHANNEL_CONNECT, &reply, now);
 		return;
@@ -123,6 +223,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 
 static const struct conn_ops conn_ops = {
     .on_connect = on_conn_connect,
+    .on_tls = on_conn_tls,
     .on_read = on_conn_read,
     .on_drain = on_conn_drain,
     .on_end = on_conn_end,
@@ -141,7 +242,18 @@ channel_new(const struct channel_settings *settings,
 	ch->hostname = settings->hostname;
 	ch->timeouts = settings->timeouts;
 	ch->addr = to->addr;
+	ch->target = to->target;
 	str_copy(str_from(to->name), ch->name, sizeof(ch->name));
+	ch->credentials = credentials_ref(settings->credentials);
+	ch->login = credentials_find(ch->credentials, settings->next_hop);
+	ch->login_in_clear = settings->login_in_clear;
+	str_copy(str_from(to->host), ch->host, sizeof(ch->host));
+	ch->tls = settings->tls;
+	tls_client_ref(ch->tls.client);
+	if (ch->tls.name != NULL)
+		ch->tls.name = xstrdup(ch->tls.name);
+	else if (ch->host[0] != '\0')
+		ch->tls.name = xstrdup(ch->host);
 	ch->conn = conn_connect(settings->loop, &to->addr,
 	    settings->connect_timeout_ms, &conn_ops, ch);
 	return ch;
@@ -186,5 +298,8 @@ channel_free(struct channel *ch)
 	if (ch->conn != NULL)
 		conn_free(ch->conn);
 	smtp_client_free(ch->client);
+	credentials_free(ch->credentials);
+	tls_client_unref(ch->tls.client);
+	free((char *)ch->tls.name);
 	free(ch);
 }

@@ -6,6 +6,7 @@
 #ifndef DELIVERY_CHANNEL_H
 #define DELIVERY_CHANNEL_H
 
+#include "delivery/credentials.h"
 #include "delivery/route.h"
 #include "net/conn.h"
 #include "smtp/client.h"
@@ -15,18 +16,21 @@ struct channel;
 enum channel_state {
 	CHANNEL_CONNECTING,
 	CHANNEL_GREETING, /* until EHLO is answered */
+	CHANNEL_LOGIN,    /* until AUTH is answered */
 	CHANNEL_READY,
 	CHANNEL_DEAD, /* closed; freed by its pool in the loop's task */
 };
 
 enum channel_fault {
 	CHANNEL_CONNECT, /* no connection */
-	CHANNEL_REFUSED, /* greeting or EHLO */
+	CHANNEL_REFUSED, /* greeting, EHLO or AUTH */
+	CHANNEL_TLS,     /* the handshake, or whose certificate it is */
 	CHANNEL_TIMEOUT, /* a deadline, before or in a transaction */
 	CHANNEL_BROKEN,  /* closed, 421 or nonsense after it was ready */
 };
 
 struct channel_ops {
+	/* Once, and again after each XCLIENT. */
 	void (*on_ready)(struct channel *ch, int64_t now);
 	void (*on_reply)(struct channel *ch, enum smtp_client_what what,
 	    uintptr_t tag, const struct smtp_reply *reply, int64_t now);
@@ -36,11 +40,23 @@ struct channel_ops {
 	    const struct smtp_reply *reply, int64_t now);
 };
 
+struct channel_tls {
+	struct tls_client *client; /* NULL: none */
+	bool required;
+	bool implicit;    /* before the greeting, no STARTTLS */
+	const char *name; /* whom to expect, NULL: anybody */
+	int64_t timeout_ms;
+};
+
 struct channel_settings {
+	struct channel_tls tls;
 	struct loop *loop;
 	const char *hostname;
 	int64_t connect_timeout_ms;
 	const struct smtp_client_timeouts *timeouts; /* outlives the channel */
+	struct credentials *credentials; /* NULL: weir does not log in */
+	const char *next_hop;            /* whose entry in them */
+	bool login_in_clear;
 };
 
 struct hop;
@@ -56,20 +72,38 @@ struct channel {
 	struct loop *loop;
 	struct conn *conn;
 	struct smtp_client *client; /* NULL: not connected yet */
+	struct channel_tls tls;     /* a reference, and its name is owned */
+	bool tls_due;               /* the handshake follows this input */
+	bool tls_failed;
 	struct net_addr addr;
+	size_t target; /* of the route */
 	char name[ROUTE_NAME_MAX];
+	char host[ROUTE_HOST_MAX];
 	uint32_t messages; /* that were sent to the end */
 	bool served;       /* a user has given it back */
-	bool heard;        /* a reply came to its present user */
-	bool retired;      /* of a former configuration */
-	bool open;         /* idle with a transaction to take back */
-	bool in_deadline;  /* within smtp_client_run */
+	bool is_private;   /* a session's own: never kept for another */
+	bool login_in_clear;
+	bool heard;       /* a reply came to its present user */
+	bool retired;     /* of a former configuration */
+	bool open;        /* idle with a transaction to take back */
+	bool in_deadline; /* within smtp_client_run */
 	int64_t idle_since;
 	uint64_t swept; /* the pool's sweep that ran its deadline */
+	struct credentials *credentials;
+	const struct credential *login; /* in credentials; NULL: none */
+	unsigned login_step;
 };
 
 struct channel *channel_new(const struct channel_settings *settings,
     const struct route_choice *to, const struct channel_ops *ops, void *pool);
+/* channel_login.c: logs in with ch->login; true: it is under way.
+ * False: it cannot be, for the reason in *why. */
+MUST_CHECK bool channel_login_start(
+    struct channel *ch, const char **why, int64_t now);
+/* A reply to AUTH. False: more is to come. True: *why NULL, it is done, or it
+ * has failed. */
+MUST_CHECK bool channel_login_reply(struct channel *ch,
+    const struct smtp_reply *reply, const char **why, int64_t now);
 /* It will fail at its next deadline: its message was given up. */
 bool channel_is_doomed(const struct channel *ch);
 /* Runs a deadline that has passed. */

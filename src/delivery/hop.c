@@ -79,7 +79,7 @@ dial(struct hop *h, int64_t now)
 
 	switch (route_next(n->route, &h->cursor, now, &choice)) {
 	case ROUTE_CONNECT:
-		h->ch = nexthop_open(n, &choice, h);
+		h->ch = nexthop_open(n, &choice, false, h);
 		hop_set_state(h, HOP_DIALING);
 		break;
 	case ROUTE_RESOLVE:
@@ -96,6 +96,16 @@ has_room(const struct nexthop *n)
 {
 	return n->settings.connections_max == 0 ||
 	       n->open_count < n->settings.connections_max;
+}
+
+/* A quarter is never a session's own, so that sessions that idle cannot stop
+ * all delivery. */
+static bool
+has_private_room(const struct nexthop *n)
+{
+	uint32_t max = n->settings.connections_max;
+
+	return max == 0 || n->private_count < max - max / 4;
 }
 
 static struct channel *
@@ -132,6 +142,12 @@ hop_seek(struct hop *h, int64_t now)
 		    HOP_HANDED);
 		return;
 	}
+	if (h->is_private && !has_private_room(n)) {
+		str_copy(STR("too many connections belong to sessions"),
+		    h->reason, sizeof(h->reason));
+		hop_set_state(h, HOP_FAILED);
+		return;
+	}
 	if (!has_room(n) && n->idle_count > 0)
 		nexthop_shut(n, oldest_idle(n), true, now);
 	if (has_room(n))
@@ -140,17 +156,37 @@ hop_seek(struct hop *h, int64_t now)
 		hop_set_state(h, HOP_WAITING);
 }
 
-struct hop *
-nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
-    int64_t now)
+static struct hop *
+new_hop(struct nexthop *n, const struct hop_ops *ops, void *arg)
 {
 	struct hop *h = take_hop(n);
 
 	h->ops = ops;
 	h->arg = arg;
-	h->fresh = fresh;
+	h->fresh = h->is_private = h->reused = false;
 	h->ch = NULL;
 	h->reason[0] = '\0';
+	return h;
+}
+
+struct hop *
+nexthop_get_private(
+    struct nexthop *n, const struct hop_ops *ops, void *arg, int64_t now)
+{
+	struct hop *h = new_hop(n, ops, arg);
+
+	h->fresh = h->is_private = true;
+	hop_seek(h, now);
+	return h;
+}
+
+struct hop *
+nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
+    int64_t now)
+{
+	struct hop *h = new_hop(n, ops, arg);
+
+	h->fresh = fresh;
 	if (!fresh && n->idle_count > 0)
 		take_channel(h, LIST_ITEM(n->idle.next, struct channel, entry),
 		    HOP_READY);
@@ -189,6 +225,13 @@ hop_client(struct hop *h)
 	return h->ch->client;
 }
 
+void
+hop_set_secret(struct hop *h, bool secret)
+{
+	if (h->ch != NULL && h->ch->conn != NULL)
+		conn_set_secret(h->ch->conn, secret);
+}
+
 bool
 hop_is_full(const struct hop *h)
 {
@@ -207,8 +250,9 @@ is_worth_keeping(const struct channel *ch)
 {
 	const struct nexthop *n = ch->pool;
 
-	return !ch->retired && (n->settings.uses_max == 0 ||
-				   ch->messages < n->settings.uses_max);
+	return !ch->retired && !ch->is_private &&
+	       (n->settings.uses_max == 0 ||
+		   ch->messages < n->settings.uses_max);
 }
 
 void
@@ -347,10 +391,12 @@ on_channel_ready(struct channel *ch, int64_t now)
 	struct nexthop *n = ch->pool;
 	struct hop *h = ch->hop;
 
-	n->caps = *smtp_client_caps(ch->client);
-	n->caps_known = true;
-	nexthop_note_up(n, ch);
-	hop_set_state(h, HOP_READY);
+	if (h->state == HOP_DIALING) { /* not after XCLIENT */
+		n->caps = *smtp_client_caps(ch->client);
+		n->caps_known = true;
+		nexthop_note_up(n, ch);
+		hop_set_state(h, HOP_READY);
+	}
 	h->ops->on_ready(h->arg, now);
 }
 
@@ -377,6 +423,28 @@ on_channel_drain(struct channel *ch, int64_t now)
 		h->ops->on_drain(h->arg, now);
 }
 
+/* Where TLS is only wished for, an address whose handshake fails is tried once
+ * more without. */
+static bool
+try_plain(struct hop *h, struct channel *ch, int64_t now)
+{
+	struct nexthop *n = h->n;
+	struct route_choice choice = {.addr = ch->addr, .target = ch->target};
+	char name[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
+
+	if (h->state != HOP_DIALING || ch->tls.required || ch->tls.implicit ||
+	    ch->retired)
+		return false;
+	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "plain",
+	    "address=%s reason=%s", log_quote(str_from(ch->name), name),
+	    log_quote(str_from(h->reason), why));
+	str_copy(str_from(ch->name), choice.name, sizeof(choice.name));
+	str_copy(str_from(ch->host), choice.host, sizeof(choice.host));
+	nexthop_shut(n, ch, false, now);
+	h->ch = nexthop_open(n, &choice, true, h);
+	return true;
+}
+
 /* With the code where the next hop itself spoke (451 may be our own). */
 static void
 describe(const struct smtp_reply *reply, char *out, size_t cap)
@@ -401,6 +469,8 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 		note_reason(h, ch->name, str_from(why));
 		h->ch = NULL;
 	}
+	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, now))
+		return;
 	/* A kept connection that was closed meanwhile may go quietly. */
 	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
 		nexthop_note_fault(n, ch, fault, why, now);

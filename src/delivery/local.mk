@@ -3,6 +3,8 @@ libdelivery_la_SOURCES = \
 	src/delivery/attempt.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
 	src/delivery/channel.c src/delivery/channel.h \
+	src/delivery/channel_login.c \
+	src/delivery/credentials.c src/delivery/credentials.h \
 	src/delivery/delivery.c src/delivery/delivery.h \
 	src/delivery/delivery_private.h \
 	src/delivery/hop.c \
@@ -27,6 +29,10 @@ delivery_test_world = $(delivery_test_hop) \
 	tests/unit/delivery_world.c tests/unit/delivery_world.h
 nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
+check_PROGRAMS += tests/unit/test_credentials
+tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
+tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
 tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
 tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_delivery_SOURCES = tests/unit/test_delivery.c \

@@ -24,9 +24,19 @@ static void on_task(void *arg, int64_t now);
 static void
 set_settings(struct nexthop *n, const struct nexthop_settings *settings)
 {
+	struct credentials *old = n->settings.credentials;
+	struct nexthop_tls was = n->settings.tls;
+
 	n->settings = *settings;
+	n->settings.credentials = credentials_ref(settings->credentials);
+	credentials_free(old);
 	n->settings.addresses = NULL;
 	n->settings.hostname = NULL;
+	tls_client_ref(n->settings.tls.client);
+	if (settings->tls.name != NULL)
+		n->settings.tls.name = xstrdup(settings->tls.name);
+	tls_client_unref(was.client);
+	free((char *)was.name);
 }
 
 struct nexthop *
@@ -100,7 +110,10 @@ nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
 
 	if (route == NULL)
 		return false;
-	same = route_equals(
+	/* What was trusted may not be any more: those who speak TLS begin
+	 * anew with each configuration. */
+	same = n->settings.tls.client == NULL && settings->tls.client == NULL &&
+	       route_equals(
 		   n->route, settings->addresses, settings->address_count) &&
 	       strcmp(n->hostname, settings->hostname) == 0;
 	set_settings(n, settings);
@@ -147,6 +160,9 @@ nexthop_free(struct nexthop *n)
 	route_free(n->route);
 	loop_timer_clear(&n->sweep);
 	loop_task_clear(&n->task);
+	credentials_free(n->settings.credentials);
+	tls_client_unref(n->settings.tls.client);
+	free((char *)n->settings.tls.name);
 	free(n->hostname);
 	free(n);
 }
@@ -177,17 +193,29 @@ sweep_ms(const struct nexthop *n)
 }
 
 struct channel *
-nexthop_open(struct nexthop *n, const struct route_choice *to, struct hop *h)
+nexthop_open(
+    struct nexthop *n, const struct route_choice *to, bool plain, struct hop *h)
 {
+	const struct nexthop_tls *tls = &n->settings.tls;
 	const struct channel_settings settings = {
+	    .tls = {.client = plain ? NULL : tls->client,
+		.required = tls->required,
+		.implicit = tls->implicit,
+		.name = tls->name,
+		.timeout_ms = tls->timeout_ms},
 	    .loop = n->loop,
 	    .hostname = n->hostname,
 	    .connect_timeout_ms = n->settings.connect_timeout_ms,
 	    .timeouts = &n->settings.timeouts,
+	    .credentials = h->is_private ? NULL : n->settings.credentials,
+	    .next_hop = route_text(n->route, to->target),
+	    .login_in_clear = n->settings.login_in_clear,
 	};
 	struct channel *ch = channel_new(&settings, to, &hop_channel_ops, n);
 
 	ch->hop = h;
+	ch->is_private = h->is_private;
+	n->private_count += ch->is_private;
 	list_append(&n->busy, &ch->entry);
 	n->open_count++;
 	if (n->sweep.due == INT64_MAX)
@@ -203,6 +231,7 @@ nexthop_shut(struct nexthop *n, struct channel *ch, bool politely, int64_t now)
 	if (ch->hop == NULL)
 		n->idle_count--;
 	n->open_count--;
+	n->private_count -= ch->is_private;
 	ch->hop = NULL;
 	list_remove(&ch->entry);
 	list_append(&n->dead, &ch->entry);
@@ -238,11 +267,17 @@ nexthop_note_up(struct nexthop *n, struct channel *ch)
 				   ? LOG_LEVEL_INFO
 				   : LOG_LEVEL_DEBUG;
 	char name[LOG_QUOTE_MAX];
+	struct tls_info tls = {.version = "none", .cipher = "none"};
 
 	counters_add(n->counters, COUNT_NEXT_HOP_CONNECTIONS, 1);
-	if (log_is_on(n->log, level))
-		log_event(n->log, level, "next_hop", "connect", "address=%s",
-		    log_quote(str_from(ch->name), name));
+	if (!log_is_on(n->log, level))
+		return;
+	if (conn_is_tls(ch->conn))
+		tls = conn_tls_info(ch->conn);
+	log_event(n->log, level, "next_hop", "connect",
+	    "address=%s tls=%s cipher=%s verified=%s resumed=%s",
+	    log_quote(str_from(ch->name), name), tls.version, tls.cipher,
+	    tls.verified ? "yes" : "no", tls.resumed ? "yes" : "no");
 }
 
 static void

@@ -10,6 +10,7 @@
 #ifndef DELIVERY_NEXTHOP_H
 #define DELIVERY_NEXTHOP_H
 
+#include "delivery/credentials.h"
 #include "net/conn.h"
 #include "os/counters.h"
 #include "os/log.h"
@@ -18,22 +19,34 @@
 struct nexthop;
 struct hop;
 
+struct nexthop_tls {
+	struct tls_client *client; /* whom to trust; NULL: no TLS */
+	bool required;             /* else in plain where it fails */
+	bool implicit;             /* from the first byte, as on port 465 */
+	const char *name;          /* whom to expect; NULL: the host's name */
+	int64_t timeout_ms;
+};
+
 struct nexthop_settings {
+	struct nexthop_tls tls;       /* a reference is taken */
 	const char *const *addresses; /* "127.0.0.1:25", "unix:/p", "name:25" */
 	size_t address_count;
 	const char *hostname; /* for EHLO */
 	int64_t connect_timeout_ms;
 	struct smtp_client_timeouts timeouts;
-	uint32_t connections_max; /* open at once; more owners wait */
-	uint32_t idle_max;        /* kept open without an owner */
-	int64_t idle_timeout_ms;  /* then QUIT */
-	uint32_t uses_max;        /* messages per connection, 0: any */
-	int64_t rest_ms;          /* after a failure */
+	uint32_t connections_max;        /* open at once; more owners wait */
+	uint32_t idle_max;               /* kept open without an owner */
+	int64_t idle_timeout_ms;         /* then QUIT */
+	uint32_t uses_max;               /* messages per connection, 0: any */
+	int64_t rest_ms;                 /* after a failure */
+	struct credentials *credentials; /* of weir itself, a reference is
+					    taken; NULL: it does not log in */
+	bool login_in_clear;             /* also where others could read it */
 };
 
 struct hop_ops {
 	/* The connection can take MAIL. Not called when hop_is_ready was true
-	 * right after nexthop_get. */
+	 * right after nexthop_get. Called again after each XCLIENT. */
 	void (*on_ready)(void *arg, int64_t now);
 	void (*on_reply)(void *arg, enum smtp_client_what what, uintptr_t tag,
 	    const struct smtp_reply *reply, int64_t now);
@@ -59,11 +72,18 @@ bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
  * a kept one). */
 struct hop *nexthop_get(struct nexthop *n, bool fresh,
     const struct hop_ops *ops, void *arg, int64_t now);
+/* A new connection for this owner alone, never kept for another, on which weir
+ * does not log in: somebody else's identity will be. Some of connections_max
+ * stay free of such; past that on_fail says so. */
+struct hop *nexthop_get_private(
+    struct nexthop *n, const struct hop_ops *ops, void *arg, int64_t now);
 bool hop_is_ready(const struct hop *h);
 bool hop_is_reused(const struct hop *h); /* it had served before */
 struct smtp_client *hop_client(struct hop *h);
 bool hop_is_full(const struct hop *h);     /* hold back until on_drain */
 const char *hop_name(const struct hop *h); /* address text */
+/* A password is spoken of: see conn_set_secret. */
+void hop_set_secret(struct hop *h, bool secret);
 /* Gives it back: kept when it is idle or its transaction is abandoned. */
 void hop_put(struct hop *h, int64_t now);
 /* Closes it: whatever was sent after DATA does not count. */

@@ -31,7 +31,7 @@ struct hop {
 	const struct hop_ops *ops;
 	void *arg;
 	struct channel *ch;
-	bool fresh, reused;
+	bool fresh, reused, is_private;
 	size_t target; /* RESOLVING: for whom */
 	struct route_cursor cursor;
 	char reason[HOP_REASON_MAX]; /* of the last address that failed */
@@ -49,7 +49,7 @@ struct nexthop {
 	struct list idle; /* channels, most recently used first */
 	struct list busy; /* channels with a hop */
 	struct list dead; /* channels, until the task */
-	uint32_t idle_count, open_count;
+	uint32_t idle_count, open_count, private_count;
 	bool caps_known;
 	struct smtp_caps caps;
 	struct loop_timer sweep;
@@ -72,8 +72,8 @@ void hop_redial_all(struct nexthop *n, int64_t now);
 void hop_on_resolved(void *arg, const struct resolver_answer *answer);
 
 /* nexthop.c */
-struct channel *nexthop_open(
-    struct nexthop *n, const struct route_choice *to, struct hop *h);
+struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
+    bool plain, struct hop *h);
 /* Takes the channel out of the pool and closes it. */
 void nexthop_shut(
     struct nexthop *n, struct channel *ch, bool politely, int64_t now);

@@ -140,6 +140,20 @@ name_endpoint(const struct target *t, const struct net_addr *addr,
 	    out, ROUTE_NAME_MAX, "%s[%s]:%u", t->host, text, (unsigned)t->port);
 }
 
+static void
+name_host(const struct target *t, const struct net_addr *addr,
+    char out[ROUTE_HOST_MAX])
+{
+	char text[IP_TEXT_MAX];
+	struct ip ip = net_addr_ip(addr);
+
+	out[0] = '\0';
+	if (t->host != NULL)
+		str_copy(str_from(t->host), out, ROUTE_HOST_MAX);
+	else if (ip.family != IP_NONE)
+		str_copy(str_from(ip_format(&ip, text)), out, ROUTE_HOST_MAX);
+}
+
 static enum route_step
 next_of_target(struct target *t, uint16_t *tried, int64_t now, bool resting_too,
     struct route_choice *out)
@@ -160,6 +174,7 @@ next_of_target(struct target *t, uint16_t *tried, int64_t now, bool resting_too,
 		*tried |= (uint16_t)(1u << j);
 		out->addr = e->addr;
 		name_endpoint(t, &e->addr, out->name);
+		name_host(t, &e->addr, out->host);
 		return ROUTE_CONNECT;
 	}
 	return ROUTE_NONE;
@@ -186,6 +201,12 @@ void
 route_skip(struct route_cursor *cursor, size_t target)
 {
 	cursor->tried[target] = UINT16_MAX;
+}
+
+const char *
+route_text(const struct route *r, size_t target)
+{
+	return r->targets[target].text;
 }
 
 const char *

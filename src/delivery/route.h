@@ -12,6 +12,7 @@
 #define ROUTE_TARGETS_MAX 32   /* configured addresses */
 #define ROUTE_ENDPOINTS_MAX 16 /* addresses of one name */
 #define ROUTE_NAME_MAX 320
+#define ROUTE_HOST_MAX 256
 
 struct route;
 
@@ -30,6 +31,7 @@ struct route_choice {
 	size_t target;
 	struct net_addr addr;
 	char name[ROUTE_NAME_MAX]; /* "192.0.2.1:25", "mx[192.0.2.1]:25" */
+	char host[ROUTE_HOST_MAX]; /* "192.0.2.1", "mx"; "": Unix socket */
 };
 
 /* NULL and a reason in err. */
@@ -46,6 +48,8 @@ enum route_step route_next(struct route *r, struct route_cursor *cursor,
 /* The target cannot be resolved: this search leaves it out. */
 void route_skip(struct route_cursor *cursor, size_t target);
 
+/* A target as the configuration writes it. */
+const char *route_text(const struct route *r, size_t target);
 /* The host and port of a target that is a name. */
 const char *route_host(const struct route *r, size_t target, uint16_t *port);
 /* True: nobody asks yet, so ask. */

@@ -14,6 +14,9 @@
 
 struct control;
 
+/* status and the log warn of a certificate from so long before its end. */
+#define CONTROL_CERT_SOON_MS (14 * 24 * 3600 * INT64_C(1000))
+
 struct control_parts { /* all borrowed */
 	struct loop *loop;
 	struct gate *gate;
@@ -29,6 +32,8 @@ struct control_parts { /* all borrowed */
 	bool (*reload)(void *arg, char *err, size_t err_cap);
 	bool (*show_config)(void *arg, struct buf *out);
 	const char *(*mode)(void *arg); /* "enforce", "observe" */
+	/* The i-th TLS certificate in use; false past the last. NULL: none. */
+	bool (*certificate)(void *arg, size_t i, struct tls_cert *out);
 	void *arg;
 };
 

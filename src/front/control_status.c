@@ -48,6 +48,29 @@ add_spool(json_t *row, const struct control_parts *p)
 	json_object_set_new(row, "spool", spool);
 }
 
+/* Those that expire soon, or did. */
+static json_t *
+expiring(const struct control_parts *p)
+{
+	json_t *list = json_array();
+	int64_t now = clock_wall_ms();
+	struct tls_cert cert;
+
+	if (p->certificate == NULL)
+		return list;
+	for (size_t i = 0; p->certificate(p->arg, i, &cert); i++) {
+		if (cert.expires_at - now >= CONTROL_CERT_SOON_MS)
+			continue;
+		json_array_append_new(
+		    list, json_pack("{s:o, s:o, s:o, s:b}", "file",
+			      control_text(cert.file), "names",
+			      control_text(cert.names), "expires_at",
+			      control_time(cert.expires_at), "expired",
+			      cert.expires_at <= now));
+	}
+	return list;
+}
+
 void
 control_status(struct control_conn *c, int64_t now)
 {
@@ -68,6 +91,7 @@ control_status(struct control_conn *c, int64_t now)
 	set_number(row, "delivering_messages", delivery_active(p->delivery));
 	json_object_set_new(row, "next_hop_reached",
 	    json_boolean(nexthop_caps(p->nexthop, &caps)));
+	json_object_set_new(row, "expiring_certificates", expiring(p));
 	if (control_send_only(c, row))
 		control_done(c, NULL);
 }

@@ -1,5 +1,7 @@
 noinst_LTLIBRARIES += libfront.la
 libfront_la_SOURCES = \
+	src/front/auth_guard.c src/front/auth_guard.h \
+	src/front/auth_link.c src/front/auth_link.h \
 	src/front/control.c src/front/control.h \
 	src/front/control_answer.c \
 	src/front/control_change.c \
@@ -19,9 +21,13 @@ libfront_la_SOURCES = \
 	src/front/policyd.c src/front/policyd.h \
 	src/front/relay.c src/front/relay.h \
 	src/front/relay_end.c \
+	src/front/relay_identity.c \
 	src/front/relay_internal.h \
 	src/front/relay_leg.c \
+	src/front/relay_login.c \
+	src/front/relay_own.c \
 	src/front/relay_session.c \
+	src/front/relay_tls.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c \
 	src/front/settle.c src/front/settle.h
@@ -35,6 +41,9 @@ libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
 	libnet.la libos.la libbase.la $(JANSSON_LIBS) $(MILTER_LIBS)
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_auth_guard
+tests_unit_test_auth_guard_SOURCES = tests/unit/test_auth_guard.c
+tests_unit_test_auth_guard_LDADD = libfront.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_control
 tests_unit_test_control_SOURCES = tests/unit/test_control.c \
 	tests/unit/control_world.c tests/unit/control_world.h

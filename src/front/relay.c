@@ -26,6 +26,9 @@ relay_new(
 	r->parts = *parts;
 	r->settings = settings;
 	r->clients = map_new();
+	r->guard = auth_guard_new();
+	r->auth_link = auth_link_new(parts->loop, parts->log);
+	auth_link_set(r->auth_link, settings->dovecot);
 	list_init(&r->sessions);
 	list_init(&r->txns);
 	list_init(&r->settles);
@@ -36,6 +39,7 @@ void
 relay_reload(struct relay *r, const struct relay_settings *settings)
 {
 	r->settings = settings;
+	auth_link_set(r->auth_link, settings->dovecot);
 }
 
 bool
@@ -61,9 +65,11 @@ client_key(const struct ip *ip)
 	    (const char *)ip->bytes, ip->family == IP_V4 ? 4 : 16};
 }
 
-static bool
-client_enter(struct relay *r, const struct ip *ip)
+bool
+relay_count_client(struct session *s)
 {
+	struct relay *r = s->relay;
+	const struct ip *ip = &s->client;
 	struct client_sessions *c = map_find(r->clients, client_key(ip));
 
 	if (c == NULL) {
@@ -73,17 +79,23 @@ client_enter(struct relay *r, const struct ip *ip)
 	if (c->count >= r->settings->client_sessions_max)
 		return false;
 	c->count++;
+	s->counted = true;
 	return true;
 }
 
-static void
-client_leave(struct relay *r, const struct ip *ip)
+void
+relay_uncount_client(struct session *s)
 {
-	struct client_sessions *c = map_find(r->clients, client_key(ip));
+	struct map *clients = s->relay->clients;
+	struct client_sessions *c;
 
+	if (!s->counted)
+		return;
+	s->counted = false;
+	c = map_find(clients, client_key(&s->client));
 	if (c == NULL || --c->count > 0)
 		return;
-	map_remove(r->clients, client_key(ip));
+	map_remove(clients, client_key(&s->client));
 	free(c);
 }
 
@@ -105,8 +117,17 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
 	close(fd);
 }
 
+static bool
+is_client_full(const struct relay *r, const struct ip *ip)
+{
+	const struct client_sessions *c = map_find(r->clients, client_key(ip));
+
+	return c != NULL && c->count >= r->settings->client_sessions_max;
+}
+
 void
-relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
+relay_accept(struct relay *r, int fd, const struct net_addr *peer,
+    const struct relay_listen *listen, int64_t now)
 {
 	struct ip ip = net_addr_ip(peer);
 	struct session *s;
@@ -115,15 +136,19 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer, int64_t now)
 		relay_turn_away(r, fd, &ip, "sessions_max");
 		return;
 	}
-	if (!client_enter(r, &ip)) {
+	/* Behind a proxy the client is known only when its header has come. */
+	if (!listen->proxy && is_client_full(r, &ip)) {
 		relay_turn_away(r, fd, &ip, "client_sessions_max");
 		return;
 	}
 	r->session_count++;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
-	s = session_new(r, fd, &ip);
+	s = session_new(r, fd, peer, listen);
 	list_append(&r->sessions, &s->entry);
+	if (session_await_proxy(s, now))
+		return;
+	(void)session_set_client(s, &ip, s->client_port);
 	session_start(s, now);
 }
 
@@ -131,7 +156,7 @@ void
 relay_session_ended(struct relay *r, struct session *s)
 {
 	list_remove(&s->entry);
-	client_leave(r, &s->client);
+	relay_uncount_client(s);
 	r->session_count--;
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	relay_check_drained(r);
@@ -190,5 +215,7 @@ relay_free(struct relay *r)
 	}
 	settle_free_all(&r->settles);
 	map_free(r->clients, free);
+	auth_guard_free(r->guard);
+	auth_link_free(r->auth_link);
 	free(r);
 }

@@ -18,6 +18,33 @@
 
 struct relay;
 
+enum relay_auth {
+	RELAY_AUTH_NONE,
+	RELAY_AUTH_PASS,    /* the next hop checks it */
+	RELAY_AUTH_DOVECOT, /* Dovecot does */
+};
+
+enum relay_tls {
+	RELAY_TLS_NONE,
+	RELAY_TLS_MAY,
+	RELAY_TLS_REQUIRE,
+	RELAY_TLS_IMPLICIT
+};
+
+/* What the sessions of one listener have in common; a session takes what it
+ * needs of it when it begins. */
+struct relay_listen {
+	const char *name; /* outlives the sessions */
+	enum relay_auth auth;
+	bool auth_in_clear; /* offered without TLS, not only on loopback */
+	bool auth_required; /* no mail without it */
+	bool proxy;         /* a PROXY header comes first */
+	bool hide_client;   /* Received does not name it */
+	enum relay_tls tls;
+	struct tls_server *tls_server; /* NULL with RELAY_TLS_NONE */
+	int64_t tls_timeout_ms;
+};
+
 struct relay_settings {
 	const char *hostname;
 	struct smtp_server_limits limits;
@@ -29,6 +56,13 @@ struct relay_settings {
 	uint32_t client_sessions_max; /* from one client address */
 	int64_t greeting_delay_ms;
 	int64_t answer_timeout_ms; /* from the final dot to the reply: 451 */
+	const struct ip_net *xclient_nets; /* XCLIENT, XFORWARD taken from */
+	size_t xclient_net_count;
+	const struct ip_net *proxy_nets;
+	size_t proxy_net_count;
+	bool next_hop_xclient;          /* told to a next hop that offers it */
+	uint32_t auth_failures_max;     /* per client address: 421 at it */
+	const struct net_addr *dovecot; /* its auth socket; NULL: none */
 };
 
 struct relay_parts { /* all borrowed */
@@ -49,8 +83,8 @@ struct relay *relay_new(
 void relay_reload(struct relay *r, const struct relay_settings *settings);
 bool relay_uses(const struct relay *r, const struct relay_settings *settings);
 /* A connection was accepted; fd is taken. */
-void relay_accept(
-    struct relay *r, int fd, const struct net_addr *peer, int64_t now);
+void relay_accept(struct relay *r, int fd, const struct net_addr *peer,
+    const struct relay_listen *listen, int64_t now);
 /* Idle sessions get 421, the others after their transaction; fn when none is
  * left. */
 void relay_drain(struct relay *r, void (*fn)(void *arg), void *arg);

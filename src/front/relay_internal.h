@@ -5,6 +5,10 @@
  *
  *	relay.c		accepting, caps per client, drain
  *	relay_session.c	connection <-> server engine
+ *	relay_identity.c who the client is: PROXY, XCLIENT, XFORWARD
+ *	relay_login.c	AUTH
+ *	relay_own.c	a session's own connection to the next hop
+ *	relay_tls.c	a session's way to TLS
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
@@ -13,6 +17,8 @@
 #ifndef FRONT_RELAY_INTERNAL_H
 #define FRONT_RELAY_INTERNAL_H
 
+#include "front/auth_guard.h"
+#include "front/auth_link.h"
 #include "front/relay.h"
 
 struct relay {
@@ -22,12 +28,16 @@ struct relay {
 	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count;
 	struct map *clients; /* sessions per client address */
+	struct auth_guard *guard;
+	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
 	void *drained_arg;
 	bool draining;
 };
 
 struct txn;
+struct login;
+struct own;
 
 struct session {
 	struct list entry;
@@ -38,11 +48,25 @@ struct session {
 	struct smtp_server *server;
 	struct loop_timer timer;
 	struct loop_task reap;
-	struct ip client;
+	struct relay_listen listen; /* without its tls_server */
+	struct ip peer;             /* of the connection */
+	struct ip client, local;    /* as a proxy or XCLIENT says */
+	uint16_t client_port, local_port;
+	char *client_name;             /* of XCLIENT, NULL: not known */
+	char *user;                    /* who logged in, NULL: nobody */
+	struct xclient *forwarded;     /* XFORWARD, for the next transaction */
+	struct login *login;           /* under way */
+	struct own *own;               /* its connection to the next hop */
+	struct tls_server *tls_server; /* a reference, until TLS begins */
+	int64_t tls_timeout_ms;
+	bool tls_due; /* the handshake follows this input */
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	bool helo_waits;
 	bool greeted, pumping, blocked, paused, closing;
+	bool counted;      /* among its client's sessions */
+	bool proxy_waits;  /* for the PROXY header */
+	bool login_passed; /* the next hop took the login, over own */
 };
 
 enum leg_state {
@@ -60,6 +84,8 @@ enum leg_state {
 struct leg {
 	struct txn *txn;
 	struct hop *hop;
+	struct own *own; /* that lends the hop; NULL: it is the pool's */
+	bool reused;
 	enum leg_state state;
 	bool is_probe;
 	bool rcpt_waits; /* a RCPT is unanswered */
@@ -109,6 +135,8 @@ struct txn {
 	int64_t started_at; /* wall */
 	bool whole, trace_due, spooled, answered, held_blocked;
 	struct ip client;
+	bool forwarded;               /* the client is another's, by XFORWARD */
+	const char *tls, *tls_cipher; /* static; NULL: plain */
 	char *helo;
 	char *subject;
 	uint64_t size;
@@ -117,9 +145,29 @@ struct txn {
 /* relay.c */
 void relay_session_ended(struct relay *r, struct session *s);
 void relay_check_drained(struct relay *r);
+/* False: the client has too many sessions; this one is not counted. */
+bool relay_count_client(struct session *s);
+void relay_uncount_client(struct session *s);
+
+/* relay_tls.c */
+void session_tls_init(struct session *s, const struct relay_listen *listen);
+void session_tls_clear(struct session *s);
+/* Begins the handshake of an implicit listener, or the one that STARTTLS asked
+ * for; the session may have ended after it. */
+void session_tls_start(struct session *s, int64_t now);
+void session_on_tls(void *arg, int64_t now);          /* conn_ops */
+void session_on_starttls(void *arg);                  /* smtp_server_ops */
+void session_tls_log_end(const struct session *s);    /* a handshake failed */
+struct str session_tls_user(const struct session *s); /* "": nobody */
+/* Who logged in, else whose certificate was shown. "": nobody. */
+struct str session_user(const struct session *s);
 
 /* relay_session.c */
-struct session *session_new(struct relay *r, int fd, const struct ip *client);
+struct session *session_new(struct relay *r, int fd,
+    const struct net_addr *peer, const struct relay_listen *listener);
+/* After what was written. */
+void session_hang_up(struct session *s);
+void session_set_timer(struct session *s);
 void session_start(struct session *s, int64_t now); /* greets */
 void session_end(struct session *s); /* frees at the end of the turn */
 void session_close(
@@ -129,6 +177,51 @@ void session_pump(struct session *s, int64_t now);
 /* A transaction is over. */
 void session_txn_done(struct session *s);
 void session_set_blocked(struct session *s, bool blocked, int64_t now);
+
+/* relay_identity.c */
+bool session_set_client(struct session *s, const struct ip *ip, uint16_t port);
+bool session_is_trusted(const struct session *s); /* to say who others are */
+/* True: a PROXY header has to come first, or the session has ended. */
+bool session_await_proxy(struct session *s, int64_t now);
+void session_read_proxy(struct session *s, int64_t now);
+void session_proxy_late(struct session *s);
+void session_on_xclient(
+    struct session *s, const struct xclient *x, int64_t now);
+void session_on_xforward(
+    struct session *s, const struct xclient *x, int64_t now);
+void session_forget_forwarded(struct session *s);
+void session_forget_login(struct session *s, int64_t now);
+
+/* relay_login.c */
+void login_start(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now);
+void login_line(struct session *s, struct str line, int64_t now);
+void login_drop(struct session *s, int64_t now); /* harmless without one */
+int64_t login_due(const struct session *s);
+void login_run(struct session *s, int64_t now); /* due has passed */
+void login_on_hop_ready(struct session *s, int64_t now);
+void login_on_hop_reply(
+    struct session *s, const struct smtp_reply *reply, int64_t now);
+void login_on_hop_fail(
+    struct session *s, const struct smtp_reply *reply, int64_t now);
+
+/* relay_own.c */
+/* The cut-through of this session goes over a connection of its own. */
+bool own_is_needed(const struct session *s);
+/* The client has logged in, and the connection that knows it is gone. */
+bool own_is_lost(const struct session *s);
+void own_start_login(struct session *s, int64_t now); /* login_on_hop_... */
+struct smtp_client *own_client(struct session *s);    /* NULL: not ready */
+/* Begins the login; own_client is there. login_on_hop_reply follows. */
+void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now);
+void own_forget(struct session *s, int64_t now);
+/* Lends it to the leg. False: it cannot be had. */
+MUST_CHECK bool own_take(struct leg *l, int64_t now);
+bool own_is_ready(const struct own *o);
+bool own_is_reused(const struct own *o);
+/* The leg gives it back; usable: its transaction is over or abandoned. */
+void own_put(struct own *o, bool usable, int64_t now);
 
 /* relay_txn.c */
 void txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now);
@@ -158,6 +251,7 @@ void txn_answer_late(struct txn *t, int64_t now);
 void txn_detach(struct txn *t);
 
 /* relay_leg.c */
+extern const struct hop_ops leg_ops;
 void leg_rcpt(struct leg *l, int64_t now);
 void leg_data(struct leg *l, int64_t now);
 void leg_body(struct leg *l, struct str chunk, int64_t now);

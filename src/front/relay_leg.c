@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-static const struct hop_ops leg_ops;
-
 static void
 leg_send_rcpt(struct leg *l, int64_t now)
 {
@@ -29,14 +27,39 @@ leg_open(struct leg *l, int64_t now)
 {
 	l->state = LEG_OPEN;
 	l->mail_refused = false;
+	l->reused =
+	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
 	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
 	leg_send_rcpt(l, now);
+}
+
+static void leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+
+/* What speaks in the client's name. Probes do not: what is held goes out in
+ * weir's own. */
+static void
+leg_take_own(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
+	    "The next hop closed the connection of your login, log in anew");
+
+	if (!own_take(l, now)) {
+		l->state = LEG_DEAD;
+		leg_answer(l, &gone, false, now);
+	} else if (own_is_ready(l->own)) {
+		leg_open(l, now);
+	}
 }
 
 static void
 leg_connect(struct leg *l, bool fresh, int64_t now)
 {
 	l->state = LEG_CONNECTING;
+	if (!l->is_probe && own_is_needed(l->txn->session)) {
+		leg_take_own(l, now);
+		return;
+	}
 	l->hop =
 	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
 	if (hop_is_ready(l->hop))
@@ -117,12 +140,37 @@ leg_end(struct leg *l, int64_t now)
 	smtp_client_end(hop_client(l->hop), 0, now);
 }
 
+static void
+leg_put(struct leg *l, int64_t now)
+{
+	struct hop *hop = l->hop;
+	struct own *own = l->own;
+
+	l->hop = NULL;
+	l->own = NULL;
+	if (own != NULL)
+		own_put(own, true, now);
+	else
+		hop_put(hop, now);
+}
+
+static void
+leg_drop(struct leg *l, int64_t now)
+{
+	struct hop *hop = l->hop;
+	struct own *own = l->own;
+
+	l->hop = NULL;
+	l->own = NULL;
+	if (own != NULL)
+		own_put(own, false, now);
+	else
+		hop_drop(hop);
+}
+
 void
 leg_leave(struct leg *l, int64_t now)
 {
-	struct hop *hop = l->hop;
-
-	l->hop = NULL;
 	l->rcpt_waits = false;
 	switch (l->state) {
 	case LEG_NONE:
@@ -132,11 +180,11 @@ leg_leave(struct leg *l, int64_t now)
 	case LEG_DATA:
 	case LEG_BODY:
 	case LEG_END:
-		hop_drop(hop);
+		leg_drop(l, now);
 		break;
 	case LEG_OPEN:
-		smtp_client_abandon(hop_client(hop), now);
-		hop_put(hop, now);
+		smtp_client_abandon(hop_client(l->hop), now);
+		leg_put(l, now);
 		break;
 	}
 	l->state = LEG_DEAD;
@@ -188,7 +236,6 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
-	struct hop *hop = l->hop;
 
 	(void)tag;
 	switch (what) {
@@ -204,12 +251,12 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		break;
 	case SMTP_CLIENT_END:
 		l->state = LEG_DEAD;
-		l->hop = NULL;
-		hop_put(hop, now);
+		leg_put(l, now);
 		txn_end_answer(l->txn, reply, now);
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
+	case SMTP_CLIENT_AUTH:
 		break;
 	}
 }
@@ -227,12 +274,12 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
 	enum leg_state was = l->state;
-	bool again = was == LEG_OPEN && hop_is_reused(l->hop) &&
-		     l->accepted == 0 && l->rcpt_waits && !l->retried;
+	bool again = was == LEG_OPEN && l->reused && l->accepted == 0 &&
+		     l->rcpt_waits && !l->retried;
 
 	l->hop = NULL;
 	l->state = LEG_DEAD;
-	if (again) {
+	if (again && l->txn->session != NULL) {
 		l->retried = true;
 		leg_connect(l, true, now);
 		return;
@@ -259,7 +306,7 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	}
 }
 
-static const struct hop_ops leg_ops = {
+const struct hop_ops leg_ops = {
     .on_ready = on_hop_ready,
     .on_reply = on_hop_reply,
     .on_drain = on_hop_drain,

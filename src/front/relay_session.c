@@ -7,7 +7,6 @@
 #include "front/relay_internal.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define LINGER_MS 5000
 
@@ -23,14 +22,18 @@ session_reap(void *arg, int64_t now)
 	(void)now;
 	loop_timer_clear(&s->timer);
 	loop_task_clear(&s->reap);
+	session_forget_forwarded(s);
+	free(s->client_name);
+	free(s->user);
+	session_tls_clear(s);
 	smtp_server_free(s->server);
 	free(s);
 }
 
-static void
+void
 session_set_timer(struct session *s)
 {
-	int64_t due;
+	int64_t due, login = login_due(s);
 
 	if (s->closing || !s->greeted)
 		return;
@@ -38,7 +41,7 @@ session_set_timer(struct session *s)
 		due = s->txn->answer_due;
 	else
 		due = smtp_server_next_due(s->server);
-	loop_timer_set(&s->timer, due);
+	loop_timer_set(&s->timer, login < due ? login : due);
 }
 
 /* Leaves the lists at once and is freed at the end of the turn, since the
@@ -55,6 +58,8 @@ session_end(struct session *s)
 	if (s->caps_hop != NULL)
 		hop_drop(s->caps_hop);
 	s->caps_hop = NULL;
+	login_drop(s, now);
+	own_forget(s, now);
 	if (t != NULL && t->wait == TXN_WAIT_END) {
 		t->session = NULL;
 		t->wait = TXN_WAIT_NONE;
@@ -84,6 +89,7 @@ session_txn_done(struct session *s)
 	struct smtp_reply bye;
 
 	s->txn = NULL;
+	session_forget_forwarded(s);
 	if (s->closing)
 		return;
 	/* What was full was the transaction's; it drains for nobody now. */
@@ -145,6 +151,10 @@ session_pump(struct session *s, int64_t now)
 		conn_consume(s->conn, used);
 	}
 	s->pumping = false;
+	if (s->tls_due && !s->closing)
+		session_tls_start(s, now);
+	if (s->closing)
+		return;
 	session_set_reading(s);
 	session_set_timer(s);
 }
@@ -152,12 +162,9 @@ session_pump(struct session *s, int64_t now)
 static void
 session_greet(struct session *s, int64_t now)
 {
-	char byte;
-	ssize_t n = recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
 	s->greeted = true;
 	conn_resume(s->conn);
-	smtp_server_greet(s->server, n > 0 || conn_input(s->conn).n > 0, now);
+	smtp_server_greet(s->server, conn_peek(s->conn), now);
 	session_set_timer(s);
 }
 
@@ -168,8 +175,18 @@ on_session_timer(void *arg, int64_t now)
 
 	if (s->closing)
 		return;
+	if (s->proxy_waits) {
+		session_proxy_late(s);
+		return;
+	}
 	if (!s->greeted) {
 		session_greet(s, now);
+		return;
+	}
+	if (login_due(s) <= now) {
+		login_run(s, now);
+		if (!s->closing)
+			session_set_timer(s);
 		return;
 	}
 	if (s->txn != NULL && s->txn->wait == TXN_WAIT_END &&
@@ -180,18 +197,22 @@ on_session_timer(void *arg, int64_t now)
 	session_set_timer(s);
 }
 
-static bool
-has_net(const struct relay_settings *st, const struct ip *client)
+static void
+set_ends(struct session *s, int fd, const struct net_addr *peer)
 {
-	for (size_t i = 0; i < st->bare_newline_net_count; i++) {
-		if (ip_net_has(&st->bare_newline_nets[i], client))
-			return true;
-	}
-	return false;
+	struct net_addr local = {.len = sizeof(local.ss)};
+
+	s->peer = s->client = net_addr_ip(peer);
+	s->client_port = net_addr_port(peer);
+	if (getsockname(fd, (struct sockaddr *)&local.ss, &local.len) != 0)
+		return;
+	s->local = net_addr_ip(&local);
+	s->local_port = net_addr_port(&local);
 }
 
 struct session *
-session_new(struct relay *r, int fd, const struct ip *client)
+session_new(struct relay *r, int fd, const struct net_addr *peer,
+    const struct relay_listen *listen)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
@@ -199,12 +220,14 @@ session_new(struct relay *r, int fd, const struct ip *client)
 	s->relay = r;
 	s->settings = r->settings;
 	s->limits = r->settings->limits;
-	if (has_net(s->settings, client))
-		s->limits.data.bare_newline = SMTP_BARE_ALLOW;
-	s->client = *client;
+	s->listen = *listen;
+	s->listen.tls_server = NULL;
+	set_ends(s, fd, peer);
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
+	smtp_server_trust(s->server, session_is_trusted(s));
+	session_tls_init(s, listen);
 	loop_timer_init(&s->timer, r->parts.loop, on_session_timer, s);
 	loop_task_init(&s->reap, r->parts.loop, session_reap, s);
 	return s;
@@ -213,7 +236,9 @@ session_new(struct relay *r, int fd, const struct ip *client)
 void
 session_start(struct session *s, int64_t now)
 {
-	if (s->settings->greeting_delay_ms > 0) {
+	if (s->tls_due) {
+		session_tls_start(s, now);
+	} else if (s->settings->greeting_delay_ms > 0) {
 		/* Whoever talks in this time is a bot: see session_greet. */
 		conn_pause(s->conn);
 		loop_timer_set(&s->timer, now + s->settings->greeting_delay_ms);
@@ -227,7 +252,12 @@ session_start(struct session *s, int64_t now)
 static void
 on_conn_read(void *arg, int64_t now)
 {
-	session_pump(arg, now);
+	struct session *s = arg;
+
+	if (s->proxy_waits)
+		session_read_proxy(s, now);
+	else
+		session_pump(s, now);
 }
 
 static void
@@ -239,6 +269,7 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 	(void)why;
 	(void)error;
 	(void)now;
+	session_tls_log_end(s);
 	session_end(s);
 	conn_free(c);
 }
@@ -246,31 +277,60 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 static const struct conn_ops session_conn_ops = {
     .on_read = on_conn_read,
     .on_drain = on_conn_read,
+    .on_tls = session_on_tls,
     .on_end = on_conn_end,
 };
 
 /* ---- EHLO: what the next hop offers ---- */
 
+/* Passwords go over TLS or within the machine, unless the listen says
+ * otherwise. */
+static bool
+session_may_auth(const struct session *s)
+{
+	return s->listen.auth != RELAY_AUTH_NONE &&
+	       (conn_is_tls(s->conn) || s->listen.auth_in_clear ||
+		   s->client.family == IP_NONE || ip_is_loopback(&s->client));
+}
+
+/* Before the next hop was ever reached: what almost all clients have; it will
+ * be told 454 rather than that there is no AUTH. */
+#define AUTH_BLIND (SASL_PLAIN | SASL_LOGIN)
+
+static void
+session_offer(
+    struct session *s, struct smtp_caps *caps, const struct smtp_caps *hop)
+{
+	if (session_may_auth(s) && s->user == NULL) {
+		caps->auth = s->listen.auth == RELAY_AUTH_DOVECOT
+				 ? auth_link_mechs(s->relay->auth_link)
+			     : hop != NULL ? hop->auth
+					   : AUTH_BLIND;
+		conn_set_secret(s->conn, caps->auth != 0);
+	}
+	if (caps->auth != 0)
+		caps->ext |= SMTP_EXT_AUTH;
+	if (session_is_trusted(s)) {
+		caps->ext |= SMTP_EXT_XCLIENT | SMTP_EXT_XFORWARD;
+		caps->xclient = XCLIENT_ATTRS;
+	}
+}
+
+/* hop: NULL: nothing is known of it. */
 static void
 session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
+	static const struct smtp_caps blind = {
+	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
 	struct smtp_caps own = {
 	    .ext = SMTP_EXT_RELAYED, .size = s->settings->message_size_max};
-	struct smtp_caps meet = smtp_caps_meet(&own, hop);
+	struct smtp_caps meet =
+	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
 
+	session_offer(s, &meet, hop);
 	s->helo_waits = false;
 	smtp_server_helo_done(s->server, &meet, now);
 	session_pump(s, now);
-}
-
-/* Nothing is known of the next hop: what does not depend on it. */
-static void
-session_helo_blind(struct session *s, int64_t now)
-{
-	struct smtp_caps caps = {
-	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
-
-	session_helo_done(s, &caps, now);
 }
 
 static void
@@ -292,7 +352,7 @@ on_caps_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 
 	(void)reply;
 	s->caps_hop = NULL;
-	session_helo_blind(s, now);
+	session_helo_done(s, NULL, now);
 }
 
 static const struct hop_ops caps_ops = {
@@ -310,7 +370,7 @@ on_server_helo(void *arg, struct str name, bool esmtp)
 	(void)name;
 	s->helo_waits = true;
 	if (!esmtp) {
-		session_helo_blind(s, now);
+		session_helo_done(s, NULL, now);
 	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
 		session_helo_done(s, &caps, now);
 	} else {
@@ -381,6 +441,15 @@ on_server_reset(void *arg)
 		txn_abort(s->txn, loop_now(s->relay->parts.loop));
 }
 
+void
+session_hang_up(struct session *s)
+{
+	struct conn *c = s->conn;
+
+	session_end(s);
+	conn_close(c, LINGER_MS);
+}
+
 static void
 on_server_close(void *arg, enum smtp_server_end why)
 {
@@ -399,6 +468,48 @@ on_server_close(void *arg, enum smtp_server_end why)
 		conn_close(c, LINGER_MS);
 }
 
+static void
+on_server_auth(
+    void *arg, enum sasl_mech mech, bool has_initial, struct str initial)
+{
+	struct session *s = arg;
+
+	login_start(
+	    s, mech, has_initial, initial, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_auth_line(void *arg, struct str line)
+{
+	struct session *s = arg;
+
+	login_line(s, line, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_auth_cancel(void *arg)
+{
+	struct session *s = arg;
+
+	login_drop(s, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_xclient(void *arg, const struct xclient *x)
+{
+	struct session *s = arg;
+
+	session_on_xclient(s, x, loop_now(s->relay->parts.loop));
+}
+
+static void
+on_server_xforward(void *arg, const struct xclient *x)
+{
+	struct session *s = arg;
+
+	session_on_xforward(s, x, loop_now(s->relay->parts.loop));
+}
+
 static const struct smtp_server_ops server_ops = {
     .write = on_server_write,
     .on_helo = on_server_helo,
@@ -407,6 +518,12 @@ static const struct smtp_server_ops server_ops = {
     .on_data = on_server_data,
     .on_body = on_server_body,
     .on_end = on_server_end,
+    .on_starttls = session_on_starttls,
     .on_reset = on_server_reset,
     .on_close = on_server_close,
+    .on_auth = on_server_auth,
+    .on_auth_line = on_server_auth_line,
+    .on_auth_cancel = on_server_auth_cancel,
+    .on_xclient = on_server_xclient,
+    .on_xforward = on_server_xforward,
 };

@@ -104,19 +104,59 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 	session_pump(s, now);
 }
 
+static bool
+may_mail(const struct session *s, struct smtp_reply *no)
+{
+	if (s->listen.auth_required && str_is_empty(session_user(s))) {
+		*no = smtp_reply_make(530, "5.7.0", "Authentication required");
+		return false;
+	}
+	if (!own_is_lost(s))
+		return true;
+	*no = smtp_reply_make(421, "4.4.2",
+	    "The next hop closed the connection of your login, log in anew");
+	return false;
+}
+
+static void
+txn_use_forwarded(
+    struct txn *t, const struct xclient *x, struct gate_facts *facts)
+{
+	if (x == NULL)
+		return;
+	t->forwarded = true;
+	if (x->addr.family != IP_NONE)
+		t->client = facts->client = x->addr;
+	if (x->helo[0] != '\0')
+		facts->helo = str_from(x->helo);
+}
+
 void
 txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 {
 	int64_t wall = clock_wall_ms();
-	struct txn *t = txn_new(s, mail, wall);
 	struct gate_facts facts = {
+	    .user = session_user(s),
 	    .sender = mail->from,
 	    .helo = smtp_server_helo(s->server),
 	    .client = s->client,
 	};
+	struct smtp_reply no;
+	struct txn *t;
 
+	if (!may_mail(s, &no)) {
+		smtp_server_reply(s->server, &no, now);
+		session_pump(s, now);
+		return;
+	}
+	t = txn_new(s, mail, wall);
+	txn_use_forwarded(t, s->forwarded, &facts);
 	s->txn = t;
 	t->helo = str_dup(facts.helo);
+	if (conn_is_tls(s->conn)) {
+		t->tls = conn_tls_info(s->conn).version;
+		t->tls_cipher = conn_tls_info(s->conn).cipher;
+	}
 	t->wait = TXN_WAIT_MAIL;
 	t->gate = gate_begin(s->relay->parts.gate, &facts, now);
 	gate_sender(t->gate, now, wall, on_sender_answer, t);

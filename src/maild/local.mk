@@ -3,8 +3,10 @@ noinst_LTLIBRARIES += libmaild.la
 libmaild_la_SOURCES = \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
-	src/maild/maild_options.c
-libmaild_la_LIBADD = libfront.la libgate.la libnet.la libos.la libbase.la
+	src/maild/maild_options.c \
+	src/maild/maild_options_listen.c
+libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
+	libsmtp.la libnet.la libos.la libbase.la
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc
@@ -17,7 +19,8 @@ weir_maild_SOURCES = \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
-	src/maild/maild_run.c
+	src/maild/maild_run.c \
+	src/maild/maild_tls.c
 weir_maild_LDADD = libmaild.la libfront.la
 
 if HAVE_CMOCKA

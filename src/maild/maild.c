@@ -92,6 +92,13 @@ maild_gen_new(struct maild_config *conf)
 	    .client_sessions_max = conf->client_sessions_max,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
+	    .xclient_nets = conf->xclient_nets,
+	    .xclient_net_count = conf->xclient_net_count,
+	    .proxy_nets = conf->proxy_nets,
+	    .proxy_net_count = conf->proxy_net_count,
+	    .next_hop_xclient = conf->next_hop_xclient,
+	    .auth_failures_max = conf->auth_failures_max,
+	    .dovecot = conf->auth_socket != NULL ? &conf->auth_addr : NULL,
 	};
 	return g;
 }
@@ -119,6 +126,14 @@ struct nexthop_settings
 maild_nexthop_settings(const struct maild_config *conf)
 {
 	return (struct nexthop_settings){
+	    .tls =
+		{
+		    .client = conf->tls_client,
+		    .required = conf->next_hop_tls >= MAILD_TLS_REQUIRE,
+		    .implicit = conf->next_hop_tls_implicit,
+		    .name = conf->next_hop_tls_name,
+		    .timeout_ms = conf->tls_timeout_ms,
+		},
 	    .addresses = (const char *const *)conf->next_hop.v,
 	    .address_count = conf->next_hop.n,
 	    .hostname = conf->hostname,
@@ -135,6 +150,8 @@ maild_nexthop_settings(const struct maild_config *conf)
 	    .idle_timeout_ms = conf->next_hop_idle_timeout_ms,
 	    .uses_max = conf->next_hop_uses,
 	    .rest_ms = conf->next_hop_rest_ms,
+	    .credentials = conf->credentials,
+	    .login_in_clear = conf->next_hop_auth_in_clear,
 	};
 }
 
@@ -165,6 +182,7 @@ maild_bind(struct maild *m)
 	bool bound;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
+	m->doors = xcalloc(conf->listen.n, sizeof(*m->doors));
 	for (size_t i = 0; i < conf->listen.n; i++) {
 		const struct maild_listen *l = maild_config_listen(conf, i);
 		struct listener_options options = {.backlog = (int)l->backlog,
@@ -185,7 +203,10 @@ maild_bind(struct maild *m)
 			    l->place.file, l->place.line, l->name, err);
 			return fail(EX_TEMPFAIL, text);
 		}
+		m->doors[i].maild = m;
+		m->doors[i].name = xstrdup(l->name);
 		m->listener_count++;
+		m->door_count++;
 	}
 	if (conf->control_group != NULL &&
 	    priv_find_group(conf->control_group, &gid))
@@ -322,6 +343,7 @@ maild_build(struct maild *m)
 				     .reload = maild_on_reload,
 				     .show_config = maild_on_show_config,
 				     .mode = maild_on_mode,
+				     .certificate = maild_on_certificate,
 				     .arg = m},
 	    m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
@@ -366,6 +388,7 @@ maild_stop(struct maild *m)
 	for (size_t i = 0; i < m->listener_count; i++)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
+	maild_doors_free(m);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)
@@ -403,7 +426,7 @@ log_started(struct maild *m)
 			    ? listener_addr(m->listeners[i])
 			    : &maild_config_listen(m->gen->conf, i)->addr,
 			addr),
-		    maild_config_listen(m->gen->conf, i)->name);
+		    m->doors[i].name);
 	spool_stats(m->spool, &stats);
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",
 	    "version=%s mode=%s held_messages=%llu senders=%zu "

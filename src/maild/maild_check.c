@@ -10,6 +10,7 @@
 #include "base/ip.h"
 #include "front/milter.h"
 #include "net/addr.h"
+#include "net/tls.h"
 #include "os/priv.h"
 
 #include <errno.h>
@@ -208,6 +209,32 @@ maild_check_protocol(const char *text, char *err, size_t cap)
 	return refuse(err, cap,
 	    "is not in this build of weir, which was made without libmilter; "
 	    "install libmilter-dev and build it again");
+}
+
+bool
+maild_check_fingerprint(const char *text, char *err, size_t cap)
+{
+	unsigned char print[TLS_FINGERPRINT_BYTES];
+
+	if (tls_fingerprint_parse(str_from(text), print))
+		return true;
+	return refuse(err, cap,
+	    "is not a SHA-256 fingerprint; openssl x509 -noout -fingerprint "
+	    "-sha256 -in FILE prints it");
+}
+
+bool
+maild_check_account(const char *text, char *err, size_t cap)
+{
+	struct str s = str_from(text);
+	size_t at = str_rindex(s, '=');
+
+	if (at > 0 && at < s.n &&
+	    maild_check_fingerprint(text + at + 1, err, cap))
+		return true;
+	return refuse(err, cap,
+	    "is not user=fingerprint; write a SHA-256 fingerprint, as in "
+	    "\"app@example.org=3A:0F:...\"");
 }
 
 bool

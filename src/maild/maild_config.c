@@ -218,20 +218,70 @@ check_next_hops(struct checking *k)
 }
 
 static bool
-check_networks(struct checking *k)
+read_networks(struct checking *k, const char *option,
+    const struct option_strings *texts, struct ip_net **nets, size_t *count)
 {
-	const struct option_strings *nets = &k->c->bare_newline_allow;
-
-	k->c->bare_newline_nets =
-	    xcalloc(nets->n + 1, sizeof(*k->c->bare_newline_nets));
-	for (size_t i = 0; i < nets->n; i++) {
-		if (!ip_net_parse(
-			str_from(nets->v[i]), &k->c->bare_newline_nets[i]))
-			return fail(k, "bare_newline_allow",
-			    "\"%s\" is not a network", nets->v[i]);
-		k->c->bare_newline_net_count++;
+	*nets = xcalloc(texts->n + 1, sizeof(**nets));
+	for (size_t i = 0; i < texts->n; i++) {
+		if (!ip_net_parse(str_from(texts->v[i]), *nets + i))
+			return fail(
+			    k, option, "\"%s\" is not a network", texts->v[i]);
+		++*count;
 	}
 	return true;
+}
+
+static bool
+check_networks(struct checking *k)
+{
+	struct maild_config *c = k->c;
+
+	return read_networks(k, "bare_newline_allow", &c->bare_newline_allow,
+		   &c->bare_newline_nets, &c->bare_newline_net_count) &&
+	       read_networks(k, "xclient_from", &c->xclient_from,
+		   &c->xclient_nets, &c->xclient_net_count) &&
+	       read_networks(k, "proxy_from", &c->proxy_from, &c->proxy_nets,
+		   &c->proxy_net_count);
+}
+
+static bool
+check_listen_login(struct checking *k, const struct maild_listen *l)
+{
+	if (l->auth == MAILD_AUTH_DOVECOT && k->c->auth_socket == NULL)
+		return fail_listen(k, l,
+		    "auth: dovecot needs the option auth_socket; name "
+		    "Dovecot's socket there, as in "
+		    "\"unix:/run/dovecot/auth-client\"");
+	if (l->auth_required && l->auth == MAILD_AUTH_NONE)
+		return fail_listen(k, l,
+		    "auth_required: nobody could log in; set auth to pass or "
+		    "dovecot");
+	if (l->proxy && k->c->proxy_from.n == 0)
+		return fail_listen(k, l,
+		    "proxy: needs the option proxy_from; name the proxies' "
+		    "addresses there");
+	return true;
+}
+
+static bool
+check_login(struct checking *k)
+{
+	struct maild_config *c = k->c;
+	char why[400];
+
+	for (size_t i = 0; i < c->listen.n; i++) {
+		if (!check_listen_login(k, maild_config_listen(c, i)))
+			return false;
+	}
+	if (c->auth_socket != NULL && !net_addr_parse(str_from(c->auth_socket),
+					  &c->auth_addr, why, sizeof(why)))
+		return fail(k, "auth_socket", "%s", why);
+	if (c->next_hop_auth == NULL)
+		return true;
+	c->credentials = credentials_load(c->next_hop_auth,
+	    (const char *const *)c->next_hop.v, c->next_hop.n, why,
+	    sizeof(why));
+	return c->credentials != NULL || fail(k, "next_hop_auth", "%s", why);
 }
 
 static bool
@@ -282,12 +332,85 @@ fit_presets(struct checking *k)
 		c->data_timeout_ms = c->message_timeout_ms;
 }
 
+static struct tls_strings
+strings(const struct option_strings *s)
+{
+	return (struct tls_strings){(const char *const *)s->v, s->n};
+}
+
+static bool
+check_listen_tls(struct checking *k, struct maild_listen *l)
+{
+	bool own = l->tls_cert.n > 0;
+	struct tls_server_settings settings = {
+	    .certs = strings(own ? &l->tls_cert : &k->c->tls_cert),
+	    .keys = strings(own ? &l->tls_key : &k->c->tls_key),
+	    .client_ca = l->tls_client_ca,
+	    .client_accounts = strings(&l->tls_client_account),
+	};
+	char why[300];
+
+	if (l->tls == MAILD_TLS_NONE)
+		return true;
+	if (settings.certs.n == 0)
+		return fail_listen(k, l,
+		    "tls: there is no certificate; add a line tls_cert = "
+		    "\"/path/to/file.pem\"");
+	l->tls_server = tls_server_new(&settings, why, sizeof(why));
+	if (l->tls_server == NULL)
+		return fail_listen(k, l, "tls: %s", why);
+	return true;
+}
+
+static bool
+check_hop_tls(struct checking *k)
+{
+	struct maild_config *c = k->c;
+	struct tls_client_settings settings = {
+	    .verify = c->next_hop_tls == MAILD_TLS_VERIFY,
+	    .ca_file = c->next_hop_tls_ca,
+	    .fingerprints = strings(&c->next_hop_tls_fingerprint),
+	};
+	char why[300];
+
+	if (c->next_hop_tls_implicit && c->next_hop_tls < MAILD_TLS_REQUIRE)
+		return fail(k, "next_hop_tls_implicit",
+		    "needs next_hop_tls = require or verify");
+	for (size_t i = 0; i < c->next_hop.n; i++) {
+		if (settings.verify && settings.fingerprints.n == 0 &&
+		    c->next_hop_tls_name == NULL &&
+		    strncmp(c->next_hop.v[i], "unix:", 5) == 0)
+			return fail(k, "next_hop_tls",
+			    "a socket has no name to verify; add a line "
+			    "next_hop_tls_name = \"mx.example.org\"");
+	}
+	if (c->next_hop_tls == MAILD_TLS_NONE)
+		return true;
+	c->tls_client = tls_client_new(&settings, why, sizeof(why));
+	if (c->tls_client == NULL)
+		return fail(k, "next_hop_tls", "%s", why);
+	return true;
+}
+
+static bool
+check_tls(struct checking *k)
+{
+	struct maild_listen *l = k->c->listen.v;
+
+	for (size_t i = 0; i < k->c->listen.n; i++) {
+		if (!check_listen_tls(k, &l[i]))
+			return false;
+	}
+	return check_hop_tls(k);
+}
+
 static bool
 check_all(struct checking *k)
 {
 	fit_presets(k);
 	if (!check_hostname(k) || !check_listens(k) || !check_next_hops(k) ||
-	    !check_networks(k) || !check_numbers(k))
+	    !check_networks(k) || !check_numbers(k) || !check_tls(k) ||
+	    !check_login(k))
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
@@ -342,10 +465,19 @@ maild_config_load(const char *file, char *err, size_t cap)
 void
 maild_config_free(struct maild_config *c)
 {
+	struct maild_listen *l;
+
 	if (c == NULL)
 		return;
+	l = c->listen.v;
+	for (size_t i = 0; i < c->listen.n; i++)
+		tls_server_unref(l[i].tls_server);
+	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)
 		policies_free(c->policies);
 	free(c->bare_newline_nets);
+	free(c->xclient_nets);
+	free(c->proxy_nets);
+	credentials_free(c->credentials);
 	options_free(&maild_schema, c);
 }

@@ -9,12 +9,22 @@
 #ifndef MAILD_MAILD_CONFIG_H
 #define MAILD_MAILD_CONFIG_H
 
+#include "delivery/credentials.h"
 #include "gate/policy.h"
 #include "net/addr.h"
+#include "net/tls.h"
 #include "os/options.h"
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
+enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
+enum maild_tls {
+	MAILD_TLS_NONE,
+	MAILD_TLS_MAY,
+	MAILD_TLS_REQUIRE,
+	MAILD_TLS_IMPLICIT,                    /* listen */
+	MAILD_TLS_VERIFY = MAILD_TLS_IMPLICIT, /* next hop */
+};
 
 /* A `listen` section. */
 struct maild_listen {
@@ -26,6 +36,13 @@ struct maild_listen {
 	char *socket_mode;    /* of a Unix socket, octal digits */
 	struct net_addr addr; /* from address */
 	unsigned mode;        /* from socket_mode */
+	int auth;             /* enum maild_auth */
+	bool auth_in_clear, auth_required, proxy, hide_client;
+	int tls; /* enum maild_tls */
+	struct option_strings tls_cert, tls_key;
+	char *tls_client_ca;
+	struct option_strings tls_client_account;
+	struct tls_server *tls_server; /* from these; NULL: none */
 };
 
 /* Durations are milliseconds, sizes bytes. */
@@ -55,6 +72,19 @@ struct maild_config {
 	uint32_t next_hop_connections, next_hop_idle, next_hop_uses;
 	int64_t next_hop_idle_timeout_ms, next_hop_rest_ms;
 
+	bool next_hop_xclient, next_hop_auth_in_clear;
+	char *next_hop_auth; /* file of credentials; NULL: none */
+
+	char *auth_socket; /* Dovecot's; NULL: none */
+	uint32_t auth_failures_max;
+	struct option_strings xclient_from, proxy_from;
+	struct option_strings tls_cert, tls_key;
+	int64_t tls_timeout_ms;
+	int next_hop_tls; /* enum maild_tls */
+	bool next_hop_tls_implicit;
+	char *next_hop_tls_ca, *next_hop_tls_name;
+	struct option_strings next_hop_tls_fingerprint;
+
 	uint64_t min_free, body_memory;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
@@ -72,9 +102,15 @@ struct maild_config {
 	struct policies *policies;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
+	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */
+	size_t xclient_net_count, proxy_net_count;
+	struct net_addr auth_addr;       /* of auth_socket */
+	struct credentials *credentials; /* of next_hop_auth */
+	struct tls_client *tls_client;   /* to the next hop; NULL: none */
 };
 
 extern const struct option_schema maild_schema;
+extern const struct option maild_listen_options[];
 
 /* NULL on an error: one line that names file, line and option in err, and that
  * says what to do. file is borrowed as long as the result lives. */

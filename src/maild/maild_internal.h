@@ -22,6 +22,13 @@ struct maild_gen {
 	struct relay_settings relay;
 };
 
+/* A bound listener, and what its sessions are told. */
+struct maild_door {
+	struct maild *maild;
+	char *name;
+	struct relay_listen listen;
+};
+
 struct maild {
 	const char *config_file;
 	struct maild_gen *gen;
@@ -40,12 +47,15 @@ struct maild {
 	struct milter *milter; /* NULL: none is configured */
 	struct policyd *policyd;
 	struct listener **listeners, *control_listener; /* NULL: the milter's */
+	struct maild_door *doors; /* one for each listener, until the end */
+	size_t door_count;
 	size_t listener_count;
 	int admin_gid;
 
 	struct loop_watch *spool_watch;
 	struct loop_signal *hup, *term, *intr;
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
+	struct loop_timer cert_timer;
 	bool draining;
 };
 
@@ -55,6 +65,15 @@ struct gate_settings maild_gate_settings(const struct maild_config *conf);
 struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
 struct delivery_settings maild_delivery_settings(
     const struct maild_config *conf);
+
+/* maild_tls.c */
+/* Tells the doors what the configuration in force says. */
+void maild_doors_update(struct maild *m);
+void maild_doors_free(struct maild *m);
+/* The certificates in use; false past the last. */
+bool maild_on_certificate(void *arg, size_t i, struct tls_cert *out);
+/* A warning for each that expires soon; arms itself for tomorrow. */
+void maild_on_cert_timer(void *arg, int64_t now);
 
 /* maild_run.c */
 void maild_run_init(struct maild *m);

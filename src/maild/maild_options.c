@@ -10,7 +10,6 @@
 #include "maild/maild_config.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
-#define IN_LISTEN(field) .offset = offsetof(struct maild_listen, field)
 #define SECONDS(n) ((n)*INT64_C(1000))
 #define MINUTES(n) SECONDS((n)*INT64_C(60))
 #define HOURS(n) MINUTES((n)*INT64_C(60))
@@ -27,11 +26,12 @@
 	.min = least, .max = most, .reloadable = true
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
-static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
 static const char *const hold_names[] = {"take", "tempfail", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
+static const char *const hop_tls_names[] = {
+    "none", "may", "require", "verify", NULL};
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
@@ -189,7 +189,8 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("refused_max", refused_max, "100", 1, 100000),
-	.doc = "Refused recipients in one session before it is ended with 421.",
+	.doc = "Recipients refused for good in one session before it is ended "
+	       "with 421.",
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
@@ -265,7 +266,83 @@ static const struct option maild_options[] = {
 	.check = maild_check_network,
 	.doc = "Networks of clients for which bare_newline is allow.",
     },
+    /* ---- who the client is ---- */
+    {
+	.name = "auth_socket",
+	.type = OPTION_STRING,
+	AT(auth_socket),
+	.reloadable = true,
+	.sample = "unix:/run/dovecot/auth-client",
+	.check = maild_check_listen,
+	.doc = "Dovecot's authentication service, for listen sections with "
+	       "auth = dovecot: \"unix:/path\" or \"address:port\".",
+    },
+    {
+	NUMBER("auth_failures_max", auth_failures_max, "20", 1, 100000),
+	.doc = "Failed logins of one client address (IPv6: of one /64) until "
+	       "it is answered with 421. One a minute is forgiven. Each "
+	       "failure is answered later than the one before: after 1 s, 2 s, "
+	       "4 s and so on up to 16 s.",
+    },
+    {
+	.name = "xclient_from",
+	.type = OPTION_STRINGS,
+	AT(xclient_from),
+	.reloadable = true,
+	.sample = "192.0.2.25",
+	.check = maild_check_network,
+	.doc = "Networks of mail servers and proxies from which XCLIENT and "
+	       "XFORWARD are taken, so that the client they name is the one "
+	       "that is throttled, logged and named in Received. All others "
+	       "are answered with 550.",
+    },
+    {
+	.name = "proxy_from",
+	.type = OPTION_STRINGS,
+	AT(proxy_from),
+	.reloadable = true,
+	.sample = "192.0.2.80",
+	.check = maild_check_network,
+	.doc = "Networks of the proxies whose PROXY header is believed on "
+	       "listen sections with proxy = true. Connections from elsewhere "
+	       "are closed there.",
+    },
     /* ---- next hop ---- */
+    {
+	.name = "next_hop_xclient",
+	.type = OPTION_BOOL,
+	AT(next_hop_xclient),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Tell a next hop that offers XCLIENT who the client is, so that "
+	       "its restrictions, logs and filters see that one instead of "
+	       "weir. In Postfix, smtpd_authorized_xclient_hosts must name "
+	       "weir's address. Each session then has a connection of its own; "
+	       "mail that was held goes out in weir's own name.",
+    },
+    {
+	.name = "next_hop_auth",
+	.type = OPTION_STRING,
+	AT(next_hop_auth),
+	.reloadable = true,
+	.sample = "/etc/weir/next_hop.auth",
+	.check = maild_check_path,
+	.doc = "File with the name and password with which weir itself logs in "
+	       "at the next hop (AUTH PLAIN or LOGIN). A line is "
+	       "\"user:password\" or \"user password\" for every next hop, or "
+	       "begins with one of next_hop as it is written there. Nobody but "
+	       "its owner may have any right to the file (mode 0600). It is "
+	       "read again at a reload.",
+    },
+    {
+	.name = "next_hop_auth_in_clear",
+	.type = OPTION_BOOL,
+	AT(next_hop_auth_in_clear),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Send that password without TLS too. Within the machine (a "
+	       "loopback address, a Unix socket) it always is.",
+    },
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
 	    MINUTES(5)),
@@ -338,6 +415,88 @@ static const struct option maild_options[] = {
 	       "Postfix's milter_content_timeout of 300s and Sendmail's T=E of "
 	       "5m.",
     },
+    /* ---- TLS ---- */
+    {
+	.name = "tls_cert",
+	.type = OPTION_STRINGS,
+	AT(tls_cert),
+	.reloadable = true,
+	.sample = "/etc/weir/relay.example.org.pem",
+	.check = maild_check_path,
+	.doc = "Certificates of the listeners, each a PEM file with the "
+	       "certificate and its chain. A client that asks for a server "
+	       "name gets the first certificate that is for it, any other the "
+	       "first of all. They are read again at a reload; sessions go on, "
+	       "and when a file is bad the old ones stay.",
+    },
+    {
+	.name = "tls_key",
+	.type = OPTION_STRINGS,
+	AT(tls_key),
+	.reloadable = true,
+	.sample = "/etc/weir/relay.example.org.key",
+	.check = maild_check_path,
+	.doc = "Their keys in the same order, PEM without a passphrase. "
+	       "Without this the key stands in the certificate's file. A "
+	       "daemon with a user reads them as that user at a reload.",
+    },
+    {
+	TIME("tls_timeout", tls_timeout_ms, "1m", SECONDS(1), MINUTES(10)),
+	.doc = "Longest time for a TLS handshake, with a client or the next "
+	       "hop.",
+    },
+    {
+	.name = "next_hop_tls",
+	.type = OPTION_ENUM,
+	AT(next_hop_tls),
+	.preset = "none",
+	.names = hop_tls_names,
+	.reloadable = true,
+	.doc = "TLS to the next hop: none; may, where it offers STARTTLS, and "
+	       "in plain where the handshake fails; require, with whatever "
+	       "certificate; verify, with a certificate that is trusted and "
+	       "for the next hop's name. Where it cannot be had, clients get "
+	       "451 and released mail waits.",
+    },
+    {
+	.name = "next_hop_tls_implicit",
+	.type = OPTION_BOOL,
+	AT(next_hop_tls_implicit),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "The next hop speaks TLS from the first byte, as on port 465. "
+	       "Not with next_hop_tls none or may.",
+    },
+    {
+	.name = "next_hop_tls_ca",
+	.type = OPTION_STRING,
+	AT(next_hop_tls_ca),
+	.reloadable = true,
+	.sample = "/etc/weir/next-hop-ca.pem",
+	.check = maild_check_path,
+	.doc = "PEM file of the authorities that verify trusts. The default "
+	       "is those that the system trusts.",
+    },
+    {
+	.name = "next_hop_tls_name",
+	.type = OPTION_STRING,
+	AT(next_hop_tls_name),
+	.reloadable = true,
+	.sample = "mx.example.org",
+	.check = maild_check_hostname,
+	.doc = "Name that the next hop is asked for, and that its certificate "
+	       "must be for. The default is the host in next_hop.",
+    },
+    {
+	.name = "next_hop_tls_fingerprint",
+	.type = OPTION_STRINGS,
+	AT(next_hop_tls_fingerprint),
+	.reloadable = true,
+	.check = maild_check_fingerprint,
+	.doc = "SHA-256 fingerprints of certificates. With verify, one of them "
+	       "must be the next hop's, and neither its name nor an authority "
+	       "nor its date count.",
+    },
     /* ---- spool and delivery ---- */
     {
 	.name = "min_free",
@@ -378,55 +537,12 @@ static const struct option maild_options[] = {
     {0},
 };
 
-static const struct option listen_options[] = {
-    {
-	.name = "address",
-	.type = OPTION_STRING,
-	IN_LISTEN(address),
-	.required = true,
-	.sample = "127.0.0.1:2525",
-	.check = maild_check_listen,
-	.doc = "Where to listen: \"192.0.2.1:25\", \"[::]:25\" or "
-	       "\"unix:/path\".",
-    },
-    {
-	.name = "protocol",
-	.type = OPTION_ENUM,
-	IN_LISTEN(protocol),
-	.preset = "smtp",
-	.names = protocol_names,
-	.check = maild_check_protocol,
-	.doc =
-	    "What is spoken there: smtp for the relay; milter for Postfix and "
-	    "Sendmail (one such listener); policy for Postfix's policy "
-	    "delegation protocol.",
-    },
-    {
-	.name = "backlog",
-	.type = OPTION_UINT,
-	IN_LISTEN(backlog),
-	.preset = "511",
-	.min = 1,
-	.max = 65535,
-	.doc = "Connections that the system keeps until they are accepted.",
-    },
-    {
-	.name = "socket_mode",
-	.type = OPTION_STRING,
-	IN_LISTEN(socket_mode),
-	.preset = "0660",
-	.check = maild_check_mode,
-	.doc = "Permissions of a Unix socket, in octal digits.",
-    },
-    {0},
-};
-
 static const struct option_section maild_sections[] = {
     {
 	.name = "listen",
 	.doc = "A socket on which mail comes in. There is at least one, each "
 	       "with a name of its own.",
-	.options = listen_options,
+	.options = maild_listen_options,
 	.size = sizeof(struct maild_listen),
 	.offset = offsetof(struct maild_config, listen),
 	.title_offset = offsetof(struct maild_listen, name),

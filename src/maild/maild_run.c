@@ -87,6 +87,8 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
 	relay_reload(m->relay, &gen->relay);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, loop_now(m->loop));
 	list_append(&m->retired, &old->entry);
 	maild_free_retired(m, false);
 	on_gate_schedule(m);
@@ -248,23 +250,24 @@ on_sweep(void *arg, int64_t now)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_door *door = arg;
 
-	relay_accept(m->relay, fd, peer, now);
+	relay_accept(door->maild->relay, fd, peer, &door->listen, now);
 }
 
 static void
 on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_door *door = arg;
 
-	policyd_accept(m->policyd, fd, peer, now);
+	policyd_accept(door->maild->policyd, fd, peer, now);
 }
 
 static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
-	struct maild *m = arg;
+	const struct maild_door *door = arg;
+	const struct maild *m = door->maild;
 
 	(void)now;
 	log_event(
@@ -289,6 +292,9 @@ maild_run_init(struct maild *m)
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
+	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
+	maild_doors_update(m);
+	maild_on_cert_timer(m, now);
 	for (size_t i = 0; i < m->listener_count; i++) {
 		bool is_policy =
 		    maild_config_listen(m->gen->conf, i)->protocol ==
@@ -297,7 +303,7 @@ maild_run_init(struct maild *m)
 		if (m->listeners[i] != NULL)
 			listener_start(m->listeners[i], m->loop,
 			    is_policy ? on_policy_accept : on_accept,
-			    on_accept_trouble, m);
+			    on_accept_trouble, &m->doors[i]);
 	}
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
@@ -315,4 +321,5 @@ maild_run_clear(struct maild *m)
 	loop_timer_clear(&m->watchdog);
 	loop_timer_clear(&m->sweep);
 	loop_timer_clear(&m->drain_deadline);
+	loop_timer_clear(&m->cert_timer);
 }

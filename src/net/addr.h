@@ -25,6 +25,7 @@ MUST_CHECK bool net_addr_parse(
 MUST_CHECK bool net_addr_split(struct str s, struct str *host, uint16_t *port);
 const char *net_addr_format(
     const struct net_addr *a, char out[NET_ADDR_TEXT_MAX]);
-struct ip net_addr_ip(const struct net_addr *a); /* IP_NONE for Unix */
+struct ip net_addr_ip(const struct net_addr *a);  /* IP_NONE for Unix */
+uint16_t net_addr_port(const struct net_addr *a); /* 0 for Unix */
 
 #endif

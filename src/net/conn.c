@@ -116,6 +116,18 @@ conn_set_owner(struct conn *c, const struct conn_ops *ops, void *arg)
 	c->arg = arg;
 }
 
+void
+conn_set_read_max(struct conn *c, size_t max)
+{
+	c->read_max = max;
+}
+
+void
+conn_set_secret(struct conn *c, bool secret)
+{
+	c->secret = secret;
+}
+
 int
 conn_fd(const struct conn *c)
 {
@@ -131,6 +143,7 @@ destroy(struct conn *c)
 	loop_task_clear(&c->at_free);
 	buf_clear(&c->in);
 	buf_clear(&c->out);
+	tls_free(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
 	free(c);
@@ -157,7 +170,7 @@ conn_close(struct conn *c, int64_t linger_ms)
 
 	if (c == NULL || c->state >= CONN_CLOSING)
 		return;
-	useless = c->fd < 0 || c->state == CONN_CONNECTING ||
+	useless = c->fd < 0 || c->state == CONN_CONNECTING || c->shaking ||
 		  c->write_error != 0 || (c->ended && c->end_why != CONN_EOF);
 	if (useless) {
 		conn_free(c);
@@ -190,6 +203,8 @@ start_draining(struct conn *c, int64_t now)
 {
 	int64_t due = now + DRAIN_MS;
 
+	if (c->tls != NULL && !c->ended)
+		tls_shutdown(c->tls);
 	if (c->ended || c->said_all || shutdown(c->fd, SHUT_WR) != 0) {
 		conn_free(c);
 		return;
@@ -244,6 +259,8 @@ on_timer(void *arg, int64_t now)
 		end_connecting(c, CONN_TIMEOUT, ETIMEDOUT);
 	else if (c->state >= CONN_CLOSING)
 		conn_free(c);
+	else if (c->shaking)
+		conn_end_reading(c, CONN_TIMEOUT, ETIMEDOUT);
 }
 
 /* A connection that was still closing by itself when the loop ended. */

@@ -2,8 +2,8 @@
 /*
  * A stream connection on the loop: non-blocking, TCP_NODELAY, bounded buffers.
  * Output is gathered and written in one go at the end of the turn; plain and
- * TLS I/O are two const tables of the same functions (struct conn_io), of which
- * this version ships plain.
+ * TLS I/O are two const tables of the same functions (struct conn_io), and a
+ * connection goes from the one to the other where it stands.
  *
  * Nothing is freed inside its own callback: conn_free and conn_close only
  * queue it, the loop reaps it; no callback comes after them.
@@ -13,6 +13,7 @@
 
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 struct conn;
 
@@ -27,7 +28,10 @@ struct conn_ops {
 	/* The output fell below the low-water mark after conn_write had
 	 * reported it full. */
 	void (*on_drain)(void *arg, int64_t now);
-	/* The peer closed, or an error: errno in error. Last call. */
+	/* The handshake that conn_start_tls began is done. */
+	void (*on_tls)(void *arg, int64_t now);
+	/* The peer closed, or an error: errno in error (EPROTO: conn_tls_error
+	 * has the words). Last call. */
 	void (*on_end)(void *arg, enum conn_end why, int error, int64_t now);
 };
 
@@ -63,5 +67,28 @@ void conn_close(struct conn *c, int64_t linger_ms);
 void conn_finish(struct conn *c, int64_t linger_ms);
 void conn_free(struct conn *c); /* closes now, output is lost */
 int conn_fd(const struct conn *c);
+/* Reads at most so many bytes at a time, so that what comes behind them stays
+ * in the kernel; 0: as many as there are. */
+void conn_set_read_max(struct conn *c, size_t max);
+/* While it is on, what was consumed and what was written is overwritten in
+ * memory: a password may be in it. */
+void conn_set_secret(struct conn *c, bool secret);
+
+/*
+ * Goes on with TLS: on_tls or on_end follows, never from within, within
+ * timeout_ms. What was written before goes out in plain, what is written from
+ * now on after the handshake; a pause does not hold up the handshake. t is
+ * taken. False: bytes of the peer are here already, and nobody knows who said
+ * them (CVE-2011-0411, CVE-2021-38371), or it does not take our last words; the
+ * owner closes the connection.
+ */
+MUST_CHECK bool conn_start_tls(
+    struct conn *c, struct tls *t, int64_t timeout_ms);
+bool conn_is_tls(const struct conn *c); /* and the handshake is done */
+bool conn_is_shaking(const struct conn *c);
+struct tls_info conn_tls_info(const struct conn *c); /* only then */
+const char *conn_tls_error(const struct conn *c);    /* "": none */
+/* Bytes of the peer are here or in the kernel that on_read has not had. */
+bool conn_peek(const struct conn *c);
 
 #endif

@@ -51,6 +51,8 @@ conn_consume(struct conn *c, size_t n)
 {
 	if (n > conn_input(c).n)
 		panic("conn: consumes more than is there");
+	if (c->secret)
+		explicit_bzero((char *)conn_input(c).p, n);
 	if (c->view.p != NULL) {
 		c->view.p += n;
 		c->view.n -= n;
@@ -59,6 +61,8 @@ conn_consume(struct conn *c, size_t n)
 	buf_consume(&c->in, n);
 	buf_trim(&c->in);
 	conn_want_read(c);
+	if (conn_has_more(c))
+		loop_task_set(&c->task);
 }
 
 /* Calls the owner with what is in the scratch buffer, keeps what it leaves. */
@@ -86,6 +90,8 @@ load_input(struct conn *c)
 
 	if (n > 0)
 		memcpy(loop_scratch(c->loop), buf_str(&c->in).p, n);
+	if (n > 0 && c->secret)
+		explicit_bzero(c->in.mem, c->in.cap);
 	buf_clear(&c->in);
 	return n;
 }
@@ -100,8 +106,8 @@ deliver_kept(struct conn *c, int64_t now)
 		deliver(c, n, now);
 }
 
-static void
-end_reading(struct conn *c, enum conn_end why, int error)
+void
+conn_end_reading(struct conn *c, enum conn_end why, int error)
 {
 	if (c->ended)
 		return;
@@ -120,17 +126,24 @@ read_once(struct conn *c, int64_t now)
 {
 	size_t kept = c->in.len;
 	char *p = loop_scratch(c->loop);
-	ssize_t n = c->io->read(c, p + kept, CONN_INPUT_MAX - kept);
+	size_t room = CONN_INPUT_MAX - kept;
+	ssize_t n;
+
+	if (c->read_max > 0 && c->read_max < room)
+		room = c->read_max;
+	n = c->io->read(c, p + kept, room);
 
 	if (n < 0 && is_again(errno))
 		return false;
 	if (n <= 0) {
-		end_reading(
+		conn_end_reading(
 		    c, n == 0 ? CONN_EOF : CONN_ERROR, n == 0 ? 0 : errno);
 		return false;
 	}
 	(void)load_input(c);
 	deliver(c, kept + (size_t)n, now);
+	if (conn_has_more(c))
+		loop_task_set(&c->task);
 	return true;
 }
 
@@ -142,7 +155,7 @@ discard_input(struct conn *c)
 	if (n > 0)
 		c->discarded += (uint32_t)n;
 	else if (n == 0 || !is_again(errno))
-		end_reading(c, CONN_EOF, 0);
+		conn_end_reading(c, CONN_EOF, 0);
 	loop_task_set(&c->task);
 }
 
@@ -152,7 +165,7 @@ wants_read(const struct conn *c)
 	if (c->ended || c->fd < 0)
 		return false;
 	if (c->state == CONN_OPEN)
-		return !c->paused && c->in.len < CONN_INPUT_MAX;
+		return c->shaking || (!c->paused && c->in.len < CONN_INPUT_MAX);
 	return c->state == CONN_DRAINING;
 }
 
@@ -178,6 +191,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		c->reading = false;
 	} else if (c->state == CONN_DRAINING) {
 		discard_input(c);
+	} else if (c->shaking) {
+		conn_shake(c, loop_now(c->loop));
 	} else {
 		read_once(c, loop_now(c->loop));
 	}
@@ -189,7 +204,7 @@ conn_flow_write(struct conn *c)
 	struct str s;
 	ssize_t n;
 
-	while (c->out.len > 0 && !c->writing) {
+	while (c->out.len > 0 && !c->writing && !c->shaking) {
 		s = buf_str(&c->out);
 		n = c->io->write(c, s.p, s.n);
 		if (n < 0 && !is_again(errno)) {
@@ -197,6 +212,8 @@ conn_flow_write(struct conn *c)
 			buf_clear(&c->out);
 			return false;
 		}
+		if (n > 0 && c->secret)
+			explicit_bzero((char *)s.p, (size_t)n);
 		if (n > 0)
 			buf_consume(&c->out, (size_t)n);
 		/* A short write means that the kernel's buffer is full. */
@@ -229,7 +246,7 @@ finish_connecting(struct conn *c, int64_t now)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error != 0) {
-		end_reading(c, CONN_ERROR, error);
+		conn_end_reading(c, CONN_ERROR, error);
 		return;
 	}
 	loop_timer_clear(&c->timer);
@@ -375,6 +392,8 @@ conn_flow_turn(struct conn *c, int64_t now)
 {
 	bool dead = c->ended && c->end_why != CONN_EOF;
 
+	if (c->state == CONN_OPEN && c->shaking && !dead)
+		conn_shake(c, now);
 	if (c->state == CONN_OPEN && c->drained) {
 		c->drained = false;
 		if (!c->full)
@@ -382,12 +401,15 @@ conn_flow_turn(struct conn *c, int64_t now)
 	}
 	if (c->state == CONN_OPEN && c->resumed)
 		deliver_kept(c, now);
+	if (c->state == CONN_OPEN && conn_has_more(c) && wants_read(c))
+		(void)read_once(c, now);
 	if (c->state == CONN_OPEN && c->write_error == 0 && !dead)
 		(void)conn_flow_write(c);
 	if (c->state <= CONN_OPEN && c->write_error != 0)
 		end_broken(c, now);
 	/* A pause holds back the end of what is read, nothing else. */
 	if (c->state == CONN_CONNECTING ||
-	    (c->state == CONN_OPEN && !c->paused && !c->resumed))
+	    (c->state == CONN_OPEN &&
+		(c->shaking || (!c->paused && !c->resumed))))
 		tell_end(c, now);
 }

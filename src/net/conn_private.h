@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What conn.c (life of a connection) and conn_flow.c (its bytes) share. Nobody
- * else includes it, but for a future table of I/O functions.
+ * What conn.c (life of a connection), conn_flow.c (its bytes) and conn_tls.c
+ * (its way to TLS) share. Nobody else includes it.
  */
 #ifndef NET_CONN_PRIVATE_H
 #define NET_CONN_PRIVATE_H
@@ -20,7 +20,7 @@ struct conn_io {
 	ssize_t (*write)(struct conn *c, const void *p, size_t n);
 };
 
-extern const struct conn_io conn_plain;
+extern const struct conn_io conn_plain, conn_tls;
 
 enum conn_state {
 	CONN_CONNECTING,
@@ -40,7 +40,9 @@ struct conn {
 	enum conn_state state;
 	bool reading; /* the read event is armed */
 	bool writing; /* the write event is armed */
+	bool secret;  /* buffers are wiped */
 	bool paused;
+	bool shaking;  /* the TLS handshake is under way */
 	bool resumed;  /* input is to be delivered by the task */
 	bool full;     /* above high water since; on_drain follows */
 	bool drained;  /* on_drain is due */
@@ -50,18 +52,26 @@ struct conn {
 	int end_error;
 	int write_error;
 	uint32_t discarded; /* bytes, while draining */
+	size_t read_max;    /* 0: none */
 	struct str view;    /* input in the loop's scratch buffer */
 	struct buf in, out;
 	struct event read_event;
 	struct event *write_event; /* on first use */
-	struct loop_timer timer;   /* connecting, then closing */
+	struct tls *tls;           /* NULL: plain */
+	struct loop_timer timer;   /* connecting, shaking hands, closing */
 	struct loop_task task, at_free;
 };
 
 /* conn.c */
 void conn_set_state(struct conn *c, enum conn_state state);
 
+/* conn_tls.c */
+void conn_shake(struct conn *c, int64_t now); /* goes on with the handshake */
+bool conn_has_more(const struct conn *c);     /* bytes that wake nobody */
+
 /* conn_flow.c */
+/* The end, told from the task. */
+void conn_end_reading(struct conn *c, enum conn_end why, int error);
 void conn_flow_init(struct conn *c);
 void conn_flow_stop(struct conn *c); /* no more events */
 void conn_want_read(struct conn *c);

@@ -3,13 +3,22 @@ libnet_la_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
+	src/net/conn_tls.c \
 	src/net/listener.c src/net/listener.h \
-	src/net/loop.c src/net/loop.h
-libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS)
+	src/net/loop.c src/net/loop.h \
+	src/net/proxy.c src/net/proxy.h \
+	src/net/tls.c src/net/tls.h src/net/tls_private.h \
+	src/net/tls_cert.c \
+	src/net/tls_client.c \
+	src/net/tls_server.c
+libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS) $(OPENSSL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_addr tests/unit/test_conn \
-	tests/unit/test_conn_life tests/unit/test_listener tests/unit/test_loop
+	tests/unit/test_conn_life tests/unit/test_listener \
+	tests/unit/test_loop tests/unit/test_proxy
+tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
+tests_unit_test_proxy_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_addr_SOURCES = tests/unit/test_addr.c
 tests_unit_test_addr_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_conn_SOURCES = tests/unit/test_conn.c \
@@ -23,4 +32,14 @@ tests_unit_test_listener_SOURCES = tests/unit/test_listener.c \
 tests_unit_test_listener_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c tests/unit/pump.h
 tests_unit_test_loop_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_tls
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
+	tests/unit/pump.h tests/unit/tls_kit.h
+tests_unit_test_tls_LDADD = libnet.la libos.la libbase.la $(OPENSSL_LIBS) \
+	$(CMOCKA_LIBS)
 endif
+
+# The load of tests/bench/bench_tls.py.
+noinst_PROGRAMS += tests/bench/tls_source
+tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
+tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread

@@ -12,45 +12,50 @@
 enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 
 /* X(identifier, "name", type, "what it counts") */
-#define COUNTER_TABLE(X)                                                   \
-	X(SESSIONS, "sessions", TOTAL, "SMTP sessions accepted")           \
-	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now") \
-	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                     \
-	    "sessions refused at a connection limit")                      \
-	X(MESSAGES, "messages", TOTAL, "messages answered 250")            \
-	X(MESSAGES_REFUSED, "messages_refused", TOTAL,                     \
-	    "messages refused after DATA")                                 \
-	X(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                   \
-	    "recipients passed at once")                                   \
-	X(PASSED_KNOWN, "passed_known", TOTAL,                             \
-	    "of these, recipients in the working set")                     \
-	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                 \
-	    "recipients held in the queue")                                \
-	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,               \
-	    "held recipients released by time or by hand")                 \
-	X(DISCARDED_RECIPIENTS, "discarded_recipients", TOTAL,             \
-	    "held recipients discarded by hand")                           \
-	X(REFUSED_RECIPIENTS, "refused_recipients", TOTAL,                 \
-	    "recipients refused by the throttle")                          \
-	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                         \
-	    "recipients that enforce mode would have held or refused")     \
-	X(DELIVERED_RECIPIENTS, "delivered_recipients", TOTAL,             \
-	    "released recipients accepted by the next hop")                \
-	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,               \
-	    "attempts at released recipients put off")                     \
-	X(BOUNCES, "bounces", TOTAL, "bounces made")                       \
-	X(FREEZES, "freezes", TOTAL, "senders frozen")                     \
-	X(SENDERS, "senders", GAUGE, "senders in memory")                  \
-	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")   \
-	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")  \
-	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                       \
-	    "recipients waiting in the spool")                             \
-	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,             \
-	    "connections made to a next hop")                              \
-	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                   \
-	    "next hop connections that failed")                            \
-	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed") \
-	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                       \
+#define COUNTER_TABLE(X)                                                      \
+	X(SESSIONS, "sessions", TOTAL, "SMTP sessions accepted")              \
+	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
+	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
+	    "sessions refused at a connection limit")                         \
+	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
+	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
+	    "TLS handshakes with clients that failed")                        \
+	X(MESSAGES, "messages", TOTAL, "messages answered 250")               \
+	X(MESSAGES_REFUSED, "messages_refused", TOTAL,                        \
+	    "messages refused after DATA")                                    \
+	X(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                      \
+	    "recipients passed at once")                                      \
+	X(PASSED_KNOWN, "passed_known", TOTAL,                                \
+	    "of these, recipients in the working set")                        \
+	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
+	    "recipients held in the queue")                                   \
+	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
+	    "held recipients released by time or by hand")                    \
+	X(DISCARDED_RECIPIENTS, "discarded_recipients", TOTAL,                \
+	    "held recipients discarded by hand")                              \
+	X(REFUSED_RECIPIENTS, "refused_recipients", TOTAL,                    \
+	    "recipients refused by the throttle")                             \
+	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                            \
+	    "recipients that enforce mode would have held or refused")        \
+	X(DELIVERED_RECIPIENTS, "delivered_recipients", TOTAL,                \
+	    "released recipients accepted by the next hop")                   \
+	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
+	    "attempts at released recipients put off")                        \
+	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
+	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
+	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
+	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
+	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
+	    "recipients waiting in the spool")                                \
+	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
+	    "connections made to a next hop")                                 \
+	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
+	    "next hop connections that failed")                               \
+	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed")    \
+	X(AUTH_LOGINS, "auth_logins", TOTAL, "logins that succeeded")         \
+	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
+	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions ended for what they sent")
 
 enum counter {

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int64_t
 timeout_of(const struct smtp_client *c, enum client_command_type type)
@@ -43,8 +44,8 @@ is_usable(const struct smtp_client *c)
 }
 
 /* Commands must not call back: the next run does. */
-static void
-doom(struct smtp_client *c, const char *why)
+void
+client_doom(struct smtp_client *c, const char *why)
 {
 	if (is_usable(c))
 		c->doom = why;
@@ -136,21 +137,22 @@ client_pump(struct smtp_client *c, int64_t now)
 		text = client_queue_text(&c->queue);
 		if (text.n > 0)
 			c->ops->write(c->arg, text.p, text.n);
+		if (next->type == CLIENT_AUTH)
+			explicit_bzero((char *)text.p, text.n);
 		client_queue_mark_sent(&c->queue);
 		if (c->queue.sent == 1)
 			client_set_due(c, now);
 	}
 }
 
-/* The last n bytes of the queue's text are the command. */
-static void
-queue_command(struct smtp_client *c, enum client_command_type type,
+void
+client_queue_command(struct smtp_client *c, enum client_command_type type,
     uintptr_t tag, size_t n, int64_t now)
 {
 	if (client_queue_push(&c->queue, type, tag, n))
 		client_pump(c, now);
 	else
-		doom(c, "too many commands");
+		client_doom(c, "too many commands");
 }
 
 static void
@@ -160,9 +162,10 @@ queue_text(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
 	size_t before = c->queue.text.len;
 
 	if (buf_append_str(&c->queue.text, str_from(text)))
-		queue_command(c, type, tag, c->queue.text.len - before, now);
+		client_queue_command(
+		    c, type, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "too many commands");
+		client_doom(c, "too many commands");
 }
 
 void
@@ -175,6 +178,30 @@ client_queue_swallowed(struct smtp_client *c, enum client_command_type type,
 }
 
 void
+smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls)
+{
+	c->tls = tls;
+}
+
+/* What it said in plain may not have been the peer (RFC 3207 section 4.2). */
+void
+smtp_client_tls_done(struct smtp_client *c, int64_t now)
+{
+	if (!is_usable(c) || !c->tls_waits)
+		return;
+	c->tls_waits = false;
+	c->tls = SMTP_CLIENT_TLS_NONE;
+	c->caps = (struct smtp_caps){0};
+	client_queue_hello(c, CLIENT_EHLO, now);
+}
+
+void
+client_queue_starttls(struct smtp_client *c, int64_t now)
+{
+	queue_text(c, CLIENT_STARTTLS, 0, "STARTTLS\r\n", now);
+}
+
+void
 client_queue_hello(
     struct smtp_client *c, enum client_command_type type, int64_t now)
 {
@@ -182,7 +209,8 @@ client_queue_hello(
 
 	if (buf_printf(&c->queue.text, "%s %s\r\n",
 		type == CLIENT_EHLO ? "EHLO" : "HELO", c->hostname))
-		queue_command(c, type, 0, c->queue.text.len - before, now);
+		client_queue_command(
+		    c, type, 0, c->queue.text.len - before, now);
 }
 
 static void
@@ -240,9 +268,8 @@ smtp_client_is_idle(const struct smtp_client *c)
 	       c->queue.count == 0 && !c->tx_open && !c->body_open;
 }
 
-/* True: a command may be queued. */
-static bool
-start_command(const struct smtp_client *c, const char *name)
+bool
+client_may_start(const struct smtp_client *c, const char *name)
 {
 	if (!is_usable(c))
 		return false;
@@ -257,16 +284,16 @@ smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
 {
 	size_t before;
 
-	if (!start_command(c, "MAIL"))
+	if (!client_may_start(c, "MAIL"))
 		return;
 	smtp_client_flush_reset(c, now);
 	before = c->queue.text.len;
 	c->tx_open = true;
 	if (client_command_mail(mail, &c->caps, &c->queue.text))
-		queue_command(
+		client_queue_command(
 		    c, CLIENT_MAIL, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "the sender cannot be written");
+		client_doom(c, "the sender cannot be written");
 }
 
 void
@@ -275,19 +302,19 @@ smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,
 {
 	size_t before = c->queue.text.len;
 
-	if (!start_command(c, "RCPT"))
+	if (!client_may_start(c, "RCPT"))
 		return;
 	if (client_command_rcpt(rcpt, &c->caps, &c->queue.text))
-		queue_command(
+		client_queue_command(
 		    c, CLIENT_RCPT, tag, c->queue.text.len - before, now);
 	else
-		doom(c, "a recipient cannot be written");
+		client_doom(c, "a recipient cannot be written");
 }
 
 void
 smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now)
 {
-	if (!start_command(c, "DATA"))
+	if (!client_may_start(c, "DATA"))
 		return;
 	c->data_waits = true;
 	queue_text(c, CLIENT_DATA, tag, "DATA\r\n", now);
@@ -324,7 +351,7 @@ smtp_client_abandon(struct smtp_client *c, int64_t now)
 	if (!is_usable(c))
 		return;
 	if (c->body_open || c->data_waits) {
-		doom(c, "the message was given up");
+		client_doom(c, "the message was given up");
 		return;
 	}
 	for (uint32_t i = c->queue.count; i-- > 0;) {
@@ -354,7 +381,7 @@ smtp_client_quit(struct smtp_client *c, int64_t now)
 	if (!is_usable(c) || c->phase != CLIENT_READY)
 		return;
 	if (c->body_open || c->data_waits)
-		doom(c, "the message was given up");
+		client_doom(c, "the message was given up");
 	else
 		queue_text(c, CLIENT_QUIT, 0, "QUIT\r\n", now);
 }

@@ -15,6 +15,8 @@
 #include "smtp/envelope.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
+#include "smtp/sasl.h"
+#include "smtp/xclient.h"
 
 /* write is called from within every call; the other callbacks come from
  * feed, lost and run alone, and any call may be made from them, freeing the
@@ -27,12 +29,17 @@ enum smtp_client_what { /* what a reply answers */
 	SMTP_CLIENT_END,  /* after the final dot */
 	SMTP_CLIENT_RSET,
 	SMTP_CLIENT_QUIT,
+	SMTP_CLIENT_AUTH, /* 334 or 235, or not */
 };
 
 struct smtp_client_ops {
 	void (*write)(void *arg, const char *p, size_t n);
-	/* Greeting and EHLO are done. */
+	/* Greeting and EHLO are done; and once more after XCLIENT. */
 	void (*on_ready)(void *arg, const struct smtp_caps *caps);
+	/* The peer is ready for TLS, and nothing of what it said is left over.
+	 * The owner shakes hands, then smtp_client_tls_done; EHLO is said
+	 * again. NULL where smtp_client_set_tls is not called. */
+	void (*on_starttls)(void *arg);
 	/* tag is what the command was given. A positive reply is 2xx, to DATA
 	 * 354, all others are 4xx or 5xx. A 421 comes here if the owner waits
 	 * for a reply, and then to on_fail too. */
@@ -43,6 +50,12 @@ struct smtp_client_ops {
 	 * last word or, where there was none, a 451 of our own. Outstanding
 	 * commands get no on_reply. Last call; later commands do nothing. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply);
+};
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NONE,
+	SMTP_CLIENT_TLS_MAY, /* where it is offered and not refused */
+	SMTP_CLIENT_TLS_REQUIRE,
 };
 
 struct smtp_client_timeouts {
@@ -57,6 +70,9 @@ struct smtp_client *smtp_client_new(const char *hostname,
     const struct smtp_client_timeouts *timeouts,
     const struct smtp_client_ops *ops, void *arg, int64_t now);
 void smtp_client_free(struct smtp_client *c);
+/* Before the first feed. Not with implicit TLS, which the owner sees to. */
+void smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls);
+void smtp_client_tls_done(struct smtp_client *c, int64_t now);
 void smtp_client_feed(
     struct smtp_client *c, const char *p, size_t n, int64_t now);
 /* The peer closed or the connection broke; why for the reply text. */
@@ -87,6 +103,20 @@ void smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now);
  * the connection takes it back, and on_fail says so. */
 void smtp_client_abandon(struct smtp_client *c, int64_t now);
 void smtp_client_flush_reset(struct smtp_client *c, int64_t now);
+/*
+ * Between transactions. Lines are base64; the text is wiped when it has been
+ * written. A 334 is to be answered with smtp_client_auth_line, or the
+ * connection is to be closed.
+ */
+void smtp_client_auth(struct smtp_client *c, enum sasl_mech mech,
+    bool has_initial, struct str initial, uintptr_t tag, int64_t now);
+void smtp_client_auth_line(
+    struct smtp_client *c, struct str line, uintptr_t tag, int64_t now);
+/* Tells the peer who it speaks with, as far as it asks for it; on_ready comes
+ * again, after an EHLO in the client's name. A refusal fails the connection.
+ * False: it asks for nothing of this, and nothing was sent. */
+MUST_CHECK bool smtp_client_xclient(
+    struct smtp_client *c, const struct xclient *x, int64_t now);
 /* Nothing comes after its on_reply. Before on_ready it does nothing; within a
  * message it is as abandon. */
 void smtp_client_quit(struct smtp_client *c, int64_t now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What client.c (commands, deadlines) and client_reply.c (what the peer says)
- * share.
+ * What client.c (commands, deadlines), client_auth.c (AUTH, XCLIENT) and
+ * client_reply.c (what the peer says) share.
  *
  * Invariant: while body_open the queue is empty; the final dot closes it.
  */
@@ -24,10 +24,13 @@ struct smtp_client {
 	struct client_queue queue;
 	struct smtp_encoder encoder;
 	enum client_phase phase;
+	enum smtp_client_tls tls;
+	bool tls_waits;    /* 220 came, the handshake is under way */
 	bool body_open;    /* 354 came, the final dot did not go */
 	bool tx_open;      /* MAIL was queued, neither dot nor RSET since */
 	bool data_waits;   /* DATA has no reply yet */
 	uint32_t rcpts_ok; /* accepted since the last reply to MAIL */
+	unsigned xclients; /* commands without a reply yet */
 	uint32_t expected; /* replies that the input in hand may hold */
 	const char *doom;  /* why the next run fails the connection */
 	int64_t due;
@@ -48,9 +51,20 @@ void client_leave(struct smtp_client *c);
 void client_pump(struct smtp_client *c, int64_t now);
 void client_queue_hello(
     struct smtp_client *c, enum client_command_type type, int64_t now);
+/* The last n bytes of the queue's text are the command. */
+void client_queue_command(struct smtp_client *c, enum client_command_type type,
+    uintptr_t tag, size_t n, int64_t now);
+/* A command may be queued; panics where the caller has no turn. */
+bool client_may_start(const struct smtp_client *c, const char *name);
+void client_doom(struct smtp_client *c, const char *why);
+void client_queue_starttls(struct smtp_client *c, int64_t now);
 /* Queues a command whose reply nobody wants. */
 void client_queue_swallowed(struct smtp_client *c,
     enum client_command_type type, const char *text, int64_t now);
+
+/* client_auth.c */
+void client_on_xclient(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now);
 
 /* client_reply.c */
 const char *client_command_name(enum client_command_type type);

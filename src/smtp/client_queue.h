@@ -17,12 +17,15 @@ enum client_command_type {
 	CLIENT_GREETING, /* nothing is sent for it */
 	CLIENT_EHLO,
 	CLIENT_HELO,
+	CLIENT_STARTTLS,
 	CLIENT_MAIL,
 	CLIENT_RCPT,
 	CLIENT_DATA,
 	CLIENT_END,
 	CLIENT_RSET,
 	CLIENT_QUIT,
+	CLIENT_AUTH, /* and the responses that follow it */
+	CLIENT_XCLIENT,
 	CLIENT_COMMANDS, /* how many */
 };
 

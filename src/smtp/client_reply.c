@@ -49,8 +49,19 @@ on_greeting(struct smtp_client *c, const struct client_command *cmd,
 static void
 become_ready(struct smtp_client *c)
 {
+	if (c->tls == SMTP_CLIENT_TLS_REQUIRE) {
+		client_fail_with(
+		    c, "4.7.5", "next hop: STARTTLS is not offered");
+		return;
+	}
 	c->phase = CLIENT_READY;
 	c->ops->on_ready(c->arg, &c->caps);
+}
+
+static bool
+is_hello_unknown(const struct smtp_reply *reply)
+{
+	return reply->code == 500 || reply->code == 502 || reply->code == 504;
 }
 
 static void
@@ -60,7 +71,7 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 	struct str text = reply->text;
 
 	(void)cmd;
-	if (reply->code == 500 || reply->code == 502 || reply->code == 504) {
+	if (is_hello_unknown(reply)) {
 		client_queue_hello(c, CLIENT_HELO, now);
 		return;
 	}
@@ -71,7 +82,11 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 	(void)str_cut(&text, '\n'); /* its name */
 	while (text.n > 0)
 		smtp_caps_parse_line(&c->caps, str_cut(&text, '\n'));
-	become_ready(c);
+	if (c->tls != SMTP_CLIENT_TLS_NONE &&
+	    (c->caps.ext & SMTP_EXT_STARTTLS) != 0)
+		client_queue_starttls(c, now);
+	else
+		become_ready(c);
 }
 
 static void
@@ -84,6 +99,21 @@ on_helo(struct smtp_client *c, const struct client_command *cmd,
 		become_ready(c);
 	else
 		client_fail(c, reply);
+}
+
+static void
+on_starttls(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now)
+{
+	(void)cmd;
+	(void)now;
+	/* A refusal is no reason to bounce anybody's mail. */
+	if (is_positive(reply))
+		c->tls_waits = true;
+	else if (c->tls == SMTP_CLIENT_TLS_REQUIRE)
+		client_fail_with(c, "4.7.5", "next hop: STARTTLS was refused");
+	else
+		become_ready(c);
 }
 
 static bool
@@ -180,16 +210,27 @@ on_quit(struct smtp_client *c, const struct client_command *cmd,
 	tell(c, cmd, reply);
 }
 
+static void
+on_auth(struct smtp_client *c, const struct client_command *cmd,
+    const struct smtp_reply *reply, int64_t now)
+{
+	(void)now;
+	tell(c, cmd, reply);
+}
+
 static const struct command_info command_info[CLIENT_COMMANDS] = {
     [CLIENT_GREETING] = {"the connection", 0, '2', on_greeting},
     [CLIENT_EHLO] = {"EHLO", 0, '2', on_ehlo},
     [CLIENT_HELO] = {"HELO", 0, '2', on_helo},
+    [CLIENT_STARTTLS] = {"STARTTLS", 0, '2', on_starttls},
     [CLIENT_MAIL] = {"MAIL", SMTP_CLIENT_MAIL, '2', on_mail},
     [CLIENT_RCPT] = {"RCPT", SMTP_CLIENT_RCPT, '2', on_rcpt},
     [CLIENT_DATA] = {"DATA", SMTP_CLIENT_DATA, '3', on_data},
     [CLIENT_END] = {"the final dot", SMTP_CLIENT_END, '2', on_end},
     [CLIENT_RSET] = {"RSET", SMTP_CLIENT_RSET, '2', on_rset},
     [CLIENT_QUIT] = {"QUIT", SMTP_CLIENT_QUIT, '2', on_quit},
+    [CLIENT_AUTH] = {"AUTH", SMTP_CLIENT_AUTH, '2', on_auth},
+    [CLIENT_XCLIENT] = {"XCLIENT", 0, '2', client_on_xclient},
 };
 
 const char *
@@ -205,6 +246,8 @@ is_possible(const struct client_command *cmd, const struct smtp_reply *reply)
 
 	if (cmd->type == CLIENT_DATA && first == '3')
 		return reply->code == 354;
+	if (cmd->type == CLIENT_AUTH && first < '4')
+		return reply->code == 334 || reply->code == 235;
 	return first >= '4' || first == command_info[cmd->type].positive;
 }
 
@@ -214,7 +257,8 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
 {
 	/* From here on commands do nothing. */
 	c->doom = "the next hop said 421";
-	if (cmd->type > CLIENT_HELO && cmd->type != CLIENT_RSET)
+	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET &&
+	    cmd->type != CLIENT_XCLIENT)
 		tell(c, cmd, reply);
 	client_fail(c, reply);
 }
@@ -252,7 +296,7 @@ parse(struct smtp_client *c, struct str *s, int64_t now)
 {
 	struct smtp_reply reply;
 
-	while (c->phase != CLIENT_CLOSED) {
+	while (c->phase != CLIENT_CLOSED && !c->tls_waits) {
 		switch (smtp_reply_parse(&c->parser, s, &reply)) {
 		case SMTP_REPLY_MORE:
 			return;
@@ -286,19 +330,37 @@ parse_kept(struct smtp_client *c, struct str *s, int64_t now)
 	buf_trim(&c->in);
 }
 
+/* What came behind the 220 in plain would pass for the peer's first words under
+ * TLS (CVE-2021-38371). */
+static void
+start_tls(struct smtp_client *c, bool waited, struct str rest)
+{
+	if (rest.n > 0 || c->in.len > 0)
+		client_fail_with(c, "4.7.5",
+		    "next hop: text in plain behind the reply to STARTTLS");
+	else if (!waited)
+		c->ops->on_starttls(c->arg);
+}
+
 void
 smtp_client_feed(struct smtp_client *c, const char *p, size_t n, int64_t now)
 {
 	struct str s = {p, n};
+	bool waited;
 
 	client_enter(c);
 	c->expected = c->queue.sent;
-	while (s.n > 0 && c->in.len > 0 && c->phase != CLIENT_CLOSED)
+	waited = c->tls_waits;
+	while (s.n > 0 && c->in.len > 0 && !c->tls_waits &&
+	       c->phase != CLIENT_CLOSED)
 		parse_kept(c, &s, now);
-	if (s.n > 0 && c->phase != CLIENT_CLOSED) {
+	if (s.n > 0 && !c->tls_waits && c->phase != CLIENT_CLOSED) {
 		parse(c, &s, now);
-		if (c->phase != CLIENT_CLOSED && !buf_append_str(&c->in, s))
+		if (c->phase != CLIENT_CLOSED && !c->tls_waits &&
+		    !buf_append_str(&c->in, s))
 			panic("client: no room for input");
 	}
+	if (c->tls_waits && c->phase != CLIENT_CLOSED)
+		start_tls(c, waited, s);
 	client_leave(c);
 }

@@ -2,9 +2,12 @@
 /*
  * The table of extension keywords: what an EHLO reply means and what ours
  * says. Extensions whose line needs parameters that struct smtp_caps does not
- * hold (AUTH, XCLIENT, LIMITS) are understood and never printed.
+ * hold (LIMITS) are understood and never printed.
  */
 #include "smtp/ext.h"
+
+#include "smtp/sasl.h"
+#include "smtp/xclient.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,16 +20,28 @@ static const struct {
     {STR("PIPELINING"), SMTP_EXT_PIPELINING, true},
     {STR("SIZE"), SMTP_EXT_SIZE, true},
     {STR("STARTTLS"), SMTP_EXT_STARTTLS, true},
-    {STR("AUTH"), SMTP_EXT_AUTH, false},
+    {STR("AUTH"), SMTP_EXT_AUTH, true},
     {STR("ENHANCEDSTATUSCODES"), SMTP_EXT_ENHANCED, true},
     {STR("8BITMIME"), SMTP_EXT_8BITMIME, true},
     {STR("DSN"), SMTP_EXT_DSN, true},
     {STR("SMTPUTF8"), SMTP_EXT_SMTPUTF8, true},
     {STR("CHUNKING"), SMTP_EXT_CHUNKING, true},
-    {STR("XCLIENT"), SMTP_EXT_XCLIENT, false},
+    {STR("XCLIENT"), SMTP_EXT_XCLIENT, true},
+    {STR("XFORWARD"), SMTP_EXT_XFORWARD, true},
     {STR("LIMITS"), SMTP_EXT_LIMITS, false},
     {STR("REQUIRETLS"), SMTP_EXT_REQUIRETLS, true},
 };
+
+static void
+parse_value(struct smtp_caps *caps, enum smtp_ext ext, struct str value)
+{
+	if (ext == SMTP_EXT_SIZE && !str_to_u64(str_trim(value), &caps->size))
+		caps->size = 0;
+	if (ext == SMTP_EXT_AUTH)
+		caps->auth |= sasl_mechs_parse(value);
+	if (ext == SMTP_EXT_XCLIENT)
+		caps->xclient = xclient_attrs_parse(value);
+}
 
 void
 smtp_caps_parse_line(struct smtp_caps *caps, struct str line)
@@ -35,15 +50,16 @@ smtp_caps_parse_line(struct smtp_caps *caps, struct str line)
 	struct str keyword = str_cut(&rest, ' ');
 
 	/* "AUTH=LOGIN" is how some servers still say it for old clients. */
-	if (str_istarts(keyword, STR("AUTH=")))
+	if (str_istarts(keyword, STR("AUTH="))) {
+		caps->auth |= (unsigned)sasl_mech_find(
+		    str_sub(keyword, sizeof("AUTH=") - 1, keyword.n));
 		keyword.n = sizeof("AUTH") - 1;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
 		if (!str_ieq(keyword, extensions[i].keyword))
 			continue;
 		caps->ext |= extensions[i].ext;
-		if (extensions[i].ext == SMTP_EXT_SIZE &&
-		    !str_to_u64(str_trim(rest), &caps->size))
-			caps->size = 0;
+		parse_value(caps, extensions[i].ext, rest);
 	}
 }
 
@@ -60,9 +76,33 @@ smtp_caps_meet(const struct smtp_caps *own, const struct smtp_caps *hop)
 {
 	struct smtp_caps both = {.ext = own->ext & hop->ext};
 
+	both.ext &=
+	    ~(uint32_t)(SMTP_EXT_AUTH | SMTP_EXT_XCLIENT | SMTP_EXT_XFORWARD);
 	if (both.ext & SMTP_EXT_SIZE)
 		both.size = smaller_size(own->size, hop->size);
 	return both;
+}
+
+static void
+print_line(const struct smtp_caps *caps, enum smtp_ext ext, struct str keyword,
+    char *out, size_t cap)
+{
+	size_t n = str_copy(keyword, out, cap);
+
+	if (n + 1 >= cap)
+		return;
+	if (ext == SMTP_EXT_SIZE && caps->size > 0)
+		snprintf(out + n, cap - n, " %" PRIu64, caps->size);
+	if (ext != SMTP_EXT_AUTH && ext != SMTP_EXT_XCLIENT &&
+	    ext != SMTP_EXT_XFORWARD)
+		return;
+	out[n++] = ' ';
+	if (ext == SMTP_EXT_AUTH)
+		sasl_mechs_format(caps->auth, out + n, cap - n);
+	else
+		xclient_attrs_format(
+		    ext == SMTP_EXT_XCLIENT ? caps->xclient : XFORWARD_ATTRS,
+		    out + n, cap - n);
 }
 
 const char *
@@ -76,10 +116,8 @@ smtp_caps_line(
 			continue;
 		if (seen++ != index)
 			continue;
-		if (extensions[i].ext == SMTP_EXT_SIZE && caps->size > 0)
-			snprintf(out, cap, "SIZE %" PRIu64, caps->size);
-		else
-			str_copy(extensions[i].keyword, out, cap);
+		print_line(
+		    caps, extensions[i].ext, extensions[i].keyword, out, cap);
 		return out;
 	}
 	return NULL;

@@ -21,6 +21,7 @@ enum smtp_ext {
 	SMTP_EXT_XCLIENT = 1u << 9,     /* Postfix */
 	SMTP_EXT_LIMITS = 1u << 10,     /* RFC 9422 */
 	SMTP_EXT_REQUIRETLS = 1u << 11, /* RFC 8689 */
+	SMTP_EXT_XFORWARD = 1u << 12,   /* Postfix */
 };
 
 /* What this version of weir carries from client to next hop. */
@@ -29,15 +30,18 @@ enum smtp_ext {
 	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN)
 
 struct smtp_caps {
-	uint32_t ext;  /* enum smtp_ext */
-	uint64_t size; /* SIZE limit in bytes; 0: none declared */
+	uint32_t ext;     /* enum smtp_ext */
+	uint64_t size;    /* SIZE limit in bytes; 0: none declared */
+	unsigned auth;    /* AUTH: enum sasl_mech, those that weir carries */
+	unsigned xclient; /* XCLIENT: enum xclient_attr */
 };
 
 /* Reads one line of an EHLO reply (without its code) into caps; unknown
  * keywords are ignored. */
 void smtp_caps_parse_line(struct smtp_caps *caps, struct str line);
 /* What to advertise: ours and the next hop's, the smaller SIZE. PIPELINING
- * and ENHANCEDSTATUSCODES included: the rule has no exception. */
+ * and ENHANCEDSTATUSCODES included: the rule has no exception. AUTH and XCLIENT
+ * are left out: who checks a password, and who is trusted, is the owner's. */
 struct smtp_caps smtp_caps_meet(
     const struct smtp_caps *own, const struct smtp_caps *hop);
 /* "SIZE 1000", "8BITMIME", ... NULL past the last; out holds the line. */

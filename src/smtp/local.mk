@@ -3,21 +3,26 @@ libsmtp_la_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
 	src/smtp/clean.c src/smtp/clean.h \
 	src/smtp/client.c src/smtp/client.h \
+	src/smtp/client_auth.c \
 	src/smtp/client_command.c src/smtp/client_command.h \
 	src/smtp/client_private.h \
 	src/smtp/client_queue.c src/smtp/client_queue.h \
 	src/smtp/client_reply.c \
 	src/smtp/data.c src/smtp/data.h \
+	src/smtp/dovecot.c src/smtp/dovecot.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
 	src/smtp/reply.c src/smtp/reply.h \
+	src/smtp/sasl.c src/smtp/sasl.h \
 	src/smtp/server.c src/smtp/server.h \
 	src/smtp/server_answer.c \
+	src/smtp/server_auth.c \
 	src/smtp/server_impl.h \
 	src/smtp/server_input.c \
 	src/smtp/server_params.c \
 	src/smtp/server_time.c \
-	src/smtp/server_verbs.c
+	src/smtp/server_verbs.c \
+	src/smtp/xclient.c src/smtp/xclient.h
 libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
 
 if HAVE_CMOCKA
@@ -30,6 +35,22 @@ tests_unit_test_smtp_client_abuse_SOURCES = \
 tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
 	$(CMOCKA_LIBS)
 tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_dovecot tests/unit/test_sasl \
+	tests/unit/test_smtp_auth tests/unit/test_smtp_client_auth \
+	tests/unit/test_xclient
+tests_unit_test_dovecot_SOURCES = tests/unit/test_dovecot.c
+tests_unit_test_dovecot_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c
+tests_unit_test_sasl_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_auth_SOURCES = tests/unit/test_smtp_auth.c \
+	tests/unit/smtp_rig.h
+tests_unit_test_smtp_auth_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_client_auth_SOURCES = \
+	tests/unit/test_smtp_client_auth.c tests/unit/smtp_client_rig.h
+tests_unit_test_smtp_client_auth_LDADD = libsmtp.la libbase.la \
+	$(CMOCKA_LIBS)
+tests_unit_test_xclient_SOURCES = tests/unit/test_xclient.c
+tests_unit_test_xclient_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
 tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
@@ -51,6 +72,9 @@ tests_unit_test_smtp_server_time_SOURCES = \
 	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
 tests_unit_test_smtp_server_time_LDADD = \
 	libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_starttls
+tests_unit_test_smtp_starttls_SOURCES = tests/unit/test_smtp_starttls.c
+tests_unit_test_smtp_starttls_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp

@@ -41,8 +41,8 @@ phase_from(enum smtp_phase phase)
 	switch (phase) {
 	case SMTP_PHASE_NEW:
 		return 0;
-	case SMTP_PHASE_GREETED:
-		return SMTP_PHASE_NEW;
+	case SMTP_PHASE_GREETED: /* again after STARTTLS and XCLIENT */
+		return SMTP_PHASE_NEW | SMTP_PHASE_GREETED | SMTP_PHASE_READY;
 	case SMTP_PHASE_READY:
 		return SMTP_PHASE_GREETED | SMTP_PHASE_READY | SMTP_PHASE_MAIL |
 		       SMTP_PHASE_RCPT | SMTP_PHASE_DATA;
@@ -92,6 +92,12 @@ smtp_server_free(struct smtp_server *s)
 	smtp_decoder_clear(&s->decoder);
 	free(s->helo);
 	free(s);
+}
+
+void
+smtp_server_set_tls(struct smtp_server *s, enum smtp_server_tls tls)
+{
+	s->tls = tls;
 }
 
 void
@@ -146,6 +152,7 @@ smtp_server_end_with(struct smtp_server *s, enum smtp_server_end why,
 		smtp_server_write_answer(s, reply);
 	smtp_server_forget(s);
 	s->question = SMTP_ASK_NOTHING;
+	s->auth_open = false;
 	smtp_server_set_phase(s, SMTP_PHASE_CLOSED);
 	smtp_server_await_nothing(s);
 	s->ops->on_close(s->arg, why);
@@ -175,14 +182,20 @@ smtp_server_is_at(uint32_t count, uint32_t cap)
 }
 
 void
-smtp_server_fault(struct smtp_server *s, unsigned code, const char *enhanced,
-    const char *text)
+smtp_server_count_error(struct smtp_server *s)
 {
-	smtp_server_say(s, code, enhanced, text);
 	s->errors++;
 	if (smtp_server_is_at(s->errors, s->limits->errors_max))
 		smtp_server_end(
 		    s, SMTP_SERVER_ERRORS, 421, "4.7.0", "too many errors");
+}
+
+void
+smtp_server_fault(struct smtp_server *s, unsigned code, const char *enhanced,
+    const char *text)
+{
+	smtp_server_say(s, code, enhanced, text);
+	smtp_server_count_error(s);
 }
 
 void
@@ -226,13 +239,31 @@ smtp_server_forget(struct smtp_server *s)
 		s->ops->on_reset(s->arg);
 }
 
-void
-smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now)
+static void
+say_greeting(struct smtp_server *s)
 {
 	char text[SMTP_REPLY_LINE_MAX];
 	struct str host = str_from(s->hostname);
 	size_t n = str_copy(host, text, sizeof(text) - sizeof(" ESMTP"));
 
+	str_copy(STR(" ESMTP"), text + n, sizeof(text) - n);
+	smtp_server_set_phase(s, SMTP_PHASE_GREETED);
+	smtp_server_say(s, 220, "", text);
+}
+
+void
+smtp_server_restart(struct smtp_server *s)
+{
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = s->next_esmtp = s->authenticated = false;
+	s->caps = (struct smtp_caps){0};
+	say_greeting(s);
+}
+
+void
+smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now)
+{
 	smtp_server_set_now(s, now);
 	if (s->phase == SMTP_PHASE_CLOSED)
 		return;
@@ -241,9 +272,7 @@ smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now)
 		    "you talk before the greeting");
 		return;
 	}
-	str_copy(STR(" ESMTP"), text + n, sizeof(text) - n);
-	smtp_server_set_phase(s, SMTP_PHASE_GREETED);
-	smtp_server_say(s, 220, "", text);
+	say_greeting(s);
 }
 
 bool

@@ -7,6 +7,8 @@
  */
 #include "smtp/server_impl.h"
 
+#include <stdlib.h>
+
 void
 smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 {
@@ -14,10 +16,8 @@ smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 	smtp_server_time_changed(s);
 }
 
-/* The question that was open, which is answered by this. NOTHING: the session
- * ended meanwhile. */
-static enum smtp_question
-take_question(struct smtp_server *s, int64_t now)
+enum smtp_question
+smtp_server_take_question(struct smtp_server *s, int64_t now)
 {
 	enum smtp_question question = s->question;
 
@@ -33,8 +33,8 @@ take_question(struct smtp_server *s, int64_t now)
 
 /* Input came although the client had to wait for this answer: it did not
  * speak SMTP with us, or somebody spoke in its name (RFC 2920 section 3.1). */
-static bool
-refuse_early(struct smtp_server *s)
+bool
+smtp_server_refuse_early(struct smtp_server *s)
 {
 	if (!s->early)
 		return false;
@@ -70,16 +70,39 @@ void
 smtp_server_helo_done(
     struct smtp_server *s, const struct smtp_caps *caps, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_HELO)
 		panic("smtp server: helo_done answers no HELO");
 	s->esmtp = s->next_esmtp;
 	s->caps = s->esmtp ? *caps : (struct smtp_caps){0};
+	s->caps.ext &= ~(unsigned)SMTP_EXT_STARTTLS;
+	if (s->esmtp && (s->tls == SMTP_SERVER_TLS_OFFER ||
+			    s->tls == SMTP_SERVER_TLS_REQUIRE))
+		s->caps.ext |= SMTP_EXT_STARTTLS;
 	smtp_server_set_phase(s, SMTP_PHASE_READY);
 	write_ehlo(s);
+}
+
+void
+smtp_server_tls_done(struct smtp_server *s, int64_t now)
+{
+	enum smtp_question question = smtp_server_take_question(s, now);
+
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
+		return;
+	if (question != SMTP_ASK_TLS)
+		panic("smtp server: tls_done answers no STARTTLS");
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = s->authenticated = false;
+	s->caps = (struct smtp_caps){0};
+	s->first_line = true;
+	s->tls = SMTP_SERVER_TLS_ACTIVE;
+	smtp_server_set_phase(s, SMTP_PHASE_GREETED);
+	smtp_server_await_command(s);
 }
 
 void
@@ -87,9 +110,9 @@ smtp_server_data_go(struct smtp_server *s, int64_t now)
 {
 	struct smtp_reply r =
 	    smtp_reply_make(354, "", "end data with <CR><LF>.<CR><LF>");
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
 	if (question != SMTP_ASK_DATA)
 		panic("smtp server: data_go answers no DATA");
@@ -111,12 +134,15 @@ answer_mail(struct smtp_server *s, bool ok)
 }
 
 static void
-answer_rcpt(struct smtp_server *s, bool ok)
+answer_rcpt(struct smtp_server *s, unsigned code)
 {
-	if (ok) {
+	if (code < 300) {
 		s->recipients++;
 		smtp_server_set_phase(s, SMTP_PHASE_RCPT);
-	} else if (smtp_server_is_at(++s->refused, s->limits->refused_max)) {
+	} else if (code >= 500 &&
+		   smtp_server_is_at(++s->refused, s->limits->refused_max)) {
+		/* Guessed addresses. What is refused for now may come again,
+		 * as the rest of a message to very many does. */
 		smtp_server_end(s, SMTP_SERVER_ERRORS, 421, "4.7.0",
 		    "too many recipients refused");
 	}
@@ -166,6 +192,8 @@ is_fitting(const struct smtp_server *s, enum smtp_question question,
 	bool ok = r->code >= 200 && r->code < 300;
 
 	if (question == SMTP_ASK_DATA || question == SMTP_ASK_HELO ||
+	    question == SMTP_ASK_AUTH || question == SMTP_ASK_XCLIENT ||
+	    question == SMTP_ASK_TLS ||
 	    (question == SMTP_ASK_END && s->decoder.fault != SMTP_DATA_OK))
 		ok = false;
 	return ok || (r->code >= 400 && r->code <= 599);
@@ -187,21 +215,30 @@ choose_reply(const struct smtp_server *s, enum smtp_question question,
 }
 
 static void
-answered(struct smtp_server *s, enum smtp_question question, bool ok)
+answered(struct smtp_server *s, enum smtp_question question, unsigned code)
 {
+	bool ok = code < 300;
+
 	switch (question) {
 	case SMTP_ASK_NOTHING:
 	case SMTP_ASK_HELO: /* refused: as if it had not come */
 	case SMTP_ASK_DATA: /* refused: the recipients stand */
+	case SMTP_ASK_TLS:
 		return;
 	case SMTP_ASK_MAIL:
 		answer_mail(s, ok);
 		return;
 	case SMTP_ASK_RCPT:
-		answer_rcpt(s, ok);
+		answer_rcpt(s, code);
 		return;
 	case SMTP_ASK_END:
 		answer_end(s, ok);
+		return;
+	case SMTP_ASK_AUTH: /* refused */
+		s->auth_open = false;
+		return;
+	case SMTP_ASK_XCLIENT: /* refused */
+	case SMTP_ASK_XFORWARD:
 		return;
 	}
 }
@@ -210,19 +247,24 @@ void
 smtp_server_reply(
     struct smtp_server *s, const struct smtp_reply *reply, int64_t now)
 {
-	enum smtp_question question = take_question(s, now);
+	enum smtp_question question = smtp_server_take_question(s, now);
 	struct smtp_reply r;
 
-	if (question == SMTP_ASK_NOTHING || refuse_early(s))
+	if (question == SMTP_ASK_NOTHING || smtp_server_refuse_early(s))
 		return;
+	if (question == SMTP_ASK_TLS)
+		panic("smtp server: the 220 of STARTTLS was said");
 	r = choose_reply(s, question, reply);
 	/* 421 says that the connection is closed, so it is. */
 	if (r.code == 421) {
-		answered(s, question, false);
+		answered(s, question, r.code);
 		smtp_server_end_with(s, SMTP_SERVER_CLOSED, &r);
 		return;
 	}
 	smtp_server_write_answer(s, &r);
 	smtp_server_await_command(s);
-	answered(s, question, smtp_reply_is_ok(&r));
+	answered(s, question, r.code);
+	/* A guess too many is the end. */
+	if (question == SMTP_ASK_AUTH && r.code >= 500)
+		smtp_server_count_error(s);
 }

@@ -7,6 +7,7 @@
  *	server_answer.c  questions and answers
  *	server_time.c    deadlines
  *	server_verbs.c   the verb table and its handlers
+ *	server_auth.c    AUTH, XCLIENT, XFORWARD
  *	server_params.c  parameters of MAIL and RCPT
  */
 #ifndef SMTP_SERVER_IMPL_H
@@ -31,6 +32,10 @@ enum smtp_question {
 	SMTP_ASK_RCPT,
 	SMTP_ASK_DATA,
 	SMTP_ASK_END,
+	SMTP_ASK_AUTH,
+	SMTP_ASK_XCLIENT,
+	SMTP_ASK_XFORWARD,
+	SMTP_ASK_TLS,
 };
 
 struct smtp_server {
@@ -42,6 +47,7 @@ struct smtp_server {
 	struct smtp_caps caps;
 	enum smtp_phase phase;
 	enum smtp_question question;
+	enum smtp_server_tls tls;
 	bool esmtp, next_esmtp; /* next: while on_helo is open */
 	bool utf8;
 	bool paused;
@@ -49,6 +55,9 @@ struct smtp_server {
 	bool early;        /* input came before the reply it had to await */
 	bool first_line;   /* no command line was seen yet */
 	bool mail_refused; /* and what was pipelined after it is no fault */
+	bool auth_open;    /* the next line is a response to a challenge */
+	bool authenticated;
+	bool trusted; /* may say who others are */
 
 	uint32_t errors, idle_commands, refused;
 	uint32_t recipients; /* accepted in this transaction */
@@ -78,6 +87,8 @@ void smtp_server_say(struct smtp_server *s, unsigned code, const char *enhanced,
 /* A reply to a faulty command: counted, and the last one at the cap. */
 void smtp_server_fault(struct smtp_server *s, unsigned code,
     const char *enhanced, const char *text);
+/* Counts an error; at the cap it ends the session. */
+void smtp_server_count_error(struct smtp_server *s);
 /* A refusal that an honest pipelining client meets without fault (no valid
  * sender or recipient, too many recipients): counted as faults only past the
  * number of recipients a message may have. */
@@ -88,6 +99,9 @@ void smtp_server_end(struct smtp_server *s, enum smtp_server_end why,
     unsigned code, const char *enhanced, const char *text);
 void smtp_server_end_with(struct smtp_server *s, enum smtp_server_end why,
     const struct smtp_reply *reply);
+/* Greets anew; HELO, extensions and login are forgotten. No transaction is
+ * open. */
+void smtp_server_restart(struct smtp_server *s);
 /* Forgets the transaction, and tells the owner if it knows of one. */
 void smtp_server_forget(struct smtp_server *s);
 void smtp_server_forget_quietly(struct smtp_server *s);
@@ -96,6 +110,20 @@ bool smtp_server_is_at(uint32_t count, uint32_t cap);
 
 /* server_answer.c: opens a question; the callback of ops comes next. */
 void smtp_server_ask(struct smtp_server *s, enum smtp_question question);
+/* The question that was open, which is answered by this. NOTHING: the session
+ * ended meanwhile. */
+enum smtp_question smtp_server_take_question(
+    struct smtp_server *s, int64_t now);
+/* True: input came before the answer, and the session has ended. */
+bool smtp_server_refuse_early(struct smtp_server *s);
+
+/* server_auth.c */
+bool smtp_server_offers_auth(const struct smtp_server *s);
+void smtp_server_verb_auth(struct smtp_server *s, struct str args);
+void smtp_server_verb_xclient(struct smtp_server *s, struct str args);
+void smtp_server_verb_xforward(struct smtp_server *s, struct str args);
+/* A line within the exchange; more: input follows it already. */
+void smtp_server_auth_line(struct smtp_server *s, struct str line, bool more);
 
 /* server_verbs.c: one line without its end; more: input follows it already. */
 void smtp_server_command(struct smtp_server *s, struct str line, bool more);

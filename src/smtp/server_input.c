@@ -32,7 +32,8 @@ is_foreign_line(struct str line)
 {
 	static const struct str methods[] = {STR("GET"), STR("POST"),
 	    STR("CONNECT"), STR("HEAD"), STR("PUT"), STR("OPTIONS"),
-	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI")};
+	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI"),
+	    STR("PROXY")};
 	struct str verb = str_cut(&line, ' ');
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
@@ -73,7 +74,10 @@ take_line(struct smtp_server *s, struct str line, bool more)
 		    s, 500, "5.5.2", "control character in the command");
 		return;
 	}
-	smtp_server_command(s, line, more);
+	if (s->auth_open)
+		smtp_server_auth_line(s, line, more);
+	else
+		smtp_server_command(s, line, more);
 }
 
 /* A line too long, whose end stands at lf, or has not come (in.n). */
@@ -94,15 +98,25 @@ skip_line(struct smtp_server *s, struct str *in, size_t lf)
 	}
 }
 
+/* The longest line that may come now, with its CR LF. */
+static size_t
+line_max(const struct smtp_server *s, struct str in)
+{
+	size_t max = s->limits->line_max;
+
+	if (s->auth_open ||
+	    (smtp_server_offers_auth(s) && str_istarts(in, STR("AUTH "))))
+		return SASL_LINE_MAX;
+	return max < LINE_MAX_LEAST ? LINE_MAX_LEAST : max;
+}
+
 /* False: the line is not whole yet. */
 static bool
 feed_line(struct smtp_server *s, struct str *in)
 {
-	size_t max = s->limits->line_max;
+	size_t max = line_max(s, *in);
 	size_t lf = str_index(*in, '\n');
 
-	if (max < LINE_MAX_LEAST)
-		max = LINE_MAX_LEAST;
 	if (s->first_line && s->skipped == 0 && is_foreign_byte(in->p[0])) {
 		refuse_foreign(s);
 		return true;
@@ -154,6 +168,15 @@ can_take(const struct smtp_server *s)
 	       s->phase != SMTP_PHASE_CLOSED;
 }
 
+/* For the answer to the open question, before anything more is said. */
+static bool
+must_wait(const struct smtp_server *s)
+{
+	return s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA ||
+	       s->question == SMTP_ASK_TLS || s->question == SMTP_ASK_AUTH ||
+	       s->question == SMTP_ASK_XCLIENT;
+}
+
 size_t
 smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 {
@@ -166,8 +189,7 @@ smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 	 * with the same bytes. */
 	if (s->feeding)
 		return 0;
-	if (n > 0 &&
-	    (s->question == SMTP_ASK_HELO || s->question == SMTP_ASK_DATA))
+	if (n > 0 && must_wait(s))
 		s->early = true;
 	s->feeding = true;
 	while (in.n > 0 && can_take(s)) {

@@ -8,6 +8,7 @@
 #include "smtp/server_impl.h"
 
 #define NEVER INT64_MAX
+#define AUTH_WAIT_MS 60000
 
 static int64_t
 after(int64_t now, int64_t ms)
@@ -65,8 +66,13 @@ client_now(const struct smtp_server *s)
 void
 smtp_server_await_command(struct smtp_server *s)
 {
+	int64_t ms = s->limits->command_timeout_ms;
+
+	/* A login may hold a connection to the next hop open. */
+	if (s->auth_open && (ms <= 0 || ms > AUTH_WAIT_MS))
+		ms = AUTH_WAIT_MS;
 	smtp_server_await_nothing(s);
-	s->command_due = after(client_now(s), s->limits->command_timeout_ms);
+	s->command_due = after(client_now(s), ms);
 }
 
 static void

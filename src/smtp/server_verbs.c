@@ -17,8 +17,11 @@
 #define ANY_TIME (SMTP_PHASE_GREETED | IN_SESSION)
 
 enum verb_flags {
-	VERB_LAST = 1, /* nothing may be pipelined behind it */
-	VERB_IDLE = 2, /* brings no mail forward: capped */
+	VERB_LAST = 1,   /* nothing may be pipelined behind it */
+	VERB_IDLE = 2,   /* brings no mail forward: capped */
+	VERB_LOGIN = 8,  /* only where AUTH is offered */
+	VERB_TRUST = 16, /* only from those who are believed */
+	VERB_PLAIN = 4,  /* may come in plain where TLS is required */
 };
 
 struct verb {
@@ -262,6 +265,24 @@ on_verb_help(struct smtp_server *s, struct str args)
 }
 
 static void
+on_verb_starttls(struct smtp_server *s, struct str args)
+{
+	struct smtp_reply r =
+	    smtp_reply_make(220, "2.0.0", "ready to start TLS");
+
+	(void)args;
+	if (s->tls == SMTP_SERVER_TLS_ACTIVE) {
+		smtp_server_fault(
+		    s, 503, "5.5.1", "TLS is in use in this session already");
+		return;
+	}
+	smtp_server_forget(s);
+	smtp_server_write_answer(s, &r);
+	smtp_server_ask(s, SMTP_ASK_TLS);
+	s->ops->on_starttls(s->arg);
+}
+
+static void
 on_verb_quit(struct smtp_server *s, struct str args)
 {
 	(void)args;
@@ -275,22 +296,30 @@ static const struct verb verbs[] = {
 	"expected RCPT TO:<address> [parameters]"},
     {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
 	"expected DATA alone"},
-    {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE, on_verb_ehlo,
-	"expected EHLO and a host name"},
-    {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE, on_verb_helo,
-	"expected HELO and a host name"},
+    {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
+	on_verb_ehlo, "expected EHLO and a host name"},
+    {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
+	on_verb_helo, "expected HELO and a host name"},
+    {STR("STARTTLS"), IN_SESSION, 0, 0, VERB_LAST | VERB_IDLE | VERB_PLAIN,
+	on_verb_starttls, "expected STARTTLS alone"},
     {STR("RSET"), ANY_TIME, 0, 0, VERB_IDLE, on_verb_rset,
 	"expected RSET alone"},
-    {STR("QUIT"), ANY_TIME, 0, 0, 0, on_verb_quit, "expected QUIT alone"},
-    {STR("NOOP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_noop, ""},
+    {STR("QUIT"), ANY_TIME, 0, 0, VERB_PLAIN, on_verb_quit,
+	"expected QUIT alone"},
+    {STR("NOOP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE | VERB_PLAIN, on_verb_noop,
+	""},
     {STR("VRFY"), ANY_TIME, 1, WORDS_ANY, VERB_IDLE, on_verb_vrfy,
 	"expected VRFY and an address"},
     {STR("HELP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_help, ""},
+    {STR("AUTH"), SMTP_PHASE_READY, 1, 2, VERB_LAST | VERB_IDLE | VERB_LOGIN,
+	smtp_server_verb_auth, "expected AUTH and a mechanism"},
+    {STR("XCLIENT"), SMTP_PHASE_GREETED | SMTP_PHASE_READY, 1, WORDS_ANY,
+	VERB_LAST | VERB_IDLE | VERB_TRUST, smtp_server_verb_xclient,
+	"expected XCLIENT and attributes"},
+    {STR("XFORWARD"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE | VERB_TRUST,
+	smtp_server_verb_xforward, "expected XFORWARD and attributes"},
     /* Known, and not offered: 502. */
-    {STR("STARTTLS"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
-    {STR("AUTH"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
     {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
-    {STR("XCLIENT"), ANY_TIME, 0, WORDS_ANY, VERB_LAST, NULL, ""},
     {STR("EXPN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
     {STR("ETRN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
 };
@@ -312,7 +341,7 @@ refuse_order(struct smtp_server *s, const struct verb *v)
 {
 	if (s->phase == SMTP_PHASE_GREETED)
 		smtp_server_fault(s, 503, "5.5.1", "send EHLO or HELO first");
-	else if (v->phases == SMTP_PHASE_READY)
+	else if (!(v->phases & IN_TRANSACTION))
 		smtp_server_fault(s, 503, "5.5.1",
 		    "a sender was given already; RSET forgets it");
 	else if (s->phase == SMTP_PHASE_MAIL)
@@ -337,15 +366,39 @@ count_idle(struct smtp_server *s)
 	return false;
 }
 
+static bool
+is_offered(const struct smtp_server *s, const struct verb *v)
+{
+	if (v->handle == on_verb_starttls)
+		return s->tls != SMTP_SERVER_TLS_NONE;
+	if (v->flags & VERB_LOGIN)
+		return smtp_server_offers_auth(s);
+	return v->handle != NULL && (!(v->flags & VERB_TRUST) || s->trusted);
+}
+
+/* Who says who others are and may not hears that, as from Postfix. */
+static void
+refuse_offer(struct smtp_server *s, const struct verb *v)
+{
+	if (v->flags & VERB_TRUST)
+		smtp_server_fault(
+		    s, 550, "5.7.0", "you are not authorized for this command");
+	else
+		smtp_server_fault(s, 502, "5.5.1", "command not offered");
+}
+
 static void
 run_verb(struct smtp_server *s, const struct verb *v, struct str args)
 {
 	size_t words = count_words(args);
 
-	if (v->handle == NULL)
-		smtp_server_fault(s, 502, "5.5.1", "command not offered");
+	if (!is_offered(s, v))
+		refuse_offer(s, v);
 	else if (words < v->min_words || words > v->max_words)
 		smtp_server_fault(s, 501, "5.5.4", v->syntax);
+	else if (s->tls == SMTP_SERVER_TLS_REQUIRE && !(v->flags & VERB_PLAIN))
+		smtp_server_fault(
+		    s, 530, "5.7.0", "must issue a STARTTLS command first");
 	else if (!(v->phases & (unsigned)s->phase))
 		refuse_order(s, v);
 	else
@@ -362,7 +415,7 @@ smtp_server_command(struct smtp_server *s, struct str line, bool more)
 		smtp_server_fault(s, 500, "5.5.2", "command not recognized");
 		return;
 	}
-	if (v->handle != NULL && (v->flags & VERB_LAST) && more) {
+	if (is_offered(s, v) && (v->flags & VERB_LAST) && more) {
 		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.0",
 		    "illegal pipelining: wait for the reply to this command");
 		return;

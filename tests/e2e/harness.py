@@ -60,7 +60,7 @@ class Weir:
     }
 
     def __init__(self, directory, next_hop, policy="", sections="", listen=None,
-                 preload=None, **options):
+                 preload=None, listen_options="", **options):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -68,6 +68,7 @@ class Weir:
         self.policy = policy
         self.sections = sections
         self.listen = listen or f"127.0.0.1:{self.port}"
+        self.listen_options = listen_options
         self.options = {**self.DEFAULTS, **options}
         self.preload = preload or {}
         self.config = self.dir / "weir.conf"
@@ -87,7 +88,7 @@ class Weir:
                  "next_hop = {" + ", ".join(f'"{h}"' for h in hops) + "}"]
         lines += [f"{k} = {v}" for k, v in self.options.items()]
         lines.append(f'listen "test" {{ address = "{self.listen}"'
-                     "  protocol = smtp }")
+                     f"  protocol = smtp  {self.listen_options} }}")
         lines.append(f'policy "default" {{\n{self.policy}\n}}')
         lines.append(self.sections)
         self.config.write_text("\n".join(lines) + "\n")
@@ -97,10 +98,12 @@ class Weir:
         self.launch()
         return self
 
+    command = BUILD / "weir-maild"
+
     def spawn(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "weir-maild", "-c", self.config], stderr=log,
+                [self.command, "-c", self.config], stderr=log,
                 stdout=log, env={**os.environ, **self.preload})
 
     def launch(self):

@@ -84,7 +84,7 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, name, relayhost="", local=True):
+    def __init__(self, name, relayhost="", local=True, extra=""):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-postfix-"))
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -95,10 +95,10 @@ class Postfix:
         user, nobody = pwd.getpwnam("postfix"), pwd.getpwnam("nobody")
         os.chown(self.dir / "data", user.pw_uid, user.pw_gid)
         os.chown(self.dir / "mail", nobody.pw_uid, nobody.pw_gid)
-        extra = LOCAL.format(dir=self.dir, uid=nobody.pw_uid,
-                             gid=nobody.pw_gid) if local else ""
+        last = LOCAL.format(dir=self.dir, uid=nobody.pw_uid,
+                            gid=nobody.pw_gid) if local else ""
         (self.dir / "etc/main.cf").write_text(MAIN_CF.format(
-            dir=self.dir, name=name, relayhost=relayhost, local=extra))
+            dir=self.dir, name=name, relayhost=relayhost, local=last) + extra)
         (self.dir / "etc/master.cf").write_text(
             MASTER_CF.format(port=self.port))
 

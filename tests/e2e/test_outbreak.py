@@ -165,8 +165,7 @@ def test_outbreak_from_smtp_source(weir, sink):
 
 def test_one_message_to_1000_recipients(weir, sink):
     w = weir(next_hop=sink.address,
-             policy=KEY + 'interval = "1h"  burst = 10  freeze_at = 100',
-             refused_max="10000")
+             policy=KEY + 'interval = "1h"  burst = 10  freeze_at = 100')
     peer = w.hello()
     peer.send(f"MAIL FROM:<{MALLORY}>\r\n" + "".join(
         f"RCPT TO:<{r}>\r\n" for r in strangers(1000)))

@@ -465,7 +465,7 @@ def test_other_commands(weir):
             ("MAIL", 501), ("MAIL FROM:a@example.org", 501), ("DATA", 503),
             ("RCPT TO:<a@example.org>", 503), ("EXPN list", 502),
             ("STARTTLS", 502), ("AUTH PLAIN xx", 502), ("BDAT 1 LAST", 502),
-            ("XCLIENT ADDR=192.0.2.1", 502)]:
+            ("XCLIENT ADDR=192.0.2.1", 550)]:
         code, lines = peer.ask(command)
         assert code == want, (command, code, lines)
 

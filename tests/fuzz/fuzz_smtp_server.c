@@ -35,7 +35,8 @@ check(bool ok, const char *what)
 static void
 answer(struct owner *o)
 {
-	struct smtp_caps caps = {o->refuse & 1 ? 0 : SMTP_EXT_RELAYED, 5000};
+	struct smtp_caps caps = {
+	    .ext = o->refuse & 1 ? 0 : SMTP_EXT_RELAYED, .size = 5000};
 	bool refuse = o->refuse > 3 && ++o->count % o->refuse == 0;
 	struct smtp_reply r = refuse ? smtp_reply_make(550, "5.7.1", "no\nno")
 				     : smtp_reply_make(250, "2.0.0", "ok");
@@ -164,8 +165,17 @@ on_close(void *arg, enum smtp_server_end why)
 	o->closed = true;
 }
 
-static const struct smtp_server_ops ops = {on_write, on_helo, on_mail, on_rcpt,
-    on_data, on_body, on_end, on_reset, on_close};
+static const struct smtp_server_ops ops = {
+    .write = on_write,
+    .on_helo = on_helo,
+    .on_mail = on_mail,
+    .on_rcpt = on_rcpt,
+    .on_data = on_data,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_reset = on_reset,
+    .on_close = on_close,
+};
 
 /* Feeds what is there, answering meanwhile; returns how much was consumed. */
 static size_t

@@ -9,18 +9,27 @@ libreplay_la_SOURCES = \
 libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
+	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_policy_request \
+	tests/fuzz/fuzz_proxy \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_client \
 	tests/fuzz/fuzz_smtp_data \
 	tests/fuzz/fuzz_smtp_server \
-	tests/fuzz/fuzz_throttle_load
+	tests/fuzz/fuzz_throttle_load \
+	tests/fuzz/fuzz_xclient
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 
+tests_fuzz_fuzz_auth_SOURCES = tests/fuzz/fuzz_auth.c
+tests_fuzz_fuzz_auth_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
+tests_fuzz_fuzz_proxy_LDADD = libreplay.la libnet.la libbase.la
+tests_fuzz_fuzz_xclient_SOURCES = tests/fuzz/fuzz_xclient.c
+tests_fuzz_fuzz_xclient_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = libreplay.la libmaild.la
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c

@@ -85,6 +85,21 @@ open_out(struct world *w)
 	    w->loop, w->spool, w->nexthop, &out, w->events, &w->counters, NULL);
 }
 
+/* The first has time, the other two have not. */
+static bool
+on_certificate(void *arg, size_t i, struct tls_cert *out)
+{
+	static const int days[] = {15, 13, -1};
+
+	(void)arg;
+	if (i >= ARRAY_LEN(days))
+		return false;
+	*out = (struct tls_cert){.file = "/etc/x.pem",
+	    .names = "x.test",
+	    .expires_at = clock_wall_ms() + days[i] * 24 * 3600 * 1000L};
+	return true;
+}
+
 static void
 open_control(struct world *w)
 {
@@ -100,6 +115,7 @@ open_control(struct world *w)
 	    .reload = on_reload,
 	    .show_config = on_show_config,
 	    .mode = on_mode,
+	    .certificate = on_certificate,
 	    .arg = w};
 	struct listener_options options = {
 	    .backlog = 64, .unix_mode = 0666, .unix_gid = -1};

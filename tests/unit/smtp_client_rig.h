@@ -69,7 +69,7 @@ on_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply)
 {
 	static const char *const names[] = {
-	    "MAIL", "RCPT", "DATA", "END", "RSET", "QUIT"};
+	    "MAIL", "RCPT", "DATA", "END", "RSET", "QUIT", "AUTH"};
 	struct owner *o = arg;
 	char name[32];
 	const char *step = o->in_reply;
@@ -221,6 +221,31 @@ do_quit(struct owner *o, struct str arg)
 }
 
 static inline void
+do_auth(struct owner *o, struct str arg)
+{
+	struct str mech = str_cut(&arg, ' ');
+
+	smtp_client_auth(
+	    o->client, sasl_mech_find(mech), arg.n > 0, arg, ++o->tag, o->now);
+}
+
+static inline void
+do_line(struct owner *o, struct str arg)
+{
+	smtp_client_auth_line(o->client, arg, ++o->tag, o->now);
+}
+
+static inline void
+do_xclient(struct owner *o, struct str arg)
+{
+	struct xclient x;
+	const char *why;
+
+	assert_true(xclient_parse(arg, XCLIENT_ATTRS, &x, &why));
+	assert_true(smtp_client_xclient(o->client, &x, o->now));
+}
+
+static inline void
 do_lost(struct owner *o, struct str why)
 {
 	smtp_client_lost(o->client, why.p, o->now);
@@ -303,6 +328,9 @@ act(struct owner *o, const char *step)
 	    {"abandon", do_abandon},
 	    {"flush", do_flush},
 	    {"quit", do_quit},
+	    {"auth", do_auth},
+	    {"line", do_line},
+	    {"xclient", do_xclient},
 	    {"lost", do_lost},
 	    {"wait", do_wait},
 	    {"idle", do_idle},

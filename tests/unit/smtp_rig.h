@@ -198,8 +198,17 @@ on_close(void *arg, enum smtp_server_end why)
 	r->closed = true;
 }
 
-static const struct smtp_server_ops ops = {on_write, on_helo, on_mail, on_rcpt,
-    on_data, on_body, on_end, on_reset, on_close};
+static const struct smtp_server_ops ops = {
+    .write = on_write,
+    .on_helo = on_helo,
+    .on_mail = on_mail,
+    .on_rcpt = on_rcpt,
+    .on_data = on_data,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_reset = on_reset,
+    .on_close = on_close,
+};
 
 static void
 rig_init(struct rig *r, unsigned flags, bool later)

@@ -117,7 +117,7 @@ test_status(void **state)
 	    "delayed_recipients", "released_recipients", "refused_recipients",
 	    "uptime_s"};
 	struct world *w = *state;
-	json_t *lines;
+	json_t *lines, *soon;
 
 	submit_many(w, "alice@example.org", 3);
 	lines = ask(w, "{\"command\":\"status\"}");
@@ -132,6 +132,15 @@ test_status(void **state)
 	assert_int_equal(number(row(lines, 0), "held_messages"), 3);
 	assert_int_equal(number(row(lines, 0), "held_recipients"), 3);
 	assert_true(number(row(lines, 0), "uptime_s") >= 5);
+	soon = json_object_get(row(lines, 0), "expiring_certificates");
+	assert_int_equal(json_array_size(soon), 2);
+	assert_string_equal(text(json_array_get(soon, 0), "names"), "x.test");
+	assert_string_equal(
+	    text(json_array_get(soon, 0), "file"), "/etc/x.pem");
+	assert_true(
+	    json_is_false(json_object_get(json_array_get(soon, 0), "expired")));
+	assert_true(
+	    json_is_true(json_object_get(json_array_get(soon, 1), "expired")));
 	json_decref(lines);
 }
 

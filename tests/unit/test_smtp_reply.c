@@ -14,6 +14,8 @@
 
 #include "smtp/ext.h"
 #include "smtp/reply.h"
+#include "smtp/sasl.h"
+#include "smtp/xclient.h"
 
 static const struct {
 	unsigned code;
@@ -256,7 +258,7 @@ test_caps(void **state)
 	    "AUTH=LOGIN", "AUTH PLAIN", "x-unknown", "", "8BITMIME ", "SIZEX",
 	    "dsn"};
 	struct smtp_caps hop = {0};
-	struct smtp_caps own = {SMTP_EXT_RELAYED, 500}, both;
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED, .size = 500}, both;
 	char line[64];
 
 	(void)state;
@@ -279,9 +281,36 @@ test_caps(void **state)
 	assert_string_equal(
 	    smtp_caps_line(&both, 3, line, sizeof(line)), "DSN");
 	assert_null(smtp_caps_line(&both, 4, line, sizeof(line)));
-	/* Its line would need mechanisms. */
-	assert_null(smtp_caps_line(
-	    &(struct smtp_caps){SMTP_EXT_AUTH, 0}, 0, line, sizeof(line)));
+	assert_int_equal(hop.auth, SASL_PLAIN | SASL_LOGIN);
+	assert_int_equal(both.auth, 0);
+}
+
+static void
+test_caps_with_lists(void **state)
+{
+	struct smtp_caps hop = {0};
+	char line[64];
+
+	(void)state;
+	smtp_caps_parse_line(
+	    &hop, STR("AUTH DIGEST-MD5 oauthbearer CRAM-MD5  plain GSSAPI"));
+	smtp_caps_parse_line(&hop, STR("XCLIENT NAME ADDR UNHEARD LOGIN"));
+	smtp_caps_parse_line(&hop, STR("XFORWARD NAME ADDR"));
+	assert_string_equal(smtp_caps_line(&hop, 0, line, sizeof(line)),
+	    "AUTH PLAIN CRAM-MD5 OAUTHBEARER");
+	assert_string_equal(smtp_caps_line(&hop, 1, line, sizeof(line)),
+	    "XCLIENT NAME ADDR LOGIN");
+	assert_string_equal(smtp_caps_line(&hop, 2, line, sizeof(line)),
+	    "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE");
+	assert_null(smtp_caps_line(&hop, 3, line, sizeof(line)));
+	/* All there are fit the line that the engine has for them. */
+	hop = (struct smtp_caps){.ext = SMTP_EXT_AUTH | SMTP_EXT_XCLIENT,
+	    .auth = ~0u,
+	    .xclient = XCLIENT_ATTRS};
+	assert_string_equal(smtp_caps_line(&hop, 0, line, sizeof(line)),
+	    "AUTH PLAIN LOGIN CRAM-MD5 XOAUTH2 OAUTHBEARER");
+	assert_string_equal(smtp_caps_line(&hop, 1, line, sizeof(line)),
+	    "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
 }
 
 int
@@ -295,6 +324,7 @@ main(void)
 	    cmocka_unit_test(test_parse_one_after_another),
 	    cmocka_unit_test(test_parse_bounds),
 	    cmocka_unit_test(test_caps),
+	    cmocka_unit_test(test_caps_with_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A client's login. weir carries the exchange, to the next hop on a connection
+ * of the session's own (auth = pass) or to Dovecot, and reads along whose it
+ * is. A line that does not tell that, where it must, goes no further: the user
+ * who logs in is the one who is throttled.
+ *
+ * A refusal waits before it is answered, the longer the more there were from
+ * this address. Nothing of a password is kept past its line, but for an initial
+ * response while the connection is made.
+ */
+#include "front/relay_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGIN_WAIT_MS 60000 /* for the one who checks it */
+
+enum login_state {
+	LOGIN_CONNECTING, /* to the next hop */
+	LOGIN_ASKED,      /* the next word is the next hop's or Dovecot's */
+	LOGIN_CHALLENGED, /* the client's */
+	LOGIN_SLOWED,     /* refused; the client hears it at due */
+};
+
+struct login {
+	enum login_state state;
+	struct sasl_watch watch;
+	struct auth_try *attempt; /* Dovecot's; NULL: none */
+	bool has_initial;
+	struct buf initial;
+	int64_t due;
+	unsigned code;
+	char enhanced[SMTP_ENHANCED_MAX], text[300];
+};
+
+static void
+login_free(struct session *s)
+{
+	struct login *g = s->login;
+
+	s->login = NULL;
+	if (g->attempt != NULL)
+		auth_try_cancel(g->attempt);
+	sasl_wipe(&g->initial);
+	free(g);
+}
+
+static void
+login_log(const struct session *s, enum log_level level, const char *result,
+    const struct smtp_reply *reply)
+{
+	const struct sasl_watch *w = &s->login->watch;
+	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX];
+
+	log_event(s->relay->parts.log, level, "smtp", "auth",
+	    "result=%s user=%s mechanism=%s client=%s failures=%u code=%u "
+	    "reply=%s",
+	    result, log_quote(sasl_watch_user(w), user),
+	    sasl_mech_name(w->mech), ip_format(&s->client, ip),
+	    auth_guard_count(
+		s->relay->guard, &s->client, loop_now(s->relay->parts.loop)),
+	    reply->code, log_quote(reply->text, text));
+}
+
+/* ---- the end ---- */
+
+/* No answer is open any more, or is given by the caller. */
+void
+login_drop(struct session *s, int64_t now)
+{
+	if (s->login == NULL)
+		return;
+	login_free(s);
+	if (!s->login_passed)
+		own_forget(s, now);
+}
+
+static void
+login_answer(struct session *s, const struct smtp_reply *reply, int64_t now)
+{
+	login_drop(s, now);
+	smtp_server_reply(s->server, reply, now);
+	session_pump(s, now);
+}
+
+/* It cannot be checked now: nobody's fault, no delay. */
+static void
+login_unavailable(struct session *s, const char *why, int64_t now)
+{
+	struct smtp_reply reply = smtp_reply_make(
+	    454, "4.7.0", "Temporary authentication failure, try again later");
+	struct smtp_reply cause = smtp_reply_make(454, "4.7.0", why);
+
+	login_log(s, LOG_LEVEL_WARNING, "unavailable", &cause);
+	login_answer(s, &reply, now);
+}
+
+static void
+login_refused(struct session *s, const struct smtp_reply *reply, int64_t now)
+{
+	struct login *g = s->login;
+	int64_t delay = auth_guard_failed(s->relay->guard, &s->client, now);
+
+	counters_add(s->relay->parts.counters, COUNT_AUTH_FAILURES, 1);
+	login_log(s, LOG_LEVEL_WARNING, "refused", reply);
+	g->state = LOGIN_SLOWED;
+	g->due = now + delay;
+	g->code = reply->code;
+	str_copy(str_from(reply->enhanced), g->enhanced, sizeof(g->enhanced));
+	str_copy(reply->text, g->text, sizeof(g->text));
+	if (!s->login_passed)
+		own_forget(s, now);
+	session_set_timer(s);
+}
+
+static void
+login_refused_here(struct session *s, const char *text, int64_t now)
+{
+	struct smtp_reply reply = smtp_reply_make(535, "5.7.8", text);
+
+	login_refused(s, &reply, now);
+}
+
+static void
+login_succeeded(struct session *s, struct str user,
+    const struct smtp_reply *reply, bool passed, int64_t now)
+{
+	counters_add(s->relay->parts.counters, COUNT_AUTH_LOGINS, 1);
+	login_log(s, LOG_LEVEL_INFO, "ok", reply);
+	free(s->user);
+	s->user = str_dup(user);
+	s->login_passed = passed;
+	login_free(s);
+	smtp_server_auth_done(s->server, reply, now);
+	conn_set_secret(s->conn, false);
+	session_pump(s, now);
+}
+
+static bool
+is_over_cap(const struct session *s, int64_t now)
+{
+	return auth_guard_count(s->relay->guard, &s->client, now) >=
+	       s->settings->auth_failures_max;
+}
+
+int64_t
+login_due(const struct session *s)
+{
+	if (s->login == NULL || s->login->state == LOGIN_CHALLENGED)
+		return INT64_MAX;
+	return s->login->due;
+}
+
+void
+login_run(struct session *s, int64_t now)
+{
+	struct login *g = s->login;
+	struct smtp_reply reply;
+	char text[300];
+
+	if (g->state != LOGIN_SLOWED) {
+		login_unavailable(s, "no answer in time", now);
+		return;
+	}
+	if (is_over_cap(s, now)) {
+		reply = smtp_reply_make(421, "4.7.0",
+		    "Too many failed logins from your address, come again "
+		    "later");
+		login_answer(s, &reply, now);
+		return;
+	}
+	str_copy(str_from(g->text), text, sizeof(text));
+	reply = smtp_reply_make(g->code, g->enhanced, text);
+	login_answer(s, &reply, now);
+}
+
+/* ---- the exchange ---- */
+
+static void
+login_challenge(struct session *s, struct str challenge, int64_t now)
+{
+	s->login->state = LOGIN_CHALLENGED;
+	if (!smtp_server_auth_challenge(s->server, challenge, now)) {
+		login_unavailable(s, "a challenge that is not base64", now);
+		return;
+	}
+	session_pump(s, now);
+}
+
+static void
+on_dovecot_answer(void *arg, const struct dovecot_answer *answer)
+{
+	struct session *s = arg;
+	struct login *g = s->login;
+	int64_t now = loop_now(s->relay->parts.loop);
+	struct smtp_reply reply;
+
+	if (answer->what != DOVECOT_CONTINUE)
+		g->attempt = NULL;
+	if (answer->what == DOVECOT_CONTINUE) {
+		login_challenge(s, answer->challenge, now);
+	} else if (answer->what == DOVECOT_FAIL && answer->temporary) {
+		login_unavailable(s, "Dovecot cannot tell now", now);
+	} else if (answer->what == DOVECOT_FAIL) {
+		login_refused_here(s, "Authentication failed", now);
+	} else if (answer->user.n == 0 || answer->user.n > SASL_USER_MAX) {
+		login_unavailable(s, "Dovecot names no user", now);
+	} else {
+		reply = smtp_reply_make(235, "2.7.0", "Authenticated");
+		login_succeeded(s, answer->user, &reply, false, now);
+	}
+}
+
+static void
+start_dovecot(struct session *s, struct str initial)
+{
+	struct login *g = s->login;
+	struct dovecot_client client = {
+	    .remote = s->client,
+	    .local = s->local,
+	    .remote_port = s->client_port,
+	    .local_port = s->local_port,
+	    .secure = conn_is_tls(s->conn),
+	};
+
+	g->state = LOGIN_ASKED;
+	g->attempt = auth_link_start(s->relay->auth_link, g->watch.mech,
+	    &client, g->has_initial, initial, on_dovecot_answer, s);
+}
+
+static void
+start_pass(struct session *s, struct str initial, int64_t now)
+{
+	struct login *g = s->login;
+
+	g->state = LOGIN_CONNECTING;
+	(void)buf_reserve(&g->initial, initial.n + 1);
+	if (initial.n > 0 && !buf_append_str(&g->initial, initial))
+		panic("login: an initial response does not fit");
+	own_start_login(s, now);
+}
+
+/* Who it is must be known before another learns the rest. False: answered. */
+static bool
+watch(struct session *s, struct str line, int64_t now)
+{
+	struct smtp_reply bad =
+	    smtp_reply_make(501, "5.5.2", "The response is malformed");
+
+	switch (sasl_watch_line(&s->login->watch, line)) {
+	case SASL_GOES_ON:
+		return true;
+	case SASL_MALFORMED:
+		login_log(s, LOG_LEVEL_INFO, "malformed", &bad);
+		login_answer(s, &bad, now);
+		return false;
+	case SASL_NAMELESS:
+		login_refused_here(s, "The response names no user", now);
+		return false;
+	}
+	panic("login: verdict");
+}
+
+void
+login_start(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now)
+{
+	struct login *g = xcalloc(1, sizeof(*g));
+
+	s->login = g;
+	sasl_watch_init(&g->watch, mech);
+	buf_init(&g->initial, SASL_LINE_MAX);
+	g->has_initial = has_initial;
+	g->due = now + LOGIN_WAIT_MS;
+	if (is_over_cap(s, now)) {
+		g->state = LOGIN_SLOWED;
+		login_run(s, now);
+		return;
+	}
+	if (has_initial && !watch(s, initial, now))
+		return;
+	if (s->listen.auth == RELAY_AUTH_DOVECOT)
+		start_dovecot(s, initial);
+	else
+		start_pass(s, initial, now);
+	session_set_timer(s);
+}
+
+void
+login_line(struct session *s, struct str line, int64_t now)
+{
+	struct login *g = s->login;
+
+	if (!watch(s, line, now))
+		return;
+	g->state = LOGIN_ASKED;
+	g->due = now + LOGIN_WAIT_MS;
+	if (g->attempt != NULL)
+		auth_try_continue(g->attempt, line);
+	else if (own_client(s) != NULL)
+		smtp_client_auth_line(own_client(s), line, 0, now);
+	else
+		login_unavailable(s, "the next hop has gone", now);
+	if (s->login != NULL)
+		session_set_timer(s);
+}
+
+/* ---- the next hop's part ---- */
+
+void
+login_on_hop_ready(struct session *s, int64_t now)
+{
+	struct login *g = s->login;
+	struct smtp_client *c = own_client(s);
+
+	if (g == NULL || g->state != LOGIN_CONNECTING)
+		return;
+	if (!(smtp_client_caps(c)->auth & g->watch.mech)) {
+		login_unavailable(
+		    s, "the next hop does not offer this mechanism now", now);
+		return;
+	}
+	g->state = LOGIN_ASKED;
+	own_auth(s, g->watch.mech, g->has_initial, buf_str(&g->initial), now);
+	sasl_wipe(&g->initial);
+}
+
+void
+login_on_hop_reply(
+    struct session *s, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply own = *reply;
+
+	if (s->login == NULL || s->login->state != LOGIN_ASKED)
+		return;
+	if (reply->code == 334) {
+		login_challenge(s, reply->text, now);
+	} else if (reply->code == 235) {
+		struct str user = sasl_watch_user(&s->login->watch);
+
+		if (user.n > 0)
+			login_succeeded(s, user, &own, true, now);
+		else
+			login_unavailable(
+			    s, "the next hop has not asked who it is", now);
+	} else if (reply->code < 500) {
+		char text[300];
+
+		str_copy(reply->text, text, sizeof(text));
+		login_unavailable(s, text, now);
+	} else {
+		if (own.code == 535 && own.enhanced[0] == '\0')
+			str_copy(
+			    STR("5.7.8"), own.enhanced, sizeof(own.enhanced));
+		login_refused(s, &own, now);
+	}
+}
+
+void
+login_on_hop_fail(
+    struct session *s, const struct smtp_reply *reply, int64_t now)
+{
+	char text[300];
+
+	if (s->login == NULL || s->login->state == LOGIN_SLOWED)
+		return;
+	str_copy(reply->text, text, sizeof(text));
+	if (s->login->state != LOGIN_CHALLENGED)
+		login_unavailable(s, text, now);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the listeners and the certificates in use have to do with a reload: a
+ * listener stays bound and takes on the settings of the section with its name;
+ * where that is gone it keeps those it had. Once a day the log warns of
+ * certificates that expire soon.
+ */
+#include "maild/maild_internal.h"
+
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_MS (24 * 3600 * INT64_C(1000))
+
+static const struct maild_listen *
+find_listen(const struct maild_config *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		if (strcmp(maild_config_listen(conf, i)->name, name) == 0)
+			return maild_config_listen(conf, i);
+	}
+	return NULL;
+}
+
+static void
+update_door(struct maild_door *door, const struct maild_config *conf)
+{
+	static const enum relay_tls tls[] = {
+	    [MAILD_TLS_NONE] = RELAY_TLS_NONE,
+	    [MAILD_TLS_MAY] = RELAY_TLS_MAY,
+	    [MAILD_TLS_REQUIRE] = RELAY_TLS_REQUIRE,
+	    [MAILD_TLS_IMPLICIT] = RELAY_TLS_IMPLICIT,
+	};
+	const struct maild_listen *l = find_listen(conf, door->name);
+	struct tls_server *was = door->listen.tls_server;
+
+	if (l == NULL)
+		return;
+	door->listen = (struct relay_listen){
+	    .name = door->name,
+	    .auth = (enum relay_auth)l->auth,
+	    .auth_in_clear = l->auth_in_clear,
+	    .auth_required = l->auth_required,
+	    .proxy = l->proxy,
+	    .hide_client = l->hide_client,
+	    .tls = tls[l->tls],
+	    .tls_server = tls_server_ref(l->tls_server),
+	    .tls_timeout_ms = conf->tls_timeout_ms,
+	};
+	tls_server_unref(was);
+}
+
+void
+maild_doors_update(struct maild *m)
+{
+	for (size_t i = 0; i < m->door_count; i++)
+		update_door(&m->doors[i], m->gen->conf);
+}
+
+void
+maild_doors_free(struct maild *m)
+{
+	for (size_t i = 0; i < m->door_count; i++) {
+		tls_server_unref(m->doors[i].listen.tls_server);
+		free(m->doors[i].name);
+	}
+	free(m->doors);
+}
+
+/* An earlier listener has the same file. */
+static bool
+is_listed(const struct maild *m, size_t door, const char *file)
+{
+	struct tls_cert cert;
+
+	for (size_t i = 0; i < door; i++) {
+		const struct tls_server *s = m->doors[i].listen.tls_server;
+
+		for (size_t j = 0; s != NULL && tls_server_cert(s, j, &cert);
+		     j++) {
+			if (strcmp(cert.file, file) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
+maild_on_certificate(void *arg, size_t i, struct tls_cert *out)
+{
+	const struct maild *m = arg;
+
+	for (size_t d = 0; d < m->door_count; d++) {
+		const struct tls_server *s = m->doors[d].listen.tls_server;
+
+		for (size_t j = 0; s != NULL && tls_server_cert(s, j, out);
+		     j++) {
+			if (!is_listed(m, d, out->file) && i-- == 0)
+				return true;
+		}
+	}
+	return m->gen->conf->tls_client != NULL &&
+	       tls_client_cert(m->gen->conf->tls_client, i, out);
+}
+
+void
+maild_on_cert_timer(void *arg, int64_t now)
+{
+	struct maild *m = arg;
+	int64_t wall = clock_wall_ms();
+	struct tls_cert cert;
+	char file[LOG_QUOTE_MAX], names[LOG_QUOTE_MAX];
+
+	for (size_t i = 0; maild_on_certificate(m, i, &cert); i++) {
+		int64_t left = cert.expires_at - wall;
+
+		if (left >= CONTROL_CERT_SOON_MS)
+			continue;
+		log_event(m->log, LOG_LEVEL_WARNING, "maild", "certificate",
+		    "file=%s names=%s %s=%lld",
+		    log_quote(str_from(cert.file), file),
+		    log_quote(str_from(cert.names), names),
+		    left > 0 ? "days_left" : "expired_days",
+		    (long long)((left > 0 ? left : -left) / DAY_MS));
+	}
+	loop_timer_set(&m->cert_timer, now + DAY_MS);
+}
