@@ -15,7 +15,7 @@ nodist_sysusers_DATA = sysusers.d/weir.conf
 nodist_tmpfiles_DATA = tmpfiles.d/weir.conf
 nodist_completions_DATA = contrib/weirctl
 nodist_doc_DATA = etc/weir.conf.sample
-dist_doc_DATA = contrib/freeze-mail.sh
+dist_doc_DATA += contrib/freeze-mail.sh
 
 etc/weir-maild.service: etc/weir-maild.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && \

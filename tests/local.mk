@@ -14,9 +14,20 @@ bench: all
 		echo "== $$b"; ./$$b || exit 1; \
 	done
 	@echo "== relay"; \
-	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_relay.py
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_relay.py
 	@echo "== tls"; \
-	WEIR_BUILD=$(abs_builddir) $(srcdir)/tests/bench/bench_tls.py
-	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_relay.py
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_tls.py
 	@echo "== weir-netd"; \
-	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 $(srcdir)/tests/bench/bench_netd.py
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_netd.py
+if HAVE_MILTER
+	@echo "== milter"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_milter.py
+
+noinst_PROGRAMS += null-milter
+null_milter_SOURCES = tests/bench/null_milter.c
+null_milter_LDADD = $(MILTER_LIBS) -lpthread
+endif

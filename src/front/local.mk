@@ -11,6 +11,12 @@ libfront_la_SOURCES = \
 	src/front/control_senders.c \
 	src/front/control_status.c \
 	src/front/control_table.c \
+	src/front/milter.h \
+	src/front/milter_ask.c src/front/milter_ask.h \
+	src/front/milter_message.c src/front/milter_message.h \
+	src/front/milter_txn.c src/front/milter_txn.h \
+	src/front/policy_request.c src/front/policy_request.h \
+	src/front/policyd.c src/front/policyd.h \
 	src/front/relay.c src/front/relay.h \
 	src/front/relay_end.c \
 	src/front/relay_identity.c \
@@ -22,9 +28,17 @@ libfront_la_SOURCES = \
 	src/front/relay_session.c \
 	src/front/relay_tls.c \
 	src/front/relay_txn.c \
-	src/front/relay_words.c
+	src/front/relay_words.c \
+	src/front/settle.c src/front/settle.h
+if HAVE_MILTER
+libfront_la_SOURCES += src/front/milter.c
+else
+libfront_la_SOURCES += src/front/milter_none.c
+endif
+EXTRA_DIST += src/front/milter.c src/front/milter_none.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
-	libcontrol.la libnet.la libos.la libbase.la $(JANSSON_LIBS)
+	libcontrol.la libnet.la libos.la libbase.la $(JANSSON_LIBS) \
+	$(MILTER_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_auth_guard
@@ -38,4 +52,10 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_policy_request
+tests_unit_test_policy_request_SOURCES = tests/unit/test_policy_request.c
+tests_unit_test_policy_request_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_milter
+tests_unit_test_milter_SOURCES = tests/unit/test_milter.c
+tests_unit_test_milter_LDADD = libfront.la $(CMOCKA_LIBS)
 endif

@@ -5,6 +5,8 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/settle.h"
+
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -211,7 +213,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
-	relay_free_settles(r);
+	settle_free_all(&r->settles);
 	map_free(r->clients, free);
 	auth_guard_free(r->guard);
 	auth_link_free(r->auth_link);

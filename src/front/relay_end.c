@@ -15,13 +15,12 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/settle.h"
 #include "os/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define SETTLE_RETRY_MS 1000
 
 /* ---- DATA ---- */
 
@@ -241,68 +240,12 @@ txn_accept(struct txn *t, const struct smtp_reply *hop, int64_t now)
 
 /* ---- pending rows ---- */
 
-/* A settle that failed is tried again: until it works the rows stay pending,
- * which loses nothing, but nobody would send them either. */
-struct settle {
-	struct list entry; /* of the relay, which frees what is left */
-	struct relay *relay;
-	struct loop_timer timer;
-	uint64_t id;
-	bool keep;
-};
-
-static void on_settled(void *arg, int error);
-
-static void
-settle_free(struct settle *st)
-{
-	list_remove(&st->entry);
-	loop_timer_clear(&st->timer);
-	free(st);
-}
-
-void
-relay_free_settles(struct relay *r)
-{
-	while (!list_is_empty(&r->settles))
-		settle_free(LIST_ITEM(r->settles.next, struct settle, entry));
-}
-
-static void
-on_settle_retry(void *arg, int64_t now)
-{
-	struct settle *st = arg;
-
-	(void)now;
-	spool_settle(st->relay->parts.spool, st->id, st->keep, on_settled, st);
-}
-
-static void
-on_settled(void *arg, int error)
-{
-	struct settle *st = arg;
-	struct relay_parts *p = &st->relay->parts;
-	char id[SPOOL_ID_TEXT];
-
-	if (error != 0 && error != ENOENT) {
-		log_event(p->log, LOG_LEVEL_ERROR, "smtp", "settle",
-		    "id=%s keep=%d errno=%d", spool_id_format(st->id, id),
-		    st->keep, error);
-		loop_timer_set(&st->timer, loop_now(p->loop) + SETTLE_RETRY_MS);
-		return;
-	}
-	settle_free(st);
-}
-
 void
 txn_settle(struct txn *t, uint64_t id, bool keep)
 {
-	struct settle *st = xcalloc(1, sizeof(*st));
+	struct relay_parts *p = &t->relay->parts;
 
-	*st = (struct settle){.relay = t->relay, .id = id, .keep = keep};
-	list_append(&t->relay->settles, &st->entry);
-	loop_timer_init(&st->timer, t->relay->parts.loop, on_settle_retry, st);
-	spool_settle(t->relay->parts.spool, id, keep, on_settled, st);
+	settle_message(&t->relay->settles, p->loop, p->spool, p->log, id, keep);
 }
 
 /* The pending rows are gone, or could not be removed just now; the client

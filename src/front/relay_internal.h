@@ -259,8 +259,6 @@ void txn_leg_drained(struct txn *t, int64_t now);
 void txn_answer_late(struct txn *t, int64_t now);
 /* The client left after the final dot: the message takes its course. */
 void txn_detach(struct txn *t);
-/* At the end of the relay: no completion comes any more. */
-void relay_free_settles(struct relay *r);
 
 /* Ends the pending state of a message; tried again until it works. */
 void txn_settle(struct txn *t, uint64_t id, bool keep);

@@ -6,21 +6,10 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/settle.h"
 #include "os/clock.h"
 
 #include <stdio.h>
-#include <time.h>
-
-static void
-format_date(int64_t wall_ms, char *out, size_t cap)
-{
-	time_t t = (time_t)(wall_ms / 1000);
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(out, cap, "%a, %d %b %Y %H:%M:%S +0000", &tm) == 0)
-		out[0] = '\0';
-}
 
 /* RFC 3848, RFC 6531 section 4.3: with TLS an S, with AUTH an A. */
 static const char *
@@ -61,10 +50,10 @@ format_client(const struct txn *t, char *out, size_t cap)
 struct str
 relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 {
-	char id[SPOOL_ID_TEXT], date[64], client[640];
+	char id[SPOOL_ID_TEXT], date[SETTLE_DATE_MAX], client[640];
 	int n;
 
-	format_date(t->started_at, date, sizeof(date));
+	settle_date(t->started_at, date);
 	format_client(t, client, sizeof(client));
 	n = snprintf(out, RELAY_TRACE_MAX,
 	    "Received: %sby %s (weir) with %s id %s%s%s;\r\n\t%s\r\n", client,

@@ -111,6 +111,10 @@ void gate_drop_last(struct gate_txn *txn, int64_t now);
 bool gate_txn_is_whole(const struct gate_txn *txn);
 const char *gate_txn_source(const struct gate_txn *txn);
 const char *gate_txn_policy(const struct gate_txn *txn);
+const struct policy_conf *gate_txn_conf(const struct gate_txn *txn);
+/* Nothing in it waits, and nothing took from the allowance: whether the message
+ * is accepted in the end makes no difference to the throttle. */
+bool gate_txn_is_known(const struct gate_txn *txn);
 /* For spool_put: hash and state of the i-th recipient that was asked and not
  * dropped or refused, in order. PASS recipients of a whole message are stored
  * RELEASED. */
@@ -121,6 +125,10 @@ uint64_t gate_txn_destination(const struct gate_txn *txn, size_t i);
  * (0 for those that were cut through). Frees txn. */
 void gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall);
+/* It was put off: the client keeps it and comes again. What passes is given
+ * back; what must wait takes its place in the queue without mail, once however
+ * often it is tried, and is known when its turn has come. Frees txn. */
+void gate_defer(struct gate_txn *txn, int64_t now, int64_t wall);
 /* It was not. Frees txn. */
 void gate_cancel(struct gate_txn *txn, int64_t now);
 

@@ -298,6 +298,9 @@ thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
 
 	if (source_data(src)->frozen_at == 0)
 		return;
+	/* What was put off without mail would become known by and by. */
+	if (op->then == GATE_THAW_DISCARD)
+		freeze_drop_observed(g, src);
 	throttle_thaw(g->throttle, src, g->now);
 	source_data(src)->frozen_at = 0;
 	source_touch(g, src);

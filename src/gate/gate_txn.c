@@ -94,6 +94,25 @@ gate_txn_policy(const struct gate_txn *txn)
 	return txn->policy->conf->name;
 }
 
+const struct policy_conf *
+gate_txn_conf(const struct gate_txn *txn)
+{
+	return txn->policy->conf;
+}
+
+bool
+gate_txn_is_known(const struct gate_txn *txn)
+{
+	for (uint32_t i = 0; i < txn->n; i++) {
+		const struct txn_entry *e = &txn->entries[i];
+
+		if (e->verdict != THROTTLE_PASS ||
+		    (e->is_reserved && e->r.reason != THROTTLE_KNOWN))
+			return false;
+	}
+	return true;
+}
+
 size_t
 gate_txn_count(const struct gate_txn *txn)
 {
@@ -215,6 +234,54 @@ gate_cancel(struct gate_txn *txn, int64_t now)
 
 		if (!e->is_reserved)
 			continue;
+		throttle_cancel(g->throttle, txn->src, &e->r, now);
+		unpin(txn);
+	}
+	txn_free(txn);
+	gate_changed(g);
+}
+
+/* ---- put off ---- */
+
+struct looked_for {
+	uint64_t destination;
+	bool found;
+};
+
+static void
+look_at(void *arg, uint64_t destination, uint64_t ticket)
+{
+	struct looked_for *l = arg;
+
+	if (destination == l->destination && ticket == 0)
+		l->found = true;
+}
+
+/* Its place in the queue was taken by an earlier try. */
+static bool
+waits_already(const struct gate_txn *txn, const struct txn_entry *e)
+{
+	struct looked_for l = {.destination = e->r.destination};
+
+	throttle_queue_each(txn->src, look_at, &l);
+	return l.found;
+}
+
+void
+gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
+{
+	struct gate *g = txn->g;
+
+	g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		const struct txn_entry *e = &txn->entries[i];
+
+		if (!e->is_reserved)
+			continue;
+		if (e->verdict == THROTTLE_HOLD && !waits_already(txn, e)) {
+			commit_entry(txn, e, 0, now, wall);
+			continue;
+		}
 		throttle_cancel(g->throttle, txn->src, &e->r, now);
 		unpin(txn);
 	}

@@ -34,6 +34,16 @@ enum policy_profile {
 	POLICY_PROFILE_UDP,
 	POLICY_PROFILE_PAPER,
 };
+enum policy_local { /* mail of this machine's own programs, not authenticated */
+	POLICY_LOCAL_SENDER,
+	POLICY_LOCAL_USER, /* the sender's local part, whatever its domain */
+	POLICY_LOCAL_CLIENT,
+};
+enum policy_service { /* the policy service's answer to what must wait */
+	POLICY_SERVICE_DEFER,
+	POLICY_SERVICE_HOLD,
+	POLICY_SERVICE_REJECT,
+};
 enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
 enum policy_frozen {
 	POLICY_FROZEN_TEMPFAIL,
@@ -53,7 +63,7 @@ struct policy_conf {
 	int64_t interval_ms, idle_expiry_ms;
 	struct option_rate freeze_growth;
 	struct option_rates limit;
-	int key, multi, when_frozen;
+	int key, local, multi, when_frozen, service;
 	bool exempt, fold_tags;
 	uint32_t ipv6_prefix; /* client key; 64 */
 	char *contact; /* who can help, in replies; NULL: the global one */
@@ -67,6 +77,7 @@ struct gate_facts {
 	struct str sender; /* envelope, empty: null sender */
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
+	bool local; /* a program of the MTA's own machine: policy's `local` */
 };
 
 struct match;

@@ -85,6 +85,18 @@ put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
 	return strlen(out);
 }
 
+/* Of programs on the mail server itself, never one key for all of them. */
+static size_t
+put_local(
+    const struct policy *policy, struct str sender, char out[POLICY_SOURCE_MAX])
+{
+	struct str user = str_sub(sender, 0, str_rindex(sender, '@'));
+
+	if (policy->conf->local == POLICY_LOCAL_USER && user.n > 0)
+		return put_user(user, out);
+	return put_envelope(sender, out);
+}
+
 size_t
 policy_source_key(const struct policy *policy, const struct gate_facts *facts,
     char out[POLICY_SOURCE_MAX])
@@ -100,6 +112,8 @@ policy_source_key(const struct policy *policy, const struct gate_facts *facts,
 	}
 	if (facts->user.n > 0)
 		return put_user(facts->user, out);
+	if (facts->local && policy->conf->local != POLICY_LOCAL_CLIENT)
+		return put_local(policy, facts->sender, out);
 	if (facts->client.family != IP_NONE)
 		return put_client(policy, &facts->client, out);
 	return put_envelope(facts->sender, out);

@@ -14,6 +14,8 @@ static const char *const profile_names[] = {
     "mail", "tcp", "udp", "paper", NULL};
 static const char *const key_names[] = {
     "first", "user", "client", "envelope", NULL};
+static const char *const local_names[] = {"sender", "user", "client", NULL};
+static const char *const service_names[] = {"defer", "hold", "reject", NULL};
 static const char *const multi_names[] = {"split", "whole", NULL};
 static const char *const when_frozen_names[] = {
     "tempfail", "hold", "reject", NULL};
@@ -183,6 +185,34 @@ const struct option policy_options[] = {
 	       "authenticated. envelope: the envelope sender; it can be "
 	       "forged, so use it only where clients are trusted to give "
 	       "their own.",
+    },
+    {
+	.name = "local",
+	.type = OPTION_ENUM,
+	.offset = AT(local),
+	.preset = "sender",
+	.names = local_names,
+	.reloadable = true,
+	.doc = "Mail that programs of the mail server's own machine hand in "
+	       "without authentication (sendmail(1), PHP; milter and policy "
+	       "service alone), where key would name the client. sender: the "
+	       "envelope sender counts. user: its local part counts, whatever "
+	       "the domain, as in www-data. client: all of it is one sender. "
+	       "A program may choose its envelope sender freely unless the "
+	       "mail server forbids it.",
+    },
+    {
+	.name = "service",
+	.type = OPTION_ENUM,
+	.offset = AT(service),
+	.preset = "defer",
+	.names = service_names,
+	.reloadable = true,
+	.doc = "What the policy service (protocol = policy) answers for a "
+	       "recipient that must wait: defer (DEFER_IF_PERMIT), hold (HOLD, "
+	       "the whole message goes to the mail server's hold queue) or "
+	       "reject (REJECT). A recipient that was deferred is let in when "
+	       "its turn has come.",
     },
     {
 	.name = "ipv6_prefix",

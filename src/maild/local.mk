@@ -5,8 +5,8 @@ libmaild_la_SOURCES = \
 	src/maild/maild_config.c src/maild/maild_config.h \
 	src/maild/maild_options.c \
 	src/maild/maild_options_listen.c
-libmaild_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la
+libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
+	libsmtp.la libnet.la libos.la libbase.la
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc

@@ -219,6 +219,7 @@ maild_bind(struct maild *m)
 	struct net_addr addr;
 	char err[512], text[1024];
 	gid_t gid;
+	bool bound;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
 	m->doors = xcalloc(conf->listen.n, sizeof(*m->doors));
@@ -228,9 +229,16 @@ maild_bind(struct maild *m)
 		    .unix_mode = l->mode,
 		    .unix_gid = -1};
 
-		m->listeners[i] =
-		    listener_new(&l->addr, &options, err, sizeof(err));
-		if (m->listeners[i] == NULL) {
+		if (l->protocol == MAILD_MILTER) {
+			m->milter = milter_new(&l->addr, options.backlog,
+			    options.unix_mode, err, sizeof(err));
+			bound = m->milter != NULL;
+		} else {
+			m->listeners[i] =
+			    listener_new(&l->addr, &options, err, sizeof(err));
+			bound = m->listeners[i] != NULL;
+		}
+		if (!bound) {
 			snprintf(text, sizeof(text), "%s:%u: listen \"%s\": %s",
 			    l->place.file, l->place.line, l->name, err);
 			return fail(EX_TEMPFAIL, text);
@@ -298,6 +306,35 @@ maild_open_spool(struct maild *m)
 	return m->spool == NULL ? fail(status, err) : 0;
 }
 
+static void
+on_milter_ended(void *arg)
+{
+	struct maild *m = arg;
+
+	loop_stop(m->loop);
+}
+
+static void
+maild_start_milter(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+
+	milter_start(m->milter,
+	    &(struct milter_parts){.loop = m->loop,
+		.gate = m->gate,
+		.spool = m->spool,
+		.events = m->events,
+		.counters = &m->counters,
+		.log = m->log,
+		.on_ended = on_milter_ended,
+		.arg = m},
+	    &(struct milter_settings){.hostname = conf->hostname,
+		.hold = (enum milter_hold)conf->milter_hold,
+		.command_timeout_ms = conf->milter_timeout_ms,
+		.answer_timeout_ms = conf->answer_timeout_ms,
+		.header_max = (uint32_t)conf->header_max});
+}
+
 static int
 maild_build(struct maild *m)
 {
@@ -326,6 +363,13 @@ maild_build(struct maild *m)
 				 .counters = &m->counters,
 				 .log = m->log},
 	    &m->gen->relay);
+	m->policyd = policyd_new(&(struct policyd_parts){.loop = m->loop,
+	    .gate = m->gate,
+	    .counters = &m->counters,
+	    .log = m->log,
+	    .connections_max = conf->sessions_max});
+	if (m->milter != NULL)
+		maild_start_milter(m);
 	m->hook = hook_new(m->loop, m->log);
 	m->control = control_new(&(struct control_parts){.loop = m->loop,
 				     .gate = m->gate,
@@ -376,6 +420,8 @@ static void
 maild_stop(struct maild *m)
 {
 	relay_free(m->relay);
+	policyd_free(m->policyd);
+	milter_free(m->milter);
 	if (m->control != NULL)
 		control_free(m->control);
 	if (m->control_listener != NULL)
@@ -416,7 +462,11 @@ log_started(struct maild *m)
 	for (size_t i = 0; i < m->listener_count; i++)
 		log_event(m->log, LOG_LEVEL_INFO, "maild", "listen",
 		    "address=%s name=%s",
-		    net_addr_format(listener_addr(m->listeners[i]), addr),
+		    net_addr_format(
+			m->listeners[i] != NULL
+			    ? listener_addr(m->listeners[i])
+			    : &maild_config_listen(m->gen->conf, i)->addr,
+			addr),
 		    m->doors[i].name);
 	spool_stats(m->spool, &stats);
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",

@@ -8,6 +8,7 @@
 #include "maild/maild_check.h"
 
 #include "base/ip.h"
+#include "front/milter.h"
 #include "net/addr.h"
 #include "net/tls.h"
 
@@ -127,9 +128,11 @@ maild_check_listen(const char *text, char *err, size_t cap)
 bool
 maild_check_protocol(const char *text, char *err, size_t cap)
 {
-	if (strcmp(text, "milter") != 0 && strcmp(text, "policy") != 0)
+	if (strcmp(text, "milter") != 0 || milter_is_built_in())
 		return true;
-	return refuse(err, cap, "is not in this version of weir; write smtp");
+	return refuse(err, cap,
+	    "is not in this build of weir, which was made without libmilter; "
+	    "install libmilter-dev and build it again");
 }
 
 bool

@@ -146,7 +146,7 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 static bool
 check_listens(struct checking *k)
 {
-	struct maild_listen *l = k->c->listen.v;
+	struct maild_listen *l = k->c->listen.v, *milter = NULL;
 
 	if (k->c->listen.n == 0)
 		return fail(k, NULL,
@@ -160,6 +160,15 @@ check_listens(struct checking *k)
 			return fail_listen(k, &l[i],
 			    "address: that is the control socket; choose "
 			    "another path");
+		if (l[i].protocol != MAILD_MILTER)
+			continue;
+		if (milter != NULL)
+			return fail_listen(k, &l[i],
+			    "protocol: there is a milter already in line %u, "
+			    "and libmilter can be but one; both mail servers "
+			    "may use it",
+			    milter->place.line);
+		milter = &l[i];
 	}
 	return true;
 }

@@ -31,7 +31,7 @@ struct maild_listen {
 	char *name;
 	struct option_place place;
 	char *address; /* as written */
-	int protocol;  /* enum maild_protocol; this version loads SMTP alone */
+	int protocol;  /* enum maild_protocol */
 	uint32_t backlog;
 	char *socket_mode;    /* of a Unix socket, octal digits */
 	struct net_addr addr; /* from address */
@@ -89,6 +89,9 @@ struct maild_config {
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
 	int64_t notify_after_ms; /* 0: never */
+
+	int milter_hold; /* enum milter_hold, in its order */
+	int64_t milter_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

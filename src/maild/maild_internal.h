@@ -7,6 +7,8 @@
 #define MAILD_MAILD_INTERNAL_H
 
 #include "front/control.h"
+#include "front/milter.h"
+#include "front/policyd.h"
 #include "front/relay.h"
 #include "maild/maild.h"
 #include "maild/maild_config.h"
@@ -42,7 +44,9 @@ struct maild {
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
-	struct listener **listeners, *control_listener;
+	struct milter *milter; /* NULL: none is configured */
+	struct policyd *policyd;
+	struct listener **listeners, *control_listener; /* NULL: the milter's */
 	struct maild_door *doors; /* one for each listener, until the end */
 	size_t door_count;
 	size_t listener_count;

@@ -33,7 +33,10 @@ const struct option maild_listen_options[] = {
 	.preset = "smtp",
 	.names = protocol_names,
 	.check = maild_check_protocol,
-	.doc = "What is spoken there. This version speaks smtp alone.",
+	.doc =
+	    "What is spoken there: smtp for the relay; milter for Postfix and "
+	    "Sendmail (one such listener); policy for Postfix's policy "
+	    "delegation protocol.",
     },
     {
 	.name = "backlog",

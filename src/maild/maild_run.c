@@ -173,11 +173,22 @@ on_delivery_drained(void *arg)
 }
 
 static void
-on_relay_drained(void *arg)
+on_milter_drained(void *arg)
 {
 	struct maild *m = arg;
 
 	delivery_drain(m->delivery, on_delivery_drained, m);
+}
+
+static void
+on_relay_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	if (m->milter != NULL)
+		milter_drain(m->milter, on_milter_drained, m);
+	else
+		on_milter_drained(m);
 }
 
 static void
@@ -251,6 +262,14 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 }
 
 static void
+on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	const struct maild_door *door = arg;
+
+	policyd_accept(door->maild->policyd, fd, peer, now);
+}
+
+static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
 	const struct maild_door *door = arg;
@@ -282,9 +301,16 @@ maild_run_init(struct maild *m)
 	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
 	maild_doors_update(m);
 	maild_on_cert_timer(m, now);
-	for (size_t i = 0; i < m->listener_count; i++)
-		listener_start(m->listeners[i], m->loop, on_accept,
-		    on_accept_trouble, &m->doors[i]);
+	for (size_t i = 0; i < m->listener_count; i++) {
+		bool is_policy =
+		    maild_config_listen(m->gen->conf, i)->protocol ==
+		    MAILD_POLICY;
+
+		if (m->listeners[i] != NULL)
+			listener_start(m->listeners[i], m->loop,
+			    is_policy ? on_policy_accept : on_accept,
+			    on_accept_trouble, &m->doors[i]);
+	}
 	delivery_kick(m->delivery, now, clock_wall_ms());
 }
 

@@ -16,6 +16,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_netgate_load \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_packet \
+	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_proxy \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_client \
@@ -45,6 +46,8 @@ tests_fuzz_fuzz_packet_LDADD = libreplay.la libpacket.la
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 	tests/options_schema.h
 tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la
+tests_fuzz_fuzz_policy_request_SOURCES = tests/fuzz/fuzz_policy_request.c
+tests_fuzz_fuzz_policy_request_LDADD = libreplay.la libfront.la
 tests_fuzz_fuzz_smtp_address_SOURCES = tests/fuzz/fuzz_smtp_address.c
 tests_fuzz_fuzz_smtp_address_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_smtp_client_SOURCES = tests/fuzz/fuzz_smtp_client.c

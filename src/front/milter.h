@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The milter: weir inside Postfix and Sendmail (libmilter). libmilter's threads
+ * translate and wait, the loop decides. With milter_hold
+ *
+ *	take		held recipients leave the message; their copy is
+ *			committed to the spool before the MTA is answered
+ *	tempfail	451 for recipients that would be held
+ *
+ * libmilter knows one filter per process, so there is one of these. It is
+ * there only where weir was built with libmilter.
+ */
+#ifndef FRONT_MILTER_H
+#define FRONT_MILTER_H
+
+#include "gate/gate.h"
+#include "net/addr.h"
+#include "net/loop.h"
+
+struct milter;
+
+enum milter_hold { MILTER_TAKE, MILTER_TEMPFAIL };
+
+struct milter_settings {
+	const char *hostname; /* of our trace header */
+	enum milter_hold hold;
+	int64_t command_timeout_ms; /* for an answer to MAIL or RCPT */
+	int64_t answer_timeout_ms;  /* to the end of a message */
+	uint32_t header_max;        /* bytes; more is refused when held */
+};
+
+struct milter_parts { /* all borrowed */
+	struct loop *loop;
+	struct gate *gate;
+	struct spool *spool;
+	struct events *events;
+	struct counters *counters;
+	struct log *log;
+	/* libmilter ended by itself: the daemon had better be restarted. */
+	void (*on_ended)(void *arg);
+	void *arg;
+};
+
+bool milter_is_built_in(void);
+/* Binds, before root is given up; the socket's directory must let the daemon's
+ * user in. NULL and a reason in err. settings is copied. */
+struct milter *milter_new(const struct net_addr *addr, int backlog,
+    unsigned unix_mode, char *err, size_t cap);
+/* Serves from now on. */
+void milter_start(struct milter *m, const struct milter_parts *parts,
+    const struct milter_settings *settings);
+/* New messages are put off; fn when none is under way. */
+void milter_drain(struct milter *m, void (*fn)(void *arg), void *arg);
+void milter_free(struct milter *m);
+
+#endif

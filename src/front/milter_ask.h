@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Between libmilter's threads and the loop: a thread posts a question and
+ * waits, with a deadline; the loop answers when it can. Whoever comes last
+ * frees the question: a thread that gave up leaves it to the loop, and the loop
+ * hears of it when it answers. So neither ever waits for the other's memory.
+ *
+ * This is the one place where weir's state is shared between threads: the list
+ * of questions and the state of each, under one lock.
+ */
+#ifndef FRONT_MILTER_ASK_H
+#define FRONT_MILTER_ASK_H
+
+#include "base/buf.h"
+#include "base/ip.h"
+#include "base/list.h"
+#include "smtp/envelope.h"
+
+struct milter_port;
+struct milter_peer; /* a connection of the MTA, the loop's side of it */
+
+enum milter_verb {
+	/* Answered. */
+	MILTER_MAIL,
+	MILTER_RCPT,
+	MILTER_TEXT, /* of a message with held recipients */
+	MILTER_END,  /* the same, the last of it: store what is held */
+	/* Not answered. */
+	MILTER_PASSED, /* nothing is held, the MTA goes on with it */
+	MILTER_TAKEN,  /* the MTA was told what is held, and heard it */
+	MILTER_UNDO,   /* it was not: what was stored is to go */
+	MILTER_DROP,   /* no message came of it */
+	MILTER_CLOSE,  /* the connection is gone, and the peer with it */
+};
+
+enum milter_status { MILTER_OK, MILTER_HELD, MILTER_REFUSED };
+
+#define MILTER_TEXT_MAX 512
+
+struct milter_ask {
+	struct list entry;
+	enum milter_verb verb;
+	struct milter_peer *peer;
+	/* The question. Heap, NULL: not given. */
+	char *user, *address, *helo, *queue_id, *orcpt, *envid, *subject;
+	struct ip client;
+	bool local, utf8;
+	enum smtp_body body_type;
+	enum smtp_ret ret;
+	unsigned notify;
+	struct buf text;
+	/* The answer. */
+	enum milter_status status;
+	unsigned code; /* REFUSED */
+	char enhanced[16];
+	char words[MILTER_TEXT_MAX];
+	bool known; /* RCPT: the end of the message changes nothing */
+	bool all;   /* END: all recipients are held */
+	/* Under the port's lock. */
+	bool is_answered, is_abandoned;
+	void *cond; /* of the thread that waits */
+};
+
+/* on_ask runs in the loop for each question, which is then the loop's until it
+ * is answered, or at once when its verb has no answer. */
+struct loop;
+struct milter_port *milter_port_new(struct loop *loop,
+    void (*on_ask)(void *arg, struct milter_ask *ask), void *arg);
+/* Nobody is answered from here on: those that wait are refused at once. */
+void milter_port_close(struct milter_port *p);
+/* After milter_port_close, when no thread can call any more. */
+void milter_port_free(struct milter_port *p);
+
+/* Any thread. */
+struct milter_ask *milter_ask_new(
+    enum milter_verb verb, struct milter_peer *peer);
+/* Takes the question. */
+void milter_post(struct milter_port *p, struct milter_ask *ask);
+/* Takes it, and gives it back answered; NULL: not in time, or closed. */
+struct milter_ask *milter_wait(
+    struct milter_port *p, struct milter_ask *ask, int64_t timeout_ms);
+void milter_ask_free(struct milter_ask *ask);
+
+/* The loop. False: nobody waits any more; ask is gone either way. */
+bool milter_answer(struct milter_port *p, struct milter_ask *ask);
+
+#endif

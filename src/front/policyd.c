@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One request at a time per connection: the next is read when the gate has
+ * answered. A client that sends garbage, or nothing for long, is closed;
+ * Postfix then defers by itself (smtpd_policy_service_default_action).
+ */
+#include "front/policyd.h"
+
+#include "front/policy_request.h"
+#include "net/conn.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IDLE_MS (INT64_C(1000) * 1000) /* Postfix closes after 300 s */
+#define REQUEST_MS (INT64_C(30) * 1000)
+#define LINGER_MS 2000
+#define ANSWER_MAX 600
+
+struct policyd {
+	struct policyd_parts parts;
+	struct list conns;
+	uint32_t count;
+};
+
+struct policy_conn {
+	struct list entry;
+	struct policyd *d;
+	struct conn *conn;
+	struct loop_timer timer;
+	struct loop_task reap;
+	struct policy_parser parser;
+	char asked[128]; /* instance whose recipient was asked about last */
+	struct gate_txn *gate; /* of the request in hand */
+	bool with_recipient;
+	bool busy, at_end, pumping, closing;
+};
+
+static void pump(struct policy_conn *c, int64_t now);
+
+static void
+on_reap(void *arg, int64_t now)
+{
+	struct policy_conn *c = arg;
+
+	(void)now;
+	loop_timer_clear(&c->timer);
+	loop_task_clear(&c->reap);
+	free(c);
+}
+
+static void
+policy_conn_end(struct policy_conn *c, int64_t linger_ms, int64_t now)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	if (c->gate != NULL)
+		gate_cancel(c->gate, now);
+	c->gate = NULL;
+	list_remove(&c->entry);
+	c->d->count--;
+	if (linger_ms > 0)
+		conn_close(c->conn, linger_ms);
+	else
+		conn_free(c->conn);
+	loop_task_set(&c->reap);
+}
+
+/* ---- answers ---- */
+
+static void
+reply(struct policy_conn *c, const char *action, const char *text)
+{
+	const struct policy_request *rq = &c->parser.request;
+	char who[LOG_QUOTE_MAX], to[LOG_QUOTE_MAX], state[LOG_QUOTE_MAX];
+	char what[LOG_QUOTE_MAX], line[ANSWER_MAX];
+	const char *source = c->gate != NULL ? gate_txn_source(c->gate) : "";
+	int n = snprintf(line, sizeof(line), "action=%s%s%.500s\n\n", action,
+	    text[0] != '\0' ? " " : "", text);
+
+	log_event(c->d->parts.log, LOG_LEVEL_INFO, "policy", "answer",
+	    "state=%s sender=%s recipient=%s action=%s text=%s",
+	    log_quote(str_from(rq->protocol_state), state),
+	    log_quote(str_from(source), who),
+	    log_quote(str_from(rq->recipient), to), action,
+	    log_quote(str_from(text), what));
+	conn_write(c->conn, line, (size_t)n);
+}
+
+/* The transaction was ended: on to what has come meanwhile. */
+static void
+go_on(struct policy_conn *c, int64_t now)
+{
+	c->busy = false;
+	c->gate = NULL;
+	policy_parser_init(&c->parser);
+	loop_timer_set(&c->timer, now + IDLE_MS);
+	pump(c, now);
+}
+
+static void
+answer_refused(struct policy_conn *c, const struct gate_answer *a, int64_t now)
+{
+	char text[ANSWER_MAX];
+
+	snprintf(text, sizeof(text), "%s %s", a->enhanced, a->text);
+	reply(c, a->code >= 500 ? "REJECT" : "DEFER_IF_PERMIT", text);
+	gate_cancel(c->gate, now);
+	go_on(c, now);
+}
+
+static void
+answer_wait(struct policy_conn *c, const char *why, int64_t now)
+{
+	static const char *const actions[] = {
+	    "DEFER_IF_PERMIT 4.7.1", "HOLD", "REJECT 5.7.1"};
+	const struct policy_conf *conf = gate_txn_conf(c->gate);
+	char text[ANSWER_MAX];
+
+	snprintf(text, sizeof(text), "new recipient must wait: %s", why);
+	reply(c, actions[conf->service], text);
+	gate_defer(c->gate, now, clock_wall_ms());
+	go_on(c, now);
+}
+
+static void
+on_recipient(void *arg, const struct gate_answer *a)
+{
+	struct policy_conn *c = arg;
+	int64_t now = loop_now(c->d->parts.loop);
+
+	str_copy(
+	    str_from(c->parser.request.instance), c->asked, sizeof(c->asked));
+	switch (a->verdict) {
+	case THROTTLE_PASS:
+		reply(c, "DUNNO", "");
+		/* What becomes of the message is not told: it counts. */
+		gate_commit(c->gate, NULL, now, clock_wall_ms());
+		go_on(c, now);
+		break;
+	case THROTTLE_HOLD:
+		answer_wait(c, a->why, now);
+		break;
+	case THROTTLE_REFUSE:
+		answer_refused(c, a, now);
+		break;
+	}
+}
+
+static void
+on_sender(void *arg, const struct gate_answer *a)
+{
+	struct policy_conn *c = arg;
+	const struct policy_request *rq = &c->parser.request;
+	int64_t now = loop_now(c->d->parts.loop);
+
+	if (a->verdict == THROTTLE_REFUSE) {
+		answer_refused(c, a, now);
+	} else if (c->with_recipient) {
+		gate_recipient(c->gate, str_from(rq->recipient), now,
+		    clock_wall_ms(), on_recipient, c);
+	} else {
+		reply(c, "DUNNO", "");
+		gate_cancel(c->gate, now);
+		go_on(c, now);
+	}
+}
+
+/* ---- requests ---- */
+
+static bool
+has_recipient(const struct policy_conn *c)
+{
+	const struct policy_request *rq = &c->parser.request;
+
+	if (rq->recipient[0] == '\0')
+		return false;
+	if (strcmp(rq->protocol_state, "RCPT") == 0)
+		return true;
+	/* With one recipient it is told at the end as well: a site that asks
+	 * there alone is served, one that asked before is not counted twice. */
+	return strcmp(rq->protocol_state, "END-OF-MESSAGE") == 0 &&
+	       (rq->instance[0] == '\0' || strcmp(rq->instance, c->asked) != 0);
+}
+
+static void
+ask(struct policy_conn *c, int64_t now)
+{
+	const struct policy_request *rq = &c->parser.request;
+	struct gate_facts facts = {
+	    .user = str_from(rq->sasl_username),
+	    .sender = str_from(rq->sender),
+	    .helo = str_from(rq->helo_name),
+	};
+
+	c->busy = true;
+	loop_timer_set(&c->timer, INT64_MAX);
+	if (!ip_parse(str_from(rq->client_address), &facts.client))
+		facts.client.family = IP_NONE;
+	facts.local =
+	    facts.client.family == IP_NONE || ip_is_loopback(&facts.client);
+	if (strcmp(rq->request, "smtpd_access_policy") != 0) {
+		reply(c, "DUNNO", "");
+		go_on(c, now);
+		return;
+	}
+	if (rq->cut) {
+		reply(c, "DEFER_IF_PERMIT",
+		    "4.7.1 an attribute is too long to be judged");
+		go_on(c, now);
+		return;
+	}
+	c->with_recipient = has_recipient(c);
+	c->gate = gate_begin(c->d->parts.gate, &facts, now);
+	gate_sender(c->gate, now, clock_wall_ms(), on_sender, c);
+}
+
+/* Answers come from within ask() as a rule: a loop, not a recursion. */
+static void
+pump(struct policy_conn *c, int64_t now)
+{
+	if (c->pumping)
+		return;
+	c->pumping = true;
+	while (!c->closing && !c->busy && !conn_is_full(c->conn)) {
+		struct str in = conn_input(c->conn), rest = in;
+		enum policy_parse got = policy_parse(&c->parser, &rest);
+
+		conn_consume(c->conn, in.n - rest.n);
+		if (got == POLICY_DONE) {
+			ask(c, now);
+			continue;
+		}
+		if (got == POLICY_BAD) {
+			log_event(c->d->parts.log, LOG_LEVEL_WARNING, "policy",
+			    "close", "reason=\"not a policy request\"");
+			counters_add(
+			    c->d->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
+			policy_conn_end(c, LINGER_MS, now);
+		} else if (c->parser.size > 0) {
+			loop_timer_set(&c->timer, now + REQUEST_MS);
+		}
+		break;
+	}
+	c->pumping = false;
+	if (c->at_end && !c->busy)
+		policy_conn_end(c, LINGER_MS, now);
+}
+
+/* ---- connections ---- */
+
+static void
+on_conn_read(void *arg, int64_t now)
+{
+	pump(arg, now);
+}
+
+static void
+on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
+{
+	struct policy_conn *c = arg;
+
+	(void)error;
+	/* Exim's readsocket ends its side with the request: the answer is
+	 * still read. */
+	if (why == CONN_EOF && c->busy)
+		c->at_end = true;
+	else
+		policy_conn_end(c, why == CONN_EOF ? LINGER_MS : 0, now);
+}
+
+static void
+on_idle(void *arg, int64_t now)
+{
+	struct policy_conn *c = arg;
+
+	if (!c->busy)
+		policy_conn_end(c, 0, now);
+}
+
+static const struct conn_ops conn_ops = {
+    .on_read = on_conn_read,
+    .on_drain = on_conn_read,
+    .on_end = on_conn_end,
+};
+
+struct policyd *
+policyd_new(const struct policyd_parts *parts)
+{
+	struct policyd *d = xcalloc(1, sizeof(*d));
+
+	d->parts = *parts;
+	list_init(&d->conns);
+	return d;
+}
+
+void
+policyd_accept(
+    struct policyd *d, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct policy_conn *c;
+	char text[NET_ADDR_TEXT_MAX];
+
+	if (d->count >= d->parts.connections_max) {
+		log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "refuse",
+		    "client=%s limit=sessions_max open=%u",
+		    net_addr_format(peer, text), d->count);
+		close(fd);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->d = d;
+	policy_parser_init(&c->parser);
+	list_append(&d->conns, &c->entry);
+	d->count++;
+	loop_timer_init(&c->timer, d->parts.loop, on_idle, c);
+	loop_task_init(&c->reap, d->parts.loop, on_reap, c);
+	c->conn = conn_new(d->parts.loop, fd, &conn_ops, c);
+	loop_timer_set(&c->timer, now + IDLE_MS);
+}
+
+void
+policyd_free(struct policyd *d)
+{
+	struct list *e, *next;
+
+	if (d == NULL)
+		return;
+	list_each_safe (e, next, &d->conns) {
+		policy_conn_end(LIST_ITEM(e, struct policy_conn, entry), 0,
+		    loop_now(d->parts.loop));
+	}
+	free(d);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A settle outlives the transaction that asked for it, not the front end.
+ */
+#include "front/settle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RETRY_MS 1000
+
+struct settle {
+	struct list entry; /* of its owner, who frees what is left */
+	struct loop *loop;
+	struct spool *spool;
+	struct log *log;
+	struct loop_timer timer;
+	uint64_t id;
+	bool keep;
+};
+
+static void
+settle_free(struct settle *st)
+{
+	list_remove(&st->entry);
+	loop_timer_clear(&st->timer);
+	free(st);
+}
+
+void
+settle_free_all(struct list *pending)
+{
+	while (!list_is_empty(pending))
+		settle_free(LIST_ITEM(pending->next, struct settle, entry));
+}
+
+static void
+on_settled(void *arg, int error)
+{
+	struct settle *st = arg;
+	char id[SPOOL_ID_TEXT];
+
+	if (error != 0 && error != ENOENT) {
+		log_event(st->log, LOG_LEVEL_ERROR, "smtp", "settle",
+		    "id=%s keep=%d errno=%d", spool_id_format(st->id, id),
+		    st->keep, error);
+		loop_timer_set(&st->timer, loop_now(st->loop) + RETRY_MS);
+		return;
+	}
+	settle_free(st);
+}
+
+static void
+on_retry(void *arg, int64_t now)
+{
+	struct settle *st = arg;
+
+	(void)now;
+	spool_settle(st->spool, st->id, st->keep, on_settled, st);
+}
+
+void
+settle_message(struct list *pending, struct loop *loop, struct spool *spool,
+    struct log *log, uint64_t id, bool keep)
+{
+	struct settle *st = xcalloc(1, sizeof(*st));
+
+	*st = (struct settle){
+	    .loop = loop, .spool = spool, .log = log, .id = id, .keep = keep};
+	list_append(pending, &st->entry);
+	loop_timer_init(&st->timer, loop, on_retry, st);
+	spool_settle(spool, id, keep, on_settled, st);
+}
+
+const char *
+settle_date(int64_t wall_ms, char out[SETTLE_DATE_MAX])
+{
+	time_t t = (time_t)(wall_ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(
+		out, SETTLE_DATE_MAX, "%a, %d %b %Y %H:%M:%S +0000", &tm) == 0)
+		out[0] = '\0';
+	return out;
+}

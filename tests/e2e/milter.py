@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A Postfix with weir's milter or policy service in front of its queue: one
+listener for clients, one without the milter for what weir hands back, and
+sendmail(1) for local submission."""
+import os
+import shutil
+import smtplib
+import subprocess
+
+from harness import Weir, free_port, until
+from postfix import Postfix
+
+SECTION = """listen "mta" {{
+    address = "{address}"
+    protocol = {protocol}
+    socket_mode = "0666"
+}}"""
+
+BACK = """127.0.0.1:{port} inet n - n - - smtpd
+    -o smtpd_milters=
+    -o smtpd_end_of_data_restrictions=
+    -o smtpd_recipient_restrictions=permit_mynetworks,reject
+    -o receive_override_options=no_milters
+"""
+
+MILTER_CF = """
+smtpd_milters = {where}
+non_smtpd_milters = {where}
+milter_default_action = {default}
+"""
+
+
+class MilterPostfix(Postfix):
+    """where: the milter's address as Postfix writes it, or empty. main:
+    further lines of main.cf."""
+
+    def __init__(self, where="", main="", default="tempfail", **kw):
+        super().__init__("mta.test", **kw)
+        self.back_port = free_port()
+        self.back = f"127.0.0.1:{self.back_port}"
+        etc = self.dir / "etc"
+        text = (etc / "main.cf").read_text()
+        if where:
+            text += MILTER_CF.format(where=where, default=default)
+        (etc / "main.cf").write_text(text + main)
+        with open(etc / "master.cf", "a") as f:
+            f.write(BACK.format(port=self.back_port))
+
+    def stop(self):
+        # A client's connection would keep Postfix for seconds.
+        self.run("postfix", "abort", check=False)
+        pid = self.dir / "queue/pid/master.pid"
+        until(lambda: not pid.exists() or not pid.read_text().strip() or
+              not os.path.exists(f"/proc/{pid.read_text().strip()}"),
+              "Postfix to stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def sendmail(self, sender, rcpts, text):
+        return subprocess.run(
+            ["/usr/sbin/sendmail", "-C", self.dir / "etc", "-i", "-f", sender,
+             "--", *rcpts],
+            input=text, capture_output=True, timeout=30)
+
+    def client(self):
+        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=30)
+
+    def transact(self, sender, rcpts, text):
+        """Each recipient must be taken; the reply to the message."""
+        with self.client() as s:
+            s.ehlo()
+            assert s.mail(sender)[0] == 250
+            for r in rcpts:
+                code, words = s.rcpt(r)
+                assert code == 250, words
+            return s.data(text)
+
+
+class MilterWeir(Weir):
+    """A Weir with a milter or policy listener beside its relay."""
+
+    def __init__(self, directory, next_hop, protocol="milter", unix=True,
+                 **kw):
+        self.mta_port = free_port()
+        path = f"{directory}/mta.sock"
+        address = f"unix:{path}" if unix else f"127.0.0.1:{self.mta_port}"
+        self.where = (f"unix:{path}" if unix
+                      else f"inet:127.0.0.1:{self.mta_port}")
+        kw["sections"] = kw.get("sections", "") + SECTION.format(
+            address=address, protocol=protocol)
+        super().__init__(directory, next_hop, **kw)
