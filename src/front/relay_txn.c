@@ -210,7 +210,7 @@ txn_rcpt_answer(
 	if (t->wait != TXN_WAIT_RCPT)
 		return;
 	if (!t->asked.cut) {
-		/* A refusal for now, or no next hop at all, is no reason not
+		/* A temporary refusal, or no next hop at all, is no reason not
 		 * to hold: the mail waits anyhow. */
 		if (reached && reply->code >= 500)
 			txn_refuse_rcpt(t, reply, now);

@@ -145,7 +145,7 @@ answer_rcpt(struct smtp_server *s, unsigned code)
 		smtp_server_set_phase(s, SMTP_PHASE_RCPT);
 	} else if (code >= 500 &&
 		   smtp_server_is_at(++s->refused, s->limits->refused_max)) {
-		/* Guessed addresses. What is refused for now may come again,
+		/* Guessed addresses. A temporary refusal may come again,
 		 * as the rest of a message to very many does. */
 		smtp_server_end(s, SMTP_SERVER_ERRORS, 421, "4.7.0",
 		    "too many recipients refused");

@@ -109,7 +109,7 @@ def test_held_recipient_is_verified(weir, sink):
                               "grey@example.com"], message())
     assert refused == {"bad@example.com": (550,
                                            b"5.1.1 No such user here")}
-    # Refused for now is no reason not to hold.
+    # A temporary refusal is no reason not to hold.
     assert w.held() == ["new@example.com", "grey@example.com"]
     assert w.sender("<a@example.org>")["queue_length"] == 2
     assert sink.recipients() == []
