@@ -570,7 +570,7 @@ BAD = [
     ('bare_newline_allow = {"127.0.0.300"}', "127.0.0.300"),
     ('postmaster = ""', "postmaster"),
     ('listen "x" { address = "nowhere" }', "nowhere"),
-    ('listen "x" { address = "127.0.0.1:2"  protocol = milter }', "milter"),
+    ('listen "x" { address = "127.0.0.1:2"  protocol = lmtp }', "lmtp"),
     ('listen "x" { }', "address"),
     ('policy "p" { match = {"a@b"}  interval = "0" }', "interval"),
     ('policy "p" { interval = "1m" }', "match"),
