@@ -228,7 +228,8 @@ changed(struct control_conn *c, uint64_t count)
 {
 	netd_set_timer(netd_of(c));
 	control_log_change(c, count);
-	control_done(c, json_pack("{s:I}", "recipients", (json_int_t)count));
+	control_done(c, json_pack("{s:I,s:s?}", "recipients", (json_int_t)count,
+			    "sender", c->request.sender));
 }
 
 static void
