@@ -124,7 +124,7 @@ e2e() {
     local name=$1 log=build/e2e.log line passed failed status=0
     shift
     PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 1500 \
-        /usr/bin/python3 -m pytest -q -p no:cacheprovider --maxfail=20 \
+        /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \
         --durations=10 --color=no "$@" tests/e2e 2>&1 </dev/null |
         tee "$log" || status=$?
     line=$(grep -aE '[0-9]+ (passed|failed|error)' "$log" | tail -1 || true)
