@@ -45,7 +45,7 @@ struct milter_txn {
 	struct gate_facts facts; /* slices of the above */
 	enum smtp_body body_type;
 	enum smtp_ret ret;
-	bool utf8, all_held, putting, stored;
+	bool utf8, require_tls, all_held, putting, stored;
 	bool is_full; /* the body, since its last write */
 	struct milter_rcpt *rcpts;
 	size_t rcpt_count, rcpt_cap, held_count;
@@ -211,6 +211,7 @@ on_mail(struct milter_desk *d, struct milter_ask *ask)
 	t->body_type = ask->body_type;
 	t->ret = ask->ret;
 	t->utf8 = ask->utf8;
+	t->require_tls = ask->require_tls;
 	t->facts = (struct gate_facts){
 	    .user = str_from(t->user),
 	    .sender = str_from(t->from),
@@ -445,6 +446,7 @@ put(struct milter_txn *t)
 	    .body_type = t->body_type,
 	    .ret = t->ret,
 	    .utf8 = t->utf8,
+	    .require_tls = t->require_tls,
 	    .whole = t->all_held,
 	    .pending = true,
 	    .queued_at = wall,

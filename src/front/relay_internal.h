@@ -92,6 +92,7 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
+	bool tls_lost; /* REQUIRETLS cannot be kept */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];

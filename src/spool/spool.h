@@ -105,6 +105,7 @@ struct spool_message {
 	const char *helo;
 	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
 	bool utf8;
+	bool require_tls; /* it goes over verified TLS alone: RFC 8689 */
 	bool whole; /* goes only when no recipient of it is HELD */
 	bool pending;
 	uint64_t size;     /* of the body, set by spool_put */
