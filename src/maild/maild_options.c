@@ -195,6 +195,14 @@ static const struct option maild_options[] = {
 	       "with 421.",
     },
     {
+	NUMBER("local_part_max", local_part_max, "64", 64, 254),
+	.doc = "Bytes of an address in front of the @; longer ones are refused "
+	       "with 553. 64 is what RFC 5321 lets everybody rely on. Raise it "
+	       "where replies go to senders that are made for one message "
+	       "(VERP, SRS), which are often longer. A whole address is never "
+	       "longer than 254.",
+    },
+    {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
 	.doc = "Sessions open at once; a further one is answered with 421.",
     },
@@ -342,8 +350,10 @@ static const struct option maild_options[] = {
 	AT(next_hop_auth_in_clear),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Send that password without TLS too. Within the machine (a "
-	       "loopback address, a Unix socket) it always is.",
+	.doc = "Send passwords without TLS too: that one, and those of clients "
+	       "whose logins the next hop checks (auth = pass), who are "
+	       "offered no AUTH otherwise. Within the machine (a loopback "
+	       "address, a Unix socket) they always are.",
     },
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
