@@ -468,7 +468,12 @@ static const struct option maild_options[] = {
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits.",
+	       "451 and released mail waits. With verify, a next hop that "
+	       "offers REQUIRETLS (RFC 8689) has weir offer it to clients over "
+	       "TLS: mail sent so goes to no other one, and is returned with "
+	       "5.7.30 when it could be released only without. The header "
+	       "TLS-Required: No is passed on; it is about the recipient's "
+	       "policy and changes nothing here."
     },
     {
 	.name = "next_hop_tls_implicit",
