@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libdelivery.la
 libdelivery_la_SOURCES = \
 	src/delivery/attempt.c \
+	src/delivery/attempt_fit.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
 	src/delivery/channel.c src/delivery/channel.h \
 	src/delivery/channel_login.c \

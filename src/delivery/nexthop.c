@@ -204,6 +204,12 @@ nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends)
 	return false;
 }
 
+bool
+nexthop_has_choice(const struct nexthop *n)
+{
+	return n->settings.address_count > 1;
+}
+
 /* ---- channels ---- */
 
 /* A quarter of the shortest time that is to be kept. */

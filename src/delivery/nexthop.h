@@ -65,6 +65,8 @@ struct nexthop *nexthop_new(struct loop *loop,
 bool nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
     char *err, size_t err_cap);
 void nexthop_free(struct nexthop *n);
+/* Several are configured: what one lacks another may have. */
+bool nexthop_has_choice(const struct nexthop *n);
 /* What the next hop offered last, as hop_caps. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
 

@@ -12,6 +12,7 @@
 static void leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
 static void leg_put(struct leg *l, int64_t now);
+static void leg_drop(struct leg *l, int64_t now);
 
 /* A report of success was promised at EHLO, and this connection's peer (another
  * one, or changed since) would not make it. */
@@ -63,7 +64,9 @@ leg_refuse_tls(struct leg *l, int64_t now)
 	static const char text[] =
 	    "REQUIRETLS support required: the next hop does not offer it over "
 	    "verified TLS any more";
-	struct smtp_reply lost = smtp_reply_make(550, "5.7.30", text);
+	bool choice = nexthop_has_choice(l->txn->relay->parts.nexthop);
+	struct smtp_reply lost = choice ? smtp_reply_make(451, "4.7.30", text)
+					: smtp_reply_make(550, "5.7.30", text);
 
 	leg_answer(l, &lost, true, now);
 }
@@ -74,7 +77,10 @@ leg_open(struct leg *l, int64_t now)
 	if (lost_tls(l)) {
 		l->state = LEG_DEAD;
 		l->tls_lost = true;
-		leg_put(l, now);
+		if (l->own != NULL)
+			leg_put(l, now);
+		else /* a new one may have it again */
+			leg_drop(l, now);
 		leg_refuse_tls(l, now);
 		return;
 	}

@@ -94,7 +94,10 @@ static const struct option maild_options[] = {
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
 	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
-	       "LMTP. Several are tried in order.",
+	       "LMTP. Several are tried in order. Where it leads back to this "
+	       "relay, that is found when the connection comes in (554 5.4.6); "
+	       "of two relays that are each other's next hop, "
+	       "client_sessions_max ends the circle.",
     },
     {
 	.name = "mode",
@@ -457,8 +460,7 @@ static const struct option maild_options[] = {
 	.doc = "Longest time for a TLS handshake, with a client or the next "
 	       "hop.",
     },
-    {
-	.name = "next_hop_tls",
+    {.name = "next_hop_tls",
 	.type = OPTION_ENUM,
 	AT(next_hop_tls),
 	.preset = "none",
@@ -473,8 +475,7 @@ static const struct option maild_options[] = {
 	       "TLS: mail sent so goes to no other one, and is returned with "
 	       "5.7.30 when it could be released only without. The header "
 	       "TLS-Required: No is passed on; it is about the recipient's "
-	       "policy and changes nothing here."
-    },
+	       "policy and changes nothing here."},
     {
 	.name = "next_hop_tls_implicit",
 	.type = OPTION_BOOL,
