@@ -20,18 +20,24 @@ objects := $(sources:$(SRCDIR)/src/%.c=fuzz/obj/%.o)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
+# A finding leaves fuzz/<target>-crash-... (or -timeout-, -oom-) behind.
 fuzz: has-libfuzzer $(TARGETS:%=fuzz/%)
 	@failed=; for t in $(TARGETS); do \
 		echo "== $$t, $(SECONDS) s"; \
-		mkdir -p fuzz/corpus/$$t; \
+		mkdir -p fuzz/corpus/$$t; rm -f fuzz/$$t-*-*; \
 		fuzz/$$t -max_total_time=$(SECONDS) -max_len=4096 \
 			-timeout=10 -print_final_stats=1 -verbosity=0 \
 			-artifact_prefix=fuzz/$$t- \
 			-dict=$(SRCDIR)/tests/fuzz/$$t.dict fuzz/corpus/$$t \
 			$(SRCDIR)/tests/fuzz/corpus/$$t >fuzz/$$t.log 2>&1 || \
 			{ failed="$$failed $$t"; tail -60 fuzz/$$t.log; }; \
-		sed -n 's/^stat::\(number_of_executed_units\)/\1/p' \
-			fuzz/$$t.log; \
+	done; \
+	for t in $(TARGETS); do \
+		n=$$(sed -n 's/^stat::number_of_executed_units: *//p' \
+			fuzz/$$t.log); \
+		found=$$(find fuzz -maxdepth 1 -name "$$t-*-*" | wc -l); \
+		printf '%-20s %11s executions, %s findings\n' \
+			"$$t" "$${n:-?}" "$$found"; \
 	done; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
