@@ -1,6 +1,7 @@
 # The search for inputs that break a fuzz target, called by `make fuzz` with
-# SRCDIR, CC, SECONDS, TARGETS, CPPFLAGS and LIBS. Everything that a target may
-# link is compiled again with clang, with coverage and sanitizers, into fuzz/.
+# SRCDIR, CC, SECONDS, TARGETS, CPPFLAGS, LIBS and MILTER_LIBS. Everything that
+# a target may link is compiled again with clang, with coverage and sanitizers,
+# into fuzz/.
 
 SANITIZE = address,undefined
 CFLAGS = -std=gnu17 -O1 -g -fno-omit-frame-pointer \
@@ -14,6 +15,9 @@ sources := $(filter-out %/main.c %/gen_conf.c, \
 	$(wildcard $(SRCDIR)/src/*/*.c))
 sources := $(filter-out $(SRCDIR)/src/ctl/% $(SRCDIR)/src/netd/% \
 	$(SRCDIR)/src/nfq/%, $(sources))
+# Without libmilter its stand-in is taken, as in the build itself.
+sources := $(filter-out %/front/$(if $(MILTER_LIBS),milter_none.c,milter.c), \
+	$(sources))
 objects := $(sources:$(SRCDIR)/src/%.c=fuzz/obj/%.o)
 
 .PHONY: fuzz has-libfuzzer
@@ -63,6 +67,6 @@ fuzz/libweir-all.a: $(objects)
 fuzz/fuzz_%: $(SRCDIR)/tests/fuzz/fuzz_%.c fuzz/libweir-all.a
 	@echo "building $@"
 	@$(CC) $(INCLUDES) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -o $@ $^ \
-		$(LIBS)
+		$(LIBS) $(MILTER_LIBS)
 
 -include $(objects:.o=.d)

@@ -86,7 +86,8 @@ fuzz: config.h
 	@$(MAKE) --no-print-directory -f $(srcdir)/tests/fuzz/fuzz.mk \
 		SRCDIR='$(srcdir)' CC='$(FUZZ_CC)' SECONDS='$(FUZZ_SECONDS)' \
 		TARGETS='$(FUZZ_TARGETS:tests/fuzz/%=%)' \
-		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' fuzz
+		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' \
+		MILTER_LIBS='$(MILTER_LIBS)' fuzz
 
 FUZZ_CPPFLAGS = $(DEFS) $(EVENT_CFLAGS) $(SQLITE_CFLAGS) $(CONFUSE_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(IDN2_CFLAGS) $(OPENSSL_CFLAGS) \
