@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A fuzz target as a test, where libFuzzer is not: runs it over its corpus and
- * then over RUNS inputs that are made from the corpus and the dictionary, the
- * same ones each time. Speaks TAP. The target fails by dying: the input it died
- * of is left in <target>.crash, and `<target> FILE...` runs just that.
+ * then over RUNS (or fuzz_runs) inputs that are made from the corpus and the
+ * dictionary, the same ones each time. Speaks TAP. The target fails by dying:
+ * the input it died of is left in <target>.crash, and `<target> FILE...` runs
+ * just that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +15,12 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "fuzz.h"
 #include "mutate.h"
 
 #define RUNS 100000
 #define HANGS_S 60 /* for a part of the test */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The sanitizers' own, where they are linked. */
 void __sanitizer_set_death_callback(void (*)(void)) __attribute__((weak));
 
@@ -70,13 +71,11 @@ watch_for_death(void)
 			sigaction(fatal[i], &sa, NULL);
 }
 
-/* From the heap and exact in size: a sanitizer sees one byte too far. */
 static void
 run(const uint8_t *p, size_t n)
 {
-	uint8_t *copy = xmalloc(n > 0 ? n : 1);
+	uint8_t *copy = (uint8_t *)fuzz_copy(p, n);
 
-	memcpy(copy, p, n);
 	now.p = copy;
 	now.n = n;
 	LLVMFuzzerTestOneInput(copy, n);
@@ -115,11 +114,13 @@ run_mutations(struct fuzz_mutator *m)
 {
 	static uint8_t input[FUZZ_INPUT_MAX];
 
+	const unsigned runs = &fuzz_runs != NULL ? fuzz_runs : RUNS;
+
 	alarm(HANGS_S);
-	for (int i = 0; i < RUNS; i++)
+	for (unsigned i = 0; i < runs; i++)
 		run(input, fuzz_mutate(m, input));
 	alarm(0);
-	printf("ok 2 - %s: %d inputs near it\n", now.target, RUNS);
+	printf("ok 2 - %s: %u inputs near it\n", now.target, runs);
 }
 
 static int
