@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hostile dialogues: each scenario of dialogues/*.dialogue is a test. Their
+format is described in dialogues/README.md."""
+import pathlib
+
+import pytest
+
+from dialogue import read_file
+from dialogue_peers import Failed
+from dialogue_run import Stage
+
+FILES = sorted((pathlib.Path(__file__).parent / "dialogues").glob(
+    "*.dialogue"))
+SCENARIOS = [s for path in FILES for s in read_file(path)]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    s = Stage(tmp_path_factory.mktemp("stage"))
+    yield s
+    s.stop()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.id)
+def test_dialogue(stage, scenario):
+    try:
+        stage.play(scenario)
+    except Failed as e:
+        pytest.fail(str(e), pytrace=False)
