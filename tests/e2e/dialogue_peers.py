@@ -100,7 +100,7 @@ class Client:
             return state is None or (state[0] >= self.sent and state[1] == 0)
 
         try:
-            until(is_read, "weir to read a packet")
+            until(is_read, "weir to read a packet", pause_s=0.0002)
         except OSError:  # closed meanwhile
             pass
 
