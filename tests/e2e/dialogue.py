@@ -85,8 +85,10 @@ def expand(text, names):
 
     while i < len(text):
         if text[i] != "\\":
-            add(text[i].encode())
-            i += 1
+            end = text.find("\\", i)
+            end = len(text) if end < 0 else end
+            add(text[i:end].encode())
+            i = end
             continue
         mark = text[i + 1:i + 2]
         if mark in SIMPLE and mark:
@@ -117,6 +119,8 @@ def braces(inner, names):
         parts = expand(repeated[1], names)
         if int(repeated[2]) > REPEAT_MAX:
             raise TextError(f"more than {REPEAT_MAX} times")
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return [parts[0] * int(repeated[2])]
         return parts * int(repeated[2])
     if inner in ACTIONS:
         return [(inner, b"")]

@@ -100,7 +100,7 @@ class Client:
             return state is None or (state[0] >= self.sent and state[1] == 0)
 
         try:
-            until(is_read, "weir to read a packet")
+            until(is_read, "weir to read a packet", pause_s=0.0002)
         except OSError:  # closed meanwhile
             pass
 
@@ -276,6 +276,8 @@ class HopConnection:
 
     def command(self):
         raw = self.until(b"\n")
+        if raw.startswith(b"\x16\x03"):
+            raise Hangup  # a handshake that the script did not want
         self.hop.transcript.add("  H<", raw)
         self.hop.check_command(raw)
         line = raw.rstrip(b"\r\n").decode("utf-8", "replace")

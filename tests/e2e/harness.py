@@ -44,7 +44,7 @@ def free_port():
             return port
 
 
-def until(condition, what, deadline_s=DEADLINE_S):
+def until(condition, what, deadline_s=DEADLINE_S, pause_s=0.01):
     """Waits until condition() is true and returns its value."""
     end = time.monotonic() + deadline_s
     while True:
@@ -52,7 +52,7 @@ def until(condition, what, deadline_s=DEADLINE_S):
         if value:
             return value
         assert time.monotonic() < end, f"waited {deadline_s}s for {what}"
-        time.sleep(0.01)
+        time.sleep(pause_s)
 
 
 def listens(port, host="127.0.0.1"):

@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from conftest import children
 from dialogue import read_file
 from dialogue_peers import Failed
 from dialogue_run import Stage
@@ -14,8 +15,18 @@ FILES = sorted((pathlib.Path(__file__).parent / "dialogues").glob(
 SCENARIOS = [s for path in FILES for s in read_file(path)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def leaves_nothing_behind():
+    """As in conftest.py, but for the whole file: the daemon is the stage of all
+    dialogues."""
+    before = children()
+    yield
+    left = children() - before
+    assert not left, f"processes left behind: {left}"
+
+
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
+def stage(tmp_path_factory, leaves_nothing_behind):
     s = Stage(tmp_path_factory.mktemp("stage"))
     yield s
     s.stop()
@@ -23,7 +34,10 @@ def stage(tmp_path_factory):
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.id)
 def test_dialogue(stage, scenario):
+    failure = None
     try:
         stage.play(scenario)
     except Failed as e:
-        pytest.fail(str(e), pytrace=False)
+        failure = str(e)
+    if failure is not None:
+        pytest.fail(failure, pytrace=False)
