@@ -48,6 +48,13 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 		    file);
 		return false;
 	}
+	if (c->fast_path_set == NETD_SET_IPSET && c->rules == NETD_RULES_NFT) {
+		snprintf(err, cap,
+		    "%s: fast_path_set: nft cannot look into ipset's sets; "
+		    "write nft or auto, or rules = iptables",
+		    file);
+		return false;
+	}
 	compile_protocols(c);
 	compile_nets(&c->pass, &c->pass_nets);
 	compile_nets(&c->dns_servers, &c->dns_server_nets);

@@ -15,6 +15,7 @@ enum netd_mode { NETD_ENFORCE, NETD_OBSERVE };
 enum netd_where { NETD_OUTPUT, NETD_FORWARD, NETD_BOTH };
 enum netd_fail { NETD_FAIL_OPEN, NETD_FAIL_CLOSED };
 enum netd_rules { NETD_RULES_AUTO, NETD_RULES_NFT, NETD_RULES_IPTABLES };
+enum netd_set { NETD_SET_AUTO, NETD_SET_NFT, NETD_SET_IPSET };
 
 struct netd_nets {
 	struct ip_net *v;
@@ -32,6 +33,7 @@ struct netd_config {
 	struct option_rates aggregate_limit;
 	uint32_t hosts_max, held_max, ipv6_prefix;
 	int64_t fast_path_ms;
+	int fast_path_set; /* enum netd_set */
 	char *freeze_command, *freeze_set4, *freeze_set6;
 	int log, log_level;         /* enum log_target, enum log_level */
 	struct option_array policy; /* struct netpolicy_conf */

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "packet/dns.h"
+#include "packet/dns_stream.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define EXPIRE_MS 1000
 #define RUN_MAX 4096 /* releases in one turn */
+#define DNS_PORT 53
 #define DNS_TTL_LEAST_MS 5000
 #define DNS_TTL_MAX_MS (24 * 3600 * INT64_C(1000))
 
@@ -73,6 +75,7 @@ netgate_new(const struct netgate_settings *settings,
 	g->slow_due = INT64_MAX;
 	g->host_map = map_new();
 	g->syns = map_new();
+	g->dns_streams = dns_streams_new(g->seed);
 	list_init(&g->credit_hosts);
 	list_init(&g->frozen_hosts);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
@@ -97,6 +100,7 @@ netgate_free(struct netgate *g)
 		throttle_free(g->aggregate);
 	map_free(g->host_map, NULL);
 	map_free(g->syns, NULL);
+	dns_streams_free(g->dns_streams);
 	free(g->hosts);
 	free(g->slots);
 	free(g->free_slots);
@@ -116,6 +120,8 @@ netgate_reload(
 {
 	uint32_t hosts_max = g->settings.hosts_max;
 
+	bool stops = settings->observe && !g->settings.observe;
+
 	enter(g, now);
 	g->settings = *settings;
 	/* The throttle's tables were made for it. */
@@ -125,6 +131,9 @@ netgate_reload(
 	if (g->crowd != NULL)
 		host_apply_policy(g, g->crowd);
 	make_aggregate(g);
+	if (stops)
+		(void)netgate_release(
+		    g, &(struct netgate_select){.all = true}, now);
 }
 
 const uint64_t *
@@ -143,8 +152,6 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 	struct throttle_reservation r;
 
 	count(g, NETGATE_COUNT_COPIES);
-	if (held->a.packet_id == a->packet_id)
-		return;
 	g->ops->on_verdict(g->arg, a->packet_id, NETGATE_DROP);
 	if (!h->policy->count_retries || held->a.stage != STAGE_SOURCE)
 		return;
@@ -159,7 +166,7 @@ decide(struct netgate *g, struct attempt *a)
 	struct host *h = a->host;
 	struct held *held;
 
-	h->last_seen = g->now;
+	host_set_seen(g, h);
 	if (h->is_frozen) {
 		attempt_refuse(g, a, true);
 		return;
@@ -236,8 +243,17 @@ on_dns_address(void *arg, const struct ip *ip, uint32_t ttl)
 		ms = DNS_TTL_LEAST_MS;
 	if (ms > DNS_TTL_MAX_MS)
 		ms = DNS_TTL_MAX_MS;
-	known_add(&l->host->known, host_destination(l->g, ip), l->g->now + ms,
-	    l->g->now);
+	host_remember(
+	    l->g, &l->host->known, host_destination(l->g, ip), l->g->now + ms);
+}
+
+static void
+on_dns_message(void *arg, struct str message)
+{
+	struct learning *l = arg;
+
+	if (dns_answer_each(message, on_dns_address, l) > 0)
+		count(l->g, NETGATE_COUNT_DNS_ANSWERS);
 }
 
 static bool
@@ -253,24 +269,30 @@ is_dns_server(const struct netgate *g, const struct ip *ip)
 static void
 learn_dns(struct netgate *g, const struct packet *p)
 {
-	struct learning l = {g, host_get(g, &p->dst)};
+	struct learning l = {g, NULL};
 
-	if (!l.host->policy->dns_known || !is_dns_server(g, &p->src))
+	if (!host_policy(g, &p->dst)->dns_known || !is_dns_server(g, &p->src))
 		return;
-	if (dns_answer_each(p->payload, on_dns_address, &l) > 0)
-		count(g, NETGATE_COUNT_DNS_ANSWERS);
+	l.host = host_get_inbound(g, &p->dst);
+	if (l.host == NULL)
+		return;
+	if (p->protocol == IPPROTO_UDP)
+		on_dns_message(&l, p->payload);
+	else
+		dns_streams_take(g->dns_streams, p, on_dns_message, &l);
 }
 
 static void
 learn_inbound(struct netgate *g, const struct packet *p)
 {
-	struct host *h = host_get(g, &p->dst);
+	int64_t known_ms = host_policy(g, &p->dst)->inbound_known_ms;
+	struct host *h;
 
-	if (h->policy->inbound_known_ms == 0)
+	if (known_ms == 0 || (h = host_get_inbound(g, &p->dst)) == NULL)
 		return;
 	count(g, NETGATE_COUNT_INBOUND);
-	known_add(&h->known, host_destination(g, &p->src),
-	    g->now + h->policy->inbound_known_ms, g->now);
+	host_remember(
+	    g, &h->known, host_destination(g, &p->src), g->now + known_ms);
 }
 
 /* An attempt of ip towards dst had an outcome: each counts once. */
@@ -293,30 +315,37 @@ learn_outcome(
 	attempt_drain_credit(g, h);
 }
 
-void
-netgate_watch(struct netgate *g, const struct packet *p, int64_t now)
+static void
+learn_answer(struct netgate *g, const struct packet *p)
 {
 	struct packet quoted;
 
-	enter(g, now);
-	if (p->is_fragment)
-		return;
+	if (p->sport == DNS_PORT)
+		learn_dns(g, p);
 	if (p->protocol == IPPROTO_UDP) {
-		if (p->sport == 53)
-			learn_dns(g, p);
-		else
-			learn_inbound(g, p);
 		learn_outcome(g, &p->dst, &p->src, true);
 	} else if (p->protocol == IPPROTO_TCP) {
-		if (packet_is_first_syn(p))
-			learn_inbound(g, p);
-		else if (packet_is_syn_ack(p))
+		if (packet_is_syn_ack(p))
 			learn_outcome(g, &p->dst, &p->src, true);
 		else if (p->tcp_flags & PACKET_RST)
 			learn_outcome(g, &p->dst, &p->src, false);
 	} else if (packet_quoted(p, &quoted)) {
 		learn_outcome(g, &quoted.src, &quoted.dst, false);
 	}
+}
+
+void
+netgate_watch(struct netgate *g, const struct packet *p,
+    enum netgate_inbound what, int64_t now)
+{
+	enter(g, now);
+	if (p->is_fragment)
+		return;
+	if (what == NETGATE_ANSWER)
+		learn_answer(g, p);
+	else if (p->protocol == IPPROTO_UDP ||
+		 (p->protocol == IPPROTO_TCP && packet_is_first_syn(p)))
+		learn_inbound(g, p);
 }
 
 /* ---- time ---- */
