@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define KEEPER_FD 3
-#define LOCK_TRIES 200
+#define LOCK_TRIES 100
 #define LOCK_WAIT_US 50000
 
 struct keeper {

@@ -157,6 +157,10 @@ on_store(void *arg, int64_t now)
 	buf_init(&text, STATE_TEXT_MAX);
 	if (netgate_save(n->gate, &text))
 		state_write(n->state, buf_take(&text));
+	else
+		log_event(n->log, LOG_LEVEL_ERROR, "netd", "state",
+		    "error=\"%zu frozen hosts are more than the file holds\"",
+		    netgate_frozen_count(n->gate));
 	buf_clear(&text);
 }
 

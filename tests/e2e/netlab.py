@@ -50,6 +50,24 @@ def why_not():
     return None
 
 
+def why_no_sets(kind):
+    """None, or why the kernel's sets of this kind are not to be had."""
+    tool = "ipset" if kind == "ipset" else "nft"
+    if not shutil.which(tool):
+        return f"{tool} is not installed"
+    name = f"weirtest{os.getpid()}y"
+    run("ip", "netns", "add", name)
+    try:
+        argv = ["ipset", "create", "x", "hash:ip,port,ip"] \
+            if kind == "ipset" else \
+            ["nft", "add table inet x; add set inet x y "
+             "{ type ipv4_addr . ipv4_addr; flags timeout; }"]
+        p = run("ip", "netns", "exec", name, *argv, check=False)
+        return f"this kernel has no sets of {kind}" if p.returncode else None
+    finally:
+        run("ip", "netns", "del", name)
+
+
 class Lab:
     def __init__(self, directory):
         self.dir = pathlib.Path(directory)
@@ -192,12 +210,14 @@ class Lab:
 
 class Netd:
     def __init__(self, lab, space, directory, policy="", sections="",
-                 rules=True, start=True, **options):
+                 rules=True, start=True, rules_kind=None, **options):
         self.lab, self.space, self.dir = lab, space, directory
         directory.mkdir(parents=True, exist_ok=True)
         self.sock = pathlib.Path(tempfile.mkdtemp(prefix="wn")) / "s"
         self.policy, self.sections, self.rules = policy, sections, rules
         self.options = {"interfaces": '{"eth0"}', **options}
+        if rules_kind:
+            self.options["rules"] = rules_kind
         if os.environ.get("WEIR_SANITIZED"):
             # The leak check at the end needs calls that are given up.
             self.options.setdefault("seccomp", "false")
