@@ -23,6 +23,7 @@ weir_netd_SOURCES = \
 	src/netd/keeper.c src/netd/keeper.h \
 	src/netd/main.c \
 	src/netd/netd.c src/netd/netd.h \
+	src/netd/offline.c \
 	src/netd/run.c \
 	src/netd/sandbox.c src/netd/sandbox.h \
 	src/netd/state.c src/netd/state.h \

@@ -30,90 +30,6 @@
 #define COPY_ANSWERS 4352 /* a DNS answer, and headers */
 #define WATCHED_LENGTH 4096
 
-static int
-fail(int status, const char *what)
-{
-	fprintf(stderr, "weir-netd: %s\n", what);
-	return status;
-}
-
-int
-netd_check(const char *config_file)
-{
-	char err[512];
-	struct netd_config *conf =
-	    netd_config_load(config_file, err, sizeof(err));
-
-	if (conf == NULL)
-		return fail(EX_CONFIG, err);
-	netd_config_free(conf);
-	printf("%s: ok\n", config_file);
-	return 0;
-}
-
-/* ---- --print-rules ---- */
-
-static bool
-print_part(
-    const struct netd_config *c, enum rules_part part, const char *program)
-{
-	struct str none = {"", 0};
-	struct buf text;
-	bool ok;
-
-	buf_init(&text, RULES_TEXT_MAX);
-	ok = rules_print(c, part, rules_printed_fast(c), none, &text);
-	if (ok && program != NULL)
-		printf(
-		    "%s <<'END'\n%.*sEND\n", program, STR_ARG(buf_str(&text)));
-	else if (ok)
-		printf("%.*s", STR_ARG(buf_str(&text)));
-	buf_clear(&text);
-	return ok;
-}
-
-/* The sets first: rules that name one which is not there are refused. */
-static bool
-print_iptables(const struct netd_config *c)
-{
-	switch (rules_printed_fast(c)) {
-	case RULES_FAST_NONE:
-		break;
-	case RULES_FAST_NFT:
-		if (!print_part(c, RULES_NFT_SETS, "nft -f -"))
-			return false;
-		break;
-	case RULES_FAST_IPSET:
-		if (!print_part(c, RULES_IPSETS, "ipset -exist restore"))
-			return false;
-		break;
-	}
-	return print_part(c, RULES_IPTABLES, "iptables-restore --noflush") &&
-	       print_part(c, RULES_IP6TABLES, "ip6tables-restore --noflush");
-}
-
-int
-netd_print_rules(const char *config_file, const char *kind)
-{
-	char err[512];
-	struct netd_config *conf =
-	    netd_config_load(config_file, err, sizeof(err));
-	int status = 0;
-
-	if (conf == NULL)
-		return fail(EX_CONFIG, err);
-	if (strcmp(kind, "nft") != 0 && strcmp(kind, "iptables") != 0)
-		status = fail(EX_USAGE, "--print-rules: write nft or iptables");
-	else if (!(strcmp(kind, "nft") == 0 ? print_part(conf, RULES_NFT, NULL)
-					    : print_iptables(conf)) ||
-		 fflush(stdout) != 0)
-		status = EX_IOERR;
-	netd_config_free(conf);
-	return status;
-}
-
-/* ---- the start ---- */
-
 struct netgate_settings
 netd_gate_settings(const struct netd *n)
 {
@@ -132,6 +48,8 @@ netd_gate_settings(const struct netd *n)
 	    .never_block_count = c->never_block_nets.n,
 	    .dns_servers = c->dns_server_nets.v,
 	    .dns_server_count = c->dns_server_nets.n,
+	    .dns_resolvers = c->dns_resolver_nets.v,
+	    .dns_resolver_count = c->dns_resolver_nets.n,
 	};
 }
 
@@ -153,7 +71,7 @@ bind_control(struct netd *n)
 	if (n->listener != NULL)
 		return 0;
 	snprintf(text, sizeof(text), "control: %s", err);
-	return fail(EX_TEMPFAIL, text);
+	return netd_fail(EX_TEMPFAIL, text);
 }
 
 static struct nfqueue *
@@ -165,7 +83,7 @@ bind_queue(struct netd *n, const struct nfqueue_options *options,
 	    nfqueue_new(n->loop, options, ops, n, err, sizeof(err));
 
 	if (q == NULL)
-		*status = fail(EX_UNAVAILABLE, err);
+		*status = netd_fail(EX_UNAVAILABLE, err);
 	return q;
 }
 
@@ -219,12 +137,12 @@ open_sets(struct netd *n)
 	    c->freeze_set6 != NULL) {
 		n->sets = nfset_new(n->loop, err, sizeof(err));
 		if (n->sets == NULL)
-			return fail(EX_UNAVAILABLE, err);
+			return netd_fail(EX_UNAVAILABLE, err);
 	}
 	if (n->fast == RULES_FAST_IPSET) {
 		n->ipset = ipset_new(n->loop, err, sizeof(err));
 		if (n->ipset == NULL)
-			return fail(EX_UNAVAILABLE, err);
+			return netd_fail(EX_UNAVAILABLE, err);
 	}
 	return 0;
 }
@@ -237,7 +155,7 @@ install_rules(struct netd *n)
 
 	n->keeper = keeper_start(n->conf, &result, err, sizeof(err));
 	if (n->keeper == NULL)
-		return fail(EX_UNAVAILABLE, err);
+		return netd_fail(EX_UNAVAILABLE, err);
 	n->fast = result.fast;
 	str_copy(str_from(result.text), n->rules, sizeof(n->rules));
 	log_event(n->log, LOG_LEVEL_INFO, "netd", "rules", "installed=\"%s\"",
@@ -273,7 +191,7 @@ drop_rights(struct netd *n)
 		return 0;
 	snprintf(text, sizeof(text), "privileges: %s; it needs CAP_NET_ADMIN",
 	    strerror(error));
-	return fail(EX_NOPERM, text);
+	return netd_fail(EX_NOPERM, text);
 }
 
 static int
@@ -286,13 +204,13 @@ load_state(struct netd *n)
 
 	n->state = state_open(n->conf->state, n->log, err, sizeof(err));
 	if (n->state == NULL)
-		return fail(EX_IOERR, err);
+		return netd_fail(EX_IOERR, err);
 	buf_init(&text, STATE_TEXT_MAX);
 	error = state_read(n->state, &text);
 	if (error != 0) {
 		snprintf(err, sizeof(err), "state: %s: %s", n->conf->state,
 		    strerror(error));
-		return fail(EX_IOERR, err);
+		return netd_fail(EX_IOERR, err);
 	}
 	frozen = netgate_load(
 	    n->gate, buf_str(&text), loop_now(n->loop), clock_wall_ms(), &bad);
@@ -323,7 +241,7 @@ build(struct netd *n)
 	if (n->conf->seccomp) {
 		if (!sandbox_enter(n->conf->freeze_command != NULL, &is_on, err,
 			sizeof(err)))
-			return fail(EX_OSERR, err);
+			return netd_fail(EX_OSERR, err);
 		n->has_seccomp = is_on;
 	}
 	return 0;
@@ -337,7 +255,7 @@ start(struct netd *n, bool with_rules)
 
 	n->conf = netd_config_load(n->config_file, err, sizeof(err));
 	if (n->conf == NULL)
-		return fail(EX_CONFIG, err);
+		return netd_fail(EX_CONFIG, err);
 	n->log = log_new(n->conf->log, n->conf->log_level);
 	n->events = events_new();
 	n->loop = loop_new();

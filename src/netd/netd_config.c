@@ -66,6 +66,7 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 	compile_protocols(c);
 	compile_nets(&c->pass, &c->pass_nets);
 	compile_nets(&c->dns_servers, &c->dns_server_nets);
+	compile_nets(&c->dns_resolvers, &c->dns_resolver_nets);
 	compile_nets(&c->never_block, &c->never_block_nets);
 	c->policies = netpolicies_new(c->policy.v, c->policy.n, err, cap);
 	return c->policies != NULL;
@@ -103,6 +104,7 @@ netd_config_free(struct netd_config *c)
 	netpolicies_free(c->policies);
 	free(c->pass_nets.v);
 	free(c->dns_server_nets.v);
+	free(c->dns_resolver_nets.v);
 	free(c->never_block_nets.v);
 	options_free(&netd_schema, c);
 }

@@ -29,7 +29,7 @@ struct netd_config {
 	struct option_strings protocols, interfaces;
 	bool bridge, seccomp;
 	uint32_t queue, queue_length, mark_bit;
-	struct option_strings pass, dns_servers, never_block;
+	struct option_strings pass, dns_servers, dns_resolvers, never_block;
 	struct option_rates aggregate_limit;
 	uint32_t hosts_max, held_max, ipv6_prefix;
 	int64_t fast_path_ms;
@@ -40,7 +40,8 @@ struct netd_config {
 
 	/* Made by the checks. */
 	struct netpolicies *policies;
-	struct netd_nets pass_nets, dns_server_nets, never_block_nets;
+	struct netd_nets pass_nets, never_block_nets;
+	struct netd_nets dns_server_nets, dns_resolver_nets;
 	bool tcp, udp;
 };
 

@@ -206,6 +206,17 @@ static const struct option netd_options[] = {
 	       "which lets a worm bring its own DNS server.",
     },
     {
+	.name = "dns_resolvers",
+	.type = OPTION_STRINGS,
+	AT(dns_resolvers),
+	.reloadable = true,
+	.sample = "{\"192.0.2.54\"}",
+	.check = option_check_network,
+	.doc = "Hosts behind a gateway that ask for the others: addresses "
+	       "which an answer to one of them named are known to every host "
+	       "with dns_known.",
+    },
+    {
 	.name = "never_block",
 	.type = OPTION_STRINGS,
 	AT(never_block),

@@ -109,8 +109,7 @@ netgate_host_each(struct netgate *g, size_t *pos, int64_t now, int64_t wall,
 
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	++*pos;
 	describe(g, h, wall, out);
 	return true;
@@ -135,8 +134,7 @@ netgate_host_find(struct netgate *g, struct str text, int64_t now, int64_t wall,
 
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	describe(g, h, wall, out);
 	return true;
 }
@@ -172,8 +170,7 @@ netgate_freeze(struct netgate *g, struct str text, const char *reason,
 	struct host *h = find_text(g, text);
 	struct ip ip;
 
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	g->wall = wall;
 	if (h == NULL && !ip_parse(str_cut(&text, '/'), &ip))
 		return false;
@@ -192,8 +189,7 @@ netgate_thaw(struct netgate *g, struct str text, enum netgate_thaw what,
 	*n = 0;
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	/* A frozen host has nothing waiting; one that is not may have. */
 	if (what != NETGATE_THAW_KEEP)
 		*n = freeze_flush(g, h,
@@ -209,8 +205,7 @@ end_selected(struct netgate *g, const struct netgate_select *s, int64_t now,
 	struct host *h;
 	uint64_t n = 0;
 
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	for (size_t i = 0; i < s->id_count; i++) {
 		struct held *held = held_find(g, s->ids[i]);
 

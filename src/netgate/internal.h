@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "netgate/credit.h"
 #include "netgate/known.h"
+#include "netgate/named.h"
 #include "netgate/netgate.h"
 
 #define FAST_MAX 64 /* pairs of a host that stay in the kernel */
@@ -103,6 +104,7 @@ struct netgate {
 	uint32_t generation;
 	struct map *syns; /* struct held by connection */
 	struct dns_streams *dns_streams;
+	struct named named; /* by DNS, for everybody */
 	struct list credit_hosts, frozen_hosts;
 	uint32_t frozen_count;
 	int64_t slow_due; /* thaws and credit, at the earliest */
@@ -116,6 +118,14 @@ static inline void
 count(struct netgate *g, enum netgate_counter which)
 {
 	g->counters[which]++;
+}
+
+/* Time does not go backwards in here. */
+static inline void
+gate_enter(struct netgate *g, int64_t now)
+{
+	if (now > g->now)
+		g->now = now;
 }
 
 /* ---- host.c ---- */

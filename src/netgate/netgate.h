@@ -62,6 +62,8 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	size_t never_block_count;
 	const struct ip_net *dns_servers; /* whose answers count; none: all */
 	size_t dns_server_count;
+	const struct ip_net *dns_resolvers; /* who asks for all */
+	size_t dns_resolver_count;
 };
 
 /* X(identifier, "name", "what it counts") */

@@ -194,7 +194,8 @@ const struct option netpolicy_options[] = {
 	       "asked for and of its aliases (CNAME), in answers from port "
 	       "53 over UDP or TCP of up to 4 KB. Not those over TLS or HTTPS, "
 	       "which nobody can read along: point such hosts to a resolver "
-	       "of your own.",
+	       "of your own. What is named over IPv4 for IPv6, or the other "
+	       "way round, counts for every host with dns_known.",
     },
     {
 	.name = "credit",

@@ -34,7 +34,7 @@ def why_not():
         return "weir-netd was not built (libnetfilter_queue, libmnl)"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    for tool in ("ip", "iptables", "ip6tables", "curl"):
+    for tool in ("ip", "iptables", "ip6tables", "curl", "dig"):
         if not shutil.which(tool):
             return f"{tool} is not installed"
     name = f"weirtest{os.getpid()}x"
