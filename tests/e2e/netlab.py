@@ -222,6 +222,8 @@ class Netd:
             # The leak check at the end needs calls that are given up.
             self.options.setdefault("seccomp", "false")
         self.config = directory / "weir-netd.conf"
+        self.state = directory / "state"
+        self.wrap = []  # a program that starts it
         self.log_path = directory / "log"
         self.process = None
         self.write_config()
@@ -229,7 +231,7 @@ class Netd:
             self.start()
 
     def write_config(self):
-        lines = [f'control = "{self.sock}"', f'state = "{self.dir}/state"']
+        lines = [f'control = "{self.sock}"', f'state = "{self.state}"']
         lines += [f"{k} = {v}" for k, v in self.options.items() if v]
         lines += [f'policy "default" {{\n{self.policy}\n}}', self.sections]
         self.config.write_text("\n".join(lines) + "\n")
@@ -237,7 +239,7 @@ class Netd:
     def start(self):
         self.write_config()
         argv = ["ip", "netns", "exec", self.lab.prefix + self.space,
-                BUILD / "weir-netd", "-c", self.config]
+                *self.wrap, BUILD / "weir-netd", "-c", self.config]
         if self.rules:
             argv.append("--install-rules")
         with open(self.log_path, "ab") as log:

@@ -2,6 +2,7 @@
 """weir-netd on a host: what passes, what waits, what is frozen, and what is left
 when it stops."""
 import re
+import shutil
 import signal
 import time
 
@@ -303,6 +304,8 @@ def test_configuration(lab):
             ({"held_max": "65536"}, "held_max"),
             ({"pass": '{"10.99.0.1/8"}'}, "pass"),
             ({"protocols": '{"sctp"}'}, "sctp"),
+            ({"freeze_set6": '"inet site b"', "ipv6_prefix": "64"},
+             "ipv6_prefix = 64"),
             ({"freeze_set4": '"blocked"'}, "freeze_set4")):
         bad = lab.netd("host", start=False, **options)
         p = run(netlab.BUILD / "weir-netd", "-t", "-c", bad.config,
@@ -377,6 +380,39 @@ def test_rights_are_given_up(pair):
     until(d.frozen, "a freeze within the sandbox", 3)
     until(lambda: "10.99.0.1" in (d.dir / "state/frozen").read_text(),
           "the state file")
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"),
+                    reason="netd: setpriv is not there")
+def test_as_a_user_with_one_capability(pair):
+    """As the systemd unit starts it: no root, CAP_NET_ADMIN alone; rules, fast
+    path, sandbox, freeze and state all work."""
+    d = pair.netd("host", start=False, fast_path='"10s"',
+                  policy="when_frozen = reject")
+    home = d.sock.parent
+    d.config, d.state = home / "conf", home / "state"
+    d.wrap = ["setpriv", "--reuid", "nobody", "--regid", "nogroup",
+              "--clear-groups", "--inh-caps", "-all,+net_admin",
+              "--ambient-caps", "-all,+net_admin", "--bounding-set",
+              "-all,+net_admin", "--no-new-privs"]
+    shutil.chown(home, "nobody")
+    d.start()
+    status = open(f"/proc/{d.process.pid}/status").read()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines()
+                  if ":\t" in line)
+    assert "0" not in fields["Uid"].split()
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert fields[name] == f"{1 << 12:016x}", name
+    assert int(fields["CapAmb"], 16) == 0, "programs get nothing"
+    if "seccomp=on" in d.log():
+        assert fields["Seccomp"] == "2"
+    assert d.status()["fast_path"] or "no fast path" in d.log()
+    freeze(pair)
+    until(d.frozen, "a freeze", 3)
+    until(lambda: "10.99.0.1" in (d.state / "frozen").read_text(), "the file")
+    assert isinstance(pair.within("host", connect, NEW[0], 80, 5),
+                      ConnectionRefusedError)
+    assert d.stop() == 0 and ours(pair) == []
 
 
 def in_set(pair, kind):
