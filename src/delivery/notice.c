@@ -7,7 +7,8 @@
  *	list what lies above the mark -> read its header -> list it again (it
  *	may have gone meanwhile) -> store notice and new mark in one commit
  *
- * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out.
+ * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out, nor
+ * more than notify_limit allows to one address.
  */
 #include "delivery/delivery_private.h"
 
@@ -44,6 +45,7 @@ notices_init(struct delivery *d)
 
 	loop_timer_init(&n->timer, d->loop, on_turn, d);
 	buf_init(&n->header, BOUNCE_ORIGINAL_MAX);
+	n->limit = notice_limit_new();
 	notices_schedule(d);
 }
 
@@ -52,6 +54,7 @@ notices_clear(struct delivery *d)
 {
 	loop_timer_clear(&d->notices.timer);
 	buf_clear(&d->notices.header);
+	notice_limit_free(d->notices.limit);
 }
 
 void
@@ -224,6 +227,14 @@ store(struct delivery *d, const struct spool_message *m,
 	buf_clear(&text);
 }
 
+static bool
+may_tell(const struct delivery *d, const struct spool_message *m)
+{
+	return notice_limit_take(d->notices.limit, str_from(m->from),
+	    d->settings.notify_count, d->settings.notify_window_ms,
+	    loop_now(d->loop));
+}
+
 /* The header is there, or nobody wants it. */
 static void
 tell(struct delivery *d, const struct spool_message *m, int64_t wall)
@@ -249,11 +260,13 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .rcpts = rcpts,
 	    .rcpt_count = fill_reports(d, m, held, rcpts),
 	};
-	uint64_t id = f.rcpt_count > 0 ? spool_new_id(d->spool, wall) : 0;
+	bool limited = f.rcpt_count > 0 && !may_tell(d, m);
+	uint64_t id =
+	    f.rcpt_count > 0 && !limited ? spool_new_id(d->spool, wall) : 0;
 
 	if (id != 0)
 		f.id = str_from(spool_id_format(id, id_text));
-	tell_admin(d, m, held, id_text, wall);
+	tell_admin(d, m, held, limited ? "limit" : id_text, wall);
 	if (id != 0)
 		store(d, m, &f, id);
 	else

@@ -236,7 +236,9 @@ hold_rcpt(struct milter_txn *t, const char *why)
 
 	if (d->settings.hold == MILTER_TEMPFAIL) {
 		put_off(t, why);
-	} else if (spool_is_short(d->parts.spool)) {
+	} else if (spool_is_short(d->parts.spool) ||
+		   spool_is_full(d->parts.spool)) {
+		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
 		gate_drop_last(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1",
 		    "New recipients would be held, and the spool has no room "

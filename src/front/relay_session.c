@@ -228,6 +228,7 @@ session_new(struct relay *r, int fd, const struct net_addr *peer,
 	s->listen.tls_server = NULL;
 	set_ends(s, fd, peer);
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
+	conn_set_output_high(s->conn, CONN_REPLIES_HIGH);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
 	smtp_server_trust(s->server, session_is_trusted(s));

@@ -311,6 +311,8 @@ is_possible(const struct client_command *cmd, const struct smtp_reply *reply)
 
 	if (cmd->type == CLIENT_DATA && first == '3')
 		return reply->code == 354;
+	if (cmd->type == CLIENT_STARTTLS && first < '4')
+		return reply->code == 220;
 	if (cmd->type == CLIENT_AUTH && first < '4')
 		return reply->code == 334 || reply->code == 235;
 	return first >= '4' || first == command_info[cmd->type].positive;
