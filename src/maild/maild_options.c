@@ -106,10 +106,8 @@ static const struct option maild_options[] = {
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
 	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
-	       "LMTP. Several are tried in order. Where it leads back to this "
-	       "relay, that is found when the connection comes in (554 5.4.6); "
-	       "of two relays that are each other's next hop, "
-	       "client_sessions_max ends the circle.",
+	       "LMTP. Several are tried in order. One that leads back to weir "
+	       "is refused (554 5.4.6).",
     },
     {
 	CHOICE("mode", mode, "enforce", mode_names),
@@ -193,11 +191,10 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("local_part_max", local_part_max, "64", 64, 254),
-	.doc = "Bytes of an address in front of the @; longer ones are refused "
-	       "with 553. 64 is what RFC 5321 lets everybody rely on. Raise it "
-	       "where replies go to senders that are made for one message "
-	       "(VERP, SRS), which are often longer. A whole address is never "
-	       "longer than 254.",
+	.doc = "Longest part of an address before the @, in bytes; longer ones "
+	       "get 553. 64 is what RFC 5321 promises. Raise it for replies "
+	       "to senders made for one message (VERP, SRS), which are often "
+	       "longer. A whole address has 254 at most.",
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
@@ -474,12 +471,11 @@ static const struct option maild_options[] = {
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits. With verify, a next hop that "
-	       "offers REQUIRETLS (RFC 8689) has weir offer it to clients over "
-	       "TLS: mail sent so goes to no other one, and is returned with "
-	       "5.7.30 when it could be released only without. The header "
-	       "TLS-Required: No is passed on; it is about the recipient's "
-	       "policy and changes nothing here.",
+	       "451 and released mail waits. With verify, clients over TLS are "
+	       "offered REQUIRETLS (RFC 8689) where the next hop offers it: "
+	       "such mail goes to no other one, and is returned (5.7.30) "
+	       "rather than released without. The header TLS-Required: No is "
+	       "passed on and changes nothing here.",
     },
     {
 	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),
