@@ -108,6 +108,18 @@ def test_weir_hangs_and_mail_may_pass(site, kind):  # noqa: F811
     assert s.recipients() == ["p0@example.com"]
 
 
+def test_a_program_hands_in_while_weir_is_away(site):  # noqa: F811
+    """It cannot be told 451: its mail waits in Postfix."""
+    s = site("postfix", start=False)
+    done = s.mta.sendmail("a@example.org", ["p0@example.com"], message())
+    assert done.returncode == 0, done.stderr
+    until(lambda: "milter-reject" in s.mta.log(), "Postfix to try")
+    s.w.start()
+    s.mta.run("postkick", "public", "pickup", "W")  # not in a minute: now
+    until(s.w.held, "its mail")
+    exactly_once(s, ["p0@example.com"])
+
+
 # ---- weir is killed ----
 
 @pytest.mark.parametrize("kind", KINDS)
