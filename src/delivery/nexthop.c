@@ -174,6 +174,17 @@ nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
 	return n->caps_known;
 }
 
+uint32_t
+nexthop_line(const struct nexthop *n)
+{
+	const struct list *entry;
+	uint32_t count = 0;
+
+	list_each (entry, &n->hops[HOP_WAITING])
+		count++;
+	return count;
+}
+
 /* ---- channels ---- */
 
 /* A quarter of the shortest time that is to be kept. */

@@ -67,6 +67,9 @@ void nexthop_free(struct nexthop *n);
 /* What the next hop offered last. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
 
+/* How many wait in line, since all connections are taken. */
+uint32_t nexthop_line(const struct nexthop *n);
+
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on
  * a kept one). */

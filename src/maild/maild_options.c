@@ -380,6 +380,18 @@ static const struct option maild_options[] = {
 	       "wait for one.",
     },
     {
+	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
+	.doc = "When others have waited so long for one of them, clients that "
+	       "hold one and are slower than slow_rate are ended with 421, the "
+	       "oldest first. 0 never ends one. Who waits for answer_timeout "
+	       "is answered with 451.",
+    },
+    {
+	SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),
+	.doc = "Bytes a second that a client must send on average then, over "
+	       "next_hop_wait; a recipient counts for 4096.",
+    },
+    {
 	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),
 	.doc = "Connections that are kept open without work.",
     },

@@ -44,3 +44,8 @@ endif
 noinst_PROGRAMS += tests/bench/tls_source
 tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
 tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
+
+# The crowds of tests/e2e/test_limits.py and tests/bench/bench_limits.py.
+noinst_PROGRAMS += tests/e2e/crowd
+tests_e2e_crowd_SOURCES = tests/e2e/crowd.c
+tests_e2e_crowd_LDADD = libos.la libbase.la
