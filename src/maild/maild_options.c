@@ -155,7 +155,7 @@ static const struct option maild_options[] = {
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
-	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },

@@ -23,7 +23,7 @@
 #define REST_MS 200
 /* Whoever connects gets replies and no more: the kernel would let megabytes of
  * them pile up for one that does not read. */
-#define SEND_BYTES 65536
+#define SEND_BYTES 32768
 
 struct listener {
 	int fd;
