@@ -56,6 +56,7 @@ def measure(directory, kind, count):
             least = min(count, 150) if kind in ("rcpt", "bomb") else count
             crowd.until("greeted", count, 120)
             crowd.until("there", least, 120)
+            until(lambda: w.status()["sessions_open"] >= count, "them all")
             at = rss_kb(pid), descriptors(pid), socket_kb()
     finally:
         w.stop()

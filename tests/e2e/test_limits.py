@@ -162,6 +162,7 @@ def test_crowds(weir, known_sink, tmp_path, kind):
     port = tls_port if kind == "hello" else w.port
     with Crowd(port, kind, count, 10) as crowd:
         crowd.until("there", count)
+        until(lambda: w.status()["sessions_open"] >= count, "them all")
         served.send()
         if kind == "hello":
             context = ssl._create_unverified_context()
