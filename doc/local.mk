@@ -7,9 +7,11 @@ CLEANFILES += doc/weir.conf.5
 doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
 	$(AM_V_GEN)$(MKDIR_P) doc && \
 	./weir-conf-doc$(EXEEXT) --mdoc > $@.options && \
+	./weir-conf-doc$(EXEEXT) --limits > $@.limits && \
 	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
+		-e '/^@LIMITS@$$/{r $@.limits' -e 'd;}' \
 		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
-	rm -f $@.options && mv -f $@.tmp $@
+	rm -f $@.options $@.limits && mv -f $@.tmp $@
 
 EXTRA_DIST += doc/weir-netd.conf.5.in doc/netd-trial.md
 if BUILD_NETD

@@ -32,6 +32,9 @@ delivery_test_world = $(delivery_test_hop) \
 	tests/unit/delivery_world.c tests/unit/delivery_world.h
 nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
+check_PROGRAMS += tests/unit/test_notice_limit
+tests_unit_test_notice_limit_SOURCES = tests/unit/test_notice_limit.c
+tests_unit_test_notice_limit_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_credentials
 tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
 tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \

@@ -78,6 +78,9 @@ struct nexthop_ends {
 };
 bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
 
+/* How many wait in line, since all connections are taken. */
+uint32_t nexthop_line(const struct nexthop *n);
+
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on
  * a kept one). */

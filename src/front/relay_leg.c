@@ -118,6 +118,7 @@ leg_connect(struct leg *l, bool fresh, int64_t now)
 	}
 	l->hop =
 	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	relay_stress_watch(l->txn->relay, now);
 	if (hop_is_ready(l->hop))
 		leg_open(l, now);
 }
@@ -233,6 +234,20 @@ leg_drop(struct leg *l, int64_t now)
 		own_put(own, false, now);
 	else
 		hop_drop(hop);
+}
+
+void
+leg_give_up(struct leg *l, int64_t now)
+{
+	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
+	    "No connection to the next hop came free, try again later");
+
+	if (l->state != LEG_CONNECTING || l->hop == NULL)
+		return;
+	hop_drop(l->hop);
+	l->hop = NULL;
+	l->state = LEG_DEAD;
+	leg_answer(l, &none, false, now);
 }
 
 void

@@ -1,6 +1,7 @@
 # What weir-maild is made of, apart from its main.
 noinst_LTLIBRARIES += libmaild.la
 libmaild_la_SOURCES = \
+	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
 	src/maild/maild_options.c \

@@ -61,7 +61,8 @@ struct maild_config {
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
 	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
-	uint64_t envelope_memory;
+	uint64_t envelope_memory, slow_rate;
+	int64_t next_hop_wait_ms;
 	uint32_t policy_connections_max, milter_connections_max;
 	uint32_t control_connections_max;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;

@@ -156,7 +156,7 @@ static const struct option maild_options[] = {
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
-	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },
@@ -388,6 +388,18 @@ static const struct option maild_options[] = {
 	NUMBER("next_hop_connections", next_hop_connections, "200", 1, 50000),
 	.doc = "Connections to the next hop open at once; further sessions "
 	       "wait for one.",
+    },
+    {
+	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
+	.doc = "When others have waited so long for one of them, clients that "
+	       "hold one and are slower than slow_rate are ended with 421, the "
+	       "oldest first. 0 never ends one. Who waits for answer_timeout "
+	       "is answered with 451.",
+    },
+    {
+	SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),
+	.doc = "Bytes a second that a client must send on average then, over "
+	       "next_hop_wait; a recipient counts for 4096.",
     },
     {
 	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),

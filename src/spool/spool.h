@@ -43,6 +43,8 @@ struct spool_settings {
 	/* Operations; past it puts, lists and the like end with EBUSY, and
 	 * what ends work (results, settling, release) past four times it. */
 	uint32_t outstanding_max;
+	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
+			       it; 0: any */
 	uint64_t held_max; /* recipients: spool_is_full at it; 0: any */
 };
 

@@ -51,6 +51,7 @@ struct rig {
 	struct buf out, events, in;
 	bool later; /* answers come after smtp_server_feed */
 	bool open, plain, chunking, closed;
+	bool yields; /* on each reply */
 	char kind;
 	struct smtp_reply answer;
 	int64_t now;
@@ -103,6 +104,8 @@ on_write(void *arg, const char *p, size_t n)
 
 	assert_false(r->closed);
 	assert_true(buf_append(&r->out, p, n));
+	if (r->yields)
+		smtp_server_yield(r->server);
 }
 
 static void

@@ -445,6 +445,29 @@ test_in_vain_is_capped(void **state)
 	rig_clear(&r);
 }
 
+/* An owner whose output is full gets no more than one reply at a time. */
+static void
+test_yield(void **state)
+{
+	static const char text[] = "NOOP\r\nNOOP\r\nNOOP\r\n";
+	struct rig r;
+	size_t at = 0;
+
+	(void)state;
+	rig_init(&r, 0, false);
+	r.yields = true;
+	for (size_t i = 1; i <= 3; i++) {
+		at += smtp_server_feed(
+		    r.server, text + at, sizeof(text) - 1 - at, r.now);
+		assert_int_equal(at, 6 * i);
+		check_out(&r, "yield", "250 OK\n");
+		buf_reset(&r.out);
+	}
+	r.yields = false;
+	assert_int_equal(smtp_server_feed(r.server, text, 18, r.now), 18);
+	rig_clear(&r);
+}
+
 int
 main(void)
 {
@@ -459,6 +482,7 @@ main(void)
 	    cmocka_unit_test(test_early_talk),
 	    cmocka_unit_test(test_early_data),
 	    cmocka_unit_test(test_in_vain_is_capped),
+	    cmocka_unit_test(test_yield),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
