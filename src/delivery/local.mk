@@ -9,10 +9,14 @@ libdelivery_la_SOURCES = \
 	src/delivery/delivery_private.h \
 	src/delivery/hop.c \
 	src/delivery/ledger.c src/delivery/ledger.h \
+	src/delivery/mta_queue.c src/delivery/mta_queue.h \
 	src/delivery/nexthop.c src/delivery/nexthop.h \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
 	src/delivery/outcome.c \
+	src/delivery/quarantine.c src/delivery/quarantine.h \
+	src/delivery/quarantine_check.c \
+	src/delivery/quarantine_private.h \
 	src/delivery/resolver.c src/delivery/resolver.h \
 	src/delivery/route.c src/delivery/route.h
 libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \

@@ -4,6 +4,7 @@ libnet_la_SOURCES = \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
 	src/net/hook.c src/net/hook.h \
+	src/net/command.c src/net/command.h \
 	src/net/conn_tls.c \
 	src/net/listener.c src/net/listener.h \
 	src/net/loop.c src/net/loop.h \

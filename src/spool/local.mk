@@ -12,6 +12,7 @@ libspool_la_SOURCES = \
 	src/spool/message.c src/spool/message.h \
 	src/spool/notice.c \
 	src/spool/put.c \
+	src/spool/quarantine.c \
 	src/spool/queue.c src/spool/queue.h \
 	src/spool/reader.c src/spool/reader.h \
 	src/spool/recover.c src/spool/recover.h \
