@@ -34,6 +34,13 @@ delivery_test_world = $(delivery_test_hop) \
 	tests/unit/delivery_world.c tests/unit/delivery_world.h
 nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
+check_PROGRAMS += tests/unit/test_mta_queue tests/unit/test_quarantine
+tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c \
+	tests/unit/pump.h
+tests_unit_test_quarantine_LDADD = $(delivery_test_libs)
+tests_unit_test_mta_queue_SOURCES = tests/unit/test_mta_queue.c
+tests_unit_test_mta_queue_LDADD = libdelivery.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_credentials
 tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
 tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \

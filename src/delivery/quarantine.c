@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_MIN_MS 5000
+#define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 600000
-#define REST_MIN_MS 1000
+#define REST_MIN_MS 250
 #define REST_MAX_MS 60000
 #define FINISH_AGAIN_MS 1000
 #define FAILURES_MAX 3 /* of %i in one claim; the rest is put back */
@@ -103,7 +103,7 @@ log_message(
 }
 
 static void
-set_result(struct quarantine *q, size_t i, const char *error)
+set_result(struct quarantine *q, size_t i, const char *error, int64_t delay_ms)
 {
 	const struct spool_quarantined *e = &q->batch[i];
 
@@ -111,8 +111,7 @@ set_result(struct quarantine *q, size_t i, const char *error)
 	q->results[i] = (struct spool_quarantine_result){
 	    .id = e->id,
 	    .gone = error == NULL,
-	    .next_try = clock_wall_ms() +
-			doubled(RETRY_MIN_MS, e->attempts, RETRY_MAX_MS),
+	    .next_try = clock_wall_ms() + delay_ms,
 	    .error = error,
 	};
 	log_message(q, e, error == NULL);
@@ -130,7 +129,8 @@ drop_invalid(struct quarantine *q)
 		log_event(q->log, LOG_LEVEL_ERROR, "quarantine", "bad_id",
 		    "mta_id=%s", log_quote(str_from(q->batch[i].mta_id), mta));
 		set_result(q, i,
-		    q->batch[i].doomed ? NULL : "its queue id is damaged");
+		    q->batch[i].doomed ? NULL : "its queue id is damaged",
+		    RETRY_MAX_MS);
 	}
 }
 
@@ -139,7 +139,7 @@ give_up_claim(struct quarantine *q, const char *why)
 {
 	for (size_t i = 0; i < q->n; i++) {
 		if (!q->done[i])
-			set_result(q, i, why);
+			set_result(q, i, why, RETRY_MIN_MS);
 	}
 }
 
@@ -163,6 +163,35 @@ say_failure(struct quarantine *q, const struct command_end *end)
 	return text;
 }
 
+/* Alone it may be the one that fails; among others it is not to blame. */
+static int64_t
+delay_of(const struct quarantine *q)
+{
+	uint32_t attempts = q->batch[q->run_ids[0]].attempts;
+
+	return q->run_count > 1 ? RETRY_MIN_MS
+				: doubled(RETRY_MIN_MS, attempts, RETRY_MAX_MS);
+}
+
+/* A failure makes the next claim smaller and later, to find what spoils it, or
+ * to wait until somebody has put it right. */
+static void
+pace(struct quarantine *q, bool failed)
+{
+	if (failed) {
+		q->rest_until =
+		    loop_now(q->loop) +
+		    doubled(REST_MIN_MS, q->failures++, REST_MAX_MS);
+		q->batch_max = q->run_count > 1 ? q->run_count / 2 : 1;
+		return;
+	}
+	q->failures = 0;
+	q->rest_until = 0;
+	q->batch_max *= 2;
+	if (q->batch_max > QUARANTINE_BATCH_MAX)
+		q->batch_max = QUARANTINE_BATCH_MAX;
+}
+
 static void
 on_run_end(void *arg, const struct command_end *end)
 {
@@ -173,20 +202,8 @@ on_run_end(void *arg, const struct command_end *end)
 	q->run = NULL;
 	quarantine_log_end(q, run_name(q), q->run_count, end);
 	for (size_t i = 0; i < q->run_count; i++)
-		set_result(q, q->run_ids[i], error);
-	if (!failed) {
-		q->failures = 0;
-		q->rest_until = 0;
-		if (q->batch_max < QUARANTINE_BATCH_MAX)
-			q->batch_max *= 2;
-		if (q->batch_max > QUARANTINE_BATCH_MAX)
-			q->batch_max = QUARANTINE_BATCH_MAX;
-	} else {
-		q->rest_until =
-		    loop_now(q->loop) +
-		    doubled(REST_MIN_MS, q->failures++, REST_MAX_MS);
-		q->batch_max = q->batch_max > 1 ? q->batch_max / 2 : 1;
-	}
+		set_result(q, q->run_ids[i], error, delay_of(q));
+	pace(q, failed);
 	run_next(q);
 }
 
@@ -224,7 +241,7 @@ start_run(struct quarantine *q, const struct mta_command *c)
 	buf_init(&input, COMMAND_INPUT_MAX);
 	q->run = command_start(
 	    q->loop, &(struct command_run){
-			 .argv = argv,
+			 .argv = (const char *const *)argv,
 			 .socket = c->socket,
 			 .input = c->has_id ? STR("") : ids_as_input(q, &input),
 			 .timeout_ms = q->timeout_ms,
@@ -260,7 +277,8 @@ run_next(struct quarantine *q)
 	for (size_t i = 0; i < q->run_count; i++)
 		set_result(q, q->run_ids[i],
 		    q->run_discards ? "weir.conf has no discard_command"
-				    : "weir.conf has no release_command");
+				    : "weir.conf has no release_command",
+		    RETRY_MAX_MS);
 	run_next(q);
 }
 

@@ -150,7 +150,7 @@ on_timer(void *arg, int64_t now)
 	if (q->queue.socket == NULL)
 		argv = mta_command_argv(&q->queue, "");
 	c->run = command_start(q->loop, &(struct command_run){
-					    .argv = argv,
+					    .argv = (const char *const *)argv,
 					    .socket = q->queue.socket,
 					    .timeout_ms = q->timeout_ms,
 					    .on_output = on_listing,

@@ -240,7 +240,7 @@ on_deadline(void *arg, int64_t now)
 /* ---- its start ---- */
 
 static int
-spawn(struct command *c, char *const *argv, int in, int out, int err)
+spawn(struct command *c, const char *const *argv, int in, int out, int err)
 {
 	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 	static char locale[] = "LC_ALL=C";
@@ -264,7 +264,8 @@ spawn(struct command *c, char *const *argv, int in, int out, int err)
 	posix_spawn_file_actions_adddup2(&actions, out, 1);
 	posix_spawn_file_actions_adddup2(&actions, err, 2);
 	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	error = posix_spawn(&c->pid, argv[0], &actions, &attr, argv, env);
+	error = posix_spawn(&c->pid, argv[0], &actions, &attr,
+	    (char *const *)(uintptr_t)argv, env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	if (error != 0)

@@ -24,8 +24,9 @@ struct command_end { /* borrowed during the call */
 	const char *said; /* the beginning of its words, one line */
 };
 
-struct command_run {        /* borrowed during the call */
-	char *const *argv;  /* argv[0]: a full path. NULL: socket is used */
+struct command_run { /* borrowed during the call */
+	const char *const
+	    *argv;          /* argv[0]: a full path. NULL: socket is used */
 	const char *socket; /* path */
 	struct str input;
 	int64_t timeout_ms; /* then it is killed */

@@ -39,6 +39,11 @@ tests_unit_test_spool_notice_SOURCES = tests/unit/test_spool_notice.c \
 	$(SPOOL_KIT)
 tests_unit_test_spool_notice_LDADD = $(SPOOL_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_spool_quarantine
+tests_unit_test_spool_quarantine_SOURCES = \
+	tests/unit/test_spool_quarantine.c $(SPOOL_KIT)
+tests_unit_test_spool_quarantine_LDADD = $(SPOOL_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_spool_recover
 tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \
 	$(SPOOL_KIT)
