@@ -13,6 +13,7 @@ libdelivery_la_SOURCES = \
 	src/delivery/nexthop.c src/delivery/nexthop.h \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
+	src/delivery/notice_limit.c src/delivery/notice_limit.h \
 	src/delivery/outcome.c \
 	src/delivery/quarantine.c src/delivery/quarantine.h \
 	src/delivery/quarantine_check.c \

@@ -179,6 +179,7 @@ static void
 pace(struct quarantine *q, bool failed)
 {
 	if (failed) {
+		q->claim_failures++;
 		q->rest_until =
 		    loop_now(q->loop) +
 		    doubled(REST_MIN_MS, q->failures++, REST_MAX_MS);
@@ -259,7 +260,7 @@ run_next(struct quarantine *q)
 	const struct mta_command *c;
 	size_t first = 0;
 
-	if (q->failures >= FAILURES_MAX)
+	if (q->claim_failures >= FAILURES_MAX)
 		give_up_claim(q, "the command failed for others");
 	while (first < q->n && q->done[first])
 		first++;
@@ -316,6 +317,7 @@ on_claimed(void *arg, int error, const struct spool_quarantined *v, size_t n,
 	memcpy(q->batch, v, n * sizeof(*v));
 	memset(q->done, 0, sizeof(q->done));
 	q->n = n;
+	q->claim_failures = 0;
 	drop_invalid(q);
 	run_next(q);
 }
@@ -330,8 +332,6 @@ quarantine_kick(struct quarantine *q, int64_t now)
 		loop_timer_set(&q->wake, q->rest_until);
 		return;
 	}
-	if (q->failures >= FAILURES_MAX)
-		q->failures = FAILURES_MAX - 1;
 	q->kicked = false;
 	q->busy = true;
 	spool_quarantine_claim(

@@ -170,7 +170,9 @@ begin_stop(struct milter *m)
 void
 milter_drain(struct milter *m, void (*fn)(void *arg), void *arg)
 {
-	begin_stop(m);
+	/* libmilter is not told yet: once it is, it serves no connection that
+	 * waits for its next command, and the messages under way would not
+	 * end. */
 	milter_desk_drain(&m->desk, fn, arg);
 }
 

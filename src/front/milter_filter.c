@@ -123,6 +123,22 @@ unneeded_steps(enum milter_hold hold)
 	return NO_TEXT_STEPS;
 }
 
+/* Refused here the connection ends, and with it its thread: the MTA does what
+ * it does without a filter (Postfix: milter_default_action). */
+static bool
+count_connection(struct milter_filter *f)
+{
+	uint32_t max = f->desk->settings.connections_max;
+	unsigned open = atomic_fetch_add(&f->open, 1);
+
+	if (max == 0 || open < max)
+		return true;
+	atomic_fetch_sub(&f->open, 1);
+	log_event(f->desk->parts.log, LOG_LEVEL_WARNING, "milter", "refuse",
+	    "limit=milter_connections_max open=%u", open);
+	return false;
+}
+
 static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
     unsigned long f2, unsigned long f3, unsigned long *want_actions,
@@ -148,9 +164,10 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 		ask_for_macros(ctx);
 	}
 	*want_steps = steps & (WANTED_STEPS | unneeded_steps(hold));
+	if (!count_connection(the_filter))
+		return SMFIS_REJECT;
 	c = milter_conn_new(d->port, &d->settings);
 	c->steps = *want_steps;
-	atomic_fetch_add(&the_filter->open, 1);
 	(void)smfi_setpriv(ctx, c);
 	return SMFIS_CONTINUE;
 }

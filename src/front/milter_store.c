@@ -144,6 +144,7 @@ put(struct milter_txn *t)
 	    .body_type = t->body_type,
 	    .ret = t->ret,
 	    .utf8 = t->utf8,
+	    .require_tls = t->require_tls,
 	    .whole = t->all_held,
 	    .mta_id = in_mta ? t->queue_id : NULL,
 	    .pending = true,

@@ -151,6 +151,7 @@ milter_txn_mail(struct milter_desk *d, struct milter_ask *ask)
 	t->body_type = ask->body_type;
 	t->ret = ask->ret;
 	t->utf8 = ask->utf8;
+	t->require_tls = ask->require_tls;
 	t->facts = (struct gate_facts){
 	    .user = str_from(t->user),
 	    .sender = str_from(t->from),
@@ -235,7 +236,9 @@ hold_rcpt(struct milter_txn *t, const char *why)
 
 	if (d->settings.hold == MILTER_TEMPFAIL) {
 		put_off(t, why);
-	} else if (spool_is_short(d->parts.spool)) {
+	} else if (spool_is_short(d->parts.spool) ||
+		   spool_is_full(d->parts.spool)) {
+		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
 		gate_drop_last(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1",
 		    "New recipients would be held, and the spool has no room "

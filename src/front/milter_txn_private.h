@@ -32,7 +32,7 @@ struct milter_txn {
 	struct gate_facts facts; /* slices of the above */
 	enum smtp_body body_type;
 	enum smtp_ret ret;
-	bool utf8, all_held, putting, stored;
+	bool utf8, require_tls, all_held, putting, stored;
 	bool is_full; /* the body, since its last write */
 	struct milter_rcpt *rcpts;
 	size_t rcpt_count, rcpt_cap, held_count;

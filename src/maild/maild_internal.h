@@ -71,6 +71,12 @@ struct delivery_settings maild_delivery_settings(
 struct quarantine_settings maild_quarantine_settings(
     const struct maild_config *conf);
 
+/* maild_limits.c */
+/* Raises the limit of descriptors to what the configuration needs, or lowers
+ * sessions_max in g to what there is and says so in the log. False: hardly a
+ * session could be served. */
+MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
+
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */
 void maild_doors_update(struct maild *m);

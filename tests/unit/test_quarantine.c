@@ -240,13 +240,6 @@ test_one_run_for_each(void **state)
 	free(ids);
 }
 
-static bool
-has_failed_thrice(void *arg)
-{
-	return ((struct world *)arg)->counters.v[COUNT_QUARANTINE_FAILURES] >=
-	       3;
-}
-
 /* One id that spoils a run does not keep the others. */
 static void
 test_what_spoils_a_run(void **state)
@@ -265,9 +258,7 @@ test_what_spoils_a_run(void **state)
 		all_but_one = left(w) == 1;
 	}
 	assert_true(all_but_one);
-	assert_true(has_failed_thrice(w));
-	script(w, "release", "exit 0");
-	assert_true(pump_until(w->loop, is_empty, w));
+	assert_true(w->counters.v[COUNT_QUARANTINE_FAILURES] >= 3);
 }
 
 /* No command sees what only a changed database could hold. */
