@@ -21,22 +21,32 @@ def people(n, prefix="p"):
     return [f"{prefix}{i}@example.com" for i in range(n)]
 
 
+@pytest.fixture(scope="module")
+def postfix():
+    """One for all tests, with each test's weir behind the same socket."""
+    # Postfix's own user reaches the socket: not below pytest's directory.
+    with tempfile.TemporaryDirectory(prefix="weir-hold-") as directory:
+        os.chmod(directory, 0o755)
+        mta = MilterPostfix(f"unix:{directory}/mta.sock",
+                            main="enable_long_queue_ids = yes\n")
+        mta.start()
+        yield mta, directory
+        mta.stop()
+
+
 @pytest.fixture
-def world():
+def world(postfix):
     """world(policy=..., long=...) gives (weir, postfix)."""
+    mta, directory = postfix
     made = []
 
     def make(policy=HOLD, long=True, check="1h", by_id=False, start=True,
              **kw):
-        directory = tempfile.TemporaryDirectory(prefix="weir-hold-")
-        made.append(directory.cleanup)
-        os.chmod(directory.name, 0o755)
-        w = MilterWeir(f"{directory.name}/w", "127.0.0.1:1", policy=policy,
-                       milter_hold="quarantine", **kw)
+        w = MilterWeir(tempfile.mkdtemp(dir=directory), "127.0.0.1:1",
+                       policy=policy, milter_hold="quarantine", **kw)
         w.dir.chmod(0o755)
-        mta = MilterPostfix(w.where, main="enable_long_queue_ids = "
-                            f"{'yes' if long else 'no'}\n")
-        made.append(mta.stop)
+        w.sections = w.sections.replace(w.where, mta.where)
+        made.append(w)
         what = "%i" if by_id else "-"
         sup = f"/usr/sbin/postsuper -c {mta.dir}/etc"
         w.options.update(
@@ -44,15 +54,21 @@ def world():
             discard_command=f'"{sup} -d {what} hold"',
             queue_command=f'"/usr/sbin/postqueue -c {mta.dir}/etc -j"',
             queue_check=f'"{check}"')
-        made.append(lambda: w.process is None or w.stop())
+        if not long:
+            mta.run("postconf", "-e", "enable_long_queue_ids = no")
+            mta.run("postfix", "reload")
         if start:
             w.start()
-        mta.start()
         return w, mta
 
     yield make
-    for undo in reversed(made):
-        undo()
+    for w in made:
+        if w.process is not None:
+            w.stop()
+    mta.run("postconf", "-e", "enable_long_queue_ids = yes")
+    mta.run("postfix", "reload")
+    mta.run("postsuper", "-d", "ALL")
+    mta.clear()
 
 
 def holds(mta):
