@@ -88,6 +88,21 @@ parse_words(struct mta_command *c, char *err, size_t cap)
 	return true;
 }
 
+static bool
+parse_socket(struct mta_command *c, char *err, size_t cap)
+{
+	char *rest = c->text + strlen("unix:");
+
+	c->socket = next_word(&rest);
+	c->words[0] = next_word(&rest);
+	c->n = c->words[0] != NULL ? 1 : 0;
+	if (c->socket == NULL || c->socket[0] != '/')
+		return refuse(err, cap, "has no full path behind unix:");
+	if (next_word(&rest) != NULL)
+		return refuse(err, cap, "has more than a word behind its path");
+	return true;
+}
+
 bool
 mta_command_parse(
     const char *text, struct mta_command *out, char *err, size_t cap)
@@ -100,9 +115,7 @@ mta_command_parse(
 		    "is run without a shell and cannot have quotes, pipes and "
 		    "the like; write them into a script");
 	} else if (str_starts(str_from(text), STR("unix:"))) {
-		out->socket = out->text + strlen("unix:");
-		ok = out->socket[0] == '/' ||
-		     refuse(err, cap, "has no full path behind unix:");
+		ok = parse_socket(out, err, cap);
 	} else {
 		ok = parse_words(out, err, cap);
 	}

@@ -25,7 +25,9 @@ struct mta_command {
 	char *words[MTA_WORDS_MAX + 1];
 	size_t n;
 	bool has_id;        /* %i: one id a run; else ids on standard input */
-	const char *socket; /* "unix:/path" instead of words; in text */
+	/* "unix:/path" instead of a program, in text; the one word that may
+	 * follow goes there as a line before the ids. */
+	const char *socket;
 };
 
 /* Words between blanks; no shell, no quotes. False and how the sentence about

@@ -223,8 +223,12 @@ choose(struct quarantine *q, size_t first, const struct mta_command *c)
 }
 
 static struct str
-ids_as_input(const struct quarantine *q, struct buf *out)
+ids_as_input(
+    const struct quarantine *q, const struct mta_command *c, struct buf *out)
 {
+	if (c->socket != NULL && c->n > 0 &&
+	    !buf_printf(out, "%s\n", c->words[0]))
+		panic("quarantine: too long a word for a socket");
 	for (size_t i = 0; i < q->run_count; i++) {
 		if (!buf_printf(out, "%s\n", q->batch[q->run_ids[i]].mta_id))
 			panic("quarantine: too many ids for a pipe");
@@ -237,18 +241,17 @@ start_run(struct quarantine *q, const struct mta_command *c)
 {
 	const char *id = q->batch[q->run_ids[0]].mta_id;
 	char **argv = c->socket == NULL ? mta_command_argv(c, id) : NULL;
+	struct command_run run = {.argv = (const char *const *)argv,
+	    .socket = c->socket,
+	    .timeout_ms = q->timeout_ms,
+	    .on_end = on_run_end,
+	    .arg = q};
 	struct buf input;
 
 	buf_init(&input, COMMAND_INPUT_MAX);
-	q->run = command_start(
-	    q->loop, &(struct command_run){
-			 .argv = (const char *const *)argv,
-			 .socket = c->socket,
-			 .input = c->has_id ? STR("") : ids_as_input(q, &input),
-			 .timeout_ms = q->timeout_ms,
-			 .on_end = on_run_end,
-			 .arg = q,
-		     });
+	if (!c->has_id)
+		run.input = ids_as_input(q, c, &input);
+	q->run = command_start(q->loop, &run);
 	buf_clear(&input);
 	if (argv != NULL)
 		mta_command_free_argv(argv);

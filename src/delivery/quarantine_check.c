@@ -132,11 +132,35 @@ on_listed(void *arg, const struct command_end *end)
 }
 
 static void
+run_listing(struct quarantine *q)
+{
+	const struct mta_command *command = &q->queue;
+	struct command_run run = {.socket = command->socket,
+	    .timeout_ms = q->timeout_ms,
+	    .on_output = on_listing,
+	    .on_end = on_listed,
+	    .arg = q};
+	char **argv = NULL;
+	struct buf verb;
+
+	buf_init(&verb, COMMAND_INPUT_MAX);
+	if (command->socket == NULL)
+		argv = mta_command_argv(command, "");
+	else if (command->n > 0)
+		(void)!buf_printf(&verb, "%s\n", command->words[0]);
+	run.argv = (const char *const *)argv;
+	run.input = buf_str(&verb);
+	q->check.run = command_start(q->loop, &run);
+	buf_clear(&verb);
+	if (argv != NULL)
+		mta_command_free_argv(argv);
+}
+
+static void
 on_timer(void *arg, int64_t now)
 {
 	struct quarantine *q = arg;
 	struct quarantine_check *c = &q->check;
-	char **argv = NULL;
 	struct spool_stats stats;
 
 	(void)now;
@@ -147,18 +171,7 @@ on_timer(void *arg, int64_t now)
 	}
 	mta_listing_init(&c->listing, hash_random_seed());
 	c->begun_at = clock_wall_ms();
-	if (q->queue.socket == NULL)
-		argv = mta_command_argv(&q->queue, "");
-	c->run = command_start(q->loop, &(struct command_run){
-					    .argv = (const char *const *)argv,
-					    .socket = q->queue.socket,
-					    .timeout_ms = q->timeout_ms,
-					    .on_output = on_listing,
-					    .on_end = on_listed,
-					    .arg = q,
-					});
-	if (argv != NULL)
-		mta_command_free_argv(argv);
+	run_listing(q);
 }
 
 void

@@ -31,8 +31,8 @@
 	       "full path; no shell runs it. %i stands for a queue id, then "
 	       "it runs once a message; without %i the ids come on standard "
 	       "input, one a line and many at once. Or unix: and the path of "
-	       "a socket behind which such a program stands, whose last line "
-	       "is \"status N\". Status 0 means that none of the messages is "
+	       "a socket behind which such a program stands, and a word that "
+	       "is sent before the ids; its last line is \"status N\". Status 0 means that none of the messages is "
 	       "held any more; anything else is tried again with growing "
 	       "pauses.",
     },

@@ -56,6 +56,12 @@ test_commands(void **state)
 	assert_true(
 	    mta_command_parse("unix:/run/weir/r.sock", &c, err, sizeof(err)));
 	assert_string_equal(c.socket, "/run/weir/r.sock");
+	assert_int_equal(c.n, 0);
+	mta_command_clear(&c);
+	assert_true(mta_command_parse(
+	    "unix:/run/weir-hold.sock release", &c, err, sizeof(err)));
+	assert_string_equal(c.socket, "/run/weir-hold.sock");
+	assert_string_equal(c.words[0], "release");
 	mta_command_clear(&c);
 }
 
@@ -66,6 +72,7 @@ test_commands_that_are_none(void **state)
 	    "/bin/sh -c 'postsuper'", "/bin/a | /bin/b", "/bin/a; /bin/b",
 	    "/bin/a $HOME", "/bin/a `b`", "/bin/a > /tmp/x", "/bin/%i",
 	    "/bin/a %s", "/bin/a %", "/bin/a %%i", "unix:run/weir",
+	    "unix:", "unix:/a b c",
 	    "/a 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 "
 	    "5"};
 	struct mta_command c;
