@@ -5,12 +5,14 @@ administrator let out or deleted himself."""
 import json
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
 import tempfile
 
 import pytest
 
-from harness import message, until
+from harness import TOP, message, until
 from milter import MilterPostfix, MilterWeir
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2'
@@ -319,3 +321,44 @@ def test_many_are_released_in_few_runs(world):
     assert len(set(mta.wait_for(300, 60))) == 300
     w.wait_empty()
     assert len(w.log_lines("quarantine run command=release")) <= 5
+
+
+@pytest.fixture
+def helper(postfix):
+    """contrib/weir-hold as root behind a socket that only weir's user may
+    open, as weir-hold.socket and weir-hold@.service have it."""
+    mta, directory = postfix
+    path = pathlib.Path(directory) / "weir-hold.sock"
+    process = subprocess.Popen(
+        ["systemd-socket-activate", "-l", path, "--accept", "--inetd",
+         "-E", f"POSTFIX_CONFIG={mta.dir}/etc",
+         TOP / "contrib/weir-hold", "-s", "postfix"],
+        stderr=subprocess.DEVNULL)
+    until(path.exists, "the helper's socket")
+    shutil.chown(path, "nobody")
+    path.chmod(0o600)
+    yield path
+    process.terminate()
+    process.wait(20)
+    path.unlink()
+
+
+def test_a_daemon_without_rights_asks_a_helper(world, helper):
+    w, mta = world(NONE, check="1s", user='"nobody"', start=False)
+    for verb, option in (("release", "release_command"),
+                         ("discard", "discard_command"),
+                         ("list", "queue_command")):
+        w.options[option] = f'"unix:{helper} {verb}"'
+    w.start()
+    status = pathlib.Path(f"/proc/{w.process.pid}/status").read_text()
+    assert "Uid:\t65534\t65534" in status
+    for i in range(5):
+        send(mta, [f"p{i}@example.com"])
+    entries = w.queue()
+    w.ctl("release", entries[0]["id"], entries[1]["id"])
+    assert sorted(mta.wait_for(2)) == people(2)
+    w.ctl("discard", entries[2]["id"])
+    until(lambda: len(holds(mta)) == 2, "the discarded one to go")
+    mta.run("postsuper", "-d", entries[3]["mta_id"])
+    until(lambda: w.held() == ["p4@example.com"], "the other to be forgotten")
+    assert w.status()["quarantine_failures"] == 0
