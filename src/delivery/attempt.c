@@ -141,15 +141,20 @@ decide_batch(struct attempt *a, const struct smtp_reply *reply)
 	decide_until(a, a->to, reply, false);
 }
 
+/* A bounce is not given up for what the next hop may offer again: nobody would
+ * hear of it. It waits in the queue, for the administrator to see. */
 static void
 refuse_all(struct attempt *a, const char *status, const char *reason)
 {
+	bool waits = a->job->m.from[0] == '\0';
+
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
 		struct fate *f = &a->fates[i];
 
-		f->kind = FATE_REFUSED;
+		f->kind = waits ? FATE_LATER : FATE_REFUSED;
 		f->reason = reason;
 		str_copy(str_from(status), f->status, sizeof(f->status));
+		f->status[0] = waits ? '4' : '5';
 	}
 }
 

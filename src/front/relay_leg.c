@@ -260,7 +260,8 @@ leg_is_full(const struct leg *l)
 bool
 leg_is_lmtp(const struct leg *l)
 {
-	return l->state == LEG_BODY && smtp_client_is_lmtp(hop_client(l->hop));
+	return (l->state == LEG_OPEN || l->state == LEG_BODY) &&
+	       smtp_client_is_lmtp(hop_client(l->hop));
 }
 
 static void

@@ -69,6 +69,7 @@ maild_gen_new(struct maild_config *conf)
 		    .errors_max = conf->errors_max,
 		    .idle_commands_max = conf->idle_commands_max,
 		    .refused_max = conf->refused_max,
+		    .local_max = conf->local_part_max,
 		    .line_max = 2048,
 		    .command_timeout_ms = conf->command_timeout_ms,
 		    .data_timeout_ms = conf->data_timeout_ms,

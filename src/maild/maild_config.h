@@ -39,9 +39,11 @@ struct maild_listen {
 	unsigned mode;        /* from socket_mode */
 	int auth;             /* enum maild_auth */
 	bool auth_in_clear, auth_required, proxy, hide_client;
-	int tls; /* enum maild_tls */
+	int auth_nameless; /* enum relay_nameless, in its order */
+	int tls;           /* enum maild_tls */
 	struct option_strings tls_cert, tls_key;
 	char *tls_client_ca;
+	int tls_client_cert; /* 0 ask, 1 require */
 	struct option_strings tls_client_account;
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
@@ -58,6 +60,7 @@ struct maild_config {
 
 	uint64_t message_size;
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
+	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
 	uint64_t envelope_memory;
 	uint32_t policy_connections_max, milter_connections_max;

@@ -190,6 +190,14 @@ static const struct option maild_options[] = {
 	       "with 421.",
     },
     {
+	NUMBER("local_part_max", local_part_max, "64", 64, 254),
+	.doc = "Bytes of an address in front of the @; longer ones are refused "
+	       "with 553. 64 is what RFC 5321 lets everybody rely on. Raise it "
+	       "where replies go to senders that are made for one message "
+	       "(VERP, SRS), which are often longer. A whole address is never "
+	       "longer than 254.",
+    },
+    {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
 	.doc = "Sessions open at once; a further one is answered with 421.",
     },
@@ -351,8 +359,10 @@ static const struct option maild_options[] = {
     },
     {
 	SWITCH("next_hop_auth_in_clear", next_hop_auth_in_clear, "false"),
-	.doc = "Send that password without TLS too. Within the machine (a "
-	       "loopback address, a Unix socket) it always is.",
+	.doc = "Send passwords without TLS too: that one, and those of clients "
+	       "whose logins the next hop checks (auth = pass), who are "
+	       "offered no AUTH otherwise. Within the machine (a loopback "
+	       "address, a Unix socket) they always are.",
     },
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
@@ -437,7 +447,12 @@ static const struct option maild_options[] = {
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits.",
+	       "451 and released mail waits. With verify, a next hop that "
+	       "offers REQUIRETLS (RFC 8689) has weir offer it to clients over "
+	       "TLS: mail sent so goes to no other one, and is returned with "
+	       "5.7.30 when it could be released only without. The header "
+	       "TLS-Required: No is passed on; it is about the recipient's "
+	       "policy and changes nothing here."
     },
     {
 	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),

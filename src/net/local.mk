@@ -44,7 +44,10 @@ tests_unit_test_tls_LDADD = libnet.la libos.la libbase.la $(OPENSSL_LIBS) \
 	$(CMOCKA_LIBS)
 endif
 
-# The load of tests/bench/bench_tls.py.
+# The loads of tests/bench/bench_tls.py and bench_auth.py.
 noinst_PROGRAMS += tests/bench/tls_source
 tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
 tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
+noinst_PROGRAMS += tests/bench/auth_load
+tests_bench_auth_load_SOURCES = tests/bench/auth_load.c
+tests_bench_auth_load_LDADD = libos.la libbase.la -lpthread

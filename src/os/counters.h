@@ -44,6 +44,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
 	    "attempts at released recipients put off")                        \
 	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
+	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \

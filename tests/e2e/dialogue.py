@@ -139,7 +139,7 @@ def plain(text, names):
 
 # ---- lines ----
 
-PATH = r"<(?:[^<>\\]|\\.)*>"
+PATH = r'<(?:"(?:[^"\\]|\\.)*"|[^<>"\\]|\\.)*>'
 STEPS = [  # (kind, pattern with groups text, times, arg)
     ("send line", r"C(?:\*(?P<times>\d+))?: ?(?P<text>.*)"),
     ("send bytes", r"C(?:\*(?P<times>\d+))?> ?(?P<text>.*)"),
@@ -161,6 +161,7 @@ STEPS = [  # (kind, pattern with groups text, times, arg)
     ("log", r"log: (?P<text>\S.*)"),
     ("no log", r"log lacks: (?P<text>\S.*)"),
     ("held", r"held: (?P<text>\S.*)"),
+    ("waiting", r"waiting: (?P<text>[0-9]+)"),
     ("release", r"release"),
     ("discard", r"discard"),
     ("heard", r"H heard(?P<arg> in plain| in TLS)?: (?P<text>\S.*)"),

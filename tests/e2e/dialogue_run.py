@@ -7,7 +7,7 @@ import re
 import socket
 import time
 
-from dialogue import expand, plain
+from dialogue import PATH, expand, plain
 from dialogue_peers import (TLS_ERRORS, Client, Failed, Hop, Transcript,
                             controls_in)
 from harness import DEADLINE_S, Weir, free_port, until
@@ -17,6 +17,7 @@ POLICY = ('key = envelope  interval = "1h"  burst = 1  initial = 0\n'
           'exempt_recipients = {"@known.test"}')
 LISTENERS = {"tls": "tls = may", "required": "tls = require",
              "implicit": "tls = implicit", "proxy": "proxy = true"}
+MAIL_S = 8
 RSS_MAX_KB = 60_000  # of the daemon, after all that was done to it
 
 
@@ -86,6 +87,8 @@ class Stage:
             play.names["u"] = self.prepare(scenario, hop).encode()
             play.run()
         except (Failed, AssertionError) as e:
+            if self.weir.process.poll() is None:
+                self.ask("discard", all=True)  # for the next dialogue
             where = play.step.line if play.step else scenario.line
             raise Failed(
                 f"{scenario.path}:{where}: {e}\n--- what was said\n"
@@ -128,7 +131,7 @@ class Play:
         return self.bytes_of(text).decode("utf-8", "surrogateescape")
 
     def paths(self, text):
-        return re.findall(r"<((?:[^<>\\]|\\.)*)>", self.text_of(text))
+        return [path[1:-1] for path in re.findall(PATH, self.text_of(text))]
 
     def the_client(self):
         if self.client is None:
@@ -337,7 +340,7 @@ class Play:
             return [m for m in self.unexpected() if m.envelope == want]
 
         try:
-            soon(arrived, "mail")
+            soon(arrived, "mail", MAIL_S)
         except AssertionError:
             others = "; ".join(map(str, self.unexpected())) or "nothing"
             raise Failed(f"no such mail came, but {others}") from None
@@ -368,7 +371,7 @@ class Play:
     def await_held(self, want):
         want = sorted(want)
         try:
-            soon(lambda: self.waiting() == want, "held mail", 5)
+            soon(lambda: self.waiting() == want, "held mail", MAIL_S)
         except AssertionError:
             raise Failed(f"expected to wait: {want}, but there wait "
                          f"{self.waiting()}") from None
@@ -377,6 +380,12 @@ class Play:
         text = self.text_of(step.text)
         self.held = [] if text == "nothing" else text.split()
         self.await_held(self.held)
+
+    def do_waiting(self, step):
+        """So many recipients, whoever they are."""
+        soon(lambda: len(self.waiting()) == int(step.text),
+             f"{step.text} held recipients")
+        self.held = self.waiting()
 
     def do_release(self, step):
         self.stage.ask("release", all=True)

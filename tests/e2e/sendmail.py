@@ -3,6 +3,7 @@
 installed beside Postfix), on loopback ports: one listener for clients with the
 milter, one without it for what weir hands back. All mail goes to a sink. With
 users it asks for a login (Cyrus SASL); sendmail(1) hands in by submit.cf."""
+import fcntl
 import grp
 import os
 import pathlib
@@ -35,6 +36,8 @@ define(`confSERVICE_SWITCH_FILE', `{dir}/switch')dnl
 define(`confDONT_BLAME_SENDMAIL', `GroupReadableSASLDBFile,TrustStickyBit')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confLOG_LEVEL', `0')dnl
+define(`confREFUSE_LA', `10000')dnl a busy machine is no reason
+define(`confQUEUE_LA', `10000')dnl
 define(`confTRY_NULL_MX_LIST', `True')dnl
 define(`confMILTER_MACROS_ENVFROM', `i, {{auth_authen}}, {{client_addr}}')dnl
 FEATURE(`nocanonify')dnl
@@ -84,12 +87,20 @@ FEATURE(`msp', `[127.0.0.1]')dnl
 
 
 def unpack():
-    """A sentence that says why Sendmail is not there, or None."""
+    """A sentence that says why Sendmail is not there, or None. Several test
+    runs may ask at once: one unpacks, the others wait."""
+    ROOT.parent.mkdir(parents=True, exist_ok=True)
+    with open(ROOT.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return unpack_alone()
+
+
+def unpack_alone():
     done = ROOT / "done"
     if done.exists() and done.read_text().split() == PACKAGES:
         return None
     shutil.rmtree(ROOT, ignore_errors=True)
-    ROOT.mkdir(parents=True)
+    ROOT.mkdir()
     got = subprocess.run(["apt-get", "download", *PACKAGES], cwd=ROOT,
                          capture_output=True, text=True, timeout=120)
     debs = list(ROOT.glob("*.deb"))

@@ -32,6 +32,7 @@ static const struct smtp_server_limits default_limits = {
     .errors_max = 5,
     .idle_commands_max = 6,
     .refused_max = 4,
+    .local_max = 64,
     .line_max = 512,
     .command_timeout_ms = 1000,
     .data_timeout_ms = 500,

@@ -98,11 +98,13 @@ static const struct dialogue syntax[] = {
 	"E:c "},
     {"bad paths", 0,
 	HI "MAIL FROM:<a@>\r\nMAIL FROM:<a@x>SIZE=1\r\n"
-	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n",
+	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n"
+	   "RCPT TO:<" A64 "@x>\r\n",
 	HI_OUT "501 5.1.7 bad address syntax\n"
 	       "501 5.1.7 bad address syntax\n250 2.1.0 sender ok\n"
 	       "501 5.1.3 bad address syntax\n"
-	       "553 5.1.3 local part longer than 64 bytes\n",
+	       "553 5.1.3 local part longer than 64 bytes\n"
+	       "250 2.1.5 recipient ok\n",
 	NULL},
     {"postmaster and routes", 0,
 	HI "MAIL FROM:<@r.org,@s.org:a@x.org>\r\nRCPT TO:<Postmaster>\r\n",
