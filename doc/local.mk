@@ -28,4 +28,5 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 endif
 dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
-	contrib/sendmail.mc contrib/exim.conf
+	contrib/sendmail.mc contrib/exim.conf \
+	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service

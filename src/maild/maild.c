@@ -214,6 +214,18 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	};
 }
 
+struct quarantine_settings
+maild_quarantine_settings(const struct maild_config *conf)
+{
+	return (struct quarantine_settings){
+	    .release = conf->release_command,
+	    .discard = conf->discard_command,
+	    .queue = conf->queue_command,
+	    .check_ms = conf->queue_check_ms,
+	    .timeout_ms = conf->queue_command_timeout_ms,
+	};
+}
+
 /* ---- the start ---- */
 
 static int
@@ -351,6 +363,7 @@ maild_build(struct maild *m)
 	struct nexthop_settings hop = maild_nexthop_settings(conf);
 	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
+	struct quarantine_settings held = maild_quarantine_settings(conf);
 	char err[512];
 
 	m->nexthop =
@@ -363,6 +376,8 @@ maild_build(struct maild *m)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
+	m->quarantine = quarantine_new(m->loop, m->spool, &held,
+	    &maild_quarantine_callbacks, m, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,
 				 .spool = m->spool,
@@ -445,6 +460,7 @@ maild_stop(struct maild *m)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
 	maild_doors_free(m);
+	quarantine_free(m->quarantine);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)

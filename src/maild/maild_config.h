@@ -17,6 +17,7 @@
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
+enum maild_hold { MAILD_TAKE, MAILD_TEMPFAIL, MAILD_QUARANTINE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
 enum maild_tls {
 	MAILD_TLS_NONE,
@@ -99,8 +100,10 @@ struct maild_config {
 	int64_t notify_after_ms;         /* 0: never */
 	struct option_rate notify_limit; /* count 0: none */
 
-	int milter_hold; /* enum milter_hold, in its order */
+	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
+	char *release_command, *discard_command, *queue_command; /* or NULL */
+	int64_t queue_check_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

@@ -39,7 +39,8 @@
 	.names = list, .reloadable = true
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
-static const char *const hold_names[] = {"take", "tempfail", NULL};
+static const char *const hold_names[] = {
+    "take", "tempfail", "quarantine", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -420,33 +421,8 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
-    /* ---- milter ---- */
-    {
-	.name = "milter_hold",
-	.type = OPTION_ENUM,
-	AT(milter_hold),
-	.preset = "take",
-	.names = hold_names,
-	.doc = "What a milter does with recipients that must wait. take: they "
-	       "leave the message and their copy goes to the spool. tempfail: "
-	       "the mail server answers 451 for them, and nothing is kept "
-	       "here: a recipient that was put off is let in when its turn has "
-	       "come.",
-    },
-    {
-	.name = "milter_timeout",
-	.type = OPTION_DURATION,
-	AT(milter_timeout_ms),
-	.preset = "8s",
-	.min = SECONDS(1),
-	.max = MINUTES(5),
-	.doc = "Longest time in which a milter answers MAIL and RCPT; then it "
-	       "answers 451. Keep it below the mail server's own: Postfix's "
-	       "milter_command_timeout is 30s, Sendmail's T=R is 10s. For the "
-	       "end of a message answer_timeout holds, to be kept below "
-	       "Postfix's milter_content_timeout of 300s and Sendmail's T=E of "
-	       "5m.",
-    },
+/* ---- milter ---- */
+#include "maild/maild_options_milter.h"
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",

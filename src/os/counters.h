@@ -54,6 +54,14 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
+	X(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
+	    "of these, messages in the mail server's own hold queue")         \
+	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
+	    "messages that a release_command or discard_command ended")       \
+	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
+	    "messages that left the hold queue by other hands")               \
+	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
+	    "runs of release_, discard_ and queue_command that failed")       \
 	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
 	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
