@@ -66,8 +66,6 @@ class Stage:
 
     def prepare(self, scenario, hop):
         w = self.weir
-        if w.process.poll() is not None:
-            raise Failed("weir-maild is gone")
         w.options = {**self.defaults, **scenario.config}
         w.policy = POLICY if scenario.policy is None else scenario.policy
         w.next_hop = hop.address
@@ -86,16 +84,25 @@ class Stage:
         try:
             play.names["u"] = self.prepare(scenario, hop).encode()
             play.run()
-        except (Failed, AssertionError) as e:
-            if self.weir.process.poll() is None:
-                self.ask("discard", all=True)  # for the next dialogue
+        except (Failed, AssertionError, OSError) as e:
             where = play.step.line if play.step else scenario.line
             raise Failed(
-                f"{scenario.path}:{where}: {e}\n--- what was said\n"
+                f"{scenario.path}:{where}: {e}{self.clear()}\n"
+                f"--- what was said\n"
                 f"{transcript.text()}\n--- log\n{play.log()[-3000:]}") from None
         finally:
             play.close()
             hop.stop()
+
+    def clear(self):
+        """After a failure: the next dialogue finds the stage as it should
+        be. Returns what the report must say."""
+        status = self.weir.process.poll()
+        if status is None:
+            self.ask("discard", all=True)
+            return ""
+        self.weir.launch()
+        return f"; weir-maild has ended with {status}"
 
     def stop(self):
         status = self.weir.stop()

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * An owner for the server engine in tests: answers by the addresses it is
- * asked about (no...: refused, shut...: 421, bye...: 221,
- * odd...: nonsense), at once or
- * later, and writes down what happens. Included by one test program each, after
- * cmocka.h.
+ * asked about (no...: refused, shut...: 421, bye...: 221, odd...: nonsense), at
+ * once or later, and writes down what happens. Included by one test program
+ * each, after cmocka.h.
  */
 #ifndef TESTS_SMTP_RIG_H
 #define TESTS_SMTP_RIG_H
