@@ -74,6 +74,9 @@ static const struct dialogue order[] = {
     {"an answer that is none", 0, OPEN "RCPT TO:<odd@y>\r\n",
 	OPEN_OUT "451 4.5.0 the next hop gave a reply that makes no sense\n",
 	OPEN_EVENTS "R:odd@y/0/ "},
+    {"an acceptance that sounds like the end", 0,
+	OPEN "RCPT TO:<bye@y>\r\nNOOP\r\n",
+	OPEN_OUT "250 2.1.5 bye\n250 2.0.0 OK\n", OPEN_EVENTS "R:bye@y/0/ "},
     {"quit in the middle", 0, OPEN "QUIT\r\nNOOP\r\n",
 	OPEN_OUT "221 2.0.0 bye\n", OPEN_EVENTS "RESET CLOSE:QUIT"},
 };
