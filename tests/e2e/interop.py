@@ -12,7 +12,7 @@ import interop_clients as clients
 import opensmtpd
 from dovecot_lmtp import Dovecot
 from harness import FastSink, Sink, Weir, until
-from interop_cells import HOPS, domain_of, key_of
+from interop_cells import domain_of, key_of
 from pki import Pki
 from postfix import Postfix
 
@@ -39,15 +39,15 @@ default_process_limit = 30
 
 
 def hop_of(hop, stack, directory, cert):
-    """(next_hop option, a function that gives what arrived)."""
+    """(the server, where what it accepted ends)."""
     if hop == "dovecot":
         server = Dovecot(directory / "dovecot", cert=cert).start()
         stack.callback(server.stop)
-        return server.address, server
+        return server, server
     if hop == "aiosmtpd":
         sink = Sink(tls_context=Pki.server(cert)).start()
         stack.callback(sink.stop)
-        return sink.address, sink
+        return sink, sink
     sink = FastSink()
     stack.callback(sink.stop)
     if hop == "postfix":
@@ -59,17 +59,26 @@ def hop_of(hop, stack, directory, cert):
         server = opensmtpd.OpenSmtpd([("*", "127.0.0.1", sink.port, False)],
                                      cert=cert)
     stack.callback(server.stop)
-    server.start()
-    return server.address, sink
+    return server.start(), sink
+
+
+def taken(sink):
+    with sink.lock:
+        new = list(sink.messages)
+        sink.messages.clear()
+    return new
 
 
 class Matrix:
+    """cells, and when they have run .faults: {key of a cell: words}."""
+
     def __init__(self, directory, cells):
         self.dir = directory
         self.cells = cells
         self.by_key = {c.key: c for c in cells}
         self.stack = contextlib.ExitStack()
-        self.weirs, self.sinks, self.seen = {}, {}, collections.Counter()
+        self.weirs, self.sinks, self.servers = {}, {}, {}
+        self.read = set()
         self.took = {}
 
     # ---- the parts ----
@@ -80,10 +89,12 @@ class Matrix:
         self.cert = self.pki.cert("mta", ["mta.test", "127.0.0.1"], rsa=True)
         self.relay = self.pki.cert("relay", [clients.NAME, "127.0.0.1"])
         for hop in sorted({c.hop for c in self.cells}):
-            address, self.sinks[hop] = hop_of(hop, self.stack, self.dir,
-                                              self.cert)
+            server, self.sinks[hop] = hop_of(hop, self.stack, self.dir,
+                                             self.cert)
+            if hop != "aiosmtpd":
+                self.servers[f"hop-{hop}"] = server
             for tls in (False, True):
-                self.weirs[hop, tls] = self.weir(hop, tls, address)
+                self.weirs[hop, tls] = self.weir(hop, tls, server.address)
         for cell in self.cells:
             cell.port = self.weirs[cell.hop, cell.tls].port
         self.bounces = FastSink()
@@ -112,7 +123,7 @@ class Matrix:
             server = getattr(self, f"{name}_client")()
             self.stack.callback(server.stop)
             server.start()
-            self.servers = {**getattr(self, "servers", {}), name: server}
+            self.servers[name] = server
             return clients.Server(server.port)
         return {"smtplib": clients.Smtplib, "msmtp": clients.Msmtp,
                 "swaks": clients.Swaks,
@@ -153,9 +164,9 @@ class Matrix:
         self.start()
         self.took["start"] = time.monotonic() - begin
         self.timed("send", self.send)
-        self.timed("known", self.wait, [c for c in self.cells if not c.held
-                                        or c.expected[0] in ("bounced", "refused")])
-        held = [c for c in self.cells if c.held]
+        held = [c for c in self.cells if c.is_to_wait]
+        self.timed("known", self.wait,
+                   [c for c in self.cells if not c.is_to_wait])
         self.timed("held", self.wait_held)
         self.look()
         for cell in held:
@@ -164,6 +175,7 @@ class Matrix:
             weir.ctl("release", "--all")
         self.timed("release", self.wait, self.cells)
         self.timed("empty", self.wait_empty)
+        self.faults = {c.key: c.fault() for c in self.cells if c.fault()}
         return self
 
     def timed(self, name, function, *args):
@@ -195,7 +207,7 @@ class Matrix:
         """Until as many recipients wait as should."""
         want = collections.Counter()
         for c in self.cells:
-            if c.held and c.expected[0] in ("arrives", "rewritten"):
+            if c.is_to_wait:
                 want[c.hop, c.tls] += len(c.rcpts)
         with contextlib.suppress(AssertionError):
             until(lambda: all(
@@ -205,55 +217,60 @@ class Matrix:
     def wait_empty(self):
         with contextlib.suppress(AssertionError):
             until(lambda: all(w.status()["held_messages"] == 0
-                              for w in self.weirs.values()), "empty", 10)
+                              for w in self.weirs.values()), "empty spools",
+                  10)
 
     def look(self):
-        """Gives what arrived since the last look to its cells."""
+        """Gives what arrived since the last look to its cells; the texts,
+        which are large together, are not kept."""
         for hop, sink in self.sinks.items():
             if hop == "dovecot":
                 self.look_into_mailboxes(sink)
                 continue
-            with sink.lock:
-                new = sink.messages[self.seen[hop]:]
-            self.seen[hop] += len(new)
-            for _, rcpts, text, *_ in new:
+            for _, rcpts, text, *_ in taken(sink):
                 for to in rcpts:
-                    self.arrive(key_of(text), to, text)
-        with self.bounces.lock:
-            new = self.bounces.messages[self.seen["bounces"]:]
-        self.seen["bounces"] += len(new)
-        for _, rcpts, text in new:
+                    self.by_key[key_of(text)].arrive(to, text)
+        for _, rcpts, text in taken(self.bounces):
             key = rcpts[0].partition("@")[0].removeprefix("jürgen-")
             self.by_key[key].bounce = text
 
     def look_into_mailboxes(self, dovecot):
+        """A mailbox is named as the local part is."""
         for path in dovecot.dir.glob("mail/*/new/*"):
-            if self.seen[path] == 0:
-                self.seen[path] = 1
+            if path not in self.read:
+                self.read.add(path)
                 text = path.read_bytes()
                 cell = self.by_key[key_of(text)]
-                user = path.parts[-3]
-                self.arrive(cell.key, user + "@" +
-                            cell.rcpts[0].partition("@")[2], text)
+                domain = cell.rcpts[0].partition("@")[2]
+                cell.arrive(f"{path.parts[-3]}@{domain}", text)
 
-    def arrive(self, key, to, text):
-        self.by_key[key].arrived.setdefault(to, []).append(text)
+    def save_logs(self, directory):
+        """To find out why a cell failed."""
+        directory.mkdir(exist_ok=True)
+        for (hop, tls), weir in self.weirs.items():
+            wire = "tls" if tls else "plain"
+            (directory / f"weir-{hop}-{wire}.log").write_text(weir.log())
+            (directory / f"weir-{hop}-{wire}.queue").write_text(
+                weir.run_ctl("queue").stdout)
+        for name, server in self.servers.items():
+            (directory / f"{name}.log").write_text(server.log())
 
     def stop(self):
+        """The weirs' exit statuses."""
+        statuses = {w.stop() for w in self.weirs.values()}
         self.stack.close()
+        return statuses
 
 
-def table(cells):
+def table(cells, faults):
     """The matrix as text: a line for each client, a column for each hop."""
-    lines = [f"{'':12}" + "".join(f"{h:>14}" for h in HOPS)]
-    by_pair = collections.defaultdict(list)
-    for c in cells:
-        by_pair[c.client, c.hop].append(c)
+    hops = list(dict.fromkeys(c.hop for c in cells))
+    lines = [f"{'':12}" + "".join(f"{h:>12}" for h in hops)]
     for client in dict.fromkeys(c.client for c in cells):
         row = f"{client:12}"
-        for hop in HOPS:
-            pair = by_pair[client, hop]
-            good = sum(c.fault() is None for c in pair)
-            row += f"{f'{good}/{len(pair)}' if pair else '-':>14}"
+        for hop in hops:
+            pair = [c for c in cells if (c.client, c.hop) == (client, hop)]
+            good = sum(c.key not in faults for c in pair)
+            row += f"{f'{good}/{len(pair)}' if pair else '-':>12}"
         lines.append(row)
     return "\n".join(lines) + "\n"

@@ -17,7 +17,9 @@ UTF8_HOPS = {"postfix", "exim", "aiosmtpd"}
 # What becomes of a message to a UTF-8 address where the next hop, and so weir,
 # offers no SMTPUTF8: the words that its sender reads.
 WITHOUT_UTF8 = {
-    "postfix": ("bounced", r"5\.6\.7.*SMTPUTF8 is required"),
+    # On a connection that it uses again it leaves the refusal to weir.
+    "postfix": ("bounced", r"5\.6\.7.*SMTPUTF8 is required|"
+                r"553 5\.6\.7 address outside of ASCII needs SMTPUTF8"),
     # It makes an A-label of the local part, which is another address.
     "exim": ("rewritten", r"xn--"),
     "smtplib": ("refused", r"SMTPUTF8 not supported by server"),
@@ -44,7 +46,8 @@ class Cell:
     reply: str = None  # what the client, or whoever sent for it, was told
     taken: bool = False
     bounce: bytes = None
-    arrived: dict = dataclasses.field(default_factory=dict)  # to -> [text]
+    arrived: dict = dataclasses.field(default_factory=dict)
+    # recipient -> for each arrival None, or how its text differs
     early: int = 0  # arrivals before the release
 
     def __post_init__(self):
@@ -76,8 +79,17 @@ class Cell:
                 return WITHOUT_UTF8[self.client]
         return "arrives", r""
 
+    @property
+    def is_to_wait(self):
+        """weir is to hold it until the release."""
+        return self.held and self.expected[0] in ("arrives", "rewritten")
+
     def text(self):
         return message(self)
+
+    def arrive(self, to, text):
+        self.arrived.setdefault(to, []).append(
+            difference(self.text(), text, self.hop == "dovecot"))
 
     def is_done(self):
         how, _ = self.expected
@@ -106,10 +118,9 @@ class Cell:
         if self.bounce is not None:
             return f"bounced: {self.bounce[-3000:]}"
         if how == "rewritten":
-            self.rcpts = [to for to in self.arrived if re.match(words, to)]
-            if len(self.rcpts) != 1:
-                return f"arrived for {list(self.arrived)}"
-        return self.fault_of_arrival()
+            new = [to for to in self.arrived if re.match(words, to)]
+            return self.fault_of_arrival(new or self.rcpts)
+        return self.fault_of_arrival(self.rcpts)
 
     def fault_of_refusal(self, taken, reply, words):
         if taken:
@@ -117,24 +128,23 @@ class Cell:
         if self.arrived:
             return f"refused, and arrived for {list(self.arrived)}"
         if not re.search(words, reply, re.S):
-            return f"the words are {reply!r}, not {words!r}"
+            return f"the words are {reply[-4000:]!r}, not {words!r}"
         return None
 
-    def fault_of_arrival(self):
+    def fault_of_arrival(self, rcpts):
         if self.held and self.early:
             return f"{self.early} arrived before the release"
-        missing = [r for r in self.rcpts if r not in self.arrived]
+        missing = [r for r in rcpts if r not in self.arrived]
         if missing:
-            return f"{len(missing)} of {len(self.rcpts)} did not arrive"
-        extra = [r for r in self.arrived if r not in self.rcpts]
+            return f"{len(missing)} of {len(rcpts)} did not arrive"
+        extra = [r for r in self.arrived if r not in rcpts]
         if extra:
             return f"arrived for others: {extra}"
-        for to, texts in self.arrived.items():
-            if len(texts) != 1:
-                return f"arrived {len(texts)} times for {to}"
-            why = difference(self.text(), texts[0], self.hop == "dovecot")
-            if why:
-                return f"for {to}: {why}"
+        for to, faults in self.arrived.items():
+            if len(faults) != 1:
+                return f"arrived {len(faults)} times for {to}"
+            if faults[0]:
+                return f"for {to}: {faults[0]}"
         return None
 
 
