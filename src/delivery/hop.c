@@ -216,23 +216,32 @@ nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
 	return h;
 }
 
-/* Nobody waits for a new connection behind one who needs it, when a kept one
- * will do. */
+/* The first in line who can be served: one who needs a new connection keeps
+ * nobody from a kept one. */
+static struct hop *
+first_servable(const struct nexthop *n)
+{
+	bool can_dial = may_dial(n) && (has_room(n) || n->idle_count > 0);
+	struct list *entry;
+
+	if (!can_dial && n->idle_count == 0)
+		return NULL;
+	list_each (entry, &n->hops[HOP_WAITING]) {
+		struct hop *h = LIST_ITEM(entry, struct hop, entry);
+
+		if (can_dial || !h->fresh)
+			return h;
+	}
+	return NULL;
+}
+
 void
 hop_serve_line(struct nexthop *n, int64_t now)
 {
-	struct list *entry, *next;
+	struct hop *h;
 
-	list_each_safe (entry, next, &n->hops[HOP_WAITING]) {
-		struct hop *h = LIST_ITEM(entry, struct hop, entry);
-		bool can_dial =
-		    may_dial(n) && (has_room(n) || n->idle_count > 0);
-
-		if (!can_dial && n->idle_count == 0)
-			break;
-		if (can_dial || !h->fresh)
-			hop_seek(h, now);
-	}
+	while ((h = first_servable(n)) != NULL)
+		hop_seek(h, now);
 }
 
 bool
@@ -411,7 +420,6 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 		else
 			hop_set_state(h, HOP_WAITING);
 	}
-	hop_serve_line(n, now);
 }
 
 /* ---- what channels say ---- */
