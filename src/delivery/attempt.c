@@ -242,6 +242,11 @@ fits(struct attempt *a)
 		 (ext & SMTP_EXT_8BITMIME) == 0)
 		refuse_all(a, "5.6.3",
 		    "it needs 8BITMIME, which the next hop does not offer");
+	else if (m->require_tls && m->from[0] != '\0' &&
+		 (ext & SMTP_EXT_REQUIRETLS) == 0)
+		refuse_all(a, "5.7.30",
+		    "it needs REQUIRETLS, which the next hop does not offer "
+		    "over a TLS connection with a verified certificate");
 	else
 		return true;
 	return false;
@@ -257,6 +262,7 @@ send_envelope(struct attempt *a, int64_t now)
 	    .size = m->size,
 	    .body = (enum smtp_body)m->body_type,
 	    .utf8 = m->utf8,
+	    .require_tls = m->require_tls,
 	    .ret = (enum smtp_ret)m->ret,
 	    .envid = str_from(m->envid),
 	};

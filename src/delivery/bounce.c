@@ -74,6 +74,18 @@ put_text(struct printer *p, struct str s, size_t max)
 	put(p, (struct str){out, n});
 }
 
+/* UTF-8 as it is, on a single line. */
+static void
+put_utf8(struct printer *p, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool is_control = c < 0x20 || c == 0x7f;
+
+		put(p, is_control ? STR("?") : str_sub(s, i, 1));
+	}
+}
+
 /* The code point at the start of well-formed UTF-8, taken off *s. */
 static uint32_t
 take_char(struct str *s)
@@ -231,7 +243,7 @@ put_header(struct printer *p, const struct bounce_facts *f,
 	if (str_is_ascii(f->to) || !str_is_utf8(f->to))
 		put_text(p, f->to, SIZE_MAX);
 	else
-		put(p, f->to);
+		put_utf8(p, f->to);
 	putf(p, ">\r\nSubject: %s\r\nMessage-ID: <", bounce_subject(f));
 	put_text(p, f->id, SIZE_MAX);
 	put(p, STR("@"));

@@ -9,6 +9,7 @@
 
 #include "delivery/delivery.h"
 #include "delivery/ledger.h"
+#include "delivery/notice_limit.h"
 #include "delivery/route.h"
 
 enum fate_kind {
@@ -65,6 +66,7 @@ struct notices { /* on their way: notice.c */
 	uint64_t id;       /* whose header was read; 0: nobody's */
 	struct buf header; /* of that message, or its beginning */
 	bool whole;
+	struct notice_limit *limit;
 };
 
 struct delivery {

@@ -12,6 +12,7 @@ libdelivery_la_SOURCES = \
 	src/delivery/nexthop.c src/delivery/nexthop.h \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
+	src/delivery/notice_limit.c src/delivery/notice_limit.h \
 	src/delivery/outcome.c \
 	src/delivery/resolver.c src/delivery/resolver.h \
 	src/delivery/route.c src/delivery/route.h

@@ -89,6 +89,7 @@ replace_route(
 
 	route_free(n->route);
 	n->route = route;
+	n->caps_known = false; /* it is another one that is asked now */
 	n->hostname = xstrdup(hostname);
 	resolver_free(n->resolver);
 	n->resolver = resolver_new(n->loop, hop_on_resolved, n);

@@ -7,7 +7,8 @@
  *	list what lies above the mark -> read its header -> list it again (it
  *	may have gone meanwhile) -> store notice and new mark in one commit
  *
- * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out.
+ * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out, nor
+ * more than notify_limit allows to one address.
  */
 #include "delivery/delivery_private.h"
 
@@ -44,6 +45,7 @@ notices_init(struct delivery *d)
 
 	loop_timer_init(&n->timer, d->loop, on_turn, d);
 	buf_init(&n->header, BOUNCE_ORIGINAL_MAX);
+	n->limit = notice_limit_new();
 	notices_schedule(d);
 }
 
@@ -52,6 +54,7 @@ notices_clear(struct delivery *d)
 {
 	loop_timer_clear(&d->notices.timer);
 	buf_clear(&d->notices.header);
+	notice_limit_free(d->notices.limit);
 }
 
 void
@@ -209,6 +212,7 @@ store(struct delivery *d, const struct spool_message *m,
 	    .helo = "",
 	    .body_type = SMTP_BODY_7BIT,
 	    .utf8 = !str_is_ascii(f->to),
+	    .require_tls = m->require_tls,
 	    .queued_at = f->wall,
 	    .rcpts = &to,
 	    .rcpt_count = 1,
@@ -220,6 +224,14 @@ store(struct delivery *d, const struct spool_message *m,
 	spool_set_notice_mark(
 	    d->spool, m->id, &notice, buf_str(&text), on_marked, d);
 	buf_clear(&text);
+}
+
+static bool
+may_tell(const struct delivery *d, const struct spool_message *m)
+{
+	return notice_limit_take(d->notices.limit, str_from(m->from),
+	    d->settings.notify_count, d->settings.notify_window_ms,
+	    loop_now(d->loop));
 }
 
 /* The header is there, or nobody wants it. */
@@ -246,11 +258,13 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .rcpts = rcpts,
 	    .rcpt_count = fill_reports(d, m, held, rcpts),
 	};
-	uint64_t id = f.rcpt_count > 0 ? spool_new_id(d->spool, wall) : 0;
+	bool limited = f.rcpt_count > 0 && !may_tell(d, m);
+	uint64_t id =
+	    f.rcpt_count > 0 && !limited ? spool_new_id(d->spool, wall) : 0;
 
 	if (id != 0)
 		f.id = str_from(spool_id_format(id, id_text));
-	tell_admin(d, m, held, id_text, wall);
+	tell_admin(d, m, held, limited ? "limit" : id_text, wall);
 	if (id != 0)
 		store(d, m, &f, id);
 	else

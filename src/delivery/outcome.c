@@ -230,7 +230,8 @@ fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
 	    .wall = wall,
 	    .arrived = m->queued_at,
 	    .seed = spool_seed(d->spool),
-	    .ret = (enum smtp_ret)m->ret,
+	    /* RFC 8689 section 5: as if RET=HDRS was said. */
+	    .ret = m->require_tls ? SMTP_RET_HDRS : (enum smtp_ret)m->ret,
 	    .original = str_sub(original, 0, BOUNCE_ORIGINAL_MAX),
 	    .is_whole = is_whole && original.n <= BOUNCE_ORIGINAL_MAX,
 	    .eight_bit_ok = nexthop_caps(d->nexthop, &caps) &&
@@ -247,6 +248,7 @@ record_bounce(struct attempt *a, const struct spool_result *results,
 	    .id = id,
 	    .to = a->job->m.from,
 	    .utf8 = !str_is_ascii(facts->to),
+	    .require_tls = a->job->m.require_tls,
 	    /* RFC 3461 section 5.2.7: never a report about a report. */
 	    .notify = SMTP_NOTIFY_NEVER,
 	    .wall = facts->wall,

@@ -35,12 +35,14 @@ message_row(const struct spool_message *m)
 
 	for (size_t i = 0; i < m->rcpt_count; i++)
 		json_array_append_new(rcpts, recipient_row(&m->rcpts[i]));
-	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "id",
+	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:b}",
+	    "id",
 	    spool_id_format(m->id, id), "sender", control_text(m->source),
 	    "from", control_text(m->from), "recipients", rcpts, "size",
 	    (json_int_t)m->size, "queued_at", control_time(m->queued_at),
 	    "subject", control_text(m->subject), "policy",
-	    control_text(m->policy), "client", control_text(m->client));
+	    control_text(m->policy), "client", control_text(m->client),
+	    "require_tls", m->require_tls);
 }
 
 /* ---- queue ---- */

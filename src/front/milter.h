@@ -27,6 +27,7 @@ struct milter_settings {
 	int64_t command_timeout_ms; /* for an answer to MAIL or RCPT */
 	int64_t answer_timeout_ms;  /* to the end of a message */
 	uint32_t header_max;        /* bytes; more is refused when held */
+	uint32_t connections_max;   /* each is a thread; 0: any number */
 };
 
 struct milter_parts { /* all borrowed */

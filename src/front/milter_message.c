@@ -113,6 +113,8 @@ read_param(struct milter_ask *ask, struct str value)
 				     : SMTP_BODY_7BIT;
 	else if (str_ieq(name, STR("SMTPUTF8")))
 		ask->utf8 = true;
+	else if (str_ieq(name, STR("REQUIRETLS")))
+		ask->require_tls = true;
 	else if (str_ieq(name, STR("RET")))
 		ask->ret =
 		    str_ieq(value, STR("FULL")) ? SMTP_RET_FULL : SMTP_RET_HDRS;

@@ -55,6 +55,7 @@ struct relay_settings {
 	bool verify_held;      /* ask the next hop about held recipients */
 	uint32_t sessions_max; /* in all: 421 past it */
 	uint32_t client_sessions_max; /* from one client address */
+	uint64_t envelope_memory;     /* bytes of all envelopes: 452 past it */
 	int64_t greeting_delay_ms;
 	int64_t answer_timeout_ms; /* from the final dot to the reply: 451 */
 	const struct ip_net *xclient_nets; /* XCLIENT, XFORWARD taken from */

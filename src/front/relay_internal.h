@@ -22,12 +22,28 @@
 #include "front/auth_link.h"
 #include "front/relay.h"
 
+enum relay_limit { /* of those that a flood runs into */
+	RELAY_SESSIONS_MAX,
+	RELAY_CLIENT_SESSIONS_MAX,
+	RELAY_ENVELOPE_MEMORY,
+	RELAY_HELD_MAX,
+	RELAY_LIMITS
+};
+
+/* A line in the log for each refusal would fill the disk: one a second. */
+struct relay_told {
+	int64_t next;
+	uint64_t kept_back;
+};
+
 struct relay {
 	struct relay_parts parts;
 	const struct relay_settings *settings;
 	struct list sessions, txns;
 	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count;
+	uint64_t envelope_bytes; /* of recipients, in all transactions */
+	struct relay_told told[RELAY_LIMITS];
 	struct map *clients; /* sessions per client address */
 	struct auth_guard *guard;
 	struct auth_link *auth_link;
@@ -92,6 +108,7 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
+	bool tls_lost; /* REQUIRETLS cannot be kept */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -100,7 +117,8 @@ struct leg {
 
 struct relay_rcpt {
 	char *address;
-	char *orcpt; /* NULL: none */
+	char *orcpt;    /* NULL: none */
+	uint32_t bytes; /* counted in envelope_bytes */
 	unsigned notify;
 	bool cut; /* goes to the next hop within the session */
 	/* LMTP: what the next hop said after the text; 0: not yet. */
@@ -155,6 +173,8 @@ struct txn {
 /* relay.c */
 void relay_session_ended(struct relay *r, struct session *s);
 void relay_check_drained(struct relay *r);
+void relay_tell_limit(struct relay *r, enum relay_limit limit,
+    const struct ip *client, int64_t now);
 /* False: the client has too many sessions; this one is not counted. */
 bool relay_count_client(struct session *s);
 void relay_uncount_client(struct session *s);

@@ -11,6 +11,7 @@
 
 static void leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+static void leg_put(struct leg *l, int64_t now);
 
 /* A report of success was promised at EHLO, and this connection's peer (another
  * one, or changed since) would not make it. */
@@ -43,9 +44,40 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }
 
+/* REQUIRETLS was offered at EHLO, and this connection's peer, another one or
+ * changed since, does not carry it: never a downgrade (RFC 8689 section
+ * 4.2.1). */
+static bool
+lost_tls(const struct leg *l)
+{
+	const struct smtp_mail *mail = &l->txn->mail;
+
+	return mail->require_tls && mail->from.n > 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext &
+		   SMTP_EXT_REQUIRETLS) == 0;
+}
+
+static void
+leg_refuse_tls(struct leg *l, int64_t now)
+{
+	static const char text[] =
+	    "REQUIRETLS support required: the next hop does not offer it over "
+	    "verified TLS any more";
+	struct smtp_reply lost = smtp_reply_make(550, "5.7.30", text);
+
+	leg_answer(l, &lost, true, now);
+}
+
 static void
 leg_open(struct leg *l, int64_t now)
 {
+	if (lost_tls(l)) {
+		l->state = LEG_DEAD;
+		l->tls_lost = true;
+		leg_put(l, now);
+		leg_refuse_tls(l, now);
+		return;
+	}
 	l->state = LEG_OPEN;
 	l->mail_refused = false;
 	l->reused =
@@ -53,9 +85,6 @@ leg_open(struct leg *l, int64_t now)
 	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
 	leg_send_rcpt(l, now);
 }
-
-static void leg_answer(
-    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
 
 /* What speaks in the client's name. Probes do not: what is held goes out in
  * weir's own. */
@@ -117,6 +146,10 @@ leg_rcpt(struct leg *l, int64_t now)
 	case LEG_END:
 		panic("leg_rcpt in state %d", l->state);
 	case LEG_DEAD:
+		if (l->tls_lost) {
+			leg_refuse_tls(l, now);
+			break;
+		}
 		gone = smtp_reply_make(
 		    451, "4.4.2", "The next hop closed the connection");
 		leg_answer(l, &gone, false, now);

@@ -203,6 +203,7 @@ store_rest(struct txn *t)
 	    .body_type = t->mail.body,
 	    .ret = t->mail.ret,
 	    .utf8 = t->mail.utf8,
+	    .require_tls = t->mail.require_tls,
 	    .pending = true,
 	    .queued_at = wall,
 	    .rcpts = rcpts,

@@ -224,6 +224,7 @@ session_new(struct relay *r, int fd, const struct net_addr *peer,
 	s->listen.tls_server = NULL;
 	set_ends(s, fd, peer);
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
+	conn_set_output_high(s->conn, CONN_REPLIES_HIGH);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
 	smtp_server_trust(s->server, session_is_trusted(s));
@@ -322,7 +323,9 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
 	static const struct smtp_caps blind = {
 	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
-	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED,
+	/* RFC 8689 section 2: over TLS alone. */
+	uint32_t secure = conn_is_tls(s->conn) ? SMTP_EXT_REQUIRETLS : 0;
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED | secure,
 	    .size = s->settings->message_size_max,
 	    .rcpt_max = s->limits.recipients_max};
 	struct smtp_caps meet =

@@ -18,6 +18,7 @@ weir_maild_SOURCES = \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
+	src/maild/maild_limits.c \
 	src/maild/maild_run.c \
 	src/maild/maild_tls.c
 weir_maild_LDADD = libmaild.la libfront.la

@@ -90,6 +90,7 @@ maild_gen_new(struct maild_config *conf)
 	    .verify_held = conf->verify_held,
 	    .sessions_max = conf->sessions_max,
 	    .client_sessions_max = conf->client_sessions_max,
+	    .envelope_memory = conf->envelope_memory,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
 	    .xclient_nets = conf->xclient_nets,
@@ -203,6 +204,8 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	    .retry_max_ms = conf->retry_max_ms,
 	    .max_age_ms = conf->max_age_ms,
 	    .notify_after_ms = conf->notify_after_ms,
+	    .notify_count = conf->notify_limit.count,
+	    .notify_window_ms = conf->notify_limit.window_ms,
 	    .why_held = maild_why_held,
 	    .why_arg = m,
 	};
@@ -298,6 +301,7 @@ maild_open_spool(struct maild *m)
 	    .large_body_bytes = LARGE_BODY_BYTES,
 	    .body_memory_bytes = conf->body_memory,
 	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
+	    .held_max = conf->held_max,
 	};
 	char err[512];
 	int status = EX_IOERR;
@@ -332,7 +336,8 @@ maild_start_milter(struct maild *m)
 		.hold = (enum milter_hold)conf->milter_hold,
 		.command_timeout_ms = conf->milter_timeout_ms,
 		.answer_timeout_ms = conf->answer_timeout_ms,
-		.header_max = (uint32_t)conf->header_max});
+		.header_max = (uint32_t)conf->header_max,
+		.connections_max = conf->milter_connections_max});
 }
 
 static int
@@ -367,26 +372,28 @@ maild_build(struct maild *m)
 	    .gate = m->gate,
 	    .counters = &m->counters,
 	    .log = m->log,
-	    .connections_max = conf->sessions_max});
+	    .connections_max = conf->policy_connections_max});
 	if (m->milter != NULL)
 		maild_start_milter(m);
 	m->hook = hook_new(m->loop, m->log);
-	m->control = control_new(&(struct control_parts){.loop = m->loop,
-				     .gate = m->gate,
-				     .spool = m->spool,
-				     .delivery = m->delivery,
-				     .nexthop = m->nexthop,
-				     .events = m->events,
-				     .counters = &m->counters,
-				     .log = m->log,
-				     .version = PACKAGE_VERSION,
-				     .started_at = clock_wall_ms(),
-				     .reload = maild_on_reload,
-				     .show_config = maild_on_show_config,
-				     .mode = maild_on_mode,
-				     .certificate = maild_on_certificate,
-				     .arg = m},
-	    m->control_listener, m->admin_gid);
+	m->control =
+	    control_new(&(struct control_parts){.loop = m->loop,
+			    .gate = m->gate,
+			    .spool = m->spool,
+			    .delivery = m->delivery,
+			    .nexthop = m->nexthop,
+			    .events = m->events,
+			    .counters = &m->counters,
+			    .log = m->log,
+			    .version = PACKAGE_VERSION,
+			    .connections_max = conf->control_connections_max,
+			    .started_at = clock_wall_ms(),
+			    .reload = maild_on_reload,
+			    .show_config = maild_on_show_config,
+			    .mode = maild_on_mode,
+			    .certificate = maild_on_certificate,
+			    .arg = m},
+		m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
 	return 0;
 }
@@ -406,6 +413,10 @@ maild_start(struct maild *m, const char *config_file)
 	m->log = log_new(conf->log, conf->log_level);
 	m->events = events_new();
 	m->loop = loop_new();
+	if (!maild_fit_descriptors(m->gen, m->log))
+		return fail(EX_OSERR,
+		    "too few descriptors are allowed (ulimit -n); 128 are "
+		    "the least");
 	status = maild_bind(m);
 	if (status == 0)
 		status = maild_drop(m);

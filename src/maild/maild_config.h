@@ -58,6 +58,9 @@ struct maild_config {
 	uint64_t message_size;
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
 	uint32_t sessions_max, client_sessions_max;
+	uint64_t envelope_memory;
+	uint32_t policy_connections_max, milter_connections_max;
+	uint32_t control_connections_max;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
 	int64_t message_timeout_ms, answer_timeout_ms;
 	uint64_t data_rate_min; /* bytes a second */
@@ -86,9 +89,11 @@ struct maild_config {
 	struct option_strings next_hop_tls_fingerprint;
 
 	uint64_t min_free, body_memory;
+	uint32_t held_max;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
-	int64_t notify_after_ms; /* 0: never */
+	int64_t notify_after_ms;         /* 0: never */
+	struct option_rate notify_limit; /* count 0: none */
 
 	int milter_hold; /* enum milter_hold, in its order */
 	int64_t milter_timeout_ms;

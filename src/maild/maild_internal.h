@@ -66,6 +66,12 @@ struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
 struct delivery_settings maild_delivery_settings(
     struct maild *m, const struct maild_config *conf);
 
+/* maild_limits.c */
+/* Raises the limit of descriptors to what the configuration needs, or lowers
+ * sessions_max in g to what there is and says so in the log. False: hardly a
+ * session could be served. */
+MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
+
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */
 void maild_doors_update(struct maild *m);

@@ -25,6 +25,18 @@
 #define NUMBER(option, field, text, least, most)                        \
 	.name = option, .type = OPTION_UINT, AT(field), .preset = text, \
 	.min = least, .max = most, .reloadable = true
+#define FIXED_NUMBER(option, field, text, least, most)                  \
+	.name = option, .type = OPTION_UINT, AT(field), .preset = text, \
+	.min = least, .max = most
+#define FIXED_SIZE(option, field, text, least)                          \
+	.name = option, .type = OPTION_SIZE, AT(field), .preset = text, \
+	.min = least
+#define SWITCH(option, field, text)                                     \
+	.name = option, .type = OPTION_BOOL, AT(field), .preset = text, \
+	.reloadable = true
+#define CHOICE(option, field, text, list)                               \
+	.name = option, .type = OPTION_ENUM, AT(field), .preset = text, \
+	.names = list, .reloadable = true
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
 static const char *const hold_names[] = {"take", "tempfail", NULL};
@@ -97,12 +109,7 @@ static const struct option maild_options[] = {
 	       "LMTP. Several are tried in order.",
     },
     {
-	.name = "mode",
-	.type = OPTION_ENUM,
-	AT(mode),
-	.preset = "enforce",
-	.names = mode_names,
-	.reloadable = true,
+	CHOICE("mode", mode, "enforce", mode_names),
 	.doc = "enforce or observe. With observe, weir computes, logs and "
 	       "counts every decision, "
 	       "but holds and refuses nothing.",
@@ -128,21 +135,11 @@ static const struct option maild_options[] = {
 	       "postmaster at hostname.",
     },
     {
-	.name = "log",
-	.type = OPTION_ENUM,
-	AT(log),
-	.preset = "stderr",
-	.names = log_names,
-	.reloadable = true,
+	CHOICE("log", log, "stderr", log_names),
 	.doc = "Where log lines go: stderr, syslog or journal.",
     },
     {
-	.name = "log_level",
-	.type = OPTION_ENUM,
-	AT(log_level),
-	.preset = "info",
-	.names = level_names,
-	.reloadable = true,
+	CHOICE("log_level", log_level, "info", level_names),
 	.doc = "The least important lines that are written: debug, info, "
 	       "warning or error.",
     },
@@ -164,17 +161,14 @@ static const struct option maild_options[] = {
     },
     /* ---- sessions ---- */
     {
-	.name = "verify_held",
-	.type = OPTION_BOOL,
-	AT(verify_held),
-	.preset = "true",
-	.reloadable = true,
+	SWITCH("verify_held", verify_held, "true"),
 	.doc = "Ask the next hop about recipients that will be held, so that "
 	       "one it does not know is refused in the session.",
     },
     {
 	SIZE("message_size", message_size, "50M", 65536, MIB(4096)),
-	.doc = "Largest message. The next hop's own limit is respected too.",
+	.doc = "Largest message; a larger one is answered with 552. The next "
+	       "hop's own limit is respected too.",
     },
     {
 	NUMBER("recipients_max", recipients_max, "1000", 100, 4096),
@@ -200,7 +194,34 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
-	.doc = "Sessions open at once from one client address.",
+	.doc = "Sessions open at once from one client address; a further one "
+	       "is answered with 421.",
+    },
+    {
+	SIZE("envelope_memory", envelope_memory, "64M", MIB(1), MIB(65536)),
+	.doc = "Memory for the recipients of all messages under way. Past it "
+	       "a further recipient is answered with 452 until others have "
+	       "ended.",
+    },
+    {
+	FIXED_NUMBER(
+	    "policy_connections_max", policy_connections_max, "500", 1, 100000),
+	.doc = "Connections of mail servers to the policy service at once; a "
+	       "further one is closed.",
+    },
+    {
+	FIXED_NUMBER(
+	    "milter_connections_max", milter_connections_max, "500", 1, 10000),
+	.doc = "Connections of mail servers to the milter at once, each of "
+	       "which is a thread; a further one is closed, and the mail "
+	       "server does what it does without a filter (Postfix: "
+	       "milter_default_action).",
+    },
+    {
+	FIXED_NUMBER(
+	    "control_connections_max", control_connections_max, "32", 2, 1000),
+	.doc = "Connections to the control socket at once; a further one is "
+	       "told so and closed.",
     },
     {
 	TIME("greeting_delay", greeting_delay_ms, "0", 0, MINUTES(2)),
@@ -249,12 +270,7 @@ static const struct option maild_options[] = {
 	       "refused.",
     },
     {
-	.name = "bare_newline",
-	.type = OPTION_ENUM,
-	AT(bare_newline),
-	.preset = "reject",
-	.names = newline_names,
-	.reloadable = true,
+	CHOICE("bare_newline", bare_newline, "reject", newline_names),
 	.doc = "What is done with a message in which CR or LF stand alone: "
 	       "refuse it, make them CR LF, or take them as line ends. They "
 	       "never go on as they came, and never end a message.",
@@ -311,11 +327,7 @@ static const struct option maild_options[] = {
     },
     /* ---- next hop ---- */
     {
-	.name = "next_hop_xclient",
-	.type = OPTION_BOOL,
-	AT(next_hop_xclient),
-	.preset = "false",
-	.reloadable = true,
+	SWITCH("next_hop_xclient", next_hop_xclient, "false"),
 	.doc = "Tell a next hop that offers XCLIENT who the client is, so that "
 	       "its restrictions, logs and filters see that one instead of "
 	       "weir. In Postfix, smtpd_authorized_xclient_hosts must name "
@@ -337,11 +349,7 @@ static const struct option maild_options[] = {
 	       "read again at a reload.",
     },
     {
-	.name = "next_hop_auth_in_clear",
-	.type = OPTION_BOOL,
-	AT(next_hop_auth_in_clear),
-	.preset = "false",
-	.reloadable = true,
+	SWITCH("next_hop_auth_in_clear", next_hop_auth_in_clear, "false"),
 	.doc = "Send that password without TLS too. Within the machine (a "
 	       "loopback address, a Unix socket) it always is.",
     },
@@ -448,12 +456,7 @@ static const struct option maild_options[] = {
 	       "hop.",
     },
     {
-	.name = "next_hop_tls",
-	.type = OPTION_ENUM,
-	AT(next_hop_tls),
-	.preset = "none",
-	.names = hop_tls_names,
-	.reloadable = true,
+	CHOICE("next_hop_tls", next_hop_tls, "none", hop_tls_names),
 	.doc = "TLS to the next hop: none; may, where it offers STARTTLS, and "
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
@@ -461,11 +464,7 @@ static const struct option maild_options[] = {
 	       "451 and released mail waits.",
     },
     {
-	.name = "next_hop_tls_implicit",
-	.type = OPTION_BOOL,
-	AT(next_hop_tls_implicit),
-	.preset = "false",
-	.reloadable = true,
+	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),
 	.doc = "The next hop speaks TLS from the first byte, as on port 465. "
 	       "Not with next_hop_tls none or may.",
     },
@@ -501,21 +500,21 @@ static const struct option maild_options[] = {
     },
     /* ---- spool and delivery ---- */
     {
-	.name = "min_free",
-	.type = OPTION_SIZE,
-	AT(min_free),
-	.preset = "100M",
-	.min = MIB(1),
+	FIXED_SIZE("min_free", min_free, "100M", MIB(1)),
 	.doc = "Free space of the spool's file system below which mail is "
 	       "answered with 452.",
     },
     {
-	.name = "body_memory",
-	.type = OPTION_SIZE,
-	AT(body_memory),
-	.preset = "64M",
-	.min = MIB(1),
-	.doc = "Memory for the text of held messages on their way to the disk.",
+	FIXED_SIZE("body_memory", body_memory, "64M", MIB(1)),
+	.doc = "Memory for the text of held messages on their way to the disk. "
+	       "Past it the text goes to files in small pieces, and clients "
+	       "are read as fast as the disk takes it.",
+    },
+    {
+	FIXED_NUMBER("held_max", held_max, "200000", 1, 100000000),
+	.doc = "Recipients in the spool in all. Past it a recipient that would "
+	       "be held is answered with 452; known ones pass as ever. For one "
+	       "sender there is queue_max.",
     },
     {
 	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),
@@ -541,6 +540,16 @@ static const struct option maild_options[] = {
 	.doc = "Age at which mail that still waits is reported: to its sender, "
 	       "once a message, with what waits and why, and to the log and "
 	       "the events. 0 reports nothing.",
+    },
+    {
+	.name = "notify_limit",
+	.type = OPTION_RATE,
+	AT(notify_limit),
+	.preset = "10/1d",
+	.reloadable = true,
+	.doc = "Delay notices to one address in so long a time, as the sender "
+	       "may be forged. Further messages that wait are told in the log "
+	       "and the events alone.",
     },
     {0},
 };

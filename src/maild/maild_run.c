@@ -88,6 +88,8 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	struct delivery_settings out = maild_delivery_settings(m, gen->conf);
 	struct maild_gen *old = m->gen;
 
+	/* Too few for any session is no reason to end what works. */
+	(void)!maild_fit_descriptors(gen, m->log);
 	m->gen = gen;
 	log_configure(m->log, gen->conf->log, gen->conf->log_level);
 	gate_reload(m->gate, &gate, loop_now(m->loop));

@@ -17,6 +17,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
+	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
+	    "recipients put off at envelope_memory or held_max")              \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
 	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
 	    "TLS handshakes with clients that failed")                        \

@@ -14,6 +14,7 @@ libos_la_SOURCES = \
 	src/os/options_struct.c \
 	src/os/options_value.c src/os/options_value.h \
 	src/os/priv.c src/os/priv.h \
+	src/os/rlimit.c src/os/rlimit.h \
 	src/os/systemd.c src/os/systemd.h
 libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
 

@@ -299,7 +299,8 @@ static const struct verb verbs[] = {
 	"expected RCPT TO:<address> [parameters]"},
     {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
 	"expected DATA alone"},
-    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, smtp_server_bdat, ""},
+    /* Whatever is wrong with it, its octets are taken first. */
+    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, VERB_PLAIN, smtp_server_bdat, ""},
     {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
 	on_verb_ehlo, "expected EHLO and a host name"},
     {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,

@@ -8,6 +8,13 @@
 #include <errno.h>
 #include <string.h>
 
+/* What the next hop must offer: column utf8, which had the first of them alone.
+ * A weir that does not know the others takes the row for damaged, and sends it
+ * to nobody. */
+#define NEEDS_UTF8 1u
+#define NEEDS_TLS 2u
+#define NEEDS_ALL (NEEDS_UTF8 | NEEDS_TLS)
+
 #define SIZE_LIMIT ((int64_t)1 << 50)
 
 static bool
@@ -99,6 +106,12 @@ has_held(const struct spool_message *m)
 	return false;
 }
 
+static unsigned
+needs_of(const struct spool_message *m)
+{
+	return (m->utf8 ? NEEDS_UTF8 : 0) | (m->require_tls ? NEEDS_TLS : 0);
+}
+
 static void
 insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 {
@@ -110,7 +123,7 @@ insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 	db_bind_int(st, 4, body.p == NULL);
 	db_bind_int(st, 5, m->body_type);
 	db_bind_int(st, 6, m->ret);
-	db_bind_int(st, 7, m->utf8);
+	db_bind_int(st, 7, needs_of(m));
 	db_bind_int(st, 8, (int64_t)m->size);
 	db_bind_int(st, 9, m->queued_at);
 	db_bind_text(st, 10, m->source);
@@ -156,6 +169,8 @@ bool
 message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
     struct spool_message *out, int *pending, bool *in_file)
 {
+	unsigned needs;
+
 	*out = (struct spool_message){0};
 	out->id = read_key(db, st, true);
 	*pending = (int)db_column_int(db, st, 1, DB_READY, DB_DAMAGED);
@@ -164,7 +179,9 @@ message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	*in_file = db_column_int(db, st, 3, 0, 1) != 0;
 	out->body_type = (unsigned)db_column_int(db, st, 4, 0, UINT32_MAX);
 	out->ret = (unsigned)db_column_int(db, st, 5, 0, UINT32_MAX);
-	out->utf8 = db_column_int(db, st, 6, 0, 1) != 0;
+	needs = (unsigned)db_column_int(db, st, 6, 0, NEEDS_ALL);
+	out->utf8 = (needs & NEEDS_UTF8) != 0;
+	out->require_tls = (needs & NEEDS_TLS) != 0;
 	out->size = (uint64_t)db_column_int(db, st, 7, 0, SIZE_LIMIT);
 	out->queued_at = db_column_int(db, st, 8, INT64_MIN, INT64_MAX);
 	out->source = db_column_text(db, st, 9, mem);

@@ -351,6 +351,17 @@ spool_is_short(const struct spool *s)
 	return atomic_load(&s->is_short);
 }
 
+bool
+spool_is_full(const struct spool *s)
+{
+	int_fast64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(s->recipients); i++)
+		n += atomic_load(&s->recipients[i]);
+	return s->settings.held_max > 0 &&
+	       n >= (int_fast64_t)s->settings.held_max;
+}
+
 uint64_t
 spool_seed(const struct spool *s)
 {

@@ -43,6 +43,7 @@ struct spool_settings {
 	/* Operations; past it puts, lists and the like end with EBUSY, and
 	 * what ends work (results, settling, release) past four times it. */
 	uint32_t outstanding_max;
+	uint64_t held_max; /* recipients: spool_is_full at it; 0: any */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -58,6 +59,9 @@ int spool_fd(const struct spool *s);
 void spool_dispatch(struct spool *s);
 bool spool_is_idle(const struct spool *s);  /* nothing outstanding */
 bool spool_is_short(const struct spool *s); /* below the free-space floor */
+/* As many recipients wait as may in all. What is held on purpose should be
+ * refused then; what is put all the same is stored. */
+bool spool_is_full(const struct spool *s);
 /* Random, made once per spool: hashes in stored state stay valid. */
 uint64_t spool_seed(const struct spool *s);
 
@@ -105,6 +109,7 @@ struct spool_message {
 	const char *helo;
 	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
 	bool utf8;
+	bool require_tls; /* it goes over verified TLS alone: RFC 8689 */
 	bool whole; /* goes only when no recipient of it is HELD */
 	bool pending;
 	uint64_t size;     /* of the body, set by spool_put */
