@@ -45,8 +45,6 @@ keep_environment =
 begin acl
 rcpt:
 {acl}
-  deny    recipients = unknown@example.com
-          message = No such person
   accept
 
 begin routers
@@ -57,6 +55,15 @@ begin transports
 
 begin retry
 * * F,1h,1s
+
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = {login}
+  server_set_id = $auth2
+  server_advertise_condition = {login}
 """
 
 ROUTER = """
@@ -83,10 +90,11 @@ def missing():
 
 
 class Exim:
-    """cert: a PEM file for STARTTLS; ca: whom to believe as a client."""
+    """cert: a PEM file for STARTTLS; ca: whom to believe as a client. acl: in
+    front of what is asked at RCPT. login: anybody may, as whom he likes."""
 
     def __init__(self, routes, name="exim.test", cert=None, ca=None, acl="",
-                 extra=""):
+                 login=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-exim-"))
         self.dir.chmod(0o755)
         self.port = free_port()
@@ -101,17 +109,17 @@ class Exim:
             pem = self.dir / "cert.pem"
             shutil.copy(cert, pem)
             os.chown(pem, uid, uid)
-            extra += (f"tls_advertise_hosts = *\ntls_certificate = {pem}\n"
-                      f"tls_privatekey = {pem}\n")
+            extra = (f"tls_advertise_hosts = *\ntls_certificate = {pem}\n"
+                     f"tls_privatekey = {pem}\n")
         else:
-            extra += "tls_advertise_hosts =\n"
+            extra = "tls_advertise_hosts =\n"
         if ca is not None:
             shutil.copy(ca, self.dir / "ca.pem")
         self.exim = root_of("exim") / "usr/sbin/exim4"
         self.config = self.dir / "exim.conf"
         self.config.write_text(CONFIG.format(
             dir=self.dir, exim=self.exim, name=name, port=self.port,
-            extra=extra, acl=acl,
+            extra=extra, acl=acl, login="yes" if login else "no",
             routers="".join(ROUTER.format(i=i, domains=r[0], host=r[1],
                                           port=r[2])
                             for i, r in enumerate(routes)),
