@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's Exim, unpacked into the build directory, on loopback ports. Routes
-are (pattern of recipient domains, host, port, tls); it never writes a mailbox."""
+are (pattern of recipient domains, host, port, tls); it never writes a mailbox.
+unknown@example.com is refused."""
 import os
 import pathlib
 import shutil
@@ -45,6 +46,8 @@ keep_environment =
 begin acl
 rcpt:
 {acl}
+  deny    recipients = unknown@example.com
+          message = No such person
   accept
 
 begin routers

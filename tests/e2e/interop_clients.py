@@ -12,7 +12,7 @@ import subprocess
 from interop_cells import domain_of
 
 AT_ONCE = 4
-PROGRAM_S = 120
+PROGRAM_S = 240
 NAME = "relay.weir.test"
 
 
@@ -95,7 +95,7 @@ class Swaks(Program):
                 "--data", "-", *tls]
 
     def input(self, cell):
-        return dotted(cell.text()) + b".\r\n"
+        return dotted(cell.text()) + b"."
 
 
 def dotted(text):

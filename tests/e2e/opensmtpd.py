@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's OpenSMTPD, unpacked into the build directory, on loopback ports.
-Routes are (recipient domains, host, port, tls); it never writes a mailbox."""
+Routes are (recipient domains, host, port, tls); it never writes a mailbox.
+unknown@example.com is refused."""
 import os
 import pathlib
 import shutil
@@ -21,6 +22,7 @@ mta limit conn-delay-route 0 conn-delay-relay 0 reconn-delay-route 0 \\
     session-keepalive 1 session-mail-max 1000
 {pki}
 listen on 127.0.0.1 port {port} {tls}
+match from any for rcpt-to "unknown@example.com" reject
 {actions}
 """
 

@@ -13,6 +13,7 @@ import smtplib
 import subprocess
 import tempfile
 
+import unpacked
 from harness import BUILD, free_port, listens, until
 
 PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "liblockfile1",
@@ -85,20 +86,7 @@ FEATURE(`msp', `[127.0.0.1]')dnl
 
 def unpack():
     """A sentence that says why Sendmail is not there, or None."""
-    done = ROOT / "done"
-    if done.exists() and done.read_text().split() == PACKAGES:
-        return None
-    shutil.rmtree(ROOT, ignore_errors=True)
-    ROOT.mkdir(parents=True)
-    got = subprocess.run(["apt-get", "download", *PACKAGES], cwd=ROOT,
-                         capture_output=True, text=True, timeout=120)
-    debs = list(ROOT.glob("*.deb"))
-    if got.returncode != 0 or len(debs) < len(PACKAGES):
-        return f"apt-get download sendmail-bin failed: {got.stderr[-300:]}"
-    for deb in debs:
-        subprocess.run(["dpkg", "-x", deb, ROOT], check=True, timeout=60)
-    done.write_text("\n".join(PACKAGES))
-    return None
+    return unpacked.unpack("sendmail", PACKAGES)
 
 
 class Sendmail:

@@ -10,9 +10,9 @@ import pytest
 
 import exim
 import opensmtpd
-from harness import BUILD, FastSink, hello, message, until
+from harness import BUILD, FastSink, message, until
 from interop import Matrix, table
-from interop_cells import CLIENTS, HOPS, all_cells
+from interop_cells import CLIENTS, HOPS, all_cells, domain_of
 from pki import Pki
 
 SANITIZED = bool(os.environ.get("WEIR_SANITIZED"))
@@ -95,6 +95,32 @@ def test_offered(matrix):
     got = {hop: set(weir.hello().extensions)
            for (hop, tls), weir in matrix.weirs.items() if not tls}
     assert got == {hop: OFFERED[hop] for hop in got}
+
+
+REFUSED = {
+    "postfix": r"5\.1\.1 <unknown@example\.com>: .*No such person",
+    "exim": r"No such person",
+    "opensmtpd": r"Invalid recipient: <unknown@example\.com>",
+    "aiosmtpd": r"5\.1\.1 No such person",
+}
+
+
+def test_refused_recipient(matrix):
+    """The next hop's no reaches the client at RCPT, in its own words, though
+    the recipient would be held; the others are served."""
+    for (hop, tls), weir in matrix.weirs.items():
+        if tls or hop == "dovecot":  # there everybody is known
+            continue
+        peer = weir.hello()
+        to = domain_of(hop, tls, held=False)
+        assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
+        assert peer.ask(f"RCPT TO:<one@{to}>")[0] == 250
+        code, lines = peer.ask("RCPT TO:<unknown@example.com>")
+        assert code == 550, (hop, lines)
+        assert re.search(REFUSED[hop], " ".join(lines)), (hop, lines)
+        assert peer.ask(f"RCPT TO:<two@{to}>")[0] == 250
+        assert peer.ask("RSET")[0] == 250
+        peer.close()
 
 
 def test_exim_chunks(matrix):

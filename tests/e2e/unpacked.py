@@ -3,6 +3,7 @@
 packages are unpacked into the build directory, and the programs run in a mount
 namespace of their own, where the users and paths are that were compiled into
 them. Needs root; the machine itself is not changed."""
+import fcntl
 import os
 import pathlib
 import shutil
@@ -16,8 +17,14 @@ FIRST_ID = 61180  # of a range that Debian gives to nobody
 def unpack(name, packages):
     """A sentence that says why they are not there, or None. Their files are
     in root_of(name)."""
-    root = root_of(name)
-    if (root / "done").exists():
+    with open(BUILD / f".{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other test files want it, too
+        return unpack_alone(root_of(name), packages)
+
+
+def unpack_alone(root, packages):
+    done = root / "done"
+    if done.exists() and done.read_text().split() == packages:
         return None
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
@@ -29,7 +36,7 @@ def unpack(name, packages):
                 f"{got.stderr[-300:]}")
     for deb in debs:
         subprocess.run(["dpkg", "-x", deb, root], check=True, timeout=60)
-    (root / "done").touch()
+    done.write_text("\n".join(packages))
     return None
 
 
