@@ -404,6 +404,8 @@ class Hop(Scripted):
             handle = getattr(self, "on_" + verb.lower(), None)
             if handle is not None:
                 handle(conn, line)
+            elif verb == "AUTH":
+                self.answer(conn, verb, b"235 2.7.0 Ok\r\n", line)
             elif verb in ("HELO", "RSET", "NOOP", "XCLIENT"):
                 self.answer(conn, verb, b"250 2.0.0 Ok\r\n", line)
             else:

@@ -16,7 +16,8 @@ from pki import Pki
 POLICY = ('key = envelope  interval = "1h"  burst = 1  initial = 0\n'
           'exempt_recipients = {"@known.test"}')
 LISTENERS = {"tls": "tls = may", "required": "tls = require",
-             "implicit": "tls = implicit", "proxy": "proxy = true"}
+             "implicit": "tls = implicit", "proxy": "proxy = true",
+             "login": "tls = may  auth = pass"}
 MAIL_S = 8
 RSS_MAX_KB = 60_000  # of the daemon, after all that was done to it
 
