@@ -11,6 +11,7 @@ libgate_la_SOURCES = \
 	src/gate/gate_source.c \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_words.c \
+	src/gate/entries.c src/gate/entries.h \
 	src/gate/match.c src/gate/match.h \
 	src/gate/policy.c src/gate/policy.h \
 	src/gate/policy_key.c \
