@@ -39,7 +39,12 @@ static const char version_1[] =
     " who TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,"
     " detail TEXT NOT NULL);";
 
-static const char *const steps[] = {version_1};
+/* What was learnt from incoming mail, by the source's key. */
+static const char version_2[] =
+    "CREATE TABLE inbound (key TEXT NOT NULL UNIQUE, state BLOB NOT NULL,"
+    " saved_at INTEGER NOT NULL);";
+
+static const char *const steps[] = {version_1, version_2};
 
 const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
 
