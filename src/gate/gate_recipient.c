@@ -220,6 +220,29 @@ add_observed(struct gate_txn *txn, struct throttle_source *src,
 	answer_pass(why, true, fn, arg);
 }
 
+/* Nobody new, though the throttle has not seen it: what it took is given back.
+ * A frozen source stays frozen. */
+static bool
+is_answer(const struct gate_txn *txn, const struct throttle_reservation *r)
+{
+	return r->reason != THROTTLE_KNOWN && r->reason != THROTTLE_FROZEN &&
+	       learnt_is_answer(
+		   txn->g, txn->policy, txn_key(txn), r->destination);
+}
+
+static void
+add_answer(struct gate_txn *txn, struct throttle_source *src,
+    const struct throttle_reservation *r, int64_t now, gate_answer_fn *fn,
+    void *arg)
+{
+	struct txn_entry *e = add_entry(txn, THROTTLE_PASS);
+
+	throttle_cancel(txn->g->throttle, src, r, now);
+	e->r.destination = r->destination;
+	e->is_answer = true;
+	answer_pass("recipient wrote to the sender", false, fn, arg);
+}
+
 static void
 add_by_throttle(struct gate_txn *txn, struct throttle_source *src,
     uint64_t destination, struct str address, int64_t now, int64_t wall,
@@ -229,6 +252,10 @@ add_by_throttle(struct gate_txn *txn, struct throttle_source *src,
 	char why[WORDS_MAX];
 
 	throttle_reserve(txn->g->throttle, src, destination, now, &r);
+	if (is_answer(txn, &r)) {
+		add_answer(txn, src, &r, now, fn, arg);
+		return;
+	}
 	words_why(txn->g, src, &r, now, why);
 	if (r.verdict != THROTTLE_PASS && txn->g->observe) {
 		add_observed(txn, src, &r, why, now, fn, arg);
@@ -267,6 +294,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	struct throttle_source *src = txn_source(txn);
 
 	g->now = now;
+	if (txn->lesson != NULL)
+		lesson_add(txn->lesson, txn->n, address);
 	if (txn->n >= SPOOL_RCPT_MAX) {
 		refuse(txn, 452, "4.5.3", "too many recipients in one message",
 		    wall, address, fn, arg);

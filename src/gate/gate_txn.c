@@ -30,6 +30,8 @@ gate_begin(struct gate *g, const struct gate_facts *facts, int64_t now)
 		source_get(g, txn_key(txn), policy, now, true);
 	/* Frozen by hand: then the exemption does not count. */
 	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
+	if (facts->teaches)
+		txn->lesson = gate_lesson_new(g, facts);
 	return txn;
 }
 
@@ -38,6 +40,7 @@ txn_free(struct gate_txn *txn)
 {
 	if (txn->entries != txn->first)
 		free(txn->entries);
+	gate_lesson_free(txn->lesson);
 	policies_free(txn->policy->set);
 	free(txn);
 }
@@ -60,6 +63,8 @@ gate_drop_last(struct gate_txn *txn, int64_t now)
 	txn->can_drop = false;
 	txn->g->now = now;
 	e = &txn->entries[--txn->n];
+	if (txn->lesson != NULL)
+		lesson_cut(txn->lesson, txn->n);
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
 	if (e->is_reserved) {
@@ -103,6 +108,8 @@ gate_txn_conf(const struct gate_txn *txn)
 bool
 gate_txn_is_known(const struct gate_txn *txn)
 {
+	if (!lesson_is_empty(txn->lesson))
+		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 
@@ -173,6 +180,8 @@ count_entry(struct gate_txn *txn, const struct txn_entry *e)
 		counters_add(c, COUNT_PASSED_RECIPIENTS, 1);
 	if (e->is_reserved && e->r.reason == THROTTLE_KNOWN)
 		counters_add(c, COUNT_PASSED_KNOWN, 1);
+	if (e->is_answer)
+		counters_add(c, COUNT_PASSED_INBOUND, 1);
 	if (e->is_observed)
 		counters_add(c, COUNT_OBSERVED_HOLDS, 1);
 }
@@ -189,6 +198,10 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		throttle_commit(
 		    g->throttle, src, &e->r, e->is_observed ? 0 : ticket, now);
 		source_touch(g, src);
+	} else if (e->is_answer && src != NULL) {
+		/* Reached now, hence in the working set. */
+		throttle_learn(g->throttle, src, e->r.destination, now);
+		source_touch(g, src);
 	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
 		/* Named before: it goes when the first one goes. */
 		throttle_requeue(
@@ -199,6 +212,15 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	freeze_settle(g, now, wall);
 	if (e->is_reserved)
 		unpin(txn);
+}
+
+static bool
+has_passed(const void *arg, uint32_t recipient)
+{
+	const struct gate_txn *txn = arg;
+
+	return recipient < txn->n &&
+	       txn->entries[recipient].verdict == THROTTLE_PASS;
 }
 
 void
@@ -219,6 +241,8 @@ gate_commit(
 			ticket = 0;
 		commit_entry(txn, e, ticket, now, wall);
 	}
+	if (txn->lesson != NULL)
+		lesson_learn(txn->lesson, has_passed, txn);
 	txn_free(txn);
 	gate_changed(g);
 }
