@@ -158,7 +158,8 @@ lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address)
 {
 	lesson_cut(l, recipient);
 	l->recipient = recipient;
-	locals_each_user(l->g->locals, address, on_user, l);
+	if (l->g->learns) /* a reload may have ended that */
+		locals_each_user(l->g->locals, address, on_user, l);
 }
 
 void
