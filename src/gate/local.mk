@@ -23,6 +23,12 @@ libgate_la_SOURCES = \
 	src/gate/policy_options.c
 libgate_la_LIBADD = libthrottle.la libspool.la libos.la libbase.la
 
+noinst_PROGRAMS += tests/bench/bench_inbound
+tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
+tests_bench_bench_inbound_CFLAGS = $(AM_CFLAGS) -O2
+tests_bench_bench_inbound_LDADD = libgate.la
+BENCHES += tests/bench/bench_inbound
+
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h \
 	tests/unit/gate_rig_send.c
