@@ -174,7 +174,7 @@ void gate_discard(struct gate *g, const struct spool_select *select,
 
 /* What the sender learnt from incoming mail goes; count is of addresses.
  * ENOENT: there is nothing. */
-void gate_forget(struct gate *g, const char *sender, const char *who,
+void gate_unlearn(struct gate *g, const char *sender, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 
 struct gate_sender_info {

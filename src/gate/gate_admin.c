@@ -376,7 +376,7 @@ on_forgotten(void *arg, int error)
 }
 
 void
-gate_forget(struct gate *g, const char *sender, const char *who, int64_t now,
+gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg)
 {
 	char key[GATE_KEY_MAX], detail[64];

@@ -534,7 +534,7 @@ test_forget(void **state)
 	(void)state;
 	open_as(&r, LEARN, LOCALS_ADDRESS);
 	r.done = 0;
-	gate_forget(r.gate, ALICE, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_unlearn(r.gate, ALICE, "admin", r.now, r.wall, rig_on_done, &r);
 	assert_int_equal(r.error, ENOENT);
 	mail_in(&r, BOB, ALICE);
 	mail_in(&r, "carl@example.net", ALICE);
@@ -544,7 +544,7 @@ test_forget(void **state)
 	assert_string_equal(info.sender, ALICE);
 	assert_int_equal(info.inbound, 2);
 	assert_int_equal(info.last_seen, 0);
-	gate_forget(r.gate, "Alice@example.org", "admin", r.now, r.wall,
+	gate_unlearn(r.gate, "Alice@example.org", "admin", r.now, r.wall,
 	    rig_on_done, &r);
 	rig_pump(&r);
 	assert_int_equal(r.error, 0);
