@@ -53,6 +53,24 @@ unpin(struct gate_txn *txn)
 		txn->src = NULL;
 }
 
+static void
+give_back(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
+{
+	if (!e->is_reserved)
+		return;
+	throttle_cancel(txn->g->throttle, txn->src, &e->r, now);
+	unpin(txn);
+}
+
+static void
+txn_end(struct gate_txn *txn)
+{
+	struct gate *g = txn->g;
+
+	txn_free(txn);
+	gate_changed(g);
+}
+
 void
 gate_drop_last(struct gate_txn *txn, int64_t now)
 {
@@ -67,10 +85,7 @@ gate_drop_last(struct gate_txn *txn, int64_t now)
 		lesson_cut(txn->lesson, txn->n);
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
-	if (e->is_reserved) {
-		throttle_cancel(txn->g->throttle, txn->src, &e->r, now);
-		unpin(txn);
-	}
+	give_back(txn, e, now);
 }
 
 /* ---- what the front asks ---- */
@@ -227,15 +242,12 @@ void
 gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
+	txn->g->now = now;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 		uint64_t ticket = tickets != NULL ? tickets[i] : 0;
 
-		/* The front may store a recipient once that was named twice.
-		 */
+		/* Named twice, and stored once by the front. */
 		if (e->twin_of != NO_TWIN && tickets != NULL &&
 		    ticket == tickets[e->twin_of])
 			ticket = 0;
@@ -243,26 +255,16 @@ gate_commit(
 	}
 	if (txn->lesson != NULL)
 		lesson_learn(txn->lesson, has_passed, txn);
-	txn_free(txn);
-	gate_changed(g);
+	txn_end(txn);
 }
 
 void
 gate_cancel(struct gate_txn *txn, int64_t now)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
-	for (uint32_t i = 0; i < txn->n; i++) {
-		const struct txn_entry *e = &txn->entries[i];
-
-		if (!e->is_reserved)
-			continue;
-		throttle_cancel(g->throttle, txn->src, &e->r, now);
-		unpin(txn);
-	}
-	txn_free(txn);
-	gate_changed(g);
+	txn->g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++)
+		give_back(txn, &txn->entries[i], now);
+	txn_end(txn);
 }
 
 /* ---- put off ---- */
@@ -294,21 +296,15 @@ waits_already(const struct gate_txn *txn, const struct txn_entry *e)
 void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
+	txn->g->now = now;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 
-		if (!e->is_reserved)
-			continue;
-		if (e->verdict == THROTTLE_HOLD && !waits_already(txn, e)) {
+		if (e->is_reserved && e->verdict == THROTTLE_HOLD &&
+		    !waits_already(txn, e))
 			commit_entry(txn, e, 0, now, wall);
-			continue;
-		}
-		throttle_cancel(g->throttle, txn->src, &e->r, now);
-		unpin(txn);
+		else
+			give_back(txn, e, now);
 	}
-	txn_free(txn);
-	gate_changed(g);
+	txn_end(txn);
 }
