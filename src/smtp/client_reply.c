@@ -86,6 +86,8 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 	(void)str_cut(&text, '\n'); /* its name */
 	while (text.n > 0)
 		smtp_caps_parse_line(&c->caps, str_cut(&text, '\n'));
+	if (!c->verified)
+		c->caps.ext &= ~(uint32_t)SMTP_EXT_REQUIRETLS;
 	if (c->tls != SMTP_CLIENT_TLS_NONE &&
 	    (c->caps.ext & SMTP_EXT_STARTTLS) != 0)
 		client_queue_starttls(c, now);

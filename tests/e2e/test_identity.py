@@ -354,3 +354,37 @@ def test_hide_client(weir, sink):
             f"Received: by relay.weir.test (weir) with {protocol} id ")
         for word in ("10.", "pc7", "127.0.0.1", "client"):
             assert word not in head
+
+
+def test_what_is_not_known_goes_on_as_not_known(weir, scripted):
+    """[UNAVAILABLE] and [TEMPUNAVAIL] of every attribute, from one host to the
+    next: a lookup that may work later is no reason to refuse for good."""
+    hop = Hop(scripted)
+    w = weir(next_hop=hop.address, next_hop_xclient="true",
+             **TRUST)
+    names = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR",
+             "DESTPORT")
+    for value in ("[UNAVAILABLE]", "[TEMPUNAVAIL]"):
+        c = w.hello()
+        assert c.ask("XCLIENT " + " ".join(
+            f"{n}={value}" for n in names))[0] == 220
+        assert c.ask("EHLO far.test")[0] == 250
+        assert mail(c)[0] == 250
+        got = attributes([p for p in hop.peers if p.data][-1])
+        # Who is not known is the one who says so.
+        assert got["ADDR"] == "127.0.0.1" and got["PROTO"] == "ESMTP"
+        assert got["HELO"] == "far.test"
+        for n in ("NAME", "PORT", "LOGIN", "DESTADDR", "DESTPORT"):
+            assert got[n] == value, n
+        # A name that is known after all takes its place.
+        assert c.ask("XCLIENT NAME=far.test")[0] == 220
+        assert c.ask("EHLO far.test")[0] == 250
+        assert mail(c)[0] == 250
+        got = attributes([p for p in hop.peers if p.data][-1])
+        assert got["NAME"] == "far.test" and got["PORT"] == value
+    c = w.hello()
+    for command in ("ADDR", "NAME", "PORT", "PROTO", "HELO", "IDENT",
+                    "SOURCE"):
+        for value in ("[UNAVAILABLE]", "[TEMPUNAVAIL]"):
+            assert c.ask(f"XFORWARD {command}={value}")[0] == 250
+    assert mail(c)[0] == 250

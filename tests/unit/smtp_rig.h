@@ -32,6 +32,7 @@ static const struct smtp_server_limits default_limits = {
     .errors_max = 5,
     .idle_commands_max = 6,
     .refused_max = 4,
+    .local_max = 64,
     .line_max = 512,
     .command_timeout_ms = 1000,
     .data_timeout_ms = 500,
@@ -50,6 +51,7 @@ struct rig {
 	struct buf out, events, in;
 	bool later; /* answers come after smtp_server_feed */
 	bool open, plain, chunking, closed;
+	bool yields; /* on each reply */
 	char kind;
 	struct smtp_reply answer;
 	int64_t now;
@@ -102,6 +104,8 @@ on_write(void *arg, const char *p, size_t n)
 
 	assert_false(r->closed);
 	assert_true(buf_append(&r->out, p, n));
+	if (r->yields)
+		smtp_server_yield(r->server);
 }
 
 static void
