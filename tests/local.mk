@@ -19,6 +19,9 @@ bench: all
 	@echo "== tls"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_tls.py
+	@echo "== logins"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_auth.py
 	@echo "== limits"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_limits.py

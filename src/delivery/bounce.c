@@ -11,6 +11,7 @@
 #include "delivery/bounce.h"
 
 #include "base/hash.h"
+#include "smtp/address.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -211,6 +212,16 @@ static const struct action {
     [BOUNCE_DELIVERED] = {"delivered", "Successful mail delivery report",
 	"Your message of ", " was delivered to the\r\nrecipients below.\r\n"},
 };
+
+const char *
+bounce_address(const char *sender, char out[BOUNCE_ADDRESS_MAX])
+{
+	_Static_assert(BOUNCE_ADDRESS_MAX > SMTP_ADDRESS_MAX, "room");
+	if (!str_is_ascii(str_from(sender)) &&
+	    smtp_address_to_ascii(str_from(sender), out))
+		return out;
+	return sender;
+}
 
 static bool
 has_action(const struct bounce_facts *f, enum bounce_action action)

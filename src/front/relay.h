@@ -25,6 +25,11 @@ enum relay_auth {
 	RELAY_AUTH_DOVECOT, /* Dovecot does */
 };
 
+enum relay_nameless { /* a login that tells nobody's name */
+	RELAY_NAMELESS_REFUSE,
+	RELAY_NAMELESS_ADDRESS, /* passes; the source is the address */
+};
+
 enum relay_tls {
 	RELAY_TLS_NONE,
 	RELAY_TLS_MAY,
@@ -39,8 +44,9 @@ struct relay_listen {
 	enum relay_auth auth;
 	bool auth_in_clear; /* offered without TLS, not only on loopback */
 	bool auth_required; /* no mail without it */
-	bool proxy;         /* a PROXY header comes first */
-	bool hide_client;   /* Received does not name it */
+	enum relay_nameless auth_nameless;
+	bool proxy;       /* a PROXY header comes first */
+	bool hide_client; /* Received does not name it */
 	enum relay_tls tls;
 	struct tls_server *tls_server; /* NULL with RELAY_TLS_NONE */
 	int64_t tls_timeout_ms;

@@ -72,8 +72,10 @@ struct session {
 	struct ip peer;             /* of the connection */
 	struct ip client, local;    /* as a proxy or XCLIENT says */
 	uint16_t client_port, local_port;
-	char *client_name;             /* of XCLIENT, NULL: not known */
-	char *user;                    /* who logged in, NULL: nobody */
+	struct nexthop_ends ends; /* of the connection */
+	char *client_name;        /* of XCLIENT, NULL: not known */
+	unsigned client_temp;     /* of XCLIENT: struct xclient, temp */
+	char *user; /* who logged in; NULL: nobody, "": no name was told */
 	struct xclient *forwarded;     /* XFORWARD, for the next transaction */
 	struct login *login;           /* under way */
 	struct own *own;               /* its connection to the next hop */
@@ -111,6 +113,7 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
+	bool tls_lost; /* REQUIRETLS cannot be kept */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -247,6 +250,8 @@ bool own_is_needed(const struct session *s);
 bool own_is_lost(const struct session *s);
 void own_start_login(struct session *s, int64_t now); /* login_on_hop_... */
 struct smtp_client *own_client(struct session *s);    /* NULL: not ready */
+/* The mechanisms that its next hop offers and that may be used there. */
+unsigned own_mechs(struct session *s);
 /* Begins the login; own_client is there. login_on_hop_reply follows. */
 void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
     struct str initial, int64_t now);

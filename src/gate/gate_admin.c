@@ -5,6 +5,9 @@
  * with the schedule: a ticket that was let go a moment ago is no longer HELD
  * there, and one that left the queue twice does no harm here.
  *
+ * Forgetting what was learnt goes by memory first: it comes back with the next
+ * mail in any case.
+ *
  * Thaw with release or discard does that first and thaws after it, so that
  * nothing of what is to be discarded gets out in between.
  */
@@ -20,6 +23,7 @@ struct gate_admin_op {
 	struct list entry;
 	struct gate *g;
 	bool is_release; /* else a discard */
+	bool is_gone;    /* a discard of what has gone by other hands */
 	bool is_thaw;
 	enum gate_thaw then;
 	char *sender; /* thaw: the key */
@@ -110,6 +114,14 @@ is_in_set(void *arg, uint64_t destination, uint64_t ticket)
 	return low < set->n && set->rows[low]->ticket == ticket;
 }
 
+static const char *
+admin_done(const struct gate_admin_op *op)
+{
+	if (op->is_gone)
+		return "found gone";
+	return op->is_release ? "released" : "discarded";
+}
+
 static void
 tell_row(const struct gate_admin_op *op, const struct spool_row *row,
     struct throttle_source *src)
@@ -125,8 +137,7 @@ tell_row(const struct gate_admin_op *op, const struct spool_row *row,
 	    .queue_length = src != NULL ? source_queue(op->g, src) : 0,
 	};
 
-	snprintf(why, sizeof(why), "%s by %.80s",
-	    op->is_release ? "released" : "discarded", op->who);
+	snprintf(why, sizeof(why), "%s by %.80s", admin_done(op), op->who);
 	gate_tell(op->g, op->wall, &news);
 }
 
@@ -168,11 +179,12 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 	}
 	free(sorted);
 	op->count += n;
-	counters_add(g->counters,
-	    op->is_release ? COUNT_RELEASED_RECIPIENTS
-			   : COUNT_DISCARDED_RECIPIENTS,
-	    n);
-	if (op->is_release && g->callbacks->on_released != NULL)
+	if (!op->is_gone)
+		counters_add(g->counters,
+		    op->is_release ? COUNT_RELEASED_RECIPIENTS
+				   : COUNT_DISCARDED_RECIPIENTS,
+		    n);
+	if (g->callbacks->on_released != NULL)
 		g->callbacks->on_released(g->arg);
 }
 
@@ -238,7 +250,9 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 	struct spool_audit audit = {
 	    .at = op->wall,
 	    .who = op->who,
-	    .action = op->is_release ? "release" : "discard",
+	    .action = op->is_gone      ? "gone"
+		      : op->is_release ? "release"
+				       : "discard",
 	    .target = target,
 	    .detail = detail,
 	};
@@ -269,6 +283,18 @@ gate_discard(struct gate *g, const struct spool_select *select, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
 {
 	send_select(op_new(g, who, now, wall, fn, arg), select);
+}
+
+void
+gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg)
+{
+	struct spool_select select = {.ids = ids, .id_count = n, .gone = true};
+	struct gate_admin_op *op =
+	    op_new(g, "queue_command", now, wall, fn, arg);
+
+	op->is_gone = true;
+	send_select(op, &select);
 }
 
 /* ---- thaw ---- */
@@ -362,4 +388,39 @@ gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 		thaw_durably(op);
 	else
 		send_select(op, &select);
+}
+
+/* ---- what was learnt from incoming mail ---- */
+
+static void
+on_forgotten(void *arg, int error)
+{
+	op_end(arg, error);
+}
+
+void
+gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg)
+{
+	char key[GATE_KEY_MAX], detail[64];
+	struct spool_audit audit = {
+	    .at = wall,
+	    .who = who,
+	    .action = "forget",
+	    .target = key,
+	    .detail = detail,
+	};
+	struct gate_admin_op *op;
+
+	if (!learnt_guess(g, str_from(sender), key)) {
+		fn(arg, ENOENT, 0);
+		return;
+	}
+	op = op_new(g, who, now, wall, fn, arg);
+	op->count = inbound_forget(g->inbound, str_from(key));
+	snprintf(detail, sizeof(detail),
+	    "%" PRIu64 " addresses learnt from incoming mail", op->count);
+	/* In the audit's commit, or before it. */
+	learnt_save_some(g, SIZE_MAX, wall);
+	spool_audit_add(g->spool, &audit, on_forgotten, op);
 }

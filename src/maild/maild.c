@@ -69,6 +69,7 @@ maild_gen_new(struct maild_config *conf)
 		    .errors_max = conf->errors_max,
 		    .idle_commands_max = conf->idle_commands_max,
 		    .refused_max = conf->refused_max,
+		    .local_max = conf->local_part_max,
 		    .line_max = 2048,
 		    .command_timeout_ms = conf->command_timeout_ms,
 		    .data_timeout_ms = conf->data_timeout_ms,
@@ -121,6 +122,8 @@ maild_gate_settings(const struct maild_config *conf)
 	    .observe = conf->mode == MAILD_OBSERVE,
 	    .contact = conf->contact,
 	    .senders_max = conf->senders_max,
+	    .locals = conf->locals,
+	    .inbound_bytes = conf->inbound_memory,
 	    .recipient_key = smtp_address_key,
 	};
 }
@@ -210,6 +213,18 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	    .notify_window_ms = conf->notify_limit.window_ms,
 	    .why_held = maild_why_held,
 	    .why_arg = m,
+	};
+}
+
+struct quarantine_settings
+maild_quarantine_settings(const struct maild_config *conf)
+{
+	return (struct quarantine_settings){
+	    .release = conf->release_command,
+	    .discard = conf->discard_command,
+	    .queue = conf->queue_command,
+	    .check_ms = conf->queue_check_ms,
+	    .timeout_ms = conf->queue_command_timeout_ms,
 	};
 }
 
@@ -350,6 +365,7 @@ maild_build(struct maild *m)
 	struct nexthop_settings hop = maild_nexthop_settings(conf);
 	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
+	struct quarantine_settings held = maild_quarantine_settings(conf);
 	char err[512];
 
 	m->nexthop =
@@ -362,6 +378,8 @@ maild_build(struct maild *m)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
+	m->quarantine = quarantine_new(m->loop, m->spool, &held,
+	    &maild_quarantine_callbacks, m, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,
 				 .spool = m->spool,
@@ -444,6 +462,7 @@ maild_stop(struct maild *m)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
 	maild_doors_free(m);
+	quarantine_free(m->quarantine);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)

@@ -10,6 +10,7 @@
 
 #include "maild/maild_check.h"
 #include "os/file.h"
+#include "smtp/address.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -143,6 +144,21 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 	return true;
 }
 
+/* What is put there must have a way out again. */
+static bool
+check_quarantine(struct checking *k, const struct maild_listen *milter)
+{
+	const struct maild_config *c = k->c;
+
+	if (milter == NULL || c->milter_hold != MAILD_QUARANTINE ||
+	    (c->release_command != NULL && c->discard_command != NULL))
+		return true;
+	return fail(k, NULL,
+	    "milter_hold: quarantine needs a release_command and a "
+	    "discard_command; for Postfix \"/usr/sbin/postsuper -H - hold\" "
+	    "and \"/usr/sbin/postsuper -d - hold\"");
+}
+
 static bool
 check_listens(struct checking *k)
 {
@@ -170,7 +186,7 @@ check_listens(struct checking *k)
 			    milter->place.line);
 		milter = &l[i];
 	}
-	return true;
+	return check_quarantine(k, milter);
 }
 
 /* Mail would go round in a circle. */
@@ -341,6 +357,22 @@ strings(const struct option_strings *s)
 }
 
 static bool
+check_client_cert(struct checking *k, const struct maild_listen *l)
+{
+	if (l->tls_client_cert == 0)
+		return true;
+	if (l->tls_client_ca == NULL && l->tls_client_account.n == 0)
+		return fail_listen(k, l,
+		    "tls_client_cert: nobody's would do; name who is known in "
+		    "tls_client_ca or tls_client_account");
+	if (l->tls != MAILD_TLS_REQUIRE && l->tls != MAILD_TLS_IMPLICIT)
+		return fail_listen(k, l,
+		    "tls_client_cert: a client without TLS shows none; set "
+		    "tls to require or implicit");
+	return true;
+}
+
+static bool
 check_listen_tls(struct checking *k, struct maild_listen *l)
 {
 	bool own = l->tls_cert.n > 0;
@@ -349,9 +381,12 @@ check_listen_tls(struct checking *k, struct maild_listen *l)
 	    .keys = strings(own ? &l->tls_key : &k->c->tls_key),
 	    .client_ca = l->tls_client_ca,
 	    .client_accounts = strings(&l->tls_client_account),
+	    .client_required = l->tls_client_cert != 0,
 	};
 	char why[300];
 
+	if (!check_client_cert(k, l))
+		return false;
 	if (l->tls == MAILD_TLS_NONE)
 		return true;
 	if (settings.certs.n == 0)
@@ -407,6 +442,40 @@ check_tls(struct checking *k)
 }
 
 static bool
+read_locals(struct checking *k, const char *option,
+    const struct option_strings *list,
+    bool (*add)(struct locals *l, struct str entry, char *err, size_t cap))
+{
+	char why[300];
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (!add(k->c->locals, str_from(list->v[i]), why, sizeof(why)))
+			return fail(
+			    k, option, "\"%.80s\": %s", list->v[i], why);
+	}
+	return true;
+}
+
+/* Whose mail comes in, where a policy is to learn from it. */
+static bool
+check_inbound(struct checking *k)
+{
+	struct maild_config *c = k->c;
+
+	if (policies_learn(c->policies) && c->local_domains.n == 0 &&
+	    c->inbound_users.n == 0)
+		return fail(k, "learn_inbound",
+		    "needs the option local_domains; name the domains whose "
+		    "mail comes in here, as in {\"example.org\"}");
+	c->locals =
+	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
+	return read_locals(
+		   k, "local_domains", &c->local_domains, locals_add_domain) &&
+	       read_locals(
+		   k, "inbound_users", &c->inbound_users, locals_add_user);
+}
+
+static bool
 check_all(struct checking *k)
 {
 	fit_presets(k);
@@ -416,7 +485,7 @@ check_all(struct checking *k)
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
-	return k->c->policies != NULL;
+	return k->c->policies != NULL && check_inbound(k);
 }
 
 struct maild_config *
@@ -477,6 +546,7 @@ maild_config_free(struct maild_config *c)
 	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)
 		policies_free(c->policies);
+	locals_free(c->locals);
 	free(c->bare_newline_nets);
 	free(c->xclient_nets);
 	free(c->proxy_nets);

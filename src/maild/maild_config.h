@@ -10,6 +10,7 @@
 #define MAILD_MAILD_CONFIG_H
 
 #include "delivery/credentials.h"
+#include "gate/locals.h"
 #include "gate/policy.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -17,6 +18,7 @@
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
+enum maild_hold { MAILD_TAKE, MAILD_TEMPFAIL, MAILD_QUARANTINE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
 enum maild_tls {
 	MAILD_TLS_NONE,
@@ -38,9 +40,11 @@ struct maild_listen {
 	unsigned mode;        /* from socket_mode */
 	int auth;             /* enum maild_auth */
 	bool auth_in_clear, auth_required, proxy, hide_client;
-	int tls; /* enum maild_tls */
+	int auth_nameless; /* enum relay_nameless, in its order */
+	int tls;           /* enum maild_tls */
 	struct option_strings tls_cert, tls_key;
 	char *tls_client_ca;
+	int tls_client_cert; /* 0 ask, 1 require */
 	struct option_strings tls_client_account;
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
@@ -57,6 +61,7 @@ struct maild_config {
 
 	uint64_t message_size;
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
+	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
 	uint64_t envelope_memory, slow_rate;
 	int64_t next_hop_wait_ms;
@@ -96,17 +101,24 @@ struct maild_config {
 	int64_t notify_after_ms;         /* 0: never */
 	struct option_rate notify_limit; /* count 0: none */
 
-	int milter_hold; /* enum milter_hold, in its order */
+	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
+	char *release_command, *discard_command, *queue_command; /* or NULL */
+	int64_t queue_check_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
+
+	struct option_strings local_domains, inbound_users;
+	int inbound_source; /* enum locals_source, in its order */
+	uint64_t inbound_memory;
 
 	struct option_array listen; /* struct maild_listen */
 	struct option_array policy; /* struct policy_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;
+	struct locals *locals;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */

@@ -31,6 +31,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients passed at once")                                      \
 	X(PASSED_KNOWN, "passed_known", TOTAL,                                \
 	    "of these, recipients in the working set")                        \
+	X(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
+	    "of these, recipients that had written to the sender")            \
 	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
 	    "recipients held in the queue")                                   \
 	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
@@ -46,12 +48,32 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
 	    "attempts at released recipients put off")                        \
 	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
+	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
 	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
+	X(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
+	    "of these, messages in the mail server's own hold queue")         \
+	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
+	    "messages that a release_command or discard_command ended")       \
+	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
+	    "messages that left the hold queue by other hands")               \
+	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
+	    "runs of release_, discard_ and queue_command that failed")       \
+	X(INBOUND_KNOWN, "inbound_known", GAUGE,                              \
+	    "addresses learnt from incoming mail, of all senders")            \
+	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \
+	    "addresses learnt from incoming mail")                            \
+	X(INBOUND_REFUSED, "inbound_refused", TOTAL,                          \
+	    "addresses not learnt, at inbound_rate or inbound_memory")        \
+	X(INBOUND_REPLACED, "inbound_replaced", TOTAL,                        \
+	    "learnt addresses that made room for newer ones")                 \
+	X(INBOUND_EXPIRED, "inbound_expired", TOTAL,                          \
+	    "learnt addresses that expired")                                  \
 	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
 	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \

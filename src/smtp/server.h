@@ -26,8 +26,10 @@ struct smtp_server_limits {         /* 0: no limit */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
 	uint32_t
-	    refused_max;   /* recipients refused for good, per session: 421 */
-	uint32_t line_max; /* command line with CR LF; at least 512 */
+	    refused_max;    /* recipients refused for good, per session: 421 */
+	uint32_t local_max; /* bytes of a local part; SMTP_ADDRESS_MAX holds
+			       besides */
+	uint32_t line_max;  /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
 	int64_t data_timeout_ms;    /* deadline between bytes of DATA */
 	int64_t message_timeout_ms; /* deadline for a whole message */

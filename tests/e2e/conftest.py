@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import os
 import pathlib
+import sys
 
 import pytest
 
+import faultio
 from harness import FastSink, Scripted, Sink, Weir
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the main job, in seconds")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The tables of weir-netd's experiments, without -s too."""
+    netlab = sys.modules.get("netlab")
+    if netlab is not None and netlab.TOLD:
+        terminalreporter.section("weir-netd: what was measured")
+        for text in netlab.TOLD:
+            terminalreporter.write_line(text)
 
 
 @pytest.fixture
@@ -55,6 +66,12 @@ def scripted():
     yield make
     for s in made:
         s.stop()
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """faultio.c, compiled."""
+    return faultio.build(tmp_path_factory.mktemp("faultio"))
 
 
 def children():

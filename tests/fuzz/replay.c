@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -19,7 +20,7 @@
 #include "mutate.h"
 
 #define RUNS 100000
-#define HANGS_S 60 /* for a part of the test */
+#define HANGS_S 60 /* of CPU for a part of the test, whatever else runs */
 
 /* The sanitizers' own, where they are linked. */
 void __sanitizer_set_death_callback(void (*)(void)) __attribute__((weak));
@@ -57,7 +58,7 @@ on_fatal(int sig)
 static void
 watch_for_death(void)
 {
-	static const int fatal[] = {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE};
+	static const int fatal[] = {SIGABRT, SIGPROF, SIGSEGV, SIGBUS, SIGFPE};
 	struct sigaction sa = {
 	    .sa_handler = on_fatal, .sa_flags = SA_RESETHAND};
 
@@ -67,7 +68,7 @@ watch_for_death(void)
 		__sanitizer_set_death_callback(keep_input);
 	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
 		if (__sanitizer_set_death_callback == NULL ||
-		    fatal[i] == SIGABRT || fatal[i] == SIGALRM)
+		    fatal[i] == SIGABRT || fatal[i] == SIGPROF)
 			sigaction(fatal[i], &sa, NULL);
 }
 
@@ -101,9 +102,17 @@ run_files(char **paths)
 }
 
 static void
+set_watchdog(long seconds)
+{
+	struct itimerval it = {.it_value = {.tv_sec = seconds}};
+
+	(void)setitimer(ITIMER_PROF, &it, NULL);
+}
+
+static void
 run_seeds(const struct fuzz_blobs *seeds)
 {
-	alarm(HANGS_S);
+	set_watchdog(HANGS_S);
 	for (size_t i = 0; i < seeds->n; i++)
 		run(seeds->v[i].p, seeds->v[i].n);
 	printf("ok 1 - %s: corpus of %zu\n", now.target, seeds->n);
@@ -116,10 +125,10 @@ run_mutations(struct fuzz_mutator *m)
 
 	const unsigned runs = &fuzz_runs != NULL ? fuzz_runs : RUNS;
 
-	alarm(HANGS_S);
+	set_watchdog(HANGS_S);
 	for (unsigned i = 0; i < runs; i++)
 		run(input, fuzz_mutate(m, input));
-	alarm(0);
+	set_watchdog(0);
 	printf("ok 2 - %s: %u inputs near it\n", now.target, runs);
 }
 

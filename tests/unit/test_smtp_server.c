@@ -74,6 +74,9 @@ static const struct dialogue order[] = {
     {"an answer that is none", 0, OPEN "RCPT TO:<odd@y>\r\n",
 	OPEN_OUT "451 4.5.0 the next hop gave a reply that makes no sense\n",
 	OPEN_EVENTS "R:odd@y/0/ "},
+    {"an acceptance that sounds like the end", 0,
+	OPEN "RCPT TO:<bye@y>\r\nNOOP\r\n",
+	OPEN_OUT "250 2.1.5 bye\n250 2.0.0 OK\n", OPEN_EVENTS "R:bye@y/0/ "},
     {"quit in the middle", 0, OPEN "QUIT\r\nNOOP\r\n",
 	OPEN_OUT "221 2.0.0 bye\n", OPEN_EVENTS "RESET CLOSE:QUIT"},
 };
@@ -98,11 +101,13 @@ static const struct dialogue syntax[] = {
 	"E:c "},
     {"bad paths", 0,
 	HI "MAIL FROM:<a@>\r\nMAIL FROM:<a@x>SIZE=1\r\n"
-	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n",
+	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n"
+	   "RCPT TO:<" A64 "@x>\r\n",
 	HI_OUT "501 5.1.7 bad address syntax\n"
 	       "501 5.1.7 bad address syntax\n250 2.1.0 sender ok\n"
 	       "501 5.1.3 bad address syntax\n"
-	       "553 5.1.3 local part longer than 64 bytes\n",
+	       "553 5.1.3 local part longer than 64 bytes\n"
+	       "250 2.1.5 recipient ok\n",
 	NULL},
     {"postmaster and routes", 0,
 	HI "MAIL FROM:<@r.org,@s.org:a@x.org>\r\nRCPT TO:<Postmaster>\r\n",
