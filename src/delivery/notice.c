@@ -196,8 +196,9 @@ store(struct delivery *d, const struct spool_message *m,
 {
 	struct buf text;
 	bool eight_bit;
+	char address[BOUNCE_ADDRESS_MAX];
 	struct spool_rcpt to = {
-	    .address = m->from,
+	    .address = bounce_address(m->from, address),
 	    .notify = SMTP_NOTIFY_NEVER,
 	    .state = SPOOL_RELEASED,
 	    .next_try = f->wall,
@@ -241,6 +242,7 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	struct bounce_recipient *rcpts =
 	    xcalloc(m->rcpt_count + 1, sizeof(*rcpts));
 	char why[DELIVERY_WHY_MAX], id_text[SPOOL_ID_TEXT] = "";
+	char address[BOUNCE_ADDRESS_MAX];
 	char original_id[SPOOL_ID_TEXT];
 	struct str held = why_held(d, m, why);
 	struct bounce_facts f = {
@@ -248,7 +250,7 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .postmaster = str_from(d->postmaster),
 	    .id = str_from(id_text),
 	    .original_id = str_from(spool_id_format(m->id, original_id)),
-	    .to = str_from(m->from),
+	    .to = str_from(bounce_address(m->from, address)),
 	    .envid = str_from(m->envid),
 	    .wall = wall,
 	    .arrived = m->queued_at,

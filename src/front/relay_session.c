@@ -208,6 +208,10 @@ set_ends(struct session *s, int fd, const struct net_addr *peer)
 		return;
 	s->local = net_addr_ip(&local);
 	s->local_port = net_addr_port(&local);
+	s->ends = (struct nexthop_ends){.peer = s->peer,
+	    .local = s->local,
+	    .peer_port = s->client_port,
+	    .local_port = s->local_port};
 }
 
 struct session *
@@ -342,7 +346,7 @@ on_caps_ready(void *arg, int64_t now)
 {
 	struct session *s = arg;
 	struct hop *hop = s->caps_hop;
-	struct smtp_caps caps = *smtp_client_caps(hop_client(hop));
+	struct smtp_caps caps = hop_caps(hop);
 
 	s->caps_hop = NULL;
 	hop_put(hop, now);
@@ -364,14 +368,30 @@ static const struct hop_ops caps_ops = {
     .on_fail = on_caps_fail,
 };
 
+/* Not by the name alone: a mail server on the same machine often has the same
+ * one. */
+static bool
+is_loop(const struct session *s, struct str name)
+{
+	return str_ieq(name, str_from(s->settings->hostname)) &&
+	       nexthop_is_own(s->relay->parts.nexthop, &s->ends);
+}
+
 static void
 on_server_helo(void *arg, struct str name, bool esmtp)
 {
 	struct session *s = arg;
+	struct smtp_reply loop = smtp_reply_make(554, "5.4.6",
+	    "mail loops back to myself: the option next_hop leads to this "
+	    "relay");
 	int64_t now = loop_now(s->relay->parts.loop);
 	struct smtp_caps caps;
 
-	(void)name;
+	if (is_loop(s, name)) {
+		smtp_server_reply(s->server, &loop, now);
+		session_pump(s, now);
+		return;
+	}
 	s->helo_waits = true;
 	if (!esmtp) {
 		session_helo_done(s, NULL, now);
@@ -392,8 +412,8 @@ on_server_write(void *arg, const char *p, size_t n)
 {
 	struct session *s = arg;
 
-	if (!s->closing)
-		conn_write(s->conn, p, n);
+	if (!s->closing && !conn_write(s->conn, p, n))
+		smtp_server_yield(s->server);
 }
 
 static void

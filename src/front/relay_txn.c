@@ -114,7 +114,8 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 static bool
 may_mail(const struct session *s, struct smtp_reply *no)
 {
-	if (s->listen.auth_required && str_is_empty(session_user(s))) {
+	if (s->listen.auth_required && s->user == NULL &&
+	    str_is_empty(session_tls_user(s))) {
 		*no = smtp_reply_make(530, "5.7.0", "Authentication required");
 		return false;
 	}
@@ -232,9 +233,26 @@ txn_rcpt_answer(
 	txn_refuse_rcpt(t, &own, now);
 }
 
+/* With more than one recipient an LMTP next hop may leave weir with a part of
+ * them, and then the spool must take it. The client sends the others later. */
+static bool
+is_too_many(const struct txn *t)
+{
+	return t->rcpt_count > t->held_count && leg_is_lmtp(&t->cut) &&
+	       spool_is_short(t->relay->parts.spool);
+}
+
 static void
 txn_rcpt_pass(struct txn *t, int64_t now)
 {
+	struct smtp_reply later = smtp_reply_make(452, "4.5.3",
+	    "One recipient at a time while the spool has no room left; send "
+	    "the others in another message");
+
+	if (is_too_many(t)) {
+		txn_refuse_rcpt(t, &later, now);
+		return;
+	}
 	t->asked.cut = true;
 	leg_rcpt(&t->cut, now);
 }

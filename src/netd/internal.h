@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The daemon's one context, shared by netd.c (start and stop), run.c (packets,
- * signals, reload) and commands.c (the control socket).
+ * signals, reload), views.c and commands.c (the control socket).
  */
 #ifndef NETD_INTERNAL_H
 #define NETD_INTERNAL_H
@@ -13,6 +13,7 @@
 #include "netd/netd_config.h"
 #include "netd/state.h"
 #include "netgate/netgate.h"
+#include "nfq/ipset.h"
 #include "nfq/nfqueue.h"
 #include "nfq/nfset.h"
 
@@ -28,12 +29,15 @@ struct netd {
 	struct state *state;
 	struct hook *hook;
 	struct netgate *gate;
-	struct nfqueue *queue;   /* packets that ask */
-	struct nfqueue *watched; /* packets to learn from; NULL: none */
-	struct nfset *sets;      /* NULL: not needed */
+	struct nfqueue *queue; /* packets that ask */
+	/* Packets to learn from; NULL: none. */
+	struct nfqueue *answers, *contacts;
+	struct nfset *sets;  /* NULL: not needed */
+	struct ipset *ipset; /* NULL: not needed */
 	struct nfset_name known4, known6, freeze4, freeze6;
-	bool has_fast_path, has_seccomp;
-	char rules[KEEPER_TEXT_MAX];
+	enum rules_fast fast;
+	bool has_seccomp;
+	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
 	int admin_gid;
 	int64_t started_at;
 	uint64_t malformed;
@@ -48,15 +52,24 @@ struct netgate_settings netd_gate_settings(const struct netd *n);
 /* ---- run.c ---- */
 
 extern const struct netgate_ops netd_gate_ops;
-extern const struct nfqueue_ops netd_queue_ops, netd_watched_ops;
+extern const struct nfqueue_ops netd_queue_ops;
+extern const struct nfqueue_ops netd_answers_ops, netd_contacts_ops;
 void netd_run_init(struct netd *n);
 void netd_run_clear(struct netd *n);
 bool netd_reload(struct netd *n, char *err, size_t cap);
 void netd_set_timer(struct netd *n);
 /* A frozen host stands in the site's own set, or stands there no more. */
 void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
+void netd_block_frozen(struct netd *n); /* after a start */
 
-/* ---- commands.c ---- */
+/* ---- views.c: what the control socket shows; commands.c: what it does ---- */
+
+struct netd *netd_of(const struct control_conn *c);
+void netd_show_status(struct control_conn *c, int64_t now);
+void netd_show_senders(struct control_conn *c, int64_t now);
+void netd_show_sender(struct control_conn *c, int64_t now);
+void netd_show_queue(struct control_conn *c, int64_t now);
+void netd_no_such_host(struct control_conn *c);
 
 struct control *netd_control_new(
     struct netd *n, struct listener *listener, int admin_gid);

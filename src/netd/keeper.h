@@ -8,16 +8,13 @@
 #ifndef NETD_KEEPER_H
 #define NETD_KEEPER_H
 
-#include "netd/netd_config.h"
+#include "netd/apply.h"
 
 struct keeper;
 
-#define KEEPER_TEXT_MAX 256
-
-/* Blocks until the rules stand. chosen: what was taken and why, in words;
- * *has_sets: the fast path's sets are there. NULL and a reason in err. */
+/* Blocks until the rules stand. NULL and a reason in err. */
 struct keeper *keeper_start(const struct netd_config *conf,
-    char chosen[KEEPER_TEXT_MAX], bool *has_sets, char *err, size_t cap);
+    struct apply_result *result, char *err, size_t cap);
 /* Takes the rules away, and waits until that is done. */
 void keeper_stop(struct keeper *k);
 

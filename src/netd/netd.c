@@ -27,78 +27,8 @@
 
 #define CONTROL_MODE 0660
 #define COPY_BYTES 256    /* headers, with their options */
-#define COPY_WATCHED 4096 /* a DNS answer */
+#define COPY_ANSWERS 4352 /* a DNS answer, and headers */
 #define WATCHED_LENGTH 4096
-
-static int
-fail(int status, const char *what)
-{
-	fprintf(stderr, "weir-netd: %s\n", what);
-	return status;
-}
-
-int
-netd_check(const char *config_file)
-{
-	char err[512];
-	struct netd_config *conf =
-	    netd_config_load(config_file, err, sizeof(err));
-
-	if (conf == NULL)
-		return fail(EX_CONFIG, err);
-	netd_config_free(conf);
-	printf("%s: ok\n", config_file);
-	return 0;
-}
-
-/* ---- --print-rules ---- */
-
-static bool
-print_part(
-    const struct netd_config *c, enum rules_part part, const char *program)
-{
-	struct buf text;
-	bool ok;
-
-	buf_init(&text, RULES_TEXT_MAX);
-	ok = rules_print(c, part, &text);
-	if (ok && program != NULL)
-		printf(
-		    "%s <<'END'\n%.*sEND\n", program, STR_ARG(buf_str(&text)));
-	else if (ok)
-		printf("%.*s", STR_ARG(buf_str(&text)));
-	buf_clear(&text);
-	return ok;
-}
-
-int
-netd_print_rules(const char *config_file, const char *kind)
-{
-	char err[512];
-	struct netd_config *conf =
-	    netd_config_load(config_file, err, sizeof(err));
-	bool ok;
-
-	if (conf == NULL)
-		return fail(EX_CONFIG, err);
-	if (strcmp(kind, "nft") == 0) {
-		ok = print_part(conf, RULES_NFT, NULL);
-	} else if (strcmp(kind, "iptables") == 0) {
-		ok = print_part(
-			 conf, RULES_IPTABLES, "iptables-restore --noflush") &&
-		     print_part(conf, RULES_IP6TABLES,
-			 "ip6tables-restore --noflush") &&
-		     (conf->fast_path_ms == 0 ||
-			 print_part(conf, RULES_NFT_SETS, "nft -f -"));
-	} else {
-		netd_config_free(conf);
-		return fail(EX_USAGE, "--print-rules: write nft or iptables");
-	}
-	netd_config_free(conf);
-	return ok && fflush(stdout) == 0 ? 0 : EX_IOERR;
-}
-
-/* ---- the start ---- */
 
 struct netgate_settings
 netd_gate_settings(const struct netd *n)
@@ -111,12 +41,15 @@ netd_gate_settings(const struct netd *n)
 	    .hosts_max = c->hosts_max,
 	    .held_max = c->held_max,
 	    .ipv6_prefix = c->ipv6_prefix,
-	    .fast_path_ms = n->has_fast_path ? c->fast_path_ms : 0,
+	    .fast_path_ms = n->fast != RULES_FAST_NONE ? c->fast_path_ms : 0,
+	    .fast_path_ports = n->fast == RULES_FAST_IPSET,
 	    .aggregate_limit = &c->aggregate_limit,
 	    .never_block = c->never_block_nets.v,
 	    .never_block_count = c->never_block_nets.n,
 	    .dns_servers = c->dns_server_nets.v,
 	    .dns_server_count = c->dns_server_nets.n,
+	    .dns_resolvers = c->dns_resolver_nets.v,
+	    .dns_resolver_count = c->dns_resolver_nets.n,
 	};
 }
 
@@ -138,15 +71,20 @@ bind_control(struct netd *n)
 	if (n->listener != NULL)
 		return 0;
 	snprintf(text, sizeof(text), "control: %s", err);
-	return fail(EX_TEMPFAIL, text);
+	return netd_fail(EX_TEMPFAIL, text);
 }
 
-static bool
-want_watched(const struct netd_config *c)
+static struct nfqueue *
+bind_queue(struct netd *n, const struct nfqueue_options *options,
+    const struct nfqueue_ops *ops, int *status)
 {
-	return netpolicies_want_dns(c->policies) ||
-	       netpolicies_want_inbound(c->policies) ||
-	       netpolicies_want_outcome(c->policies);
+	char err[512];
+	struct nfqueue *q =
+	    nfqueue_new(n->loop, options, ops, n, err, sizeof(err));
+
+	if (q == NULL)
+		*status = netd_fail(EX_UNAVAILABLE, err);
+	return q;
 }
 
 static int
@@ -160,21 +98,22 @@ bind_queues(struct netd *n)
 	    .fail_open = c->fail == NETD_FAIL_OPEN,
 	    .mark = UINT32_C(2) << c->mark_bit,
 	};
-	char err[512];
+	int status = 0;
 
-	n->queue = nfqueue_new(
-	    n->loop, &options, &netd_queue_ops, n, err, sizeof(err));
-	if (n->queue == NULL)
-		return fail(EX_UNAVAILABLE, err);
-	if (!want_watched(c))
-		return 0;
-	options.number++;
+	n->queue = bind_queue(n, &options, &netd_queue_ops, &status);
+	if (status != 0 || !rules_want_in(c))
+		return status;
+	options.number = (uint16_t)(c->queue + 1);
 	options.length = WATCHED_LENGTH;
-	options.copy_bytes = COPY_WATCHED;
+	options.copy_bytes = COPY_ANSWERS;
 	options.fail_open = true;
-	n->watched = nfqueue_new(
-	    n->loop, &options, &netd_watched_ops, n, err, sizeof(err));
-	return n->watched != NULL ? 0 : fail(EX_UNAVAILABLE, err);
+	n->answers = bind_queue(n, &options, &netd_answers_ops, &status);
+	if (status != 0)
+		return status;
+	options.number = (uint16_t)(c->queue + 2);
+	options.copy_bytes = COPY_BYTES;
+	n->contacts = bind_queue(n, &options, &netd_contacts_ops, &status);
+	return status;
 }
 
 static void
@@ -194,22 +133,31 @@ open_sets(struct netd *n)
 	name_set(&n->known6, "inet " RULES_TABLE " " RULES_KNOWN6);
 	name_set(&n->freeze4, c->freeze_set4);
 	name_set(&n->freeze6, c->freeze_set6);
-	if (c->fast_path_ms == 0 && c->freeze_set4 == NULL &&
-	    c->freeze_set6 == NULL)
-		return 0;
-	n->sets = nfset_new(n->loop, err, sizeof(err));
-	return n->sets != NULL ? 0 : fail(EX_UNAVAILABLE, err);
+	if (n->fast == RULES_FAST_NFT || c->freeze_set4 != NULL ||
+	    c->freeze_set6 != NULL) {
+		n->sets = nfset_new(n->loop, err, sizeof(err));
+		if (n->sets == NULL)
+			return netd_fail(EX_UNAVAILABLE, err);
+	}
+	if (n->fast == RULES_FAST_IPSET) {
+		n->ipset = ipset_new(n->loop, err, sizeof(err));
+		if (n->ipset == NULL)
+			return netd_fail(EX_UNAVAILABLE, err);
+	}
+	return 0;
 }
 
 static int
 install_rules(struct netd *n)
 {
+	struct apply_result result;
 	char err[512];
 
-	n->keeper = keeper_start(
-	    n->conf, n->rules, &n->has_fast_path, err, sizeof(err));
+	n->keeper = keeper_start(n->conf, &result, err, sizeof(err));
 	if (n->keeper == NULL)
-		return fail(EX_UNAVAILABLE, err);
+		return netd_fail(EX_UNAVAILABLE, err);
+	n->fast = result.fast;
+	str_copy(str_from(result.text), n->rules, sizeof(n->rules));
 	log_event(n->log, LOG_LEVEL_INFO, "netd", "rules", "installed=\"%s\"",
 	    n->rules);
 	return 0;
@@ -243,21 +191,7 @@ drop_rights(struct netd *n)
 		return 0;
 	snprintf(text, sizeof(text), "privileges: %s; it needs CAP_NET_ADMIN",
 	    strerror(error));
-	return fail(EX_NOPERM, text);
-}
-
-static void
-block_frozen(struct netd *n)
-{
-	struct netgate_host_info info;
-	int64_t now = loop_now(n->loop);
-
-	for (size_t pos = 0; netgate_host_each(n->gate, &pos, now, 0, &info);) {
-		struct ip ip;
-
-		if (info.frozen && ip_parse(str_from(info.source), &ip))
-			netd_set_blocked(n, &ip, true);
-	}
+	return netd_fail(EX_NOPERM, text);
 }
 
 static int
@@ -270,13 +204,13 @@ load_state(struct netd *n)
 
 	n->state = state_open(n->conf->state, n->log, err, sizeof(err));
 	if (n->state == NULL)
-		return fail(EX_IOERR, err);
+		return netd_fail(EX_IOERR, err);
 	buf_init(&text, STATE_TEXT_MAX);
 	error = state_read(n->state, &text);
 	if (error != 0) {
 		snprintf(err, sizeof(err), "state: %s: %s", n->conf->state,
 		    strerror(error));
-		return fail(EX_IOERR, err);
+		return netd_fail(EX_IOERR, err);
 	}
 	frozen = netgate_load(
 	    n->gate, buf_str(&text), loop_now(n->loop), clock_wall_ms(), &bad);
@@ -284,7 +218,7 @@ load_state(struct netd *n)
 	if (frozen > 0 || bad > 0)
 		log_event(n->log, bad > 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 		    "netd", "state", "frozen=%zu unreadable=%zu", frozen, bad);
-	block_frozen(n);
+	netd_block_frozen(n);
 	return 0;
 }
 
@@ -307,7 +241,7 @@ build(struct netd *n)
 	if (n->conf->seccomp) {
 		if (!sandbox_enter(n->conf->freeze_command != NULL, &is_on, err,
 			sizeof(err)))
-			return fail(EX_OSERR, err);
+			return netd_fail(EX_OSERR, err);
 		n->has_seccomp = is_on;
 	}
 	return 0;
@@ -321,18 +255,18 @@ start(struct netd *n, bool with_rules)
 
 	n->conf = netd_config_load(n->config_file, err, sizeof(err));
 	if (n->conf == NULL)
-		return fail(EX_CONFIG, err);
+		return netd_fail(EX_CONFIG, err);
 	n->log = log_new(n->conf->log, n->conf->log_level);
 	n->events = events_new();
 	n->loop = loop_new();
-	n->has_fast_path = n->conf->fast_path_ms > 0;
+	n->fast = rules_printed_fast(n->conf);
 	status = bind_control(n);
 	if (status == 0)
 		status = bind_queues(n);
-	if (status == 0)
-		status = open_sets(n);
 	if (status == 0 && with_rules)
 		status = install_rules(n);
+	if (status == 0)
+		status = open_sets(n);
 	if (status == 0)
 		status = drop_rights(n);
 	return status == 0 ? build(n) : status;
@@ -353,8 +287,10 @@ stop(struct netd *n)
 	if (n->gate != NULL)
 		netgate_free(n->gate);
 	nfqueue_free(n->queue);
-	nfqueue_free(n->watched);
+	nfqueue_free(n->answers);
+	nfqueue_free(n->contacts);
 	nfset_free(n->sets);
+	ipset_free(n->ipset);
 	hook_free(n->hook);
 	if (n->loop != NULL)
 		loop_free(n->loop);

@@ -48,9 +48,25 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 		    file);
 		return false;
 	}
+	if (c->freeze_set6 != NULL && c->ipv6_prefix < 128) {
+		snprintf(err, cap,
+		    "%s: freeze_set6: holds single addresses, and with "
+		    "ipv6_prefix = %u a host is a network; leave one of the "
+		    "two out",
+		    file, c->ipv6_prefix);
+		return false;
+	}
+	if (c->fast_path_set == NETD_SET_IPSET && c->rules == NETD_RULES_NFT) {
+		snprintf(err, cap,
+		    "%s: fast_path_set: nft cannot look into ipset's sets; "
+		    "write nft or auto, or rules = iptables",
+		    file);
+		return false;
+	}
 	compile_protocols(c);
 	compile_nets(&c->pass, &c->pass_nets);
 	compile_nets(&c->dns_servers, &c->dns_server_nets);
+	compile_nets(&c->dns_resolvers, &c->dns_resolver_nets);
 	compile_nets(&c->never_block, &c->never_block_nets);
 	c->policies = netpolicies_new(c->policy.v, c->policy.n, err, cap);
 	return c->policies != NULL;
@@ -88,6 +104,7 @@ netd_config_free(struct netd_config *c)
 	netpolicies_free(c->policies);
 	free(c->pass_nets.v);
 	free(c->dns_server_nets.v);
+	free(c->dns_resolver_nets.v);
 	free(c->never_block_nets.v);
 	options_free(&netd_schema, c);
 }

@@ -15,6 +15,7 @@ enum netd_mode { NETD_ENFORCE, NETD_OBSERVE };
 enum netd_where { NETD_OUTPUT, NETD_FORWARD, NETD_BOTH };
 enum netd_fail { NETD_FAIL_OPEN, NETD_FAIL_CLOSED };
 enum netd_rules { NETD_RULES_AUTO, NETD_RULES_NFT, NETD_RULES_IPTABLES };
+enum netd_set { NETD_SET_AUTO, NETD_SET_NFT, NETD_SET_IPSET };
 
 struct netd_nets {
 	struct ip_net *v;
@@ -28,17 +29,19 @@ struct netd_config {
 	struct option_strings protocols, interfaces;
 	bool bridge, seccomp;
 	uint32_t queue, queue_length, mark_bit;
-	struct option_strings pass, dns_servers, never_block;
+	struct option_strings pass, dns_servers, dns_resolvers, never_block;
 	struct option_rates aggregate_limit;
 	uint32_t hosts_max, held_max, ipv6_prefix;
 	int64_t fast_path_ms;
+	int fast_path_set; /* enum netd_set */
 	char *freeze_command, *freeze_set4, *freeze_set6;
 	int log, log_level;         /* enum log_target, enum log_level */
 	struct option_array policy; /* struct netpolicy_conf */
 
 	/* Made by the checks. */
 	struct netpolicies *policies;
-	struct netd_nets pass_nets, dns_server_nets, never_block_nets;
+	struct netd_nets pass_nets, never_block_nets;
+	struct netd_nets dns_server_nets, dns_resolver_nets;
 	bool tcp, udp;
 };
 

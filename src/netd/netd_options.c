@@ -20,6 +20,7 @@
 static const char *const mode_names[] = {"enforce", "observe", NULL};
 static const char *const where_names[] = {"output", "forward", "both", NULL};
 static const char *const fail_names[] = {"open", "closed", NULL};
+static const char *const set_names[] = {"auto", "nft", "ipset", NULL};
 static const char *const rules_names[] = {"auto", "nft", "iptables", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
@@ -144,8 +145,8 @@ static const struct option netd_options[] = {
 	.type = OPTION_UINT,
 	AT(queue),
 	.preset = "0",
-	.max = 65534,
-	.doc = "First netfilter queue number. The one after it is for packets "
+	.max = 65533,
+	.doc = "First netfilter queue number. The two after it are for packets "
 	       "that weir-netd learns from.",
     },
     {
@@ -203,6 +204,17 @@ static const struct option netd_options[] = {
 	.check = option_check_network,
 	.doc = "Whose answers count for dns_known. Left out: everybody's, "
 	       "which lets a worm bring its own DNS server.",
+    },
+    {
+	.name = "dns_resolvers",
+	.type = OPTION_STRINGS,
+	AT(dns_resolvers),
+	.reloadable = true,
+	.sample = "{\"192.0.2.54\"}",
+	.check = option_check_network,
+	.doc = "Hosts behind a gateway that ask for the others: addresses "
+	       "which an answer to one of them named are known to every host "
+	       "with dns_known.",
     },
     {
 	.name = "never_block",
@@ -263,7 +275,20 @@ static const struct option netd_options[] = {
 	.doc = "Known destinations stay in a set of the kernel for so long, "
 	       "so that packets to them never leave it. The throttle learns "
 	       "that much later that a destination is no longer in use. 0: "
-	       "off. It needs nft.",
+	       "off.",
+    },
+    {
+	.name = "fast_path_set",
+	.type = OPTION_ENUM,
+	AT(fast_path_set),
+	.preset = "auto",
+	.names = set_names,
+	.doc = "The kernel's sets for fast_path: nft, a set of source and "
+	       "destination, left out for hosts whose policy has allow; or "
+	       "ipset, of source, protocol, port and destination. auto: "
+	       "--install-rules takes nft's with nft's rules, and with "
+	       "iptables' what the kernel has, ipset first; printed rules "
+	       "have nft's.",
     },
     {
 	.name = "freeze_command",

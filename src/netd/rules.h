@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The kernel's rules that bring packets to weir-netd, as text for nft or
- * iptables-restore. Pure.
+ * The kernel's rules that bring packets to weir-netd, as text for nft,
+ * iptables-restore and ipset. Pure: what stands in the kernel already is given
+ * as iptables-save printed it.
  */
 #ifndef NETD_RULES_H
 #define NETD_RULES_H
@@ -12,20 +13,34 @@
 #define RULES_TABLE "weir"
 #define RULES_KNOWN4 "known4"
 #define RULES_KNOWN6 "known6"
+#define RULES_IPSET4 "weir-known4"
+#define RULES_IPSET6 "weir-known6"
 #define RULES_TEXT_MAX (1u << 20)
 
 enum rules_part {
 	RULES_NFT,       /* one script for nft -f: all there is */
-	RULES_NFT_SETS,  /* beside iptables: the sets of the fast path */
+	RULES_NFT_SETS,  /* beside iptables: nft's sets of the fast path */
 	RULES_IPTABLES,  /* for iptables-restore --noflush */
 	RULES_IP6TABLES, /* for ip6tables-restore --noflush */
+	RULES_IPSETS,    /* for ipset restore: the sets of the fast path */
 };
 
-/* False: the text passes out's maximum. */
-MUST_CHECK bool rules_print(
-    const struct netd_config *c, enum rules_part part, struct buf *out);
-/* What takes them away again. */
+/* In which sets of the kernel known destinations stay. */
+enum rules_fast { RULES_FAST_NONE, RULES_FAST_NFT, RULES_FAST_IPSET };
+
+/* What the administrator's printed rules have, and a daemon without a keeper
+ * counts on. */
+enum rules_fast rules_printed_fast(const struct netd_config *c);
+/* Does the daemon learn from what comes in? */
+bool rules_want_in(const struct netd_config *c);
+
+/* saved: what iptables-save prints of the family, or nothing; our old rules in
+ * it go in the same transaction. False: the text passes out's maximum. */
+MUST_CHECK bool rules_print(const struct netd_config *c, enum rules_part part,
+    enum rules_fast fast, struct str saved, struct buf *out);
+/* What takes them away again, whatever configuration they were made for; empty
+ * where there are none. */
 MUST_CHECK bool rules_print_removal(
-    const struct netd_config *c, enum rules_part part, struct buf *out);
+    enum rules_part part, struct str saved, struct buf *out);
 
 #endif

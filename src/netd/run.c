@@ -38,14 +38,25 @@ on_packet(void *arg, uint32_t id, struct str bytes, int64_t now)
 }
 
 static void
-on_watched_packet(void *arg, uint32_t id, struct str bytes, int64_t now)
+on_answer(void *arg, uint32_t id, struct str bytes, int64_t now)
 {
 	struct netd *n = arg;
 	struct packet p;
 
 	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
-		netgate_watch(n->gate, &p, now);
-	nfqueue_set_verdict(n->watched, id, NFQUEUE_ACCEPT);
+		netgate_watch(n->gate, &p, NETGATE_ANSWER, now);
+	nfqueue_set_verdict(n->answers, id, NFQUEUE_ACCEPT);
+}
+
+static void
+on_contact(void *arg, uint32_t id, struct str bytes, int64_t now)
+{
+	struct netd *n = arg;
+	struct packet p;
+
+	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
+		netgate_watch(n->gate, &p, NETGATE_CONTACT, now);
+	nfqueue_set_verdict(n->contacts, id, NFQUEUE_ACCEPT);
 }
 
 static void
@@ -60,8 +71,13 @@ const struct nfqueue_ops netd_queue_ops = {
     .on_turn = on_turn,
 };
 
-const struct nfqueue_ops netd_watched_ops = {
-    .on_packet = on_watched_packet,
+const struct nfqueue_ops netd_answers_ops = {
+    .on_packet = on_answer,
+    .on_turn = on_turn,
+};
+
+const struct nfqueue_ops netd_contacts_ops = {
+    .on_packet = on_contact,
     .on_turn = on_turn,
 };
 
@@ -141,29 +157,40 @@ on_store(void *arg, int64_t now)
 	buf_init(&text, STATE_TEXT_MAX);
 	if (netgate_save(n->gate, &text))
 		state_write(n->state, buf_take(&text));
+	else
+		log_event(n->log, LOG_LEVEL_ERROR, "netd", "state",
+		    "error=\"%zu frozen hosts are more than the file holds\"",
+		    netgate_frozen_count(n->gate));
 	buf_clear(&text);
 }
 
 static void
-on_known(void *arg, const struct ip *source, const struct ip *dst)
+on_known(void *arg, const struct netgate_pair *p)
 {
 	struct netd *n = arg;
+	bool v6 = p->src.family == IP_V6;
+	int64_t ms = n->conf->fast_path_ms;
 
-	if (n->has_fast_path)
-		nfset_add(n->sets,
-		    source->family == IP_V6 ? &n->known6 : &n->known4, source,
-		    dst, n->conf->fast_path_ms);
+	if (n->fast == RULES_FAST_NFT)
+		nfset_add(n->sets, v6 ? &n->known6 : &n->known4, &p->src,
+		    &p->dst, ms);
+	else if (n->fast == RULES_FAST_IPSET)
+		ipset_add(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4, &p->src,
+		    p->protocol, p->port, &p->dst, ms);
 }
 
 static void
-on_forget(void *arg, const struct ip *source, const struct ip *dst)
+on_forget(void *arg, const struct netgate_pair *p)
 {
 	struct netd *n = arg;
+	bool v6 = p->src.family == IP_V6;
 
-	if (n->has_fast_path)
-		nfset_remove(n->sets,
-		    source->family == IP_V6 ? &n->known6 : &n->known4, source,
-		    dst);
+	if (n->fast == RULES_FAST_NFT)
+		nfset_remove(
+		    n->sets, v6 ? &n->known6 : &n->known4, &p->src, &p->dst);
+	else if (n->fast == RULES_FAST_IPSET)
+		ipset_remove(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4,
+		    &p->src, p->protocol, p->port, &p->dst);
 }
 
 const struct netgate_ops netd_gate_ops = {
@@ -177,21 +204,53 @@ const struct netgate_ops netd_gate_ops = {
 
 /* ---- reload ---- */
 
-/* Rules are in the kernel already, and stay as they were. */
 static bool
-rules_differ(const struct netd_config *a, const struct netd_config *b)
+part_differs(const struct netd_config *a, const struct netd_config *b,
+    enum rules_part part)
 {
+	struct str none = {"", 0};
 	struct buf was, is;
 	bool differ;
 
 	buf_init(&was, RULES_TEXT_MAX);
 	buf_init(&is, RULES_TEXT_MAX);
-	differ = !rules_print(a, RULES_NFT, &was) ||
-		 !rules_print(b, RULES_NFT, &is) ||
+	differ = !rules_print(a, part, RULES_FAST_NONE, none, &was) ||
+		 !rules_print(b, part, RULES_FAST_NONE, none, &is) ||
 		 !str_eq(buf_str(&was), buf_str(&is));
 	buf_clear(&was);
 	buf_clear(&is);
 	return differ;
+}
+
+/* Rules are in the kernel already, and stay as they were. iptables' text has
+ * all that nft's has, and bridge. */
+static bool
+rules_differ(const struct netd_config *a, const struct netd_config *b)
+{
+	return part_differs(a, b, RULES_IPTABLES) ||
+	       part_differs(a, b, RULES_IP6TABLES);
+}
+
+/* The site's own sets hold the frozen while weir-netd enforces. */
+static void
+set_all_blocked(struct netd *n, bool on)
+{
+	struct netgate_host_info info;
+	int64_t now = loop_now(n->loop);
+
+	for (size_t pos = 0; netgate_host_each(n->gate, &pos, now, 0, &info);) {
+		struct ip ip;
+
+		if (info.frozen && ip_parse(str_from(info.source), &ip))
+			netd_set_blocked(n, &ip, on);
+	}
+}
+
+void
+netd_block_frozen(struct netd *n)
+{
+	if (n->conf->mode == NETD_ENFORCE)
+		set_all_blocked(n, true);
 }
 
 bool
@@ -217,6 +276,8 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	/* These are in force as they were at start. */
 	conf->fast_path_ms = old->fast_path_ms;
 	n->conf = conf;
+	if (conf->mode != old->mode)
+		set_all_blocked(n, conf->mode == NETD_ENFORCE);
 	log_configure(n->log, conf->log, conf->log_level);
 	settings = netd_gate_settings(n);
 	netgate_reload(n->gate, &settings, loop_now(n->loop));

@@ -38,7 +38,7 @@ size_t
 netgate_memory(const struct netgate *g)
 {
 	size_t n = g->host_count * (sizeof(struct host) + sizeof(void *) * 4) +
-		   g->held_count * sizeof(struct held);
+		   g->held_count * sizeof(struct held) + g->extra_bytes;
 
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		n += throttle_memory(g->throttle[i]);
@@ -109,8 +109,7 @@ netgate_host_each(struct netgate *g, size_t *pos, int64_t now, int64_t wall,
 
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	++*pos;
 	describe(g, h, wall, out);
 	return true;
@@ -135,8 +134,7 @@ netgate_host_find(struct netgate *g, struct str text, int64_t now, int64_t wall,
 
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	describe(g, h, wall, out);
 	return true;
 }
@@ -172,8 +170,7 @@ netgate_freeze(struct netgate *g, struct str text, const char *reason,
 	struct host *h = find_text(g, text);
 	struct ip ip;
 
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	g->wall = wall;
 	if (h == NULL && !ip_parse(str_cut(&text, '/'), &ip))
 		return false;
@@ -192,56 +189,36 @@ netgate_thaw(struct netgate *g, struct str text, enum netgate_thaw what,
 	*n = 0;
 	if (h == NULL)
 		return false;
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	/* A frozen host has nothing waiting; one that is not may have. */
 	if (what != NETGATE_THAW_KEEP)
-		*n = freeze_flush(g, h, what == NETGATE_THAW_RELEASE);
+		*n = freeze_flush(g, h,
+		    what == NETGATE_THAW_RELEASE ? FLUSH_RELEASE : FLUSH_DROP);
 	thaw_host(g, h, who);
 	return true;
 }
 
-static void
-end_one(struct netgate *g, struct held *held, bool release)
-{
-	struct host *h = held->a.host;
-	enum netgate_protocol p = held->a.protocol;
-
-	freeze_unqueue(g, held);
-	if (release) {
-		count(g, NETGATE_COUNT_RELEASED);
-		if (h->src[p] != NULL)
-			throttle_learn(g->throttle[p], h->src[p],
-			    held->a.destination, g->now);
-		attempt_accept(g, &held->a);
-	} else {
-		count(g, NETGATE_COUNT_DISCARDED);
-		g->ops->on_verdict(g->arg, held->a.packet_id, NETGATE_DROP);
-	}
-	held_free(g, held);
-}
-
 static uint64_t
 end_selected(struct netgate *g, const struct netgate_select *s, int64_t now,
-    bool release)
+    enum flush how)
 {
 	struct host *h;
 	uint64_t n = 0;
 
-	if (now > g->now)
-		g->now = now;
+	gate_enter(g, now);
 	for (size_t i = 0; i < s->id_count; i++) {
 		struct held *held = held_find(g, s->ids[i]);
 
 		if (held == NULL)
 			continue;
-		end_one(g, held, release);
+		freeze_unqueue(g, held);
+		freeze_end(g, held, how);
 		n++;
 	}
 	if (s->source.n > 0 && (h = find_text(g, s->source)) != NULL)
-		n += freeze_flush(g, h, release);
+		n += freeze_flush(g, h, how);
 	for (size_t i = 0; s->all && host_at(g, i) != NULL; i++)
-		n += freeze_flush(g, host_at(g, i), release);
+		n += freeze_flush(g, host_at(g, i), how);
 	return n;
 }
 
@@ -249,14 +226,14 @@ uint64_t
 netgate_release(
     struct netgate *g, const struct netgate_select *select, int64_t now)
 {
-	return end_selected(g, select, now, true);
+	return end_selected(g, select, now, FLUSH_RELEASE);
 }
 
 uint64_t
 netgate_discard(
     struct netgate *g, const struct netgate_select *select, int64_t now)
 {
-	return end_selected(g, select, now, false);
+	return end_selected(g, select, now, FLUSH_DROP);
 }
 
 /* ---- frozen hosts ---- */

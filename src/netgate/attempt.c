@@ -24,24 +24,32 @@ verdict(struct netgate *g, const struct attempt *a, enum netgate_verdict v)
 }
 
 void
+attempt_turn_away(struct netgate *g, const struct attempt *a)
+{
+	bool reject = a->host->policy->when_frozen == NETPOLICY_REJECT;
+
+	verdict(g, a, reject ? NETGATE_REJECT : NETGATE_DROP);
+}
+
+void
 attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen)
 {
-	bool reject =
-	    frozen && a->host->policy->when_frozen == NETPOLICY_REJECT;
-
 	if (g->settings.observe) {
 		count(g, NETGATE_COUNT_OBSERVED);
 		verdict(g, a, NETGATE_ACCEPT);
 		return;
 	}
 	count(g, NETGATE_COUNT_REFUSED);
-	verdict(g, a, reject ? NETGATE_REJECT : NETGATE_DROP);
+	if (frozen)
+		attempt_turn_away(g, a);
+	else
+		verdict(g, a, NETGATE_DROP);
 }
 
 void
 attempt_accept(struct netgate *g, const struct attempt *a)
 {
-	host_fast_add(g, a->host, &a->dst);
+	host_fast_add(g, a);
 	verdict(g, a, NETGATE_ACCEPT);
 }
 
@@ -50,7 +58,7 @@ static struct held *
 make_wait(struct netgate *g, struct attempt *a, struct held *held)
 {
 	if (held != NULL) {
-		held->a.stage = a->stage;
+		held_set_stage(held, a->stage);
 		return held;
 	}
 	if (g->settings.observe)
@@ -74,10 +82,10 @@ pass_credit(struct netgate *g, struct attempt *a, struct held **held)
 	/* In order: what waits goes first. */
 	if ((h->credit_held_count == 0 || *held != NULL) &&
 	    credit_take(&h->credit, g->now)) {
-		known_add(&h->contacted, a->destination, g->now + CONTACTED_MS,
-		    g->now);
-		known_add(
-		    &h->pending, a->destination, g->now + CONTACTED_MS, g->now);
+		host_remember(
+		    g, &h->contacted, a->destination, g->now + CONTACTED_MS);
+		host_remember(
+		    g, &h->pending, a->destination, g->now + CONTACTED_MS);
 		return OUTCOME_PASS;
 	}
 	if (*held != NULL)
@@ -153,12 +161,32 @@ pass_source(struct netgate *g, struct attempt *a, struct held **held)
 	return ask(g, g->throttle[a->protocol], src, a->destination, a, held);
 }
 
+/* Known to its host since it was let go there, and waiting here: a second
+ * connection must not overtake the first, or two at once would evade the
+ * limit. */
+static bool
+waits_for_aggregate(const struct attempt *a)
+{
+	struct list *e;
+
+	if (a->host->aggregate_held_count == 0)
+		return false;
+	list_each (e, &a->host->held) {
+		const struct held *held = LIST_ITEM(e, struct held, entry);
+
+		if (held->a.stage == STAGE_AGGREGATE &&
+		    held->a.destination == a->destination)
+			return true;
+	}
+	return false;
+}
+
 static enum outcome
 pass_aggregate(struct netgate *g, struct attempt *a, struct held **held)
 {
 	uint64_t pair[2] = {a->destination, (uintptr_t)a->host};
 
-	if (g->aggregate == NULL || a->known)
+	if (g->aggregate == NULL || (a->known && !waits_for_aggregate(a)))
 		return OUTCOME_PASS;
 	return ask(g, g->aggregate, g->aggregate_source,
 	    hash_bytes(pair, sizeof(pair), g->seed), a, held);

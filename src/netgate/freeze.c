@@ -70,8 +70,34 @@ freeze_unqueue(struct netgate *g, struct held *held)
 		    &held->ticket);
 }
 
+void
+freeze_end(struct netgate *g, struct held *held, enum flush how)
+{
+	struct host *h = held->a.host;
+	enum netgate_protocol p = held->a.protocol;
+
+	switch (how) {
+	case FLUSH_RELEASE:
+		count(g, NETGATE_COUNT_RELEASED);
+		if (h->src[p] != NULL)
+			throttle_learn(g->throttle[p], h->src[p],
+			    held->a.destination, g->now);
+		attempt_accept(g, &held->a);
+		break;
+	case FLUSH_REFUSE:
+		count(g, NETGATE_COUNT_DISCARDED);
+		attempt_turn_away(g, &held->a);
+		break;
+	case FLUSH_DROP:
+		count(g, NETGATE_COUNT_DISCARDED);
+		g->ops->on_verdict(g->arg, held->a.packet_id, NETGATE_DROP);
+		break;
+	}
+	held_free(g, held);
+}
+
 uint64_t
-freeze_flush(struct netgate *g, struct host *h, bool release)
+freeze_flush(struct netgate *g, struct host *h, enum flush how)
 {
 	void *who[2] = {g, h};
 	uint64_t n = 0;
@@ -85,20 +111,7 @@ freeze_flush(struct netgate *g, struct host *h, bool release)
 			    g->throttle[i], h->src[i], match_all, NULL);
 	}
 	while (!list_is_empty(&h->held)) {
-		struct held *held = LIST_ITEM(h->held.next, struct held, entry);
-
-		if (release) {
-			count(g, NETGATE_COUNT_RELEASED);
-			if (h->src[held->a.protocol] != NULL)
-				throttle_learn(g->throttle[held->a.protocol],
-				    h->src[held->a.protocol],
-				    held->a.destination, g->now);
-			attempt_accept(g, &held->a);
-		} else {
-			count(g, NETGATE_COUNT_DISCARDED);
-			attempt_refuse(g, &held->a, true);
-		}
-		held_free(g, held);
+		freeze_end(g, LIST_ITEM(h->held.next, struct held, entry), how);
 		n++;
 	}
 	list_remove(&h->credit_entry);
@@ -122,19 +135,26 @@ queue_length(struct netgate *g, struct host *h)
 	return n;
 }
 
+void
+freeze_set_thaw(struct netgate *g, struct host *h)
+{
+	h->thaw_due = h->policy->thaw_after_ms > 0
+			  ? h->frozen_since + h->policy->thaw_after_ms
+			  : INT64_MAX;
+	if (h->thaw_due < g->slow_due)
+		g->slow_due = h->thaw_due;
+}
+
 static void
 set_frozen(struct netgate *g, struct host *h, const char *reason)
 {
 	h->is_frozen = true;
 	h->freeze_reason = reason;
 	h->frozen_at = g->wall;
+	h->frozen_since = g->now;
 	g->frozen_count++;
 	list_append(&g->frozen_hosts, &h->frozen_entry);
-	if (h->policy->thaw_after_ms > 0) {
-		h->thaw_due = g->now + h->policy->thaw_after_ms;
-		if (h->thaw_due < g->slow_due)
-			g->slow_due = h->thaw_due;
-	}
+	freeze_set_thaw(g, h);
 }
 
 /* A clock that was set must not keep a host frozen for longer, nor shorter. */
@@ -146,12 +166,9 @@ freeze_restore(
 
 	set_frozen(g, h, reason);
 	h->frozen_at = frozen_at;
-	if (h->thaw_due == INT64_MAX || age <= 0)
-		return;
-	h->thaw_due =
-	    age < h->policy->thaw_after_ms ? h->thaw_due - age : g->now;
-	if (h->thaw_due < g->slow_due)
-		g->slow_due = h->thaw_due;
+	if (age > 0)
+		h->frozen_since -= age;
+	freeze_set_thaw(g, h);
 }
 
 void
@@ -172,7 +189,7 @@ freeze_host(struct netgate *g, struct host *h, const char *reason)
 	};
 	set_frozen(g, h, reason);
 	host_fast_clear(g, h);
-	(void)freeze_flush(g, h, false);
+	(void)freeze_flush(g, h, FLUSH_REFUSE);
 	count(g, NETGATE_COUNT_FREEZES);
 	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "freeze",
 	    "source=%s policy=%s reason=\"%s\" queue_length=%" PRIu32, h->text,

@@ -74,9 +74,23 @@ held_new(struct netgate *g, const struct attempt *a)
 	a->host->held_count++;
 	g->slots[slot] = held;
 	g->held_count++;
+	if (a->stage == STAGE_AGGREGATE)
+		a->host->aggregate_held_count++;
 	if (a->protocol == NETGATE_TCP)
 		map_set(g->syns, syn_key(a, key), held);
 	return held;
+}
+
+void
+held_set_stage(struct held *held, enum stage stage)
+{
+	uint32_t *n = &held->a.host->aggregate_held_count;
+
+	if (held->a.stage == STAGE_AGGREGATE)
+		--*n;
+	held->a.stage = stage;
+	if (stage == STAGE_AGGREGATE)
+		++*n;
 }
 
 struct held *
@@ -104,6 +118,7 @@ held_free(struct netgate *g, struct held *held)
 		list_remove(&held->credit);
 		h->credit_held_count--;
 	}
+	held_set_stage(held, STAGE_DONE);
 	list_remove(&held->entry);
 	h->held_count--;
 	g->slots[slot] = NULL;

@@ -8,11 +8,13 @@
 
 #include "base/hash.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define EXPIRE_STEPS 256
+#define SILENT_SHARE 4 /* one in so many places is for silent hosts */
 
 static struct str
 key_of(const struct ip *ip, char out[HOST_KEY])
@@ -68,6 +70,8 @@ host_apply_policy(struct netgate *g, struct host *h)
 	h->never_block = h->ip.family == IP_NONE;
 	for (size_t i = 0; i < s->never_block_count && !h->never_block; i++)
 		h->never_block = ip_net_has(&s->never_block[i], &h->ip);
+	if (h->is_frozen)
+		freeze_set_thaw(g, h);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
 		size_t n;
 		const void *key;
@@ -141,6 +145,52 @@ host_get(struct netgate *g, const struct ip *ip)
 	return h;
 }
 
+const struct netpolicy *
+host_policy(struct netgate *g, const struct ip *ip)
+{
+	struct ip masked_ip = masked(g, ip);
+	struct host *h = host_find(g, ip);
+
+	return h != NULL ? h->policy
+			 : netpolicies_select(g->settings.policies, &masked_ip);
+}
+
+struct host *
+host_get_inbound(struct netgate *g, const struct ip *ip)
+{
+	struct host *h = host_find(g, ip);
+
+	if (h == NULL) {
+		if (g->silent_count >= g->settings.hosts_max / SILENT_SHARE ||
+		    g->host_count >= g->settings.hosts_max)
+			return NULL;
+		h = host_get(g, ip);
+		h->is_silent = true;
+		g->silent_count++;
+	}
+	h->last_seen = g->now;
+	return h;
+}
+
+void
+host_set_seen(struct netgate *g, struct host *h)
+{
+	h->last_seen = g->now;
+	if (!h->is_silent)
+		return;
+	h->is_silent = false;
+	g->silent_count--;
+}
+
+void
+host_remember(struct netgate *g, struct known *k, uint64_t hash, int64_t until)
+{
+	size_t before = known_bytes(k);
+
+	known_add(k, hash, until, g->now);
+	g->extra_bytes += known_bytes(k) - before;
+}
+
 struct throttle_source *
 host_source(struct netgate *g, struct host *h, enum netgate_protocol protocol)
 {
@@ -174,7 +224,8 @@ host_free(struct netgate *g, struct host *h)
 {
 	char key[HOST_KEY];
 
-	(void)freeze_flush(g, h, false);
+	(void)freeze_flush(g, h, FLUSH_DROP);
+	host_set_seen(g, h);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
 		if (h->src[i] != NULL)
 			throttle_forget(g->throttle[i], h->src[i]);
@@ -188,6 +239,9 @@ host_free(struct netgate *g, struct host *h)
 	}
 	list_remove(&h->credit_entry);
 	list_remove(&h->frozen_entry);
+	g->extra_bytes -= known_bytes(&h->known) + known_bytes(&h->contacted) +
+			  known_bytes(&h->pending) +
+			  (h->fast != NULL ? FAST_MAX * sizeof(*h->fast) : 0);
 	known_clear(&h->known);
 	known_clear(&h->contacted);
 	known_clear(&h->pending);
@@ -221,29 +275,57 @@ host_expire_some(struct netgate *g)
 	}
 }
 
-void
-host_fast_add(struct netgate *g, struct host *h, const struct ip *dst)
+static bool
+is_same_pair(const struct netgate_pair *a, const struct netgate_pair *b)
 {
-	struct fast_pair *free_place = NULL;
+	return ip_eq(&a->src, &b->src) && ip_eq(&a->dst, &b->dst) &&
+	       a->protocol == b->protocol && a->port == b->port;
+}
+
+/* A place for it: one whose time is over, or a new one. NULL: it stands there,
+ * or there is none. */
+static struct fast_pair *
+fast_place(struct netgate *g, struct host *h, const struct netgate_pair *pair)
+{
+	struct fast_pair *place = NULL;
+
+	if (h->fast == NULL) {
+		h->fast = xcalloc(FAST_MAX, sizeof(*h->fast));
+		g->extra_bytes += FAST_MAX * sizeof(*h->fast);
+	}
+	for (uint32_t i = 0; i < h->fast_count; i++) {
+		if (h->fast[i].until <= g->now)
+			place = &h->fast[i];
+		else if (is_same_pair(&h->fast[i].pair, pair))
+			return NULL;
+	}
+	if (place == NULL && h->fast_count < FAST_MAX)
+		place = &h->fast[h->fast_count++];
+	return place;
+}
+
+void
+host_fast_add(struct netgate *g, const struct attempt *a)
+{
+	struct netgate_pair pair = {.src = a->src, .dst = a->dst};
+	struct host *h = a->host;
+	struct fast_pair *place;
 
 	if (g->settings.fast_path_ms == 0 || g->ops->on_known == NULL ||
-	    g->settings.observe || h->ip.family != dst->family)
+	    g->settings.observe || h->ip.family == IP_NONE)
 		return;
-	if (h->fast == NULL)
-		h->fast = xcalloc(FAST_MAX, sizeof(*h->fast));
-	for (uint32_t i = 0; i < h->fast_count && free_place == NULL; i++) {
-		if (h->fast[i].until <= g->now)
-			free_place = &h->fast[i];
-		else if (ip_eq(&h->fast[i].dst, dst))
-			return;
+	if (g->settings.fast_path_ports) {
+		pair.protocol =
+		    a->protocol == NETGATE_TCP ? IPPROTO_TCP : IPPROTO_UDP;
+		pair.port = a->dport;
+	} else if (h->policy->allow_count > 0) {
+		return; /* another port of it may not be allowed */
 	}
-	if (free_place == NULL && h->fast_count == FAST_MAX)
+	place = fast_place(g, h, &pair);
+	if (place == NULL)
 		return;
-	if (free_place == NULL)
-		free_place = &h->fast[h->fast_count++];
-	*free_place =
-	    (struct fast_pair){*dst, g->now + g->settings.fast_path_ms};
-	g->ops->on_known(g->arg, &h->ip, dst);
+	*place = (struct fast_pair){pair, g->now + g->settings.fast_path_ms};
+	g->ops->on_known(g->arg, &pair);
 }
 
 void
@@ -251,7 +333,7 @@ host_fast_clear(struct netgate *g, struct host *h)
 {
 	for (uint32_t i = 0; i < h->fast_count; i++) {
 		if (g->ops->on_forget != NULL && h->fast[i].until > g->now)
-			g->ops->on_forget(g->arg, &h->ip, &h->fast[i].dst);
+			g->ops->on_forget(g->arg, &h->fast[i].pair);
 	}
 	h->fast_count = 0;
 }

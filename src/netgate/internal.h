@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "netgate/credit.h"
 #include "netgate/known.h"
+#include "netgate/named.h"
 #include "netgate/netgate.h"
 
 #define FAST_MAX 64 /* pairs of a host that stay in the kernel */
@@ -42,8 +43,15 @@ struct held {
 };
 
 struct fast_pair {
-	struct ip dst;
+	struct netgate_pair pair;
 	int64_t until;
+};
+
+/* How a waiting packet ends. */
+enum flush {
+	FLUSH_RELEASE,
+	FLUSH_REFUSE, /* its host is frozen: dropped or rejected */
+	FLUSH_DROP,
 };
 
 struct host {
@@ -53,7 +61,7 @@ struct host {
 	const struct netpolicy *policy;
 	struct throttle_source *src[NETGATE_PROTOCOLS]; /* NULL: none */
 	struct list held, credit_held;
-	uint32_t held_count, credit_held_count;
+	uint32_t held_count, credit_held_count, aggregate_held_count;
 	struct list credit_entry, frozen_entry; /* in netgate's lists */
 	struct known known;     /* by DNS, by an inbound contact */
 	struct known contacted; /* paid for with credit */
@@ -63,13 +71,15 @@ struct host {
 	uint32_t fast_count;
 	int64_t last_seen; /* mono */
 	bool never_block;
+	bool is_silent;  /* known by what came in for it alone */
 	bool freeze_due; /* the throttle has frozen it */
 	enum throttle_freeze_reason throttle_reason;
 	bool is_frozen;
 	const char *freeze_reason;
-	int64_t frozen_at; /* wall */
-	int64_t thaw_due;  /* mono, INT64_MAX: never */
-	int64_t spared_at; /* mono, of the last line about it */
+	int64_t frozen_at;    /* wall */
+	int64_t frozen_since; /* mono */
+	int64_t thaw_due;     /* mono, INT64_MAX: never */
+	int64_t spared_at;    /* mono, of the last line about it */
 };
 
 struct netgate {
@@ -85,12 +95,16 @@ struct netgate {
 	struct map *host_map;
 	struct host **hosts;
 	uint32_t host_count, host_cap;
-	struct host *crowd; /* not in hosts; NULL: never needed */
+	uint32_t silent_count; /* of them */
+	size_t extra_bytes;    /* of hosts: what is known, pairs */
+	struct host *crowd;    /* not in hosts; NULL: never needed */
 	struct held **slots;
 	uint32_t *free_slots;
 	uint32_t slot_count, slot_cap, free_count, held_count;
 	uint32_t generation;
 	struct map *syns; /* struct held by connection */
+	struct dns_streams *dns_streams;
+	struct named named; /* by DNS, for everybody */
 	struct list credit_hosts, frozen_hosts;
 	uint32_t frozen_count;
 	int64_t slow_due; /* thaws and credit, at the earliest */
@@ -106,11 +120,28 @@ count(struct netgate *g, enum netgate_counter which)
 	g->counters[which]++;
 }
 
+/* Time does not go backwards in here. */
+static inline void
+gate_enter(struct netgate *g, int64_t now)
+{
+	if (now > g->now)
+		g->now = now;
+}
+
 /* ---- host.c ---- */
 
 /* Never NULL: beyond the bound, the place that they share. */
 struct host *host_get(struct netgate *g, const struct ip *ip);
 struct host *host_find(struct netgate *g, const struct ip *ip); /* or NULL */
+/* For what came in. Hosts that sent nothing yet have a share of the table and
+ * no more, so that nobody outside can fill it. NULL: no room. */
+struct host *host_get_inbound(struct netgate *g, const struct ip *ip);
+const struct netpolicy *host_policy(struct netgate *g, const struct ip *ip);
+/* It sends: it is one of those that the table is for. */
+void host_set_seen(struct netgate *g, struct host *h);
+/* known_add, with the memory counted. */
+void host_remember(
+    struct netgate *g, struct known *k, uint64_t hash, int64_t until);
 struct throttle_source *host_source(
     struct netgate *g, struct host *h, enum netgate_protocol protocol);
 void host_apply_policy(struct netgate *g, struct host *h);
@@ -119,7 +150,7 @@ void host_free(struct netgate *g, struct host *h);
 void host_expire_some(struct netgate *g);
 void host_on_source_expired(void *arg, struct throttle_source *src);
 uint64_t host_destination(const struct netgate *g, const struct ip *dst);
-void host_fast_add(struct netgate *g, struct host *h, const struct ip *dst);
+void host_fast_add(struct netgate *g, const struct attempt *a);
 void host_fast_clear(struct netgate *g, struct host *h);
 
 /* ---- held.c ---- */
@@ -128,6 +159,7 @@ void host_fast_clear(struct netgate *g, struct host *h);
 struct held *held_new(struct netgate *g, const struct attempt *a);
 struct held *held_find(const struct netgate *g, uint64_t ticket);
 void held_free(struct netgate *g, struct held *held);
+void held_set_stage(struct held *held, enum stage stage);
 /* The waiting SYN of the same connection, or NULL. */
 struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
 
@@ -137,6 +169,8 @@ struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
  * verdict was given. */
 void attempt_advance(struct netgate *g, struct attempt *a, struct held *held);
 void attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen);
+/* Drops it, or rejects it if its policy says so for frozen hosts. */
+void attempt_turn_away(struct netgate *g, const struct attempt *a);
 void attempt_accept(struct netgate *g, const struct attempt *a);
 void on_source_release(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket);
@@ -151,8 +185,12 @@ void freeze_restore(struct netgate *g, struct host *h, const char *reason,
 void freeze_check(struct netgate *g, struct host *h); /* after the throttle */
 void on_source_freeze(
     void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
-/* Drops or lets go all that waits; returns how many. */
-uint64_t freeze_flush(struct netgate *g, struct host *h, bool release);
+/* Ends all that waits; returns how many. */
+uint64_t freeze_flush(struct netgate *g, struct host *h, enum flush how);
+/* Ends one that is in no queue of the throttle any more. */
+void freeze_end(struct netgate *g, struct held *held, enum flush how);
+/* thaw_after may have changed. */
+void freeze_set_thaw(struct netgate *g, struct host *h);
 /* Takes one out of the queues of the throttle. */
 void freeze_unqueue(struct netgate *g, struct held *held);
 void thaw_host(struct netgate *g, struct host *h, const char *who);

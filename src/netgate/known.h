@@ -27,4 +27,10 @@ bool known_has(const struct known *k, uint64_t hash, int64_t now);
 void known_remove(struct known *k, uint64_t hash);
 void known_clear(struct known *k);
 
+static inline size_t
+known_bytes(const struct known *k)
+{
+	return k->cap * sizeof(*k->v);
+}
+
 #endif

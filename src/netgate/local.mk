@@ -9,9 +9,11 @@ libnetgate_la_SOURCES = \
 	src/netgate/host.c \
 	src/netgate/internal.h \
 	src/netgate/known.c src/netgate/known.h \
+	src/netgate/named.c src/netgate/named.h \
 	src/netgate/netgate.c src/netgate/netgate.h \
 	src/netgate/netpolicy.c src/netgate/netpolicy.h \
-	src/netgate/netpolicy_options.c
+	src/netgate/netpolicy_options.c \
+	src/netgate/watch.c
 libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
 
 if HAVE_CMOCKA

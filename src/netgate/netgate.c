@@ -6,7 +6,7 @@
 #include "netgate/internal.h"
 
 #include "base/hash.h"
-#include "packet/dns.h"
+#include "packet/dns_stream.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -14,8 +14,6 @@
 
 #define EXPIRE_MS 1000
 #define RUN_MAX 4096 /* releases in one turn */
-#define DNS_TTL_LEAST_MS 5000
-#define DNS_TTL_MAX_MS (24 * 3600 * INT64_C(1000))
 
 const char *const netgate_counter_name[NETGATE_COUNT_MAX] = {
 #define NETGATE_NAME(id, name, doc) [NETGATE_COUNT_##id] = name,
@@ -73,6 +71,7 @@ netgate_new(const struct netgate_settings *settings,
 	g->slow_due = INT64_MAX;
 	g->host_map = map_new();
 	g->syns = map_new();
+	g->dns_streams = dns_streams_new(g->seed);
 	list_init(&g->credit_hosts);
 	list_init(&g->frozen_hosts);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
@@ -97,17 +96,12 @@ netgate_free(struct netgate *g)
 		throttle_free(g->aggregate);
 	map_free(g->host_map, NULL);
 	map_free(g->syns, NULL);
+	dns_streams_free(g->dns_streams);
+	named_clear(&g->named);
 	free(g->hosts);
 	free(g->slots);
 	free(g->free_slots);
 	free(g);
-}
-
-static void
-enter(struct netgate *g, int64_t now)
-{
-	if (now > g->now)
-		g->now = now;
 }
 
 void
@@ -116,7 +110,9 @@ netgate_reload(
 {
 	uint32_t hosts_max = g->settings.hosts_max;
 
-	enter(g, now);
+	bool stops = settings->observe && !g->settings.observe;
+
+	gate_enter(g, now);
 	g->settings = *settings;
 	/* The throttle's tables were made for it. */
 	g->settings.hosts_max = hosts_max;
@@ -125,6 +121,9 @@ netgate_reload(
 	if (g->crowd != NULL)
 		host_apply_policy(g, g->crowd);
 	make_aggregate(g);
+	if (stops)
+		(void)netgate_release(
+		    g, &(struct netgate_select){.all = true}, now);
 }
 
 const uint64_t *
@@ -143,8 +142,6 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 	struct throttle_reservation r;
 
 	count(g, NETGATE_COUNT_COPIES);
-	if (held->a.packet_id == a->packet_id)
-		return;
 	g->ops->on_verdict(g->arg, a->packet_id, NETGATE_DROP);
 	if (!h->policy->count_retries || held->a.stage != STAGE_SOURCE)
 		return;
@@ -153,13 +150,21 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 	freeze_check(g, h);
 }
 
+static bool
+is_named(struct netgate *g, const struct attempt *a)
+{
+	return known_has(&a->host->known, a->destination, g->now) ||
+	       (a->host->policy->dns_known &&
+		   named_has(&g->named, a->destination, g->now));
+}
+
 static void
 decide(struct netgate *g, struct attempt *a)
 {
 	struct host *h = a->host;
 	struct held *held;
 
-	h->last_seen = g->now;
+	host_set_seen(g, h);
 	if (h->is_frozen) {
 		attempt_refuse(g, a, true);
 		return;
@@ -181,7 +186,7 @@ decide(struct netgate *g, struct attempt *a)
 		take_copy(g, a, held);
 		return;
 	}
-	if (known_has(&h->known, a->destination, g->now)) {
+	if (is_named(g, a)) {
 		count(g, NETGATE_COUNT_PASSED);
 		count(g, NETGATE_COUNT_KNOWN);
 		attempt_accept(g, a);
@@ -203,7 +208,7 @@ netgate_packet(struct netgate *g, uint32_t packet_id, const struct packet *p,
 	    .tcp_seq = p->tcp_seq,
 	};
 
-	enter(g, now);
+	gate_enter(g, now);
 	g->wall = wall;
 	count(g, NETGATE_COUNT_PACKETS);
 	if (p->protocol == IPPROTO_UDP) {
@@ -216,107 +221,6 @@ netgate_packet(struct netgate *g, uint32_t packet_id, const struct packet *p,
 	a.host = host_get(g, &p->src);
 	a.destination = host_destination(g, &p->dst);
 	decide(g, &a);
-}
-
-/* ---- what comes in ---- */
-
-struct learning {
-	struct netgate *g;
-	struct host *host;
-};
-
-static void
-on_dns_address(void *arg, const struct ip *ip, uint32_t ttl)
-{
-	struct learning *l = arg;
-	int64_t ms = ttl * INT64_C(1000);
-
-	/* A TTL of 0 is to be used once, which takes a moment. */
-	if (ms < DNS_TTL_LEAST_MS)
-		ms = DNS_TTL_LEAST_MS;
-	if (ms > DNS_TTL_MAX_MS)
-		ms = DNS_TTL_MAX_MS;
-	known_add(&l->host->known, host_destination(l->g, ip), l->g->now + ms,
-	    l->g->now);
-}
-
-static bool
-is_dns_server(const struct netgate *g, const struct ip *ip)
-{
-	for (size_t i = 0; i < g->settings.dns_server_count; i++) {
-		if (ip_net_has(&g->settings.dns_servers[i], ip))
-			return true;
-	}
-	return g->settings.dns_server_count == 0;
-}
-
-static void
-learn_dns(struct netgate *g, const struct packet *p)
-{
-	struct learning l = {g, host_get(g, &p->dst)};
-
-	if (!l.host->policy->dns_known || !is_dns_server(g, &p->src))
-		return;
-	if (dns_answer_each(p->payload, on_dns_address, &l) > 0)
-		count(g, NETGATE_COUNT_DNS_ANSWERS);
-}
-
-static void
-learn_inbound(struct netgate *g, const struct packet *p)
-{
-	struct host *h = host_get(g, &p->dst);
-
-	if (h->policy->inbound_known_ms == 0)
-		return;
-	count(g, NETGATE_COUNT_INBOUND);
-	known_add(&h->known, host_destination(g, &p->src),
-	    g->now + h->policy->inbound_known_ms, g->now);
-}
-
-/* An attempt of ip towards dst had an outcome: each counts once. */
-static void
-learn_outcome(
-    struct netgate *g, const struct ip *ip, const struct ip *dst, bool success)
-{
-	struct host *h = host_find(g, ip);
-	uint64_t destination = host_destination(g, dst);
-
-	if (h == NULL || !known_has(&h->pending, destination, g->now))
-		return;
-	known_remove(&h->pending, destination);
-	if (!success) {
-		count(g, NETGATE_COUNT_FAILURES);
-		return;
-	}
-	count(g, NETGATE_COUNT_SUCCESSES);
-	credit_earn(&h->credit, g->now);
-	attempt_drain_credit(g, h);
-}
-
-void
-netgate_watch(struct netgate *g, const struct packet *p, int64_t now)
-{
-	struct packet quoted;
-
-	enter(g, now);
-	if (p->is_fragment)
-		return;
-	if (p->protocol == IPPROTO_UDP) {
-		if (p->sport == 53)
-			learn_dns(g, p);
-		else
-			learn_inbound(g, p);
-		learn_outcome(g, &p->dst, &p->src, true);
-	} else if (p->protocol == IPPROTO_TCP) {
-		if (packet_is_first_syn(p))
-			learn_inbound(g, p);
-		else if (packet_is_syn_ack(p))
-			learn_outcome(g, &p->dst, &p->src, true);
-		else if (p->tcp_flags & PACKET_RST)
-			learn_outcome(g, &p->dst, &p->src, false);
-	} else if (packet_quoted(p, &quoted)) {
-		learn_outcome(g, &quoted.src, &quoted.dst, false);
-	}
 }
 
 /* ---- time ---- */
@@ -349,7 +253,7 @@ run_slow(struct netgate *g)
 void
 netgate_run(struct netgate *g, int64_t now, int64_t wall)
 {
-	enter(g, now);
+	gate_enter(g, now);
 	g->wall = wall;
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		throttle_run(g->throttle[i], g->now, RUN_MAX);

@@ -29,6 +29,14 @@ struct netgate_freeze { /* borrowed during the callback */
 	int64_t at; /* wall ms */
 };
 
+/* What may stay in the kernel: traffic of a host to an address; or, with
+ * settings.fast_path_ports, to one port of it by one protocol. */
+struct netgate_pair {
+	struct ip src, dst;
+	uint8_t protocol; /* IPPROTO_TCP, _UDP; 0 and port 0: any */
+	uint16_t port;
+};
+
 struct netgate_ops {
 	void (*on_verdict)(
 	    void *arg, uint32_t packet_id, enum netgate_verdict verdict);
@@ -36,12 +44,10 @@ struct netgate_ops {
 	void (*on_thaw)(void *arg, const struct ip *source, const char *who);
 	/* A frozen host came or went: its state is to be stored. */
 	void (*on_state)(void *arg);
-	/* Traffic between the two may stay in the kernel for a while / must
-	 * come by again. May be NULL. */
-	void (*on_known)(
-	    void *arg, const struct ip *source, const struct ip *dst);
-	void (*on_forget)(
-	    void *arg, const struct ip *source, const struct ip *dst);
+	/* It may stay in the kernel for a while / must come by again. May be
+	 * NULL. */
+	void (*on_known)(void *arg, const struct netgate_pair *pair);
+	void (*on_forget)(void *arg, const struct netgate_pair *pair);
 };
 
 struct netgate_settings { /* borrowed until the next netgate_reload */
@@ -50,11 +56,14 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	uint32_t hosts_max, held_max;
 	unsigned ipv6_prefix; /* hosts with so many bits in common are one */
 	int64_t fast_path_ms; /* how long a pair stays in the kernel; 0: off */
+	bool fast_path_ports; /* pairs are of one protocol and port */
 	const struct option_rates *aggregate_limit;
 	const struct ip_net *never_block;
 	size_t never_block_count;
 	const struct ip_net *dns_servers; /* whose answers count; none: all */
 	size_t dns_server_count;
+	const struct ip_net *dns_resolvers; /* who asks for all */
+	size_t dns_resolver_count;
 };
 
 /* X(identifier, "name", "what it counts") */
@@ -92,7 +101,7 @@ struct netgate;
 
 struct netgate *netgate_new(const struct netgate_settings *settings,
     const struct netgate_ops *ops, void *arg, struct log *log);
-/* Waiting packets get no verdict: the kernel drops them with the queue. */
+/* Waiting packets are dropped: their senders try again. */
 void netgate_free(struct netgate *g);
 void netgate_reload(
     struct netgate *g, const struct netgate_settings *settings, int64_t now);
@@ -102,9 +111,12 @@ const uint64_t *netgate_counters(const struct netgate *g);
  * is neither TCP nor UDP. */
 void netgate_packet(struct netgate *g, uint32_t packet_id,
     const struct packet *p, int64_t now, int64_t wall);
-/* A packet on its way in, to learn from: DNS answers, contacts that came to us,
- * SYN-ACK, RST, unreachable. It gets no verdict here. */
-void netgate_watch(struct netgate *g, const struct packet *p, int64_t now);
+/* A packet on its way in, to learn from; it gets no verdict here. An answer
+ * belongs to what the host began: DNS answers, SYN-ACK, RST, unreachable. A
+ * contact begins something; it may claim to be anything. */
+enum netgate_inbound { NETGATE_ANSWER, NETGATE_CONTACT };
+void netgate_watch(struct netgate *g, const struct packet *p,
+    enum netgate_inbound what, int64_t now);
 
 /* Releases what is due, thaws, forgets idle hosts step by step. */
 void netgate_run(struct netgate *g, int64_t now, int64_t wall);

@@ -8,28 +8,17 @@
 
 #include "nfq/nfset.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
+#include "nfq/nfsend.h"
+
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-#define CHANGE_MAX 512 /* bytes of one change, with its frame */
-#define OUT_MAX (64 * CHANGE_MAX)
 
 struct nfset {
-	struct mnl_socket *socket;
-	struct loop_task flush;
-	struct loop_watch *watch;
-	uint32_t seq;
-	size_t used;
-	uint64_t errors;
-	char out[OUT_MAX];
+	struct nfsend *send;
 };
 
 bool
@@ -57,58 +46,17 @@ nfset_parse_name(struct str text, struct nfset_name *out)
 	return true;
 }
 
-/* The kernel answers only what failed. */
 static void
-on_readable(void *arg, int64_t now)
+put_frame(struct nfset *s, uint16_t type)
 {
-	struct nfset *s = arg;
-	char buf[8192];
-
-	(void)now;
-	while (recv(mnl_socket_get_fd(s->socket), buf, sizeof(buf),
-		   MSG_DONTWAIT) > 0)
-		s->errors++;
-}
-
-static struct nlmsghdr *
-put(struct nfset *s, uint16_t type, uint16_t flags, uint8_t family,
-    uint16_t resource)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(s->out + s->used);
-	struct nfgenmsg *nfg;
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	nlh->nlmsg_seq = s->seq++;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = family;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = htons(resource);
-	return nlh;
+	nfsend_end(s->send,
+	    nfsend_begin(s->send, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
 }
 
 static void
-end(struct nfset *s, const struct nlmsghdr *nlh)
+on_flush(void *arg)
 {
-	s->used += MNL_ALIGN(nlh->nlmsg_len);
-}
-
-static void
-flush(struct nfset *s)
-{
-	if (s->used == 0)
-		return;
-	end(s, put(s, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
-	if (mnl_socket_sendto(s->socket, s->out, s->used) < 0)
-		s->errors++;
-	s->used = 0;
-}
-
-static void
-on_flush(void *arg, int64_t now)
-{
-	(void)now;
-	flush(arg);
+	put_frame(arg, NFNL_MSG_BATCH_END);
 }
 
 static size_t
@@ -149,18 +97,16 @@ change(struct nfset *s, uint16_t type, uint16_t flags,
 {
 	struct nlmsghdr *nlh;
 
-	if (s->used + CHANGE_MAX > OUT_MAX)
-		flush(s);
-	if (s->used == 0)
-		end(s, put(s, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC,
-			   NFNL_SUBSYS_NFTABLES));
-	nlh = put(s, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags,
-	    name->family, 0);
+	nfsend_make_room(s->send);
+	if (nfsend_is_empty(s->send))
+		put_frame(s, NFNL_MSG_BATCH_BEGIN);
+	nlh =
+	    nfsend_begin(s->send, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type),
+		flags, name->family, 0);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, name->table);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name->set);
 	put_element(nlh, a, b, timeout_ms);
-	end(s, nlh);
-	loop_task_set(&s->flush);
+	nfsend_end(s->send, nlh);
 }
 
 void
@@ -174,9 +120,9 @@ void
 nfset_remove(struct nfset *s, const struct nfset_name *name, const struct ip *a,
     const struct ip *b)
 {
-	flush(s);
+	nfsend_flush(s->send);
 	change(s, NFT_MSG_DELSETELEM, 0, name, a, b, 0);
-	flush(s);
+	nfsend_flush(s->send);
 }
 
 struct nfset *
@@ -184,17 +130,11 @@ nfset_new(struct loop *loop, char *err, size_t cap)
 {
 	struct nfset *s = xcalloc(1, sizeof(*s));
 
-	loop_task_init(&s->flush, loop, on_flush, s);
-	s->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (s->socket == NULL ||
-	    mnl_socket_bind(s->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		snprintf(err, cap, "netlink: %s", strerror(errno));
-		nfset_free(s);
-		return NULL;
-	}
-	s->watch =
-	    loop_watch_new(loop, mnl_socket_get_fd(s->socket), on_readable, s);
-	return s;
+	s->send = nfsend_new(loop, on_flush, s, err, cap);
+	if (s->send != NULL)
+		return s;
+	free(s);
+	return NULL;
 }
 
 void
@@ -202,18 +142,12 @@ nfset_free(struct nfset *s)
 {
 	if (s == NULL)
 		return;
-	if (s->socket != NULL)
-		flush(s);
-	loop_task_clear(&s->flush);
-	if (s->watch != NULL)
-		loop_watch_free(s->watch);
-	if (s->socket != NULL)
-		mnl_socket_close(s->socket);
+	nfsend_free(s->send);
 	free(s);
 }
 
 uint64_t
 nfset_errors(const struct nfset *s)
 {
-	return s->errors;
+	return nfsend_errors(s->send);
 }

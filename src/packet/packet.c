@@ -27,6 +27,7 @@ const char *const packet_result_name[] = {
 struct reader {
 	const uint8_t *p;
 	size_t n;
+	size_t full; /* what there would be, were the packet not cut short */
 };
 
 static uint16_t
@@ -51,14 +52,17 @@ take(struct reader *r, size_t n)
 		return NULL;
 	r->p += n;
 	r->n -= n;
+	r->full -= n < r->full ? n : r->full;
 	return p;
 }
 
+/* So much does the IP header say there is. */
 static void
 cut(struct reader *r, size_t n)
 {
 	if (r->n > n)
 		r->n = n;
+	r->full = n;
 }
 
 static struct ip
@@ -162,6 +166,11 @@ read_tcp(struct reader *r, struct packet *out)
 	out->dport = get16(p + 2);
 	out->tcp_seq = get32(p + 4);
 	out->tcp_flags = p[13];
+	/* Options that are missing take the payload with them. */
+	if (take(r, (size_t)(p[12] >> 4) * 4 - TCP_LEAST) != NULL) {
+		out->payload = (struct str){(const char *)r->p, r->n};
+		out->payload_full = r->full;
+	}
 	return PACKET_OK;
 }
 
@@ -177,6 +186,7 @@ read_udp(struct reader *r, struct packet *out)
 	out->sport = get16(p);
 	out->dport = get16(p + 2);
 	out->payload = (struct str){(const char *)r->p, r->n};
+	out->payload_full = r->full;
 	return PACKET_OK;
 }
 
@@ -190,6 +200,7 @@ read_icmp(struct reader *r, struct packet *out)
 	out->icmp_type = p[0];
 	out->icmp_code = p[1];
 	out->payload = (struct str){(const char *)r->p, r->n};
+	out->payload_full = r->full;
 	return PACKET_OK;
 }
 
@@ -227,7 +238,7 @@ read_network(struct reader *r, struct packet *out)
 enum packet_result
 packet_parse(const void *bytes, size_t n, struct packet *out)
 {
-	struct reader r = {bytes, n};
+	struct reader r = {bytes, n, n};
 	enum packet_result result = read_network(&r, out);
 
 	return result == PACKET_OK ? read_transport(&r, out) : result;
@@ -236,7 +247,8 @@ packet_parse(const void *bytes, size_t n, struct packet *out)
 bool
 packet_quoted(const struct packet *icmp, struct packet *out)
 {
-	struct reader r = {(const uint8_t *)icmp->payload.p, icmp->payload.n};
+	struct reader r = {
+	    (const uint8_t *)icmp->payload.p, icmp->payload.n, icmp->payload.n};
 	bool v4 = icmp->protocol == IPPROTO_ICMP &&
 		  icmp->icmp_type == ICMP_UNREACHABLE;
 	bool v6 = icmp->protocol == IPPROTO_ICMPV6 &&

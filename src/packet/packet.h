@@ -34,8 +34,9 @@ struct packet {
 	uint8_t tcp_flags;
 	uint32_t tcp_seq;
 	uint8_t icmp_type, icmp_code;
-	struct str payload; /* after the UDP or ICMP header, as far as it was
-			       copied; borrowed */
+	struct str payload;  /* after the TCP, UDP or ICMP header, as far as it
+				was copied; borrowed */
+	size_t payload_full; /* its length, were it all there */
 };
 
 extern const char *const packet_result_name[];

@@ -162,7 +162,7 @@ read_orcpt(struct target *t, struct str value)
 
 	t->rcpt->orcpt = value;
 	return value.n <= SMTP_ORCPT_MAX && is_atom(type) &&
-	       is_xtext(text, t->s->utf8) && str_is_utf8(text);
+	       is_xtext(text, t->s->utf8) && str_is_shown(text);
 }
 
 static const struct param params[] = {

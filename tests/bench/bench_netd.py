@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What weir-netd costs, over a veth pair between two namespaces: no rules; a
-queue whose program accepts everything; weir-netd with known destinations, fast
-path off and on. Connections and UDP packets per second, and the delay that is
-added to one connection. Each round measures all of them; the ratios of a round
-count, medians are printed. Needs root."""
+"""What weir-netd costs, over a veth pair between two namespaces: no rules; rules
+that ask for connection tracking and no more; a queue whose program accepts
+everything; weir-netd with known destinations, fast path off and on. Connections
+and UDP packets per second, and the time that one connection takes. Every case
+has namespaces of its own, and all are there at once: a round measures each for
+a moment, one after the other, so that what else the machine does hits all
+alike. Ratios are of one round; their medians are printed, with the quarter
+below and above. Needs root."""
 import argparse
 import pathlib
 import statistics
@@ -16,62 +19,105 @@ import netlab  # noqa: E402
 from harness import BUILD  # noqa: E402
 
 TOOL = BUILD / "tests/bench/netload"
-CASES = ("no rules", "accept-all queue", "weir-netd", "weir-netd, fast path")
+FAST = "weir-netd, fast path, "
+TRACKED = "connection tracking alone"
+CASES = ("no rules", TRACKED, "accept-all queue", "weir-netd", FAST + "nft",
+         FAST + "ipset")
 POLICY = "working_set = 64\nprofile = window\nlimit = {\"60000/1s\"}"
+
+
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=0.7)
+    p.add_argument("--rounds", type=int, default=15)
+    p.add_argument("--seconds", type=float, default=0.15,
+                   help="of one measurement")
     return p.parse_args()
 
 
-def load(lab, what, seconds, parallel=1):
-    p = lab.execute("host", TOOL, what, "10.99.0.2", 80, seconds, parallel)
-    return float(p.stdout)
+class Case:
+    """A host and a net, and what stands between them."""
 
+    def __init__(self, lab, name, number):
+        self.lab, self.host, self.net = lab, f"host{number}", f"net{number}"
+        self.rounds = []
+        lab.pair(self.host, self.net)
+        server = lab.popen(self.net, TOOL, "serve", 80, stdout=-1)
+        assert server.stdout.readline() == b"ready\n"
+        if name == TRACKED:  # one rule that asks for it
+            self.lab.execute(
+                self.host, "iptables", "-t", "mangle", "-A", "OUTPUT", "-m",
+                "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")
+        elif name == "accept-all queue":
+            self.accept_all()
+        elif name != "no rules":
+            self.netd(name)
 
-def start(lab, case):
-    """What stands between the two; returns how it ends."""
-    if case == "no rules":
-        return lambda: None
-    if case == "accept-all queue":
-        rules = [["-p", "tcp", "--syn"], ["-p", "udp"]]
-        for r in rules:
-            lab.execute("host", "iptables", "-t", "mangle", "-A", "OUTPUT",
-                        "-o", "eth0", "-m", "conntrack", "!", "--ctstate",
-                        "ESTABLISHED,RELATED", *r, "-j", "NFQUEUE",
-                        "--queue-num", "7")
-        p = lab.popen("host", TOOL, "accept", 7, stdout=-1)
+    def accept_all(self):
+        for r in (["-p", "tcp", "--syn"], ["-p", "udp"]):
+            self.lab.execute(
+                self.host, "iptables", "-t", "mangle", "-A", "OUTPUT", "-o",
+                "eth0", "-m", "conntrack", "!", "--ctstate",
+                "ESTABLISHED,RELATED", *r, "-j", "NFQUEUE", "--queue-num",
+                "7")
+        p = self.lab.popen(self.host, TOOL, "accept", 7, stdout=-1)
         assert p.stdout.readline() == b"ready\n"
 
-        def end():
-            p.kill()
-            p.wait()
-            lab.execute("host", "iptables", "-t", "mangle", "-F")
-        return end
-    fast = case == "weir-netd, fast path"
-    d = lab.netd("host", policy=POLICY, hosts_max="1000",
-                 **({"fast_path": '"1m"'} if fast else {}))
-    if fast and not d.status()["fast_path"]:
-        raise SystemExit("no nft sets here: no fast path")
-    lab.within("host", netlab.connect, "10.99.0.2")
-    lab.within("host", netlab.send_udp, "10.99.0.2", 80, b"x", 2)
-    return lambda: d.stop()
+    def netd(self, name):
+        fast = {}
+        if name.startswith(FAST):
+            fast = {"fast_path": '"1h"', "fast_path_set": name[len(FAST):]}
+        d = self.lab.netd(self.host, policy=POLICY, hosts_max="1000", **fast)
+        assert d.status()["fast_path"] == bool(fast), d.log()
+        self.lab.within(self.host, netlab.connect, "10.99.0.2")
+        self.lab.within(self.host, netlab.send_udp, "10.99.0.2", 80, b"x", 2)
+
+    def load(self, what, seconds, parallel=1):
+        p = self.lab.execute(self.host, TOOL, what, "10.99.0.2", 80, seconds,
+                             parallel)
+        return float(p.stdout)
 
 
-def measure(lab, case, seconds):
-    end = start(lab, case)
-    try:
-        return {
-            "tcp": load(lab, "tcp", seconds),
-            "tcp x20": load(lab, "tcp", seconds, 20),
-            "udp": load(lab, "udp", seconds),
-            "us": load(lab, "latency", seconds),
-        }
-    finally:
-        end()
+MEASURES = (("tcp", "tcp", 1), ("x20", "tcp", 20), ("udp", "udp", 1),
+            ("us", "latency", 1))
+
+
+def round_of(cases, seconds):
+    for key, what, parallel in MEASURES:
+        for c in cases.values():
+            if key == "tcp":
+                c.rounds.append({})
+            c.rounds[-1][key] = c.load(what, seconds, parallel)
+
+
+def ratio(case, base, key):
+    quarters = statistics.quantiles(
+        [a[key] / b[key] for a, b in zip(case.rounds, base.rounds)], n=4)
+    return f"{quarters[1]:5.2f} ({quarters[0]:.2f}-{quarters[2]:.2f})"
+
+
+def report(cases):
+    keys = [m[0] for m in MEASURES]
+    print(f"{'medians of ' + str(len(cases['no rules'].rounds)):27}"
+          f"{'tcp/s':>9}{'x20/s':>9}{'udp/s':>9}{'us/connect':>11}")
+    for name, c in cases.items():
+        medians = [statistics.median(r[k] for r in c.rounds) for k in keys]
+        print(f"{name:27}" + "".join(f"{m:9.0f}" for m in medians[:3]) +
+              f"{medians[3]:11.1f}")
+    for base in ("no rules", "accept-all queue"):
+        print(f"\n{'of ' + base:27}" + "".join(
+            f"{k:>18}" for k in ("tcp", "tcp x20", "udp")))
+        for name, c in cases.items():
+            if c is not cases[base] and \
+                    list(cases).index(name) > list(cases).index(base):
+                print(f"{name:27}" + "".join(
+                    f"{ratio(c, cases[base], k):>18}" for k in keys[:3]))
+    added = statistics.median(
+        a["us"] - b["us"] for a, b in zip(cases["weir-netd"].rounds,
+                                          cases["no rules"].rounds))
+    print(f"\ndelay that weir-netd adds to a connection that passes: "
+          f"{added:.1f} us")
 
 
 def main():
@@ -80,36 +126,17 @@ def main():
     if reason:
         print(f"netd: not measured: {reason}")
         return
-    rounds = []
+    names = [c for c in CASES if not c.startswith(FAST) or
+             not netlab.why_no_sets(c[len(FAST):])]
     with tempfile.TemporaryDirectory() as directory:
         lab = netlab.Lab(directory)
         try:
-            lab.pair()
-            server = lab.popen("net", TOOL, "serve", 80, stdout=-1)
-            assert server.stdout.readline() == b"ready\n"
+            cases = {n: Case(lab, n, i) for i, n in enumerate(names)}
             for _ in range(a.rounds):
-                rounds.append({c: measure(lab, c, a.seconds) for c in CASES})
+                round_of(cases, a.seconds)
         finally:
             lab.close()
-
-    def median(f):
-        return statistics.median(f(r) for r in rounds)
-
-    print(f"{'':24}{'tcp/s':>9}{'x20':>9}{'udp/s':>9}"
-          f"{'us/connect':>11}   of no rules (tcp, x20, udp)   of the queue")
-    for c in CASES:
-        row = f"{c:24}" + "".join(
-            f"{median(lambda r: r[c][k]):9.0f}" for k in ("tcp", "tcp x20",
-                                                          "udp"))
-        row += f"{median(lambda r: r[c]['us']):11.1f}   "
-        for base in ("no rules", "accept-all queue"):
-            row += "  ".join(
-                f"{median(lambda r: r[c][k] / r[base][k]):5.2f}"
-                for k in ("tcp", "tcp x20", "udp")) + "           "
-        print(row.rstrip())
-    added = median(lambda r: r["weir-netd"]["us"] - r["no rules"]["us"])
-    print(f"delay that weir-netd adds to a connection that passes: "
-          f"{added:.1f} us")
+    report(cases)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import re
 import socket
 import time
 
-from dialogue import expand, plain
-from dialogue_peers import (TLS_ERRORS, Client, Failed, Hop, Transcript,
+from dialogue import PATH, expand, plain
+from dialogue_peers import (TLS_ERRORS, TRICKLE_S, Client, Failed, Hop, Transcript,
                             controls_in)
 from harness import DEADLINE_S, Weir, free_port, until
 from pki import Pki
@@ -17,6 +17,7 @@ POLICY = ('key = envelope  interval = "1h"  burst = 1  initial = 0\n'
           'exempt_recipients = {"@known.test"}')
 LISTENERS = {"tls": "tls = may", "required": "tls = require",
              "implicit": "tls = implicit", "proxy": "proxy = true"}
+MAIL_S = 8
 RSS_MAX_KB = 60_000  # of the daemon, after all that was done to it
 
 
@@ -65,8 +66,6 @@ class Stage:
 
     def prepare(self, scenario, hop):
         w = self.weir
-        if w.process.poll() is not None:
-            raise Failed("weir-maild is gone")
         w.options = {**self.defaults, **scenario.config}
         w.policy = POLICY if scenario.policy is None else scenario.policy
         w.next_hop = hop.address
@@ -85,14 +84,25 @@ class Stage:
         try:
             play.names["u"] = self.prepare(scenario, hop).encode()
             play.run()
-        except (Failed, AssertionError) as e:
+        except (Failed, AssertionError, OSError) as e:
             where = play.step.line if play.step else scenario.line
             raise Failed(
-                f"{scenario.path}:{where}: {e}\n--- what was said\n"
+                f"{scenario.path}:{where}: {e}{self.clear()}\n"
+                f"--- what was said\n"
                 f"{transcript.text()}\n--- log\n{play.log()[-3000:]}") from None
         finally:
             play.close()
             hop.stop()
+
+    def clear(self):
+        """After a failure: the next dialogue finds the stage as it should
+        be. Returns what the report must say."""
+        status = self.weir.process.poll()
+        if status is None:
+            self.ask("discard", all=True)
+            return ""
+        self.weir.launch()
+        return f"; weir-maild has ended with {status}"
 
     def stop(self):
         status = self.weir.stop()
@@ -128,7 +138,7 @@ class Play:
         return self.bytes_of(text).decode("utf-8", "surrogateescape")
 
     def paths(self, text):
-        return re.findall(r"<((?:[^<>\\]|\\.)*)>", self.text_of(text))
+        return [path[1:-1] for path in re.findall(PATH, self.text_of(text))]
 
     def the_client(self):
         if self.client is None:
@@ -195,6 +205,14 @@ class Play:
             map(self.bytes_of, step.lines))
         last = " LAST" if step.arg else ""
         self.gathered += [f"BDAT {len(text)}{last}\r\n".encode(), text]
+
+    def do_trickle(self, step):
+        """A piece every now and then, at most for so many seconds: until weir
+        has something to say."""
+        end = time.monotonic() + step.times
+        while time.monotonic() < end and not self.the_client().has_input():
+            self.client.send([self.bytes_of(step.text)])
+            time.sleep(TRICKLE_S)
 
     def do_close(self, step):
         self.the_client().close()
@@ -337,7 +355,7 @@ class Play:
             return [m for m in self.unexpected() if m.envelope == want]
 
         try:
-            soon(arrived, "mail")
+            soon(arrived, "mail", MAIL_S)
         except AssertionError:
             others = "; ".join(map(str, self.unexpected())) or "nothing"
             raise Failed(f"no such mail came, but {others}") from None
@@ -368,7 +386,7 @@ class Play:
     def await_held(self, want):
         want = sorted(want)
         try:
-            soon(lambda: self.waiting() == want, "held mail", 5)
+            soon(lambda: self.waiting() == want, "held mail", MAIL_S)
         except AssertionError:
             raise Failed(f"expected to wait: {want}, but there wait "
                          f"{self.waiting()}") from None
@@ -377,6 +395,15 @@ class Play:
         text = self.text_of(step.text)
         self.held = [] if text == "nothing" else text.split()
         self.await_held(self.held)
+
+    def do_waiting(self, step):
+        """So many recipients, whoever they are."""
+        soon(lambda: len(self.waiting()) == int(step.text),
+             f"{step.text} held recipients")
+        self.held = self.waiting()
+
+    def do_ignore_mail(self, step):
+        self.hop.keeps = True
 
     def do_release(self, step):
         self.stage.ask("release", all=True)
@@ -399,7 +426,7 @@ class Play:
         self.await_held(self.held)
         if self.held:
             self.stage.ask("discard", all=True)
-        if rest := self.unexpected():
+        if not self.hop.keeps and (rest := self.unexpected()):
             raise Failed("mail that was not expected: " +
                          "; ".join(map(str, rest)))
         if self.hop.faults:

@@ -21,6 +21,15 @@ CLONE_NEWNET = 0x40000000
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+TOLD = []  # shown at the end of a run; see conftest.py
+
+
+def tell(text):
+    """A line or a table that a person wants to see."""
+    TOLD.append(str(text))
+    print(text)
+
+
 def run(*argv, check=True, text=None):
     p = subprocess.run([str(a) for a in argv], input=text, text=True,
                        capture_output=True)
@@ -34,7 +43,7 @@ def why_not():
         return "weir-netd was not built (libnetfilter_queue, libmnl)"
     if os.geteuid() != 0:
         return "network namespaces need root"
-    for tool in ("ip", "iptables", "ip6tables", "curl"):
+    for tool in ("ip", "iptables", "ip6tables", "curl", "dig"):
         if not shutil.which(tool):
             return f"{tool} is not installed"
     name = f"weirtest{os.getpid()}x"
@@ -48,6 +57,24 @@ def why_not():
     finally:
         run("ip", "netns", "del", name)
     return None
+
+
+def why_no_sets(kind):
+    """None, or why the kernel's sets of this kind are not to be had."""
+    tool = "ipset" if kind == "ipset" else "nft"
+    if not shutil.which(tool):
+        return f"{tool} is not installed"
+    name = f"weirtest{os.getpid()}y"
+    run("ip", "netns", "add", name)
+    try:
+        argv = ["ipset", "create", "x", "hash:ip,port,ip"] \
+            if kind == "ipset" else \
+            ["nft", "add table inet x; add set inet x y "
+             "{ type ipv4_addr . ipv4_addr; flags timeout; }"]
+        p = run("ip", "netns", "exec", name, *argv, check=False)
+        return f"this kernel has no sets of {kind}" if p.returncode else None
+    finally:
+        run("ip", "netns", "del", name)
 
 
 class Lab:
@@ -192,16 +219,20 @@ class Lab:
 
 class Netd:
     def __init__(self, lab, space, directory, policy="", sections="",
-                 rules=True, start=True, **options):
+                 rules=True, start=True, rules_kind=None, **options):
         self.lab, self.space, self.dir = lab, space, directory
         directory.mkdir(parents=True, exist_ok=True)
         self.sock = pathlib.Path(tempfile.mkdtemp(prefix="wn")) / "s"
         self.policy, self.sections, self.rules = policy, sections, rules
         self.options = {"interfaces": '{"eth0"}', **options}
+        if rules_kind:
+            self.options["rules"] = rules_kind
         if os.environ.get("WEIR_SANITIZED"):
             # The leak check at the end needs calls that are given up.
             self.options.setdefault("seccomp", "false")
         self.config = directory / "weir-netd.conf"
+        self.state = directory / "state"
+        self.wrap = []  # a program that starts it
         self.log_path = directory / "log"
         self.process = None
         self.write_config()
@@ -209,7 +240,7 @@ class Netd:
             self.start()
 
     def write_config(self):
-        lines = [f'control = "{self.sock}"', f'state = "{self.dir}/state"']
+        lines = [f'control = "{self.sock}"', f'state = "{self.state}"']
         lines += [f"{k} = {v}" for k, v in self.options.items() if v]
         lines += [f'policy "default" {{\n{self.policy}\n}}', self.sections]
         self.config.write_text("\n".join(lines) + "\n")
@@ -217,7 +248,7 @@ class Netd:
     def start(self):
         self.write_config()
         argv = ["ip", "netns", "exec", self.lab.prefix + self.space,
-                BUILD / "weir-netd", "-c", self.config]
+                *self.wrap, BUILD / "weir-netd", "-c", self.config]
         if self.rules:
             argv.append("--install-rules")
         with open(self.log_path, "ab") as log:

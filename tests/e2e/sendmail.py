@@ -36,6 +36,8 @@ define(`confSERVICE_SWITCH_FILE', `{dir}/switch')dnl
 define(`confDONT_BLAME_SENDMAIL', `GroupReadableSASLDBFile,TrustStickyBit')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confLOG_LEVEL', `0')dnl
+define(`confREFUSE_LA', `10000')dnl a busy machine is no reason
+define(`confQUEUE_LA', `10000')dnl
 define(`confTRY_NULL_MX_LIST', `True')dnl
 define(`confMILTER_MACROS_ENVFROM', `i, {{auth_authen}}, {{client_addr}}')dnl
 FEATURE(`nocanonify')dnl

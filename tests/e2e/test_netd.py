@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """weir-netd on a host: what passes, what waits, what is frozen, and what is left
 when it stops."""
+import re
+import shutil
 import signal
 import time
 
@@ -174,6 +176,62 @@ def test_fail(pair, fail, flows):
     assert pair.within("host", connect, NEW[11]) < 0.3
 
 
+def ours(pair):
+    """Our rules in the kernel."""
+    return [line for tool in ("iptables-save", "ip6tables-save")
+            for line in pair.execute("host", tool).stdout.splitlines()
+            if "WEIR" in line or "NFQUEUE" in line]
+
+
+def test_rules_of_another_configuration(pair):
+    """Those that a killed daemon left are replaced, whatever they were made
+    for; and at a clean end nothing is left."""
+    d = pair.netd("host", fail="closed", policy="when_frozen = reject\n"
+                  'inbound_known = "1h"', interfaces='{"eth0", "eth1"}')
+    old = ours(pair)
+    assert any("WEIR-REJECT" in r for r in old)
+    d.kill()
+    time.sleep(0.3)
+    assert ours(pair) == old  # fail = closed
+    d.policy = ""
+    d.options["interfaces"] = '{"eth0"}'
+    d.start()
+    now = ours(pair)
+    assert sum("-j WEIR-OUT" in r for r in now) == 2  # IPv4 and IPv6
+    assert not any("eth1" in r or "WEIR-IN" in r or "REJECT" in r
+                   for r in now), now
+    assert pair.within("host", connect, NEW[0]) < 0.5
+    assert d.stop() == 0
+    assert ours(pair) == []
+
+
+def test_one_keeper_in_a_namespace(pair):
+    """Chains and tables have one name: a second daemon with rules is told."""
+    d = pair.netd("host")
+    before = ours(pair)
+    other = pair.netd("host", start=False, queue="10")
+    p = pair.popen("host", netlab.BUILD / "weir-netd", "--install-rules",
+                   "-c", other.config, stderr=-1, text=True)
+    assert p.wait(30) == 69
+    assert "another weir-netd" in p.stderr.read()
+    assert ours(pair) == before and d.process.poll() is None
+
+
+def test_end_lets_nothing_out(pair):
+    """What waits when the daemon ends does not go, though it would be
+    rejected."""
+    d = pair.netd("host", policy='interval = "1h"\nwhen_frozen = reject')
+    fill(pair)
+    pair.worm("host", "udp", rate=100, net="10.99.1.0/24", seconds=0.2).wait()
+    pair.worm("host", rate=100, net="10.99.1.0/24", seconds=0.2).wait()
+    assert d.status()["held_messages"] == 35  # five UDP pass
+    before = pair.arrived("net"), pair.arrived("net", "udp")
+    pids = [p for p in pair.processes if p.poll() is None]
+    assert d.stop() == 0 and pids
+    time.sleep(0.2)
+    assert (pair.arrived("net"), pair.arrived("net", "udp")) == before
+
+
 @pytest.mark.parametrize("fail,flows", [("open", True), ("closed", False)])
 def test_fail_with_printed_rules(pair, fail, flows):
     """Without a keeper the queue's bypass decides."""
@@ -246,6 +304,8 @@ def test_configuration(lab):
             ({"held_max": "65536"}, "held_max"),
             ({"pass": '{"10.99.0.1/8"}'}, "pass"),
             ({"protocols": '{"sctp"}'}, "sctp"),
+            ({"freeze_set6": '"inet site b"', "ipv6_prefix": "64"},
+             "ipv6_prefix = 64"),
             ({"freeze_set4": '"blocked"'}, "freeze_set4")):
         bad = lab.netd("host", start=False, **options)
         p = run(netlab.BUILD / "weir-netd", "-t", "-c", bad.config,
@@ -271,7 +331,6 @@ def test_sample_and_examples_are_valid():
 def test_rules_are_well_formed(lab):
     """As far as this kernel knows them: without nft's queue expression a counter
     stands in its place."""
-    import re
     lab.space("host")
     for options in ({}, {"where": "both", "fail": "closed"},
                     {"where": "forward", "fast_path": '"5s"',
@@ -323,25 +382,130 @@ def test_rights_are_given_up(pair):
           "the state file")
 
 
-def test_fast_path(pair):
-    if run("nft", "list", "tables", check=False).returncode != 0:
-        pytest.skip("netd: nft is not installed")
-    d = pair.netd("host", fast_path='"1m"')
-    if not d.status()["fast_path"]:
-        pytest.skip("netd: no nft sets here")
+@pytest.mark.skipif(not shutil.which("setpriv"),
+                    reason="netd: setpriv is not there")
+def test_as_a_user_with_one_capability(pair):
+    """As the systemd unit starts it: no root, CAP_NET_ADMIN alone; rules, fast
+    path, sandbox, freeze and state all work."""
+    d = pair.netd("host", start=False, fast_path='"10s"',
+                  policy="when_frozen = reject")
+    home = d.sock.parent
+    d.config, d.state = home / "conf", home / "state"
+    d.wrap = ["setpriv", "--reuid", "nobody", "--regid", "nogroup",
+              "--clear-groups", "--inh-caps", "-all,+net_admin",
+              "--ambient-caps", "-all,+net_admin", "--bounding-set",
+              "-all,+net_admin", "--no-new-privs"]
+    shutil.chown(home, "nobody")
+    d.start()
+    status = open(f"/proc/{d.process.pid}/status").read()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines()
+                  if ":\t" in line)
+    assert "0" not in fields["Uid"].split()
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert fields[name] == f"{1 << 12:016x}", name
+    assert int(fields["CapAmb"], 16) == 0, "programs get nothing"
+    if "seccomp=on" in d.log():
+        assert fields["Seccomp"] == "2"
+    assert d.status()["fast_path"] or "no fast path" in d.log()
+    freeze(pair)
+    until(d.frozen, "a freeze", 3)
+    until(lambda: "10.99.0.1" in (d.state / "frozen").read_text(), "the file")
+    assert isinstance(pair.within("host", connect, NEW[0], 80, 5),
+                      ConnectionRefusedError)
+    assert d.stop() == 0 and ours(pair) == []
+
+
+def in_set(pair, kind):
+    """The known pairs of IPv4 in the kernel."""
+    if kind == "ipset":
+        text = pair.execute("host", "ipset", "list", "weir-known4").stdout
+        return re.findall(r"^([\d.]+),(\w+):(\d+),([\d.]+) ", text, re.M)
+    text = pair.execute("host", "nft", "list", "set", "inet", "weir",
+                        "known4").stdout
+    return re.findall(r"([\d.]+) \. ([\d.]+)", text)
+
+
+@pytest.mark.parametrize("kind", ["ipset", "nft"])
+def test_fast_path(pair, kind):
+    reason = netlab.why_no_sets(kind)
+    if reason:
+        pytest.skip(f"netd: {reason}")
+    d = pair.netd("host", fast_path='"1m"', fast_path_set=kind)
+    assert d.status()["fast_path"], d.log()
+    assert f"fast path by {kind}" in d.log()
     fill(pair)
     for _ in range(10):
         assert pair.within("host", connect, "10.99.3.200") < 0.3
     s = d.status()
     assert s["packets"] == 5, "known traffic stays in the kernel"
     assert s["set_errors"] == 0
-    sets = pair.execute("host", "nft", "list", "set", "inet", "weir", "known4")
-    assert "10.99.0.1 . 10.99.3.200" in sets.stdout
+    known = [p for p in in_set(pair, kind) if p[-1] == "10.99.3.200"]
+    assert known == [("10.99.0.1", "tcp", "80", "10.99.3.200")
+                     if kind == "ipset" else ("10.99.0.1", "10.99.3.200")]
+    assert pair.within("host", connect, "fd99::1:1", 80, 5) < 2
+    set6 = ("ipset", "list", "weir-known6") if kind == "ipset" else \
+        ("nft", "list", "set", "inet", "weir", "known6")
+    until(lambda: "fd99::1:1" in pair.execute("host", *set6).stdout, "IPv6")
+    for _ in range(3):
+        assert pair.within("host", connect, "fd99::1:1") < 0.3
+    assert d.status()["packets"] == 6  # fd99::1 is another host
     freeze(pair)
     until(d.frozen, "a freeze", 3)
-    sets = pair.execute("host", "nft", "list", "set", "inet", "weir", "known4")
-    assert "10.99.0.1 ." not in sets.stdout
+    assert in_set(pair, kind) == []
     assert isinstance(
         pair.within("host", connect, "10.99.3.200", 80, 1), OSError)
     d.stop()
     assert "weir" not in pair.execute("host", "nft", "list", "ruleset").stdout
+    if kind == "ipset":
+        assert "weir" not in pair.execute("host", "ipset", "list").stdout
+
+
+def test_fast_path_is_chosen(pair):
+    """What the kernel has, said in the log; and what cannot be is refused."""
+    d = pair.netd("host", fast_path='"1m"')
+    kinds = [k for k in ("ipset", "nft") if not netlab.why_no_sets(k)]
+    said = re.search(r'installed="([^"]*)"', d.log())[1]
+    if not kinds:
+        assert "no fast path" in said
+    elif "nft cannot queue" in said:
+        assert f"fast path by {kinds[0]}" in said
+    assert d.status()["rules"] == said
+    d.stop()
+    bad = pair.netd("host", start=False, fast_path='"1m"', rules_kind="nft",
+                    fast_path_set="ipset")
+    p = run(netlab.BUILD / "weir-netd", "-t", "-c", bad.config, check=False)
+    assert p.returncode == 78 and "fast_path_set" in p.stderr
+
+
+def test_fast_path_by_printed_rules(pair):
+    for kind in ("ipset", "nft"):
+        if netlab.why_no_sets(kind):
+            continue
+        d = pair.netd("host", rules=False, fast_path='"1m"',
+                      fast_path_set=kind)
+        sh = run(netlab.BUILD / "weir-netd", "--print-rules", "iptables",
+                 "-c", d.config).stdout
+        pair.execute("host", "sh", "-e", text=sh)
+        for _ in range(4):
+            assert pair.within("host", connect, "10.99.3.1") < 0.3
+        assert d.status()["packets"] == 1, kind
+        d.stop()
+        # The next one's keeper replaces what a person has put there.
+        d = pair.netd("host")
+        assert d.stop() == 0
+        assert "weir" not in pair.execute(
+            "host", "nft", "list", "ruleset").stdout.lower()
+
+
+def test_allow_is_asked_in_spite_of_the_fast_path(pair):
+    for kind in ("ipset", "nft"):
+        if netlab.why_no_sets(kind):
+            continue
+        d = pair.netd("host", policy='allow = {"tcp any 80"}',
+                      fast_path='"1m"', fast_path_set=kind)
+        for _ in range(3):
+            assert pair.within("host", connect, "10.99.3.1") < 0.3
+        e = pair.within("host", connect, "10.99.3.1", 81, 0.5)
+        assert isinstance(e, TimeoutError), (kind, e)
+        assert d.status()["disallowed_packets"] >= 1
+        d.stop()

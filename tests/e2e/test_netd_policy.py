@@ -34,23 +34,78 @@ def passes(lab, address, timeout=0.7):
         lab.within("host", connect, address, 80, timeout), OSError)
 
 
+DNS = {"pass": '{"10.99.0.2"}', "dns_servers": '{"10.99.0.2"}'}
+
+
+def dig(lab, *argv):
+    """What the real one prints; asks until the server is there."""
+    def ask():
+        p = lab.execute("host", "dig", "@10.99.0.2", "+short", "+tries=1",
+                        "+time=1", *argv, check=False)
+        return p.returncode == 0 and set(p.stdout.split())
+
+    return until(ask, f"an answer to {argv}")
+
+
 def test_what_dns_named_is_not_new(lab):
     lab.popen("net", "/usr/bin/python3", netlab.HERE / "netdns.py")
-    d = lab.netd("host", policy=NEVER + "dns_known = true",
-                 **{"pass": '{"10.99.0.2"}', "dns_servers": '{"10.99.0.2"}'})
+    d = lab.netd("host", policy=NEVER + "dns_known = true", **DNS)
     fill(lab)
+    for i in range(1, 6):
+        lab.within("host", connect, f"fd99::1:{200 + i}")
     assert not passes(lab, "10.99.2.7")
-    until(lambda: lab.within("host", resolve, "10.99.0.2", "n8.test"),
-          "the DNS server")
+    assert dig(lab, "n8.test") == {"real8.test.", "10.99.2.8"}
     assert passes(lab, "10.99.2.8")       # an alias, then A
-    assert lab.within("host", connect, "fd99::1:8") < 0.5  # and AAAA
+    assert "10.99.2.10" in dig(lab, "swap10.test")
+    assert passes(lab, "10.99.2.10")      # or the other way round
+    assert not passes(lab, "fd99::1:8")
+    assert dig(lab, "n8.test", "AAAA") == {"real8.test.", "fd99::1:8"}
+    assert passes(lab, "fd99::1:8")       # and AAAA, asked for over IPv4
     assert lab.within("host", resolve, "10.99.0.2", "lie9.test")
     assert not passes(lab, "10.99.2.9")   # not the name that was asked for
     assert lab.within("host", resolve, "10.99.0.2", "short11.test")
     assert passes(lab, "10.99.2.11")
+    # Over TCP: asked for, and after an answer that was too long for UDP.
+    assert "10.99.2.13" in dig(lab, "+tcp", "n13.test")
+    assert passes(lab, "10.99.2.13")
+    assert "10.99.2.14" in dig(lab, "big14.test")
+    assert passes(lab, "10.99.2.14")
     time.sleep(6.5)
     assert not passes(lab, "10.99.2.11")  # its TTL is over
-    assert d.status()["dns_answers"] >= 4
+    assert passes(lab, "10.99.2.8")
+    assert d.status()["dns_answers"] >= 6
+
+
+def test_answers_nobody_asked_for(lab):
+    """From port 53, but no answer: where contacts are known too, it is one."""
+    d = lab.netd("host", policy=NEVER + "dns_known = true\n"
+                 'inbound_known = "1h"', **DNS)
+    fill(lab)
+
+    def send_answer():
+        import socket
+        query = b"\x12\x34\x81\x80\0\1\0\1\0\0\0\0\1a\0\0\1\0\1"
+        record = b"\xc0\x0c\0\1\0\1\0\0\1\0\0\4\x0a\x63\2\x15"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("10.99.0.2", 53))
+            s.sendto(query + record, ("10.99.0.1", 4000))
+
+    lab.within("net", send_answer)
+    until(lambda: d.status()["inbound_contacts"] == 1, "the contact")
+    assert d.status()["dns_answers"] == 0
+    assert not passes(lab, "10.99.2.21")
+
+
+def test_a_resolver_asks_for_all(lab):
+    lab.popen("net", "/usr/bin/python3", netlab.HERE / "netdns.py")
+    lab.at("host", "addr", "add", "10.99.0.9/16", "dev", "eth0")
+    d = lab.netd("host", policy=NEVER + "dns_known = true",
+                 dns_resolvers='{"10.99.0.9"}', **DNS)
+    fill(lab)
+    assert not passes(lab, "10.99.2.31")
+    assert dig(lab, "-b", "10.99.0.9", "n32.test")
+    assert passes(lab, "10.99.2.32")
+    assert d.status()["dns_answers"] == 1
 
 
 def test_those_without_dns_have_a_limit_of_their_own(lab):

@@ -25,6 +25,7 @@ struct rig {
 	uint32_t id, accepted, dropped, rejected, freezes, states;
 	uint32_t known, forgotten;
 	struct ip hosts[1];
+	struct netgate_pair pair; /* the last one known */
 };
 
 static void
@@ -63,18 +64,18 @@ on_state(void *arg)
 }
 
 static void
-on_known(void *arg, const struct ip *source, const struct ip *dst)
+on_known(void *arg, const struct netgate_pair *pair)
 {
-	(void)source;
-	(void)dst;
-	((struct rig *)arg)->known++;
+	struct rig *r = arg;
+
+	r->known++;
+	r->pair = *pair;
 }
 
 static void
-on_forget(void *arg, const struct ip *source, const struct ip *dst)
+on_forget(void *arg, const struct netgate_pair *pair)
 {
-	(void)source;
-	(void)dst;
+	(void)pair;
 	((struct rig *)arg)->forgotten++;
 }
 
@@ -328,6 +329,190 @@ test_other_packets_pass(void **state)
 	assert_int_equal(netgate_host_count(r->g), 0);
 }
 
+/* What is let go in the end goes; what ends with the daemon does not. */
+static void
+test_end_lets_nothing_out(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .when_frozen = NETPOLICY_REJECT};
+	struct rig *r = *state;
+
+	rig_make(r, &conf);
+	for (uint32_t i = 0; i < 9; i++)
+		send_packet(r, 1, i, 0);
+	netgate_free(r->g);
+	r->g = NULL;
+	assert_int_equal(r->accepted, 5);
+	assert_int_equal(r->dropped, 4);
+	assert_int_equal(r->rejected, 0);
+}
+
+static void
+test_observe_lets_go_what_waits(void **state)
+{
+	struct netgate_settings observe;
+	struct rig *r = *state;
+
+	rig_make(r, NULL);
+	for (uint32_t i = 0; i < 9; i++)
+		send_packet(r, 1, i, 0);
+	assert_int_equal(netgate_held_count(r->g), 4);
+	observe = r->settings;
+	observe.observe = true;
+	netgate_reload(r->g, &observe, 1);
+	assert_int_equal(netgate_held_count(r->g), 0);
+	assert_int_equal(r->accepted, 9);
+}
+
+static void
+test_thaw_after_of_a_reload(void **state)
+{
+	struct netpolicy_conf conf = {
+	    .name = (char[]){"default"}, .freeze_at = 100};
+	struct rig *r = *state;
+	struct netpolicies *old;
+	char err[256];
+
+	rig_make(r, &conf);
+	for (uint32_t i = 0; i < 105; i++)
+		send_packet(r, 1, i, 1000);
+	assert_int_equal(netgate_frozen_count(r->g), 1);
+	conf.thaw_after_ms = 5000;
+	old = r->policies;
+	r->policies = netpolicies_new(&conf, 1, err, sizeof(err));
+	r->settings.policies = r->policies;
+	netgate_reload(r->g, &r->settings, 3000);
+	netpolicies_free(old);
+	assert_true(netgate_next_due(r->g) <= 6000);
+	netgate_run(r->g, 5999, 0);
+	assert_int_equal(netgate_frozen_count(r->g), 1);
+	netgate_run(r->g, 6000, 0);
+	assert_int_equal(netgate_frozen_count(r->g), 0);
+}
+
+/* Two connections to one address count once, and neither overtakes. */
+static void
+test_aggregate_is_not_evaded_by_two(void **state)
+{
+	struct option_rates aggregate = {{{3, 60000}}, 1};
+	struct rig *r = *state;
+
+	r->settings.aggregate_limit = &aggregate;
+	rig_make(r, NULL);
+	for (uint32_t i = 0; i < 5; i++) {
+		struct packet p = packet(1, i, IPPROTO_TCP);
+
+		netgate_packet(r->g, r->id++, &p, 0, 0);
+		p.sport++;
+		netgate_packet(r->g, r->id++, &p, 0, 0);
+	}
+	assert_int_equal(r->accepted, 3 * 2);
+	assert_int_equal(netgate_held_count(r->g), 2 * 2);
+	netgate_run(r->g, 60000, 0);
+	assert_int_equal(netgate_held_count(r->g), 0);
+	send_packet(r, 1, 4, 60001);
+	assert_int_equal(r->last, NETGATE_ACCEPT);
+}
+
+static struct packet
+answer(uint8_t *bytes, size_t n)
+{
+	struct packet p = packet(99, 1, IPPROTO_UDP);
+
+	p.sport = 53;
+	p.payload = (struct str){(const char *)bytes, n};
+	p.payload_full = n;
+	return p;
+}
+
+/* An answer names addresses only to the one who asked: what begins by itself
+ * is a contact, whatever port it comes from. And what answered did not come
+ * first. */
+static void
+test_answer_or_contact(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .inbound_known_ms = 60000,
+	    .dns_known = true};
+	uint8_t a[] = "\x12\x34\x81\x80\0\1\0\1\0\0\0\0\1a\0\0\1\0\1"
+		      "\xc0\x0c\0\1\0\1\0\0\1\0\0\4\x77\0\0\0";
+	struct packet p = answer(a, sizeof(a) - 1);
+	struct rig *r = *state;
+
+	rig_make(r, &conf);
+	for (uint32_t i = 0; i < 5; i++)
+		send_packet(r, 1, i, 0);
+	netgate_watch(r->g, &p, NETGATE_CONTACT, 0);
+	send_packet(r, 1, 0x77, 1);
+	assert_int_equal(netgate_held_count(r->g), 1);
+	send_packet(r, 1, 99, 1); /* who came is known */
+	assert_int_equal(r->accepted, 6);
+	p.src.bytes[0] = 98;
+	netgate_watch(r->g, &p, NETGATE_ANSWER, 2);
+	send_packet(r, 1, 98, 3); /* who answered is not */
+	assert_int_equal(netgate_held_count(r->g), 2);
+	a[sizeof(a) - 1 - 4] = 0x78;
+	netgate_watch(r->g, &p, NETGATE_ANSWER, 4);
+	send_packet(r, 1, 0x78, 5);
+	assert_int_equal(r->accepted, 7);
+	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_INBOUND], 1);
+}
+
+/* Somebody outside who tries all addresses fills a part of the table. */
+static void
+test_scan_from_outside(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .inbound_known_ms = 60000};
+	struct rig *r = *state;
+
+	r->settings.hosts_max = 100;
+	rig_make(r, &conf);
+	for (uint32_t i = 0; i < 10000; i++) {
+		struct packet p = packet(7, 1000 + i, IPPROTO_TCP);
+
+		netgate_watch(r->g, &p, NETGATE_CONTACT, 0);
+	}
+	assert_int_equal(netgate_host_count(r->g), 25);
+	for (uint32_t i = 0; i < 75; i++)
+		send_packet(r, i, 1, 0);
+	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_CROWDED], 0);
+	/* One that sends makes room for another. */
+	send_packet(r, 1000, 1, 0);
+	assert_int_equal(netgate_host_count(r->g), 100);
+	assert_true(netgate_memory(r->g) > 25 * sizeof(struct packet));
+}
+
+static void
+test_pairs_of_the_fast_path(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .allow = {.v = (char *[]){(char[]){"tcp any 80"}}, .n = 1}};
+	struct rig *r = *state;
+
+	r->settings.fast_path_ms = 1000;
+	rig_make(r, &conf);
+	send_packet(r, 1, 1, 0);
+	assert_int_equal(r->accepted, 1);
+	/* Another port of it is not allowed, and the set knows no ports. */
+	assert_int_equal(r->known, 0);
+	r->settings.fast_path_ports = true;
+	netgate_reload(r->g, &r->settings, 1);
+	send_packet(r, 1, 1, 2);
+	send_packet(r, 1, 1, 3);
+	assert_int_equal(r->known, 1);
+	assert_int_equal(r->pair.protocol, IPPROTO_TCP);
+	assert_int_equal(r->pair.port, 80);
+	send_packet(r, 1, 1, 1002); /* its time was over */
+	assert_int_equal(r->known, 2);
+	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), "by hand", 1003, 0));
+	assert_int_equal(r->forgotten, 1);
+}
+
 static void
 test_stages_in_random_order(void **state)
 {
@@ -365,7 +550,7 @@ test_stages_in_random_order(void **state)
 				.dst = p.src,
 				.protocol = IPPROTO_TCP,
 				.tcp_flags = PACKET_SYN | PACKET_ACK},
-			    now);
+			    NETGATE_ANSWER, now);
 			break;
 		case 2:
 			known = netgate_thaw(r->g, STR("0.0.0.0"),
@@ -397,6 +582,13 @@ main(void)
 	    T(test_idle_hosts_are_forgotten),
 	    T(test_state_over_a_restart),
 	    T(test_other_packets_pass),
+	    T(test_end_lets_nothing_out),
+	    T(test_observe_lets_go_what_waits),
+	    T(test_thaw_after_of_a_reload),
+	    T(test_aggregate_is_not_evaded_by_two),
+	    T(test_answer_or_contact),
+	    T(test_scan_from_outside),
+	    T(test_pairs_of_the_fast_path),
 	    T(test_stages_in_random_order),
 	};
 

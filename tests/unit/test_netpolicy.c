@@ -13,6 +13,7 @@
 
 #include "netgate/credit.h"
 #include "netgate/known.h"
+#include "netgate/named.h"
 #include "netgate/netpolicy.h"
 
 static struct ip
@@ -135,6 +136,31 @@ test_credit(void **state)
 }
 
 static void
+test_named_is_bounded(void **state)
+{
+	struct named n = {NULL};
+	size_t kept = 0;
+
+	(void)state;
+	assert_false(named_has(&n, 0, 0));
+	for (uint64_t i = 0; i < 8 * NAMED_PLACES; i++)
+		named_add(&n, i, 1000 + (int64_t)(i / NAMED_PLACES));
+	/* Of eight in a place those that last longest are left. */
+	for (uint64_t i = 0; i < 8 * NAMED_PLACES; i++)
+		kept += named_has(&n, i, 0);
+	assert_int_equal(kept, NAMED_WAYS * NAMED_PLACES);
+	assert_false(named_has(&n, 5, 0));
+	assert_true(named_has(&n, 7 * NAMED_PLACES + 5, 1006));
+	assert_false(named_has(&n, 7 * NAMED_PLACES + 5, 1007));
+	/* The later end is kept. */
+	named_add(&n, 7 * NAMED_PLACES + 5, 2000);
+	named_add(&n, 7 * NAMED_PLACES + 5, 1500);
+	assert_true(named_has(&n, 7 * NAMED_PLACES + 5, 1999));
+	named_clear(&n);
+	assert_false(named_has(&n, 7 * NAMED_PLACES + 5, 0));
+}
+
+static void
 test_known_is_bounded(void **state)
 {
 	struct known k = {0};
@@ -164,6 +190,7 @@ main(void)
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_allow),
 	    cmocka_unit_test(test_credit),
+	    cmocka_unit_test(test_named_is_bounded),
 	    cmocka_unit_test(test_known_is_bounded),
 	};
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What needs no daemon: -t and --print-rules.
+ */
+#include "netd/netd.h"
+
+#include "netd/rules.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+int
+netd_fail(int status, const char *what)
+{
+	fprintf(stderr, "weir-netd: %s\n", what);
+	return status;
+}
+
+int
+netd_check(const char *config_file)
+{
+	char err[512];
+	struct netd_config *conf =
+	    netd_config_load(config_file, err, sizeof(err));
+
+	if (conf == NULL)
+		return netd_fail(EX_CONFIG, err);
+	netd_config_free(conf);
+	printf("%s: ok\n", config_file);
+	return 0;
+}
+
+static bool
+print_part(
+    const struct netd_config *c, enum rules_part part, const char *program)
+{
+	struct str none = {"", 0};
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, RULES_TEXT_MAX);
+	ok = rules_print(c, part, rules_printed_fast(c), none, &text);
+	if (ok && program != NULL)
+		printf(
+		    "%s <<'END'\n%.*sEND\n", program, STR_ARG(buf_str(&text)));
+	else if (ok)
+		printf("%.*s", STR_ARG(buf_str(&text)));
+	buf_clear(&text);
+	return ok;
+}
+
+/* The sets first: rules that name one which is not there are refused. */
+static bool
+print_iptables(const struct netd_config *c)
+{
+	switch (rules_printed_fast(c)) {
+	case RULES_FAST_NONE:
+		break;
+	case RULES_FAST_NFT:
+		if (!print_part(c, RULES_NFT_SETS, "nft -f -"))
+			return false;
+		break;
+	case RULES_FAST_IPSET:
+		if (!print_part(c, RULES_IPSETS, "ipset -exist restore"))
+			return false;
+		break;
+	}
+	return print_part(c, RULES_IPTABLES, "iptables-restore --noflush") &&
+	       print_part(c, RULES_IP6TABLES, "ip6tables-restore --noflush");
+}
+
+int
+netd_print_rules(const char *config_file, const char *kind)
+{
+	char err[512];
+	struct netd_config *conf =
+	    netd_config_load(config_file, err, sizeof(err));
+	int status = 0;
+
+	if (conf == NULL)
+		return netd_fail(EX_CONFIG, err);
+	if (strcmp(kind, "nft") != 0 && strcmp(kind, "iptables") != 0)
+		status =
+		    netd_fail(EX_USAGE, "--print-rules: write nft or iptables");
+	else if (!(strcmp(kind, "nft") == 0 ? print_part(conf, RULES_NFT, NULL)
+					    : print_iptables(conf)) ||
+		 fflush(stdout) != 0)
+		status = EX_IOERR;
+	netd_config_free(conf);
+	return status;
+}
