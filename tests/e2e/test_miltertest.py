@@ -211,7 +211,7 @@ mt.disconnect(conn)
 
 QUARANTINE = {"policy": 'interval = "1h"  burst = 1  initial = 0',
               "milter_hold": "quarantine", "release_command": '"/bin/true"',
-              "discard_command": '"/bin/true"'}
+              "discard_command": '"/bin/true"', "queue_settle": '"0s"'}
 
 # The body is not wanted, and miltertest does not send it then.
 NO_BODY = """
