@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libdelivery.la
 libdelivery_la_SOURCES = \
 	src/delivery/attempt.c \
+	src/delivery/attempt_fit.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
 	src/delivery/channel.c src/delivery/channel.h \
 	src/delivery/channel_login.c \
@@ -35,6 +36,9 @@ delivery_test_world = $(delivery_test_hop) \
 	tests/unit/delivery_world.c tests/unit/delivery_world.h
 nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
+check_PROGRAMS += tests/unit/test_notice_limit
+tests_unit_test_notice_limit_SOURCES = tests/unit/test_notice_limit.c
+tests_unit_test_notice_limit_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_mta_queue tests/unit/test_quarantine
 tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c \
 	tests/unit/pump.h

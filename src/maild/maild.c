@@ -92,6 +92,8 @@ maild_gen_new(struct maild_config *conf)
 	    .sessions_max = conf->sessions_max,
 	    .client_sessions_max = conf->client_sessions_max,
 	    .envelope_memory = conf->envelope_memory,
+	    .next_hop_wait_ms = conf->next_hop_wait_ms,
+	    .slow_rate = conf->slow_rate,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
 	    .xclient_nets = conf->xclient_nets,
@@ -120,6 +122,8 @@ maild_gate_settings(const struct maild_config *conf)
 	    .observe = conf->mode == MAILD_OBSERVE,
 	    .contact = conf->contact,
 	    .senders_max = conf->senders_max,
+	    .locals = conf->locals,
+	    .inbound_bytes = conf->inbound_memory,
 	    .recipient_key = smtp_address_key,
 	};
 }
@@ -315,6 +319,7 @@ maild_open_spool(struct maild *m)
 	    .large_body_bytes = LARGE_BODY_BYTES,
 	    .body_memory_bytes = conf->body_memory,
 	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
+	    .files_max = MAILD_FILES_MAX,
 	    .held_max = conf->held_max,
 	};
 	char err[512];

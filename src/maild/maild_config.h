@@ -10,6 +10,7 @@
 #define MAILD_MAILD_CONFIG_H
 
 #include "delivery/credentials.h"
+#include "gate/locals.h"
 #include "gate/policy.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -62,7 +63,8 @@ struct maild_config {
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
 	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
-	uint64_t envelope_memory;
+	uint64_t envelope_memory, slow_rate;
+	int64_t next_hop_wait_ms;
 	uint32_t policy_connections_max, milter_connections_max;
 	uint32_t control_connections_max;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
@@ -107,11 +109,16 @@ struct maild_config {
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
 
+	struct option_strings local_domains, inbound_users;
+	int inbound_source; /* enum locals_source, in its order */
+	uint64_t inbound_memory;
+
 	struct option_array listen; /* struct maild_listen */
 	struct option_array policy; /* struct policy_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;
+	struct locals *locals;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */

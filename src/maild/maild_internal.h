@@ -59,6 +59,7 @@ struct maild {
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
 	struct loop_timer cert_timer;
 	bool draining;
+	uint64_t sessions_peak; /* since memory was given back last */
 };
 
 struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */
@@ -72,6 +73,8 @@ struct quarantine_settings maild_quarantine_settings(
     const struct maild_config *conf);
 
 /* maild_limits.c */
+/* Large messages that are written to files at once, each with a descriptor. */
+#define MAILD_FILES_MAX 1000
 /* Raises the limit of descriptors to what the configuration needs, or lowers
  * sessions_max in g to what there is and says so in the log. False: hardly a
  * session could be served. */

@@ -8,6 +8,7 @@
 
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
+#include "maild/maild_options_inbound.h"
 #include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
@@ -46,6 +47,8 @@ static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
 static const char *const hop_tls_names[] = {
     "none", "may", "require", "verify", NULL};
+static const char *const inbound_source_names[] = {
+    "address", "localpart", "envelope", NULL};
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
@@ -107,7 +110,8 @@ static const struct option maild_options[] = {
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
 	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
-	       "LMTP. Several are tried in order.",
+	       "LMTP. Several are tried in order. One that leads back to weir "
+	       "is refused (554 5.4.6).",
     },
     {
 	CHOICE("mode", mode, "enforce", mode_names),
@@ -156,10 +160,11 @@ static const struct option maild_options[] = {
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
-	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },
+    MAILD_INBOUND_OPTIONS,
     /* ---- sessions ---- */
     {
 	SWITCH("verify_held", verify_held, "true"),
@@ -191,11 +196,10 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("local_part_max", local_part_max, "64", 64, 254),
-	.doc = "Bytes of an address in front of the @; longer ones are refused "
-	       "with 553. 64 is what RFC 5321 lets everybody rely on. Raise it "
-	       "where replies go to senders that are made for one message "
-	       "(VERP, SRS), which are often longer. A whole address is never "
-	       "longer than 254.",
+	.doc = "Longest part of an address before the @, in bytes; longer ones "
+	       "get 553. 64 is what RFC 5321 promises. Raise it for replies "
+	       "to senders made for one message (VERP, SRS), which are often "
+	       "longer. A whole address has 254 at most.",
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
@@ -391,6 +395,18 @@ static const struct option maild_options[] = {
 	       "wait for one.",
     },
     {
+	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
+	.doc = "When others have waited so long for one of them, clients that "
+	       "hold one and are slower than slow_rate are ended with 421, the "
+	       "oldest first. 0 never ends one. Who waits for answer_timeout "
+	       "is answered with 451.",
+    },
+    {
+	SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),
+	.doc = "Bytes a second that a client must send on average then, over "
+	       "next_hop_wait; a recipient counts for 4096.",
+    },
+    {
 	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),
 	.doc = "Connections that are kept open without work.",
     },
@@ -447,12 +463,11 @@ static const struct option maild_options[] = {
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits. With verify, a next hop that "
-	       "offers REQUIRETLS (RFC 8689) has weir offer it to clients over "
-	       "TLS: mail sent so goes to no other one, and is returned with "
-	       "5.7.30 when it could be released only without. The header "
-	       "TLS-Required: No is passed on; it is about the recipient's "
-	       "policy and changes nothing here."
+	       "451 and released mail waits. With verify, clients over TLS are "
+	       "offered REQUIRETLS (RFC 8689) where the next hop offers it: "
+	       "such mail goes to no other one, and is returned (5.7.30) "
+	       "rather than released without. The header TLS-Required: No is "
+	       "passed on and changes nothing here.",
     },
     {
 	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),

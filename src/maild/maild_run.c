@@ -10,11 +10,13 @@
 #include "os/clock.h"
 #include "os/systemd.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
 #define DRAIN_MS 30000
 #define SWEEP_MS 10000
+#define CROWD 200 /* sessions that are worth it */
 
 /* ---- the gate's schedule ---- */
 
@@ -270,12 +272,29 @@ on_watchdog(void *arg, int64_t now)
 	loop_timer_set(&m->watchdog, now + systemd_watchdog_ms() / 2);
 }
 
+/* What a crowd of sessions took stays in the heap after they have gone, in
+ * holes that are too small for the heap to give back by itself. */
+static void
+give_back_memory(struct maild *m)
+{
+	uint64_t open = m->counters.v[COUNT_SESSIONS_OPEN];
+	uint64_t peak = relay_take_peak(m->relay);
+
+	if (peak > m->sessions_peak)
+		m->sessions_peak = peak;
+	if (m->sessions_peak < CROWD || open > m->sessions_peak / 4)
+		return;
+	m->sessions_peak = open;
+	malloc_trim(0);
+}
+
 static void
 on_sweep(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
 	maild_free_retired(m, false);
+	give_back_memory(m);
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 }
 

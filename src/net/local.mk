@@ -51,3 +51,8 @@ tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
 noinst_PROGRAMS += tests/bench/auth_load
 tests_bench_auth_load_SOURCES = tests/bench/auth_load.c
 tests_bench_auth_load_LDADD = libos.la libbase.la -lpthread
+
+# The crowds of tests/e2e/test_limits.py and tests/bench/bench_limits.py.
+noinst_PROGRAMS += tests/e2e/crowd
+tests_e2e_crowd_SOURCES = tests/e2e/crowd.c
+tests_e2e_crowd_LDADD = libos.la libbase.la

@@ -44,7 +44,9 @@ struct spool_settings {
 	/* Operations; past it puts, lists and the like end with EBUSY, and
 	 * what ends work (results, settling, release) past four times it. */
 	uint32_t outstanding_max;
-	uint64_t held_max; /* recipients: spool_is_full at it; 0: any */
+	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
+			       it; 0: any */
+	uint64_t held_max;  /* recipients: spool_is_full at it; 0: any */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -309,11 +311,20 @@ void spool_set_frozen(struct spool *s, const char *key, bool frozen,
 void spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms);
 void spool_forget_source(struct spool *s, const char *key); /* the same */
+/* What a source learnt from incoming mail: written behind in the same way, and
+ * apart from the source, which may not be there. */
+void spool_save_inbound(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms);
+void spool_forget_inbound(struct spool *s, const char *key);
 /* At start, before the loop: every source, then every HELD recipient in order
  * of arrival. 0 or errno. */
 MUST_CHECK int spool_load(struct spool *s,
     void (*on_source)(void *arg, const struct spool_source *source),
     void (*on_held)(void *arg, const struct spool_row *row), void *arg);
+
+/* The same for what was learnt; rows have key, state and saved_at alone. */
+MUST_CHECK int spool_load_inbound(struct spool *s,
+    void (*on_inbound)(void *arg, const struct spool_source *row), void *arg);
 
 void spool_audit_add(struct spool *s, const struct spool_audit *audit,
     spool_done_fn *fn, void *arg);
