@@ -16,6 +16,13 @@
 
 /* ---- status ---- */
 
+/* weir-netd has packets where weir-maild has recipients, by the same names. */
+static bool
+is_netd(const json_t *row)
+{
+	return json_object_get(row, "packets") != NULL;
+}
+
 static void
 print_headline(const json_t *row)
 {
@@ -25,11 +32,16 @@ print_headline(const json_t *row)
 
 	printf("weir %s, mode %s, up %s\n", version, mode,
 	    units_format_duration(ctl_number(row, "uptime_s") * 1000, up));
-	printf("%" PRId64 " senders, %" PRId64 " frozen; %" PRId64
-	       " messages in the spool, %" PRId64 " recipients held\n",
-	    ctl_number(row, "senders"), ctl_number(row, "frozen_senders"),
-	    ctl_number(row, "held_messages"),
-	    ctl_number(row, "held_recipients"));
+	printf("%" PRId64 " senders, %" PRId64 " frozen; ",
+	    ctl_number(row, "senders"), ctl_number(row, "frozen_senders"));
+	if (is_netd(row))
+		printf("%" PRId64 " packets wait\n",
+		    ctl_number(row, "held_recipients"));
+	else
+		printf("%" PRId64 " messages in the spool, %" PRId64
+		       " recipients held\n",
+		    ctl_number(row, "held_messages"),
+		    ctl_number(row, "held_recipients"));
 	free(version);
 	free(mode);
 }
@@ -38,8 +50,9 @@ void
 look_print_summary(const json_t *row)
 {
 	print_headline(row);
-	printf("recipients: %" PRId64 " passed, %" PRId64 " delayed, %" PRId64
+	printf("%s: %" PRId64 " passed, %" PRId64 " delayed, %" PRId64
 	       " released, %" PRId64 " refused\n",
+	    is_netd(row) ? "packets" : "recipients",
 	    ctl_number(row, "passed_recipients"),
 	    ctl_number(row, "delayed_recipients"),
 	    ctl_number(row, "released_recipients"),

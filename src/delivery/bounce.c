@@ -21,6 +21,7 @@
 
 #define BOUNDARY_MAX 48
 #define REPLY_SHOWN_MAX 512
+#define ADDRESS_SHOWN_MAX 960
 #define LINE_LENGTH_MAX 998 /* RFC 5322 section 2.1.1 */
 #define EIGHT_BIT "Content-Transfer-Encoding: 8bit\r\n"
 #define QP_LINE_MAX 72 /* "=XX" and the soft break stay within 76 */
@@ -102,11 +103,14 @@ take_char(struct str *s)
 	return point;
 }
 
-/* RFC 6533 section 3: utf-8-addr-xtext. */
+/* RFC 6533 section 3: utf-8-addr-xtext. An address of SMTP is whole within
+ * ADDRESS_SHOWN_MAX; a damaged spool may have longer ones. */
 static void
 put_utf8_address(struct printer *p, struct str s)
 {
-	while (s.n > 0) {
+	size_t start = p->out->len;
+
+	while (s.n > 0 && p->out->len - start < ADDRESS_SHOWN_MAX) {
 		uint32_t c = take_char(&s);
 
 		if (c <= 0x20 || c >= 0x7f || c == '\\' || c == '+' || c == '=')

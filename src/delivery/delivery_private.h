@@ -109,6 +109,11 @@ void attempt_start(struct attempt *a, int64_t now);
 void attempt_put_back(struct attempt *a, const char *reason, int64_t next_try);
 void attempt_free(struct attempt *a);
 
+/* attempt_fit.c */
+/* False: the next hop at a->hop lacks what it needs, and all fates are decided:
+ * refused, or later. */
+bool attempt_fits(struct attempt *a);
+
 /* outcome.c */
 /* Does the report of it need text that is not in memory? */
 bool outcome_needs_original(const struct attempt *a, int64_t wall);

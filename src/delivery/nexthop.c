@@ -205,6 +205,23 @@ nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends)
 	return false;
 }
 
+bool
+nexthop_has_choice(const struct nexthop *n)
+{
+	return n->settings.address_count > 1;
+}
+
+uint32_t
+nexthop_line(const struct nexthop *n)
+{
+	const struct list *entry;
+	uint32_t count = 0;
+
+	list_each (entry, &n->hops[HOP_WAITING])
+		count++;
+	return count;
+}
+
 /* ---- channels ---- */
 
 /* A quarter of the shortest time that is to be kept. */

@@ -65,6 +65,8 @@ struct nexthop *nexthop_new(struct loop *loop,
 bool nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
     char *err, size_t err_cap);
 void nexthop_free(struct nexthop *n);
+/* Several are configured: what one lacks another may have. */
+bool nexthop_has_choice(const struct nexthop *n);
 /* What the next hop offered last, as hop_caps. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
 
@@ -75,6 +77,9 @@ struct nexthop_ends {
 	uint16_t peer_port, local_port;
 };
 bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
+
+/* How many wait in line, since all connections are taken. */
+uint32_t nexthop_line(const struct nexthop *n);
 
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on

@@ -95,6 +95,34 @@ ask_for_macros(SMFICTX *ctx)
 	(void)smfi_setsymlist(ctx, SMFIM_EOM, id);
 }
 
+static unsigned long
+needed_actions(enum milter_hold hold)
+{
+	switch (hold) {
+	case MILTER_TAKE:
+		return SMFIF_DELRCPT;
+	case MILTER_QUARANTINE:
+		return SMFIF_QUARANTINE;
+	case MILTER_TEMPFAIL:
+		break;
+	}
+	return 0;
+}
+
+static unsigned long
+unneeded_steps(enum milter_hold hold)
+{
+	switch (hold) {
+	case MILTER_TAKE:
+		return 0;
+	case MILTER_QUARANTINE:
+		return SMFIP_NOBODY;
+	case MILTER_TEMPFAIL:
+		break;
+	}
+	return NO_TEXT_STEPS;
+}
+
 /* Refused here the connection ends, and with it its thread: the MTA does what
  * it does without a filter (Postfix: milter_default_action). */
 static bool
@@ -118,7 +146,7 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 {
 	struct milter_desk *d = the_filter->desk;
 	enum milter_hold hold = d->settings.hold;
-	unsigned long need = hold == MILTER_TAKE ? SMFIF_DELRCPT : 0;
+	unsigned long need = needed_actions(hold);
 	struct milter_conn *c;
 
 	(void)f2;
@@ -135,8 +163,7 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 		*want_actions |= SMFIF_SETSYMLIST;
 		ask_for_macros(ctx);
 	}
-	*want_steps =
-	    steps & (WANTED_STEPS | (hold != MILTER_TAKE ? NO_TEXT_STEPS : 0));
+	*want_steps = steps & (WANTED_STEPS | unneeded_steps(hold));
 	if (!count_connection(the_filter))
 		return SMFIS_REJECT;
 	c = milter_conn_new(d->port, &d->settings);
@@ -336,11 +363,21 @@ tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all)
 	return true;
 }
 
+/* The same for a message that goes to its hold queue. */
+static bool
+tell_quarantine(SMFICTX *ctx)
+{
+	static char reason[] = "held by weir";
+
+	return smfi_progress(ctx) == MI_SUCCESS &&
+	       smfi_quarantine(ctx, reason) == MI_SUCCESS;
+}
+
 static sfsistat
 end_held(SMFICTX *ctx, struct milter_conn *c)
 {
 	struct milter_ask *ask = milter_conn_end(c);
-	bool all;
+	bool in_mta = c->settings->hold == MILTER_QUARANTINE, all;
 
 	ask = milter_wait(c->port, ask, c->settings->answer_timeout_ms);
 	if (ask == NULL) {
@@ -353,12 +390,12 @@ end_held(SMFICTX *ctx, struct milter_conn *c)
 	}
 	all = ask->all;
 	milter_ask_free(ask);
-	if (!tell_take(ctx, c, all)) {
+	if (in_mta ? !tell_quarantine(ctx) : !tell_take(ctx, c, all)) {
 		milter_conn_undo(c);
 		return SMFIS_TEMPFAIL;
 	}
 	milter_conn_taken(c);
-	return all ? SMFIS_DISCARD : SMFIS_CONTINUE;
+	return all && !in_mta ? SMFIS_DISCARD : SMFIS_CONTINUE;
 }
 
 static sfsistat
@@ -398,7 +435,7 @@ milter_filter_register(char *address)
 	struct smfiDesc desc = {
 	    .xxfi_name = name,
 	    .xxfi_version = SMFI_VERSION,
-	    .xxfi_flags = SMFIF_DELRCPT | SMFIF_SETSYMLIST,
+	    .xxfi_flags = SMFIF_DELRCPT | SMFIF_QUARANTINE | SMFIF_SETSYMLIST,
 	    .xxfi_connect = on_connect,
 	    .xxfi_helo = on_helo,
 	    .xxfi_envfrom = on_envfrom,

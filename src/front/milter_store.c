@@ -8,11 +8,15 @@
  *	2. the MTA is told to take the held out, or to drop the message. A crash
  *	   before it heard: pending counts as held at the next start, and the
  *	   client comes again: the held may get it twice, nobody gets it never.
+ *	   In quarantine it is told to hold the message: a crash before it
+ *	   heard leaves an entry without a message, which goes when the release
+ *	   command finds nothing, or a listing.
  *	3. TAKEN: "settle, keep" is on its way, and the held take their places
  *	   in the queue. The MTA did not hear it: UNDO removes the rows.
  */
 #include "front/milter_txn_private.h"
 
+#include "delivery/mta_queue.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -66,7 +70,7 @@ take_body(struct milter_txn *t)
 
 	if (t->queue_id == NULL)
 		t->queue_id = milter_take_text(&ask->queue_id);
-	if (t->desk->settings.hold != MILTER_TAKE)
+	if (t->desk->settings.hold == MILTER_TEMPFAIL)
 		return;
 	if (t->body == NULL) {
 		t->body = spool_body_new(t->desk->parts.spool, t->id);
@@ -126,6 +130,7 @@ put(struct milter_txn *t)
 {
 	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
 	int64_t wall = clock_wall_ms();
+	bool in_mta = t->desk->settings.hold == MILTER_QUARANTINE;
 	char client[IP_TEXT_MAX];
 	struct spool_message m = {
 	    .id = t->id,
@@ -141,6 +146,7 @@ put(struct milter_txn *t)
 	    .utf8 = t->utf8,
 	    .require_tls = t->require_tls,
 	    .whole = t->all_held,
+	    .mta_id = in_mta ? t->queue_id : NULL,
 	    .pending = true,
 	    .queued_at = wall,
 	    .rcpts = rcpts,
@@ -168,14 +174,35 @@ put(struct milter_txn *t)
 	free(rcpts);
 }
 
+/* Without it nobody could let the message out again. */
+static void
+refuse_id(struct milter_txn *t)
+{
+	char id[LOG_QUOTE_MAX];
+
+	log_event(t->desk->parts.log, LOG_LEVEL_ERROR, "milter", "queue_id",
+	    "mta_id=%s error=\"the mail server gave no queue id (macro i) that "
+	    "can be used\"",
+	    log_quote(str_from(t->queue_id), id));
+	(void)milter_txn_refuse(t, 451, "4.3.5",
+	    "The message cannot be held here, try again later");
+	milter_txn_drop(t);
+}
+
 void
 milter_store_end(struct milter_txn *t)
 {
+	bool in_mta = t->desk->settings.hold == MILTER_QUARANTINE;
+
 	t->subject = milter_take_text(&t->ask->subject);
 	if (t->ask->body_type != SMTP_BODY_NONE)
 		t->body_type = t->ask->body_type;
 	take_body(t);
-	if (gate_txn_is_whole(t->gate)) {
+	if (in_mta && !mta_id_ok(str_from(t->queue_id))) {
+		refuse_id(t);
+		return;
+	}
+	if (in_mta || gate_txn_is_whole(t->gate)) {
 		t->all_held = true;
 		for (size_t i = 0; i < t->rcpt_count; i++)
 			t->rcpts[i].held = true;

@@ -34,6 +34,7 @@ relay_new(
 	list_init(&r->sessions);
 	list_init(&r->txns);
 	list_init(&r->settles);
+	relay_stress_init(r);
 	return r;
 }
 
@@ -110,6 +111,7 @@ relay_tell_limit(struct relay *r, enum relay_limit limit,
 	    [RELAY_CLIENT_SESSIONS_MAX] = "client_sessions_max",
 	    [RELAY_ENVELOPE_MEMORY] = "envelope_memory",
 	    [RELAY_HELD_MAX] = "held_max",
+	    [RELAY_NEXT_HOP_CONNECTIONS] = "next_hop_connections",
 	};
 	struct relay_told *told = &r->told[limit];
 	char text[IP_TEXT_MAX];
@@ -166,6 +168,8 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer,
 		return;
 	}
 	r->session_count++;
+	if (r->session_count > r->session_peak)
+		r->session_peak = r->session_count;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	s = session_new(r, fd, peer, listen);
@@ -184,6 +188,15 @@ relay_session_ended(struct relay *r, struct session *s)
 	r->session_count--;
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	relay_check_drained(r);
+}
+
+uint32_t
+relay_take_peak(struct relay *r)
+{
+	uint32_t peak = r->session_peak;
+
+	r->session_peak = r->session_count;
+	return peak;
 }
 
 void
@@ -237,6 +250,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
+	loop_timer_clear(&r->stress);
 	settle_free_all(&r->settles);
 	map_free(r->clients, free);
 	auth_guard_free(r->guard);

@@ -63,6 +63,10 @@ struct relay_settings {
 	uint32_t client_sessions_max; /* from one client address */
 	uint64_t envelope_memory;     /* bytes of all envelopes: 452 past it */
 	int64_t greeting_delay_ms;
+	/* A line for the next hop's connections this old ends clients that
+	 * hold one and are slower than slow_rate bytes a second; 0: never. */
+	int64_t next_hop_wait_ms;
+	uint64_t slow_rate;
 	int64_t answer_timeout_ms; /* from the final dot to the reply: 451 */
 	const struct ip_net *xclient_nets; /* XCLIENT, XFORWARD taken from */
 	size_t xclient_net_count;
@@ -94,6 +98,8 @@ bool relay_uses(const struct relay *r, const struct relay_settings *settings);
 /* A connection was accepted; fd is taken. */
 void relay_accept(struct relay *r, int fd, const struct net_addr *peer,
     const struct relay_listen *listen, int64_t now);
+/* The most sessions that were open at once since the last call. */
+uint32_t relay_take_peak(struct relay *r);
 /* Idle sessions get 421, the others after their transaction; fn when none is
  * left. */
 void relay_drain(struct relay *r, void (*fn)(void *arg), void *arg);

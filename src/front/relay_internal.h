@@ -13,6 +13,7 @@
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
  *	relay_lmtp.c	a next hop that judges each recipient by itself
+ *	relay_stress.c	a line for the next hop's connections, and who is slow
  *	relay_words.c	trace header, replies in words, the log line
  */
 #ifndef FRONT_RELAY_INTERNAL_H
@@ -27,6 +28,7 @@ enum relay_limit { /* of those that a flood runs into */
 	RELAY_CLIENT_SESSIONS_MAX,
 	RELAY_ENVELOPE_MEMORY,
 	RELAY_HELD_MAX,
+	RELAY_NEXT_HOP_CONNECTIONS,
 	RELAY_LIMITS
 };
 
@@ -41,10 +43,11 @@ struct relay {
 	const struct relay_settings *settings;
 	struct list sessions, txns;
 	struct list settles; /* of relay_end.c, on their way to the disk */
-	uint32_t session_count;
+	uint32_t session_count, session_peak;
 	uint64_t envelope_bytes; /* of recipients, in all transactions */
 	struct relay_told told[RELAY_LIMITS];
-	struct map *clients; /* sessions per client address */
+	struct loop_timer stress; /* of relay_stress.c */
+	struct map *clients;      /* sessions per client address */
 	struct auth_guard *guard;
 	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
@@ -161,6 +164,9 @@ struct txn {
 	struct spool_body *spare;
 	uint64_t spare_id;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
+	/* How fast it goes while others wait: relay_stress.c. 0: not yet. */
+	int64_t measured_since;
+	uint64_t measured_from;
 	int64_t started_at; /* wall */
 	bool chunked;       /* its text comes by BDAT */
 	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
@@ -307,8 +313,17 @@ void leg_body(struct leg *l, struct str chunk, int64_t now);
 void leg_end(struct leg *l, int64_t now);
 /* Gives the connection back, or closes it when DATA was begun. */
 void leg_leave(struct leg *l, int64_t now);
+/* It has waited for a connection long enough: answered as if there were none.
+ */
+void leg_give_up(struct leg *l, int64_t now);
 bool leg_is_full(const struct leg *l);
 bool leg_is_lmtp(const struct leg *l);
+
+/* relay_stress.c */
+void relay_stress_init(struct relay *r);
+/* A transaction wants a connection: see to it that it does not wait long. */
+void relay_stress_watch(struct relay *r, int64_t now);
+void relay_relieve(struct relay *r, int64_t now);
 
 /* relay_words.c */
 #define RELAY_TRACE_MAX 1024

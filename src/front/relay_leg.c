@@ -12,6 +12,7 @@
 static void leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
 static void leg_put(struct leg *l, int64_t now);
+static void leg_drop(struct leg *l, int64_t now);
 
 /* A report of success was promised at EHLO, and this connection's peer (another
  * one, or changed since) would not make it. */
@@ -63,7 +64,9 @@ leg_refuse_tls(struct leg *l, int64_t now)
 	static const char text[] =
 	    "REQUIRETLS support required: the next hop does not offer it over "
 	    "verified TLS any more";
-	struct smtp_reply lost = smtp_reply_make(550, "5.7.30", text);
+	bool choice = nexthop_has_choice(l->txn->relay->parts.nexthop);
+	struct smtp_reply lost = choice ? smtp_reply_make(451, "4.7.30", text)
+					: smtp_reply_make(550, "5.7.30", text);
 
 	leg_answer(l, &lost, true, now);
 }
@@ -74,7 +77,10 @@ leg_open(struct leg *l, int64_t now)
 	if (lost_tls(l)) {
 		l->state = LEG_DEAD;
 		l->tls_lost = true;
-		leg_put(l, now);
+		if (l->own != NULL)
+			leg_put(l, now);
+		else /* a new one may have it again */
+			leg_drop(l, now);
 		leg_refuse_tls(l, now);
 		return;
 	}
@@ -112,6 +118,7 @@ leg_connect(struct leg *l, bool fresh, int64_t now)
 	}
 	l->hop =
 	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	relay_stress_watch(l->txn->relay, now);
 	if (hop_is_ready(l->hop))
 		leg_open(l, now);
 }
@@ -227,6 +234,20 @@ leg_drop(struct leg *l, int64_t now)
 		own_put(own, false, now);
 	else
 		hop_drop(hop);
+}
+
+void
+leg_give_up(struct leg *l, int64_t now)
+{
+	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
+	    "No connection to the next hop came free, try again later");
+
+	if (l->state != LEG_CONNECTING || l->hop == NULL)
+		return;
+	hop_drop(l->hop);
+	l->hop = NULL;
+	l->state = LEG_DEAD;
+	leg_answer(l, &none, false, now);
 }
 
 void

@@ -412,8 +412,8 @@ on_server_write(void *arg, const char *p, size_t n)
 {
 	struct session *s = arg;
 
-	if (!s->closing)
-		conn_write(s->conn, p, n);
+	if (!s->closing && !conn_write(s->conn, p, n))
+		smtp_server_yield(s->server);
 }
 
 static void

@@ -92,6 +92,8 @@ maild_gen_new(struct maild_config *conf)
 	    .sessions_max = conf->sessions_max,
 	    .client_sessions_max = conf->client_sessions_max,
 	    .envelope_memory = conf->envelope_memory,
+	    .next_hop_wait_ms = conf->next_hop_wait_ms,
+	    .slow_rate = conf->slow_rate,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
 	    .xclient_nets = conf->xclient_nets,
@@ -214,6 +216,18 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	};
 }
 
+struct quarantine_settings
+maild_quarantine_settings(const struct maild_config *conf)
+{
+	return (struct quarantine_settings){
+	    .release = conf->release_command,
+	    .discard = conf->discard_command,
+	    .queue = conf->queue_command,
+	    .check_ms = conf->queue_check_ms,
+	    .timeout_ms = conf->queue_command_timeout_ms,
+	};
+}
+
 /* ---- the start ---- */
 
 static int
@@ -304,6 +318,7 @@ maild_open_spool(struct maild *m)
 	    .large_body_bytes = LARGE_BODY_BYTES,
 	    .body_memory_bytes = conf->body_memory,
 	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
+	    .files_max = MAILD_FILES_MAX,
 	    .held_max = conf->held_max,
 	};
 	char err[512];
@@ -350,6 +365,7 @@ maild_build(struct maild *m)
 	struct nexthop_settings hop = maild_nexthop_settings(conf);
 	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
+	struct quarantine_settings held = maild_quarantine_settings(conf);
 	char err[512];
 
 	m->nexthop =
@@ -362,6 +378,8 @@ maild_build(struct maild *m)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
+	m->quarantine = quarantine_new(m->loop, m->spool, &held,
+	    &maild_quarantine_callbacks, m, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,
 				 .spool = m->spool,
@@ -444,6 +462,7 @@ maild_stop(struct maild *m)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
 	maild_doors_free(m);
+	quarantine_free(m->quarantine);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)

@@ -144,6 +144,21 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 	return true;
 }
 
+/* What is put there must have a way out again. */
+static bool
+check_quarantine(struct checking *k, const struct maild_listen *milter)
+{
+	const struct maild_config *c = k->c;
+
+	if (milter == NULL || c->milter_hold != MAILD_QUARANTINE ||
+	    (c->release_command != NULL && c->discard_command != NULL))
+		return true;
+	return fail(k, NULL,
+	    "milter_hold: quarantine needs a release_command and a "
+	    "discard_command; for Postfix \"/usr/sbin/postsuper -H - hold\" "
+	    "and \"/usr/sbin/postsuper -d - hold\"");
+}
+
 static bool
 check_listens(struct checking *k)
 {
@@ -171,7 +186,7 @@ check_listens(struct checking *k)
 			    milter->place.line);
 		milter = &l[i];
 	}
-	return true;
+	return check_quarantine(k, milter);
 }
 
 /* Mail would go round in a circle. */

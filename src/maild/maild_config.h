@@ -18,6 +18,7 @@
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
+enum maild_hold { MAILD_TAKE, MAILD_TEMPFAIL, MAILD_QUARANTINE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
 enum maild_tls {
 	MAILD_TLS_NONE,
@@ -62,7 +63,8 @@ struct maild_config {
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
 	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
-	uint64_t envelope_memory;
+	uint64_t envelope_memory, slow_rate;
+	int64_t next_hop_wait_ms;
 	uint32_t policy_connections_max, milter_connections_max;
 	uint32_t control_connections_max;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
@@ -99,8 +101,10 @@ struct maild_config {
 	int64_t notify_after_ms;         /* 0: never */
 	struct option_rate notify_limit; /* count 0: none */
 
-	int milter_hold; /* enum milter_hold, in its order */
+	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
+	char *release_command, *discard_command, *queue_command; /* or NULL */
+	int64_t queue_check_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

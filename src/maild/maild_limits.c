@@ -11,9 +11,6 @@
 
 /* Listeners, the spool's database, the log, pipes to threads, hooks. */
 #define OF_THE_DAEMON 128
-/* Large messages that are written to files at once; more are rare, and cost a
- * 451 at worst. */
-#define FILES_MAX 1000
 #define SESSIONS_LEAST 4
 
 static bool
@@ -33,7 +30,8 @@ other_descriptors(const struct maild_config *conf)
 	uint64_t n = OF_THE_DAEMON + conf->control_connections_max +
 		     conf->next_hop_connections;
 
-	n += conf->sessions_max < FILES_MAX ? conf->sessions_max : FILES_MAX;
+	n += conf->sessions_max < MAILD_FILES_MAX ? conf->sessions_max
+						  : MAILD_FILES_MAX;
 	if (has_protocol(conf, MAILD_POLICY))
 		n += conf->policy_connections_max;
 	if (has_protocol(conf, MAILD_MILTER))

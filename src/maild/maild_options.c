@@ -40,7 +40,8 @@
 	.names = list, .reloadable = true
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
-static const char *const hold_names[] = {"take", "tempfail", NULL};
+static const char *const hold_names[] = {
+    "take", "tempfail", "quarantine", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -109,7 +110,8 @@ static const struct option maild_options[] = {
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
 	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
-	       "LMTP. Several are tried in order.",
+	       "LMTP. Several are tried in order. One that leads back to weir "
+	       "is refused (554 5.4.6).",
     },
     {
 	CHOICE("mode", mode, "enforce", mode_names),
@@ -158,7 +160,7 @@ static const struct option maild_options[] = {
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
-	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },
@@ -194,11 +196,10 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("local_part_max", local_part_max, "64", 64, 254),
-	.doc = "Bytes of an address in front of the @; longer ones are refused "
-	       "with 553. 64 is what RFC 5321 lets everybody rely on. Raise it "
-	       "where replies go to senders that are made for one message "
-	       "(VERP, SRS), which are often longer. A whole address is never "
-	       "longer than 254.",
+	.doc = "Longest part of an address before the @, in bytes; longer ones "
+	       "get 553. 64 is what RFC 5321 promises. Raise it for replies "
+	       "to senders made for one message (VERP, SRS), which are often "
+	       "longer. A whole address has 254 at most.",
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
@@ -394,6 +395,18 @@ static const struct option maild_options[] = {
 	       "wait for one.",
     },
     {
+	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
+	.doc = "When others have waited so long for one of them, clients that "
+	       "hold one and are slower than slow_rate are ended with 421, the "
+	       "oldest first. 0 never ends one. Who waits for answer_timeout "
+	       "is answered with 451.",
+    },
+    {
+	SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),
+	.doc = "Bytes a second that a client must send on average then, over "
+	       "next_hop_wait; a recipient counts for 4096.",
+    },
+    {
 	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),
 	.doc = "Connections that are kept open without work.",
     },
@@ -412,33 +425,8 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
-    /* ---- milter ---- */
-    {
-	.name = "milter_hold",
-	.type = OPTION_ENUM,
-	AT(milter_hold),
-	.preset = "take",
-	.names = hold_names,
-	.doc = "What a milter does with recipients that must wait. take: they "
-	       "leave the message and their copy goes to the spool. tempfail: "
-	       "the mail server answers 451 for them, and nothing is kept "
-	       "here: a recipient that was put off is let in when its turn has "
-	       "come.",
-    },
-    {
-	.name = "milter_timeout",
-	.type = OPTION_DURATION,
-	AT(milter_timeout_ms),
-	.preset = "8s",
-	.min = SECONDS(1),
-	.max = MINUTES(5),
-	.doc = "Longest time in which a milter answers MAIL and RCPT; then it "
-	       "answers 451. Keep it below the mail server's own: Postfix's "
-	       "milter_command_timeout is 30s, Sendmail's T=R is 10s. For the "
-	       "end of a message answer_timeout holds, to be kept below "
-	       "Postfix's milter_content_timeout of 300s and Sendmail's T=E of "
-	       "5m.",
-    },
+/* ---- milter ---- */
+#include "maild/maild_options_milter.h"
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",
@@ -475,12 +463,11 @@ static const struct option maild_options[] = {
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits. With verify, a next hop that "
-	       "offers REQUIRETLS (RFC 8689) has weir offer it to clients over "
-	       "TLS: mail sent so goes to no other one, and is returned with "
-	       "5.7.30 when it could be released only without. The header "
-	       "TLS-Required: No is passed on; it is about the recipient's "
-	       "policy and changes nothing here."
+	       "451 and released mail waits. With verify, clients over TLS are "
+	       "offered REQUIRETLS (RFC 8689) where the next hop offers it: "
+	       "such mail goes to no other one, and is returned (5.7.30) "
+	       "rather than released without. The header TLS-Required: No is "
+	       "passed on and changes nothing here.",
     },
     {
 	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),

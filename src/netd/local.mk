@@ -7,8 +7,9 @@ libnetd_la_SOURCES = \
 	src/netd/rules.c src/netd/rules.h \
 	src/netd/rules_internal.h \
 	src/netd/rules_iptables.c \
-	src/netd/rules_nft.c
-libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la
+	src/netd/rules_nft.c \
+	src/netd/state.c src/netd/state.h
+libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la -lpthread
 
 # Prints weir-netd.conf(5)'s options and the sample.
 noinst_PROGRAMS += netd-conf-doc
@@ -26,10 +27,17 @@ weir_netd_SOURCES = \
 	src/netd/offline.c \
 	src/netd/run.c \
 	src/netd/sandbox.c src/netd/sandbox.h \
-	src/netd/state.c src/netd/state.h \
 	src/netd/views.c
 weir_netd_LDADD = libnetd.la libcontrol.la libnetgate.la libnfq.la libnet.la \
 	libos.la libbase.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -lpthread
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_netd_state tests/unit/test_netd_rules
+tests_unit_test_netd_state_SOURCES = tests/unit/test_netd_state.c
+tests_unit_test_netd_state_LDADD = libnetd.la $(CMOCKA_LIBS)
+tests_unit_test_netd_rules_SOURCES = tests/unit/test_netd_rules.c
+tests_unit_test_netd_rules_LDADD = libnetd.la $(CMOCKA_LIBS)
+endif
 
 noinst_PROGRAMS += tests/bench/netload
 tests_bench_netload_SOURCES = tests/bench/netload.c

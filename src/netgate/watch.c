@@ -47,7 +47,7 @@ on_dns_message(void *arg, struct str message)
 {
 	struct learning *l = arg;
 
-	if (dns_answer_each(message, on_dns_address, l) > 0)
+	if (dns_answer_each(message, l->g->seed, on_dns_address, l) > 0)
 		count(l->g, NETGATE_COUNT_DNS_ANSWERS);
 }
 

@@ -17,6 +17,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
+	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
+	    "slow sessions ended while others waited for the next hop")       \
 	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
 	    "recipients put off at envelope_memory or held_max")              \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
@@ -54,6 +56,14 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
+	X(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
+	    "of these, messages in the mail server's own hold queue")         \
+	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
+	    "messages that a release_command or discard_command ended")       \
+	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
+	    "messages that left the hold queue by other hands")               \
+	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
+	    "runs of release_, discard_ and queue_command that failed")       \
 	X(INBOUND_KNOWN, "inbound_known", GAUGE,                              \
 	    "addresses learnt from incoming mail, of all senders")            \
 	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Aliases may stand in any order, so the records are gone through until no
- * round finds a new alias. Work is bounded: records, aliases, and the jumps of
- * compressed names.
+ * Each name is read once, and stands as a keyed hash from then on: names that
+ * point into each other cost a hostile sender more than us. Aliases may stand
+ * in any order, so the records are gone through until no round finds a new one.
+ * Work is bounded: records, aliases, and the jumps of compressed names.
  */
 #include "packet/dns.h"
+
+#include "base/hash.h"
 
 #include <string.h>
 
@@ -17,16 +20,20 @@
 #define TYPE_AAAA 28
 #define CLASS_IN 1
 
-struct names {
-	char v[DNS_ALIASES_MAX][DNS_NAME_MAX];
-	size_t n;
-};
-
 struct record {
-	char name[DNS_NAME_MAX];
+	uint64_t name, target; /* target: of an alias */
 	uint16_t type, class;
 	uint32_t ttl;
 	size_t data, data_len; /* offset and length in the message */
+};
+
+struct answer {
+	struct str m;
+	uint64_t seed;
+	struct record records[DNS_RECORDS_MAX];
+	size_t record_count;
+	uint64_t names[DNS_ALIASES_MAX];
+	size_t name_count;
 };
 
 static uint16_t
@@ -43,12 +50,13 @@ lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
 }
 
-/* The name at *at in lower case, labels with their length before them; *at is
- * moved behind it. */
+/* The hash of the name at *at in lower case, labels with their length before
+ * them; *at is moved behind it. */
 static bool
-read_name(struct str m, size_t *at, char out[DNS_NAME_MAX])
+read_name(struct str m, uint64_t seed, size_t *at, uint64_t *hash)
 {
 	size_t pos = *at, used = 0;
+	char name[DNS_NAME_MAX];
 	bool jumped = false;
 
 	for (int jumps = 0; pos < m.n;) {
@@ -66,12 +74,12 @@ read_name(struct str m, size_t *at, char out[DNS_NAME_MAX])
 		if (len >= 0x40 || pos + 1 + len > m.n ||
 		    used + 1 + len >= DNS_NAME_MAX)
 			return false;
-		out[used++] = (char)len;
+		name[used++] = (char)len;
 		for (size_t i = 0; i < len; i++)
-			out[used++] = lower(m.p[pos + 1 + i]);
+			name[used++] = lower(m.p[pos + 1 + i]);
 		pos += 1 + (size_t)len;
 		if (len == 0) {
-			memset(out + used, 0, DNS_NAME_MAX - used);
+			*hash = hash_bytes(name, used, seed);
 			if (!jumped)
 				*at = pos;
 			return true;
@@ -81,9 +89,12 @@ read_name(struct str m, size_t *at, char out[DNS_NAME_MAX])
 }
 
 static bool
-read_record(struct str m, size_t *at, struct record *r)
+read_record(struct answer *a, size_t *at, struct record *r)
 {
-	if (!read_name(m, at, r->name) || *at + 10 > m.n)
+	struct str m = a->m;
+	size_t data;
+
+	if (!read_name(m, a->seed, at, &r->name) || *at + 10 > m.n)
 		return false;
 	r->type = get16(m, *at);
 	r->class = get16(m, *at + 2);
@@ -91,55 +102,64 @@ read_record(struct str m, size_t *at, struct record *r)
 	r->data_len = get16(m, *at + 8);
 	r->data = *at + 10;
 	*at = r->data + r->data_len;
-	return *at <= m.n;
+	if (*at > m.n)
+		return false;
+	data = r->data;
+	if (r->type == TYPE_CNAME && !read_name(m, a->seed, &data, &r->target))
+		r->type = 0;
+	return true;
 }
 
 static bool
-has_name(const struct names *names, const char *name)
+has_name(const struct answer *a, uint64_t name)
 {
-	for (size_t i = 0; i < names->n; i++) {
-		if (memcmp(names->v[i], name, DNS_NAME_MAX) == 0)
+	for (size_t i = 0; i < a->name_count; i++) {
+		if (a->names[i] == name)
 			return true;
 	}
 	return false;
 }
 
-static bool
-add_alias(struct names *names, struct str m, const struct record *r)
-{
-	char target[DNS_NAME_MAX];
-	size_t at = r->data;
-
-	if (names->n == DNS_ALIASES_MAX || !read_name(m, &at, target) ||
-	    has_name(names, target))
-		return false;
-	memcpy(names->v[names->n++], target, DNS_NAME_MAX);
-	return true;
-}
-
-static unsigned
-record_count(struct str m)
-{
-	unsigned n = get16(m, 6);
-
-	return n < DNS_RECORDS_MAX ? n : DNS_RECORDS_MAX;
-}
-
 /* One round. True: an alias was found, another round may find more. */
 static bool
-follow_aliases(struct str m, size_t at, struct names *names)
+follow_aliases(struct answer *a)
 {
-	struct record r;
 	bool found = false;
 
-	for (unsigned i = record_count(m); i > 0; i--) {
-		if (!read_record(m, &at, &r))
-			break;
-		if (r.class == CLASS_IN && r.type == TYPE_CNAME &&
-		    has_name(names, r.name) && add_alias(names, m, &r))
-			found = true;
+	for (size_t i = 0; i < a->record_count; i++) {
+		const struct record *r = &a->records[i];
+
+		if (r->class != CLASS_IN || r->type != TYPE_CNAME ||
+		    !has_name(a, r->name) || has_name(a, r->target) ||
+		    a->name_count == DNS_ALIASES_MAX)
+			continue;
+		a->names[a->name_count++] = r->target;
+		found = true;
 	}
 	return found;
+}
+
+/* The question's name, and the records as far as they can be read. */
+static bool
+read_answer(struct answer *a)
+{
+	struct str m = a->m;
+	size_t at = HEADER;
+	unsigned n;
+
+	if (m.n < HEADER || !(m.p[2] & (char)FLAG_ANSWER) ||
+	    (m.p[3] & RCODE) != 0 || get16(m, 4) != 1 ||
+	    !read_name(m, a->seed, &at, &a->names[0]) || at + 4 > m.n)
+		return false;
+	a->name_count = 1;
+	at += 4;
+	n = get16(m, 6);
+	if (n > DNS_RECORDS_MAX)
+		n = DNS_RECORDS_MAX;
+	while (a->record_count < n &&
+	       read_record(a, &at, &a->records[a->record_count]))
+		a->record_count++;
+	return true;
 }
 
 static bool
@@ -159,31 +179,26 @@ read_address(struct str m, const struct record *r, struct ip *out)
 }
 
 size_t
-dns_answer_each(struct str m,
+dns_answer_each(struct str m, uint64_t seed,
     void (*fn)(void *arg, const struct ip *ip, uint32_t ttl), void *arg)
 {
-	struct names names = {.n = 0};
-	size_t at = HEADER, records, found = 0;
-	struct record r;
+	struct answer a;
+	size_t found = 0;
 	struct ip ip;
 
-	if (m.n < HEADER || !(m.p[2] & (char)FLAG_ANSWER) ||
-	    (m.p[3] & RCODE) != 0 || get16(m, 4) != 1 ||
-	    !read_name(m, &at, names.v[0]) || at + 4 > m.n)
+	a.m = m;
+	a.seed = seed;
+	a.record_count = 0;
+	if (!read_answer(&a))
 		return 0;
-	names.n = 1;
-	records = at + 4;
-	for (int i = 0; i < DNS_ALIASES_MAX; i++) {
-		if (!follow_aliases(m, records, &names))
-			break;
-	}
-	at = records;
-	for (unsigned i = record_count(m); i > 0; i--) {
-		if (!read_record(m, &at, &r))
-			break;
-		if (!has_name(&names, r.name) || !read_address(m, &r, &ip))
+	while (follow_aliases(&a))
+		continue;
+	for (size_t i = 0; i < a.record_count; i++) {
+		const struct record *r = &a.records[i];
+
+		if (!has_name(&a, r->name) || !read_address(m, r, &ip))
 			continue;
-		fn(arg, &ip, r.ttl);
+		fn(arg, &ip, r->ttl);
 		found++;
 	}
 	return found;

@@ -13,10 +13,10 @@
 #define DNS_ALIASES_MAX 16  /* names that are followed */
 #define DNS_RECORDS_MAX 128 /* records that are looked at */
 
-/* Calls fn for each address; ttl in seconds. Returns how many there were; 0
- * also for what is no answer, was truncated in a record, or is broken: what
- * stands before the fault is used. */
-size_t dns_answer_each(struct str message,
+/* Calls fn for each address; ttl in seconds. seed: a secret. Returns how many
+ * there were; 0 also for what is no answer, was truncated in a record, or is
+ * broken: what stands before the fault is used. */
+size_t dns_answer_each(struct str message, uint64_t seed,
     void (*fn)(void *arg, const struct ip *ip, uint32_t ttl), void *arg);
 
 #endif

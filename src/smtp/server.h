@@ -118,6 +118,10 @@ void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
  * From within a callback it does nothing. */
 size_t smtp_server_feed(
     struct smtp_server *s, const char *p, size_t n, int64_t now);
+/* From within a callback: the smtp_server_feed that runs returns after this
+ * command, however much more it was given. For an owner whose output is full:
+ * a few bytes of commands can have many of replies. */
+void smtp_server_yield(struct smtp_server *s);
 /* A question is open: smtp_server_feed would consume nothing. */
 bool smtp_server_is_waiting(const struct smtp_server *s);
 bool smtp_server_is_in_data(const struct smtp_server *s);

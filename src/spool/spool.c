@@ -379,6 +379,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 {
 	*out = (struct spool_stats){
 	    .messages = not_negative(atomic_load(&s->messages)),
+	    .quarantined = not_negative(atomic_load(&s->quarantined)),
 	    .free_bytes = atomic_load(&s->free_bytes),
 	    .commits = atomic_load(&s->commits),
 	    .operations = atomic_load(&s->operations),

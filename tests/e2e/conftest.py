@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -10,6 +11,15 @@ from harness import FastSink, Scripted, Sink, Weir
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the main job, in seconds")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The tables of weir-netd's experiments, without -s too."""
+    netlab = sys.modules.get("netlab")
+    if netlab is not None and netlab.TOLD:
+        terminalreporter.section("weir-netd: what was measured")
+        for text in netlab.TOLD:
+            terminalreporter.write_line(text)
 
 
 @pytest.fixture

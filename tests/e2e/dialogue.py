@@ -144,6 +144,7 @@ STEPS = [  # (kind, pattern with groups text, times, arg)
     ("send line", r"C(?:\*(?P<times>\d+))?: ?(?P<text>.*)"),
     ("send bytes", r"C(?:\*(?P<times>\d+))?> ?(?P<text>.*)"),
     ("chunk", r"C (?P<arg>last )?chunk(?:: (?P<text>.*))?"),
+    ("trickle", r"C trickles for (?P<times>\d+): (?P<text>\S.*)"),
     ("close", r"C closes"),
     ("half-close", r"C half-closes"),
     ("reset", r"C resets"),
@@ -161,6 +162,7 @@ STEPS = [  # (kind, pattern with groups text, times, arg)
     ("log", r"log: (?P<text>\S.*)"),
     ("no log", r"log lacks: (?P<text>\S.*)"),
     ("held", r"held: (?P<text>\S.*)"),
+    ("ignore mail", r"H may keep mail"),
     ("waiting", r"waiting: (?P<text>[0-9]+)"),
     ("release", r"release"),
     ("discard", r"discard"),
@@ -176,7 +178,8 @@ STEPS = [  # (kind, pattern with groups text, times, arg)
 STEPS = [(kind, re.compile(pattern)) for kind, pattern in STEPS]
 CELLS_IN = {"send line", "send bytes", "reply", "bytes", "log", "no log",
             "heard", "not heard", "mail", "wire", "held", "hop", "has",
-            "lacks", "envelope", "extensions", "chunk"}
+            "lacks", "envelope", "extensions", "chunk",
+            "trickle"}
 TEXT_LINE = re.compile(r"\s*\|(?P<end>>?)(?: (?P<text>.*))?$")
 
 

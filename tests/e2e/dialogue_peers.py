@@ -4,6 +4,7 @@ meant to be, and the next hop, which follows a script and keeps all bytes. What
 weir sends to either is held to rules that no dialogue has to repeat."""
 import contextlib
 import re
+import select
 import socket
 import ssl
 import struct
@@ -115,6 +116,10 @@ class Client:
             data = b""
         self.buffer += data
         return bool(data)
+
+    def has_input(self):
+        return bool(self.buffer) or bool(
+            select.select([self.sock], [], [], 0)[0])
 
     def line(self):
         while b"\n" not in self.buffer:
@@ -345,6 +350,7 @@ class Hop(Scripted):
         self.heard = []    # (in TLS, command line)
         self.mails = []
         self.faults = []
+        self.keeps = False  # what it took though weir did not believe it
         self.lock = threading.Lock()
         super().__init__(None)
 

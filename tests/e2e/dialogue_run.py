@@ -8,7 +8,7 @@ import socket
 import time
 
 from dialogue import PATH, expand, plain
-from dialogue_peers import (TLS_ERRORS, Client, Failed, Hop, Transcript,
+from dialogue_peers import (TLS_ERRORS, TRICKLE_S, Client, Failed, Hop, Transcript,
                             controls_in)
 from harness import DEADLINE_S, Weir, free_port, until
 from pki import Pki
@@ -66,8 +66,6 @@ class Stage:
 
     def prepare(self, scenario, hop):
         w = self.weir
-        if w.process.poll() is not None:
-            raise Failed("weir-maild is gone")
         w.options = {**self.defaults, **scenario.config}
         w.policy = POLICY if scenario.policy is None else scenario.policy
         w.next_hop = hop.address
@@ -86,16 +84,25 @@ class Stage:
         try:
             play.names["u"] = self.prepare(scenario, hop).encode()
             play.run()
-        except (Failed, AssertionError) as e:
-            if self.weir.process.poll() is None:
-                self.ask("discard", all=True)  # for the next dialogue
+        except (Failed, AssertionError, OSError) as e:
             where = play.step.line if play.step else scenario.line
             raise Failed(
-                f"{scenario.path}:{where}: {e}\n--- what was said\n"
+                f"{scenario.path}:{where}: {e}{self.clear()}\n"
+                f"--- what was said\n"
                 f"{transcript.text()}\n--- log\n{play.log()[-3000:]}") from None
         finally:
             play.close()
             hop.stop()
+
+    def clear(self):
+        """After a failure: the next dialogue finds the stage as it should
+        be. Returns what the report must say."""
+        status = self.weir.process.poll()
+        if status is None:
+            self.ask("discard", all=True)
+            return ""
+        self.weir.launch()
+        return f"; weir-maild has ended with {status}"
 
     def stop(self):
         status = self.weir.stop()
@@ -198,6 +205,14 @@ class Play:
             map(self.bytes_of, step.lines))
         last = " LAST" if step.arg else ""
         self.gathered += [f"BDAT {len(text)}{last}\r\n".encode(), text]
+
+    def do_trickle(self, step):
+        """A piece every now and then, at most for so many seconds: until weir
+        has something to say."""
+        end = time.monotonic() + step.times
+        while time.monotonic() < end and not self.the_client().has_input():
+            self.client.send([self.bytes_of(step.text)])
+            time.sleep(TRICKLE_S)
 
     def do_close(self, step):
         self.the_client().close()
@@ -387,6 +402,9 @@ class Play:
              f"{step.text} held recipients")
         self.held = self.waiting()
 
+    def do_ignore_mail(self, step):
+        self.hop.keeps = True
+
     def do_release(self, step):
         self.stage.ask("release", all=True)
         self.held = []
@@ -408,7 +426,7 @@ class Play:
         self.await_held(self.held)
         if self.held:
             self.stage.ask("discard", all=True)
-        if rest := self.unexpected():
+        if not self.hop.keeps and (rest := self.unexpected()):
             raise Failed("mail that was not expected: " +
                          "; ".join(map(str, rest)))
         if self.hop.faults:

@@ -37,6 +37,7 @@ class MilterPostfix(Postfix):
 
     def __init__(self, where="", main="", default="tempfail", **kw):
         super().__init__("mta.test", **kw)
+        self.where = where
         self.back_port = free_port()
         self.back = f"127.0.0.1:{self.back_port}"
         etc = self.dir / "etc"

@@ -21,6 +21,15 @@ CLONE_NEWNET = 0x40000000
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+TOLD = []  # shown at the end of a run; see conftest.py
+
+
+def tell(text):
+    """A line or a table that a person wants to see."""
+    TOLD.append(str(text))
+    print(text)
+
+
 def run(*argv, check=True, text=None):
     p = subprocess.run([str(a) for a in argv], input=text, text=True,
                        capture_output=True)

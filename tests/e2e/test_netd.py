@@ -443,6 +443,9 @@ def test_fast_path(pair, kind):
     assert known == [("10.99.0.1", "tcp", "80", "10.99.3.200")
                      if kind == "ipset" else ("10.99.0.1", "10.99.3.200")]
     assert pair.within("host", connect, "fd99::1:1", 80, 5) < 2
+    set6 = ("ipset", "list", "weir-known6") if kind == "ipset" else \
+        ("nft", "list", "set", "inet", "weir", "known6")
+    until(lambda: "fd99::1:1" in pair.execute("host", *set6).stdout, "IPv6")
     for _ in range(3):
         assert pair.within("host", connect, "fd99::1:1") < 0.3
     assert d.status()["packets"] == 6  # fd99::1 is another host

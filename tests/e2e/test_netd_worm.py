@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The papers' experiments: how fast a worm is stopped, what normal traffic
-notices, a gateway, and how a worm spreads. Tables are printed; run pytest with
--s to see them."""
+notices, a gateway, and how a worm spreads. Tables are shown
+at the end of the run."""
 import re
 import shutil
 import time
@@ -10,7 +10,7 @@ import pytest
 
 import netlab
 from harness import until
-from netlab import connect
+from netlab import connect, tell
 
 REASON = netlab.why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
@@ -60,9 +60,9 @@ def test_stopping_time(lab):
     paper = {("tcp", 20): "about 5 s or less, at most 5 packets",
              ("tcp", 200): "0.25 s by the text (Nimda), 1 packet",
              ("udp", 850): "a fraction of a second (Slammer)"}
-    print("\nworm  rate/s  100/rate  time to freeze  packets out  paper")
+    tell("\nworm  rate/s  100/rate  time to freeze  packets out  paper")
     for protocol, rate, took, out in rows:
-        print(f"{protocol:4}  {rate:6}  {100 / rate:7.2f}s  {took:13.2f}s  "
+        tell(f"{protocol:4}  {rate:6}  {100 / rate:7.2f}s  {took:13.2f}s  "
               f"{out:11}  {paper.get((protocol, rate), '')}")
     for protocol, rate, took, out in rows:
         assert took < 100 / rate * 1.1 + CPU_BUSY, (protocol, rate, took)
@@ -99,7 +99,7 @@ def test_normal_traffic_sees_no_delay(lab, tmp_path):
             took.append(lab.within("host", connect, f"10.99.1.{site}"))
         time.sleep(0.9)
     s = d.status()
-    print(f"\n24 connections to 6 sites, a new one each 0.9 s: "
+    tell(f"\n24 connections to 6 sites, a new one each 0.9 s: "
           f"{s['delayed_recipients']} held, longest {max(took):.2f} s")
     assert s["delayed_recipients"] <= 1 and s["passed_recipients"] >= 23
     assert d.stop() == 0
@@ -114,7 +114,7 @@ def test_normal_traffic_sees_no_delay(lab, tmp_path):
     connected = browse(lab, tmp_path, [f"n{i}.test" for i in range(1, 31)])
     whole = time.monotonic() - begin
     s = d.status()
-    print(f"names and pages of 30 new servers at once: {whole:.2f} s, "
+    tell(f"names and pages of 30 new servers at once: {whole:.2f} s, "
           f"{s['delayed_recipients']} connections held")
     assert connected == 60, "two connections to each"
     for counter in ("delayed_recipients", "refused_recipients", "syn_copies",
@@ -160,7 +160,7 @@ def test_gateway_with_one_infected_host(lab):
             took.append(lab.within(f"h{i}", connect, f"10.99.2.{site}"))
     w.wait()
     assert d.frozen("10.99.10.1")
-    print(f"\none infected, nine normal: 27 connections of the nine took "
+    tell(f"\none infected, nine normal: 27 connections of the nine took "
           f"{max(took) * 1000:.1f} ms at most")
     assert max(took) < 0.5
     assert [r["sender"] for r in d.ctl("senders", "--frozen")] == ["10.99.10.1"]
@@ -168,7 +168,7 @@ def test_gateway_with_one_infected_host(lab):
     for site in range(1, 7):
         lab.within("h2", connect, f"10.99.3.{site}")
     s = d.status()
-    print(f"copies of waiting SYNs dropped: {s['syn_copies']}")
+    tell(f"copies of waiting SYNs dropped: {s['syn_copies']}")
 
 
 def test_forwarded_syn_copies_make_no_ghost(lab):
@@ -271,16 +271,16 @@ def test_spread(tmp_path):
             curves[share] = outbreak(lab, share, hosts, seconds)
         finally:
             lab.close()
-    print(f"\ninfected of {hosts} hosts, each half second; worm at 40/s")
+    tell(f"\ninfected of {hosts} hosts, each half second; worm at 40/s")
     for share, curve in curves.items():
-        print(f"throttle on {share:3} %: " +
+        tell(f"throttle on {share:3} %: " +
               " ".join(f"{n:2}" for n in curve))
     for n in range(hosts, 0, -2):
-        print(f"{n:3} |" + "".join(
+        tell(f"{n:3} |" + "".join(
             next((f"{'o' if s == 0 else 's' if s == 50 else 'q' if s == 75 else 'x'} "
                   for s in (100, 75, 50, 0) if curves[s][t] in (n, n - 1)), "  ")
             for t in range(len(curves[0]))))
-    print("    +" + "--" * len(curves[0]) +
+    tell("    +" + "--" * len(curves[0]) +
           "  (o none, s 50 %, q 75 %, x 100 %)")
     assert curves[0][-1] >= hosts - 2
     assert sum(curves[100]) < sum(curves[75]) * 1.2 + 12

@@ -33,11 +33,11 @@ class TlsSink(FastSink):
     """A sink behind STARTTLS that notes each MAIL with the options it had.
     What it offers before and after TLS may be changed while it runs."""
 
-    def __init__(self, context, lmtp=False, on=None):
+    def __init__(self, context, lmtp=False, on=None, **kw):
         self.context, self.lmtp, self.on = context, lmtp, on or {}
         self.plain, self.secure = list(PLAIN), list(SECURE)
         self.mails = []
-        super().__init__()
+        super().__init__(**kw)
 
     def session(self, peer):
         def start(peer, line):
@@ -257,6 +257,31 @@ def test_released_to_a_next_hop_without_it(relay, tls_sink, pki):
     w.wait_empty()
     assert len(sink.mails) == 1 and sink.mails[0].startswith("MAIL FROM:<>")
     assert "REQUIRETLS" not in sink.mails[0]
+
+
+def test_waits_for_the_next_hop_that_has_it(relay, tls_sink, pki):
+    """The second one is asked while the first is away, and has none of it."""
+    first, second = tls_sink(), tls_sink()
+    second.secure.remove("REQUIRETLS")
+    w = relay([first.address, second.address], next_hop_rest='"1s"')
+    held_with_it(w, pki)
+    peer = secure(w, pki)
+    first.stop()
+    w.ctl("release", "--all")
+    until(lambda: w.log_lines("delivery defer .*REQUIRETLS"), "the wait")
+    assert peer.ask(f"MAIL FROM:<{FROM}> REQUIRETLS")[0] == 250
+    code, lines = peer.ask("RCPT TO:<b@known.test>")
+    assert (code, lines[0].split()[0]) == (451, "4.7.30"), lines
+    assert second.mails == [] and w.status()["bounces"] == 0
+    peer.close()
+    port = int(first.address.rpartition(":")[2])
+    again = TlsSink(first.context, address=f"127.0.0.1:{port}")
+    try:
+        again.wait_for(1)
+        w.wait_empty()
+        assert " REQUIRETLS" in again.mails[-1]
+    finally:
+        again.stop()
 
 
 def test_released_when_tls_was_turned_off(relay, tls_sink, pki):

@@ -32,7 +32,7 @@ on_message(void *arg, struct str m)
 
 	seen->messages++;
 	seen->bytes += m.n;
-	dns_answer_each(m, on_address, &n);
+	dns_answer_each(m, 7, on_address, &n);
 }
 
 /* In segments of so many bytes. */
@@ -70,7 +70,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (whole.messages != cut.messages || whole.bytes != cut.bytes)
 		panic("a stream depends on its segments");
-	if (dns_answer_each(message, on_address, &n) != n)
+	if (dns_answer_each(message, 7, on_address, &n) != n)
 		panic("counted wrong");
 	if (n > DNS_RECORDS_MAX)
 		panic("too many");

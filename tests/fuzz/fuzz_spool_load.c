@@ -378,7 +378,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start(&w, policies, events);
 	listed = w.listed;
 	start(&w, policies, events);
-	fuzz_check(w.listed == listed, "a message came or went");
+	/* A release may put right what hid one: more is no fault. */
+	fuzz_check(w.listed >= listed, "a message is lost");
 	remove_world(&w);
 	events_free(events);
 	policies_free(policies);

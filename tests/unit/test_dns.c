@@ -40,7 +40,7 @@ expect(struct str message, const char *addresses)
 	char *copy = malloc(message.n + 1);
 
 	memcpy(copy, message.p, message.n);
-	dns_answer_each((struct str){copy, message.n}, on_address, &s);
+	dns_answer_each((struct str){copy, message.n}, 7, on_address, &s);
 	assert_string_equal(s.text, addresses);
 	free(copy);
 }
@@ -52,7 +52,7 @@ test_address(void **state)
 	struct str m = LIT(HEAD("\1") "\xc0\x0c\0\1\0\1\0\0\1\0\0\4\xc0\0\2\1");
 
 	(void)state;
-	assert_int_equal(dns_answer_each(m, on_address, &s), 1);
+	assert_int_equal(dns_answer_each(m, 7, on_address, &s), 1);
 	assert_string_equal(s.text, "192.0.2.1 ");
 	assert_int_equal(s.ttl, 256);
 	/* Upper case in the question, lower in the answer. */
@@ -71,6 +71,42 @@ test_alias_in_any_order(void **state)
 			      "\1c\0\0\5\0\1\0\0\0\1\0\3\1d\0"
 			      "\xc0\x0c\0\5\0\1\0\0\0\1\0\3\1c\0"),
 	    "192.0.2.1 ");
+}
+
+/* q is an alias of a, a of b, and so on, the last one first. */
+static size_t
+put_chain(char *m, char last)
+{
+	static const char head[] = "\x12\x34\x81\x80\0\1\0\0\0\0\0\0"
+				   "\1q\0\0\1\0\1";
+	size_t n = sizeof(head) - 1;
+
+	memcpy(m, head, n);
+	m[7] = (char)(last - 'a' + 2);
+	m[n++] = 1;
+	m[n++] = last;
+	memcpy(m + n, "\0\0\1\0\1\0\0\0\1\0\4\xc0\0\2\1", 15);
+	n += 15;
+	for (char c = last; c >= 'a'; c--) {
+		m[n++] = 1;
+		m[n++] = c == 'a' ? 'q' : (char)(c - 1);
+		memcpy(m + n, "\0\0\5\0\1\0\0\0\1\0\3\1", 12);
+		n += 12;
+		m[n++] = c;
+		m[n++] = 0;
+	}
+	return n;
+}
+
+static void
+test_long_chain(void **state)
+{
+	char m[1024];
+
+	(void)state;
+	expect((struct str){m, put_chain(m, 'o')}, "192.0.2.1 ");
+	/* One more than is followed. */
+	expect((struct str){m, put_chain(m, 'p')}, "");
 }
 
 static void
@@ -129,6 +165,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_address),
 	    cmocka_unit_test(test_alias_in_any_order),
+	    cmocka_unit_test(test_long_chain),
 	    cmocka_unit_test(test_foreign_record_is_not_taken),
 	    cmocka_unit_test(test_not_an_answer),
 	    cmocka_unit_test(test_hostile_names),
