@@ -7,9 +7,11 @@ CLEANFILES += doc/weir.conf.5
 doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
 	$(AM_V_GEN)$(MKDIR_P) doc && \
 	./weir-conf-doc$(EXEEXT) --mdoc > $@.options && \
+	./weir-conf-doc$(EXEEXT) --limits > $@.limits && \
 	sed -e '/^@OPTIONS@$$/{r $@.options' -e 'd;}' \
+		-e '/^@LIMITS@$$/{r $@.limits' -e 'd;}' \
 		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
-	rm -f $@.options && mv -f $@.tmp $@
+	rm -f $@.options $@.limits && mv -f $@.tmp $@
 
 EXTRA_DIST += doc/weir-netd.conf.5.in doc/netd-trial.md
 if BUILD_NETD
@@ -26,4 +28,5 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 endif
 dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
-	contrib/sendmail.mc contrib/exim.conf
+	contrib/sendmail.mc contrib/exim.conf \
+	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service

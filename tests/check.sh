@@ -119,14 +119,16 @@ sum_of() {
         awk '{n += $1} END {print n + 0}'
 }
 
-# e2e NAME [pytest's arguments]
+# e2e NAME [pytest's arguments]: most of their time is waiting, so a worker
+# for each processor, each with whole files.
 e2e() {
     local name=$1 log=build/e2e.log line passed failed status=0
+    local workers=$((JOBS < 4 ? JOBS : 4))
     shift
     PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 1500 \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \
-        --durations=10 --color=no "$@" tests/e2e 2>&1 </dev/null |
-        tee "$log" || status=$?
+        -n "$workers" --dist loadfile --durations=10 --color=no "$@" \
+        tests/e2e 2>&1 </dev/null | tee "$log" || status=$?
     line=$(grep -aE '[0-9]+ (passed|failed|error)' "$log" | tail -1 || true)
     passed=$(sum_of passed "$line")
     failed=$(sum_of 'failed|error' "$line")

@@ -19,6 +19,12 @@ bench: all
 	@echo "== tls"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_tls.py
+	@echo "== logins"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_auth.py
+	@echo "== limits"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_limits.py
 	@echo "== weir-netd"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_netd.py

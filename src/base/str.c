@@ -232,8 +232,7 @@ utf8_next(struct str s, uint32_t *code)
 static bool
 is_showable(uint32_t code)
 {
-	return code >= 0x20 && code != '"' && code != '\\' &&
-	       !(code >= 0x7f && code <= 0x9f) &&
+	return code >= 0x20 && !(code >= 0x7f && code <= 0x9f) &&
 	       !(code >= 0x2028 && code <= 0x202e) &&
 	       !(code >= 0x2066 && code <= 0x2069);
 }
@@ -245,7 +244,7 @@ escape_unit(struct str s, char unit[4], size_t *taken)
 	uint32_t code;
 	size_t n = utf8_next(s, &code);
 
-	if (n > 0 && is_showable(code)) {
+	if (n > 0 && is_showable(code) && code != '"' && code != '\\') {
 		memcpy(unit, s.p, n);
 		*taken = n;
 		return n;
@@ -308,6 +307,28 @@ str_is_ascii(struct str s)
 	for (size_t i = 0; i < s.n; i++) {
 		if ((unsigned char)s.p[i] > 0x7f)
 			return false;
+	}
+	return true;
+}
+
+size_t
+str_shown(struct str s)
+{
+	uint32_t code;
+	size_t n = utf8_next(s, &code);
+
+	return is_showable(code) ? n : 0;
+}
+
+bool
+str_is_shown(struct str s)
+{
+	while (s.n > 0) {
+		size_t n = str_shown(s);
+
+		if (n == 0)
+			return false;
+		s = str_sub(s, n, s.n);
 	}
 	return true;
 }

@@ -44,6 +44,11 @@ bool str_iglob(struct str pattern, struct str s);
  * Returns out. */
 const char *str_escape(struct str s, char *out, size_t cap);
 bool str_is_utf8(struct str s); /* well-formed per RFC 3629 */
+/* Bytes of the character at the front of s (not empty); 0: it is one of those
+ * that str_escape escapes, quotes and backslashes aside, and must not reach a
+ * terminal. */
+size_t str_shown(struct str s);
+bool str_is_shown(struct str s); /* all of it */
 bool str_is_ascii(struct str s);
 
 #endif

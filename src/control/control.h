@@ -24,6 +24,7 @@ struct control_server { /* all borrowed */
 	struct log *log;
 	struct events *events;
 	const struct control_grammar *grammar;
+	uint32_t connections_max; /* at once; 0: CONTROL_CONNS_MAX */
 };
 
 #define CONTROL_CONNS_MAX 32

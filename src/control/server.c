@@ -46,7 +46,7 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 	struct control_conn *c;
 
 	(void)peer;
-	if (control->conn_count >= CONTROL_CONNS_MAX) {
+	if (control->conn_count >= control->server.connections_max) {
 		refuse(fd);
 		return;
 	}
@@ -74,6 +74,8 @@ control_start(const struct control_server *server, const void *parts,
 	struct control *control = xcalloc(1, sizeof(*control));
 
 	control->server = *server;
+	if (server->connections_max == 0)
+		control->server.connections_max = CONTROL_CONNS_MAX;
 	control->parts = xmalloc(parts_size);
 	memcpy(control->parts, parts, parts_size);
 	control->listener = listener;

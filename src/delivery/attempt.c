@@ -142,18 +142,6 @@ decide_batch(struct attempt *a, const struct smtp_reply *reply)
 }
 
 static void
-refuse_all(struct attempt *a, const char *status, const char *reason)
-{
-	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-		struct fate *f = &a->fates[i];
-
-		f->kind = FATE_REFUSED;
-		f->reason = reason;
-		str_copy(str_from(status), f->status, sizeof(f->status));
-	}
-}
-
-static void
 end(struct attempt *a, struct str original, bool is_whole, int64_t now)
 {
 	struct delivery *d = a->d;
@@ -228,25 +216,6 @@ attempt_put_back(struct attempt *a, const char *reason, int64_t next_try)
 
 /* ---- sending ---- */
 
-/* False: what the message needs is not offered, and never downgraded. */
-static bool
-fits(struct attempt *a)
-{
-	const struct spool_message *m = &a->job->m;
-	uint32_t ext = smtp_client_caps(hop_client(a->hop))->ext;
-
-	if (m->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
-		refuse_all(a, "5.6.7",
-		    "it needs SMTPUTF8, which the next hop does not offer");
-	else if (m->body_type == SMTP_BODY_8BITMIME &&
-		 (ext & SMTP_EXT_8BITMIME) == 0)
-		refuse_all(a, "5.6.3",
-		    "it needs 8BITMIME, which the next hop does not offer");
-	else
-		return true;
-	return false;
-}
-
 static void
 send_envelope(struct attempt *a, int64_t now)
 {
@@ -257,6 +226,7 @@ send_envelope(struct attempt *a, int64_t now)
 	    .size = m->size,
 	    .body = (enum smtp_body)m->body_type,
 	    .utf8 = m->utf8,
+	    .require_tls = m->require_tls,
 	    .ret = (enum smtp_ret)m->ret,
 	    .envid = str_from(m->envid),
 	};
@@ -303,8 +273,12 @@ begin(struct attempt *a, int64_t now)
 	a->dsn =
 	    (smtp_client_caps(hop_client(a->hop))->ext & SMTP_EXT_DSN) != 0;
 	a->from = a->to = 0;
-	if (!fits(a)) {
-		put_hop(a, now);
+	if (!attempt_fits(a)) {
+		/* To be tried again, on a connection that may have more. */
+		if (a->fates[0].kind == FATE_LATER)
+			drop_hop(a);
+		else
+			put_hop(a, now);
 		settle(a, now);
 		return;
 	}

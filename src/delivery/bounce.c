@@ -11,6 +11,7 @@
 #include "delivery/bounce.h"
 
 #include "base/hash.h"
+#include "smtp/address.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 #define BOUNDARY_MAX 48
 #define REPLY_SHOWN_MAX 512
+#define ADDRESS_SHOWN_MAX 960
 #define LINE_LENGTH_MAX 998 /* RFC 5322 section 2.1.1 */
 #define EIGHT_BIT "Content-Transfer-Encoding: 8bit\r\n"
 #define QP_LINE_MAX 72 /* "=XX" and the soft break stay within 76 */
@@ -74,6 +76,18 @@ put_text(struct printer *p, struct str s, size_t max)
 	put(p, (struct str){out, n});
 }
 
+/* UTF-8 as it is, on a single line. */
+static void
+put_utf8(struct printer *p, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool is_control = c < 0x20 || c == 0x7f;
+
+		put(p, is_control ? STR("?") : str_sub(s, i, 1));
+	}
+}
+
 /* The code point at the start of well-formed UTF-8, taken off *s. */
 static uint32_t
 take_char(struct str *s)
@@ -89,11 +103,14 @@ take_char(struct str *s)
 	return point;
 }
 
-/* RFC 6533 section 3: utf-8-addr-xtext. */
+/* RFC 6533 section 3: utf-8-addr-xtext. An address of SMTP is whole within
+ * ADDRESS_SHOWN_MAX; a damaged spool may have longer ones. */
 static void
 put_utf8_address(struct printer *p, struct str s)
 {
-	while (s.n > 0) {
+	size_t start = p->out->len;
+
+	while (s.n > 0 && p->out->len - start < ADDRESS_SHOWN_MAX) {
 		uint32_t c = take_char(&s);
 
 		if (c <= 0x20 || c >= 0x7f || c == '\\' || c == '+' || c == '=')
@@ -196,6 +213,16 @@ static const struct action {
 	"Your message of ", " was delivered to the\r\nrecipients below.\r\n"},
 };
 
+const char *
+bounce_address(const char *sender, char out[BOUNCE_ADDRESS_MAX])
+{
+	_Static_assert(BOUNCE_ADDRESS_MAX > SMTP_ADDRESS_MAX, "room");
+	if (!str_is_ascii(str_from(sender)) &&
+	    smtp_address_to_ascii(str_from(sender), out))
+		return out;
+	return sender;
+}
+
 static bool
 has_action(const struct bounce_facts *f, enum bounce_action action)
 {
@@ -231,7 +258,7 @@ put_header(struct printer *p, const struct bounce_facts *f,
 	if (str_is_ascii(f->to) || !str_is_utf8(f->to))
 		put_text(p, f->to, SIZE_MAX);
 	else
-		put(p, f->to);
+		put_utf8(p, f->to);
 	putf(p, ">\r\nSubject: %s\r\nMessage-ID: <", bounce_subject(f));
 	put_text(p, f->id, SIZE_MAX);
 	put(p, STR("@"));

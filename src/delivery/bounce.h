@@ -56,6 +56,12 @@ struct bounce_facts {
 MUST_CHECK bool bounce_print(
     const struct bounce_facts *f, struct buf *out, bool *eight_bit);
 
+#define BOUNCE_ADDRESS_MAX 256
+/* Where the report for this sender goes: to the address in ASCII, if it has
+ * such a form (RFC 5890: a domain has one), so that it needs no SMTPUTF8. out
+ * or sender. */
+const char *bounce_address(const char *sender, char out[BOUNCE_ADDRESS_MAX]);
+
 /* Of the report, by the worst that it tells. */
 const char *bounce_subject(const struct bounce_facts *f);
 

@@ -137,6 +137,17 @@ greet(struct channel *ch, int64_t now)
 }
 
 static void
+tls_done(struct channel *ch, int64_t now)
+{
+	if (ch->client == NULL)
+		greet(ch, now);
+	if (conn_tls_info(ch->conn).verified)
+		smtp_client_set_verified(ch->client);
+	if (!ch->tls.implicit)
+		smtp_client_tls_done(ch->client, now);
+}
+
+static void
 start_tls(struct channel *ch, int64_t now)
 {
 	struct smtp_reply reply = smtp_reply_make(
@@ -164,10 +175,7 @@ on_conn_tls(void *arg, int64_t now)
 {
 	struct channel *ch = arg;
 
-	if (ch->client == NULL)
-		greet(ch, now);
-	else
-		smtp_client_tls_done(ch->client, now);
+	tls_done(ch, now);
 }
 
 static void

@@ -96,7 +96,9 @@ struct channel {
 
 struct channel *channel_new(const struct channel_settings *settings,
     const struct route_choice *to, const struct channel_ops *ops, void *pool);
-/* channel_login.c: logs in with ch->login; true: it is under way.
+/* channel_login.c: may a password go over it? */
+bool channel_is_safe(const struct channel *ch);
+/* Logs in with ch->login; true: it is under way.
  * False: it cannot be, for the reason in *why. */
 MUST_CHECK bool channel_login_start(
     struct channel *ch, const char **why, int64_t now);

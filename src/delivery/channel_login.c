@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * weir's own login at a next hop: PLAIN (RFC 4616), else LOGIN. Passwords go
- * over TLS, a loopback or a Unix socket alone, unless the configuration says
- * otherwise. A next hop that offers no AUTH although there are credentials for
- * it fails: without them it would refuse mail for good that has only to wait.
+ * weir's own login at a next hop: PLAIN (RFC 4616), else LOGIN. Passwords, its
+ * own and those that a client's login brings, go over TLS, a loopback or a Unix
+ * socket alone, unless the configuration says otherwise. A next hop that offers
+ * no AUTH although there are credentials for it fails: without them it would
+ * refuse mail for good that has only to wait.
  */
 #include "delivery/channel.h"
 
@@ -11,8 +12,8 @@
 
 #define SECRET_MAX 4096
 
-static bool
-is_safe(const struct channel *ch)
+bool
+channel_is_safe(const struct channel *ch)
 {
 	struct ip ip = net_addr_ip(&ch->addr);
 
@@ -72,7 +73,7 @@ channel_login_start(struct channel *ch, const char **why, int64_t now)
 		*why = "next_hop_auth: the credentials are too long";
 		return false;
 	}
-	if (!is_safe(ch)) {
+	if (!channel_is_safe(ch)) {
 		*why = "next_hop_auth: the password is not sent in clear; see "
 		       "next_hop_auth_in_clear";
 		return false;

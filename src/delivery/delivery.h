@@ -27,6 +27,9 @@ struct delivery_settings {
 	/* The sender of mail that waits for so long is told, once a message;
 	 * 0: nobody is. */
 	int64_t notify_after_ms;
+	/* Notices to one address in so long; count 0: any number. */
+	uint32_t notify_count;
+	int64_t notify_window_ms;
 	/* Why mail of a source is held: a clause without a full stop, in
 	 * ASCII. NULL: no words for it. Returns out. */
 	const char *(*why_held)(

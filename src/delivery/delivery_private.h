@@ -9,6 +9,7 @@
 
 #include "delivery/delivery.h"
 #include "delivery/ledger.h"
+#include "delivery/notice_limit.h"
 #include "delivery/route.h"
 
 enum fate_kind {
@@ -65,6 +66,7 @@ struct notices { /* on their way: notice.c */
 	uint64_t id;       /* whose header was read; 0: nobody's */
 	struct buf header; /* of that message, or its beginning */
 	bool whole;
+	struct notice_limit *limit;
 };
 
 struct delivery {
@@ -106,6 +108,11 @@ void attempt_start(struct attempt *a, int64_t now);
 /* Nothing of it was sent: back to the spool for next_try. */
 void attempt_put_back(struct attempt *a, const char *reason, int64_t next_try);
 void attempt_free(struct attempt *a);
+
+/* attempt_fit.c */
+/* False: the next hop at a->hop lacks what it needs, and all fates are decided:
+ * refused, or later. */
+bool attempt_fits(struct attempt *a);
 
 /* outcome.c */
 /* Does the report of it need text that is not in memory? */

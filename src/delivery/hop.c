@@ -225,6 +225,18 @@ hop_client(struct hop *h)
 	return h->ch->client;
 }
 
+struct smtp_caps
+hop_caps(struct hop *h)
+{
+	struct smtp_caps caps = *smtp_client_caps(hop_client(h));
+
+	if (!channel_is_safe(h->ch)) {
+		caps.ext &= ~(uint32_t)SMTP_EXT_AUTH;
+		caps.auth = 0;
+	}
+	return caps;
+}
+
 void
 hop_set_secret(struct hop *h, bool secret)
 {
@@ -392,10 +404,10 @@ on_channel_ready(struct channel *ch, int64_t now)
 	struct hop *h = ch->hop;
 
 	if (h->state == HOP_DIALING) { /* not after XCLIENT */
-		n->caps = *smtp_client_caps(ch->client);
+		hop_set_state(h, HOP_READY);
+		n->caps = hop_caps(h);
 		n->caps_known = true;
 		nexthop_note_up(n, ch);
-		hop_set_state(h, HOP_READY);
 	}
 	h->ops->on_ready(h->arg, now);
 }

@@ -28,7 +28,7 @@ struct ledger_bounce { /* strings are copied */
 	const char *to;
 	const char *subject;
 	unsigned body_type; /* enum smtp_body */
-	bool utf8;
+	bool utf8, require_tls;
 	unsigned notify; /* enum smtp_notify bits */
 	int64_t wall;
 	struct str text;

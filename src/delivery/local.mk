@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += libdelivery.la
 libdelivery_la_SOURCES = \
 	src/delivery/attempt.c \
+	src/delivery/attempt_fit.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
 	src/delivery/channel.c src/delivery/channel.h \
 	src/delivery/channel_login.c \
@@ -9,10 +10,15 @@ libdelivery_la_SOURCES = \
 	src/delivery/delivery_private.h \
 	src/delivery/hop.c \
 	src/delivery/ledger.c src/delivery/ledger.h \
+	src/delivery/mta_queue.c src/delivery/mta_queue.h \
 	src/delivery/nexthop.c src/delivery/nexthop.h \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
+	src/delivery/notice_limit.c src/delivery/notice_limit.h \
 	src/delivery/outcome.c \
+	src/delivery/quarantine.c src/delivery/quarantine.h \
+	src/delivery/quarantine_check.c \
+	src/delivery/quarantine_private.h \
 	src/delivery/resolver.c src/delivery/resolver.h \
 	src/delivery/route.c src/delivery/route.h
 libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
@@ -30,6 +36,16 @@ delivery_test_world = $(delivery_test_hop) \
 	tests/unit/delivery_world.c tests/unit/delivery_world.h
 nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
+check_PROGRAMS += tests/unit/test_notice_limit
+tests_unit_test_notice_limit_SOURCES = tests/unit/test_notice_limit.c
+tests_unit_test_notice_limit_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_mta_queue tests/unit/test_quarantine
+tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c \
+	tests/unit/pump.h
+tests_unit_test_quarantine_LDADD = $(delivery_test_libs)
+tests_unit_test_mta_queue_SOURCES = tests/unit/test_mta_queue.c
+tests_unit_test_mta_queue_LDADD = libdelivery.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_credentials
 tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
 tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \

@@ -89,6 +89,7 @@ replace_route(
 
 	route_free(n->route);
 	n->route = route;
+	n->caps_known = false; /* it is another one that is asked now */
 	n->hostname = xstrdup(hostname);
 	resolver_free(n->resolver);
 	n->resolver = resolver_new(n->loop, hop_on_resolved, n);
@@ -172,6 +173,53 @@ nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
 {
 	*caps = n->caps;
 	return n->caps_known;
+}
+
+static bool
+is_own(const struct channel *ch, const struct nexthop_ends *ends)
+{
+	struct net_addr local = {.len = sizeof(local.ss)};
+	struct ip ip = net_addr_ip(&ch->addr);
+
+	if (net_addr_port(&ch->addr) != ends->local_port ||
+	    !ip_eq(&ip, &ends->local) || ch->conn == NULL ||
+	    getsockname(conn_fd(ch->conn), (struct sockaddr *)&local.ss,
+		&local.len) != 0)
+		return false;
+	ip = net_addr_ip(&local);
+	return net_addr_port(&local) == ends->peer_port &&
+	       ip_eq(&ip, &ends->peer);
+}
+
+bool
+nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends)
+{
+	struct list *entry;
+
+	if (ends->peer.family == IP_NONE)
+		return false;
+	list_each (entry, &n->busy) {
+		if (is_own(channel_of(entry), ends))
+			return true;
+	}
+	return false;
+}
+
+bool
+nexthop_has_choice(const struct nexthop *n)
+{
+	return n->settings.address_count > 1;
+}
+
+uint32_t
+nexthop_line(const struct nexthop *n)
+{
+	const struct list *entry;
+	uint32_t count = 0;
+
+	list_each (entry, &n->hops[HOP_WAITING])
+		count++;
+	return count;
 }
 
 /* ---- channels ---- */
@@ -260,6 +308,22 @@ nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
 	ch->idle_since = now;
 }
 
+/* Or nobody finds out why clients are not offered it. */
+static void
+warn_of_clear(struct nexthop *n, const struct channel *ch)
+{
+	unsigned mechs = smtp_client_caps(ch->client)->auth;
+	char list[128], name[LOG_QUOTE_MAX];
+
+	if (mechs == 0 || channel_is_safe(ch))
+		return;
+	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "auth",
+	    "address=%s offered=\"%s\" used=no reason=\"no password goes there "
+	    "in clear; see next_hop_tls and next_hop_auth_in_clear\"",
+	    log_quote(str_from(ch->name), name),
+	    sasl_mechs_format(mechs, list, sizeof(list)));
+}
+
 void
 nexthop_note_up(struct nexthop *n, struct channel *ch)
 {
@@ -270,6 +334,8 @@ nexthop_note_up(struct nexthop *n, struct channel *ch)
 	struct tls_info tls = {.version = "none", .cipher = "none"};
 
 	counters_add(n->counters, COUNT_NEXT_HOP_CONNECTIONS, 1);
+	if (level == LOG_LEVEL_INFO)
+		warn_of_clear(n, ch);
 	if (!log_is_on(n->log, level))
 		return;
 	if (conn_is_tls(ch->conn))

@@ -41,7 +41,8 @@ struct nexthop_settings {
 	int64_t rest_ms;                 /* after a failure */
 	struct credentials *credentials; /* of weir itself, a reference is
 					    taken; NULL: it does not log in */
-	bool login_in_clear;             /* also where others could read it */
+	bool login_in_clear; /* passwords, whosever: where others could read
+				them too */
 };
 
 struct hop_ops {
@@ -64,8 +65,21 @@ struct nexthop *nexthop_new(struct loop *loop,
 bool nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
     char *err, size_t err_cap);
 void nexthop_free(struct nexthop *n);
-/* What the next hop offered last. False: never reached yet. */
+/* Several are configured: what one lacks another may have. */
+bool nexthop_has_choice(const struct nexthop *n);
+/* What the next hop offered last, as hop_caps. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
+
+/* A connection that came in. Is it one of ours, that we stand at both ends of?
+ */
+struct nexthop_ends {
+	struct ip peer, local;
+	uint16_t peer_port, local_port;
+};
+bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
+
+/* How many wait in line, since all connections are taken. */
+uint32_t nexthop_line(const struct nexthop *n);
 
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on
@@ -80,6 +94,8 @@ struct hop *nexthop_get_private(
 bool hop_is_ready(const struct hop *h);
 bool hop_is_reused(const struct hop *h); /* it had served before */
 struct smtp_client *hop_client(struct hop *h);
+/* What its peer offers; AUTH only where a password may go over it. */
+struct smtp_caps hop_caps(struct hop *h);
 bool hop_is_full(const struct hop *h);     /* hold back until on_drain */
 const char *hop_name(const struct hop *h); /* address text */
 /* A password is spoken of: see conn_set_secret. */

@@ -7,7 +7,8 @@
  *	list what lies above the mark -> read its header -> list it again (it
  *	may have gone meanwhile) -> store notice and new mark in one commit
  *
- * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out.
+ * Never to a null sender, nor for recipients whose NOTIFY leaves DELAY out, nor
+ * more than notify_limit allows to one address.
  */
 #include "delivery/delivery_private.h"
 
@@ -44,6 +45,7 @@ notices_init(struct delivery *d)
 
 	loop_timer_init(&n->timer, d->loop, on_turn, d);
 	buf_init(&n->header, BOUNCE_ORIGINAL_MAX);
+	n->limit = notice_limit_new();
 	notices_schedule(d);
 }
 
@@ -52,6 +54,7 @@ notices_clear(struct delivery *d)
 {
 	loop_timer_clear(&d->notices.timer);
 	buf_clear(&d->notices.header);
+	notice_limit_free(d->notices.limit);
 }
 
 void
@@ -193,8 +196,9 @@ store(struct delivery *d, const struct spool_message *m,
 {
 	struct buf text;
 	bool eight_bit;
+	char address[BOUNCE_ADDRESS_MAX];
 	struct spool_rcpt to = {
-	    .address = m->from,
+	    .address = bounce_address(m->from, address),
 	    .notify = SMTP_NOTIFY_NEVER,
 	    .state = SPOOL_RELEASED,
 	    .next_try = f->wall,
@@ -209,6 +213,7 @@ store(struct delivery *d, const struct spool_message *m,
 	    .helo = "",
 	    .body_type = SMTP_BODY_7BIT,
 	    .utf8 = !str_is_ascii(f->to),
+	    .require_tls = m->require_tls,
 	    .queued_at = f->wall,
 	    .rcpts = &to,
 	    .rcpt_count = 1,
@@ -222,6 +227,14 @@ store(struct delivery *d, const struct spool_message *m,
 	buf_clear(&text);
 }
 
+static bool
+may_tell(const struct delivery *d, const struct spool_message *m)
+{
+	return notice_limit_take(d->notices.limit, str_from(m->from),
+	    d->settings.notify_count, d->settings.notify_window_ms,
+	    loop_now(d->loop));
+}
+
 /* The header is there, or nobody wants it. */
 static void
 tell(struct delivery *d, const struct spool_message *m, int64_t wall)
@@ -229,6 +242,7 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	struct bounce_recipient *rcpts =
 	    xcalloc(m->rcpt_count + 1, sizeof(*rcpts));
 	char why[DELIVERY_WHY_MAX], id_text[SPOOL_ID_TEXT] = "";
+	char address[BOUNCE_ADDRESS_MAX];
 	char original_id[SPOOL_ID_TEXT];
 	struct str held = why_held(d, m, why);
 	struct bounce_facts f = {
@@ -236,7 +250,7 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .postmaster = str_from(d->postmaster),
 	    .id = str_from(id_text),
 	    .original_id = str_from(spool_id_format(m->id, original_id)),
-	    .to = str_from(m->from),
+	    .to = str_from(bounce_address(m->from, address)),
 	    .envid = str_from(m->envid),
 	    .wall = wall,
 	    .arrived = m->queued_at,
@@ -246,11 +260,13 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .rcpts = rcpts,
 	    .rcpt_count = fill_reports(d, m, held, rcpts),
 	};
-	uint64_t id = f.rcpt_count > 0 ? spool_new_id(d->spool, wall) : 0;
+	bool limited = f.rcpt_count > 0 && !may_tell(d, m);
+	uint64_t id =
+	    f.rcpt_count > 0 && !limited ? spool_new_id(d->spool, wall) : 0;
 
 	if (id != 0)
 		f.id = str_from(spool_id_format(id, id_text));
-	tell_admin(d, m, held, id_text, wall);
+	tell_admin(d, m, held, limited ? "limit" : id_text, wall);
 	if (id != 0)
 		store(d, m, &f, id);
 	else

@@ -104,6 +104,7 @@ retry_delay(const struct attempt *a, const struct spool_rcpt *r)
 struct told { /* of one recipient */
 	enum event_type event;
 	const char *name; /* of the log line */
+	enum log_level level;
 	const char *reply;
 	const char *more; /* further fields, with a blank before them */
 };
@@ -119,8 +120,8 @@ tell(const struct attempt *a, size_t i, const struct told *t, int64_t wall)
 	char hop[LOG_QUOTE_MAX], reply[LOG_QUOTE_MAX];
 	char shown[2][256];
 
-	if (log_is_on(d->log, LOG_LEVEL_INFO))
-		log_event(d->log, LOG_LEVEL_INFO, "delivery", t->name,
+	if (log_is_on(d->log, t->level))
+		log_event(d->log, t->level, "delivery", t->name,
 		    "id=%s sender=%s from=%s to=%s next_hop=%s"
 		    " delay=%lld.%03d%s reply=%s",
 		    a->id, log_quote(str_from(m->source), sender),
@@ -146,8 +147,8 @@ fate_text(const struct fate *f)
 static void
 tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
-	const struct told t = {
-	    EVENT_DELIVER, "deliver", fate_text(&a->fates[i]), ""};
+	const struct told t = {EVENT_DELIVER, "deliver", LOG_LEVEL_INFO,
+	    fate_text(&a->fates[i]), ""};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
@@ -157,8 +158,8 @@ static void
 tell_deferred(const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
 {
 	char more[64], wait[UNITS_TEXT_MAX];
-	const struct told t = {
-	    EVENT_DEFER, "defer", fate_text(&a->fates[i]), more};
+	const struct told t = {EVENT_DEFER, "defer", LOG_LEVEL_INFO,
+	    fate_text(&a->fates[i]), more};
 
 	snprintf(more, sizeof(more), " next_try=\"%s\"",
 	    units_format_duration(next_try - wall, wait));
@@ -170,16 +171,21 @@ static void
 tell_ended(
     const struct attempt *a, size_t i, const char *bounce_id, int64_t wall)
 {
-	bool reported = wants_report(a, i);
+	bool reported = wants_report(a, i), dead = a->job->m.from[0] == '\0';
 	char more[48] = "";
+	/* A report that nobody can be given: the administrator is the last who
+	 * may hear of it. */
 	const struct told t = {EVENT_BOUNCE, reported ? "bounce" : "drop",
-	    fate_text(&a->fates[i]), more};
+	    dead ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, fate_text(&a->fates[i]),
+	    more};
 
 	if (reported)
 		snprintf(more, sizeof(more), " bounce=%s", bounce_id);
 	else
 		snprintf(more, sizeof(more), " reason=\"%s\"",
-		    a->job->m.from[0] == '\0' ? "null sender" : "notify");
+		    dead ? "null sender" : "notify");
+	if (dead)
+		counters_add(a->d->counters, COUNT_DEAD_LETTERS, 1);
 	tell(a, i, &t, wall);
 }
 
@@ -214,7 +220,8 @@ report_of(const struct attempt *a, size_t i)
 
 static void
 fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
-    struct str original, bool is_whole, int64_t wall)
+    struct str original, bool is_whole, int64_t wall,
+    char address[BOUNCE_ADDRESS_MAX])
 {
 	const struct delivery *d = a->d;
 	const struct spool_message *m = &a->job->m;
@@ -225,12 +232,13 @@ fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
 	    .postmaster = str_from(d->postmaster),
 	    .id = str_from(id),
 	    .original_id = str_from(a->id),
-	    .to = str_from(m->from),
+	    .to = str_from(bounce_address(m->from, address)),
 	    .envid = str_from(m->envid),
 	    .wall = wall,
 	    .arrived = m->queued_at,
 	    .seed = spool_seed(d->spool),
-	    .ret = (enum smtp_ret)m->ret,
+	    /* RFC 8689 section 5: as if RET=HDRS was said. */
+	    .ret = m->require_tls ? SMTP_RET_HDRS : (enum smtp_ret)m->ret,
 	    .original = str_sub(original, 0, BOUNCE_ORIGINAL_MAX),
 	    .is_whole = is_whole && original.n <= BOUNCE_ORIGINAL_MAX,
 	    .eight_bit_ok = nexthop_caps(d->nexthop, &caps) &&
@@ -245,8 +253,9 @@ record_bounce(struct attempt *a, const struct spool_result *results,
 	struct delivery *d = a->d;
 	struct ledger_bounce bounce = {
 	    .id = id,
-	    .to = a->job->m.from,
+	    .to = facts->to.p,
 	    .utf8 = !str_is_ascii(facts->to),
+	    .require_tls = a->job->m.require_tls,
 	    /* RFC 3461 section 5.2.7: never a report about a report. */
 	    .notify = SMTP_NOTIFY_NEVER,
 	    .wall = facts->wall,
@@ -332,7 +341,7 @@ outcome_record(
 	struct delivery *d = a->d;
 	size_t n = a->job->m.rcpt_count;
 	struct spool_result *results = xcalloc(n + 1, sizeof(*results));
-	char bounce_id[SPOOL_ID_TEXT] = "";
+	char bounce_id[SPOOL_ID_TEXT] = "", address[BOUNCE_ADDRESS_MAX];
 	struct bounce_facts facts;
 	uint64_t id = 0;
 
@@ -341,7 +350,8 @@ outcome_record(
 	if (count_reports(a, wall) > 0) {
 		id = spool_new_id(d->spool, wall);
 		spool_id_format(id, bounce_id);
-		fill_facts(&facts, a, bounce_id, original, is_whole, wall);
+		fill_facts(
+		    &facts, a, bounce_id, original, is_whole, wall, address);
 		record_with_bounce(a, results, &facts, id);
 	} else {
 		for (size_t i = 0; i < n; i++)

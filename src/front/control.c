@@ -41,6 +41,7 @@ control_new(
 	    .log = parts->log,
 	    .events = parts->events,
 	    .grammar = &grammar,
+	    .connections_max = parts->connections_max,
 	};
 
 	return control_start(

@@ -27,7 +27,8 @@ struct control_parts { /* all borrowed */
 	struct counters *counters;
 	struct log *log;
 	const char *version;
-	int64_t started_at; /* wall ms */
+	uint32_t connections_max; /* 0: CONTROL_CONNS_MAX */
+	int64_t started_at;       /* wall ms */
 	/* What the program does for a command; arg is given back. */
 	bool (*reload)(void *arg, char *err, size_t err_cap);
 	bool (*show_config)(void *arg, struct buf *out);

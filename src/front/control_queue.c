@@ -12,10 +12,11 @@
 #include <string.h>
 
 static json_t *
-recipient_row(const struct spool_rcpt *r)
+recipient_row(const struct spool_rcpt *r, bool doomed)
 {
-	json_t *row = json_pack("{s:o, s:s}", "address",
-	    control_text(r->address), "state", spool_state_name[r->state]);
+	json_t *row =
+	    json_pack("{s:o, s:s}", "address", control_text(r->address),
+		"state", doomed ? "discarded" : spool_state_name[r->state]);
 
 	if (r->attempts > 0) {
 		json_object_set_new(
@@ -31,16 +32,21 @@ static json_t *
 message_row(const struct spool_message *m)
 {
 	char id[SPOOL_ID_TEXT];
-	json_t *rcpts = json_array();
+	json_t *rcpts = json_array(), *row;
 
 	for (size_t i = 0; i < m->rcpt_count; i++)
-		json_array_append_new(rcpts, recipient_row(&m->rcpts[i]));
-	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "id",
-	    spool_id_format(m->id, id), "sender", control_text(m->source),
+		json_array_append_new(
+		    rcpts, recipient_row(&m->rcpts[i], m->doomed));
+	row = json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:b}",
+	    "id", spool_id_format(m->id, id), "sender", control_text(m->source),
 	    "from", control_text(m->from), "recipients", rcpts, "size",
 	    (json_int_t)m->size, "queued_at", control_time(m->queued_at),
 	    "subject", control_text(m->subject), "policy",
-	    control_text(m->policy), "client", control_text(m->client));
+	    control_text(m->policy), "client", control_text(m->client),
+	    "require_tls", m->require_tls);
+	if (m->mta_id != NULL)
+		json_object_set_new(row, "mta_id", control_text(m->mta_id));
+	return row;
 }
 
 /* ---- queue ---- */

@@ -35,6 +35,7 @@ add_spool(json_t *row, const struct control_parts *p)
 
 	spool_stats(p->spool, &s);
 	set_number(row, "held_messages", s.messages);
+	set_number(row, "quarantined_messages", s.quarantined);
 	set_number(row, "held_recipients", s.recipients[SPOOL_HELD]);
 	set_number(spool, "messages", s.messages);
 	for (size_t i = SPOOL_HELD; i <= SPOOL_SENDING; i++)

@@ -13,8 +13,12 @@ libfront_la_SOURCES = \
 	src/front/control_table.c \
 	src/front/milter.h \
 	src/front/milter_ask.c src/front/milter_ask.h \
+	src/front/milter_desk.c \
+	src/front/milter_filter.h \
 	src/front/milter_message.c src/front/milter_message.h \
+	src/front/milter_store.c \
 	src/front/milter_txn.c src/front/milter_txn.h \
+	src/front/milter_txn_private.h \
 	src/front/policy_request.c src/front/policy_request.h \
 	src/front/policyd.c src/front/policyd.h \
 	src/front/relay.c src/front/relay.h \
@@ -26,16 +30,18 @@ libfront_la_SOURCES = \
 	src/front/relay_own.c \
 	src/front/relay_lmtp.c \
 	src/front/relay_session.c \
+	src/front/relay_stress.c \
 	src/front/relay_tls.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c \
 	src/front/settle.c src/front/settle.h
 if HAVE_MILTER
-libfront_la_SOURCES += src/front/milter.c
+libfront_la_SOURCES += src/front/milter.c src/front/milter_filter.c
 else
 libfront_la_SOURCES += src/front/milter_none.c
 endif
-EXTRA_DIST += src/front/milter.c src/front/milter_none.c
+EXTRA_DIST += src/front/milter.c src/front/milter_filter.c \
+	src/front/milter_none.c
 libfront_la_LIBADD = libdelivery.la libgate.la libspool.la libsmtp.la \
 	libcontrol.la libnet.la libos.la libbase.la $(JANSSON_LIBS) \
 	$(MILTER_LIBS)

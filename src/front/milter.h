@@ -6,6 +6,8 @@
  *	take		held recipients leave the message; their copy is
  *			committed to the spool before the MTA is answered
  *	tempfail	451 for recipients that would be held
+ *	quarantine	a message with a held recipient goes to the MTA's own
+ *			hold queue, whole; its queue id is committed before
  *
  * libmilter knows one filter per process, so there is one of these. It is
  * there only where weir was built with libmilter.
@@ -19,7 +21,7 @@
 
 struct milter;
 
-enum milter_hold { MILTER_TAKE, MILTER_TEMPFAIL };
+enum milter_hold { MILTER_TAKE, MILTER_TEMPFAIL, MILTER_QUARANTINE };
 
 struct milter_settings {
 	const char *hostname; /* of our trace header */
@@ -27,6 +29,7 @@ struct milter_settings {
 	int64_t command_timeout_ms; /* for an answer to MAIL or RCPT */
 	int64_t answer_timeout_ms;  /* to the end of a message */
 	uint32_t header_max;        /* bytes; more is refused when held */
+	uint32_t connections_max;   /* each is a thread; 0: any number */
 };
 
 struct milter_parts { /* all borrowed */

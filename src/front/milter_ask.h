@@ -44,7 +44,7 @@ struct milter_ask {
 	/* The question. Heap, NULL: not given. */
 	char *user, *address, *helo, *queue_id, *orcpt, *envid, *subject;
 	struct ip client;
-	bool local, utf8;
+	bool local, utf8, require_tls;
 	enum smtp_body body_type;
 	enum smtp_ret ret;
 	unsigned notify;

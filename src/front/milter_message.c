@@ -15,6 +15,7 @@
 #define PIECE (128 * 1024)
 #define TEXT_MAX (1u << 20) /* of one question; a piece and one callback */
 #define SUBJECT_MAX 256
+#define SHOWN_MAX (64 * 1024)
 
 struct milter_conn *
 milter_conn_new(
@@ -113,6 +114,8 @@ read_param(struct milter_ask *ask, struct str value)
 				     : SMTP_BODY_7BIT;
 	else if (str_ieq(name, STR("SMTPUTF8")))
 		ask->utf8 = true;
+	else if (str_ieq(name, STR("REQUIRETLS")))
+		ask->require_tls = true;
 	else if (str_ieq(name, STR("RET")))
 		ask->ret =
 		    str_ieq(value, STR("FULL")) ? SMTP_RET_FULL : SMTP_RET_HDRS;
@@ -188,7 +191,11 @@ give_text(struct milter_conn *c)
 void
 milter_conn_text(struct milter_conn *c, struct str text)
 {
-	if (c->failed || c->settings->hold != MILTER_TAKE)
+	if (c->failed || c->settings->hold == MILTER_TEMPFAIL)
+		return;
+	/* Only to be looked at: the message itself stays in the mail server. */
+	if (c->settings->hold == MILTER_QUARANTINE &&
+	    c->text.len + text.n > SHOWN_MAX)
 		return;
 	if (!str_is_ascii(text))
 		c->eight_bit = true;
@@ -218,7 +225,8 @@ milter_conn_header(
 	struct str v = str_from(value);
 
 	c->header_bytes += strlen(name) + v.n + 4;
-	if (c->header_bytes > c->settings->header_max)
+	if (c->header_bytes > c->settings->header_max &&
+	    c->settings->hold != MILTER_QUARANTINE)
 		c->failed = c->header_too_big = true;
 	if (strcasecmp(name, "Subject") == 0 && c->subject == NULL)
 		c->subject = str_dup(str_sub(str_trim(v), 0, SUBJECT_MAX));

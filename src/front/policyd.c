@@ -307,7 +307,7 @@ policyd_accept(
 
 	if (d->count >= d->parts.connections_max) {
 		log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "refuse",
-		    "client=%s limit=sessions_max open=%u",
+		    "client=%s limit=policy_connections_max open=%u",
 		    net_addr_format(peer, text), d->count);
 		close(fd);
 		return;

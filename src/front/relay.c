@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TOLD_EVERY_MS 1000
+
 struct client_sessions {
 	uint32_t count;
 };
@@ -32,6 +34,7 @@ relay_new(
 	list_init(&r->sessions);
 	list_init(&r->txns);
 	list_init(&r->settles);
+	relay_stress_init(r);
 	return r;
 }
 
@@ -99,18 +102,41 @@ relay_uncount_client(struct session *s)
 	free(c);
 }
 
+void
+relay_tell_limit(struct relay *r, enum relay_limit limit,
+    const struct ip *client, int64_t now)
+{
+	static const char *const names[RELAY_LIMITS] = {
+	    [RELAY_SESSIONS_MAX] = "sessions_max",
+	    [RELAY_CLIENT_SESSIONS_MAX] = "client_sessions_max",
+	    [RELAY_ENVELOPE_MEMORY] = "envelope_memory",
+	    [RELAY_HELD_MAX] = "held_max",
+	    [RELAY_NEXT_HOP_CONNECTIONS] = "next_hop_connections",
+	};
+	struct relay_told *told = &r->told[limit];
+	char text[IP_TEXT_MAX];
+
+	if (now < told->next) {
+		told->kept_back++;
+		return;
+	}
+	log_event(r->parts.log, LOG_LEVEL_WARNING, "smtp", "refuse",
+	    "client=%s limit=%s open=%u unlogged=%llu", ip_format(client, text),
+	    names[limit], r->session_count,
+	    (unsigned long long)told->kept_back);
+	*told = (struct relay_told){.next = now + TOLD_EVERY_MS};
+}
+
 static void
-relay_turn_away(struct relay *r, int fd, const struct ip *ip, const char *why)
+relay_turn_away(struct relay *r, int fd, const struct ip *ip,
+    enum relay_limit limit, int64_t now)
 {
 	static const char line[] =
 	    "421 4.7.0 Too many connections, come again later\r\n";
-	char text[IP_TEXT_MAX];
 	ssize_t n;
 
 	counters_add(r->parts.counters, COUNT_SESSIONS_REFUSED, 1);
-	log_event(r->parts.log, LOG_LEVEL_WARNING, "smtp", "refuse",
-	    "client=%s limit=%s open=%u", ip_format(ip, text), why,
-	    r->session_count);
+	relay_tell_limit(r, limit, ip, now);
 	/* A fresh socket takes one line or the client does without. */
 	n = write(fd, line, sizeof(line) - 1);
 	(void)n;
@@ -133,15 +159,17 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer,
 	struct session *s;
 
 	if (r->draining || r->session_count >= r->settings->sessions_max) {
-		relay_turn_away(r, fd, &ip, "sessions_max");
+		relay_turn_away(r, fd, &ip, RELAY_SESSIONS_MAX, now);
 		return;
 	}
 	/* Behind a proxy the client is known only when its header has come. */
 	if (!listen->proxy && is_client_full(r, &ip)) {
-		relay_turn_away(r, fd, &ip, "client_sessions_max");
+		relay_turn_away(r, fd, &ip, RELAY_CLIENT_SESSIONS_MAX, now);
 		return;
 	}
 	r->session_count++;
+	if (r->session_count > r->session_peak)
+		r->session_peak = r->session_count;
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	s = session_new(r, fd, peer, listen);
@@ -160,6 +188,15 @@ relay_session_ended(struct relay *r, struct session *s)
 	r->session_count--;
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	relay_check_drained(r);
+}
+
+uint32_t
+relay_take_peak(struct relay *r)
+{
+	uint32_t peak = r->session_peak;
+
+	r->session_peak = r->session_count;
+	return peak;
 }
 
 void
@@ -213,6 +250,7 @@ relay_free(struct relay *r)
 		txn_abort(
 		    LIST_ITEM(e, struct txn, entry), loop_now(r->parts.loop));
 	}
+	loop_timer_clear(&r->stress);
 	settle_free_all(&r->settles);
 	map_free(r->clients, free);
 	auth_guard_free(r->guard);

@@ -25,6 +25,11 @@ enum relay_auth {
 	RELAY_AUTH_DOVECOT, /* Dovecot does */
 };
 
+enum relay_nameless { /* a login that tells nobody's name */
+	RELAY_NAMELESS_REFUSE,
+	RELAY_NAMELESS_ADDRESS, /* passes; the source is the address */
+};
+
 enum relay_tls {
 	RELAY_TLS_NONE,
 	RELAY_TLS_MAY,
@@ -39,8 +44,9 @@ struct relay_listen {
 	enum relay_auth auth;
 	bool auth_in_clear; /* offered without TLS, not only on loopback */
 	bool auth_required; /* no mail without it */
-	bool proxy;         /* a PROXY header comes first */
-	bool hide_client;   /* Received does not name it */
+	enum relay_nameless auth_nameless;
+	bool proxy;       /* a PROXY header comes first */
+	bool hide_client; /* Received does not name it */
 	enum relay_tls tls;
 	struct tls_server *tls_server; /* NULL with RELAY_TLS_NONE */
 	int64_t tls_timeout_ms;
@@ -55,7 +61,12 @@ struct relay_settings {
 	bool verify_held;      /* ask the next hop about held recipients */
 	uint32_t sessions_max; /* in all: 421 past it */
 	uint32_t client_sessions_max; /* from one client address */
+	uint64_t envelope_memory;     /* bytes of all envelopes: 452 past it */
 	int64_t greeting_delay_ms;
+	/* A line for the next hop's connections this old ends clients that
+	 * hold one and are slower than slow_rate bytes a second; 0: never. */
+	int64_t next_hop_wait_ms;
+	uint64_t slow_rate;
 	int64_t answer_timeout_ms; /* from the final dot to the reply: 451 */
 	const struct ip_net *xclient_nets; /* XCLIENT, XFORWARD taken from */
 	size_t xclient_net_count;
@@ -87,6 +98,8 @@ bool relay_uses(const struct relay *r, const struct relay_settings *settings);
 /* A connection was accepted; fd is taken. */
 void relay_accept(struct relay *r, int fd, const struct net_addr *peer,
     const struct relay_listen *listen, int64_t now);
+/* The most sessions that were open at once since the last call. */
+uint32_t relay_take_peak(struct relay *r);
 /* Idle sessions get 421, the others after their transaction; fn when none is
  * left. */
 void relay_drain(struct relay *r, void (*fn)(void *arg), void *arg);

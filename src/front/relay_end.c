@@ -350,6 +350,7 @@ txn_store(struct txn *t)
 	    .body_type = t->mail.body,
 	    .ret = t->mail.ret,
 	    .utf8 = t->mail.utf8,
+	    .require_tls = t->mail.require_tls,
 	    .whole = t->whole,
 	    .pending = t->held_count < t->rcpt_count,
 	    .queued_at = wall,

@@ -49,7 +49,9 @@ session_is_trusted(const struct session *s)
 struct str
 session_user(const struct session *s)
 {
-	return s->user != NULL ? str_from(s->user) : session_tls_user(s);
+	struct str user = str_from(s->user);
+
+	return user.n > 0 ? user : session_tls_user(s);
 }
 
 /* RFC 3207 section 4.2: what was said in plain is forgotten. */
@@ -158,6 +160,7 @@ session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 	bool room = true;
 
 	session_forget_login(s, now);
+	s->client_temp = (s->client_temp & ~x->given) | x->temp;
 	if (x->given & XCLIENT_PORT)
 		s->client_port = x->port;
 	if (x->given & XCLIENT_ADDR)

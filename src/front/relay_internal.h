@@ -13,6 +13,7 @@
  *	relay_end.c	DATA, the final dot, and the one honest reply
  *	relay_leg.c	a transaction's way to the next hop
  *	relay_lmtp.c	a next hop that judges each recipient by itself
+ *	relay_stress.c	a line for the next hop's connections, and who is slow
  *	relay_words.c	trace header, replies in words, the log line
  */
 #ifndef FRONT_RELAY_INTERNAL_H
@@ -22,13 +23,31 @@
 #include "front/auth_link.h"
 #include "front/relay.h"
 
+enum relay_limit { /* of those that a flood runs into */
+	RELAY_SESSIONS_MAX,
+	RELAY_CLIENT_SESSIONS_MAX,
+	RELAY_ENVELOPE_MEMORY,
+	RELAY_HELD_MAX,
+	RELAY_NEXT_HOP_CONNECTIONS,
+	RELAY_LIMITS
+};
+
+/* A line in the log for each refusal would fill the disk: one a second. */
+struct relay_told {
+	int64_t next;
+	uint64_t kept_back;
+};
+
 struct relay {
 	struct relay_parts parts;
 	const struct relay_settings *settings;
 	struct list sessions, txns;
 	struct list settles; /* of relay_end.c, on their way to the disk */
-	uint32_t session_count;
-	struct map *clients; /* sessions per client address */
+	uint32_t session_count, session_peak;
+	uint64_t envelope_bytes; /* of recipients, in all transactions */
+	struct relay_told told[RELAY_LIMITS];
+	struct loop_timer stress; /* of relay_stress.c */
+	struct map *clients;      /* sessions per client address */
 	struct auth_guard *guard;
 	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
@@ -53,8 +72,10 @@ struct session {
 	struct ip peer;             /* of the connection */
 	struct ip client, local;    /* as a proxy or XCLIENT says */
 	uint16_t client_port, local_port;
-	char *client_name;             /* of XCLIENT, NULL: not known */
-	char *user;                    /* who logged in, NULL: nobody */
+	struct nexthop_ends ends; /* of the connection */
+	char *client_name;        /* of XCLIENT, NULL: not known */
+	unsigned client_temp;     /* of XCLIENT: struct xclient, temp */
+	char *user; /* who logged in; NULL: nobody, "": no name was told */
 	struct xclient *forwarded;     /* XFORWARD, for the next transaction */
 	struct login *login;           /* under way */
 	struct own *own;               /* its connection to the next hop */
@@ -92,6 +113,7 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
+	bool tls_lost; /* REQUIRETLS cannot be kept */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -100,7 +122,8 @@ struct leg {
 
 struct relay_rcpt {
 	char *address;
-	char *orcpt; /* NULL: none */
+	char *orcpt;    /* NULL: none */
+	uint32_t bytes; /* counted in envelope_bytes */
 	unsigned notify;
 	bool cut; /* goes to the next hop within the session */
 	/* LMTP: what the next hop said after the text; 0: not yet. */
@@ -141,6 +164,9 @@ struct txn {
 	struct spool_body *spare;
 	uint64_t spare_id;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
+	/* How fast it goes while others wait: relay_stress.c. 0: not yet. */
+	int64_t measured_since;
+	uint64_t measured_from;
 	int64_t started_at; /* wall */
 	bool chunked;       /* its text comes by BDAT */
 	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
@@ -155,6 +181,8 @@ struct txn {
 /* relay.c */
 void relay_session_ended(struct relay *r, struct session *s);
 void relay_check_drained(struct relay *r);
+void relay_tell_limit(struct relay *r, enum relay_limit limit,
+    const struct ip *client, int64_t now);
 /* False: the client has too many sessions; this one is not counted. */
 bool relay_count_client(struct session *s);
 void relay_uncount_client(struct session *s);
@@ -222,6 +250,8 @@ bool own_is_needed(const struct session *s);
 bool own_is_lost(const struct session *s);
 void own_start_login(struct session *s, int64_t now); /* login_on_hop_... */
 struct smtp_client *own_client(struct session *s);    /* NULL: not ready */
+/* The mechanisms that its next hop offers and that may be used there. */
+unsigned own_mechs(struct session *s);
 /* Begins the login; own_client is there. login_on_hop_reply follows. */
 void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
     struct str initial, int64_t now);
@@ -283,8 +313,17 @@ void leg_body(struct leg *l, struct str chunk, int64_t now);
 void leg_end(struct leg *l, int64_t now);
 /* Gives the connection back, or closes it when DATA was begun. */
 void leg_leave(struct leg *l, int64_t now);
+/* It has waited for a connection long enough: answered as if there were none.
+ */
+void leg_give_up(struct leg *l, int64_t now);
 bool leg_is_full(const struct leg *l);
 bool leg_is_lmtp(const struct leg *l);
+
+/* relay_stress.c */
+void relay_stress_init(struct relay *r);
+/* A transaction wants a connection: see to it that it does not wait long. */
+void relay_stress_watch(struct relay *r, int64_t now);
+void relay_relieve(struct relay *r, int64_t now);
 
 /* relay_words.c */
 #define RELAY_TRACE_MAX 1024

@@ -11,6 +11,8 @@
 
 static void leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+static void leg_put(struct leg *l, int64_t now);
+static void leg_drop(struct leg *l, int64_t now);
 
 /* A report of success was promised at EHLO, and this connection's peer (another
  * one, or changed since) would not make it. */
@@ -43,9 +45,45 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }
 
+/* REQUIRETLS was offered at EHLO, and this connection's peer, another one or
+ * changed since, does not carry it: never a downgrade (RFC 8689 section
+ * 4.2.1). */
+static bool
+lost_tls(const struct leg *l)
+{
+	const struct smtp_mail *mail = &l->txn->mail;
+
+	return mail->require_tls && mail->from.n > 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext &
+		   SMTP_EXT_REQUIRETLS) == 0;
+}
+
+static void
+leg_refuse_tls(struct leg *l, int64_t now)
+{
+	static const char text[] =
+	    "REQUIRETLS support required: the next hop does not offer it over "
+	    "verified TLS any more";
+	bool choice = nexthop_has_choice(l->txn->relay->parts.nexthop);
+	struct smtp_reply lost = choice ? smtp_reply_make(451, "4.7.30", text)
+					: smtp_reply_make(550, "5.7.30", text);
+
+	leg_answer(l, &lost, true, now);
+}
+
 static void
 leg_open(struct leg *l, int64_t now)
 {
+	if (lost_tls(l)) {
+		l->state = LEG_DEAD;
+		l->tls_lost = true;
+		if (l->own != NULL)
+			leg_put(l, now);
+		else /* a new one may have it again */
+			leg_drop(l, now);
+		leg_refuse_tls(l, now);
+		return;
+	}
 	l->state = LEG_OPEN;
 	l->mail_refused = false;
 	l->reused =
@@ -53,9 +91,6 @@ leg_open(struct leg *l, int64_t now)
 	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
 	leg_send_rcpt(l, now);
 }
-
-static void leg_answer(
-    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
 
 /* What speaks in the client's name. Probes do not: what is held goes out in
  * weir's own. */
@@ -83,6 +118,7 @@ leg_connect(struct leg *l, bool fresh, int64_t now)
 	}
 	l->hop =
 	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	relay_stress_watch(l->txn->relay, now);
 	if (hop_is_ready(l->hop))
 		leg_open(l, now);
 }
@@ -117,6 +153,10 @@ leg_rcpt(struct leg *l, int64_t now)
 	case LEG_END:
 		panic("leg_rcpt in state %d", l->state);
 	case LEG_DEAD:
+		if (l->tls_lost) {
+			leg_refuse_tls(l, now);
+			break;
+		}
 		gone = smtp_reply_make(
 		    451, "4.4.2", "The next hop closed the connection");
 		leg_answer(l, &gone, false, now);
@@ -197,6 +237,20 @@ leg_drop(struct leg *l, int64_t now)
 }
 
 void
+leg_give_up(struct leg *l, int64_t now)
+{
+	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
+	    "No connection to the next hop came free, try again later");
+
+	if (l->state != LEG_CONNECTING || l->hop == NULL)
+		return;
+	hop_drop(l->hop);
+	l->hop = NULL;
+	l->state = LEG_DEAD;
+	leg_answer(l, &none, false, now);
+}
+
+void
 leg_leave(struct leg *l, int64_t now)
 {
 	l->rcpt_waits = false;
@@ -227,7 +281,8 @@ leg_is_full(const struct leg *l)
 bool
 leg_is_lmtp(const struct leg *l)
 {
-	return l->state == LEG_BODY && smtp_client_is_lmtp(hop_client(l->hop));
+	return (l->state == LEG_OPEN || l->state == LEG_BODY) &&
+	       smtp_client_is_lmtp(hop_client(l->hop));
 }
 
 static void

@@ -13,7 +13,10 @@
  * So with more than one recipient the text is written to the spool as it goes
  * through, and dropped when all were taken. The rows are pending until the
  * client has its answer, as in relay_end.c: a crash in between means that those
- * who were taken get it twice, and that nobody gets it never.
+ * who were taken get it twice, and that nobody gets it never. The same is so
+ * when the disk fails between verdict and commit: the client hears 451 and
+ * sends again. A spool that is known to be short is no such surprise: then a
+ * message has one recipient (txn_rcpt_pass).
  */
 #include "front/relay_internal.h"
 
@@ -203,6 +206,7 @@ store_rest(struct txn *t)
 	    .body_type = t->mail.body,
 	    .ret = t->mail.ret,
 	    .utf8 = t->mail.utf8,
+	    .require_tls = t->mail.require_tls,
 	    .pending = true,
 	    .queued_at = wall,
 	    .rcpts = rcpts,

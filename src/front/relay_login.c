@@ -242,6 +242,16 @@ start_pass(struct session *s, struct str initial, int64_t now)
 	own_start_login(s, now);
 }
 
+/* A token that stands for its user (RFC 7628 section 3.1): Dovecot tells who it
+ * is, a next hop does not. */
+static bool
+may_be_nameless(const struct session *s)
+{
+	return s->login->watch.mech == SASL_OAUTHBEARER &&
+	       (s->listen.auth == RELAY_AUTH_DOVECOT ||
+		   s->listen.auth_nameless == RELAY_NAMELESS_ADDRESS);
+}
+
 /* Who it is must be known before another learns the rest. False: answered. */
 static bool
 watch(struct session *s, struct str line, int64_t now)
@@ -255,6 +265,14 @@ watch(struct session *s, struct str line, int64_t now)
 	case SASL_MALFORMED:
 		login_log(s, LOG_LEVEL_INFO, "malformed", &bad);
 		login_answer(s, &bad, now);
+		return false;
+	case SASL_OPAQUE:
+		if (may_be_nameless(s))
+			return true;
+		login_refused_here(s,
+		    "The response must name the user (a=): the token alone "
+		    "does not tell",
+		    now);
 		return false;
 	case SASL_NAMELESS:
 		login_refused_here(s, "The response names no user", now);
@@ -313,13 +331,14 @@ void
 login_on_hop_ready(struct session *s, int64_t now)
 {
 	struct login *g = s->login;
-	struct smtp_client *c = own_client(s);
 
 	if (g == NULL || g->state != LOGIN_CONNECTING)
 		return;
-	if (!(smtp_client_caps(c)->auth & g->watch.mech)) {
-		login_unavailable(
-		    s, "the next hop does not offer this mechanism now", now);
+	if (!(own_mechs(s) & g->watch.mech)) {
+		login_unavailable(s,
+		    "the next hop does not offer this mechanism now, or no "
+		    "password goes to it in clear (next_hop_auth_in_clear)",
+		    now);
 		return;
 	}
 	g->state = LOGIN_ASKED;
@@ -340,7 +359,7 @@ login_on_hop_reply(
 	} else if (reply->code == 235) {
 		struct str user = sasl_watch_user(&s->login->watch);
 
-		if (user.n > 0)
+		if (user.n > 0 || may_be_nameless(s))
 			login_succeeded(s, user, &own, true, now);
 		else
 			login_unavailable(

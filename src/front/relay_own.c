@@ -35,6 +35,7 @@ static struct xclient
 describe(const struct session *s, const struct txn *t)
 {
 	struct xclient x = {.given = XCLIENT_ATTRS,
+	    .temp = s->client_temp,
 	    .addr = t != NULL ? t->client : s->client,
 	    .port = s->client_port,
 	    .dest_addr = s->local,
@@ -129,6 +130,12 @@ own_client(struct session *s)
 	return s->own != NULL && s->own->state == OWN_READY
 		   ? hop_client(s->own->hop)
 		   : NULL;
+}
+
+unsigned
+own_mechs(struct session *s)
+{
+	return hop_caps(s->own->hop).auth;
 }
 
 void

@@ -208,6 +208,10 @@ set_ends(struct session *s, int fd, const struct net_addr *peer)
 		return;
 	s->local = net_addr_ip(&local);
 	s->local_port = net_addr_port(&local);
+	s->ends = (struct nexthop_ends){.peer = s->peer,
+	    .local = s->local,
+	    .peer_port = s->client_port,
+	    .local_port = s->local_port};
 }
 
 struct session *
@@ -224,6 +228,7 @@ session_new(struct relay *r, int fd, const struct net_addr *peer,
 	s->listen.tls_server = NULL;
 	set_ends(s, fd, peer);
 	s->conn = conn_new(r->parts.loop, fd, &session_conn_ops, s);
+	conn_set_output_high(s->conn, CONN_REPLIES_HIGH);
 	s->server =
 	    smtp_server_new(&s->limits, s->settings->hostname, &server_ops, s);
 	smtp_server_trust(s->server, session_is_trusted(s));
@@ -322,7 +327,9 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
 	static const struct smtp_caps blind = {
 	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
-	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED,
+	/* RFC 8689 section 2: over TLS alone. */
+	uint32_t secure = conn_is_tls(s->conn) ? SMTP_EXT_REQUIRETLS : 0;
+	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED | secure,
 	    .size = s->settings->message_size_max,
 	    .rcpt_max = s->limits.recipients_max};
 	struct smtp_caps meet =
@@ -339,7 +346,7 @@ on_caps_ready(void *arg, int64_t now)
 {
 	struct session *s = arg;
 	struct hop *hop = s->caps_hop;
-	struct smtp_caps caps = *smtp_client_caps(hop_client(hop));
+	struct smtp_caps caps = hop_caps(hop);
 
 	s->caps_hop = NULL;
 	hop_put(hop, now);
@@ -361,14 +368,30 @@ static const struct hop_ops caps_ops = {
     .on_fail = on_caps_fail,
 };
 
+/* Not by the name alone: a mail server on the same machine often has the same
+ * one. */
+static bool
+is_loop(const struct session *s, struct str name)
+{
+	return str_ieq(name, str_from(s->settings->hostname)) &&
+	       nexthop_is_own(s->relay->parts.nexthop, &s->ends);
+}
+
 static void
 on_server_helo(void *arg, struct str name, bool esmtp)
 {
 	struct session *s = arg;
+	struct smtp_reply loop = smtp_reply_make(554, "5.4.6",
+	    "mail loops back to myself: the option next_hop leads to this "
+	    "relay");
 	int64_t now = loop_now(s->relay->parts.loop);
 	struct smtp_caps caps;
 
-	(void)name;
+	if (is_loop(s, name)) {
+		smtp_server_reply(s->server, &loop, now);
+		session_pump(s, now);
+		return;
+	}
 	s->helo_waits = true;
 	if (!esmtp) {
 		session_helo_done(s, NULL, now);
@@ -389,8 +412,8 @@ on_server_write(void *arg, const char *p, size_t n)
 {
 	struct session *s = arg;
 
-	if (!s->closing)
-		conn_write(s->conn, p, n);
+	if (!s->closing && !conn_write(s->conn, p, n))
+		smtp_server_yield(s->server);
 }
 
 static void

@@ -19,9 +19,13 @@ dup_or_null(struct str s)
 	return str_is_empty(s) ? NULL : str_dup(s);
 }
 
+/* What a recipient takes, here, with the gate and towards the spool. */
+#define RCPT_BYTES (2 * sizeof(struct relay_rcpt) + 256)
+
 static void
-rcpt_clear(struct relay_rcpt *r)
+rcpt_clear(struct relay *relay, struct relay_rcpt *r)
 {
+	relay->envelope_bytes -= r->bytes;
 	free(r->address);
 	free(r->orcpt);
 	free(r->verdict_text);
@@ -60,9 +64,9 @@ txn_free(struct txn *t)
 	if (t->spare != NULL)
 		spool_body_abort(t->spare);
 	for (size_t i = 0; i < t->rcpt_count; i++)
-		rcpt_clear(&t->rcpts[i]);
+		rcpt_clear(r, &t->rcpts[i]);
 	free(t->rcpts);
-	rcpt_clear(&t->asked);
+	rcpt_clear(r, &t->asked);
 	free(t->from);
 	free(t->envid);
 	free(t->helo);
@@ -110,7 +114,8 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 static bool
 may_mail(const struct session *s, struct smtp_reply *no)
 {
-	if (s->listen.auth_required && str_is_empty(session_user(s))) {
+	if (s->listen.auth_required && s->user == NULL &&
+	    str_is_empty(session_tls_user(s))) {
 		*no = smtp_reply_make(530, "5.7.0", "Authentication required");
 		return false;
 	}
@@ -185,7 +190,7 @@ static void
 txn_refuse_rcpt(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
 	gate_drop_last(t->gate, now);
-	rcpt_clear(&t->asked);
+	rcpt_clear(t->relay, &t->asked);
 	txn_reply(t, reply, now);
 }
 
@@ -228,25 +233,56 @@ txn_rcpt_answer(
 	txn_refuse_rcpt(t, &own, now);
 }
 
+/* With more than one recipient an LMTP next hop may leave weir with a part of
+ * them, and then the spool must take it. The client sends the others later. */
+static bool
+is_too_many(const struct txn *t)
+{
+	return t->rcpt_count > t->held_count && leg_is_lmtp(&t->cut) &&
+	       spool_is_short(t->relay->parts.spool);
+}
+
 static void
 txn_rcpt_pass(struct txn *t, int64_t now)
 {
+	struct smtp_reply later = smtp_reply_make(452, "4.5.3",
+	    "One recipient at a time while the spool has no room left; send "
+	    "the others in another message");
+
+	if (is_too_many(t)) {
+		txn_refuse_rcpt(t, &later, now);
+		return;
+	}
 	t->asked.cut = true;
 	leg_rcpt(&t->cut, now);
+}
+
+static void
+txn_put_off(struct txn *t, enum relay_limit limit,
+    const struct smtp_reply *reply, int64_t now)
+{
+	counters_add(t->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+	relay_tell_limit(t->relay, limit, &t->client, now);
+	txn_refuse_rcpt(t, reply, now);
 }
 
 static void
 txn_rcpt_held(struct txn *t, const char *why, int64_t now)
 {
 	struct relay *r = t->relay;
-	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
+	struct smtp_reply no_room = smtp_reply_make(452, "4.3.1",
 	    "New recipients would be held, and the spool has no room left; "
+	    "try again later");
+	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
+	    "New recipients would be held, and as many wait here as may; "
 	    "try again later");
 
 	t->asked.cut = false;
 	str_copy(str_from(why), t->held_why, sizeof(t->held_why));
 	if (spool_is_short(r->parts.spool))
-		txn_refuse_rcpt(t, &full, now);
+		txn_refuse_rcpt(t, &no_room, now);
+	else if (spool_is_full(r->parts.spool))
+		txn_put_off(t, RELAY_HELD_MAX, &full, now);
 	else if (t->session->settings->verify_held)
 		leg_rcpt(&t->probe, now);
 	else
@@ -270,7 +306,7 @@ on_recipient_answer(void *arg, const struct gate_answer *answer)
 	case THROTTLE_REFUSE:
 		reply = smtp_reply_make(
 		    answer->code, answer->enhanced, answer->text);
-		rcpt_clear(&t->asked);
+		rcpt_clear(t->relay, &t->asked);
 		txn_reply(t, &reply, now);
 		break;
 	}
@@ -279,10 +315,23 @@ on_recipient_answer(void *arg, const struct gate_answer *answer)
 void
 txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now)
 {
+	struct relay *r = t->relay;
+	uint32_t bytes = (uint32_t)(RCPT_BYTES + rcpt->to.n + rcpt->orcpt.n);
+	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
+	    "Too many recipients are in hand here at once, try again later");
+
 	t->wait = TXN_WAIT_RCPT;
+	if (r->envelope_bytes + bytes > t->session->settings->envelope_memory) {
+		counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+		relay_tell_limit(r, RELAY_ENVELOPE_MEMORY, &t->client, now);
+		txn_reply(t, &full, now);
+		return;
+	}
+	r->envelope_bytes += bytes;
 	t->asked = (struct relay_rcpt){
 	    .address = str_dup(rcpt->to),
 	    .orcpt = dup_or_null(rcpt->orcpt),
+	    .bytes = bytes,
 	    .notify = rcpt->notify,
 	};
 	gate_recipient(

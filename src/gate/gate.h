@@ -42,7 +42,8 @@ struct gate_freeze {
 };
 
 struct gate_callbacks {
-	/* Recipients are RELEASED in the spool: delivery should claim. */
+	/* Recipients are RELEASED in the spool, or doomed: who claims
+	 * should. */
 	void (*on_released)(void *arg);
 	/* Once per freeze, after it is durable. */
 	void (*on_freeze)(void *arg, const struct gate_freeze *freeze);
@@ -148,8 +149,14 @@ void gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 /* Releasing by hand makes the recipients known to their sender. */
 void gate_release(struct gate *g, const struct spool_select *select,
     const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+/* What is in the mail server's hold queue is deleted there, whole, later. */
 void gate_discard(struct gate *g, const struct spool_select *select,
     const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+
+/* The mail server's hold queue has these messages no more, and nobody asked
+ * weir for it: they leave the queues. */
+void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg);
 
 struct gate_sender_info {
 	const char *sender, *policy;

@@ -20,6 +20,7 @@ struct gate_admin_op {
 	struct list entry;
 	struct gate *g;
 	bool is_release; /* else a discard */
+	bool is_gone;    /* a discard of what has gone by other hands */
 	bool is_thaw;
 	enum gate_thaw then;
 	char *sender; /* thaw: the key */
@@ -110,6 +111,14 @@ is_in_set(void *arg, uint64_t destination, uint64_t ticket)
 	return low < set->n && set->rows[low]->ticket == ticket;
 }
 
+static const char *
+admin_done(const struct gate_admin_op *op)
+{
+	if (op->is_gone)
+		return "found gone";
+	return op->is_release ? "released" : "discarded";
+}
+
 static void
 tell_row(const struct gate_admin_op *op, const struct spool_row *row,
     struct throttle_source *src)
@@ -125,8 +134,7 @@ tell_row(const struct gate_admin_op *op, const struct spool_row *row,
 	    .queue_length = src != NULL ? source_queue(op->g, src) : 0,
 	};
 
-	snprintf(why, sizeof(why), "%s by %.80s",
-	    op->is_release ? "released" : "discarded", op->who);
+	snprintf(why, sizeof(why), "%s by %.80s", admin_done(op), op->who);
 	gate_tell(op->g, op->wall, &news);
 }
 
@@ -168,11 +176,12 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 	}
 	free(sorted);
 	op->count += n;
-	counters_add(g->counters,
-	    op->is_release ? COUNT_RELEASED_RECIPIENTS
-			   : COUNT_DISCARDED_RECIPIENTS,
-	    n);
-	if (op->is_release && g->callbacks->on_released != NULL)
+	if (!op->is_gone)
+		counters_add(g->counters,
+		    op->is_release ? COUNT_RELEASED_RECIPIENTS
+				   : COUNT_DISCARDED_RECIPIENTS,
+		    n);
+	if (g->callbacks->on_released != NULL)
 		g->callbacks->on_released(g->arg);
 }
 
@@ -238,7 +247,9 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 	struct spool_audit audit = {
 	    .at = op->wall,
 	    .who = op->who,
-	    .action = op->is_release ? "release" : "discard",
+	    .action = op->is_gone      ? "gone"
+		      : op->is_release ? "release"
+				       : "discard",
 	    .target = target,
 	    .detail = detail,
 	};
@@ -269,6 +280,18 @@ gate_discard(struct gate *g, const struct spool_select *select, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
 {
 	send_select(op_new(g, who, now, wall, fn, arg), select);
+}
+
+void
+gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg)
+{
+	struct spool_select select = {.ids = ids, .id_count = n, .gone = true};
+	struct gate_admin_op *op =
+	    op_new(g, "queue_command", now, wall, fn, arg);
+
+	op->is_gone = true;
+	send_select(op, &select);
 }
 
 /* ---- thaw ---- */

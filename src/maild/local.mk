@@ -1,10 +1,12 @@
 # What weir-maild is made of, apart from its main.
 noinst_LTLIBRARIES += libmaild.la
 libmaild_la_SOURCES = \
+	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
 	src/maild/maild_options.c \
-	src/maild/maild_options_listen.c
+	src/maild/maild_options_listen.c \
+	src/maild/maild_options_milter.h
 libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
 	libsmtp.la libnet.la libos.la libbase.la
 
@@ -18,6 +20,7 @@ weir_maild_SOURCES = \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
+	src/maild/maild_limits.c \
 	src/maild/maild_run.c \
 	src/maild/maild_tls.c
 weir_maild_LDADD = libmaild.la libfront.la

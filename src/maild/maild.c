@@ -69,6 +69,7 @@ maild_gen_new(struct maild_config *conf)
 		    .errors_max = conf->errors_max,
 		    .idle_commands_max = conf->idle_commands_max,
 		    .refused_max = conf->refused_max,
+		    .local_max = conf->local_part_max,
 		    .line_max = 2048,
 		    .command_timeout_ms = conf->command_timeout_ms,
 		    .data_timeout_ms = conf->data_timeout_ms,
@@ -90,6 +91,9 @@ maild_gen_new(struct maild_config *conf)
 	    .verify_held = conf->verify_held,
 	    .sessions_max = conf->sessions_max,
 	    .client_sessions_max = conf->client_sessions_max,
+	    .envelope_memory = conf->envelope_memory,
+	    .next_hop_wait_ms = conf->next_hop_wait_ms,
+	    .slow_rate = conf->slow_rate,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
 	    .xclient_nets = conf->xclient_nets,
@@ -203,8 +207,22 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	    .retry_max_ms = conf->retry_max_ms,
 	    .max_age_ms = conf->max_age_ms,
 	    .notify_after_ms = conf->notify_after_ms,
+	    .notify_count = conf->notify_limit.count,
+	    .notify_window_ms = conf->notify_limit.window_ms,
 	    .why_held = maild_why_held,
 	    .why_arg = m,
+	};
+}
+
+struct quarantine_settings
+maild_quarantine_settings(const struct maild_config *conf)
+{
+	return (struct quarantine_settings){
+	    .release = conf->release_command,
+	    .discard = conf->discard_command,
+	    .queue = conf->queue_command,
+	    .check_ms = conf->queue_check_ms,
+	    .timeout_ms = conf->queue_command_timeout_ms,
 	};
 }
 
@@ -298,6 +316,8 @@ maild_open_spool(struct maild *m)
 	    .large_body_bytes = LARGE_BODY_BYTES,
 	    .body_memory_bytes = conf->body_memory,
 	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
+	    .files_max = MAILD_FILES_MAX,
+	    .held_max = conf->held_max,
 	};
 	char err[512];
 	int status = EX_IOERR;
@@ -332,7 +352,8 @@ maild_start_milter(struct maild *m)
 		.hold = (enum milter_hold)conf->milter_hold,
 		.command_timeout_ms = conf->milter_timeout_ms,
 		.answer_timeout_ms = conf->answer_timeout_ms,
-		.header_max = (uint32_t)conf->header_max});
+		.header_max = (uint32_t)conf->header_max,
+		.connections_max = conf->milter_connections_max});
 }
 
 static int
@@ -342,6 +363,7 @@ maild_build(struct maild *m)
 	struct nexthop_settings hop = maild_nexthop_settings(conf);
 	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
+	struct quarantine_settings held = maild_quarantine_settings(conf);
 	char err[512];
 
 	m->nexthop =
@@ -354,6 +376,8 @@ maild_build(struct maild *m)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
+	m->quarantine = quarantine_new(m->loop, m->spool, &held,
+	    &maild_quarantine_callbacks, m, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,
 				 .spool = m->spool,
@@ -367,26 +391,28 @@ maild_build(struct maild *m)
 	    .gate = m->gate,
 	    .counters = &m->counters,
 	    .log = m->log,
-	    .connections_max = conf->sessions_max});
+	    .connections_max = conf->policy_connections_max});
 	if (m->milter != NULL)
 		maild_start_milter(m);
 	m->hook = hook_new(m->loop, m->log);
-	m->control = control_new(&(struct control_parts){.loop = m->loop,
-				     .gate = m->gate,
-				     .spool = m->spool,
-				     .delivery = m->delivery,
-				     .nexthop = m->nexthop,
-				     .events = m->events,
-				     .counters = &m->counters,
-				     .log = m->log,
-				     .version = PACKAGE_VERSION,
-				     .started_at = clock_wall_ms(),
-				     .reload = maild_on_reload,
-				     .show_config = maild_on_show_config,
-				     .mode = maild_on_mode,
-				     .certificate = maild_on_certificate,
-				     .arg = m},
-	    m->control_listener, m->admin_gid);
+	m->control =
+	    control_new(&(struct control_parts){.loop = m->loop,
+			    .gate = m->gate,
+			    .spool = m->spool,
+			    .delivery = m->delivery,
+			    .nexthop = m->nexthop,
+			    .events = m->events,
+			    .counters = &m->counters,
+			    .log = m->log,
+			    .version = PACKAGE_VERSION,
+			    .connections_max = conf->control_connections_max,
+			    .started_at = clock_wall_ms(),
+			    .reload = maild_on_reload,
+			    .show_config = maild_on_show_config,
+			    .mode = maild_on_mode,
+			    .certificate = maild_on_certificate,
+			    .arg = m},
+		m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
 	return 0;
 }
@@ -406,6 +432,10 @@ maild_start(struct maild *m, const char *config_file)
 	m->log = log_new(conf->log, conf->log_level);
 	m->events = events_new();
 	m->loop = loop_new();
+	if (!maild_fit_descriptors(m->gen, m->log))
+		return fail(EX_OSERR,
+		    "too few descriptors are allowed (ulimit -n); 128 are "
+		    "the least");
 	status = maild_bind(m);
 	if (status == 0)
 		status = maild_drop(m);
@@ -430,6 +460,7 @@ maild_stop(struct maild *m)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
 	maild_doors_free(m);
+	quarantine_free(m->quarantine);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)

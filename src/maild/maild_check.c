@@ -8,6 +8,7 @@
 #include "maild/maild_check.h"
 
 #include "base/ip.h"
+#include "delivery/mta_queue.h"
 #include "front/milter.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -15,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HOSTNAME_MAX 255
 #define LABEL_MAX 63
@@ -133,6 +135,20 @@ maild_check_protocol(const char *text, char *err, size_t cap)
 	return refuse(err, cap,
 	    "is not in this build of weir, which was made without libmilter; "
 	    "install libmilter-dev and build it again");
+}
+
+bool
+maild_check_command(const char *text, char *err, size_t cap)
+{
+	struct mta_command c;
+	bool ok = mta_command_parse(text, &c, err, cap);
+
+	if (ok && c.socket == NULL && access(c.words[0], X_OK) != 0)
+		ok = refuse(err, cap,
+		    "begins with a program that is not there or may not be "
+		    "run");
+	mta_command_clear(&c);
+	return ok;
 }
 
 bool

@@ -14,6 +14,7 @@ bool maild_check_text(const char *text, char *err, size_t cap);
 bool maild_check_next_hop(const char *text, char *err, size_t cap);
 bool maild_check_listen(const char *text, char *err, size_t cap);
 bool maild_check_protocol(const char *text, char *err, size_t cap);
+bool maild_check_command(const char *text, char *err, size_t cap);
 /* SHA-256 of a certificate, and "user=" with one. */
 bool maild_check_fingerprint(const char *text, char *err, size_t cap);
 bool maild_check_account(const char *text, char *err, size_t cap);

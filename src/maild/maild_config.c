@@ -143,6 +143,21 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 	return true;
 }
 
+/* What is put there must have a way out again. */
+static bool
+check_quarantine(struct checking *k, const struct maild_listen *milter)
+{
+	const struct maild_config *c = k->c;
+
+	if (milter == NULL || c->milter_hold != MAILD_QUARANTINE ||
+	    (c->release_command != NULL && c->discard_command != NULL))
+		return true;
+	return fail(k, NULL,
+	    "milter_hold: quarantine needs a release_command and a "
+	    "discard_command; for Postfix \"/usr/sbin/postsuper -H - hold\" "
+	    "and \"/usr/sbin/postsuper -d - hold\"");
+}
+
 static bool
 check_listens(struct checking *k)
 {
@@ -170,7 +185,7 @@ check_listens(struct checking *k)
 			    milter->place.line);
 		milter = &l[i];
 	}
-	return true;
+	return check_quarantine(k, milter);
 }
 
 /* Mail would go round in a circle. */
@@ -341,6 +356,22 @@ strings(const struct option_strings *s)
 }
 
 static bool
+check_client_cert(struct checking *k, const struct maild_listen *l)
+{
+	if (l->tls_client_cert == 0)
+		return true;
+	if (l->tls_client_ca == NULL && l->tls_client_account.n == 0)
+		return fail_listen(k, l,
+		    "tls_client_cert: nobody's would do; name who is known in "
+		    "tls_client_ca or tls_client_account");
+	if (l->tls != MAILD_TLS_REQUIRE && l->tls != MAILD_TLS_IMPLICIT)
+		return fail_listen(k, l,
+		    "tls_client_cert: a client without TLS shows none; set "
+		    "tls to require or implicit");
+	return true;
+}
+
+static bool
 check_listen_tls(struct checking *k, struct maild_listen *l)
 {
 	bool own = l->tls_cert.n > 0;
@@ -349,9 +380,12 @@ check_listen_tls(struct checking *k, struct maild_listen *l)
 	    .keys = strings(own ? &l->tls_key : &k->c->tls_key),
 	    .client_ca = l->tls_client_ca,
 	    .client_accounts = strings(&l->tls_client_account),
+	    .client_required = l->tls_client_cert != 0,
 	};
 	char why[300];
 
+	if (!check_client_cert(k, l))
+		return false;
 	if (l->tls == MAILD_TLS_NONE)
 		return true;
 	if (settings.certs.n == 0)

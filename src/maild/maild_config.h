@@ -17,6 +17,7 @@
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
+enum maild_hold { MAILD_TAKE, MAILD_TEMPFAIL, MAILD_QUARANTINE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
 enum maild_tls {
 	MAILD_TLS_NONE,
@@ -38,9 +39,11 @@ struct maild_listen {
 	unsigned mode;        /* from socket_mode */
 	int auth;             /* enum maild_auth */
 	bool auth_in_clear, auth_required, proxy, hide_client;
-	int tls; /* enum maild_tls */
+	int auth_nameless; /* enum relay_nameless, in its order */
+	int tls;           /* enum maild_tls */
 	struct option_strings tls_cert, tls_key;
 	char *tls_client_ca;
+	int tls_client_cert; /* 0 ask, 1 require */
 	struct option_strings tls_client_account;
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
@@ -57,7 +60,12 @@ struct maild_config {
 
 	uint64_t message_size;
 	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
+	uint32_t local_part_max;
 	uint32_t sessions_max, client_sessions_max;
+	uint64_t envelope_memory, slow_rate;
+	int64_t next_hop_wait_ms;
+	uint32_t policy_connections_max, milter_connections_max;
+	uint32_t control_connections_max;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
 	int64_t message_timeout_ms, answer_timeout_ms;
 	uint64_t data_rate_min; /* bytes a second */
@@ -86,12 +94,16 @@ struct maild_config {
 	struct option_strings next_hop_tls_fingerprint;
 
 	uint64_t min_free, body_memory;
+	uint32_t held_max;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
-	int64_t notify_after_ms; /* 0: never */
+	int64_t notify_after_ms;         /* 0: never */
+	struct option_rate notify_limit; /* count 0: none */
 
-	int milter_hold; /* enum milter_hold, in its order */
+	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
+	char *release_command, *discard_command, *queue_command; /* or NULL */
+	int64_t queue_check_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

@@ -6,6 +6,7 @@
 #ifndef MAILD_MAILD_INTERNAL_H
 #define MAILD_MAILD_INTERNAL_H
 
+#include "delivery/quarantine.h"
 #include "front/control.h"
 #include "front/milter.h"
 #include "front/policyd.h"
@@ -41,6 +42,7 @@ struct maild {
 	struct gate *gate;
 	struct nexthop *nexthop;
 	struct delivery *delivery;
+	struct quarantine *quarantine;
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
@@ -57,6 +59,7 @@ struct maild {
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
 	struct loop_timer cert_timer;
 	bool draining;
+	uint64_t sessions_peak; /* since memory was given back last */
 };
 
 struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */
@@ -65,6 +68,17 @@ struct gate_settings maild_gate_settings(const struct maild_config *conf);
 struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
 struct delivery_settings maild_delivery_settings(
     struct maild *m, const struct maild_config *conf);
+
+struct quarantine_settings maild_quarantine_settings(
+    const struct maild_config *conf);
+
+/* maild_limits.c */
+/* Large messages that are written to files at once, each with a descriptor. */
+#define MAILD_FILES_MAX 1000
+/* Raises the limit of descriptors to what the configuration needs, or lowers
+ * sessions_max in g to what there is and says so in the log. False: hardly a
+ * session could be served. */
+MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
 
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */
@@ -80,6 +94,7 @@ void maild_run_init(struct maild *m);
 void maild_run_clear(struct maild *m);
 void maild_free_retired(struct maild *m, bool all);
 extern const struct gate_callbacks maild_gate_callbacks;
+extern const struct quarantine_callbacks maild_quarantine_callbacks;
 bool maild_on_reload(void *arg, char *err, size_t err_cap);
 bool maild_on_show_config(void *arg, struct buf *out);
 const char *maild_on_mode(void *arg);

@@ -25,9 +25,22 @@
 #define NUMBER(option, field, text, least, most)                        \
 	.name = option, .type = OPTION_UINT, AT(field), .preset = text, \
 	.min = least, .max = most, .reloadable = true
+#define FIXED_NUMBER(option, field, text, least, most)                  \
+	.name = option, .type = OPTION_UINT, AT(field), .preset = text, \
+	.min = least, .max = most
+#define FIXED_SIZE(option, field, text, least)                          \
+	.name = option, .type = OPTION_SIZE, AT(field), .preset = text, \
+	.min = least
+#define SWITCH(option, field, text)                                     \
+	.name = option, .type = OPTION_BOOL, AT(field), .preset = text, \
+	.reloadable = true
+#define CHOICE(option, field, text, list)                               \
+	.name = option, .type = OPTION_ENUM, AT(field), .preset = text, \
+	.names = list, .reloadable = true
 
 static const char *const mode_names[] = {"enforce", "observe", NULL};
-static const char *const hold_names[] = {"take", "tempfail", NULL};
+static const char *const hold_names[] = {
+    "take", "tempfail", "quarantine", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -94,15 +107,11 @@ static const struct option maild_options[] = {
 	.check = maild_check_next_hop,
 	.doc = "The mail server that delivers: \"address:port\", \"name:port\" "
 	       "or \"unix:/path\"; with \"lmtp:\" before it where it speaks "
-	       "LMTP. Several are tried in order.",
+	       "LMTP. Several are tried in order. One that leads back to weir "
+	       "is refused (554 5.4.6).",
     },
     {
-	.name = "mode",
-	.type = OPTION_ENUM,
-	AT(mode),
-	.preset = "enforce",
-	.names = mode_names,
-	.reloadable = true,
+	CHOICE("mode", mode, "enforce", mode_names),
 	.doc = "enforce or observe. With observe, weir computes, logs and "
 	       "counts every decision, "
 	       "but holds and refuses nothing.",
@@ -128,21 +137,11 @@ static const struct option maild_options[] = {
 	       "postmaster at hostname.",
     },
     {
-	.name = "log",
-	.type = OPTION_ENUM,
-	AT(log),
-	.preset = "stderr",
-	.names = log_names,
-	.reloadable = true,
+	CHOICE("log", log, "stderr", log_names),
 	.doc = "Where log lines go: stderr, syslog or journal.",
     },
     {
-	.name = "log_level",
-	.type = OPTION_ENUM,
-	AT(log_level),
-	.preset = "info",
-	.names = level_names,
-	.reloadable = true,
+	CHOICE("log_level", log_level, "info", level_names),
 	.doc = "The least important lines that are written: debug, info, "
 	       "warning or error.",
     },
@@ -158,23 +157,20 @@ static const struct option maild_options[] = {
 	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
     },
     {
-	NUMBER("senders_max", senders_max, "1000000", 1000, 100000000),
+	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },
     /* ---- sessions ---- */
     {
-	.name = "verify_held",
-	.type = OPTION_BOOL,
-	AT(verify_held),
-	.preset = "true",
-	.reloadable = true,
+	SWITCH("verify_held", verify_held, "true"),
 	.doc = "Ask the next hop about recipients that will be held, so that "
 	       "one it does not know is refused in the session.",
     },
     {
 	SIZE("message_size", message_size, "50M", 65536, MIB(4096)),
-	.doc = "Largest message. The next hop's own limit is respected too.",
+	.doc = "Largest message; a larger one is answered with 552. The next "
+	       "hop's own limit is respected too.",
     },
     {
 	NUMBER("recipients_max", recipients_max, "1000", 100, 4096),
@@ -195,12 +191,46 @@ static const struct option maild_options[] = {
 	       "with 421.",
     },
     {
+	NUMBER("local_part_max", local_part_max, "64", 64, 254),
+	.doc = "Longest part of an address before the @, in bytes; longer ones "
+	       "get 553. 64 is what RFC 5321 promises. Raise it for replies "
+	       "to senders made for one message (VERP, SRS), which are often "
+	       "longer. A whole address has 254 at most.",
+    },
+    {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
 	.doc = "Sessions open at once; a further one is answered with 421.",
     },
     {
 	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
-	.doc = "Sessions open at once from one client address.",
+	.doc = "Sessions open at once from one client address; a further one "
+	       "is answered with 421.",
+    },
+    {
+	SIZE("envelope_memory", envelope_memory, "64M", MIB(1), MIB(65536)),
+	.doc = "Memory for the recipients of all messages under way. Past it "
+	       "a further recipient is answered with 452 until others have "
+	       "ended.",
+    },
+    {
+	FIXED_NUMBER(
+	    "policy_connections_max", policy_connections_max, "500", 1, 100000),
+	.doc = "Connections of mail servers to the policy service at once; a "
+	       "further one is closed.",
+    },
+    {
+	FIXED_NUMBER(
+	    "milter_connections_max", milter_connections_max, "500", 1, 10000),
+	.doc = "Connections of mail servers to the milter at once, each of "
+	       "which is a thread; a further one is closed, and the mail "
+	       "server does what it does without a filter (Postfix: "
+	       "milter_default_action).",
+    },
+    {
+	FIXED_NUMBER(
+	    "control_connections_max", control_connections_max, "32", 2, 1000),
+	.doc = "Connections to the control socket at once; a further one is "
+	       "told so and closed.",
     },
     {
 	TIME("greeting_delay", greeting_delay_ms, "0", 0, MINUTES(2)),
@@ -249,12 +279,7 @@ static const struct option maild_options[] = {
 	       "refused.",
     },
     {
-	.name = "bare_newline",
-	.type = OPTION_ENUM,
-	AT(bare_newline),
-	.preset = "reject",
-	.names = newline_names,
-	.reloadable = true,
+	CHOICE("bare_newline", bare_newline, "reject", newline_names),
 	.doc = "What is done with a message in which CR or LF stand alone: "
 	       "refuse it, make them CR LF, or take them as line ends. They "
 	       "never go on as they came, and never end a message.",
@@ -311,11 +336,7 @@ static const struct option maild_options[] = {
     },
     /* ---- next hop ---- */
     {
-	.name = "next_hop_xclient",
-	.type = OPTION_BOOL,
-	AT(next_hop_xclient),
-	.preset = "false",
-	.reloadable = true,
+	SWITCH("next_hop_xclient", next_hop_xclient, "false"),
 	.doc = "Tell a next hop that offers XCLIENT who the client is, so that "
 	       "its restrictions, logs and filters see that one instead of "
 	       "weir. In Postfix, smtpd_authorized_xclient_hosts must name "
@@ -337,13 +358,11 @@ static const struct option maild_options[] = {
 	       "read again at a reload.",
     },
     {
-	.name = "next_hop_auth_in_clear",
-	.type = OPTION_BOOL,
-	AT(next_hop_auth_in_clear),
-	.preset = "false",
-	.reloadable = true,
-	.doc = "Send that password without TLS too. Within the machine (a "
-	       "loopback address, a Unix socket) it always is.",
+	SWITCH("next_hop_auth_in_clear", next_hop_auth_in_clear, "false"),
+	.doc = "Send passwords without TLS too: that one, and those of clients "
+	       "whose logins the next hop checks (auth = pass), who are "
+	       "offered no AUTH otherwise. Within the machine (a loopback "
+	       "address, a Unix socket) they always are.",
     },
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
@@ -372,6 +391,18 @@ static const struct option maild_options[] = {
 	       "wait for one.",
     },
     {
+	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
+	.doc = "When others have waited so long for one of them, clients that "
+	       "hold one and are slower than slow_rate are ended with 421, the "
+	       "oldest first. 0 never ends one. Who waits for answer_timeout "
+	       "is answered with 451.",
+    },
+    {
+	SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),
+	.doc = "Bytes a second that a client must send on average then, over "
+	       "next_hop_wait; a recipient counts for 4096.",
+    },
+    {
 	NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),
 	.doc = "Connections that are kept open without work.",
     },
@@ -390,33 +421,8 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
-    /* ---- milter ---- */
-    {
-	.name = "milter_hold",
-	.type = OPTION_ENUM,
-	AT(milter_hold),
-	.preset = "take",
-	.names = hold_names,
-	.doc = "What a milter does with recipients that must wait. take: they "
-	       "leave the message and their copy goes to the spool. tempfail: "
-	       "the mail server answers 451 for them, and nothing is kept "
-	       "here: a recipient that was put off is let in when its turn has "
-	       "come.",
-    },
-    {
-	.name = "milter_timeout",
-	.type = OPTION_DURATION,
-	AT(milter_timeout_ms),
-	.preset = "8s",
-	.min = SECONDS(1),
-	.max = MINUTES(5),
-	.doc = "Longest time in which a milter answers MAIL and RCPT; then it "
-	       "answers 451. Keep it below the mail server's own: Postfix's "
-	       "milter_command_timeout is 30s, Sendmail's T=R is 10s. For the "
-	       "end of a message answer_timeout holds, to be kept below "
-	       "Postfix's milter_content_timeout of 300s and Sendmail's T=E of "
-	       "5m.",
-    },
+/* ---- milter ---- */
+#include "maild/maild_options_milter.h"
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",
@@ -448,24 +454,19 @@ static const struct option maild_options[] = {
 	       "hop.",
     },
     {
-	.name = "next_hop_tls",
-	.type = OPTION_ENUM,
-	AT(next_hop_tls),
-	.preset = "none",
-	.names = hop_tls_names,
-	.reloadable = true,
+	CHOICE("next_hop_tls", next_hop_tls, "none", hop_tls_names),
 	.doc = "TLS to the next hop: none; may, where it offers STARTTLS, and "
 	       "in plain where the handshake fails; require, with whatever "
 	       "certificate; verify, with a certificate that is trusted and "
 	       "for the next hop's name. Where it cannot be had, clients get "
-	       "451 and released mail waits.",
+	       "451 and released mail waits. With verify, clients over TLS are "
+	       "offered REQUIRETLS (RFC 8689) where the next hop offers it: "
+	       "such mail goes to no other one, and is returned (5.7.30) "
+	       "rather than released without. The header TLS-Required: No is "
+	       "passed on and changes nothing here.",
     },
     {
-	.name = "next_hop_tls_implicit",
-	.type = OPTION_BOOL,
-	AT(next_hop_tls_implicit),
-	.preset = "false",
-	.reloadable = true,
+	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),
 	.doc = "The next hop speaks TLS from the first byte, as on port 465. "
 	       "Not with next_hop_tls none or may.",
     },
@@ -501,21 +502,21 @@ static const struct option maild_options[] = {
     },
     /* ---- spool and delivery ---- */
     {
-	.name = "min_free",
-	.type = OPTION_SIZE,
-	AT(min_free),
-	.preset = "100M",
-	.min = MIB(1),
+	FIXED_SIZE("min_free", min_free, "100M", MIB(1)),
 	.doc = "Free space of the spool's file system below which mail is "
 	       "answered with 452.",
     },
     {
-	.name = "body_memory",
-	.type = OPTION_SIZE,
-	AT(body_memory),
-	.preset = "64M",
-	.min = MIB(1),
-	.doc = "Memory for the text of held messages on their way to the disk.",
+	FIXED_SIZE("body_memory", body_memory, "64M", MIB(1)),
+	.doc = "Memory for the text of held messages on their way to the disk. "
+	       "Past it the text goes to files in small pieces, and clients "
+	       "are read as fast as the disk takes it.",
+    },
+    {
+	FIXED_NUMBER("held_max", held_max, "200000", 1, 100000000),
+	.doc = "Recipients in the spool in all. Past it a recipient that would "
+	       "be held is answered with 452; known ones pass as ever. For one "
+	       "sender there is queue_max.",
     },
     {
 	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),
@@ -541,6 +542,16 @@ static const struct option maild_options[] = {
 	.doc = "Age at which mail that still waits is reported: to its sender, "
 	       "once a message, with what waits and why, and to the log and "
 	       "the events. 0 reports nothing.",
+    },
+    {
+	.name = "notify_limit",
+	.type = OPTION_RATE,
+	AT(notify_limit),
+	.preset = "10/1d",
+	.reloadable = true,
+	.doc = "Delay notices to one address in so long a time, as the sender "
+	       "may be forged. Further messages that wait are told in the log "
+	       "and the events alone.",
     },
     {0},
 };

@@ -13,6 +13,8 @@
 static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
 static const char *const tls_names[] = {
     "none", "may", "require", "implicit", NULL};
+static const char *const client_cert_names[] = {"ask", "require", NULL};
+static const char *const nameless_names[] = {"refuse", "address", NULL};
 static const char *const auth_names[] = {"none", "pass", "dovecot", NULL};
 
 const struct option maild_listen_options[] = {
@@ -88,6 +90,21 @@ const struct option maild_listen_options[] = {
 	       "answered with 530.",
     },
     {
+	.name = "auth_nameless",
+	.type = OPTION_ENUM,
+	IN_LISTEN(auth_nameless),
+	.preset = "refuse",
+	.names = nameless_names,
+	.reloadable = true,
+	.doc = "What is done with an OAUTHBEARER login that names no user "
+	       "(RFC 7628 lets a= be left out; who it is then stands in the "
+	       "token, which only the one who checks it can read). With auth "
+	       "= dovecot Dovecot tells the name, and this is not asked. With "
+	       "auth = pass: refuse, as weir could not tell whom to throttle; "
+	       "or address, the login is passed on and the client's address "
+	       "is the sender who is throttled.",
+    },
+    {
 	.name = "proxy",
 	.type = OPTION_BOOL,
 	IN_LISTEN(proxy),
@@ -142,7 +159,19 @@ const struct option maild_listen_options[] = {
 	.doc = "PEM file of authorities. Clients are asked for a certificate, "
 	       "and one that these have signed makes its common name the user "
 	       "whose mail it is. Other clients are served as if there were no "
-	       "such option.",
+	       "such option, unless tls_client_cert is require.",
+    },
+    {
+	.name = "tls_client_cert",
+	.type = OPTION_ENUM,
+	IN_LISTEN(tls_client_cert),
+	.preset = "ask",
+	.names = client_cert_names,
+	.reloadable = true,
+	.doc = "What tls_client_ca and tls_client_account are for. ask: "
+	       "clients are asked for a certificate, and those who show none, "
+	       "or one that is not known, are served like any other. require: "
+	       "their handshake fails; tls must be require or implicit.",
     },
     {
 	.name = "tls_client_account",

@@ -10,11 +10,13 @@
 #include "os/clock.h"
 #include "os/systemd.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
 #define DRAIN_MS 30000
 #define SWEEP_MS 10000
+#define CROWD 200 /* sessions that are worth it */
 
 /* ---- the gate's schedule ---- */
 
@@ -42,7 +44,21 @@ on_gate_released(void *arg)
 	struct maild *m = arg;
 
 	delivery_kick(m->delivery, loop_now(m->loop), clock_wall_ms());
+	quarantine_kick(m->quarantine, loop_now(m->loop));
 }
+
+static void
+on_quarantine_gone(void *arg, const uint64_t *ids, size_t n)
+{
+	struct maild *m = arg;
+
+	gate_forget(
+	    m->gate, ids, n, loop_now(m->loop), clock_wall_ms(), NULL, NULL);
+}
+
+const struct quarantine_callbacks maild_quarantine_callbacks = {
+    .on_gone = on_quarantine_gone,
+};
 
 static void
 on_gate_freeze(void *arg, const struct gate_freeze *freeze)
@@ -86,12 +102,16 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 {
 	struct gate_settings gate = maild_gate_settings(gen->conf);
 	struct delivery_settings out = maild_delivery_settings(m, gen->conf);
+	struct quarantine_settings held = maild_quarantine_settings(gen->conf);
 	struct maild_gen *old = m->gen;
 
+	/* Too few for any session is no reason to end what works. */
+	(void)!maild_fit_descriptors(gen, m->log);
 	m->gen = gen;
 	log_configure(m->log, gen->conf->log, gen->conf->log_level);
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
+	quarantine_reload(m->quarantine, &held);
 	relay_reload(m->relay, &gen->relay);
 	maild_doors_update(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
@@ -165,11 +185,19 @@ on_hup(void *arg, int64_t now)
 /* ---- drain ---- */
 
 static void
-on_delivery_drained(void *arg)
+on_quarantine_drained(void *arg)
 {
 	struct maild *m = arg;
 
 	loop_stop(m->loop);
+}
+
+static void
+on_delivery_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	quarantine_drain(m->quarantine, on_quarantine_drained, m);
 }
 
 static void
@@ -244,12 +272,29 @@ on_watchdog(void *arg, int64_t now)
 	loop_timer_set(&m->watchdog, now + systemd_watchdog_ms() / 2);
 }
 
+/* What a crowd of sessions took stays in the heap after they have gone, in
+ * holes that are too small for the heap to give back by itself. */
+static void
+give_back_memory(struct maild *m)
+{
+	uint64_t open = m->counters.v[COUNT_SESSIONS_OPEN];
+	uint64_t peak = relay_take_peak(m->relay);
+
+	if (peak > m->sessions_peak)
+		m->sessions_peak = peak;
+	if (m->sessions_peak < CROWD || open > m->sessions_peak / 4)
+		return;
+	m->sessions_peak = open;
+	malloc_trim(0);
+}
+
 static void
 on_sweep(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
 	maild_free_retired(m, false);
+	give_back_memory(m);
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
 }
 
@@ -312,6 +357,7 @@ maild_run_init(struct maild *m)
 			    on_accept_trouble, &m->doors[i]);
 	}
 	delivery_kick(m->delivery, now, clock_wall_ms());
+	quarantine_kick(m->quarantine, now);
 }
 
 void

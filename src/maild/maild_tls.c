@@ -43,6 +43,7 @@ update_door(struct maild_door *door, const struct maild_config *conf)
 	    .auth = (enum relay_auth)l->auth,
 	    .auth_in_clear = l->auth_in_clear,
 	    .auth_required = l->auth_required,
+	    .auth_nameless = (enum relay_nameless)l->auth_nameless,
 	    .proxy = l->proxy,
 	    .hide_client = l->hide_client,
 	    .tls = tls[l->tls],

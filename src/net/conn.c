@@ -49,6 +49,8 @@ make_conn(struct loop *l, int fd, const struct conn_ops *ops, void *arg)
 	c->state = CONN_CONNECTING;
 	buf_init(&c->in, CONN_INPUT_MAX);
 	buf_init(&c->out, CONN_OUTPUT_MAX);
+	c->output_high = CONN_OUTPUT_HIGH;
+	c->output_low = CONN_OUTPUT_LOW;
 	loop_timer_init(&c->timer, l, on_timer, c);
 	loop_task_init(&c->task, l, on_turn_end, c);
 	loop_task_init(&c->at_free, l, on_loop_free, c);
@@ -120,6 +122,13 @@ void
 conn_set_read_max(struct conn *c, size_t max)
 {
 	c->read_max = max;
+}
+
+void
+conn_set_output_high(struct conn *c, uint32_t high)
+{
+	c->output_high = high;
+	c->output_low = high / 4;
 }
 
 void

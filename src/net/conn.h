@@ -39,6 +39,7 @@ struct conn_ops {
 #define CONN_OUTPUT_HIGH 131072 /* back-pressure starts */
 #define CONN_OUTPUT_LOW 32768
 #define CONN_OUTPUT_MAX (1u << 20) /* past it the connection fails */
+#define CONN_REPLIES_HIGH 16384    /* for a peer that only gets replies */
 
 /* Takes the descriptor (non-blocking already or not). TCP_NODELAY is the
  * listener's: accepted sockets have it from there. */
@@ -54,6 +55,9 @@ void conn_consume(struct conn *c, size_t n);
  * on_drain (the bytes were taken all the same). */
 bool conn_write(struct conn *c, const void *p, size_t n);
 bool conn_is_full(const struct conn *c);
+/* Back-pressure starts at high bytes instead of CONN_OUTPUT_HIGH and ends at a
+ * quarter of them. */
+void conn_set_output_high(struct conn *c, uint32_t high);
 /* Stops and restarts reading. conn_resume calls on_read from the loop when
  * unconsumed input is there. */
 void conn_pause(struct conn *c);

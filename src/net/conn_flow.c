@@ -221,7 +221,7 @@ conn_flow_write(struct conn *c)
 			conn_want_write(c);
 	}
 	buf_trim(&c->out);
-	if (c->full && c->out.len < CONN_OUTPUT_LOW) {
+	if (c->full && c->out.len < c->output_low) {
 		c->full = false;
 		c->drained = true;
 		loop_task_set(&c->task);
@@ -315,7 +315,7 @@ conn_write(struct conn *c, const void *p, size_t n)
 		c->write_error = ENOBUFS;
 		buf_clear(&c->out);
 	}
-	if (c->out.len > CONN_OUTPUT_HIGH)
+	if (c->out.len > c->output_high)
 		c->full = true;
 	if (c->state == CONN_OPEN || c->write_error != 0)
 		loop_task_set(&c->task);

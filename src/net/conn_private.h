@@ -53,6 +53,7 @@ struct conn {
 	int write_error;
 	uint32_t discarded; /* bytes, while draining */
 	size_t read_max;    /* 0: none */
+	uint32_t output_high, output_low;
 	struct str view;    /* input in the loop's scratch buffer */
 	struct buf in, out;
 	struct event read_event;

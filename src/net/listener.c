@@ -21,6 +21,9 @@
 
 #define BATCH_MAX 64
 #define REST_MS 200
+/* Whoever connects gets replies and no more: the kernel would let megabytes of
+ * them pile up for one that does not read. */
+#define SEND_BYTES 32768
 
 struct listener {
 	int fd;
@@ -103,15 +106,18 @@ bind_unix(int fd, struct listener *ln, const struct listener_options *options)
 static int
 bind_inet(int fd, struct listener *ln)
 {
-	int on = 1, error;
+	int on = 1, send_bytes = SEND_BYTES, error;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
 		return errno;
 	if (ln->addr.ss.ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
 		return errno;
-	/* Accepted sockets inherit it (conn.h). A Unix socket needs it not. */
+	/* Accepted sockets inherit both (conn.h). A Unix socket needs it not.
+	 */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(
+	    fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
 	error = bind_once(fd, &ln->addr);
 	if (error != 0)
 		return error;

@@ -4,6 +4,7 @@ libnet_la_SOURCES = \
 	src/net/conn.c src/net/conn.h \
 	src/net/conn_flow.c src/net/conn_private.h \
 	src/net/hook.c src/net/hook.h \
+	src/net/command.c src/net/command.h \
 	src/net/conn_tls.c \
 	src/net/listener.c src/net/listener.h \
 	src/net/loop.c src/net/loop.h \
@@ -33,6 +34,9 @@ tests_unit_test_listener_SOURCES = tests/unit/test_listener.c \
 tests_unit_test_listener_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c tests/unit/pump.h
 tests_unit_test_loop_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_command
+tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/pump.h
+tests_unit_test_command_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
 	tests/unit/pump.h tests/unit/tls_kit.h
@@ -40,7 +44,15 @@ tests_unit_test_tls_LDADD = libnet.la libos.la libbase.la $(OPENSSL_LIBS) \
 	$(CMOCKA_LIBS)
 endif
 
-# The load of tests/bench/bench_tls.py.
+# The loads of tests/bench/bench_tls.py and bench_auth.py.
 noinst_PROGRAMS += tests/bench/tls_source
 tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
 tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
+noinst_PROGRAMS += tests/bench/auth_load
+tests_bench_auth_load_SOURCES = tests/bench/auth_load.c
+tests_bench_auth_load_LDADD = libos.la libbase.la -lpthread
+
+# The crowds of tests/e2e/test_limits.py and tests/bench/bench_limits.py.
+noinst_PROGRAMS += tests/e2e/crowd
+tests_e2e_crowd_SOURCES = tests/e2e/crowd.c
+tests_e2e_crowd_LDADD = libos.la libbase.la

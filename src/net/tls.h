@@ -29,13 +29,17 @@ struct tls_strings {
 
 struct tls_server_settings {
 	/* PEM files, each a certificate and its chain. A client that names a
-	 * server gets the first that is for it, else the first of all. */
+	 * server gets the first that is for it, else the first of all; of those
+	 * with another kind of key (RSA beside ECDSA) for the same name, the
+	 * one that it can use. */
 	struct tls_strings certs;
 	struct tls_strings keys; /* in their order; none: within certs */
 	/* Clients are asked for a certificate when one of these is there. Who
 	 * shows none, or one that nobody vouches for, has no name. */
 	const char *client_ca;              /* file; the user is the CN */
 	struct tls_strings client_accounts; /* "user=fingerprint" */
+	/* Without one that these vouch for there is no session. */
+	bool client_required;
 };
 
 struct tls_client_settings {

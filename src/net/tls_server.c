@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The listener's side: one OpenSSL context for each certificate, chosen by the
- * server name that the client asks for. Session tickets, no cache. A client's
- * certificate never ends a handshake: without a name that we know it is as if
- * it had shown none.
+ * server name that the client asks for, and then given those for the same name
+ * whose keys are of another kind. Session tickets, no cache. Unless one is
+ * required, a client's certificate never ends a handshake: without a name that
+ * we know it is as if it had shown none.
  */
 #include "net/tls_private.h"
 
@@ -35,7 +36,7 @@ struct tls_server {
 	size_t count;
 	struct account *accounts;
 	size_t account_count;
-	bool has_ca;
+	bool has_ca, client_required;
 };
 
 static bool
@@ -48,32 +49,87 @@ fail(char *err, size_t cap, const char *file, const char *what)
 	return false;
 }
 
+static bool
+is_for(const struct server_cert *c, struct str name)
+{
+	X509 *cert = SSL_CTX_get0_certificate(c->ctx);
+
+	return X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
+}
+
+/* OpenSSL keeps one certificate for each kind of key, and takes by what the
+ * client can verify; a second of a kind is turned away here. */
+static void
+add_kinds(SSL *ssl, const struct tls_server *s, size_t from, struct str name)
+{
+	STACK_OF(X509) * chain;
+
+	for (size_t i = from; i < s->count; i++) {
+		SSL_CTX *ctx = s->certs[i].ctx;
+
+		if (!is_for(&s->certs[i], name))
+			continue;
+		chain = NULL;
+		SSL_CTX_get0_chain_certs(ctx, &chain);
+		(void)SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(ctx),
+		    SSL_CTX_get0_privatekey(ctx), chain, 0);
+		ERR_clear_error();
+	}
+}
+
 /* The first certificate that is for the name the client asks for. */
 static int
 on_server_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *s = arg;
-	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	struct str name = str_from(asked), first;
 
 	(void)alert;
-	for (size_t i = 0; name != NULL && i < s->count; i++) {
-		X509 *cert = SSL_CTX_get0_certificate(s->certs[i].ctx);
-
-		if (X509_check_host(cert, name, strlen(name), 0, NULL) != 1)
+	for (size_t i = 0; name.n > 0 && i < s->count; i++) {
+		if (!is_for(&s->certs[i], name))
 			continue;
 		SSL_set_SSL_CTX(ssl, s->certs[i].ctx);
+		add_kinds(ssl, s, i + 1, name);
 		return SSL_TLSEXT_ERR_OK;
 	}
+	name = str_from(s->certs[0].names);
+	first = str_cut(&name, ',');
+	if (first.n > 0)
+		add_kinds(ssl, s, 1, first);
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* The handshake goes on; SSL_get_verify_result remembers. */
+static const struct account *
+find_account(const struct tls_server *s, X509 *cert)
+{
+	unsigned char print[TLS_FINGERPRINT_BYTES];
+
+	if (!tls_cert_fingerprint(cert, print))
+		return NULL;
+	for (size_t i = 0; i < s->account_count; i++) {
+		if (memcmp(s->accounts[i].fingerprint, print, sizeof(print)) ==
+		    0)
+			return &s->accounts[i];
+	}
+	return NULL;
+}
+
+/* The handshake goes on; SSL_get_verify_result remembers. Where a certificate
+ * is required, the word on it is said at its own depth: an account's needs no
+ * authority. */
 static int
 on_client_cert(int ok, X509_STORE_CTX *store)
 {
-	(void)ok;
-	(void)store;
-	return 1;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+	    store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	const struct tls_server *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (!s->client_required || X509_STORE_CTX_get_error_depth(store) > 0)
+		return 1;
+	if (find_account(s, X509_STORE_CTX_get0_cert(store)) != NULL)
+		return 1;
+	return s->has_ca && ok && X509_STORE_CTX_get_error(store) == X509_V_OK;
 }
 
 static bool
@@ -135,8 +191,13 @@ load_cert(struct tls_server *s, const struct tls_server_settings *settings,
 	SSL_CTX_set_tlsext_servername_arg(c->ctx, s);
 	if (settings->client_ca != NULL || settings->client_accounts.n > 0) {
 		SSL_CTX_set_verify(c->ctx,
-		    SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, on_client_cert);
+		    SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE |
+			(settings->client_required
+				? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+				: 0),
+		    on_client_cert);
 		SSL_CTX_set_verify_depth(c->ctx, DEPTH_MAX);
+		SSL_CTX_set_app_data(c->ctx, s);
 	}
 	return load_client_ca(s, c->ctx, settings->client_ca, err, cap);
 }
@@ -173,6 +234,7 @@ tls_server_new(
 	bool ok;
 
 	s->refs = 1;
+	s->client_required = settings->client_required;
 	s->bio = tls_bio_new();
 	s->certs = xcalloc(settings->certs.n + 1, sizeof(*s->certs));
 	ok = settings->certs.n > 0;
@@ -239,21 +301,6 @@ tls_accept(struct tls_server *s)
 	return t;
 }
 
-static const struct account *
-find_account(const struct tls_server *s, X509 *cert)
-{
-	unsigned char print[TLS_FINGERPRINT_BYTES];
-
-	if (!tls_cert_fingerprint(cert, print))
-		return NULL;
-	for (size_t i = 0; i < s->account_count; i++) {
-		if (memcmp(s->accounts[i].fingerprint, print, sizeof(print)) ==
-		    0)
-			return &s->accounts[i];
-	}
-	return NULL;
-}
-
 /* A ticket from before the certificate's end outlives it otherwise. */
 static bool
 is_in_time(X509 *cert)
@@ -270,7 +317,7 @@ tls_server_shaken(struct tls *t)
 	char cn[USER_MAX];
 
 	if (cert == NULL)
-		return true;
+		return !s->client_required;
 	a = find_account(s, cert);
 	if (a != NULL)
 		t->user = xstrdup(a->user);
@@ -278,5 +325,8 @@ tls_server_shaken(struct tls *t)
 		 SSL_get_verify_result(t->ssl) == X509_V_OK &&
 		 tls_cert_cn(cert, cn, sizeof(cn))[0] != '\0')
 		t->user = xstrdup(cn);
-	return true;
+	if (t->user != NULL || !s->client_required)
+		return true;
+	tls_set_error(t, "the client's certificate names nobody");
+	return false;
 }

@@ -17,6 +17,10 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
+	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
+	    "slow sessions ended while others waited for the next hop")       \
+	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
+	    "recipients put off at envelope_memory or held_max")              \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
 	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
 	    "TLS handshakes with clients that failed")                        \
@@ -42,12 +46,22 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
 	    "attempts at released recipients put off")                        \
 	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
+	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
 	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
+	X(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
+	    "of these, messages in the mail server's own hold queue")         \
+	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
+	    "messages that a release_command or discard_command ended")       \
+	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
+	    "messages that left the hold queue by other hands")               \
+	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
+	    "runs of release_, discard_ and queue_command that failed")       \
 	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
 	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \

@@ -123,8 +123,6 @@ check_limits(const struct smtp_path *path, bool utf8_ok)
 		if (!is_clean_utf8(path->address))
 			return SMTP_PATH_SYNTAX;
 	}
-	if (path->local.n > SMTP_LOCAL_MAX)
-		return SMTP_PATH_LOCAL_TOO_LONG;
 	if (path->domain.n > SMTP_DOMAIN_MAX)
 		return SMTP_PATH_DOMAIN_TOO_LONG;
 	if (path->address.n > SMTP_ADDRESS_MAX)
@@ -216,8 +214,6 @@ smtp_path_error_text(enum smtp_path_error e)
 		return "no error";
 	case SMTP_PATH_SYNTAX:
 		return "bad address syntax";
-	case SMTP_PATH_LOCAL_TOO_LONG:
-		return "local part longer than 64 bytes";
 	case SMTP_PATH_DOMAIN_TOO_LONG:
 		return "domain longer than 255 bytes";
 	case SMTP_PATH_TOO_LONG:
@@ -276,7 +272,7 @@ quote(struct str s, char *out)
 static size_t
 local_key(struct str local, bool fold_tag, char *out)
 {
-	char text[SMTP_LOCAL_MAX];
+	char text[SMTP_ADDRESS_MAX];
 	struct str s = {text, 0};
 	size_t plus;
 
@@ -317,6 +313,25 @@ domain_to_ascii(struct str domain, char out[SMTP_DOMAIN_MAX + 1])
 	return ok;
 }
 
+bool
+smtp_address_to_ascii(struct str address, char out[SMTP_ADDRESS_MAX + 1])
+{
+	char ascii[SMTP_DOMAIN_MAX + 1];
+	struct smtp_path path;
+	size_t n;
+
+	if (smtp_address_parse(address, true, &path) != SMTP_PATH_OK ||
+	    !str_is_ascii(path.local) || path.domain.n == 0 ||
+	    !domain_to_ascii(path.domain, ascii))
+		return false;
+	n = path.local.n + 1;
+	if (n + strlen(ascii) > SMTP_ADDRESS_MAX)
+		return false;
+	memcpy(out, address.p, n);
+	memcpy(out + n, ascii, strlen(ascii) + 1);
+	return true;
+}
+
 static struct str
 without_final_dot(struct str domain)
 {
@@ -325,15 +340,18 @@ without_final_dot(struct str domain)
 	return domain;
 }
 
+/* room: what is left of SMTP_ADDRESS_MAX. A-labels past it are no address, so
+ * nothing is lost by their U-labels. */
 static size_t
-domain_key(struct str domain, char *out)
+domain_key(struct str domain, size_t room, char *out)
 {
 	char ascii[SMTP_DOMAIN_MAX + 1];
 
 	/* Before as well: what is no domain but for its final dot would get a
 	 * key that has another key. */
 	domain = without_final_dot(domain);
-	if (!str_is_ascii(domain) && domain_to_ascii(domain, ascii))
+	if (!str_is_ascii(domain) && domain_to_ascii(domain, ascii) &&
+	    strlen(ascii) <= room)
 		domain = without_final_dot(str_from(ascii));
 	return lower_copy(domain, out);
 }
@@ -344,17 +362,16 @@ smtp_address_key(struct str address, bool fold_tag, char out[SMTP_KEY_MAX])
 	struct smtp_path path;
 	size_t n;
 
-	/* Key bytes: local part 64 (quoting never grows what came quoted),
-	 * '@', domain 255. */
+	/* Quoting never grows what came quoted. */
 	_Static_assert(
-	    SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX < SMTP_KEY_MAX, "key room");
+	    SMTP_ADDRESS_MAX + 1 + SMTP_DOMAIN_MAX < SMTP_KEY_MAX, "key room");
 	out[0] = '\0';
 	if (smtp_address_parse(address, true, &path) != SMTP_PATH_OK)
 		return 0;
 	n = local_key(path.local, fold_tag, out);
 	if (path.domain.n > 0) {
 		out[n++] = '@';
-		n += domain_key(path.domain, out + n);
+		n += domain_key(path.domain, SMTP_ADDRESS_MAX - n, out + n);
 	}
 	out[n] = '\0';
 	return n;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Paths and mailboxes (RFC 5321 section 4.1.2, RFC 6531): strict limits,
- * no control characters, source routes stripped.
+ * no control characters, source routes stripped. How long a local part may be
+ * within SMTP_ADDRESS_MAX is the caller's.
  */
 #ifndef SMTP_ADDRESS_H
 #define SMTP_ADDRESS_H
 
 #include "base/str.h"
 
-#define SMTP_LOCAL_MAX 64
 #define SMTP_DOMAIN_MAX 255
 #define SMTP_PATH_MAX 256 /* with the angle brackets */
 #define SMTP_ADDRESS_MAX 254
@@ -17,7 +17,6 @@
 enum smtp_path_error {
 	SMTP_PATH_OK,
 	SMTP_PATH_SYNTAX,
-	SMTP_PATH_LOCAL_TOO_LONG,
 	SMTP_PATH_DOMAIN_TOO_LONG,
 	SMTP_PATH_TOO_LONG,
 	SMTP_PATH_NOT_ASCII, /* needs SMTPUTF8, which was not asked for */
@@ -38,6 +37,10 @@ enum smtp_path_error smtp_path_parse(
 /* An address without brackets, as an administrator or a file has it. */
 enum smtp_path_error smtp_address_parse(
     struct str address, bool utf8_ok, struct smtp_path *out);
+/* The same address without UTF-8, its domain in A-labels. False: its local part
+ * is not ASCII, or it is no address; then it can go where SMTPUTF8 is. */
+MUST_CHECK bool smtp_address_to_ascii(
+    struct str address, char out[SMTP_ADDRESS_MAX + 1]);
 const char *smtp_path_error_text(enum smtp_path_error e);
 /*
  * The form in which addresses are compared: lower case, quotes that quote

@@ -209,6 +209,12 @@ smtp_client_tls_done(struct smtp_client *c, int64_t now)
 }
 
 void
+smtp_client_set_verified(struct smtp_client *c)
+{
+	c->verified = true;
+}
+
+void
 client_queue_starttls(struct smtp_client *c, int64_t now)
 {
 	queue_text(c, CLIENT_STARTTLS, 0, "STARTTLS\r\n", now);

@@ -73,6 +73,10 @@ void smtp_client_free(struct smtp_client *c);
 /* Before the first feed. Not with implicit TLS, which the owner sees to. */
 void smtp_client_set_tls(struct smtp_client *c, enum smtp_client_tls tls);
 void smtp_client_tls_done(struct smtp_client *c, int64_t now);
+/* The peer speaks TLS and is whom the owner means: its certificate said so. No
+ * other peer offers REQUIRETLS, whatever it says (RFC 8689 section 4.2.1).
+ * Before the first feed, or with smtp_client_tls_done. */
+void smtp_client_set_verified(struct smtp_client *c);
 /* Right after smtp_client_new: it speaks LMTP (RFC 2033). SMTP_CLIENT_END then
  * comes once for each recipient that was accepted, in order and with the tag
  * of its RCPT; smtp_client_is_idle is true from the last one on. */
@@ -89,7 +93,8 @@ bool smtp_client_is_idle(const struct smtp_client *c);
 /*
  * Commands, after on_ready. Parameters that the peer does not know are left out
  * (SIZE, BODY= 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are
- * the caller's to check. smtp_client_mail sends a RSET before it when the last
+ * the caller's to check, and so is REQUIRETLS, but for a null sender: a bounce
+ * goes on without it (RFC 8689 section 5). smtp_client_mail sends a RSET before it when the last
  * transaction was left open (smtp_client_abandon, or nothing but refusals).
  */
 void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,

@@ -86,6 +86,8 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 	(void)str_cut(&text, '\n'); /* its name */
 	while (text.n > 0)
 		smtp_caps_parse_line(&c->caps, str_cut(&text, '\n'));
+	if (!c->verified)
+		c->caps.ext &= ~(uint32_t)SMTP_EXT_REQUIRETLS;
 	if (c->tls != SMTP_CLIENT_TLS_NONE &&
 	    (c->caps.ext & SMTP_EXT_STARTTLS) != 0)
 		client_queue_starttls(c, now);
@@ -309,6 +311,8 @@ is_possible(const struct client_command *cmd, const struct smtp_reply *reply)
 
 	if (cmd->type == CLIENT_DATA && first == '3')
 		return reply->code == 354;
+	if (cmd->type == CLIENT_STARTTLS && first < '4')
+		return reply->code == 220;
 	if (cmd->type == CLIENT_AUTH && first < '4')
 		return reply->code == 334 || reply->code == 235;
 	return first >= '4' || first == command_info[cmd->type].positive;

@@ -25,6 +25,7 @@ struct smtp_mail {
 	uint64_t size;   /* SIZE=, 0: not given */
 	enum smtp_body body;
 	bool utf8;         /* SMTPUTF8 */
+	bool require_tls;  /* REQUIRETLS, RFC 8689 */
 	enum smtp_ret ret; /* RFC 3461 */
 	struct str envid;  /* xtext as it came, checked */
 };

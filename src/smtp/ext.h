@@ -24,7 +24,8 @@ enum smtp_ext {
 	SMTP_EXT_XFORWARD = 1u << 12,   /* Postfix */
 };
 
-/* What this version of weir carries from client to next hop. */
+/* What this version of weir carries from client to next hop; REQUIRETLS is
+ * carried besides, over TLS on both sides alone. */
 #define SMTP_EXT_RELAYED                                           \
 	(SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | \
 	    SMTP_EXT_SMTPUTF8 | SMTP_EXT_ENHANCED | SMTP_EXT_DSN | \

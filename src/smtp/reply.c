@@ -59,6 +59,25 @@ make_prefix(const struct smtp_reply *r, bool with_enhanced,
 	return n;
 }
 
+/* What a client's terminal or log reader would obey becomes question marks, as
+ * many as there were bytes. */
+static void
+put_shown(struct str text, char *out)
+{
+	while (text.n > 0) {
+		size_t n = str_shown(text);
+
+		if (n == 0) {
+			*out = *text.p == '\t' ? '\t' : '?';
+			n = 1;
+		} else {
+			memcpy(out, text.p, n);
+		}
+		out += n;
+		text = str_sub(text, n, text.n);
+	}
+}
+
 static bool
 print_line(struct str prefix, bool more, struct str text, struct buf *out)
 {
@@ -70,12 +89,8 @@ print_line(struct str prefix, bool more, struct str text, struct buf *out)
 	memcpy(p, prefix.p, prefix.n);
 	p[3] = more ? '-' : ' ';
 	p += prefix.n;
-	for (size_t i = 0; i < text.n; i++, p++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		*p = (c < ' ' && c != '\t') || c == 0x7F ? '?' : (char)c;
-	}
-	memcpy(p, "\r\n", 2);
+	put_shown(text, p);
+	memcpy(p + text.n, "\r\n", 2);
 	buf_commit(out, n);
 	return true;
 }

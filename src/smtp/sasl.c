@@ -153,7 +153,7 @@ read_oauthbearer(struct sasl_watch *w, struct str text, unsigned line)
 	    !str_starts(flag, STR("p=")))
 		return SASL_MALFORMED;
 	if (authzid.n == 0)
-		return SASL_NAMELESS;
+		return SASL_OPAQUE;
 	if (!str_starts(authzid, STR("a=")) ||
 	    !unescape_saslname(str_sub(authzid, 2, authzid.n), name))
 		return SASL_MALFORMED;

@@ -46,6 +46,7 @@ enum sasl_verdict {
 	SASL_GOES_ON,
 	SASL_MALFORMED, /* no base64, or not what the mechanism asks for */
 	SASL_NAMELESS,  /* it names nobody who could be throttled */
+	SASL_OPAQUE,    /* who it is stands in a token (OAUTHBEARER, no a=) */
 };
 
 void sasl_watch_init(struct sasl_watch *w, enum sasl_mech mech);

@@ -26,8 +26,10 @@ struct smtp_server_limits {         /* 0: no limit */
 	uint32_t idle_commands_max; /* commands without mail (NOOP, RSET, VRFY,
 				       EHLO, ...): 421 past it */
 	uint32_t
-	    refused_max;   /* recipients refused for good, per session: 421 */
-	uint32_t line_max; /* command line with CR LF; at least 512 */
+	    refused_max;    /* recipients refused for good, per session: 421 */
+	uint32_t local_max; /* bytes of a local part; SMTP_ADDRESS_MAX holds
+			       besides */
+	uint32_t line_max;  /* command line with CR LF; at least 512 */
 	int64_t command_timeout_ms; /* deadline for a whole command */
 	int64_t data_timeout_ms;    /* deadline between bytes of DATA */
 	int64_t message_timeout_ms; /* deadline for a whole message */
@@ -116,6 +118,10 @@ void smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now);
  * From within a callback it does nothing. */
 size_t smtp_server_feed(
     struct smtp_server *s, const char *p, size_t n, int64_t now);
+/* From within a callback: the smtp_server_feed that runs returns after this
+ * command, however much more it was given. For an owner whose output is full:
+ * a few bytes of commands can have many of replies. */
+void smtp_server_yield(struct smtp_server *s);
 /* A question is open: smtp_server_feed would consume nothing. */
 bool smtp_server_is_waiting(const struct smtp_server *s);
 bool smtp_server_is_in_data(const struct smtp_server *s);

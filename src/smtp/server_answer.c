@@ -204,6 +204,18 @@ is_fitting(const struct smtp_server *s, enum smtp_question question,
 	return ok || (r->code >= 400 && r->code <= 599);
 }
 
+/* An acceptance by its first digit (RFC 5321 section 4.2): but a client must
+ * not take a 221 for the end, nor a 220 for a beginning. */
+static struct smtp_reply
+plain_acceptance(const struct smtp_reply *r)
+{
+	struct smtp_reply plain = *r;
+
+	if (r->code < 250 || (r->code > 252 && r->code < 300))
+		plain.code = 250;
+	return plain;
+}
+
 /* What goes out: the owner's reply, or the engine's own words. */
 static struct smtp_reply
 choose_reply(const struct smtp_server *s, enum smtp_question question,
@@ -216,7 +228,7 @@ choose_reply(const struct smtp_server *s, enum smtp_question question,
 	if (!is_fitting(s, question, r))
 		return smtp_reply_make(451, "4.5.0",
 		    "the next hop gave a reply that makes no sense");
-	return *r;
+	return plain_acceptance(r);
 }
 
 static void

@@ -114,7 +114,11 @@ check_order(struct smtp_server *s)
 	    smtp_reply_make(s->phase == SMTP_PHASE_MAIL ? 554 : 503, "5.5.1",
 		why != NULL ? why : "");
 
-	if (!(s->caps.ext & SMTP_EXT_CHUNKING)) {
+	if (s->tls == SMTP_SERVER_TLS_REQUIRE) {
+		r = smtp_reply_make(
+		    530, "5.7.0", "must issue a STARTTLS command first");
+		refusal = SMTP_CHUNK_FAULT;
+	} else if (!(s->caps.ext & SMTP_EXT_CHUNKING)) {
 		r = smtp_reply_make(502, "5.5.1", "command not offered");
 		refusal = SMTP_CHUNK_FAULT;
 	} else if (why == NULL) {

@@ -72,6 +72,7 @@ struct smtp_server {
 	bool utf8;
 	bool paused;
 	bool feeding;      /* smtp_server_feed is on the stack */
+	bool yields;       /* it is to return after this command */
 	bool early;        /* input came before the reply it had to await */
 	bool first_line;   /* no command line was seen yet */
 	bool mail_refused; /* and what was pipelined after it is no fault */

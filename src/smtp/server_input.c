@@ -179,6 +179,12 @@ must_wait(const struct smtp_server *s)
 	       s->question == SMTP_ASK_XCLIENT;
 }
 
+void
+smtp_server_yield(struct smtp_server *s)
+{
+	s->yields = true;
+}
+
 size_t
 smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 {
@@ -194,7 +200,8 @@ smtp_server_feed(struct smtp_server *s, const char *p, size_t n, int64_t now)
 	if (n > 0 && must_wait(s))
 		s->early = true;
 	s->feeding = true;
-	while (in.n > 0 && can_take(s)) {
+	s->yields = false;
+	while (in.n > 0 && can_take(s) && !s->yields) {
 		if (s->chunk.open)
 			smtp_server_feed_chunk(s, &in);
 		else if (s->phase == SMTP_PHASE_DATA)

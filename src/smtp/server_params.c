@@ -83,6 +83,14 @@ read_utf8(struct target *t, struct str value)
 }
 
 static bool
+read_require_tls(struct target *t, struct str value)
+{
+	(void)value;
+	t->mail->require_tls = true;
+	return true;
+}
+
+static bool
 read_ret(struct target *t, struct str value)
 {
 	if (str_ieq(value, STR("FULL")))
@@ -154,13 +162,15 @@ read_orcpt(struct target *t, struct str value)
 
 	t->rcpt->orcpt = value;
 	return value.n <= SMTP_ORCPT_MAX && is_atom(type) &&
-	       is_xtext(text, t->s->utf8) && str_is_utf8(text);
+	       is_xtext(text, t->s->utf8) && str_is_shown(text);
 }
 
 static const struct param params[] = {
     {STR("SIZE"), PARAM_MAIL, SMTP_EXT_SIZE, true, read_size},
     {STR("BODY"), PARAM_MAIL, SMTP_EXT_8BITMIME, true, read_body},
     {STR("SMTPUTF8"), PARAM_MAIL, SMTP_EXT_SMTPUTF8, false, read_utf8},
+    {STR("REQUIRETLS"), PARAM_MAIL, SMTP_EXT_REQUIRETLS, false,
+	read_require_tls},
     {STR("RET"), PARAM_MAIL, SMTP_EXT_DSN, true, read_ret},
     {STR("ENVID"), PARAM_MAIL, SMTP_EXT_DSN, true, read_envid},
     {STR("NOTIFY"), PARAM_RCPT, SMTP_EXT_DSN, true, read_notify},

@@ -8,6 +8,7 @@
 
 #include "smtp/address.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define HELO_MAX 255
@@ -115,6 +116,21 @@ take_keyword(struct str *args, struct str keyword)
 	return true;
 }
 
+/* RFC 5321 section 4.5.3.1.1. */
+static bool
+check_local(struct smtp_server *s, struct str local, bool is_mail)
+{
+	uint32_t max = s->limits->local_max;
+	char text[64];
+
+	if (max == 0 || local.n <= max)
+		return true;
+	snprintf(text, sizeof(text), "local part longer than %u bytes",
+	    (unsigned)max);
+	smtp_server_fault(s, 553, is_mail ? "5.1.7" : "5.1.3", text);
+	return false;
+}
+
 /*
  * Takes the path off. Answers and returns false when it is none. UTF-8 passes
  * here: whether it may is known only when the parameters have been read.
@@ -138,7 +154,7 @@ take_path(struct smtp_server *s, struct str *args, bool is_mail,
 	    args->p[0] != '\t')
 		error = SMTP_PATH_SYNTAX;
 	if (error == SMTP_PATH_OK)
-		return true;
+		return check_local(s, path->local, is_mail);
 	smtp_server_fault(s, is_mail || error == SMTP_PATH_SYNTAX ? 501 : 553,
 	    is_mail ? "5.1.7" : "5.1.3", smtp_path_error_text(error));
 	return false;
@@ -299,7 +315,8 @@ static const struct verb verbs[] = {
 	"expected RCPT TO:<address> [parameters]"},
     {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
 	"expected DATA alone"},
-    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, 0, smtp_server_bdat, ""},
+    /* Whatever is wrong with it, its octets are taken first. */
+    {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, VERB_PLAIN, smtp_server_bdat, ""},
     {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
 	on_verb_ehlo, "expected EHLO and a host name"},
     {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,

@@ -286,10 +286,13 @@ find_attr(struct str name, unsigned allowed)
 }
 
 static bool
-is_unavailable(struct str value)
+is_unavailable(struct xclient *x, enum xclient_attr attr, struct str value)
 {
-	return str_ieq(value, STR("[UNAVAILABLE]")) ||
-	       str_ieq(value, STR("[TEMPUNAVAIL]"));
+	bool temp = str_ieq(value, STR("[TEMPUNAVAIL]"));
+
+	if (temp)
+		x->temp |= attr;
+	return temp || str_ieq(value, STR("[UNAVAILABLE]"));
 }
 
 static const char *
@@ -308,7 +311,7 @@ read_attr(struct xclient *x, struct str word, unsigned allowed)
 	if (!xtext_decode(word, value, &n))
 		return "an attribute's value is no xtext";
 	x->given |= info->attr;
-	if (is_unavailable((struct str){value, n}))
+	if (is_unavailable(x, info->attr, (struct str){value, n}))
 		return NULL;
 	if (memchr(value, '\0', n) != NULL ||
 	    !info->read(x, (struct str){value, n}))
@@ -381,7 +384,9 @@ xclient_print(const struct xclient *x, unsigned attrs, struct buf *out,
 		if (info->write(x, value))
 			xtext_encode(value, text);
 		else
-			str_copy(STR("[UNAVAILABLE]"), text, sizeof(text));
+			str_copy((x->temp & info->attr) ? STR("[TEMPUNAVAIL]")
+							: STR("[UNAVAILABLE]"),
+			    text, sizeof(text));
 		n = info->name.n + strlen(text) + 2;
 		if (n + VERB_LEN + 2 > XCLIENT_LINE_MAX)
 			continue;

@@ -33,6 +33,7 @@ enum xclient_attr { /* bits */
 
 struct xclient {
 	unsigned given; /* which attributes it says something of */
+	unsigned temp;  /* those that are unavailable for the moment alone */
 	char name[256]; /* "": unavailable, as for the others */
 	char helo[256];
 	char login[256];

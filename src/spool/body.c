@@ -3,12 +3,14 @@
  * Back-pressure: a body that goes to a file counts what the filer has not
  * written yet; past QUEUED_MAX, or when the budget of all bodies is used up,
  * its owner is told to hold back, and called when it is down to QUEUED_LOW.
+ * A body that may not have a file (files_max) loses its text and cannot be put.
  * All of it runs in the loop's thread; pieces come back through done.
  */
 #include "spool/body.h"
 
 #include "spool/filer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +26,7 @@ struct spool_body {
 	struct body_file *file; /* NULL: in memory */
 	size_t queued;          /* bytes with the filer */
 	uint32_t pieces;        /* the same, ops */
-	bool owned, blocked;
+	bool owned, blocked, refused;
 	void (*on_drain)(void *arg);
 	void *arg;
 };
@@ -149,20 +151,46 @@ send_piece(struct spool_body *b)
 	core_submit(b->spool, &piece->op, CORE_FILER);
 }
 
+static void
+refuse_text(struct spool_body *b)
+{
+	b->spool->body_memory -= b->text.len;
+	buf_clear(&b->text);
+	b->refused = true;
+}
+
+/* False: there are too many. */
+static bool
+open_file(struct spool_body *b)
+{
+	struct spool *s = b->spool;
+
+	if (s->settings.files_max > 0 && s->files >= s->settings.files_max)
+		return false;
+	b->file = filer_file_new(b->id);
+	s->files++;
+	return true;
+}
+
 bool
 spool_body_write(struct spool_body *b, const void *p, size_t n)
 {
 	struct spool *s = b->spool;
 	bool over;
 
+	b->size += n;
+	if (b->refused)
+		return true;
 	if (!buf_append(&b->text, p, n))
 		panic("spool_body_write: %zu bytes", n);
-	b->size += n;
 	s->body_memory += n;
 	over = s->body_memory > s->settings.body_memory_bytes;
 	if (b->file == NULL &&
-	    (b->size >= s->settings.large_body_bytes || over))
-		b->file = filer_file_new(b->id);
+	    (b->size >= s->settings.large_body_bytes || over) &&
+	    !open_file(b)) {
+		refuse_text(b);
+		return true;
+	}
 	if (b->file != NULL && b->text.len >= (over ? PIECE_OVER : PIECE_MIN))
 		send_piece(b);
 	/* Only what is with the filer is sure to come back. */
@@ -177,7 +205,10 @@ void
 body_take(struct spool_body *b, struct body_end *out)
 {
 	*out = (struct body_end){.size = b->size};
-	if (b->file != NULL) {
+	if (b->refused) {
+		*out = (struct body_end){.text = xcalloc(1, 1), .error = EBUSY};
+	} else if (b->file != NULL) {
+		out->in_file = true;
 		send_piece(b);
 		out->file = b->file;
 		b->file = NULL;
@@ -193,6 +224,8 @@ body_release(struct spool *s, const struct body_end *end)
 {
 	if (end->text != NULL)
 		s->body_memory -= end->size;
+	if (end->in_file)
+		s->files--;
 }
 
 struct abort_op {
@@ -246,8 +279,10 @@ spool_body_abort(struct spool_body *b)
 
 	s->body_memory -= b->text.len;
 	buf_clear(&b->text);
-	if (b->file != NULL)
+	if (b->file != NULL) {
 		body_drop_file(s, b->file);
+		s->files--;
+	}
 	b->file = NULL;
 	b->owned = false;
 	let_go(b);

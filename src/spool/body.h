@@ -16,6 +16,8 @@ struct body_end {
 	char *text; /* NULL: in file */
 	struct body_file *file;
 	uint64_t size;
+	bool in_file;
+	int error; /* EBUSY: there was no place for its text */
 };
 void body_take(struct spool_body *b, struct body_end *out);
 /* The file of an ended body that is not wanted after all. */

@@ -15,6 +15,7 @@
 
 #define CLAIM_MAX 1024
 #define PAGE_TICKETS 256
+#define MESSAGE_BODY 18 /* behind DB_MESSAGE_READ */
 /* Texts that go with the jobs of one claim; the rest is read in pieces. */
 #define INLINE_MAX (64 << 10)
 #define INLINE_TOTAL_MAX (2 << 20)
@@ -65,7 +66,7 @@ claim_undo(struct op *op)
 static void
 put_aside(struct tx *tx, uint64_t ticket)
 {
-	sqlite3_stmt *st = db_get(tx->db, DB_QUARANTINE);
+	sqlite3_stmt *st = db_get(tx->db, DB_PUT_ASIDE);
 
 	log_event(tx->db->log, LOG_LEVEL_ERROR, "spool", "put_aside",
 	    "ticket=%" PRIu64 " reason=damaged", ticket);
@@ -82,13 +83,15 @@ put_aside(struct tx *tx, uint64_t ticket)
 static bool
 read_text(struct claim_op *c, struct db *db, sqlite3_stmt *st, struct job *j)
 {
-	uint64_t size = (uint64_t)sqlite3_column_bytes(st, 16);
+	uint64_t size = (uint64_t)sqlite3_column_bytes(st, MESSAGE_BODY);
 
-	if (sqlite3_column_type(st, 16) != SQLITE_BLOB || size != j->job.m.size)
+	if (sqlite3_column_type(st, MESSAGE_BODY) != SQLITE_BLOB ||
+	    size != j->job.m.size)
 		return false;
 	if (size > INLINE_MAX || c->bytes + size > INLINE_TOTAL_MAX)
 		return true;
-	j->job.body.p = arena_copy(&j->mem, sqlite3_column_blob(st, 16), size);
+	j->job.body.p =
+	    arena_copy(&j->mem, sqlite3_column_blob(st, MESSAGE_BODY), size);
 	j->job.body.n = size;
 	c->bytes += size;
 	return db->rc == SQLITE_OK;
@@ -105,7 +108,8 @@ read_job(struct claim_op *c, struct tx *tx, uint64_t id, struct job *j)
 	if (!db_step(tx->db, st))
 		return false;
 	ok = message_read(tx->db, st, &j->mem, &j->job.m, &pending, &in_file) &&
-	     pending == DB_READY && (in_file || read_text(c, tx->db, st, j));
+	     pending == DB_READY && j->job.m.mta_id == NULL &&
+	     (in_file || read_text(c, tx->db, st, j));
 	db_reset(st);
 	return ok;
 }

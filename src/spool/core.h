@@ -30,7 +30,7 @@ struct reader;
 
 /* What a transaction changes beside its rows; told when it has committed. */
 struct tx_effects {
-	int64_t messages;
+	int64_t messages, quarantined;
 	int64_t recipients[DB_BLOCKED + 1];
 	uint64_t *files; /* body files of removed messages */
 	size_t file_count, file_cap;
@@ -78,6 +78,7 @@ struct spool {
 
 	uint32_t outstanding, internal;
 	uint64_t body_memory; /* bytes of text in memory */
+	uint32_t files;       /* of bodies on their way in */
 	uint64_t last_id, id_mark;
 	uint64_t notice_mark;
 	bool id_marking;
@@ -89,7 +90,7 @@ struct spool {
 	atomic_size_t lazy_bytes;
 
 	/* Atomic: written by the spool's threads, read by the loop. */
-	atomic_int_fast64_t messages, recipients[4];
+	atomic_int_fast64_t messages, quarantined, recipients[4];
 	atomic_uint_fast64_t free_bytes, commits, operations, errors;
 	atomic_bool is_short;
 };

@@ -25,6 +25,10 @@
 #define DB_PENDING 1
 #define DB_DAMAGED 2 /* its body is missing: nothing goes until it is back */
 
+/* Of a message, column whole. */
+#define DB_WHOLE 1
+#define DB_QUARANTINED 2 /* whole, and in the mail server's queue */
+
 #define DB_BUSY_MS 5000
 #define DB_TEXT_MAX 65536
 
@@ -32,6 +36,10 @@
 #define DB_MESSAGE_COLUMNS                                         \
 	"id, pending, whole, in_file, body_type, ret, utf8, size," \
 	" queued_at, source, policy, sender, client, helo, envid, subject"
+#define DB_MESSAGE_READ                                                \
+	DB_MESSAGE_COLUMNS                                             \
+	", (SELECT mta_id FROM quarantine q WHERE q.id = message.id)," \
+	" (SELECT doomed FROM quarantine q WHERE q.id = message.id)"
 #define DB_RCPT_COLUMNS                                                    \
 	"ticket, state, attempts, next_try, destination, notify, address," \
 	" orcpt, last_error"
@@ -49,13 +57,13 @@
 		    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")           \
 	X(GET_FLAGS,                                                           \
 	    "SELECT pending, whole, in_file FROM message WHERE id = ?1")       \
-	X(GET_MESSAGE, "SELECT " DB_MESSAGE_COLUMNS ", body FROM message"      \
+	X(GET_MESSAGE, "SELECT " DB_MESSAGE_READ ", body FROM message"         \
 		       " WHERE id = ?1")                                       \
 	X(WALK_SOURCE,                                                         \
-	    "SELECT " DB_MESSAGE_COLUMNS " FROM message"                       \
+	    "SELECT " DB_MESSAGE_READ " FROM message"                          \
 	    " INDEXED BY message_source WHERE source = ?1 AND id > ?2"         \
 	    " AND id <= ?3 ORDER BY id")                                       \
-	X(WALK_ALL, "SELECT " DB_MESSAGE_COLUMNS " FROM message"               \
+	X(WALK_ALL, "SELECT " DB_MESSAGE_READ " FROM message"                  \
 		    " WHERE id > ?1 AND id <= ?2 ORDER BY id")                 \
 	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
 		     " WHERE id = ?1")                                         \
@@ -75,8 +83,8 @@
 	X(SET_STATE, "UPDATE rcpt SET state = ?2 WHERE ticket = ?1")           \
 	X(RELEASE,                                                             \
 	    "UPDATE rcpt SET state = ?2, next_try = ?3 WHERE ticket = ?1")     \
-	X(QUARANTINE, "UPDATE rcpt SET state = 4, last_error = ?2"             \
-		      " WHERE ticket = ?1")                                    \
+	X(PUT_ASIDE, "UPDATE rcpt SET state = 4, last_error = ?2"              \
+		     " WHERE ticket = ?1")                                     \
 	X(RETRY, "UPDATE rcpt SET state = 2, next_try = ?2,"                   \
 		 " attempts = attempts + ?4, last_error = ?3"                  \
 		 " WHERE ticket = ?1 AND state = 3")                           \
@@ -88,6 +96,36 @@
 	       " ORDER BY next_try, ticket LIMIT ?2")                          \
 	X(NEXT_DUE, "SELECT min(next_try) FROM rcpt INDEXED BY rcpt_due"       \
 		    " WHERE state = 2 AND next_try > ?1")                      \
+	X(PUT_QUARANTINE,                                                      \
+	    "INSERT INTO quarantine (id, mta_id, doomed, attempts, due)"       \
+	    " VALUES (?1, ?2, 0, 0, ?3)")                                      \
+	X(QUARANTINE_DUE, "UPDATE quarantine SET due = 0"                      \
+			  " WHERE id = ?1 AND due IS NULL")                    \
+	X(QUARANTINE_DOOMED, "SELECT doomed FROM quarantine WHERE id = ?1")    \
+	X(DOOM, "UPDATE quarantine SET doomed = 1, due = 0 WHERE id = ?1")     \
+	X(DUE_QUARANTINE,                                                      \
+	    "SELECT id, mta_id, doomed, attempts FROM quarantine"              \
+	    " INDEXED BY quarantine_due WHERE due IS NOT NULL AND due <= ?1"   \
+	    " ORDER BY due, id LIMIT ?2")                                      \
+	X(NEXT_QUARANTINE,                                                     \
+	    "SELECT min(due) FROM quarantine INDEXED BY quarantine_due"        \
+	    " WHERE due IS NOT NULL AND due > ?1")                             \
+	X(TAKE_QUARANTINE, "UPDATE quarantine SET due = NULL WHERE id = ?1")   \
+	X(RETRY_QUARANTINE,                                                    \
+	    "UPDATE quarantine SET due = ?2, attempts = attempts + 1"          \
+	    " WHERE id = ?1")                                                  \
+	X(WALK_QUARANTINE,                                                     \
+	    "SELECT q.id, q.mta_id, q.doomed, q.attempts, m.queued_at"         \
+	    " FROM quarantine q JOIN message m ON m.id = q.id"                 \
+	    " WHERE q.id > ?1 AND m.pending = 0 ORDER BY q.id LIMIT ?2")       \
+	X(DELETE_QUARANTINE, "DELETE FROM quarantine WHERE id = ?1")           \
+	X(SEND_RANGE,                                                          \
+	    "UPDATE rcpt SET state = 3 WHERE " DB_RANGE " AND state = 4")      \
+	X(RETRY_RANGE,                                                         \
+	    "UPDATE rcpt SET state = 4, next_try = ?2, last_error = ?3,"       \
+	    " attempts = attempts + 1 WHERE " DB_RANGE " AND state = 3")       \
+	X(HAS_SENDING,                                                         \
+	    "SELECT 1 FROM rcpt WHERE " DB_RANGE " AND state = 3 LIMIT 1")     \
 	X(SET_FROZEN,                                                          \
 	    "INSERT INTO source (key, frozen, reason, frozen_at)"              \
 	    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET"         \

@@ -12,6 +12,7 @@ libspool_la_SOURCES = \
 	src/spool/message.c src/spool/message.h \
 	src/spool/notice.c \
 	src/spool/put.c \
+	src/spool/quarantine.c \
 	src/spool/queue.c src/spool/queue.h \
 	src/spool/reader.c src/spool/reader.h \
 	src/spool/recover.c src/spool/recover.h \
@@ -37,6 +38,11 @@ check_PROGRAMS += tests/unit/test_spool_notice
 tests_unit_test_spool_notice_SOURCES = tests/unit/test_spool_notice.c \
 	$(SPOOL_KIT)
 tests_unit_test_spool_notice_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_quarantine
+tests_unit_test_spool_quarantine_SOURCES = \
+	tests/unit/test_spool_quarantine.c $(SPOOL_KIT)
+tests_unit_test_spool_quarantine_LDADD = $(SPOOL_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_recover
 tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \

@@ -8,6 +8,13 @@
 #include <errno.h>
 #include <string.h>
 
+/* What the next hop must offer: column utf8, which had the first of them alone.
+ * A weir that does not know the others takes the row for damaged, and sends it
+ * to nobody. */
+#define NEEDS_UTF8 1u
+#define NEEDS_TLS 2u
+#define NEEDS_ALL (NEEDS_UTF8 | NEEDS_TLS)
+
 #define SIZE_LIMIT ((int64_t)1 << 50)
 
 static bool
@@ -23,6 +30,9 @@ is_storable(const struct spool_message *m)
 		if (texts[i] == NULL || strlen(texts[i]) > DB_TEXT_MAX)
 			return false;
 	}
+	if (m->mta_id != NULL &&
+	    (!m->whole || strlen(m->mta_id) >= SPOOL_MTA_ID_MAX))
+		return false;
 	return m->envid == NULL || strlen(m->envid) <= DB_TEXT_MAX;
 }
 
@@ -57,6 +67,7 @@ message_copy(
 	out->helo = arena_string(mem, m->helo);
 	out->envid = arena_string(mem, m->envid);
 	out->subject = copy_detail(mem, m->subject);
+	out->mta_id = arena_string(mem, m->mta_id);
 	rcpts = arena_alloc(mem, m->rcpt_count * sizeof(*rcpts));
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		if (!is_rcpt_storable(&m->rcpts[i]))
@@ -99,6 +110,12 @@ has_held(const struct spool_message *m)
 	return false;
 }
 
+static unsigned
+needs_of(const struct spool_message *m)
+{
+	return (m->utf8 ? NEEDS_UTF8 : 0) | (m->require_tls ? NEEDS_TLS : 0);
+}
+
 static void
 insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 {
@@ -106,11 +123,11 @@ insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 
 	db_bind_int(st, 1, (int64_t)m->id);
 	db_bind_int(st, 2, m->pending ? DB_PENDING : DB_READY);
-	db_bind_int(st, 3, m->whole);
+	db_bind_int(st, 3, m->mta_id != NULL ? DB_QUARANTINED : m->whole);
 	db_bind_int(st, 4, body.p == NULL);
 	db_bind_int(st, 5, m->body_type);
 	db_bind_int(st, 6, m->ret);
-	db_bind_int(st, 7, m->utf8);
+	db_bind_int(st, 7, needs_of(m));
 	db_bind_int(st, 8, (int64_t)m->size);
 	db_bind_int(st, 9, m->queued_at);
 	db_bind_text(st, 10, m->source);
@@ -126,12 +143,29 @@ insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 	tx->effects.messages++;
 }
 
+static void
+insert_quarantine(struct tx *tx, const struct spool_message *m, bool is_due)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_PUT_QUARANTINE);
+
+	db_bind_int(st, 1, (int64_t)m->id);
+	db_bind_text(st, 2, m->mta_id);
+	if (is_due)
+		db_bind_int(st, 3, 0);
+	db_run(tx->db, st);
+	tx->effects.quarantined++;
+}
+
 void
 message_insert(struct tx *tx, const struct spool_message *m, struct str body)
 {
 	bool blocked = m->pending || (m->whole && has_held(m));
 
 	insert_message(tx, m, body);
+	if (m->mta_id != NULL) {
+		insert_quarantine(tx, m, !blocked);
+		blocked = true;
+	}
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		int state = (int)m->rcpts[i].state;
 
@@ -156,15 +190,21 @@ bool
 message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
     struct spool_message *out, int *pending, bool *in_file)
 {
+	int64_t whole;
+	unsigned needs;
+
 	*out = (struct spool_message){0};
 	out->id = read_key(db, st, true);
 	*pending = (int)db_column_int(db, st, 1, DB_READY, DB_DAMAGED);
 	out->pending = *pending == DB_PENDING;
-	out->whole = db_column_int(db, st, 2, 0, 1) != 0;
+	whole = db_column_int(db, st, 2, 0, DB_QUARANTINED);
+	out->whole = whole != 0;
 	*in_file = db_column_int(db, st, 3, 0, 1) != 0;
 	out->body_type = (unsigned)db_column_int(db, st, 4, 0, UINT32_MAX);
 	out->ret = (unsigned)db_column_int(db, st, 5, 0, UINT32_MAX);
-	out->utf8 = db_column_int(db, st, 6, 0, 1) != 0;
+	needs = (unsigned)db_column_int(db, st, 6, 0, NEEDS_ALL);
+	out->utf8 = (needs & NEEDS_UTF8) != 0;
+	out->require_tls = (needs & NEEDS_TLS) != 0;
 	out->size = (uint64_t)db_column_int(db, st, 7, 0, SIZE_LIMIT);
 	out->queued_at = db_column_int(db, st, 8, INT64_MIN, INT64_MAX);
 	out->source = db_column_text(db, st, 9, mem);
@@ -174,6 +214,10 @@ message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	out->helo = db_column_text(db, st, 13, mem);
 	out->envid = db_column_maybe(db, st, 14, mem);
 	out->subject = db_column_maybe(db, st, 15, mem);
+	if (whole == DB_QUARANTINED) {
+		out->mta_id = db_column_text(db, st, 16, mem);
+		out->doomed = db_column_int(db, st, 17, 0, 1) != 0;
+	}
 	return !db_take_bad_row(
 	    db, "message", (uint64_t)sqlite3_column_int64(st, 0));
 }
@@ -203,12 +247,15 @@ bool
 message_flags(struct db *db, uint64_t id, struct message_flags *out)
 {
 	sqlite3_stmt *st = db_get(db, DB_GET_FLAGS);
+	int64_t whole;
 
 	db_bind_int(st, 1, (int64_t)id);
 	if (!db_step(db, st))
 		return false;
 	out->pending = (int)db_column_int(db, st, 0, DB_READY, DB_DAMAGED);
-	out->whole = db_column_int(db, st, 1, 0, 1) != 0;
+	whole = db_column_int(db, st, 1, 0, DB_QUARANTINED);
+	out->whole = whole != 0;
+	out->quarantined = whole == DB_QUARANTINED;
 	out->in_file = db_column_int(db, st, 2, 0, 1) != 0;
 	db_reset(st);
 	return !db_take_bad_row(db, "message", id);
@@ -225,6 +272,10 @@ delete_row(struct tx *tx, uint64_t id, bool in_file)
 	tx->effects.messages--;
 	if (in_file)
 		core_effects_add_file(&tx->effects, id);
+	st = db_get(tx->db, DB_DELETE_QUARANTINE);
+	db_bind_int(st, 1, (int64_t)id);
+	if (db_run(tx->db, st) > 0)
+		tx->effects.quarantined--;
 }
 
 void
@@ -270,10 +321,11 @@ message_unblock(struct tx *tx, uint64_t id, const struct message_flags *flags)
 		if (db_number(tx->db, st, 0) != 0)
 			return;
 	}
-	st = db_get(tx->db, DB_UNBLOCK);
+	st =
+	    db_get(tx->db, flags->quarantined ? DB_QUARANTINE_DUE : DB_UNBLOCK);
 	db_bind_int(st, 1, (int64_t)id);
 	n = db_run(tx->db, st);
-	if (n > 0) {
+	if (n > 0 && !flags->quarantined) {
 		tx->effects.recipients[DB_BLOCKED] -= n;
 		tx->effects.recipients[SPOOL_RELEASED] += n;
 	}

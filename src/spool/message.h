@@ -23,10 +23,11 @@ MUST_CHECK bool message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
 MUST_CHECK bool message_read_rcpt(struct db *db, sqlite3_stmt *st,
     struct arena *mem, struct spool_rcpt *out, int *state);
 
-/* pending (a DB_ value), whole and in_file; false: no such message. */
+/* pending is a DB_ value; false: no such message. */
 struct message_flags {
 	int pending;
 	bool whole, in_file;
+	bool quarantined; /* and whole */
 };
 MUST_CHECK bool message_flags(
     struct db *db, uint64_t id, struct message_flags *out);
@@ -34,7 +35,8 @@ MUST_CHECK bool message_flags(
 void message_reap(struct tx *tx, uint64_t id);
 /* Removes it with its recipients. */
 void message_remove(struct tx *tx, uint64_t id, bool in_file);
-/* BLOCKED becomes RELEASED where nothing stands in the way any more. */
+/* BLOCKED becomes RELEASED where nothing stands in the way any more; what is in
+ * the mail server's queue stays BLOCKED, and is due there. */
 void message_unblock(
     struct tx *tx, uint64_t id, const struct message_flags *flags);
 

@@ -98,6 +98,8 @@ spool_put(struct spool *s, const struct spool_message *m,
 	body_take(body, &put->body);
 	op->cost = put->body.text != NULL ? put->body.size : 0;
 	error = message_copy(&put->simple.mem, m, &put->m);
+	if (error == 0)
+		error = put->body.error;
 	put->m.size = put->body.size;
 	if (error == 0 && spool_is_short(s))
 		error = ENOSPC;

@@ -26,14 +26,20 @@
 #define DAMAGED_TEXT "its body file is missing or damaged; discard the message"
 
 static const char *const put_right =
+    "UPDATE rcpt SET state = 4 WHERE state IN (2, 3) AND (ticket & ~4095) IN"
+    " (SELECT id FROM quarantine);"
     "UPDATE rcpt SET state = 2 WHERE state = 3;"
     /* What waited only for the answer that never came. */
     "UPDATE rcpt SET state = 2 WHERE state = 4 AND (ticket & ~4095) IN"
     " (SELECT id FROM message WHERE pending <> 0 AND pending = 1"
-    " AND (whole = 0 OR NOT EXISTS"
+    " AND whole <> 2 AND (whole = 0 OR NOT EXISTS"
     " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= id + 4095"
     " AND r.state = 1)));"
-    "UPDATE message SET pending = 0 WHERE pending <> 0 AND pending = 1;";
+    "UPDATE message SET pending = 0 WHERE pending <> 0 AND pending = 1;"
+    /* In the mail server's queue: what a command was at, and what may go. */
+    "UPDATE quarantine SET due = 0 WHERE due IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= id + 4095"
+    " AND r.state = 1);";
 
 /* ---- rows without files ---- */
 
@@ -200,6 +206,8 @@ count_rows(struct spool *s, struct db *db)
 	};
 
 	atomic_store(&s->messages, ask(db, "SELECT count(*) FROM message"));
+	atomic_store(
+	    &s->quarantined, ask(db, "SELECT count(*) FROM quarantine"));
 	for (size_t i = 0; i < ARRAY_LEN(count); i++) {
 		if (count[i] != NULL)
 			atomic_store(&s->recipients[i], ask(db, count[i]));

@@ -39,7 +39,15 @@ static const char version_1[] =
     " who TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,"
     " detail TEXT NOT NULL);";
 
-static const char *const steps[] = {version_1};
+/* Messages in the mail server's own hold queue (quarantine.c). due: NULL while
+ * it waits, or while a command is at it. */
+static const char version_2[] =
+    "CREATE TABLE quarantine (id INTEGER PRIMARY KEY,"
+    " mta_id TEXT NOT NULL, doomed INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, due INTEGER);"
+    "CREATE INDEX quarantine_due ON quarantine (due) WHERE due IS NOT NULL;";
+
+static const char *const steps[] = {version_1, version_2};
 
 const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
 

@@ -71,6 +71,33 @@ add_row(struct select_op *so, const struct spool_rcpt *r, const char *source)
 	};
 }
 
+/* The whole message or nothing: the mail server cannot take a recipient out of
+ * what it holds, and what a command is at is left to that. */
+static bool
+may_doom(struct select_op *so, struct tx *tx, uint64_t id)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_QUARANTINE_DOOMED);
+	struct arena mem;
+	struct spool_rcpt r;
+	bool ok = true;
+	int state;
+
+	db_bind_int(st, 1, (int64_t)id);
+	if (db_number(tx->db, st, 1) != 0)
+		return false;
+	arena_init(&mem);
+	st = db_get(tx->db, DB_GET_RCPTS);
+	db_bind_int(st, 1, (int64_t)id);
+	while (db_step(tx->db, st)) {
+		if (!message_read_rcpt(tx->db, st, &mem, &r, &state) ||
+		    !walk_matches(&so->walk, r.address) ||
+		    state == SPOOL_SENDING)
+			ok = false;
+	}
+	arena_clear(&mem);
+	return ok;
+}
+
 /* Collects first: the rows must not change under the statement. */
 static void
 collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
@@ -107,22 +134,47 @@ change_row(struct select_op *so, struct tx *tx, uint64_t ticket, int state)
 }
 
 static void
+doom(struct select_op *so, struct tx *tx, const struct walk_message *wm)
+{
+	size_t from = so->n;
+	sqlite3_stmt *st;
+
+	collect(so, tx, wm);
+	for (size_t i = from; i < so->n; i++) {
+		st = db_get(tx->db, DB_SET_STATE);
+		db_bind_int(st, 1, (int64_t)so->rows[i].ticket);
+		db_bind_int(st, 2, DB_BLOCKED);
+		db_run(tx->db, st);
+		tx->effects.recipients[DB_BLOCKED]++;
+	}
+	st = db_get(tx->db, DB_DOOM);
+	db_bind_int(st, 1, (int64_t)wm->m.id);
+	db_run(tx->db, st);
+}
+
+static void
 change_message(
     struct select_op *so, struct tx *tx, const struct walk_message *wm)
 {
-	struct message_flags flags = {wm->pending, wm->m.whole, wm->in_file};
+	struct message_flags flags = {
+	    wm->pending, wm->m.whole, wm->in_file, wm->m.mta_id != NULL};
 	size_t from = so->n;
 
 	if (wm->pending == DB_PENDING ||
 	    (wm->pending == DB_DAMAGED && !so->discard))
 		return;
+	if (so->discard && flags.quarantined && !so->walk.select.gone) {
+		if (may_doom(so, tx, wm->m.id))
+			doom(so, tx, wm);
+		return;
+	}
 	collect(so, tx, wm);
 	for (size_t i = from; i < so->n; i++)
 		change_row(so, tx, so->rows[i].ticket,
 		    wm->m.whole ? DB_BLOCKED : SPOOL_RELEASED);
 	if (so->n == from)
 		return;
-	if (wm->m.whole)
+	if (wm->m.whole && (!so->discard || !flags.quarantined))
 		message_unblock(tx, wm->m.id, &flags);
 	if (so->discard)
 		message_reap(tx, wm->m.id);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define AUDIT_ROWS_MAX 100000
-#define LAZY_BYTES_MAX (256 << 20) /* a writer that is stuck */
+#define LAZY_BYTES_MAX (32 << 20) /* a writer that is stuck */
 
 bool
 simple_finish(struct spool *s, struct op *op, bool muted)

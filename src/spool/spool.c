@@ -351,6 +351,17 @@ spool_is_short(const struct spool *s)
 	return atomic_load(&s->is_short);
 }
 
+bool
+spool_is_full(const struct spool *s)
+{
+	int_fast64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(s->recipients); i++)
+		n += atomic_load(&s->recipients[i]);
+	return s->settings.held_max > 0 &&
+	       n >= (int_fast64_t)s->settings.held_max;
+}
+
 uint64_t
 spool_seed(const struct spool *s)
 {
@@ -368,6 +379,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 {
 	*out = (struct spool_stats){
 	    .messages = not_negative(atomic_load(&s->messages)),
+	    .quarantined = not_negative(atomic_load(&s->quarantined)),
 	    .free_bytes = atomic_load(&s->free_bytes),
 	    .commits = atomic_load(&s->commits),
 	    .operations = atomic_load(&s->operations),

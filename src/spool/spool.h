@@ -28,7 +28,8 @@ struct spool_body; /* the text of a message on its way in */
  * its message, and ids grow with time.
  */
 #define SPOOL_RCPT_MAX 4096
-#define SPOOL_ID_TEXT 14 /* 13 letters of base 32 (no I L O U), terminated */
+#define SPOOL_MTA_ID_MAX 64 /* bytes, terminated */
+#define SPOOL_ID_TEXT 14    /* 13 letters of base 32 (no I L O U), terminated */
 #define SPOOL_ID(ticket) ((ticket) & ~(uint64_t)0xfff)
 #define SPOOL_TICKET(id, index) ((id) | (uint64_t)(index))
 
@@ -43,6 +44,9 @@ struct spool_settings {
 	/* Operations; past it puts, lists and the like end with EBUSY, and
 	 * what ends work (results, settling, release) past four times it. */
 	uint32_t outstanding_max;
+	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
+			       it; 0: any */
+	uint64_t held_max; /* recipients: spool_is_full at it; 0: any */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -58,11 +62,15 @@ int spool_fd(const struct spool *s);
 void spool_dispatch(struct spool *s);
 bool spool_is_idle(const struct spool *s);  /* nothing outstanding */
 bool spool_is_short(const struct spool *s); /* below the free-space floor */
+/* As many recipients wait as may in all. What is held on purpose should be
+ * refused then; what is put all the same is stored. */
+bool spool_is_full(const struct spool *s);
 /* Random, made once per spool: hashes in stored state stay valid. */
 uint64_t spool_seed(const struct spool *s);
 
 struct spool_stats {
 	uint64_t messages;
+	uint64_t quarantined;   /* of these, in the mail server's queue */
 	uint64_t recipients[4]; /* by enum spool_state (pending: unused) */
 	uint64_t free_bytes;
 	uint64_t commits, operations; /* group commit at work */
@@ -105,10 +113,15 @@ struct spool_message {
 	const char *helo;
 	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
 	bool utf8;
+	bool require_tls; /* it goes over verified TLS alone: RFC 8689 */
 	bool whole; /* goes only when no recipient of it is HELD */
 	bool pending;
-	uint64_t size;     /* of the body, set by spool_put */
-	int64_t queued_at; /* wall ms */
+	const char *mta_id; /* NULL, or its queue id: the text is in the mail
+			       server's hold queue, whole, and its body here is
+			       only to be looked at */
+	bool doomed;        /* read: to be deleted there */
+	uint64_t size;      /* of the body, set by spool_put */
+	int64_t queued_at;  /* wall ms */
 	const struct spool_rcpt *rcpts;
 	size_t rcpt_count;
 };
@@ -144,6 +157,7 @@ struct spool_select {
 	const char *recipient; /* pattern with * and ?, NULL: any */
 	int64_t queued_before; /* wall ms, 0: any */
 	bool all;              /* must be set when nothing else selects */
+	bool gone;             /* discard: the mail server has them no more */
 };
 
 struct spool_row { /* a recipient that was changed */
@@ -173,7 +187,9 @@ void spool_release(struct spool *s, const struct spool_select *select,
 /* The same for tickets that the schedule let go. */
 void spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
     int64_t wall_ms, spool_done_fn *fn, void *arg);
-/* Removes HELD and RELEASED recipients (never SENDING or pending ones). */
+/* Removes HELD and RELEASED recipients (never SENDING or pending ones). A
+ * message in the mail server's queue is discarded whole or not at all: it is
+ * doomed, and due to be claimed (spool_quarantine_claim), unless it is gone. */
 void spool_discard(struct spool *s, const struct spool_select *select,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg);
 
@@ -229,6 +245,39 @@ struct spool_result {
 void spool_finish(struct spool *s, const struct spool_result *results, size_t n,
     const struct spool_message *bounce, struct str bounce_text,
     spool_done_fn *fn, void *arg);
+
+/* ---- in the mail server's hold queue ---- */
+
+struct spool_quarantined {
+	uint64_t id;
+	char mta_id[SPOOL_MTA_ID_MAX];
+	bool doomed; /* to be deleted, else to be released */
+	uint32_t attempts;
+	int64_t queued_at; /* wall ms, only listed */
+};
+
+/* Claims up to max messages that may go or are doomed (their recipients become
+ * SENDING), the oldest due first; next_due as with spool_claim. At a restart
+ * what was claimed is due again. */
+typedef void spool_quarantine_fn(void *arg, int error,
+    const struct spool_quarantined *v, size_t n, int64_t next_due);
+void spool_quarantine_claim(struct spool *s, size_t max, int64_t wall_ms,
+    spool_quarantine_fn *fn, void *arg);
+
+/* What became of claimed ones: removed, or due again at next_try. After an
+ * error nothing of it counts. */
+struct spool_quarantine_result {
+	uint64_t id;
+	bool gone;
+	int64_t next_try;  /* wall ms */
+	const char *error; /* shown to the administrator; NULL when gone */
+};
+void spool_quarantine_finish(struct spool *s,
+    const struct spool_quarantine_result *results, size_t n, spool_done_fn *fn,
+    void *arg);
+/* All that are not pending, above after_id, ordered by id; next_due unused. */
+void spool_quarantine_list(struct spool *s, uint64_t after_id, size_t max,
+    spool_quarantine_fn *fn, void *arg);
 
 /* ---- delay notices ---- */
 

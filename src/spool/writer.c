@@ -113,6 +113,8 @@ apply_effects(struct writer *w)
 	e->recipients[SPOOL_RELEASED] += e->recipients[DB_BLOCKED];
 	if (e->messages != 0)
 		atomic_fetch_add(&s->messages, e->messages);
+	if (e->quarantined != 0)
+		atomic_fetch_add(&s->quarantined, e->quarantined);
 	for (size_t i = SPOOL_HELD; i <= SPOOL_SENDING; i++) {
 		if (e->recipients[i] != 0)
 			atomic_fetch_add(&s->recipients[i], e->recipients[i]);

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import faultio
 from harness import FastSink, Scripted, Sink, Weir
 
 
@@ -65,6 +66,12 @@ def scripted():
     yield make
     for s in made:
         s.stop()
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """faultio.c, compiled."""
+    return faultio.build(tmp_path_factory.mktemp("faultio"))
 
 
 def children():

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A disk that fails on command, for LD_PRELOAD: the n-th call below the
- * directory FAULTIO_DIR that writes, syncs, renames or creates gives an error.
- * Calls are counted and orders taken in a file that is mapped by the test too
- * (FAULTIO_CTL, see struct control and faultio.py). Other paths are left
- * alone. No locks: the counter is atomic.
+ * A disk that fails or stands still on command, for LD_PRELOAD: the n-th call
+ * below the directory FAULTIO_DIR that writes, syncs, renames or creates gives
+ * an error, or waits until the orders change. Calls are counted and orders
+ * taken in a file that is mapped by the test too (FAULTIO_CTL, see struct
+ * control and faultio.py). Other paths are left alone. No locks: the counter is
+ * atomic.
  */
 #define _GNU_SOURCE
 #undef _FILE_OFFSET_BITS
@@ -25,10 +26,12 @@ struct control {
 	_Atomic long long seen;    /* calls counted */
 	_Atomic long long fail_at; /* this one fails; 0: none */
 	_Atomic long long until;   /* and all up to this one */
-	_Atomic long long error;   /* errno */
-	_Atomic long long failed;  /* calls that failed */
+	_Atomic long long error;   /* errno, or one of the orders below */
+	_Atomic long long failed;  /* calls that failed, or waited */
 	char what[64];             /* the call that failed first */
 };
+
+enum { STALL = 0, STALL_AFTER_SYNC = -1 }; /* instead of errno */
 
 static struct control *control;
 static const char *directory;
@@ -81,6 +84,21 @@ is_our_fd(int fd)
 	return is_ours(path);
 }
 
+static void
+note(const char *what)
+{
+	if (atomic_fetch_add(&control->failed, 1) == 0)
+		snprintf(control->what, sizeof(control->what), "%s", what);
+}
+
+/* Until the orders change. */
+static void
+stall(long long order)
+{
+	while (order != 0 && atomic_load(&control->fail_at) == order)
+		usleep(1000);
+}
+
 /* Counts a call; true: it is to fail, errno is set. */
 static int
 fails(const char *what)
@@ -88,12 +106,31 @@ fails(const char *what)
 	long long seen = atomic_fetch_add(&control->seen, 1) + 1;
 	long long from = atomic_load(&control->fail_at);
 
-	if (from == 0 || seen < from || seen > atomic_load(&control->until))
+	if (from == 0 || seen < from || seen > atomic_load(&control->until) ||
+	    atomic_load(&control->error) == STALL_AFTER_SYNC)
 		return 0;
-	if (atomic_fetch_add(&control->failed, 1) == 0)
-		snprintf(control->what, sizeof(control->what), "%s", what);
+	note(what);
+	if (atomic_load(&control->error) == STALL) {
+		stall(from);
+		return 0;
+	}
 	errno = (int)atomic_load(&control->error);
 	return 1;
+}
+
+/* Of a sync that was done. */
+static int
+synced(int rc, const char *what)
+{
+	int saved = errno;
+
+	if (rc == 0 && atomic_load(&control->fail_at) != 0 &&
+	    atomic_load(&control->error) == STALL_AFTER_SYNC) {
+		note(what);
+		stall(atomic_load(&control->fail_at));
+	}
+	errno = saved;
+	return rc;
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -141,17 +178,18 @@ pwritev(int fd, const struct iovec *iov, int count, off_t at)
 int
 fsync(int fd)
 {
-	if (is_our_fd(fd) && fails("fsync"))
-		return -1;
-	return REAL(fsync)(fd);
+	if (!is_our_fd(fd))
+		return REAL(fsync)(fd);
+	return fails("fsync") ? -1 : synced(REAL(fsync)(fd), "fsync");
 }
 
 int
 fdatasync(int fd)
 {
-	if (is_our_fd(fd) && fails("fdatasync"))
-		return -1;
-	return REAL(fdatasync)(fd);
+	if (!is_our_fd(fd))
+		return REAL(fdatasync)(fd);
+	return fails("fdatasync") ? -1
+				  : synced(REAL(fdatasync)(fd), "fdatasync");
 }
 
 int

@@ -3,9 +3,11 @@
 what they get, a next hop that misbehaves on command. Everything listens on
 loopback ports that the kernel chose; every wait has a deadline."""
 import contextlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -20,13 +22,29 @@ BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", TOP / "build"))
 DEADLINE_S = 20
 
 
+def port_range():
+    """Below the ports that the kernel gives to clients, which would take one
+    between the asking and the listening; a part for each parallel worker."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    first = 12000 + worker % 8 * 2500
+    return itertools.cycle(random.sample(range(first, first + 2500), 2500))
+
+
+PORTS = port_range()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
-def until(condition, what, deadline_s=DEADLINE_S):
+def until(condition, what, deadline_s=DEADLINE_S, pause_s=0.01):
     """Waits until condition() is true and returns its value."""
     end = time.monotonic() + deadline_s
     while True:
@@ -34,7 +52,7 @@ def until(condition, what, deadline_s=DEADLINE_S):
         if value:
             return value
         assert time.monotonic() < end, f"waited {deadline_s}s for {what}"
-        time.sleep(0.01)
+        time.sleep(pause_s)
 
 
 def listens(port, host="127.0.0.1"):

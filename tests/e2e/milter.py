@@ -4,10 +4,11 @@ listener for clients, one without the milter for what weir hands back, and
 sendmail(1) for local submission."""
 import os
 import shutil
+import signal
 import smtplib
 import subprocess
 
-from harness import Weir, free_port, until
+from harness import Weir, free_port, listens, until
 from postfix import Postfix
 
 SECTION = """listen "mta" {{
@@ -36,6 +37,7 @@ class MilterPostfix(Postfix):
 
     def __init__(self, where="", main="", default="tempfail", **kw):
         super().__init__("mta.test", **kw)
+        self.where = where
         self.back_port = free_port()
         self.back = f"127.0.0.1:{self.back_port}"
         etc = self.dir / "etc"
@@ -45,6 +47,13 @@ class MilterPostfix(Postfix):
         (etc / "main.cf").write_text(text + main)
         with open(etc / "master.cf", "a") as f:
             f.write(BACK.format(port=self.back_port))
+
+    def kill(self):
+        """kill -9: the master and all that it started."""
+        pid = int((self.dir / "queue/pid/master.pid").read_text())
+        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        until(lambda: not listens(self.port) and not listens(self.back_port),
+              "Postfix to be gone")
 
     def stop(self):
         # A client's connection would keep Postfix for seconds.

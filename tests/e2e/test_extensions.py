@@ -206,18 +206,6 @@ def test_smuggling_in_chunks(weir, chunk_sink, chunking):
     assert [text_of(m[2]) for m in sink.messages] == [want]
 
 
-def test_bare_newline_in_a_chunk_is_refused(weir, chunk_sink):
-    sink = chunk_sink()
-    w = weir(next_hop=sink.address, policy=HOLD)
-    peer = w.hello()
-    replies = chunked(peer, "a@example.org", ["b@known.test"],
-                      [b"Subject: x\n", b"QUIT\r\n", b"QUIT\r\n"])
-    assert [code for code, _ in replies] == [550, 503, 503]
-    assert peer.ask("NOOP")[0] == 250
-    assert sink.messages == []
-    assert peer.transact("a@example.org", ["b@known.test"], TEXT)[0] == 250
-
-
 def test_client_leaves_between_chunks(weir, chunk_sink):
     sink = chunk_sink()
     w = weir(next_hop=sink.address, policy=HOLD)

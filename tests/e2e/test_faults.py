@@ -6,15 +6,13 @@ was acknowledged is lost, the daemon lives, works when the fault is gone, and
 starts again. And a disk that is really full."""
 import concurrent.futures
 import errno
-import mmap
 import os
-import pathlib
 import shutil
-import struct
 import subprocess
 
 import pytest
 
+from faultio import Faults
 from harness import (BUILD, DEADLINE_S, CtlError, FastSink, Weir, hello,
                      message, until)
 
@@ -23,44 +21,8 @@ POLICY = """
     interval = "1h"  burst = 1  initial = 0
     exempt_recipients = {"@known.test"}
 """
-HERE = pathlib.Path(__file__).resolve().parent
 LARGE = 700_000
 AT_ONCE = 8
-
-
-@pytest.fixture(scope="session")
-def shim(tmp_path_factory):
-    path = tmp_path_factory.mktemp("faultio") / "faultio.so"
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path,
-                    HERE / "faultio.c", "-ldl"], check=True)
-    return path
-
-
-class Faults:
-    """The orders of faultio.c: struct control, mapped."""
-    NUMBERS = struct.Struct("5q")
-    SIZE = 5 * 8 + 64
-
-    def __init__(self, directory, spool, shim):
-        path = directory / "faultio.ctl"
-        path.write_bytes(bytes(self.SIZE))
-        with open(path, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), self.SIZE)
-        self.env = {"LD_PRELOAD": str(shim), "FAULTIO_DIR": str(spool),
-                    "FAULTIO_CTL": str(path)}
-
-    def arm(self, n, error, count=1):
-        """The n-th call from now on fails, and count - 1 after it."""
-        self.map[:self.SIZE] = self.NUMBERS.pack(
-            0, n, n + count - 1, error, 0) + bytes(64)
-
-    def disarm(self):
-        seen, _, _, _, failed = self.NUMBERS.unpack(
-            self.map[:self.NUMBERS.size])
-        what = self.map[self.NUMBERS.size:self.SIZE].split(b"\0")[0].decode()
-        self.arm(0, 0)
-        return seen, failed, what
 
 
 class Run:

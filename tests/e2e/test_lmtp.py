@@ -219,3 +219,16 @@ def test_dovecot_says_no_after_the_text(weir, dovecot):
     (bounce,) = dovecot.wait_for("c", 1)
     assert b"Final-Recipient: rfc822; small@known.test" in bounce
     assert b"b@known.test" not in bounce.partition(b"rfc822-headers")[0]
+
+
+def test_one_recipient_at_a_time_on_a_short_disk(weir, lmtp):
+    """Nobody would answer for the others, so the client keeps them."""
+    w = weir(next_hop=lmtp.lmtp, policy=HOLD, min_free='"1000000G"')
+    peer = w.hello()
+    for to in ("b@known.test", "c@known.test"):
+        assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
+        assert peer.ask(f"RCPT TO:<{to}>")[0] == 250
+        code, lines = peer.ask("RCPT TO:<d@known.test>")
+        assert code == 452 and lines[0].startswith("4.5.3 "), lines
+        assert peer.submit(message())[0] == 250
+    assert lmtp.recipients() == ["b@known.test", "c@known.test"]

@@ -5,7 +5,6 @@ or doubled on the way."""
 import os
 import pathlib
 import random
-import signal
 import smtplib
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ import threading
 
 import pytest
 
-from harness import listens, message, until
+from harness import message, until
 from milter import MilterPostfix, MilterWeir
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2'
@@ -363,10 +362,7 @@ def test_weir_is_killed_in_the_middle_of_messages(world):
 def test_postfix_is_killed_after_its_250(world):
     w, mta = world()
     assert mta.transact("a@example.org", people(4), message())[0] == 250
-    pid = int((mta.dir / "queue/pid/master.pid").read_text())
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
-    until(lambda: not listens(mta.port) and not listens(mta.back_port),
-          "Postfix to be gone")
+    mta.kill()
     mta.start()
     w.ctl("release", "--all")
     until(lambda: set(mta.recipients()) == set(people(4)), "all four", 40)

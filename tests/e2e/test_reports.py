@@ -252,3 +252,54 @@ def test_utf8_without_the_parameter_is_refused(weir, hop):
     peer = w.hello()
     assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
     assert peer.ask("RCPT TO:<jürgen@known.test>")[0] == 553
+
+
+# ---- reports that cannot be given to anybody ----
+
+def test_report_to_an_idn_sender_needs_no_smtputf8(weir, hop):
+    """Its domain has a form in ASCII, its local part is ASCII."""
+    hop.refuse["new@example.com"] = "550 5.1.1 nobody"
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false")
+    assert w.hello().transact("a@bücher.example", ["new@example.com"],
+                              message(), " SMTPUTF8")[0] == 250
+    hop.refuse.clear()
+    hop.now_offers("PIPELINING", "8BITMIME", "DSN")
+    w.ctl("release", "--all")
+    until(lambda: hop.messages, "the bounce")
+    sender, to, text = hop.messages[0]
+    assert (sender, to) == ("", ["a@xn--bcher-kva.example"])
+    assert text.isascii() and b"To: <a@xn--bcher-kva.example>" in text
+    assert hop.commands[-2] == "MAIL FROM:<> BODY=7BIT"
+
+
+def test_report_to_a_utf8_sender_waits_for_smtputf8(weir, hop):
+    """No relay can take it meanwhile; it is in the queue for everybody to
+    see, and goes when there is one that can."""
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false")
+    assert w.hello().transact("jörg@example.org", ["new@example.com"],
+                              message(), " SMTPUTF8")[0] == 250
+    hop.now_offers("PIPELINING", "8BITMIME", "DSN")
+    w.ctl("release", "--all")
+    until(lambda: [m for m in w.queue() if m["recipients"][0].get(
+        "last_error", "").startswith("it needs SMTPUTF8")], "the dead letter")
+    ((row,),) = [m["recipients"] for m in w.queue()]
+    assert row["address"] == "jörg@example.org" and row["attempts"] == 1
+    assert w.log_lines("delivery defer .*jörg.*|delivery defer .*SMTPUTF8")
+    hop.now_offers(*FULL)
+    until(lambda: hop.messages, "the bounce")
+    assert hop.messages[0][:2] == ("", ["jörg@example.org"])
+    assert "SMTPUTF8" in hop.commands[-2]
+    w.wait_empty()
+    assert w.status()["dead_letters"] == 0
+
+
+def test_report_that_is_refused_is_told_to_the_administrator(weir, hop):
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false")
+    hold(w, "new@example.com")
+    hop.refuse.update({"new@example.com": "550 5.1.1 nobody",
+                       "a@example.org": "550 5.1.1 nobody either"})
+    w.ctl("release", "--all")
+    until(lambda: w.status()["dead_letters"] == 1, "the count")
+    w.wait_empty()
+    assert w.log_lines("warning delivery drop .*reason=.null sender. "
+                       ".*nobody either")

@@ -140,48 +140,6 @@ def test_implicit_with_greeting_delay(tls_weir, pki):
             assert t.recv(100).startswith(b"554 ")
 
 
-def test_what_came_in_plain_is_forgotten(tls_weir, pki):
-    w = tls_weir("may")
-    p = hello(w.tls_port)
-    assert p.ask(f"MAIL FROM:<{FROM}>")[0] == 250
-    assert p.ask("STARTTLS")[0] == 220
-    p.sock = pki.client().wrap_socket(p.sock,
-                                      server_hostname="relay.weir.test")
-    p.file = p.sock.makefile("rb")
-    assert p.ask(f"RCPT TO:<{TO}>")[0] == 503
-    assert p.ask(f"MAIL FROM:<{FROM}>")[0] == 503
-    assert p.ask("EHLO me")[0] == 250
-    assert p.ask(f"RCPT TO:<{TO}>")[0] == 503
-
-
-def test_injection_with_the_verb(tls_weir, sink):
-    """CVE-2011-0411: bytes that a man in the middle puts behind STARTTLS."""
-    w = tls_weir("may")
-    p = hello(w.tls_port)
-    p.send(f"STARTTLS\r\nEHLO evil\r\nMAIL FROM:<{FROM}>\r\n")
-    assert p.reply()[0] == 554
-    assert p.at_end()
-
-
-def test_injection_after_the_reply(tls_weir, pki):
-    w = tls_weir("may")
-    p = hello(w.tls_port)
-    assert p.ask("STARTTLS")[0] == 220
-    p.say("EHLO evil")
-    with pytest.raises((OSError, EOFError)):
-        pki.client().wrap_socket(p.sock, server_hostname="relay.weir.test")
-    until(lambda: w.log_lines("smtp tls_fail"), "the handshake to fail")
-    assert w.status()["tls_failures"] == 1
-
-
-def test_pipelined_inside_tls_is_refused(tls_weir, pki):
-    """Two commands in one TLS record behind EHLO: still illegal."""
-    w = tls_weir("may")
-    p = starttls(w.tls_port, pki.client())
-    p.send("EHLO me\r\nNOOP\r\n")
-    assert p.reply()[0] == 554
-
-
 @pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
 def test_old_versions_are_refused(tls_weir, pki, version):
     w = tls_weir("implicit")
@@ -529,15 +487,6 @@ def test_hop_fingerprint(weir, pki, scripted):
     check_untrusted(weir, scripted, pki, pki.cert("else", ["127.0.0.1"]),
                     ["none of the expected fingerprints"],
                     next_hop_tls_fingerprint=f'{{"{pki.fingerprint(pem)}"}}')
-
-
-def test_hop_injection(weir, pki, cert, scripted):
-    """CVE-2021-38371: replies in plain behind the 220 pass for replies under
-    TLS."""
-    hop = scripted(tls_hop(pki, cert, behind=b"250-evil\r\n250 AUTH PLAIN\r\n"))
-    w = weir(hop.address, policy=ROOMY, next_hop_tls="require")
-    assert "text in plain behind the reply to STARTTLS" in send(w, 451)
-    assert w.log_lines("next_hop rest .*text in plain")
 
 
 def test_hop_handshake_fails_with_may(weir, scripted):

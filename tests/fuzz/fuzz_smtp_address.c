@@ -13,7 +13,7 @@ static void
 check_clean(const struct smtp_path *path)
 {
 	if (path->address.n > SMTP_ADDRESS_MAX ||
-	    path->local.n > SMTP_LOCAL_MAX || path->domain.n > SMTP_DOMAIN_MAX)
+	    path->domain.n > SMTP_DOMAIN_MAX)
 		panic("limits");
 	for (size_t i = 0; i < path->address.n; i++) {
 		unsigned char c = (unsigned char)path->address.p[i];

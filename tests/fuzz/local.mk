@@ -3,6 +3,7 @@
 # seeds in tests/fuzz/corpus/<target>/ and words in tests/fuzz/<target>.dict.
 check_LTLIBRARIES += libreplay.la
 libreplay_la_SOURCES = \
+	tests/fuzz/fuzz.h \
 	tests/fuzz/mutate.c tests/fuzz/mutate.h \
 	tests/fuzz/replay.c \
 	tests/fuzz/seeds.c
@@ -10,6 +11,7 @@ libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
 	tests/fuzz/fuzz_auth \
+	tests/fuzz/fuzz_bounce \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
@@ -19,9 +21,13 @@ fuzz_targets = \
 	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_proxy \
 	tests/fuzz/fuzz_smtp_address \
+	tests/fuzz/fuzz_smtp_bdat \
 	tests/fuzz/fuzz_smtp_client \
 	tests/fuzz/fuzz_smtp_data \
+	tests/fuzz/fuzz_smtp_reply \
 	tests/fuzz/fuzz_smtp_server \
+	tests/fuzz/fuzz_smtp_starttls \
+	tests/fuzz/fuzz_spool_load \
 	tests/fuzz/fuzz_throttle_load \
 	tests/fuzz/fuzz_xclient
 check_PROGRAMS += $(fuzz_targets)
@@ -56,6 +62,16 @@ tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
 tests_fuzz_fuzz_smtp_data_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_smtp_server_SOURCES = tests/fuzz/fuzz_smtp_server.c
 tests_fuzz_fuzz_smtp_server_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_bounce_SOURCES = tests/fuzz/fuzz_bounce.c
+tests_fuzz_fuzz_bounce_LDADD = libreplay.la libdelivery.la
+tests_fuzz_fuzz_smtp_bdat_SOURCES = tests/fuzz/fuzz_smtp_bdat.c
+tests_fuzz_fuzz_smtp_bdat_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_reply_SOURCES = tests/fuzz/fuzz_smtp_reply.c
+tests_fuzz_fuzz_smtp_reply_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_starttls_SOURCES = tests/fuzz/fuzz_smtp_starttls.c
+tests_fuzz_fuzz_smtp_starttls_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_spool_load_SOURCES = tests/fuzz/fuzz_spool_load.c
+tests_fuzz_fuzz_spool_load_LDADD = libreplay.la libgate.la libsmtp.la $(SQLITE_LIBS)
 tests_fuzz_fuzz_throttle_load_SOURCES = tests/fuzz/fuzz_throttle_load.c
 tests_fuzz_fuzz_throttle_load_LDADD = libreplay.la libthrottle.la libbase.la
 
@@ -70,7 +86,8 @@ fuzz: config.h
 	@$(MAKE) --no-print-directory -f $(srcdir)/tests/fuzz/fuzz.mk \
 		SRCDIR='$(srcdir)' CC='$(FUZZ_CC)' SECONDS='$(FUZZ_SECONDS)' \
 		TARGETS='$(FUZZ_TARGETS:tests/fuzz/%=%)' \
-		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' fuzz
+		CPPFLAGS='$(FUZZ_CPPFLAGS)' LIBS='$(FUZZ_LIBS)' \
+		MILTER_LIBS='$(MILTER_LIBS)' fuzz
 
 FUZZ_CPPFLAGS = $(DEFS) $(EVENT_CFLAGS) $(SQLITE_CFLAGS) $(CONFUSE_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(IDN2_CFLAGS) $(OPENSSL_CFLAGS) \

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A fuzz target as a test, where libFuzzer is not: runs it over its corpus and
- * then over RUNS inputs that are made from the corpus and the dictionary, the
- * same ones each time. Speaks TAP. The target fails by dying: the input it died
- * of is left in <target>.crash, and `<target> FILE...` runs just that.
+ * then over RUNS (or fuzz_runs) inputs that are made from the corpus and the
+ * dictionary, the same ones each time. Speaks TAP. The target fails by dying:
+ * the input it died of is left in <target>.crash, and `<target> FILE...` runs
+ * just that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,15 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "fuzz.h"
 #include "mutate.h"
 
 #define RUNS 100000
-#define HANGS_S 60 /* for a part of the test */
+#define HANGS_S 60 /* of CPU for a part of the test, whatever else runs */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The sanitizers' own, where they are linked. */
 void __sanitizer_set_death_callback(void (*)(void)) __attribute__((weak));
 
@@ -56,7 +58,7 @@ on_fatal(int sig)
 static void
 watch_for_death(void)
 {
-	static const int fatal[] = {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE};
+	static const int fatal[] = {SIGABRT, SIGPROF, SIGSEGV, SIGBUS, SIGFPE};
 	struct sigaction sa = {
 	    .sa_handler = on_fatal, .sa_flags = SA_RESETHAND};
 
@@ -66,17 +68,15 @@ watch_for_death(void)
 		__sanitizer_set_death_callback(keep_input);
 	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
 		if (__sanitizer_set_death_callback == NULL ||
-		    fatal[i] == SIGABRT || fatal[i] == SIGALRM)
+		    fatal[i] == SIGABRT || fatal[i] == SIGPROF)
 			sigaction(fatal[i], &sa, NULL);
 }
 
-/* From the heap and exact in size: a sanitizer sees one byte too far. */
 static void
 run(const uint8_t *p, size_t n)
 {
-	uint8_t *copy = xmalloc(n > 0 ? n : 1);
+	uint8_t *copy = (uint8_t *)fuzz_copy(p, n);
 
-	memcpy(copy, p, n);
 	now.p = copy;
 	now.n = n;
 	LLVMFuzzerTestOneInput(copy, n);
@@ -102,9 +102,17 @@ run_files(char **paths)
 }
 
 static void
+set_watchdog(long seconds)
+{
+	struct itimerval it = {.it_value = {.tv_sec = seconds}};
+
+	(void)setitimer(ITIMER_PROF, &it, NULL);
+}
+
+static void
 run_seeds(const struct fuzz_blobs *seeds)
 {
-	alarm(HANGS_S);
+	set_watchdog(HANGS_S);
 	for (size_t i = 0; i < seeds->n; i++)
 		run(seeds->v[i].p, seeds->v[i].n);
 	printf("ok 1 - %s: corpus of %zu\n", now.target, seeds->n);
@@ -115,11 +123,13 @@ run_mutations(struct fuzz_mutator *m)
 {
 	static uint8_t input[FUZZ_INPUT_MAX];
 
-	alarm(HANGS_S);
-	for (int i = 0; i < RUNS; i++)
+	const unsigned runs = &fuzz_runs != NULL ? fuzz_runs : RUNS;
+
+	set_watchdog(HANGS_S);
+	for (unsigned i = 0; i < runs; i++)
 		run(input, fuzz_mutate(m, input));
-	alarm(0);
-	printf("ok 2 - %s: %d inputs near it\n", now.target, RUNS);
+	set_watchdog(0);
+	printf("ok 2 - %s: %u inputs near it\n", now.target, runs);
 }
 
 static int

@@ -187,6 +187,7 @@ put(struct world *w, const struct letter *l)
 	    .body_type = l->body_type,
 	    .ret = l->ret,
 	    .utf8 = l->utf8,
+	    .require_tls = l->require_tls,
 	    .queued_at = wall - l->age_ms,
 	    .rcpts = rcpts,
 	};

@@ -39,7 +39,7 @@ struct letter {
 	const char *body;
 	size_t body_size; /* of LARGE ones, filled by a pattern */
 	unsigned notify, body_type, ret;
-	bool utf8;
+	bool utf8, require_tls;
 	int64_t age_ms;
 	uint32_t attempts;
 	const char *envid;

@@ -168,6 +168,21 @@ do_mail(struct owner *o, struct str from)
 }
 
 static inline void
+do_tls_mail(struct owner *o, struct str from)
+{
+	struct smtp_mail mail = {.from = from, .require_tls = true};
+
+	smtp_client_mail(o->client, &mail, ++o->tag, o->now);
+}
+
+static inline void
+do_verified(struct owner *o, struct str arg)
+{
+	(void)arg;
+	smtp_client_set_verified(o->client);
+}
+
+static inline void
 do_rcpt(struct owner *o, struct str to)
 {
 	struct smtp_rcpt rcpt = {.to = to};
@@ -365,6 +380,8 @@ act(struct owner *o, const char *step)
 	    {"C", do_expect_wrote},
 	    {">", do_expect_event},
 	    {"mail", do_mail},
+	    {"tls_mail", do_tls_mail},
+	    {"verified", do_verified},
 	    {"rcpt", do_rcpt},
 	    {"data", do_data},
 	    {"body", do_body},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * An owner for the server engine in tests: answers by the addresses it is
- * asked about (no...: refused, shut...: 421, odd...: nonsense), at once or
- * later, and writes down what happens. Included by one test program each, after
- * cmocka.h.
+ * asked about (no...: refused, shut...: 421, bye...: 221, odd...: nonsense), at
+ * once or later, and writes down what happens. Included by one test program
+ * each, after cmocka.h.
  */
 #ifndef TESTS_SMTP_RIG_H
 #define TESTS_SMTP_RIG_H
@@ -32,6 +32,7 @@ static const struct smtp_server_limits default_limits = {
     .errors_max = 5,
     .idle_commands_max = 6,
     .refused_max = 4,
+    .local_max = 64,
     .line_max = 512,
     .command_timeout_ms = 1000,
     .data_timeout_ms = 500,
@@ -50,6 +51,7 @@ struct rig {
 	struct buf out, events, in;
 	bool later; /* answers come after smtp_server_feed */
 	bool open, plain, chunking, closed;
+	bool yields; /* on each reply */
 	char kind;
 	struct smtp_reply answer;
 	int64_t now;
@@ -102,6 +104,8 @@ on_write(void *arg, const char *p, size_t n)
 
 	assert_false(r->closed);
 	assert_true(buf_append(&r->out, p, n));
+	if (r->yields)
+		smtp_server_yield(r->server);
 }
 
 static void
@@ -148,6 +152,8 @@ on_rcpt(void *arg, const struct smtp_rcpt *m)
 		ask(r, 'R', smtp_reply_make(550, "5.1.1", "unknown"));
 	else if (str_starts(m->to, STR("shut")))
 		ask(r, 'R', smtp_reply_make(421, "4.3.2", "going down"));
+	else if (str_starts(m->to, STR("bye")))
+		ask(r, 'R', smtp_reply_make(221, "2.1.5", "bye"));
 	else if (str_starts(m->to, STR("odd")))
 		ask(r, 'R', (struct smtp_reply){.code = 354});
 	else

@@ -177,6 +177,31 @@ test_delivery_status(void **state)
 	buf_clear(&r.text);
 }
 
+/* From a spool that somebody wrote into: SMTP has no such addresses. */
+static void
+test_damaged_addresses(void **state)
+{
+	struct bounce_facts f = make_facts();
+	struct bounce_recipient to = bob;
+	char wide[250];
+	struct report r;
+	struct str s;
+
+	(void)state;
+	memset(wide, '+', sizeof(wide));
+	memcpy(wide, "\xc3\xa9", 2);
+	to.address = (struct str){wide, sizeof(wide)};
+	f.to = STR("\xc3\xa9\r\nBcc: evil@example.org");
+	f.rcpts = &to;
+	r = print(&f);
+	assert_clean(r.header, false);
+	assert_true(has(r.header, "\r\nTo: <\xc3\xa9??Bcc: evil@example.org>"));
+	s = buf_str(&r.text);
+	while (s.n > 0)
+		assert_true(str_cut(&s, '\n').n <= 999);
+	buf_clear(&r.text);
+}
+
 static void
 test_every_recipient_once(void **state)
 {
@@ -445,6 +470,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_structure),
 	    cmocka_unit_test(test_delivery_status),
+	    cmocka_unit_test(test_damaged_addresses),
 	    cmocka_unit_test(test_every_recipient_once),
 	    cmocka_unit_test(test_what_is_returned),
 	    cmocka_unit_test(test_cut_header),

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "maild/limits_doc.h"
 #include "maild/maild_config.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -434,6 +435,26 @@ test_what_a_reload_cannot_change(void **state)
 	maild_config_free(d);
 }
 
+/* The manual's chapter on limits speaks of every cap. */
+static void
+test_limits_are_documented(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	for (const struct option *o = maild_schema.options; o->name; o++) {
+		bool is_cap = str_iends(str_from(o->name), STR("_max")) &&
+			      strcmp(o->name, "retry_max") != 0;
+
+		if (is_cap && !limits_has(o->name))
+			fail_msg("LIMITS does not know %s", o->name);
+	}
+	buf_init(&out, 1u << 20);
+	assert_true(limits_print_mdoc(&maild_schema, &out));
+	assert_true(out.len > 1000);
+	buf_clear(&out);
+}
+
 int
 main(void)
 {
@@ -450,6 +471,7 @@ main(void)
 	    cmocka_unit_test(test_manual_example),
 	    cmocka_unit_test(test_print_and_read_again),
 	    cmocka_unit_test(test_what_a_reload_cannot_change),
+	    cmocka_unit_test(test_limits_are_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,24 @@ test_free_in_on_drain(void **state)
 }
 
 static void
+test_output_high(void **state)
+{
+	static const char block[1000];
+	struct owner o;
+	int fd;
+
+	(void)state;
+	set_up(&o, SOCK_STREAM, &fd);
+	conn_set_output_high(o.conn, 1000);
+	assert_true(conn_write(o.conn, block, 1000));
+	assert_false(conn_write(o.conn, block, 1));
+	assert_true(conn_is_full(o.conn));
+	assert_true(pump_until(o.loop, pump_is_set, &o.drained));
+	assert_false(conn_is_full(o.conn));
+	tear_down(&o, fd);
+}
+
+static void
 test_no_callback_after_close(void **state)
 {
 	struct owner o;
@@ -405,6 +423,7 @@ main(void)
 	    cmocka_unit_test(test_free_in_on_read),
 	    cmocka_unit_test(test_free_in_on_end),
 	    cmocka_unit_test(test_free_in_on_drain),
+	    cmocka_unit_test(test_output_high),
 	    cmocka_unit_test(test_no_callback_after_close),
 	    cmocka_unit_test(test_finish_waits_for_nobody),
 	    cmocka_unit_test(test_linger_is_bounded),

@@ -320,6 +320,27 @@ test_next_hop_lost_an_extension(void **state)
 	    "Status: 5.6.7\r\n");
 }
 
+/* RFC 8689: no downgrade, the report has no text of the message, and goes on
+ * to where it can. */
+static void
+test_next_hop_without_requiretls(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->ehlo = "250-fake\r\n250 REQUIRETLS"; /* in plain */
+	start(w);
+	expect_bounce(w,
+	    &(struct letter){.to = {"b@example.org"},
+		.body = "Subject: x\r\n\r\nthe secret itself\r\n",
+		.ret = SMTP_RET_FULL,
+		.require_tls = true},
+	    "Status: 5.7.30\r\n");
+	assert_int_equal(w->fake->message_count, 1);
+	assert_null(strstr(w->fake->messages[0].mail, "REQUIRETLS"));
+	assert_true(has(&w->fake->messages[0], "Subject: x"));
+	assert_false(has(&w->fake->messages[0], "secret"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -342,6 +363,7 @@ main(void)
 	    TEST(test_full_return),
 	    TEST(test_large_original),
 	    TEST(test_next_hop_lost_an_extension),
+	    TEST(test_next_hop_without_requiretls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -308,7 +308,9 @@ test_parameters(void **state)
 	char path[] = "<a@b.c>", body[] = "BODY=8BITMIME", ret[] = "ret=HDRS";
 	char envid[] = "ENVID=x+2By", bad[] = "ORCPT=rfc822;a b", odd[] = "FOO";
 	char notify[] = "NOTIFY=SUCCESS,DELAY", utf8[] = "SMTPUTF8";
-	char *argv[] = {path, body, ret, envid, bad, odd, notify, utf8, NULL};
+	char tls[] = "REQUIRETLS";
+	char *argv[] = {path, body, ret, envid, bad, odd, notify, utf8, tls,
+	    NULL};
 	struct world w;
 	struct milter_conn *c;
 	struct milter_ask *ask;
@@ -324,6 +326,7 @@ test_parameters(void **state)
 	assert_null(ask->orcpt);
 	assert_int_equal(ask->notify, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY);
 	assert_true(ask->utf8);
+	assert_true(ask->require_tls);
 	milter_ask_free(ask);
 	milter_conn_drop(c);
 	milter_conn_free(c);

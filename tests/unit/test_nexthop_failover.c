@@ -191,6 +191,7 @@ test_reload(void **state)
 {
 	struct world *w = *state;
 	struct user a, b, c;
+	struct smtp_caps caps;
 	char err[256];
 
 	start(w);
@@ -206,8 +207,12 @@ test_reload(void **state)
 	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, -1, 0);
 	get(&c, w, true);
 	pump_turns(w->loop, 5);
+	assert_true(nexthop_caps(w->n, &caps));
 	assert_true(nexthop_reload(w->n, &w->settings, err, sizeof(err)));
+	/* What another one offered is nobody's word any more. */
+	assert_false(nexthop_caps(w->n, &caps));
 	wait_ready(&c);
+	assert_true(nexthop_caps(w->n, &caps));
 	assert_string_equal(c.name, w->second->address);
 	put(&c);
 	/* In use: stays until it is put, and is not kept then. */

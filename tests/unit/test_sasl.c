@@ -85,8 +85,8 @@ static const struct {
 	"a,b=c"},
     {SASL_OAUTHBEARER,
 	{L("n,a=a=2cb," SOH "auth=Bearer x" SOH SOH, SASL_MALFORMED), END}, ""},
-    {SASL_OAUTHBEARER,
-	{L("n,," SOH "auth=Bearer x" SOH SOH, SASL_NAMELESS), END}, ""},
+    {SASL_OAUTHBEARER, {L("n,," SOH "auth=Bearer x" SOH SOH, SASL_OPAQUE), END},
+	""},
     {SASL_OAUTHBEARER, {L("auth=Bearer x", SASL_MALFORMED), END}, ""},
     {SASL_OAUTHBEARER, {L("q,a=b," SOH SOH, SASL_MALFORMED), END}, ""},
 };

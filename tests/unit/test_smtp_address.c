@@ -12,6 +12,13 @@
 
 #include "smtp/address.h"
 
+#define U5          \
+	"\xC3\xBC." \
+	"\xC3\xBC." \
+	"\xC3\xBC." \
+	"\xC3\xBC." \
+	"\xC3\xBC."
+#define U15 U5 U5 U5
 #define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define LABELS A63 "." A63 "." A63
 #define UE "\xC3\xBC"
@@ -65,7 +72,9 @@ static const struct path paths[] = {
     {"<\xFF@b>", SMTP_PATH_SYNTAX, 0, 0, 0},
     {"<\xC2\x85@b>", SMTP_PATH_SYNTAX, 0, 0, 0},
     {"<" A63 "a@b>", SMTP_PATH_OK, A63 "a@b", "b", ""},
-    {"<" A63 "aa@b>", SMTP_PATH_LOCAL_TOO_LONG, 0, 0, 0},
+    {"<" A63 "aa@b>", SMTP_PATH_OK, A63 "aa@b", "b", ""},
+    {"<" A63 A63 A63 A63 "@b>", SMTP_PATH_OK, A63 A63 A63 A63 "@b", "b", ""},
+    {"<" A63 A63 A63 A63 "a@b>", SMTP_PATH_TOO_LONG, 0, 0, 0},
     {"<a@" LABELS "." A63 ">", SMTP_PATH_TOO_LONG, 0, 0, 0},
     {"<a@" LABELS "." A63 ".a>", SMTP_PATH_DOMAIN_TOO_LONG, 0, 0, 0},
     {"<a@" LABELS "." LABELS ">", SMTP_PATH_DOMAIN_TOO_LONG, 0, 0, 0},
@@ -147,6 +156,8 @@ static const struct {
 	"c.org",
 	"a@b\xEF\xBC\xA0"
 	"c.org"},
+    /* As A-labels it would be too long for an address. */
+    {A63 A63 A63 "@" U15 "x", A63 A63 A63 "@" U15 "x", A63 A63 A63 "@" U15 "x"},
     {"", "", ""},
     {"a", "", ""},
     {"a@b c", "", ""},

@@ -23,6 +23,20 @@ struct dialogue {
 	    "C MAIL FROM:<a@x>|RCPT TO:<b@y>|RCPT TO:<c@y>|DATA"
 
 static const struct dialogue dialogues[] = {
+    {"REQUIRETLS of a peer that is not verified",
+	{"S 220 hop ESMTP", "C EHLO me.example", "S 250-hop|250 REQUIRETLS",
+	    "> ready 0 0", "tls_mail ", "C MAIL FROM:<>"}},
+    {"REQUIRETLS of a peer that is",
+	{"verified", "S 220 hop ESMTP", "C EHLO me.example",
+	    "S 250-hop|250 REQUIRETLS", "> ready 800 0", "tls_mail a@x",
+	    "C MAIL FROM:<a@x> REQUIRETLS"}},
+    {"REQUIRETLS of a bounce",
+	{"verified", "S 220 hop ESMTP", "C EHLO me.example",
+	    "S 250-hop|250 REQUIRETLS", "> ready 800 0", "tls_mail ",
+	    "C MAIL FROM:<> REQUIRETLS"}},
+    {"REQUIRETLS is never left out",
+	{"S 220 hop ESMTP", "C EHLO me.example", "S 250 hop", "> ready 0 0",
+	    "tls_mail a@x", "C MAIL FROM:<a@x> REQUIRETLS"}},
     {"a message in one chunk, exactly",
 	{OPEN_CHUNKING, ENVELOPE, "bdat", "body Hi|", "body .|.|", "C ", "end",
 	    "busy", "C BDAT 10 LAST|Hi|.|.", "S 250 queued",

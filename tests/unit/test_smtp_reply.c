@@ -31,6 +31,12 @@ static const struct {
 	"550-5.7.1 one\r\n550-5.7.1 two\r\n550 5.7.1 three\r\n"},
     {550, "", "a\rb\x01\x7F\tc", true, "550 a?b??\tc\r\n"},
     {550, "", "\n\nx", true, "550-\r\n550-\r\n550 x\r\n"},
+    /* What a terminal obeys in UTF-8, and what is none. */
+    {550, "",
+	"a\x1b[2J\xc2\x9b"
+	"2J\xff\xe2\x80\xae"
+	"b\xc3\xb6",
+	true, "550 a?[2J??2J????b\xc3\xb6\r\n"},
 };
 
 static void

@@ -74,6 +74,9 @@ static const struct dialogue order[] = {
     {"an answer that is none", 0, OPEN "RCPT TO:<odd@y>\r\n",
 	OPEN_OUT "451 4.5.0 the next hop gave a reply that makes no sense\n",
 	OPEN_EVENTS "R:odd@y/0/ "},
+    {"an acceptance that sounds like the end", 0,
+	OPEN "RCPT TO:<bye@y>\r\nNOOP\r\n",
+	OPEN_OUT "250 2.1.5 bye\n250 2.0.0 OK\n", OPEN_EVENTS "R:bye@y/0/ "},
     {"quit in the middle", 0, OPEN "QUIT\r\nNOOP\r\n",
 	OPEN_OUT "221 2.0.0 bye\n", OPEN_EVENTS "RESET CLOSE:QUIT"},
 };
@@ -98,11 +101,13 @@ static const struct dialogue syntax[] = {
 	"E:c "},
     {"bad paths", 0,
 	HI "MAIL FROM:<a@>\r\nMAIL FROM:<a@x>SIZE=1\r\n"
-	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n",
+	   "MAIL FROM:<a@x>\r\nRCPT TO:<>\r\nRCPT TO:<" A64 "a@x>\r\n"
+	   "RCPT TO:<" A64 "@x>\r\n",
 	HI_OUT "501 5.1.7 bad address syntax\n"
 	       "501 5.1.7 bad address syntax\n250 2.1.0 sender ok\n"
 	       "501 5.1.3 bad address syntax\n"
-	       "553 5.1.3 local part longer than 64 bytes\n",
+	       "553 5.1.3 local part longer than 64 bytes\n"
+	       "250 2.1.5 recipient ok\n",
 	NULL},
     {"postmaster and routes", 0,
 	HI "MAIL FROM:<@r.org,@s.org:a@x.org>\r\nRCPT TO:<Postmaster>\r\n",
@@ -443,6 +448,29 @@ test_in_vain_is_capped(void **state)
 	rig_clear(&r);
 }
 
+/* An owner whose output is full gets no more than one reply at a time. */
+static void
+test_yield(void **state)
+{
+	static const char text[] = "NOOP\r\nNOOP\r\nNOOP\r\n";
+	struct rig r;
+	size_t at = 0;
+
+	(void)state;
+	rig_init(&r, 0, false);
+	r.yields = true;
+	for (size_t i = 1; i <= 3; i++) {
+		at += smtp_server_feed(
+		    r.server, text + at, sizeof(text) - 1 - at, r.now);
+		assert_int_equal(at, 6 * i);
+		check_out(&r, "yield", "250 OK\n");
+		buf_reset(&r.out);
+	}
+	r.yields = false;
+	assert_int_equal(smtp_server_feed(r.server, text, 18, r.now), 18);
+	rig_clear(&r);
+}
+
 int
 main(void)
 {
@@ -457,6 +485,7 @@ main(void)
 	    cmocka_unit_test(test_early_talk),
 	    cmocka_unit_test(test_early_data),
 	    cmocka_unit_test(test_in_vain_is_capped),
+	    cmocka_unit_test(test_yield),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

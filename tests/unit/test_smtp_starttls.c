@@ -199,6 +199,9 @@ test_require(void **state)
 	expect(&o, "EHLO me\r\n", "250");
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		expect(&o, refused[i], "530 5.7.0 ");
+	/* Its octets are no commands here either. */
+	expect(&o, "BDAT 6 LAST\r\nQUIT\r\n", "530 5.7.0 ");
+	assert_false(o.closed);
 	expect(&o, "NOOP\r\n", "250");
 	expect(&o, "HELO me\r\n", "250");
 	expect(&o, "STARTTLS\r\n", "220");
@@ -410,6 +413,8 @@ test_client_levels(void **state)
 	    {SMTP_CLIENT_TLS_MAY, "250-hop\r\n250 STARTTLS", "454 no", 1, ""},
 	    {SMTP_CLIENT_TLS_MAY, "250-hop\r\n250 STARTTLS", "500 what", 1, ""},
 	    {SMTP_CLIENT_TLS_REQUIRE, "250 hop", NULL, 0, "is not offered"},
+	    {SMTP_CLIENT_TLS_MAY, "250-hop\r\n250 STARTTLS", "250 ok", 0,
+		"impossible"},
 	    {SMTP_CLIENT_TLS_REQUIRE, "250-hop\r\n250 STARTTLS", "554 no", 0,
 		"was refused"},
 	    {SMTP_CLIENT_TLS_REQUIRE, "250-hop\r\n250 STARTTLS", "421 bye", 0,

@@ -103,6 +103,42 @@ test_put_and_reopen(void **state)
 	kit_clear(&k);
 }
 
+/* What the next hop must offer survives; what this weir does not know of stops
+ * the message. */
+static void
+test_needs(void **state)
+{
+	struct kit k;
+	struct kit_message m;
+	struct kit_claim c;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	for (unsigned i = 0; i < 4; i++) {
+		kit_message(&k, &m, 1, SPOOL_RELEASED);
+		m.m.utf8 = (i & 1) != 0;
+		m.m.require_tls = (i & 2) != 0;
+		assert_int_equal(0, kit_put(&k, &m.m, 10));
+	}
+	kit_close(&k);
+	kit_open(&k);
+	kit_claim(&k, 10, INT64_MAX / 2, &c);
+	assert_int_equal(4, c.n);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal((i & 1) != 0, c.jobs[i]->m.utf8);
+		assert_int_equal((i & 2) != 0, c.jobs[i]->m.require_tls);
+	}
+	kit_claim_clear(&c);
+	kit_close(&k);
+	kit_sql(&k, "UPDATE message SET utf8 = 4");
+	kit_open(&k);
+	kit_claim(&k, 10, INT64_MAX / 2, &c);
+	assert_int_equal(0, c.n);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
 static void
 test_put_refuses(void **state)
 {
@@ -570,6 +606,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_ids),
 	    cmocka_unit_test(test_put_and_reopen),
+	    cmocka_unit_test(test_needs),
 	    cmocka_unit_test(test_put_refuses),
 	    cmocka_unit_test(test_settle),
 	    cmocka_unit_test(test_release_claim_finish),

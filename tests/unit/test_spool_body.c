@@ -90,6 +90,91 @@ test_body_budget(void **state)
 	kit_clear(&k);
 }
 
+static struct spool_body *
+large_body(struct kit *k, struct kit_message *km)
+{
+	char *text = kit_text(0, 300 << 10);
+	struct spool_body *b;
+
+	kit_message(k, km, 1, SPOOL_HELD);
+	b = spool_body_new(k->spool, km->m.id);
+	(void)spool_body_write(b, text, 300 << 10);
+	free(text);
+	return b;
+}
+
+static void
+on_error(void *arg, int error)
+{
+	*(int *)arg = error;
+}
+
+static int
+put_body(struct kit *k, const struct kit_message *km, struct spool_body *b)
+{
+	int error = -1;
+
+	spool_put(k->spool, &km->m, b, on_error, &error);
+	while (!spool_is_idle(k->spool)) {
+		struct pollfd p = {.fd = spool_fd(k->spool), .events = POLLIN};
+
+		poll(&p, 1, 1000);
+		spool_dispatch(k->spool);
+	}
+	return error;
+}
+
+/* Each file on its way is a descriptor. */
+static void
+test_files_max(void **state)
+{
+	struct kit_message km[4];
+	struct spool_body *b[4];
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	k.settings.files_max = 2;
+	kit_open(&k);
+	for (int i = 0; i < 4; i++)
+		b[i] = large_body(&k, &km[i]);
+	assert_int_equal(put_body(&k, &km[2], b[2]), EBUSY);
+	assert_int_equal(put_body(&k, &km[0], b[0]), 0);
+	spool_body_abort(b[1]);
+	spool_body_abort(b[3]);
+	/* There is room again. */
+	for (int i = 0; i < 2; i++)
+		b[i] = large_body(&k, &km[i]);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(put_body(&k, &km[i], b[i]), 0);
+	assert_int_equal(kit_list_all(&k).n, 3);
+	assert_int_equal(count_files(&k), 3);
+	kit_clear(&k);
+}
+
+static void
+test_is_full(void **state)
+{
+	struct kit k;
+	int error;
+
+	(void)state;
+	kit_init(&k);
+	k.settings.held_max = 3;
+	kit_open(&k);
+	assert_false(spool_is_full(k.spool));
+	assert_true(kit_add(&k, 2, SPOOL_HELD, 100, &error) != 0);
+	assert_false(spool_is_full(k.spool));
+	assert_true(kit_add(&k, 1, SPOOL_RELEASED, 100, &error) != 0);
+	assert_true(spool_is_full(k.spool));
+	/* What is put all the same is stored, and counts after a restart. */
+	assert_true(kit_add(&k, 1, SPOOL_HELD, 100, &error) != 0);
+	kit_close(&k);
+	kit_open(&k);
+	assert_true(spool_is_full(k.spool));
+	kit_clear(&k);
+}
+
 /* ---- written behind, given back ---- */
 
 /* Asks until it is so, for at most a minute. */
@@ -182,6 +267,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_body_budget),
+	    cmocka_unit_test(test_files_max),
+	    cmocka_unit_test(test_is_full),
 	    cmocka_unit_test(test_write_behind),
 	    cmocka_unit_test(test_space_returns),
 	    cmocka_unit_test(test_end_in_drain),

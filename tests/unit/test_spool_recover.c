@@ -156,7 +156,7 @@ test_newer_and_foreign(void **state)
 	read_database(&k, &before);
 	check_refused(&k, 78, "newer weir");
 	check_unchanged(&k, &before);
-	kit_sql(&k, "PRAGMA user_version = 1; PRAGMA application_id = 7");
+	kit_sql(&k, "PRAGMA user_version = 2; PRAGMA application_id = 7");
 	read_database(&k, &before);
 	check_refused(&k, 78, "another program");
 	check_unchanged(&k, &before);

@@ -118,6 +118,23 @@ assert_escape(struct str in, size_t cap, const char *want)
 }
 
 static void
+test_shown(void **state)
+{
+	(void)state;
+	assert_int_equal(str_shown(STR("a\x1b")), 1);
+	assert_int_equal(str_shown(STR("\"\\")), 1);
+	assert_int_equal(str_shown(STR("\xc3\xbc")), 2);
+	assert_int_equal(str_shown(STR("\x1b[")), 0);
+	assert_int_equal(str_shown(STR("\xc2\x9b")), 0);
+	assert_int_equal(str_shown(STR("\xe2\x80\xae")), 0);
+	assert_int_equal(str_shown(STR("\xff")), 0);
+	assert_true(str_is_shown(STR("J\xc3\xbcrg")));
+	assert_true(str_is_shown(STR("")));
+	assert_false(str_is_shown(STR("a\tb")));
+	assert_false(str_is_shown(STR("a\xc3")));
+}
+
+static void
 test_escape(void **state)
 {
 	(void)state;
@@ -173,6 +190,7 @@ main(void)
 	    cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_glob),
 	    cmocka_unit_test(test_escape),
+	    cmocka_unit_test(test_shown),
 	    cmocka_unit_test(test_escape_cut),
 	    cmocka_unit_test(test_utf8),
 	};

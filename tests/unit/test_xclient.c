@@ -43,6 +43,7 @@ test_read(void **state)
 	assert_string_equal(x.name, "");
 	assert_string_equal(x.login, "");
 	assert_int_equal(x.given, XCLIENT_ADDR | XCLIENT_NAME | XCLIENT_LOGIN);
+	assert_int_equal(x.temp, XCLIENT_NAME);
 
 	assert_true(xclient_parse(
 	    STR("IDENT=4Xabc SOURCE=LOCAL"), XFORWARD_ATTRS, &x, &why));
@@ -97,6 +98,13 @@ test_written(void **state)
 	    STR("XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 PORT=25 "
 		"PROTO=ESMTP HELO=cli LOGIN=a+3Db+2Bc+20d+C3+A4 "
 		"DESTPORT=[UNAVAILABLE]\r\n")));
+	buf_reset(&out);
+	x.temp = XCLIENT_ATTRS;
+	assert_true(xclient_print(&x,
+	    XCLIENT_NAME | XCLIENT_DESTADDR | XCLIENT_HELO, &out, &commands));
+	assert_true(
+	    str_eq(buf_str(&out), STR("XCLIENT NAME=[TEMPUNAVAIL] HELO=cli "
+				      "DESTADDR=[TEMPUNAVAIL]\r\n")));
 	buf_reset(&out);
 	assert_true(xclient_print(&x, 0, &out, &commands));
 	assert_int_equal(commands, 0);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a message needs and what a next hop offers. Nothing is downgraded: what
+ * does not fit is returned to its sender. A bounce has none, and nobody would
+ * hear of it: it waits in the queue, for the administrator to see.
+ */
+#include "delivery/delivery_private.h"
+
+static void
+refuse_all(
+    struct attempt *a, bool waits, const char *status, const char *reason)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		struct fate *f = &a->fates[i];
+
+		f->kind = waits ? FATE_LATER : FATE_REFUSED;
+		f->reason = reason;
+		str_copy(str_from(status), f->status, sizeof(f->status));
+		f->status[0] = waits ? '4' : '5';
+	}
+}
+
+bool
+attempt_fits(struct attempt *a)
+{
+	const struct spool_message *m = &a->job->m;
+	uint32_t ext = smtp_client_caps(hop_client(a->hop))->ext;
+	bool is_bounce = m->from[0] == '\0';
+
+	if (m->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
+		refuse_all(a, is_bounce, "5.6.7",
+		    "it needs SMTPUTF8, which the next hop does not offer");
+	else if (m->body_type == SMTP_BODY_8BITMIME &&
+		 (ext & SMTP_EXT_8BITMIME) == 0)
+		refuse_all(a, is_bounce, "5.6.3",
+		    "it needs 8BITMIME, which the next hop does not offer");
+	else if (m->require_tls && !is_bounce &&
+		 (ext & SMTP_EXT_REQUIRETLS) == 0)
+		/* RFC 8689 section 4.2.1: the others first. */
+		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.30",
+		    "it needs REQUIRETLS, which the next hop does not offer "
+		    "over a TLS connection with a verified certificate");
+	else
+		return true;
+	return false;
+}

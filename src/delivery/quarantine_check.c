@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What has gone by other hands: now and then the mail server's queue is listed,
+ * and what the listing does not show, though it was held before the listing
+ * began, is forgotten. A wrong queue_command must not make weir forget what is
+ * still held, for then nobody would ever release it: so a listing counts only
+ * with status 0, and only once it has shown a message of ours.
+ */
+#include "delivery/quarantine_private.h"
+
+#include "base/hash.h"
+#include "os/clock.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define PAGE 1000
+#define FORGET_MAX 1000 /* in one go; the rest with the next listing */
+#define SETTLE_MS                                                 \
+	60000 /* a message is younger than this: it may be on its \
+		 way to the queue. Less where checks are closer. */
+
+static void
+schedule(struct quarantine *q)
+{
+	if (!q->draining && q->queue.text != NULL && q->check_ms > 0)
+		loop_timer_set(
+		    &q->check.timer, loop_now(q->loop) + q->check_ms);
+}
+
+static void
+end_check(struct quarantine *q)
+{
+	struct quarantine_check *c = &q->check;
+
+	mta_listing_clear(&c->listing);
+	free(c->missing);
+	c->missing = NULL;
+	c->walking = false;
+	schedule(q);
+}
+
+/* ---- the walk through ours ---- */
+
+static bool
+is_settled(const struct quarantine *q, const struct spool_quarantined *e)
+{
+	int64_t settle = q->check_ms < SETTLE_MS ? q->check_ms : SETTLE_MS;
+
+	return e->queued_at < q->check.begun_at - settle;
+}
+
+static void
+look_at(struct quarantine *q, const struct spool_quarantined *e)
+{
+	struct quarantine_check *c = &q->check;
+
+	if (mta_listing_has(&c->listing, e->mta_id)) {
+		c->seen_count++;
+		c->is_proven = true;
+	} else if (is_settled(q, e) && c->missing_count < FORGET_MAX) {
+		c->missing[c->missing_count++] = e->id;
+	}
+}
+
+static void
+forget(struct quarantine *q)
+{
+	struct quarantine_check *c = &q->check;
+
+	if (c->missing_count == 0)
+		return;
+	log_event(q->log, c->is_proven ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+	    "quarantine", "gone", "messages=%zu still_held=%zu forgotten=%d",
+	    c->missing_count, c->seen_count, c->is_proven);
+	if (!c->is_proven)
+		return;
+	counters_add(q->counters, COUNT_QUARANTINE_GONE, c->missing_count);
+	q->callbacks.on_gone(q->arg, c->missing, c->missing_count);
+}
+
+static void
+on_page(void *arg, int error, const struct spool_quarantined *v, size_t n,
+    int64_t next_due)
+{
+	struct quarantine *q = arg;
+	struct quarantine_check *c = &q->check;
+
+	(void)next_due;
+	if (!c->walking) /* it was called off */
+		return;
+	for (size_t i = 0; i < n; i++)
+		look_at(q, &v[i]);
+	if (error == 0 && n > 0) {
+		c->after = v[n - 1].id;
+		spool_quarantine_list(q->spool, c->after, PAGE, on_page, q);
+		return;
+	}
+	if (error == 0)
+		forget(q);
+	end_check(q);
+}
+
+/* ---- the listing ---- */
+
+static void
+on_listing(void *arg, struct str piece)
+{
+	struct quarantine *q = arg;
+
+	mta_listing_feed(&q->check.listing, piece);
+}
+
+static void
+on_listed(void *arg, const struct command_end *end)
+{
+	struct quarantine *q = arg;
+	struct quarantine_check *c = &q->check;
+
+	c->run = NULL;
+	if (!mta_listing_end(&c->listing) || end->status != 0 ||
+	    end->timed_out) {
+		quarantine_log_end(q, "queue_command", c->listing.n, end);
+		end_check(q);
+		return;
+	}
+	c->walking = true;
+	c->after = 0;
+	c->missing_count = c->seen_count = 0;
+	c->missing = xcalloc(FORGET_MAX, sizeof(*c->missing));
+	spool_quarantine_list(q->spool, 0, PAGE, on_page, q);
+}
+
+static void
+run_listing(struct quarantine *q)
+{
+	const struct mta_command *command = &q->queue;
+	struct command_run run = {.socket = command->socket,
+	    .timeout_ms = q->timeout_ms,
+	    .on_output = on_listing,
+	    .on_end = on_listed,
+	    .arg = q};
+	char **argv = NULL;
+	struct buf verb;
+
+	buf_init(&verb, COMMAND_INPUT_MAX);
+	if (command->socket == NULL)
+		argv = mta_command_argv(command, "");
+	else if (command->n > 0)
+		(void)!buf_printf(&verb, "%s\n", command->words[0]);
+	run.argv = (const char *const *)argv;
+	run.input = buf_str(&verb);
+	q->check.run = command_start(q->loop, &run);
+	buf_clear(&verb);
+	if (argv != NULL)
+		mta_command_free_argv(argv);
+}
+
+static void
+on_timer(void *arg, int64_t now)
+{
+	struct quarantine *q = arg;
+	struct quarantine_check *c = &q->check;
+	struct spool_stats stats;
+
+	(void)now;
+	spool_stats(q->spool, &stats);
+	if (stats.quarantined == 0) {
+		schedule(q);
+		return;
+	}
+	mta_listing_init(&c->listing, hash_random_seed());
+	c->begun_at = clock_wall_ms();
+	run_listing(q);
+}
+
+void
+quarantine_check_init(struct quarantine *q)
+{
+	loop_timer_init(&q->check.timer, q->loop, on_timer, q);
+	schedule(q);
+}
+
+void
+quarantine_check_clear(struct quarantine *q)
+{
+	struct quarantine_check *c = &q->check;
+
+	loop_timer_clear(&c->timer);
+	command_free(c->run);
+	mta_listing_clear(&c->listing);
+	free(c->missing);
+	c->run = NULL;
+	c->missing = NULL;
+	c->walking = c->is_proven = false;
+}

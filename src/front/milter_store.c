@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The order at the end of a message with held recipients, and its crash windows
+ * (design: never lose mail):
+ *
+ *	1. the copy for the held is committed as pending. A crash before: the
+ *	   MTA hears nothing, tells its client 4xx, and nothing is stored.
+ *	2. the MTA is told to take the held out, or to drop the message. A crash
+ *	   before it heard: pending counts as held at the next start, and the
+ *	   client comes again: the held may get it twice, nobody gets it never.
+ *	   In quarantine it is told to hold the message: a crash before it
+ *	   heard leaves an entry without a message, which goes when the release
+ *	   command finds nothing, or a listing.
+ *	3. TAKEN: "settle, keep" is on its way, and the held take their places
+ *	   in the queue. The MTA did not hear it: UNDO removes the rows.
+ */
+#include "front/milter_txn_private.h"
+
+#include "delivery/mta_queue.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TRACE_MAX 1024
+
+/* ---- the message ---- */
+
+static void
+write_text(struct milter_txn *t, struct str text)
+{
+	t->size += text.n;
+	/* Full, it takes the rest all the same; the thread is not answered
+	 * before it has drained. */
+	t->is_full = !spool_body_write(t->body, text.p, text.n);
+}
+
+/* Our own trace header: the MTA does not show its own to filters, and when the
+ * copy comes back nothing else would tell where it came from. */
+static void
+write_trace(struct milter_txn *t)
+{
+	char text[TRACE_MAX], helo[256], date[SETTLE_DATE_MAX];
+	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX], mta[64];
+	bool remote = t->client.family != IP_NONE;
+	int n;
+
+	str_escape(str_from(t->helo), helo, sizeof(helo));
+	str_escape(str_from(t->queue_id), mta, sizeof(mta));
+	ip_format(&t->client, ip);
+	n = snprintf(text, sizeof(text),
+	    "Received: from %s (%s%s%s)\r\n"
+	    "\tby %s (weir) with %s id %s\r\n"
+	    "\t(held; the mail server had it as %s);\r\n\t%s\r\n",
+	    helo[0] != '\0' ? helo : "localhost", remote ? "[" : "",
+	    remote ? ip : "local", remote ? "]" : "",
+	    t->desk->settings.hostname,
+	    t->facts.user.n > 0 ? (t->utf8 ? "UTF8SMTPA" : "ESMTPA")
+				: (t->utf8 ? "UTF8SMTP" : "ESMTP"),
+	    spool_id_format(t->id, id), mta[0] != '\0' ? mta : "unknown",
+	    settle_date(t->started_at, date));
+	write_text(t, (struct str){text, (size_t)n});
+}
+
+static void
+take_body(struct milter_txn *t)
+{
+	struct milter_ask *ask = t->ask;
+
+	if (t->queue_id == NULL)
+		t->queue_id = milter_take_text(&ask->queue_id);
+	if (t->desk->settings.hold == MILTER_TEMPFAIL)
+		return;
+	if (t->body == NULL) {
+		t->body = spool_body_new(t->desk->parts.spool, t->id);
+		write_trace(t);
+	}
+	write_text(t, buf_str(&ask->text));
+}
+
+static void
+on_body_drain(void *arg)
+{
+	struct milter_txn *t = arg;
+
+	if (t->ask != NULL && t->ask->verb == MILTER_TEXT)
+		(void)milter_txn_answer(t, MILTER_OK);
+}
+
+void
+milter_store_text(struct milter_txn *t)
+{
+	take_body(t);
+	if (t->body != NULL && t->is_full)
+		spool_body_set_drain(t->body, on_body_drain, t);
+	else
+		(void)milter_txn_answer(t, MILTER_OK);
+}
+
+/* ---- storing ---- */
+
+static void
+on_stored(void *arg, int error)
+{
+	struct milter_txn *t = arg;
+
+	t->putting = false;
+	if (error != 0) {
+		counters_add(t->desk->parts.counters, COUNT_SPOOL_ERRORS, 1);
+		milter_txn_log(t, "refused", "the spool failed");
+		(void)milter_txn_refuse(t, error == ENOSPC ? 452 : 451,
+		    error == ENOSPC ? "4.3.1" : "4.3.0",
+		    "The message could not be stored, try again later");
+		milter_txn_drop(t);
+		return;
+	}
+	t->stored = true;
+	if (t->peer == NULL || t->ask == NULL) {
+		milter_txn_drop(t);
+		return;
+	}
+	t->ask->all = t->held_count == t->rcpt_count;
+	/* Too late: DROP or CLOSE comes, and takes it back. */
+	(void)milter_txn_answer(t, MILTER_HELD);
+}
+
+static void
+put(struct milter_txn *t)
+{
+	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
+	int64_t wall = clock_wall_ms();
+	bool in_mta = t->desk->settings.hold == MILTER_QUARANTINE;
+	char client[IP_TEXT_MAX];
+	struct spool_message m = {
+	    .id = t->id,
+	    .source = gate_txn_source(t->gate),
+	    .policy = gate_txn_policy(t->gate),
+	    .from = t->from,
+	    .envid = t->envid,
+	    .subject = t->subject,
+	    .client = ip_format(&t->client, client),
+	    .helo = t->helo != NULL ? t->helo : "",
+	    .body_type = t->body_type,
+	    .ret = t->ret,
+	    .utf8 = t->utf8,
+	    .require_tls = t->require_tls,
+	    .whole = t->all_held,
+	    .mta_id = in_mta ? t->queue_id : NULL,
+	    .pending = true,
+	    .queued_at = wall,
+	    .rcpts = rcpts,
+	};
+
+	for (size_t i = 0; i < t->rcpt_count; i++) {
+		const struct milter_rcpt *r = &t->rcpts[i];
+
+		if (!r->held)
+			continue;
+		rcpts[m.rcpt_count++] = (struct spool_rcpt){
+		    .address = r->address,
+		    .orcpt = r->orcpt,
+		    .notify = r->notify,
+		    .destination = gate_txn_destination(t->gate, i),
+		    .state = gate_txn_verdict(t->gate, i) == THROTTLE_PASS
+				 ? SPOOL_RELEASED
+				 : SPOOL_HELD,
+		    .next_try = wall,
+		};
+	}
+	t->putting = true;
+	spool_put(t->desk->parts.spool, &m, t->body, on_stored, t);
+	t->body = NULL;
+	free(rcpts);
+}
+
+/* Without it nobody could let the message out again. */
+static void
+refuse_id(struct milter_txn *t)
+{
+	char id[LOG_QUOTE_MAX];
+
+	log_event(t->desk->parts.log, LOG_LEVEL_ERROR, "milter", "queue_id",
+	    "mta_id=%s error=\"the mail server gave no queue id (macro i) that "
+	    "can be used\"",
+	    log_quote(str_from(t->queue_id), id));
+	(void)milter_txn_refuse(t, 451, "4.3.5",
+	    "The message cannot be held here, try again later");
+	milter_txn_drop(t);
+}
+
+void
+milter_store_end(struct milter_txn *t)
+{
+	bool in_mta = t->desk->settings.hold == MILTER_QUARANTINE;
+
+	t->subject = milter_take_text(&t->ask->subject);
+	if (t->ask->body_type != SMTP_BODY_NONE)
+		t->body_type = t->ask->body_type;
+	take_body(t);
+	if (in_mta && !mta_id_ok(str_from(t->queue_id))) {
+		refuse_id(t);
+		return;
+	}
+	if (in_mta || gate_txn_is_whole(t->gate)) {
+		t->all_held = true;
+		for (size_t i = 0; i < t->rcpt_count; i++)
+			t->rcpts[i].held = true;
+		t->held_count = t->rcpt_count;
+	}
+	put(t);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A transaction from inside: milter_desk.c takes the questions, milter_txn.c
+ * answers MAIL and RCPT and ends a transaction, milter_store.c hands what is
+ * held to the spool. Event loop's thread.
+ */
+#ifndef FRONT_MILTER_TXN_PRIVATE_H
+#define FRONT_MILTER_TXN_PRIVATE_H
+
+#include "front/milter_txn.h"
+#include "front/settle.h"
+
+struct milter_peer {
+	struct milter_txn *txn;
+};
+
+struct milter_rcpt {
+	char *address, *orcpt;
+	unsigned notify;
+	bool held;
+};
+
+struct milter_txn {
+	struct list entry;
+	struct milter_desk *desk;
+	struct milter_peer *peer; /* NULL: gave it up */
+	struct gate_txn *gate;
+	struct milter_ask *ask; /* the question that is open */
+	uint64_t id;
+	char *from, *envid, *helo, *user, *queue_id, *subject;
+	struct ip client;
+	struct gate_facts facts; /* slices of the above */
+	enum smtp_body body_type;
+	enum smtp_ret ret;
+	bool utf8, require_tls, all_held, putting, stored;
+	bool is_full; /* the body, since its last write */
+	struct milter_rcpt *rcpts;
+	size_t rcpt_count, rcpt_cap, held_count;
+	struct spool_body *body;
+	uint64_t size;
+	int64_t started_at; /* wall */
+};
+
+/* milter_txn.c */
+static inline char *
+milter_take_text(char **from)
+{
+	char *s = *from;
+
+	*from = NULL;
+	return s;
+}
+
+int64_t milter_txn_now(const struct milter_txn *t);
+/* To the open question. False: there is none. */
+bool milter_txn_answer(struct milter_txn *t, enum milter_status status);
+bool milter_txn_refuse(struct milter_txn *t, unsigned code,
+    const char *enhanced, const char *words);
+void milter_txn_log(
+    const struct milter_txn *t, const char *fate, const char *why);
+/* No message came of it. What is on its way to the disk is removed when it has
+ * arrived. */
+void milter_txn_drop(struct milter_txn *t);
+void milter_txn_mail(struct milter_desk *d, struct milter_ask *ask);
+void milter_txn_rcpt(struct milter_txn *t);
+/* The MTA goes on with it: they free t. */
+void milter_txn_passed(struct milter_txn *t, struct milter_ask *ask);
+void milter_txn_taken(struct milter_txn *t);
+
+/* milter_store.c */
+void milter_store_text(struct milter_txn *t);
+void milter_store_end(struct milter_txn *t);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Descriptors: what the configuration may need at worst is asked of the system,
+ * and where it does not give so many, fewer sessions are let in. So a flood
+ * meets sessions_max and its 421, and never takes the descriptors that spool,
+ * next hop and control socket work with.
+ */
+#include "maild/maild_internal.h"
+
+#include "os/rlimit.h"
+
+/* Listeners, the spool's database, the log, pipes to threads, hooks. */
+#define OF_THE_DAEMON 128
+#define SESSIONS_LEAST 4
+
+static bool
+has_protocol(const struct maild_config *conf, enum maild_protocol protocol)
+{
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		if (maild_config_listen(conf, i)->protocol == (int)protocol)
+			return true;
+	}
+	return false;
+}
+
+/* All but the sessions' own. */
+static uint64_t
+other_descriptors(const struct maild_config *conf)
+{
+	uint64_t n = OF_THE_DAEMON + conf->control_connections_max +
+		     conf->next_hop_connections;
+
+	n += conf->sessions_max < MAILD_FILES_MAX ? conf->sessions_max
+						  : MAILD_FILES_MAX;
+	if (has_protocol(conf, MAILD_POLICY))
+		n += conf->policy_connections_max;
+	if (has_protocol(conf, MAILD_MILTER))
+		n += conf->milter_connections_max;
+	return n;
+}
+
+bool
+maild_fit_descriptors(struct maild_gen *g, struct log *log)
+{
+	const struct maild_config *conf = g->conf;
+	uint64_t others = other_descriptors(conf);
+	uint64_t need = others + conf->sessions_max;
+	uint64_t have = rlimit_raise_files(need);
+	uint32_t fit;
+
+	if (have >= need)
+		return true;
+	/* A small limit is shared out; a quarter is for sessions. */
+	fit = (uint32_t)(have > others + have / 4 ? have - others : have / 4);
+	if (fit < SESSIONS_LEAST)
+		return false;
+	if (fit >= conf->sessions_max)
+		return true;
+	g->relay.sessions_max = fit;
+	if (g->relay.client_sessions_max > fit)
+		g->relay.client_sessions_max = fit;
+	log_event(log, LOG_LEVEL_WARNING, "maild", "limits",
+	    "sessions_max=%u lowered_to=%u descriptors=%llu needed=%llu "
+	    "note=\"raise LimitNOFILE= of the service or ulimit -n\"",
+	    conf->sessions_max, fit, (unsigned long long)have,
+	    (unsigned long long)need);
+	return true;
+}

@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Caps, per client address and in all: what happens at each, that others are
+served meanwhile, and that memory and descriptors stay bounded and come back."""
+import pathlib
+import re
+import socket
+import ssl
+import struct
+import subprocess
+import time
+
+import pytest
+
+from crowd import (SANITIZED, Crowd, cpu_s, descriptors, descriptors_allowed,
+                   rss_kb)
+from harness import (DEADLINE_S, FastSink, Peer, Weir, free_port, hello,
+                     message, until)
+from pki import Pki
+
+KEY = "key = envelope\n"
+HOLD = KEY + 'interval = "1h"  burst = 1  initial = 0'
+EXEMPT = "exempt = true"
+IDLE, TRICKLING = 10_000, 1_000
+
+
+class Served:
+    """Others: one message each over a connection of its own."""
+
+    def __init__(self, w, sink, sender="good@example.org"):
+        self.w, self.sink, self.sender = w, sink, sender
+        self.longest, self.count = 0, 0
+
+    def send(self, deadline_s=5):
+        started = time.monotonic()
+        peer = hello(self.w.port)
+        code, text = peer.transact(self.sender, ["friend@known.test"],
+                                   message(f"number {self.count}"))
+        assert code == 250, text
+        peer.close()
+        took = time.monotonic() - started
+        assert took < deadline_s, f"served after {took:.1f}s"
+        self.longest = max(self.longest, took)
+        self.count += 1
+        self.sink.wait_for(self.count)
+
+
+def first_word(port, source):
+    """The code that a newcomer hears; its connection is closed after a
+    refusal."""
+    peer = Peer.connect(port, source=source)
+    code, _ = peer.reply()
+    assert code == 220 or peer.at_end()
+    peer.close()
+    return code
+
+
+@pytest.fixture
+def known_sink():
+    """A sink that counts none but the good messages."""
+    class Known(FastSink):
+        def recipients(self):
+            return [r for r in super().recipients()
+                    if r == "friend@known.test"]
+    s = Known(keep=lambda text: b"")
+    yield s
+    s.stop()
+
+
+def test_ten_thousand_idle_and_a_thousand_trickling(weir, known_sink):
+    need = IDLE + TRICKLING + 2000
+    if descriptors_allowed() < need:
+        pytest.skip(f"needs {need} descriptors a process, "
+                    f"{descriptors_allowed()} are allowed (ulimit -Hn)")
+    if SANITIZED:
+        pytest.skip("a sanitizer's memory and speed tell nothing here")
+    w = weir(next_hop=known_sink.address,
+             policy='exempt_recipients = {"@known.test"}',
+             sessions_max=IDLE + TRICKLING + 50, client_sessions_max=500,
+             data_rate_window='"4s"')
+    pid = w.process.pid
+    served = Served(w, known_sink)
+    served.send()
+    before = rss_kb(pid), descriptors(pid)
+    with Crowd(w.port, "idle", IDLE, 20) as idle:
+        idle.until("greeted", IDLE)
+        each = (rss_kb(pid) - before[0]) / IDLE
+        served.send()
+        # The next one of an address that has its share.
+        assert first_word(w.port, "127.1.0.1") == 421
+        with Crowd(w.port, "trickle", TRICKLING, 50) as trickle:
+            trickle.until("greeted", TRICKLING - 50)
+            # The connections to the next hop are all taken by those who
+            # send a byte now and then; others get through all the same.
+            until(lambda: trickle.figures()["there"] >= 300, "trickling")
+            for _ in range(5):
+                served.send(deadline_s=10)
+            peak = rss_kb(pid), descriptors(pid)
+            trickle.until("gone", TRICKLING, 30)
+            figures = trickle.figures()
+        # All idle ones are still there.
+        assert idle.figures()["gone"] == 0
+        served.send()
+        idle_figures = idle.figures()
+    until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
+    until(lambda: descriptors(pid) <= before[1] + 40, "their descriptors")
+    # Memory is given back every ten seconds.
+    until(lambda: rss_kb(pid) < before[0] + (peak[0] - before[0]) / 2,
+          "the memory")
+    after = rss_kb(pid), descriptors(pid)
+    print(f"\nidle {idle_figures}\ntrickling {figures}\n"
+          f"an idle session takes {each:.1f} KB; resident {before[0]} KB "
+          f"before, {peak[0]} KB with all, {after[0]} KB after; descriptors "
+          f"{before[1]}, {peak[1]}, {after[1]}; others waited "
+          f"{served.longest:.2f} s at most")
+    assert each < 16
+    assert peak[0] < before[0] + IDLE * 16 + TRICKLING * 64
+    assert figures["told"] > TRICKLING / 2
+    assert w.status()["sessions_refused"] >= 1
+
+
+def test_newcomers_at_sessions_max(weir, known_sink):
+    w = weir(next_hop=known_sink.address, sessions_max=60,
+             client_sessions_max=60)
+    with Crowd(w.port, "idle", 100, 10) as crowd:
+        figures = crowd.until("refused", 40)
+        assert figures["greeted"] == 60
+        assert first_word(w.port, "127.0.0.9") == 421
+    served = Served(w, known_sink)
+    until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
+    served.send()
+    # One line a second, however many were turned away.
+    lines = w.log_lines("smtp refuse .*limit=sessions_max")
+    assert 1 <= len(lines) <= 10, lines
+    assert w.status()["sessions_refused"] >= 41
+
+
+KINDS = {
+    # kind: connections, options, KB each and in all that are allowed
+    "half": (200, {"policy": HOLD + '  exempt_recipients = {"@known.test"}'
+                             '  freeze_at = 0',
+                   "body_memory": '"4M"', "data_timeout": '"3s"'}, 120),
+    "deaf": (200, {"policy": KEY, "idle_commands_max": 100000,
+                   "errors_max": 10000, "command_timeout": '"3s"'}, 160),
+    "hello": (400, {"policy": KEY, "tls_timeout": '"3s"'}, 64),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_crowds(weir, known_sink, tmp_path, kind):
+    """Half-sent large messages, replies that nobody reads, handshakes that
+    stop half way."""
+    count, options, each_kb = KINDS[kind]
+    pem = Pki(tmp_path / "pki").cert("mx", ["mx.test"])
+    tls_port = free_port()
+    w = weir(next_hop=known_sink.address, tls_cert=f'{{"{pem}"}}',
+             sections=f'listen "tls" {{ address = "127.0.0.1:{tls_port}"'
+                      "  tls = implicit }", **options)
+    pid = w.process.pid
+    served = Served(w, known_sink)
+    served.send()
+    before = rss_kb(pid), descriptors(pid)
+    port = tls_port if kind == "hello" else w.port
+    with Crowd(port, kind, count, 10) as crowd:
+        crowd.until("there", count)
+        until(lambda: w.status()["sessions_open"] >= count, "them all")
+        served.send()
+        if kind == "hello":
+            context = ssl._create_unverified_context()
+            with socket.create_connection(("127.0.0.1", tls_port)) as s:
+                s.settimeout(DEADLINE_S)
+                with context.wrap_socket(s) as tls:
+                    assert tls.recv(100).startswith(b"220 ")
+        peak = rss_kb(pid), descriptors(pid)
+        if kind != "deaf":
+            crowd.until("gone", count, 20)
+        until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
+    served.send()
+    # Some connections to the next hop are kept for a while.
+    until(lambda: descriptors(pid) <= before[1] + 25, "their descriptors")
+    after = rss_kb(pid)
+    print(f"\n{count} {kind}: resident {before[0]} KB before, {peak[0]} KB "
+          f"with all ({(peak[0] - before[0]) / count:.1f} KB each), "
+          f"{after} KB after; descriptors {before[1]}, {peak[1]}; others "
+          f"waited {served.longest:.2f} s at most")
+    if not SANITIZED:
+        assert peak[0] - before[0] < count * each_kb
+    assert peak[1] <= before[1] + 2 * count + 20
+    assert list((w.spool / "bodies").iterdir()) == []
+    assert w.status()["held_messages"] == 0
+
+
+@pytest.mark.parametrize("kind", ["rcpt", "trickle"])
+def test_nobody_keeps_the_next_hop_to_himself(weir, known_sink, kind):
+    """All connections to the next hop belong to clients that do nothing with
+    them; who waits gets one, and who is quick keeps his."""
+    w = weir(next_hop=known_sink.address, policy=EXEMPT,
+             next_hop_connections=8, next_hop_wait='"1s"')
+    quick = w.hello()
+    served = Served(w, known_sink)
+    with Crowd(w.port, kind, 40, 4) as crowd:
+        until(lambda: crowd.figures()["there"] >= 8, "the crowd")
+        for _ in range(3):
+            served.send(deadline_s=10)
+        # It sends more than slow_rate, a little at a time.
+        for line in ("MAIL FROM:<a@example.org>",
+                     "RCPT TO:<b@example.com>"):
+            assert quick.ask(line)[0] == 250
+        assert quick.ask("DATA")[0] == 354
+        for _ in range(30):
+            quick.send(b"y" * 998 + b"\r\n")
+            time.sleep(0.05)
+        quick.send(b".\r\n")
+        assert quick.reply()[0] == 250
+        figures = crowd.figures()
+    assert figures["told"] >= 3
+    assert w.status()["slow_ended"] >= 3
+    assert w.log_lines("smtp refuse .*limit=next_hop_connections")
+
+
+def test_slow_clients_are_left_alone_where_nobody_waits(weir, known_sink):
+    w = weir(next_hop=known_sink.address, policy=EXEMPT,
+             next_hop_connections=8, next_hop_wait='"1s"')
+    with Crowd(w.port, "trickle", 6, 1) as crowd:
+        crowd.until("there", 6)
+        time.sleep(3)
+        assert crowd.figures()["gone"] == 0
+    assert w.status()["slow_ended"] == 0
+
+
+def test_questions_about_held_recipients_do_not_wait(weir, scripted):
+    """Each session holds a connection and asks for a second one: none would
+    ever come free."""
+    from harness import serve_smtp
+    hop = scripted(serve_smtp)
+    w = weir(next_hop=hop.address, next_hop_connections=4,
+             next_hop_wait='"500ms"', policy=KEY +
+             'initial = 0  burst = 1  interval = "1h"  '
+             'exempt_recipients = {"@known.test"}')
+    peers = [w.hello() for _ in range(4)]
+    for peer in peers:
+        assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
+        assert peer.ask("RCPT TO:<friend@known.test>")[0] == 250
+    for i, peer in enumerate(peers):
+        peer.say(f"RCPT TO:<new{i}@example.com>")
+    for peer in peers:
+        code, lines = peer.reply()
+        assert code == 250 and "held" in lines[0]
+    for peer in peers:
+        assert peer.submit(message())[0] == 250
+    assert w.status()["held_recipients"] == 4
+
+
+def test_slow_next_hops(weir, scripted):
+    """A next hop that greets nobody: clients hear 451 in time, and no more
+    connections are open than may be."""
+    def mute(peer):
+        peer.sock.settimeout(60)
+        peer.sock.recv(1)
+    hop = scripted(mute)
+    w = weir(next_hop=hop.address, policy=EXEMPT, next_hop_connections=10,
+             next_hop_command_timeout='"1s"', answer_timeout='"3s"')
+    pid = w.process.pid
+    before = descriptors(pid)
+    with Crowd(w.port, "rcpt", 100, 5) as crowd:
+        crowd.until("greeted", 100)
+        peak = descriptors(pid)
+        assert w.status()["sessions_open"] == 100
+        until(lambda: crowd.figures()["code"] == 451, "an answer", 40)
+    assert peak <= before + 100 + 10 + 5
+    until(lambda: descriptors(pid) <= before + 10, "the descriptors")
+
+
+def test_envelope_memory(weir, known_sink):
+    w = weir(next_hop=known_sink.address, policy=EXEMPT,
+             envelope_memory='"1M"', next_hop_wait='"0s"')
+    before = rss_kb(w.process.pid)
+    served = Served(w, known_sink)
+    served.send()
+    with Crowd(w.port, "bomb", 20, 4) as crowd:
+        crowd.until("there", 20)
+        assert crowd.figures()["code"] == 452
+        peer = w.hello()
+        peer.ask("MAIL FROM:<a@example.org>")
+        long = ".".join(["d" * 60] * 3)
+        code, lines = peer.ask(f"RCPT TO:<{'b' * 60}@{long}.example>")
+        assert code == 452 and "try again later" in lines[0]
+        peak = rss_kb(w.process.pid)
+    until(lambda: w.status()["sessions_open"] == 1, "the sessions to go")
+    # What it took has come back.
+    assert peer.ask("RCPT TO:<b@example.com>")[0] == 250
+    peer.close()
+    served.send()
+    assert w.status()["limit_refusals"] >= 20
+    assert w.log_lines("smtp refuse .*limit=envelope_memory")
+    if not SANITIZED:
+        assert peak < before + 8000
+
+
+def test_held_max(weir, known_sink):
+    w = weir(next_hop=known_sink.address, held_max=3, policy=HOLD +
+             '  exempt_recipients = {"@known.test"}')
+    for i in range(3):
+        peer = w.hello()
+        code, text = peer.transact(f"s{i}@example.org",
+                                   ["new@example.com"], message())
+        assert code == 250, text
+    peer.ask("MAIL FROM:<other@example.org>")
+    code, lines = peer.ask("RCPT TO:<new@example.com>")
+    assert code == 452 and "as many wait here as may" in lines[0]
+    Served(w, known_sink).send()
+    assert w.status()["limit_refusals"] == 1
+    assert w.log_lines("smtp refuse .*limit=held_max")
+    w.ctl("discard", "--sender", "<s0@example.org>")
+    assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
+
+
+def test_notice_limit(weir, sink):
+    """A sender, perhaps forged, hears of two messages; the administrator of
+    all."""
+    w = weir(policy=HOLD, notify_after='"1s"', notify_limit='"2/1h"')
+    for i in range(4):
+        code, text = w.hello().transact(
+            "Victim@example.org", [f"n{i}@example.com"], message())
+        assert code == 250, text
+    until(lambda: len(w.log_lines("delivery delayed")) >= 4, "the notices")
+    assert len(w.log_lines("delivery delayed .*notice=limit")) == 2
+    until(lambda: len(sink.messages) >= 2, "the notices")
+    time.sleep(0.5)
+    assert [m[1] for m in sink.messages] == [["Victim@example.org"]] * 2
+
+
+def nofile(pid, limit):
+    subprocess.run(["prlimit", f"--nofile={limit}:", "--pid", str(pid)],
+                   check=True)
+
+
+def test_out_of_descriptors(weir, known_sink):
+    """Accepting rests: no spin, a line in the log, and service afterwards."""
+    w = weir(next_hop=known_sink.address, policy=EXEMPT)
+    pid = w.process.pid
+    served = Served(w, known_sink)
+    served.send()
+    before = int(re.search(
+        r"Max open files\s+(\d+)",
+        pathlib.Path(f"/proc/{pid}/limits").read_text()).group(1))
+    nofile(pid, descriptors(pid) + 5)
+    with Crowd(w.port, "idle", 30) as crowd:
+        until(lambda: w.log_lines("maild accept errno=24"), "the trouble")
+        started = cpu_s(pid)
+        time.sleep(1.5)
+        spent = cpu_s(pid) - started
+        assert crowd.figures()["greeted"] <= 6
+        nofile(pid, before)
+        crowd.until("greeted", 30)
+    served.send()
+    assert spent < 0.3, f"{spent} s of CPU in 1.5 s"
+
+
+class Poor(Weir):
+    """May have but few descriptors, and has no right to raise that."""
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["prlimit", f"--nofile={self.files}:{self.files}", "setpriv",
+                 "--bounding-set=-sys_resource", "--inh-caps=-sys_resource",
+                 self.command, "-c", self.config], stderr=log, stdout=log)
+
+
+def test_few_descriptors_lower_sessions_max(tmp_path, known_sink):
+    w = Poor(tmp_path / "weir", known_sink.address, policy=EXEMPT,
+             sessions_max=5000)
+    w.files = 400
+    try:
+        w.start()
+        line, = w.log_lines("maild limits ")
+        assert "sessions_max=5000 lowered_to=100 descriptors=400" in line
+        assert "needed=" in line and "ulimit -n" in line
+        with Crowd(w.port, "idle", 120, 2) as crowd:
+            crowd.until("refused", 20)
+            assert crowd.figures()["greeted"] == 100
+        Served(w, known_sink).send()
+    finally:
+        w.stop()
+
+
+def test_too_few_descriptors(tmp_path, known_sink):
+    w = Poor(tmp_path / "weir", known_sink.address)
+    w.files = 15
+    w.write_config()
+    w.spawn()
+    assert w.process.wait(10) == 71
+    assert "too few descriptors" in w.log()
+
+
+def test_descriptors_are_raised(weir, known_sink):
+    """The soft limit follows the configuration, at a reload too."""
+    w = weir(next_hop=known_sink.address, sessions_max=1500)
+
+    def limit():
+        text = pathlib.Path(f"/proc/{w.process.pid}/limits").read_text()
+        return int(re.search(r"Max open files\s+(\d+)", text).group(1))
+
+    nofile(w.process.pid, 1000)
+    w.options["sessions_max"] = 1600
+    w.write_config()
+    w.ctl("reload")
+    assert limit() >= 1600 + 200
+    assert not w.log_lines("maild limits ")
+
+
+NEGOTIATE = struct.pack(">IcIII", 13, b"O", 6, 0x1ff, 0x1fffff)
+
+
+def test_milter_connections(weir, known_sink):
+    port = free_port()
+    w = weir(next_hop=known_sink.address, milter_connections_max=2, start=False,
+             sections=f'listen "mta" {{ address = "127.0.0.1:{port}"'
+                      "  protocol = milter }")
+    w.write_config()
+    done = subprocess.run([w.command, "-t", "-c", w.config],
+                          capture_output=True, text=True)
+    if "without libmilter" in done.stderr:
+        pytest.skip("built without libmilter")
+    w.start()
+
+    def negotiated():
+        s = socket.create_connection(("127.0.0.1", port))
+        s.settimeout(DEADLINE_S)
+        s.sendall(NEGOTIATE)
+        return s, s.recv(5)[4:]
+
+    kept = [negotiated() for _ in range(2)]
+    assert [answer for _, answer in kept] == [b"O", b"O"]
+    assert negotiated()[1] == b""
+    assert w.log_lines("milter refuse .*limit=milter_connections_max")
+    kept[0][0].close()
+    until(lambda: negotiated()[1] == b"O", "a place")
+
+
+def test_policy_connections(weir, known_sink):
+    port = free_port()
+    w = weir(next_hop=known_sink.address, policy_connections_max=3,
+             sections=f'listen "mta" {{ address = "127.0.0.1:{port}"'
+                      "  protocol = policy }")
+    ask = (b"request=smtpd_access_policy\nprotocol_state=RCPT\n"
+           b"client_address=192.0.2.1\nrecipient=b@example.com\n"
+           b"sender=a@example.org\ninstance=1\n\n")
+
+    def answer():
+        s = socket.create_connection(("127.0.0.1", port))
+        s.settimeout(DEADLINE_S)
+        s.sendall(ask)
+        try:
+            return s, s.recv(100)
+        except ConnectionError:
+            return s, b""
+
+    kept = [answer() for _ in range(3)]
+    assert all(text.startswith(b"action=") for _, text in kept)
+    assert answer()[1] == b""
+    assert w.log_lines("policy refuse .*limit=policy_connections_max")
+    kept.pop()[0].close()
+    until(lambda: answer()[1].startswith(b"action="), "a place")
+
+
+def test_control_connections(weir, known_sink):
+    w = weir(next_hop=known_sink.address, control_connections_max=2)
+    kept = []
+    for _ in range(2):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(w.control))
+        kept.append(s)
+    until(lambda: "too many" in w.run_ctl("status").stderr, "the refusal")
+    for s in kept:
+        s.close()
+    until(w.is_up, "a place")
