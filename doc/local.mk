@@ -26,7 +26,7 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 		$(srcdir)/doc/weir-netd.conf.5.in > $@.tmp && \
 	rm -f $@.options && mv -f $@.tmp $@
 endif
-dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md \
+dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md doc/interop.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
 	contrib/sendmail.mc contrib/exim.conf \
 	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service

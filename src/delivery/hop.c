@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DIAL_MIN 5
+
 static struct hop *
 first_in(struct nexthop *n, enum hop_state state)
 {
@@ -21,12 +23,20 @@ first_in(struct nexthop *n, enum hop_state state)
 	return LIST_ITEM(n->hops[state].next, struct hop, entry);
 }
 
+static void
+change_state(struct hop *h, enum hop_state state)
+{
+	h->n->dialing_count += (state == HOP_DIALING);
+	h->n->dialing_count -= (h->state == HOP_DIALING);
+	h->state = state;
+}
+
 void
 hop_set_state(struct hop *h, enum hop_state state)
 {
 	list_remove(&h->entry);
 	list_append(&h->n->hops[state], &h->entry);
-	h->state = state;
+	change_state(h, state);
 	if (state == HOP_HANDED || state == HOP_FAILED)
 		loop_task_set(&h->n->task);
 }
@@ -52,7 +62,7 @@ free_hop(struct hop *h)
 	/* To the front: the next one finds it in the cache. */
 	list_remove(&h->entry);
 	list_insert(&n->hops[HOP_FREE], &h->entry);
-	h->state = HOP_FREE;
+	change_state(h, HOP_FREE);
 	h->ch = NULL;
 }
 
@@ -96,6 +106,17 @@ has_room(const struct nexthop *n)
 {
 	return n->settings.connections_max == 0 ||
 	       n->open_count < n->settings.connections_max;
+}
+
+/* Few at first, more where many have answered. A server whose backlog
+ * is short (OpenSMTPD's is 5) loses what comes faster than it accepts: behind
+ * SYN cookies the connection looks open from here, and no greeting comes. */
+static bool
+may_dial(const struct nexthop *n)
+{
+	uint32_t answered = n->open_count - n->dialing_count;
+
+	return n->dialing_count < DIAL_MIN || n->dialing_count < answered / 4;
 }
 
 /* A quarter is never a session's own, so that sessions that idle cannot stop
@@ -148,9 +169,9 @@ hop_seek(struct hop *h, int64_t now)
 		hop_set_state(h, HOP_FAILED);
 		return;
 	}
-	if (!has_room(n) && n->idle_count > 0)
+	if (may_dial(n) && !has_room(n) && n->idle_count > 0)
 		nexthop_shut(n, oldest_idle(n), true, now);
-	if (has_room(n))
+	if (may_dial(n) && has_room(n))
 		start_dial(h, now);
 	else
 		hop_set_state(h, HOP_WAITING);
@@ -195,13 +216,31 @@ nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
 	return h;
 }
 
+/* The first in line who can be served: one who needs a new connection keeps
+ * nobody from a kept one. */
+static struct hop *
+first_servable(const struct nexthop *n)
+{
+	bool can_dial = may_dial(n) && (has_room(n) || n->idle_count > 0);
+	struct list *entry;
+
+	if (!can_dial && n->idle_count == 0)
+		return NULL;
+	list_each (entry, &n->hops[HOP_WAITING]) {
+		struct hop *h = LIST_ITEM(entry, struct hop, entry);
+
+		if (can_dial || !h->fresh)
+			return h;
+	}
+	return NULL;
+}
+
 void
 hop_serve_line(struct nexthop *n, int64_t now)
 {
 	struct hop *h;
 
-	while ((h = first_in(n, HOP_WAITING)) != NULL &&
-	       (has_room(n) || n->idle_count > 0))
+	while ((h = first_servable(n)) != NULL)
 		hop_seek(h, now);
 }
 
@@ -388,7 +427,7 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	while (!list_is_empty(&again)) {
 		struct hop *h = LIST_ITEM(again.next, struct hop, entry);
 
-		if (has_room(n))
+		if (may_dial(n) && has_room(n))
 			dial(h, now);
 		else
 			hop_set_state(h, HOP_WAITING);
@@ -408,6 +447,7 @@ on_channel_ready(struct channel *ch, int64_t now)
 		n->caps = hop_caps(h);
 		n->caps_known = true;
 		nexthop_note_up(n, ch);
+		hop_serve_line(n, now);
 	}
 	h->ops->on_ready(h->arg, now);
 }

@@ -15,7 +15,7 @@
 /* A state is a list of the pool; hop_set_state alone moves a hop. */
 enum hop_state {
 	HOP_FREE,      /* kept for the next nexthop_get */
-	HOP_WAITING,   /* in line: connections_max is reached */
+	HOP_WAITING,   /* in line: enough connections, or enough dialing */
 	HOP_RESOLVING, /* for the addresses of a name */
 	HOP_DIALING,   /* has a channel that is not ready */
 	HOP_HANDED,    /* was given a kept channel, on_ready is to be told */
@@ -49,7 +49,7 @@ struct nexthop {
 	struct list idle; /* channels, most recently used first */
 	struct list busy; /* channels with a hop */
 	struct list dead; /* channels, until the task */
-	uint32_t idle_count, open_count, private_count;
+	uint32_t idle_count, open_count, private_count, dialing_count;
 	bool caps_known;
 	struct smtp_caps caps;
 	struct loop_timer sweep;

@@ -122,6 +122,8 @@ maild_gate_settings(const struct maild_config *conf)
 	    .observe = conf->mode == MAILD_OBSERVE,
 	    .contact = conf->contact,
 	    .senders_max = conf->senders_max,
+	    .locals = conf->locals,
+	    .inbound_bytes = conf->inbound_memory,
 	    .recipient_key = smtp_address_key,
 	};
 }

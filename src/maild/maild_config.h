@@ -10,6 +10,7 @@
 #define MAILD_MAILD_CONFIG_H
 
 #include "delivery/credentials.h"
+#include "gate/locals.h"
 #include "gate/policy.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -108,11 +109,16 @@ struct maild_config {
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
 
+	struct option_strings local_domains, inbound_users;
+	int inbound_source; /* enum locals_source, in its order */
+	uint64_t inbound_memory;
+
 	struct option_array listen; /* struct maild_listen */
 	struct option_array policy; /* struct policy_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;
+	struct locals *locals;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */

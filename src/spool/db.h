@@ -140,6 +140,12 @@
 	X(GET_SOURCES,                                                         \
 	    "SELECT key, frozen, reason, frozen_at, state, saved_at"           \
 	    " FROM source")                                                    \
+	X(SAVE_INBOUND,                                                        \
+	    "INSERT INTO inbound (key, state, saved_at) VALUES (?1, ?2, ?3)"   \
+	    " ON CONFLICT (key) DO UPDATE SET state = excluded.state,"         \
+	    " saved_at = excluded.saved_at")                                   \
+	X(FORGET_INBOUND, "DELETE FROM inbound WHERE key = ?1")                \
+	X(GET_INBOUND, "SELECT key, state, saved_at FROM inbound")             \
 	X(GET_HELD, "SELECT r.ticket, r.destination, r.address, m.source"      \
 		    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)" \
 		    " WHERE r.state = 1 AND m.pending <> 2 ORDER BY r.ticket") \

@@ -13,7 +13,7 @@ base_dir = {dir}/run
 log_path = {dir}/dovecot.log
 protocols = lmtp
 listen = 127.0.0.1
-ssl = no
+{ssl}
 mail_location = maildir:{dir}/mail/%n
 mail_home = {dir}/mail/%n
 first_valid_uid = 1
@@ -26,8 +26,7 @@ passdb {{
   args = nopassword=y
 }}
 userdb {{
-  driver = passwd-file
-  args = username_format=%n {dir}/users
+{userdb}
 }}
 service lmtp {{
   chroot =
@@ -54,13 +53,21 @@ plugin {{
 """
 
 
-class Dovecot:
-    """Users are name -> quota in bytes, or None."""
+LISTED = """  driver = passwd-file
+  args = username_format=%n {dir}/users"""
+ANYBODY = """  driver = static
+  args = uid=mail gid=mail home={dir}/mail/%n allow_all_users=yes"""
 
-    def __init__(self, directory, users):
+
+class Dovecot:
+    """Users are name -> quota in bytes, or None; without a table everybody is
+    one. cert: a PEM file for STARTTLS."""
+
+    def __init__(self, directory, users=None, cert=None):
         self.dir = pathlib.Path(directory)
         self.port = free_port()
         self.users = users
+        self.cert = cert
         self.process = None
 
     @property
@@ -81,7 +88,7 @@ class Dovecot:
         mail.mkdir()
         shutil.chown(mail, "mail", "mail")
         lines = []
-        for name, quota in self.users.items():
+        for name, quota in (self.users or {}).items():
             extra = (f"userdb_quota_rule=*:bytes={quota}" if quota is not None
                      else "")
             lines.append(f"{name}::mail:mail::{mail}/{name}::{extra}")
@@ -89,8 +96,13 @@ class Dovecot:
         users.write_text("\n".join(self.uids(line) for line in lines) + "\n")
         users.chmod(0o644)
         conf = self.dir / "dovecot.conf"
-        conf.write_text(CONFIG.format(dir=self.dir, port=self.port,
-                                      user="nobody", group="nogroup"))
+        ssl = (f"ssl = yes\nssl_cert = <{self.cert}\nssl_key = <{self.cert}"
+               if self.cert else "ssl = no")
+        userdb = ANYBODY if self.users is None else LISTED
+        conf.write_text(CONFIG.format(
+            dir=self.dir, port=self.port, ssl=ssl,
+            userdb=userdb.format(dir=self.dir), user="nobody",
+            group="nogroup"))
         self.process = subprocess.Popen(
             ["dovecot", "-F", "-c", conf], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

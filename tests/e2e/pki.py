@@ -22,15 +22,16 @@ class Pki:
                 "-days", 100, "-subj", "/CN=weir test CA")
 
     @staticmethod
-    def new_key(path):
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-nodes", "-keyout", path]
+    def new_key(path, rsa=False):
+        kind = (["rsa:2048"] if rsa else
+                ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        return ["-newkey", *kind, "-nodes", "-keyout", path]
 
-    def cert(self, file, names, days=90, cn=None):
+    def cert(self, file, names, days=90, cn=None, rsa=False):
         """PEM file with certificate and key; days may be negative."""
         key, csr, ext, out = (self.dir / f"{file}.{end}"
                               for end in ("key", "csr", "ext", "crt"))
-        openssl("req", *self.new_key(key), "-out", csr, "-subj",
+        openssl("req", *self.new_key(key, rsa), "-out", csr, "-subj",
                 f"/CN={cn or names[0]}")
         ext.write_text("subjectAltName=" + ",".join(
             ("IP:" if n[0].isdigit() else "DNS:") + n for n in names))

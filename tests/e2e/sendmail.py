@@ -3,7 +3,6 @@
 installed beside Postfix), on loopback ports: one listener for clients with the
 milter, one without it for what weir hands back. All mail goes to a sink. With
 users it asks for a login (Cyrus SASL); sendmail(1) hands in by submit.cf."""
-import fcntl
 import grp
 import os
 import pathlib
@@ -14,6 +13,7 @@ import smtplib
 import subprocess
 import tempfile
 
+import unpacked
 from harness import BUILD, free_port, listens, until
 
 PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "liblockfile1",
@@ -87,29 +87,8 @@ FEATURE(`msp', `[127.0.0.1]')dnl
 
 
 def unpack():
-    """A sentence that says why Sendmail is not there, or None. Several test
-    runs may ask at once: one unpacks, the others wait."""
-    ROOT.parent.mkdir(parents=True, exist_ok=True)
-    with open(ROOT.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return unpack_alone()
-
-
-def unpack_alone():
-    done = ROOT / "done"
-    if done.exists() and done.read_text().split() == PACKAGES:
-        return None
-    shutil.rmtree(ROOT, ignore_errors=True)
-    ROOT.mkdir()
-    got = subprocess.run(["apt-get", "download", *PACKAGES], cwd=ROOT,
-                         capture_output=True, text=True, timeout=120)
-    debs = list(ROOT.glob("*.deb"))
-    if got.returncode != 0 or len(debs) < len(PACKAGES):
-        return f"apt-get download sendmail-bin failed: {got.stderr[-300:]}"
-    for deb in debs:
-        subprocess.run(["dpkg", "-x", deb, ROOT], check=True, timeout=60)
-    done.write_text("\n".join(PACKAGES))
-    return None
+    """A sentence that says why Sendmail is not there, or None."""
+    return unpacked.unpack("sendmail", PACKAGES)
 
 
 class Sendmail:

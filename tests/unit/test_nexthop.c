@@ -111,6 +111,59 @@ test_line_is_fifo(void **state)
 	put(&u[4]);
 }
 
+/* A server that has not greeted yet is not sent more than five. */
+static void
+test_few_dial_at_once(void **state)
+{
+	struct world *w = *state;
+	struct user u[9];
+
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, 5, 0);
+	for (int i = 0; i < 9; i++)
+		get(&u[i], w, i == 8);
+	wait_count(w, &w->fake->connects, 5);
+	pump_turns(w->loop, 20);
+	assert_int_equal(w->fake->connects, 5);
+	/* One gives up, and the next one's turn has come: with its greeting
+	 * the line moves on, though four are still silent. */
+	hop_drop(u[0].hop);
+	for (int i = 5; i < 9; i++)
+		wait_ready(&u[i]);
+	assert_int_equal(w->fake->connects, 9);
+	for (int i = 1; i < 5; i++)
+		hop_drop(u[i].hop);
+	for (int i = 5; i < 9; i++)
+		put(&u[i]);
+}
+
+/* Who waits for a new connection keeps nobody from a kept one. */
+static void
+test_kept_ones_pass_the_line(void **state)
+{
+	struct world *w = *state;
+	struct user a, kept, u[5], fresh;
+
+	start(w);
+	get(&a, w, false);
+	wait_ready(&a);
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, 5, 0);
+	for (int i = 0; i < 5; i++)
+		get(&u[i], w, true);
+	get(&fresh, w, true);
+	get(&kept, w, false);
+	wait_count(w, &w->fake->connects, 6);
+	put(&a);
+	wait_ready(&kept);
+	assert_true(kept.reused);
+	assert_false(fresh.ready);
+	for (int i = 0; i < 5; i++)
+		hop_drop(u[i].hop);
+	wait_ready(&fresh);
+	put(&fresh);
+	put(&kept);
+}
+
 static void
 test_fresh_at_the_limit(void **state)
 {
@@ -285,6 +338,8 @@ main(void)
 	    TEST(test_fresh),
 	    TEST(test_most_recent_first),
 	    TEST(test_line_is_fifo),
+	    TEST(test_few_dial_at_once),
+	    TEST(test_kept_ones_pass_the_line),
 	    TEST(test_fresh_at_the_limit),
 	    TEST(test_idle_max),
 	    TEST(test_idle_timeout),

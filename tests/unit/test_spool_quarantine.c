@@ -281,7 +281,8 @@ test_from_version_1(void **state)
 	uint64_t id = kit_add(k, 1, SPOOL_HELD, 10, &error);
 
 	kit_close(k);
-	kit_sql(k, "DROP TABLE quarantine; PRAGMA user_version = 1");
+	kit_sql(k, "DROP TABLE quarantine; DROP TABLE inbound;"
+		   " PRAGMA user_version = 1");
 	kit_open(k);
 	assert_int_equal(kit_list_all(k).v[0].id, id);
 	add(k, 1, 0, false);
