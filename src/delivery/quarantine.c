@@ -21,7 +21,7 @@
 #define REST_MIN_MS 250
 #define REST_MAX_MS 60000
 #define FINISH_AGAIN_MS 1000
-#define GATHER_MS 250 /* what is due soon after goes in the same run */
+#define GATHER_MS 250  /* what is due soon after goes in the same run */
 #define FAILURES_MAX 3 /* of %i in one claim; the rest is put back */
 
 static void run_next(struct quarantine *q);
