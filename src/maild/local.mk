@@ -7,6 +7,8 @@ libmaild_la_SOURCES = \
 	src/maild/maild_options.c \
 	src/maild/maild_options_listen.c \
 	src/maild/maild_options_milter.h
+	src/maild/maild_options.c src/maild/maild_options_inbound.h \
+	src/maild/maild_options_listen.c
 libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
 	libsmtp.la libnet.la libos.la libbase.la
 
