@@ -40,6 +40,7 @@ static const struct limit per_session[] = {
 	"protocol_errors"},
     {"refused_max", "421 4.7.0 too many recipients refused", "protocol_errors"},
     {"recipients_max", "452 4.5.3 too many recipients for one message", NULL},
+    {"local_part_max", "553 local part longer than so many bytes", NULL},
     {"message_size", "552 5.3.4 message size exceeds the limit",
 	"messages_refused"},
     {"line_max", "554 5.6.0 message holds a line that is too long",

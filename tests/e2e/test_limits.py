@@ -185,7 +185,7 @@ def test_crowds(weir, known_sink, tmp_path, kind):
     if not SANITIZED:
         assert peak[0] - before[0] < count * each_kb
     assert peak[1] <= before[1] + 2 * count + 20
-    assert list((w.spool / "bodies").iterdir()) == []
+    until(lambda: not list((w.spool / "bodies").iterdir()), "the files to go")
     assert w.status()["held_messages"] == 0
 
 
@@ -290,7 +290,7 @@ def test_envelope_memory(weir, known_sink):
     assert peer.ask("RCPT TO:<b@example.com>")[0] == 250
     peer.close()
     served.send()
-    assert w.status()["limit_refusals"] >= 20
+    assert w.status()["limit_refusals"] >= 10
     assert w.log_lines("smtp refuse .*limit=envelope_memory")
     if not SANITIZED:
         assert peak < before + 8000
