@@ -35,7 +35,7 @@ struct quarantine {
 	struct counters *counters;
 	struct log *log;
 	struct mta_command release, discard, queue;
-	int64_t check_ms, timeout_ms;
+	int64_t check_ms, settle_ms, timeout_ms;
 	bool draining;
 	void (*on_drained)(void *arg);
 	void *drained_arg;

@@ -68,9 +68,20 @@
 	.min = SECONDS(1),
 	.max = HOURS(24),
 	.reloadable = true,
-	.doc = "How often queue_command runs while something is in quarantine. "
-	       "A message is not missed there in its first minute, or less "
-	       "where checks are closer.",
+	.doc = "How often queue_command runs while something is in quarantine.",
+    },
+    {
+	.name = "queue_settle",
+	.type = OPTION_DURATION,
+	AT(queue_settle_ms),
+	.preset = "10s",
+	.max = HOURS(1),
+	.reloadable = true,
+	.doc = "For so long after a message came nothing looks for it in the "
+	       "mail server's hold queue, and no command acts on it: the mail "
+	       "server may still be writing it there, or another milter behind "
+	       "weir be looking at it, and a release that does not find it "
+	       "would leave it on hold for ever.",
     },
     {
 	.name = "queue_command_timeout",
