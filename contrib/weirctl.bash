@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show queue cat release discard freeze thaw"
-    commands+=" events top audit config reload"
+    commands+=" forget events top audit config reload"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -90,7 +90,7 @@ _weirctl() {
     fi
     case $command in
     "") _weirctl_words "${commands// /$'\n'}" "$cur" ;;
-    show | queue | freeze)
+    show | queue | freeze | forget)
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
     thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * release, discard, freeze, thaw. Only `discard --all` asks back, and only on a
- * terminal: a script has said what it wants.
+ * release, discard, freeze, thaw, forget. Only `discard --all` asks back, and
+ * only on a terminal: a script has said what it wants.
  */
 #include "ctl/ctl.h"
 
@@ -141,4 +141,23 @@ ctl_thaw(struct ctl *ctl)
 	return change(ctl, request,
 	    then == CTL_RELEASE ? "thawed, and released"
 				: "thawed, and discarded");
+}
+
+enum ctl_status
+ctl_forget(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "forget");
+	json_t *done = NULL;
+	enum ctl_status status;
+
+	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	status = ctl_ask(ctl, request, NULL, NULL, &done);
+	if (status == CTL_OK && ctl->json)
+		printf("{\"addresses\": %" PRId64 "}\n",
+		    ctl_number(done, "addresses"));
+	else if (status == CTL_OK)
+		printf("forgotten: %" PRId64 " addresses that wrote to %s\n",
+		    ctl_number(done, "addresses"), ctl_text(done, "sender"));
+	json_decref(done);
+	return status;
 }

@@ -89,6 +89,7 @@ enum ctl_status ctl_release(struct ctl *ctl);
 enum ctl_status ctl_discard(struct ctl *ctl);
 enum ctl_status ctl_freeze(struct ctl *ctl);
 enum ctl_status ctl_thaw(struct ctl *ctl);
+enum ctl_status ctl_forget(struct ctl *ctl);
 enum ctl_status ctl_events(struct ctl *ctl);
 enum ctl_status ctl_top(struct ctl *ctl);
 enum ctl_status ctl_audit(struct ctl *ctl);

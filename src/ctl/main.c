@@ -35,6 +35,8 @@ static const struct ctl_command commands[] = {
     {"freeze", "SENDER", 0, 1, 1, ctl_freeze, "stop a sender"},
     {"thaw", "SENDER [--release | --discard]", CTL_RELEASE | CTL_DISCARD, 1, 1,
 	ctl_thaw, "let a sender go on; its queue goes with it"},
+    {"forget", "SENDER", 0, 1, 1, ctl_forget,
+	"whom a sender knows from incoming mail counts no more"},
     {"events", "[-f] [-n COUNT]", CTL_FOLLOW | CTL_COUNT, 0, 0, ctl_events,
 	"what happened; -f: and what happens"},
     {"top", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_top,

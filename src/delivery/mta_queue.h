@@ -24,7 +24,7 @@ struct mta_command {
 	char *text; /* heap */
 	char *words[MTA_WORDS_MAX + 1];
 	size_t n;
-	bool has_id;        /* %i: one id a run; else ids on standard input */
+	bool has_id; /* %i: one id a run; else ids on standard input */
 	/* "unix:/path" instead of a program, in text; the one word that may
 	 * follow goes there as a line before the ids. */
 	const char *socket;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * release, discard, freeze, thaw: what an administrator changes. The gate does
- * it and writes the audit log; here is who asked, for what, and the log line.
+ * release, discard, freeze, thaw, forget: what an administrator changes. The
+ * gate does it and writes the audit log; here is who asked, for what, and the
+ * log line.
  */
 #include "front/control_private.h"
 
@@ -103,4 +104,33 @@ control_thaw(struct control_conn *c, int64_t now)
 	control_wait(c);
 	gate_thaw(control_parts(c)->gate, c->request.sender, what, c->who, now,
 	    clock_wall_ms(), on_changed, c);
+}
+
+static void
+on_forgotten(void *arg, int error, uint64_t count)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error == ENOENT) {
+		control_fail(c, 1, "%s learnt nothing from incoming mail",
+		    c->request.sender);
+	} else if (error != 0) {
+		control_fail_errno(c, error);
+	} else {
+		control_log_change(c, count);
+		control_done(
+		    c, json_pack("{s:I,s:s?}", "addresses", (json_int_t)count,
+			   "sender", c->request.sender));
+	}
+}
+
+void
+control_forget(struct control_conn *c, int64_t now)
+{
+	control_find_sender(c, now);
+	control_wait(c);
+	gate_unlearn(control_parts(c)->gate, c->request.sender, c->who, now,
+	    clock_wall_ms(), on_forgotten, c);
 }

@@ -34,6 +34,7 @@ void control_release(struct control_conn *c, int64_t now);
 void control_discard(struct control_conn *c, int64_t now);
 void control_freeze(struct control_conn *c, int64_t now);
 void control_thaw(struct control_conn *c, int64_t now);
+void control_forget(struct control_conn *c, int64_t now);
 void control_audit(struct control_conn *c, int64_t now);
 
 /* The throttle's key of the sender that the request names, in request.sender

@@ -105,6 +105,10 @@ control_show(struct control_conn *c, int64_t now)
 	json_object_set_new(
 	    row, "freeze_at", json_integer((json_int_t)s.freeze_at));
 	json_object_set_new(row, "limits_used", limits_of(&s));
+	json_object_set_new(
+	    row, "inbound", json_integer((json_int_t)s.inbound));
+	json_object_set_new(
+	    row, "inbound_max", json_integer((json_int_t)s.inbound_max));
 	if (control_send_only(c, row))
 		control_done(c, NULL);
 }

@@ -79,6 +79,14 @@ const struct control_command control_commands[] = {
 	.doc = "lets a sender go on, with its queue, without, or all at once",
     },
     {
+	.name = "forget",
+	.takes = CONTROL_SENDER,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_forget,
+	.doc = "what a sender learnt from incoming mail counts no more",
+    },
+    {
 	.name = "events",
 	.takes = CONTROL_FOLLOW | CONTROL_MAX,
 	.right = CONTROL_READ,

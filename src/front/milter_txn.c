@@ -158,6 +158,7 @@ milter_txn_mail(struct milter_desk *d, struct milter_ask *ask)
 	    .helo = str_from(t->helo),
 	    .client = t->client,
 	    .local = ask->local,
+	    .teaches = true,
 	};
 	list_append(&d->txns, &t->entry);
 	if (d->draining) {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One request at a time per connection: the next is read when the gate has
- * answered. A client that sends garbage, or nothing for long, is closed;
+ * answered. Incoming mail teaches (learn_inbound) when the end of its message
+ * is asked about on the same connection; Postfix's smtpd keeps to one, and
+ * tells the recipient there only when there is one, so those that passed are
+ * remembered. A client that sends garbage, or nothing for long, is closed;
  * Postfix then defers by itself (smtpd_policy_service_default_action).
  */
 #include "front/policyd.h"
@@ -35,6 +38,9 @@ struct policy_conn {
 	struct policy_parser parser;
 	char asked[128]; /* instance whose recipient was asked about last */
 	struct gate_txn *gate; /* of the request in hand */
+	/* What users will have learnt when this message has ended. */
+	struct gate_lesson *lesson;
+	char lesson_of[128]; /* instance; its lesson may be none */
 	bool with_recipient;
 	bool busy, at_end, pumping, closing;
 };
@@ -61,6 +67,7 @@ policy_conn_end(struct policy_conn *c, int64_t linger_ms, int64_t now)
 	if (c->gate != NULL)
 		gate_cancel(c->gate, now);
 	c->gate = NULL;
+	gate_lesson_free(c->lesson);
 	list_remove(&c->entry);
 	c->d->count--;
 	if (linger_ms > 0)
@@ -68,6 +75,78 @@ policy_conn_end(struct policy_conn *c, int64_t linger_ms, int64_t now)
 	else
 		conn_free(c->conn);
 	loop_task_set(&c->reap);
+}
+
+static struct gate_facts
+facts_of(const struct policy_request *rq)
+{
+	struct gate_facts facts = {
+	    .user = str_from(rq->sasl_username),
+	    .sender = str_from(rq->sender),
+	    .helo = str_from(rq->helo_name),
+	};
+
+	if (!ip_parse(str_from(rq->client_address), &facts.client))
+		facts.client.family = IP_NONE;
+	facts.local =
+	    facts.client.family == IP_NONE || ip_is_loopback(&facts.client);
+	return facts;
+}
+
+static bool
+is_at_end(const struct policy_request *rq)
+{
+	return strcmp(rq->protocol_state, "END-OF-MESSAGE") == 0;
+}
+
+/* ---- incoming mail ---- */
+
+/* The lesson of the message in hand; NULL: none. */
+static struct gate_lesson *
+get_lesson(struct policy_conn *c)
+{
+	const struct policy_request *rq = &c->parser.request;
+	struct gate_facts facts = facts_of(rq);
+
+	if (rq->instance[0] != '\0' && strcmp(rq->instance, c->lesson_of) == 0)
+		return c->lesson;
+	gate_lesson_free(c->lesson);
+	c->lesson = gate_lesson_new(c->d->parts.gate, &facts);
+	str_copy(str_from(rq->instance), c->lesson_of, sizeof(c->lesson_of));
+	return c->lesson;
+}
+
+/* The message goes nowhere yet: nobody learns from it. */
+static void
+drop_lesson(struct policy_conn *c)
+{
+	gate_lesson_free(get_lesson(c));
+	c->lesson = NULL;
+}
+
+/* Its recipient passed. */
+static void
+add_to_lesson(struct policy_conn *c)
+{
+	struct gate_lesson *lesson = get_lesson(c);
+
+	if (lesson != NULL)
+		gate_lesson_add(lesson, str_from(c->parser.request.recipient));
+}
+
+/* As late as the protocol tells: what the mail server itself says to the text
+ * comes after it. */
+static void
+end_lesson(struct policy_conn *c, int64_t now)
+{
+	struct gate_lesson *lesson;
+
+	if (!is_at_end(&c->parser.request))
+		return;
+	lesson = get_lesson(c);
+	c->lesson = NULL;
+	if (lesson != NULL)
+		gate_lesson_learn(lesson, now);
 }
 
 /* ---- answers ---- */
@@ -123,6 +202,8 @@ answer_wait(struct policy_conn *c, const char *why, int64_t now)
 
 	snprintf(text, sizeof(text), "new recipient must wait: %s", why);
 	reply(c, actions[conf->service], text);
+	if (conf->service == POLICY_SERVICE_HOLD)
+		drop_lesson(c);
 	gate_defer(c->gate, now, clock_wall_ms());
 	go_on(c, now);
 }
@@ -140,6 +221,8 @@ on_recipient(void *arg, const struct gate_answer *a)
 		reply(c, "DUNNO", "");
 		/* What becomes of the message is not told: it counts. */
 		gate_commit(c->gate, NULL, now, clock_wall_ms());
+		add_to_lesson(c);
+		end_lesson(c, now);
 		go_on(c, now);
 		break;
 	case THROTTLE_HOLD:
@@ -166,6 +249,7 @@ on_sender(void *arg, const struct gate_answer *a)
 	} else {
 		reply(c, "DUNNO", "");
 		gate_cancel(c->gate, now);
+		end_lesson(c, now);
 		go_on(c, now);
 	}
 }
@@ -183,7 +267,7 @@ has_recipient(const struct policy_conn *c)
 		return true;
 	/* With one recipient it is told at the end as well: a site that asks
 	 * there alone is served, one that asked before is not counted twice. */
-	return strcmp(rq->protocol_state, "END-OF-MESSAGE") == 0 &&
+	return is_at_end(rq) &&
 	       (rq->instance[0] == '\0' || strcmp(rq->instance, c->asked) != 0);
 }
 
@@ -191,18 +275,10 @@ static void
 ask(struct policy_conn *c, int64_t now)
 {
 	const struct policy_request *rq = &c->parser.request;
-	struct gate_facts facts = {
-	    .user = str_from(rq->sasl_username),
-	    .sender = str_from(rq->sender),
-	    .helo = str_from(rq->helo_name),
-	};
+	struct gate_facts facts = facts_of(rq);
 
 	c->busy = true;
 	loop_timer_set(&c->timer, INT64_MAX);
-	if (!ip_parse(str_from(rq->client_address), &facts.client))
-		facts.client.family = IP_NONE;
-	facts.local =
-	    facts.client.family == IP_NONE || ip_is_loopback(&facts.client);
 	if (strcmp(rq->request, "smtpd_access_policy") != 0) {
 		reply(c, "DUNNO", "");
 		go_on(c, now);

@@ -148,6 +148,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	    .sender = mail->from,
 	    .helo = smtp_server_helo(s->server),
 	    .client = s->client,
+	    .teaches = true,
 	};
 	struct smtp_reply no;
 	struct txn *t;

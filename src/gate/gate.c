@@ -28,6 +28,7 @@ static void
 take_settings(struct gate *g, const struct gate_settings *settings)
 {
 	struct policies *was = g->policies;
+	struct locals *locals_was = g->locals;
 
 	if (settings->recipient_key == NULL)
 		panic("gate: settings without recipient_key");
@@ -39,6 +40,11 @@ take_settings(struct gate *g, const struct gate_settings *settings)
 	g->observe = settings->observe;
 	g->senders_max = settings->senders_max;
 	g->recipient_key = settings->recipient_key;
+	g->locals =
+	    settings->locals != NULL ? locals_ref(settings->locals) : NULL;
+	locals_free(locals_was);
+	g->learns = g->locals != NULL && policies_learn(g->policies);
+	inbound_set_bytes_max(g->inbound, settings->inbound_bytes);
 }
 
 struct gate *
@@ -65,6 +71,9 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->save_due = INT64_MAX;
 	g->retry_due = INT64_MAX;
 	g->told_due = INT64_MAX;
+	g->inbound_due = INT64_MAX;
+	g->inbound_told_at = LONG_AGO;
+	g->inbound = inbound_new(0);
 	take_settings(g, settings);
 	/* The gate itself counts senders: some are let in past senders_max. */
 	g->throttle =
@@ -82,7 +91,9 @@ gate_free(struct gate *g)
 	admin_clear(g);
 	g->is_quiet = true;
 	throttle_free(g->throttle);
+	inbound_free(g->inbound);
 	policies_free(g->policies);
+	locals_free(g->locals);
 	free(g->contact);
 	free(g);
 }
@@ -134,8 +145,9 @@ gate_next_due(const struct gate *g)
 {
 	int64_t due = earlier(throttle_next_due(g->throttle), g->save_due);
 
-	due = earlier(due, g->retry_due);
-	if (throttle_source_count(g->throttle) > 0)
+	due = earlier(earlier(due, g->inbound_due), g->retry_due);
+	if (throttle_source_count(g->throttle) > 0 ||
+	    inbound_users(g->inbound) > 0)
 		due = earlier(due, g->expire_due);
 	return due;
 }
@@ -166,8 +178,11 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 	release_run(g, now, wall);
 	if (g->save_due <= now)
 		source_save_some(g, SAVES_PER_RUN, now, wall);
+	if (g->inbound_due <= now)
+		learnt_save_some(g, SAVES_PER_RUN, wall);
 	if (g->expire_due <= now) {
 		throttle_expire(g->throttle, now, EXPIRE_STEPS);
+		learnt_sweep(g, EXPIRE_STEPS);
 		g->expire_due = now + EXPIRE_EVERY_MS;
 	}
 	g->told_due = gate_next_due(g);
@@ -179,4 +194,5 @@ gate_save(struct gate *g, int64_t now, int64_t wall)
 {
 	g->now = now;
 	source_save_some(g, SIZE_MAX, now, wall);
+	learnt_save_some(g, SIZE_MAX, wall);
 }

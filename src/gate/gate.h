@@ -11,6 +11,7 @@
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
 
+#include "gate/locals.h"
 #include "gate/policy.h"
 #include "os/counters.h"
 #include "os/events.h"
@@ -19,16 +20,20 @@
 
 struct gate;
 struct gate_txn;
+struct gate_lesson;
 
-#define GATE_RECIPIENT_MAX 512 /* bytes of a recipient's key */
+#define GATE_RECIPIENT_MAX LOCALS_KEY_MAX /* bytes of a recipient's key */
 
 struct gate_settings {
 	struct policies *policies; /* the gate takes a reference */
 	bool observe;
-	const char *contact;  /* who can help, copied; NULL: none named */
-	uint32_t senders_max; /* sources in memory, 0: any number. Past it a
-				 new sender gets 451; what the spool or an
-				 administrator names is always let in. */
+	const char *contact;    /* who can help, copied; NULL: none named */
+	uint32_t senders_max;   /* sources in memory, 0: any number. Past it a
+				   new sender gets 451; what the spool or an
+				   administrator names is always let in. */
+	struct locals *locals;  /* the gate takes a reference; NULL: nobody
+				   learns from incoming mail */
+	uint64_t inbound_bytes; /* of memory, for what was learnt */
 	/* The form in which recipients are compared; returns its length. Not
 	 * NULL (smtp_address_key). */
 	size_t (*recipient_key)(
@@ -113,8 +118,8 @@ bool gate_txn_is_whole(const struct gate_txn *txn);
 const char *gate_txn_source(const struct gate_txn *txn);
 const char *gate_txn_policy(const struct gate_txn *txn);
 const struct policy_conf *gate_txn_conf(const struct gate_txn *txn);
-/* Nothing in it waits, and nothing took from the allowance: whether the message
- * is accepted in the end makes no difference to the throttle. */
+/* Nothing in it waits, nothing took from the allowance, nobody learns from it:
+ * whether the message is accepted in the end makes no difference. */
 bool gate_txn_is_known(const struct gate_txn *txn);
 /* For spool_put: hash and state of the i-th recipient that was asked and not
  * dropped or refused, in order. PASS recipients of a whole message are stored
@@ -132,6 +137,22 @@ void gate_commit(
 void gate_defer(struct gate_txn *txn, int64_t now, int64_t wall);
 /* It was not. Frees txn. */
 void gate_cancel(struct gate_txn *txn, int64_t now);
+
+/* ---- incoming mail ---- */
+
+/*
+ * Who writes to a user of ours is known to that user (learn_inbound). A
+ * transaction does this by itself when its facts say so; a front end that ends
+ * transactions before the message has ended keeps a lesson of its own.
+ */
+/* NULL: this message teaches nobody. Facts are copied. */
+struct gate_lesson *gate_lesson_new(
+    struct gate *g, const struct gate_facts *facts);
+/* An accepted recipient. */
+void gate_lesson_add(struct gate_lesson *lesson, struct str recipient);
+/* The message was accepted. Frees it. */
+void gate_lesson_learn(struct gate_lesson *lesson, int64_t now);
+void gate_lesson_free(struct gate_lesson *lesson); /* takes NULL */
 
 /* ---- the administrator ---- */
 
@@ -158,6 +179,11 @@ void gate_discard(struct gate *g, const struct spool_select *select,
 void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg);
 
+/* What the sender learnt from incoming mail goes; count is of addresses.
+ * ENOENT: there is nothing. */
+void gate_unlearn(struct gate *g, const char *sender, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+
 struct gate_sender_info {
 	const char *sender, *policy;
 	struct throttle_source_info t; /* times monotonic */
@@ -165,10 +191,12 @@ struct gate_sender_info {
 	int64_t next_release;          /* wall, INT64_MAX: none */
 	int64_t frozen_at;             /* wall, 0: not frozen */
 	uint32_t working_set_max, burst, freeze_at;
+	uint32_t inbound, inbound_max; /* learnt; max 0: learns nothing */
 };
 
 /* Finds a sender as people write it: "alice@example.org", "192.0.2.1" or the
- * exact key. */
+ * exact key. One who never sent but learnt from incoming mail is found, with
+ * last_seen 0. */
 bool gate_sender_find(struct gate *g, struct str name, int64_t now,
     int64_t wall, struct gate_sender_info *out);
 /* Walks all; start with *pos = 0, ends with false. Strings are borrowed until

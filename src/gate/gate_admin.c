@@ -5,6 +5,9 @@
  * with the schedule: a ticket that was let go a moment ago is no longer HELD
  * there, and one that left the queue twice does no harm here.
  *
+ * Forgetting what was learnt goes by memory first: it comes back with the next
+ * mail in any case.
+ *
  * Thaw with release or discard does that first and thaws after it, so that
  * nothing of what is to be discarded gets out in between.
  */
@@ -385,4 +388,39 @@ gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 		thaw_durably(op);
 	else
 		send_select(op, &select);
+}
+
+/* ---- what was learnt from incoming mail ---- */
+
+static void
+on_forgotten(void *arg, int error)
+{
+	op_end(arg, error);
+}
+
+void
+gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg)
+{
+	char key[GATE_KEY_MAX], detail[64];
+	struct spool_audit audit = {
+	    .at = wall,
+	    .who = who,
+	    .action = "forget",
+	    .target = key,
+	    .detail = detail,
+	};
+	struct gate_admin_op *op;
+
+	if (!learnt_guess(g, str_from(sender), key)) {
+		fn(arg, ENOENT, 0);
+		return;
+	}
+	op = op_new(g, who, now, wall, fn, arg);
+	op->count = inbound_forget(g->inbound, str_from(key));
+	snprintf(detail, sizeof(detail),
+	    "%" PRIu64 " addresses learnt from incoming mail", op->count);
+	/* In the audit's commit, or before it. */
+	learnt_save_some(g, SIZE_MAX, wall);
+	spool_audit_add(g->spool, &audit, on_forgotten, op);
 }

@@ -9,6 +9,8 @@
  *	gate_freeze.c	freezing, made durable
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
+ *	gate_lesson.c	incoming messages, and who learns from them
+ *	gate_inbound.c	what was learnt: asked, saved, read back
  *	gate_load.c	what the spool knows at start
  *	gate_words.c	limits and freezes in words
  *	gate_news.c	log lines and events
@@ -22,6 +24,7 @@
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
+#define GATE_SAVE_EVERY_MS 3000
 
 struct gate {
 	struct throttle *throttle;
@@ -39,6 +42,10 @@ struct gate {
 	size_t (*recipient_key)(
 	    struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX]);
 	uint64_t seed; /* of destinations; lives as long as the spool */
+	struct locals *locals;
+	bool learns; /* from incoming mail: some policy asks for it */
+	struct inbound *inbound;
+	struct inbound_stats inbound_counted; /* what counters had then */
 
 	struct list dirty;    /* struct gate_source, the longest first */
 	struct list freezes;  /* struct gate_freeze_op */
@@ -52,6 +59,7 @@ struct gate {
 
 	int64_t now; /* the last that was given */
 	int64_t save_due, expire_due, full_told_at;
+	int64_t inbound_due, inbound_told_at;
 	int64_t retry_due; /* the earliest op that waits for another try */
 	int64_t told_due;  /* what on_schedule's hearer knows */
 	char shown_name[GATE_KEY_MAX]; /* of the last gate_sender_info */
@@ -126,6 +134,31 @@ void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
 
 void admin_clear(struct gate *g);
+
+/* ---- incoming mail ---- */
+
+/* Takes out recipients from this one on. */
+void lesson_cut(struct gate_lesson *l, uint32_t recipient);
+/* The users that this recipient stands for; later ones are taken out. */
+void lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address);
+bool lesson_is_empty(const struct gate_lesson *l); /* takes NULL */
+/* may: whether the message reached this recipient; NULL: all. */
+void lesson_learn(struct gate_lesson *l,
+    bool (*may)(const void *arg, uint32_t recipient), const void *arg);
+
+/* The source's mail to this destination is an answer. */
+bool learnt_is_answer(
+    struct gate *g, const struct policy *policy, struct str key, uint64_t to);
+/* Some may have changed. */
+void learnt_touch(struct gate *g);
+void learnt_save_some(struct gate *g, size_t max, int64_t wall);
+void learnt_sweep(struct gate *g, size_t steps);
+/* At start, after the sources. 0 or errno. */
+MUST_CHECK int learnt_load(struct gate *g, int64_t wall);
+/* By what people type, the key of one that has learnt something. */
+bool learnt_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX]);
+/* Brings the counters up to date. */
+void learnt_count(struct gate *g);
 
 /* ---- words ---- */
 

@@ -118,6 +118,8 @@ gate_load(struct gate *g, int64_t now, int64_t wall)
 	g->is_quiet = true;
 	error = spool_load(g->spool, on_source, on_held, &l);
 	g->is_quiet = false;
+	if (error == 0)
+		error = learnt_load(g, wall);
 	log_event(g->log, LOG_LEVEL_INFO, "gate", "loaded",
 	    "senders=%" PRIu64 " frozen=%zu held=%" PRIu64 " bad=%" PRIu64,
 	    l.sources, throttle_frozen_count(g->throttle), l.held, l.bad);

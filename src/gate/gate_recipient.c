@@ -17,6 +17,14 @@
  * in the spool. */
 #define TWINS_MAX 32
 
+struct question {
+	struct gate_txn *txn;
+	struct str address; /* empty: of the sender */
+	int64_t now, wall;
+	gate_answer_fn *fn;
+	void *arg;
+};
+
 static struct txn_entry *
 add_entry(struct gate_txn *txn, enum throttle_verdict verdict)
 {
@@ -42,20 +50,22 @@ add_entry(struct gate_txn *txn, enum throttle_verdict verdict)
 /* ---- answers ---- */
 
 static void
-answer_pass(const char *why, bool observed, gate_answer_fn *fn, void *arg)
+give_answer(
+    const struct question *q, enum throttle_verdict verdict, const char *why)
 {
-	struct gate_answer answer = {
-	    .verdict = THROTTLE_PASS, .observed = observed, .why = why};
+	struct gate_answer answer = {.verdict = verdict, .why = why};
 
-	fn(arg, &answer);
+	q->fn(q->arg, &answer);
 }
 
+/* Enforce mode would have held or refused it. */
 static void
-answer_hold(const char *why, gate_answer_fn *fn, void *arg)
+give_observed(const struct question *q, const char *why)
 {
-	struct gate_answer answer = {.verdict = THROTTLE_HOLD, .why = why};
+	struct gate_answer answer = {
+	    .verdict = THROTTLE_PASS, .observed = true, .why = why};
 
-	fn(arg, &answer);
+	q->fn(q->arg, &answer);
 }
 
 struct refusal {
@@ -66,9 +76,9 @@ struct refusal {
 };
 
 static void
-answer_refuse(struct gate_txn *txn, int64_t wall, struct str address,
-    const struct refusal *refusal, gate_answer_fn *fn, void *arg)
+give_refusal(const struct question *q, const struct refusal *refusal)
 {
+	struct gate_txn *txn = q->txn;
 	struct throttle_source *src = txn_source(txn);
 	struct gate_answer answer = {
 	    .verdict = THROTTLE_REFUSE,
@@ -77,7 +87,7 @@ answer_refuse(struct gate_txn *txn, int64_t wall, struct str address,
 	    .enhanced = refusal->enhanced,
 	    .text = refusal->text,
 	};
-	char *to = address.n > 0 ? str_dup(address) : NULL;
+	char *to = q->address.n > 0 ? str_dup(q->address) : NULL;
 	struct gate_news news = {
 	    .type = EVENT_REFUSE,
 	    .sender = txn->key,
@@ -89,52 +99,51 @@ answer_refuse(struct gate_txn *txn, int64_t wall, struct str address,
 
 	txn->can_drop = false;
 	counters_add(txn->g->counters, COUNT_REFUSED_RECIPIENTS, 1);
-	gate_tell(txn->g, wall, &news);
+	gate_tell(txn->g, q->wall, &news);
 	free(to);
-	fn(arg, &answer);
+	q->fn(q->arg, &answer);
 }
 
 static void
-refuse_frozen(struct gate_txn *txn, struct throttle_source *src, int64_t now,
-    int64_t wall, struct str address, gate_answer_fn *fn, void *arg)
+refuse_frozen(const struct question *q, struct throttle_source *src)
 {
-	bool reject = txn->policy->conf->when_frozen == POLICY_FROZEN_REJECT;
+	int when = q->txn->policy->conf->when_frozen;
+	bool reject = when == POLICY_FROZEN_REJECT;
 	char text[WORDS_REPLY_MAX];
 
-	words_reply_frozen(txn->g, src, now, text);
-	answer_refuse(txn, wall, address,
-	    &(struct refusal){reject ? 550 : 451, reject ? "5.7.1" : "4.7.1",
-		"sender is frozen", text},
-	    fn, arg);
+	words_reply_frozen(q->txn->g, src, q->now, text);
+	give_refusal(
+	    q, &(struct refusal){reject ? 550 : 451, reject ? "5.7.1" : "4.7.1",
+		   "sender is frozen", text});
 }
 
 static void
-refuse(struct gate_txn *txn, unsigned code, const char *enhanced,
-    const char *why, int64_t wall, struct str address, gate_answer_fn *fn,
-    void *arg)
+refuse(const struct question *q, unsigned code, const char *enhanced,
+    const char *why)
 {
 	char text[WORDS_REPLY_MAX];
 
-	words_reply(txn->g, txn->policy, txn->key, why, text);
-	answer_refuse(txn, wall, address,
-	    &(struct refusal){code, enhanced, why, text}, fn, arg);
+	words_reply(q->txn->g, q->txn->policy, q->txn->key, why, text);
+	give_refusal(q, &(struct refusal){code, enhanced, why, text});
 }
 
 void
 gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
     void *arg)
 {
+	struct question q = {
+	    .txn = txn, .now = now, .wall = wall, .fn = fn, .arg = arg};
 	struct throttle_source *src = txn_source(txn);
 	int when = txn->policy->conf->when_frozen;
 
 	txn->g->now = now;
 	txn->can_drop = false;
 	if (!source_is_frozen(src) || when == POLICY_FROZEN_HOLD)
-		answer_pass("sender may send", false, fn, arg);
+		give_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
-		answer_pass("sender is frozen", true, fn, arg);
+		give_observed(&q, "sender is frozen");
 	else
-		refuse_frozen(txn, src, now, wall, (struct str){0}, fn, arg);
+		refuse_frozen(&q, src);
 }
 
 /* ---- recipients ---- */
@@ -153,17 +162,17 @@ find_twin(const struct gate_txn *txn, uint64_t destination)
 }
 
 static void
-add_twin(struct gate_txn *txn, uint32_t first, int64_t wall, struct str address,
-    gate_answer_fn *fn, void *arg)
+add_twin(const struct question *q, uint32_t first)
 {
+	static const char why[] = "named before in this message";
+	struct gate_txn *txn = q->txn;
 	enum throttle_verdict verdict = txn->entries[first].verdict;
 	bool observed = txn->entries[first].is_observed;
 	uint64_t destination = txn->entries[first].r.destination;
 	struct txn_entry *e;
 
 	if (verdict == THROTTLE_HOLD && txn->twins >= TWINS_MAX) {
-		refuse(txn, 452, "4.5.3", "the same recipient too many times",
-		    wall, address, fn, arg);
+		refuse(q, 452, "4.5.3", "the same recipient too many times");
 		return;
 	}
 	if (verdict == THROTTLE_HOLD)
@@ -171,20 +180,19 @@ add_twin(struct gate_txn *txn, uint32_t first, int64_t wall, struct str address,
 	e = add_entry(txn, verdict);
 	e->twin_of = first;
 	e->r.destination = destination;
-	if (verdict == THROTTLE_HOLD)
-		answer_hold("named before in this message", fn, arg);
+	if (observed)
+		give_observed(q, why);
 	else
-		answer_pass("named before in this message", observed, fn, arg);
+		give_answer(q, verdict, why);
 }
 
 static void
-add_exempt(struct gate_txn *txn, uint64_t destination, const char *why,
-    gate_answer_fn *fn, void *arg)
+add_exempt(const struct question *q, uint64_t destination, const char *why)
 {
-	struct txn_entry *e = add_entry(txn, THROTTLE_PASS);
+	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
 
 	e->r.destination = destination;
-	answer_pass(why, false, fn, arg);
+	give_answer(q, THROTTLE_PASS, why);
 }
 
 static struct txn_entry *
@@ -203,94 +211,135 @@ add_reserved(struct gate_txn *txn, struct throttle_source *src,
 /* What enforce mode would hold or refuse. With a frozen source nothing moves:
  * its place in the queue is given back. */
 static void
-add_observed(struct gate_txn *txn, struct throttle_source *src,
-    const struct throttle_reservation *r, const char *why, int64_t now,
-    gate_answer_fn *fn, void *arg)
+add_observed(const struct question *q, struct throttle_source *src,
+    const struct throttle_reservation *r, const char *why)
 {
+	struct gate_txn *txn = q->txn;
 	struct txn_entry *e;
 
 	if (r->verdict == THROTTLE_HOLD && r->reason != THROTTLE_FROZEN) {
 		e = add_reserved(txn, src, r, THROTTLE_PASS);
 	} else {
-		throttle_cancel(txn->g->throttle, src, r, now);
+		throttle_cancel(txn->g->throttle, src, r, q->now);
 		e = add_entry(txn, THROTTLE_PASS);
 		e->r = *r;
 	}
 	e->is_observed = true;
-	answer_pass(why, true, fn, arg);
+	give_observed(q, why);
+}
+
+/* Nobody new, though the throttle has not seen it. A frozen source stays
+ * frozen. */
+static bool
+is_answer(const struct gate_txn *txn, const struct throttle_reservation *r)
+{
+	return r->reason != THROTTLE_KNOWN && r->reason != THROTTLE_FROZEN &&
+	       learnt_is_answer(
+		   txn->g, txn->policy, txn_key(txn), r->destination);
+}
+
+/* What the throttle took for it is given back. */
+static void
+add_answer(const struct question *q, struct throttle_source *src,
+    const struct throttle_reservation *r)
+{
+	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
+
+	throttle_cancel(q->txn->g->throttle, src, r, q->now);
+	e->r.destination = r->destination;
+	e->is_answer = true;
+	give_answer(q, THROTTLE_PASS, "recipient wrote to the sender");
 }
 
 static void
-add_by_throttle(struct gate_txn *txn, struct throttle_source *src,
-    uint64_t destination, struct str address, int64_t now, int64_t wall,
-    gate_answer_fn *fn, void *arg)
+refuse_by_throttle(const struct question *q, struct throttle_source *src,
+    const struct throttle_reservation *r, const char *why)
 {
+	/* A refusal takes nothing; the cancel is for the record. */
+	throttle_cancel(q->txn->g->throttle, src, r, q->now);
+	if (r->reason == THROTTLE_FROZEN)
+		refuse_frozen(q, src);
+	else
+		refuse(q, 452, "4.5.3", why);
+}
+
+static void
+add_by_throttle(
+    const struct question *q, struct throttle_source *src, uint64_t destination)
+{
+	struct gate *g = q->txn->g;
 	struct throttle_reservation r;
 	char why[WORDS_MAX];
 
-	throttle_reserve(txn->g->throttle, src, destination, now, &r);
-	words_why(txn->g, src, &r, now, why);
-	if (r.verdict != THROTTLE_PASS && txn->g->observe) {
-		add_observed(txn, src, &r, why, now, fn, arg);
+	throttle_reserve(g->throttle, src, destination, q->now, &r);
+	if (is_answer(q->txn, &r)) {
+		add_answer(q, src, &r);
 		return;
 	}
-	switch (r.verdict) {
-	case THROTTLE_PASS:
-		add_reserved(txn, src, &r, THROTTLE_PASS);
-		answer_pass(why, false, fn, arg);
-		return;
-	case THROTTLE_HOLD:
-		add_reserved(txn, src, &r, THROTTLE_HOLD);
-		answer_hold(why, fn, arg);
-		return;
-	case THROTTLE_REFUSE:
-		break;
+	words_why(g, src, &r, q->now, why);
+	if (r.verdict == THROTTLE_PASS) {
+		add_reserved(q->txn, src, &r, THROTTLE_PASS);
+		give_answer(q, THROTTLE_PASS, why);
+	} else if (g->observe) {
+		add_observed(q, src, &r, why);
+	} else if (r.verdict == THROTTLE_HOLD) {
+		add_reserved(q->txn, src, &r, THROTTLE_HOLD);
+		give_answer(q, THROTTLE_HOLD, why);
+	} else {
+		refuse_by_throttle(q, src, &r, why);
 	}
-	/* A refusal takes nothing; the cancel is for the record. */
-	throttle_cancel(txn->g->throttle, src, &r, now);
-	if (r.reason == THROTTLE_FROZEN)
-		refuse_frozen(txn, src, now, wall, address, fn, arg);
+}
+
+static bool
+is_exempt(const struct gate_txn *txn, struct throttle_source *src,
+    struct str address, struct str key)
+{
+	return !source_is_frozen(src) &&
+	       (policy_exempts_recipient(txn->policy, address) ||
+		   policy_exempts_recipient(txn->policy, key));
+}
+
+static void
+add_new(const struct question *q, uint64_t destination)
+{
+	struct gate *g = q->txn->g;
+	struct throttle_source *src = txn_source(q->txn);
+
+	if (src == NULL)
+		src = source_get(
+		    g, txn_key(q->txn), q->txn->policy, q->now, false);
+	if (src != NULL)
+		add_by_throttle(q, src, destination);
+	else if (g->observe)
+		add_exempt(q, destination, "too many senders to observe");
 	else
-		refuse(txn, 452, "4.5.3", why, wall, address, fn, arg);
+		refuse(q, 451, "4.3.2",
+		    "too many senders at once, try again later");
 }
 
 void
 gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg)
 {
+	struct question q = {txn, address, now, wall, fn, arg};
 	struct gate *g = txn->g;
-	char key[GATE_RECIPIENT_MAX];
-	size_t n = g->recipient_key(address, txn->policy->conf->fold_tags, key);
-	struct str recipient = {key, n};
-	uint64_t destination = hash_str(recipient, g->seed);
+	char text[GATE_RECIPIENT_MAX];
+	bool fold = txn->policy->conf->fold_tags;
+	struct str key = {text, g->recipient_key(address, fold, text)};
+	uint64_t destination = hash_str(key, g->seed);
 	uint32_t twin = find_twin(txn, destination);
-	struct throttle_source *src = txn_source(txn);
 
 	g->now = now;
-	if (txn->n >= SPOOL_RCPT_MAX) {
-		refuse(txn, 452, "4.5.3", "too many recipients in one message",
-		    wall, address, fn, arg);
-	} else if (twin != NO_TWIN) {
-		add_twin(txn, twin, wall, address, fn, arg);
-	} else if (txn->is_exempt) {
-		add_exempt(txn, destination, "policy is exempt", fn, arg);
-	} else if (!source_is_frozen(src) &&
-		   (policy_exempts_recipient(txn->policy, address) ||
-		       policy_exempts_recipient(txn->policy, recipient))) {
-		add_exempt(txn, destination, "recipient is exempt", fn, arg);
-	} else {
-		if (src == NULL)
-			src = source_get(
-			    g, txn_key(txn), txn->policy, now, false);
-		if (src == NULL && g->observe)
-			add_exempt(txn, destination,
-			    "too many senders to observe", fn, arg);
-		else if (src == NULL)
-			refuse(txn, 451, "4.3.2",
-			    "too many senders at once, try again later", wall,
-			    address, fn, arg);
-		else
-			add_by_throttle(
-			    txn, src, destination, address, now, wall, fn, arg);
-	}
+	if (txn->lesson != NULL)
+		lesson_add(txn->lesson, txn->n, address);
+	if (txn->n >= SPOOL_RCPT_MAX)
+		refuse(&q, 452, "4.5.3", "too many recipients in one message");
+	else if (twin != NO_TWIN)
+		add_twin(&q, twin);
+	else if (txn->is_exempt)
+		add_exempt(&q, destination, "policy is exempt");
+	else if (is_exempt(txn, txn_source(txn), address, key))
+		add_exempt(&q, destination, "recipient is exempt");
+	else
+		add_new(&q, destination);
 }

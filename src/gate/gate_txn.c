@@ -30,6 +30,8 @@ gate_begin(struct gate *g, const struct gate_facts *facts, int64_t now)
 		source_get(g, txn_key(txn), policy, now, true);
 	/* Frozen by hand: then the exemption does not count. */
 	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
+	if (facts->teaches)
+		txn->lesson = gate_lesson_new(g, facts);
 	return txn;
 }
 
@@ -38,6 +40,7 @@ txn_free(struct gate_txn *txn)
 {
 	if (txn->entries != txn->first)
 		free(txn->entries);
+	gate_lesson_free(txn->lesson);
 	policies_free(txn->policy->set);
 	free(txn);
 }
@@ -50,6 +53,24 @@ unpin(struct gate_txn *txn)
 		txn->src = NULL;
 }
 
+static void
+give_back(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
+{
+	if (!e->is_reserved)
+		return;
+	throttle_cancel(txn->g->throttle, txn->src, &e->r, now);
+	unpin(txn);
+}
+
+static void
+txn_end(struct gate_txn *txn)
+{
+	struct gate *g = txn->g;
+
+	txn_free(txn);
+	gate_changed(g);
+}
+
 void
 gate_drop_last(struct gate_txn *txn, int64_t now)
 {
@@ -60,12 +81,11 @@ gate_drop_last(struct gate_txn *txn, int64_t now)
 	txn->can_drop = false;
 	txn->g->now = now;
 	e = &txn->entries[--txn->n];
+	if (txn->lesson != NULL)
+		lesson_cut(txn->lesson, txn->n);
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
-	if (e->is_reserved) {
-		throttle_cancel(txn->g->throttle, txn->src, &e->r, now);
-		unpin(txn);
-	}
+	give_back(txn, e, now);
 }
 
 /* ---- what the front asks ---- */
@@ -103,6 +123,8 @@ gate_txn_conf(const struct gate_txn *txn)
 bool
 gate_txn_is_known(const struct gate_txn *txn)
 {
+	if (!lesson_is_empty(txn->lesson))
+		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 
@@ -173,6 +195,8 @@ count_entry(struct gate_txn *txn, const struct txn_entry *e)
 		counters_add(c, COUNT_PASSED_RECIPIENTS, 1);
 	if (e->is_reserved && e->r.reason == THROTTLE_KNOWN)
 		counters_add(c, COUNT_PASSED_KNOWN, 1);
+	if (e->is_answer)
+		counters_add(c, COUNT_PASSED_INBOUND, 1);
 	if (e->is_observed)
 		counters_add(c, COUNT_OBSERVED_HOLDS, 1);
 }
@@ -189,6 +213,10 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		throttle_commit(
 		    g->throttle, src, &e->r, e->is_observed ? 0 : ticket, now);
 		source_touch(g, src);
+	} else if (e->is_answer && src != NULL) {
+		/* Reached now, hence in the working set. */
+		throttle_learn(g->throttle, src, e->r.destination, now);
+		source_touch(g, src);
 	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
 		/* Named before: it goes when the first one goes. */
 		throttle_requeue(
@@ -201,44 +229,50 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		unpin(txn);
 }
 
+struct ended {
+	const struct gate_txn *txn;
+	const uint64_t *tickets; /* NULL: none */
+};
+
+/* On its way, not stored with others of a message that waits. */
+static bool
+has_gone(const void *arg, uint32_t recipient)
+{
+	const struct ended *e = arg;
+
+	return recipient < e->txn->n &&
+	       e->txn->entries[recipient].verdict == THROTTLE_PASS &&
+	       (e->tickets == NULL || e->tickets[recipient] == 0);
+}
+
 void
 gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
+	txn->g->now = now;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 		uint64_t ticket = tickets != NULL ? tickets[i] : 0;
 
-		/* The front may store a recipient once that was named twice.
-		 */
+		/* Named twice, and stored once by the front. */
 		if (e->twin_of != NO_TWIN && tickets != NULL &&
 		    ticket == tickets[e->twin_of])
 			ticket = 0;
 		commit_entry(txn, e, ticket, now, wall);
 	}
-	txn_free(txn);
-	gate_changed(g);
+	if (txn->lesson != NULL)
+		lesson_learn(
+		    txn->lesson, has_gone, &(struct ended){txn, tickets});
+	txn_end(txn);
 }
 
 void
 gate_cancel(struct gate_txn *txn, int64_t now)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
-	for (uint32_t i = 0; i < txn->n; i++) {
-		const struct txn_entry *e = &txn->entries[i];
-
-		if (!e->is_reserved)
-			continue;
-		throttle_cancel(g->throttle, txn->src, &e->r, now);
-		unpin(txn);
-	}
-	txn_free(txn);
-	gate_changed(g);
+	txn->g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++)
+		give_back(txn, &txn->entries[i], now);
+	txn_end(txn);
 }
 
 /* ---- put off ---- */
@@ -270,21 +304,15 @@ waits_already(const struct gate_txn *txn, const struct txn_entry *e)
 void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
-	struct gate *g = txn->g;
-
-	g->now = now;
+	txn->g->now = now;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 
-		if (!e->is_reserved)
-			continue;
-		if (e->verdict == THROTTLE_HOLD && !waits_already(txn, e)) {
+		if (e->is_reserved && e->verdict == THROTTLE_HOLD &&
+		    !waits_already(txn, e))
 			commit_entry(txn, e, 0, now, wall);
-			continue;
-		}
-		throttle_cancel(g->throttle, txn->src, &e->r, now);
-		unpin(txn);
+		else
+			give_back(txn, e, now);
 	}
-	txn_free(txn);
-	gate_changed(g);
+	txn_end(txn);
 }

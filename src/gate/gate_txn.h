@@ -18,6 +18,7 @@ struct txn_entry {
 	uint32_t twin_of; /* index of the first with this destination */
 	bool is_reserved;
 	bool is_observed;
+	bool is_answer;  /* to somebody who wrote: not reserved, learnt */
 	uint8_t verdict; /* as it was answered */
 };
 
@@ -25,6 +26,7 @@ struct gate_txn {
 	struct gate *g;
 	const struct policy *policy;
 	struct throttle_source *src; /* while reserved > 0 */
+	struct gate_lesson *lesson;  /* NULL: nobody learns from it */
 	struct txn_entry *entries;
 	uint32_t n, cap;
 	uint32_t reserved;

@@ -3,7 +3,9 @@ libgate_la_SOURCES = \
 	src/gate/gate.c src/gate/gate.h src/gate/gate_internal.h \
 	src/gate/gate_admin.c \
 	src/gate/gate_freeze.c \
+	src/gate/gate_inbound.c \
 	src/gate/gate_info.c \
+	src/gate/gate_lesson.c \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
 	src/gate/gate_recipient.c \
@@ -11,15 +13,31 @@ libgate_la_SOURCES = \
 	src/gate/gate_source.c \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_words.c \
+	src/gate/entries.c src/gate/entries.h \
+	src/gate/inbound.c src/gate/inbound.h src/gate/inbound_set.h \
+	src/gate/inbound_state.c \
+	src/gate/locals.c src/gate/locals.h \
 	src/gate/match.c src/gate/match.h \
 	src/gate/policy.c src/gate/policy.h \
 	src/gate/policy_key.c \
 	src/gate/policy_options.c
 libgate_la_LIBADD = libthrottle.la libspool.la libos.la libbase.la
 
+noinst_PROGRAMS += tests/bench/bench_inbound
+tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
+tests_bench_bench_inbound_CFLAGS = $(AM_CFLAGS) -O2
+tests_bench_bench_inbound_LDADD = libgate.la
+BENCHES += tests/bench/bench_inbound
+
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h \
 	tests/unit/gate_rig_send.c
+check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound
+tests_unit_test_inbound_SOURCES = tests/unit/test_inbound.c \
+	tests/unit/throttle_random.h
+tests_unit_test_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c $(gate_rig)
+tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \
 	tests/unit/test_gate_policy tests/unit/test_gate_restart

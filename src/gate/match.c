@@ -3,13 +3,12 @@
  * Names stand in one map, in lower case, domains with their '@' in front; the
  * value says for which fact a name counts. Networks stand in a second map
  * under family, length and address, so that a look-up is one probe per prefix
- * length in use. Everything is bounded: entries, their length, files.
+ * length in use. Everything is bounded: entries and their length.
  */
 #include "gate/match.h"
 
-#include "base/buf.h"
 #include "base/map.h"
-#include "os/file.h"
+#include "gate/entries.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +55,9 @@ match_count(const struct match *m)
 
 /* Lower case, ASCII alone. False: longer than any entry. */
 static bool
-lower(struct str s, char out[MATCH_ENTRY_MAX], struct str *result)
+lower(struct str s, char out[ENTRY_MAX], struct str *result)
 {
-	if (s.n > MATCH_ENTRY_MAX)
+	if (s.n > ENTRY_MAX)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -72,7 +71,7 @@ lower(struct str s, char out[MATCH_ENTRY_MAX], struct str *result)
 static void
 add_name(struct match *m, struct str name, unsigned facts)
 {
-	char text[MATCH_ENTRY_MAX];
+	char text[ENTRY_MAX];
 	struct str key;
 	uintptr_t was;
 
@@ -183,17 +182,10 @@ add_recipient(struct match *m, struct str entry, char *err, size_t err_cap)
 }
 
 static bool
-add_one(struct match *m, struct str entry, char *err, size_t err_cap)
+add_one(void *arg, struct str entry, char *err, size_t err_cap)
 {
-	if (entry.n > MATCH_ENTRY_MAX) {
-		snprintf(err, err_cap, "entry of more than %d bytes",
-		    MATCH_ENTRY_MAX);
-		return false;
-	}
-	if (memchr(entry.p, '\0', entry.n) != NULL) {
-		snprintf(err, err_cap, "entry with a zero byte");
-		return false;
-	}
+	struct match *m = arg;
+
 	if (m->count >= MATCH_ENTRIES_MAX) {
 		snprintf(
 		    err, err_cap, "more than %d entries", MATCH_ENTRIES_MAX);
@@ -205,88 +197,17 @@ add_one(struct match *m, struct str entry, char *err, size_t err_cap)
 	return add_recipient(m, entry, err, err_cap);
 }
 
-/* "path:line: reason" */
-static void
-place_error(const char *path, unsigned line, char *err, size_t err_cap)
-{
-	char reason[160];
-
-	str_copy(str_from(err), reason, sizeof(reason));
-	snprintf(err, err_cap, "%s:%u: %s", path, line, reason);
-}
-
-/* A '#' begins a comment at the start or after a blank: local parts may have
- * one, too. */
-static struct str
-strip_comment(struct str line)
-{
-	for (size_t i = 0; i < line.n; i++) {
-		if (line.p[i] == '#' &&
-		    (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
-			line.n = i;
-	}
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
-		line.n--;
-	return str_trim(line);
-}
-
-static bool
-add_lines(struct match *m, const char *path, struct str text, char *err,
-    size_t err_cap)
-{
-	for (unsigned line = 1; text.n > 0; line++) {
-		struct str entry = strip_comment(str_cut(&text, '\n'));
-
-		if (entry.n == 0)
-			continue;
-		if (str_istarts(entry, STR("file:"))) {
-			snprintf(err, err_cap,
-			    "%s:%u: a file may not name "
-			    "another file",
-			    path, line);
-			return false;
-		}
-		if (!add_one(m, entry, err, err_cap)) {
-			place_error(path, line, err, err_cap);
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool
-add_file(struct match *m, struct str name, char *err, size_t err_cap)
-{
-	char *path = str_dup(name);
-	struct buf text;
-	bool ok = false;
-	int error;
-
-	buf_init(&text, MATCH_FILE_MAX);
-	error = file_read(path, MATCH_FILE_MAX, &text);
-	if (error != 0)
-		snprintf(err, err_cap, "%s: %s", path, strerror(error));
-	else
-		ok = add_lines(m, path, buf_str(&text), err, err_cap);
-	buf_clear(&text);
-	free(path);
-	return ok;
-}
-
 bool
 match_add(struct match *m, struct str entry, char *err, size_t err_cap)
 {
-	entry = str_trim(entry);
-	if (str_istarts(entry, STR("file:")))
-		return add_file(m, str_sub(entry, 5, entry.n), err, err_cap);
-	return add_one(m, entry, err, err_cap);
+	return entries_read(entry, add_one, m, err, err_cap);
 }
 
 /* The name itself or its domain, for one of these facts. */
 static bool
 has_name(const struct match *m, struct str name, unsigned fact)
 {
-	char text[MATCH_ENTRY_MAX];
+	char text[ENTRY_MAX];
 	struct str key;
 	size_t at;
 

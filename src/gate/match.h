@@ -12,9 +12,7 @@
 #include "base/ip.h"
 #include "base/str.h"
 
-#define MATCH_ENTRY_MAX 400 /* bytes of one entry */
 #define MATCH_ENTRIES_MAX 1000000
-#define MATCH_FILE_MAX ((size_t)64 << 20)
 
 struct match;
 

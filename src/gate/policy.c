@@ -144,9 +144,19 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	const char *error;
 
 	set_throttle(conf, &policy->throttle);
+	policy->inbound = (struct inbound_rules){
+	    .set = conf->inbound_set,
+	    .rate = {conf->inbound_rate.count, conf->inbound_rate.window_ms},
+	    .expiry_ms = conf->inbound_expiry_ms,
+	};
 	error = throttle_policy_error(&policy->throttle);
 	if (error != NULL)
 		return fail(conf, err, err_cap, "%s", error);
+	if (conf->learn_inbound &&
+	    conf->inbound_expiry_ms < conf->inbound_rate.window_ms)
+		return fail(conf, err, err_cap,
+		    "inbound_expiry is shorter than the time in inbound_rate; "
+		    "make it as long or longer");
 	if (conf->match.n == 0 && !is_default)
 		return fail(conf, err, err_cap,
 		    "it has no match and would never be used; say whom it is "
@@ -179,6 +189,8 @@ add_default(struct policies *set, char *err, size_t err_cap)
 	    .initial = throttle_profile_mail.initial,
 	    .freeze_at = throttle_profile_mail.freeze_at,
 	    .ipv6_prefix = 64,
+	    .inbound_set = 1, /* it learns nothing */
+	    .inbound_expiry_ms = 1,
 	};
 
 	return policy_compile(set, &conf, err, err_cap);
@@ -269,6 +281,16 @@ const struct policy *
 policies_default(const struct policies *set)
 {
 	return set->fallback;
+}
+
+bool
+policies_learn(const struct policies *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->v[i].own.learn_inbound)
+			return true;
+	}
+	return false;
 }
 
 bool

@@ -19,6 +19,7 @@
 
 #include "base/ip.h"
 #include "base/str.h"
+#include "gate/inbound.h"
 #include "os/options.h"
 #include "weir/throttle.h"
 
@@ -65,6 +66,10 @@ struct policy_conf {
 	struct option_rates limit;
 	int key, local, multi, when_frozen, service;
 	bool exempt, fold_tags;
+	bool learn_inbound;
+	uint32_t inbound_set;
+	struct option_rate inbound_rate;
+	int64_t inbound_expiry_ms;
 	uint32_t ipv6_prefix; /* client key; 64 */
 	char *contact; /* who can help, in replies; NULL: the global one */
 };
@@ -78,6 +83,9 @@ struct gate_facts {
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
 	bool local; /* a program of the MTA's own machine: policy's `local` */
+	/* gate_commit will mean that the message was accepted: users may learn
+	 * from it. */
+	bool teaches;
 };
 
 struct match;
@@ -86,6 +94,7 @@ struct policies;
 struct policy {
 	const struct policy_conf *conf; /* the lists in it are empty */
 	struct throttle_policy throttle;
+	struct inbound_rules inbound;
 	/* Private. */
 	struct policies *set;
 	struct match *match, *exempt_recipients;
@@ -106,6 +115,8 @@ const struct policy *policies_select(
 /* By name; NULL: there is none. */
 const struct policy *policies_find(const struct policies *p, struct str name);
 const struct policy *policies_default(const struct policies *p);
+/* One of them has learn_inbound. */
+bool policies_learn(const struct policies *p);
 
 #define POLICY_SOURCE_MAX 400
 /*

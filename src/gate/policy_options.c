@@ -257,6 +257,54 @@ const struct option policy_options[] = {
 	       "user@example.org.",
     },
     {
+	.name = "learn_inbound",
+	.type = OPTION_BOOL,
+	.offset = AT(learn_inbound),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Who wrote to one of these senders is somebody known: the "
+	       "answer passes and takes nothing from the allowance. Learnt "
+	       "from mail that comes in through weir's own listeners, without "
+	       "a login, from an address outside of local_domains to one in "
+	       "it, once the message has been accepted. Off unless asked for, "
+	       "since what comes in can be forged: the bounds are "
+	       "inbound_set, inbound_rate and inbound_expiry. A frozen sender "
+	       "stays frozen, and mail that waits already goes on waiting.",
+    },
+    {
+	.name = "inbound_set",
+	.type = OPTION_UINT,
+	.offset = AT(inbound_set),
+	.preset = "256",
+	.min = 1,
+	.max = INBOUND_SET_MAX,
+	.reloadable = true,
+	.doc = "How many addresses are remembered from a sender's incoming "
+	       "mail, apart from working_set; the one that was silent longest "
+	       "is forgotten first.",
+    },
+    {
+	.name = "inbound_rate",
+	.type = OPTION_RATE,
+	.offset = AT(inbound_rate),
+	.preset = "50/1d",
+	.reloadable = true,
+	.doc = "So many new addresses are learnt at once, and then no more "
+	       "than as many in each such time, evenly. It is what somebody "
+	       "who has stolen an account gains by writing to it from forged "
+	       "addresses.",
+    },
+    {
+	.name = "inbound_expiry",
+	.type = OPTION_DURATION,
+	.offset = AT(inbound_expiry_ms),
+	.preset = "30d",
+	.min = MS_MINUTE,
+	.max = 3650 * MS_DAY,
+	.reloadable = true,
+	.doc = "An address is forgotten so long after its last mail.",
+    },
+    {
 	.name = "contact",
 	.type = OPTION_STRING,
 	.offset = AT(contact),

@@ -122,6 +122,8 @@ maild_gate_settings(const struct maild_config *conf)
 	    .observe = conf->mode == MAILD_OBSERVE,
 	    .contact = conf->contact,
 	    .senders_max = conf->senders_max,
+	    .locals = conf->locals,
+	    .inbound_bytes = conf->inbound_memory,
 	    .recipient_key = smtp_address_key,
 	};
 }
@@ -222,6 +224,7 @@ maild_quarantine_settings(const struct maild_config *conf)
 	    .discard = conf->discard_command,
 	    .queue = conf->queue_command,
 	    .check_ms = conf->queue_check_ms,
+	    .settle_ms = conf->queue_settle_ms,
 	    .timeout_ms = conf->queue_command_timeout_ms,
 	};
 }

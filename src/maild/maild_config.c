@@ -10,6 +10,7 @@
 
 #include "maild/maild_check.h"
 #include "os/file.h"
+#include "smtp/address.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -441,6 +442,40 @@ check_tls(struct checking *k)
 }
 
 static bool
+read_locals(struct checking *k, const char *option,
+    const struct option_strings *list,
+    bool (*add)(struct locals *l, struct str entry, char *err, size_t cap))
+{
+	char why[300];
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (!add(k->c->locals, str_from(list->v[i]), why, sizeof(why)))
+			return fail(
+			    k, option, "\"%.80s\": %s", list->v[i], why);
+	}
+	return true;
+}
+
+/* Whose mail comes in, where a policy is to learn from it. */
+static bool
+check_inbound(struct checking *k)
+{
+	struct maild_config *c = k->c;
+
+	if (policies_learn(c->policies) && c->local_domains.n == 0 &&
+	    c->inbound_users.n == 0)
+		return fail(k, "learn_inbound",
+		    "needs the option local_domains; name the domains whose "
+		    "mail comes in here, as in {\"example.org\"}");
+	c->locals =
+	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
+	return read_locals(
+		   k, "local_domains", &c->local_domains, locals_add_domain) &&
+	       read_locals(
+		   k, "inbound_users", &c->inbound_users, locals_add_user);
+}
+
+static bool
 check_all(struct checking *k)
 {
 	fit_presets(k);
@@ -450,7 +485,7 @@ check_all(struct checking *k)
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
-	return k->c->policies != NULL;
+	return k->c->policies != NULL && check_inbound(k);
 }
 
 struct maild_config *
@@ -511,6 +546,7 @@ maild_config_free(struct maild_config *c)
 	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)
 		policies_free(c->policies);
+	locals_free(c->locals);
 	free(c->bare_newline_nets);
 	free(c->xclient_nets);
 	free(c->proxy_nets);

@@ -10,6 +10,7 @@
 #define MAILD_MAILD_CONFIG_H
 
 #include "delivery/credentials.h"
+#include "gate/locals.h"
 #include "gate/policy.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -103,16 +104,21 @@ struct maild_config {
 	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
 	char *release_command, *discard_command, *queue_command; /* or NULL */
-	int64_t queue_check_ms, queue_command_timeout_ms;
+	int64_t queue_check_ms, queue_settle_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
+
+	struct option_strings local_domains, inbound_users;
+	int inbound_source; /* enum locals_source, in its order */
+	uint64_t inbound_memory;
 
 	struct option_array listen; /* struct maild_listen */
 	struct option_array policy; /* struct policy_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;
+	struct locals *locals;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */

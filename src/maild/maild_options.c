@@ -8,6 +8,8 @@
 
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
+#include "maild/maild_options_inbound.h"
+#include "maild/maild_options_milter.h"
 #include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
@@ -46,6 +48,8 @@ static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
 static const char *const hop_tls_names[] = {
     "none", "may", "require", "verify", NULL};
+static const char *const inbound_source_names[] = {
+    "address", "localpart", "envelope", NULL};
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
@@ -161,6 +165,7 @@ static const struct option maild_options[] = {
 	.doc = "Senders kept in memory. Past it a sender never seen is "
 	       "answered with 451 until idle ones have been forgotten.",
     },
+    MAILD_INBOUND_OPTIONS,
     /* ---- sessions ---- */
     {
 	SWITCH("verify_held", verify_held, "true"),
@@ -421,8 +426,8 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
-/* ---- milter ---- */
-#include "maild/maild_options_milter.h"
+    /* ---- milter ---- */
+    MAILD_MILTER_OPTIONS,
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",

@@ -54,7 +54,7 @@ struct conn {
 	uint32_t discarded; /* bytes, while draining */
 	size_t read_max;    /* 0: none */
 	uint32_t output_high, output_low;
-	struct str view;    /* input in the loop's scratch buffer */
+	struct str view; /* input in the loop's scratch buffer */
 	struct buf in, out;
 	struct event read_event;
 	struct event *write_event; /* on first use */

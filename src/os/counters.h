@@ -31,6 +31,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients passed at once")                                      \
 	X(PASSED_KNOWN, "passed_known", TOTAL,                                \
 	    "of these, recipients in the working set")                        \
+	X(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
+	    "of these, recipients that had written to the sender")            \
 	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
 	    "recipients held in the queue")                                   \
 	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
@@ -62,6 +64,16 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "messages that left the hold queue by other hands")               \
 	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
 	    "runs of release_, discard_ and queue_command that failed")       \
+	X(INBOUND_KNOWN, "inbound_known", GAUGE,                              \
+	    "addresses learnt from incoming mail, of all senders")            \
+	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \
+	    "addresses learnt from incoming mail")                            \
+	X(INBOUND_REFUSED, "inbound_refused", TOTAL,                          \
+	    "addresses not learnt, at inbound_rate or inbound_memory")        \
+	X(INBOUND_REPLACED, "inbound_replaced", TOTAL,                        \
+	    "learnt addresses that made room for newer ones")                 \
+	X(INBOUND_EXPIRED, "inbound_expired", TOTAL,                          \
+	    "learnt addresses that expired")                                  \
 	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
 	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \

@@ -94,8 +94,9 @@ bool smtp_client_is_idle(const struct smtp_client *c);
  * Commands, after on_ready. Parameters that the peer does not know are left out
  * (SIZE, BODY= 7BIT, DSN: RFC 3461 section 5.2.2); 8BITMIME and SMTPUTF8 are
  * the caller's to check, and so is REQUIRETLS, but for a null sender: a bounce
- * goes on without it (RFC 8689 section 5). smtp_client_mail sends a RSET before it when the last
- * transaction was left open (smtp_client_abandon, or nothing but refusals).
+ * goes on without it (RFC 8689 section 5). smtp_client_mail sends a RSET before
+ * it when the last transaction was left open (smtp_client_abandon, or nothing
+ * but refusals).
  */
 void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
     uintptr_t tag, int64_t now);

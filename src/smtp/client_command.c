@@ -66,8 +66,8 @@ append_mail_parameters(
 		ok = ok && append(out, " BODY=7BIT");
 	if (mail->utf8)
 		ok = ok && append(out, " SMTPUTF8");
-	if (mail->require_tls && (mail->from.n > 0 ||
-				     (caps->ext & SMTP_EXT_REQUIRETLS) != 0))
+	if (mail->require_tls &&
+	    (mail->from.n > 0 || (caps->ext & SMTP_EXT_REQUIRETLS) != 0))
 		ok = ok && append(out, " REQUIRETLS");
 	if ((caps->ext & SMTP_EXT_DSN) == 0)
 		return ok;

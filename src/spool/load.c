@@ -9,6 +9,19 @@
 
 #define STATE_MAX (16 << 20)
 
+/* A snapshot; NULL is none. */
+static void
+load_state(struct db *db, sqlite3_stmt *st, int at, struct spool_source *source)
+{
+	if (sqlite3_column_type(st, at) == SQLITE_BLOB &&
+	    sqlite3_column_bytes(st, at) <= STATE_MAX) {
+		source->state_size = (size_t)sqlite3_column_bytes(st, at);
+		source->state = sqlite3_column_blob(st, at);
+	} else if (sqlite3_column_type(st, at) != SQLITE_NULL) {
+		db->bad_row = true;
+	}
+}
+
 static void
 load_source(struct db *db, sqlite3_stmt *st, struct arena *mem,
     void (*on_source)(void *arg, const struct spool_source *source), void *arg)
@@ -21,13 +34,7 @@ load_source(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	    .saved_at = db_column_int(db, st, 5, INT64_MIN, INT64_MAX),
 	};
 
-	if (sqlite3_column_type(st, 4) == SQLITE_BLOB &&
-	    sqlite3_column_bytes(st, 4) <= STATE_MAX) {
-		source.state_size = (size_t)sqlite3_column_bytes(st, 4);
-		source.state = sqlite3_column_blob(st, 4);
-	} else if (sqlite3_column_type(st, 4) != SQLITE_NULL) {
-		db->bad_row = true;
-	}
+	load_state(db, st, 4, &source);
 	if (!db_take_bad_row(db, "source", 0))
 		on_source(arg, &source);
 }
@@ -72,6 +79,36 @@ spool_load(struct spool *s,
 	st = db_get(&db, DB_GET_HELD);
 	while (db_step(&db, st)) {
 		load_held(&db, st, &mem, on_held, arg);
+		arena_clear(&mem);
+	}
+	rc = db.rc;
+	db_close(&db);
+	return db_errno(rc);
+}
+
+int
+spool_load_inbound(struct spool *s,
+    void (*on_inbound)(void *arg, const struct spool_source *row), void *arg)
+{
+	struct arena mem;
+	sqlite3_stmt *st;
+	char err[256];
+	struct db db;
+	int rc = db_open(&db, s->database, DB_READ, s->log, err, sizeof(err));
+
+	if (rc != SQLITE_OK)
+		return db_errno(rc);
+	arena_init(&mem);
+	st = db_get(&db, DB_GET_INBOUND);
+	while (db_step(&db, st)) {
+		struct spool_source row = {
+		    .key = db_column_text(&db, st, 0, &mem),
+		    .saved_at = db_column_int(&db, st, 2, INT64_MIN, INT64_MAX),
+		};
+
+		load_state(&db, st, 1, &row);
+		if (!db_take_bad_row(&db, "inbound", 0))
+			on_inbound(arg, &row);
 		arena_clear(&mem);
 	}
 	rc = db.rc;

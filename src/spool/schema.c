@@ -47,7 +47,12 @@ static const char version_2[] =
     " attempts INTEGER NOT NULL, due INTEGER);"
     "CREATE INDEX quarantine_due ON quarantine (due) WHERE due IS NOT NULL;";
 
-static const char *const steps[] = {version_1, version_2};
+/* What was learnt from incoming mail, by the source's key. */
+static const char version_3[] =
+    "CREATE TABLE inbound (key TEXT NOT NULL UNIQUE, state BLOB NOT NULL,"
+    " saved_at INTEGER NOT NULL);";
+
+static const char *const steps[] = {version_1, version_2, version_3};
 
 const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
 

@@ -172,26 +172,32 @@ spool_audit_add(struct spool *s, const struct spool_audit *audit,
 
 /* ---- snapshots ---- */
 
+/* Of which table; the first byte of what waits under a key. */
+enum { TABLE_SOURCE = 's', TABLE_INBOUND = 'i' };
+
 struct snapshot {
 	int64_t saved_at;
 	size_t size;
-	bool gone; /* the source is to be forgotten */
+	bool gone; /* what is stored is to be removed */
 	char state[];
 };
 
 /* What is newer takes the place of what waits for the same key. */
 static void
-wait_for_commit(struct spool *s, const char *key, struct snapshot *snap)
+wait_for_commit(
+    struct spool *s, char table, const char *key, struct snapshot *snap)
 {
+	char *name = xasprintf("%c%s", table, key);
 	struct snapshot *old;
 
 	pthread_mutex_lock(&s->lazy_lock);
 	atomic_fetch_add(&s->lazy_bytes, sizeof(*snap) + snap->size);
-	old = map_set(s->lazy, str_from(key), snap);
+	old = map_set(s->lazy, str_from(name), snap);
 	if (old != NULL)
 		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
 	pthread_mutex_unlock(&s->lazy_lock);
 	free(old);
+	free(name);
 }
 
 /* NULL: too much waits, the writer must be stuck. */
@@ -209,8 +215,8 @@ snapshot_new(struct spool *s, size_t size)
 	return snap;
 }
 
-void
-spool_save_state(struct spool *s, const char *key, const void *state,
+static void
+save(struct spool *s, char table, const char *key, const void *state,
     size_t size, int64_t wall_ms)
 {
 	struct snapshot *snap = snapshot_new(s, size);
@@ -220,18 +226,44 @@ spool_save_state(struct spool *s, const char *key, const void *state,
 	snap->saved_at = wall_ms;
 	if (size > 0)
 		memcpy(snap->state, state, size);
-	wait_for_commit(s, key, snap);
+	wait_for_commit(s, table, key, snap);
 }
 
-void
-spool_forget_source(struct spool *s, const char *key)
+static void
+forget(struct spool *s, char table, const char *key)
 {
 	struct snapshot *snap = snapshot_new(s, 0);
 
 	if (snap == NULL)
 		return;
 	snap->gone = true;
-	wait_for_commit(s, key, snap);
+	wait_for_commit(s, table, key, snap);
+}
+
+void
+spool_save_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms)
+{
+	save(s, TABLE_SOURCE, key, state, size, wall_ms);
+}
+
+void
+spool_forget_source(struct spool *s, const char *key)
+{
+	forget(s, TABLE_SOURCE, key);
+}
+
+void
+spool_save_inbound(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms)
+{
+	save(s, TABLE_INBOUND, key, state, size, wall_ms);
+}
+
+void
+spool_forget_inbound(struct spool *s, const char *key)
+{
+	forget(s, TABLE_INBOUND, key);
 }
 
 struct lazy_op {
@@ -240,10 +272,13 @@ struct lazy_op {
 };
 
 static void
-write_snapshot(struct tx *tx, struct str key, const struct snapshot *snap)
+write_snapshot(struct tx *tx, struct str name, const struct snapshot *snap)
 {
-	sqlite3_stmt *st =
-	    db_get(tx->db, snap->gone ? DB_FORGET_SOURCE : DB_SAVE_STATE);
+	bool inbound = name.p[0] == TABLE_INBOUND;
+	enum db_statement save = inbound ? DB_SAVE_INBOUND : DB_SAVE_STATE;
+	enum db_statement gone = inbound ? DB_FORGET_INBOUND : DB_FORGET_SOURCE;
+	sqlite3_stmt *st = db_get(tx->db, snap->gone ? gone : save);
+	struct str key = str_sub(name, 1, name.n);
 
 	sqlite3_bind_text(st, 1, key.p, (int)key.n, SQLITE_STATIC);
 	if (!snap->gone) {
@@ -257,12 +292,12 @@ static int
 lazy_run(struct tx *tx, struct op *op)
 {
 	struct lazy_op *lazy = CONTAINER_OF(op, struct lazy_op, op);
-	struct str key;
+	struct str name;
 	size_t pos = 0;
 	void *value;
 
-	while (map_each(lazy->map, &pos, &key, &value))
-		write_snapshot(tx, key, value);
+	while (map_each(lazy->map, &pos, &name, &value))
+		write_snapshot(tx, name, value);
 	return 0;
 }
 

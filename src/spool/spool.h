@@ -46,7 +46,7 @@ struct spool_settings {
 	uint32_t outstanding_max;
 	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
 			       it; 0: any */
-	uint64_t held_max; /* recipients: spool_is_full at it; 0: any */
+	uint64_t held_max;  /* recipients: spool_is_full at it; 0: any */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -114,7 +114,7 @@ struct spool_message {
 	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
 	bool utf8;
 	bool require_tls; /* it goes over verified TLS alone: RFC 8689 */
-	bool whole; /* goes only when no recipient of it is HELD */
+	bool whole;       /* goes only when no recipient of it is HELD */
 	bool pending;
 	const char *mta_id; /* NULL, or its queue id: the text is in the mail
 			       server's hold queue, whole, and its body here is
@@ -257,12 +257,13 @@ struct spool_quarantined {
 };
 
 /* Claims up to max messages that may go or are doomed (their recipients become
- * SENDING), the oldest due first; next_due as with spool_claim. At a restart
- * what was claimed is due again. */
+ * SENDING), the oldest due first, and none that was stored less than settle_ms
+ * ago: the mail server may not have it in its queue yet. next_due as with
+ * spool_claim. At a restart what was claimed is due again. */
 typedef void spool_quarantine_fn(void *arg, int error,
     const struct spool_quarantined *v, size_t n, int64_t next_due);
 void spool_quarantine_claim(struct spool *s, size_t max, int64_t wall_ms,
-    spool_quarantine_fn *fn, void *arg);
+    int64_t settle_ms, spool_quarantine_fn *fn, void *arg);
 
 /* What became of claimed ones: removed, or due again at next_try. After an
  * error nothing of it counts. */
@@ -310,11 +311,20 @@ void spool_set_frozen(struct spool *s, const char *key, bool frozen,
 void spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms);
 void spool_forget_source(struct spool *s, const char *key); /* the same */
+/* What a source learnt from incoming mail: written behind in the same way, and
+ * apart from the source, which may not be there. */
+void spool_save_inbound(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms);
+void spool_forget_inbound(struct spool *s, const char *key);
 /* At start, before the loop: every source, then every HELD recipient in order
  * of arrival. 0 or errno. */
 MUST_CHECK int spool_load(struct spool *s,
     void (*on_source)(void *arg, const struct spool_source *source),
     void (*on_held)(void *arg, const struct spool_row *row), void *arg);
+
+/* The same for what was learnt; rows have key, state and saved_at alone. */
+MUST_CHECK int spool_load_inbound(struct spool *s,
+    void (*on_inbound)(void *arg, const struct spool_source *row), void *arg);
 
 void spool_audit_add(struct spool *s, const struct spool_audit *audit,
     spool_done_fn *fn, void *arg);

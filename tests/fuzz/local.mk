@@ -15,6 +15,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
+	tests/fuzz/fuzz_inbound_load \
 	tests/fuzz/fuzz_netgate_load \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_packet \
@@ -45,6 +46,8 @@ tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
 tests_fuzz_fuzz_control_LDADD = libreplay.la libfront.la
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDADD = libreplay.la libpacket.la
+tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c
+tests_fuzz_fuzz_inbound_load_LDADD = libreplay.la libgate.la
 tests_fuzz_fuzz_netgate_load_SOURCES = tests/fuzz/fuzz_netgate_load.c
 tests_fuzz_fuzz_netgate_load_LDADD = libreplay.la libnetgate.la
 tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz_packet.c

@@ -218,6 +218,25 @@ static const struct {
 	"weir.conf:5: policy \"p\": interval:", "not a duration"},
     {MINIMAL LISTEN "policy \"p\" {\n match = \"file:/nonexistent/l\" }\n",
 	"weir.conf:", "/nonexistent/l"},
+    {MINIMAL LISTEN "policy \"p\" {\n match = \"x\"\n learn_inbound = yes }\n",
+	"weir.conf:6: learn_inbound:", "local_domains"},
+    {MINIMAL LISTEN "policy \"p\" { match = \"x\"\n learn_inbound = yes\n"
+		    "inbound_expiry = \"1h\" }\n",
+	"weir.conf:4: policy \"p\":", "inbound_rate"},
+    {MINIMAL LISTEN "local_domains = {\"a.example\", \"not one\"}\n",
+	"weir.conf:4: local_domains:", "\"not one\": not a domain"},
+    {MINIMAL LISTEN "local_domains = {\"\"}\n",
+	"weir.conf:4: local_domains:", "empty"},
+    {MINIMAL LISTEN "local_domains = {\"a@b.example\"}\n",
+	"weir.conf:4: local_domains:", "write it as example.org"},
+    {MINIMAL LISTEN "local_domains = {\"file:/nonexistent/l\"}\n",
+	"weir.conf:4: local_domains:", "No such file"},
+    {MINIMAL LISTEN "inbound_users = {\"alice\"}\n",
+	"weir.conf:4: inbound_users:", "not address=user"},
+    {MINIMAL LISTEN "inbound_users = {\"alice@a.example=\"}\n",
+	"weir.conf:4: inbound_users:", "not address=user"},
+    {MINIMAL LISTEN "inbound_source = login\n",
+	"weir.conf:4: inbound_source:", "address, localpart, envelope"},
 };
 
 static void
@@ -261,6 +280,62 @@ test_file_errors(void **state)
 	assert_null(maild_config_load(path, err, sizeof(err)));
 	assert_non_null(strstr(err, ": larger than 1 MiB"));
 	close(fd);
+	unlink(path);
+}
+
+static void
+take_user(void *arg, struct str user, struct str address)
+{
+	struct buf *out = arg;
+
+	assert_true(
+	    buf_printf(out, "%.*s %.*s;", STR_ARG(user), STR_ARG(address)));
+}
+
+/* Lists in files, in every form in which a domain may be written. */
+static void
+test_locals(void **state)
+{
+	static const char users[] = "# who is who\n\n"
+				    "Sales@Example.ORG = alice\n"
+				    "sales@example.org=bob # two\r\n";
+	char path[] = "/tmp/weir-config-XXXXXX", err[512] = "", *text;
+	struct maild_config *c;
+	int fd = mkstemp(path);
+	struct buf out;
+
+	(void)state;
+	assert_int_equal(
+	    write(fd, users, sizeof(users) - 1), sizeof(users) - 1);
+	close(fd);
+	text = xasprintf(MINIMAL LISTEN
+	    "local_domains = {\"Example.org.\", \"@b\xc3\xbc"
+	    "cher.example\"}\n"
+	    "inbound_source = localpart\ninbound_users = \"file:%s\"\n",
+	    path);
+	c = maild_config_parse("weir.conf", text, err, sizeof(err));
+	if (c == NULL)
+		fail_msg("%s", err);
+	assert_true(locals_has(c->locals, STR("x@EXAMPLE.org")));
+	assert_true(locals_has(c->locals, STR("x@xn--bcher-kva.example")));
+	assert_true(locals_has(c->locals, STR("x@B\xc3\xbc"
+					      "cher.example")));
+	assert_false(locals_has(c->locals, STR("x@mail.example.org")));
+	assert_false(locals_has(c->locals, STR("postmaster")));
+	assert_false(locals_has(c->locals, STR("")));
+	buf_init(&out, 1024);
+	locals_each_user(
+	    c->locals, STR("Carol+x@example.org"), take_user, &out);
+	locals_each_user(c->locals, STR("sales@example.org"), take_user, &out);
+	locals_each_user(
+	    c->locals, STR("x@elsewhere.example"), take_user, &out);
+	locals_each_user(c->locals, STR("no address"), take_user, &out);
+	assert_true(str_eq(buf_str(&out),
+	    STR("carol carol@example.org;alice sales@example.org;"
+		"bob sales@example.org;")));
+	buf_clear(&out);
+	maild_config_free(c);
+	free(text);
 	unlink(path);
 }
 
@@ -464,6 +539,7 @@ main(void)
 	    cmocka_unit_test(test_presets_fit),
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_file_errors),
+	    cmocka_unit_test(test_locals),
 	    cmocka_unit_test(test_hostname),
 	    cmocka_unit_test(test_sample_is_current),
 	    cmocka_unit_test(test_sample_is_valid),

@@ -309,8 +309,8 @@ test_parameters(void **state)
 	char envid[] = "ENVID=x+2By", bad[] = "ORCPT=rfc822;a b", odd[] = "FOO";
 	char notify[] = "NOTIFY=SUCCESS,DELAY", utf8[] = "SMTPUTF8";
 	char tls[] = "REQUIRETLS";
-	char *argv[] = {path, body, ret, envid, bad, odd, notify, utf8, tls,
-	    NULL};
+	char *argv[] = {
+	    path, body, ret, envid, bad, odd, notify, utf8, tls, NULL};
 	struct world w;
 	struct milter_conn *c;
 	struct milter_ask *ask;

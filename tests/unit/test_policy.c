@@ -5,6 +5,7 @@
  */
 #include "gate/policy.h"
 
+#include "gate/entries.h"
 #include "gate/match.h"
 
 #include <setjmp.h>
@@ -376,7 +377,7 @@ test_large_file(void **state)
 	struct ip client;
 
 	(void)state;
-	buf_init(&text, MATCH_FILE_MAX);
+	buf_init(&text, ENTRIES_FILE_MAX);
 	for (unsigned i = 0; i < 100000; i++)
 		assert_true(buf_printf(&text, "u%u@example.org\n", i) &&
 			    buf_printf(&text, "10.%u.%u.%u\n", i >> 16,

@@ -146,6 +146,7 @@ test_newer_and_foreign(void **state)
 {
 	struct kit k;
 	struct buf before;
+	char *sql;
 
 	(void)state;
 	kit_init(&k);
@@ -160,7 +161,11 @@ test_newer_and_foreign(void **state)
 	read_database(&k, &before);
 	check_refused(&k, 78, "another program");
 	check_unchanged(&k, &before);
-	kit_sql(&k, "PRAGMA application_id = 0x77656972");
+	sql = xasprintf("PRAGMA application_id = 0x77656972;"
+			" PRAGMA user_version = %d",
+	    schema_current.count);
+	kit_sql(&k, sql);
+	free(sql);
 	kit_open(&k);
 	assert_int_equal(1, kit_list_all(&k).n);
 	kit_clear(&k);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Domains stand in one map, as addresses of theirs have them (lower case,
+ * A-labels); addresses with users of their own in another, each with its list.
+ */
+#include "gate/locals.h"
+
+#include "base/map.h"
+#include "gate/entries.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_MAX 1000000
+
+struct names {
+	size_t n;
+	char *v[LOCALS_USERS_MAX];
+};
+
+struct locals {
+	uint64_t refs;
+	enum locals_source source;
+	size_t (*key)(
+	    struct str address, bool fold_tag, char out[LOCALS_KEY_MAX]);
+	struct map *domains;
+	struct map *users; /* struct names */
+};
+
+static void
+names_free(void *value)
+{
+	struct names *names = value;
+
+	for (size_t i = 0; i < names->n; i++)
+		free(names->v[i]);
+	free(names);
+}
+
+static bool
+fail(char *err, size_t err_cap, const char *why)
+{
+	snprintf(err, err_cap, "%s", why);
+	return false;
+}
+
+static struct str
+domain_of(struct str key)
+{
+	return str_sub(key, str_rindex(key, '@') + 1, key.n);
+}
+
+static bool
+add_domain(void *arg, struct str entry, char *err, size_t err_cap)
+{
+	char text[ENTRY_MAX + 3], key[LOCALS_KEY_MAX];
+	struct locals *l = arg;
+	struct str domain;
+
+	if (str_starts(entry, STR("@")))
+		entry = str_sub(entry, 1, entry.n);
+	snprintf(text, sizeof(text), "x@%.*s", STR_ARG(entry));
+	domain = (struct str){key, l->key(str_from(text), false, key)};
+	domain = domain_of(domain);
+	if (entry.n == 0 || domain.n == 0 || str_index(entry, '@') < entry.n)
+		return fail(
+		    err, err_cap, "not a domain; write it as example.org");
+	if (map_count(l->domains) >= ENTRIES_MAX)
+		return fail(err, err_cap, "too many domains");
+	map_set(l->domains, domain, l);
+	return true;
+}
+
+static bool
+add_user(void *arg, struct str entry, char *err, size_t err_cap)
+{
+	size_t equals = str_rindex(entry, '=');
+	struct str address = str_trim(str_sub(entry, 0, equals));
+	struct str user = str_trim(str_sub(entry, equals + 1, entry.n));
+	char text[LOCALS_KEY_MAX];
+	struct locals *l = arg;
+	struct names *names;
+	struct str key = {text, l->key(address, true, text)};
+
+	if (key.n == 0 || user.n == 0)
+		return fail(err, err_cap,
+		    "not address=user; write it as "
+		    "alice.smith@example.org=alice");
+	names = map_find(l->users, key);
+	if (names == NULL) {
+		if (map_count(l->users) >= ENTRIES_MAX)
+			return fail(err, err_cap, "too many addresses");
+		names = xcalloc(1, sizeof(*names));
+		map_set(l->users, key, names);
+	}
+	if (names->n == LOCALS_USERS_MAX)
+		return fail(
+		    err, err_cap, "this address has too many users; 16 may be");
+	names->v[names->n++] = str_dup(user);
+	return true;
+}
+
+struct locals *
+locals_new(enum locals_source source,
+    size_t (*key)(struct str address, bool fold_tag, char out[LOCALS_KEY_MAX]))
+{
+	struct locals *l = xcalloc(1, sizeof(*l));
+
+	l->refs = 1;
+	l->source = source;
+	l->key = key;
+	l->domains = map_new();
+	l->users = map_new();
+	return l;
+}
+
+bool
+locals_add_domain(struct locals *l, struct str entry, char *err, size_t err_cap)
+{
+	return entries_read(entry, add_domain, l, err, err_cap);
+}
+
+bool
+locals_add_user(struct locals *l, struct str entry, char *err, size_t err_cap)
+{
+	return entries_read(entry, add_user, l, err, err_cap);
+}
+
+struct locals *
+locals_ref(struct locals *l)
+{
+	l->refs++;
+	return l;
+}
+
+void
+locals_free(struct locals *l)
+{
+	if (l == NULL || --l->refs > 0)
+		return;
+	map_free(l->domains, NULL);
+	map_free(l->users, names_free);
+	free(l);
+}
+
+bool
+locals_has(const struct locals *l, struct str address)
+{
+	char text[LOCALS_KEY_MAX];
+	struct str key = {text, l->key(address, true, text)};
+
+	return key.n > 0 && (map_find(l->domains, domain_of(key)) != NULL ||
+				map_find(l->users, key) != NULL);
+}
+
+void
+locals_each_user(
+    const struct locals *l, struct str address, locals_user_fn *fn, void *arg)
+{
+	char text[LOCALS_KEY_MAX];
+	struct str key = {text, l->key(address, true, text)};
+	const struct names *names = map_find(l->users, key);
+
+	for (size_t i = 0; names != NULL && i < names->n; i++)
+		fn(arg, str_from(names->v[i]), key);
+	if (names != NULL || map_find(l->domains, domain_of(key)) == NULL)
+		return;
+	switch (l->source) {
+	case LOCALS_ADDRESS:
+		fn(arg, key, key);
+		break;
+	case LOCALS_LOCALPART:
+		fn(arg, str_sub(key, 0, str_rindex(key, '@')), key);
+		break;
+	case LOCALS_ENVELOPE:
+		fn(arg, (struct str){0}, key);
+		break;
+	}
+}

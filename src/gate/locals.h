@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which recipients of incoming mail are users of ours, and by which name they
+ * send. The address that mail comes to and the name that a user logs in with
+ * are two things; nothing but the configuration tells how they belong together.
+ * The envelope sender that a user gives would tell as well, but whoever has
+ * stolen one account could give any: so it is not asked.
+ *
+ * Made from a configuration, never changed after it, counted. Reads the files
+ * that entries name when they are added.
+ */
+#ifndef GATE_LOCALS_H
+#define GATE_LOCALS_H
+
+#include "base/str.h"
+
+#define LOCALS_KEY_MAX 512
+#define LOCALS_USERS_MAX 16 /* that one address stands for */
+
+enum locals_source {      /* how a user sends, unless it was told */
+	LOCALS_ADDRESS,   /* logs in by the address */
+	LOCALS_LOCALPART, /* logs in by its local part */
+	LOCALS_ENVELOPE,  /* does not log in, is known by envelope sender */
+};
+
+struct locals;
+
+/* key: the form in which addresses are compared (smtp_address_key). */
+struct locals *locals_new(enum locals_source source,
+    size_t (*key)(struct str address, bool fold_tag, char out[LOCALS_KEY_MAX]));
+/* "example.org" or "file:/path"; "address=user" or "file:/path". False: what
+ * is wrong with it in err. Before anybody else has a reference. */
+MUST_CHECK bool locals_add_domain(
+    struct locals *l, struct str entry, char *err, size_t err_cap);
+MUST_CHECK bool locals_add_user(
+    struct locals *l, struct str entry, char *err, size_t err_cap);
+/* One reference more; locals_free gives one back, and the last frees. */
+struct locals *locals_ref(struct locals *l);
+void locals_free(struct locals *l);
+/* Mail to it comes in. */
+bool locals_has(const struct locals *l, struct str address);
+
+/* What a user's own mail has: the login's name, empty for none, and the
+ * address. Borrowed for the call. */
+typedef void locals_user_fn(void *arg, struct str user, struct str address);
+/* For each user that the address stands for; "user+tag" is user. */
+void locals_each_user(
+    const struct locals *l, struct str address, locals_user_fn *fn, void *arg);
+
+#endif

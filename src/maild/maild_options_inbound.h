@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The options of weir.conf that say which mail comes in and for whom, see
+ * maild_options.c, where they take their places in the table.
+ */
+#ifndef MAILD_MAILD_OPTIONS_INBOUND_H
+#define MAILD_MAILD_OPTIONS_INBOUND_H
+
+/* clang-format off */
+#define MAILD_INBOUND_OPTIONS						\
+	{								\
+		.name = "local_domains",				\
+		.type = OPTION_STRINGS,					\
+		AT(local_domains),					\
+		.reloadable = true,					\
+		.sample = "example.org",				\
+		.doc =							\
+		    "Domains whose mail comes in here for users of "	\
+		    "yours, for the policy option learn_inbound; "	\
+		    "file:/path reads them from a file, one a line. "	\
+		    "Without learn_inbound they mean nothing.",		\
+	},								\
+	{								\
+		.name = "inbound_source",				\
+		.type = OPTION_ENUM,					\
+		AT(inbound_source),					\
+		.preset = "address",					\
+		.names = inbound_source_names,				\
+		.reloadable = true,					\
+		.doc =							\
+		    "Which sender an address in local_domains is, "	\
+		    "when mail comes in for it: address, the user who "	\
+		    "logs in by that address; localpart, the user who "	\
+		    "logs in by what is before the @; envelope, "	\
+		    "nobody logs in, and the address as envelope "	\
+		    "sender counts. user+tag is user.",			\
+	},								\
+	{								\
+		.name = "inbound_users",				\
+		.type = OPTION_STRINGS,					\
+		AT(inbound_users),					\
+		.reloadable = true,					\
+		.sample = "alice.smith@example.org=asmith",		\
+		.doc =							\
+		    "Addresses for which inbound_source names the "	\
+		    "wrong user, as address=user: aliases, and logins "	\
+		    "of another form. An address may be there for "	\
+		    "several users; file:/path reads them from a "	\
+		    "file, one a line.",				\
+	},								\
+	{								\
+		SIZE("inbound_memory", inbound_memory, "64M",		\
+		    MIB(1), MIB(65536)),				\
+		.doc =							\
+		    "Memory for what all senders together have learnt "	\
+		    "from incoming mail. Past it no further sender "	\
+		    "learns, and the others keep newer addresses in "	\
+		    "place of older ones.",				\
+	}
+/* clang-format on */
+
+#endif
