@@ -198,6 +198,7 @@ const struct option policy_options[] = {
 	       "service alone), where key would name the client. sender: the "
 	       "envelope sender counts. user: its local part counts, whatever "
 	       "the domain, as in www-data. client: all of it is one sender. "
+	       "Mail without an envelope sender is counted as <>. "
 	       "A program may choose its envelope sender freely unless the "
 	       "mail server forbids it.",
     },
