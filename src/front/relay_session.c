@@ -9,10 +9,15 @@
 #include <stdlib.h>
 
 #define LINGER_MS 5000
+/* EHLO is not held up by a next hop that says nothing, nor by two relays that
+ * ask each other. */
+#define CAPS_WAIT_MS 10000
 
 static const struct smtp_server_ops server_ops;
 static const struct conn_ops session_conn_ops;
 static const struct hop_ops caps_ops;
+static void on_caps_fail(
+    void *arg, const struct smtp_reply *reply, int64_t now);
 
 static void
 session_reap(void *arg, int64_t now)
@@ -41,6 +46,8 @@ session_set_timer(struct session *s)
 		due = s->txn->answer_due;
 	else
 		due = smtp_server_next_due(s->server);
+	if (s->caps_hop != NULL && s->caps_due < due)
+		due = s->caps_due;
 	loop_timer_set(&s->timer, login < due ? login : due);
 }
 
@@ -181,6 +188,11 @@ on_session_timer(void *arg, int64_t now)
 	}
 	if (!s->greeted) {
 		session_greet(s, now);
+		return;
+	}
+	if (s->caps_hop != NULL && s->caps_due <= now) {
+		hop_drop(s->caps_hop);
+		on_caps_fail(s, NULL, now);
 		return;
 	}
 	if (login_due(s) <= now) {
@@ -336,7 +348,6 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
 
 	session_offer(s, &meet, hop);
-	s->helo_waits = false;
 	smtp_server_helo_done(s->server, &meet, now);
 	session_pump(s, now);
 }
@@ -392,12 +403,12 @@ on_server_helo(void *arg, struct str name, bool esmtp)
 		session_pump(s, now);
 		return;
 	}
-	s->helo_waits = true;
 	if (!esmtp) {
 		session_helo_done(s, NULL, now);
 	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
 		session_helo_done(s, &caps, now);
 	} else {
+		s->caps_due = now + CAPS_WAIT_MS;
 		s->caps_hop = nexthop_get(
 		    s->relay->parts.nexthop, false, &caps_ops, s, now);
 		if (hop_is_ready(s->caps_hop))
