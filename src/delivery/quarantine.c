@@ -21,6 +21,7 @@
 #define REST_MIN_MS 250
 #define REST_MAX_MS 60000
 #define FINISH_AGAIN_MS 1000
+#define GATHER_MS 250  /* what is due soon after goes in the same run */
 #define FAILURES_MAX 3 /* of %i in one claim; the rest is put back */
 
 static void run_next(struct quarantine *q);
@@ -54,14 +55,18 @@ quarantine_log_end(const struct quarantine *q, const char *what,
 static void
 end_claim(struct quarantine *q)
 {
+	bool is_full = q->n >= q->claim_max;
+
 	for (size_t i = 0; i < q->text_count; i++)
 		free(q->texts[i]);
 	q->text_count = q->n = 0;
 	q->busy = false;
 	if (q->draining && q->on_drained != NULL)
 		q->on_drained(q->drained_arg);
-	else
+	else if (is_full)
 		quarantine_kick(q, loop_now(q->loop));
+	else
+		loop_timer_set(&q->wake, loop_now(q->loop) + GATHER_MS);
 }
 
 static void
@@ -295,7 +300,7 @@ set_wake(struct quarantine *q, int64_t wall_due)
 
 	if (wall_due == INT64_MAX)
 		return;
-	loop_timer_set(&q->wake, now + (wait > 0 ? wait : 0));
+	loop_timer_set(&q->wake, now + (wait > 0 ? wait : 0) + GATHER_MS);
 }
 
 static void
@@ -337,8 +342,9 @@ quarantine_kick(struct quarantine *q, int64_t now)
 	}
 	q->kicked = false;
 	q->busy = true;
-	spool_quarantine_claim(
-	    q->spool, q->batch_max, clock_wall_ms(), on_claimed, q);
+	q->claim_max = q->batch_max;
+	spool_quarantine_claim(q->spool, q->batch_max, clock_wall_ms(),
+	    q->settle_ms, on_claimed, q);
 }
 
 static void
@@ -367,6 +373,7 @@ configure(struct quarantine *q, const struct quarantine_settings *settings)
 	parse(q, &q->discard, settings->discard);
 	parse(q, &q->queue, settings->queue);
 	q->check_ms = settings->check_ms;
+	q->settle_ms = settings->settle_ms;
 	q->timeout_ms = settings->timeout_ms;
 }
 

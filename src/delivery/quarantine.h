@@ -19,7 +19,11 @@ struct quarantine_settings { /* strings are copied */
 	/* As mta_command_parse wants them; NULL: none, then what is in the
 	 * hold queue waits for one. */
 	const char *release, *discard, *queue;
-	int64_t check_ms;   /* between two listings */
+	int64_t check_ms; /* between two listings */
+	/* A message is left alone for so long after it was stored: the mail
+	 * server may not have it in its queue yet, and a command that finds
+	 * nothing there says that it is gone. */
+	int64_t settle_ms;
 	int64_t timeout_ms; /* of a command */
 };
 

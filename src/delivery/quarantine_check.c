@@ -16,9 +16,6 @@
 
 #define PAGE 1000
 #define FORGET_MAX 1000 /* in one go; the rest with the next listing */
-#define SETTLE_MS                                                 \
-	60000 /* a message is younger than this: it may be on its \
-		 way to the queue. Less where checks are closer. */
 
 static void
 schedule(struct quarantine *q)
@@ -45,9 +42,7 @@ end_check(struct quarantine *q)
 static bool
 is_settled(const struct quarantine *q, const struct spool_quarantined *e)
 {
-	int64_t settle = q->check_ms < SETTLE_MS ? q->check_ms : SETTLE_MS;
-
-	return e->queued_at < q->check.begun_at - settle;
+	return e->queued_at < q->check.begun_at - q->settle_ms;
 }
 
 static void

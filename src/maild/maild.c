@@ -224,6 +224,7 @@ maild_quarantine_settings(const struct maild_config *conf)
 	    .discard = conf->discard_command,
 	    .queue = conf->queue_command,
 	    .check_ms = conf->queue_check_ms,
+	    .settle_ms = conf->queue_settle_ms,
 	    .timeout_ms = conf->queue_command_timeout_ms,
 	};
 }

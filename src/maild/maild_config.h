@@ -104,7 +104,7 @@ struct maild_config {
 	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
 	char *release_command, *discard_command, *queue_command; /* or NULL */
-	int64_t queue_check_ms, queue_command_timeout_ms;
+	int64_t queue_check_ms, queue_settle_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

@@ -43,6 +43,11 @@
 #define DB_RCPT_COLUMNS                                                    \
 	"ticket, state, attempts, next_try, destination, notify, address," \
 	" orcpt, last_error"
+/* Of a row of quarantine: when its message was stored, and from when on it may
+ * be claimed, ?3 after that. */
+#define DB_ARRIVED \
+	"(SELECT queued_at FROM message WHERE message.id = quarantine.id)"
+#define DB_SETTLED "due + CASE attempts WHEN 0 THEN ?3 ELSE 0 END"
 #define DB_RANGE "ticket >= ?1 AND ticket <= ?1 + 4095"
 #define DB_STATEMENTS(X)                                                       \
 	X(BEGIN, "BEGIN IMMEDIATE")                                            \
@@ -99,17 +104,18 @@
 	X(PUT_QUARANTINE,                                                      \
 	    "INSERT INTO quarantine (id, mta_id, doomed, attempts, due)"       \
 	    " VALUES (?1, ?2, 0, 0, ?3)")                                      \
-	X(QUARANTINE_DUE, "UPDATE quarantine SET due = 0"                      \
+	X(QUARANTINE_DUE, "UPDATE quarantine SET due = " DB_ARRIVED            \
 			  " WHERE id = ?1 AND due IS NULL")                    \
 	X(QUARANTINE_DOOMED, "SELECT doomed FROM quarantine WHERE id = ?1")    \
-	X(DOOM, "UPDATE quarantine SET doomed = 1, due = 0 WHERE id = ?1")     \
+	X(DOOM, "UPDATE quarantine SET doomed = 1, due = " DB_ARRIVED          \
+		" WHERE id = ?1")                                              \
 	X(DUE_QUARANTINE,                                                      \
 	    "SELECT id, mta_id, doomed, attempts FROM quarantine"              \
 	    " INDEXED BY quarantine_due WHERE due IS NOT NULL AND due <= ?1"   \
-	    " ORDER BY due, id LIMIT ?2")                                      \
-	X(NEXT_QUARANTINE,                                                     \
-	    "SELECT min(due) FROM quarantine INDEXED BY quarantine_due"        \
-	    " WHERE due IS NOT NULL AND due > ?1")                             \
+	    " AND " DB_SETTLED " <= ?1 ORDER BY due, id LIMIT ?2")             \
+	X(NEXT_QUARANTINE, "SELECT min(" DB_SETTLED ") FROM quarantine"        \
+			   " INDEXED BY quarantine_due WHERE due IS NOT NULL"  \
+			   " AND " DB_SETTLED " > ?1")                         \
 	X(TAKE_QUARANTINE, "UPDATE quarantine SET due = NULL WHERE id = ?1")   \
 	X(RETRY_QUARANTINE,                                                    \
 	    "UPDATE quarantine SET due = ?2, attempts = attempts + 1"          \

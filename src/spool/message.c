@@ -151,7 +151,7 @@ insert_quarantine(struct tx *tx, const struct spool_message *m, bool is_due)
 	db_bind_int(st, 1, (int64_t)m->id);
 	db_bind_text(st, 2, m->mta_id);
 	if (is_due)
-		db_bind_int(st, 3, 0);
+		db_bind_int(st, 3, m->queued_at);
 	db_run(tx->db, st);
 	tx->effects.quarantined++;
 }

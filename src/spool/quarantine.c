@@ -18,7 +18,7 @@ struct look_op { /* a claim or a listing */
 	struct op op;
 	size_t max, n;
 	uint64_t after;
-	int64_t wall_ms, next_due;
+	int64_t wall_ms, settle_ms, next_due;
 	struct spool_quarantined *v;
 	spool_quarantine_fn *fn;
 	void *arg;
@@ -121,6 +121,7 @@ claim_run(struct tx *tx, struct op *op)
 
 	db_bind_int(st, 1, l->wall_ms);
 	db_bind_int(st, 2, (int64_t)l->max);
+	db_bind_int(st, 3, l->settle_ms);
 	while (n < l->max && db_step(tx->db, st)) {
 		ids[n++] = (uint64_t)sqlite3_column_int64(st, 0);
 		if (read_row(tx->db, st, &l->v[l->n]))
@@ -132,6 +133,7 @@ claim_run(struct tx *tx, struct op *op)
 	free(ids);
 	st = db_get(tx->db, DB_NEXT_QUARANTINE);
 	db_bind_int(st, 1, l->wall_ms);
+	db_bind_int(st, 3, l->settle_ms);
 	l->next_due = db_number(tx->db, st, INT64_MAX);
 	return 0;
 }
@@ -146,11 +148,12 @@ static const struct op_type claim_type = {
 
 void
 spool_quarantine_claim(struct spool *s, size_t max, int64_t wall_ms,
-    spool_quarantine_fn *fn, void *arg)
+    int64_t settle_ms, spool_quarantine_fn *fn, void *arg)
 {
 	struct look_op *l = look_new(&claim_type, max, fn, arg);
 
 	l->wall_ms = wall_ms;
+	l->settle_ms = settle_ms;
 	core_submit(s, &l->op, CORE_WRITER);
 }
 

@@ -37,7 +37,8 @@ static const char *const put_right =
     " AND r.state = 1)));"
     "UPDATE message SET pending = 0 WHERE pending <> 0 AND pending = 1;"
     /* In the mail server's queue: what a command was at, and what may go. */
-    "UPDATE quarantine SET due = 0 WHERE due IS NULL AND NOT EXISTS"
+    "UPDATE quarantine SET due = " DB_ARRIVED
+    " WHERE due IS NULL AND NOT EXISTS"
     " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= id + 4095"
     " AND r.state = 1);";
 

@@ -257,12 +257,13 @@ struct spool_quarantined {
 };
 
 /* Claims up to max messages that may go or are doomed (their recipients become
- * SENDING), the oldest due first; next_due as with spool_claim. At a restart
- * what was claimed is due again. */
+ * SENDING), the oldest due first, and none that was stored less than settle_ms
+ * ago: the mail server may not have it in its queue yet. next_due as with
+ * spool_claim. At a restart what was claimed is due again. */
 typedef void spool_quarantine_fn(void *arg, int error,
     const struct spool_quarantined *v, size_t n, int64_t next_due);
 void spool_quarantine_claim(struct spool *s, size_t max, int64_t wall_ms,
-    spool_quarantine_fn *fn, void *arg);
+    int64_t settle_ms, spool_quarantine_fn *fn, void *arg);
 
 /* What became of claimed ones: removed, or due again at next_try. After an
  * error nothing of it counts. */

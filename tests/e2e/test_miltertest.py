@@ -207,3 +207,58 @@ want(mail("a@example.org"), SMFIR_REPLYCODE, "mail")
 mt.disconnect(conn)
 """)
     until(lambda: w.log_lines("milter message .*fate=refused"), "the log")
+
+
+QUARANTINE = {"policy": 'interval = "1h"  burst = 1  initial = 0',
+              "milter_hold": "quarantine", "release_command": '"/bin/true"',
+              "discard_command": '"/bin/true"', "queue_settle": '"0s"'}
+
+# The body is not wanted, and miltertest does not send it then.
+NO_BODY = """
+function header()
+    if mt.header(conn, "Subject", "hello") ~= nil then error("header") end
+    if mt.eoh(conn) ~= nil then error("eoh") end
+    if mt.eom(conn) ~= nil then error("eom") end
+    return mt.getreply(conn)
+end
+"""
+
+ID = NO_BODY + """
+want(mail("a@example.org"), SMFIR_CONTINUE, "mail")
+want(rcpt("new@example.com"), SMFIR_CONTINUE, "rcpt")
+mt.macro(conn, SMFIC_RCPT, "i", "{id}")
+want(header(), {reply}, "eom")
+if {held} ~= mt.eom_check(conn, MT_QUARANTINE, "held by weir") then
+    error("quarantine")
+end
+mt.disconnect(conn)
+"""
+
+
+def test_quarantine_wants_a_queue_id_that_can_be_named(milter):
+    w = milter(**QUARANTINE)
+    for bad in ("-d", "ALL", "../../../etc/passwd", "4jWFs55w7zz1 ALL",
+                "4jWFs55w7zz1;reboot", "x" * 32, "$(reboot)"):
+        talk(w, ID.format(id=bad, reply="SMFIR_REPLYCODE", held="false"))
+    talk(w, NO_BODY + """
+want(mail("a@example.org"), SMFIR_CONTINUE, "mail")
+want(rcpt("new@example.com"), SMFIR_CONTINUE, "rcpt")
+want(header(), SMFIR_REPLYCODE, "no macro at all")
+mt.disconnect(conn)
+""")
+    until(lambda: w.status()["held_messages"] == 0, "nothing to be kept")
+    assert len(w.log_lines("milter queue_id")) == 8
+    talk(w, ID.format(id="4jWFs55w7zz1cQhf", reply="SMFIR_CONTINUE",
+                      held="true"))
+    assert w.queue()[0]["mta_id"] == "4jWFs55w7zz1cQhf"
+    # /bin/true releases everything at once.
+    w.ctl("release", "--all")
+    w.wait_empty()
+
+
+def test_quarantine_must_be_allowed(milter):
+    w = milter(**QUARANTINE)
+    peer = Peer.connect(w.mta_port)
+    peer.send(struct.pack("!I", 13) + b"O" + struct.pack("!III", 6, 0x1f, 0))
+    assert peer.at_end()
+    until(lambda: w.log_lines("milter negotiate result=refused"), "the log")

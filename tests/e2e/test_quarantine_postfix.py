@@ -55,7 +55,7 @@ def world(postfix):
             release_command=f'"{sup} -H {what} hold"',
             discard_command=f'"{sup} -d {what} hold"',
             queue_command=f'"/usr/sbin/postqueue -c {mta.dir}/etc -j"',
-            queue_check=f'"{check}"')
+            queue_check=f'"{check}"', queue_settle='"500ms"')
         if not long:
             mta.run("postconf", "-e", "enable_long_queue_ids = no")
             mta.run("postfix", "reload")
@@ -320,7 +320,7 @@ def test_many_are_released_in_few_runs(world):
     w.ctl("release", "--all")
     assert len(set(mta.wait_for(300, 60))) == 300
     w.wait_empty()
-    assert len(w.log_lines("quarantine run command=release")) <= 5
+    assert len(w.log_lines("quarantine run command=release")) <= 8
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def world(tmp_path, sink):
     def make(policy=NONE, check="1h", **kw):
         w = MilterWeir(tmp_path / "w", "127.0.0.1:1", unix=False,
                        policy=policy, milter_hold="quarantine",
-                       queue_check=f'"{check}"', **kw)
+                       queue_check=f'"{check}"',
+                       queue_settle='"500ms"', **kw)
         mta = Sendmail(f"inet:{w.mta_port}@127.0.0.1", sink.port)
         for verb, option in (("release", "release_command"),
                              ("discard", "discard_command"),

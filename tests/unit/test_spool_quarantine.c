@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+#define SETTLE 10000
+#define LATER (KIT_WALL + 1000000)
+
 struct claimed {
 	bool done;
 	int error;
@@ -35,7 +38,7 @@ claim(struct kit *k, int64_t wall)
 {
 	struct claimed c = {.done = false};
 
-	spool_quarantine_claim(k->spool, 16, wall, on_claimed, &c);
+	spool_quarantine_claim(k->spool, 16, wall, SETTLE, on_claimed, &c);
 	assert_true(kit_wait(k->spool, &c.done));
 	assert_int_equal(c.error, 0);
 	return c;
@@ -138,15 +141,15 @@ test_goes_when_the_last_may(void **state)
 {
 	struct kit *k = *state;
 	uint64_t id = add(k, 2, 1, false);
-	struct claimed c = claim(k, KIT_WALL);
+	struct claimed c = claim(k, LATER);
 
 	assert_int_equal(c.n, 0);
 	assert_int_equal(quarantined(k), 1);
 	assert_int_equal(kit_release_ticket(k, SPOOL_TICKET(id, 0)), 0);
-	assert_int_equal(claim(k, KIT_WALL).n, 0);
+	assert_int_equal(claim(k, LATER).n, 0);
 	assert_int_equal(kit_release_ticket(k, SPOOL_TICKET(id, 1)), 0);
 	assert_int_equal(delivery_claims(k), 0);
-	c = claim(k, KIT_WALL);
+	c = claim(k, LATER);
 	assert_int_equal(c.n, 1);
 	assert_int_equal(c.v[0].id, id);
 	assert_false(c.v[0].doomed);
@@ -161,6 +164,26 @@ test_goes_when_the_last_may(void **state)
 	finish(k, id, true, 0); /* twice is once */
 }
 
+/* The mail server may still be writing it. */
+static void
+test_not_too_early(void **state)
+{
+	struct kit *k = *state;
+	int64_t arrived;
+	struct claimed c;
+
+	add(k, 0, 1, false);
+	arrived = kit_ask(k, "SELECT queued_at FROM message");
+	c = claim(k, arrived + SETTLE - 1);
+	assert_int_equal(c.n, 0);
+	assert_int_equal(c.next_due, arrived + SETTLE);
+	kit_discard(k, &(struct spool_select){.all = true});
+	c = claim(k, arrived + SETTLE - 1);
+	assert_int_equal(c.n, 0);
+	assert_int_equal(c.next_due, arrived + SETTLE);
+	assert_int_equal(claim(k, arrived + SETTLE).n, 1);
+}
+
 static void
 test_failures_wait(void **state)
 {
@@ -170,16 +193,16 @@ test_failures_wait(void **state)
 	struct claimed c;
 
 	kit_release(k, &(struct spool_select){.all = true});
-	assert_int_equal(claim(k, KIT_WALL).n, 1);
-	finish(k, id, false, KIT_WALL + 5000);
-	c = claim(k, KIT_WALL + 4999);
+	assert_int_equal(claim(k, LATER).n, 1);
+	finish(k, id, false, LATER + 5000);
+	c = claim(k, LATER + 4999);
 	assert_int_equal(c.n, 0);
-	assert_int_equal(c.next_due, KIT_WALL + 5000);
+	assert_int_equal(c.next_due, LATER + 5000);
 	l = kit_list_all(k);
 	assert_string_equal(l.v[0].last_error, "status 77");
 	assert_int_equal(l.v[0].state, SPOOL_RELEASED);
 	assert_int_equal(delivery_claims(k), 0);
-	c = claim(k, KIT_WALL + 5000);
+	c = claim(k, LATER + 5000);
 	assert_int_equal(c.n, 1);
 	assert_int_equal(c.v[0].attempts, 1);
 }
@@ -190,11 +213,11 @@ test_pending(void **state)
 	struct kit *k = *state;
 	uint64_t id = add(k, 0, 1, true);
 
-	assert_int_equal(claim(k, KIT_WALL).n, 0);
+	assert_int_equal(claim(k, LATER).n, 0);
 	assert_int_equal(list(k).n, 0);
 	assert_int_equal(kit_settle(k, id, true), 0);
 	assert_int_equal(list(k).n, 1);
-	assert_int_equal(claim(k, KIT_WALL).n, 1);
+	assert_int_equal(claim(k, LATER).n, 1);
 	id = add(k, 1, 0, true);
 	assert_int_equal(kit_settle(k, id, false), 0);
 	assert_int_equal(quarantined(k), 1);
@@ -216,7 +239,7 @@ test_discarded_whole_or_not(void **state)
 	assert_int_equal(kit_discard(k, &all).n, 0); /* it is doomed */
 	assert_int_equal(kit_release(k, &all).n, 0);
 	assert_int_equal(kit_list_all(k).n, 1);
-	c = claim(k, KIT_WALL);
+	c = claim(k, LATER);
 	assert_int_equal(c.n, 1);
 	assert_true(c.v[0].doomed);
 	finish(k, id, true, 0);
@@ -239,7 +262,7 @@ test_gone(void **state)
 	assert_int_equal(
 	    c.v[0].queued_at, kit_ask(k, "SELECT queued_at FROM message"));
 	assert_int_equal(kit_ask(k, "SELECT count(*) FROM quarantine"), 1);
-	assert_int_equal(claim(k, KIT_WALL).n, 0);
+	assert_int_equal(claim(k, LATER).n, 0);
 }
 
 /* What a command was at, what was doomed, what was pending, what waits. */
@@ -252,18 +275,18 @@ test_restart(void **state)
 	struct claimed c;
 
 	kit_release(k, &select);
-	assert_int_equal(claim(k, KIT_WALL).n, 1);
+	assert_int_equal(claim(k, LATER).n, 1);
 	doomed = add(k, 1, 0, false);
 	select.ids = &doomed;
 	kit_discard(k, &select);
-	assert_int_equal(claim(k, KIT_WALL).n, 1);
+	assert_int_equal(claim(k, LATER).n, 1);
 	pending = add(k, 0, 1, true);
 	add(k, 1, 1, true);
 	kit_close(k);
 	kit_open(k);
 	assert_int_equal(quarantined(k), 4);
 	assert_int_equal(delivery_claims(k), 0);
-	c = claim(k, KIT_WALL);
+	c = claim(k, LATER);
 	assert_int_equal(c.n, 3);
 	assert_int_equal(c.v[0].id, sending);
 	assert_false(c.v[0].doomed);
@@ -305,9 +328,9 @@ test_hostile_rows(void **state)
 	kit_close(k);
 	kit_sql(k, "INSERT INTO quarantine VALUES (4096, x'00', 7, -1, 0)");
 	kit_open(k);
-	c = claim(k, KIT_WALL);
+	c = claim(k, LATER);
 	assert_int_equal(c.n, 0);
-	assert_int_equal(claim(k, KIT_WALL).n, 0);
+	assert_int_equal(claim(k, LATER).n, 0);
 	(void)id;
 }
 
@@ -317,6 +340,7 @@ main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_goes_when_the_last_may),
+	    TEST(test_not_too_early),
 	    TEST(test_failures_wait),
 	    TEST(test_pending),
 	    TEST(test_discarded_whole_or_not),
