@@ -9,15 +9,14 @@
 #include <stdlib.h>
 
 #define LINGER_MS 5000
-/* EHLO is not held up by a next hop that says nothing, nor by two relays that
- * ask each other. */
+/* A next hop that makes others wait, too: of two relays that are each other's
+ * next hop both would wait for the other for ever. */
 #define CAPS_WAIT_MS 10000
 
 static const struct smtp_server_ops server_ops;
 static const struct conn_ops session_conn_ops;
 static const struct hop_ops caps_ops;
-static void on_caps_fail(
-    void *arg, const struct smtp_reply *reply, int64_t now);
+static void session_stop_asking(struct session *s, int64_t now);
 
 static void
 session_reap(void *arg, int64_t now)
@@ -191,8 +190,7 @@ on_session_timer(void *arg, int64_t now)
 		return;
 	}
 	if (s->caps_hop != NULL && s->caps_due <= now) {
-		hop_drop(s->caps_hop);
-		on_caps_fail(s, NULL, now);
+		session_stop_asking(s, now);
 		return;
 	}
 	if (login_due(s) <= now) {
@@ -348,6 +346,7 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
 
 	session_offer(s, &meet, hop);
+	s->helo_waits = false;
 	smtp_server_helo_done(s->server, &meet, now);
 	session_pump(s, now);
 }
@@ -370,6 +369,14 @@ on_caps_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	struct session *s = arg;
 
 	(void)reply;
+	s->caps_hop = NULL;
+	session_helo_done(s, NULL, now);
+}
+
+static void
+session_stop_asking(struct session *s, int64_t now)
+{
+	hop_drop(s->caps_hop);
 	s->caps_hop = NULL;
 	session_helo_done(s, NULL, now);
 }
@@ -403,6 +410,7 @@ on_server_helo(void *arg, struct str name, bool esmtp)
 		session_pump(s, now);
 		return;
 	}
+	s->helo_waits = true;
 	if (!esmtp) {
 		session_helo_done(s, NULL, now);
 	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
