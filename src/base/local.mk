@@ -1,7 +1,7 @@
 noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
 	src/base/base.c src/base/base.h \
-	src/base/buf.c src/base/buf.h \
+	src/base/buf.c src/base/buf.h src/base/bytes.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/ip.c src/base/ip.h \
 	src/base/list.h \

@@ -10,8 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define SAVE_EVERY_MS 3000
-
 bool
 learnt_is_answer(
     struct gate *g, const struct policy *policy, struct str key, uint64_t to)
@@ -27,7 +25,7 @@ void
 learnt_touch(struct gate *g)
 {
 	if (g->inbound_due == INT64_MAX && inbound_changed(g->inbound) != NULL)
-		g->inbound_due = g->now + SAVE_EVERY_MS;
+		g->inbound_due = g->now + GATE_SAVE_EVERY_MS;
 }
 
 static void

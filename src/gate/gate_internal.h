@@ -24,6 +24,7 @@
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
+#define GATE_SAVE_EVERY_MS 3000
 
 struct gate {
 	struct throttle *throttle;

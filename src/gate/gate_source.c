@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAVE_EVERY_MS 3000
 #define STATE_HEADER 3
 #define STATE_NAME_MAX 255
 #define FULL_LOOK 64 /* slots looked at for room when the table is full */
@@ -211,7 +210,7 @@ source_touch(struct gate *g, struct throttle_source *src)
 	if (data->dirty.next != &data->dirty)
 		return;
 	if (list_is_empty(&g->dirty))
-		g->save_due = g->now + SAVE_EVERY_MS;
+		g->save_due = g->now + GATE_SAVE_EVERY_MS;
 	list_append(&g->dirty, &data->dirty);
 }
 

@@ -229,13 +229,20 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		unpin(txn);
 }
 
-static bool
-has_passed(const void *arg, uint32_t recipient)
-{
-	const struct gate_txn *txn = arg;
+struct ended {
+	const struct gate_txn *txn;
+	const uint64_t *tickets; /* NULL: none */
+};
 
-	return recipient < txn->n &&
-	       txn->entries[recipient].verdict == THROTTLE_PASS;
+/* On its way, not stored with others of a message that waits. */
+static bool
+has_gone(const void *arg, uint32_t recipient)
+{
+	const struct ended *e = arg;
+
+	return recipient < e->txn->n &&
+	       e->txn->entries[recipient].verdict == THROTTLE_PASS &&
+	       (e->tickets == NULL || e->tickets[recipient] == 0);
 }
 
 void
@@ -254,7 +261,8 @@ gate_commit(
 		commit_entry(txn, e, ticket, now, wall);
 	}
 	if (txn->lesson != NULL)
-		lesson_learn(txn->lesson, has_passed, txn);
+		lesson_learn(
+		    txn->lesson, has_gone, &(struct ended){txn, tickets});
 	txn_end(txn);
 }
 

@@ -7,6 +7,7 @@
  *   "WIS" 1 | n u16 | rate in i64 | n times: destination u64, ago i64 |
  *   checksum u64
  */
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "gate/inbound_set.h"
 
@@ -20,23 +21,6 @@
 #define CHECKSUM_SEED UINT64_C(0x7765697277726f74)
 #define AGE_MAX (INT64_C(20) * 365 * 86400 * 1000)
 #define RATE_MAX (INT64_C(10) * 365 * 86400 * 1000)
-
-static void
-put(unsigned char **p, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		*(*p)++ = (unsigned char)(v >> 8 * i);
-}
-
-static uint64_t
-get(const unsigned char **p, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t) * (*p)++ << 8 * i;
-	return v;
-}
 
 static int64_t
 cut(int64_t v, int64_t max)
@@ -56,16 +40,16 @@ inbound_save(const struct inbound_user *u, int64_t now, void *out, size_t cap)
 		return 0;
 	if (size > cap)
 		return size;
-	put(&p, MAGIC, 4);
-	put(&p, u->n, 2);
-	put(&p,
+	bytes_put(&p, MAGIC, 4);
+	bytes_put(&p, u->n, 2);
+	bytes_put(&p,
 	    u->rate_at > now ? (uint64_t)cut(u->rate_at - now, RATE_MAX) : 0,
 	    8);
 	for (uint32_t i = 0; i < u->n; i++) {
-		put(&p, u->v[i].destination, 8);
-		put(&p, (uint64_t)cut(now - u->v[i].at, AGE_MAX), 8);
+		bytes_put(&p, u->v[i].destination, 8);
+		bytes_put(&p, (uint64_t)cut(now - u->v[i].at, AGE_MAX), 8);
 	}
-	put(&p, hash_bytes(out, size - CHECKSUM, CHECKSUM_SEED), 8);
+	bytes_put(&p, hash_bytes(out, size - CHECKSUM, CHECKSUM_SEED), 8);
 	return size;
 }
 
@@ -88,8 +72,8 @@ addresses_are_valid(const unsigned char *p, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t ago;
 
-		members[i] = get(&p, 8);
-		ago = get(&p, 8);
+		members[i] = bytes_get(&p, 8);
+		ago = bytes_get(&p, 8);
 		if (ago > last)
 			return false;
 		last = ago;
@@ -108,15 +92,16 @@ is_valid(const unsigned char *in, size_t n)
 	const unsigned char *p = in, *end;
 	uint64_t count, rate_in;
 
-	if (n < HEADER + CHECKSUM || get(&p, 4) != MAGIC)
+	if (n < HEADER + CHECKSUM || bytes_get(&p, 4) != MAGIC)
 		return false;
-	count = get(&p, 2);
-	rate_in = get(&p, 8);
+	count = bytes_get(&p, 2);
+	rate_in = bytes_get(&p, 8);
 	if (count > INBOUND_SET_MAX || rate_in > RATE_MAX ||
 	    n != HEADER + ADDRESS * count + CHECKSUM)
 		return false;
 	end = in + n - CHECKSUM;
-	return get(&end, 8) == hash_bytes(in, n - CHECKSUM, CHECKSUM_SEED) &&
+	return bytes_get(&end, 8) ==
+		   hash_bytes(in, n - CHECKSUM, CHECKSUM_SEED) &&
 	       addresses_are_valid(p, (uint32_t)count);
 }
 
@@ -129,8 +114,8 @@ fill(struct inbound *in, struct inbound_user *u, const unsigned char *p,
 
 	p += (size_t)skip * ADDRESS;
 	for (uint32_t i = skip; i < count; i++) {
-		uint64_t destination = get(&p, 8);
-		int64_t ago = (int64_t)get(&p, 8);
+		uint64_t destination = bytes_get(&p, 8);
+		int64_t ago = (int64_t)bytes_get(&p, 8);
 
 		u->v[u->n++] =
 		    (struct inbound_address){destination, saved_at - ago};
@@ -153,14 +138,14 @@ inbound_load(struct inbound *in, struct str user, const void *p, size_t n,
 	if (u == NULL)
 		return false;
 	at += 4;
-	count = (uint32_t)get(&at, 2);
+	count = (uint32_t)bytes_get(&at, 2);
 	if (!inbound_reserve(in, u, count < rules->set ? count : rules->set)) {
 		inbound_free_user(in, u);
 		return false;
 	}
 	now -= cut(age_ms, AGE_MAX);
 	u->expiry_ms = rules->expiry_ms;
-	u->rate_at = now + (int64_t)get(&at, 8);
+	u->rate_at = now + (int64_t)bytes_get(&at, 8);
 	fill(in, u, at, count, rules->set, now);
 	return true;
 }

@@ -31,6 +31,10 @@ static const struct limit per_client[] = {
 	"log, an event, freeze_command; freezes"},
     {"notify_limit", "no further notice to that address",
 	"log \"delivery delayed notice=limit\""},
+    {"inbound_set", "the address that was silent longest is forgotten",
+	"inbound_replaced"},
+    {"inbound_rate", "the address is not learnt, answers to it may be held",
+	"inbound_refused"},
     {NULL, NULL, NULL},
 };
 
@@ -40,6 +44,8 @@ static const struct limit per_session[] = {
 	"protocol_errors"},
     {"refused_max", "421 4.7.0 too many recipients refused", "protocol_errors"},
     {"recipients_max", "452 4.5.3 too many recipients for one message", NULL},
+    {"local_part_max", "553 5.1.7 or 5.1.3 local part longer than 64 bytes",
+	"protocol_errors"},
     {"message_size", "552 5.3.4 message size exceeds the limit",
 	"messages_refused"},
     {"line_max", "554 5.6.0 message holds a line that is too long",
@@ -69,6 +75,10 @@ static const struct limit in_all[] = {
     {"min_free", "452 4.3.1 the spool has no room left",
 	"status: short_of_space"},
     {"senders_max", "451 to a sender never seen", "log \"gate full\""},
+    {"inbound_memory",
+	"no further sender learns from incoming mail, the others replace their "
+	"oldest",
+	"log \"gate inbound-full\", one line a minute; inbound_refused"},
     {"next_hop_connections",
 	"sessions wait in line; after next_hop_wait slow ones are ended with "
 	"421 4.3.2, after answer_timeout who waits hears 451 4.3.2",

@@ -213,8 +213,8 @@ static const struct option netd_options[] = {
 	.sample = "{\"192.0.2.54\"}",
 	.check = option_check_network,
 	.doc = "Hosts behind a gateway that ask for the others: addresses "
-	       "which an answer to one of them named are known to every host "
-	       "with dns_known.",
+	       "which an answer to one of them named, from whatever server, "
+	       "are known to every host with dns_known.",
     },
     {
 	.name = "never_block",

@@ -77,8 +77,9 @@ learn_dns(struct netgate *g, const struct packet *p)
 	    .for_all = is_one_of(g->settings.dns_resolvers,
 		g->settings.dns_resolver_count, &p->dst)};
 
-	if ((!l.for_all && !host_policy(g, &p->dst)->dns_known) ||
-	    !is_dns_server(g, &p->src))
+	/* Whom a resolver believes is its own matter. */
+	if (!l.for_all &&
+	    (!host_policy(g, &p->dst)->dns_known || !is_dns_server(g, &p->src)))
 		return;
 	l.host = host_get_inbound(g, &p->dst);
 	if (l.host == NULL)

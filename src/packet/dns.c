@@ -141,15 +141,17 @@ follow_aliases(struct answer *a)
 
 /* The question's name, and the records as far as they can be read. */
 static bool
-read_answer(struct answer *a)
+read_answer(struct str m, uint64_t seed, struct answer *a)
 {
-	struct str m = a->m;
 	size_t at = HEADER;
 	unsigned n;
 
+	a->m = m;
+	a->seed = seed;
+	a->record_count = 0;
 	if (m.n < HEADER || !(m.p[2] & (char)FLAG_ANSWER) ||
 	    (m.p[3] & RCODE) != 0 || get16(m, 4) != 1 ||
-	    !read_name(m, a->seed, &at, &a->names[0]) || at + 4 > m.n)
+	    !read_name(m, seed, &at, &a->names[0]) || at + 4 > m.n)
 		return false;
 	a->name_count = 1;
 	at += 4;
@@ -186,10 +188,7 @@ dns_answer_each(struct str m, uint64_t seed,
 	size_t found = 0;
 	struct ip ip;
 
-	a.m = m;
-	a.seed = seed;
-	a.record_count = 0;
-	if (!read_answer(&a))
+	if (!read_answer(m, seed, &a))
 		return 0;
 	while (follow_aliases(&a))
 		continue;

@@ -96,6 +96,9 @@ smtp_caps_meet(const struct smtp_caps *own, const struct smtp_caps *hop)
 
 	both.ext &=
 	    ~(uint32_t)(SMTP_EXT_AUTH | SMTP_EXT_XCLIENT | SMTP_EXT_XFORWARD);
+	/* Our own limit is worth saying to a client of a next hop that says
+	 * none (Dovecot's LMTP): it holds all the same. */
+	both.ext |= own->ext & SMTP_EXT_SIZE;
 	if (both.ext & SMTP_EXT_SIZE)
 		both.size = smaller(own->size, hop->size);
 	/* A limit holds whether the other side knows of limits or not. */

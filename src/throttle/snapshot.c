@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "throttle/core.h"
 #include "throttle/limiter.h"
@@ -30,23 +31,6 @@ struct snapshot {
 	const unsigned char *set, *pass_ages, *append_ages;
 };
 
-static void
-put(unsigned char **p, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		*(*p)++ = (unsigned char)(v >> 8 * i);
-}
-
-static uint64_t
-get(const unsigned char **p, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t) * (*p)++ << 8 * i;
-	return v;
-}
-
 static int64_t
 age(int64_t at, int64_t now)
 {
@@ -59,7 +43,7 @@ static void
 put_ring(unsigned char **p, const struct time_ring *ring, int64_t now)
 {
 	for (uint32_t k = time_ring_len(ring); k > 0; k--)
-		put(p, (uint64_t)age(time_ring_latest(ring, k), now), 8);
+		bytes_put(p, (uint64_t)age(time_ring_latest(ring, k), now), 8);
 }
 
 size_t
@@ -79,20 +63,20 @@ throttle_save(
 		return size;
 	if (now > TIME_MAX)
 		now = TIME_MAX;
-	put(&p, MAGIC, 4);
-	put(&p, src->freeze, 1);
-	put(&p, clock, 1);
-	put(&p, src->set_len, 2);
-	put(&p, src->allowance, 4);
-	put(&p, n_passes, 4);
-	put(&p, n_appends, 4);
-	put(&p, clock ? (uint64_t)(src->next_tick - now) : 0, 8);
-	put(&p, (uint64_t)age(src->last_seen, now), 8);
+	bytes_put(&p, MAGIC, 4);
+	bytes_put(&p, src->freeze, 1);
+	bytes_put(&p, clock, 1);
+	bytes_put(&p, src->set_len, 2);
+	bytes_put(&p, src->allowance, 4);
+	bytes_put(&p, n_passes, 4);
+	bytes_put(&p, n_appends, 4);
+	bytes_put(&p, clock ? (uint64_t)(src->next_tick - now) : 0, 8);
+	bytes_put(&p, (uint64_t)age(src->last_seen, now), 8);
 	for (uint32_t i = 0; i < src->set_len; i++)
-		put(&p, src->set[i], 8);
+		bytes_put(&p, src->set[i], 8);
 	put_ring(&p, passes, now);
 	put_ring(&p, appends, now);
-	put(&p, hash_bytes(out, size - CHECKSUM, CHECKSUM_SEED), 8);
+	bytes_put(&p, hash_bytes(out, size - CHECKSUM, CHECKSUM_SEED), 8);
 	return size;
 }
 
@@ -103,7 +87,7 @@ ages_are_valid(const unsigned char *p, uint32_t n)
 	uint64_t last = AGE_MAX;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t ago = get(&p, 8);
+		uint64_t ago = bytes_get(&p, 8);
 
 		if (ago > last)
 			return false;
@@ -126,7 +110,7 @@ set_is_valid(const unsigned char *p, uint32_t n)
 	uint64_t members[THROTTLE_WORKING_SET_MAX];
 
 	for (uint32_t i = 0; i < n; i++)
-		members[i] = get(&p, 8);
+		members[i] = bytes_get(&p, 8);
 	qsort(members, n, sizeof(*members), compare_u64);
 	for (uint32_t i = 1; i < n; i++)
 		if (members[i] == members[i - 1])
@@ -150,16 +134,16 @@ parse(const unsigned char *in, size_t n, struct snapshot *s)
 {
 	const unsigned char *p = in, *end;
 
-	if (n < HEADER + CHECKSUM || get(&p, 4) != MAGIC)
+	if (n < HEADER + CHECKSUM || bytes_get(&p, 4) != MAGIC)
 		return false;
-	s->freeze = (unsigned)get(&p, 1);
-	s->clock = (unsigned)get(&p, 1);
-	s->set_len = (unsigned)get(&p, 2);
-	s->allowance = (uint32_t)get(&p, 4);
-	s->passes = (uint32_t)get(&p, 4);
-	s->appends = (uint32_t)get(&p, 4);
-	s->tick_in = (int64_t)get(&p, 8);
-	s->seen_ago = (int64_t)get(&p, 8);
+	s->freeze = (unsigned)bytes_get(&p, 1);
+	s->clock = (unsigned)bytes_get(&p, 1);
+	s->set_len = (unsigned)bytes_get(&p, 2);
+	s->allowance = (uint32_t)bytes_get(&p, 4);
+	s->passes = (uint32_t)bytes_get(&p, 4);
+	s->appends = (uint32_t)bytes_get(&p, 4);
+	s->tick_in = (int64_t)bytes_get(&p, 8);
+	s->seen_ago = (int64_t)bytes_get(&p, 8);
 	if (!header_is_valid(s) ||
 	    n != HEADER + CHECKSUM +
 		     8 * ((size_t)s->set_len + s->passes + s->appends))
@@ -168,7 +152,8 @@ parse(const unsigned char *in, size_t n, struct snapshot *s)
 	s->pass_ages = s->set + 8 * (size_t)s->set_len;
 	s->append_ages = s->pass_ages + 8 * (size_t)s->passes;
 	end = in + n - CHECKSUM;
-	return get(&end, 8) == hash_bytes(in, n - CHECKSUM, CHECKSUM_SEED) &&
+	return bytes_get(&end, 8) ==
+		   hash_bytes(in, n - CHECKSUM, CHECKSUM_SEED) &&
 	       set_is_valid(s->set, s->set_len) &&
 	       ages_are_valid(s->pass_ages, s->passes) &&
 	       ages_are_valid(s->append_ages, s->appends);
@@ -181,8 +166,8 @@ restore_ring(struct throttle *t, struct time_ring **ring, uint32_t keep,
 {
 	time_ring_free(ring, &t->bytes);
 	for (uint32_t i = 0; i < n && keep > 0; i++)
-		time_ring_add(
-		    ring, keep, saved_at - (int64_t)get(&p, 8), &t->bytes);
+		time_ring_add(ring, keep, saved_at - (int64_t)bytes_get(&p, 8),
+		    &t->bytes);
 }
 
 static uint32_t
@@ -202,7 +187,7 @@ restore_set(struct throttle *t, struct throttle_source *src,
 {
 	working_set_free(t, src);
 	for (uint32_t i = 0; i < n; i++)
-		working_set_add(t, src, get(&p, 8));
+		working_set_add(t, src, bytes_get(&p, 8));
 }
 
 static void

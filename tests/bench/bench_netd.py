@@ -6,8 +6,9 @@ everything; weir-netd with known destinations, fast path off and on. Connections
 and UDP packets per second, and the time that one connection takes. Every case
 has namespaces of its own, and all are there at once: a round measures each for
 a moment, one after the other, so that what else the machine does hits all
-alike. Ratios are of one round; their medians are printed, with the quarter
-below and above. Needs root."""
+alike. Printed are the ratio of the upper tenths of the rates, and the median of
+the ratios of a round with the quarter below and above: on a machine that does
+nothing else they are the same. Needs root."""
 import argparse
 import pathlib
 import statistics
@@ -91,10 +92,17 @@ def round_of(cases, seconds):
             c.rounds[-1][key] = c.load(what, seconds, parallel)
 
 
+def undisturbed(case, key):
+    """What else runs only takes away: the upper tenth is the case's own."""
+    rates = [r[key] for r in case.rounds]
+    return statistics.quantiles(rates, n=10, method="inclusive")[8]
+
+
 def ratio(case, base, key):
     quarters = statistics.quantiles(
         [a[key] / b[key] for a, b in zip(case.rounds, base.rounds)], n=4)
-    return f"{quarters[1]:5.2f} ({quarters[0]:.2f}-{quarters[2]:.2f})"
+    return (f"{undisturbed(case, key) / undisturbed(base, key):5.2f}, "
+            f"{quarters[1]:.2f} ({quarters[0]:.2f}-{quarters[2]:.2f})")
 
 
 def report(cases):
@@ -105,14 +113,14 @@ def report(cases):
         medians = [statistics.median(r[k] for r in c.rounds) for k in keys]
         print(f"{name:27}" + "".join(f"{m:9.0f}" for m in medians[:3]) +
               f"{medians[3]:11.1f}")
-    for base in ("no rules", "accept-all queue"):
+    for base in ("no rules", TRACKED, "accept-all queue"):
         print(f"\n{'of ' + base:27}" + "".join(
-            f"{k:>18}" for k in ("tcp", "tcp x20", "udp")))
+            f"{k:>24}" for k in ("tcp", "tcp x20", "udp")))
         for name, c in cases.items():
             if c is not cases[base] and \
                     list(cases).index(name) > list(cases).index(base):
                 print(f"{name:27}" + "".join(
-                    f"{ratio(c, cases[base], k):>18}" for k in keys[:3]))
+                    f"{ratio(c, cases[base], k):>24}" for k in keys[:3]))
     added = statistics.median(
         a["us"] - b["us"] for a, b in zip(cases["weir-netd"].rounds,
                                           cases["no rules"].rounds))

@@ -234,7 +234,7 @@ connect_next(struct crowd *w)
 	    .sin_port = htons(w->port),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-	int on = 1, small = 4096;
+	int on = 1, small = 4096, large = 200000;
 
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
@@ -242,7 +242,7 @@ connect_next(struct crowd *w)
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	if (w->kind == DEAF) {
 		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
 	}
 	if (bind(c->fd, (struct sockaddr *)&at, sizeof(at)) != 0)
 		die("bind");

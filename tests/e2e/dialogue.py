@@ -145,6 +145,7 @@ STEPS = [  # (kind, pattern with groups text, times, arg)
     ("send bytes", r"C(?:\*(?P<times>\d+))?> ?(?P<text>.*)"),
     ("chunk", r"C (?P<arg>last )?chunk(?:: (?P<text>.*))?"),
     ("trickle", r"C trickles for (?P<times>\d+): (?P<text>\S.*)"),
+    ("keep sending", r"C keeps sending for (?P<times>\d+): (?P<text>\S.*)"),
     ("close", r"C closes"),
     ("half-close", r"C half-closes"),
     ("reset", r"C resets"),
@@ -179,7 +180,7 @@ STEPS = [(kind, re.compile(pattern)) for kind, pattern in STEPS]
 CELLS_IN = {"send line", "send bytes", "reply", "bytes", "log", "no log",
             "heard", "not heard", "mail", "wire", "held", "hop", "has",
             "lacks", "envelope", "extensions", "chunk",
-            "trickle"}
+            "trickle", "keep sending"}
 TEXT_LINE = re.compile(r"\s*\|(?P<end>>?)(?: (?P<text>.*))?$")
 
 

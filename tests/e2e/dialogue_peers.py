@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Both sides of weir in a dialogue: the client, whose packets are what they are
-meant to be, and the next hop, which follows a script and keeps all bytes. What
-weir sends to either is held to rules that no dialogue has to repeat."""
+"""Both sides of weir in a dialogue: the client, whose packets are what they
+are meant to be, and the next hop, which follows a script and keeps all bytes.
+What weir sends to either is held to rules that no dialogue has to repeat."""
 import contextlib
 import re
 import select
@@ -404,6 +404,8 @@ class Hop(Scripted):
             handle = getattr(self, "on_" + verb.lower(), None)
             if handle is not None:
                 handle(conn, line)
+            elif verb == "AUTH":
+                self.answer(conn, verb, b"235 2.7.0 Ok\r\n", line)
             elif verb in ("HELO", "RSET", "NOOP", "XCLIENT"):
                 self.answer(conn, verb, b"250 2.0.0 Ok\r\n", line)
             else:
@@ -453,7 +455,9 @@ class Hop(Scripted):
         self.end(conn, ".", "DATA", wire)
 
     def end(self, conn, verb, how, wire):
-        parts = self.take_answer(conn, verb, "") or [b"250 2.0.0 Ok: queued\r\n"]
+        parts = self.take_answer(conn, verb, "")
+        if parts is None:
+            parts = [b"250 2.0.0 Ok: queued\r\n"]
         said = b"".join(p for p in parts if isinstance(p, bytes))
         self.keep(conn, how, wire, said)
         conn.say(parts)

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Plays dialogues against a daemon. One daemon is the stage of all of them: a
-dialogue has a next hop of its own and its own configuration, which are set by a
-reload. At its end nothing may be left that was not written down."""
+dialogue has a next hop of its own and its own configuration, which are set by
+a reload. At its end nothing may be left that was not written down."""
 import json
 import re
 import socket
 import time
 
 from dialogue import PATH, expand, plain
-from dialogue_peers import (TLS_ERRORS, TRICKLE_S, Client, Failed, Hop, Transcript,
-                            controls_in)
+from dialogue_peers import (TLS_ERRORS, TRICKLE_S, Client, Failed, Hop,
+                            Transcript, controls_in)
 from harness import DEADLINE_S, Weir, free_port, until
 from pki import Pki
 
 POLICY = ('key = envelope  interval = "1h"  burst = 1  initial = 0\n'
           'exempt_recipients = {"@known.test"}')
 LISTENERS = {"tls": "tls = may", "required": "tls = require",
-             "implicit": "tls = implicit", "proxy": "proxy = true"}
+             "implicit": "tls = implicit", "proxy": "proxy = true",
+             "login": "tls = may  auth = pass"}
 MAIL_S = 8
 RSS_MAX_KB = 60_000  # of the daemon, after all that was done to it
 
@@ -88,8 +89,8 @@ class Stage:
             where = play.step.line if play.step else scenario.line
             raise Failed(
                 f"{scenario.path}:{where}: {e}{self.clear()}\n"
-                f"--- what was said\n"
-                f"{transcript.text()}\n--- log\n{play.log()[-3000:]}") from None
+                f"--- what was said\n{transcript.text()}\n"
+                f"--- log\n{play.log()[-3000:]}") from None
         finally:
             play.close()
             hop.stop()
@@ -206,13 +207,24 @@ class Play:
         last = " LAST" if step.arg else ""
         self.gathered += [f"BDAT {len(text)}{last}\r\n".encode(), text]
 
-    def do_trickle(self, step):
-        """A piece every now and then, at most for so many seconds: until weir
-        has something to say."""
+    def send_for(self, step):
+        """A piece every now and then, for so many seconds; whether weir had
+        something to say meanwhile."""
         end = time.monotonic() + step.times
-        while time.monotonic() < end and not self.the_client().has_input():
+        while time.monotonic() < end:
+            if self.the_client().has_input():
+                return True
             self.client.send([self.bytes_of(step.text)])
             time.sleep(TRICKLE_S)
+        return False
+
+    def do_trickle(self, step):
+        if not self.send_for(step):
+            raise Failed(f"weir let it go on for {step.times} s")
+
+    def do_keep_sending(self, step):
+        if self.send_for(step):
+            raise Failed(f"weir said {self.client.line()!r}")
 
     def do_close(self, step):
         self.the_client().close()
@@ -297,7 +309,7 @@ class Play:
     def do_log(self, step):
         pattern = self.text_of(step.text)
         soon(lambda: re.search(pattern, self.log()),
-              f"a log line with {pattern!r}")
+              f"a log line with {pattern!r}", MAIL_S)
 
     def do_no_log(self, step):
         found = re.search(self.text_of(step.text), self.log())

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The hostile dialogues: each scenario of dialogues/*.dialogue is a test. Their
-format is described in dialogues/README.md."""
+"""The hostile dialogues: each scenario of dialogues/*.dialogue is a test.
+Their format is described in dialogues/README.md."""
 import pathlib
 
 import pytest
@@ -17,8 +17,8 @@ SCENARIOS = [s for path in FILES for s in read_file(path)]
 
 @pytest.fixture(scope="module", autouse=True)
 def leaves_nothing_behind():
-    """As in conftest.py, but for the whole file: the daemon is the stage of all
-    dialogues."""
+    """As in conftest.py, but for the whole file: the daemon is the stage of
+    all dialogues."""
     before = children()
     yield
     left = children() - before

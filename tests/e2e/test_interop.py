@@ -84,7 +84,8 @@ OFFERED = {
     "exim": {"PIPELINING", "SIZE 52428800", "8BITMIME", "DSN", "SMTPUTF8",
              "CHUNKING"},
     "opensmtpd": {"SIZE 52428800", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES"},
-    "dovecot": {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"},
+    "dovecot": {"PIPELINING", "SIZE 52428800", "8BITMIME", "CHUNKING",
+                "ENHANCEDSTATUSCODES"},
     "aiosmtpd": {"SIZE 52428800", "8BITMIME", "SMTPUTF8",
                  "ENHANCEDSTATUSCODES"},
 }

@@ -82,6 +82,19 @@ def test_all_taken(weir, lmtp):
     assert w.status()["held_messages"] == 0
 
 
+def test_size_is_weirs_own(weir, lmtp):
+    """An LMTP server that names no limit does not keep weir from naming
+    its own, and is not told a size that it did not ask for."""
+    w = weir(next_hop=lmtp.lmtp, policy=HOLD, message_size='"1M"')
+    peer = w.hello()
+    assert "SIZE 1048576" in peer.extensions
+    assert peer.ask("MAIL FROM:<a@example.org> SIZE=1048577")[0] == 552
+    assert peer.transact("a@example.org", ["b@known.test"], message(),
+                         mail=" SIZE=100")[0] == 250
+    assert not [line for p in lmtp.peers for line in p.lines
+                if "SIZE" in line]
+
+
 def test_chunks_become_data(weir, lmtp):
     w = weir(next_hop=lmtp.lmtp, policy=HOLD)
     peer = w.hello()

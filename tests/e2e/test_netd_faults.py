@@ -85,6 +85,29 @@ def test_broken_packets(lab):
     still_works(lab, d)
 
 
+def test_ipv6_extension_headers(lab):
+    """Destination options before the TCP header hide nothing."""
+    d = lab.netd("host", policy='interval = "1h"')
+
+    def connect_with_options(address, length):
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as s:
+            s.settimeout(0.7)
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS,
+                         bytes([0, length // 8 - 1, 0x1e, length - 4]) +
+                         bytes(length - 4))
+            return s.connect_ex((address, 80))
+
+    got = [lab.within("host", connect_with_options, f"fd99::1:{i}", 64)
+           for i in range(1, 7)]
+    assert got[:5] == [0] * 5 and got[5] != 0, got
+    rows = d.ctl("queue", "fd99::1")
+    assert rows[0]["recipients"][0]["address"] == "[fd99::1:6]:80"
+    # So many that the TCP header is not among the first 256 bytes.
+    assert lab.within("host", connect_with_options, "fd99::1:9", 248) != 0
+    assert d.status()["malformed_packets"] >= 1
+    still_works(lab, d)
+
+
 def test_fragments(lab):
     """The kernel puts them together before the queue: one request each."""
     d = lab.netd("host")

@@ -100,11 +100,14 @@ def test_a_resolver_asks_for_all(lab):
     lab.popen("net", "/usr/bin/python3", netlab.HERE / "netdns.py")
     lab.at("host", "addr", "add", "10.99.0.9/16", "dev", "eth0")
     d = lab.netd("host", policy=NEVER + "dns_known = true",
-                 dns_resolvers='{"10.99.0.9"}', **DNS)
+                 dns_resolvers='{"10.99.0.9"}',
+                 **{**DNS, "dns_servers": '{"10.99.0.9"}'})
     fill(lab)
     assert not passes(lab, "10.99.2.31")
     assert dig(lab, "-b", "10.99.0.9", "n32.test")
     assert passes(lab, "10.99.2.32")
+    assert dig(lab, "n33.test")  # a server that counts for nobody else
+    assert not passes(lab, "10.99.2.33")
     assert d.status()["dns_answers"] == 1
 
 

@@ -152,7 +152,7 @@ def gateway(lab, hosts):
 
 def test_gateway_with_one_infected_host(lab):
     gateway(lab, 10)
-    d = lab.netd("gw", where="forward")
+    d = lab.netd("gw", where="forward", fast_path='"1m"')
     w = lab.worm("h1", rate=100, net="10.99.1.0/24", seconds=2)
     took = []
     for i in range(2, 11):
@@ -164,6 +164,12 @@ def test_gateway_with_one_infected_host(lab):
           f"{max(took) * 1000:.1f} ms at most")
     assert max(took) < 0.5
     assert [r["sender"] for r in d.ctl("senders", "--frozen")] == ["10.99.10.1"]
+    if d.status()["fast_path"]:
+        before = d.status()["packets"]
+        for i in range(2, 11):
+            assert lab.within(f"h{i}", connect, "10.99.2.1") < 0.5
+        assert d.status()["packets"] == before, "known: it stays in the kernel"
+        assert d.status()["set_errors"] == 0
     # A copy of a forwarded SYN that waits is dropped: one reaches the server.
     for site in range(1, 7):
         lab.within("h2", connect, f"10.99.3.{site}")

@@ -192,7 +192,7 @@ def test_next_hop_without_ehlo(weir, scripted):
     hop = scripted(lambda p: serve_smtp(p, on={"EHLO": no}))
     w = weir(next_hop=hop.address, policy=KEY)
     peer = w.hello()
-    assert peer.extensions == []
+    assert peer.extensions == ["SIZE 52428800"]  # of weir itself
     assert peer.transact("a@example.org", ["b@example.com"],
                          message())[0] == 250
     assert "HELO relay.weir.test" in hop.peers[0].lines

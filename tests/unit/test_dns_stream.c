@@ -126,6 +126,11 @@ test_gap_ends_it(void **state)
 	data(seen, 1000, 1, TWO + 1, 8);
 	data(seen, 1000, 0, TWO, 9);
 	assert_string_equal(seen->text, "");
+	/* A message between two is missing. */
+	begin(seen, 1000);
+	data(seen, 1000, 0, TWO, 5);
+	data(seen, 1000, 9, "\0\1x", 3);
+	assert_string_equal(seen->text, "abc;");
 	/* A new connection from the same port begins anew. */
 	begin(seen, 1000);
 	data(seen, 1000, 0, TWO, 9);

@@ -309,6 +309,26 @@ test_held_teaches_not(void **state)
 	close_rig(&r);
 }
 
+/* Nor what passes, but is stored with what waits: whole, or in the mail
+ * server's hold queue. */
+static void
+test_stored_teaches_not(void **state)
+{
+	uint64_t tickets[2] = {SPOOL_TICKET(8192, 0), 0};
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	open_as(&r, LEARN, LOCALS_ADDRESS);
+	txn = begin_in(&r, BOB);
+	assert_int_equal(ask_in(&r, txn, ALICE), THROTTLE_PASS);
+	assert_int_equal(ask_in(&r, txn, "carol@example.org"), THROTTLE_PASS);
+	gate_commit(txn, tickets, r.now, r.wall);
+	assert_int_equal(learnt(&r, ALICE), 0);
+	assert_int_equal(learnt(&r, "carol@example.org"), 1);
+	close_rig(&r);
+}
+
 /* ---- who learns ---- */
 
 static void
@@ -602,6 +622,7 @@ main(void)
 	    cmocka_unit_test(test_who_teaches_not),
 	    cmocka_unit_test(test_only_what_was_accepted),
 	    cmocka_unit_test(test_held_teaches_not),
+	    cmocka_unit_test(test_stored_teaches_not),
 	    cmocka_unit_test(test_mapping),
 	    cmocka_unit_test(test_envelope),
 	    cmocka_unit_test(test_folding),

@@ -278,6 +278,12 @@ test_caps(void **state)
 	assert_int_equal(both.size, 500);
 	own.size = 0;
 	assert_int_equal(smtp_caps_meet(&own, &hop).size, 1000);
+	/* Ours is said though the next hop says none. */
+	own.size = 500;
+	both = smtp_caps_meet(&own, &(struct smtp_caps){0});
+	assert_int_equal(both.ext, SMTP_EXT_SIZE);
+	assert_int_equal(both.size, 500);
+	both = smtp_caps_meet(&own, &hop);
 	assert_string_equal(
 	    smtp_caps_line(&both, 0, line, sizeof(line)), "PIPELINING");
 	assert_string_equal(
