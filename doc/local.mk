@@ -1,6 +1,7 @@
 # Manual pages. That of weir.conf is made from the table of options.
 dist_man_MANS += doc/weirctl.1 doc/weir-maild.8
 nodist_man_MANS += doc/weir.conf.5
+EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/exchange.md doc/providers.md
 EXTRA_DIST += doc/weir.conf.5.in doc/exchange.md doc/providers.md \
 	doc/defences.md
 CLEANFILES += doc/weir.conf.5

@@ -101,13 +101,6 @@ dial(struct hop *h, int64_t now)
 	}
 }
 
-static bool
-has_room(const struct nexthop *n)
-{
-	return n->settings.connections_max == 0 ||
-	       n->open_count < n->settings.connections_max;
-}
-
 /* Few at first, more where many have answered. A server whose backlog
  * is short (OpenSMTPD's is 5) loses what comes faster than it accepts: behind
  * SYN cookies the connection looks open from here, and no greeting comes. */
@@ -169,9 +162,9 @@ hop_seek(struct hop *h, int64_t now)
 		hop_set_state(h, HOP_FAILED);
 		return;
 	}
-	if (may_dial(n) && !has_room(n) && n->idle_count > 0)
+	if (may_dial(n) && nexthop_is_full(n) && n->idle_count > 0)
 		nexthop_shut(n, oldest_idle(n), true, now);
-	if (may_dial(n) && has_room(n))
+	if (may_dial(n) && !nexthop_is_full(n))
 		start_dial(h, now);
 	else
 		hop_set_state(h, HOP_WAITING);
@@ -221,7 +214,8 @@ nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
 static struct hop *
 first_servable(const struct nexthop *n)
 {
-	bool can_dial = may_dial(n) && (has_room(n) || n->idle_count > 0);
+	bool can_dial =
+	    may_dial(n) && (!nexthop_is_full(n) || n->idle_count > 0);
 	struct list *entry;
 
 	if (!can_dial && n->idle_count == 0)
@@ -427,7 +421,7 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	while (!list_is_empty(&again)) {
 		struct hop *h = LIST_ITEM(again.next, struct hop, entry);
 
-		if (may_dial(n) && has_room(n))
+		if (may_dial(n) && !nexthop_is_full(n))
 			dial(h, now);
 		else
 			hop_set_state(h, HOP_WAITING);

@@ -222,6 +222,13 @@ nexthop_line(const struct nexthop *n)
 	return count;
 }
 
+bool
+nexthop_is_full(const struct nexthop *n)
+{
+	return n->settings.connections_max > 0 &&
+	       n->open_count >= n->settings.connections_max;
+}
+
 /* ---- channels ---- */
 
 /* A quarter of the shortest time that is to be kept. */

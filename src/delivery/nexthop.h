@@ -78,8 +78,11 @@ struct nexthop_ends {
 };
 bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
 
-/* How many wait in line, since all connections are taken. */
+/* How many wait in line: all connections are taken, or enough of them wait for
+ * the next hop's greeting. */
 uint32_t nexthop_line(const struct nexthop *n);
+/* All are taken: the line moves when one is given back. */
+bool nexthop_is_full(const struct nexthop *n);
 
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on

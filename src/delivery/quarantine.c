@@ -21,7 +21,7 @@
 #define REST_MIN_MS 250
 #define REST_MAX_MS 60000
 #define FINISH_AGAIN_MS 1000
-#define GATHER_MS 250 /* what is due soon after goes in the same run */
+#define GATHER_MS 250  /* what is due soon after goes in the same run */
 #define FAILURES_MAX 3 /* of %i in one claim; the rest is put back */
 
 static void run_next(struct quarantine *q);
@@ -55,14 +55,18 @@ quarantine_log_end(const struct quarantine *q, const char *what,
 static void
 end_claim(struct quarantine *q)
 {
+	bool is_full = q->n >= q->claim_max;
+
 	for (size_t i = 0; i < q->text_count; i++)
 		free(q->texts[i]);
 	q->text_count = q->n = 0;
 	q->busy = false;
 	if (q->draining && q->on_drained != NULL)
 		q->on_drained(q->drained_arg);
-	else
+	else if (is_full)
 		quarantine_kick(q, loop_now(q->loop));
+	else
+		loop_timer_set(&q->wake, loop_now(q->loop) + GATHER_MS);
 }
 
 static void
@@ -338,6 +342,7 @@ quarantine_kick(struct quarantine *q, int64_t now)
 	}
 	q->kicked = false;
 	q->busy = true;
+	q->claim_max = q->batch_max;
 	spool_quarantine_claim(q->spool, q->batch_max, clock_wall_ms(),
 	    q->settle_ms, on_claimed, q);
 }

@@ -47,6 +47,7 @@ struct quarantine {
 	int64_t rest_until; /* monotonic: commands fail */
 	unsigned failures;  /* in a row */
 	unsigned claim_failures;
+	size_t claim_max;
 	size_t batch_max; /* halved by a failure, to find what spoils it */
 	struct spool_quarantined batch[QUARANTINE_BATCH_MAX];
 	struct spool_quarantine_result results[QUARANTINE_BATCH_MAX];

@@ -84,6 +84,7 @@ struct session {
 	bool tls_due; /* the handshake follows this input */
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
+	int64_t caps_due;     /* then EHLO is answered without them */
 	bool helo_waits;
 	bool greeted, pumping, blocked, paused, closing;
 	bool counted;      /* among its client's sessions */

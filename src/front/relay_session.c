@@ -9,10 +9,14 @@
 #include <stdlib.h>
 
 #define LINGER_MS 5000
+/* A next hop that makes others wait, too: of two relays that are each other's
+ * next hop both would wait for the other for ever. */
+#define CAPS_WAIT_MS 10000
 
 static const struct smtp_server_ops server_ops;
 static const struct conn_ops session_conn_ops;
 static const struct hop_ops caps_ops;
+static void session_stop_asking(struct session *s, int64_t now);
 
 static void
 session_reap(void *arg, int64_t now)
@@ -41,6 +45,8 @@ session_set_timer(struct session *s)
 		due = s->txn->answer_due;
 	else
 		due = smtp_server_next_due(s->server);
+	if (s->caps_hop != NULL && s->caps_due < due)
+		due = s->caps_due;
 	loop_timer_set(&s->timer, login < due ? login : due);
 }
 
@@ -181,6 +187,10 @@ on_session_timer(void *arg, int64_t now)
 	}
 	if (!s->greeted) {
 		session_greet(s, now);
+		return;
+	}
+	if (s->caps_hop != NULL && s->caps_due <= now) {
+		session_stop_asking(s, now);
 		return;
 	}
 	if (login_due(s) <= now) {
@@ -363,6 +373,14 @@ on_caps_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	session_helo_done(s, NULL, now);
 }
 
+static void
+session_stop_asking(struct session *s, int64_t now)
+{
+	hop_drop(s->caps_hop);
+	s->caps_hop = NULL;
+	session_helo_done(s, NULL, now);
+}
+
 static const struct hop_ops caps_ops = {
     .on_ready = on_caps_ready,
     .on_fail = on_caps_fail,
@@ -398,6 +416,7 @@ on_server_helo(void *arg, struct str name, bool esmtp)
 	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
 		session_helo_done(s, &caps, now);
 	} else {
+		s->caps_due = now + CAPS_WAIT_MS;
 		s->caps_hop = nexthop_get(
 		    s->relay->parts.nexthop, false, &caps_ops, s, now);
 		if (hop_is_ready(s->caps_hop))

@@ -119,6 +119,8 @@ void
 relay_relieve(struct relay *r, int64_t now)
 {
 	uint32_t line = nexthop_line(r->parts.nexthop);
+	/* Else the next hop is slow to greet, and no client's fault. */
+	bool full = nexthop_is_full(r->parts.nexthop);
 	struct list *e, *next;
 
 	list_each_safe (e, next, &r->txns) {
@@ -128,7 +130,7 @@ relay_relieve(struct relay *r, int64_t now)
 			break;
 		if (is_in_line(t)) {
 			relieve_waiting(t, now);
-		} else if (!is_clients_turn(t)) {
+		} else if (!full || !is_clients_turn(t)) {
 			t->measured_since = 0;
 		} else if (is_slow(t, now)) {
 			end_slow(t, now);

@@ -9,6 +9,7 @@
 #include "maild/maild_check.h"
 #include "maild/maild_config.h"
 #include "maild/maild_options_inbound.h"
+#include "maild/maild_options_milter.h"
 #include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
@@ -425,8 +426,8 @@ static const struct option maild_options[] = {
 	.doc = "Time for which a next hop that failed is left alone while "
 	       "another one works.",
     },
-/* ---- milter ---- */
-#include "maild/maild_options_milter.h"
+    /* ---- milter ---- */
+    MAILD_MILTER_OPTIONS,
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",

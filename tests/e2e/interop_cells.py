@@ -128,7 +128,9 @@ class Cell:
         if self.arrived:
             return f"refused, and arrived for {list(self.arrived)}"
         if not re.search(words, reply, re.S):
-            return f"the words are {reply[-4000:]!r}, not {words!r}"
+            said = re.findall(r"(?im)^diagnostic-code:.*(?:\r?\n[ \t].*)*",
+                              reply)
+            return f"the words are {said or reply[-2000:]!r}, not {words!r}"
         return None
 
     def fault_of_arrival(self, rcpts):

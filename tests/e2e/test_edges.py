@@ -48,8 +48,9 @@ def test_same_name_is_no_loop(weir, scripted):
 
 
 def test_two_relays_in_a_circle(weir):
-    """Each session opens one at the other relay. client_sessions_max ends it,
-    and who sends mail hears 451 at once; nothing hangs."""
+    """Each session opens one at the other relay. EHLO is answered in the end
+    without the other's, client_sessions_max ends the rest, and who sends mail
+    hears 451; nothing hangs."""
     a = weir(start=False, policy=ROOMY, client_sessions_max="20",
              hostname='"a.weir.test"', name="a")
     b = weir(start=False, policy=ROOMY, client_sessions_max="20",
@@ -57,8 +58,7 @@ def test_two_relays_in_a_circle(weir):
     a.next_hop, b.next_hop = b.port_address, a.port_address
     a.start()
     b.start()
-    for source in ("127.0.0.7", "127.0.0.8"):
-        assert refused(a, source)[0] == 451
+    assert refused(a, "127.0.0.7")[0] == 451
     for w in (a, b):
         until(lambda: w.status()["sessions_open"] <= 20, "the end of it")
         assert w.status()["sessions"] < 200

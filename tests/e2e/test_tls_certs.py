@@ -20,25 +20,13 @@ def pki(tmp_path_factory):
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
-class RsaPki(Pki):
-    """The same authority, keys of the other kind."""
-
-    def __init__(self, pki):
-        self.dir = pki.dir
-        self.ca, self.ca_key = pki.ca, pki.ca_key
-
-    @staticmethod
-    def new_key(path):
-        return ["-newkey", "rsa:2048", "-nodes", "-keyout", path]
-
-
 @pytest.fixture(scope="module")
 def pairs(pki):
-    rsa = RsaPki(pki)
     return {"ec": pki.cert("ec", ["relay.weir.test", "127.0.0.1"]),
-            "rsa": rsa.cert("rsa", ["relay.weir.test"]),
+            "rsa": pki.cert("rsa", ["relay.weir.test"], rsa=True),
             "ec2": pki.cert("ec2", ["mail.other.test"]),
-            "rsa2": rsa.cert("rsa2", ["mail.other.test", "more.test"])}
+            "rsa2": pki.cert("rsa2", ["mail.other.test", "more.test"],
+                             rsa=True)}
 
 
 @pytest.fixture
