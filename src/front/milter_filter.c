@@ -355,6 +355,10 @@ tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all)
 {
 	if (smfi_progress(ctx) != MI_SUCCESS)
 		return false;
+	/* Over TCP the first write to a mail server that is gone succeeds; what
+	 * comes back fails the second. The answer itself cannot be watched. */
+	if (all && smfi_progress(ctx) != MI_SUCCESS)
+		return false;
 	for (size_t i = 0; i < c->rcpt_count && !all; i++) {
 		if (c->rcpts[i].held &&
 		    smfi_delrcpt(ctx, c->rcpts[i].raw) != MI_SUCCESS)

@@ -227,3 +227,22 @@ def test_abort_at_each_step(milter, cut):
     mta.close()
     assert w.held() == [] and w.status()["passed_recipients"] == 1
     until(lambda: list((w.spool / "bodies").iterdir()) == [], "no body left")
+
+
+@pytest.mark.parametrize("known", [[], ["p0@example.com"]],
+                         ids=["all_held", "some_held"])
+def test_the_mail_server_is_gone_when_it_is_answered(milter, known):
+    """Its client heard no 250 and comes again: the copy, which is on disk by
+    then, is taken back."""
+    w = milter('interval = "1h"  burst = 1  initial = 0  '
+               'exempt_recipients = {"p0@example.com"}')
+    before = w.status()["spool"]["operations"]
+    mta = Mta(w)
+    mta.envelope(*known, "p1@example.com")
+    mta.header()
+    mta.say(b"E")
+    mta.peer.close()
+    until(lambda: w.status()["spool"]["operations"] >= before + 2,
+          "the copy to be stored, and removed or kept")
+    until(lambda: w.held() == [], "nothing held")
+    assert w.status()["held_messages"] == 0
