@@ -3,6 +3,7 @@
 next hop (plain and TLS), all messages in flight together. What became of each
 is in its cell; nothing here judges it."""
 import collections
+import concurrent.futures
 import contextlib
 import pathlib
 import shutil
@@ -264,7 +265,8 @@ class Matrix:
 
     def stop(self):
         """The weirs' exit statuses."""
-        statuses = {w.stop() for w in self.weirs.values()}
+        with concurrent.futures.ThreadPoolExecutor(len(self.weirs)) as pool:
+            statuses = set(pool.map(Weir.stop, self.weirs.values()))
         self.stack.close()
         return statuses
 

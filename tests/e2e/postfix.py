@@ -7,6 +7,7 @@ import email.policy
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -108,7 +109,17 @@ class Postfix:
             capture_output=True, text=True, timeout=60, check=check,
             stdin=subprocess.DEVNULL)
 
+    def drop_doubles(self):
+        """Of a parameter that main.cf gives twice the last counts; the others
+        go. Each of Postfix's programs would warn of them when it starts, and
+        postlogd hangs when its own socket, to which it logs, is full."""
+        path = self.dir / "etc/main.cf"
+        entries = re.split(r"\n(?=[^\s#])", path.read_text())
+        last = {entry.split("=")[0].strip(): entry for entry in entries}
+        path.write_text("\n".join(last.values()) + "\n")
+
     def start(self):
+        self.drop_doubles()
         self.run("postfix", "start")
         until(lambda: listens(self.port), f"Postfix: {self.log()[-2000:]}")
         return self

@@ -22,17 +22,15 @@ DOMAINS = '{"example.com"}'
 ALICE, BOB = "alice@example.com", "bob@example.net"
 
 MAIN_CF = """
-relayhost = [127.0.0.1]:{sink}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {auth}
 smtpd_sasl_security_options = noanonymous
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_delay_reject = no
-smtpd_recipient_restrictions =
-    {first} permit_sasl_authenticated, permit_auth_destination, reject
 header_checks = regexp:{{ {{ /^Subject: rejected/ REJECT }} }}
 """
+RCPT = "permit_sasl_authenticated, permit_auth_destination, reject"
 
 
 class World:
@@ -51,13 +49,17 @@ class World:
         auth = Dovecot({ALICE: "secret", "carol@example.com": "secret"})
         undo.callback(auth.stop)
         auth.start()
-        where, service, end = self.weir.where, "", ""
+        where, ask = self.weir.where, ""
         if protocol == "policy":
-            service = f"check_policy_service {where},"
-            end = f"smtpd_end_of_data_restrictions = {service[:-1]}\n"
-            where = ""
-        self.mta = MilterPostfix(where, main=MAIN_CF.format(
-            sink=self.sink.port, auth=auth.socket, first=service) + end)
+            where, ask = "", f"check_policy_service {where}"
+        self.mta = MilterPostfix(where, main=MAIN_CF.format(auth=auth.socket),
+                                 relayhost=f"[127.0.0.1]:{self.sink.port}")
+        # Edited, not given twice: each of Postfix's programs would warn of
+        # it, postlogd into its own full socket.
+        self.mta.run("postconf", "-e",
+                     "smtpd_recipient_restrictions = " +
+                     (f"{ask}, " if ask else "") + RCPT,
+                     f"smtpd_end_of_data_restrictions = {ask}")
         self.weir.next_hop = self.mta.back
         undo.callback(self.mta.stop)
         undo.callback(self.weir.stop)

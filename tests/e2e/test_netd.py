@@ -486,7 +486,9 @@ def test_fast_path_by_printed_rules(pair):
         sh = run(netlab.BUILD / "weir-netd", "--print-rules", "iptables",
                  "-c", d.config).stdout
         pair.execute("host", "sh", "-e", text=sh)
-        for _ in range(4):
+        assert pair.within("host", connect, "10.99.3.1") < 0.3
+        until(lambda: in_set(pair, kind), "the pair in the set")
+        for _ in range(3):
             assert pair.within("host", connect, "10.99.3.1") < 0.3
         assert d.status()["packets"] == 1, kind
         d.stop()

@@ -152,7 +152,7 @@ def gateway(lab, hosts):
 
 def test_gateway_with_one_infected_host(lab):
     gateway(lab, 10)
-    d = lab.netd("gw", where="forward", fast_path='"10s"')
+    d = lab.netd("gw", where="forward", fast_path='"1m"')
     w = lab.worm("h1", rate=100, net="10.99.1.0/24", seconds=2)
     took = []
     for i in range(2, 11):

@@ -132,9 +132,11 @@ def test_postfix_asks(service):
     w = service('interval = "1h"  burst = 2  initial = 2  service = hold  '
                 "local = client")
     where = f"check_policy_service inet:127.0.0.1:{w.mta_port}"
-    mta = MilterPostfix(main="smtpd_recipient_restrictions = "
-                        f"{where}, permit_mynetworks, reject\n"
-                        f"smtpd_end_of_data_restrictions = {where}\n")
+    mta = MilterPostfix()
+    # Edited, not given twice: postlogd would warn into its own full socket.
+    mta.run("postconf", "-e", "smtpd_recipient_restrictions = "
+            f"{where}, permit_mynetworks, reject",
+            f"smtpd_end_of_data_restrictions = {where}")
     try:
         mta.start()
         for i in range(3):

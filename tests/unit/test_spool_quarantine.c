@@ -285,6 +285,8 @@ test_restart(void **state)
 	kit_close(k);
 	kit_open(k);
 	assert_int_equal(quarantined(k), 4);
+	assert_int_equal(
+	    kit_ask(k, "SELECT count(*) FROM rcpt WHERE state = 2"), 0);
 	assert_int_equal(delivery_claims(k), 0);
 	c = claim(k, LATER);
 	assert_int_equal(c.n, 3);
