@@ -102,8 +102,9 @@ def test_a_loop_ends(weir, fast_sink):
     there.next_hop = back.port_address
     there.write_config()
     assert there.run_ctl("reload").returncode == 0
-    code, text = hello(back.port).transact(
-        "a@example.org", ["b@example.com"], message())
+    peer = hello(back.port)
+    peer.sock.settimeout(60)
+    code, text = peer.transact("a@example.org", ["b@example.com"], message())
     assert code == 554 and "5.4.6" in text
 
 

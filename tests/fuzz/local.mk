@@ -16,6 +16,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_inbound_load \
+	tests/fuzz/fuzz_mta_queue \
 	tests/fuzz/fuzz_netgate_load \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_packet \
@@ -48,6 +49,8 @@ tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDADD = libreplay.la libpacket.la
 tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c
 tests_fuzz_fuzz_inbound_load_LDADD = libreplay.la libgate.la
+tests_fuzz_fuzz_mta_queue_SOURCES = tests/fuzz/fuzz_mta_queue.c
+tests_fuzz_fuzz_mta_queue_LDADD = libreplay.la libdelivery.la
 tests_fuzz_fuzz_netgate_load_SOURCES = tests/fuzz/fuzz_netgate_load.c
 tests_fuzz_fuzz_netgate_load_LDADD = libreplay.la libnetgate.la
 tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz_packet.c

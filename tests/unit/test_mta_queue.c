@@ -72,7 +72,7 @@ test_commands_that_are_none(void **state)
 	    "/bin/sh -c 'postsuper'", "/bin/a | /bin/b", "/bin/a; /bin/b",
 	    "/bin/a $HOME", "/bin/a `b`", "/bin/a > /tmp/x", "/bin/%i",
 	    "/bin/a %s", "/bin/a %", "/bin/a %%i", "unix:run/weir",
-	    "unix:", "unix:/a b c",
+	    "unix:", "unix:/a b c", "unix:/a b%i",
 	    "/a 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 "
 	    "5"};
 	struct mta_command c;
