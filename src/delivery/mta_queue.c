@@ -94,8 +94,8 @@ parse_socket(struct mta_command *c, char *err, size_t cap)
 	char *rest = c->text + strlen("unix:");
 
 	if (strchr(rest, '%') != NULL)
-		return refuse(err, cap,
-		    "has a %, but a socket gets the ids as lines");
+		return refuse(
+		    err, cap, "has a %, but a socket gets the ids as lines");
 	c->socket = next_word(&rest);
 	c->words[0] = next_word(&rest);
 	c->n = c->words[0] != NULL ? 1 : 0;
