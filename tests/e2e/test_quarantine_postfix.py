@@ -7,8 +7,10 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 
 import pytest
 
@@ -323,23 +325,36 @@ def test_many_are_released_in_few_runs(world):
     assert len(w.log_lines("quarantine run command=release")) <= 8
 
 
+def serve_requests(listener, command, env):
+    """What systemd does for a socket with Accept=yes."""
+    while True:
+        try:
+            conn, _ = listener.accept()
+        except OSError:  # shut down
+            return
+        with conn:
+            subprocess.run(command, stdin=conn, stdout=conn, env=env,
+                           stderr=subprocess.DEVNULL, timeout=60)
+
+
 @pytest.fixture
 def helper(postfix):
     """contrib/weir-hold as root behind a socket that only weir's user may
     open, as weir-hold.socket and weir-hold@.service have it."""
     mta, directory = postfix
     path = pathlib.Path(directory) / "weir-hold.sock"
-    process = subprocess.Popen(
-        ["systemd-socket-activate", "-l", path, "--accept", "--inetd",
-         "-E", f"POSTFIX_CONFIG={mta.dir}/etc",
-         TOP / "contrib/weir-hold", "-s", "postfix"],
-        stderr=subprocess.DEVNULL)
-    until(path.exists, "the helper's socket")
-    shutil.chown(path, "nobody")
-    path.chmod(0o600)
-    yield path
-    process.terminate()
-    process.wait(20)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        shutil.chown(path, "nobody")
+        path.chmod(0o600)
+        listener.listen()
+        server = threading.Thread(target=serve_requests, args=(
+            listener, [TOP / "contrib/weir-hold", "-s", "postfix"],
+            {**os.environ, "POSTFIX_CONFIG": f"{mta.dir}/etc"}))
+        server.start()
+        yield path
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join(20)
     path.unlink()
 
 
