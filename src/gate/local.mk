@@ -32,12 +32,17 @@ BENCHES += tests/bench/bench_inbound
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h \
 	tests/unit/gate_rig_send.c
-check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound
+check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound \
+	tests/unit/test_gate_lesson
 tests_unit_test_inbound_SOURCES = tests/unit/test_inbound.c \
 	tests/unit/throttle_random.h
 tests_unit_test_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
-tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c $(gate_rig)
+tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c \
+	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_lesson_LDADD = libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \
 	tests/unit/test_gate_policy tests/unit/test_gate_restart

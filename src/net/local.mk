@@ -39,9 +39,13 @@ tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/pump.h
 tests_unit_test_command_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
-	tests/unit/pump.h tests/unit/tls_kit.h
+	tests/unit/pump.h tests/unit/tls_kit.h tests/unit/tls_rig.h
 tests_unit_test_tls_LDADD = libnet.la libos.la libbase.la $(OPENSSL_LIBS) \
 	$(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_tls_certs
+tests_unit_test_tls_certs_SOURCES = tests/unit/test_tls_certs.c \
+	tests/unit/pump.h tests/unit/tls_kit.h tests/unit/tls_rig.h
+tests_unit_test_tls_certs_LDADD = $(tests_unit_test_tls_LDADD)
 endif
 
 # The loads of tests/bench/bench_tls.py and bench_auth.py.

@@ -34,6 +34,10 @@ check_PROGRAMS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c $(SPOOL_KIT)
 tests_unit_test_spool_LDADD = $(SPOOL_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_spool_state
+tests_unit_test_spool_state_SOURCES = tests/unit/test_spool_state.c $(SPOOL_KIT)
+tests_unit_test_spool_state_LDADD = $(SPOOL_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_spool_notice
 tests_unit_test_spool_notice_SOURCES = tests/unit/test_spool_notice.c \
 	$(SPOOL_KIT)

@@ -182,26 +182,26 @@ def test_restarts_under_load(site, kind):  # noqa: F811
     and started, as an upgrade does."""
     s = site(kind, policy='interval = "1h"  burst = 3  initial = 3')
     names = people(40)
-    todo, lock = list(names), threading.Lock()
+    unsent, lock = list(names), threading.Lock()
 
     def client():
         while True:
             with lock:
-                if not todo:
+                if not unsent:
                     return
-                name = todo.pop()
+                name = unsent.pop()
             code = None
             with contextlib.suppress(OSError, EOFError):
                 code, _ = walk(s, rcpts=[name])
             if code != 250:
                 with lock:
-                    todo.append(name)
+                    unsent.append(name)
 
     clients = [threading.Thread(target=client) for _ in range(4)]
     for c in clients:
         c.start()
     for left in (30, 20, 10):
-        until(lambda: len(todo) <= left, "some progress", 60)
+        until(lambda: len(unsent) <= left, "some progress", 60)
         begin = time.monotonic()
         assert s.w.stop() == 0
         assert time.monotonic() - begin < 20, "messages did not end"

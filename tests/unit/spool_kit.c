@@ -435,3 +435,10 @@ kit_list_all(struct kit *k)
 
 	return kit_list(k, &all, 0, 64);
 }
+
+void
+kit_on_flag(void *arg, int error)
+{
+	assert_int_equal(0, error);
+	*(bool *)arg = true;
+}

@@ -102,4 +102,7 @@ struct kit_list kit_list(struct kit *k, const struct spool_select *select,
     uint64_t after, size_t max);
 struct kit_list kit_list_all(struct kit *k);
 
+/* For a call whose end is a flag: arg is a bool; no error may come. */
+void kit_on_flag(void *arg, int error);
+
 #endif

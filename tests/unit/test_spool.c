@@ -260,19 +260,6 @@ test_release_claim_finish(void **state)
 }
 
 static void
-on_done(void *arg, int error)
-{
-	*(int *)arg = error;
-}
-
-static void
-on_flag(void *arg, int error)
-{
-	assert_int_equal(0, error);
-	*(bool *)arg = true;
-}
-
-static void
 test_bounce(void **state)
 {
 	struct kit k;
@@ -292,12 +279,12 @@ test_bounce(void **state)
 	kit_message(&k, &km, 1, SPOOL_RELEASED);
 	km.m.from = "";
 	spool_finish(
-	    k.spool, &result, 1, &km.m, STR("bounced"), on_flag, &done);
+	    k.spool, &result, 1, &km.m, STR("bounced"), kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
 	/* Given again, as after a commit of which nobody heard. */
 	done = false;
 	spool_finish(
-	    k.spool, &result, 1, &km.m, STR("bounced"), on_flag, &done);
+	    k.spool, &result, 1, &km.m, STR("bounced"), kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
 	assert_int_equal(1, stats(&k).messages);
 	kit_claim(&k, 10, k.wall, &c);
@@ -328,7 +315,7 @@ test_untried(void **state)
 	    .untried = true};
 	kit_claim(&k, 10, k.wall, &c);
 	kit_claim_clear(&c);
-	spool_finish(k.spool, &untried, 1, NULL, STR(""), on_flag, &done);
+	spool_finish(k.spool, &untried, 1, NULL, STR(""), kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
 	kit_claim(&k, 10, k.wall, &c);
 	assert_int_equal(1, c.n);
@@ -451,155 +438,6 @@ test_large_release(void **state)
 	kit_clear(&k);
 }
 
-struct loaded {
-	size_t sources, held;
-	bool frozen;
-	char state[16];
-	uint64_t last;
-};
-
-static void
-on_source(void *arg, const struct spool_source *source)
-{
-	struct loaded *l = arg;
-
-	l->sources++;
-	l->frozen = source->frozen;
-	assert_string_equal("alice", source->key);
-	if (source->state != NULL)
-		memcpy(l->state, source->state, source->state_size);
-}
-
-static void
-on_held(void *arg, const struct spool_row *row)
-{
-	struct loaded *l = arg;
-
-	l->held++;
-	assert_true(row->ticket > l->last);
-	assert_string_equal("alice", row->source);
-	l->last = row->ticket;
-}
-
-static struct loaded
-load(struct kit *k)
-{
-	struct loaded l = {0};
-
-	assert_int_equal(0, spool_load(k->spool, on_source, on_held, &l));
-	return l;
-}
-
-static void
-on_audit(void *arg, int error, const struct spool_audit *rows, size_t n)
-{
-	bool *done = arg;
-
-	assert_int_equal(0, error);
-	assert_int_equal(2, n);
-	assert_string_equal("thaw", rows[0].action);
-	assert_string_equal("freeze", rows[1].action);
-	assert_int_equal(KIT_WALL, rows[1].at);
-	*done = true;
-}
-
-static void
-test_sources_and_audit(void **state)
-{
-	struct kit k;
-	struct spool_audit freeze = {KIT_WALL, "root", "freeze", "alice", ""};
-	struct spool_audit thaw = {KIT_WALL + 1, "root", "thaw", "alice", ""};
-	bool done = false;
-
-	(void)state;
-	kit_init(&k);
-	kit_open(&k);
-	kit_add(&k, 2, SPOOL_HELD, 10, NULL);
-	spool_set_frozen(
-	    k.spool, "alice", true, 1, KIT_WALL, &freeze, on_flag, &done);
-	assert_true(kit_wait(k.spool, &done));
-	spool_save_state(k.spool, "alice", "one", 4, KIT_WALL);
-	spool_save_state(k.spool, "alice", "two", 4, KIT_WALL);
-	kit_close(&k);
-	kit_open(&k);
-	assert_int_equal(1, load(&k).sources);
-	assert_int_equal(2, load(&k).held);
-	assert_true(load(&k).frozen);
-	assert_string_equal("two", load(&k).state);
-	done = false;
-	spool_audit_add(k.spool, &thaw, on_flag, &done);
-	assert_true(kit_wait(k.spool, &done));
-	done = false;
-	spool_audit_list(k.spool, 10, on_audit, &done);
-	assert_true(kit_wait(k.spool, &done));
-	spool_save_state(k.spool, "alice", "three", 6, KIT_WALL);
-	spool_forget_source(k.spool, "alice");
-	kit_close(&k);
-	kit_open(&k);
-	assert_int_equal(0, load(&k).sources);
-	/* The log is capped. */
-	kit_sql(&k, "UPDATE audit SET id = id * 99999");
-	done = false;
-	spool_audit_add(k.spool, &thaw, on_flag, &done);
-	assert_true(kit_wait(k.spool, &done));
-	assert_int_equal(199998, kit_ask(&k, "SELECT min(id) FROM audit"));
-	kit_clear(&k);
-}
-
-static void
-test_busy_and_close(void **state)
-{
-	struct kit k;
-	int results[40];
-	int busy = 0;
-
-	(void)state;
-	kit_init(&k);
-	k.settings.outstanding_max = 20;
-	kit_open(&k);
-	for (size_t i = 0; i < ARRAY_LEN(results); i++) {
-		struct kit_message km;
-		struct spool_body *b;
-
-		results[i] = -1;
-		kit_message(&k, &km, 1, SPOOL_HELD);
-		b = spool_body_new(k.spool, km.m.id);
-		assert_true(spool_body_write(b, "x", 1));
-		spool_put(k.spool, &km.m, b, on_done, &results[i]);
-	}
-	/* Everything that was taken is done, without completions. */
-	kit_close(&k);
-	for (size_t i = 0; i < ARRAY_LEN(results); i++)
-		busy += results[i] != -1;
-	assert_int_equal(0, busy);
-	k.settings.outstanding_max = 4096;
-	kit_open(&k);
-	assert_int_equal(20, kit_list_all(&k).n);
-	kit_clear(&k);
-}
-
-static void
-test_short_of_space(void **state)
-{
-	struct kit k;
-	int error;
-
-	(void)state;
-	kit_init(&k);
-	kit_open(&k);
-	kit_add(&k, 1, SPOOL_HELD, 10, NULL);
-	kit_close(&k);
-	k.settings.min_free_bytes = UINT64_MAX;
-	kit_open(&k);
-	assert_true(spool_is_short(k.spool));
-	kit_add(&k, 1, SPOOL_HELD, 10, &error);
-	assert_int_equal(ENOSPC, error);
-	kit_add(&k, 1, SPOOL_HELD, 300 << 10, &error);
-	assert_int_equal(ENOSPC, error);
-	assert_int_equal(1, kit_discard(&k, &all).n);
-	kit_clear(&k);
-}
-
 int
 main(void)
 {
@@ -615,9 +453,6 @@ main(void)
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_selection),
 	    cmocka_unit_test(test_large_release),
-	    cmocka_unit_test(test_sources_and_audit),
-	    cmocka_unit_test(test_busy_and_close),
-	    cmocka_unit_test(test_short_of_space),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
