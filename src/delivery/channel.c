@@ -269,12 +269,6 @@ channel_new(const struct channel_settings *settings,
 	return ch;
 }
 
-bool
-channel_is_doomed(const struct channel *ch)
-{
-	return smtp_client_next_due(ch->client) == 0;
-}
-
 void
 channel_run(struct channel *ch, int64_t now)
 {

@@ -106,8 +106,6 @@ MUST_CHECK bool channel_login_start(
  * has failed. */
 MUST_CHECK bool channel_login_reply(struct channel *ch,
     const struct smtp_reply *reply, const char **why, int64_t now);
-/* It will fail at its next deadline: its message was given up. */
-bool channel_is_doomed(const struct channel *ch);
 /* Runs a deadline that has passed. */
 void channel_run(struct channel *ch, int64_t now);
 /* Dead from now on. politely: says QUIT, and does not wait for the answer. */

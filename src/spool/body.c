@@ -59,12 +59,6 @@ spool_body_set_drain(
 	b->arg = arg;
 }
 
-uint64_t
-spool_body_size(const struct spool_body *b)
-{
-	return b->size;
-}
-
 static void
 let_go(struct spool_body *b)
 {

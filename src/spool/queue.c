@@ -85,17 +85,6 @@ queue_take(struct queue *q, struct list *out, size_t max, size_t max_cost,
 	return more;
 }
 
-bool
-queue_is_empty(struct queue *q)
-{
-	bool empty;
-
-	pthread_mutex_lock(&q->lock);
-	empty = list_is_empty(&q->ops);
-	pthread_mutex_unlock(&q->lock);
-	return empty;
-}
-
 void
 queue_stop(struct queue *q)
 {

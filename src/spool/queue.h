@@ -35,7 +35,6 @@ void queue_put(struct queue *q, struct op *op);
  * the deadline (monotonic ms). False: stopped, and nothing is left. */
 bool queue_take(struct queue *q, struct list *out, size_t max, size_t max_cost,
     int64_t deadline);
-bool queue_is_empty(struct queue *q);
 void queue_stop(struct queue *q);
 
 struct done {

@@ -137,7 +137,6 @@ struct spool_body *spool_body_new(struct spool *s, uint64_t id);
 bool spool_body_write(struct spool_body *b, const void *p, size_t n);
 void spool_body_set_drain(
     struct spool_body *b, void (*on_drain)(void *arg), void *arg);
-uint64_t spool_body_size(const struct spool_body *b);
 void spool_body_abort(struct spool_body *b);
 
 /* Stores message and body (taken) in one commit; a large body's file and its
