@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 import time
+import weakref
 
 from aiosmtpd.controller import Controller
 
@@ -209,6 +210,39 @@ class Weir:
         until(lambda: self.status()["held_messages"] == 0, "an empty spool")
 
 
+class Listener(socket.socket):
+    """Knows the connections that it took."""
+
+    def __init__(self, address):
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.taken = weakref.WeakSet()
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.setblocking(False)
+        self.bind(address)
+
+    def accept(self):
+        sock, peer = super().accept()
+        self.taken.add(sock)
+        return sock, peer
+
+
+class SinkController(Controller):
+    """asyncio leaves open what a stopped loop had just accepted: the client
+    would wait for a greeting until its time-out."""
+
+    def _create_server(self):
+        self.listener = Listener((self.hostname, self.port))
+        return self.loop.create_server(self._factory_invoker,
+                                       sock=self.listener,
+                                       ssl=self.ssl_context)
+
+    def stop(self, no_assert=False):
+        super().stop(no_assert)
+        for sock in self.listener.taken:
+            with contextlib.suppress(OSError):  # most are closed by now
+                sock.shutdown(socket.SHUT_RDWR)
+
+
 class Sink:
     """A real SMTP server (aiosmtpd) that keeps every message it accepts, and
     refuses what it is told to."""
@@ -225,8 +259,9 @@ class Sink:
         self.controller = None
 
     def start(self):
-        self.controller = Controller(
+        self.controller = SinkController(
             self, hostname="127.0.0.1", port=self.port,
+            ready_timeout=DEADLINE_S,
             enable_SMTPUTF8=True, data_size_limit=100_000_000, **self.options)
         self.controller.start()
         return self

@@ -202,7 +202,7 @@ def test_held_mail_waits_for_a_good_certificate(weir, pki, cert):
         send(w)
         assert w.held() == [TO]
         w.ctl("release", "--all")
-        until(lambda: w.log_lines("expired on"), "an attempt")
+        until(lambda: w.log_lines("delivery rest .*expired on"), "an attempt")
         assert w.held() == [TO] and sink.messages == []
         sink.stop()
         sink = Sink(port, tls_context=pki.server(cert),
