@@ -22,6 +22,7 @@
 #define BOUNDARY_MAX 48
 #define REPLY_SHOWN_MAX 512
 #define ADDRESS_SHOWN_MAX 960
+#define XTEXT_SHOWN_MAX 512
 #define LINE_LENGTH_MAX 998 /* RFC 5322 section 2.1.1 */
 #define EIGHT_BIT "Content-Transfer-Encoding: 8bit\r\n"
 #define QP_LINE_MAX 72 /* "=XX" and the soft break stay within 76 */
@@ -147,10 +148,12 @@ hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* RFC 3461 section 4: xtext, decoded; what does not decode stays. */
+/* RFC 3461 section 4: xtext, decoded; what does not decode stays. ORCPT has 500
+ * characters and ENVID 100; a damaged spool may have more. */
 static void
 put_xtext(struct printer *p, struct str s)
 {
+	s = str_sub(s, 0, XTEXT_SHOWN_MAX);
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 

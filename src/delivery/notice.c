@@ -24,7 +24,6 @@
 #define TURN_MAX_MS 60000
 #define TURN_MIN_MS 200
 #define LIST_MAX 32
-#define NOTICE_TEXT_MAX (4u << 20)
 
 static void look(struct delivery *d);
 
@@ -219,7 +218,7 @@ store(struct delivery *d, const struct spool_message *m,
 	    .rcpt_count = 1,
 	};
 
-	buf_init(&text, NOTICE_TEXT_MAX);
+	buf_init(&text, BOUNCE_TEXT_MAX);
 	if (!bounce_print(f, &text, &eight_bit))
 		panic("notice: %zu recipients do not fit", f->rcpt_count);
 	spool_set_notice_mark(

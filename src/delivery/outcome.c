@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define TRIES_LEAST 4
-#define BOUNCE_TEXT_MAX (16u << 20)
 
 static bool
 is_expired(const struct attempt *a, const struct spool_rcpt *r, int64_t wall)

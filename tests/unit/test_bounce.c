@@ -398,6 +398,44 @@ test_full_buffer(void **state)
 	buf_clear(&out);
 }
 
+/* As many recipients as the spool takes, each with all that can be said of it:
+ * reports of a failure and of a delay have room. */
+static void
+test_longest(void **state)
+{
+	static struct bounce_recipient rcpts[4096];
+	static char address[65536], ascii[65536];
+	struct bounce_facts f = make_facts();
+	bool eight_bit;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(address); i++)
+		address[i] = "\xc3\xbc"[i % 2];
+	memset(ascii, 'a', sizeof(ascii));
+	ascii[6] = ';';
+	for (size_t i = 0; i < ARRAY_LEN(rcpts); i++)
+		rcpts[i] = (struct bounce_recipient){
+		    .action = i % 2 ? BOUNCE_FAILED : BOUNCE_DELAYED,
+		    .address = {address, sizeof(address)},
+		    .orcpt = {ascii, sizeof(ascii)},
+		    .status = STR("5.1.1"),
+		    .reason = {ascii, 256},
+		    .reply = {ascii, sizeof(ascii)},
+		    .remote = {ascii, 320},
+		    .retry_until = WALL,
+		};
+	f.rcpts = rcpts;
+	f.rcpt_count = ARRAY_LEN(rcpts);
+	f.original = (struct str){ascii, sizeof(ascii)};
+	{
+		struct buf out;
+
+		buf_init(&out, BOUNCE_TEXT_MAX);
+		assert_true(bounce_print(&f, &out, &eight_bit));
+		buf_clear(&out);
+	}
+}
+
 static void
 test_date(void **state)
 {
@@ -481,6 +519,7 @@ main(void)
 	    cmocka_unit_test(test_boundary_is_not_in_original),
 	    cmocka_unit_test(test_full_buffer),
 	    cmocka_unit_test(test_actions),
+	    cmocka_unit_test(test_longest),
 	    cmocka_unit_test(test_date),
 	};
 
