@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Connections to the next hop, kept and reused. Several next hops are tried in
- * order; one that failed rests for a while unless all rest. Event loop's
- * thread.
+ * order; one that failed, or did not greet in time while another was left,
+ * rests for a while unless all rest, and then one connection tries it. Event
+ * loop's thread.
  *
  * A struct hop is one connection in one owner's hands. Its owner speaks through
  * hop_client (smtp/client.h) and hears through hop_ops.
@@ -31,8 +32,8 @@ struct nexthop_settings {
 	struct nexthop_tls tls;       /* a reference is taken */
 	const char *const *addresses; /* "127.0.0.1:25", "unix:/p", "name:25" */
 	size_t address_count;
-	const char *hostname; /* for EHLO */
-	int64_t connect_timeout_ms;
+	const char *hostname;       /* for EHLO */
+	int64_t connect_timeout_ms; /* and for the greeting, see above */
 	struct smtp_client_timeouts timeouts;
 	uint32_t connections_max;        /* open at once; more owners wait */
 	uint32_t idle_max;               /* kept open without an owner */
