@@ -134,12 +134,12 @@ may_dial(const struct nexthop *n)
 
 /* A quarter is never a session's own, so that sessions that idle cannot stop
  * all delivery. */
-static bool
-has_private_room(const struct nexthop *n)
+bool
+nexthop_is_private_full(const struct nexthop *n)
 {
 	uint32_t max = n->settings.connections_max;
 
-	return max == 0 || n->private_count < max - max / 4;
+	return max > 0 && n->private_count >= max - max / 4;
 }
 
 static struct channel *
@@ -176,7 +176,7 @@ hop_seek(struct hop *h, int64_t now)
 		    HOP_HANDED);
 		return;
 	}
-	if (h->is_private && !has_private_room(n)) {
+	if (h->is_private && nexthop_is_private_full(n)) {
 		str_copy(STR("too many connections belong to sessions"),
 		    h->reason, sizeof(h->reason));
 		hop_set_state(h, HOP_FAILED);

@@ -85,6 +85,9 @@ uint32_t nexthop_line(const struct nexthop *n);
 /* All are taken: the line moves when one is given back. */
 bool nexthop_is_full(const struct nexthop *n);
 
+/* No further one of nexthop_get_private can be had. */
+bool nexthop_is_private_full(const struct nexthop *n);
+
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on
  * a kept one). */

@@ -402,7 +402,9 @@ static const struct option maild_options[] = {
 	       "session whose login the next hop checks (auth = pass) keeps "
 	       "one of its own from the login to its end, also while it "
 	       "idles; so does one with next_hop_xclient. These have three "
-	       "quarters at most; past that a login is answered with 454.",
+	       "quarters at most; past that the session that has idled "
+	       "longest, and for next_hop_wait, is ended with 421, and if none "
+	       "has, the login is answered with 454.",
     },
     {
 	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
