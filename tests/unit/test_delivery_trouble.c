@@ -196,6 +196,27 @@ test_next_hop_is_down(void **state)
 	assert_int_equal(w->fake->message_count, 60);
 }
 
+/* A report would not get out either, and the mail goes when it is back. */
+static void
+test_old_mail_outlives_a_next_hop_that_is_down(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.retry_min_ms = 50;
+	start(w);
+	fake_stop(w->fake);
+	put(w, &(struct letter){.to = {"b@example.org"},
+		   .age_ms = 6 * (int64_t)DAY_MS,
+		   .attempts = 9});
+	kick(w);
+	wait_for(w, has_failed_often, w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 0);
+	fake_start(w->fake);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 1);
+	assert_int_equal(w->events_seen[EVENT_DELIVER], 1);
+}
+
 static void
 test_next_hop_limits_connections(void **state)
 {
@@ -336,6 +357,7 @@ main(void)
 	    TEST(test_slow_reply),
 	    TEST(test_breaks_within_a_large_body),
 	    TEST(test_next_hop_is_down),
+	    TEST(test_old_mail_outlives_a_next_hop_that_is_down),
 	    TEST(test_next_hop_limits_connections),
 	    TEST(test_every_connection_breaks),
 	    TEST(test_damaged_body),
