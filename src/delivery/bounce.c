@@ -340,6 +340,26 @@ put_original_recipient(struct printer *p, struct str orcpt)
 	put(p, STR("\r\n"));
 }
 
+/* RFC 3464 section 9.3: a domain, else an address literal, and no port; from
+ * "mx.example.org[192.0.2.1]:25", "192.0.2.1:25" or "[2001:db8::1]:25". */
+static void
+put_mta_name(struct printer *p, struct str remote)
+{
+	size_t bracket = str_index(remote, '[');
+	struct str inside = str_sub(remote, bracket + 1, remote.n);
+
+	if (bracket > 0 && bracket < remote.n) {
+		put_text(p, str_sub(remote, 0, bracket), SIZE_MAX);
+		return;
+	}
+	put(p, bracket == 0 ? STR("[IPv6:") : STR("["));
+	put_text(p,
+	    bracket == 0 ? str_sub(inside, 0, str_index(inside, ']'))
+			 : str_sub(remote, 0, str_rindex(remote, ':')),
+	    SIZE_MAX);
+	put(p, STR("]"));
+}
+
 static void
 put_remote(struct printer *p, const struct bounce_recipient *r)
 {
@@ -347,7 +367,10 @@ put_remote(struct printer *p, const struct bounce_recipient *r)
 		     str_starts(r->remote, STR("lmtp:"));
 
 	putf(p, "Remote-MTA: %s; ", local ? "x-local" : "dns");
-	put_text(p, r->remote, SIZE_MAX);
+	if (local)
+		put_text(p, r->remote, SIZE_MAX);
+	else
+		put_mta_name(p, r->remote);
 	put(p, STR("\r\nDiagnostic-Code: smtp; "));
 	put_text(p, r->reply, REPLY_SHOWN_MAX);
 	put(p, STR("\r\n"));
