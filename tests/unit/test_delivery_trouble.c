@@ -85,6 +85,32 @@ test_expires(void **state)
 	assert_int_equal(w->counters.v[COUNT_BOUNCES], 1);
 }
 
+/* Held for longer than max_age: nobody is told a time that has passed. */
+static void
+test_notice_of_old_mail(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.notify_after_ms = 1000;
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "451 4.7.1 still no", -1, 0);
+	put(w, &(struct letter){.from = "young@example.org",
+		   .to = {"b@example.org"},
+		   .age_ms = DAY_MS});
+	put(w, &(struct letter){.from = "old@example.org",
+		   .to = {"b@example.org"},
+		   .age_ms = 6 * (int64_t)DAY_MS});
+	kick(w);
+	wait_count(w, &w->fake->message_count, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct fake_message *m = &w->fake->messages[i];
+		bool young = strstr(m->rcpts, "young@") != NULL;
+
+		assert_true(has(m, "Action: delayed\r\n"));
+		assert_int_equal(has(m, "Will-Retry-Until: "), young);
+	}
+}
+
 static void
 test_hangs_up_after_the_dot(void **state)
 {
@@ -351,6 +377,7 @@ main(void)
 	    TEST(test_retries),
 	    TEST(test_backoff_doubles),
 	    TEST(test_expires),
+	    TEST(test_notice_of_old_mail),
 	    TEST(test_hangs_up_after_the_dot),
 	    TEST(test_stale_connection_is_tried_again_at_once),
 	    TEST(test_fresh_connection_is_not),
