@@ -225,6 +225,29 @@ test_twins_are_bounded(void **state)
 	rig_close(&r);
 }
 
+/* Whoever names recipients twice does not get past freeze_at by it. */
+static void
+test_twins_freeze(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 1 "
+		     "freeze_at = 10 }");
+	assert_int_equal(rig_send_many(&r, "mallory", "v", 9).held, 8);
+	txn = rig_begin(&r, "mallory");
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
+	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_HOLD);
+	rig_commit(&r, txn);
+	assert_int_equal(rig_queue(&r, "mallory"), 11);
+	assert_true(rig_is_frozen(&r, "mallory"));
+	assert_int_equal(r.freezes, 1);
+	assert_string_equal(r.freeze_reason, "10 of 10 recipients waiting");
+	rig_close(&r);
+}
+
 static void
 test_drop_last(void **state)
 {
@@ -504,6 +527,7 @@ main(void)
 	    cmocka_unit_test(test_no_source_without_recipient),
 	    cmocka_unit_test(test_same_recipient_twice),
 	    cmocka_unit_test(test_twins_are_bounded),
+	    cmocka_unit_test(test_twins_freeze),
 	    cmocka_unit_test(test_drop_last),
 	    cmocka_unit_test(test_drop_after_refusal),
 	    cmocka_unit_test(test_parallel_transactions),
