@@ -308,15 +308,26 @@ ctl_config(struct ctl *ctl)
 	return ctl_ask(ctl, request, on_config, NULL, NULL);
 }
 
+static void
+on_note(void *arg, const char *kind, const json_t *row)
+{
+	char **note = arg;
+
+	(void)kind;
+	free(*note);
+	*note = text_safe(str_from(ctl_text(row, "note")), 0);
+}
+
 enum ctl_status
 ctl_reload(struct ctl *ctl)
 {
-	json_t *done = NULL;
+	char *note = NULL;
 	enum ctl_status status =
-	    ctl_ask(ctl, ctl_request(ctl, "reload"), NULL, NULL, &done);
+	    ctl_ask(ctl, ctl_request(ctl, "reload"), on_note, &note, NULL);
 
-	json_decref(done);
 	if (status == CTL_OK && !ctl->json)
-		printf("the configuration was read again\n");
+		printf("the configuration was read again%s%s\n",
+		    note != NULL ? "; " : "", note != NULL ? note : "");
+	free(note);
 	return status;
 }

@@ -460,8 +460,17 @@ def test_sighup_keeps_sessions(held):
 def test_reload_says_what_it_cannot_change(held):
     held.options["min_free"] = '"2M"'
     held.write_config()
-    assert held.run_ctl("reload").returncode == 0
-    assert held.log_lines("reload .*min_free")
+    done = held.run_ctl("reload")
+    assert done.returncode == 0
+    assert "min_free was changed" in done.stdout, done.stdout
+    assert len(held.log_lines("reload .*min_free")) == 1
+    # It is no more in force after a second time.
+    assert "min_free was changed" in held.run_ctl("reload").stdout
+    assert len(held.log_lines("reload .*min_free")) == 2
+    held.options["min_free"] = '"1M"'
+    held.write_config()
+    assert held.run_ctl("reload").stdout == (
+        "the configuration was read again\n")
 
 
 def test_a_new_next_hop_by_reload(held, fast_sink):
