@@ -136,6 +136,12 @@ words_why(struct gate *g, struct throttle_source *src,
 	}
 }
 
+static const char *
+recipients(uint32_t n)
+{
+	return n == 1 ? "recipient" : "recipients";
+}
+
 void
 words_freeze(struct gate *g, struct throttle_source *src,
     enum throttle_freeze_reason reason, int64_t now, char out[WORDS_MAX])
@@ -147,9 +153,8 @@ words_freeze(struct gate *g, struct throttle_source *src,
 	throttle_source_info(g->throttle, src, now, &info);
 	if (reason == THROTTLE_FREEZE_HAND)
 		snprintf(out, WORDS_MAX,
-		    "frozen by an administrator, %" PRIu32
-		    " recipients waiting",
-		    info.queue_length);
+		    "frozen by an administrator, %" PRIu32 " %s waiting",
+		    info.queue_length, recipients(info.queue_length));
 	else if (reason == THROTTLE_FREEZE_GROWTH &&
 		 policy->freeze_growth.count > 0)
 		snprintf(out, WORDS_MAX,
@@ -163,8 +168,8 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		    "%" PRIu32 " of %" PRIu32 " recipients waiting",
 		    info.queue_length, policy->freeze_at);
 	else
-		snprintf(out, WORDS_MAX, "%" PRIu32 " recipients waiting",
-		    info.queue_length);
+		snprintf(out, WORDS_MAX, "%" PRIu32 " %s waiting",
+		    info.queue_length, recipients(info.queue_length));
 }
 
 static const char *

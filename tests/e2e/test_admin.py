@@ -302,6 +302,15 @@ def test_a_sender_never_seen_can_be_frozen(held):
     assert held.hello().ask("MAIL FROM:<carol@example.org>")[0] == 451
 
 
+def test_a_name_is_nobody_else(held):
+    """Envelope senders count here: a name that was never seen is one of them,
+    and not the null sender."""
+    done = held.run_ctl("freeze", "Dave@example.org")
+    assert done.stdout == "frozen: <dave@example.org>\n", done.stderr
+    assert held.hello().ask("MAIL FROM:<dave@example.org>")[0] == 451
+    assert held.hello().ask("MAIL FROM:<>")[0] == 250
+
+
 # ---- exit codes ----
 
 @pytest.mark.parametrize("args,status,words", [
@@ -311,6 +320,7 @@ def test_a_sender_never_seen_can_be_frozen(held):
     (["release", "0000000001000"], 1, ""),
     (["discard", "--sender", "nobody@example.org"], 1, ""),
     (["cat", "0000000001000"], 1, ""),
+    (["freeze", " "], 1, "no sender can be called that"),
     ([], 2, "usage"),
     (["frobnicate"], 2, "frobnicate"),
     (["status", "extra"], 2, "usage"),
