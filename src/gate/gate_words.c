@@ -52,6 +52,12 @@ in_time(const char *before, int64_t at, int64_t now, char out[64])
 	return out;
 }
 
+static const char *
+waits(uint32_t n)
+{
+	return n == 1 ? "waits" : "wait";
+}
+
 static void
 why_held(const struct throttle_source_info *info,
     const struct throttle_policy *policy, const struct throttle_reservation *r,
@@ -62,8 +68,8 @@ why_held(const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "allowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
-	    " wait before it%s",
-	    info->allowance, most, r->queue_length,
+	    " %s before it%s",
+	    info->allowance, most, r->queue_length, waits(r->queue_length),
 	    in_time("; goes", r->due_ms, now, when));
 }
 
@@ -77,10 +83,11 @@ why_limited(const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "%" PRIu32 " of %" PRIu32 " new recipients in %s used; %" PRIu32
-	    " wait before it%s",
+	    " %s before it%s",
 	    info->limit_used[i], policy->limits[i].count,
 	    units_format_duration(policy->limits[i].window_ms, window),
-	    r->queue_length, in_time("; goes", r->due_ms, now, when));
+	    r->queue_length, waits(r->queue_length),
+	    in_time("; goes", r->due_ms, now, when));
 }
 
 static void
