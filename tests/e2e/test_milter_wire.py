@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from harness import DEADLINE_S, Peer, listens, until
+from harness import Peer, listens, until
 from milter import MilterWeir
 
 HOLD = 'interval = "1h"  burst = 1  initial = 1'
@@ -264,9 +264,15 @@ def test_libmilter_ends_by_itself(milter):
     """Nothing would be throttled any more: a failure, so that the daemon is
     started again (Restart=on-failure)."""
     w = milter()
+    Mta(w).close()  # all of its threads are there
     signal_libmilter(w.process.pid, signal.SIGTERM)
-    listens(w.mta_port)  # it looks when somebody connects
-    assert w.process.wait(DEADLINE_S) == 70, w.log()[-2000:]
+
+    def has_ended():
+        listens(w.mta_port)  # it looks when somebody connects
+        return w.process.poll() is not None
+
+    until(has_ended, "the daemon to end")
+    assert w.process.returncode == 70, w.log()[-2000:]
     w.process = None
     assert w.log_lines("error milter ended")
     w.launch()
