@@ -134,6 +134,8 @@ void release_retry(struct gate *g, int64_t now, int64_t wall);
 void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
 
+/* A thaw of this source is under way. */
+bool admin_is_thawing(const struct gate *g, const char *sender);
 void admin_clear(struct gate *g);
 
 /* ---- incoming mail ---- */

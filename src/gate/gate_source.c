@@ -141,10 +141,14 @@ struct throttle_source *
 source_add_named(struct gate *g, struct str name, int64_t now)
 {
 	char key[GATE_KEY_MAX];
+	struct ip_net net;
 	struct str text;
 
 	name = str_trim(name);
 	if (name.n == 0 || name.n > POLICY_SOURCE_MAX)
+		return NULL;
+	/* It would be a user's name that nobody has. */
+	if (ip_net_parse(name, &net) && !ip_parse(name, &net.ip))
 		return NULL;
 	policy_name_key(g->policies, name, key);
 	text = str_from(key);

@@ -177,6 +177,11 @@ test_freeze_unknown(void **state)
 	gate_freeze(r.gate, "  ", "admin", r.now, r.wall, rig_on_done, &r);
 	assert_int_equal(r.done, 1);
 	assert_int_equal(r.error, EINVAL);
+	/* No network is a sender. */
+	gate_freeze(
+	    r.gate, "192.0.2.0/24", "admin", r.now, r.wall, rig_on_done, &r);
+	assert_int_equal(r.done, 2);
+	assert_int_equal(r.error, EINVAL);
 	assert_int_equal(
 	    rig_send(&r, "eve@example.org", "a@x"), THROTTLE_REFUSE);
 	rig_close(&r);
