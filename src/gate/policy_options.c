@@ -33,7 +33,12 @@ const struct option policy_options[] = {
 	       "called \"default\". An entry is a user or an envelope sender "
 	       "(alice@example.org), the domain of either (@example.org) or "
 	       "the client's network (192.0.2.0/24); user:, from: or client: "
-	       "in front makes it one of these alone. file:/path reads "
+	       "in front makes it one of these alone. Whoever may send can "
+	       "forge an envelope sender: where a policy gives more than "
+	       "others (exempt, a larger burst), write user: or client:, or "
+	       "let the mail server refuse the senders that do not belong to "
+	       "a login (Postfix: reject_sender_login_mismatch). file:/path "
+	       "reads "
 	       "entries from a file, one a line, with # for comments; it is "
 	       "read again at a reload.",
     },
