@@ -54,6 +54,9 @@ struct netgate_settings netd_gate_settings(const struct netd *n);
 extern const struct netgate_ops netd_gate_ops;
 extern const struct nfqueue_ops netd_queue_ops;
 extern const struct nfqueue_ops netd_answers_ops, netd_contacts_ops;
+/* A signal that comes during the start waits for the loop, since the rules
+ * would outlive a process that it ended. */
+void netd_hold_signals(bool on);
 void netd_run_init(struct netd *n);
 void netd_run_clear(struct netd *n);
 bool netd_reload(struct netd *n, char *err, size_t cap);

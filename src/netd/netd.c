@@ -101,7 +101,7 @@ bind_queues(struct netd *n)
 	int status = 0;
 
 	n->queue = bind_queue(n, &options, &netd_queue_ops, &status);
-	if (status != 0 || !rules_want_in(c))
+	if (status != 0 || !netd_config_wants_in(c))
 		return status;
 	options.number = (uint16_t)(c->queue + 1);
 	options.length = WATCHED_LENGTH;
@@ -310,6 +310,7 @@ netd_run(const char *config_file, bool with_rules)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	netd_hold_signals(true);
 	status = start(&n, with_rules);
 	if (status == 0) {
 		log_event(n.log, LOG_LEVEL_INFO, "netd", "start",

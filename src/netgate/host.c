@@ -260,6 +260,8 @@ is_idle(const struct netgate *g, const struct host *h)
 void
 host_expire_some(struct netgate *g)
 {
+	struct host *h;
+
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		throttle_expire(g->throttle[i], g->now, EXPIRE_STEPS);
 	for (int i = 0; i < EXPIRE_STEPS && g->host_count > 0; i++) {
@@ -267,11 +269,15 @@ host_expire_some(struct netgate *g)
 			g->expire_pos = 0;
 			break;
 		}
-		/* The last takes the place of one that goes: it is next. */
-		if (is_idle(g, g->hosts[g->expire_pos]))
-			host_free(g, g->hosts[g->expire_pos]);
-		else
+		h = g->hosts[g->expire_pos];
+		if (!is_idle(g, h)) {
 			g->expire_pos++;
+			continue;
+		}
+		/* Whoever is frozen later must not have any. */
+		host_fast_clear(g, h);
+		/* The last takes its place: it is next. */
+		host_free(g, h);
 	}
 }
 

@@ -359,6 +359,14 @@ def test_reload(pair):
     d.process.send_signal(signal.SIGHUP)
     until(lambda: "result=done" in d.log(), "the reload")
     assert pair.within("host", connect, NEW[0]) < 0.3
+    # What the frozen are called by stays as it was at the start.
+    d.ctl("freeze", "fd99::1")
+    d.options["ipv6_prefix"] = "64"
+    d.write_config()
+    d.ctl("reload")
+    assert "option=ipv6_prefix" in d.log()
+    e = pair.within("host", connect, "fd99::1:1", 80, 0.5)
+    assert isinstance(e, TimeoutError) and d.frozen("fd99::1"), e
     d.config.write_text("nonsense = 1\n")
     with pytest.raises(CtlError):
         d.ctl("reload")

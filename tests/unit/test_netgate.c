@@ -513,6 +513,25 @@ test_pairs_of_the_fast_path(void **state)
 	assert_int_equal(r->forgotten, 1);
 }
 
+/* Who comes back and is frozen has no pair left that nobody knows of. */
+static void
+test_pairs_end_with_their_host(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .idle_expiry_ms = 1000};
+	struct rig *r = *state;
+
+	r->settings.fast_path_ms = 3600000;
+	rig_make(r, &conf);
+	send_packet(r, 1, 1, 0);
+	assert_int_equal(r->known, 1);
+	for (int64_t now = 1000; now < 100000; now += 1000)
+		netgate_run(r->g, now, 0);
+	assert_int_equal(netgate_host_count(r->g), 0);
+	assert_int_equal(r->forgotten, 1);
+}
+
 static void
 test_stages_in_random_order(void **state)
 {
@@ -589,6 +608,7 @@ main(void)
 	    T(test_answer_or_contact),
 	    T(test_scan_from_outside),
 	    T(test_pairs_of_the_fast_path),
+	    T(test_pairs_end_with_their_host),
 	    T(test_stages_in_random_order),
 	};
 
