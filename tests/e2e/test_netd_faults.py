@@ -252,7 +252,7 @@ def test_start_in_a_flood(lab):
                            "/proc/net/netfilter/nfnetlink_queue").stdout
         return int(text.split()[2])
 
-    for _ in range(5):
+    for _ in range(2):
         assert d.stop() == 0
         w = lab.worm("host", "udp", 20000, "10.99.1.0/24", seconds=30)
         assert w.stdout.readline()

@@ -290,6 +290,14 @@ def test_set_though_the_fast_path_is_full(lab):
         pytest.skip(f"netd: {reason}")
     lab.execute("host", "nft", "add table inet site; add set inet site "
                 "blocked { type ipv4_addr; }")
+    lab.at("host", "addr", "add", "10.99.0.3/16", "dev", "eth0")
+
+    def send_from(source, dst):
+        import socket
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind((source, 0))
+            s.sendto(b"x", (dst, 80))
+
     d = lab.netd("host", fast_path='"1h"', fast_path_set="nft",
                  freeze_set4='"inet site blocked"')
     elements = ", ".join(f"192.0.2.1 . 10.{i >> 8}.{i & 255}.1"
@@ -298,6 +306,7 @@ def test_set_though_the_fast_path_is_full(lab):
                 f"{{ {elements} }}\n")
     d.process.send_signal(signal.SIGSTOP)
     lab.worm("host", "udp", 4000, "10.99.1.0/24", seconds=0.06).wait()
+    lab.within("host", send_from, "10.99.0.3", "10.99.1.1")
     d.process.send_signal(signal.SIGCONT)
     until(d.frozen, "a freeze", 5)
     assert d.status()["set_errors"] > 0, "the fast path is full"
