@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Hosts: made when they are first seen, forgotten when they were idle and the
- * throttle has nothing on them either. A flood of made-up sources fills the
- * table to its bound and no further; what comes then shares one place.
+ * Hosts: made when they are first seen, forgotten when they were idle, nothing
+ * is known to them any more and the throttle has nothing on them either. A
+ * flood of made-up sources fills the table to its bound and no further; what
+ * comes then shares one place.
  */
 #include "netgate/internal.h"
 
@@ -254,7 +255,8 @@ is_idle(const struct netgate *g, const struct host *h)
 {
 	return !h->is_frozen && h->held_count == 0 &&
 	       h->src[NETGATE_TCP] == NULL && h->src[NETGATE_UDP] == NULL &&
-	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms;
+	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms &&
+	       known_is_empty(&h->known, g->now);
 }
 
 void

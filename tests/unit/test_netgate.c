@@ -513,6 +513,47 @@ test_pairs_of_the_fast_path(void **state)
 	assert_int_equal(r->forgotten, 1);
 }
 
+static void
+test_full_table_and_a_freeze_by_hand(void **state)
+{
+	struct netgate_host_info info;
+	struct rig *r = *state;
+
+	r->settings.hosts_max = 2;
+	rig_make(r, NULL);
+	for (uint32_t i = 0; i < 3; i++)
+		send_packet(r, i, 1, 0);
+	assert_false(netgate_freeze(r->g, STR("192.0.2.1"), "by hand", 1, 1));
+	assert_true(netgate_host_find(r->g, STR("others"), 1, 1, &info));
+	assert_false(info.frozen);
+	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), "by hand", 1, 1));
+	assert_int_equal(netgate_frozen_count(r->g), 1);
+}
+
+/* For as long as the policy says, though the host itself says nothing. */
+static void
+test_who_came_first_outlives_idle_expiry(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .idle_expiry_ms = 1000,
+	    .inbound_known_ms = 60000};
+	struct packet in = packet(9, 1, IPPROTO_TCP);
+	struct rig *r = *state;
+
+	rig_make(r, &conf);
+	in.dst = packet(1, 1, IPPROTO_TCP).src;
+	in.src = packet(1, 7, IPPROTO_TCP).dst;
+	netgate_watch(r->g, &in, NETGATE_CONTACT, 0);
+	for (int64_t now = 1000; now <= 50000; now += 1000)
+		netgate_run(r->g, now, 0);
+	send_packet(r, 1, 7, 50000);
+	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_KNOWN], 1);
+	for (int64_t now = 51000; now <= 70000; now += 1000)
+		netgate_run(r->g, now, 0);
+	assert_int_equal(netgate_host_count(r->g), 0);
+}
+
 /* Who comes back and is frozen has no pair left that nobody knows of. */
 static void
 test_pairs_end_with_their_host(void **state)
@@ -608,6 +649,8 @@ main(void)
 	    T(test_answer_or_contact),
 	    T(test_scan_from_outside),
 	    T(test_pairs_of_the_fast_path),
+	    T(test_full_table_and_a_freeze_by_hand),
+	    T(test_who_came_first_outlives_idle_expiry),
 	    T(test_pairs_end_with_their_host),
 	    T(test_stages_in_random_order),
 	};
