@@ -37,6 +37,8 @@ struct netd {
 	struct nfset_name known4, known6, freeze4, freeze6;
 	enum rules_fast fast;
 	bool has_seccomp;
+	bool can_reject; /* the rules that were made at the start do it */
+	bool can_start;  /* programs: a freeze_command */
 	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
 	int admin_gid;
 	int64_t started_at;

@@ -230,6 +230,7 @@ build(struct netd *n)
 	char err[512];
 	int status;
 
+	n->can_reject = netpolicies_want_reject(n->conf->policies);
 	n->gate = netgate_new(&settings, &netd_gate_ops, n, n->log);
 	n->hook = hook_new(n->loop, n->log);
 	netd_run_init(n);
@@ -244,6 +245,7 @@ build(struct netd *n)
 			return netd_fail(EX_OSERR, err);
 		n->has_seccomp = is_on;
 	}
+	n->can_start = !n->has_seccomp || n->conf->freeze_command != NULL;
 	return 0;
 }
 

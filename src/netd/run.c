@@ -93,6 +93,9 @@ on_verdict(void *arg, uint32_t packet_id, enum netgate_verdict verdict)
 	};
 	struct netd *n = arg;
 
+	/* Without the rule that rejects it a marked packet would pass. */
+	if (verdict == NETGATE_REJECT && !n->can_reject)
+		verdict = NETGATE_DROP;
 	nfqueue_set_verdict(n->queue, packet_id, verdicts[verdict]);
 }
 
@@ -253,6 +256,21 @@ netd_block_frozen(struct netd *n)
 		set_all_blocked(n, true);
 }
 
+static void
+tell_fixed(struct netd *n, const struct netd_config *conf)
+{
+	const char *option = options_changed_fixed(&netd_schema, n->conf, conf);
+
+	if (option == NULL && rules_differ(n->conf, conf))
+		option = "policy";
+	if (option == NULL && !n->can_start && conf->freeze_command != NULL)
+		option = "freeze_command";
+	if (option != NULL)
+		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
+		    "option=%s note=\"takes effect at the next start\"",
+		    option);
+}
+
 /* These are in force as they were at start: sets, tables and the names of hosts
  * were made for them. */
 static void
@@ -270,7 +288,6 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	struct netd_config *conf = netd_config_load(n->config_file, err, cap);
 	struct netd_config *old = n->conf;
 	struct netgate_settings settings;
-	const char *fixed;
 	char text[LOG_QUOTE_MAX];
 
 	if (conf == NULL) {
@@ -279,11 +296,7 @@ netd_reload(struct netd *n, char *err, size_t cap)
 		    log_quote(str_from(err), text));
 		return false;
 	}
-	fixed = options_changed_fixed(&netd_schema, old, conf);
-	if (fixed != NULL || rules_differ(old, conf))
-		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
-		    "option=%s note=\"takes effect at the next start\"",
-		    fixed != NULL ? fixed : "policy");
+	tell_fixed(n, conf);
 	keep_fixed(conf, old);
 	n->conf = conf;
 	if (conf->mode != old->mode)
