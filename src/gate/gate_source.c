@@ -67,14 +67,17 @@ source_guess(const struct gate *g, struct str name)
 	return src;
 }
 
-/* An address is a client, everything else a user or an exact key. */
+/* An address is a client, everything else a user, an envelope sender or an
+ * exact key. Never the null sender or all clients without an address, which
+ * nobody named. */
 static void
 key_of_name(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 {
-	struct gate_facts facts = {.user = name};
+	struct gate_facts facts = {.user = name, .sender = name};
 	bool is_key = str_starts(name, STR("[")) ||
 		      str_starts(name, STR("<")) ||
 		      str_starts(name, STR("user:"));
+	const struct policy *policy;
 	char key[POLICY_SOURCE_MAX];
 
 	if (is_key) {
@@ -85,7 +88,12 @@ key_of_name(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 		facts.user = (struct str){0};
 	else
 		facts.client.family = IP_NONE;
-	policy_source_key(policies_select(g->policies, &facts), &facts, key);
+	policy = policies_select(g->policies, &facts);
+	if (policy->conf->key == POLICY_KEY_CLIENT &&
+	    facts.client.family == IP_NONE)
+		policy_key_guess(name, 0, key);
+	else
+		policy_source_key(policy, &facts, key);
 	str_copy(str_from(key), out, GATE_KEY_MAX);
 }
 

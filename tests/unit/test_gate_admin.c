@@ -182,6 +182,42 @@ test_freeze_unknown(void **state)
 	rig_close(&r);
 }
 
+/* A name that nobody has yet stands for itself, whatever the policy counts by:
+ * never for the null sender, nor for all clients of a Unix socket. */
+static void
+test_name_unknown(void **state)
+{
+	static const struct {
+		const char *key, *stored, *frozen;
+	} cases[] = {
+	    {"envelope", "<>", "<eve@example.org>"},
+	    {"client", "[local]", "eve@example.org"},
+	};
+	struct spool_select select = {.source = "eve@example.org"};
+	char policy[128];
+	struct rig r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(policy, sizeof(policy),
+		    "policy \"default\" { key = %s burst = 1 initial = 1 }",
+		    cases[i].key);
+		rig_open(&r, policy);
+		rig_send(&r, "", "a@x");
+		held_id(&r, "", "b@x");
+		assert_int_equal(rig_queue(&r, cases[i].stored), 1);
+		assert_int_equal(rig_discard(&r, &select), 0);
+		assert_int_equal(r.count, 0);
+		assert_int_equal(rig_queue(&r, cases[i].stored), 1);
+		assert_int_equal(rig_freeze(&r, "eve@example.org"), 0);
+		assert_true(rig_is_frozen(&r, cases[i].frozen));
+		assert_false(rig_is_frozen(&r, cases[i].stored));
+		assert_int_equal(rig_freeze(&r, "192.0.2.7"), 0);
+		assert_false(rig_is_frozen(&r, cases[i].stored));
+		rig_close(&r);
+	}
+}
+
 static void
 test_release_by_id(void **state)
 {
@@ -428,6 +464,7 @@ main(void)
 	    cmocka_unit_test(test_thaw_unknown),
 	    cmocka_unit_test(test_freeze),
 	    cmocka_unit_test(test_freeze_unknown),
+	    cmocka_unit_test(test_name_unknown),
 	    cmocka_unit_test(test_release_by_id),
 	    cmocka_unit_test(test_discard_by_id),
 	    cmocka_unit_test(test_discard_by_sender),
