@@ -19,6 +19,13 @@ mv build/weir-*.tar.xz "$work"
 tar -C "$work" -xf "$work"/weir-*.tar.xz
 cd "$work"/weir-*/
 
+# It is whole: a reader and ./bootstrap check miss nothing.
+missing=$(cd "$top" && find .ci doc contrib etc include src tests -type f \
+    ! -path '*/__pycache__/*' ! -name '*~' | while read -r file; do
+    test -e "$OLDPWD/$file" || echo "$file"
+done)
+test -z "$missing"
+
 ./configure --without-systemd --prefix=/usr --sysconfdir=/etc \
     --localstatedir=/var --runstatedir=/run CFLAGS=-O0
 make -j"$(nproc)"

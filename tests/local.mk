@@ -1,7 +1,14 @@
 # What ./bootstrap check asks of the build.
 EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
-	tests/try.sh
+	tests/try.sh tests/outbreak.py tests/e2e .clang-format \
+	tests/bench/bench_auth.py tests/bench/bench_limits.py \
+	tests/bench/bench_milter.py tests/bench/bench_netd.py \
+	tests/bench/bench_relay.py tests/bench/bench_tls.py
+
+# What Python leaves beside the tests.
+dist-hook:
+	find $(distdir)/tests -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: check-programs print-check-programs bench
 check-programs: $(check_PROGRAMS)
