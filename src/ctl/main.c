@@ -193,7 +193,8 @@ take_words(struct ctl *ctl, char **words, int n)
 	ctl->words = words + 1;
 	ctl->word_count = n - 1;
 	if (c == NULL) {
-		ctl_error("no command \"%s\"; weirctl help lists them", words[0]);
+		ctl_error(
+		    "no command \"%s\"; weirctl help lists them", words[0]);
 		return false;
 	}
 	if (ctl->word_count < c->words_min || ctl->word_count > c->words_max ||
