@@ -1,14 +1,16 @@
 # What ./bootstrap check asks of the build.
 EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
-	tests/try.sh tests/outbreak.py tests/e2e .clang-format \
+	tests/try.sh tests/outbreak.py .clang-format \
 	tests/bench/bench_auth.py tests/bench/bench_limits.py \
 	tests/bench/bench_milter.py tests/bench/bench_netd.py \
 	tests/bench/bench_relay.py tests/bench/bench_tls.py
 
-# What Python leaves beside the tests.
+# Not by EXTRA_DIST, which would take what is built or cached there as well.
 dist-hook:
-	find $(distdir)/tests -name __pycache__ -prune -exec rm -rf {} +
+	$(MKDIR_P) $(distdir)/tests/e2e/dialogues
+	cp -p $(srcdir)/tests/e2e/*.py $(distdir)/tests/e2e
+	cp -p $(srcdir)/tests/e2e/dialogues/* $(distdir)/tests/e2e/dialogues
 
 .PHONY: check-programs print-check-programs bench
 check-programs: $(check_PROGRAMS)
