@@ -20,7 +20,7 @@ tar -C "$work" -xf "$work"/weir-*.tar.xz
 cd "$work"/weir-*/
 
 # It is whole: a reader and ./bootstrap check miss nothing.
-missing=$(cd "$top" && find .ci doc contrib etc include src tests -type f \
+missing=$(set +x && cd "$top" && find .ci doc contrib etc include src tests -type f \
     ! -path '*/__pycache__/*' ! -name '*~' | while read -r file; do
     test -e "$OLDPWD/$file" || echo "$file"
 done)

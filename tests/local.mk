@@ -9,7 +9,8 @@ EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
 # Not by EXTRA_DIST, which would take what is built or cached there as well.
 dist-hook:
 	$(MKDIR_P) $(distdir)/tests/e2e/dialogues
-	cp -p $(srcdir)/tests/e2e/*.py $(distdir)/tests/e2e
+	cp -p $(srcdir)/tests/e2e/*.py $(srcdir)/tests/e2e/*.c \
+		$(distdir)/tests/e2e
 	cp -p $(srcdir)/tests/e2e/dialogues/* $(distdir)/tests/e2e/dialogues
 
 .PHONY: check-programs print-check-programs bench
