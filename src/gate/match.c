@@ -159,6 +159,12 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 		entry = str_sub(entry, 5, entry.n);
 	} else if (ip_net_parse(entry, &net) || looks_like_net(entry)) {
 		return add_client(m, entry, err, err_cap);
+	} else if (str_starts(entry, STR("<")) || str_starts(entry, STR("["))) {
+		/* As weirctl shows it; nobody logs in by such a name. */
+		snprintf(err, err_cap,
+		    "no brackets here; write from:ADDRESS for an envelope "
+		    "sender, client:ADDRESS for a client");
+		return false;
 	}
 	if (!check_name(entry, err, err_cap))
 		return false;
@@ -172,7 +178,7 @@ add_recipient(struct match *m, struct str entry, char *err, size_t err_cap)
 {
 	if (!check_name(entry, err, err_cap))
 		return false;
-	if (str_index(entry, '@') == entry.n) {
+	if (str_index(entry, '@') == entry.n || str_starts(entry, STR("<"))) {
 		snprintf(err, err_cap,
 		    "not an address; write user@example.org or @example.org");
 		return false;

@@ -81,6 +81,7 @@ define(`confPID_FILE', `{dir}/submit.pid')dnl
 define(`confLOG_LEVEL', `0')dnl
 define(`confDONT_BLAME_SENDMAIL', `TrustStickyBit')dnl
 define(`confRUN_AS_USER', `nobody:nogroup')dnl
+define(`confQUEUE_LA', `10000')dnl
 define(`RELAY_MAILER_ARGS', `TCP $h {port}')dnl
 FEATURE(`msp', `[127.0.0.1]')dnl
 """

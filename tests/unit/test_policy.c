@@ -191,6 +191,12 @@ test_errors(void **state)
 	    "weir.conf:1: policy \"default\": queue_max (20) is below "
 	    "freeze_at "
 	    "(100); raise the one or lower the other");
+	expect_error("policy \"p\" { match = \"<alice@example.org>\" }\n",
+	    "match: \"<alice@example.org>\": no brackets here; write from:");
+	expect_error("policy \"p\" { match = \"[192.0.2.1]\" }\n", "client:");
+	expect_error("policy \"default\" { exempt_recipients = "
+		     "\"<alice@example.org>\" }\n",
+	    "write user@example.org");
 	expect_error("policy \"default\" { working_set = 5000 }\n", "1 to");
 	expect_error("policy \"default\" { burst = 0 }\n", "burst");
 	expect_error("policy \"default\" { interval = \"0\" }\n", "interval");

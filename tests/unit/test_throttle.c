@@ -341,6 +341,29 @@ test_requeue_fires_nothing(void **state)
 		assert_int_equal(f->seen.tickets[i], i);
 }
 
+/* It is longer by what is appended, whatever the caps, and freezes once. */
+static void
+test_append(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p.initial = 0;
+	f->p.freeze_at = f->p.queue_max = 3;
+	f->p.freeze_growth = (struct throttle_limit){2, 1000};
+	f->src = throttle_get(f->t, "b", 1, &f->p, 0);
+	for (uint64_t i = 1; i <= 5; i++) {
+		throttle_append(f->t, f->src, 7, i, 0);
+		assert_int_equal(f->seen.frozen, i >= 3);
+	}
+	assert_int_equal(f->seen.reason, THROTTLE_FREEZE_LENGTH);
+	look(f, 0);
+	assert_int_equal(f->info.queue_length, 5);
+	throttle_thaw(f->t, f->src, 0);
+	throttle_append(f->t, f->src, 8, 6, 0);
+	assert_int_equal(f->seen.frozen, 1);
+	assert_int_equal(throttle_run(f->t, 2 * MINUTE, 0), 6);
+}
+
 static void
 count_entry(void *arg, uint64_t destination, uint64_t ticket)
 {
@@ -462,6 +485,7 @@ main(void)
 	    CASE(test_twice_reserved_is_paid_once),
 	    CASE(test_limit_windows),
 	    CASE(test_requeue_fires_nothing),
+	    CASE(test_append),
 	    CASE(test_long_queue),
 	    CASE(test_paper_clock_starts_with_request),
 	    CASE(test_policy_errors),
