@@ -239,7 +239,8 @@ send_envelope(struct attempt *a, int64_t now)
 		    .orcpt = str_from(m->rcpts[i].orcpt),
 		};
 
-		smtp_client_rcpt(c, &rcpt, i, now);
+		if (a->fates[i].kind == FATE_OPEN)
+			smtp_client_rcpt(c, &rcpt, i, now);
 	}
 	smtp_client_data(c, 0, now);
 }
@@ -253,9 +254,12 @@ send_batch(struct attempt *a, int64_t now)
 	uint32_t max = smtp_client_caps(hop_client(a->hop))->rcpt_max;
 
 	/* A refused MAIL has decided all of them. */
-	if (a->to == n || a->fates[a->to].kind != FATE_OPEN)
+	while (a->to < n && a->fates[a->to].kind != FATE_OPEN)
+		a->to++;
+	if (a->to == n)
 		return false;
 	a->from = a->to;
+	a->taken = false;
 	a->to = max > 0 && n - a->from > max ? a->from + max : n;
 	a->offset = 0;
 	attempt_set_state(a, ATTEMPT_ENVELOPE);
@@ -377,6 +381,39 @@ send_body(struct attempt *a, int64_t now)
 
 /* ---- what the next hop says ---- */
 
+/*
+ * RFC 5321 section 4.5.3.1.10: no more recipients in this message, and the
+ * rest may come in a further one at once; 552 is what old servers say. A server
+ * without enhanced codes may mean that recipient's quota: then it says so again
+ * when it has taken nobody before it.
+ */
+static bool
+is_too_many(const struct smtp_reply *reply)
+{
+	const char *enhanced = reply->enhanced;
+
+	return (reply->code == 452 || reply->code == 552) &&
+	       (enhanced[0] == '\0' || strcmp(enhanced + 1, ".5.3") == 0);
+}
+
+/* Those for whom there was no place. Each transaction before has taken one, so
+ * there is an end. */
+static bool
+reopen(struct attempt *a)
+{
+	size_t n = a->job->m.rcpt_count, first = n;
+
+	for (size_t i = n; i-- > 0;) {
+		if (!a->fates[i].again)
+			continue;
+		free(a->fates[i].reply);
+		a->fates[i] = (struct fate){.kind = FATE_OPEN};
+		first = i;
+	}
+	a->to = first;
+	return first < n;
+}
+
 static void
 on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 {
@@ -389,9 +426,11 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 		return; /* MAIL was refused: this only follows from it */
 	if (!smtp_reply_is_ok(reply)) {
 		decide(f, reply, false);
+		f->again = a->taken && is_too_many(reply);
 		return;
 	}
 	f->kind = FATE_ACCEPTED;
+	a->taken = true;
 }
 
 static bool
@@ -407,7 +446,7 @@ has_accepted(const struct attempt *a)
 static void
 end_batch(struct attempt *a, int64_t now)
 {
-	if (send_batch(a, now))
+	if (send_batch(a, now) || (reopen(a) && send_batch(a, now)))
 		return;
 	put_hop(a, now);
 	settle(a, now);

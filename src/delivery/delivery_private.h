@@ -25,6 +25,7 @@ struct fate { /* of a recipient */
 	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
 	char *reply;                    /* what was said, or NULL */
 	bool is_ours;                   /* reply is of our own making */
+	bool again;                     /* LATER may be at once: see reopen */
 	const char *reason;             /* why it was not even tried, or NULL */
 };
 
@@ -50,6 +51,7 @@ struct attempt {
 	bool heard;       /* a reply came to this transaction */
 	bool lmtp, dsn;   /* what the connection is */
 	size_t from, to;  /* recipients of this transaction: see send_batch */
+	bool taken;       /* one of them was accepted */
 	bool reading;     /* spool_read_body is under way */
 	bool put_back;    /* no next hop: not an attempt, no line each */
 	int64_t next_try; /* with put_back: wall ms */

@@ -95,6 +95,27 @@ def test_postfix_takes_chunks(weir, postfix):
     assert b"\n.\n..\nQUIT" in postfix.raw()[0]
 
 
+def test_postfix_takes_few_at_a_time(weir):
+    """Released mail to many comes as several messages, one behind the other,
+    though Postfix does not say its limit before it is reached."""
+    need_root()
+    people = [f"p{i:02}@example.com" for i in range(25)]
+    final = Postfix("few.weir.test",
+                    extra="smtpd_recipient_limit = 10\n").start()
+    try:
+        w = weir(next_hop=final.address, policy=HOLD, verify_held="false")
+        assert w.hello().transact("a@example.org", people,
+                                  message())[0] == 250
+        assert sorted(w.held()) == people
+        w.ctl("release", "--all")
+        assert sorted(final.wait_for(25)) == people
+        w.wait_empty()
+        assert final.log().count("message-id=") == 3
+        assert not w.log_lines("delivery defer")
+    finally:
+        final.stop()
+
+
 def test_postfix_refuses_a_recipient(weir, postfix):
     w = weir(next_hop=postfix.address, policy=HOLD)
     for policy_of in ("known", "held"):

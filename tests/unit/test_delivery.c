@@ -172,6 +172,46 @@ test_each_recipient_its_fate(void **state)
 	assert_int_equal(w->counters.v[COUNT_DEFERRED_RECIPIENTS], 1);
 }
 
+/* RFC 5321 section 4.5.3.1.10: the rest follows at once, in further messages.
+ */
+static void
+test_too_many_for_one_message(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<c@", "452 4.5.3 too many", 1, 0);
+	fake_rule(w->fake, "RCPT TO:<d@", "452 too many", 1, 0);
+	fake_rule(w->fake, "RCPT TO:<d@", "552 5.5.3 too many", 1, 0);
+	put(w, &(struct letter){.to = {"b@example.org", "c@example.org",
+				    "d@example.org", "e@example.org"}});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 3);
+	assert_string_equal(
+	    w->fake->messages[0].rcpts, "b@example.org e@example.org");
+	assert_string_equal(w->fake->messages[1].rcpts, "c@example.org");
+	assert_string_equal(w->fake->messages[2].rcpts, "d@example.org");
+	assert_true(has(&w->fake->messages[2], "\r\nx\r\n"));
+	assert_int_equal(w->counters.v[COUNT_DELIVERED_RECIPIENTS], 4);
+	assert_int_equal(w->counters.v[COUNT_DEFERRED_RECIPIENTS], 0);
+}
+
+/* Who has taken nobody would say it for ever. */
+static void
+test_too_many_at_the_first(void **state)
+{
+	struct world *w = *state;
+
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "452 4.5.3 too many", -1, 0);
+	put(w, &(struct letter){.to = {"b@example.org", "a@example.org"}});
+	kick(w);
+	wait_deferred(w);
+	assert_string_equal(look(w).address, "b@example.org");
+	assert_int_equal(w->fake->message_count, 1);
+}
+
 static void
 test_refused_at_mail(void **state)
 {
@@ -353,6 +393,8 @@ main(void)
 	    TEST(test_empty_body),
 	    TEST(test_without_pipelining),
 	    TEST(test_each_recipient_its_fate),
+	    TEST(test_too_many_for_one_message),
+	    TEST(test_too_many_at_the_first),
 	    TEST(test_refused_at_mail),
 	    TEST(test_refused_at_data),
 	    TEST(test_refused_at_the_end),
