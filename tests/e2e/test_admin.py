@@ -341,6 +341,14 @@ def test_exit_status(held, args, status, words):
     assert held.status()["held_recipients"] == 5
 
 
+def test_help():
+    for word in "-h", "--help", "help":
+        done = subprocess.run([BUILD / "weirctl", word], capture_output=True,
+                              text=True, timeout=20)
+        assert done.returncode == 0 and done.stderr == ""
+        assert done.stdout.startswith("usage: ")
+
+
 def test_daemon_not_there(tmp_path):
     for path in (tmp_path / "nothing.sock", tmp_path):
         done = subprocess.run([BUILD / "weirctl", "-s", path, "status"],
