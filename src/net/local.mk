@@ -48,10 +48,12 @@ tests_unit_test_tls_certs_SOURCES = tests/unit/test_tls_certs.c \
 tests_unit_test_tls_certs_LDADD = $(tests_unit_test_tls_LDADD)
 endif
 
-# The loads of tests/bench/bench_tls.py and bench_auth.py.
+# The loads of tests/bench/bench_tls.py and bench_auth.py, and a next hop.
 noinst_PROGRAMS += tests/bench/tls_source
 tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
 tests_bench_tls_source_LDADD = libos.la libbase.la $(OPENSSL_LIBS) -lpthread
+noinst_PROGRAMS += tests/bench/quick_sink
+tests_bench_quick_sink_SOURCES = tests/bench/quick_sink.c
 noinst_PROGRAMS += tests/bench/auth_load
 tests_bench_auth_load_SOURCES = tests/bench/auth_load.c
 tests_bench_auth_load_LDADD = libos.la libbase.la -lpthread

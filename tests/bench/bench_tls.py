@@ -4,7 +4,9 @@
 large messages over implicit TLS, through weir-maild, haproxy that terminates
 TLS (one thread, as weir has one loop) in front of the same sink, and Postfix,
 in turn in one run; and memory per idle session. CPU seconds are of the server's
-own processes: on few cores they tell more than rates do."""
+own processes: on few cores they tell more than rates do. smtp-sink reads octet
+by octet, and one message to its end before the next: large messages are also
+sent to quick_sink, which leaves the relay to be the slowest."""
 import argparse
 import os
 import pathlib
@@ -24,6 +26,7 @@ from postfix import Postfix  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SOURCE = BUILD / "tests/bench/tls_source"
+QUICK_SINK = BUILD / "tests/bench/quick_sink"
 HAPROXY = """
 global
     nbthread 1
@@ -38,6 +41,11 @@ frontend smtps
     default_backend sink
 backend sink
     server sink 127.0.0.1:{sink}
+frontend smtps_quick
+    bind 127.0.0.1:{quick_port} ssl crt {cert}
+    default_backend quick
+backend quick
+    server quick 127.0.0.1:{quick}
 """
 
 
@@ -102,20 +110,32 @@ class Bench:
              f"127.0.0.1:{self.sink_port}", "1000"],
             stdout=subprocess.DEVNULL)
         until(lambda: listens(self.sink_port), "smtp-sink")
-        self.tls_port, self.proxy_port = free_port(), free_port()
-        self.weir = Weir(
-            self.dir / "weir", f"127.0.0.1:{self.sink_port}",
-            client_sessions_max=5000, sessions_max=5000,
-            log_level="warning", tls_cert=f'{{"{self.cert}"}}',
-            sections=f'listen "tls" {{ address = "127.0.0.1:{self.tls_port}"'
-                     "  tls = implicit }").start()
+        self.quick_port = free_port()
+        self.quick = subprocess.Popen([QUICK_SINK, str(self.quick_port)])
+        until(lambda: listens(self.quick_port), "quick_sink")
+        self.weir, self.tls_port = self.start_weir("weir", self.sink_port)
+        self.weir_quick, self.tls_quick_port = self.start_weir(
+            "weir_quick", self.quick_port)
         self.start_haproxy()
         self.start_postfix()
 
+    def start_weir(self, name, sink_port):
+        port = free_port()
+        weir = Weir(
+            self.dir / name, f"127.0.0.1:{sink_port}",
+            client_sessions_max=5000, sessions_max=5000,
+            log_level="warning", tls_cert=f'{{"{self.cert}"}}',
+            sections=f'listen "tls" {{ address = "127.0.0.1:{port}"'
+                     "  tls = implicit }").start()
+        return weir, port
+
     def start_haproxy(self):
+        self.proxy_port, self.proxy_quick_port = free_port(), free_port()
         conf = self.dir / "haproxy.cfg"
         conf.write_text(HAPROXY.format(port=self.proxy_port, cert=self.cert,
-                                       sink=self.sink_port))
+                                       sink=self.sink_port,
+                                       quick_port=self.proxy_quick_port,
+                                       quick=self.quick_port))
         self.haproxy = subprocess.Popen(["haproxy", "-f", conf, "-db"],
                                         stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
@@ -136,31 +156,41 @@ class Bench:
 
     def stop(self):
         self.weir.stop()
+        self.weir_quick.stop()
         self.haproxy.terminate()
         self.haproxy.wait()
         self.postfix.stop()
-        self.sink.kill()
-        self.sink.wait()
+        for sink in (self.sink, self.quick):
+            sink.kill()
+            sink.wait()
 
     def servers(self):
         return {"weir": (self.tls_port, self.weir.process.pid),
                 "haproxy": (self.proxy_port, self.haproxy.pid),
                 "postfix": (self.postfix.port, self.postfix_pid)}
 
-    def one(self, port, pid, *load_args, **kw):
-        before = cpu_of(family(pid))
-        took = load(port, self.args.threads, *load_args, **kw)
-        return took, cpu_of(family(pid)) - before
+    def quick_servers(self):
+        return {"weir": (self.tls_quick_port, self.weir_quick.process.pid),
+                "haproxy": (self.proxy_quick_port, self.haproxy.pid)}
 
-    def case(self, name, unit, counts, amount, *load_args, **kw):
+    def one(self, sink, port, pid, *load_args, **kw):
+        """Seconds, the server's of CPU, and the next hop's."""
+        before, sink_before = cpu_of(family(pid)), cpu_of([sink.pid])
+        took = load(port, self.args.threads, *load_args, **kw)
+        return (took, cpu_of(family(pid)) - before,
+                cpu_of([sink.pid]) - sink_before)
+
+    def case(self, name, unit, counts, amount, *load_args, quick=False, **kw):
         """counts: how many for each server; amount: units of one."""
-        rounds = [{who: self.one(port, pid, counts[who], *load_args, **kw)
-                   for who, (port, pid) in self.servers().items()}
+        servers = self.quick_servers() if quick else self.servers()
+        sink = self.quick if quick else self.sink
+        rounds = [{who: self.one(sink, port, pid, counts[who], *load_args, **kw)
+                   for who, (port, pid) in servers.items()}
                   for _ in range(self.args.rounds)]
         print(f"\n{name} ({self.args.threads} threads, "
               f"{self.args.rounds} rounds)")
         print(f"  {'':10}{unit + '/s':>12}{'of haproxy':>12}"
-              f"{'CPU ms/' + unit:>20}")
+              f"{'CPU ms/' + unit:>20}{'next hop busy':>15}")
         for who, count in counts.items():
             done = count * amount
             rate = statistics.median(done / r[who][0] for r in rounds)
@@ -169,7 +199,9 @@ class Bench:
                 (counts["haproxy"] * amount / r["haproxy"][0])
                 for r in rounds)
             cpu = statistics.median(r[who][1] / done * 1000 for r in rounds)
-            print(f"  {who:10}{rate:12.0f}{ratio:12.2f}{cpu:20.3f}")
+            busy = statistics.median(r[who][2] / r[who][0] for r in rounds)
+            print(f"  {who:10}{rate:12.0f}{ratio:12.2f}{cpu:20.3f}"
+                  f"{busy:15.2f}")
 
     def idle(self, port, context):
         """kB per session that has said EHLO and waits."""
@@ -221,6 +253,8 @@ def main():
         size = 4 << 20
         bench.case("4 MB messages", "MB",
                    {"weir": 64, "haproxy": 64, "postfix": 16}, 4, size)
+        bench.case("4 MB messages to quick_sink", "MB",
+                   {"weir": 128, "haproxy": 128}, 4, size, quick=True)
     finally:
         bench.stop()
         shutil.rmtree(directory, ignore_errors=True)
