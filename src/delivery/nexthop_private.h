@@ -34,7 +34,9 @@ struct hop {
 	bool fresh, reused, is_private;
 	size_t target; /* RESOLVING: for whom */
 	struct route_cursor cursor;
-	char reason[HOP_REASON_MAX]; /* of the last address that failed */
+	/* Of the last address that failed, of those that spoke if any did. */
+	char reason[HOP_REASON_MAX];
+	bool said; /* reason is a server's words */
 };
 
 struct nexthop {
