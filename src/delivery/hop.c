@@ -197,7 +197,7 @@ new_hop(struct nexthop *n, const struct hop_ops *ops, void *arg)
 
 	h->ops = ops;
 	h->arg = arg;
-	h->fresh = h->is_private = h->reused = false;
+	h->fresh = h->is_private = h->reused = h->said = false;
 	h->ch = NULL;
 	h->reason[0] = '\0';
 	return h;
@@ -417,11 +417,15 @@ hop_redial_all(struct nexthop *n, int64_t now)
 		hop_seek(LIST_ITEM(again.next, struct hop, entry), now);
 }
 
+/* What a server said tells more than that another address did not answer. */
 static void
-note_reason(struct hop *h, const char *where, struct str why)
+note_reason(struct hop *h, const char *where, struct str why, bool said)
 {
 	char safe[HOP_REASON_MAX / 2];
 
+	if (h->said && !said)
+		return;
+	h->said = said;
 	snprintf(h->reason, sizeof(h->reason), "%.200s: %s", where,
 	    str_escape(why, safe, sizeof(safe)));
 }
@@ -449,7 +453,7 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 			continue;
 		if (!usable) {
 			route_skip(&h->cursor, answer->tag);
-			note_reason(h, host, str_from(answer->error));
+			note_reason(h, host, str_from(answer->error), false);
 		}
 		list_remove(entry);
 		list_append(&again, entry);
@@ -508,7 +512,7 @@ on_channel_drain(struct channel *ch, int64_t now)
 /* Where TLS is only wished for, an address whose handshake fails is tried once
  * more without. */
 static bool
-try_plain(struct hop *h, struct channel *ch, int64_t now)
+try_plain(struct hop *h, struct channel *ch, const char *reason, int64_t now)
 {
 	struct nexthop *n = h->n;
 	struct route_choice choice = {.addr = ch->addr, .target = ch->target};
@@ -519,7 +523,7 @@ try_plain(struct hop *h, struct channel *ch, int64_t now)
 		return false;
 	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "plain",
 	    "address=%s reason=%s", log_quote(str_from(ch->name), name),
-	    log_quote(str_from(h->reason), why));
+	    log_quote(str_from(reason), why));
 	str_copy(str_from(ch->name), choice.name, sizeof(choice.name));
 	str_copy(str_from(ch->host), choice.host, sizeof(choice.host));
 	nexthop_shut(n, ch, false, now);
@@ -527,11 +531,17 @@ try_plain(struct hop *h, struct channel *ch, int64_t now)
 	return true;
 }
 
-/* With the code where the next hop itself spoke (451 may be our own). */
+/* The next hop itself spoke; 451 may be our own. */
+static bool
+has_said(const struct smtp_reply *reply)
+{
+	return reply->code != 451;
+}
+
 static void
 describe(const struct smtp_reply *reply, char *out, size_t cap)
 {
-	int n = reply->code != 451 ? snprintf(out, cap, "%u ", reply->code) : 0;
+	int n = has_said(reply) ? snprintf(out, cap, "%u ", reply->code) : 0;
 
 	str_copy(reply->text, out + n, cap - (size_t)n);
 }
@@ -548,10 +558,10 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 
 	describe(reply, why, sizeof(why));
 	if (h != NULL) {
-		note_reason(h, ch->name, str_from(why));
+		note_reason(h, ch->name, str_from(why), has_said(reply));
 		h->ch = NULL;
 	}
-	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, now))
+	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, why, now))
 		return;
 	/* A kept connection that was closed meanwhile may go quietly. */
 	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))

@@ -35,7 +35,9 @@ struct hop {
 	bool late; /* DIALING: for longer than a server takes that is well */
 	size_t target; /* RESOLVING: for whom */
 	struct route_cursor cursor;
-	char reason[HOP_REASON_MAX]; /* of the last address that failed */
+	/* Of the last address that failed, of those that spoke if any did. */
+	char reason[HOP_REASON_MAX];
+	bool said; /* reason is a server's words */
 };
 
 struct nexthop {

@@ -53,7 +53,7 @@ def why_not():
         p = run("ip", "netns", "exec", name, "iptables", "-t", "mangle", "-A",
                 "OUTPUT", "-p", "tcp", "-j", "NFQUEUE", check=False)
         if p.returncode != 0:
-            return "this kernel has no NFQUEUE target"
+            return f"no NFQUEUE target here: {p.stderr.strip()[-200:]}"
     finally:
         run("ip", "netns", "del", name)
     return None

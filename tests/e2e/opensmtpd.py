@@ -2,6 +2,7 @@
 """Debian's OpenSMTPD, unpacked into the build directory, on loopback ports.
 Routes are (recipient domains, host, port, tls); it never writes a mailbox.
 unknown@example.com is refused."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -49,9 +50,11 @@ class OpenSmtpd:
         # Whatever the build directory is, it is seen where /var is another.
         self.binds = [(root_of("opensmtpd"), "/mnt"), *binds, (var, "/var")]
         if ca is not None:
-            shutil.copy(ca, self.dir / "ca.pem")
-            self.binds.append((self.dir / "ca.pem",
-                               "/etc/ssl/certs/ca-certificates.crt"))
+            # The directory: the file is there with Debian's authorities alone.
+            certs = self.dir / "certs"
+            certs.mkdir()
+            shutil.copy(ca, certs / "ca-certificates.crt")
+            self.binds.append((certs, "/etc/ssl/certs"))
         # No name server is asked: its resolver reads only /etc/hosts.
         resolv = self.dir / "resolv.conf"
         resolv.write_text("lookup file\n")
@@ -95,7 +98,9 @@ class OpenSmtpd:
 
     def stop(self):
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            # One that ended by itself has been reported by who missed it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(20)
             self.process = None
         shutil.rmtree(self.dir, ignore_errors=True)

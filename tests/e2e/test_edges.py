@@ -26,10 +26,15 @@ def refused(w, source):
     return code, " ".join(lines)
 
 
-def test_next_hop_is_weir_itself(weir):
-    """Told at once, to the client and in the log, with the option's name."""
+@pytest.mark.parametrize("beside", ["nothing", "a dead address"])
+def test_next_hop_is_weir_itself(weir, beside):
+    """Told at once, to the client and in the log, with the option's name. An
+    address that does not answer beside it (localhost is ::1 as well on most
+    machines) does not hide that."""
     w = weir(start=False, policy=ROOMY)
-    w.next_hop = f"localhost:{w.port}"  # what a check of the file cannot see
+    w.next_hop = [f"localhost:{w.port}"]  # what a check of the file cannot see
+    if beside != "nothing":
+        w.next_hop.append(f"127.0.0.1:{free_port()}")
     w.start()
     code, text = refused(w, "127.0.0.1")
     assert code == 451 and "loops back to myself" in text
