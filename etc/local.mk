@@ -54,6 +54,13 @@ install-data-local: etc/weir.conf.sample
 	$(INSTALL_DATA) etc/weir.conf.sample \
 		'$(DESTDIR)$(sysconfdir)/weir/weir.conf'
 
+# One that nobody has changed goes.
+uninstall-local: etc/weir.conf.sample
+	if cmp -s etc/weir.conf.sample \
+	    '$(DESTDIR)$(sysconfdir)/weir/weir.conf'; then \
+		rm -f '$(DESTDIR)$(sysconfdir)/weir/weir.conf'; \
+	fi
+
 EXTRA_DIST += etc/weir-netd.service.in etc/weir-netd.conf
 dist_doc_DATA += contrib/weir-netd-workstation.conf \
 	contrib/weir-netd-server.conf contrib/weir-netd-gateway.conf

@@ -152,7 +152,8 @@ cppcheck_check() {
 }
 
 shell_check() {
-    shellcheck bootstrap .ci/run tests/*.sh contrib/*.sh contrib/*.bash
+    shellcheck bootstrap .ci/run tests/*.sh contrib/*.sh contrib/*.bash \
+        contrib/weir-hold
 }
 
 manual_check() {

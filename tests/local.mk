@@ -1,7 +1,17 @@
 # What ./bootstrap check asks of the build.
 EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
-	tests/try.sh
+	tests/try.sh tests/outbreak.py .clang-format \
+	tests/bench/bench_auth.py tests/bench/bench_limits.py \
+	tests/bench/bench_milter.py tests/bench/bench_netd.py \
+	tests/bench/bench_relay.py tests/bench/bench_tls.py
+
+# Not by EXTRA_DIST, which would take what is built or cached there as well.
+dist-hook:
+	$(MKDIR_P) $(distdir)/tests/e2e/dialogues
+	cp -p $(srcdir)/tests/e2e/*.py $(srcdir)/tests/e2e/*.c \
+		$(distdir)/tests/e2e
+	cp -p $(srcdir)/tests/e2e/dialogues/* $(distdir)/tests/e2e/dialogues
 
 .PHONY: check-programs print-check-programs bench
 check-programs: $(check_PROGRAMS)

@@ -156,6 +156,11 @@ void throttle_request(struct throttle *t, struct throttle_source *src,
  * first. */
 void throttle_requeue(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now);
+/* One more request for a destination that waits already. No cap is applied and
+ * freeze_growth does not count it, but the queue is longer by it: it may freeze
+ * the source. */
+void throttle_append(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket, int64_t now);
 /* The destination becomes known without a request (released by hand, learnt
  * from elsewhere). */
 void throttle_learn(struct throttle *t, struct throttle_source *src,

@@ -4,6 +4,7 @@
  * only on a terminal: a script has said what it wants.
  */
 #include "ctl/ctl.h"
+#include "ctl/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,15 +18,14 @@ change(struct ctl *ctl, json_t *request, const char *what)
 {
 	json_t *done = NULL;
 	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
+	int64_t n = ctl_number(done, "recipients");
+	char count[TEXT_COUNT_MAX];
 
-	if (status == CTL_OK) {
-		if (ctl->json)
-			printf("{\"recipients\": %" PRId64 "}\n",
-			    ctl_number(done, "recipients"));
-		else
-			printf("%s: %" PRId64 " recipients\n", what,
-			    ctl_number(done, "recipients"));
-	}
+	if (status == CTL_OK && ctl->json)
+		printf("{\"recipients\": %" PRId64 "}\n", n);
+	else if (status == CTL_OK)
+		printf("%s: %s\n", what,
+		    text_count(n, "recipient", "recipients", count));
 	json_decref(done);
 	return status;
 }
@@ -149,15 +149,18 @@ ctl_forget(struct ctl *ctl)
 	json_t *request = ctl_request(ctl, "forget");
 	json_t *done = NULL;
 	enum ctl_status status;
+	char count[TEXT_COUNT_MAX];
+	int64_t n;
 
 	json_object_set_new(request, "sender", json_string(ctl->words[0]));
 	status = ctl_ask(ctl, request, NULL, NULL, &done);
+	n = ctl_number(done, "addresses");
 	if (status == CTL_OK && ctl->json)
-		printf("{\"addresses\": %" PRId64 "}\n",
-		    ctl_number(done, "addresses"));
+		printf("{\"addresses\": %" PRId64 "}\n", n);
 	else if (status == CTL_OK)
-		printf("forgotten: %" PRId64 " addresses that wrote to %s\n",
-		    ctl_number(done, "addresses"), ctl_text(done, "sender"));
+		printf("forgotten: %s that wrote to %s\n",
+		    text_count(n, "address", "addresses", count),
+		    ctl_text(done, "sender"));
 	json_decref(done);
 	return status;
 }

@@ -29,19 +29,22 @@ print_headline(const json_t *row)
 	char up[UNITS_TEXT_MAX];
 	char *version = text_safe(str_from(ctl_text(row, "version")), 0);
 	char *mode = text_safe(str_from(ctl_text(row, "mode")), 0);
+	int64_t held = ctl_number(row, "held_recipients");
+	char a[TEXT_COUNT_MAX], b[TEXT_COUNT_MAX];
 
 	printf("weir %s, mode %s, up %s\n", version, mode,
 	    units_format_duration(ctl_number(row, "uptime_s") * 1000, up));
-	printf("%" PRId64 " senders, %" PRId64 " frozen; ",
-	    ctl_number(row, "senders"), ctl_number(row, "frozen_senders"));
+	printf("%s, %" PRId64 " frozen; ",
+	    text_count(ctl_number(row, "senders"), "sender", "senders", a),
+	    ctl_number(row, "frozen_senders"));
 	if (is_netd(row))
-		printf("%" PRId64 " packets wait\n",
-		    ctl_number(row, "held_recipients"));
+		printf("%s\n",
+		    text_count(held, "packet waits", "packets wait", a));
 	else
-		printf("%" PRId64 " messages in the spool, %" PRId64
-		       " recipients held\n",
-		    ctl_number(row, "held_messages"),
-		    ctl_number(row, "held_recipients"));
+		printf("%s in the spool, %s held\n",
+		    text_count(ctl_number(row, "held_messages"), "message",
+			"messages", a),
+		    text_count(held, "recipient", "recipients", b));
 	free(version);
 	free(mode);
 }
@@ -308,15 +311,26 @@ ctl_config(struct ctl *ctl)
 	return ctl_ask(ctl, request, on_config, NULL, NULL);
 }
 
+static void
+on_note(void *arg, const char *kind, const json_t *row)
+{
+	char **note = arg;
+
+	(void)kind;
+	free(*note);
+	*note = text_safe(str_from(ctl_text(row, "note")), 0);
+}
+
 enum ctl_status
 ctl_reload(struct ctl *ctl)
 {
-	json_t *done = NULL;
+	char *note = NULL;
 	enum ctl_status status =
-	    ctl_ask(ctl, ctl_request(ctl, "reload"), NULL, NULL, &done);
+	    ctl_ask(ctl, ctl_request(ctl, "reload"), on_note, &note, NULL);
 
-	json_decref(done);
 	if (status == CTL_OK && !ctl->json)
-		printf("the configuration was read again\n");
+		printf("the configuration was read again%s%s\n",
+		    note != NULL ? "; " : "", note != NULL ? note : "");
+	free(note);
 	return status;
 }

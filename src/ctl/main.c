@@ -193,7 +193,8 @@ take_words(struct ctl *ctl, char **words, int n)
 	ctl->words = words + 1;
 	ctl->word_count = n - 1;
 	if (c == NULL) {
-		ctl_error("no command \"%s\"; weirctl -h lists them", words[0]);
+		ctl_error(
+		    "no command \"%s\"; weirctl help lists them", words[0]);
 		return false;
 	}
 	if (ctl->word_count < c->words_min || ctl->word_count > c->words_max ||
@@ -227,6 +228,10 @@ main(int argc, char **argv)
 		}
 		if (!take_option(&ctl, opt))
 			return CTL_USAGE;
+	}
+	if (optind == argc - 1 && strcmp(argv[optind], "help") == 0) {
+		print_usage(stdout);
+		return CTL_OK;
 	}
 	if (!take_words(&ctl, argv + optind, argc - optind))
 		return CTL_USAGE;

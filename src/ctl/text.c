@@ -188,6 +188,15 @@ text_size(int64_t bytes, char out[TEXT_AGE_MAX])
 	return out;
 }
 
+const char *
+text_count(
+    int64_t n, const char *one, const char *many, char out[TEXT_COUNT_MAX])
+{
+	snprintf(
+	    out, TEXT_COUNT_MAX, "%lld %s", (long long)n, n == 1 ? one : many);
+	return out;
+}
+
 size_t
 text_columns(void)
 {

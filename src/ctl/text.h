@@ -24,6 +24,10 @@ size_t text_width(const char *safe); /* columns of what text_safe gave */
 const char *text_age(const char *time, int64_t wall_ms, char out[TEXT_AGE_MAX]);
 /* "812", "3.4K", "20M". */
 const char *text_size(int64_t bytes, char out[TEXT_AGE_MAX]);
+/* "1 message", "2 messages". Returns out. */
+#define TEXT_COUNT_MAX 64
+const char *text_count(
+    int64_t n, const char *one, const char *many, char out[TEXT_COUNT_MAX]);
 /* Columns of standard output: the terminal's, else $COLUMNS; a terminal that
  * does not tell has 80. 0: not a terminal, nothing is cut. */
 size_t text_columns(void);

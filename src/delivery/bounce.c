@@ -22,6 +22,7 @@
 #define BOUNDARY_MAX 48
 #define REPLY_SHOWN_MAX 512
 #define ADDRESS_SHOWN_MAX 960
+#define XTEXT_SHOWN_MAX 512
 #define LINE_LENGTH_MAX 998 /* RFC 5322 section 2.1.1 */
 #define EIGHT_BIT "Content-Transfer-Encoding: 8bit\r\n"
 #define QP_LINE_MAX 72 /* "=XX" and the soft break stay within 76 */
@@ -147,10 +148,12 @@ hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* RFC 3461 section 4: xtext, decoded; what does not decode stays. */
+/* RFC 3461 section 4: xtext, decoded; what does not decode stays. ORCPT has 500
+ * characters and ENVID 100; a damaged spool may have more. */
 static void
 put_xtext(struct printer *p, struct str s)
 {
+	s = str_sub(s, 0, XTEXT_SHOWN_MAX);
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
@@ -337,6 +340,26 @@ put_original_recipient(struct printer *p, struct str orcpt)
 	put(p, STR("\r\n"));
 }
 
+/* RFC 3464 section 9.3: a domain, else an address literal, and no port; from
+ * "mx.example.org[192.0.2.1]:25", "192.0.2.1:25" or "[2001:db8::1]:25". */
+static void
+put_mta_name(struct printer *p, struct str remote)
+{
+	size_t bracket = str_index(remote, '[');
+	struct str inside = str_sub(remote, bracket + 1, remote.n);
+
+	if (bracket > 0 && bracket < remote.n) {
+		put_text(p, str_sub(remote, 0, bracket), SIZE_MAX);
+		return;
+	}
+	put(p, bracket == 0 ? STR("[IPv6:") : STR("["));
+	put_text(p,
+	    bracket == 0 ? str_sub(inside, 0, str_index(inside, ']'))
+			 : str_sub(remote, 0, str_rindex(remote, ':')),
+	    SIZE_MAX);
+	put(p, STR("]"));
+}
+
 static void
 put_remote(struct printer *p, const struct bounce_recipient *r)
 {
@@ -344,7 +367,10 @@ put_remote(struct printer *p, const struct bounce_recipient *r)
 		     str_starts(r->remote, STR("lmtp:"));
 
 	putf(p, "Remote-MTA: %s; ", local ? "x-local" : "dns");
-	put_text(p, r->remote, SIZE_MAX);
+	if (local)
+		put_text(p, r->remote, SIZE_MAX);
+	else
+		put_mta_name(p, r->remote);
 	put(p, STR("\r\nDiagnostic-Code: smtp; "));
 	put_text(p, r->reply, REPLY_SHOWN_MAX);
 	put(p, STR("\r\n"));

@@ -51,6 +51,10 @@ struct bounce_facts {
 	size_t rcpt_count;
 };
 
+/* Room for a report about as many recipients as a message in the spool has,
+ * with all that is said of each as long as it is ever printed. */
+#define BOUNCE_TEXT_MAX (32u << 20)
+
 /* Appends header and body to out, lines end in CR LF. *eight_bit: it needs
  * BODY=8BITMIME. False: out is full. */
 MUST_CHECK bool bounce_print(

@@ -129,6 +129,8 @@ greet(struct channel *ch, int64_t now)
 						      : SMTP_CLIENT_TLS_MAY;
 
 	ch->state = CHANNEL_GREETING;
+	if (ch->greeting_ms > 0)
+		ch->greeting_due = now + ch->greeting_ms;
 	ch->client =
 	    smtp_client_new(ch->hostname, ch->timeouts, &client_ops, ch, now);
 	smtp_client_set_tls(ch->client, tls);
@@ -251,6 +253,8 @@ channel_new(const struct channel_settings *settings,
 	ch->loop = settings->loop;
 	ch->hostname = settings->hostname;
 	ch->timeouts = settings->timeouts;
+	ch->greeting_ms = settings->greeting_ms;
+	ch->opened_at = loop_now(settings->loop);
 	ch->addr = to->addr;
 	ch->target = to->target;
 	str_copy(str_from(to->name), ch->name, sizeof(ch->name));
@@ -269,9 +273,24 @@ channel_new(const struct channel_settings *settings,
 	return ch;
 }
 
+/* A handshake has a deadline of its own. */
+static bool
+is_greeting_late(const struct channel *ch, int64_t now)
+{
+	return ch->state == CHANNEL_GREETING && ch->greeting_due != 0 &&
+	       now >= ch->greeting_due && !conn_is_shaking(ch->conn);
+}
+
 void
 channel_run(struct channel *ch, int64_t now)
 {
+	struct smtp_reply late =
+	    smtp_reply_make(451, "4.4.2", "no greeting in time");
+
+	if (is_greeting_late(ch, now)) {
+		fail(ch, CHANNEL_TIMEOUT, &late, now);
+		return;
+	}
 	if (ch->client == NULL || smtp_client_next_due(ch->client) > now)
 		return;
 	ch->in_deadline = true;

@@ -53,6 +53,7 @@ struct channel_settings {
 	struct loop *loop;
 	const char *hostname;
 	int64_t connect_timeout_ms;
+	int64_t greeting_ms; /* until EHLO is answered; 0: timeouts alone */
 	const struct smtp_client_timeouts *timeouts; /* outlives the channel */
 	struct credentials *credentials; /* NULL: weir does not log in */
 	const char *next_hop;            /* whose entry in them */
@@ -87,6 +88,8 @@ struct channel {
 	bool retired;     /* of a former configuration */
 	bool open;        /* idle with a transaction to take back */
 	bool in_deadline; /* within smtp_client_run */
+	int64_t greeting_ms, greeting_due; /* due 0: none */
+	int64_t opened_at;
 	int64_t idle_since;
 	uint64_t swept; /* the pool's sweep that ran its deadline */
 	struct credentials *credentials;

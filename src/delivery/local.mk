@@ -46,6 +46,9 @@ tests_unit_test_quarantine_LDADD = $(delivery_test_libs)
 tests_unit_test_mta_queue_SOURCES = tests/unit/test_mta_queue.c
 tests_unit_test_mta_queue_LDADD = libdelivery.la libos.la libbase.la \
 	$(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_route
+tests_unit_test_route_SOURCES = tests/unit/test_route.c
+tests_unit_test_route_LDADD = $(delivery_test_libs)
 check_PROGRAMS += tests/unit/test_credentials
 tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
 tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \

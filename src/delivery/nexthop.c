@@ -237,7 +237,8 @@ sweep_ms(const struct nexthop *n)
 {
 	const struct smtp_client_timeouts *t = &n->settings.timeouts;
 	const int64_t spans[] = {t->greeting_ms, t->command_ms, t->data_ms,
-	    t->end_ms, n->settings.idle_timeout_ms};
+	    t->end_ms, n->settings.idle_timeout_ms,
+	    n->settings.connect_timeout_ms};
 	int64_t least = 4 * SWEEP_MAX_MS;
 
 	for (size_t i = 0; i < ARRAY_LEN(spans); i++) {
@@ -245,6 +246,17 @@ sweep_ms(const struct nexthop *n)
 			least = spans[i];
 	}
 	return least / 4 < SWEEP_MIN_MS ? SWEEP_MIN_MS : least / 4;
+}
+
+/* RFC 5321 wants five minutes for a greeting, which a server that is busy may
+ * need. While another address is there to be tried that is no reason to keep
+ * everybody waiting. */
+static int64_t
+greeting_ms(const struct nexthop *n, const struct hop *h)
+{
+	return route_has_other(n->route, &h->cursor, loop_now(n->loop))
+		   ? n->settings.connect_timeout_ms
+		   : 0;
 }
 
 struct channel *
@@ -261,6 +273,7 @@ nexthop_open(
 	    .loop = n->loop,
 	    .hostname = n->hostname,
 	    .connect_timeout_ms = n->settings.connect_timeout_ms,
+	    .greeting_ms = greeting_ms(n, h),
 	    .timeouts = &n->settings.timeouts,
 	    .credentials = h->is_private ? NULL : n->settings.credentials,
 	    .next_hop = route_text(n->route, to->target),
@@ -430,6 +443,7 @@ on_sweep(void *arg, int64_t now)
 	sweep_idle(n, now);
 	sweep_deadlines(n, &n->idle, now);
 	sweep_deadlines(n, &n->busy, now);
+	hop_note_late(n, now);
 	if (n->open_count > 0)
 		loop_timer_set(&n->sweep, now + sweep_ms(n));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Connections to the next hop, kept and reused. Several next hops are tried in
- * order; one that failed rests for a while unless all rest. Event loop's
- * thread.
+ * order; one that failed, or did not greet in time while another was left,
+ * rests for a while unless all rest, and then one connection tries it. Event
+ * loop's thread.
  *
  * A struct hop is one connection in one owner's hands. Its owner speaks through
  * hop_client (smtp/client.h) and hears through hop_ops.
@@ -31,8 +32,8 @@ struct nexthop_settings {
 	struct nexthop_tls tls;       /* a reference is taken */
 	const char *const *addresses; /* "127.0.0.1:25", "unix:/p", "name:25" */
 	size_t address_count;
-	const char *hostname; /* for EHLO */
-	int64_t connect_timeout_ms;
+	const char *hostname;       /* for EHLO */
+	int64_t connect_timeout_ms; /* and for the greeting, see above */
 	struct smtp_client_timeouts timeouts;
 	uint32_t connections_max;        /* open at once; more owners wait */
 	uint32_t idle_max;               /* kept open without an owner */
@@ -83,6 +84,9 @@ bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
 uint32_t nexthop_line(const struct nexthop *n);
 /* All are taken: the line moves when one is given back. */
 bool nexthop_is_full(const struct nexthop *n);
+
+/* No further one of nexthop_get_private can be had. */
+bool nexthop_is_private_full(const struct nexthop *n);
 
 /* A connection, or a place in line for one: never NULL, no callback from
  * within. fresh: a new connection, not a kept one (to try again what failed on

@@ -32,6 +32,7 @@ struct hop {
 	void *arg;
 	struct channel *ch;
 	bool fresh, reused, is_private;
+	bool late; /* DIALING: for longer than a server takes that is well */
 	size_t target; /* RESOLVING: for whom */
 	struct route_cursor cursor;
 	char reason[HOP_REASON_MAX]; /* of the last address that failed */
@@ -49,7 +50,8 @@ struct nexthop {
 	struct list idle; /* channels, most recently used first */
 	struct list busy; /* channels with a hop */
 	struct list dead; /* channels, until the task */
-	uint32_t idle_count, open_count, private_count, dialing_count;
+	uint32_t idle_count, open_count, private_count;
+	uint32_t dialing_count, late_count; /* the late ones are in both */
 	bool caps_known;
 	struct smtp_caps caps;
 	struct loop_timer sweep;
@@ -63,6 +65,8 @@ extern const struct channel_ops hop_channel_ops;
 void hop_set_state(struct hop *h, enum hop_state state);
 /* Finds a connection: a kept one, a new one, or a place in line. */
 void hop_seek(struct hop *h, int64_t now);
+/* Marks those that have been dialing for long, and serves the line. */
+void hop_note_late(struct nexthop *n, int64_t now);
 /* Gives free room to those who wait. */
 void hop_serve_line(struct nexthop *n, int64_t now);
 /* Tells HANDED and FAILED hops. */

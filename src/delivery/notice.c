@@ -24,7 +24,6 @@
 #define TURN_MAX_MS 60000
 #define TURN_MIN_MS 200
 #define LIST_MAX 32
-#define NOTICE_TEXT_MAX (4u << 20)
 
 static void look(struct delivery *d);
 
@@ -114,7 +113,7 @@ why_held(const struct delivery *d, const struct spool_message *m,
 
 static struct bounce_recipient
 report_of(const struct delivery *d, const struct spool_message *m, size_t i,
-    struct str held)
+    struct str held, int64_t wall)
 {
 	const struct spool_rcpt *r = &m->rcpts[i];
 	struct bounce_recipient out = {
@@ -131,19 +130,21 @@ report_of(const struct delivery *d, const struct spool_message *m, size_t i,
 	out.reason = STR("It could not be delivered so far, and is tried "
 			 "again");
 	out.reply = str_from(r->last_error);
-	out.retry_until = m->queued_at + d->settings.max_age_ms;
+	/* Mail that was held for longer has still tries before it. */
+	if (m->queued_at + d->settings.max_age_ms > wall)
+		out.retry_until = m->queued_at + d->settings.max_age_ms;
 	return out;
 }
 
 static size_t
 fill_reports(const struct delivery *d, const struct spool_message *m,
-    struct str held, struct bounce_recipient *out)
+    struct str held, int64_t wall, struct bounce_recipient *out)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		if (is_wanted(m, i))
-			out[n++] = report_of(d, m, i, held);
+			out[n++] = report_of(d, m, i, held, wall);
 	}
 	return n;
 }
@@ -219,7 +220,7 @@ store(struct delivery *d, const struct spool_message *m,
 	    .rcpt_count = 1,
 	};
 
-	buf_init(&text, NOTICE_TEXT_MAX);
+	buf_init(&text, BOUNCE_TEXT_MAX);
 	if (!bounce_print(f, &text, &eight_bit))
 		panic("notice: %zu recipients do not fit", f->rcpt_count);
 	spool_set_notice_mark(
@@ -258,7 +259,7 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .original = buf_str(&d->notices.header),
 	    .is_whole = d->notices.whole,
 	    .rcpts = rcpts,
-	    .rcpt_count = fill_reports(d, m, held, rcpts),
+	    .rcpt_count = fill_reports(d, m, held, wall, rcpts),
 	};
 	bool limited = f.rcpt_count > 0 && !may_tell(d, m);
 	uint64_t id =

@@ -6,6 +6,8 @@
  * Age alone does not end a message. Mail that the throttle held for a week and
  * that an administrator then let go has still its first tries before it; so it
  * is returned when it is older than max_age and was tried TRIES_LEAST times.
+ * While no next hop is there, or the daemon stops, nothing is tried and nothing
+ * returned: the report would only wait behind the mail.
  */
 #include "delivery/delivery_private.h"
 
@@ -18,13 +20,13 @@
 #include <string.h>
 
 #define TRIES_LEAST 4
-#define BOUNCE_TEXT_MAX (16u << 20)
 
 static bool
 is_expired(const struct attempt *a, const struct spool_rcpt *r, int64_t wall)
 {
-	return wall - a->job->m.queued_at > a->d->settings.max_age_ms &&
-	       r->attempts + 1 >= TRIES_LEAST;
+	return !a->put_back &&
+	       wall - a->job->m.queued_at > a->d->settings.max_age_ms &&
+	       r->attempts >= TRIES_LEAST - 1;
 }
 
 static bool

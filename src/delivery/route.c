@@ -19,7 +19,7 @@ static const struct str LMTP = STR("lmtp:");
 
 struct endpoint {
 	struct net_addr addr;
-	int64_t rest_until;
+	int64_t rest_until, rest_ms;
 	bool is_up, is_down; /* neither: not tried yet */
 };
 
@@ -177,12 +177,14 @@ next_of_target(struct target *t, uint16_t *tried, int64_t now, bool resting_too,
 		return ROUTE_RESOLVE;
 	}
 	for (size_t j = 0; j < t->count; j++) {
-		const struct endpoint *e = &t->endpoints[j];
+		struct endpoint *e = &t->endpoints[j];
 
 		if ((*tried >> j & 1) != 0 ||
 		    (e->rest_until > now && !resting_too))
 			continue;
 		*tried |= (uint16_t)(1u << j);
+		if (e->is_down && !resting_too)
+			e->rest_until = now + e->rest_ms;
 		out->addr = e->addr;
 		name_endpoint(t, &e->addr, out->name);
 		name_host(t, &e->addr, out->host);
@@ -206,6 +208,29 @@ route_next(struct route *r, struct route_cursor *cursor, int64_t now,
 		}
 	}
 	return ROUTE_NONE;
+}
+
+static bool
+target_has_other(const struct target *t, uint16_t tried, int64_t now)
+{
+	if (t->count == 0)
+		return tried == 0 && t->rest_until <= now;
+	for (size_t j = 0; j < t->count; j++) {
+		if ((tried >> j & 1) == 0 && t->endpoints[j].rest_until <= now)
+			return true;
+	}
+	return false;
+}
+
+bool
+route_has_other(
+    const struct route *r, const struct route_cursor *cursor, int64_t now)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (target_has_other(&r->targets[i], cursor->tried[i], now))
+			return true;
+	}
+	return false;
 }
 
 void
@@ -327,6 +352,7 @@ route_set_down(
 	news = !e->is_down;
 	e->is_up = false;
 	e->is_down = true;
+	e->rest_ms = rest_ms;
 	e->rest_until = now + rest_ms;
 	return news;
 }

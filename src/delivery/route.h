@@ -46,9 +46,14 @@ bool route_equals(
     const struct route *r, const char *const *addresses, size_t count);
 
 /* The next thing to try: addresses that do not rest first, in order, then
- * those that do. What it returns for ROUTE_CONNECT counts as tried. */
+ * those that do. What it returns for ROUTE_CONNECT counts as tried. One that
+ * has rested since it failed is given out once and rests on, until it is known
+ * what came of that: so one search at a time finds out whether it is back. */
 enum route_step route_next(struct route *r, struct route_cursor *cursor,
     int64_t now, struct route_choice *out);
+/* Is an address left for this search that does not rest? */
+bool route_has_other(
+    const struct route *r, const struct route_cursor *cursor, int64_t now);
 /* The target cannot be resolved: this search leaves it out. */
 void route_skip(struct route_cursor *cursor, size_t target);
 

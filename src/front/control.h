@@ -29,7 +29,8 @@ struct control_parts { /* all borrowed */
 	const char *version;
 	uint32_t connections_max; /* 0: CONTROL_CONNS_MAX */
 	int64_t started_at;       /* wall ms */
-	/* What the program does for a command; arg is given back. */
+	/* What the program does for a command; arg is given back. Of a reload
+	 * that was done err may hold what is to be known of it. */
 	bool (*reload)(void *arg, char *err, size_t err_cap);
 	bool (*show_config)(void *arg, struct buf *out);
 	const char *(*mode)(void *arg); /* "enforce", "observe" */

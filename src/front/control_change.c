@@ -26,7 +26,11 @@ on_changed(void *arg, int error, uint64_t count)
 
 	if (!control_resume(c))
 		return;
-	if (error != 0) {
+	if (error == EINVAL && c->request.sender != NULL) {
+		control_fail(c, 1,
+		    "no sender can be called that; write it as senders "
+		    "shows it");
+	} else if (error != 0) {
 		control_fail_errno(c, error);
 	} else if (is_in_vain(c, count)) {
 		control_fail(c, 1, "nothing held fits that");

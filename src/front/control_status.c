@@ -147,6 +147,9 @@ control_reload(struct control_conn *c, int64_t now)
 		control_fail(c, 1, "the old configuration stays: %s", err);
 		return;
 	}
+	if (err[0] != '\0' && !control_send_only(c, json_pack("{s:o}", "note",
+							control_text(err))))
+		return;
 	control_wait(c);
 	spool_audit_add(p->spool, &audit, on_audited, c);
 }

@@ -336,14 +336,10 @@ on_stored(void *arg, int error)
 	}
 }
 
-static void
-txn_store(struct txn *t)
+struct spool_message
+txn_spooled(const struct txn *t, char client[IP_TEXT_MAX], int64_t wall)
 {
-	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
-	int64_t wall = clock_wall_ms();
-	char client[IP_TEXT_MAX];
-	struct spool_message m = {
-	    .id = t->id,
+	return (struct spool_message){
 	    .source = gate_txn_source(t->gate),
 	    .policy = gate_txn_policy(t->gate),
 	    .from = t->from,
@@ -355,12 +351,22 @@ txn_store(struct txn *t)
 	    .ret = t->mail.ret,
 	    .utf8 = t->mail.utf8,
 	    .require_tls = t->mail.require_tls,
-	    .whole = t->whole,
-	    .pending = t->held_count < t->rcpt_count,
 	    .queued_at = wall,
-	    .rcpts = rcpts,
 	};
+}
 
+static void
+txn_store(struct txn *t)
+{
+	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
+	int64_t wall = clock_wall_ms();
+	char client[IP_TEXT_MAX];
+	struct spool_message m = txn_spooled(t, client, wall);
+
+	m.id = t->id;
+	m.whole = t->whole;
+	m.pending = t->held_count < t->rcpt_count;
+	m.rcpts = rcpts;
 	for (size_t i = 0; i < t->rcpt_count; i++) {
 		const struct relay_rcpt *r = &t->rcpts[i];
 

@@ -300,6 +300,10 @@ void txn_answer_late(struct txn *t, int64_t now);
 /* The client left after the final dot: the message takes its course. */
 void txn_detach(struct txn *t);
 
+/* What the spool keeps of the envelope, without id and recipients; borrows
+ * from t and client. wall in ms. */
+struct spool_message txn_spooled(
+    const struct txn *t, char client[IP_TEXT_MAX], int64_t wall);
 /* Ends the pending state of a message; tried again until it works. */
 void txn_settle(struct txn *t, uint64_t id, bool keep);
 /* Removes what was stored, and passes the refusal on. */

@@ -194,24 +194,11 @@ store_rest(struct txn *t)
 	struct spool_rcpt *rcpts = xcalloc(t->rcpt_count, sizeof(*rcpts));
 	int64_t wall = clock_wall_ms();
 	char client[IP_TEXT_MAX];
-	struct spool_message m = {
-	    .id = t->spare_id,
-	    .source = gate_txn_source(t->gate),
-	    .policy = gate_txn_policy(t->gate),
-	    .from = t->from,
-	    .envid = t->envid,
-	    .subject = t->subject,
-	    .client = ip_format(&t->client, client),
-	    .helo = t->helo,
-	    .body_type = t->mail.body,
-	    .ret = t->mail.ret,
-	    .utf8 = t->mail.utf8,
-	    .require_tls = t->mail.require_tls,
-	    .pending = true,
-	    .queued_at = wall,
-	    .rcpts = rcpts,
-	};
+	struct spool_message m = txn_spooled(t, client, wall);
 
+	m.id = t->spare_id;
+	m.pending = true;
+	m.rcpts = rcpts;
 	for (size_t i = 0; i < t->rcpt_count; i++) {
 		if (is_refused(&t->rcpts[i]))
 			rcpts[m.rcpt_count++] = rest_rcpt(t, i, wall);

@@ -4,7 +4,8 @@
  * name, because the client has logged in over it, or because XCLIENT has told
  * who it is. It serves this session's cut-through alone, one leg at a time,
  * never goes back to the pool, and lives on without its session while a leg
- * waits for the reply to its message.
+ * waits for the reply to its message. When as many are open as may be, the one
+ * that has idled longest makes room for a session that needs one.
  */
 #include "front/relay_internal.h"
 
@@ -25,6 +26,7 @@ struct own {
 	struct leg *leg;       /* that uses it, NULL: none */
 	bool auth_open;        /* AUTH was said and is not decided */
 	bool served;           /* a leg has given it back */
+	int64_t idle_since;    /* without a login or a leg */
 	struct xclient client; /* who it speaks for */
 };
 
@@ -60,11 +62,63 @@ is_same(const struct xclient *a, const struct xclient *b)
 	       strcmp(a->helo, b->helo) == 0 && strcmp(a->login, b->login) == 0;
 }
 
+/* Nothing that the client has said is lost with it. */
+static bool
+is_idle(const struct session *s, int64_t now)
+{
+	const struct own *o = s->own;
+
+	return o != NULL && o->state == OWN_READY && o->leg == NULL &&
+	       !o->auth_open && s->login == NULL && s->txn == NULL &&
+	       now - o->idle_since >= s->relay->settings->next_hop_wait_ms;
+}
+
+static struct session *
+find_idlest(const struct relay *r, int64_t now)
+{
+	struct session *found = NULL;
+	struct list *e;
+
+	list_each (e, &r->sessions) {
+		struct session *s = LIST_ITEM(e, struct session, entry);
+
+		if (is_idle(s, now) &&
+		    (found == NULL ||
+			s->own->idle_since < found->own->idle_since))
+			found = s;
+	}
+	return found;
+}
+
+/* Who has logged in cannot go on without it. */
+static void
+make_room(struct relay *r, int64_t now)
+{
+	struct smtp_reply bye = smtp_reply_make(421, "4.3.2",
+	    "Others need the connection that your login keeps, come again");
+	struct session *s;
+
+	if (!nexthop_is_private_full(r->parts.nexthop) ||
+	    r->settings->next_hop_wait_ms == 0)
+		return;
+	s = find_idlest(r, now);
+	if (s == NULL)
+		return;
+	relay_tell_limit(r, RELAY_NEXT_HOP_CONNECTIONS, &s->client, now);
+	if (!s->login_passed) {
+		own_forget(s, now);
+		return;
+	}
+	counters_add(r->parts.counters, COUNT_SLOW_ENDED, 1);
+	session_close(s, &bye, now);
+}
+
 static void
 own_new(struct session *s, const struct xclient *client, int64_t now)
 {
 	struct own *o = xcalloc(1, sizeof(*o));
 
+	make_room(s->relay, now);
 	o->session = s;
 	o->client = *client;
 	o->hop = nexthop_get_private(s->relay->parts.nexthop, &own_ops, o, now);
@@ -197,6 +251,7 @@ own_put(struct own *o, bool usable, int64_t now)
 {
 	o->leg = NULL;
 	o->served = true;
+	o->idle_since = now;
 	if (!usable && o->hop != NULL) {
 		hop_drop(o->hop);
 		o->hop = NULL;
@@ -214,6 +269,7 @@ static void
 tell_ready(struct own *o, int64_t now)
 {
 	o->state = OWN_READY;
+	o->idle_since = now;
 	if (o->leg != NULL)
 		leg_ops.on_ready(o->leg, now);
 	else if (o->session != NULL)
@@ -242,6 +298,7 @@ on_own_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 
 	if (what == SMTP_CLIENT_AUTH && reply->code != 334) {
 		o->auth_open = false;
+		o->idle_since = now;
 		hop_set_secret(o->hop, false);
 	}
 	if (what == SMTP_CLIENT_AUTH && o->session != NULL)

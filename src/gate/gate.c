@@ -103,7 +103,8 @@ gate_free(struct gate *g)
 /* Idle ones keep the old policy until they are seen: there may be millions,
  * and the loop must not stand still for them. */
 static void
-reload_source(struct gate *g, struct throttle_source *src, int64_t now)
+reload_source(struct gate *g, struct throttle_source *src, bool was_observing,
+    int64_t now)
 {
 	const struct policy *was = source_policy(src);
 	char key[GATE_KEY_MAX];
@@ -115,20 +116,22 @@ reload_source(struct gate *g, struct throttle_source *src, int64_t now)
 	source_get(g, name,
 	    source_choose_policy(g, name, str_from(was->conf->name)), now,
 	    true);
-	if (!g->observe)
+	/* In enforce mode what waits without mail was put off, and stays. */
+	if (was_observing && !g->observe)
 		freeze_drop_observed(g, src);
 }
 
 void
 gate_reload(struct gate *g, const struct gate_settings *settings, int64_t now)
 {
+	bool was_observing = g->observe;
 	struct throttle_source *src;
 	size_t pos = 0;
 
 	g->now = now;
 	take_settings(g, settings);
 	while ((src = throttle_each(g->throttle, &pos)) != NULL)
-		reload_source(g, src, now);
+		reload_source(g, src, was_observing, now);
 	gate_changed(g);
 }
 

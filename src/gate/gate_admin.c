@@ -77,6 +77,21 @@ admin_clear(struct gate *g)
 		op_free(LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
 }
 
+bool
+admin_is_thawing(const struct gate *g, const char *sender)
+{
+	const struct list *e;
+
+	list_each (e, &g->admin) {
+		const struct gate_admin_op *op =
+		    LIST_ITEM(e, struct gate_admin_op, entry);
+
+		if (op->is_thaw && strcmp(op->sender, sender) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- rows that the spool changed ---- */
 
 struct ticket_set {

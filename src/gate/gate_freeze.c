@@ -219,6 +219,8 @@ freeze_retry(struct gate *g, int64_t now)
 
 		if (op->retry_at > now)
 			gate_retry_at(g, op->retry_at);
+		else if (admin_is_thawing(g, op->sender)) /* not behind it */
+			gate_retry_later(g, &op->retry_at, &op->delay);
 		else if (is_still_wanted(op))
 			op_send(op, on_frozen);
 		else

@@ -118,7 +118,8 @@ void gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay);
 
 void freeze_on_throttle(
     void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
-/* To be called after every throttle_commit: deals with g->froze. */
+/* To be called after every throttle_commit and throttle_append: deals with
+ * g->froze. */
 void freeze_settle(struct gate *g, int64_t now, int64_t wall);
 /* Takes what waits in observe mode alone out of the queue. */
 void freeze_drop_observed(struct gate *g, struct throttle_source *src);
@@ -133,6 +134,8 @@ void release_retry(struct gate *g, int64_t now, int64_t wall);
 void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
 
+/* A thaw of this source is under way. */
+bool admin_is_thawing(const struct gate *g, const char *sender);
 void admin_clear(struct gate *g);
 
 /* ---- incoming mail ---- */

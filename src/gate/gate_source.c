@@ -67,28 +67,6 @@ source_guess(const struct gate *g, struct str name)
 	return src;
 }
 
-/* An address is a client, everything else a user or an exact key. */
-static void
-key_of_name(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
-{
-	struct gate_facts facts = {.user = name};
-	bool is_key = str_starts(name, STR("[")) ||
-		      str_starts(name, STR("<")) ||
-		      str_starts(name, STR("user:"));
-	char key[POLICY_SOURCE_MAX];
-
-	if (is_key) {
-		str_copy(name, out, GATE_KEY_MAX);
-		return;
-	}
-	if (ip_parse(name, &facts.client))
-		facts.user = (struct str){0};
-	else
-		facts.client.family = IP_NONE;
-	policy_source_key(policies_select(g->policies, &facts), &facts, key);
-	str_copy(str_from(key), out, GATE_KEY_MAX);
-}
-
 void
 source_resolve(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 {
@@ -97,7 +75,7 @@ source_resolve(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 	if (src != NULL)
 		source_name(src, out);
 	else
-		key_of_name(g, name, out);
+		policy_name_key(g->policies, name, out);
 }
 
 static bool
@@ -163,12 +141,16 @@ struct throttle_source *
 source_add_named(struct gate *g, struct str name, int64_t now)
 {
 	char key[GATE_KEY_MAX];
+	struct ip_net net;
 	struct str text;
 
 	name = str_trim(name);
 	if (name.n == 0 || name.n > POLICY_SOURCE_MAX)
 		return NULL;
-	key_of_name(g, name, key);
+	/* It would be a user's name that nobody has. */
+	if (ip_net_parse(name, &net) && !ip_parse(name, &net.ip))
+		return NULL;
+	policy_name_key(g->policies, name, key);
 	text = str_from(key);
 	return source_get(
 	    g, text, source_choose_policy(g, text, (struct str){0}), now, true);

@@ -219,7 +219,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		source_touch(g, src);
 	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
 		/* Named before: it goes when the first one goes. */
-		throttle_requeue(
+		throttle_append(
 		    g->throttle, src, e->r.destination, ticket, now);
 	}
 	if (e->verdict == THROTTLE_HOLD || e->is_observed)

@@ -52,6 +52,12 @@ in_time(const char *before, int64_t at, int64_t now, char out[64])
 	return out;
 }
 
+static const char *
+waits(uint32_t n)
+{
+	return n == 1 ? "waits" : "wait";
+}
+
 static void
 why_held(const struct throttle_source_info *info,
     const struct throttle_policy *policy, const struct throttle_reservation *r,
@@ -62,8 +68,8 @@ why_held(const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "allowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
-	    " wait before it%s",
-	    info->allowance, most, r->queue_length,
+	    " %s before it%s",
+	    info->allowance, most, r->queue_length, waits(r->queue_length),
 	    in_time("; goes", r->due_ms, now, when));
 }
 
@@ -77,10 +83,11 @@ why_limited(const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "%" PRIu32 " of %" PRIu32 " new recipients in %s used; %" PRIu32
-	    " wait before it%s",
+	    " %s before it%s",
 	    info->limit_used[i], policy->limits[i].count,
 	    units_format_duration(policy->limits[i].window_ms, window),
-	    r->queue_length, in_time("; goes", r->due_ms, now, when));
+	    r->queue_length, waits(r->queue_length),
+	    in_time("; goes", r->due_ms, now, when));
 }
 
 static void
@@ -136,6 +143,12 @@ words_why(struct gate *g, struct throttle_source *src,
 	}
 }
 
+static const char *
+recipients(uint32_t n)
+{
+	return n == 1 ? "recipient" : "recipients";
+}
+
 void
 words_freeze(struct gate *g, struct throttle_source *src,
     enum throttle_freeze_reason reason, int64_t now, char out[WORDS_MAX])
@@ -147,9 +160,8 @@ words_freeze(struct gate *g, struct throttle_source *src,
 	throttle_source_info(g->throttle, src, now, &info);
 	if (reason == THROTTLE_FREEZE_HAND)
 		snprintf(out, WORDS_MAX,
-		    "frozen by an administrator, %" PRIu32
-		    " recipients waiting",
-		    info.queue_length);
+		    "frozen by an administrator, %" PRIu32 " %s waiting",
+		    info.queue_length, recipients(info.queue_length));
 	else if (reason == THROTTLE_FREEZE_GROWTH &&
 		 policy->freeze_growth.count > 0)
 		snprintf(out, WORDS_MAX,
@@ -163,8 +175,8 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		    "%" PRIu32 " of %" PRIu32 " recipients waiting",
 		    info.queue_length, policy->freeze_at);
 	else
-		snprintf(out, WORDS_MAX, "%" PRIu32 " recipients waiting",
-		    info.queue_length);
+		snprintf(out, WORDS_MAX, "%" PRIu32 " %s waiting",
+		    info.queue_length, recipients(info.queue_length));
 }
 
 static const char *

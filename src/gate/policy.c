@@ -149,6 +149,11 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	    .rate = {conf->inbound_rate.count, conf->inbound_rate.window_ms},
 	    .expiry_ms = conf->inbound_expiry_ms,
 	};
+	if (policy->throttle.freeze_at > policy->throttle.queue_max)
+		return fail(conf, err, err_cap,
+		    "queue_max (%u) is below freeze_at (%u); raise the one or "
+		    "lower the other",
+		    policy->throttle.queue_max, policy->throttle.freeze_at);
 	error = throttle_policy_error(&policy->throttle);
 	if (error != NULL)
 		return fail(conf, err, err_cap, "%s", error);

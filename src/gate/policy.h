@@ -130,6 +130,11 @@ size_t policy_source_key(const struct policy *policy,
 /* The facts that a key tells, to choose a policy when nothing else is known of
  * the source. Slices point into key. */
 void policy_key_facts(struct str key, struct gate_facts *facts);
+/* The key for a name typed by a person of whom nothing is known: an address is
+ * a client, a key is itself, everything else an envelope sender where those are
+ * counted and a user elsewhere; never anybody else. */
+void policy_name_key(
+    const struct policies *p, struct str name, char out[POLICY_SOURCE_MAX]);
 /* The keys that a name typed by a person may stand for, by likelihood: i from
  * 0 until false. */
 bool policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX]);

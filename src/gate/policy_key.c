@@ -19,6 +19,15 @@
 #define LONG_KEPT 280        /* of a longer one, in front of its hash */
 #define LONG_SEED 0x77656972 /* stored keys must stay the same */
 
+static void
+lower(char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (*s >= 'A' && *s <= 'Z')
+			*s = (char)(*s + ('a' - 'A'));
+	}
+}
+
 /* Lower case and printable. `out` has room for NAME_MAX_BYTES and a NUL. */
 static void
 put_name(struct str name, char out[NAME_MAX_BYTES + 1])
@@ -29,10 +38,7 @@ put_name(struct str name, char out[NAME_MAX_BYTES + 1])
 
 	str_escape(name, text, sizeof(text));
 	n = strlen(text);
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] >= 'A' && text[i] <= 'Z')
-			text[i] = (char)(text[i] + ('a' - 'A'));
-	}
+	lower(text);
 	if (n <= NAME_MAX_BYTES && name.n <= NAME_MAX_BYTES) {
 		str_copy((struct str){text, n}, out, NAME_MAX_BYTES + 1);
 		return;
@@ -141,6 +147,43 @@ policy_key_facts(struct str key, struct gate_facts *facts)
 				  ? str_sub(key, 5, key.n)
 				  : key;
 	}
+}
+
+static bool
+is_key(struct str name)
+{
+	return str_starts(name, STR("[")) || str_starts(name, STR("<")) ||
+	       str_istarts(name, STR("user:"));
+}
+
+/* Escaped already, in lower case as all of them. */
+static void
+put_key(struct str key, char out[POLICY_SOURCE_MAX])
+{
+	str_copy(key, out, POLICY_SOURCE_MAX);
+	lower(out);
+}
+
+void
+policy_name_key(
+    const struct policies *set, struct str name, char out[POLICY_SOURCE_MAX])
+{
+	struct gate_facts facts = {.user = name, .sender = name};
+	const struct policy *policy;
+
+	if (ip_parse(name, &facts.client)) {
+		facts.user = facts.sender = (struct str){0};
+		put_client(policies_select(set, &facts), &facts.client, out);
+		return;
+	}
+	facts.client.family = IP_NONE;
+	policy = policies_select(set, &facts);
+	if (is_key(name))
+		put_key(name, out);
+	else if (policy->conf->key == POLICY_KEY_ENVELOPE)
+		put_envelope(name, out);
+	else
+		put_user(name, out);
 }
 
 /* Writes the form that number `i` stands for; false: no more. */

@@ -28,14 +28,17 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.sample = "{\"news@example.org\", \"@lists.example.org\", "
 		  "\"192.0.2.0/24\"}",
-	.doc = "Whom the policy is for. Policies are tried in the order of "
-	       "the file and the first that matches is taken, else the one "
-	       "called \"default\". An entry is a user or an envelope sender "
-	       "(alice@example.org), the domain of either (@example.org) or "
-	       "the client's network (192.0.2.0/24); user:, from: or client: "
-	       "in front makes it one of these alone. file:/path reads "
-	       "entries from a file, one a line, with # for comments; it is "
-	       "read again at a reload.",
+	.doc = "Whom the policy is for. An entry is a user or an envelope "
+	       "sender (alice@example.org), the domain of either "
+	       "(@example.org) or the client's network (192.0.2.0/24); user:, "
+	       "from: or client: in front makes it one of these alone. "
+	       "Whoever may send can forge an envelope sender: where a policy "
+	       "gives more than others (exempt, a larger burst), write user: "
+	       "or client:, or let the mail server refuse the senders that do "
+	       "not belong to a login (Postfix: "
+	       "reject_sender_login_mismatch). file:/path reads entries from "
+	       "a file, one a line, with # for comments; it is read again at "
+	       "a reload.",
     },
     {
 	.name = "exempt",

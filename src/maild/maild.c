@@ -329,11 +329,13 @@ maild_open_spool(struct maild *m)
 	return m->spool == NULL ? fail(status, err) : 0;
 }
 
+/* A failure: whoever watches over us starts us again. */
 static void
 on_milter_ended(void *arg)
 {
 	struct maild *m = arg;
 
+	m->status = EX_SOFTWARE;
 	loop_stop(m->loop);
 }
 
@@ -431,7 +433,7 @@ maild_start(struct maild *m, const char *config_file)
 	if (conf == NULL)
 		return fail(EX_CONFIG, err);
 	m->config_file = config_file;
-	m->gen = maild_gen_new(conf);
+	m->gen = m->first = maild_gen_new(conf);
 	m->log = log_new(conf->log, conf->log_level);
 	m->events = events_new();
 	m->loop = loop_new();
@@ -481,6 +483,8 @@ maild_stop(struct maild *m)
 	if (m->events != NULL)
 		events_free(m->events);
 	maild_free_retired(m, true);
+	if (m->first != m->gen)
+		maild_gen_free(m->first);
 	if (m->gen != NULL)
 		maild_gen_free(m->gen);
 	if (m->log != NULL)
@@ -527,7 +531,9 @@ maild_run(const char *config_file)
 		log_started(&m);
 		systemd_notify("READY=1");
 		loop_run(m.loop);
-		log_event(m.log, LOG_LEVEL_INFO, "maild", "stop", "status=0");
+		status = m.status;
+		log_event(m.log, LOG_LEVEL_INFO, "maild", "stop", "status=%d",
+		    status);
 	}
 	maild_stop(&m);
 	return status;

@@ -159,6 +159,22 @@ check_quarantine(struct checking *k, const struct maild_listen *milter)
 	    "and \"/usr/sbin/postsuper -d - hold\"");
 }
 
+/* Passed over they would promise what does not hold. */
+static bool
+check_protocol(struct checking *k, const struct maild_listen *l)
+{
+	const char *option = l->tls != MAILD_TLS_NONE     ? "tls"
+			     : l->auth != MAILD_AUTH_NONE ? "auth"
+			     : l->auth_required           ? "auth_required"
+			     : l->proxy                   ? "proxy"
+							  : NULL;
+
+	if (l->protocol == MAILD_SMTP || option == NULL)
+		return true;
+	return fail_listen(
+	    k, l, "%s: is for protocol = smtp alone; take it out", option);
+}
+
 static bool
 check_listens(struct checking *k)
 {
@@ -169,7 +185,7 @@ check_listens(struct checking *k)
 		    "there is no listen section; add one, as in listen "
 		    "\"submission\" { address = \"127.0.0.1:2525\" }");
 	for (size_t i = 0; i < k->c->listen.n; i++) {
-		if (!check_listen(k, &l[i], i))
+		if (!check_listen(k, &l[i], i) || !check_protocol(k, &l[i]))
 			return false;
 		if (strncmp(l[i].address, "unix:", 5) == 0 &&
 		    strcmp(l[i].address + 5, k->c->control) == 0)

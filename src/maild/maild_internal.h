@@ -33,6 +33,7 @@ struct maild_door {
 struct maild {
 	const char *config_file;
 	struct maild_gen *gen;
+	struct maild_gen *first; /* of the start: what no reload changes */
 	struct list retired;
 	struct log *log;
 	struct counters counters;
@@ -59,6 +60,7 @@ struct maild {
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
 	struct loop_timer cert_timer;
 	bool draining;
+	int status; /* of the exit */
 	uint64_t sessions_peak; /* since memory was given back last */
 };
 

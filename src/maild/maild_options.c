@@ -372,7 +372,10 @@ static const struct option maild_options[] = {
     {
 	TIME("connect_timeout", connect_timeout_ms, "30s", SECONDS(1),
 	    MINUTES(5)),
-	.doc = "Longest wait for a connection to the next hop.",
+	.doc = "Longest wait for a connection to the next hop; and, while "
+	       "another next hop is left to be tried, for its greeting and its "
+	       "reply to EHLO. The last one has next_hop_command_timeout for "
+	       "each.",
     },
     {
 	TIME("next_hop_command_timeout", next_hop_command_timeout_ms, "5m",
@@ -393,7 +396,15 @@ static const struct option maild_options[] = {
     {
 	NUMBER("next_hop_connections", next_hop_connections, "200", 1, 50000),
 	.doc = "Connections to the next hop open at once; further sessions "
-	       "wait for one.",
+	       "wait for one. Five at a time are opened, or a quarter of those "
+	       "that are open; one that has waited a second for the greeting "
+	       "does not count, until such ones are a quarter of all. A "
+	       "session whose login the next hop checks (auth = pass) keeps "
+	       "one of its own from the login to its end, also while it "
+	       "idles; so does one with next_hop_xclient. These have three "
+	       "quarters at most; past that the session that has idled "
+	       "longest, and for next_hop_wait, is ended with 421, and if none "
+	       "has, the login is answered with 454.",
     },
     {
 	TIME("next_hop_wait", next_hop_wait_ms, "2s", 0, HOURS(1)),
@@ -424,7 +435,8 @@ static const struct option maild_options[] = {
     {
 	TIME("next_hop_rest", next_hop_rest_ms, "30s", 0, HOURS(1)),
 	.doc = "Time for which a next hop that failed is left alone while "
-	       "another one works.",
+	       "another one works. After it one connection at a time finds "
+	       "out whether it is back.",
     },
     /* ---- milter ---- */
     MAILD_MILTER_OPTIONS,

@@ -38,7 +38,7 @@ const struct option maild_listen_options[] = {
 	.doc =
 	    "What is spoken there: smtp for the relay; milter for Postfix and "
 	    "Sendmail (one such listener); policy for Postfix's policy "
-	    "delegation protocol.",
+	    "delegation protocol. auth, proxy and tls are for smtp alone.",
     },
     {
 	.name = "backlog",

@@ -115,9 +115,27 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	relay_reload(m->relay, &gen->relay);
 	maild_doors_update(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
-	list_append(&m->retired, &old->entry);
+	if (old != m->first)
+		list_append(&m->retired, &old->entry);
 	maild_free_retired(m, false);
 	on_gate_schedule(m);
+}
+
+/* Against what the daemon started with: an earlier reload did not bring it into
+ * force either. */
+static void
+tell_fixed(struct maild *m, char *note, size_t cap)
+{
+	const char *name =
+	    options_changed_fixed(&maild_schema, m->first->conf, m->gen->conf);
+
+	note[0] = '\0';
+	if (name == NULL)
+		return;
+	log_event(m->log, LOG_LEVEL_WARNING, "maild", "reload",
+	    "option=%s note=\"takes effect at the next start\"", name);
+	snprintf(note, cap,
+	    "%s was changed, which takes effect at the next start", name);
 }
 
 bool
@@ -127,7 +145,6 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	struct maild_config *conf =
 	    maild_config_load(m->config_file, err, err_cap);
 	struct nexthop_settings hop;
-	const char *fixed;
 	char text[LOG_QUOTE_MAX];
 
 	if (conf != NULL) {
@@ -143,11 +160,8 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 		    log_quote(str_from(err), text));
 		return false;
 	}
-	fixed = options_changed_fixed(&maild_schema, m->gen->conf, conf);
-	if (fixed != NULL)
-		log_event(m->log, LOG_LEVEL_WARNING, "maild", "reload",
-		    "option=%s note=\"takes effect at the next start\"", fixed);
 	maild_apply(m, maild_gen_new(conf));
+	tell_fixed(m, err, err_cap);
 	events_add(m->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
 	    m->config_file);
 	log_event(m->log, LOG_LEVEL_INFO, "maild", "reload",

@@ -6,10 +6,10 @@
 
 #include "config.h"
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 static const char usage[] =
     "usage: weir-maild [-t] [-c FILE]\n"
@@ -21,11 +21,16 @@ static const char usage[] =
 int
 main(int argc, char **argv)
 {
+	static const struct option options[] = {
+	    {"version", no_argument, NULL, 'V'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
+	};
 	const char *file = WEIR_SYSCONFDIR "/weir/weir.conf";
 	bool check = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "c:tVh")) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:tVh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
 			file = optarg;

@@ -60,7 +60,9 @@ run_freeze(struct control_conn *c, int64_t now)
 		"by hand", now, clock_wall_ms()))
 		changed(c, 0);
 	else
-		control_fail(c, 1, "not an address: %s", c->request.sender);
+		control_fail(c, 1,
+		    "not an address, or more hosts than hosts_max: %s",
+		    c->request.sender);
 }
 
 static void

@@ -37,6 +37,8 @@ struct netd {
 	struct nfset_name known4, known6, freeze4, freeze6;
 	enum rules_fast fast;
 	bool has_seccomp;
+	bool can_reject; /* the rules that were made at the start do it */
+	bool can_start;  /* programs: a freeze_command */
 	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
 	int admin_gid;
 	int64_t started_at;
@@ -54,6 +56,9 @@ struct netgate_settings netd_gate_settings(const struct netd *n);
 extern const struct netgate_ops netd_gate_ops;
 extern const struct nfqueue_ops netd_queue_ops;
 extern const struct nfqueue_ops netd_answers_ops, netd_contacts_ops;
+/* A signal that comes during the start waits for the loop, since the rules
+ * would outlive a process that it ended. */
+void netd_hold_signals(bool on);
 void netd_run_init(struct netd *n);
 void netd_run_clear(struct netd *n);
 bool netd_reload(struct netd *n, char *err, size_t cap);

@@ -57,13 +57,25 @@ lock_rules(void)
 	return false;
 }
 
+/* False: the daemon has died. */
+static bool
+wait_for_end(int fd)
+{
+	char byte;
+	ssize_t n;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1;
+}
+
 NORETURN static void
 keep(const struct netd_config *c, int fd)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	bool told, is_clean;
 	struct answer a;
-	char byte;
-	ssize_t n;
 
 	/* The daemon's sockets must end with the daemon. */
 	if (fd != KEEPER_FD) {
@@ -84,12 +96,12 @@ keep(const struct netd_config *c, int fd)
 		snprintf(a.result.text, sizeof(a.result.text),
 		    "another weir-netd has its rules in this network "
 		    "namespace; stop it first");
-	if (write(fd, &a, sizeof(a)) != (ssize_t)sizeof(a) || !a.ok)
+	told = write(fd, &a, sizeof(a)) == (ssize_t)sizeof(a);
+	if (!a.ok)
 		_exit(1);
-	do
-		n = read(fd, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n == 1 || c->fail == NETD_FAIL_OPEN)
+	/* It may have died while the rules were being made. */
+	is_clean = told && wait_for_end(fd);
+	if (is_clean || c->fail == NETD_FAIL_OPEN)
 		apply_remove();
 	_exit(0);
 }

@@ -43,4 +43,3 @@ noinst_PROGRAMS += tests/bench/netload
 tests_bench_netload_SOURCES = tests/bench/netload.c
 tests_bench_netload_LDADD = libbase.la $(NFQUEUE_LIBS) $(MNL_LIBS)
 endif
-EXTRA_DIST += tests/bench/bench_netd.py

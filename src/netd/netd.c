@@ -101,7 +101,7 @@ bind_queues(struct netd *n)
 	int status = 0;
 
 	n->queue = bind_queue(n, &options, &netd_queue_ops, &status);
-	if (status != 0 || !rules_want_in(c))
+	if (status != 0 || !netd_config_wants_in(c))
 		return status;
 	options.number = (uint16_t)(c->queue + 1);
 	options.length = WATCHED_LENGTH;
@@ -230,6 +230,7 @@ build(struct netd *n)
 	char err[512];
 	int status;
 
+	n->can_reject = netpolicies_want_reject(n->conf->policies);
 	n->gate = netgate_new(&settings, &netd_gate_ops, n, n->log);
 	n->hook = hook_new(n->loop, n->log);
 	netd_run_init(n);
@@ -244,6 +245,7 @@ build(struct netd *n)
 			return netd_fail(EX_OSERR, err);
 		n->has_seccomp = is_on;
 	}
+	n->can_start = !n->has_seccomp || n->conf->freeze_command != NULL;
 	return 0;
 }
 
@@ -310,6 +312,7 @@ netd_run(const char *config_file, bool with_rules)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	netd_hold_signals(true);
 	status = start(&n, with_rules);
 	if (status == 0) {
 		log_event(n.log, LOG_LEVEL_INFO, "netd", "start",

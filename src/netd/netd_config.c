@@ -31,6 +31,38 @@ compile_protocols(struct netd_config *c)
 	}
 }
 
+bool
+netd_config_wants_in(const struct netd_config *c)
+{
+	return netpolicies_want_dns(c->policies) ||
+	       netpolicies_want_inbound(c->policies) ||
+	       netpolicies_want_outcome(c->policies);
+}
+
+/*
+ * A reply over UDP is none but by what came before it, nor is an answer of what
+ * nobody asked for; and on a gateway the flags may lie in another fragment,
+ * which connection tracking puts together.
+ */
+static bool
+choose_tracking(struct netd_config *c, const char *file, char *err, size_t cap)
+{
+	bool needed;
+
+	compile_protocols(c);
+	needed = c->udp || c->where != NETD_OUTPUT || netd_config_wants_in(c);
+	c->tracks = c->conntrack == NETD_TRACK_YES ||
+		    (c->conntrack == NETD_TRACK_AUTO && needed);
+	if (c->tracks || !needed)
+		return true;
+	snprintf(err, cap,
+	    "%s: conntrack: is needed for UDP, for where = forward, and for "
+	    "dns_known, inbound_known and credit; write auto or yes, or "
+	    "protocols = {\"tcp\"} and leave the others out",
+	    file);
+	return false;
+}
+
 static bool
 check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 {
@@ -63,13 +95,12 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 		    file);
 		return false;
 	}
-	compile_protocols(c);
 	compile_nets(&c->pass, &c->pass_nets);
 	compile_nets(&c->dns_servers, &c->dns_server_nets);
 	compile_nets(&c->dns_resolvers, &c->dns_resolver_nets);
 	compile_nets(&c->never_block, &c->never_block_nets);
 	c->policies = netpolicies_new(c->policy.v, c->policy.n, err, cap);
-	return c->policies != NULL;
+	return c->policies != NULL && choose_tracking(c, file, err, cap);
 }
 
 static struct netd_config *

@@ -15,6 +15,7 @@ enum netd_mode { NETD_ENFORCE, NETD_OBSERVE };
 enum netd_where { NETD_OUTPUT, NETD_FORWARD, NETD_BOTH };
 enum netd_fail { NETD_FAIL_OPEN, NETD_FAIL_CLOSED };
 enum netd_rules { NETD_RULES_AUTO, NETD_RULES_NFT, NETD_RULES_IPTABLES };
+enum netd_conntrack { NETD_TRACK_AUTO, NETD_TRACK_YES, NETD_TRACK_NO };
 enum netd_set { NETD_SET_AUTO, NETD_SET_NFT, NETD_SET_IPSET };
 
 struct netd_nets {
@@ -25,7 +26,7 @@ struct netd_nets {
 /* Durations are milliseconds. */
 struct netd_config {
 	char *control, *control_group, *user, *state;
-	int mode, where, fail, rules; /* the enums above */
+	int mode, where, fail, rules, conntrack; /* the enums above */
 	struct option_strings protocols, interfaces;
 	bool bridge, seccomp;
 	uint32_t queue, queue_length, mark_bit;
@@ -43,6 +44,7 @@ struct netd_config {
 	struct netd_nets pass_nets, never_block_nets;
 	struct netd_nets dns_server_nets, dns_resolver_nets;
 	bool tcp, udp;
+	bool tracks; /* the rules ask connection tracking */
 };
 
 extern const struct option_schema netd_schema;
@@ -53,6 +55,8 @@ struct netd_config *netd_config_load(
     const char *file, char *err, size_t err_cap);
 struct netd_config *netd_config_parse(
     const char *file, const char *text, char *err, size_t err_cap);
+/* Does the daemon learn from what comes in? */
+bool netd_config_wants_in(const struct netd_config *c);
 void netd_config_free(struct netd_config *c);
 
 #endif

@@ -22,6 +22,7 @@ static const char *const where_names[] = {"output", "forward", "both", NULL};
 static const char *const fail_names[] = {"open", "closed", NULL};
 static const char *const set_names[] = {"auto", "nft", "ipset", NULL};
 static const char *const rules_names[] = {"auto", "nft", "iptables", NULL};
+static const char *const conntrack_names[] = {"auto", "yes", "no", NULL};
 static const char *const log_names[] = {"stderr", "syslog", "journal", NULL};
 static const char *const level_names[] = {
     "debug", "info", "warning", "error", NULL};
@@ -175,6 +176,21 @@ static const struct option netd_options[] = {
 	.names = rules_names,
 	.doc = "What --install-rules uses. auto tries nft, and takes iptables "
 	       "where the kernel has no queue expression of nft.",
+    },
+    {
+	.name = "conntrack",
+	.type = OPTION_ENUM,
+	AT(conntrack),
+	.preset = "auto",
+	.names = conntrack_names,
+	.doc = "Whether the rules ask the kernel's connection tracking what "
+	       "is established. A rule that asks turns it on for every packet "
+	       "of the network namespace. TCP attempts of this host are told "
+	       "by their flags alone, without it: no is for protocols = "
+	       "{\"tcp\"} with where = output, and no dns_known, "
+	       "inbound_known or credit. auto: no where that is so, else yes. "
+	       "With yes, connections that a helper of the kernel's expects "
+	       "(FTP) do not come by.",
     },
     {
 	.name = "mark_bit",

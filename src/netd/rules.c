@@ -53,14 +53,6 @@ rules_contacts_queue(const struct netd_config *c)
 	return c->queue + 2;
 }
 
-bool
-rules_want_in(const struct netd_config *c)
-{
-	return netpolicies_want_dns(c->policies) ||
-	       netpolicies_want_inbound(c->policies) ||
-	       netpolicies_want_outcome(c->policies);
-}
-
 void
 rules_each_passed(
     struct rules_writer *w, void (*fn)(struct rules_writer *w, const char *net))

@@ -31,8 +31,6 @@ enum rules_fast { RULES_FAST_NONE, RULES_FAST_NFT, RULES_FAST_IPSET };
 /* What the administrator's printed rules have, and a daemon without a keeper
  * counts on. */
 enum rules_fast rules_printed_fast(const struct netd_config *c);
-/* Does the daemon learn from what comes in? */
-bool rules_want_in(const struct netd_config *c);
 
 /* saved: what iptables-save prints of the family, or nothing; our old rules in
  * it go in the same transaction. False: the text passes out's maximum. */

@@ -13,6 +13,8 @@
 #define OUT "WEIR-OUT"
 #define IN "WEIR-IN"
 #define REJECT "WEIR-REJECT"
+/* A first SYN. */
+#define ATTEMPT "-p tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 
 static const char *const chains[] = {OUT, IN, REJECT};
 
@@ -150,14 +152,15 @@ put_out_chain(struct rules_writer *w)
 	const char *bypass =
 	    w->c->fail == NETD_FAIL_OPEN ? " --queue-bypass" : "";
 
-	rules_put(w, "-A " OUT " -m conntrack --ctstate ESTABLISHED,RELATED -j "
-		     "RETURN\n");
+	if (w->c->tracks)
+		rules_put(w,
+		    "-A " OUT " -m conntrack --ctstate ESTABLISHED,RELATED "
+		    "-j RETURN\n");
 	put_known(w);
 	rules_each_passed(w, put_passed);
 	if (w->c->tcp)
 		rules_put(w,
-		    "-A " OUT " -p tcp --tcp-flags FIN,SYN,RST,ACK SYN -j "
-		    "NFQUEUE --queue-num %u%s\n",
+		    "-A " OUT " " ATTEMPT " -j NFQUEUE --queue-num %u%s\n",
 		    w->c->queue, bypass);
 	if (w->c->udp)
 		rules_put(w, "-A " OUT " -p udp -j NFQUEUE --queue-num %u%s\n",
@@ -186,10 +189,7 @@ put_in_chain(struct rules_writer *w)
 		    answers);
 	}
 	if (netpolicies_want_inbound(w->c->policies)) {
-		put_watched(w,
-		    "-p tcp --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack "
-		    "--ctstate NEW",
-		    contacts);
+		put_watched(w, ATTEMPT " -m conntrack --ctstate NEW", contacts);
 		put_watched(w, "-p udp -m conntrack --ctstate NEW", contacts);
 	}
 	if (netpolicies_want_outcome(w->c->policies)) {
@@ -206,14 +206,17 @@ put_in_chain(struct rules_writer *w)
 	}
 }
 
-/* One jump per interface. */
+/* One jump per interface. Untracked, what is no attempt does not even enter: it
+ * meets this rule alone. */
 static void
 put_jump(struct rules_writer *w, const char *hook, char way, const char *target)
 {
 	const struct option_strings *list = &w->c->interfaces;
+	const char *only = w->c->tracks ? "" : " " ATTEMPT;
 
 	if (list->n == 0)
-		rules_put(w, "-I %s 1 ! -%c lo -j %s\n", hook, way, target);
+		rules_put(
+		    w, "-I %s 1 ! -%c lo%s -j %s\n", hook, way, only, target);
 	for (size_t i = 0; i < list->n; i++) {
 		if (w->c->bridge)
 			rules_put(w,
@@ -222,8 +225,8 @@ put_jump(struct rules_writer *w, const char *hook, char way, const char *target)
 			    hook, way == 'o' ? "out" : "in", list->v[i],
 			    target);
 		else
-			rules_put(w, "-I %s 1 -%c %s -j %s\n", hook, way,
-			    list->v[i], target);
+			rules_put(w, "-I %s 1 -%c %s%s -j %s\n", hook, way,
+			    list->v[i], only, target);
 	}
 }
 
@@ -232,7 +235,7 @@ put_jump(struct rules_writer *w, const char *hook, char way, const char *target)
 static void
 put_jumps(struct rules_writer *w)
 {
-	bool in = rules_want_in(w->c);
+	bool in = netd_config_wants_in(w->c);
 
 	if (w->c->where != NETD_FORWARD) {
 		if (in)
@@ -287,7 +290,7 @@ rules_print_iptables(struct rules_writer *w)
 
 	rules_put(w, "*mangle\n");
 	put_chain(w, table, OUT);
-	if (rules_want_in(w->c))
+	if (netd_config_wants_in(w->c))
 		put_chain(w, table, IN);
 	else
 		put_chain_away(w, table, IN);

@@ -11,6 +11,10 @@
 	"table inet " RULES_TABLE "\ndelete table inet " RULES_TABLE \
 	"\ntable inet " RULES_TABLE " {\n"
 
+/* A first SYN. */
+#define ATTEMPT "tcp flags & (fin|syn|rst|ack) == syn"
+#define NO_ATTEMPT "tcp flags & (fin|syn|rst|ack) != syn"
+
 static void
 put_passed(struct rules_writer *w, const char *net)
 {
@@ -41,8 +45,9 @@ put_out_chain(struct rules_writer *w)
 	const char *bypass =
 	    w->c->fail == NETD_FAIL_OPEN ? " flags bypass" : "";
 
-	rules_put(w, "  chain weir-out {\n"
-		     "    ct state established,related return\n");
+	rules_put(w, "  chain weir-out {\n");
+	if (w->c->tracks)
+		rules_put(w, "    ct state established,related return\n");
 	if (w->fast == RULES_FAST_NFT)
 		put_known(w, "return");
 	for (int v6 = 0; v6 < 2; v6++) {
@@ -50,9 +55,8 @@ put_out_chain(struct rules_writer *w)
 		rules_each_passed(w, put_passed);
 	}
 	if (w->c->tcp)
-		rules_put(w,
-		    "    tcp flags & (fin|syn|rst|ack) == syn queue%s to %u\n",
-		    bypass, w->c->queue);
+		rules_put(
+		    w, "    " ATTEMPT " queue%s to %u\n", bypass, w->c->queue);
 	if (w->c->udp)
 		rules_put(w, "    meta l4proto udp queue%s to %u\n", bypass,
 		    w->c->queue);
@@ -77,9 +81,7 @@ put_in_chain(struct rules_writer *w)
 		put_watched(w, "tcp sport 53 ct state established", answers);
 	}
 	if (netpolicies_want_inbound(w->c->policies)) {
-		put_watched(w,
-		    "ct state new tcp flags & (fin|syn|rst|ack) == syn",
-		    contacts);
+		put_watched(w, "ct state new " ATTEMPT, contacts);
 		put_watched(w, "ct state new meta l4proto udp", contacts);
 	}
 	if (netpolicies_want_outcome(w->c->policies)) {
@@ -121,7 +123,7 @@ put_hook(struct rules_writer *w, const char *hook, const char *which,
 	    "accept;\n    ",
 	    jump, hook, hook);
 	put_interfaces(w, which);
-	rules_put(w, "jump %s\n  }\n", jump);
+	rules_put(w, "%sjump %s\n  }\n", w->c->tracks ? "" : ATTEMPT " ", jump);
 }
 
 static void
@@ -142,7 +144,7 @@ static void
 put_direction(struct rules_writer *w, const char *out, const char *in)
 {
 	put_hook(w, out, "oifname", "weir-out");
-	if (rules_want_in(w->c))
+	if (netd_config_wants_in(w->c))
 		put_hook(w, in, "iifname", "weir-in");
 	if (netpolicies_want_reject(w->c->policies))
 		put_reject(w, out);
@@ -155,7 +157,7 @@ rules_print_nft(struct rules_writer *w)
 	if (w->fast == RULES_FAST_NFT)
 		put_sets(w);
 	put_out_chain(w);
-	if (rules_want_in(w->c))
+	if (netd_config_wants_in(w->c))
 		put_in_chain(w);
 	if (w->c->where != NETD_FORWARD)
 		put_direction(w, "output", "input");
@@ -180,8 +182,9 @@ rules_print_nft_sets(struct rules_writer *w)
 			continue;
 		rules_put(w,
 		    "  chain known-%s {\n    type filter hook %s priority "
-		    "mangle - 5; policy accept;\n",
-		    hooks[i], hooks[i]);
+		    "mangle - 5; policy accept;\n%s",
+		    hooks[i], hooks[i],
+		    w->c->tracks ? "" : "    " NO_ATTEMPT " return\n");
 		put_known(w, verdict);
 		rules_put(w, "  }\n");
 	}

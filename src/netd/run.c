@@ -93,6 +93,9 @@ on_verdict(void *arg, uint32_t packet_id, enum netgate_verdict verdict)
 	};
 	struct netd *n = arg;
 
+	/* Without the rule that rejects it a marked packet would pass. */
+	if (verdict == NETGATE_REJECT && !n->can_reject)
+		verdict = NETGATE_DROP;
 	nfqueue_set_verdict(n->queue, packet_id, verdicts[verdict]);
 }
 
@@ -105,7 +108,7 @@ netd_set_blocked(struct netd *n, const struct ip *ip, bool on)
 	if (n->sets == NULL || name->set[0] == '\0' || ip->family == IP_NONE)
 		return;
 	if (on)
-		nfset_add(n->sets, name, ip, NULL, 0);
+		nfset_add_alone(n->sets, name, ip);
 	else
 		nfset_remove(n->sets, name, ip, NULL);
 }
@@ -253,13 +256,38 @@ netd_block_frozen(struct netd *n)
 		set_all_blocked(n, true);
 }
 
+static void
+tell_fixed(struct netd *n, const struct netd_config *conf)
+{
+	const char *option = options_changed_fixed(&netd_schema, n->conf, conf);
+
+	if (option == NULL && rules_differ(n->conf, conf))
+		option = "policy";
+	if (option == NULL && !n->can_start && conf->freeze_command != NULL)
+		option = "freeze_command";
+	if (option != NULL)
+		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
+		    "option=%s note=\"takes effect at the next start\"",
+		    option);
+}
+
+/* These are in force as they were at start: sets, tables and the names of hosts
+ * were made for them. */
+static void
+keep_fixed(struct netd_config *conf, const struct netd_config *old)
+{
+	conf->fast_path_ms = old->fast_path_ms;
+	conf->hosts_max = old->hosts_max;
+	conf->held_max = old->held_max;
+	conf->ipv6_prefix = old->ipv6_prefix;
+}
+
 bool
 netd_reload(struct netd *n, char *err, size_t cap)
 {
 	struct netd_config *conf = netd_config_load(n->config_file, err, cap);
 	struct netd_config *old = n->conf;
 	struct netgate_settings settings;
-	const char *fixed;
 	char text[LOG_QUOTE_MAX];
 
 	if (conf == NULL) {
@@ -268,13 +296,8 @@ netd_reload(struct netd *n, char *err, size_t cap)
 		    log_quote(str_from(err), text));
 		return false;
 	}
-	fixed = options_changed_fixed(&netd_schema, old, conf);
-	if (fixed != NULL || rules_differ(old, conf))
-		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
-		    "option=%s note=\"takes effect at the next start\"",
-		    fixed != NULL ? fixed : "policy");
-	/* These are in force as they were at start. */
-	conf->fast_path_ms = old->fast_path_ms;
+	tell_fixed(n, conf);
+	keep_fixed(conf, old);
 	n->conf = conf;
 	if (conf->mode != old->mode)
 		set_all_blocked(n, conf->mode == NETD_ENFORCE);
@@ -332,6 +355,18 @@ on_watchdog(void *arg, int64_t now)
 }
 
 void
+netd_hold_signals(bool on)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+void
 netd_run_init(struct netd *n)
 {
 	loop_timer_init(&n->timer, n->loop, on_timer, n);
@@ -340,6 +375,7 @@ netd_run_init(struct netd *n)
 	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
 	n->term = loop_signal_new(n->loop, SIGTERM, on_term, n);
 	n->intr = loop_signal_new(n->loop, SIGINT, on_term, n);
+	netd_hold_signals(false);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(n, loop_now(n->loop));
 }

@@ -172,7 +172,9 @@ netgate_freeze(struct netgate *g, struct str text, const char *reason,
 
 	gate_enter(g, now);
 	g->wall = wall;
-	if (h == NULL && !ip_parse(str_cut(&text, '/'), &ip))
+	/* Not the place that those beyond the bound share. */
+	if (h == NULL && (!ip_parse(str_cut(&text, '/'), &ip) ||
+			     g->host_count >= g->settings.hosts_max))
 		return false;
 	if (h == NULL)
 		h = host_get(g, &ip);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Hosts: made when they are first seen, forgotten when they were idle and the
- * throttle has nothing on them either. A flood of made-up sources fills the
- * table to its bound and no further; what comes then shares one place.
+ * Hosts: made when they are first seen, forgotten when they were idle, nothing
+ * is known to them any more and the throttle has nothing on them either. A
+ * flood of made-up sources fills the table to its bound and no further; what
+ * comes then shares one place.
  */
 #include "netgate/internal.h"
 
@@ -254,12 +255,15 @@ is_idle(const struct netgate *g, const struct host *h)
 {
 	return !h->is_frozen && h->held_count == 0 &&
 	       h->src[NETGATE_TCP] == NULL && h->src[NETGATE_UDP] == NULL &&
-	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms;
+	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms &&
+	       known_is_empty(&h->known, g->now);
 }
 
 void
 host_expire_some(struct netgate *g)
 {
+	struct host *h;
+
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		throttle_expire(g->throttle[i], g->now, EXPIRE_STEPS);
 	for (int i = 0; i < EXPIRE_STEPS && g->host_count > 0; i++) {
@@ -267,11 +271,15 @@ host_expire_some(struct netgate *g)
 			g->expire_pos = 0;
 			break;
 		}
-		/* The last takes the place of one that goes: it is next. */
-		if (is_idle(g, g->hosts[g->expire_pos]))
-			host_free(g, g->hosts[g->expire_pos]);
-		else
+		h = g->hosts[g->expire_pos];
+		if (!is_idle(g, h)) {
 			g->expire_pos++;
+			continue;
+		}
+		/* Whoever is frozen later must not have any. */
+		host_fast_clear(g, h);
+		/* The last takes its place: it is next. */
+		host_free(g, h);
 	}
 }
 

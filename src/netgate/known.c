@@ -60,6 +60,16 @@ known_has(const struct known *k, uint64_t hash, int64_t now)
 	return e != NULL && e->until > now;
 }
 
+bool
+known_is_empty(const struct known *k, int64_t now)
+{
+	for (uint32_t i = 0; i < k->n; i++) {
+		if (k->v[i].until > now)
+			return false;
+	}
+	return true;
+}
+
 void
 known_remove(struct known *k, uint64_t hash)
 {

@@ -24,6 +24,8 @@ struct known {
 /* Keeps the later end where it is there already. */
 void known_add(struct known *k, uint64_t hash, int64_t until, int64_t now);
 bool known_has(const struct known *k, uint64_t hash, int64_t now);
+/* Nothing in it lasts until now. */
+bool known_is_empty(const struct known *k, int64_t now);
 void known_remove(struct known *k, uint64_t hash);
 void known_clear(struct known *k);
 

@@ -17,9 +17,14 @@ libnetgate_la_SOURCES = \
 libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_netgate tests/unit/test_netpolicy
-tests_unit_test_netgate_SOURCES = tests/unit/test_netgate.c
+check_PROGRAMS += tests/unit/test_netgate tests/unit/test_netgate_hosts \
+	tests/unit/test_netpolicy
+tests_unit_test_netgate_SOURCES = tests/unit/test_netgate.c \
+	tests/unit/netgate_rig.h
 tests_unit_test_netgate_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netgate_hosts_SOURCES = tests/unit/test_netgate_hosts.c \
+	tests/unit/netgate_rig.h
+tests_unit_test_netgate_hosts_LDADD = libnetgate.la $(CMOCKA_LIBS)
 tests_unit_test_netpolicy_SOURCES = tests/unit/test_netpolicy.c
 tests_unit_test_netpolicy_LDADD = libnetgate.la $(CMOCKA_LIBS)
 endif

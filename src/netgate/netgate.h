@@ -159,7 +159,8 @@ bool netgate_host_find(struct netgate *g, struct str text, int64_t now,
     int64_t wall, struct netgate_host_info *out);
 bool netgate_held_each(
     const struct netgate *g, size_t *pos, struct netgate_held_info *out);
-/* A host never seen may be frozen too. False: not an address. */
+/* A host never seen may be frozen too. False: not an address, or hosts_max are
+ * remembered already. */
 MUST_CHECK bool netgate_freeze(struct netgate *g, struct str text,
     const char *reason, int64_t now, int64_t wall);
 /* False: no such host. count: packets let go or dropped. */

@@ -30,9 +30,7 @@ const struct option netpolicy_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.0/24\", \"2001:db8::/32\"}",
 	.check = netpolicy_check_network,
-	.doc = "Addresses and networks of the hosts that the policy is for. "
-	       "Policies are tried in the order of the file and the first "
-	       "that matches is taken, else the one called \"default\".",
+	.doc = "Addresses and networks of the hosts that the policy is for.",
     },
     {
 	.name = "exempt",

@@ -246,14 +246,12 @@ bind_queue(struct nfqueue *q)
 }
 
 static int
-set_params(struct nfqueue *q)
+set_options(struct nfqueue *q)
 {
 	struct nlmsghdr *nlh =
 	    nfq_nlmsg_put(q->out, NFQNL_MSG_CONFIG, q->options.number);
 	uint32_t flags = q->options.fail_open ? NFQA_CFG_F_FAIL_OPEN : 0;
 
-	nfq_nlmsg_cfg_put_params(
-	    nlh, NFQNL_COPY_PACKET, (int)q->options.copy_bytes);
 	nfq_nlmsg_cfg_put_qmaxlen(nlh, q->options.length);
 	/* Packets come as the interface would segment them: only their first
 	 * headers matter, so they need not be split before. */
@@ -261,6 +259,19 @@ set_params(struct nfqueue *q)
 	mnl_attr_put_u32(
 	    nlh, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
 	return ask(q, nlh);
+}
+
+/* From here on packets come, where rules are in place already. So it is last,
+ * and asks for no answer, which one of them might be taken for. */
+static int
+begin_packets(struct nfqueue *q)
+{
+	struct nlmsghdr *nlh =
+	    nfq_nlmsg_put(q->out, NFQNL_MSG_CONFIG, q->options.number);
+
+	nfq_nlmsg_cfg_put_params(
+	    nlh, NFQNL_COPY_PACKET, (int)q->options.copy_bytes);
+	return (int)mnl_socket_sendto(q->socket, nlh, nlh->nlmsg_len);
 }
 
 static void
@@ -287,7 +298,10 @@ open_socket(struct nfqueue *q, char *err, size_t cap)
 		snprintf(err, cap, "netlink: %s", strerror(errno));
 		return false;
 	}
-	if (bind_queue(q) < 0 || set_params(q) < 0) {
+	/* Larger than the system's bound: allowed to CAP_NET_ADMIN. */
+	(void)setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET,
+	    SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	if (bind_queue(q) < 0 || set_options(q) < 0 || begin_packets(q) < 0) {
 		snprintf(err, cap, "netfilter queue %u: %s%s",
 		    q->options.number, strerror(errno),
 		    errno == EPERM ? "; it needs CAP_NET_ADMIN, and another "
@@ -295,9 +309,6 @@ open_socket(struct nfqueue *q, char *err, size_t cap)
 				   : "");
 		return false;
 	}
-	/* Larger than the system's bound: allowed to CAP_NET_ADMIN. */
-	(void)setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET,
-	    SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	return true;
 }
 

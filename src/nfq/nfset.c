@@ -117,6 +117,15 @@ nfset_add(struct nfset *s, const struct nfset_name *name, const struct ip *a,
 }
 
 void
+nfset_add_alone(
+    struct nfset *s, const struct nfset_name *name, const struct ip *a)
+{
+	nfsend_flush(s->send);
+	change(s, NFT_MSG_NEWSETELEM, NLM_F_CREATE, name, a, NULL, 0);
+	nfsend_flush(s->send);
+}
+
+void
 nfset_remove(struct nfset *s, const struct nfset_name *name, const struct ip *a,
     const struct ip *b)
 {

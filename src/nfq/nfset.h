@@ -29,6 +29,9 @@ void nfset_free(struct nfset *s);
  * says. */
 void nfset_add(struct nfset *s, const struct nfset_name *name,
     const struct ip *a, const struct ip *b, int64_t timeout_ms);
+/* One address, in a transaction of its own: it is made though others fail. */
+void nfset_add_alone(
+    struct nfset *s, const struct nfset_name *name, const struct ip *a);
 void nfset_remove(struct nfset *s, const struct nfset_name *name,
     const struct ip *a, const struct ip *b);
 uint64_t nfset_errors(const struct nfset *s);

@@ -18,7 +18,7 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
 	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
-	    "slow sessions ended while others waited for the next hop")       \
+	    "slow or idle sessions ended while others needed the next hop")   \
 	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
 	    "recipients put off at envelope_memory or held_max")              \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \

@@ -20,7 +20,8 @@
 
 struct list_op {
 	struct op op;
-	struct arena mem;
+	struct arena mem;   /* of the question, and for the rows */
+	struct arena found; /* of the answer, or what was looked at for it */
 	struct walk walk;
 	size_t max;
 	struct spool_message *messages;
@@ -41,7 +42,7 @@ read_rcpts(
     struct list_op *l, struct db *db, uint64_t id, struct spool_rcpt *out)
 {
 	sqlite3_stmt *st = db_get(db, DB_GET_RCPTS);
-	struct arena passing, *mem = out != NULL ? &l->mem : &passing;
+	struct arena passing, *mem = out != NULL ? &l->found : &passing;
 	struct spool_rcpt r;
 	size_t n = 0;
 	int state;
@@ -70,13 +71,21 @@ add_message(struct list_op *l, struct db *db, const struct walk_message *wm)
 
 	if (n == 0)
 		return;
-	rcpts = arena_alloc(&l->mem, n * sizeof(*rcpts));
+	rcpts = arena_alloc(&l->found, n * sizeof(*rcpts));
 	*m = wm->m;
 	m->rcpts = rcpts;
 	m->rcpt_count = read_rcpts(l, db, wm->m.id, rcpts);
 	l->n++;
 }
 
+static bool
+is_enough(const struct list_op *l)
+{
+	return l->n > 0 && arena_total(&l->found) >= LIST_BYTES_MAX;
+}
+
+/* An answer with nothing in it would mean the end: so it goes on until there is
+ * one, and forgets what was only looked at. */
 static int
 list_run(struct tx *tx, struct op *op)
 {
@@ -84,17 +93,18 @@ list_run(struct tx *tx, struct op *op)
 	struct walk_page page = {.end = false};
 	struct walk w = l->walk;
 
-	while (!page.end && l->n < l->max &&
-	       arena_total(&l->mem) < LIST_BYTES_MAX &&
+	while (!page.end && l->n < l->max && !is_enough(l) &&
 	       tx->db->rc == SQLITE_OK) {
 		size_t i = 0;
 
-		walk_page(&w, tx->db, &l->mem, l->max - l->n, &page);
-		for (; i < page.n && arena_total(&l->mem) < LIST_BYTES_MAX; i++)
+		walk_page(&w, tx->db, &l->found, l->max - l->n, &page);
+		for (; i < page.n && !is_enough(l); i++)
 			add_message(l, tx->db, &page.v[i]);
 		if (i < page.n)
 			return 0;
 		w.after = page.last;
+		if (l->n == 0)
+			arena_clear(&l->found);
 	}
 	return 0;
 }
@@ -117,6 +127,7 @@ list_free(struct op *op)
 	struct list_op *l = list_of(op);
 
 	arena_clear(&l->mem);
+	arena_clear(&l->found);
 	free(l);
 }
 

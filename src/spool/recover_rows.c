@@ -6,7 +6,8 @@
  * is kept with all its recipients and marked DAMAGED: it shows in the list with
  * the reason as last error, is not loaded into the delay queues, and is never
  * claimed, whatever is released; it can be discarded. When the file is back at
- * a later start, the message goes on.
+ * a later start, the message goes on. What is in the mail server's queue has
+ * its text there, and goes on without the file.
  */
 #include "spool/recover.h"
 
@@ -82,25 +83,32 @@ set_damaged(struct spool *s, struct tx *tx, uint64_t id, bool damaged)
 	    spool_id_format(id, text), s->bodies);
 }
 
+struct filed { /* a message whose body is a file */
+	uint64_t id, size;
+	bool damaged, needed;
+};
+
 /* One message at a time above the last, as rows change on the way. */
 static bool
-next_with_file(struct tx *tx, uint64_t *id, uint64_t *size, bool *damaged)
+next_with_file(struct tx *tx, struct filed *m)
 {
 	sqlite3_stmt *st = NULL;
 	bool found = false;
 
 	if (sqlite3_prepare_v2(tx->db->h,
-		"SELECT id, size, pending FROM message INDEXED BY message_file"
+		"SELECT id, size, pending, whole FROM message"
+		" INDEXED BY message_file"
 		" WHERE in_file <> 0 AND id > ?1 ORDER BY id LIMIT 1",
 		-1, &st, NULL) != SQLITE_OK) {
 		tx->db->rc = sqlite3_errcode(tx->db->h);
 		return false;
 	}
-	db_bind_int(st, 1, (int64_t)*id);
+	db_bind_int(st, 1, (int64_t)m->id);
 	if (db_step(tx->db, st)) {
-		*id = (uint64_t)sqlite3_column_int64(st, 0);
-		*size = (uint64_t)sqlite3_column_int64(st, 1);
-		*damaged = sqlite3_column_int(st, 2) == DB_DAMAGED;
+		m->id = (uint64_t)sqlite3_column_int64(st, 0);
+		m->size = (uint64_t)sqlite3_column_int64(st, 1);
+		m->damaged = sqlite3_column_int(st, 2) == DB_DAMAGED;
+		m->needed = sqlite3_column_int(st, 3) != DB_QUARANTINED;
 		found = true;
 	}
 	sqlite3_finalize(st);
@@ -110,14 +118,13 @@ next_with_file(struct tx *tx, uint64_t *id, uint64_t *size, bool *damaged)
 static void
 check_files(struct spool *s, struct tx *tx)
 {
-	uint64_t id = 0, size = 0;
-	bool was;
+	struct filed m = {.id = 0};
 
-	while (next_with_file(tx, &id, &size, &was)) {
-		bool is = !file_is_whole(s, id, size);
+	while (next_with_file(tx, &m)) {
+		bool is = m.needed && !file_is_whole(s, m.id, m.size);
 
-		if (is != was)
-			set_damaged(s, tx, id, is);
+		if (is != m.damaged)
+			set_damaged(s, tx, m.id, is);
 	}
 }
 

@@ -187,24 +187,31 @@ append(struct throttle *t, struct throttle_source *src, uint64_t destination,
 	    &source_busy(t, src)->queue, destination, ticket, &t->bytes);
 }
 
+/* Behind an append: freezes, or lets the queue move on. */
 static void
-commit_hold(struct throttle *t, struct throttle_source *src,
-    const struct throttle_reservation *r, uint64_t ticket, int64_t now)
+end_append(struct throttle *t, struct throttle_source *src, int64_t now)
 {
 	enum throttle_freeze_reason reason = THROTTLE_FREEZE_NONE;
 
-	src->hold_reserved--;
-	append(t, src, r->destination, ticket);
 	limiter_wake(src, now);
-	if (src->policy->freeze_growth.count > 0)
-		time_ring_add(&src->busy->appends,
-		    src->policy->freeze_growth.count, now, &t->bytes);
 	if (!source_is_frozen(src))
 		reason = detect(src, now);
 	if (reason != THROTTLE_FREEZE_NONE)
 		source_freeze(t, src, reason);
 	else
 		source_settle(t, src, now);
+}
+
+static void
+commit_hold(struct throttle *t, struct throttle_source *src,
+    const struct throttle_reservation *r, uint64_t ticket, int64_t now)
+{
+	src->hold_reserved--;
+	append(t, src, r->destination, ticket);
+	if (src->policy->freeze_growth.count > 0)
+		time_ring_add(&src->busy->appends,
+		    src->policy->freeze_growth.count, now, &t->bytes);
+	end_append(t, src, now);
 }
 
 void
@@ -274,6 +281,15 @@ throttle_requeue(struct throttle *t, struct throttle_source *src,
 	append(t, src, destination, ticket);
 	limiter_wake(src, now);
 	source_settle(t, src, now);
+}
+
+void
+throttle_append(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket, int64_t now)
+{
+	now = enter(t, src, now);
+	append(t, src, destination, ticket);
+	end_append(t, src, now);
 }
 
 void

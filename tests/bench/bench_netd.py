@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What weir-netd costs, over a veth pair between two namespaces: no rules; rules
 that ask for connection tracking and no more; a queue whose program accepts
-everything; weir-netd with known destinations, fast path off and on. Connections
-and UDP packets per second, and the time that one connection takes. Every case
-has namespaces of its own, and all are there at once: a round measures each for
-a moment, one after the other, so that what else the machine does hits all
-alike. Printed are the ratio of the upper tenths of the rates, and the median of
+everything; weir-netd with known destinations, fast path off and on, the latter
+also with TCP alone, which needs no connection tracking. Connections and UDP
+packets per second, and the time that one connection takes. Every case has
+namespaces of its own, and all are there at once: a round measures each for a
+moment, one after the other, so that what else the machine does hits all alike.
+Printed are the ratio of the upper tenths of the rates, and the median of
 the ratios of a round with the quarter below and above: on a machine that does
 nothing else they are the same. Needs root."""
 import argparse
@@ -20,13 +21,12 @@ import netlab  # noqa: E402
 from harness import BUILD  # noqa: E402
 
 TOOL = BUILD / "tests/bench/netload"
-FAST = "weir-netd, fast path, "
+FAST = "fast path, "
 TRACKED = "connection tracking alone"
+ALONE = ", TCP"
 CASES = ("no rules", TRACKED, "accept-all queue", "weir-netd", FAST + "nft",
-         FAST + "ipset")
+         FAST + "ipset", FAST + "nft" + ALONE, FAST + "ipset" + ALONE)
 POLICY = "working_set = 64\nprofile = window\nlimit = {\"60000/1s\"}"
-
-
 
 
 def arguments():
@@ -35,6 +35,10 @@ def arguments():
     p.add_argument("--seconds", type=float, default=0.15,
                    help="of one measurement")
     return p.parse_args()
+
+
+def sets_of(name):
+    return name[len(FAST):].removesuffix(ALONE)
 
 
 class Case:
@@ -68,7 +72,9 @@ class Case:
     def netd(self, name):
         fast = {}
         if name.startswith(FAST):
-            fast = {"fast_path": '"1h"', "fast_path_set": name[len(FAST):]}
+            fast = {"fast_path": '"1h"', "fast_path_set": sets_of(name)}
+        if name.endswith(ALONE):
+            fast["protocols"] = '{"tcp"}'
         d = self.lab.netd(self.host, policy=POLICY, hosts_max="1000", **fast)
         assert d.status()["fast_path"] == bool(fast), d.log()
         self.lab.within(self.host, netlab.connect, "10.99.0.2")
@@ -135,7 +141,7 @@ def main():
         print(f"netd: not measured: {reason}")
         return
     names = [c for c in CASES if not c.startswith(FAST) or
-             not netlab.why_no_sets(c[len(FAST):])]
+             not netlab.why_no_sets(sets_of(c))]
     with tempfile.TemporaryDirectory() as directory:
         lab = netlab.Lab(directory)
         try:

@@ -128,6 +128,11 @@ class Lab:
         self.link(host, "eth0", net, "net0")
         self.at(host, "addr", "add", "10.99.0.1/16", "dev", "eth0")
         self.at(host, "addr", "add", "fd99::1/64", "dev", "eth0", "nodad")
+        # One neighbour: the kernel's table of them has 1024 places for all
+        # namespaces together, and what does not fit is lost.
+        for third in (1, 2, 3):
+            self.at(host, "route", "add", f"10.99.{third}.0/24", "via",
+                    "10.99.0.2")
         self.at(host, "-6", "route", "add", "fd99::1:0/112", "via", "fd99::2")
         self.answers(net)
         return host, net

@@ -302,6 +302,15 @@ def test_a_sender_never_seen_can_be_frozen(held):
     assert held.hello().ask("MAIL FROM:<carol@example.org>")[0] == 451
 
 
+def test_a_name_is_nobody_else(held):
+    """Envelope senders count here: a name that was never seen is one of them,
+    and not the null sender."""
+    done = held.run_ctl("freeze", "Dave@example.org")
+    assert done.stdout == "frozen: <dave@example.org>\n", done.stderr
+    assert held.hello().ask("MAIL FROM:<dave@example.org>")[0] == 451
+    assert held.hello().ask("MAIL FROM:<>")[0] == 250
+
+
 # ---- exit codes ----
 
 @pytest.mark.parametrize("args,status,words", [
@@ -311,6 +320,7 @@ def test_a_sender_never_seen_can_be_frozen(held):
     (["release", "0000000001000"], 1, ""),
     (["discard", "--sender", "nobody@example.org"], 1, ""),
     (["cat", "0000000001000"], 1, ""),
+    (["freeze", " "], 1, "no sender can be called that"),
     ([], 2, "usage"),
     (["frobnicate"], 2, "frobnicate"),
     (["status", "extra"], 2, "usage"),
@@ -329,6 +339,14 @@ def test_exit_status(held, args, status, words):
     assert words in done.stderr, done.stderr
     assert done.stdout == ""
     assert held.status()["held_recipients"] == 5
+
+
+def test_help():
+    for word in "-h", "--help", "help":
+        done = subprocess.run([BUILD / "weirctl", word], capture_output=True,
+                              text=True, timeout=20)
+        assert done.returncode == 0 and done.stderr == ""
+        assert done.stdout.startswith("usage: ")
 
 
 def test_daemon_not_there(tmp_path):
@@ -460,8 +478,17 @@ def test_sighup_keeps_sessions(held):
 def test_reload_says_what_it_cannot_change(held):
     held.options["min_free"] = '"2M"'
     held.write_config()
-    assert held.run_ctl("reload").returncode == 0
-    assert held.log_lines("reload .*min_free")
+    done = held.run_ctl("reload")
+    assert done.returncode == 0
+    assert "min_free was changed" in done.stdout, done.stdout
+    assert len(held.log_lines("reload .*min_free")) == 1
+    # It is no more in force after a second time.
+    assert "min_free was changed" in held.run_ctl("reload").stdout
+    assert len(held.log_lines("reload .*min_free")) == 2
+    held.options["min_free"] = '"1M"'
+    held.write_config()
+    assert held.run_ctl("reload").stdout == (
+        "the configuration was read again\n")
 
 
 def test_a_new_next_hop_by_reload(held, fast_sink):

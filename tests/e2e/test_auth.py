@@ -308,6 +308,25 @@ def test_pass_two_sessions_do_not_mix(weir, scripted):
     assert b"of nobody" in by_user["None"]
 
 
+def test_pass_idle_sessions_make_room(weir, scripted):
+    """Three quarters of four connections belong to sessions that idle: who
+    logs in next takes the place of the one that has idled longest."""
+    hop = Hop(scripted)
+    w = passing(weir, hop, next_hop_connections=4, next_hop_wait='"300ms"')
+    idle = [w.hello() for _ in range(3)]
+    for c in idle:
+        assert c.ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    # Who has begun a message does not idle.
+    assert idle[0].ask("MAIL FROM:<alice@example.org>")[0] == 250
+    until(lambda: (login := w.hello()).ask(f"AUTH PLAIN {PLAIN}")[0] == 235,
+          "a place")
+    assert idle[1].reply()[0] == 421
+    assert idle[0].ask("RCPT TO:<known@example.com>")[0] == 250
+    assert idle[0].submit(message())[0] == 250
+    assert idle[2].ask("NOOP")[0] == 250
+    assert w.status()["slow_ended"] == 1
+
+
 def test_pass_held_mail_goes_over_weirs_own_login(weir, scripted, tmp_path):
     hop = Hop(scripted)
     credentials = tmp_path / "hop.auth"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What weir asks of a mail server, packet by packet: what it needs and no
 more, in each version of the milter protocol."""
+import ctypes
+import os
+import signal
 import struct
 
 import pytest
 
-from harness import Peer, until
+from harness import Peer, listens, until
 from milter import MilterWeir
 
 HOLD = 'interval = "1h"  burst = 1  initial = 1'
@@ -246,3 +249,31 @@ def test_the_mail_server_is_gone_when_it_is_answered(milter, known):
           "the copy to be stored, and removed or kept")
     until(lambda: w.held() == [], "nothing held")
     assert w.status()["held_messages"] == 0
+
+
+def signal_libmilter(pid, number):
+    """To each thread but the main one: all of them block it, and libmilter's
+    thread for signals waits for it."""
+    tgkill = {"x86_64": 234}.get(os.uname().machine, 131)
+    for task in os.listdir(f"/proc/{pid}/task"):
+        if int(task) != pid:
+            ctypes.CDLL(None).syscall(tgkill, pid, int(task), number)
+
+
+def test_libmilter_ends_by_itself(milter):
+    """Nothing would be throttled any more: a failure, so that the daemon is
+    started again (Restart=on-failure)."""
+    w = milter()
+    Mta(w).close()  # all of its threads are there
+    signal_libmilter(w.process.pid, signal.SIGTERM)
+
+    def has_ended():
+        listens(w.mta_port)  # it looks when somebody connects
+        return w.process.poll() is not None
+
+    until(has_ended, "the daemon to end")
+    assert w.process.returncode == 70, w.log()[-2000:]
+    w.process = None
+    assert w.log_lines("error milter ended")
+    w.launch()
+    Mta(w).close()

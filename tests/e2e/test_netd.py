@@ -359,6 +359,33 @@ def test_reload(pair):
     d.process.send_signal(signal.SIGHUP)
     until(lambda: "result=done" in d.log(), "the reload")
     assert pair.within("host", connect, NEW[0]) < 0.3
+    # Rules that reject are not there: to be frozen is to be dropped.
+    d.policy = "when_frozen = reject"
+    d.write_config()
+    d.ctl("reload")
+    assert "option=policy" in d.log()
+    d.ctl("freeze", "10.99.0.1")
+    before = pair.arrived("net")
+    e = pair.within("host", connect, NEW[2], 80, 0.5)
+    assert isinstance(e, TimeoutError) and pair.arrived("net") == before, e
+    d.ctl("thaw", "10.99.0.1")
+    d.policy = "exempt = true"
+    d.write_config()
+    d.ctl("reload")
+    # Nor may it start programs.
+    d.options["freeze_command"] = '"/bin/true"'
+    d.write_config()
+    d.ctl("reload")
+    if "seccomp=on" in d.log():
+        assert "option=freeze_command" in d.log()
+    # What the frozen are called by stays as it was at the start.
+    d.ctl("freeze", "fd99::1")
+    d.options["ipv6_prefix"] = "64"
+    d.write_config()
+    d.ctl("reload")
+    assert "option=ipv6_prefix" in d.log()
+    e = pair.within("host", connect, "fd99::1:1", 80, 0.5)
+    assert isinstance(e, TimeoutError) and d.frozen("fd99::1"), e
     d.config.write_text("nonsense = 1\n")
     with pytest.raises(CtlError):
         d.ctl("reload")

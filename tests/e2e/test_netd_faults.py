@@ -122,6 +122,7 @@ def test_fragments(lab):
 
 def test_flood_of_made_up_sources(lab):
     d = lab.netd("host", hosts_max="200", held_max="300")
+    lab.at("net", "route", "add", "blackhole", "10.99.64.0/18")
     packets = []
     for i in range(6000):
         source = f"10.99.{100 + i // 250}.{i % 250 + 1}"
@@ -201,3 +202,68 @@ def test_queue_taken_and_no_rights(lab):
         capture_output=True, timeout=10)
     assert p.returncode == 69 and "queue 0" in p.stderr, p.stderr
     still_works(lab, d)
+
+
+def ours(lab):
+    """Our rules in the kernel."""
+    return [line for tool in ("iptables-save", "ip6tables-save")
+            for line in lab.execute("host", tool).stdout.splitlines()
+            if "WEIR" in line or "NFQUEUE" in line]
+
+
+@pytest.mark.parametrize("signo,fail", [(signal.SIGKILL, "open"),
+                                        (signal.SIGTERM, "closed")])
+def test_end_while_the_rules_are_made(lab, tmp_path, signo, fail):
+    """Whoever dies or is told to end in the middle leaves none behind."""
+    made, go = tmp_path / "made", tmp_path / "go"
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    slow = tools / "iptables-restore"
+    slow.write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\ntouch {made}\n"
+                    f"until [ -e {go} ]; do sleep 0.02; done\n"
+                    'exec iptables-restore "$@"\n')
+    slow.chmod(0o755)
+    d = lab.netd("host", start=False, fail=fail, rules_kind="iptables")
+    p = lab.popen("host", "env", f"PATH={tools}:{os.environ['PATH']}",
+                  netlab.BUILD / "weir-netd", "--install-rules", "-c",
+                  d.config)
+    until(made.exists, "the rules' program")
+    p.send_signal(signo)
+    if signo == signal.SIGKILL:
+        assert p.wait(10) == -signal.SIGKILL
+    go.touch()
+    if signo == signal.SIGTERM:
+        assert p.wait(20) == 0
+    until(lambda: "weir-netd/keeper" not in lab.execute(
+        "host", "cat", "/proc/net/unix").stdout, "the keeper's end", 20)
+    assert ours(lab) == []
+    assert lab.within("host", connect, "10.99.1.1") < 0.5
+
+
+def test_start_in_a_flood(lab):
+    """With rules that stand already no packet of the first moment is lost, and
+    left in the queue for ever."""
+    d = lab.netd("host", rules=False, policy="exempt = true", fail="closed")
+    lab.execute("host", "sh", "-e", text=netlab.run(
+        netlab.BUILD / "weir-netd", "--print-rules", "iptables", "-c",
+        d.config).stdout)
+
+    def waiting():
+        text = lab.execute("host", "cat",
+                           "/proc/net/netfilter/nfnetlink_queue").stdout
+        return int(text.split()[2])
+
+    for _ in range(2):
+        assert d.stop() == 0
+        w = lab.worm("host", "udp", 5000, "10.99.1.0/24", seconds=30)
+        assert w.stdout.readline()
+        try:
+            d.start()
+            until(lambda: d.status()["packets"] > 0, "packets")
+        finally:
+            w.kill()
+            w.wait()
+        until(lambda: d.status()["queue"]["verdicts"] ==
+              d.status()["queue"]["packets"], "verdicts")
+        assert waiting() == 0
+        assert d.status()["queue"]["errors"] == 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """weir-netd's refinements, each against traffic in namespaces."""
+import signal
 import stat
 import time
 
@@ -279,3 +280,36 @@ def test_hook_and_set(lab, tmp_path):
     d.ctl("thaw", "10.99.0.1")
     until(lambda: not blocked(), "the set's end")
     assert d.status()["set_errors"] <= 1  # it was there at the second start
+
+
+def test_set_though_the_fast_path_is_full(lab):
+    """One turn of the daemon brings both: the one that fails does not undo the
+    other."""
+    reason = netlab.why_no_sets("nft")
+    if reason:
+        pytest.skip(f"netd: {reason}")
+    lab.execute("host", "nft", "add table inet site; add set inet site "
+                "blocked { type ipv4_addr; }")
+    lab.at("host", "addr", "add", "10.99.0.3/16", "dev", "eth0")
+
+    def send_from(source, dst):
+        import socket
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind((source, 0))
+            s.sendto(b"x", (dst, 80))
+
+    d = lab.netd("host", fast_path='"1h"', fast_path_set="nft",
+                 freeze_set4='"inet site blocked"')
+    elements = ", ".join(f"192.0.2.1 . 10.{i >> 8}.{i & 255}.1"
+                         for i in range(65536))
+    lab.execute("host", "nft", "-f", "-", text="add element inet weir known4 "
+                f"{{ {elements} }}\n")
+    d.process.send_signal(signal.SIGSTOP)
+    lab.worm("host", "udp", 4000, "10.99.1.0/24", seconds=0.06).wait()
+    lab.within("host", send_from, "10.99.0.3", "10.99.1.1")
+    d.process.send_signal(signal.SIGCONT)
+    until(d.frozen, "a freeze", 5)
+    assert d.status()["set_errors"] > 0, "the fast path is full"
+    until(lambda: "10.99.0.1" in lab.execute(
+        "host", "nft", "list", "set", "inet", "site", "blocked").stdout,
+        "the set", 5)

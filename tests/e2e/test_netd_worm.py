@@ -232,11 +232,23 @@ class Host:
         return "infected" in self.seen
 
 
-def outbreak(lab, share, hosts, seconds):
-    """Infected hosts over time, one sample each half second."""
+def router(lab):
+    """The hosts reach each other through it, and it drops what is for nobody:
+    the kernel has 1024 neighbours for all namespaces together, and a dozen
+    worms that look for five hundred each would leave none to anybody."""
     lab.space("lan")
     lab.at("lan", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
     lab.at("lan", "link", "set", "dev", "br0", "up")
+    lab.execute("lan", "sysctl", "-qw", "net.ipv4.ip_forward=1",
+                "net.ipv4.conf.all.send_redirects=0",
+                "net.ipv4.conf.br0.send_redirects=0")
+    lab.at("lan", "addr", "add", "10.99.0.250/16", "dev", "br0")
+    lab.at("lan", "route", "add", "blackhole", "10.99.4.0/23")
+
+
+def outbreak(lab, share, hosts, seconds):
+    """Infected hosts over time, one sample each half second."""
+    router(lab)
     daemons = []
     worms = []
     for i in range(hosts):
@@ -246,8 +258,10 @@ def outbreak(lab, share, hosts, seconds):
         lab.at("lan", "link", "set", "dev", f"p{i}", "master", "br0")
         # One in 42 addresses of the range is somebody.
         at = i * 42 + 5
-        lab.at(name, "addr", "add", f"10.99.{4 + at // 256}.{at % 256}/16",
-               "dev", "eth0")
+        address = f"10.99.{4 + at // 256}.{at % 256}"
+        lab.at(name, "addr", "add", f"{address}/16", "dev", "eth0")
+        lab.at(name, "route", "add", "10.99.4.0/23", "via", "10.99.0.250")
+        lab.at("lan", "route", "add", f"{address}/32", "dev", "br0")
         # The first one infected has none, but where all have one.
         if 3 - i % 4 < share * 4 // 100:
             daemons.append(lab.netd(name))
@@ -257,7 +271,6 @@ def outbreak(lab, share, hosts, seconds):
                           seed=1000 + i))
         until(lambda: "ready" in (w.poll() or w.seen) or w.seen, "a listener")
         worms.append(w)
-    lab.at("lan", "addr", "add", "10.99.4.250/16", "dev", "br0")
     assert not isinstance(
         lab.within("lan", connect, "10.99.4.5", 99), OSError)
     curve, begin = [], time.monotonic()

@@ -41,6 +41,20 @@ def test_failover(weir, fast_sink, scripted):
     assert len(busy.peers) == 1
 
 
+def test_one_that_never_greets_is_passed_over(weir, fast_sink, scripted):
+    """Whatever next_hop_command_timeout allows for it: another is there."""
+    mute = scripted(lambda p: p.line())
+    w = weir(next_hop=[mute.address, fast_sink.address], policy=KEY,
+             connect_timeout='"1s"')
+    peers = [w.hello() for _ in range(3)]
+    for i, peer in enumerate(peers):
+        assert peer.transact("a@example.org", [f"b{i}@example.com"],
+                             message())[0] == 250
+    assert len(fast_sink.messages) == 3
+    assert len(mute.peers) <= 2
+    assert w.log_lines("next_hop rest .*no greeting in time")
+
+
 def test_the_first_next_hop_is_preferred(weir):
     first = Scripted(serve_smtp)
     second = FastSink()

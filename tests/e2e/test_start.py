@@ -92,12 +92,20 @@ def test_check_of_a_good_file(tmp_path):
     assert not w.spool.exists(), "a check creates nothing"
 
 
-def test_version_and_usage():
-    done = subprocess.run([BUILD / "weir-maild", "-V"], capture_output=True,
+def ask(*args):
+    return subprocess.run([BUILD / "weir-maild", *args], capture_output=True,
                           text=True, timeout=20)
-    assert done.returncode == 0 and done.stdout.startswith("weir-maild ")
-    assert subprocess.run([BUILD / "weir-maild", "-x"], capture_output=True,
-                          timeout=20).returncode == 64
+
+
+def test_version_and_usage():
+    for option in "-V", "--version":
+        done = ask(option)
+        assert done.returncode == 0 and done.stdout.startswith("weir-maild ")
+    for option in "-h", "--help":
+        done = ask(option)
+        assert done.returncode == 0 and done.stdout.startswith("usage: ")
+    assert ask("-x").returncode == 64
+    assert ask("help").returncode == 64
 
 
 BAD = [

@@ -170,7 +170,7 @@ test_delivery_status(void **state)
 	    group, STR("Original-Recipient: rfc822; Bob+X@example.org\r\n")));
 	assert_true(has(group, "Final-Recipient: rfc822; bob@example.org\r\n"));
 	assert_true(has(group, "Action: failed\r\nStatus: 5.1.1\r\n"));
-	assert_true(has(group, "Remote-MTA: dns; 192.0.2.9:25\r\n"));
+	assert_true(has(group, "Remote-MTA: dns; [192.0.2.9]\r\n"));
 	assert_true(
 	    has(group, "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"));
 	assert_int_equal(s.n, 0);
@@ -399,6 +399,80 @@ test_full_buffer(void **state)
 }
 
 static void
+test_remote(void **state)
+{
+	static const char *const table[][2] = {
+	    {"192.0.2.9:25", "dns; [192.0.2.9]"},
+	    {"[2001:db8::9]:25", "dns; [IPv6:2001:db8::9]"},
+	    {"mx.example.org[192.0.2.9]:25", "dns; mx.example.org"},
+	    {"unix:/run/mta", "x-local; unix:/run/mta"},
+	    {"lmtp:192.0.2.9:24", "x-local; lmtp:192.0.2.9:24"},
+	    {"odd", "dns; [odd]"},
+	};
+	struct bounce_recipient r = bob;
+	struct bounce_facts f = make_facts();
+	char line[128];
+
+	(void)state;
+	f.rcpts = &r;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct buf out;
+		bool eight_bit;
+
+		r.remote = str_from(table[i][0]);
+		buf_init(&out, 65536);
+		assert_true(bounce_print(&f, &out, &eight_bit));
+		snprintf(
+		    line, sizeof(line), "\r\nRemote-MTA: %s\r\n", table[i][1]);
+		if (!has(buf_str(&out), line))
+			fail_msg("no %s", line);
+		/* For people it stays as it is in the log. */
+		snprintf(line, sizeof(line), "    %s said: ", table[i][0]);
+		assert_true(has(buf_str(&out), line));
+		buf_clear(&out);
+	}
+}
+
+/* A 16th of the recipients that the spool takes, each with all that can be said
+ * of it: 16 times as much has room. */
+static void
+test_longest(void **state)
+{
+	static struct bounce_recipient rcpts[4096 / 16];
+	static char address[65536], ascii[65536];
+	struct bounce_facts f = make_facts();
+	bool eight_bit;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(address); i++)
+		address[i] = "\xc3\xbc"[i % 2];
+	memset(ascii, 'a', sizeof(ascii));
+	ascii[6] = ';';
+	for (size_t i = 0; i < ARRAY_LEN(rcpts); i++)
+		rcpts[i] = (struct bounce_recipient){
+		    .action = i % 2 ? BOUNCE_FAILED : BOUNCE_DELAYED,
+		    .address = {address, sizeof(address)},
+		    .orcpt = {ascii, sizeof(ascii)},
+		    .status = STR("5.1.1"),
+		    .reason = {ascii, 256},
+		    .reply = {ascii, sizeof(ascii)},
+		    .remote = {ascii, 320},
+		    .retry_until = WALL,
+		};
+	f.rcpts = rcpts;
+	f.rcpt_count = ARRAY_LEN(rcpts);
+	f.original = (struct str){ascii, sizeof(ascii)};
+	{
+		struct buf out;
+
+		buf_init(&out, BOUNCE_TEXT_MAX);
+		assert_true(bounce_print(&f, &out, &eight_bit));
+		assert_true(out.len <= BOUNCE_TEXT_MAX / 16);
+		buf_clear(&out);
+	}
+}
+
+static void
 test_date(void **state)
 {
 	char out[BOUNCE_DATE_MAX];
@@ -481,6 +555,8 @@ main(void)
 	    cmocka_unit_test(test_boundary_is_not_in_original),
 	    cmocka_unit_test(test_full_buffer),
 	    cmocka_unit_test(test_actions),
+	    cmocka_unit_test(test_remote),
+	    cmocka_unit_test(test_longest),
 	    cmocka_unit_test(test_date),
 	};
 

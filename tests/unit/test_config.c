@@ -163,6 +163,18 @@ static const struct {
     {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = milter }\n"
 	     "listen \"b\" { address = \"unix:/n\" protocol = milter }\n",
 	"weir.conf:4: listen \"b\": protocol:", "line 3"},
+    {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = policy "
+	     "tls = require }\n",
+	"weir.conf:3: listen \"a\": tls:", "protocol = smtp alone"},
+    {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = milter "
+	     "auth = pass }\n",
+	"weir.conf:3: listen \"a\": auth:", "protocol = smtp alone"},
+    {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = milter "
+	     "auth_required = yes }\n",
+	"weir.conf:3: listen \"a\": auth_required:", "take it out"},
+    {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = policy "
+	     "proxy = yes }\n",
+	"weir.conf:3: listen \"a\": proxy:", "take it out"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\"\n protocol = http }\n",
 	"weir.conf:4: listen \"a\": protocol:", "smtp, milter, policy"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" socket_mode = \"rw\" }\n",

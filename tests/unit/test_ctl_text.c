@@ -90,7 +90,7 @@ static void
 test_age_and_size(void **state)
 {
 	int64_t wall = INT64_C(1795000000000); /* 2026-11-18T11:06:40Z */
-	char out[TEXT_AGE_MAX];
+	char out[TEXT_AGE_MAX], count[TEXT_COUNT_MAX];
 
 	(void)state;
 	assert_string_equal(text_age("2026-11-18T11:06:40Z", wall, out), "0s");
@@ -103,6 +103,9 @@ test_age_and_size(void **state)
 	assert_string_equal(text_size(1024, out), "1.0K");
 	assert_string_equal(text_size(20 << 20, out), "20M");
 	assert_string_equal(text_size(INT64_MAX, out), "8388608T");
+	assert_string_equal(text_count(0, "host", "hosts", count), "0 hosts");
+	assert_string_equal(text_count(1, "host", "hosts", count), "1 host");
+	assert_string_equal(text_count(2, "host", "hosts", count), "2 hosts");
 }
 
 static void

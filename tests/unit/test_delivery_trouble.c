@@ -85,6 +85,32 @@ test_expires(void **state)
 	assert_int_equal(w->counters.v[COUNT_BOUNCES], 1);
 }
 
+/* Held for longer than max_age: nobody is told a time that has passed. */
+static void
+test_notice_of_old_mail(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.notify_after_ms = 1000;
+	start(w);
+	fake_rule(w->fake, "RCPT TO:<b@", "451 4.7.1 still no", -1, 0);
+	put(w, &(struct letter){.from = "young@example.org",
+		   .to = {"b@example.org"},
+		   .age_ms = DAY_MS});
+	put(w, &(struct letter){.from = "old@example.org",
+		   .to = {"b@example.org"},
+		   .age_ms = 6 * (int64_t)DAY_MS});
+	kick(w);
+	wait_count(w, &w->fake->message_count, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct fake_message *m = &w->fake->messages[i];
+		bool young = strstr(m->rcpts, "young@") != NULL;
+
+		assert_true(has(m, "Action: delayed\r\n"));
+		assert_int_equal(has(m, "Will-Retry-Until: "), young);
+	}
+}
+
 static void
 test_hangs_up_after_the_dot(void **state)
 {
@@ -194,6 +220,27 @@ test_next_hop_is_down(void **state)
 	fake_start(w->fake);
 	wait_empty(w);
 	assert_int_equal(w->fake->message_count, 60);
+}
+
+/* A report would not get out either, and the mail goes when it is back. */
+static void
+test_old_mail_outlives_a_next_hop_that_is_down(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.retry_min_ms = 50;
+	start(w);
+	fake_stop(w->fake);
+	put(w, &(struct letter){.to = {"b@example.org"},
+		   .age_ms = 6 * (int64_t)DAY_MS,
+		   .attempts = 9});
+	kick(w);
+	wait_for(w, has_failed_often, w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 0);
+	fake_start(w->fake);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 1);
+	assert_int_equal(w->events_seen[EVENT_DELIVER], 1);
 }
 
 static void
@@ -330,12 +377,14 @@ main(void)
 	    TEST(test_retries),
 	    TEST(test_backoff_doubles),
 	    TEST(test_expires),
+	    TEST(test_notice_of_old_mail),
 	    TEST(test_hangs_up_after_the_dot),
 	    TEST(test_stale_connection_is_tried_again_at_once),
 	    TEST(test_fresh_connection_is_not),
 	    TEST(test_slow_reply),
 	    TEST(test_breaks_within_a_large_body),
 	    TEST(test_next_hop_is_down),
+	    TEST(test_old_mail_outlives_a_next_hop_that_is_down),
 	    TEST(test_next_hop_limits_connections),
 	    TEST(test_every_connection_breaks),
 	    TEST(test_damaged_body),

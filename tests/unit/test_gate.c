@@ -31,7 +31,7 @@ test_allowance(void **state)
 	assert_int_equal(c.passed, 10);
 	assert_int_equal(c.held, 2);
 	snprintf(why, sizeof(why), "%s", r.why);
-	assert_true(has(why, "0 of 10 left; 1 wait before it; goes in 2m"));
+	assert_true(has(why, "0 of 10 left; 1 waits before it; goes in 2m"));
 	assert_int_equal(rig_queue(&r, "alice"), 2);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 2);
 	/* A known one passes at once while new ones wait. */
@@ -222,6 +222,29 @@ test_twins_are_bounded(void **state)
 	assert_int_equal(r.code, 452);
 	gate_cancel(txn, r.now);
 	assert_int_equal(rig_queue(&r, "alice"), 0);
+	rig_close(&r);
+}
+
+/* Whoever names recipients twice does not get past freeze_at by it. */
+static void
+test_twins_freeze(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 1 "
+		     "freeze_at = 10 }");
+	assert_int_equal(rig_send_many(&r, "mallory", "v", 9).held, 8);
+	txn = rig_begin(&r, "mallory");
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
+	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_HOLD);
+	rig_commit(&r, txn);
+	assert_int_equal(rig_queue(&r, "mallory"), 11);
+	assert_true(rig_is_frozen(&r, "mallory"));
+	assert_int_equal(r.freezes, 1);
+	assert_string_equal(r.freeze_reason, "10 of 10 recipients waiting");
 	rig_close(&r);
 }
 
@@ -504,6 +527,7 @@ main(void)
 	    cmocka_unit_test(test_no_source_without_recipient),
 	    cmocka_unit_test(test_same_recipient_twice),
 	    cmocka_unit_test(test_twins_are_bounded),
+	    cmocka_unit_test(test_twins_freeze),
 	    cmocka_unit_test(test_drop_last),
 	    cmocka_unit_test(test_drop_after_refusal),
 	    cmocka_unit_test(test_parallel_transactions),

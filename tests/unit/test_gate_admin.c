@@ -177,8 +177,76 @@ test_freeze_unknown(void **state)
 	gate_freeze(r.gate, "  ", "admin", r.now, r.wall, rig_on_done, &r);
 	assert_int_equal(r.done, 1);
 	assert_int_equal(r.error, EINVAL);
+	/* No network is a sender. */
+	gate_freeze(
+	    r.gate, "192.0.2.0/24", "admin", r.now, r.wall, rig_on_done, &r);
+	assert_int_equal(r.done, 2);
+	assert_int_equal(r.error, EINVAL);
 	assert_int_equal(
 	    rig_send(&r, "eve@example.org", "a@x"), THROTTLE_REFUSE);
+	rig_close(&r);
+}
+
+static void
+expect_frozen_as(const char *policies, const char *name, const char *key)
+{
+	struct gate_sender_info info;
+	struct rig r;
+
+	rig_open(&r, policies);
+	rig_freeze(&r, name);
+	assert_int_equal(r.error, 0);
+	assert_int_equal(gate_frozen_count(r.gate), 1);
+	assert_true(rig_info(&r, key, &info));
+	assert_string_equal(info.sender, key);
+	assert_int_not_equal(info.frozen_at, 0);
+	rig_close(&r);
+}
+
+/* A name is nobody else, whatever the policy counts: not the null sender where
+ * envelopes count, nor all local clients where addresses do. */
+static void
+test_name_stands_for_itself(void **state)
+{
+	static const char envelope[] = "policy \"default\" { key = envelope }";
+	static const char client[] = "policy \"default\" { key = client }";
+	static const char from[] = "policy \"e\" { key = envelope match = "
+				   "{\"from:@example.org\"} }";
+
+	(void)state;
+	expect_frozen_as(envelope, "Bob@example.org", "<bob@example.org>");
+	expect_frozen_as(envelope, "192.0.2.7", "[192.0.2.7]");
+	expect_frozen_as(envelope, "<>", "<>");
+	expect_frozen_as("", "<Bob@Example.org>", "<bob@example.org>");
+	expect_frozen_as(client, "bob@example.org", "bob@example.org");
+	expect_frozen_as(client, "192.0.2.7", "[192.0.2.7]");
+	expect_frozen_as(client, "2001:db8::7", "[2001:db8::/64]");
+	expect_frozen_as(from, "bob@example.org", "<bob@example.org>");
+	expect_frozen_as(from, "bob@example.com", "bob@example.com");
+	expect_frozen_as("", "192.0.2.7", "[192.0.2.7]");
+}
+
+/* What is asked for somebody unknown touches nobody's mail. */
+static void
+test_discard_of_a_stranger(void **state)
+{
+	struct spool_select select = {.source = "nobody@example.org"};
+	struct gate_facts facts = {.client = {.family = IP_NONE}};
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { key = envelope burst = 1 "
+		     "initial = 0 }");
+	txn = gate_begin(r.gate, &facts, r.now);
+	assert_string_equal(gate_txn_source(txn), "<>");
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
+	rig_commit(&r, txn);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 1);
+	rig_discard(&r, &select);
+	assert_int_equal(r.error, 0);
+	assert_int_equal(r.count, 0);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 1);
 	rig_close(&r);
 }
 
@@ -428,6 +496,8 @@ main(void)
 	    cmocka_unit_test(test_thaw_unknown),
 	    cmocka_unit_test(test_freeze),
 	    cmocka_unit_test(test_freeze_unknown),
+	    cmocka_unit_test(test_name_stands_for_itself),
+	    cmocka_unit_test(test_discard_of_a_stranger),
 	    cmocka_unit_test(test_release_by_id),
 	    cmocka_unit_test(test_discard_by_id),
 	    cmocka_unit_test(test_discard_by_sender),

@@ -84,6 +84,29 @@ test_observe_and_back(void **state)
 	rig_close(&r);
 }
 
+/* Who was put off without mail keeps the place in the queue at a reload: else
+ * the wait would begin anew, and an outbreak's queue be emptied. */
+static void
+test_reload_keeps_put_off(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	rig_open(&r, SLOW);
+	rig_send(&r, "alice", "a@x");
+	txn = rig_begin(&r, "alice");
+	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_HOLD);
+	gate_defer(txn, r.now, r.wall);
+	assert_int_equal(rig_queue(&r, "alice"), 1);
+	rig_reload(&r, SLOW, false);
+	assert_int_equal(rig_queue(&r, "alice"), 1);
+	rig_run(&r, MINUTE);
+	assert_int_equal(rig_queue(&r, "alice"), 0);
+	assert_int_equal(rig_send(&r, "alice", "b@x"), THROTTLE_PASS);
+	rig_close(&r);
+}
+
 /* when_frozen = hold while observing: nothing piles up behind a freeze. */
 static void
 test_observe_frozen_hold(void **state)
@@ -123,6 +146,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_observe),
 	    cmocka_unit_test(test_observe_and_back),
+	    cmocka_unit_test(test_reload_keeps_put_off),
 	    cmocka_unit_test(test_observe_frozen_hold),
 	    cmocka_unit_test(test_observe_whole),
 	};

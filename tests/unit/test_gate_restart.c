@@ -387,6 +387,39 @@ test_freeze_retry_is_dropped(void **state)
 	rig_close(&r);
 }
 
+/* Its write comes up again while a thaw is on its way to the disk. */
+static void
+test_freeze_retry_meets_thaw(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_small(&r, "policy \"default\" { burst = 1 initial = 0 "
+		       "freeze_at = 1 }");
+	txn = rig_begin(&r, "alice");
+	rig_ask(&r, txn, "a@x");
+	fill_spool(&r);
+	gate_commit(txn, (uint64_t[]){SPOOL_TICKET(8192, 0)}, r.now, r.wall);
+	rig_pump(&r);
+	r.done = 0;
+	gate_thaw(r.gate, "alice", GATE_THAW_KEEP, "admin", r.now, r.wall,
+	    rig_on_done, &r);
+	assert_int_equal(r.done, 0);
+	r.now += 1000;
+	r.wall += 1000;
+	gate_run(r.gate, r.now, r.wall);
+	rig_pump(&r);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(r.error, 0);
+	rig_run(&r, 5000);
+	assert_int_equal(r.freezes, 0);
+	assert_false(rig_is_frozen(&r, "alice"));
+	rig_restart(&r);
+	assert_false(rig_is_frozen(&r, "alice"));
+	rig_close(&r);
+}
+
 static void
 test_admin_errors(void **state)
 {
@@ -492,6 +525,7 @@ main(void)
 	    cmocka_unit_test(test_release_is_retried),
 	    cmocka_unit_test(test_freeze_is_retried),
 	    cmocka_unit_test(test_freeze_retry_is_dropped),
+	    cmocka_unit_test(test_freeze_retry_meets_thaw),
 	    cmocka_unit_test(test_admin_errors),
 	    cmocka_unit_test(test_reload),
 	    cmocka_unit_test(test_reload_in_transaction),

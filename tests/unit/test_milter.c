@@ -294,7 +294,6 @@ test_a_closed_port_answers_nobody(void **state)
 	milter_port_close(w.desk.port);
 	assert_null(milter_wait(
 	    c->port, ask_of(c, MILTER_MAIL, "a@example.org"), 60000));
-	free(c->peer);
 	c->in_txn = false;
 	milter_conn_free(c);
 	milter_port_free(w.desk.port);

@@ -152,6 +152,41 @@ test_order(void **state)
 	}
 }
 
+/* TCP alone asks nobody what is established: what is no first SYN meets the
+ * jump, and no more. */
+static void
+test_untracked(void **state)
+{
+	static const char conf[] =
+	    "protocols = {\"tcp\"}\n"
+	    "interfaces = {\"e0\"}\nfast_path = \"5s\"\n"
+	    "policy \"default\" { when_frozen = reject }\n";
+	static const struct {
+		enum rules_part part;
+		const char *jump, *asks;
+	} cases[] = {
+	    {RULES_IPTABLES,
+		"-I OUTPUT 1 -o e0 -p tcp --tcp-flags FIN,SYN,RST,ACK SYN -j "
+		"WEIR-OUT\n",
+		"conntrack"},
+	    {RULES_NFT,
+		"oifname { \"e0\" } tcp flags & (fin|syn|rst|ack) == syn jump "
+		"weir-out\n",
+		" ct "},
+	    {RULES_NFT_SETS, "tcp flags & (fin|syn|rst|ack) != syn return\n",
+		" ct "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *text = print(conf, cases[i].part, RULES_FAST_NFT);
+
+		assert_non_null(strstr(text, cases[i].jump));
+		assert_null(strstr(text, cases[i].asks));
+		free(text);
+	}
+}
+
 int
 main(void)
 {
@@ -159,6 +194,7 @@ main(void)
 	    cmocka_unit_test(test_removal),
 	    cmocka_unit_test(test_replacement),
 	    cmocka_unit_test(test_order),
+	    cmocka_unit_test(test_untracked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

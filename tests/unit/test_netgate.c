@@ -1,153 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The decision about packets, without a kernel: every packet gets exactly one
- * verdict, memory is bounded, time may jump.
+ * verdict, and time may jump.
  */
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "netgate/netgate.h"
-
-#define IDS 200000
-
-struct rig {
-	struct netpolicies *policies;
-	struct netgate_settings settings;
-	struct netgate *g;
-	uint8_t verdicts[IDS]; /* how many a packet got */
-	enum netgate_verdict last;
-	uint32_t id, accepted, dropped, rejected, freezes, states;
-	uint32_t known, forgotten;
-	struct ip hosts[1];
-	struct netgate_pair pair; /* the last one known */
-};
-
-static void
-on_verdict(void *arg, uint32_t id, enum netgate_verdict v)
-{
-	struct rig *r = arg;
-
-	assert_true(id < IDS);
-	assert_int_equal(r->verdicts[id], 0);
-	r->verdicts[id]++;
-	r->last = v;
-	r->accepted += v == NETGATE_ACCEPT;
-	r->dropped += v == NETGATE_DROP;
-	r->rejected += v == NETGATE_REJECT;
-}
-
-static void
-on_freeze(void *arg, const struct netgate_freeze *f)
-{
-	(void)f;
-	((struct rig *)arg)->freezes++;
-}
-
-static void
-on_thaw(void *arg, const struct ip *source, const char *who)
-{
-	(void)arg;
-	(void)source;
-	(void)who;
-}
-
-static void
-on_state(void *arg)
-{
-	((struct rig *)arg)->states++;
-}
-
-static void
-on_known(void *arg, const struct netgate_pair *pair)
-{
-	struct rig *r = arg;
-
-	r->known++;
-	r->pair = *pair;
-}
-
-static void
-on_forget(void *arg, const struct netgate_pair *pair)
-{
-	(void)pair;
-	((struct rig *)arg)->forgotten++;
-}
-
-static const struct netgate_ops ops = {
-    .on_verdict = on_verdict,
-    .on_freeze = on_freeze,
-    .on_thaw = on_thaw,
-    .on_state = on_state,
-    .on_known = on_known,
-    .on_forget = on_forget,
-};
-
-static void
-rig_make(struct rig *r, const struct netpolicy_conf *conf)
-{
-	char err[256];
-
-	r->policies =
-	    netpolicies_new(conf, conf != NULL ? 1 : 0, err, sizeof(err));
-	assert_non_null(r->policies);
-	r->settings.policies = r->policies;
-	if (r->settings.hosts_max == 0)
-		r->settings.hosts_max = 1000;
-	if (r->settings.held_max == 0)
-		r->settings.held_max = 1000;
-	r->settings.ipv6_prefix = 128;
-	r->g = netgate_new(&r->settings, &ops, r, NULL);
-}
-
-static int
-setup(void **state)
-{
-	*state = calloc(1, sizeof(struct rig));
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	struct rig *r = *state;
-
-	netgate_free(r->g);
-	for (uint32_t i = 0; i < r->id; i++)
-		assert_int_equal(r->verdicts[i], 1);
-	netpolicies_free(r->policies);
-	free(r);
-	return 0;
-}
-
-static struct packet
-packet(uint32_t src, uint32_t dst, uint8_t protocol)
-{
-	struct packet p = {.src = {.family = IP_V4},
-	    .dst = {.family = IP_V4},
-	    .protocol = protocol,
-	    .sport = 1000,
-	    .dport = 80,
-	    .tcp_flags = PACKET_SYN,
-	    .tcp_seq = dst};
-
-	memcpy(p.src.bytes, &src, 4);
-	memcpy(p.dst.bytes, &dst, 4);
-	return p;
-}
-
-static void
-send_packet(struct rig *r, uint32_t src, uint32_t dst, int64_t now)
-{
-	struct packet p = packet(src, dst, IPPROTO_TCP);
-
-	netgate_packet(r->g, r->id++, &p, now, now + 1000000);
-}
+#include "netgate_rig.h"
 
 static void
 test_paper(void **state)
@@ -236,44 +92,6 @@ test_freeze_and_reject(void **state)
 	assert_int_equal(netgate_frozen_count(r->g), 0);
 	send_packet(r, 1, 3, 5001);
 	assert_int_equal(r->last, NETGATE_ACCEPT);
-}
-
-static void
-test_flood_of_made_up_sources(void **state)
-{
-	struct rig *r = *state;
-	size_t before;
-
-	r->settings.hosts_max = 100;
-	r->settings.held_max = 50;
-	rig_make(r, NULL);
-	for (uint32_t i = 0; i < 100; i++)
-		send_packet(r, i, 1, 0);
-	before = netgate_memory(r->g);
-	for (uint32_t i = 0; i < 100000; i++)
-		send_packet(r, 1000 + i, i, i / 100);
-	assert_int_equal(netgate_host_count(r->g), 101);
-	assert_true(netgate_held_count(r->g) <= 50);
-	assert_true(netgate_memory(r->g) < before + 100000);
-	assert_int_equal(r->freezes, 0);
-	/* Those who were there notice nothing. */
-	send_packet(r, 5, 2, 1001);
-	assert_int_equal(r->last, NETGATE_ACCEPT);
-}
-
-static void
-test_idle_hosts_are_forgotten(void **state)
-{
-	struct rig *r = *state;
-
-	rig_make(r, NULL);
-	for (uint32_t i = 0; i < 50; i++)
-		send_packet(r, i, 1, 0);
-	for (int64_t now = 1000; now < 3700000; now += 60000)
-		netgate_run(r->g, now, 0);
-	for (int i = 0; i < 50; i++)
-		netgate_run(r->g, 3700000 + i * 1000, 0);
-	assert_int_equal(netgate_host_count(r->g), 0);
 }
 
 static void
@@ -460,59 +278,6 @@ test_answer_or_contact(void **state)
 	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_INBOUND], 1);
 }
 
-/* Somebody outside who tries all addresses fills a part of the table. */
-static void
-test_scan_from_outside(void **state)
-{
-	struct netpolicy_conf conf = {.name = (char[]){"default"},
-	    .freeze_at = 100,
-	    .inbound_known_ms = 60000};
-	struct rig *r = *state;
-
-	r->settings.hosts_max = 100;
-	rig_make(r, &conf);
-	for (uint32_t i = 0; i < 10000; i++) {
-		struct packet p = packet(7, 1000 + i, IPPROTO_TCP);
-
-		netgate_watch(r->g, &p, NETGATE_CONTACT, 0);
-	}
-	assert_int_equal(netgate_host_count(r->g), 25);
-	for (uint32_t i = 0; i < 75; i++)
-		send_packet(r, i, 1, 0);
-	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_CROWDED], 0);
-	/* One that sends makes room for another. */
-	send_packet(r, 1000, 1, 0);
-	assert_int_equal(netgate_host_count(r->g), 100);
-	assert_true(netgate_memory(r->g) > 25 * sizeof(struct packet));
-}
-
-static void
-test_pairs_of_the_fast_path(void **state)
-{
-	struct netpolicy_conf conf = {.name = (char[]){"default"},
-	    .freeze_at = 100,
-	    .allow = {.v = (char *[]){(char[]){"tcp any 80"}}, .n = 1}};
-	struct rig *r = *state;
-
-	r->settings.fast_path_ms = 1000;
-	rig_make(r, &conf);
-	send_packet(r, 1, 1, 0);
-	assert_int_equal(r->accepted, 1);
-	/* Another port of it is not allowed, and the set knows no ports. */
-	assert_int_equal(r->known, 0);
-	r->settings.fast_path_ports = true;
-	netgate_reload(r->g, &r->settings, 1);
-	send_packet(r, 1, 1, 2);
-	send_packet(r, 1, 1, 3);
-	assert_int_equal(r->known, 1);
-	assert_int_equal(r->pair.protocol, IPPROTO_TCP);
-	assert_int_equal(r->pair.port, 80);
-	send_packet(r, 1, 1, 1002); /* its time was over */
-	assert_int_equal(r->known, 2);
-	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), "by hand", 1003, 0));
-	assert_int_equal(r->forgotten, 1);
-}
-
 static void
 test_stages_in_random_order(void **state)
 {
@@ -578,8 +343,6 @@ main(void)
 	    T(test_copies),
 	    T(test_counted_copies_freeze),
 	    T(test_freeze_and_reject),
-	    T(test_flood_of_made_up_sources),
-	    T(test_idle_hosts_are_forgotten),
 	    T(test_state_over_a_restart),
 	    T(test_other_packets_pass),
 	    T(test_end_lets_nothing_out),
@@ -587,8 +350,6 @@ main(void)
 	    T(test_thaw_after_of_a_reload),
 	    T(test_aggregate_is_not_evaded_by_two),
 	    T(test_answer_or_contact),
-	    T(test_scan_from_outside),
-	    T(test_pairs_of_the_fast_path),
 	    T(test_stages_in_random_order),
 	};
 

@@ -137,6 +137,35 @@ test_few_dial_at_once(void **state)
 		put(&u[i]);
 }
 
+/* Those that have waited for long keep nobody from dialing, as long as they are
+ * not too many: a server that pauses before its greeting, or has lost some. */
+static void
+test_late_ones_hold_up_nobody(void **state)
+{
+	struct world *w = *state;
+	struct user u[8];
+
+	w->settings.connections_max = 24;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, 6, 0);
+	for (int i = 0; i < 8; i++)
+		get(&u[i], w, true);
+	wait_count(w, &w->fake->connects, 5);
+	pump_turns(w->loop, 20);
+	assert_int_equal(w->fake->connects, 5);
+	/* A quarter of 24, and no more. */
+	wait_count(w, &w->fake->connects, 6);
+	pump_turns(w->loop, 20);
+	assert_int_equal(w->fake->connects, 6);
+	hop_drop(u[0].hop);
+	wait_ready(&u[6]);
+	wait_ready(&u[7]);
+	for (int i = 1; i < 6; i++)
+		hop_drop(u[i].hop);
+	put(&u[6]);
+	put(&u[7]);
+}
+
 /* Who waits for a new connection keeps nobody from a kept one. */
 static void
 test_kept_ones_pass_the_line(void **state)
@@ -339,6 +368,7 @@ main(void)
 	    TEST(test_most_recent_first),
 	    TEST(test_line_is_fifo),
 	    TEST(test_few_dial_at_once),
+	    TEST(test_late_ones_hold_up_nobody),
 	    TEST(test_kept_ones_pass_the_line),
 	    TEST(test_fresh_at_the_limit),
 	    TEST(test_idle_max),

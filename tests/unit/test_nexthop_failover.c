@@ -125,6 +125,65 @@ test_silence_times_out(void **state)
 	assert_true(u.failed);
 }
 
+struct clock {
+	struct loop *loop;
+	int64_t due;
+};
+
+static bool
+is_past(void *arg)
+{
+	const struct clock *c = arg;
+
+	return loop_now(c->loop) >= c->due;
+}
+
+/* It takes connections and never greets: the other one is tried soon, and of
+ * those that come after its rest one alone waits for it. */
+static void
+test_never_greets(void **state)
+{
+	struct world *w = *state;
+	struct user u, v;
+	struct clock clock = {.loop = w->loop};
+
+	w->settings.connect_timeout_ms = 100;
+	w->settings.timeouts.greeting_ms = 600000;
+	w->settings.rest_ms = 400;
+	w->settings.address_count = 2;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, -1, 0);
+	get(&u, w, false);
+	wait_ready(&u);
+	assert_string_equal(u.name, w->second->address);
+	hop_drop(u.hop);
+	assert_int_equal(w->fake->connects, 1);
+	clock.due = loop_now(w->loop) + w->settings.rest_ms;
+	assert_true(pump_until(w->loop, is_past, &clock));
+	get(&u, w, true);
+	get(&v, w, true);
+	wait_ready(&v);
+	wait_ready(&u);
+	assert_string_equal(u.name, w->second->address);
+	assert_string_equal(v.name, w->second->address);
+	assert_int_equal(w->fake->connects, 2);
+	put(&u);
+	put(&v);
+}
+
+/* Where there is no other, a slow greeting has all the time it may have. */
+static void
+test_only_one_is_waited_for(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.connect_timeout_ms = 20;
+	w->settings.timeouts.greeting_ms = 200;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, -1, 0);
+	expect_failure(w, "timed out waiting for the reply");
+}
+
 static void
 test_failure_is_not_of_the_line(void **state)
 {
@@ -253,6 +312,8 @@ main(void)
 	    TEST(test_all_fail),
 	    TEST(test_refused_ehlo),
 	    TEST(test_silence_times_out),
+	    TEST(test_never_greets),
+	    TEST(test_only_one_is_waited_for),
 	    TEST(test_failure_is_not_of_the_line),
 	    TEST(test_unix_and_names),
 	    TEST(test_bad_addresses),

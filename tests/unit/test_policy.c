@@ -188,7 +188,9 @@ test_errors(void **state)
 	expect_error("\npolicy \"x\" { burst = 3 }\n",
 	    "weir.conf:2: policy \"x\": it has no match");
 	expect_error("policy \"default\" { queue_max = 20 }\n",
-	    "weir.conf:1: policy \"default\": freeze_at is above queue_max");
+	    "weir.conf:1: policy \"default\": queue_max (20) is below "
+	    "freeze_at "
+	    "(100); raise the one or lower the other");
 	expect_error("policy \"default\" { working_set = 5000 }\n", "1 to");
 	expect_error("policy \"default\" { burst = 0 }\n", "burst");
 	expect_error("policy \"default\" { interval = \"0\" }\n", "interval");

@@ -438,6 +438,39 @@ test_large_release(void **state)
 	kit_clear(&k);
 }
 
+/* What a listing looks at for one recipient is more than an answer may have. */
+static void
+test_list_finds_the_last(void **state)
+{
+	const struct spool_select one = {.recipient = "z*", .all = true};
+	struct kit_list l;
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	assert_int_not_equal(0, kit_add(&k, 1, SPOOL_HELD, 10, NULL));
+	kit_close(&k);
+	kit_sql(&k,
+	    "UPDATE message SET subject = hex(zeroblob(2000));"
+	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+	    " WHERE i < 2999) INSERT INTO message SELECT id + i * 4096,"
+	    " pending, whole, in_file, body_type, ret, utf8, size, queued_at,"
+	    " source, policy, sender, client, helo, envid, subject, body"
+	    " FROM message, n;"
+	    "INSERT INTO rcpt SELECT m.id, 1, 0, 0, 0, 0, 'a@example.net',"
+	    " NULL, NULL FROM message m WHERE m.id NOT IN (SELECT ticket FROM"
+	    " rcpt);"
+	    "UPDATE rcpt SET address = 'z@example.net' WHERE ticket ="
+	    " (SELECT max(id) FROM message)");
+	kit_open(&k);
+	l = kit_list(&k, &one, 0, 64);
+	assert_int_equal(1, l.n);
+	assert_string_equal("z@example.net", l.v[0].address);
+	assert_int_equal(0, kit_list(&k, &one, l.v[0].id, 64).n);
+	kit_clear(&k);
+}
+
 int
 main(void)
 {
@@ -453,6 +486,7 @@ main(void)
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_selection),
 	    cmocka_unit_test(test_large_release),
+	    cmocka_unit_test(test_list_finds_the_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

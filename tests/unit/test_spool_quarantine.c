@@ -6,7 +6,9 @@
 #include "spool_kit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETTLE 10000
 #define LATER (KIT_WALL + 1000000)
@@ -336,6 +338,30 @@ test_hostile_rows(void **state)
 	(void)id;
 }
 
+/* The text is in the mail server's queue: ours is only to be looked at. */
+static void
+test_lost_body_holds_up_nothing(void **state)
+{
+	struct kit *k = *state;
+	char text[SPOOL_ID_TEXT];
+	struct kit_message m;
+	char *path;
+
+	kit_message(k, &m, 1, SPOOL_HELD);
+	m.m.whole = true;
+	m.m.mta_id = "4jWDnr6BL8z1bdGS";
+	assert_int_equal(kit_put(k, &m.m, 300000), 0);
+	kit_close(k);
+	path = xasprintf("%s/bodies/%s", k->dir, spool_id_format(m.m.id, text));
+	assert_int_equal(unlink(path), 0);
+	kit_open(k);
+	assert_int_equal(kit_release_ticket(k, SPOOL_TICKET(m.m.id, 0)), 0);
+	assert_int_equal(claim(k, LATER).n, 1);
+	finish(k, m.m.id, true, 0);
+	assert_int_equal(kit_list_all(k).n, 0);
+	free(path);
+}
+
 int
 main(void)
 {
@@ -349,6 +375,7 @@ main(void)
 	    TEST(test_gone),
 	    TEST(test_restart),
 	    TEST(test_from_version_1),
+	    TEST(test_lost_body_holds_up_nothing),
 	    TEST(test_hostile_rows),
 	};
 

@@ -73,8 +73,7 @@ kit_write(const char *file, EVP_PKEY *key, X509 *x)
 static inline void
 kit_init(struct kit *k)
 {
-	memset(k, 0, sizeof(*k));
-	snprintf(k->dir, sizeof(k->dir), "/tmp/weir-tls-XXXXXX");
+	*k = (struct kit){.dir = "/tmp/weir-tls-XXXXXX"};
 	assert_non_null(mkdtemp(k->dir));
 	k->ca_key = EVP_EC_gen("P-256");
 	k->ca = kit_make(k, k->ca_key, "kit CA", -KIT_DAY, 100 * KIT_DAY);
