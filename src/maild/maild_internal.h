@@ -60,7 +60,7 @@ struct maild {
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
 	struct loop_timer cert_timer;
 	bool draining;
-	int status; /* of the exit */
+	int status;             /* of the exit */
 	uint64_t sessions_peak; /* since memory was given back last */
 };
 
