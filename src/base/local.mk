@@ -5,6 +5,7 @@ libbase_la_SOURCES = \
 	src/base/hash.c src/base/hash.h \
 	src/base/ip.c src/base/ip.h \
 	src/base/list.h \
+	src/base/mailbox.c src/base/mailbox.h \
 	src/base/map.c src/base/map.h \
 	src/base/str.c src/base/str.h \
 	src/base/units.c src/base/units.h
@@ -12,7 +13,10 @@ libbase_la_LIBADD = $(XXHASH_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_str tests/unit/test_buf \
-	tests/unit/test_map tests/unit/test_units tests/unit/test_ip
+	tests/unit/test_map tests/unit/test_units tests/unit/test_ip \
+	tests/unit/test_mailbox
+tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
+tests_unit_test_mailbox_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_str_SOURCES = tests/unit/test_str.c
 tests_unit_test_str_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c

@@ -34,9 +34,13 @@ attempt_fits(struct attempt *a)
 		 (ext & SMTP_EXT_8BITMIME) == 0)
 		refuse_all(a, is_bounce, "5.6.3",
 		    "it needs 8BITMIME, which the next hop does not offer");
+	else if (m->require_tls && !is_bounce && !hop_is_tls(a->hop))
+		/* RFC 8689 section 4.2.1: the others first. */
+		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.10",
+		    "it needs REQUIRETLS, and the connection to the next hop "
+		    "is not encrypted");
 	else if (m->require_tls && !is_bounce &&
 		 (ext & SMTP_EXT_REQUIRETLS) == 0)
-		/* RFC 8689 section 4.2.1: the others first. */
 		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.30",
 		    "it needs REQUIRETLS, which the next hop does not offer "
 		    "over a TLS connection with a verified certificate");

@@ -320,6 +320,19 @@ hop_is_full(const struct hop *h)
 	       conn_is_full(h->ch->conn);
 }
 
+bool
+hop_is_tls(const struct hop *h)
+{
+	return hop_is_ready(h) && conn_is_tls(h->ch->conn);
+}
+
+void
+hop_retire(struct hop *h)
+{
+	if (hop_is_ready(h))
+		h->ch->retired = true;
+}
+
 const char *
 hop_name(const struct hop *h)
 {

@@ -104,9 +104,12 @@ struct smtp_client *hop_client(struct hop *h);
 /* What its peer offers; AUTH only where a password may go over it. */
 struct smtp_caps hop_caps(struct hop *h);
 bool hop_is_full(const struct hop *h);     /* hold back until on_drain */
+bool hop_is_tls(const struct hop *h);      /* ready, and spoken to over TLS */
 const char *hop_name(const struct hop *h); /* address text */
 /* A password is spoken of: see conn_set_secret. */
 void hop_set_secret(struct hop *h, bool secret);
+/* hop_put will close it with QUIT, whatever state it is in. */
+void hop_retire(struct hop *h);
 /* Gives it back: kept when it is idle or its transaction is abandoned. */
 void hop_put(struct hop *h, int64_t now);
 /* Closes it: whatever was sent after DATA does not count. */

@@ -29,6 +29,7 @@ libfront_la_SOURCES = \
 	src/front/relay_login.c \
 	src/front/relay_own.c \
 	src/front/relay_lmtp.c \
+	src/front/relay_hello.c \
 	src/front/relay_session.c \
 	src/front/relay_stress.c \
 	src/front/relay_tls.c \

@@ -56,10 +56,14 @@ txn_on_data(struct txn *t, int64_t now)
 	leg_leave(&t->probe, now);
 	if (gate_txn_is_whole(t->gate))
 		txn_hold_all(t, now);
-	if (t->held_count < t->rcpt_count)
+	if (t->held_count < t->rcpt_count) {
 		leg_data(&t->cut, now);
-	else
-		txn_data_go(t, now);
+		return;
+	}
+	/* The next hop may have been asked, and have refused all it was asked
+	 * about: nothing is left for it. */
+	leg_leave(&t->cut, now);
+	txn_data_go(t, now);
 }
 
 void
@@ -74,7 +78,7 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		return;
 	}
 	if (own.code < 400 || own.code == 421)
-		own.code = 451;
+		relay_make_temporary(&own);
 	relay_log_message(t, "refused", &own);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
 	/* The recipients stand: the client may say DATA again, or RSET. */
@@ -298,7 +302,7 @@ txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		return;
 	}
 	if (own.code == 421)
-		own.code = 451;
+		relay_make_temporary(&own);
 	txn_take_back(t, &own, now);
 }
 

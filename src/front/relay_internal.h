@@ -5,6 +5,7 @@
  *
  *	relay.c		accepting, caps per client, drain
  *	relay_session.c	connection <-> server engine
+ *	relay_hello.c	EHLO: what the next hop offers
  *	relay_identity.c who the client is: PROXY, XCLIENT, XFORWARD
  *	relay_login.c	AUTH
  *	relay_own.c	a session's own connection to the next hop
@@ -85,8 +86,8 @@ struct session {
 	struct txn *txn;
 	struct hop *caps_hop; /* asked for its extensions at EHLO */
 	int64_t caps_due;     /* then EHLO is answered without them */
-	bool helo_waits;
 	bool greeted, pumping, blocked, paused, closing;
+	bool said_all;     /* the client has closed its side */
 	bool counted;      /* among its client's sessions */
 	bool proxy_waits;  /* for the PROXY header */
 	bool login_passed; /* the next hop took the login, over own */
@@ -114,7 +115,8 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
-	bool tls_lost; /* REQUIRETLS cannot be kept */
+	bool tls_lost; /* REQUIRETLS cannot be kept, */
+	bool in_plain; /* for want of TLS at all */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -216,6 +218,13 @@ void session_pump(struct session *s, int64_t now);
 /* A transaction is over. */
 void session_txn_done(struct session *s);
 void session_set_blocked(struct session *s, bool blocked, int64_t now);
+
+/* relay_hello.c */
+void session_on_helo(
+    struct session *s, struct str name, bool esmtp, int64_t now);
+/* The next hop has had its time: EHLO is answered without it. */
+void session_stop_asking(struct session *s, int64_t now);
+void session_drop_helo(struct session *s); /* harmless without one */
 
 /* relay_identity.c */
 bool session_set_client(struct session *s, const struct ip *ip, uint16_t port);
@@ -335,6 +344,8 @@ void relay_relieve(struct relay *r, int64_t now);
 struct str relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX]);
 struct smtp_reply relay_accept_reply(
     const struct txn *t, const struct smtp_reply *hop, char *out, size_t cap);
+/* Of a refusal, 451 and its status with it: it may be taken later. */
+void relay_make_temporary(struct smtp_reply *reply);
 void relay_log_message(
     const struct txn *t, const char *fate, const struct smtp_reply *reply);
 

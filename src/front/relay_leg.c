@@ -61,13 +61,17 @@ lost_tls(const struct leg *l)
 static void
 leg_refuse_tls(struct leg *l, int64_t now)
 {
-	static const char text[] =
-	    "REQUIRETLS support required: the next hop does not offer it over "
-	    "verified TLS any more";
-	bool choice = nexthop_has_choice(l->txn->relay->parts.nexthop);
-	struct smtp_reply lost = choice ? smtp_reply_make(451, "4.7.30", text)
-					: smtp_reply_make(550, "5.7.30", text);
+	const char *enhanced = l->in_plain ? "5.7.10" : "5.7.30";
+	const char *text =
+	    l->in_plain
+		? "Encryption needed for REQUIRETLS: there is no TLS to the "
+		  "next hop any more"
+		: "REQUIRETLS support required: the next hop does not offer it "
+		  "over verified TLS any more";
+	struct smtp_reply lost = smtp_reply_make(550, enhanced, text);
 
+	if (nexthop_has_choice(l->txn->relay->parts.nexthop))
+		relay_make_temporary(&lost);
 	leg_answer(l, &lost, true, now);
 }
 
@@ -77,10 +81,10 @@ leg_open(struct leg *l, int64_t now)
 	if (lost_tls(l)) {
 		l->state = LEG_DEAD;
 		l->tls_lost = true;
-		if (l->own != NULL)
-			leg_put(l, now);
-		else /* a new one may have it again */
-			leg_drop(l, now);
+		l->in_plain = !hop_is_tls(l->hop);
+		if (l->own == NULL) /* a new one may have it again */
+			hop_retire(l->hop);
+		leg_put(l, now);
 		leg_refuse_tls(l, now);
 		return;
 	}

@@ -199,6 +199,10 @@ on_dovecot_answer(void *arg, const struct dovecot_answer *answer)
 
 	if (answer->what != DOVECOT_CONTINUE)
 		g->attempt = NULL;
+	/* Nobody asked: Dovecot is gone, or has given up, while the client has
+	 * yet to answer a challenge. The client hears of it with its line. */
+	if (g->state != LOGIN_ASKED)
+		return;
 	if (answer->what == DOVECOT_CONTINUE) {
 		login_challenge(s, answer->challenge, now);
 	} else if (answer->what == DOVECOT_FAIL && answer->temporary) {
@@ -320,7 +324,7 @@ login_line(struct session *s, struct str line, int64_t now)
 	else if (own_client(s) != NULL)
 		smtp_client_auth_line(own_client(s), line, 0, now);
 	else
-		login_unavailable(s, "the next hop has gone", now);
+		login_unavailable(s, "who checks it has gone", now);
 	if (s->login != NULL)
 		session_set_timer(s);
 }

@@ -9,14 +9,9 @@
 #include <stdlib.h>
 
 #define LINGER_MS 5000
-/* A next hop that makes others wait, too: of two relays that are each other's
- * next hop both would wait for the other for ever. */
-#define CAPS_WAIT_MS 10000
 
 static const struct smtp_server_ops server_ops;
 static const struct conn_ops session_conn_ops;
-static const struct hop_ops caps_ops;
-static void session_stop_asking(struct session *s, int64_t now);
 
 static void
 session_reap(void *arg, int64_t now)
@@ -61,9 +56,7 @@ session_end(struct session *s)
 	if (s->closing)
 		return;
 	s->closing = true;
-	if (s->caps_hop != NULL)
-		hop_drop(s->caps_hop);
-	s->caps_hop = NULL;
+	session_drop_helo(s);
 	login_drop(s, now);
 	own_forget(s, now);
 	if (t != NULL && t->wait == TXN_WAIT_END) {
@@ -136,6 +129,15 @@ session_set_blocked(struct session *s, bool blocked, int64_t now)
 		session_set_timer(s);
 }
 
+/* A client that says nothing more has its replies; or what it said last is no
+ * whole command. */
+static bool
+has_had_all(const struct session *s)
+{
+	return s->said_all && !smtp_server_is_waiting(s->server) &&
+	       !conn_is_full(s->conn);
+}
+
 void
 session_pump(struct session *s, int64_t now)
 {
@@ -161,6 +163,10 @@ session_pump(struct session *s, int64_t now)
 		session_tls_start(s, now);
 	if (s->closing)
 		return;
+	if (has_had_all(s)) {
+		session_hang_up(s);
+		return;
+	}
 	session_set_reading(s);
 	session_set_timer(s);
 }
@@ -289,142 +295,30 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 	conn_free(c);
 }
 
+/* Whoever has half-closed (nc -N, or a script behind its final dot) hears the
+ * answers to what it sent. Whether it has left altogether only shows when they
+ * are sent. */
+static void
+on_conn_eof(void *arg, int64_t now)
+{
+	struct session *s = arg;
+
+	s->said_all = true;
+	if (s->greeted)
+		session_pump(s, now);
+	else
+		session_hang_up(s);
+}
+
 static const struct conn_ops session_conn_ops = {
     .on_read = on_conn_read,
     .on_drain = on_conn_read,
     .on_tls = session_on_tls,
+    .on_eof = on_conn_eof,
     .on_end = on_conn_end,
 };
 
-/* ---- EHLO: what the next hop offers ---- */
-
-/* Passwords go over TLS or within the machine, unless the listen says
- * otherwise. */
-static bool
-session_may_auth(const struct session *s)
-{
-	return s->listen.auth != RELAY_AUTH_NONE &&
-	       (conn_is_tls(s->conn) || s->listen.auth_in_clear ||
-		   s->client.family == IP_NONE || ip_is_loopback(&s->client));
-}
-
-/* Before the next hop was ever reached: what almost all clients have; it will
- * be told 454 rather than that there is no AUTH. */
-#define AUTH_BLIND (SASL_PLAIN | SASL_LOGIN)
-
-static void
-session_offer(
-    struct session *s, struct smtp_caps *caps, const struct smtp_caps *hop)
-{
-	if (session_may_auth(s) && s->user == NULL) {
-		caps->auth = s->listen.auth == RELAY_AUTH_DOVECOT
-				 ? auth_link_mechs(s->relay->auth_link)
-			     : hop != NULL ? hop->auth
-					   : AUTH_BLIND;
-		conn_set_secret(s->conn, caps->auth != 0);
-	}
-	if (caps->auth != 0)
-		caps->ext |= SMTP_EXT_AUTH;
-	if (session_is_trusted(s)) {
-		caps->ext |= SMTP_EXT_XCLIENT | SMTP_EXT_XFORWARD;
-		caps->xclient = XCLIENT_ATTRS;
-	}
-}
-
-/* hop: NULL: nothing is known of it. */
-static void
-session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
-{
-	static const struct smtp_caps blind = {
-	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
-	/* RFC 8689 section 2: over TLS alone. */
-	uint32_t secure = conn_is_tls(s->conn) ? SMTP_EXT_REQUIRETLS : 0;
-	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED | secure,
-	    .size = s->settings->message_size_max,
-	    .rcpt_max = s->limits.recipients_max};
-	struct smtp_caps meet =
-	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
-
-	session_offer(s, &meet, hop);
-	s->helo_waits = false;
-	smtp_server_helo_done(s->server, &meet, now);
-	session_pump(s, now);
-}
-
-static void
-on_caps_ready(void *arg, int64_t now)
-{
-	struct session *s = arg;
-	struct hop *hop = s->caps_hop;
-	struct smtp_caps caps = hop_caps(hop);
-
-	s->caps_hop = NULL;
-	hop_put(hop, now);
-	session_helo_done(s, &caps, now);
-}
-
-static void
-on_caps_fail(void *arg, const struct smtp_reply *reply, int64_t now)
-{
-	struct session *s = arg;
-
-	(void)reply;
-	s->caps_hop = NULL;
-	session_helo_done(s, NULL, now);
-}
-
-static void
-session_stop_asking(struct session *s, int64_t now)
-{
-	hop_drop(s->caps_hop);
-	s->caps_hop = NULL;
-	session_helo_done(s, NULL, now);
-}
-
-static const struct hop_ops caps_ops = {
-    .on_ready = on_caps_ready,
-    .on_fail = on_caps_fail,
-};
-
-/* Not by the name alone: a mail server on the same machine often has the same
- * one. */
-static bool
-is_loop(const struct session *s, struct str name)
-{
-	return str_ieq(name, str_from(s->settings->hostname)) &&
-	       nexthop_is_own(s->relay->parts.nexthop, &s->ends);
-}
-
-static void
-on_server_helo(void *arg, struct str name, bool esmtp)
-{
-	struct session *s = arg;
-	struct smtp_reply loop = smtp_reply_make(554, "5.4.6",
-	    "mail loops back to myself: the option next_hop leads to this "
-	    "relay");
-	int64_t now = loop_now(s->relay->parts.loop);
-	struct smtp_caps caps;
-
-	if (is_loop(s, name)) {
-		smtp_server_reply(s->server, &loop, now);
-		session_pump(s, now);
-		return;
-	}
-	s->helo_waits = true;
-	if (!esmtp) {
-		session_helo_done(s, NULL, now);
-	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
-		session_helo_done(s, &caps, now);
-	} else {
-		s->caps_due = now + CAPS_WAIT_MS;
-		s->caps_hop = nexthop_get(
-		    s->relay->parts.nexthop, false, &caps_ops, s, now);
-		if (hop_is_ready(s->caps_hop))
-			on_caps_ready(s, now);
-	}
-}
-
-/* ---- the engine's other questions ---- */
+/* ---- the engine's questions ---- */
 
 static void
 on_server_write(void *arg, const char *p, size_t n)
@@ -433,6 +327,14 @@ on_server_write(void *arg, const char *p, size_t n)
 
 	if (!s->closing && !conn_write(s->conn, p, n))
 		smtp_server_yield(s->server);
+}
+
+static void
+on_server_helo(void *arg, struct str name, bool esmtp)
+{
+	struct session *s = arg;
+
+	session_on_helo(s, name, esmtp, loop_now(s->relay->parts.loop));
 }
 
 static void

@@ -229,8 +229,8 @@ txn_rcpt_answer(
 		txn_reply(t, reply, now);
 		return;
 	}
-	if (!reached || own.code == 421)
-		own.code = 451; /* the next hop goes away, this session not */
+	if (!reached || own.code == 421) /* it goes away, this session not */
+		relay_make_temporary(&own);
 	txn_refuse_rcpt(t, &own, now);
 }
 

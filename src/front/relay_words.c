@@ -86,6 +86,14 @@ relay_accept_reply(
 }
 
 void
+relay_make_temporary(struct smtp_reply *reply)
+{
+	reply->code = 451;
+	if (reply->enhanced[0] != '\0')
+		reply->enhanced[0] = '4';
+}
+
+void
 relay_log_message(
     const struct txn *t, const char *fate, const struct smtp_reply *reply)
 {

@@ -7,6 +7,7 @@
  */
 #include "gate/match.h"
 
+#include "base/mailbox.h"
 #include "base/map.h"
 #include "gate/entries.h"
 
@@ -69,7 +70,7 @@ lower(struct str s, char out[ENTRY_MAX], struct str *result)
 }
 
 static void
-add_name(struct match *m, struct str name, unsigned facts)
+add_key(struct match *m, struct str name, unsigned facts)
 {
 	char text[ENTRY_MAX];
 	struct str key;
@@ -79,6 +80,17 @@ add_name(struct match *m, struct str name, unsigned facts)
 		panic("a match entry of %zu bytes", name.n);
 	was = (uintptr_t)map_find(m->names, key);
 	map_set(m->names, key, (void *)(was | facts));
+}
+
+/* An address is told by what it means, a user's name as it stands. */
+static void
+add_name(struct match *m, struct str name, unsigned facts)
+{
+	char plain[MAILBOX_PLAIN_MAX];
+
+	add_key(m, name, facts);
+	if ((facts & FOR_SENDER) != 0 && name.p[0] == '"')
+		add_key(m, mailbox_plain(name, plain), FOR_SENDER);
 }
 
 static void
@@ -213,12 +225,14 @@ match_add(struct match *m, struct str entry, char *err, size_t err_cap)
 static bool
 has_name(const struct match *m, struct str name, unsigned fact)
 {
-	char text[ENTRY_MAX];
+	char text[ENTRY_MAX], plain[MAILBOX_PLAIN_MAX];
 	struct str key;
 	size_t at;
 
 	if (map_count(m->names) == 0 || name.n == 0)
 		return false;
+	if (fact == FOR_SENDER)
+		name = mailbox_plain(name, plain);
 	if (!lower(name, text, &key))
 		return false;
 	if (((uintptr_t)map_find(m->names, key) & fact) != 0)

@@ -9,6 +9,7 @@
 #include "gate/policy.h"
 
 #include "base/hash.h"
+#include "base/mailbox.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -81,12 +82,13 @@ put_client(const struct policy *policy, const struct ip *client,
 	return strlen(out);
 }
 
+/* Quotes that quote nothing make no other sender. */
 static size_t
 put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
 {
-	char name[NAME_MAX_BYTES + 1];
+	char name[NAME_MAX_BYTES + 1], plain[MAILBOX_PLAIN_MAX];
 
-	put_name(sender, name);
+	put_name(mailbox_plain(sender, plain), name);
 	snprintf(out, POLICY_SOURCE_MAX, "<%s>", name);
 	return strlen(out);
 }
@@ -96,7 +98,9 @@ static size_t
 put_local(
     const struct policy *policy, struct str sender, char out[POLICY_SOURCE_MAX])
 {
-	struct str user = str_sub(sender, 0, str_rindex(sender, '@'));
+	char plain[MAILBOX_PLAIN_MAX];
+	struct str at = mailbox_plain(sender, plain);
+	struct str user = str_sub(at, 0, str_rindex(at, '@'));
 
 	if (policy->conf->local == POLICY_LOCAL_USER && user.n > 0)
 		return put_user(user, out);
@@ -195,7 +199,7 @@ policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
 		snprintf(out, POLICY_SOURCE_MAX, "%s", text);
 		return true;
 	case 1:
-		snprintf(out, POLICY_SOURCE_MAX, "<%s>", text);
+		(void)put_envelope(name, out);
 		return true;
 	case 2:
 		snprintf(out, POLICY_SOURCE_MAX, "user:%s", text);
@@ -207,6 +211,11 @@ policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
 			snprintf(
 			    out, POLICY_SOURCE_MAX, "[%s]", ip_format(&ip, at));
 		return true;
+	case 4: /* stored when quotes still made another sender */
+		snprintf(out, POLICY_SOURCE_MAX, "<%s>", text);
+		if (name.n > 0 && name.p[0] == '"')
+			return true;
+		break;
 	default:
 		break;
 	}

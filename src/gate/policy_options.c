@@ -187,7 +187,7 @@ const struct option policy_options[] = {
 	       "is the same. client: the client's address, whoever "
 	       "authenticated. envelope: the envelope sender; it can be "
 	       "forged, so use it only where clients are trusted to give "
-	       "their own.",
+	       "their own. Quotes that quote nothing make no other one.",
     },
     {
 	.name = "local",

@@ -478,8 +478,9 @@ static const struct option maild_options[] = {
 	       "for the next hop's name. Where it cannot be had, clients get "
 	       "451 and released mail waits. With verify, clients over TLS are "
 	       "offered REQUIRETLS (RFC 8689) where the next hop offers it: "
-	       "such mail goes to no other one, and is returned (5.7.30) "
-	       "rather than released without. The header TLS-Required: No is "
+	       "such mail goes to no other one, and is returned (5.7.30; "
+	       "5.7.10 when there is no TLS at all) rather than released "
+	       "without. The header TLS-Required: No is "
 	       "passed on and changes nothing here.",
     },
     {

@@ -212,7 +212,7 @@ start_draining(struct conn *c, int64_t now)
 {
 	int64_t due = now + DRAIN_MS;
 
-	if (c->tls != NULL && !c->ended)
+	if (c->tls != NULL && (!c->ended || c->half))
 		tls_shutdown(c->tls);
 	if (c->ended || c->said_all || shutdown(c->fd, SHUT_WR) != 0) {
 		conn_free(c);

@@ -30,6 +30,10 @@ struct conn_ops {
 	void (*on_drain)(void *arg, int64_t now);
 	/* The handshake that conn_start_tls began is done. */
 	void (*on_tls)(void *arg, int64_t now);
+	/* The peer has said all that it will say, and may still listen: the
+	 * owner answers what is open, then closes. on_end comes only if the
+	 * connection breaks. NULL: on_end (CONN_EOF) instead. */
+	void (*on_eof)(void *arg, int64_t now);
 	/* The peer closed, or an error: errno in error (EPROTO: conn_tls_error
 	 * has the words). Last call. */
 	void (*on_end)(void *arg, enum conn_end why, int error, int64_t now);

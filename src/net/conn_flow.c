@@ -270,11 +270,53 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		finish_connecting(c, loop_now(c->loop));
 }
 
+/* Of a peer that has closed its side nothing is read any more, and yet a reset
+ * is to be heard of: SO_ERROR has it, recv(2) goes on to tell the end. */
+static void
+on_half_edge(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	(void)what;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 ||
+	    error == 0)
+		return;
+	c->write_error = error;
+	loop_task_set(&c->task);
+}
+
+static void
+unwatch_half(struct conn *c)
+{
+	if (!c->half || !c->reading)
+		return;
+	event_del(&c->read_event);
+	c->reading = false;
+}
+
+/* By its edge, as the end of the input stays readable for ever. Not beside the
+ * write event: libevent has one kind for a descriptor, and a write tells as
+ * well. */
+static void
+watch_half(struct conn *c)
+{
+	if (!c->half || c->state != CONN_OPEN || c->reading || c->writing)
+		return;
+	if (event_assign(&c->read_event, loop_base(c->loop), c->fd,
+		EV_READ | EV_ET | EV_PERSIST, on_half_edge, c) != 0 ||
+	    event_add(&c->read_event, NULL) != 0)
+		panic("conn: cannot watch for a reset");
+	c->reading = true;
+}
+
 void
 conn_want_write(struct conn *c)
 {
 	if (c->writing)
 		return;
+	unwatch_half(c);
 	if (c->write_event == NULL) {
 		c->write_event = event_new(loop_base(c->loop), c->fd,
 		    EV_WRITE | EV_PERSIST, on_writable, c);
@@ -376,11 +418,23 @@ end_broken(struct conn *c, int64_t now)
 	c->end_error = c->write_error;
 }
 
+static bool
+may_be_half(const struct conn *c)
+{
+	return c->state == CONN_OPEN && c->end_why == CONN_EOF && !c->shaking &&
+	       c->ops->on_eof != NULL;
+}
+
 static void
 tell_end(struct conn *c, int64_t now)
 {
-	if (!c->ended)
+	if (!c->ended || (c->half && c->end_why == CONN_EOF))
 		return;
+	if (may_be_half(c)) {
+		c->half = true;
+		c->ops->on_eof(c->arg, now);
+		return;
+	}
 	conn_set_state(c, CONN_ENDED);
 	conn_flow_stop(c);
 	loop_timer_clear(&c->timer);
@@ -412,4 +466,5 @@ conn_flow_turn(struct conn *c, int64_t now)
 	    (c->state == CONN_OPEN &&
 		(c->shaking || (!c->paused && !c->resumed))))
 		tell_end(c, now);
+	watch_half(c);
 }

@@ -38,7 +38,7 @@ struct conn {
 	void *arg;
 	int fd;
 	enum conn_state state;
-	bool reading; /* the read event is armed */
+	bool reading; /* the read event is armed; half: for a reset */
 	bool writing; /* the write event is armed */
 	bool secret;  /* buffers are wiped */
 	bool paused;
@@ -48,6 +48,7 @@ struct conn {
 	bool drained;  /* on_drain is due */
 	bool said_all; /* the peer has, no need to wait for its end */
 	bool ended;    /* end_why and end_error are to be told */
+	bool half;     /* on_eof was called: output alone from here on */
 	enum conn_end end_why;
 	int end_error;
 	int write_error;

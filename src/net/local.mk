@@ -17,7 +17,8 @@ libnet_la_LIBADD = libos.la libbase.la $(EVENT_LIBS) $(OPENSSL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_addr tests/unit/test_conn \
-	tests/unit/test_conn_life tests/unit/test_listener \
+	tests/unit/test_conn_life tests/unit/test_conn_half \
+	tests/unit/test_listener \
 	tests/unit/test_loop tests/unit/test_proxy
 tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
 tests_unit_test_proxy_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
@@ -29,6 +30,9 @@ tests_unit_test_conn_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_conn_life_SOURCES = tests/unit/test_conn_life.c \
 	tests/unit/conn_rig.h tests/unit/pump.h
 tests_unit_test_conn_life_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_conn_half_SOURCES = tests/unit/test_conn_half.c \
+	tests/unit/conn_rig.h tests/unit/pump.h
+tests_unit_test_conn_half_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_listener_SOURCES = tests/unit/test_listener.c \
 	tests/unit/pump.h
 tests_unit_test_listener_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)

@@ -6,6 +6,8 @@
  */
 #include "smtp/address.h"
 
+#include "base/mailbox.h"
+
 #include <idn2.h>
 #include <string.h>
 
@@ -22,43 +24,6 @@ static bool
 is_high(char c)
 {
 	return (unsigned char)c >= 0x80;
-}
-
-/* RFC 5322 atext, the dot and RFC 6531's additions. */
-static bool
-is_atom_char(char c)
-{
-	return is_alnum(c) || is_high(c) ||
-	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
-}
-
-/* Bytes of the quoted string at the start of s, 0: there is none. */
-static size_t
-quoted_length(struct str s)
-{
-	size_t i = 1;
-
-	if (s.n == 0 || s.p[0] != '"')
-		return 0;
-	for (; i < s.n && s.p[i] != '"'; i++) {
-		if (s.p[i] == '\\' && (++i == s.n || is_high(s.p[i])))
-			return 0;
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F)
-			return 0;
-	}
-	return i < s.n ? i + 1 : 0;
-}
-
-static size_t
-local_length(struct str s)
-{
-	size_t n = 0;
-
-	if (s.n > 0 && s.p[0] == '"')
-		return quoted_length(s);
-	while (n < s.n && is_atom_char(s.p[n]))
-		n++;
-	return n;
 }
 
 static bool
@@ -133,7 +98,7 @@ check_limits(const struct smtp_path *path, bool utf8_ok)
 enum smtp_path_error
 smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
 {
-	size_t n = local_length(address);
+	size_t n = mailbox_local_length(address);
 
 	*out = (struct smtp_path){.address = address,
 	    .local = str_sub(address, 0, n),
@@ -153,7 +118,7 @@ smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
 static size_t
 path_end(struct str s)
 {
-	size_t quoted = quoted_length(s);
+	size_t quoted = mailbox_quoted_length(s);
 
 	return quoted + str_index(str_sub(s, quoted, s.n), '>');
 }
@@ -238,55 +203,17 @@ lower_copy(struct str s, char *out)
 	return s.n;
 }
 
-/* What a quoted local part says, without quotes and quoting. out has room for
- * as much as came. */
-static struct str
-unquote(struct str quoted, char *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 1; i < quoted.n - 1; i++) {
-		if (quoted.p[i] == '\\')
-			i++;
-		out[n++] = lower(quoted.p[i]);
-	}
-	return (struct str){out, n};
-}
-
-/* Quoted in the one way that every writing of it has in common. */
-static size_t
-quote(struct str s, char *out)
-{
-	size_t n = 0;
-
-	out[n++] = '"';
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			out[n++] = '\\';
-		out[n++] = s.p[i];
-	}
-	out[n++] = '"';
-	return n;
-}
-
 static size_t
 local_key(struct str local, bool fold_tag, char *out)
 {
 	char text[SMTP_ADDRESS_MAX];
-	struct str s = {text, 0};
-	size_t plus;
+	struct str s = {text, lower_copy(local, text)};
+	size_t n = mailbox_plain_local(s, out), plus;
 
-	if (local.p[0] == '"')
-		s = unquote(local, text);
-	else
-		s.n = lower_copy(local, text);
-	if (s.n == 0 || local_length(s) != s.n || s.p[0] == '"')
-		return quote(s, out);
-	plus = str_index(s, '+');
-	if (fold_tag && plus > 0)
-		s.n = plus;
-	memcpy(out, s.p, s.n);
-	return s.n;
+	if (!fold_tag || out[0] == '"')
+		return n;
+	plus = str_index((struct str){out, n}, '+');
+	return plus > 0 ? plus : n;
 }
 
 /* U-labels to A-labels; false: IDNA does not know such a domain. */

@@ -57,11 +57,26 @@ read_helo(struct xclient *x, struct str value)
 	return is_word(value, HOST_BAD);
 }
 
+/* Words: a directory's users may be called "john doe". */
+static bool
+is_login(struct str s)
+{
+	if (s.n == 0 || s.n > VALUE_MAX || str_trim(s).n != s.n)
+		return false;
+	while (s.n > 0) {
+		struct str word = str_cut(&s, ' ');
+
+		if (word.n > 0 && !is_word(word, ""))
+			return false;
+	}
+	return true;
+}
+
 static bool
 read_login(struct xclient *x, struct str value)
 {
 	str_copy(value, x->login, sizeof(x->login));
-	return is_word(value, "");
+	return is_login(value);
 }
 
 static bool
@@ -207,9 +222,11 @@ static const struct attr_info attrs_info[] = {
     {STR("PORT"), XCLIENT_PORT, read_port, write_port},
     {STR("PROTO"), XCLIENT_PROTO, read_proto, write_proto},
     {STR("HELO"), XCLIENT_HELO, read_helo, write_helo},
-    {STR("LOGIN"), XCLIENT_LOGIN, read_login, write_login},
     {STR("DESTADDR"), XCLIENT_DESTADDR, read_dest_addr, write_dest_addr},
     {STR("DESTPORT"), XCLIENT_DESTPORT, read_dest_port, write_dest_port},
+    /* The last that is written: each XCLIENT forgets the login before it, and
+     * a long HELO makes several of one. */
+    {STR("LOGIN"), XCLIENT_LOGIN, read_login, write_login},
     {STR("IDENT"), XCLIENT_IDENT, read_ident, NULL},
     {STR("SOURCE"), XCLIENT_SOURCE, read_source, NULL},
 };

@@ -5,6 +5,7 @@ import base64
 import os
 import smtplib
 import subprocess
+import threading
 import time
 
 import pytest
@@ -424,6 +425,52 @@ def test_dovecot_gone_and_back(weir, tmp_path):
         until(login, "logins to work again")
     finally:
         d.stop()
+
+
+def test_dovecot_leaves_in_the_middle(weir, tmp_path):
+    """Between its challenge and the client's response."""
+    d = Dovecot(USERS).start()
+    try:
+        w = asking(weir, d)
+        c = w.hello()
+        assert c.ask("AUTH LOGIN")[0] == 334
+        d.halt()
+        until(lambda: w.log_lines("auth lost"), "weir to notice")
+        assert c.ask(b64("alice@example.org"))[0] == 454
+        assert c.ask("NOOP")[0] == 250
+        assert w.log_lines("smtp auth result=unavailable")
+    finally:
+        d.stop()
+
+
+@pytest.mark.parametrize("unasked", ["CONT\t{}\t", "FAIL\t{}\tuser=x",
+                                     "FAIL\t{}\ttemp", "OK\t{}\tuser=root"])
+def test_dovecot_speaks_unasked(weir, scripted, tmp_path, unasked):
+    """A word behind the challenge decides nothing and breaks nothing."""
+    said = threading.Event()
+
+    def serve(peer):
+        peer.send("VERSION\t1\t2\nMECH\tLOGIN\nSPID\t1\nDONE\n")
+        while True:
+            words = peer.line().split("\t")
+            if words[0] == "AUTH":
+                peer.send(f"CONT\t{words[1]}\tVXNlcjo=\n")
+                peer.send((unasked + "\n").format(words[1]) * 2)
+                # Answered when the words before it have been read.
+                peer.send("VERSION\t9\t0\n")
+                said.set()
+
+    fake = scripted(serve, address=f"unix:{tmp_path}/fake")
+    w = weir(listen_options="auth = dovecot", auth_socket=f'"{fake.address}"')
+    until(lambda: w.log_lines("auth connect"), "weir to reach it")
+    c = w.hello()
+    assert c.ask("AUTH LOGIN") == (334, ["VXNlcjo="])
+    assert said.wait(10)
+    until(lambda: w.log_lines("auth lost"), "all of it to be read")
+    assert c.ask(b64("alice@example.org"))[0] == 454
+    assert c.ask("NOOP")[0] == 250
+    assert w.status()["sessions_open"] == 1
+    assert not w.log_lines("smtp auth result=(ok|refused)")
 
 
 def test_auth_required(weir, dovecot, sink):

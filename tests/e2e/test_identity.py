@@ -226,6 +226,45 @@ def test_weir_behind_weir(weir, sink, tmp_path):
     assert "[127.0.0.7]" in senders(inner)
 
 
+def test_weir_behind_weir_with_much_to_tell(weir, sink):
+    """More than one command holds: the login, which each XCLIENT forgets, is
+    in the last."""
+    inner = weir(**TRUST)
+    outer = weir(next_hop=f"127.0.0.1:{inner.port}", next_hop_xclient="true",
+                 **TRUST)
+    for n in range(380, 440, 5):
+        c = outer.hello()
+        name = f"{n}." + "n" * 200
+        assert c.ask(f"XCLIENT NAME={name} ADDR=192.0.2.9 PORT=4711 "
+                     f"LOGIN=user{n}")[0] == 220
+        assert c.ask("EHLO " + "h" * (n - 200))[0] == 250
+        assert mail(c)[0] == 250
+        c.close()
+    assert senders(inner) == {f"user{n}" for n in range(380, 440, 5)}
+
+
+def test_weir_behind_weir_knows_users_with_blanks(weir, sink):
+    """A login is text, not a word: one that the outer relay took must not stop
+    at the inner one."""
+    inner = weir(**TRUST)
+    outer = weir(next_hop=f"127.0.0.1:{inner.port}", next_hop_xclient="true",
+                 **TRUST)
+    c = outer.hello()
+    assert c.ask("XCLIENT LOGIN=john+20doe")[0] == 220
+    assert c.ask("EHLO c.test")[0] == 250
+    assert mail(c)[0] == 250
+    assert senders(inner) == {"john doe"} == senders(outer)
+
+
+def test_xclient_that_is_refused(weir, scripted):
+    """It is no fault of the client's mail: 451, and the status says so too."""
+    hop = Hop(scripted, xclient="550 5.7.0 not you")
+    w = weir(next_hop=hop.address, next_hop_xclient="true")
+    c = w.hello()
+    assert c.ask("MAIL FROM:<a@example.org>")[0] == 250
+    assert c.ask("RCPT TO:<b@example.com>") == (451, ["4.7.0 not you"])
+
+
 # ---- PROXY ----
 
 def rest(c):

@@ -138,6 +138,31 @@ def test_next_hop_hangs_up(weir, scripted, when):
     assert peer.ask("NOOP")[0] == 250
 
 
+def test_a_next_hop_that_refused_all_it_was_asked_is_let_go(weir, scripted):
+    """Held recipients are all that is left: the connection goes back with the
+    text, not with the session, and nobody waits for it."""
+    def refuse(peer, line):
+        if "no@known.test" not in line:
+            return False
+        peer.say("550 5.1.1 nobody")
+        return True
+
+    hop = scripted(lambda p: serve_smtp(p, on={"RCPT": refuse}))
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false",
+             next_hop_connections="4")
+    peer = w.hello()
+    for i in range(6):
+        assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
+        assert peer.ask("RCPT TO:<no@known.test>")[0] == 550
+        assert peer.ask(f"RCPT TO:<new{i}@example.com>")[0] == 250
+        assert peer.submit(message())[0] == 250
+    assert len(hop.peers) == 1
+    # Nor does anybody hear of it when the next hop closes it.
+    hop.peers[0].close()
+    assert peer.transact("a@example.org", ["b@known.test"], message())[0] == 250
+    assert len(w.held()) == 6
+
+
 def test_a_kept_connection_that_died_is_replaced(weir, scripted):
     """The next hop closes idle connections whenever it likes."""
     def once(peer, line):

@@ -203,8 +203,25 @@ def test_next_hop_lost_it_in_the_session(relay, tls_sink, pki):
     assert (code, lines[0].split()[0]) == (550, "5.7.30"), lines
     assert peer.ask("RSET")[0] == 250
     assert sink.mails == []
+    # A new connection may have it again; this one ends as it should.
+    until(lambda: any("QUIT" in p.lines for p in sink.peers), "the QUIT")
     assert peer.transact(FROM, ["b@known.test"], message())[0] == 250
     assert "REQUIRETLS" not in secure(w, pki).extensions
+
+
+def test_tls_was_turned_off_in_the_session(relay, tls_sink, pki):
+    sink = tls_sink()
+    sink.plain.append("REQUIRETLS")
+    w = relay(sink.address)
+    peer = secure(w, pki)
+    assert peer.ask(f"MAIL FROM:<{FROM}> REQUIRETLS")[0] == 250
+    w.options["next_hop_tls"] = "none"
+    del w.options["next_hop_tls_ca"]
+    w.write_config()
+    w.ctl("reload")
+    code, lines = peer.ask("RCPT TO:<b@known.test>")
+    assert (code, lines[0].split()[0]) == (550, "5.7.10"), lines
+    assert sink.mails == []
 
 
 def test_over_a_login_of_its_own(relay, tls_sink, pki):
@@ -295,7 +312,7 @@ def test_released_when_tls_was_turned_off(relay, tls_sink, pki):
     w.ctl("reload")
     sink.mails.clear()
     w.ctl("release", "--all")
-    assert b"Status: 5.7.30\r\n" in bounce_of(sink)[2]
+    assert b"Status: 5.7.10\r\n" in bounce_of(sink)[2]
     assert all(m.startswith("MAIL FROM:<>") for m in sink.mails)
 
 

@@ -83,6 +83,28 @@ test_restart_keeps_freeze(void **state)
 	rig_close(&r);
 }
 
+/* Quotes once made another sender: what was stored under such a name is there,
+ * and is found by it, while mail counts for the plain one. */
+static void
+test_restart_knows_quoted_names(void **state)
+{
+	static const char was[] = "<\\x22a\\x22@x>";
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "");
+	assert_int_equal(rig_freeze(&r, was), 0);
+	rig_restart(&r);
+	assert_true(rig_is_frozen(&r, was));
+	assert_true(rig_is_frozen(&r, "\"a\"@x"));
+	assert_false(rig_is_frozen(&r, "a@x"));
+	assert_int_equal(rig_thaw(&r, "\"a\"@x", GATE_THAW_KEEP), 0);
+	assert_false(rig_is_frozen(&r, was));
+	assert_int_equal(rig_freeze(&r, "<a@x>"), 0);
+	assert_true(rig_is_frozen(&r, "\"a\"@x"));
+	rig_close(&r);
+}
+
 /* A snapshot from the time of the freeze does not freeze a thawed source. */
 static void
 test_thaw_beats_old_snapshot(void **state)
@@ -494,6 +516,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_restart_keeps_queue),
 	    cmocka_unit_test(test_restart_keeps_freeze),
+	    cmocka_unit_test(test_restart_knows_quoted_names),
 	    cmocka_unit_test(test_thaw_beats_old_snapshot),
 	    cmocka_unit_test(test_restart_keeps_policy),
 	    cmocka_unit_test(test_saved_behind),

@@ -450,6 +450,12 @@ test_keys(void **state)
 	expect_key("key = client", "bob", "x@y", NULL, "[local]");
 	expect_key("key = envelope", "bob", "X@y", "192.0.2.1", "<x@y>");
 	expect_key("key = envelope", "bob", "", "192.0.2.1", "<>");
+	/* Quotes that quote nothing make no other sender. */
+	expect_key("key = envelope", "", "\"A\"@x", NULL, "<a@x>");
+	expect_key("key = envelope", "", "\"a\\b\"@x", NULL, "<ab@x>");
+	expect_key(
+	    "key = envelope", "", "\"a\\ b\"@x", NULL, "<\\x22a b\\x22@x>");
+	expect_key("", "\"a\"", "", NULL, "\\x22a\\x22");
 	/* Nobody gets another's name. */
 	expect_key("", "[192.0.2.1]", "", NULL, "user:[192.0.2.1]");
 	expect_key("", "<x@y>", "", NULL, "user:<x@y>");
@@ -525,6 +531,35 @@ can_mean(const char *name, const char *key)
 	return false;
 }
 
+/* Addresses match by what they mean, users' names as they stand. */
+static void
+test_match_quoted(void **state)
+{
+	struct match *m = match_new(MATCH_SENDERS);
+	struct match *to = match_new(MATCH_RECIPIENTS);
+	struct ip none = {.family = IP_NONE};
+	struct str nobody = {NULL, 0};
+
+	(void)state;
+	assert_true(match_add(m, STR("from:a@x"), err, sizeof(err)) &&
+		    match_add(m, STR("\"b\"@x"), err, sizeof(err)) &&
+		    match_add(m, STR("\"c d\"@x"), err, sizeof(err)) &&
+		    match_add(to, STR("a@x"), err, sizeof(err)) &&
+		    match_add(to, STR("\"b\"@x"), err, sizeof(err)));
+	assert_true(match_sender(m, nobody, STR("\"\\a\"@X"), &none));
+	assert_true(match_sender(m, nobody, STR("b@x"), &none));
+	assert_true(match_sender(m, nobody, STR("\"B\"@x"), &none));
+	assert_true(match_sender(m, nobody, STR("\"c\\ d\"@x"), &none));
+	assert_false(match_sender(m, nobody, STR("cd@x"), &none));
+	assert_true(match_sender(m, STR("\"b\"@x"), nobody, &none));
+	assert_false(match_sender(m, STR("b@x"), nobody, &none));
+	assert_true(match_recipient(to, STR("\"a\"@x")));
+	assert_true(match_recipient(to, STR("b@x")));
+	assert_false(match_recipient(to, STR("\"a \"@x")));
+	match_free(m);
+	match_free(to);
+}
+
 static void
 test_guess(void **state)
 {
@@ -537,6 +572,9 @@ test_guess(void **state)
 	assert_true(can_mean("2001:db8:0:1::1", "[2001:db8::/48]"));
 	assert_true(can_mean("local", "[local]"));
 	assert_true(can_mean("", "<>"));
+	/* Of today, and as it was stored before. */
+	assert_true(can_mean("\"a\"@x", "<a@x>"));
+	assert_true(can_mean("\"a\"@x", "<\\x22a\\x22@x>"));
 	assert_false(can_mean("192.0.2.1", "[192.0.2.0/24]"));
 }
 
@@ -590,6 +628,7 @@ main(void)
 	    cmocka_unit_test(test_keys),
 	    cmocka_unit_test(test_long_keys),
 	    cmocka_unit_test(test_key_facts),
+	    cmocka_unit_test(test_match_quoted),
 	    cmocka_unit_test(test_guess),
 	    cmocka_unit_test(test_references),
 	    cmocka_unit_test(test_docs),

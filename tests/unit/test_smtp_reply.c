@@ -335,7 +335,7 @@ test_caps_with_lists(void **state)
 	assert_string_equal(smtp_caps_line(&hop, 0, line, sizeof(line)),
 	    "AUTH PLAIN LOGIN CRAM-MD5 XOAUTH2 OAUTHBEARER");
 	assert_string_equal(smtp_caps_line(&hop, 1, line, sizeof(line)),
-	    "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+	    "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT LOGIN");
 }
 
 int

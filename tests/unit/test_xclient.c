@@ -45,6 +45,9 @@ test_read(void **state)
 	assert_int_equal(x.given, XCLIENT_ADDR | XCLIENT_NAME | XCLIENT_LOGIN);
 	assert_int_equal(x.temp, XCLIENT_NAME);
 
+	assert_true(
+	    xclient_parse(STR("LOGIN=john+20+20doe"), XCLIENT_ATTRS, &x, &why));
+	assert_string_equal(x.login, "john  doe");
 	assert_true(xclient_parse(
 	    STR("IDENT=4Xabc SOURCE=LOCAL"), XFORWARD_ATTRS, &x, &why));
 	assert_string_equal(x.ident, "4Xabc");
@@ -59,8 +62,10 @@ test_refused(void **state)
 	    "ADDR=1.2.3.4 ADDR=1.2.3.5", "PORT=-1", "PORT=65536", "PORT=1x",
 	    "PROTO=HTTP", "NAME=a+", "NAME=a+4", "NAME=a+ZZ", "NAME=a+0Ab",
 	    "NAME=a+20b", "NAME=a+00b", "HELO=a(b)", "HELO=a<b", "LOGIN=a+0Ab",
-	    "LOGIN=a+7Fb", "LOGIN=+FF", "LOGIN=+C2+85", "HELO=+C2+9Fx",
-	    "DESTPORT=", "IDENT=x", "SOURCE=LOCAL"};
+	    "LOGIN=+20", "LOGIN=+20a", "LOGIN=a+20", "LOGIN=a+20+0Ab",
+	    "LOGIN=a+20b+20+C2+85", "LOGIN=a+09b", "LOGIN=a+7Fb", "LOGIN=+FF",
+	    "LOGIN=+C2+85", "HELO=+C2+9Fx", "DESTPORT=", "IDENT=x",
+	    "SOURCE=LOCAL"};
 	char longer[300];
 	struct xclient x;
 	const char *why;
@@ -96,8 +101,8 @@ test_written(void **state)
 	assert_int_equal(commands, 1);
 	assert_true(str_eq(buf_str(&out),
 	    STR("XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 PORT=25 "
-		"PROTO=ESMTP HELO=cli LOGIN=a+3Db+2Bc+20d+C3+A4 "
-		"DESTPORT=[UNAVAILABLE]\r\n")));
+		"PROTO=ESMTP HELO=cli DESTPORT=[UNAVAILABLE] "
+		"LOGIN=a+3Db+2Bc+20d+C3+A4\r\n")));
 	buf_reset(&out);
 	x.temp = XCLIENT_ATTRS;
 	assert_true(xclient_print(&x,
@@ -145,6 +150,8 @@ test_long_values(void **state)
 	}
 	assert_int_equal(lines, commands);
 	assert_int_equal(back.given, XCLIENT_ATTRS);
+	/* Each command forgets the login that came before it. */
+	assert_true(lines > 1 && (part.given & XCLIENT_LOGIN) != 0);
 	assert_string_equal(back.name, x.name);
 	assert_string_equal(back.helo, x.helo);
 	assert_string_equal(back.login, x.login);
