@@ -13,10 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIAL_MIN 5
-#define DIAL_LATE_MS 1000
-#define DIAL_MOST 50 /* where connections_max sets no bound */
-
 static struct hop *
 first_in(struct nexthop *n, enum hop_state state)
 {
@@ -105,43 +101,6 @@ dial(struct hop *h, int64_t now)
 	}
 }
 
-static uint32_t
-dial_most(const struct nexthop *n)
-{
-	uint32_t max = n->settings.connections_max;
-
-	if (max == 0)
-		return DIAL_MOST;
-	return max / 4 > DIAL_MIN ? max / 4 : DIAL_MIN;
-}
-
-/* Few at first, more where many have answered. A server whose backlog
- * is short (OpenSMTPD's is 5) loses what comes faster than it accepts: behind
- * SYN cookies the connection looks open from here, and no greeting comes. Who
- * has waited for a while is in no backlog any more: the server has lost it, or
- * pauses before it greets. Such ones keep nobody from dialing, until they are a
- * quarter of all that may be open. */
-static bool
-may_dial(const struct nexthop *n)
-{
-	uint32_t answered = n->open_count - n->dialing_count;
-	uint32_t young = n->dialing_count - n->late_count;
-
-	if (n->dialing_count >= dial_most(n))
-		return n->dialing_count < answered / 4;
-	return young < DIAL_MIN || young < answered / 4;
-}
-
-/* A quarter is never a session's own, so that sessions that idle cannot stop
- * all delivery. */
-bool
-nexthop_is_private_full(const struct nexthop *n)
-{
-	uint32_t max = n->settings.connections_max;
-
-	return max > 0 && n->private_count >= max - max / 4;
-}
-
 static struct channel *
 oldest_idle(struct nexthop *n)
 {
@@ -182,9 +141,9 @@ hop_seek(struct hop *h, int64_t now)
 		hop_set_state(h, HOP_FAILED);
 		return;
 	}
-	if (may_dial(n) && nexthop_is_full(n) && n->idle_count > 0)
+	if (hop_may_dial(n) && nexthop_is_full(n) && n->idle_count > 0)
 		nexthop_shut(n, oldest_idle(n), true, now);
-	if (may_dial(n) && !nexthop_is_full(n))
+	if (hop_may_dial(n) && !nexthop_is_full(n))
 		start_dial(h, now);
 	else
 		hop_set_state(h, HOP_WAITING);
@@ -235,7 +194,7 @@ static struct hop *
 first_servable(const struct nexthop *n)
 {
 	bool can_dial =
-	    may_dial(n) && (!nexthop_is_full(n) || n->idle_count > 0);
+	    hop_may_dial(n) && (!nexthop_is_full(n) || n->idle_count > 0);
 	struct list *entry;
 
 	if (!can_dial && n->idle_count == 0)
@@ -256,22 +215,6 @@ hop_serve_line(struct nexthop *n, int64_t now)
 
 	while ((h = first_servable(n)) != NULL)
 		hop_seek(h, now);
-}
-
-void
-hop_note_late(struct nexthop *n, int64_t now)
-{
-	struct list *entry;
-
-	list_each (entry, &n->hops[HOP_DIALING]) {
-		struct hop *h = LIST_ITEM(entry, struct hop, entry);
-
-		if (h->late || now - h->ch->opened_at < DIAL_LATE_MS)
-			continue;
-		h->late = true;
-		n->late_count++;
-	}
-	hop_serve_line(n, now);
 }
 
 bool
@@ -474,7 +417,7 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	while (!list_is_empty(&again)) {
 		struct hop *h = LIST_ITEM(again.next, struct hop, entry);
 
-		if (may_dial(n) && !nexthop_is_full(n))
+		if (hop_may_dial(n) && !nexthop_is_full(n))
 			dial(h, now);
 		else
 			hop_set_state(h, HOP_WAITING);

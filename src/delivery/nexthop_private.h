@@ -67,8 +67,6 @@ extern const struct channel_ops hop_channel_ops;
 void hop_set_state(struct hop *h, enum hop_state state);
 /* Finds a connection: a kept one, a new one, or a place in line. */
 void hop_seek(struct hop *h, int64_t now);
-/* Marks those that have been dialing for long, and serves the line. */
-void hop_note_late(struct nexthop *n, int64_t now);
 /* Gives free room to those who wait. */
 void hop_serve_line(struct nexthop *n, int64_t now);
 /* Tells HANDED and FAILED hops. */
@@ -76,6 +74,11 @@ void hop_tell(struct nexthop *n, int64_t now);
 /* The route is another: those under way to an address start anew. */
 void hop_redial_all(struct nexthop *n, int64_t now);
 void hop_on_resolved(void *arg, const struct resolver_answer *answer);
+
+/* hop_dial.c */
+bool hop_may_dial(const struct nexthop *n); /* one more */
+/* Marks those that have been dialing for long, and serves the line. */
+void hop_note_late(struct nexthop *n, int64_t now);
 
 /* nexthop.c */
 struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,

@@ -4,7 +4,8 @@ libmaild_la_SOURCES = \
 	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
-	src/maild/maild_options.c src/maild/maild_options_inbound.h \
+	src/maild/maild_options.c src/maild/maild_options_hop.h \
+	src/maild/maild_options_inbound.h \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h
 libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
 	libsmtp.la libnet.la libos.la libbase.la
