@@ -43,11 +43,16 @@ tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_lesson_LDADD = libgate.la $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test_policy tests/unit/test_gate \
+check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
+	tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \
 	tests/unit/test_gate_policy tests/unit/test_gate_restart
-tests_unit_test_policy_SOURCES = tests/unit/test_policy.c
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c \
+	tests/unit/policy_rig.h
 tests_unit_test_policy_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_policy_key_SOURCES = tests/unit/test_policy_key.c \
+	tests/unit/policy_rig.h
+tests_unit_test_policy_key_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_SOURCES = tests/unit/test_gate.c $(gate_rig)
 tests_unit_test_gate_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_admin_SOURCES = tests/unit/test_gate_admin.c $(gate_rig)

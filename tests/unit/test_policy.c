@@ -1,72 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The policy section from text to numbers, the choice of a policy, and the
- * names of sources.
- */
-#include "gate/policy.h"
+/* The policy section from text to numbers, and the choice of a policy. */
+#include "policy_rig.h"
 
 #include "gate/entries.h"
 #include "gate/match.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-struct conf {
-	struct option_array policies;
-};
-
-static const struct option no_options[] = {{.name = NULL}};
-static const struct option_section sections[] = {
-    {
-	.name = "policy",
-	.doc = "a policy",
-	.options = policy_options,
-	.size = sizeof(struct policy_conf),
-	.offset = offsetof(struct conf, policies),
-	.title_offset = offsetof(struct policy_conf, name),
-	.place_offset = offsetof(struct policy_conf, place),
-    },
-    {.name = NULL},
-};
-static const struct option_schema schema = {
-    no_options, sections, sizeof(struct conf)};
-
-static char err[1024];
-
-/* Reads policies as the daemon does; the configuration is freed at once, as
- * policies must not need it. */
-static struct policies *
-read_policies(const char *text)
-{
-	struct conf *conf =
-	    options_load(&schema, "weir.conf", text, err, sizeof(err));
-	struct policies *set;
-
-	if (conf == NULL)
-		return NULL;
-	set =
-	    policies_new(conf->policies.v, conf->policies.n, err, sizeof(err));
-	options_free(&schema, conf);
-	return set;
-}
-
-static const struct policy *
-only(struct policies **set, const char *options)
-{
-	char *text = xasprintf("policy \"default\" { %s }\n", options);
-
-	*set = read_policies(text);
-	free(text);
-	if (*set == NULL)
-		fail_msg("%s: %s", options, err);
-	return policies_default(*set);
-}
 
 static void
 test_defaults(void **state)
@@ -230,17 +167,6 @@ test_duplicate_names(void **state)
 	(void)state;
 	assert_null(policies_new(confs, 2, err, sizeof(err)));
 	assert_non_null(strstr(err, "a.conf:9: policy \"default\": there is"));
-}
-
-static struct gate_facts
-facts_of(const char *user, const char *sender, const char *client)
-{
-	struct gate_facts facts = {
-	    .user = str_from(user), .sender = str_from(sender)};
-
-	if (client == NULL || !ip_parse(str_from(client), &facts.client))
-		facts.client.family = IP_NONE;
-	return facts;
 }
 
 static void
@@ -415,169 +341,6 @@ test_large_file(void **state)
 	match_free(m);
 }
 
-static void
-expect_key(const char *options, const char *user, const char *sender,
-    const char *client, const char *want)
-{
-	struct gate_facts facts = facts_of(user, sender, client);
-	char key[POLICY_SOURCE_MAX];
-	struct policies *set;
-	const struct policy *p = only(&set, options);
-	size_t n = policy_source_key(p, &facts, key);
-
-	assert_string_equal(key, want);
-	assert_int_equal(n, strlen(key));
-	policies_free(set);
-}
-
-static void
-test_keys(void **state)
-{
-	(void)state;
-	expect_key(
-	    "", "Alice@Example.org", "x@y", "192.0.2.1", "alice@example.org");
-	expect_key("", "", "x@y", "192.0.2.1", "[192.0.2.1]");
-	expect_key("", "", "X@y", NULL, "<x@y>");
-	expect_key("", "", "", NULL, "<>");
-	expect_key("", "", "", "2001:db8:1:2:3::4", "[2001:db8:1:2::/64]");
-	expect_key(
-	    "ipv6_prefix = 32", "", "", "2001:db8:1:2:3::4", "[2001:db8::/32]");
-	expect_key("ipv6_prefix = 128", "", "", "2001:db8::4", "[2001:db8::4]");
-	expect_key("", "", "", "::ffff:192.0.2.1", "[192.0.2.1]");
-	expect_key("key = user", "bob", "x@y", "192.0.2.1", "bob");
-	expect_key("key = user", "", "x@y", "192.0.2.1", "[192.0.2.1]");
-	expect_key("key = client", "bob", "x@y", "192.0.2.1", "[192.0.2.1]");
-	expect_key("key = client", "bob", "x@y", NULL, "[local]");
-	expect_key("key = envelope", "bob", "X@y", "192.0.2.1", "<x@y>");
-	expect_key("key = envelope", "bob", "", "192.0.2.1", "<>");
-	/* Quotes that quote nothing make no other sender. */
-	expect_key("key = envelope", "", "\"A\"@x", NULL, "<a@x>");
-	expect_key("key = envelope", "", "\"a\\b\"@x", NULL, "<ab@x>");
-	expect_key(
-	    "key = envelope", "", "\"a\\ b\"@x", NULL, "<\\x22a b\\x22@x>");
-	expect_key("", "\"a\"", "", NULL, "\\x22a\\x22");
-	/* Nobody gets another's name. */
-	expect_key("", "[192.0.2.1]", "", NULL, "user:[192.0.2.1]");
-	expect_key("", "<x@y>", "", NULL, "user:<x@y>");
-	expect_key("", "user:[x]", "", NULL, "user:user:[x]");
-	expect_key("", "a\nb\\", "", NULL, "a\\x0ab\\x5c");
-}
-
-static void
-test_long_keys(void **state)
-{
-	char one[600], two[600], key1[POLICY_SOURCE_MAX];
-	char key2[POLICY_SOURCE_MAX];
-	struct gate_facts facts;
-	struct policies *set;
-	const struct policy *p = only(&set, "");
-
-	(void)state;
-	/* Two long names that differ in the last byte alone. */
-	memset(one, 'a', sizeof(one));
-	one[sizeof(one) - 1] = '\0';
-	memcpy(two, one, sizeof(two));
-	two[sizeof(two) - 2] = 'b';
-	facts = facts_of(one, "", NULL);
-	assert_true(policy_source_key(p, &facts, key1) < POLICY_SOURCE_MAX);
-	facts = facts_of(two, "", NULL);
-	assert_true(policy_source_key(p, &facts, key2) < POLICY_SOURCE_MAX);
-	assert_string_not_equal(key1, key2);
-	/* And two that grow by escaping. */
-	memset(one, '\1', 310);
-	one[310] = '\0';
-	memcpy(two, one, 311);
-	two[309] = '\2';
-	facts = facts_of("", one, NULL);
-	policy_source_key(p, &facts, key1);
-	facts = facts_of("", two, NULL);
-	policy_source_key(p, &facts, key2);
-	assert_string_not_equal(key1, key2);
-	policies_free(set);
-}
-
-static void
-test_key_facts(void **state)
-{
-	struct gate_facts facts;
-	char text[IP_TEXT_MAX];
-
-	(void)state;
-	policy_key_facts(STR("alice@example.org"), &facts);
-	assert_true(str_eq(facts.user, STR("alice@example.org")));
-	policy_key_facts(STR("user:[x]"), &facts);
-	assert_true(str_eq(facts.user, STR("[x]")));
-	policy_key_facts(STR("<x@y>"), &facts);
-	assert_true(str_eq(facts.sender, STR("x@y")));
-	assert_int_equal(facts.user.n, 0);
-	policy_key_facts(STR("[2001:db8::/64]"), &facts);
-	assert_string_equal(ip_format(&facts.client, text), "2001:db8::");
-	policy_key_facts(STR("[local]"), &facts);
-	assert_int_equal(facts.client.family, IP_NONE);
-	policy_key_facts(STR("["), &facts);
-	policy_key_facts(STR("<"), &facts);
-	policy_key_facts(STR(""), &facts);
-}
-
-static bool
-can_mean(const char *name, const char *key)
-{
-	char guess[POLICY_SOURCE_MAX];
-
-	for (unsigned i = 0; policy_key_guess(str_from(name), i, guess); i++) {
-		if (strcmp(guess, key) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Addresses match by what they mean, users' names as they stand. */
-static void
-test_match_quoted(void **state)
-{
-	struct match *m = match_new(MATCH_SENDERS);
-	struct match *to = match_new(MATCH_RECIPIENTS);
-	struct ip none = {.family = IP_NONE};
-	struct str nobody = {NULL, 0};
-
-	(void)state;
-	assert_true(match_add(m, STR("from:a@x"), err, sizeof(err)) &&
-		    match_add(m, STR("\"b\"@x"), err, sizeof(err)) &&
-		    match_add(m, STR("\"c d\"@x"), err, sizeof(err)) &&
-		    match_add(to, STR("a@x"), err, sizeof(err)) &&
-		    match_add(to, STR("\"b\"@x"), err, sizeof(err)));
-	assert_true(match_sender(m, nobody, STR("\"\\a\"@X"), &none));
-	assert_true(match_sender(m, nobody, STR("b@x"), &none));
-	assert_true(match_sender(m, nobody, STR("\"B\"@x"), &none));
-	assert_true(match_sender(m, nobody, STR("\"c\\ d\"@x"), &none));
-	assert_false(match_sender(m, nobody, STR("cd@x"), &none));
-	assert_true(match_sender(m, STR("\"b\"@x"), nobody, &none));
-	assert_false(match_sender(m, STR("b@x"), nobody, &none));
-	assert_true(match_recipient(to, STR("\"a\"@x")));
-	assert_true(match_recipient(to, STR("b@x")));
-	assert_false(match_recipient(to, STR("\"a \"@x")));
-	match_free(m);
-	match_free(to);
-}
-
-static void
-test_guess(void **state)
-{
-	(void)state;
-	assert_true(can_mean("Alice@example.org", "alice@example.org"));
-	assert_true(can_mean("alice@example.org", "<alice@example.org>"));
-	assert_true(can_mean("192.0.2.1", "[192.0.2.1]"));
-	assert_true(can_mean("2001:db8::1", "[2001:db8::1]"));
-	assert_true(can_mean("2001:db8::1", "[2001:db8::/64]"));
-	assert_true(can_mean("2001:db8:0:1::1", "[2001:db8::/48]"));
-	assert_true(can_mean("local", "[local]"));
-	assert_true(can_mean("", "<>"));
-	/* Of today, and as it was stored before. */
-	assert_true(can_mean("\"a\"@x", "<a@x>"));
-	assert_true(can_mean("\"a\"@x", "<\\x22a\\x22@x>"));
-	assert_false(can_mean("192.0.2.1", "[192.0.2.0/24]"));
-}
-
 /* What a source holds must outlive the configuration. */
 static void
 test_references(void **state)
@@ -625,11 +388,6 @@ main(void)
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_file_errors),
 	    cmocka_unit_test(test_large_file),
-	    cmocka_unit_test(test_keys),
-	    cmocka_unit_test(test_long_keys),
-	    cmocka_unit_test(test_key_facts),
-	    cmocka_unit_test(test_match_quoted),
-	    cmocka_unit_test(test_guess),
 	    cmocka_unit_test(test_references),
 	    cmocka_unit_test(test_docs),
 	};
