@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#define SITE_BITS 64
+
 static const uint8_t mapped_prefix[12] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -92,6 +94,14 @@ ip_mask(const struct ip *ip, unsigned bits)
 			net.bytes[i] &= (uint8_t)(0xff00 >> (bits - 8 * i));
 	}
 	return net;
+}
+
+struct str
+ip_site_key(const struct ip *ip, struct ip *site)
+{
+	*site = ip->family == IP_V6 ? ip_mask(ip, SITE_BITS) : *ip;
+	return (struct str){
+	    (const char *)site->bytes, ip->family == IP_V4 ? 4 : 16};
 }
 
 bool

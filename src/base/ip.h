@@ -32,5 +32,9 @@ MUST_CHECK bool ip_net_parse(struct str s, struct ip_net *out);
 bool ip_net_has(const struct ip_net *net, const struct ip *ip);
 /* The network of that many leading bits, host bits cleared. */
 struct ip ip_mask(const struct ip *ip, unsigned bits);
+/* A key for what one customer of a network has: an IPv4 address, or an IPv6
+ * /64, in which anybody may take as many addresses as he likes. The bytes lie
+ * in site. */
+struct str ip_site_key(const struct ip *ip, struct ip *site);
 
 #endif

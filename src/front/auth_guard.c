@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 
-#define V6_BITS 64
 #define FIRST_DELAY_MS 1000
 
 struct bucket {
@@ -41,14 +40,6 @@ auth_guard_free(struct auth_guard *g)
 	free(g);
 }
 
-static struct str
-key_of(const struct ip *client, struct ip *masked)
-{
-	*masked = client->family == IP_V6 ? ip_mask(client, V6_BITS) : *client;
-	return (struct str){
-	    (const char *)masked->bytes, masked->family == IP_V6 ? 16 : 4};
-}
-
 static uint32_t
 count_at(const struct bucket *b, int64_t now)
 {
@@ -63,8 +54,9 @@ uint32_t
 auth_guard_count(
     const struct auth_guard *g, const struct ip *client, int64_t now)
 {
-	struct ip masked;
-	const struct bucket *b = map_find(g->buckets, key_of(client, &masked));
+	struct ip site;
+	const struct bucket *b =
+	    map_find(g->buckets, ip_site_key(client, &site));
 
 	return b != NULL ? count_at(b, now) : 0;
 }
@@ -115,8 +107,8 @@ delay_of(uint32_t count)
 int64_t
 auth_guard_failed(struct auth_guard *g, const struct ip *client, int64_t now)
 {
-	struct ip masked;
-	struct bucket *b = find_bucket(g, key_of(client, &masked), now);
+	struct ip site;
+	struct bucket *b = find_bucket(g, ip_site_key(client, &site), now);
 	uint32_t left;
 
 	if (b == NULL)

@@ -43,7 +43,7 @@ add_spool(json_t *row, const struct control_parts *p)
 	set_number(spool, "free_bytes", s.free_bytes);
 	set_number(spool, "commits", s.commits);
 	set_number(spool, "operations", s.operations);
-	set_number(spool, "errors", s.errors);
+	set_number(spool, "database_errors", s.database_errors);
 	json_object_set_new(
 	    spool, "short_of_space", json_boolean(spool_is_short(p->spool)));
 	json_object_set_new(row, "spool", spool);

@@ -61,23 +61,17 @@ relay_uses(const struct relay *r, const struct relay_settings *settings)
 	return false;
 }
 
-static struct str
-client_key(const struct ip *ip)
-{
-	return (struct str){
-	    (const char *)ip->bytes, ip->family == IP_V4 ? 4 : 16};
-}
-
 bool
 relay_count_client(struct session *s)
 {
 	struct relay *r = s->relay;
-	const struct ip *ip = &s->client;
-	struct client_sessions *c = map_find(r->clients, client_key(ip));
+	struct ip site;
+	struct str key = ip_site_key(&s->client, &site);
+	struct client_sessions *c = map_find(r->clients, key);
 
 	if (c == NULL) {
 		c = xcalloc(1, sizeof(*c));
-		map_set(r->clients, client_key(ip), c);
+		map_set(r->clients, key, c);
 	}
 	if (c->count >= r->settings->client_sessions_max)
 		return false;
@@ -91,14 +85,16 @@ relay_uncount_client(struct session *s)
 {
 	struct map *clients = s->relay->clients;
 	struct client_sessions *c;
+	struct ip site;
+	struct str key = ip_site_key(&s->client, &site);
 
 	if (!s->counted)
 		return;
 	s->counted = false;
-	c = map_find(clients, client_key(&s->client));
+	c = map_find(clients, key);
 	if (c == NULL || --c->count > 0)
 		return;
-	map_remove(clients, client_key(&s->client));
+	map_remove(clients, key);
 	free(c);
 }
 
@@ -146,7 +142,9 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip,
 static bool
 is_client_full(const struct relay *r, const struct ip *ip)
 {
-	const struct client_sessions *c = map_find(r->clients, client_key(ip));
+	struct ip site;
+	const struct client_sessions *c =
+	    map_find(r->clients, ip_site_key(ip, &site));
 
 	return c != NULL && c->count >= r->settings->client_sessions_max;
 }

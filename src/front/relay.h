@@ -60,7 +60,7 @@ struct relay_settings {
 	size_t bare_newline_net_count;
 	bool verify_held;      /* ask the next hop about held recipients */
 	uint32_t sessions_max; /* in all: 421 past it */
-	uint32_t client_sessions_max; /* from one client address */
+	uint32_t client_sessions_max; /* from one ip_site_key */
 	uint64_t envelope_memory;     /* bytes of all envelopes: 452 past it */
 	int64_t greeting_delay_ms;
 	/* A line for the next hop's connections this old ends clients that

@@ -209,8 +209,8 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
-	.doc = "Sessions open at once from one client address; a further one "
-	       "is answered with 421.",
+	.doc = "Sessions open at once from one client address, or one IPv6 "
+	       "/64; a further one is answered with 421.",
     },
     {
 	SIZE("envelope_memory", envelope_memory, "64M", MIB(1), MIB(65536)),

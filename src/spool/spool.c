@@ -383,7 +383,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 	    .free_bytes = atomic_load(&s->free_bytes),
 	    .commits = atomic_load(&s->commits),
 	    .operations = atomic_load(&s->operations),
-	    .errors = atomic_load(&s->errors),
+	    .database_errors = atomic_load(&s->errors),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(out->recipients); i++)
 		out->recipients[i] =

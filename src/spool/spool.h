@@ -74,7 +74,7 @@ struct spool_stats {
 	uint64_t recipients[4]; /* by enum spool_state (pending: unused) */
 	uint64_t free_bytes;
 	uint64_t commits, operations; /* group commit at work */
-	uint64_t errors;
+	uint64_t database_errors;
 };
 void spool_stats(const struct spool *s, struct spool_stats *out);
 

@@ -188,7 +188,7 @@ def test_the_disk_fails_for_a_while(tmp_path, fast_sink, shim, error):
         assert "k2@known.test" not in fast_sink.recipients()
         assert run.ctl("release", "--all") is None
         assert run.ctl("discard", "--all") is None
-        assert w.status()["spool"]["errors"] > 0
+        assert w.status()["spool"]["database_errors"] > 0
         faults.disarm()
         finish(w, run)
     finally:

@@ -183,21 +183,25 @@ def test_xclient_from_a_listed_host(weir, sink):
     assert senders(w) == {"carol@example.org", "[2001:db8::/64]"}
 
 
-def test_xclient_counts_sessions_of_the_client(weir):
+@pytest.mark.parametrize("first, second, other", [
+    ("192.0.2.9", "192.0.2.9", "192.0.2.10"),
+    ("IPV6:2001:db8::1", "IPV6:2001:db8::2:1", "IPV6:2001:db8:0:1::1"),
+], ids=["IPv4", "an IPv6 /64"])
+def test_xclient_counts_sessions_of_the_client(weir, first, second, other):
     w = weir(client_sessions_max=2, **TRUST)
     held = []
-    for _ in range(2):
+    for address in (first, second):
         c = w.hello()
-        assert c.ask("XCLIENT ADDR=192.0.2.9")[0] == 220
+        assert c.ask(f"XCLIENT ADDR={address}")[0] == 220
         held.append(c)
     c = w.hello()
-    assert c.ask("XCLIENT ADDR=192.0.2.9")[0] == 421
+    assert c.ask(f"XCLIENT ADDR={first}")[0] == 421
     assert c.at_end()
+    assert w.hello().ask(f"XCLIENT ADDR={other}")[0] == 220
     held[0].close()
 
     def again():
-        other = w.hello()
-        return other.ask("XCLIENT ADDR=192.0.2.9")[0] == 220
+        return w.hello().ask(f"XCLIENT ADDR={first}")[0] == 220
     until(again, "room for the client")
 
 

@@ -118,6 +118,26 @@ test_mask(void **state)
 	assert_true(ip_eq(&masked, &want));
 }
 
+static bool
+is_one_site(const char *a, const char *b)
+{
+	struct ip one = ip(a), two = ip(b), sites[2];
+
+	return str_eq(
+	    ip_site_key(&one, &sites[0]), ip_site_key(&two, &sites[1]));
+}
+
+static void
+test_site_key(void **state)
+{
+	(void)state;
+	assert_true(is_one_site("192.0.2.1", "::ffff:192.0.2.1"));
+	assert_false(is_one_site("192.0.2.1", "192.0.2.2"));
+	assert_true(is_one_site("2001:db8:0:1::1", "2001:db8:0:1:ffff::"));
+	assert_false(is_one_site("2001:db8:0:1::1", "2001:db8:0:2::1"));
+	assert_false(is_one_site("c000:201::", "192.0.2.1"));
+}
+
 int
 main(void)
 {
@@ -126,6 +146,7 @@ main(void)
 	    cmocka_unit_test(test_compare),
 	    cmocka_unit_test(test_net),
 	    cmocka_unit_test(test_mask),
+	    cmocka_unit_test(test_site_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
