@@ -53,6 +53,7 @@ login_log(const struct session *s, enum log_level level, const char *result,
 {
 	const struct sasl_watch *w = &s->login->watch;
 	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX];
+	char words[LOG_QUOTE_MAX];
 
 	log_event(s->relay->parts.log, level, "smtp", "auth",
 	    "result=%s user=%s mechanism=%s client=%s failures=%u code=%u "
@@ -61,7 +62,8 @@ login_log(const struct session *s, enum log_level level, const char *result,
 	    sasl_mech_name(w->mech), ip_format(&s->client, ip),
 	    auth_guard_count(
 		s->relay->guard, &s->client, loop_now(s->relay->parts.loop)),
-	    reply->code, log_quote(reply->text, text));
+	    reply->code,
+	    log_quote(sasl_hide(reply->text, words, sizeof(words)), text));
 }
 
 /* ---- the end ---- */

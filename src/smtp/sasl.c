@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define HIDDEN_LEAST 8 /* a password of four to six characters */
+
 struct mech_info {
 	enum sasl_mech mech;
 	struct str name;
@@ -308,6 +310,70 @@ bool
 sasl_is_base64(struct str line)
 {
 	return str_eq(line, STR("=")) || padding(line) < 4;
+}
+
+static bool
+is_base64_digit(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
+/* A word of a language has one capital, in front; a number of a server's has
+ * letters of one case. */
+static bool
+looks_secret(struct str run)
+{
+	unsigned lower = 0, upper = 0, other = 0, humps = 0;
+
+	if (run.n < HIDDEN_LEAST)
+		return false;
+	for (size_t i = 0; i < run.n; i++) {
+		bool is_lower = run.p[i] >= 'a' && run.p[i] <= 'z';
+		bool is_upper = run.p[i] >= 'A' && run.p[i] <= 'Z';
+
+		humps += is_upper && i > 0 && run.p[i - 1] >= 'a';
+		lower += is_lower;
+		upper += is_upper;
+		other += !is_lower && !is_upper;
+	}
+	return run.p[run.n - 1] == '=' ||
+	       (lower > 0 && upper > 0 && (other > 0 || humps >= 2));
+}
+
+/* The front of it: base64 with its padding, or one byte. */
+static struct str
+next_run(struct str words)
+{
+	size_t n = 0, end;
+
+	while (n < words.n && is_base64_digit(words.p[n]))
+		n++;
+	for (end = n; end < words.n && words.p[end] == '='; end++)
+		;
+	/* "name=value" is two. */
+	if (n > 0 && (end == words.n || !is_base64_digit(words.p[end])))
+		n = end;
+	return str_sub(words, 0, n > 0 ? n : 1);
+}
+
+struct str
+sasl_hide(struct str words, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	while (words.n > 0) {
+		struct str run = next_run(words);
+
+		words = str_sub(words, run.n, words.n);
+		if (looks_secret(run))
+			run = STR("...");
+		if (run.n > cap - n)
+			break;
+		memcpy(out + n, run.p, run.n);
+		n += run.n;
+	}
+	return (struct str){out, n};
 }
 
 bool

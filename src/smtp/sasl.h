@@ -35,6 +35,11 @@ MUST_CHECK bool base64_decode(struct str in, struct buf *out);
 /* What a line of an exchange may hold: base64, "=" or nothing. */
 bool sasl_is_base64(struct str line);
 
+/* What a server says about a login, for a log: some repeat the command that
+ * they did not understand, with the password in it. What looks like base64 is
+ * "..." in out. */
+struct str sasl_hide(struct str words, char *out, size_t cap);
+
 /* Follows one exchange. */
 struct sasl_watch {
 	enum sasl_mech mech;

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What logins that pass through may not do: go in clear to a next hop, or tell
+"""What logins may not do: go in clear to a next hop, stand in the log, or tell
 nobody whose they are."""
 import pytest
 
-from harness import message, until
-from test_auth import PLAIN, Hop, b64, passing, senders
+from harness import message, serve_smtp, until
+from test_auth import (EXT, PLAIN, SECRET, Hop, b64, no_secret_in, passing,
+                       senders)
 
 # An address of this machine that is none of its loopback's, to weir's eyes.
 ELSEWHERE = "0.0.0.0"
@@ -43,6 +44,41 @@ def test_no_password_in_clear_after_a_failover(weir, scripted):
     assert c.ask(f"AUTH PLAIN {PLAIN}")[0] == 454
     assert far.exchanges == []
     assert w.log_lines("smtp auth result=unavailable .*in_clear")
+
+
+# ---- a next hop that repeats what it heard ----
+
+def echo(code):
+    def on_auth(peer, line):
+        peer.say(f"{code} what is {line}")
+        return code != 421
+    return on_auth
+
+
+@pytest.mark.parametrize("code", [500, 454, 421])
+def test_a_password_sent_back_is_not_logged(weir, scripted, code):
+    hop = scripted(lambda p: serve_smtp(p, extensions=EXT,
+                                        on={"AUTH": echo(code)}))
+    w = weir(next_hop=hop.address, listen_options="auth = pass")
+    assert w.hello().ask(f"AUTH PLAIN {PLAIN}")[0] == max(code, 454)
+    until(lambda: w.log_lines("smtp auth .*what is AUTH PLAIN"), "the line")
+    no_secret_in(w.log())
+
+
+@pytest.mark.parametrize("code", [535, 421])
+def test_weirs_own_password_sent_back_is_not_logged(weir, scripted, tmp_path,
+                                                    code):
+    hop = scripted(lambda p: serve_smtp(p, extensions=EXT,
+                                        on={"AUTH": echo(code)}))
+    path = tmp_path / "hop.auth"
+    path.write_text(f"alice@example.org {SECRET}\n")
+    path.chmod(0o600)
+    w = weir(next_hop=hop.address, next_hop_auth=f'"{path}"')
+    c = w.hello()
+    assert c.ask("MAIL FROM:<a@example.org>")[0] == 250
+    code, lines = c.ask("RCPT TO:<b@example.com>")
+    assert code == 451
+    no_secret_in(w.log() + str(lines) + str(w.ctl("events")))
 
 
 # ---- a token without a name ----

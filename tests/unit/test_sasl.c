@@ -192,6 +192,43 @@ test_mechanisms(void **state)
 	assert_string_equal(sasl_mechs_format(0, text, sizeof(text)), "");
 }
 
+static void
+expect_shown(const char *words, const char *want)
+{
+	char out[256];
+	struct str shown = sasl_hide(str_from(words), out, sizeof(out));
+
+	if (!str_eq(shown, str_from(want)))
+		fail_msg("%.*s, not %s", (int)shown.n, shown.p, want);
+}
+
+static void
+test_hide(void **state)
+{
+	char out[16];
+
+	(void)state;
+	expect_shown("", "");
+	expect_shown("5.7.8 Error: authentication failed: UGFzc3dvcmQ6",
+	    "5.7.8 Error: authentication failed: ...");
+	expect_shown("unrecognized command AUTH PLAIN AGEAc2VjcmV0",
+	    "unrecognized command AUTH PLAIN ...");
+	expect_shown("\"c2VjcmV0cw==\"?", "\"...\"?");
+	expect_shown("what is PLAIN=AGFsaWNlAHNlY3JldA==", "what is PLAIN=...");
+	/* The words stay. */
+	expect_shown("Username and Password not accepted. For more, go to "
+		     "https://support.example.com/mail/?p=BadCredentials "
+		     "98e67ed59e1d1-33d7b - gsmtp",
+	    "Username and Password not accepted. For more, go to "
+	    "https://support.example.com/mail/?p=BadCredentials "
+	    "98e67ed59e1d1-33d7b - gsmtp");
+	expect_shown("STARTTLS or AUTHENTICATE first", "STARTTLS or "
+						       "AUTHENTICATE first");
+	/* Cut where the room ends. */
+	assert_int_equal(sasl_hide(STR("well, 123456789012345 no"), out, 16).n,
+	    strlen("well, "));
+}
+
 int
 main(void)
 {
@@ -200,6 +237,7 @@ main(void)
 	    cmocka_unit_test(test_long_names),
 	    cmocka_unit_test(test_base64),
 	    cmocka_unit_test(test_mechanisms),
+	    cmocka_unit_test(test_hide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
