@@ -19,11 +19,26 @@ check(bool ok, const char *what)
 }
 
 static void
-check_text(const char *text)
+check_printable(const char *text)
 {
 	check(str_is_utf8(str_from(text)), "not UTF-8");
 	for (; *text != '\0'; text++)
-		check((unsigned char)*text > ' ' && *text != 0x7F, "control");
+		check((unsigned char)*text >= ' ' && *text != 0x7F, "control");
+}
+
+static void
+check_word(const char *text)
+{
+	check_printable(text);
+	check(strchr(text, ' ') == NULL, "blank");
+}
+
+/* Within it there may be blanks. */
+static void
+check_login(const char *text)
+{
+	check_printable(text);
+	check(str_trim(str_from(text)).n == strlen(text), "blank at an end");
 }
 
 static void
@@ -91,10 +106,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		}
 		check(x.given != 0 && (x.given & ~allowed[i]) == 0, "given");
-		check_text(x.name);
-		check_text(x.helo);
-		check_text(x.login);
-		check_text(x.ident);
+		check_word(x.name);
+		check_word(x.helo);
+		check_login(x.login);
+		check_word(x.ident);
 		check_way_back(&x);
 	}
 	free(copy);

@@ -374,7 +374,7 @@ test_next_hop_without_requiretls(void **state)
 		.body = "Subject: x\r\n\r\nthe secret itself\r\n",
 		.ret = SMTP_RET_FULL,
 		.require_tls = true},
-	    "Status: 5.7.30\r\n");
+	    "Status: 5.7.10\r\n");
 	assert_int_equal(w->fake->message_count, 1);
 	assert_null(strstr(w->fake->messages[0].mail, "REQUIRETLS"));
 	assert_true(has(&w->fake->messages[0], "Subject: x"));
