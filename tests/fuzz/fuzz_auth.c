@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Fuzz target: logins. The first byte chooses the part: a client's dialogue
- * with the server engine, whose owner reads along who it is; or Dovecot's side
- * of its protocol. The second how the input is cut and what the owner says.
+ * with the server engine, whose owner reads along who it is; Dovecot's side of
+ * its protocol; or what a server says of a login, for the log. The second how
+ * the input is cut and what the owner says, or the room.
  * Checked: a name that was read is fit for keys and logs, questions come in
  * order, nothing comes after the end, output is whole lines.
  */
@@ -261,6 +262,18 @@ run_dovecot(unsigned choice, const char *p, size_t size)
 	dovecot_free(d);
 }
 
+/* ---- a server's words ---- */
+
+static void
+run_words(unsigned choice, const char *p, size_t size)
+{
+	size_t cap = (size_t)choice * 8;
+	char *out = xmalloc(cap);
+
+	check(sasl_hide((struct str){p, size}, out, cap).n <= cap, "too long");
+	free(out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -270,6 +283,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] == 'D')
 		run_dovecot(data[1], p, size - 2);
+	else if (data[0] == 'W')
+		run_words(data[1], p, size - 2);
 	else
 		run_server(data[1], p, size - 2);
 	return 0;
