@@ -30,7 +30,7 @@ tests_bench_bench_inbound_LDADD = libgate.la
 BENCHES += tests/bench/bench_inbound
 
 if HAVE_CMOCKA
-gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h \
+gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h tests/unit/policy_rig.h \
 	tests/unit/gate_rig_send.c
 check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound \
 	tests/unit/test_gate_lesson

@@ -170,6 +170,12 @@ class Lab:
             raise result["error"]
         return result["value"]
 
+    def counted_pair(self):
+        """A pair whose net answers, and counts what is new to it."""
+        self.pair()
+        self.serve("net")
+        self.count_new("net")
+
     def serve(self, space, port=80):
         """An acceptor on every address of the namespace, TCP and UDP."""
         p = self.popen(space, "/usr/bin/python3", HERE / "netserve.py", port,

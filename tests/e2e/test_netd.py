@@ -26,9 +26,7 @@ def lab(tmp_path):
 
 @pytest.fixture
 def pair(lab):
-    lab.pair()
-    lab.serve("net")
-    lab.count_new("net")
+    lab.counted_pair()
     return lab
 
 

@@ -20,9 +20,7 @@ TCP = {"protocols": '{"tcp"}'}
 @pytest.fixture
 def pair(tmp_path):
     made = netlab.Lab(tmp_path)
-    made.pair()
-    made.serve("net")
-    made.count_new("net")
+    made.counted_pair()
     yield made
     made.close()
 

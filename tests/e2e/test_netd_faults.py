@@ -20,9 +20,7 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
 @pytest.fixture
 def lab(tmp_path):
     made = netlab.Lab(tmp_path)
-    made.pair()
-    made.serve("net")
-    made.count_new("net")
+    made.counted_pair()
     yield made
     made.close()
 

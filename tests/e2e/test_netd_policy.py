@@ -18,9 +18,7 @@ NEVER = 'interval = "1h"\n'  # once the working set is full nothing new passes
 @pytest.fixture
 def lab(tmp_path):
     made = netlab.Lab(tmp_path)
-    made.pair()
-    made.serve("net")
-    made.count_new("net")
+    made.counted_pair()
     yield made
     made.close()
 

@@ -42,9 +42,7 @@ def scan(lab, d, protocol, rate, seconds):
 def test_stopping_time(lab):
     """papers.md section 4. The working set is full at first, as that of a host
     in use is; a table without it would have five packets more."""
-    lab.pair()
-    lab.serve("net")
-    lab.count_new("net")
+    lab.counted_pair()
     rows = []
     for protocol, rate in ([("tcp", r) for r in (20, 40, 60, 80, 100, 150,
                                                  200)] + [("udp", 850)]):

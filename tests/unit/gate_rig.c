@@ -5,6 +5,7 @@
  * descriptor, with a deadline.
  */
 #include "gate_rig.h"
+#include "policy_rig.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -14,40 +15,13 @@
 
 /* ---- policies ---- */
 
-struct conf {
-	struct option_array policies;
-};
-
-static const struct option no_options[] = {{.name = NULL}};
-static const struct option_section sections[] = {
-    {
-	.name = "policy",
-	.options = policy_options,
-	.size = sizeof(struct policy_conf),
-	.offset = offsetof(struct conf, policies),
-	.title_offset = offsetof(struct policy_conf, name),
-	.place_offset = offsetof(struct policy_conf, place),
-    },
-    {.name = NULL},
-};
-static const struct option_schema schema = {
-    no_options, sections, sizeof(struct conf)};
-
 struct policies *
 rig_policies(const char *text)
 {
-	char err[1024];
-	struct conf *conf =
-	    options_load(&schema, "weir.conf", text, err, sizeof(err));
-	struct policies *set = NULL;
+	struct policies *set = read_policies(text);
 
-	if (conf != NULL)
-		set = policies_new(
-		    conf->policies.v, conf->policies.n, err, sizeof(err));
 	if (set == NULL)
 		fail_msg("%s", err);
-	if (conf != NULL)
-		options_free(&schema, conf);
 	return set;
 }
 
@@ -127,7 +101,6 @@ open_spool(struct rig *r)
 	    .body_memory_bytes = 64 << 20,
 	    .outstanding_max = r->outstanding_max,
 	};
-	char err[512];
 	int status;
 
 	r->spool = spool_open(&settings, NULL, err, sizeof(err), &status);
