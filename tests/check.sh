@@ -4,20 +4,22 @@
 # All suites, called by ./bootstrap check: builds with warnings as errors, unit
 # tests and fuzz targets plain, under ASan and UBSan, and what has threads under
 # TSan; the release as a stranger gets it; format, static analysis, include
-# directions, manual pages; end-to-end tests. Ends with "N passed, N failed".
-# A suite that ran nothing has failed.
+# directions, manual pages; end-to-end tests. Ends with a line per suite and
+# "N passed, N failed". A suite that ran nothing, or less than its sources hold,
+# has failed.
 
 PASSED=0
 FAILED=0
 FAILURES=()
+SUITES=()
 
 suite() {
     printf '\n== %s\n' "$1"
 }
 
-# count NAME PASSED FAILED
+# count NAME PASSED FAILED [SKIPPED]
 count() {
-    local failed=$3
+    local failed=$3 skipped=${4:-0} line
     if [ "$2" -eq 0 ] && [ "$3" -eq 0 ]; then
         echo "$1: nothing ran"
         failed=1
@@ -25,7 +27,10 @@ count() {
     PASSED=$((PASSED + $2))
     FAILED=$((FAILED + failed))
     if [ "$failed" -gt 0 ]; then FAILURES+=("$1"); fi
-    printf '%s: %d passed, %d failed\n' "$1" "$2" "$failed"
+    line=$(printf '%s: %d passed, %d failed' "$1" "$2" "$failed")
+    if [ "$skipped" -gt 0 ]; then line+=", $skipped skipped"; fi
+    SUITES+=("$line")
+    echo "$line"
 }
 
 # one NAME COMMAND...: a check that passes or fails as a whole.
@@ -59,31 +64,45 @@ run_program() {
     echo "$status" >"$1.status"
 }
 
-# judge DIR PROGRAM: adds to passed and failed. Cases that were announced and
-# did not come have failed, and so has a program that announces none.
+# cases_in PROGRAM: how many cases its source holds; 1 for a fuzz target, whose
+# cases are its corpus.
+cases_in() {
+    case $1 in
+    tests/unit/*) grep -cE '^test_[a-z0-9_]+\(void \*\*' "$1.c" ;;
+    *) echo 1 ;;
+    esac
+}
+
+# judge DIR PROGRAM: adds to passed, failed and skipped. Cases that were
+# announced and did not come have failed, and so has a program that announces
+# fewer than its source holds.
 judge() {
-    local log=$1/$2.tap status ok bad skip plan
+    local log=$1/$2.tap status ok bad skip plan source
     status=$(cat "$1/$2.status")
     skip=$(lines '# SKIP' "$log")
     ok=$(sed '/# SKIP/d' "$log" | grep -ac '^ok ' || true)
     bad=$(sed '/# SKIP/d' "$log" | grep -ac '^not ok ' || true)
     plan=$(awk -F'[.]' '/^1\.\.[0-9]+$/ {n += $NF} END {print n + 0}' "$log")
+    source=$(cases_in "$2")
     if [ "$bad" -eq 0 ]; then
         if [ "$status" -ne 0 ] || [ "$plan" -eq 0 ] ||
+            [ "$plan" -lt "$source" ] ||
             [ $((ok + skip)) -ne "$plan" ]; then bad=1; fi
     fi
     if [ "$bad" -gt 0 ]; then
-        echo "--- $2: exit status $status, $ok of $plan passed ($log)"
+        echo "--- $2: exit status $status, $ok of $plan passed," \
+            "$source in its source ($log)"
         sed '/^ok /d' "$log" | tail -60
     fi
     grep -a '# SKIP' "$log" | sed "s|^|$2: |" || true
     passed=$((passed + ok))
     failed=$((failed + bad))
+    skipped=$((skipped + skip))
 }
 
 # units DIR NAME PROGRAM...: builds and runs them, some at a time.
 units() {
-    local dir=$1 name=$2 program passed=0 failed=0
+    local dir=$1 name=$2 program passed=0 failed=0 skipped=0
     shift 2
     if ! make -C "$dir" -j"$JOBS" --no-print-directory "$@" \
         >"$dir/check-build.log" 2>&1; then
@@ -96,11 +115,24 @@ units() {
         run_program "$program" &
     done && wait)
     for program in "$@"; do judge "$dir" "$program"; done
-    count "$name" $passed $failed
+    count "$name" $passed $failed $skipped
 }
 
 all_units() {
     make -C build -s --no-print-directory print-check-programs
+}
+
+# Each source of tests/unit and tests/fuzz is a program here: what a library
+# that is missing takes out of the build would not be missed otherwise.
+no_unit_is_missing() {
+    local built source missing=0
+    built=" $(all_units) "
+    for source in tests/unit/test_*.c tests/fuzz/fuzz_*.c; do
+        case $built in *" ${source%.c} "*) continue ;; esac
+        echo "$source is not part of the build (configure.log says why)"
+        missing=1
+    done
+    return $missing
 }
 
 # Those of them, built in build/, that start threads.
@@ -119,21 +151,35 @@ sum_of() {
         awk '{n += $1} END {print n + 0}'
 }
 
-# e2e NAME [pytest's arguments]: most of their time is waiting, so a worker
-# for each processor, each with whole files.
+# functions_in FILE...: test functions in these sources; each is a case at
+# least.
+functions_in() {
+    cat "$@" | grep -cE '^ *(async )?def test_' || true
+}
+
+# e2e NAME FILES [pytest's arguments]: FILES are those whose tests have to run.
+# Most of their time is waiting, so a worker for each processor, each with whole
+# files.
 e2e() {
-    local name=$1 log=build/e2e.log line passed failed status=0
-    local workers=$((JOBS < 4 ? JOBS : 4))
-    shift
+    local name=$1 files=$2 log=build/e2e.log line passed failed skipped status=0
+    local workers=$((JOBS < 4 ? JOBS : 4)) source
+    shift 2
     PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 1500 \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \
         -n "$workers" --dist loadfile --durations=10 --color=no "$@" \
         tests/e2e 2>&1 </dev/null | tee "$log" || status=$?
     line=$(grep -aE '[0-9]+ (passed|failed|error)' "$log" | tail -1 || true)
     passed=$(sum_of passed "$line")
-    failed=$(sum_of 'failed|error' "$line")
+    failed=$(sum_of 'failed|errors?' "$line")
+    skipped=$(sum_of skipped "$line")
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
-    count "$name" "${passed:-0}" "$failed"
+    # shellcheck disable=SC2086
+    source=$(functions_in $files)
+    if [ "$failed" -eq 0 ] && [ $((passed + skipped)) -lt "$source" ]; then
+        echo "$name: $((passed + skipped)) ran, $source are in the sources"
+        failed=1
+    fi
+    count "$name" "${passed:-0}" "$failed" "$skipped"
 }
 
 sources() {
@@ -184,6 +230,7 @@ thread_checks() {
 
 finish() {
     printf '\n%d s\n' $SECONDS
+    printf '%s\n' "${SUITES[@]}"
     if [ $FAILED -gt 0 ]; then
         printf 'failed in:'
         printf ' %s;' "${FAILURES[@]}"
@@ -197,11 +244,12 @@ check() {
     local WRAP=()
     build
     suite "unit tests and fuzz targets"
+    one "each unit test and fuzz target is built" no_unit_is_missing
     # shellcheck disable=SC2046
     units build "unit tests" $(all_units)
     if [ "$1" = --quick ]; then
         suite "smoke"
-        e2e "smoke" -m smoke
+        e2e "smoke" tests/e2e/test_smoke.py -m smoke
         finish
         return
     fi
@@ -217,12 +265,17 @@ check() {
     suite "release"
     one "release, built and installed" tests/check-release.sh
     suite "end-to-end tests"
-    e2e "end-to-end"
+    e2e "end-to-end" "$(echo tests/e2e/test_*.py)"
     suite "end-to-end tests of the daemon under ASan and UBSan"
     # The shim that fails the disk and a kill leave nothing to see here.
+    local left_out="faults crash netd_worm" file ignore=()
+    for file in $left_out; do
+        ignore+=("--ignore=tests/e2e/test_$file.py")
+    done
     WEIR_BUILD=$PWD/build-asan WEIR_SANITIZED=1 \
         UBSAN_OPTIONS=halt_on_error=1 e2e "end-to-end, ASan and UBSan" \
-        --ignore=tests/e2e/test_faults.py --ignore=tests/e2e/test_crash.py \
-        --ignore=tests/e2e/test_netd_worm.py
+        "$(printf '%s\n' tests/e2e/test_*.py |
+            grep -vE "_(${left_out// /|})[.]py$" | tr '\n' ' ')" \
+        "${ignore[@]}"
     finish
 }
