@@ -7,7 +7,7 @@ import re
 import resource
 import subprocess
 
-from harness import BUILD, until
+from harness import BUILD, DEADLINE_S, until
 
 SANITIZED = bool(os.environ.get("WEIR_SANITIZED"))
 
@@ -46,7 +46,7 @@ class Crowd:
         words = self.process.stdout.readline().split()
         return {k: int(v) for k, v in zip(words[::2], words[1::2])}
 
-    def until(self, what, least, deadline_s=60):
+    def until(self, what, least, deadline_s=DEADLINE_S):
         """Until so many have come that far."""
         try:
             return until(lambda: (f := self.figures())[what] >= least and f,

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import free_port, listens, until
+from harness import DEADLINE_S, free_port, listens, until
 from unpacked import accounts, in_namespace, namespaces, root_of, unpack
 
 PACKAGES = ["exim4-daemon-light", "exim4-base"]
@@ -142,7 +142,8 @@ class Exim:
 
     def run(self, *args):
         return subprocess.run(self.command(*args), capture_output=True,
-                              text=True, timeout=60, stdin=subprocess.DEVNULL)
+                              text=True,
+                              timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
 
     def start(self):
         with open(self.dir / "out", "ab") as out:

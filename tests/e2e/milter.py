@@ -8,7 +8,7 @@ import signal
 import smtplib
 import subprocess
 
-from harness import Weir, free_port, listens, until
+from harness import DEADLINE_S, Weir, free_port, listens, until
 from postfix import Postfix
 
 SECTION = """listen "mta" {{
@@ -68,10 +68,11 @@ class MilterPostfix(Postfix):
         return subprocess.run(
             ["/usr/sbin/sendmail", "-C", self.dir / "etc", "-i", "-f", sender,
              "--", *rcpts],
-            input=text, capture_output=True, timeout=30)
+            input=text, capture_output=True, timeout=DEADLINE_S)
 
     def client(self):
-        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=30)
+        return smtplib.SMTP("127.0.0.1", self.port, "client.test",
+                            timeout=DEADLINE_S)
 
     def transact(self, sender, rcpts, text):
         """Each recipient must be taken; the reply to the message."""

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import free_port, listens, until
+from harness import DEADLINE_S, free_port, listens, until
 
 MAIN_CF = """
 compatibility_level = 3.6
@@ -106,7 +106,7 @@ class Postfix:
     def run(self, *command, check=True):
         return subprocess.run(
             [command[0], "-c", self.dir / "etc", *command[1:]],
-            capture_output=True, text=True, timeout=60, check=check,
+            capture_output=True, text=True, timeout=DEADLINE_S, check=check,
             stdin=subprocess.DEVNULL)
 
     def drop_doubles(self):
@@ -150,7 +150,7 @@ class Postfix:
     def recipients(self):
         return [m["X-Original-To"] for m in self.mail()]
 
-    def wait_for(self, count, deadline_s=30):
+    def wait_for(self, count, deadline_s=DEADLINE_S):
         until(lambda: len(list((self.maildir / "new").glob("*"))) >= count,
               f"{count} mails in Postfix's maildir\n{self.log()[-1500:]}",
               deadline_s)

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 
 import unpacked
-from harness import BUILD, free_port, listens, until
+from harness import BUILD, DEADLINE_S, free_port, listens, until
 
 PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "liblockfile1",
             "libwrap0", "libnsl2", "sasl2-bin"]
@@ -117,7 +117,7 @@ class Sendmail:
 
     def write_cf(self, name, mc):
         done = subprocess.run(["m4", "-"], input=mc, capture_output=True,
-                              text=True, check=True, timeout=60)
+                              text=True, check=True, timeout=DEADLINE_S)
         (self.dir / name).write_text(done.stdout)
 
     def write_sasl(self, users):
@@ -129,7 +129,8 @@ class Sendmail:
             subprocess.run(
                 [ROOT / "usr/sbin/saslpasswd2", "-p", "-c", "-f",
                  self.dir / "sasl/db", "-u", "mta.test", name],
-                input=word, text=True, env=self.env, check=True, timeout=20)
+                input=word, text=True, env=self.env, check=True,
+                timeout=DEADLINE_S)
 
     def start(self):
         with open(self.dir / "log", "ab") as log:
@@ -161,7 +162,8 @@ class Sendmail:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def client(self):
-        return smtplib.SMTP("127.0.0.1", self.port, "client.test", timeout=30)
+        return smtplib.SMTP("127.0.0.1", self.port, "client.test",
+                            timeout=DEADLINE_S)
 
     def transact(self, sender, rcpts, text):
         with self.client() as s:
@@ -187,7 +189,7 @@ class Sendmail:
              "sh", "setpriv", f"--reuid={entry.pw_uid}",
              f"--regid={group}", "--clear-groups", self.binary, "-C",
              self.dir / "submit.cf", "-i", "-t", *args],
-            env=self.env, input=text, capture_output=True, timeout=60)
+            env=self.env, input=text, capture_output=True, timeout=DEADLINE_S)
 
     def queue(self):
         return list((self.dir / "queue").glob("[qh]f*"))

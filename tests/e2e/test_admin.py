@@ -108,7 +108,7 @@ def test_queue(held):
 def test_cat(held):
     first = held.queue()[0]["id"]
     done = subprocess.run([BUILD / "weirctl", "-s", held.control, "cat",
-                           first], capture_output=True, timeout=20)
+                           first], capture_output=True, timeout=DEADLINE_S)
     assert done.returncode == 0
     assert b"one@example.com" in done.stdout  # the envelope
     assert b"Received: from client.test" in done.stdout
@@ -344,7 +344,7 @@ def test_exit_status(held, args, status, words):
 def test_help():
     for word in "-h", "--help", "help":
         done = subprocess.run([BUILD / "weirctl", word], capture_output=True,
-                              text=True, timeout=20)
+                              text=True, timeout=DEADLINE_S)
         assert done.returncode == 0 and done.stderr == ""
         assert done.stdout.startswith("usage: ")
 
@@ -352,7 +352,8 @@ def test_help():
 def test_daemon_not_there(tmp_path):
     for path in (tmp_path / "nothing.sock", tmp_path):
         done = subprocess.run([BUILD / "weirctl", "-s", path, "status"],
-                              capture_output=True, text=True, timeout=20)
+                              capture_output=True, text=True,
+                              timeout=DEADLINE_S)
         assert done.returncode == 69, done.stderr
         assert str(path) in done.stderr and done.stderr.count("\n") == 1
 
@@ -378,7 +379,7 @@ def test_others_may_not(held, tmp_path):
         done = subprocess.run(
             ["setpriv", "--reuid=nobody", "--regid=nogroup",
              "--clear-groups", BUILD / "weirctl", "-s", path, *command],
-            capture_output=True, text=True, timeout=20)
+            capture_output=True, text=True, timeout=DEADLINE_S)
         assert done.returncode in (1, 69), done
         assert done.stdout == ""
         assert re.search("permission|not allowed|may not|denied",
@@ -396,7 +397,7 @@ def test_members_of_the_group_may(weir, sink):
     done = subprocess.run(
         ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
          BUILD / "weirctl", "-s", w.control, "freeze", "x@example.org"],
-        capture_output=True, text=True, timeout=20)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
     assert any("nobody" in r["who"] for r in w.ctl("audit"))
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from dovecot import Dovecot
-from harness import Peer, free_port, message, serve_smtp, until
+from harness import DEADLINE_S, Peer, free_port, message, serve_smtp, until
 from postfix import Postfix
 
 SECRET = "hunter2-secret"
@@ -92,7 +92,7 @@ def swaks(port, *args):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(port), "--from",
          "alice@example.org", "--to", "known@example.com", *args],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     return done.returncode, done.stdout
 
 
@@ -189,7 +189,7 @@ def test_pass_swaks(weir, scripted):
 def test_pass_smtplib(weir, scripted):
     hop = Hop(scripted, {"CRAM-MD5": [b64("<1@hop>")]})
     w = passing(weir, hop)
-    with smtplib.SMTP("127.0.0.1", w.port, timeout=20) as c:
+    with smtplib.SMTP("127.0.0.1", w.port, timeout=DEADLINE_S) as c:
         c.login("alice@example.org", SECRET)
         c.sendmail("alice@example.org", ["b@example.com"], message())
     assert len(hop.authenticated()) == 1
@@ -523,7 +523,7 @@ def test_in_clear_only_where_it_is_allowed(weir, scripted):
 def run_maild(w):
     w.write_config()
     return subprocess.run([w.command, "-c", w.config], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=DEADLINE_S)
 
 
 def test_own_credentials_must_be_private(weir, tmp_path):

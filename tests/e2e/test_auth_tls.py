@@ -4,7 +4,7 @@ forgets, a PROXY header in front of a handshake."""
 import socket
 import ssl
 
-from harness import Peer, hello, message
+from harness import DEADLINE_S, Peer, hello, message
 from test_auth import PLAIN, Hop, senders
 from test_identity import V1, V2
 from test_tls import cert, pki, starttls, tls_weir  # noqa: F401: fixtures
@@ -59,7 +59,8 @@ def test_login_before_starttls_is_forgotten(tls_weir, pki,  # noqa: F811
 def test_proxy_header_before_the_handshake(tls_weir, pki, sink):  # noqa: F811
     w = tls_weir("implicit", "proxy = true", proxy_from='{"127.0.0.1"}')
     for n, header in enumerate((V1, V2)):
-        raw = socket.create_connection(("127.0.0.1", w.tls_port), timeout=20)
+        raw = socket.create_connection(("127.0.0.1", w.tls_port),
+                                       timeout=DEADLINE_S)
         raw.sendall(header)  # and the handshake at its heels
         c = Peer(pki.client().wrap_socket(
             raw, server_hostname="relay.weir.test"))
@@ -74,7 +75,8 @@ def test_proxy_header_before_the_handshake(tls_weir, pki, sink):  # noqa: F811
 def test_proxy_header_and_handshake_in_one_piece(tls_weir, pki,  # noqa: F811
                                                  sink):
     w = tls_weir("implicit", "proxy = true", proxy_from='{"127.0.0.1"}')
-    raw = socket.create_connection(("127.0.0.1", w.tls_port), timeout=20)
+    raw = socket.create_connection(("127.0.0.1", w.tls_port),
+                                   timeout=DEADLINE_S)
     from_server, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = pki.client().wrap_bio(from_server, to_server,
                                 server_hostname="relay.weir.test")

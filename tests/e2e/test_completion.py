@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from harness import DEADLINE_S
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
 HOSTILE = "$(touch {0})"
 
@@ -28,7 +30,7 @@ def complete(line, tmp_path):
          _weirctl
          printf '%s\\n' "${{COMPREPLY[@]}}"
          """, "bash", line],
-        capture_output=True, text=True, timeout=20)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stderr == ""
     return done.stdout.split("\n")[:-1]
 
@@ -56,6 +58,6 @@ def test_a_sender_is_never_run(tmp_path):
     # As it is offered, it is one word of text.
     done = subprocess.run(
         ["bash", "-c", f"printf '%s' {offered[1]}"],
-        capture_output=True, text=True, timeout=20)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stdout == HOSTILE.format(tmp_path / "owned")
     assert not (tmp_path / "owned").exists()

@@ -7,7 +7,7 @@ import smtplib
 import pytest
 
 import exim
-from harness import TOP, FastSink, message, until
+from harness import DEADLINE_S, TOP, FastSink, message, until
 from milter import MilterWeir
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2  freeze_at = 0\n'
@@ -53,7 +53,7 @@ class Site:
     def client(self, user="alice"):
         """A session after its login."""
         session = smtplib.SMTP("127.0.0.1", self.exim.port, "client.test",
-                               timeout=30)
+                               timeout=DEADLINE_S)
         session.ehlo()
         if user is not None:
             session.user, session.password = user, "secret"

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from harness import Peer, message, serve_smtp, until
+from harness import DEADLINE_S, Peer, message, serve_smtp, until
 from pki import Pki
 
 HOLD = ('key = envelope  interval = "1h"  burst = 1  initial = 0\n'
@@ -275,7 +275,7 @@ def test_over_tls(weir, scripted, tmp_path, version):
     context = pki.client()
     context.minimum_version = context.maximum_version = getattr(
         ssl.TLSVersion, version)
-    plain = socket.create_connection(("127.0.0.1", w.port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", w.port), timeout=DEADLINE_S)
     tls = TlsClient(context, plain)
     tls.hear(b"220")
     tls.say(["EHLO client.test"])

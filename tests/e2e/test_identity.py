@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import (Peer, free_port, listens, message, serve_smtp,
+from harness import (DEADLINE_S, Peer, free_port, listens, message, serve_smtp,
                      until)
 from postfix import Postfix
 
@@ -378,7 +378,7 @@ def test_proxy_needs_a_list(weir):
     w = weir(start=False, listen_options="proxy = true")
     w.write_config()
     done = subprocess.run([w.command, "-t", "-c", w.config],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 78 and "proxy_from" in done.stderr
 
 

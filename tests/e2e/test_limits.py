@@ -31,7 +31,7 @@ class Served:
         self.w, self.sink, self.sender = w, sink, sender
         self.longest, self.count = 0, 0
 
-    def send(self, deadline_s=5):
+    def send(self, deadline_s=DEADLINE_S):
         started = time.monotonic()
         peer = hello(self.w.port)
         code, text = peer.transact(self.sender, ["friend@known.test"],
@@ -94,9 +94,9 @@ def test_ten_thousand_idle_and_a_thousand_trickling(weir, known_sink):
             # send a byte now and then; others get through all the same.
             until(lambda: trickle.figures()["there"] >= 300, "trickling")
             for _ in range(5):
-                served.send(deadline_s=10)
+                served.send()
             peak = rss_kb(pid), descriptors(pid)
-            trickle.until("gone", TRICKLING, 30)
+            trickle.until("gone", TRICKLING)
             figures = trickle.figures()
         # All idle ones are still there.
         assert idle.figures()["gone"] == 0
@@ -173,7 +173,7 @@ def test_crowds(weir, known_sink, tmp_path, kind):
                     assert tls.recv(100).startswith(b"220 ")
         peak = rss_kb(pid), descriptors(pid)
         if kind != "deaf":
-            crowd.until("gone", count, 20)
+            crowd.until("gone", count)
         until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
     served.send()
     # Some connections to the next hop are kept for a while.
@@ -201,7 +201,7 @@ def test_nobody_keeps_the_next_hop_to_himself(weir, known_sink, kind):
     with Crowd(w.port, kind, 40, 4) as crowd:
         until(lambda: crowd.figures()["there"] >= 8, "the crowd")
         for _ in range(3):
-            served.send(deadline_s=10)
+            served.send()
         # It sends more than slow_rate, a little at a time.
         for line in ("MAIL FROM:<a@example.org>",
                      "RCPT TO:<b@example.com>"):

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import Peer, until
+from harness import DEADLINE_S, Peer, until
 from milter import MilterWeir
 
 HOLD = 'interval = "1h"  burst = 1  initial = 1'
@@ -72,7 +72,7 @@ def talk(w, script, negotiate=True, version=6, actions="SMFI_V6_ACTS",
         (NEGOTIATE.format(version=version, actions=actions, steps=steps)
          if negotiate else "") + ENVELOPE + script)
     done = subprocess.run(["miltertest", "-s", path], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import FastSink, hello, message, until
+from harness import DEADLINE_S, FastSink, hello, message, until
 
 KEY = "key = envelope\n"
 MALLORY = "mallory@example.org"
@@ -45,7 +45,7 @@ class Sessions:
         fates, smtp = {}, None
         for rcpt in rcpts:
             if smtp is None:
-                smtp = smtplib.SMTP("127.0.0.1", self.port, timeout=20)
+                smtp = smtplib.SMTP("127.0.0.1", self.port, timeout=DEADLINE_S)
             try:
                 smtp.sendmail(self.sender, [rcpt],
                               message(sender=self.sender, to=rcpt))
@@ -66,7 +66,7 @@ class Sessions:
 def smtp_source(port, *args):
     done = subprocess.run(
         ["smtp-source", *args, f"127.0.0.1:{port}"], capture_output=True,
-        text=True, timeout=60)
+        text=True, timeout=DEADLINE_S)
     return done.returncode
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import Weir, free_port, hello, listens, message, until
+from harness import DEADLINE_S, Weir, free_port, hello, listens, message, until
 from postfix import Postfix
 
 KEY = "key = envelope\n"
@@ -54,7 +54,7 @@ def client():
 def swaks(port, *args):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(port), *args],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     return done.returncode, done.stdout
 
 
@@ -266,7 +266,7 @@ class SmtpSink:
     def stop(self):
         """How many messages it counted."""
         self.process.terminate()
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=DEADLINE_S)
         counts = [part for part in out.decode().replace("\r", "\n").split()
                   if part.isdigit()]
         return int(counts[-1]) if counts else 0
@@ -282,7 +282,7 @@ def test_smtp_source_through_weir_to_smtp_sink(tmp_path, reuse):
             ["smtp-source", *reuse, "-s", "10", "-m", "500", "-l", "4096",
              "-f", "a@example.org", "-t", "b@example.com",
              f"127.0.0.1:{w.port}"], capture_output=True, text=True,
-            timeout=60)
+            timeout=DEADLINE_S)
         assert done.returncode == 0, done.stderr
         status = w.status()
         assert status["messages"] == 500
@@ -302,7 +302,7 @@ def test_smtp_source_all_held_then_released(tmp_path):
             ["smtp-source", "-d", "-N", "-s", "10", "-m", "500", "-l", "2000",
              "-f", "a@example.org", "-t", "@example.com",
              f"127.0.0.1:{w.port}"], capture_output=True, text=True,
-            timeout=60)
+            timeout=DEADLINE_S)
         assert done.returncode == 0, done.stderr
         assert w.status()["held_recipients"] == 500
         w.ctl("release", "--all")

@@ -14,7 +14,7 @@ import threading
 
 import pytest
 
-from harness import TOP, message, until
+from harness import DEADLINE_S, TOP, message, until
 from milter import MilterPostfix, MilterWeir
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2'
@@ -334,7 +334,7 @@ def serve_requests(listener, command, env):
             return
         with conn:
             subprocess.run(command, stdin=conn, stdout=conn, env=env,
-                           stderr=subprocess.DEVNULL, timeout=60)
+                           stderr=subprocess.DEVNULL, timeout=DEADLINE_S)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import TOP, message, until
+from harness import DEADLINE_S, TOP, message, until
 from milter import MilterWeir
 from sendmail import Sendmail, unpack
 
@@ -79,7 +79,7 @@ def test_known_pass_new_are_held_and_come_on_release(world, sink):
     entry = w.queue()[0]
     assert holds(mta) == [entry["mta_id"]] and entry["subject"] == "to many"
     shown = subprocess.run([w.dir / "list"], capture_output=True, text=True,
-                           timeout=60).stdout
+                           timeout=DEADLINE_S).stdout
     assert entry["mta_id"] in shown and "QUARANTINE: held by weir" in shown
     w.ctl("release", "--all")
     assert sorted(sink.wait_for(6)) == sorted(people(2) + people(4))

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import (FastSink, Peer, free_port, hello, message,
+from harness import (DEADLINE_S, FastSink, Peer, free_port, hello, message,
                      serve_smtp, until)
 
 KEY = "key = envelope\n"
@@ -35,7 +35,7 @@ def test_swaks(weir, sink):
         ["swaks", "--server", "127.0.0.1", "--port", str(w.port), "--from",
          "alice@example.org", "--to", "bob@example.com,carol@example.com",
          "--header", "Subject: from swaks", "--body", "line one\n.\nend"],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout
     assert "250 2.0.0 Ok: queued as SINK1" in done.stdout
     sender, rcpts, text, _ = sink.messages[0]

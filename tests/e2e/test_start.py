@@ -74,7 +74,7 @@ def test_restart_keeps_everything(weir, sink):
 def refused_start(w, *args):
     """Runs it to its end: (status, the one line)."""
     done = subprocess.run([BUILD / "weir-maild", "-c", w.config, *args],
-                          capture_output=True, text=True, timeout=20)
+                          capture_output=True, text=True, timeout=DEADLINE_S)
     lines = done.stderr.strip().splitlines()
     return done.returncode, lines
 
@@ -94,7 +94,7 @@ def test_check_of_a_good_file(tmp_path):
 
 def ask(*args):
     return subprocess.run([BUILD / "weir-maild", *args], capture_output=True,
-                          text=True, timeout=20)
+                          text=True, timeout=DEADLINE_S)
 
 
 def test_version_and_usage():

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import Peer, Sink, free_port, hello, message, until
+from harness import DEADLINE_S, Peer, Sink, free_port, hello, message, until
 from pki import Pki
 from postfix import Postfix
 
@@ -65,7 +65,7 @@ def names_of(sock):
 
 def test_starttls(tls_weir, pki, sink):
     w = tls_weir("may")
-    with smtplib.SMTP("127.0.0.1", w.tls_port, timeout=20) as c:
+    with smtplib.SMTP("127.0.0.1", w.tls_port, timeout=DEADLINE_S) as c:
         c.ehlo()
         assert c.has_extn("starttls")
         c._host = "relay.weir.test"
@@ -82,7 +82,7 @@ def test_starttls(tls_weir, pki, sink):
 
 def test_plain_is_as_before(tls_weir, sink):
     w = tls_weir("may")
-    with smtplib.SMTP("127.0.0.1", w.tls_port, timeout=20) as c:
+    with smtplib.SMTP("127.0.0.1", w.tls_port, timeout=DEADLINE_S) as c:
         c.sendmail(FROM, [TO], message())
     assert b" with ESMTP id " in sink.messages[0][2]
     assert "STARTTLS" not in w.hello().extensions
@@ -116,7 +116,7 @@ def test_require(tls_weir, pki, sink):
 
 def test_implicit(tls_weir, pki, sink):
     w = tls_weir("implicit")
-    with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, timeout=20,
+    with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, timeout=DEADLINE_S,
                           context=pki.client()) as c:
         c.ehlo()
         assert not c.has_extn("starttls")
@@ -159,7 +159,7 @@ def test_tls_1_2(tls_weir, pki, sink):
     context = pki.client()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, context=context,
-                          timeout=20) as c:
+                          timeout=DEADLINE_S) as c:
         c.sendmail(FROM, [TO], message())
     assert w.log_lines("smtp message .*tls=TLSv1.2 cipher=TLS_ECDHE_ECDSA")
 
@@ -187,7 +187,7 @@ def test_openssl_s_client(tls_weir, pki):
         ["openssl", "s_client", "-starttls", "smtp", "-connect",
          f"127.0.0.1:{w.tls_port}", "-CAfile", pki.ca, "-verify_return_error",
          "-verify_hostname", "relay.weir.test", "-crlf", "-quiet"],
-        input="QUIT\n", capture_output=True, text=True, timeout=30)
+        input="QUIT\n", capture_output=True, text=True, timeout=DEADLINE_S)
     assert "221" in done.stdout, done
 
 
@@ -314,7 +314,7 @@ def test_client_certificate_is_the_user(tls_weir, pki, sink):
                  f'tls_client_account = {{"dave@example.org='
                  f'{pki.fingerprint(by_print)}"}}')
     for own in (by_ca, by_print, nobody, None):
-        with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, timeout=20,
+        with smtplib.SMTP_SSL("127.0.0.1", w.tls_port, timeout=DEADLINE_S,
                               context=pki.client(own)) as c:
             c.sendmail(FROM, [TO], message())
     senders = {s["sender"] for s in w.ctl("senders")}
@@ -354,7 +354,7 @@ def test_swaks(tls_weir, pki, sink):
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(w.tls_port), "--tls",
          "--tls-ca-path", pki.ca, "--tls-verify", "--from", FROM, "--to", TO],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert sink.wait_for(1) == [TO]
 
@@ -412,7 +412,7 @@ smtp_tls_security_level = secure
 smtp_tls_secure_cert_match = relay.weir.test
 smtp_tls_CAfile = {pki.ca}
 """)
-    with smtplib.SMTP("127.0.0.1", front.port, timeout=20) as c:
+    with smtplib.SMTP("127.0.0.1", front.port, timeout=DEADLINE_S) as c:
         for i in range(5):
             c.sendmail(FROM, [TO], message(subject=str(i)))
     behind.wait_for(5)

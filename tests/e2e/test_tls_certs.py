@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import free_port, hello, message, until
+from harness import DEADLINE_S, free_port, hello, message, until
 from pki import Pki, openssl
 from test_tls import listen, starttls
 
@@ -54,7 +54,8 @@ def shown_1_3(pki, port, name, algorithms):
     out = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3",
          "-CAfile", pki.ca, "-servername", name, "-sigalgs", algorithms],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=DEADLINE_S)
     return [line for line in out.stdout.splitlines()
             if line.startswith("Peer signature type")]
 
@@ -139,5 +140,5 @@ def test_required_of_nobody_is_an_error(weir, pki, pairs, level, extra,
         extra.format(ca=pki.ca)))
     w.write_config()
     done = subprocess.run([w.command, "-t", "-c", w.config],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 78 and words in done.stderr

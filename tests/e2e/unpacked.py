@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import subprocess
 
-from harness import BUILD
+from harness import BUILD, DEADLINE_S
 
 FIRST_ID = 61180  # of a range that Debian gives to nobody
 
@@ -35,7 +35,8 @@ def unpack_alone(root, packages):
         return (f"apt-get download {' '.join(packages)} failed: "
                 f"{got.stderr[-300:]}")
     for deb in debs:
-        subprocess.run(["dpkg", "-x", deb, root], check=True, timeout=60)
+        subprocess.run(["dpkg", "-x", deb, root], check=True,
+                       timeout=DEADLINE_S)
     done.write_text("\n".join(packages))
     return None
 
@@ -49,7 +50,7 @@ def namespaces():
     if os.geteuid() != 0:
         return "it needs root for a mount namespace"
     got = subprocess.run(["unshare", *UNSHARE, "true"], capture_output=True,
-                         text=True, timeout=20)
+                         text=True, timeout=DEADLINE_S)
     return got.stderr.strip() or None if got.returncode else None
 
 
