@@ -72,6 +72,25 @@ on_login_reply(struct channel *ch, const struct smtp_reply *reply, int64_t now)
 	ch->ops->on_ready(ch, now);
 }
 
+/* What servers count: a message sets both back (Postfix, Exim). */
+static void
+count(struct channel *ch, enum smtp_client_what what,
+    const struct smtp_reply *reply)
+{
+	bool ok = smtp_reply_is_ok(reply);
+
+	if (what == SMTP_CLIENT_END) {
+		/* LMTP has a reply for each recipient. */
+		ch->messages += !smtp_client_is_lmtp(ch->client) ||
+				smtp_client_is_idle(ch->client);
+		ch->junk = 0;
+	} else if (!ok) {
+		ch->junk++;
+	} else if (what == SMTP_CLIENT_MAIL) {
+		ch->mails++;
+	}
+}
+
 static void
 on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply)
@@ -84,8 +103,7 @@ on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 		on_login_reply(ch, reply, loop_now(ch->loop));
 		return;
 	}
-	if (what == SMTP_CLIENT_END)
-		ch->messages++;
+	count(ch, what, reply);
 	ch->ops->on_reply(ch, what, tag, reply, loop_now(ch->loop));
 }
 
@@ -97,10 +115,8 @@ on_client_fail(void *arg, const struct smtp_reply *reply)
 
 	if (ch->tls_failed)
 		fault = CHANNEL_TLS;
-	else if (ch->in_deadline)
-		fault = CHANNEL_TIMEOUT;
 	else if (ch->state != CHANNEL_READY)
-		fault = CHANNEL_REFUSED;
+		fault = ch->in_deadline ? CHANNEL_TIMEOUT : CHANNEL_REFUSED;
 	fail(ch, fault, reply, loop_now(ch->loop));
 }
 

@@ -25,8 +25,8 @@ enum channel_fault {
 	CHANNEL_CONNECT, /* no connection */
 	CHANNEL_REFUSED, /* greeting, EHLO or AUTH */
 	CHANNEL_TLS,     /* the handshake, or whose certificate it is */
-	CHANNEL_TIMEOUT, /* a deadline, before or in a transaction */
-	CHANNEL_BROKEN,  /* closed, 421 or nonsense after it was ready */
+	CHANNEL_TIMEOUT, /* a deadline before it was ready */
+	CHANNEL_BROKEN,  /* closed, late, 421 or nonsense after it was ready */
 };
 
 struct channel_ops {
@@ -81,6 +81,8 @@ struct channel {
 	char name[ROUTE_NAME_MAX];
 	char host[ROUTE_HOST_MAX];
 	uint32_t messages; /* that were sent to the end */
+	uint32_t mails;    /* MAIL that was accepted */
+	uint32_t junk;     /* refusals and RSETs since the last message */
 	bool served;       /* a user has given it back */
 	bool is_private;   /* a session's own: never kept for another */
 	bool login_in_clear;

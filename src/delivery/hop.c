@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Exim's smtp_accept_max_nonmail is 10, Postfix delays from 10 refusals on
+ * (smtpd_soft_error_limit). */
+#define JUNK_MAX 8
+
 static struct hop *
 first_in(struct nexthop *n, enum hop_state state)
 {
@@ -121,7 +125,7 @@ static void
 start_dial(struct hop *h, int64_t now)
 {
 	memset(&h->cursor, 0, sizeof(h->cursor));
-	h->reused = false;
+	h->reused = h->doubted = false;
 	dial(h, now);
 }
 
@@ -156,7 +160,7 @@ new_hop(struct nexthop *n, const struct hop_ops *ops, void *arg)
 
 	h->ops = ops;
 	h->arg = arg;
-	h->fresh = h->is_private = h->reused = h->said = false;
+	h->fresh = h->is_private = h->reused = h->said = h->doubted = false;
 	h->ch = NULL;
 	h->reason[0] = '\0';
 	return h;
@@ -283,13 +287,31 @@ hop_name(const struct hop *h)
 }
 
 static bool
-is_worth_keeping(const struct channel *ch)
+is_at(uint32_t count, uint32_t max)
+{
+	return max > 0 && count >= max;
+}
+
+static bool
+is_spent(const struct channel *ch)
 {
 	const struct nexthop *n = ch->pool;
 
-	return !ch->retired && !ch->is_private &&
-	       (n->settings.uses_max == 0 ||
-		   ch->messages < n->settings.uses_max);
+	return is_at(ch->messages, n->settings.uses_max) ||
+	       is_at(ch->messages, smtp_client_caps(ch->client)->mail_max);
+}
+
+bool
+hop_is_spent(const struct hop *h)
+{
+	return hop_is_ready(h) && is_spent(h->ch);
+}
+
+static bool
+is_worth_keeping(const struct channel *ch)
+{
+	return !ch->retired && !ch->is_private && !is_spent(ch) &&
+	       ch->junk < JUNK_MAX;
 }
 
 void
@@ -436,6 +458,7 @@ on_channel_ready(struct channel *ch, int64_t now)
 		hop_set_state(h, HOP_READY);
 		n->caps = hop_caps(h);
 		n->caps_known = true;
+		hop_end_doubt(n, now);
 		nexthop_note_up(n, ch);
 		hop_serve_line(n, now);
 	}
@@ -502,6 +525,24 @@ describe(const struct smtp_reply *reply, char *out, size_t cap)
 	str_copy(reply->text, out + n, cap - (size_t)n);
 }
 
+/* It waits for one of those that work. */
+static void
+wait_in_line(struct hop *h, int64_t now)
+{
+	memset(&h->cursor, 0, sizeof(h->cursor));
+	hop_set_state(h, HOP_WAITING);
+	nexthop_watch_line(h->n, now);
+}
+
+/* Another address, where there is one, may take what this one does not. */
+static bool
+is_limit(struct hop *h, const struct smtp_reply *reply, int64_t now)
+{
+	return h->state == HOP_DIALING && reply->code == 421 &&
+	       !route_has_other(h->n->route, &h->cursor, now) &&
+	       hop_learn_limit(h, now);
+}
+
 static void
 on_channel_fail(struct channel *ch, enum channel_fault fault,
     const struct smtp_reply *reply, int64_t now)
@@ -511,6 +552,7 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 	const struct hop_ops *ops;
 	void *arg;
 	char why[HOP_REASON_MAX];
+	bool limited;
 
 	describe(reply, why, sizeof(why));
 	if (h != NULL) {
@@ -519,11 +561,15 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 	}
 	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, why, now))
 		return;
+	limited = h != NULL && is_limit(h, reply, now);
 	/* A kept connection that was closed meanwhile may go quietly. */
-	if (h != NULL && (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
+	if (h != NULL && !limited &&
+	    (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
 		nexthop_note_fault(n, ch, fault, why, now);
 	nexthop_shut(n, ch, false, now);
-	if (h != NULL && h->state == HOP_DIALING) {
+	if (limited) {
+		wait_in_line(h, now);
+	} else if (h != NULL && h->state == HOP_DIALING) {
 		dial(h, now);
 	} else if (h != NULL && h->state == HOP_HANDED) {
 		hop_seek(h, now);
@@ -533,6 +579,7 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 		free_hop(h);
 		ops->on_fail(arg, reply, now);
 	}
+	hop_end_doubt(n, now);
 	hop_serve_line(n, now);
 }
 

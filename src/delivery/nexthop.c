@@ -59,6 +59,7 @@ nexthop_new(struct loop *loop, const struct nexthop_settings *settings,
 	set_settings(n, settings);
 	for (int i = 0; i < HOP_STATES; i++)
 		list_init(&n->hops[i]);
+	n->closed_at = INT64_MIN / 2;
 	list_init(&n->idle);
 	list_init(&n->busy);
 	list_init(&n->dead);
@@ -90,6 +91,8 @@ replace_route(
 	route_free(n->route);
 	n->route = route;
 	n->caps_known = false; /* it is another one that is asked now */
+	n->limit = 0;
+	n->dial_after = now;
 	n->hostname = xstrdup(hostname);
 	resolver_free(n->resolver);
 	n->resolver = resolver_new(n->loop, hop_on_resolved, n);
@@ -222,13 +225,6 @@ nexthop_line(const struct nexthop *n)
 	return count;
 }
 
-bool
-nexthop_is_full(const struct nexthop *n)
-{
-	return n->settings.connections_max > 0 &&
-	       n->open_count >= n->settings.connections_max;
-}
-
 /* ---- channels ---- */
 
 /* A quarter of the shortest time that is to be kept. */
@@ -286,9 +282,15 @@ nexthop_open(
 	n->private_count += ch->is_private;
 	list_append(&n->busy, &ch->entry);
 	n->open_count++;
-	if (n->sweep.due == INT64_MAX)
-		loop_timer_set(&n->sweep, loop_now(n->loop) + sweep_ms(n));
+	nexthop_watch_line(n, loop_now(n->loop));
 	return ch;
+}
+
+void
+nexthop_watch_line(struct nexthop *n, int64_t now)
+{
+	if (n->sweep.due == INT64_MAX)
+		loop_timer_set(&n->sweep, now + sweep_ms(n));
 }
 
 void
@@ -298,6 +300,8 @@ nexthop_shut(struct nexthop *n, struct channel *ch, bool politely, int64_t now)
 		return;
 	if (ch->hop == NULL)
 		n->idle_count--;
+	if (ch->state == CHANNEL_READY)
+		n->closed_at = now;
 	n->open_count--;
 	n->private_count -= ch->is_private;
 	ch->hop = NULL;
@@ -325,6 +329,7 @@ nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
 	n->idle_count++;
 	ch->hop = NULL;
 	ch->open = !smtp_client_is_idle(ch->client);
+	ch->junk += ch->open;
 	ch->idle_since = now;
 }
 
@@ -443,8 +448,8 @@ on_sweep(void *arg, int64_t now)
 	sweep_idle(n, now);
 	sweep_deadlines(n, &n->idle, now);
 	sweep_deadlines(n, &n->busy, now);
-	hop_note_late(n, now);
-	if (n->open_count > 0)
+	hop_run_dials(n, now);
+	if (n->open_count > 0 || !list_is_empty(&n->hops[HOP_WAITING]))
 		loop_timer_set(&n->sweep, now + sweep_ms(n));
 }
 

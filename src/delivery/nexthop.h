@@ -2,8 +2,11 @@
 /*
  * Connections to the next hop, kept and reused. Several next hops are tried in
  * order; one that failed, or did not greet in time while another was left,
- * rests for a while unless all rest, and then one connection tries it. Event
- * loop's thread.
+ * rests for a while unless all rest, and then one connection tries it. What
+ * goes wrong from MAIL on is the transaction's and rests nobody. A next hop
+ * that says 421 to a new connection while others work takes no more: their
+ * number is learnt, everybody waits in line for them, and after a while more
+ * are tried. Event loop's thread.
  *
  * A struct hop is one connection in one owner's hands. Its owner speaks through
  * hop_client (smtp/client.h) and hears through hop_ops.
@@ -35,11 +38,12 @@ struct nexthop_settings {
 	const char *hostname;       /* for EHLO */
 	int64_t connect_timeout_ms; /* and for the greeting, see above */
 	struct smtp_client_timeouts timeouts;
-	uint32_t connections_max;        /* open at once; more owners wait */
-	uint32_t idle_max;               /* kept open without an owner */
-	int64_t idle_timeout_ms;         /* then QUIT */
-	uint32_t uses_max;               /* messages per connection, 0: any */
-	int64_t rest_ms;                 /* after a failure */
+	uint32_t connections_max; /* open at once; more owners wait */
+	uint32_t idle_max;        /* kept open without an owner */
+	int64_t idle_timeout_ms;  /* then QUIT */
+	uint32_t uses_max; /* messages per connection, 0: any; the next hop's
+			      MAILMAX (RFC 9422) holds beside it */
+	int64_t rest_ms;   /* after a failure */
 	struct credentials *credentials; /* of weir itself, a reference is
 					    taken; NULL: it does not log in */
 	bool login_in_clear; /* passwords, whosever: where others could read
@@ -54,7 +58,10 @@ struct hop_ops {
 	    const struct smtp_reply *reply, int64_t now);
 	/* Output drained after hop_is_full. */
 	void (*on_drain)(void *arg, int64_t now);
-	/* No next hop, or the connection broke. Last call; the hop is gone. */
+	/* No next hop, or the connection broke. Last call; the hop is gone.
+	 * Between the 354 and the final dot a reply of 500 or more is the next
+	 * hop's refusal of this message, which it did not wait to the end
+	 * with; every other says only that nothing is known of the message. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply, int64_t now);
 };
 
@@ -106,11 +113,32 @@ struct smtp_caps hop_caps(struct hop *h);
 bool hop_is_full(const struct hop *h);     /* hold back until on_drain */
 bool hop_is_tls(const struct hop *h);      /* ready, and spoken to over TLS */
 const char *hop_name(const struct hop *h); /* address text */
+/*
+ * What a refusal (4xx, 5xx) of MAIL, RCPT, DATA or the text is about. Ask
+ * within on_reply, with the hop in hand. Who finds SPENT or FULL drops the hop
+ * and tries the transaction once more, with nexthop_get and fresh = (it is
+ * SPENT): what is FULL waits in line for those that work. Once for each, or two
+ * next hops that disagree would be asked for ever.
+ */
+enum hop_blame {
+	HOP_BLAME_MESSAGE, /* this transaction; also an answer when in doubt */
+	HOP_BLAME_SPENT,   /* the connection has carried mail, and is over */
+	HOP_BLAME_FULL,    /* no further connection beside those that work */
+	HOP_BLAME_LOGIN,   /* weir's login or TLS: nothing of the mail */
+};
+enum hop_blame hop_blame(struct hop *h, enum smtp_client_what what,
+    const struct smtp_reply *reply, int64_t now);
+/* It has carried as many messages as one connection may: hop_put will close
+ * it. Who has more to send takes another. */
+bool hop_is_spent(const struct hop *h);
 /* A password is spoken of: see conn_set_secret. */
 void hop_set_secret(struct hop *h, bool secret);
 /* hop_put will close it with QUIT, whatever state it is in. */
 void hop_retire(struct hop *h);
-/* Gives it back: kept when it is idle or its transaction is abandoned. */
+/* Gives it back: kept when it is idle or its transaction is abandoned, unless
+ * it is spent, or has had so many refusals and RSETs since its last message
+ * that the next hop would soon take it for a nuisance (Exim closes after 10,
+ * Postfix after 20 and 100). */
 void hop_put(struct hop *h, int64_t now);
 /* Closes it: whatever was sent after DATA does not count. */
 void hop_drop(struct hop *h);

@@ -32,7 +32,8 @@ struct hop {
 	void *arg;
 	struct channel *ch;
 	bool fresh, reused, is_private;
-	bool late; /* DIALING: for longer than a server takes that is well */
+	bool doubted; /* WAITING after a 421: does any other work? */
+	bool late;    /* DIALING: for longer than a server takes that is well */
 	size_t target; /* RESOLVING: for whom */
 	struct route_cursor cursor;
 	/* Of the last address that failed, of those that spoke if any did. */
@@ -56,6 +57,11 @@ struct nexthop {
 	uint32_t dialing_count, late_count; /* the late ones are in both */
 	bool caps_known;
 	struct smtp_caps caps;
+	uint32_t limit;      /* connections that it takes, learnt; 0: any */
+	bool has_doubt;      /* a hop may be doubted */
+	int64_t limit_grows; /* when more are tried */
+	int64_t dial_after;  /* none is opened before */
+	int64_t closed_at;   /* one that worked, the last */
 	struct loop_timer sweep;
 	uint64_t sweeps;
 	struct loop_task task;   /* tells hops, frees channels */
@@ -77,8 +83,14 @@ void hop_on_resolved(void *arg, const struct resolver_answer *answer);
 
 /* hop_dial.c */
 bool hop_may_dial(const struct nexthop *n); /* one more */
-/* Marks those that have been dialing for long, and serves the line. */
-void hop_note_late(struct nexthop *n, int64_t now);
+/* A new connection, this hop's, was answered with 421. True: others work, so
+ * as many as may be are open, and who waits in line gets one. */
+bool hop_learn_limit(struct hop *h, int64_t now);
+/* One has become ready, or failed: who is in doubt may know now. */
+void hop_end_doubt(struct nexthop *n, int64_t now);
+/* From the sweep: marks those that have been dialing for long, lets the limit
+ * grow, and serves the line. */
+void hop_run_dials(struct nexthop *n, int64_t now);
 
 /* nexthop.c */
 struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
@@ -86,6 +98,8 @@ struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
 /* Takes the channel out of the pool and closes it. */
 void nexthop_shut(
     struct nexthop *n, struct channel *ch, bool politely, int64_t now);
+/* Somebody waits who may be served in time alone: there will be a sweep. */
+void nexthop_watch_line(struct nexthop *n, int64_t now);
 /* idle <-> busy */
 void nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h);
 void nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now);

@@ -34,7 +34,8 @@ enum smtp_client_what { /* what a reply answers */
 
 struct smtp_client_ops {
 	void (*write)(void *arg, const char *p, size_t n);
-	/* Greeting and EHLO are done; and once more after XCLIENT. */
+	/* Greeting and EHLO, or HELO where EHLO was refused with anything but
+	 * 421, are done; and once more after XCLIENT. */
 	void (*on_ready)(void *arg, const struct smtp_caps *caps);
 	/* The peer is ready for TLS, and nothing of what it said is left over.
 	 * The owner shakes hands, then smtp_client_tls_done; EHLO is said

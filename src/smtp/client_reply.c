@@ -58,12 +58,6 @@ become_ready(struct smtp_client *c)
 	c->ops->on_ready(c->arg, &c->caps);
 }
 
-static bool
-is_hello_unknown(const struct smtp_reply *reply)
-{
-	return reply->code == 500 || reply->code == 502 || reply->code == 504;
-}
-
 static void
 on_ehlo(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
@@ -75,12 +69,10 @@ on_ehlo(struct smtp_client *c, const struct client_command *cmd,
 		client_fail(c, reply);
 		return;
 	}
-	if (is_hello_unknown(reply)) {
-		client_queue_hello(c, CLIENT_HELO, now);
-		return;
-	}
+	/* RFC 5321 section 4.1.4 names 501, 500, 502 and 550, servers say 503,
+	 * 504 and 554 as well. 421 does not come here. */
 	if (!is_positive(reply)) {
-		client_fail(c, reply);
+		client_queue_hello(c, CLIENT_HELO, now);
 		return;
 	}
 	(void)str_cut(&text, '\n'); /* its name */

@@ -42,9 +42,12 @@ parse_limits(struct smtp_caps *caps, struct str text)
 		struct str name = str_cut(&value, '=');
 		uint64_t n;
 
-		if (str_ieq(name, STR("RCPTMAX")) && str_to_u64(value, &n) &&
-		    n > 0 && n < UINT32_MAX)
+		if (!str_to_u64(value, &n) || n == 0 || n >= UINT32_MAX)
+			continue;
+		if (str_ieq(name, STR("RCPTMAX")))
 			caps->rcpt_max = (uint32_t)n;
+		else if (str_ieq(name, STR("MAILMAX")))
+			caps->mail_max = (uint32_t)n;
 	}
 }
 

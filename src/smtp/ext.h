@@ -37,6 +37,7 @@ struct smtp_caps {
 	unsigned auth;     /* AUTH: enum sasl_mech, those that weir carries */
 	unsigned xclient;  /* XCLIENT: enum xclient_attr */
 	uint32_t rcpt_max; /* LIMITS RCPTMAX; 0: none declared */
+	uint32_t mail_max; /* LIMITS MAILMAX, of a next hop; 0: none */
 };
 
 /* Reads one line of an EHLO reply (without its code) into caps; unknown

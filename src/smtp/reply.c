@@ -234,6 +234,43 @@ start_over(struct smtp_reply_parser *p)
 	p->done = false;
 }
 
+static bool
+has_words(struct str text, struct str words)
+{
+	for (size_t i = 0; i + words.n <= text.n; i++) {
+		if (str_istarts(str_sub(text, i, words.n), words))
+			return true;
+	}
+	return false;
+}
+
+bool
+smtp_reply_wants_login(const struct smtp_reply *r)
+{
+	/* Not "unauthenticated mail is not accepted", which is DMARC's. */
+	static const struct str words[] = {
+	    STR("authentication required"),
+	    STR("authentication is required"),
+	    STR("authenticate first"),
+	    STR("auth first"),
+	    STR("must authenticate"),
+	    STR("must issue a starttls"),
+	    STR("must issue starttls"),
+	    STR("not authenticated to send"),
+	};
+
+	if (r->code < 500)
+		return false;
+	if (r->code == 530 || r->code == 534 || r->code == 535 ||
+	    r->code == 538 || strcmp(r->enhanced, "5.7.57") == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (has_words(r->text, words[i]))
+			return true;
+	}
+	return false;
+}
+
 enum smtp_reply_state
 smtp_reply_parse(
     struct smtp_reply_parser *p, struct str *in, struct smtp_reply *out)

@@ -32,6 +32,10 @@ smtp_reply_is_temporary(const struct smtp_reply *r)
 {
 	return r->code >= 400 && r->code < 500;
 }
+/* A refusal that is about the client's login or TLS and not about the mail:
+ * 530, 534, 535, 538 (RFC 4954, RFC 3207), Exchange's 5.7.57, or words such as
+ * "Authentication required" behind a code that says less. */
+bool smtp_reply_wants_login(const struct smtp_reply *r);
 /* Writes it to out in wire form, every line with code, and with the enhanced
  * code when with_enhanced and there is one. Text is made safe: no bare CR, LF
  * or NUL, lines within 512 bytes. False: out is full. */

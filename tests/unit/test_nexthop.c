@@ -11,6 +11,33 @@
 
 #include "nexthop_world.h"
 
+static bool
+has_code(void *arg)
+{
+	return ((struct user *)arg)->code != 0;
+}
+
+struct line {
+	struct world *w;
+	uint32_t least;
+};
+
+static bool
+is_line(void *arg)
+{
+	const struct line *l = arg;
+
+	return nexthop_line(l->w->n) >= l->least;
+}
+
+static void
+wait_line(struct world *w, uint32_t least)
+{
+	struct line l = {w, least};
+
+	assert_true(pump_until(w->loop, is_line, &l));
+}
+
 static void
 test_reuse(void **state)
 {
@@ -272,6 +299,187 @@ test_uses_max(void **state)
 	assert_int_equal(w->fake->message_count, 6);
 }
 
+/* RFC 9422: what the next hop declares holds beside our own bound. */
+static void
+test_mailmax(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	w->fake->ehlo = "250-fake\r\n250-PIPELINING\r\n250 LIMITS MAILMAX=3";
+	start(w);
+	for (int i = 0; i < 6; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+	}
+	assert_int_equal(w->fake->connects, 2);
+}
+
+/* Questions alone, as they are asked for held recipients. */
+static void
+ask(struct user *u)
+{
+	struct smtp_client *c = hop_client(u->hop);
+	const struct smtp_mail mail = {.from = STR("a@example.org")};
+	int64_t now = loop_now(u->w->loop);
+
+	u->code = 0;
+	smtp_client_mail(c, &mail, 0, now);
+	assert_true(pump_until(u->w->loop, has_code, u));
+	smtp_client_abandon(c, now);
+	put(u);
+}
+
+static void
+test_questions_wear_a_connection_out(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	for (int i = 0; i < 40; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		ask(&u);
+		/* A message sets the count back. */
+		if (i % 4 != 3 || i >= 20)
+			continue;
+		get(&u, w, false);
+		wait_ready(&u);
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+	}
+	assert_in_range(w->fake->connects, 3, 6);
+	assert_true(w->fake->resets < 8 * w->fake->connects + 20);
+}
+
+/* ---- what a next hop takes ---- */
+
+static enum hop_blame
+blame(struct user *u, enum smtp_client_what what, unsigned code,
+    const char *enhanced, const char *text)
+{
+	struct smtp_reply reply = smtp_reply_make(code, enhanced, text);
+
+	return hop_blame(u->hop, what, &reply, loop_now(u->w->loop));
+}
+
+static void
+test_blame(void **state)
+{
+	struct world *w = *state;
+	struct user a, b;
+
+	start(w);
+	get(&a, w, false);
+	wait_ready(&a);
+	/* New, and the only one. */
+	assert_int_equal(blame(&a, SMTP_CLIENT_MAIL, 452, "4.5.3", "full"),
+	    HOP_BLAME_MESSAGE);
+	assert_int_equal(blame(&a, SMTP_CLIENT_MAIL, 421, "4.7.0", "many"),
+	    HOP_BLAME_MESSAGE);
+	assert_int_equal(
+	    blame(&a, SMTP_CLIENT_MAIL, 530, "5.7.0", "x"), HOP_BLAME_LOGIN);
+	assert_int_equal(blame(&a, SMTP_CLIENT_RCPT, 550, "",
+			     "relay not permitted, authentication required"),
+	    HOP_BLAME_LOGIN);
+	assert_int_equal(blame(&a, SMTP_CLIENT_MAIL, 550, "5.7.57",
+			     "Client not authenticated to send mail"),
+	    HOP_BLAME_LOGIN);
+	assert_int_equal(
+	    blame(&a, SMTP_CLIENT_END, 550, "5.7.26",
+		"Unauthenticated email from example.org is not accepted"),
+	    HOP_BLAME_MESSAGE);
+	a.put_at_end = false;
+	send_message(&a);
+	assert_true(pump_until(w->loop, is_over, &a));
+	assert_int_equal(blame(&a, SMTP_CLIENT_RCPT, 452, "4.2.2", "quota"),
+	    HOP_BLAME_MESSAGE);
+	assert_int_equal(blame(&a, SMTP_CLIENT_MAIL, 451, "4.7.1", "grey"),
+	    HOP_BLAME_MESSAGE);
+	assert_int_equal(
+	    blame(&a, SMTP_CLIENT_MAIL, 452, "4.5.3", "full"), HOP_BLAME_SPENT);
+	/* Beside one that works. */
+	get(&b, w, true);
+	wait_ready(&b);
+	assert_int_equal(
+	    blame(&b, SMTP_CLIENT_MAIL, 421, "4.7.0", "many"), HOP_BLAME_FULL);
+	assert_true(nexthop_is_full(w->n));
+	hop_drop(b.hop);
+	put(&a);
+	/* Neither was kept. */
+	assert_true(pump_until(w->loop, is_gone, w->fake));
+}
+
+/* 421 to a third connection: it waits for one of the two. */
+static void
+test_limit_is_learnt(void **state)
+{
+	struct world *w = *state;
+	struct user u[6];
+
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "421 4.7.0 too many connections", -1, 2);
+	for (int i = 0; i < 6; i++)
+		get(&u[i], w, false);
+	wait_ready(&u[0]);
+	wait_ready(&u[1]);
+	wait_line(w, 4);
+	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
+	for (int i = 0; i < 6; i++) {
+		wait_ready(&u[i]);
+		send_message(&u[i]);
+		assert_true(pump_until(w->loop, is_over, &u[i]));
+		assert_false(u[i].failed);
+	}
+	assert_int_equal(w->fake->message_count, 6);
+}
+
+/* It counts the connection that was closed a moment ago. */
+static void
+test_limit_of_one_and_a_new_one(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	w->settings.uses_max = 1;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "421 4.7.0 too many connections", 2, 1);
+	for (int i = 0; i < 2; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+		assert_false(u.failed);
+	}
+	assert_int_equal(w->fake->connects, 4);
+}
+
+/* Where there is another next hop, that one takes what the first does not. */
+static void
+test_limit_of_the_first_of_two(void **state)
+{
+	struct world *w = *state;
+	struct user a, b, c;
+
+	w->settings.address_count = 2;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "421 4.7.0 too many connections", -1, 1);
+	get(&a, w, false);
+	wait_ready(&a);
+	get(&b, w, false);
+	get(&c, w, false);
+	wait_ready(&b);
+	wait_ready(&c);
+	assert_string_equal(b.name, w->second->address);
+	assert_string_equal(c.name, w->second->address);
+	put(&a);
+	put(&b);
+	put(&c);
+}
+
 static void
 test_idle_is_dropped_quietly(void **state)
 {
@@ -374,6 +582,12 @@ main(void)
 	    TEST(test_idle_max),
 	    TEST(test_idle_timeout),
 	    TEST(test_uses_max),
+	    TEST(test_mailmax),
+	    TEST(test_questions_wear_a_connection_out),
+	    TEST(test_blame),
+	    TEST(test_limit_is_learnt),
+	    TEST(test_limit_of_one_and_a_new_one),
+	    TEST(test_limit_of_the_first_of_two),
 	    TEST(test_idle_is_dropped_quietly),
 	    TEST(test_closed_as_it_is_taken),
 	    TEST(test_breaks_in_use),

@@ -99,6 +99,7 @@ test_refused_ehlo(void **state)
 
 	start(w);
 	fake_rule(w->fake, "EHLO", "550 go away", -1, 0);
+	fake_rule(w->fake, "HELO", "550 go away", -1, 0);
 	expect_failure(w, "go away");
 	fake_clear_rules(w->fake);
 	fake_rule(w->fake, "EHLO", FAKE_CLOSE, -1, 0);
@@ -200,6 +201,25 @@ test_failure_is_not_of_the_line(void **state)
 	/* Its failure is not that of those in line. */
 	wait_ready(&b);
 	put(&b);
+}
+
+/* Nobody works: each is told so, and it is not asked again and again. */
+static void
+test_all_are_told_421(void **state)
+{
+	struct world *w = *state;
+	struct user u[5];
+
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "421 4.3.2 not available", -1, 0);
+	for (int i = 0; i < 5; i++)
+		get(&u[i], w, false);
+	for (int i = 0; i < 5; i++) {
+		assert_true(pump_until(w->loop, is_over, &u[i]));
+		assert_true(u[i].failed);
+		assert_non_null(strstr(u[i].text, "not available"));
+	}
+	assert_int_equal(w->fake->connects, 5);
 }
 
 static void
@@ -315,6 +335,7 @@ main(void)
 	    TEST(test_never_greets),
 	    TEST(test_only_one_is_waited_for),
 	    TEST(test_failure_is_not_of_the_line),
+	    TEST(test_all_are_told_421),
 	    TEST(test_unix_and_names),
 	    TEST(test_bad_addresses),
 	    TEST(test_reload),

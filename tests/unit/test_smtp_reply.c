@@ -258,6 +258,37 @@ test_parse_bounds(void **state)
 }
 
 static void
+test_wants_login(void **state)
+{
+	static const struct {
+		unsigned code;
+		const char *enhanced, *text;
+		bool wants;
+	} table[] = {
+	    {530, "5.7.0", "Must issue a STARTTLS command first", true},
+	    {538, "", "Encryption required", true},
+	    {550, "5.7.57", "Client was not authenticated", true},
+	    {554, "5.7.0", "Authentication Required", true},
+	    {550, "", "relay not permitted, authentication required", true},
+	    {503, "", "Error: need EHLO and AUTH first !", true},
+	    {550, "5.7.26", "unauthenticated mail is not accepted", false},
+	    {550, "5.7.1", "DMARC authentication failed", false},
+	    {451, "4.7.0", "authentication required", false},
+	    {550, "5.1.1", "", false},
+	    {250, "2.0.0", "authentication required", false},
+	};
+	struct smtp_reply r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		r = smtp_reply_make(
+		    table[i].code, table[i].enhanced, table[i].text);
+		if (smtp_reply_wants_login(&r) != table[i].wants)
+			fail_msg("%u %s", table[i].code, table[i].text);
+	}
+}
+
+static void
 test_caps(void **state)
 {
 	static const char *const lines[] = {"PIPELINING", "size 1000",
@@ -299,6 +330,7 @@ test_caps(void **state)
 	smtp_caps_parse_line(&hop, STR("LIMITS MAILMAX=5 RCPTMAX=7 X RCPTMAX="
 				       " RCPTMAX=0 RCPTMAX=-1"));
 	assert_int_equal(hop.rcpt_max, 7);
+	assert_int_equal(hop.mail_max, 5);
 	own.rcpt_max = 100;
 	both = smtp_caps_meet(&own, &hop);
 	assert_int_equal(both.rcpt_max, 7);
@@ -348,6 +380,7 @@ main(void)
 	    cmocka_unit_test(test_parse),
 	    cmocka_unit_test(test_parse_one_after_another),
 	    cmocka_unit_test(test_parse_bounds),
+	    cmocka_unit_test(test_wants_login),
 	    cmocka_unit_test(test_caps),
 	    cmocka_unit_test(test_caps_with_lists),
 	};
