@@ -110,6 +110,21 @@ mailbox_plain_local(struct str local, char *out)
 	return requote(local, out);
 }
 
+/* Quotes do not help: some servers take them off before they look. */
+bool
+mailbox_is_indirect(struct str address)
+{
+	size_t n = mailbox_local_length(address);
+
+	if (n == 0 || n == address.n || address.p[n] != '@')
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		if (strchr("%!@", address.p[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 struct str
 mailbox_plain(struct str address, char out[MAILBOX_PLAIN_MAX])
 {

@@ -21,6 +21,13 @@ size_t mailbox_local_length(struct str s);
  * it have in common. out has room for as many bytes as came; returns how many
  * it needs. */
 size_t mailbox_plain_local(struct str local, char *out);
+/*
+ * A mail server may look into the local part for the address that is meant: the
+ * percent hack (user%host@us), UUCP's bang path (host!user@us), and an '@' that
+ * quotes hide. Such an address says nothing about whose mailbox it is, and must
+ * not be taken for one of its domain's. True as well for what is no address.
+ */
+bool mailbox_is_indirect(struct str address);
 /* A whole address so, the rest as it came; what is none, or is too long,
  * comes back as it is. The result borrows from address or out. */
 struct str mailbox_plain(struct str address, char out[MAILBOX_PLAIN_MAX]);

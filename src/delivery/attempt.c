@@ -293,6 +293,10 @@ void
 attempt_start(struct attempt *a, int64_t now)
 {
 	attempt_set_state(a, ATTEMPT_WAITING);
+	if (!attempt_has_paths(a)) {
+		settle(a, now);
+		return;
+	}
 	a->hop = nexthop_get(a->d->nexthop, a->fresh, &hop_ops, a, now);
 	if (hop_is_ready(a->hop))
 		begin(a, now);

@@ -3,8 +3,14 @@
  * What a message needs and what a next hop offers. Nothing is downgraded: what
  * does not fit is returned to its sender. A bounce has none, and nobody would
  * hear of it: it waits in the queue, for the administrator to see.
+ *
+ * What is no address cannot be written to any next hop. No front takes one, but
+ * rows of earlier versions may have it: it is refused before a connection is
+ * asked for, so that the others of the message and of the queue go on.
  */
 #include "delivery/delivery_private.h"
+
+#include "smtp/address.h"
 
 static void
 refuse_all(
@@ -13,6 +19,8 @@ refuse_all(
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
 		struct fate *f = &a->fates[i];
 
+		if (f->kind == FATE_REFUSED)
+			continue;
 		f->kind = waits ? FATE_LATER : FATE_REFUSED;
 		f->reason = reason;
 		str_copy(str_from(status), f->status, sizeof(f->status));
@@ -47,4 +55,37 @@ attempt_fits(struct attempt *a)
 	else
 		return true;
 	return false;
+}
+
+static void
+refuse_address(struct fate *f, const char *status, const char *reason)
+{
+	f->kind = FATE_REFUSED;
+	f->is_ours = true;
+	f->reason = reason;
+	str_copy(str_from(status), f->status, sizeof(f->status));
+}
+
+bool
+attempt_has_paths(struct attempt *a)
+{
+	const struct spool_message *m = &a->job->m;
+	struct smtp_path path;
+	bool good = smtp_path_parse_given(str_from(m->from), true, &path) ==
+		    SMTP_PATH_OK;
+	size_t open = 0;
+
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		struct fate *f = &a->fates[i];
+
+		if (!good)
+			refuse_address(f, "5.1.7",
+			    "the sender is not an address (RFC 5321)");
+		else if (smtp_path_parse_given(str_from(m->rcpts[i].address),
+			     false, &path) != SMTP_PATH_OK)
+			refuse_address(f, "5.1.3",
+			    "the recipient is not an address (RFC 5321)");
+		open += f->kind == FATE_OPEN;
+	}
+	return open > 0;
 }

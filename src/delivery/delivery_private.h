@@ -115,6 +115,8 @@ void attempt_free(struct attempt *a);
 /* False: the next hop at a->hop lacks what it needs, and all fates are decided:
  * refused, or later. */
 bool attempt_fits(struct attempt *a);
+/* Refuses the recipients that are no addresses. False: there are no others. */
+bool attempt_has_paths(struct attempt *a);
 
 /* outcome.c */
 /* Does the report of it need text that is not in memory? */

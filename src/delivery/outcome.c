@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/units.h"
 #include "delivery/bounce.h"
+#include "smtp/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +221,18 @@ report_of(const struct attempt *a, size_t i)
 	return out;
 }
 
+/* A sender that is no address hears nothing; then the postmaster does. */
+static const char *
+report_address(const struct attempt *a, char out[BOUNCE_ADDRESS_MAX])
+{
+	const char *from = a->job->m.from;
+	struct smtp_path path;
+
+	if (smtp_path_parse_given(str_from(from), false, &path) != SMTP_PATH_OK)
+		return a->d->postmaster;
+	return bounce_address(from, out);
+}
+
 static void
 fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
     struct str original, bool is_whole, int64_t wall,
@@ -234,7 +247,7 @@ fill_facts(struct bounce_facts *f, const struct attempt *a, const char *id,
 	    .postmaster = str_from(d->postmaster),
 	    .id = str_from(id),
 	    .original_id = str_from(a->id),
-	    .to = str_from(bounce_address(m->from, address)),
+	    .to = str_from(report_address(a, address)),
 	    .envid = str_from(m->envid),
 	    .wall = wall,
 	    .arrived = m->queued_at,

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/ip.h"
 #include "base/list.h"
+#include "smtp/address.h"
 #include "smtp/envelope.h"
 
 struct milter_port;
@@ -43,6 +44,7 @@ struct milter_ask {
 	struct milter_peer *peer;
 	/* The question. Heap, NULL: not given. */
 	char *user, *address, *helo, *queue_id, *orcpt, *envid, *subject;
+	enum smtp_path_error path_error; /* of address, which is then raw */
 	struct ip client;
 	bool local, utf8, require_tls;
 	enum smtp_body body_type;

@@ -349,6 +349,16 @@ on_body(SMFICTX *ctx, unsigned char *p, size_t n)
 	return SMFIS_CONTINUE;
 }
 
+/* Sendmail knows the recipient as it came, Postfix without the source route
+ * that it took off; both pass over the name that they do not have. */
+static bool
+take_out(SMFICTX *ctx, const struct milter_rcpt_name *rcpt)
+{
+	return smfi_delrcpt(ctx, rcpt->raw) == MI_SUCCESS &&
+	       (rcpt->path == NULL ||
+		   smfi_delrcpt(ctx, rcpt->path) == MI_SUCCESS);
+}
+
 /* The MTA hears what to do with the message. False: it does not hear. */
 static bool
 tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all)
@@ -360,8 +370,7 @@ tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all)
 	if (all && smfi_progress(ctx) != MI_SUCCESS)
 		return false;
 	for (size_t i = 0; i < c->rcpt_count && !all; i++) {
-		if (c->rcpts[i].held &&
-		    smfi_delrcpt(ctx, c->rcpts[i].raw) != MI_SUCCESS)
+		if (c->rcpts[i].held && !take_out(ctx, &c->rcpts[i]))
 			return false;
 	}
 	return true;

@@ -16,6 +16,7 @@
 #define TEXT_MAX (1u << 20) /* of one question; a piece and one callback */
 #define SUBJECT_MAX 256
 #define SHOWN_MAX (64 * 1024)
+#define SHOWN_ADDRESS_MAX 1024 /* of what is none */
 
 struct milter_conn *
 milter_conn_new(
@@ -34,8 +35,10 @@ milter_conn_new(
 static void
 forget(struct milter_conn *c)
 {
-	for (size_t i = 0; i < c->rcpt_count; i++)
+	for (size_t i = 0; i < c->rcpt_count; i++) {
 		free(c->rcpts[i].raw);
+		free(c->rcpts[i].path);
+	}
 	free(c->rcpts);
 	free(c->queue_id);
 	free(c->subject);
@@ -57,14 +60,17 @@ milter_conn_free(struct milter_conn *c)
 
 /* ---- the envelope ---- */
 
-static char *
-address_of(const char *path)
+/* The mail server gives it as its client did, whatever it made of it. */
+static void
+read_path(struct milter_ask *ask, struct str given)
 {
-	struct str s = str_from(path);
+	struct smtp_path path;
 
-	if (str_starts(s, STR("<")) && s.n >= 2 && s.p[s.n - 1] == '>')
-		s = str_sub(s, 1, s.n - 2);
-	return str_dup(str_sub(s, 0, 1024));
+	ask->path_error =
+	    smtp_path_parse_given(given, ask->verb == MILTER_MAIL, &path);
+	if (ask->path_error == SMTP_PATH_OK)
+		given = path.address;
+	ask->address = str_dup(str_sub(given, 0, SHOWN_ADDRESS_MAX));
 }
 
 static unsigned
@@ -132,7 +138,7 @@ envelope_ask(struct milter_conn *c, enum milter_verb verb, char **argv)
 {
 	struct milter_ask *ask = milter_ask_new(verb, c->peer);
 
-	ask->address = address_of(argv[0]);
+	read_path(ask, str_from(argv[0]));
 	for (size_t i = 1; argv[i] != NULL; i++)
 		read_param(ask, str_from(argv[i]));
 	ask->utf8 |= !str_is_ascii(str_from(ask->address));
@@ -157,6 +163,17 @@ milter_conn_rcpt(struct milter_conn *c, char **argv)
 	return envelope_ask(c, MILTER_RCPT, argv);
 }
 
+static char *
+unrouted(struct str raw)
+{
+	struct smtp_path path;
+
+	if ((!str_starts(raw, STR("<@")) && !str_starts(raw, STR("@"))) ||
+	    smtp_path_parse_given(raw, false, &path) != SMTP_PATH_OK)
+		return NULL;
+	return xasprintf("<%.*s>", STR_ARG(path.address));
+}
+
 void
 milter_conn_add_rcpt(struct milter_conn *c, const char *raw, bool held)
 {
@@ -164,8 +181,8 @@ milter_conn_add_rcpt(struct milter_conn *c, const char *raw, bool held)
 		c->rcpt_cap = c->rcpt_cap == 0 ? 2 : c->rcpt_cap * 2;
 		c->rcpts = xrealloc(c->rcpts, c->rcpt_cap * sizeof(*c->rcpts));
 	}
-	c->rcpts[c->rcpt_count++] =
-	    (struct milter_rcpt_name){.raw = xstrdup(raw), .held = held};
+	c->rcpts[c->rcpt_count++] = (struct milter_rcpt_name){
+	    .raw = xstrdup(raw), .path = unrouted(str_from(raw)), .held = held};
 	if (held)
 		c->held_count++;
 }

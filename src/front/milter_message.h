@@ -11,7 +11,8 @@
 #include "front/milter_ask.h"
 
 struct milter_rcpt_name {
-	char *raw; /* as the MTA gave it: only so it takes it back */
+	char *raw;  /* as the MTA gave it */
+	char *path; /* the same without its source route; NULL: it has none */
 	bool held;
 };
 

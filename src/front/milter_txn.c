@@ -112,6 +112,30 @@ milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 	    log_quote(str_from(why), reason));
 }
 
+/* ---- what is no path ---- */
+
+/* It is never asked about, stored or sent: what it means only the mail server
+ * knows. */
+static void
+refuse_path(struct milter_desk *d, struct milter_ask *ask, const char *source)
+{
+	char from[LOG_QUOTE_MAX], address[LOG_QUOTE_MAX];
+	bool is_mail = ask->verb == MILTER_MAIL;
+
+	log_event(d->parts.log, LOG_LEVEL_INFO, "milter", "refuse",
+	    "sender=%s %s=%s reason=\"%s\"", log_quote(str_from(source), from),
+	    is_mail ? "from" : "to", log_quote(str_from(ask->address), address),
+	    smtp_path_error_text(ask->path_error));
+	counters_add(d->parts.counters, COUNT_REFUSED_RECIPIENTS, 1);
+	ask->code = 553;
+	str_copy(str_from(is_mail ? "5.1.7" : "5.1.3"), ask->enhanced,
+	    sizeof(ask->enhanced));
+	str_copy(str_from(smtp_path_error_text(ask->path_error)), ask->words,
+	    sizeof(ask->words));
+	ask->status = MILTER_REFUSED;
+	(void)milter_answer(d->port, ask);
+}
+
 /* ---- MAIL ---- */
 
 static void
@@ -132,11 +156,16 @@ on_sender(void *arg, const struct gate_answer *answer)
 void
 milter_txn_mail(struct milter_desk *d, struct milter_ask *ask)
 {
-	struct milter_txn *t = xcalloc(1, sizeof(*t));
 	int64_t now = loop_now(d->parts.loop), wall = clock_wall_ms();
+	struct milter_txn *t;
 
 	if (ask->peer->txn != NULL)
 		milter_txn_drop(ask->peer->txn);
+	if (ask->path_error != SMTP_PATH_OK) {
+		refuse_path(d, ask, ask->user != NULL ? ask->user : "");
+		return;
+	}
+	t = xcalloc(1, sizeof(*t));
 	t->desk = d;
 	t->ask = ask;
 	t->peer = ask->peer;
@@ -190,6 +219,7 @@ add_rcpt(struct milter_txn *t, bool held)
 	};
 	if (held)
 		t->held_count++;
+	t->utf8 |= held && ask->utf8; /* RFC 6531 section 3.4 */
 	ask->known = gate_txn_is_known(t->gate);
 }
 
@@ -275,6 +305,13 @@ on_recipient(void *arg, const struct gate_answer *answer)
 void
 milter_txn_rcpt(struct milter_txn *t)
 {
+	struct milter_ask *ask = t->ask;
+
+	if (ask->path_error != SMTP_PATH_OK) {
+		t->ask = NULL;
+		refuse_path(t->desk, ask, gate_txn_source(t->gate));
+		return;
+	}
 	gate_recipient(t->gate, str_from(t->ask->address), milter_txn_now(t),
 	    clock_wall_ms(), on_recipient, t);
 }

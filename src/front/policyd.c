@@ -12,6 +12,7 @@
 #include "front/policy_request.h"
 #include "net/conn.h"
 #include "os/clock.h"
+#include "smtp/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,11 +272,44 @@ has_recipient(const struct policy_conn *c)
 	       (rq->instance[0] == '\0' || strcmp(rq->instance, c->asked) != 0);
 }
 
+/* Leaves the address alone in its place. False: what came is none. Postfix
+ * gives what its client wrote without its quotes: what needed them is refused
+ * as well, since it could mean another mailbox. */
+static bool
+take_address(char *text, bool null_ok)
+{
+	struct smtp_path path;
+
+	if (smtp_path_parse_given(str_from(text), null_ok, &path) !=
+	    SMTP_PATH_OK)
+		return false;
+	memmove(text, path.address.p, path.address.n);
+	text[path.address.n] = '\0';
+	return true;
+}
+
+/* False: answered. */
+static bool
+take_addresses(struct policy_conn *c)
+{
+	struct policy_request *rq = &c->parser.request;
+
+	if (!take_address(rq->sender, true))
+		reply(c, "REJECT", "5.1.7 bad sender address syntax");
+	else if (rq->recipient[0] != '\0' &&
+		 !take_address(rq->recipient, false))
+		reply(c, "REJECT", "5.1.3 bad recipient address syntax");
+	else
+		return true;
+	counters_add(c->d->parts.counters, COUNT_REFUSED_RECIPIENTS, 1);
+	return false;
+}
+
 static void
 ask(struct policy_conn *c, int64_t now)
 {
 	const struct policy_request *rq = &c->parser.request;
-	struct gate_facts facts = facts_of(rq);
+	struct gate_facts facts;
 
 	c->busy = true;
 	loop_timer_set(&c->timer, INT64_MAX);
@@ -290,6 +324,11 @@ ask(struct policy_conn *c, int64_t now)
 		go_on(c, now);
 		return;
 	}
+	if (!take_addresses(c)) {
+		go_on(c, now);
+		return;
+	}
+	facts = facts_of(rq);
 	c->with_recipient = has_recipient(c);
 	c->gate = gate_begin(c->d->parts.gate, &facts, now);
 	gate_sender(c->gate, now, clock_wall_ms(), on_sender, c);

@@ -13,6 +13,7 @@
  * Nothing waits for this, no source is made by it, none thaws.
  */
 #include "base/hash.h"
+#include "base/mailbox.h"
 #include "gate/gate_txn.h"
 
 #include <stdlib.h>
@@ -68,7 +69,7 @@ is_stranger(const struct gate *g, struct str from)
 {
 	char key[GATE_RECIPIENT_MAX];
 
-	return str_index(from, '@') < from.n &&
+	return !mailbox_is_indirect(from) &&
 	       g->recipient_key(from, false, key) > 0 &&
 	       !locals_has(g->locals, from) && !is_machine(from);
 }

@@ -326,10 +326,20 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	char text[GATE_RECIPIENT_MAX];
 	bool fold = txn->policy->conf->fold_tags;
 	struct str key = {text, g->recipient_key(address, fold, text)};
-	uint64_t destination = hash_str(key, g->seed);
-	uint32_t twin = find_twin(txn, destination);
+	uint64_t destination;
+	uint32_t twin;
 
 	g->now = now;
+	/* All that is no address would be one destination. Fronts have parsed
+	 * it before: this is the last door. */
+	if (key.n == 0) {
+		give_refusal(
+		    &q, &(struct refusal){553, "5.1.3", "bad address syntax",
+			    "Bad recipient address syntax"});
+		return;
+	}
+	destination = hash_str(key, g->seed);
+	twin = find_twin(txn, destination);
 	if (txn->lesson != NULL)
 		lesson_add(txn->lesson, txn->n, address);
 	if (txn->n >= SPOOL_RCPT_MAX)

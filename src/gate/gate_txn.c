@@ -8,15 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct gate_txn *
-gate_begin(struct gate *g, const struct gate_facts *facts, int64_t now)
+/* A sender by the one key that all spellings of its address have. */
+static struct str
+sender_of(const struct gate *g, struct str sender, char out[GATE_RECIPIENT_MAX])
 {
-	const struct policy *policy = policies_select(g->policies, facts);
-	char key[POLICY_SOURCE_MAX];
-	size_t n = policy_source_key(policy, facts, key);
-	struct gate_txn *txn = xcalloc(1, sizeof(*txn) + n + 1);
-	struct throttle_source *src;
+	size_t n = g->recipient_key(sender, false, out);
 
+	return n > 0 ? (struct str){out, n} : sender;
+}
+
+struct gate_txn *
+gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
+{
+	char key[POLICY_SOURCE_MAX], sender[GATE_RECIPIENT_MAX];
+	struct gate_facts facts = *given;
+	struct throttle_source *src;
+	const struct policy *policy;
+	struct gate_txn *txn;
+	size_t n;
+
+	facts.sender = sender_of(g, given->sender, sender);
+	policy = policies_select(g->policies, &facts);
+	n = policy_source_key(policy, &facts, key);
+	txn = xcalloc(1, sizeof(*txn) + n + 1);
 	g->now = now;
 	txn->g = g;
 	txn->policy = policy;
@@ -30,8 +44,8 @@ gate_begin(struct gate *g, const struct gate_facts *facts, int64_t now)
 		source_get(g, txn_key(txn), policy, now, true);
 	/* Frozen by hand: then the exemption does not count. */
 	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
-	if (facts->teaches)
-		txn->lesson = gate_lesson_new(g, facts);
+	if (given->teaches)
+		txn->lesson = gate_lesson_new(g, given);
 	return txn;
 }
 

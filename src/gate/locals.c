@@ -5,6 +5,7 @@
  */
 #include "gate/locals.h"
 
+#include "base/mailbox.h"
 #include "base/map.h"
 #include "gate/entries.h"
 
@@ -144,14 +145,21 @@ locals_free(struct locals *l)
 	free(l);
 }
 
+/* Not those that may be somebody else's behind our name. */
+static bool
+has_domain(const struct locals *l, struct str key)
+{
+	return !mailbox_is_indirect(key) &&
+	       map_find(l->domains, domain_of(key)) != NULL;
+}
+
 bool
 locals_has(const struct locals *l, struct str address)
 {
 	char text[LOCALS_KEY_MAX];
 	struct str key = {text, l->key(address, true, text)};
 
-	return key.n > 0 && (map_find(l->domains, domain_of(key)) != NULL ||
-				map_find(l->users, key) != NULL);
+	return key.n > 0 && (has_domain(l, key) || map_find(l->users, key));
 }
 
 void
@@ -164,7 +172,7 @@ locals_each_user(
 
 	for (size_t i = 0; names != NULL && i < names->n; i++)
 		fn(arg, str_from(names->v[i]), key);
-	if (names != NULL || map_find(l->domains, domain_of(key)) == NULL)
+	if (names != NULL || !has_domain(l, key))
 		return;
 	switch (l->source) {
 	case LOCALS_ADDRESS:

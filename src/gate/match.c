@@ -237,6 +237,9 @@ has_name(const struct match *m, struct str name, unsigned fact)
 		return false;
 	if (((uintptr_t)map_find(m->names, key) & fact) != 0)
 		return true;
+	/* "victim%example.net@example.org" is not one of example.org's. */
+	if (fact == FOR_SENDER && mailbox_is_indirect(key))
+		return false;
 	at = str_rindex(key, '@');
 	return at < key.n &&
 	       ((uintptr_t)map_find(m->names, str_sub(key, at, key.n)) &

@@ -57,7 +57,9 @@ const struct option policy_options[] = {
 	.sample = "{\"postmaster@example.org\", \"@example.org\"}",
 	.doc = "Recipients that always pass and are not counted: addresses, "
 	       "domains (@example.org) and file:/path. A frozen sender does "
-	       "not reach them either.",
+	       "not reach them either. A domain does not match an address "
+	       "that may lead elsewhere, one with %, ! or @ in its local "
+	       "part (user%example.net@example.org).",
     },
     {
 	.name = "profile",

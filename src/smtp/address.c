@@ -6,6 +6,7 @@
  */
 #include "smtp/address.h"
 
+#include "base/ip.h"
 #include "base/mailbox.h"
 
 #include <idn2.h>
@@ -95,8 +96,10 @@ check_limits(const struct smtp_path *path, bool utf8_ok)
 	return SMTP_PATH_OK;
 }
 
-enum smtp_path_error
-smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
+/* bare_ok: a local part may stand alone. */
+static enum smtp_path_error
+parse_address(
+    struct str address, bool utf8_ok, bool bare_ok, struct smtp_path *out)
 {
 	size_t n = mailbox_local_length(address);
 
@@ -106,11 +109,18 @@ smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
 	if (n == 0)
 		return SMTP_PATH_SYNTAX;
 	if (n == address.n)
-		return str_ieq(address, STR("postmaster")) ? SMTP_PATH_OK
-							   : SMTP_PATH_SYNTAX;
+		return bare_ok || str_ieq(address, STR("postmaster"))
+			   ? check_limits(out, utf8_ok)
+			   : SMTP_PATH_SYNTAX;
 	if (address.p[n] != '@' || !is_domain(out->domain))
 		return SMTP_PATH_SYNTAX;
 	return check_limits(out, utf8_ok);
+}
+
+enum smtp_path_error
+smtp_address_parse(struct str address, bool utf8_ok, struct smtp_path *out)
+{
+	return parse_address(address, utf8_ok, false, out);
 }
 
 /* Where the path's '>' stands; s.n: nowhere. A quoted local part may hold
@@ -169,6 +179,24 @@ smtp_path_parse(
 		return SMTP_PATH_OK;
 	}
 	return smtp_address_parse(inner, utf8_ok, out);
+}
+
+enum smtp_path_error
+smtp_path_parse_given(struct str text, bool null_ok, struct smtp_path *out)
+{
+	bool bracketed =
+	    text.n >= 2 && text.p[0] == '<' && text.p[text.n - 1] == '>';
+	bool routed;
+
+	if (bracketed)
+		text = str_sub(text, 1, text.n - 2);
+	routed = text.n > 0 && text.p[0] == '@';
+	*out = (struct smtp_path){.address = STR("")};
+	if (text.n == 0 && null_ok)
+		return SMTP_PATH_OK;
+	if (routed && !strip_route(&text))
+		return SMTP_PATH_SYNTAX;
+	return parse_address(text, true, !routed, out);
 }
 
 const char *
@@ -267,6 +295,28 @@ without_final_dot(struct str domain)
 	return domain;
 }
 
+/* One machine, one key: 127.0.0.1 has one spelling, IPv6 has many. */
+static size_t
+literal_key(struct str literal, size_t room, char *out)
+{
+	struct str text = str_sub(literal, 1, literal.n - 2), tag;
+	bool tagged = str_istarts(text, STR("IPv6:"));
+	char shown[IP_TEXT_MAX];
+	struct ip ip;
+
+	if (!ip_parse(tagged ? str_sub(text, 5, text.n) : text, &ip) ||
+	    (!tagged && ip.family == IP_V6))
+		return lower_copy(literal, out);
+	text = str_from(ip_format(&ip, shown));
+	tag = ip.family == IP_V6 ? STR("[ipv6:") : STR("[");
+	if (tag.n + text.n + 1 > room)
+		return lower_copy(literal, out);
+	memcpy(out, tag.p, tag.n);
+	memcpy(out + tag.n, text.p, text.n);
+	out[tag.n + text.n] = ']';
+	return tag.n + text.n + 1;
+}
+
 /* room: what is left of SMTP_ADDRESS_MAX. A-labels past it are no address, so
  * nothing is lost by their U-labels. */
 static size_t
@@ -277,6 +327,8 @@ domain_key(struct str domain, size_t room, char *out)
 	/* Before as well: what is no domain but for its final dot would get a
 	 * key that has another key. */
 	domain = without_final_dot(domain);
+	if (domain.p[0] == '[')
+		return literal_key(domain, room, out);
 	if (!str_is_ascii(domain) && domain_to_ascii(domain, ascii) &&
 	    strlen(ascii) <= room)
 		domain = without_final_dot(str_from(ascii));
@@ -293,7 +345,7 @@ smtp_address_key(struct str address, bool fold_tag, char out[SMTP_KEY_MAX])
 	_Static_assert(
 	    SMTP_ADDRESS_MAX + 1 + SMTP_DOMAIN_MAX < SMTP_KEY_MAX, "key room");
 	out[0] = '\0';
-	if (smtp_address_parse(address, true, &path) != SMTP_PATH_OK)
+	if (parse_address(address, true, true, &path) != SMTP_PATH_OK)
 		return 0;
 	n = local_key(path.local, fold_tag, out);
 	if (path.domain.n > 0) {

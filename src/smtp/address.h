@@ -34,6 +34,15 @@ struct smtp_path {
  */
 enum smtp_path_error smtp_path_parse(
     struct str *rest, bool null_ok, bool utf8_ok, struct smtp_path *out);
+/*
+ * The whole of an address as a mail server hands it to a milter or to a policy
+ * service: with brackets or without, a source route taken off. A local part
+ * alone is one that the server completes. null_ok: nothing, or "<>". Servers
+ * hand on what they accepted, phrases and comments included; those are no
+ * paths. The slices borrow from the text.
+ */
+enum smtp_path_error smtp_path_parse_given(
+    struct str text, bool null_ok, struct smtp_path *out);
 /* An address without brackets, as an administrator or a file has it. */
 enum smtp_path_error smtp_address_parse(
     struct str address, bool utf8_ok, struct smtp_path *out);
@@ -45,7 +54,9 @@ const char *smtp_path_error_text(enum smtp_path_error e);
 /*
  * The form in which addresses are compared: lower case, quotes that quote
  * nothing removed, domain as A-label (IDNA) without final dot; with fold_tag,
- * "user+tag" without "+tag". Returns its length; 0: not an address.
+ * "user+tag" without "+tag"; address literals in one spelling. A local part
+ * alone is an address, too (smtp_path_parse_given). Returns its length; 0: not
+ * an address.
  */
 size_t smtp_address_key(
     struct str address, bool fold_tag, char out[SMTP_KEY_MAX]);

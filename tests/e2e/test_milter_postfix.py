@@ -370,3 +370,70 @@ def test_postfix_is_killed_after_its_250(world):
     # Postfix may repeat a delivery of its own that was cut off; weir does not.
     got = mta.recipients()
     assert got.count("p2@example.com") == got.count("p3@example.com") == 1
+
+
+def said(mta, path):
+    """What Postfix answers to a recipient that only it can read."""
+    with mta.client() as s:
+        s.ehlo()
+        s.docmd("MAIL FROM:<alice@example.org>")
+        code, words = s.docmd(f"RCPT TO:{path}")
+        s.docmd("RSET")
+    return code, words
+
+
+def test_what_is_no_path_is_refused_though_postfix_reads_it(world):
+    w, mta = world()
+    for path in ("<x y <p9@example.com>>", "<p9(c)@example.com>",
+                 "<p9 @example.com>", "<p9@example .com>"):
+        code, words = said(mta, path)
+        assert (code, b"5.1.3" in words) == (553, True), (path, words)
+    with mta.client() as s:
+        s.ehlo()
+        code, words = s.docmd("MAIL FROM:<x y <alice@example.org>>")
+        assert (code, b"5.1.7" in words) == (553, True), words
+    assert w.status()["senders"] == 0
+
+
+def test_however_a_recipient_is_spelt_it_leaves_the_message(world):
+    """Held in a message of which others go at once: Postfix knows the held
+    one by another name than its client wrote."""
+    w, mta = world(policy='interval = "1h"  burst = 1  initial = 0  '
+                          'exempt_recipients = {"known@example.com"}')
+    forms = ["<@relay.test:p0@example.com>", "<@a.test,@b.test:p1@example.com>",
+             "p2@example.com", '<"p3"@example.com>', "<P4@EXAMPLE.COM>",
+             "<p5@example.com.>", '<"p\\6"@example.com>',
+             "@relay.test:p7@example.com"]
+    with mta.client() as s:
+        s.ehlo()
+        s.docmd("MAIL FROM:<alice@example.org>")
+        for path in ["<known@example.com>", *forms]:
+            code, words = s.docmd(f"RCPT TO:{path}")
+            assert code == 250, (path, words)
+        assert s.data(message(subject="spelt"))[0] == 250
+    mta.wait_for(1)
+    w.ctl("release", "--all")
+    mta.wait_for(1 + len(forms))
+    w.wait_empty()
+    # Nobody had it at once, hence nobody twice.
+    arrived = sorted(r.lower().strip('"') for r in mta.recipients())
+    assert len(arrived) == 1 + len(forms), arrived
+
+
+def test_an_exempt_domain_is_no_way_around(world):
+    w, mta = world(main="mydestination = example.org\n",
+                   policy=HOLD + '  exempt_recipients = {"@example.org"}')
+    with mta.client() as s:
+        s.ehlo()
+        for n, local in enumerate((
+                "a{}%example.com", '"b{}@example.com"', "example.com!c{}",
+                '"d{}%example.com"')):
+            s.docmd(f"MAIL FROM:<sender{n}@example.org>")
+            for i in range(6):
+                code, words = s.docmd(
+                    f"RCPT TO:<{local.format(i)}@example.org>")
+                assert code == 250, words
+            assert s.data(message(subject="to many"))[0] == 250
+    # A program of this machine counts by its sender.
+    until(lambda: len(w.held()) == 16, "all but two each to be held")
+    assert len(mta.wait_for(8)) == 8

@@ -154,3 +154,27 @@ def test_postfix_asks(service):
             assert b"frozen" in words
     finally:
         mta.stop()
+
+
+@pytest.mark.parametrize("bad", [
+    "x y <b@example.com>", "b @example.com", "b(c)@example.com",
+    "b@example.com@example.com", "b@example .com", "@r.test", "b,c@example.com",
+    "b\u0085@example.com", "b" * 300 + "@example.com"])
+def test_what_is_no_address_is_refused(service, bad):
+    w = service()
+    got = answers(w.mta_port, request(bad) +
+                  request("b@example.com", sender=bad), 2)
+    assert got[0].startswith("action=REJECT 5.1.3 "), got
+    assert got[1].startswith("action=REJECT 5.1.7 "), got
+    assert w.status()["senders"] == 0
+
+
+def test_all_spellings_of_an_address_are_one(service):
+    w = service('interval = "1h"  burst = 1  initial = 1')
+    got = answers(w.mta_port, "".join(request(r) for r in (
+        "b@example.com", "<B@EXAMPLE.COM>", '"b"@example.com',
+        "@r.test,@s.test:b@example.com", "b@example.com.", "root", "root",
+        "c@example.com")), 8)
+    assert got[:5] == ["action=DUNNO"] * 5
+    assert all(a.startswith("action=DEFER_IF_PERMIT") for a in got[5:]), got
+    assert w.sender("alice")["queue_length"] == 2

@@ -56,6 +56,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (smtp_address_parse(in, true, &path) == SMTP_PATH_OK)
 		check_clean(&path);
+	/* What a front takes has a key: nothing else is a destination. */
+	if (smtp_path_parse_given(in, false, &path) == SMTP_PATH_OK) {
+		char key[SMTP_KEY_MAX];
+
+		check_clean(&path);
+		if (smtp_address_key(path.address, true, key) == 0)
+			panic("no key");
+	}
 	check_key(in, false);
 	check_key(in, true);
 	return 0;

@@ -310,6 +310,53 @@ test_bounce_of_a_bounce(void **state)
 	assert_int_equal(w->events_seen[EVENT_BOUNCE], 2);
 }
 
+/* Rows of a version whose milter took anything. */
+static void
+test_what_is_no_address_is_returned(void **state)
+{
+	static const char *const bad[] = {
+	    "x y <b@example.org>", "b @example.org", "b(c)@example.org"};
+	struct world *w = *state;
+
+	start(w);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		put(w, &(struct letter){.to = {bad[i]}});
+	put(w, &(struct letter){.to = {"a\rb@x", "good@example.org"}});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 4);
+	assert_int_equal(w->counters.v[COUNT_DELIVERED_RECIPIENTS], 5);
+	assert_int_equal(w->counters.v[COUNT_DEFERRED_RECIPIENTS], 0);
+	/* The next hop never heard of it, and nothing broke. */
+	for (int i = 0; i < w->fake->message_count; i++) {
+		const struct fake_message *m = &w->fake->messages[i];
+
+		if (m->from[0] != '\0')
+			assert_string_equal(m->rcpts, "good@example.org");
+		else
+			assert_true(
+			    has(m, "Status: 5.1.3") && !has(m, "Remote-MTA"));
+	}
+	assert_true(w->fake->connects <= 4);
+}
+
+static void
+test_a_sender_that_is_no_address(void **state)
+{
+	struct world *w = *state;
+	const struct fake_message *m = &w->fake->messages[0];
+
+	start(w);
+	put(w, &(struct letter){
+		   .from = "x <alice@example.org>", .to = {"b@example.org"}});
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 1);
+	assert_string_equal(m->from, "");
+	assert_non_null(strstr(m->rcpts, "postmaster@"));
+	assert_true(has(m, "Status: 5.1.7"));
+}
+
 static void
 test_full_return(void **state)
 {
@@ -402,6 +449,8 @@ main(void)
 	    TEST(test_mail_refused_and_taken_all_the_same),
 	    TEST(test_no_report_where_none_is_wanted),
 	    TEST(test_bounce_of_a_bounce),
+	    TEST(test_what_is_no_address_is_returned),
+	    TEST(test_a_sender_that_is_no_address),
 	    TEST(test_full_return),
 	    TEST(test_large_original),
 	    TEST(test_next_hop_lost_an_extension),

@@ -248,6 +248,46 @@ test_twins_freeze(void **state)
 	rig_close(&r);
 }
 
+/* It would be one destination for all that are no addresses. */
+static void
+test_no_key_no_question(void **state)
+{
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { exempt = yes }");
+	txn = rig_begin(&r, "alice");
+	assert_int_equal(rig_ask(&r, txn, ""), THROTTLE_REFUSE);
+	assert_int_equal(r.code, 553);
+	assert_string_equal(r.enhanced, "5.1.3");
+	gate_drop_last(txn, r.now);
+	assert_int_equal(gate_txn_count(txn), 0);
+	gate_cancel(txn, r.now);
+	rig_close(&r);
+}
+
+static void
+test_exempt_domain_is_its_own(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r,
+	    "policy \"default\" { burst = 1 initial = 0 "
+	    "exempt_recipients = {\"@example.org\", \"b%c@example.org\"} }");
+	assert_int_equal(rig_send(&r, "alice", "b@Example.org"), THROTTLE_PASS);
+	assert_int_equal(
+	    rig_send(&r, "alice", "b%c@example.org"), THROTTLE_PASS);
+	assert_int_equal(
+	    rig_send(&r, "alice", "b%d@example.org"), THROTTLE_HOLD);
+	assert_int_equal(
+	    rig_send(&r, "alice", "d!b@example.org"), THROTTLE_HOLD);
+	assert_int_equal(
+	    rig_send(&r, "alice", "\"b@d\"@example.org"), THROTTLE_HOLD);
+	rig_close(&r);
+}
+
 static void
 test_drop_last(void **state)
 {
@@ -528,6 +568,8 @@ main(void)
 	    cmocka_unit_test(test_same_recipient_twice),
 	    cmocka_unit_test(test_twins_are_bounded),
 	    cmocka_unit_test(test_twins_freeze),
+	    cmocka_unit_test(test_no_key_no_question),
+	    cmocka_unit_test(test_exempt_domain_is_its_own),
 	    cmocka_unit_test(test_drop_last),
 	    cmocka_unit_test(test_drop_after_refusal),
 	    cmocka_unit_test(test_parallel_transactions),

@@ -34,6 +34,9 @@ test_who_teaches_not(void **state)
 	txn = gate_begin(r.gate, &facts, r.now);
 	ask_in(&r, txn, ALICE);
 	gate_commit(txn, NULL, r.now, r.wall);
+	/* Through us to somebody else, and from there. */
+	mail_in(&r, BOB, "x%example.net@example.org");
+	mail_in(&r, "x%example.net@example.org", ALICE);
 	assert_int_equal(rig_counter(&r, COUNT_INBOUND_LEARNT), 0);
 	assert_int_equal(learnt(&r, ALICE), 0);
 	/* Close to those, and people. */

@@ -85,6 +85,22 @@ test_lengths(void **state)
 	assert_int_equal(mailbox_quoted_length(STR("\"a\\")), 0);
 }
 
+static void
+test_indirect(void **state)
+{
+	static const char *const direct[] = {"a@x", "\"a b\"@x", "a+b=c@x",
+	    "\"a\\\\b\"@x", "a@[127.0.0.1]", "#$&'*/?^_`{|}~@x"};
+	static const char *const indirect[] = {"a%y@x", "y!a@x", "\"a@y\"@x",
+	    "\"a%y\"@x", "\"y!a\"@x", "\"a\\@y\"@x", "\"@r:a\"@x", "a", "",
+	    "@x", "a b@x"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(direct); i++)
+		assert_false(mailbox_is_indirect(str_from(direct[i])));
+	for (size_t i = 0; i < ARRAY_LEN(indirect); i++)
+		assert_true(mailbox_is_indirect(str_from(indirect[i])));
+}
+
 int
 main(void)
 {
@@ -92,6 +108,7 @@ main(void)
 	    cmocka_unit_test(test_plain),
 	    cmocka_unit_test(test_long),
 	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_indirect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

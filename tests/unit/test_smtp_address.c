@@ -119,6 +119,68 @@ test_path_options(void **state)
 	    smtp_path_parse(&nul, true, true, &out), SMTP_PATH_SYNTAX);
 }
 
+/* As a mail server hands it to a milter; NULL: no path. */
+static const struct {
+	const char *in, *address;
+} given[] = {
+    {"<a@b>", "a@b"},
+    {"a@b", "a@b"},
+    {"<@r.test:a@b>", "a@b"},
+    {"@r.test,@s.test:a@b", "a@b"},
+    {"<\"x y\"@b>", "\"x y\"@b"},
+    {"<root>", "root"},
+    {"www-data", "www-data"},
+    {"<>", NULL},
+    {"", NULL},
+    {"<x y <a@b>>", NULL},
+    {"<a(c)@b>", NULL},
+    {"<a@b (c)>", NULL},
+    {"<a @b>", NULL},
+    {"<a@b .c>", NULL},
+    {"<a@ b>", NULL},
+    {"< a@b>", NULL},
+    {"<a\\ b@c>", NULL},
+    {"<a@b@c>", NULL},
+    {"<a@b,c@d>", NULL},
+    {"<a@b> NOTIFY=NEVER", NULL},
+    {"<a@b", NULL},
+    {"a@b>", NULL},
+    {"<<a@b>>", NULL},
+    {"<\"a@b>", NULL},
+    {"<a\r\nRCPT TO:<b@c>", NULL},
+    {"<a\x01@b>", NULL},
+    {"<\xFF@b>", NULL},
+    {"<@r.test:>", NULL},
+    {"<@r.test:a>", NULL},
+    {"<@r.test>", NULL},
+    {"<@r test:a@b>", NULL},
+    {"<" A63 A63 A63 A63 "a@b>", NULL},
+};
+
+static void
+test_given(void **state)
+{
+	struct smtp_path out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+		struct str in = str_from(given[i].in);
+		bool ok =
+		    smtp_path_parse_given(in, false, &out) == SMTP_PATH_OK;
+
+		if (ok != (given[i].address != NULL))
+			fail_msg("%s", given[i].in);
+		if (ok)
+			assert_true(
+			    str_eq(out.address, str_from(given[i].address)));
+	}
+	assert_int_equal(
+	    smtp_path_parse_given(STR("<>"), true, &out), SMTP_PATH_OK);
+	assert_int_equal(
+	    smtp_path_parse_given(STR(""), true, &out), SMTP_PATH_OK);
+	assert_int_equal(out.address.n, 0);
+}
+
 static const struct {
 	const char *in, *key, *folded;
 } keys[] = {
@@ -159,7 +221,14 @@ static const struct {
     /* As A-labels it would be too long for an address. */
     {A63 A63 A63 "@" U15 "x", A63 A63 A63 "@" U15 "x", A63 A63 A63 "@" U15 "x"},
     {"", "", ""},
-    {"a", "", ""},
+    {"a", "a", "a"},
+    {"\"A\"", "a", "a"},
+    {"u+tag", "u+tag", "u"},
+    {"a b", "", ""},
+    {"a@[IPv6:0:0::001]", "a@[ipv6:::1]", "a@[ipv6:::1]"},
+    {"a@[IPv6:::ffff:192.0.2.1]", "a@[192.0.2.1]", "a@[192.0.2.1]"},
+    {"a@[x-y]", "a@[x-y]", "a@[x-y]"},
+    {"@r.test:a@b", "", ""},
     {"a@b c", "", ""},
     {"<a@b>", "", ""},
 };
@@ -191,6 +260,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_paths),
 	    cmocka_unit_test(test_path_options),
+	    cmocka_unit_test(test_given),
 	    cmocka_unit_test(test_keys),
 	};
 
