@@ -59,6 +59,11 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_relay_ends
+tests_unit_test_relay_ends_SOURCES = tests/unit/test_relay_ends.c \
+	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h \
+	tests/unit/policy_rig.h tests/unit/tls_kit.h
+tests_unit_test_relay_ends_LDADD = libfront.la $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy_request
 tests_unit_test_policy_request_SOURCES = tests/unit/test_policy_request.c
 tests_unit_test_policy_request_LDADD = libfront.la $(CMOCKA_LIBS)

@@ -248,9 +248,8 @@ leg_give_up(struct leg *l, int64_t now)
 
 	if (l->state != LEG_CONNECTING || l->hop == NULL)
 		return;
-	hop_drop(l->hop);
-	l->hop = NULL;
 	l->state = LEG_DEAD;
+	leg_drop(l, now);
 	leg_answer(l, &none, false, now);
 }
 

@@ -149,19 +149,42 @@ smtp_server_say(struct smtp_server *s, unsigned code, const char *enhanced,
 	smtp_server_await_command(s);
 }
 
+/* The owner knows of a transaction once it was asked on_mail, until it refused
+ * that or answered on_end. */
+static bool
+owner_has_transaction(const struct smtp_server *s)
+{
+	return s->question == SMTP_ASK_MAIL || (s->phase & TRANSACTION);
+}
+
+void
+smtp_server_forget_quietly(struct smtp_server *s)
+{
+	s->utf8 = s->mail_refused = s->text_refused = false;
+	s->recipients = s->overshoot = 0;
+	if (s->phase & TRANSACTION)
+		smtp_server_set_phase(s, SMTP_PHASE_READY);
+}
+
 void
 smtp_server_end_with(struct smtp_server *s, enum smtp_server_end why,
     const struct smtp_reply *reply)
 {
+	bool known = owner_has_transaction(s);
+
 	if (s->phase == SMTP_PHASE_CLOSED)
 		return;
 	if (reply != NULL)
 		smtp_server_write_answer(s, reply);
-	smtp_server_forget(s);
+	smtp_server_forget_quietly(s);
 	s->question = SMTP_ASK_NOTHING;
 	s->auth_open = false;
+	/* Closed before the owner hears of it: an owner that shuts down ends
+	 * the session as soon as its transaction is over. */
 	smtp_server_set_phase(s, SMTP_PHASE_CLOSED);
 	smtp_server_await_nothing(s);
+	if (known)
+		s->ops->on_reset(s->arg);
 	s->ops->on_close(s->arg, why);
 }
 
@@ -217,24 +240,7 @@ smtp_server_in_vain(struct smtp_server *s, unsigned code, const char *enhanced,
 		smtp_server_say(s, code, enhanced, text);
 }
 
-/* The owner knows of a transaction once it was asked on_mail, until it refused
- * that or answered on_end. */
-static bool
-owner_has_transaction(const struct smtp_server *s)
-{
-	return s->question == SMTP_ASK_MAIL || (s->phase & TRANSACTION);
-}
-
-void
-smtp_server_forget_quietly(struct smtp_server *s)
-{
-	s->utf8 = s->mail_refused = s->text_refused = false;
-	s->recipients = s->overshoot = 0;
-	if (s->phase & TRANSACTION)
-		smtp_server_set_phase(s, SMTP_PHASE_READY);
-}
-
-void
+bool
 smtp_server_forget(struct smtp_server *s)
 {
 	bool known = owner_has_transaction(s);
@@ -242,6 +248,7 @@ smtp_server_forget(struct smtp_server *s)
 	smtp_server_forget_quietly(s);
 	if (known)
 		s->ops->on_reset(s->arg);
+	return s->phase != SMTP_PHASE_CLOSED;
 }
 
 static void

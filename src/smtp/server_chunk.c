@@ -175,7 +175,8 @@ smtp_server_chunk_refused(struct smtp_server *s, const struct smtp_reply *r)
 {
 	refuse(s, SMTP_CHUNK_OWNER, r);
 	/* The next chunk must not become the first of a message. */
-	smtp_server_forget(s);
+	if (!smtp_server_forget(s))
+		return;
 	s->text_refused = true;
 	smtp_server_await_data(s);
 	if (s->chunk.left == 0)

@@ -125,8 +125,9 @@ void smtp_server_end_with(struct smtp_server *s, enum smtp_server_end why,
 /* Greets anew; HELO, extensions and login are forgotten. No transaction is
  * open. */
 void smtp_server_restart(struct smtp_server *s);
-/* Forgets the transaction, and tells the owner if it knows of one. */
-void smtp_server_forget(struct smtp_server *s);
+/* Forgets the transaction, and tells the owner if it knows of one. False: the
+ * owner has ended the session upon that. */
+MUST_CHECK bool smtp_server_forget(struct smtp_server *s);
 void smtp_server_forget_quietly(struct smtp_server *s);
 /* A counter stands at its cap; 0: there is none. */
 bool smtp_server_is_at(uint32_t count, uint32_t cap);

@@ -86,7 +86,8 @@ hello(struct smtp_server *s, struct str name, bool esmtp)
 		    "expected a host name or an address literal");
 		return;
 	}
-	smtp_server_forget(s);
+	if (!smtp_server_forget(s))
+		return;
 	free(s->helo);
 	s->helo = str_dup(name);
 	s->next_esmtp = esmtp;
@@ -256,8 +257,8 @@ static void
 on_verb_rset(struct smtp_server *s, struct str args)
 {
 	(void)args;
-	smtp_server_forget(s);
-	smtp_server_say(s, 250, "2.0.0", "OK");
+	if (smtp_server_forget(s))
+		smtp_server_say(s, 250, "2.0.0", "OK");
 }
 
 static void
@@ -295,7 +296,8 @@ on_verb_starttls(struct smtp_server *s, struct str args)
 		    s, 503, "5.5.1", "TLS is in use in this session already");
 		return;
 	}
-	smtp_server_forget(s);
+	if (!smtp_server_forget(s))
+		return;
 	smtp_server_write_answer(s, &r);
 	smtp_server_ask(s, SMTP_ASK_TLS);
 	s->ops->on_starttls(s->arg);
