@@ -67,7 +67,7 @@ tests_unit_test_spool_fault_SOURCES = tests/unit/test_spool_fault.c \
 	tests/unit/fault_libc.c tests/unit/fault_vfs.c \
 	tests/unit/fault_vfs.h $(SPOOL_KIT)
 tests_unit_test_spool_fault_LDADD = $(SPOOL_TEST_LIBS)
-tests_unit_test_spool_fault_LDFLAGS = \
+tests_unit_test_spool_fault_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=rename
 endif
 

@@ -23,7 +23,7 @@ libthrottle_la_LIBADD = libbase.la
 lib_LTLIBRARIES += libweir.la
 libweir_la_SOURCES =
 libweir_la_LIBADD = libthrottle.la
-libweir_la_LDFLAGS = -version-info 0:0:0 -no-undefined \
+libweir_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -no-undefined \
 	-export-symbols-regex '^throttle_'
 weirincludedir = $(includedir)/weir
 weirinclude_HEADERS = include/weir/throttle.h
