@@ -257,6 +257,15 @@ escape_unit(struct str s, char unit[4], size_t *taken)
 	return 4;
 }
 
+int
+str_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 const char *
 str_escape(struct str s, char *out, size_t cap)
 {

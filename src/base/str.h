@@ -43,6 +43,8 @@ bool str_iglob(struct str pattern, struct str s);
  * bytes of invalid UTF-8 as \xHH; cut to cap - 1 with "..." at the end.
  * Returns out. */
 const char *str_escape(struct str s, char *out, size_t cap);
+/* The value of a hexadecimal digit, in small letters or capitals; -1: none. */
+int str_hex_digit(char c);
 bool str_is_utf8(struct str s); /* well-formed per RFC 3629 */
 /* Bytes of the character at the front of s (not empty); 0: it is one of those
  * that str_escape escapes, quotes and backslashes aside, and must not reach a

@@ -21,16 +21,6 @@ struct word {
 	size_t n;
 };
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 decode_q(struct str s, struct word *w)
 {
@@ -43,8 +33,8 @@ decode_q(struct str s, struct word *w)
 		}
 		if (i + 2 >= s.n)
 			return false;
-		high = hex_value(s.p[i + 1]);
-		low = hex_value(s.p[i + 2]);
+		high = str_hex_digit(s.p[i + 1]);
+		low = str_hex_digit(s.p[i + 2]);
 		if (high < 0 || low < 0)
 			return false;
 		w->bytes[w->n++] = (char)(high << 4 | low);

@@ -33,6 +33,7 @@ attempt_fits(struct attempt *a)
 {
 	const struct spool_message *m = &a->job->m;
 	uint32_t ext = smtp_client_caps(hop_client(a->hop))->ext;
+	uint64_t size = smtp_client_caps(hop_client(a->hop))->size;
 	bool is_bounce = m->from[0] == '\0';
 
 	if (m->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
@@ -42,6 +43,9 @@ attempt_fits(struct attempt *a)
 		 (ext & SMTP_EXT_8BITMIME) == 0)
 		refuse_all(a, is_bounce, "5.6.3",
 		    "it needs 8BITMIME, which the next hop does not offer");
+	else if (size > 0 && m->size > size)
+		refuse_all(a, is_bounce || nexthop_has_choice(a->d->nexthop),
+		    "5.3.4", "it is larger than the next hop takes");
 	else if (m->require_tls && !is_bounce && !hop_is_tls(a->hop))
 		/* RFC 8689 section 4.2.1: the others first. */
 		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.10",

@@ -140,14 +140,6 @@ put_typed_address(struct printer *p, const char *field, struct str s)
 	put(p, STR("\r\n"));
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* RFC 3461 section 4: xtext, decoded; what does not decode stays. ORCPT has 500
  * characters and ENVID 100; a damaged spool may have more. */
 static void
@@ -157,10 +149,10 @@ put_xtext(struct printer *p, struct str s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (c == '+' && s.n - i > 2 && hex_digit(s.p[i + 1]) >= 0 &&
-		    hex_digit(s.p[i + 2]) >= 0) {
-			c = (char)(hex_digit(s.p[i + 1]) << 4 |
-				   hex_digit(s.p[i + 2]));
+		if (c == '+' && s.n - i > 2 && str_hex_digit(s.p[i + 1]) >= 0 &&
+		    str_hex_digit(s.p[i + 2]) >= 0) {
+			c = (char)(str_hex_digit(s.p[i + 1]) << 4 |
+				   str_hex_digit(s.p[i + 2]));
 			i += 2;
 		}
 		put_text(p, (struct str){&c, 1}, 1);

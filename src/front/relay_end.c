@@ -41,6 +41,7 @@ txn_data_go(struct txn *t, int64_t now)
 
 	t->wait = TXN_WAIT_NONE;
 	t->trace_due = true;
+	smtp_opening_init(&t->opening);
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
 	txn_begin_spare(t);
@@ -120,18 +121,37 @@ static void
 txn_write_trace(struct txn *t, int64_t now)
 {
 	char header[RELAY_TRACE_MAX];
+	struct str trace;
 
 	if (!t->trace_due)
 		return;
 	t->trace_due = false;
-	txn_write(t, relay_trace_header(t, header), now);
+	trace = relay_trace_header(t, header);
+	t->trace_size = trace.n;
+	txn_write(t, trace, now);
+}
+
+static void
+txn_on_opening(void *arg, struct str piece)
+{
+	struct txn *t = arg;
+
+	t->trace_size += piece.n;
+	txn_write(t, piece, loop_now(t->relay->parts.loop));
 }
 
 void
 txn_on_body(struct txn *t, struct str chunk, int64_t now)
 {
 	txn_write_trace(t, now);
-	txn_write(t, chunk, now);
+	if (!smtp_opening_is_over(&t->opening)) {
+		t->trace_size -= chunk.n;
+		chunk =
+		    smtp_opening_feed(&t->opening, chunk, txn_on_opening, t);
+		t->trace_size += chunk.n;
+	}
+	if (chunk.n > 0)
+		txn_write(t, chunk, now);
 	if (t->session != NULL && txn_is_blocked(t))
 		session_set_blocked(t->session, true, now);
 }
@@ -403,11 +423,26 @@ txn_faulty(struct txn *t, int64_t now)
 	session_pump(s, now);
 }
 
+/* The next hop was reached within the session, or takes less by now than at
+ * EHLO: what would come back at its release is refused here. */
+static bool
+is_too_big_later(const struct txn *t)
+{
+	struct smtp_caps caps;
+
+	return t->held_count > 0 &&
+	       !nexthop_has_choice(t->relay->parts.nexthop) &&
+	       nexthop_caps(t->relay->parts.nexthop, &caps) && caps.size > 0 &&
+	       t->size + t->trace_size > caps.size;
+}
+
 void
 txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 {
 	struct session *s = t->session;
 	struct str subject = smtp_server_subject(s->server);
+	struct smtp_reply too_big = smtp_reply_make(
+	    552, "5.3.4", "The message is larger than the next hop takes");
 	bool cut_is_dead;
 
 	t->wait = TXN_WAIT_END;
@@ -419,6 +454,11 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 		return;
 	}
 	txn_write_trace(t, now);
+	smtp_opening_end(&t->opening, txn_on_opening, t);
+	if (is_too_big_later(t)) {
+		txn_refuse(t, &too_big, now);
+		return;
+	}
 	t->answer_due = now + s->settings->answer_timeout_ms;
 	/* A leg that died under the text refuses at once, nothing is stored. */
 	cut_is_dead = t->held_count < t->rcpt_count && t->cut.state == LEG_DEAD;

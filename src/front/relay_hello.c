@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * EHLO: what is offered to a client is what weir carries and the next hop
- * offers. One that was never reached is asked first; without an answer the
- * least is offered.
+ * offers. One that was never reached is asked first; without an answer what
+ * weir can hold is offered.
  */
 #include "front/relay_internal.h"
 
@@ -43,20 +43,40 @@ session_offer(
 	}
 }
 
-/* hop: NULL: nothing is known of it. */
+/*
+ * The next hop counts the trace header too: what is promised here must still
+ * pass there, which may be days later. A next hop that takes hardly more than
+ * that has no room to give: txn_on_end looks once more.
+ */
+static uint64_t
+less_trace(uint64_t size)
+{
+	uint64_t room = RELAY_TRACE_MAX + SMTP_OPENING_MAX;
+
+	return size > 2 * room ? size - room : size;
+}
+
+/* hop: NULL: nothing is known of it. What weir can hold is offered then: a
+ * client without SMTPUTF8 in the reply returns such mail for good. A leg whose
+ * connection turns out to lack what the mail needs answers 451, and the next
+ * session knows. */
 static void
 session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {
 	static const struct smtp_caps blind = {
-	    .ext = SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_ENHANCED};
+	    .ext = SMTP_EXT_RELAYED & ~(uint32_t)SMTP_EXT_CHUNKING};
+	struct smtp_caps theirs = hop != NULL ? *hop : blind;
 	/* RFC 8689 section 2: over TLS alone. */
 	uint32_t secure = conn_is_tls(s->conn) ? SMTP_EXT_REQUIRETLS : 0;
 	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED | secure,
 	    .size = s->settings->message_size_max,
 	    .rcpt_max = s->limits.recipients_max};
-	struct smtp_caps meet =
-	    smtp_caps_meet(&own, hop != NULL ? hop : &blind);
+	struct smtp_caps meet;
 
+	theirs.size = less_trace(theirs.size);
+	meet = smtp_caps_meet(&own, &theirs);
+	/* Said or not, SIZE= given or not: it holds. */
+	s->limits.data.size_max = meet.size;
 	session_offer(s, &meet, hop);
 	smtp_server_helo_done(s->server, &meet, now);
 	session_pump(s, now);
@@ -126,10 +146,10 @@ session_on_helo(struct session *s, struct str name, bool esmtp, int64_t now)
 		session_pump(s, now);
 		return;
 	}
-	if (!esmtp) {
-		session_helo_done(s, NULL, now);
-	} else if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
+	if (nexthop_caps(s->relay->parts.nexthop, &caps)) {
 		session_helo_done(s, &caps, now);
+	} else if (!esmtp) {
+		session_helo_done(s, NULL, now);
 	} else {
 		s->caps_due = now + CAPS_WAIT_MS;
 		s->caps_hop = nexthop_get(

@@ -23,6 +23,7 @@
 #include "front/auth_guard.h"
 #include "front/auth_link.h"
 #include "front/relay.h"
+#include "smtp/opening.h"
 
 enum relay_limit { /* of those that a flood runs into */
 	RELAY_SESSIONS_MAX,
@@ -115,8 +116,9 @@ struct leg {
 	bool rcpt_waits; /* a RCPT is unanswered */
 	bool retried;
 	bool mail_refused;
-	bool tls_lost; /* REQUIRETLS cannot be kept, */
-	bool in_plain; /* for want of TLS at all */
+	bool tls_lost;    /* REQUIRETLS cannot be kept, */
+	bool in_plain;    /* for want of TLS at all */
+	const char *lost; /* what the text needs is not offered; static */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -171,7 +173,8 @@ struct txn {
 	int64_t measured_since;
 	uint64_t measured_from;
 	int64_t started_at; /* wall */
-	bool chunked;       /* its text comes by BDAT */
+	struct smtp_opening opening;
+	bool chunked; /* its text comes by BDAT */
 	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
 	struct ip client;
 	bool forwarded;               /* the client is another's, by XFORWARD */
@@ -179,6 +182,7 @@ struct txn {
 	char *helo;
 	char *subject;
 	uint64_t size;
+	size_t trace_size; /* what weir has added to it */
 };
 
 /* relay.c */

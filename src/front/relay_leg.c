@@ -45,6 +45,23 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
 }
 
+/* The same of what the text needs. The client goes by what it hears in its next
+ * session: it converts, or returns the mail to its sender. */
+static const char *
+lost_extension(const struct leg *l)
+{
+	uint32_t ext = smtp_client_caps(hop_client(l->hop))->ext;
+	const struct smtp_mail *mail = &l->txn->mail;
+
+	if (mail->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
+		return "The next hop does not offer SMTPUTF8, begin a new "
+		       "session";
+	if (mail->body == SMTP_BODY_8BITMIME && (ext & SMTP_EXT_8BITMIME) == 0)
+		return "The next hop does not offer 8BITMIME, begin a new "
+		       "session";
+	return NULL;
+}
+
 /* REQUIRETLS was offered at EHLO, and this connection's peer, another one or
  * changed since, does not carry it: never a downgrade (RFC 8689 section
  * 4.2.1). */
@@ -76,8 +93,25 @@ leg_refuse_tls(struct leg *l, int64_t now)
 }
 
 static void
+leg_refuse_extension(struct leg *l, const char *text, int64_t now)
+{
+	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
+
+	l->state = LEG_DEAD;
+	l->lost = text;
+	leg_put(l, now);
+	leg_answer(l, &lost, true, now);
+}
+
+static void
 leg_open(struct leg *l, int64_t now)
 {
+	const char *lost = lost_extension(l);
+
+	if (lost != NULL) {
+		leg_refuse_extension(l, lost, now);
+		return;
+	}
 	if (lost_tls(l)) {
 		l->state = LEG_DEAD;
 		l->tls_lost = true;
@@ -161,9 +195,11 @@ leg_rcpt(struct leg *l, int64_t now)
 			leg_refuse_tls(l, now);
 			break;
 		}
-		gone = smtp_reply_make(
-		    451, "4.4.2", "The next hop closed the connection");
-		leg_answer(l, &gone, false, now);
+		gone = l->lost != NULL
+			   ? smtp_reply_make(451, "4.3.0", l->lost)
+			   : smtp_reply_make(451, "4.4.2",
+				 "The next hop closed the connection");
+		leg_answer(l, &gone, l->lost != NULL, now);
 		break;
 	}
 }

@@ -108,15 +108,6 @@ tls_cert_fingerprint(X509 *cert, unsigned char out[TLS_FINGERPRINT_BYTES])
 	       n == TLS_FINGERPRINT_BYTES;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool
 tls_fingerprint_parse(struct str s, unsigned char out[TLS_FINGERPRINT_BYTES])
 {
@@ -124,7 +115,7 @@ tls_fingerprint_parse(struct str s, unsigned char out[TLS_FINGERPRINT_BYTES])
 
 	memset(out, 0, TLS_FINGERPRINT_BYTES);
 	for (size_t i = 0; i < s.n; i++) {
-		int v = hex_digit(s.p[i]);
+		int v = str_hex_digit(s.p[i]);
 
 		if (s.p[i] == ':' && digits > 0 && digits % 2 == 0)
 			continue;

@@ -49,6 +49,25 @@ append(struct buf *out, const char *text)
 	return buf_append_str(out, str_from(text));
 }
 
+/* xtext, whose digits RFC 3461 section 4 wants in capitals. Where a '+' is
+ * none of xtext's, nothing but the case of two letters changes. */
+static bool
+append_xtext(struct buf *out, struct str s)
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (digits > 0 && c >= 'a' && c <= 'f')
+			c = (char)(c - 'a' + 'A');
+		digits = c == '+' ? 2 : digits > 0 ? digits - 1 : 0;
+		if (!buf_append_str(out, (struct str){&c, 1}))
+			return false;
+	}
+	return true;
+}
+
 /* BODY= and SMTPUTF8 of content that needs them are written to a peer without
  * them too: refused is better than mangled. */
 static bool
@@ -77,7 +96,7 @@ append_mail_parameters(
 								 : " RET=HDRS");
 	if (mail->envid.n > 0)
 		ok = ok && append(out, " ENVID=") &&
-		     buf_append_str(out, mail->envid);
+		     append_xtext(out, mail->envid);
 	return ok;
 }
 
@@ -129,8 +148,8 @@ append_rcpt_parameters(
 	if ((caps->ext & SMTP_EXT_DSN) == 0)
 		return true;
 	return append_notify(rcpt->notify, out) &&
-	       (rcpt->orcpt.n == 0 || (append(out, " ORCPT=") &&
-					  buf_append_str(out, rcpt->orcpt)));
+	       (rcpt->orcpt.n == 0 ||
+		   (append(out, " ORCPT=") && append_xtext(out, rcpt->orcpt)));
 }
 
 bool

@@ -19,6 +19,7 @@ enum smtp_notify { /* bits; 0: not given */
 
 #define SMTP_ENVID_MAX 100
 #define SMTP_ORCPT_MAX 500
+#define SMTP_AUTH_MAX 500 /* RFC 4954 section 5 */
 
 struct smtp_mail {
 	struct str from; /* address without brackets; empty: null sender */

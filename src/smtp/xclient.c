@@ -233,16 +233,6 @@ static const struct attr_info attrs_info[] = {
 
 /* ---- xtext (RFC 3461 section 4) ---- */
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* False: a bad escape, or too long. */
 static bool
 xtext_decode(struct str in, char out[VALUE_MAX + 1], size_t *n)
@@ -259,8 +249,8 @@ xtext_decode(struct str in, char out[VALUE_MAX + 1], size_t *n)
 		}
 		if (in.n - i < 3)
 			return false;
-		high = hex_value(in.p[i + 1]);
-		low = hex_value(in.p[i + 2]);
+		high = str_hex_digit(in.p[i + 1]);
+		low = str_hex_digit(in.p[i + 2]);
 		if (high < 0 || low < 0)
 			return false;
 		out[(*n)++] = (char)(high << 4 | low);
