@@ -58,6 +58,8 @@ struct relay_settings {
 	uint64_t message_size_max;              /* advertised as SIZE */
 	const struct ip_net *bare_newline_nets; /* BARE_ALLOW for these */
 	size_t bare_newline_net_count;
+	const struct ip_net *lenient_nets; /* clients that cannot be mended */
+	size_t lenient_net_count;
 	bool verify_held;      /* ask the next hop about held recipients */
 	uint32_t sessions_max; /* in all: 421 past it */
 	uint32_t client_sessions_max; /* from one ip_site_key */

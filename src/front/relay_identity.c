@@ -32,8 +32,11 @@ session_set_client(struct session *s, const struct ip *ip, uint16_t port)
 	relay_uncount_client(s);
 	s->client = *ip;
 	s->client_port = port;
+	s->limits.lenient =
+	    nets_have(st->lenient_nets, st->lenient_net_count, ip);
 	s->limits.data.bare_newline =
-	    nets_have(st->bare_newline_nets, st->bare_newline_net_count, ip)
+	    s->limits.lenient ? SMTP_BARE_ENDS
+	    : nets_have(st->bare_newline_nets, st->bare_newline_net_count, ip)
 		? SMTP_BARE_ALLOW
 		: st->limits.data.bare_newline;
 	return relay_count_client(s);
@@ -167,6 +170,12 @@ session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 		room = session_set_client(s,
 		    x->addr.family != IP_NONE ? &x->addr : &s->peer,
 		    s->client_port);
+	/* It is the mail server that speaks, and it is no old device: what it
+	 * passes on may be anybody's. */
+	s->limits.lenient = false;
+	if (s->limits.data.bare_newline == SMTP_BARE_ENDS)
+		s->limits.data.bare_newline =
+		    s->settings->limits.data.bare_newline;
 	if (x->given & XCLIENT_NAME)
 		set_text(&s->client_name, x->name);
 	if (x->given & XCLIENT_LOGIN)

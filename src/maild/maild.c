@@ -88,6 +88,8 @@ maild_gen_new(struct maild_config *conf)
 	    .message_size_max = conf->message_size,
 	    .bare_newline_nets = conf->bare_newline_nets,
 	    .bare_newline_net_count = conf->bare_newline_net_count,
+	    .lenient_nets = conf->lenient_nets,
+	    .lenient_net_count = conf->lenient_net_count,
 	    .verify_held = conf->verify_held,
 	    .sessions_max = conf->sessions_max,
 	    .client_sessions_max = conf->client_sessions_max,

@@ -272,6 +272,8 @@ check_networks(struct checking *k)
 
 	return read_networks(k, "bare_newline_allow", &c->bare_newline_allow,
 		   &c->bare_newline_nets, &c->bare_newline_net_count) &&
+	       read_networks(k, "lenient_from", &c->lenient_from,
+		   &c->lenient_nets, &c->lenient_net_count) &&
 	       read_networks(k, "xclient_from", &c->xclient_from,
 		   &c->xclient_nets, &c->xclient_net_count) &&
 	       read_networks(k, "proxy_from", &c->proxy_from, &c->proxy_nets,
@@ -398,6 +400,7 @@ check_listen_tls(struct checking *k, struct maild_listen *l)
 	    .client_ca = l->tls_client_ca,
 	    .client_accounts = strings(&l->tls_client_account),
 	    .client_required = l->tls_client_cert != 0,
+	    .min_version = 10 + l->tls_min_version,
 	};
 	char why[300];
 
@@ -564,6 +567,7 @@ maild_config_free(struct maild_config *c)
 		policies_free(c->policies);
 	locals_free(c->locals);
 	free(c->bare_newline_nets);
+	free(c->lenient_nets);
 	free(c->xclient_nets);
 	free(c->proxy_nets);
 	credentials_free(c->credentials);

@@ -45,6 +45,7 @@ struct maild_listen {
 	struct option_strings tls_cert, tls_key;
 	char *tls_client_ca;
 	int tls_client_cert; /* 0 ask, 1 require */
+	int tls_min_version; /* 0 for TLS 1.0 up to 3 for TLS 1.3 */
 	struct option_strings tls_client_account;
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
@@ -74,7 +75,7 @@ struct maild_config {
 	uint64_t line_max, header_max; /* fit 32 bits */
 	uint32_t received_max;
 	int bare_newline; /* enum smtp_bare_newline, in its order */
-	struct option_strings bare_newline_allow;
+	struct option_strings bare_newline_allow, lenient_from;
 
 	int64_t connect_timeout_ms, next_hop_command_timeout_ms;
 	int64_t next_hop_data_timeout_ms, next_hop_end_timeout_ms;
@@ -121,6 +122,8 @@ struct maild_config {
 	struct locals *locals;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
+	struct ip_net *lenient_nets; /* of lenient_from */
+	size_t lenient_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */
 	size_t xclient_net_count, proxy_net_count;
 	struct net_addr auth_addr;       /* of auth_socket */

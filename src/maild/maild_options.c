@@ -176,7 +176,8 @@ static const struct option maild_options[] = {
     {
 	SIZE("message_size", message_size, "50M", 65536, MIB(4096)),
 	.doc = "Largest message; a larger one is answered with 552. The next "
-	       "hop's own limit is respected too.",
+	       "hop's own limit holds too, less 1154 bytes of room for the "
+	       "Received field that weir adds.",
     },
     {
 	NUMBER("recipients_max", recipients_max, "1000", 100, 4096),
@@ -298,6 +299,24 @@ static const struct option maild_options[] = {
 	.sample = "192.0.2.0/24",
 	.check = option_check_network,
 	.doc = "Networks of clients for which bare_newline is allow.",
+    },
+    {
+	.name = "lenient_from",
+	.type = OPTION_STRINGS,
+	AT(lenient_from),
+	.reloadable = true,
+	.sample = "192.0.2.0/24",
+	.check = option_check_network,
+	.doc = "Networks of old devices that cannot be mended, such as "
+	       "printers and scanners. They may say anything after HELO and "
+	       "EHLO (what would break a header becomes a question mark), give "
+	       "addresses without angle brackets, use AUTH, SIZE= and BODY= "
+	       "after HELO, and end lines with a bare LF. A text whose first "
+	       "line ends so is ended by LF . LF as well. Name no mail server "
+	       "here that passes on the mail of others: they could hide a "
+	       "second message in one of theirs (SMTP smuggling). What goes on "
+	       "to the next hop always has CR LF. Clients that a mail server "
+	       "names by XCLIENT are not meant.",
     },
     /* ---- who the client is ---- */
     {

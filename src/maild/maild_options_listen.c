@@ -13,6 +13,7 @@
 static const char *const protocol_names[] = {"smtp", "milter", "policy", NULL};
 static const char *const tls_names[] = {
     "none", "may", "require", "implicit", NULL};
+static const char *const version_names[] = {"1.0", "1.1", "1.2", "1.3", NULL};
 static const char *const client_cert_names[] = {"ask", "require", NULL};
 static const char *const nameless_names[] = {"refuse", "address", NULL};
 static const char *const auth_names[] = {"none", "pass", "dovecot", NULL};
@@ -149,6 +150,19 @@ const struct option maild_listen_options[] = {
 	.reloadable = true,
 	.check = option_check_path,
 	.doc = "Their keys.",
+    },
+    {
+	.name = "tls_min_version",
+	.type = OPTION_ENUM,
+	IN_LISTEN(tls_min_version),
+	.preset = "1.2",
+	.names = version_names,
+	.reloadable = true,
+	.doc = "The oldest version of TLS that is spoken: \"1.0\", \"1.1\", "
+	       "\"1.2\" or \"1.3\". 1.0 and 1.1 are broken; they are for old "
+	       "devices, on a listener that nobody else uses, and take away "
+	       "OpenSSL's demands on keys and signatures there (security "
+	       "level 0).",
     },
     {
 	.name = "tls_client_ca",

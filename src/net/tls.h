@@ -40,6 +40,7 @@ struct tls_server_settings {
 	struct tls_strings client_accounts; /* "user=fingerprint" */
 	/* Without one that these vouch for there is no session. */
 	bool client_required;
+	int min_version; /* 10 for TLS 1.0, 11, 12, 13; 0: 1.2 */
 };
 
 struct tls_client_settings {

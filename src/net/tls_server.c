@@ -169,6 +169,25 @@ load_pair(struct server_cert *c, const char *cert, const char *key, char *err,
 	return true;
 }
 
+/* OpenSSL 3 has the signatures of TLS 1.0 and 1.1 (SHA-1) at security level 0
+ * alone. The list of ciphers stays. */
+static bool
+set_min_version(SSL_CTX *ctx, int version, char *err, size_t cap)
+{
+	static const int numbers[] = {
+	    TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+	char why[200];
+
+	if (version == 0)
+		return true;
+	if (version < 12)
+		SSL_CTX_set_security_level(ctx, 0);
+	if (SSL_CTX_set_min_proto_version(ctx, numbers[version - 10]) == 1)
+		return true;
+	snprintf(err, cap, "OpenSSL: %s", tls_library_error(why, sizeof(why)));
+	return false;
+}
+
 static bool
 load_cert(struct tls_server *s, const struct tls_server_settings *settings,
     size_t i, char *err, size_t cap)
@@ -182,6 +201,7 @@ load_cert(struct tls_server *s, const struct tls_server_settings *settings,
 	if (c->ctx == NULL)
 		panic("tls: out of memory");
 	if (!tls_ctx_init(c->ctx, err, cap) ||
+	    !set_min_version(c->ctx, settings->min_version, err, cap) ||
 	    !load_pair(c, cert, key, err, cap))
 		return false;
 	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);

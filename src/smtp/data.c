@@ -4,9 +4,10 @@
  * input is handed over as it stands, and memchr finds where it ends. Results
  * do not depend on how the stream was cut into inputs.
  *
- * Invariants: the decoder ends at CR LF . CR LF alone and its output holds no
- * CR without LF and no LF without CR; the encoder's output holds CR LF . CR LF
- * only where smtp_encode_end wrote it.
+ * Invariants: the decoder ends at CR LF . CR LF alone (with SMTP_BARE_ENDS at
+ * LF . LF, where the first line of the text ended in LF) and its output holds
+ * no CR without LF and no LF without CR; the encoder's output holds CR LF . CR
+ * LF only where smtp_encode_end wrote it.
  */
 #include "smtp/data.h"
 
@@ -241,6 +242,7 @@ count_newline(struct smtp_decoder *d)
 {
 	bool in_header = d->in_header;
 
+	d->newline_seen = true;
 	if (in_header)
 		header_newline(d);
 	count(d, 2, in_header ? 2 : 0, 0);
@@ -275,6 +277,24 @@ on_bare_newline(struct smtp_decoder *d, struct cursor *c)
 	d->state = WIRE_TEXT;
 }
 
+/* A text has line ends of one kind: the first one says which, before anything
+ * that somebody else may have written. */
+static bool
+may_have_lf_lines(const struct smtp_decoder *d)
+{
+	return d->limits->bare_newline == SMTP_BARE_ENDS &&
+	       (d->lf_lines || !d->newline_seen);
+}
+
+static void
+on_bare_lf(struct smtp_decoder *d, struct cursor *c)
+{
+	d->lf_lines = may_have_lf_lines(d);
+	on_bare_newline(d, c);
+	if (d->lf_lines)
+		d->state = WIRE_START;
+}
+
 /* Text up to the next CR or LF, and those. */
 static void
 decode_text(struct smtp_decoder *d, struct cursor *c)
@@ -297,7 +317,7 @@ decode_text(struct smtp_decoder *d, struct cursor *c)
 	if (*at == '\r')
 		d->state = WIRE_CR; /* the next byte tells */
 	else
-		on_bare_newline(d, c);
+		on_bare_lf(d, c);
 }
 
 static uint64_t
@@ -369,6 +389,9 @@ decode_step(struct smtp_decoder *d, struct cursor *c)
 		if (*c->p == '\r') {
 			skip(c, 1);
 			d->state = WIRE_DOT_CR;
+		} else if (*c->p == '\n' && may_have_lf_lines(d)) {
+			skip(c, 1);
+			d->ended = true;
 		}
 		return;
 	case WIRE_DOT_CR:

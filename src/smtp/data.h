@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The DATA stream without I/O: decoder (client to us) and encoder (us to next
- * hop). Only CR LF . CR LF ends a message; a bare CR or LF never goes on as it
- * came (CVE-2023-51764 and its siblings). What the encoder writes is clean
+ * hop). Only CR LF . CR LF ends a message, but of clients that are named for it
+ * (SMTP_BARE_ENDS); a bare CR or LF never goes on as it came (CVE-2023-51764
+ * and its siblings). What the encoder writes is clean
  * whatever it was given.
  */
 #ifndef SMTP_DATA_H
@@ -15,6 +16,8 @@ enum smtp_bare_newline {
 	SMTP_BARE_NORMALIZE, /* becomes CR LF */
 	SMTP_BARE_ALLOW,     /* listed clients: passed on as CR LF too, but a
 				lone "." line between bare LFs stays text */
+	SMTP_BARE_ENDS,      /* the same, but a text whose first line ends in a
+				bare LF ends so as well: LF . LF */
 };
 
 struct smtp_data_limits {
@@ -46,6 +49,7 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	uint8_t state;
 	uint8_t field; /* where in a header line */
 	bool in_header, ended, subject_seen, in_subject;
+	bool newline_seen, lf_lines; /* the first line end was a bare LF */
 	bool chunked; /* BDAT: a dot is a dot, and smtp_decode_end ends it */
 	uint8_t name_len;
 	char name[10];      /* start of the header line, to know Received: and

@@ -36,6 +36,10 @@ struct smtp_server_limits {         /* 0: no limit */
 	uint64_t data_rate_min; /* bytes a second, over data_rate_window_ms */
 	int64_t data_rate_window_ms;
 	struct smtp_data_limits data;
+	/* A client that cannot be mended: any name in HELO, addresses without
+	 * angle brackets, and after HELO too AUTH, SIZE= and BODY=. Its bare
+	 * newlines are data.bare_newline's matter. */
+	bool lenient;
 };
 
 enum smtp_server_tls {

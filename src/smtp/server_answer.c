@@ -78,6 +78,10 @@ smtp_server_helo_done(
 		panic("smtp server: helo_done answers no HELO");
 	s->esmtp = s->next_esmtp;
 	s->caps = s->esmtp ? *caps : (struct smtp_caps){0};
+	if (!s->esmtp && s->limits->lenient) {
+		s->caps.ext = caps->ext & SMTP_EXT_AUTH;
+		s->caps.auth = caps->auth;
+	}
 	s->caps.ext &= ~(unsigned)SMTP_EXT_STARTTLS;
 	if (s->esmtp && (s->tls == SMTP_SERVER_TLS_OFFER ||
 			    s->tls == SMTP_SERVER_TLS_REQUIRE))

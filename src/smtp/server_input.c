@@ -34,8 +34,12 @@ is_foreign_line(struct str line)
 	    STR("CONNECT"), STR("HEAD"), STR("PUT"), STR("OPTIONS"),
 	    STR("DELETE"), STR("PATCH"), STR("TRACE"), STR("PRI"),
 	    STR("PROXY")};
-	struct str verb = str_cut(&line, ' ');
+	struct str verb = line;
 
+	for (size_t i = 0; i < verb.n; i++) {
+		if (verb.p[i] == ' ' || verb.p[i] == '\t')
+			verb.n = i;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
 		if (str_eq(verb, methods[i]))
 			return true;
@@ -43,8 +47,8 @@ is_foreign_line(struct str line)
 	for (size_t i = 0; i < verb.n; i++) {
 		char c = (char)(verb.p[i] | 0x20);
 
-		if ((c < 'a' || c > 'z') && verb.p[i] != '\t' &&
-		    verb.p[i] != '\r' && verb.p[i] != '\0')
+		if ((c < 'a' || c > 'z') && verb.p[i] != '\r' &&
+		    verb.p[i] != '\0')
 			return true;
 	}
 	return false;
@@ -64,7 +68,7 @@ take_line(struct smtp_server *s, struct str line, bool more)
 		refuse_foreign(s);
 		return;
 	}
-	if (!crlf && s->limits->data.bare_newline != SMTP_BARE_ALLOW) {
+	if (!crlf && s->limits->data.bare_newline < SMTP_BARE_ALLOW) {
 		smtp_server_fault(
 		    s, 500, "5.5.2", "bare <LF>; a command ends in <CR><LF>");
 		return;

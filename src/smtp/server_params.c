@@ -26,24 +26,22 @@ struct param {
 
 /* RFC 3461 section 4: printable characters but '+' and '=', or "+HH". What the
  * latter stands for must be no control character: it ends up in a bounce's
- * header. A byte of UTF-8 it may be: Postfix writes those so in ORCPT. */
+ * header. A byte of UTF-8 it may be: Postfix writes those so in ORCPT. Digits
+ * in small letters are taken, too; the client engine writes capitals. */
 static bool
 is_xtext(struct str s, bool utf8)
 {
-	static const struct str hex = STR("0123456789ABCDEF");
-
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		size_t high, low;
+		int high, low;
 
 		if (c <= ' ' || c == '=' || c == 0x7F || (c > 0x7F && !utf8))
 			return false;
 		if (c != '+')
 			continue;
-		high = str_index(hex, str_sub(s, i + 1, 1).n ? s.p[i + 1] : 0);
-		low = str_index(hex, str_sub(s, i + 2, 1).n ? s.p[i + 2] : 0);
-		if (high >= hex.n || low >= hex.n || high < 2 ||
-		    (high == 7 && low == 15))
+		high = i + 1 < s.n ? str_hex_digit(s.p[i + 1]) : -1;
+		low = i + 2 < s.n ? str_hex_digit(s.p[i + 2]) : -1;
+		if (high < 2 || low < 0 || (high == 7 && low == 15))
 			return false;
 		i += 2;
 	}
@@ -53,7 +51,9 @@ is_xtext(struct str s, bool utf8)
 static bool
 read_size(struct target *t, struct str value)
 {
-	uint64_t max = t->s->caps.size;
+	uint64_t max = (t->s->caps.ext & SMTP_EXT_SIZE) != 0
+			   ? t->s->caps.size
+			   : t->s->limits->data.size_max;
 
 	if (!str_to_u64(value, &t->mail->size))
 		return false;
@@ -71,7 +71,12 @@ read_body(struct target *t, struct str value)
 		t->mail->body = SMTP_BODY_7BIT;
 	else if (str_ieq(value, STR("8BITMIME")))
 		t->mail->body = SMTP_BODY_8BITMIME;
-	return t->mail->body != SMTP_BODY_NONE;
+	else
+		return false;
+	/* After HELO: nobody has said that the next hop takes it. */
+	if ((t->s->caps.ext & SMTP_EXT_8BITMIME) == 0)
+		t->mail->body = SMTP_BODY_NONE;
+	return true;
 }
 
 static bool
@@ -165,12 +170,25 @@ read_orcpt(struct target *t, struct str value)
 	       is_xtext(text, t->s->utf8) && str_is_shown(text);
 }
 
+/*
+ * RFC 4954 section 5: who advertises AUTH must take it, logged in or not. What
+ * it claims is believed of nobody, as if it were "<>": it is checked, and goes
+ * no further.
+ */
+static bool
+read_auth(struct target *t, struct str value)
+{
+	(void)t;
+	return value.n <= SMTP_AUTH_MAX && is_xtext(value, false);
+}
+
 static const struct param params[] = {
     {STR("SIZE"), PARAM_MAIL, SMTP_EXT_SIZE, true, read_size},
     {STR("BODY"), PARAM_MAIL, SMTP_EXT_8BITMIME, true, read_body},
     {STR("SMTPUTF8"), PARAM_MAIL, SMTP_EXT_SMTPUTF8, false, read_utf8},
     {STR("REQUIRETLS"), PARAM_MAIL, SMTP_EXT_REQUIRETLS, false,
 	read_require_tls},
+    {STR("AUTH"), PARAM_MAIL, SMTP_EXT_AUTH, true, read_auth},
     {STR("RET"), PARAM_MAIL, SMTP_EXT_DSN, true, read_ret},
     {STR("ENVID"), PARAM_MAIL, SMTP_EXT_DSN, true, read_envid},
     {STR("NOTIFY"), PARAM_RCPT, SMTP_EXT_DSN, true, read_notify},
@@ -180,8 +198,15 @@ static const struct param params[] = {
 static const struct param *
 find_param(const struct smtp_server *s, enum param_verb verb, struct str name)
 {
+	uint32_t ext = s->caps.ext;
+
+	/* Where a login was taken AUTH is offered no more. */
+	if (s->authenticated)
+		ext |= SMTP_EXT_AUTH;
+	if (s->limits->lenient && !s->esmtp)
+		ext |= SMTP_EXT_SIZE | SMTP_EXT_8BITMIME;
 	for (size_t i = 0; i < ARRAY_LEN(params); i++) {
-		if (params[i].verb == verb && (s->caps.ext & params[i].ext) &&
+		if (params[i].verb == verb && (ext & params[i].ext) &&
 		    str_ieq(name, params[i].name))
 			return &params[i];
 	}

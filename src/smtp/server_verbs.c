@@ -6,6 +6,7 @@
  */
 #include "smtp/server_impl.h"
 
+#include "base/mailbox.h"
 #include "smtp/address.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ enum verb_flags {
 	VERB_LOGIN = 8,  /* only where AUTH is offered */
 	VERB_TRUST = 16, /* only from those who are believed */
 	VERB_PLAIN = 4,  /* may come in plain where TLS is required */
+	VERB_LOOSE = 32, /* any number of words from those who cannot help it */
 };
 
 struct verb {
@@ -78,9 +80,28 @@ is_helo_name(struct str name)
 	return name.n > 0 && name.n <= HELO_MAX && str_is_utf8(name);
 }
 
+/* What a client that cannot be mended says in place of a name, without what can
+ * break a header. */
+static struct str
+mend_helo_name(struct str name, char out[HELO_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < name.n && n < HELO_MAX; i++) {
+		struct str c = str_sub(name, i, 1);
+
+		out[n++] = is_helo_name(c) ? c.p[0] : '?';
+	}
+	return (struct str){out, n};
+}
+
 static void
 hello(struct smtp_server *s, struct str name, bool esmtp)
 {
+	char mended[HELO_MAX];
+
+	if (s->limits->lenient && name.n > 0 && !is_helo_name(name))
+		name = mend_helo_name(name, mended);
 	if (!is_helo_name(name)) {
 		smtp_server_fault(s, 501, "5.5.4",
 		    "expected a host name or an address literal");
@@ -133,6 +154,44 @@ check_local(struct smtp_server *s, struct str local, bool is_mail)
 }
 
 /*
+ * "user@example.org" or "< user@example.org >", from a client that cannot be
+ * mended. The address itself must be one as ever.
+ */
+static enum smtp_path_error
+take_loose_path(struct str *args, bool is_mail, struct smtp_path *path)
+{
+	bool angle = args->p[0] == '<';
+	struct str s = str_trim(str_sub(*args, angle, args->n));
+	size_t n = mailbox_quoted_length(s);
+
+	while (n < s.n &&
+	       (angle ? s.p[n] != '>' : s.p[n] != ' ' && s.p[n] != '\t'))
+		n++;
+	if (angle && n == s.n)
+		return SMTP_PATH_SYNTAX;
+	*args = str_sub(s, n + angle, s.n);
+	s = str_trim(str_sub(s, 0, n));
+	if (s.n == 0 && angle && is_mail) {
+		*path = (struct smtp_path){.address = s};
+		return SMTP_PATH_OK;
+	}
+	return smtp_address_parse(s, true, path);
+}
+
+static enum smtp_path_error
+parse_path(struct smtp_server *s, struct str *args, bool is_mail,
+    struct smtp_path *path)
+{
+	struct str before = *args;
+	enum smtp_path_error error = smtp_path_parse(args, is_mail, true, path);
+
+	if (error != SMTP_PATH_SYNTAX || !s->limits->lenient)
+		return error;
+	*args = before;
+	return take_loose_path(args, is_mail, path);
+}
+
+/*
  * Takes the path off. Answers and returns false when it is none. UTF-8 passes
  * here: whether it may is known only when the parameters have been read.
  */
@@ -142,7 +201,7 @@ take_path(struct smtp_server *s, struct str *args, bool is_mail,
 {
 	enum smtp_path_error error;
 
-	if (args->n == 0 || args->p[0] != '<') {
+	if (args->n == 0 || (args->p[0] != '<' && !s->limits->lenient)) {
 		smtp_server_fault(s, 501, "5.5.4",
 		    is_mail ? "the address must stand in angle brackets: "
 			      "MAIL FROM:<user@example.org>"
@@ -150,7 +209,7 @@ take_path(struct smtp_server *s, struct str *args, bool is_mail,
 			      "RCPT TO:<user@example.org>");
 		return false;
 	}
-	error = smtp_path_parse(args, is_mail, true, path);
+	error = parse_path(s, args, is_mail, path);
 	if (error == SMTP_PATH_OK && args->n > 0 && args->p[0] != ' ' &&
 	    args->p[0] != '\t')
 		error = SMTP_PATH_SYNTAX;
@@ -319,10 +378,12 @@ static const struct verb verbs[] = {
 	"expected DATA alone"},
     /* Whatever is wrong with it, its octets are taken first. */
     {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, VERB_PLAIN, smtp_server_bdat, ""},
-    {STR("EHLO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
-	on_verb_ehlo, "expected EHLO and a host name"},
-    {STR("HELO"), ANY_TIME, 1, 1, VERB_LAST | VERB_IDLE | VERB_PLAIN,
-	on_verb_helo, "expected HELO and a host name"},
+    {STR("EHLO"), ANY_TIME, 1, 1,
+	VERB_LAST | VERB_IDLE | VERB_PLAIN | VERB_LOOSE, on_verb_ehlo,
+	"expected EHLO and a host name"},
+    {STR("HELO"), ANY_TIME, 1, 1,
+	VERB_LAST | VERB_IDLE | VERB_PLAIN | VERB_LOOSE, on_verb_helo,
+	"expected HELO and a host name"},
     {STR("STARTTLS"), IN_SESSION, 0, 0, VERB_LAST | VERB_IDLE | VERB_PLAIN,
 	on_verb_starttls, "expected STARTTLS alone"},
     {STR("RSET"), ANY_TIME, 0, 0, VERB_IDLE, on_verb_rset,
@@ -418,10 +479,11 @@ static void
 run_verb(struct smtp_server *s, const struct verb *v, struct str args)
 {
 	size_t words = count_words(args);
+	bool loose = s->limits->lenient && (v->flags & VERB_LOOSE);
 
 	if (!is_offered(s, v))
 		refuse_offer(s, v);
-	else if (words < v->min_words || words > v->max_words)
+	else if (words < v->min_words || (words > v->max_words && !loose))
 		smtp_server_fault(s, 501, "5.5.4", v->syntax);
 	else if (s->tls == SMTP_SERVER_TLS_REQUIRE && !(v->flags & VERB_PLAIN))
 		smtp_server_fault(

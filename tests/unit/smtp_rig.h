@@ -24,7 +24,8 @@ enum flags {
 	PLAIN = 2, /* no extensions */
 	NORMALIZE = 4,
 	ALLOW = 8,
-	CHUNKING = 16, /* BDAT is offered */
+	LENIENT = 1024, /* an old device */
+	CHUNKING = 16,  /* BDAT is offered */
 };
 
 static const struct smtp_server_limits default_limits = {
@@ -233,6 +234,10 @@ rig_init(struct rig *r, unsigned flags, bool later)
 		r->limits.data.bare_newline = SMTP_BARE_NORMALIZE;
 	if (flags & ALLOW)
 		r->limits.data.bare_newline = SMTP_BARE_ALLOW;
+	if (flags & LENIENT) {
+		r->limits.lenient = true;
+		r->limits.data.bare_newline = SMTP_BARE_ENDS;
+	}
 	buf_init(&r->out, 1 << 20);
 	buf_init(&r->events, 1 << 20);
 	buf_init(&r->in, 1 << 20);

@@ -156,6 +156,28 @@ static const struct dialogue syntax[] = {
 	HI_OUT "500 5.5.2 command line too long\n250 2.0.0 OK\n", "E:c "},
 };
 
+/* What a client that cannot be mended says reaches the owner mended. */
+static const struct dialogue lenient[] = {
+    {"HELO with what would break a header", LENIENT,
+	"HELO My (PC)<x>\r\n|EHLO B\xfcro\r\n|HELO\r\n|",
+	"250 mx.example.org\n" HI_OUT "501 5.5.4 expected HELO and a host "
+	"name\n",
+	"H:My??PC??x? E:B?ro "},
+    {"addresses without brackets, parameters after HELO", LENIENT,
+	"HELO c\r\n|MAIL FROM: a@x SIZE=9 BODY=8BITMIME\r\n"
+	"RCPT TO:< b@y >\r\nRCPT TO:b@y c\r\nRSET\r\n"
+	"MAIL FROM:< >\r\n",
+	"250 mx.example.org\n250 sender ok\n250 recipient ok\n"
+	"555 parameter not recognized or not offered\n250 OK\n"
+	"250 sender ok\n",
+	"H:c M:a@x/9/0/0/0/ R:b@y/0/ RESET M:/0/0/0/0/ "},
+    {"LF . LF", LENIENT,
+	"HELO c\n|MAIL FROM:<a@x>\nRCPT TO:<b@y>\nDATA\n|a\n..\n.\nQUIT\n",
+	"250 mx.example.org\n250 sender ok\n250 recipient ok\n"
+	"354 end data with <CR><LF>.<CR><LF>\n250 queued\n221 bye\n",
+	"H:c M:a@x/0/0/0/0/ R:b@y/0/ D a\r\n.\r\n<END0> CLOSE:QUIT"},
+};
+
 static const struct dialogue parameters[] = {
     {"all of them", 0,
 	HI "MAIL FROM:<a@x> SIZE=2000 BODY=8bitmime ret=HDRS "
@@ -331,6 +353,14 @@ test_parameters(void **state)
 }
 
 static void
+test_lenient(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lenient); i++)
+		run_dialogue(&lenient[i]);
+}
+
+static void
 test_defences(void **state)
 {
 	(void)state;
@@ -478,6 +508,7 @@ main(void)
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_syntax),
 	    cmocka_unit_test(test_parameters),
+	    cmocka_unit_test(test_lenient),
 	    cmocka_unit_test(test_defences),
 	    cmocka_unit_test(test_nul_in_command),
 	    cmocka_unit_test(test_line_limit),
