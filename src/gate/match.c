@@ -17,6 +17,8 @@
 
 #define FOR_USER 1u
 #define FOR_SENDER 2u
+#define FOR_OWN 4u
+#define FOR_ADDRESS (FOR_SENDER | FOR_OWN)
 #define NET_KEY (2 + sizeof(((struct ip *)0)->bytes))
 
 struct match {
@@ -25,6 +27,7 @@ struct match {
 	struct map *nets;
 	bool v4_bits[33], v6_bits[129]; /* prefix lengths in use */
 	size_t count;
+	char *bare; /* see match_bare */
 };
 
 struct match *
@@ -45,6 +48,7 @@ match_free(struct match *m)
 		return;
 	map_free(m->names, NULL);
 	map_free(m->nets, NULL);
+	free(m->bare);
 	free(m);
 }
 
@@ -52,6 +56,12 @@ size_t
 match_count(const struct match *m)
 {
 	return m->count;
+}
+
+const char *
+match_bare(const struct match *m)
+{
+	return m->bare;
 }
 
 /* Lower case, ASCII alone. False: longer than any entry. */
@@ -89,8 +99,8 @@ add_name(struct match *m, struct str name, unsigned facts)
 	char plain[MAILBOX_PLAIN_MAX];
 
 	add_key(m, name, facts);
-	if ((facts & FOR_SENDER) != 0 && name.p[0] == '"')
-		add_key(m, mailbox_plain(name, plain), FOR_SENDER);
+	if ((facts & FOR_ADDRESS) != 0 && name.p[0] == '"')
+		add_key(m, mailbox_plain(name, plain), facts & FOR_ADDRESS);
 }
 
 static void
@@ -158,7 +168,7 @@ check_name(struct str name, char *err, size_t err_cap)
 static bool
 add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 {
-	unsigned facts = FOR_USER | FOR_SENDER;
+	unsigned facts = FOR_USER | FOR_OWN;
 	struct ip_net net;
 
 	if (str_istarts(entry, STR("client:")))
@@ -180,6 +190,9 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 	}
 	if (!check_name(entry, err, err_cap))
 		return false;
+	if ((facts & FOR_OWN) != 0 && m->bare == NULL &&
+	    str_index(entry, '@') < entry.n)
+		m->bare = str_dup(entry);
 	/* The null sender is an empty slice, and as such matches no name. */
 	add_name(m, entry, facts);
 	return true;
@@ -231,14 +244,14 @@ has_name(const struct match *m, struct str name, unsigned fact)
 
 	if (map_count(m->names) == 0 || name.n == 0)
 		return false;
-	if (fact == FOR_SENDER)
+	if (fact != FOR_USER)
 		name = mailbox_plain(name, plain);
 	if (!lower(name, text, &key))
 		return false;
 	if (((uintptr_t)map_find(m->names, key) & fact) != 0)
 		return true;
 	/* "victim%example.net@example.org" is not one of example.org's. */
-	if (fact == FOR_SENDER && mailbox_is_indirect(key))
+	if (fact != FOR_USER && mailbox_is_indirect(key))
 		return false;
 	at = str_rindex(key, '@');
 	return at < key.n &&
@@ -266,11 +279,12 @@ has_client(const struct match *m, const struct ip *client)
 }
 
 bool
-match_sender(const struct match *m, struct str user, struct str sender,
-    const struct ip *client)
+match_sender(const struct match *m, const struct match_facts *facts)
 {
-	return has_name(m, user, FOR_USER) || has_name(m, sender, FOR_SENDER) ||
-	       has_client(m, client);
+	return has_name(m, facts->user, FOR_USER) ||
+	       has_name(m, facts->sender, FOR_SENDER) ||
+	       has_name(m, facts->own, FOR_OWN) ||
+	       has_client(m, &facts->client);
 }
 
 bool

@@ -28,9 +28,18 @@ MUST_CHECK bool match_add(
     struct match *m, struct str entry, char *err, size_t err_cap);
 size_t match_count(const struct match *m);
 
-/* user and sender may be empty, client IP_NONE. */
-bool match_sender(const struct match *m, struct str user, struct str sender,
-    const struct ip *client);
+/* The first address or domain without user: or from: in front; NULL: none. */
+const char *match_bare(const struct match *m);
+
+/* What entries are held against. Names may be empty, client IP_NONE. */
+struct match_facts {
+	struct str user;   /* user: and entries without a word in front */
+	struct str sender; /* from: */
+	struct str own;    /* the name of a source that has no login: entries
+			      without a word in front */
+	struct ip client;
+};
+bool match_sender(const struct match *m, const struct match_facts *facts);
 bool match_recipient(const struct match *m, struct str address);
 
 #endif

@@ -265,9 +265,16 @@ const struct policy *
 policies_select(const struct policies *set, const struct gate_facts *facts)
 {
 	for (size_t i = 0; i < set->n; i++) {
-		if (match_sender(set->v[i].match, facts->user, facts->sender,
-			&facts->client))
-			return &set->v[i];
+		const struct policy *policy = &set->v[i];
+		const struct match_facts own = {
+		    .user = facts->user,
+		    .sender = facts->sender,
+		    .own = policy_own_name(policy, facts),
+		    .client = facts->client,
+		};
+
+		if (match_sender(policy->match, &own))
+			return policy;
 	}
 	return set->fallback;
 }
@@ -296,6 +303,14 @@ policies_learn(const struct policies *set)
 			return true;
 	}
 	return false;
+}
+
+const char *
+policy_bare_entry(const struct policy *policy)
+{
+	return policy->own.key == POLICY_KEY_ENVELOPE
+		   ? NULL
+		   : match_bare(policy->match);
 }
 
 bool

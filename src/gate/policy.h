@@ -8,8 +8,8 @@
  * policy without `match` that is not the default matches nothing and is an
  * error. Match entries:
  *
- *	alice@example.org	the user, or the envelope sender
- *	@example.org		the domain of either
+ *	alice@example.org	the source's own name (policy_own_name)
+ *	@example.org		the domain of it
  *	192.0.2.0/24		the client's network
  *	user:NAME from:ADDRESS client:NETWORK	one of these alone
  *	file:/path		entries from a file, one a line, # comments
@@ -127,6 +127,18 @@ bool policies_learn(const struct policies *p);
  */
 size_t policy_source_key(const struct policy *policy,
     const struct gate_facts *facts, char out[POLICY_SOURCE_MAX]);
+/*
+ * The name of a source that has no login, where the policy calls it by one: the
+ * envelope sender or its local part (key = envelope, local = sender or user).
+ * Empty: it has a login or is called by its client. Whoever logs in chooses the
+ * envelope sender freely, so an entry without a word in front matches that only
+ * where it is the source.
+ */
+struct str policy_own_name(
+    const struct policy *policy, const struct gate_facts *facts);
+/* An address or domain in `match` without user: or from: in front, which says
+ * nothing about envelope senders; NULL: none, or the sender is the source. */
+const char *policy_bare_entry(const struct policy *policy);
 /* The facts that a key tells, to choose a policy when nothing else is known of
  * the source. Slices point into key. */
 void policy_key_facts(struct str key, struct gate_facts *facts);

@@ -93,39 +93,77 @@ put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
 	return strlen(out);
 }
 
-/* Of programs on the mail server itself, never one key for all of them. */
-static size_t
-put_local(
-    const struct policy *policy, struct str sender, char out[POLICY_SOURCE_MAX])
-{
-	char plain[MAILBOX_PLAIN_MAX];
-	struct str at = mailbox_plain(sender, plain);
-	struct str user = str_sub(at, 0, str_rindex(at, '@'));
+/* ---- what names the source ---- */
 
-	if (policy->conf->local == POLICY_LOCAL_USER && user.n > 0)
-		return put_user(user, out);
-	return put_envelope(sender, out);
+enum named_by { BY_USER, BY_CLIENT, BY_SENDER, BY_LOCAL_PART };
+
+/* Programs on the mail server itself never have one key for all of them. */
+static enum named_by
+named_by(const struct policy *policy, const struct gate_facts *facts)
+{
+	switch ((enum policy_key)policy->conf->key) {
+	case POLICY_KEY_CLIENT:
+		return BY_CLIENT;
+	case POLICY_KEY_ENVELOPE:
+		return BY_SENDER;
+	case POLICY_KEY_FIRST:
+	case POLICY_KEY_USER:
+		break;
+	}
+	if (facts->user.n > 0)
+		return BY_USER;
+	if (facts->local && policy->conf->local == POLICY_LOCAL_USER)
+		return facts->sender.n > 0 ? BY_LOCAL_PART : BY_SENDER;
+	if (facts->local && policy->conf->local == POLICY_LOCAL_SENDER)
+		return BY_SENDER;
+	return facts->client.family != IP_NONE ? BY_CLIENT : BY_SENDER;
+}
+
+/* Of an address with or without a domain; out has room for it. */
+static struct str
+local_part(struct str sender, char out[MAILBOX_PLAIN_MAX])
+{
+	struct str at = mailbox_plain(sender, out);
+
+	return str_sub(at, 0, str_rindex(at, '@'));
+}
+
+struct str
+policy_own_name(const struct policy *policy, const struct gate_facts *facts)
+{
+	switch (named_by(policy, facts)) {
+	case BY_USER:
+	case BY_CLIENT:
+		break;
+	case BY_SENDER:
+		return facts->sender;
+	case BY_LOCAL_PART:
+		return str_sub(
+		    facts->sender, 0, str_rindex(facts->sender, '@'));
+	}
+	return (struct str){0};
 }
 
 size_t
 policy_source_key(const struct policy *policy, const struct gate_facts *facts,
     char out[POLICY_SOURCE_MAX])
 {
-	switch ((enum policy_key)policy->conf->key) {
-	case POLICY_KEY_CLIENT:
+	char plain[MAILBOX_PLAIN_MAX];
+	struct str local;
+
+	switch (named_by(policy, facts)) {
+	case BY_USER:
+		return put_user(facts->user, out);
+	case BY_CLIENT:
 		return put_client(policy, &facts->client, out);
-	case POLICY_KEY_ENVELOPE:
-		return put_envelope(facts->sender, out);
-	case POLICY_KEY_FIRST:
-	case POLICY_KEY_USER:
+	case BY_SENDER:
+		break;
+	case BY_LOCAL_PART:
+		local = local_part(facts->sender, plain);
+		if (local.n > 0)
+			return put_user(local, out);
 		break;
 	}
-	if (facts->user.n > 0)
-		return put_user(facts->user, out);
-	if (facts->local && policy->conf->local != POLICY_LOCAL_CLIENT)
-		return put_local(policy, facts->sender, out);
-	if (facts->client.family != IP_NONE)
-		return put_client(policy, &facts->client, out);
 	return put_envelope(facts->sender, out);
 }
 

@@ -26,16 +26,19 @@ const struct option policy_options[] = {
 	.type = OPTION_STRINGS,
 	.offset = AT(match),
 	.reloadable = true,
-	.sample = "{\"news@example.org\", \"@lists.example.org\", "
+	.sample = "{\"user:news@example.org\", \"user:@lists.example.org\", "
 		  "\"192.0.2.0/24\"}",
-	.doc = "Whom the policy is for. An entry is a user or an envelope "
-	       "sender (alice@example.org), the domain of either "
-	       "(@example.org) or the client's network (192.0.2.0/24); user:, "
-	       "from: or client: in front makes it one of these alone. "
-	       "Whoever may send can forge an envelope sender: where a policy "
-	       "gives more than others (exempt, a larger burst), write user: "
-	       "or client:, or let the mail server refuse the senders that do "
-	       "not belong to a login (Postfix: "
+	.doc = "Whom the policy is for. user:NAME is a login, "
+	       "user:@example.org all logins of a domain, 192.0.2.0/24 or "
+	       "client:192.0.2.0/24 a client's network, and "
+	       "from:alice@example.org or from:@example.org an envelope "
+	       "sender. An entry without such a word is the source's own name: "
+	       "the login, and the envelope sender only where that is the "
+	       "source (key = envelope, or local = sender and a program of "
+	       "this machine). Whoever may send can forge an envelope sender: "
+	       "do not use from: where a policy gives more than others "
+	       "(exempt, a larger burst), unless the mail server refuses "
+	       "senders that do not belong to a login (Postfix: "
 	       "reject_sender_login_mismatch). file:/path reads entries from "
 	       "a file, one a line, with # for comments; it is read again at "
 	       "a reload.",

@@ -4,6 +4,7 @@ libmaild_la_SOURCES = \
 	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
+	src/maild/maild_warn.c src/maild/maild_warn.h \
 	src/maild/maild_options.c src/maild/maild_options_hop.h \
 	src/maild/maild_options_inbound.h \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h

@@ -6,6 +6,7 @@
  * and an exit status; none after it is.
  */
 #include "maild/maild_internal.h"
+#include "maild/maild_warn.h"
 
 #include "config.h"
 #include "os/clock.h"
@@ -38,6 +39,13 @@ fail(int status, const char *what)
 	return status;
 }
 
+static void
+on_warning(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "weir-maild: warning: %s\n", text);
+}
+
 int
 maild_check(const char *config_file)
 {
@@ -47,6 +55,7 @@ maild_check(const char *config_file)
 
 	if (conf == NULL)
 		return fail(EX_CONFIG, err);
+	maild_warn(conf, on_warning, NULL);
 	maild_config_free(conf);
 	printf("%s: ok\n", config_file);
 	return 0;
@@ -437,6 +446,7 @@ maild_start(struct maild *m, const char *config_file)
 	m->config_file = config_file;
 	m->gen = m->first = maild_gen_new(conf);
 	m->log = log_new(conf->log, conf->log_level);
+	maild_warn(conf, maild_on_warning, m);
 	m->events = events_new();
 	m->loop = loop_new();
 	if (!maild_fit_descriptors(m->gen, m->log))

@@ -97,6 +97,7 @@ void maild_run_clear(struct maild *m);
 void maild_free_retired(struct maild *m, bool all);
 extern const struct gate_callbacks maild_gate_callbacks;
 extern const struct quarantine_callbacks maild_quarantine_callbacks;
+void maild_on_warning(void *arg, const char *text); /* maild_warn_fn */
 bool maild_on_reload(void *arg, char *err, size_t err_cap);
 bool maild_on_show_config(void *arg, struct buf *out);
 const char *maild_on_mode(void *arg);

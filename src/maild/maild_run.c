@@ -6,6 +6,7 @@
  * new, lets sessions and deliveries finish, and has a deadline.
  */
 #include "maild/maild_internal.h"
+#include "maild/maild_warn.h"
 
 #include "os/clock.h"
 #include "os/systemd.h"
@@ -138,6 +139,16 @@ tell_fixed(struct maild *m, char *note, size_t cap)
 	    "%s was changed, which takes effect at the next start", name);
 }
 
+void
+maild_on_warning(void *arg, const char *text)
+{
+	struct maild *m = arg;
+	char quoted[LOG_QUOTE_MAX];
+
+	log_event(m->log, LOG_LEVEL_WARNING, "maild", "config", "reason=%s",
+	    log_quote(str_from(text), quoted));
+}
+
 bool
 maild_on_reload(void *arg, char *err, size_t err_cap)
 {
@@ -160,6 +171,7 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 		    log_quote(str_from(err), text));
 		return false;
 	}
+	maild_warn(conf, maild_on_warning, m);
 	maild_apply(m, maild_gen_new(conf));
 	tell_fixed(m, err, err_cap);
 	events_add(m->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",

@@ -153,6 +153,26 @@ def test_bad_configuration(tmp_path, text, word, args):
     assert not w.spool.exists()
 
 
+def test_warnings_of_a_good_configuration(tmp_path):
+    """Of older versions: what no longer means an envelope sender."""
+    w = prepared(tmp_path, sections=(
+        'policy "bulk" { match = {"news", "news@example.org", '
+        '"@lists.example.org"} }\n'
+        'policy "ok" { match = {"user:a@example.org", "192.0.2.0/24"} }\n'
+        'policy "env" { match = {"b@example.org"}  key = envelope }\n'))
+    text = w.config.read_text().splitlines()
+    line = [i for i, t in enumerate(text) if '"bulk"' in t][0] + 1
+    done = ask("-t", "-c", w.config)
+    assert done.returncode == 0 and done.stdout.endswith(": ok\n")
+    said = done.stderr.splitlines()
+    assert len(said) == 1, said
+    assert re.search(rf"warning: .*weir\.conf:{line}: policy \"bulk\": match: "
+                     r"\"news@example\.org\" is a login", said[0]), said
+    w.start()
+    assert len(w.log_lines("maild config reason=")) == 1
+    assert w.stop() == 0
+
+
 def test_missing_file_and_missing_options(tmp_path):
     w = prepared(tmp_path)
     text = w.config.read_text()

@@ -227,6 +227,49 @@ test_select(void **state)
 	policies_free(set);
 }
 
+/* Whoever has logged in may write any envelope sender. */
+static void
+test_select_own_name(void **state)
+{
+	struct policies *set = read_policies(
+	    "policy \"bulk\" { match = {\"news@example.org\", "
+	    "\"@lists.example.org\"} exempt = true }\n"
+	    "policy \"env\" { match = {\"env@example.org\"} key = envelope }\n"
+	    "policy \"web\" { match = {\"www-data\"} local = user }\n"
+	    "policy \"one\" { match = {\"one@example.org\"} local = client }\n"
+	    "policy \"default\" { match = {\"user:a@x\", \"from:b@x\"} }\n");
+	struct gate_facts local = facts_of("", "", "127.0.0.1");
+
+	(void)state;
+	if (set == NULL)
+		fail_msg("%s", err);
+	expect_policy(set, "bob", "news@example.org", "192.0.2.1", "default");
+	expect_policy(set, "", "news@example.org", "192.0.2.1", "default");
+	expect_policy(set, "", "a@lists.example.org", "192.0.2.1", "default");
+	expect_policy(set, "News@example.org", "", "192.0.2.1", "bulk");
+	expect_policy(set, "a@lists.example.org", "", "192.0.2.1", "bulk");
+	expect_policy(set, "bob", "env@example.org", "192.0.2.1", "env");
+	/* Programs of this machine, which are called by it. */
+	local.local = true;
+	local.sender = STR("news@example.org");
+	assert_string_equal(policies_select(set, &local)->conf->name, "bulk");
+	local.sender = STR("www-data@web.example.org");
+	assert_string_equal(policies_select(set, &local)->conf->name, "web");
+	local.sender = STR("one@example.org");
+	assert_string_equal(
+	    policies_select(set, &local)->conf->name, "default");
+	local.user = STR("bob");
+	local.sender = STR("news@example.org");
+	assert_string_equal(
+	    policies_select(set, &local)->conf->name, "default");
+	assert_string_equal(policy_bare_entry(policies_find(set, STR("bulk"))),
+	    "news@example.org");
+	assert_null(policy_bare_entry(policies_find(set, STR("env"))));
+	assert_null(policy_bare_entry(policies_find(set, STR("web"))));
+	assert_null(policy_bare_entry(policies_default(set)));
+	policies_free(set);
+}
+
 static char *
 write_file(const char *text, size_t n)
 {
@@ -324,16 +367,15 @@ test_large_file(void **state)
 	client.family = IP_NONE;
 	for (unsigned i = 0; i < 100000; i += 7) {
 		snprintf(name, sizeof(name), "U%u@example.org", i);
-		assert_true(
-		    match_sender(m, str_from(name), (struct str){0}, &client));
+		assert_true(match_sender(
+		    m, &(struct match_facts){.user = str_from(name)}));
 	}
 	assert_false(match_sender(
-	    m, STR("u100000@example.org"), (struct str){0}, &client));
+	    m, &(struct match_facts){.user = STR("u100000@example.org")}));
 	assert_true(ip_parse(STR("10.1.134.159"), &client));
-	assert_true(match_sender(m, (struct str){0}, (struct str){0}, &client));
+	assert_true(match_sender(m, &(struct match_facts){.client = client}));
 	assert_true(ip_parse(STR("10.1.134.160"), &client));
-	assert_false(
-	    match_sender(m, (struct str){0}, (struct str){0}, &client));
+	assert_false(match_sender(m, &(struct match_facts){.client = client}));
 	unlink(path);
 	free(path);
 	free(entry);
@@ -385,6 +427,7 @@ main(void)
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_duplicate_names),
 	    cmocka_unit_test(test_select),
+	    cmocka_unit_test(test_select_own_name),
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_file_errors),
 	    cmocka_unit_test(test_large_file),

@@ -121,14 +121,24 @@ can_mean(const char *name, const char *key)
 	return false;
 }
 
+static bool
+match_own(const struct match *m, struct str name)
+{
+	return match_sender(m, &(struct match_facts){.own = name});
+}
+
+static bool
+match_user(const struct match *m, struct str name)
+{
+	return match_sender(m, &(struct match_facts){.user = name});
+}
+
 /* Addresses match by what they mean, users' names as they stand. */
 static void
 test_match_quoted(void **state)
 {
 	struct match *m = match_new(MATCH_SENDERS);
 	struct match *to = match_new(MATCH_RECIPIENTS);
-	struct ip none = {.family = IP_NONE};
-	struct str nobody = {NULL, 0};
 
 	(void)state;
 	assert_true(match_add(m, STR("from:a@x"), err, sizeof(err)) &&
@@ -136,13 +146,17 @@ test_match_quoted(void **state)
 		    match_add(m, STR("\"c d\"@x"), err, sizeof(err)) &&
 		    match_add(to, STR("a@x"), err, sizeof(err)) &&
 		    match_add(to, STR("\"b\"@x"), err, sizeof(err)));
-	assert_true(match_sender(m, nobody, STR("\"\\a\"@X"), &none));
-	assert_true(match_sender(m, nobody, STR("b@x"), &none));
-	assert_true(match_sender(m, nobody, STR("\"B\"@x"), &none));
-	assert_true(match_sender(m, nobody, STR("\"c\\ d\"@x"), &none));
-	assert_false(match_sender(m, nobody, STR("cd@x"), &none));
-	assert_true(match_sender(m, STR("\"b\"@x"), nobody, &none));
-	assert_false(match_sender(m, STR("b@x"), nobody, &none));
+	assert_true(
+	    match_sender(m, &(struct match_facts){.sender = STR("\"\\a\"@X")}));
+	assert_true(match_own(m, STR("b@x")));
+	assert_true(match_own(m, STR("\"B\"@x")));
+	assert_true(match_own(m, STR("\"c\\ d\"@x")));
+	assert_false(match_own(m, STR("cd@x")));
+	assert_true(match_user(m, STR("\"b\"@x")));
+	assert_false(match_user(m, STR("b@x")));
+	/* The source's own name alone, not any envelope sender. */
+	assert_false(
+	    match_sender(m, &(struct match_facts){.sender = STR("b@x")}));
 	assert_true(match_recipient(to, STR("\"a\"@x")));
 	assert_true(match_recipient(to, STR("b@x")));
 	assert_false(match_recipient(to, STR("\"a \"@x")));
