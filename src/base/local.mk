@@ -7,6 +7,7 @@ libbase_la_SOURCES = \
 	src/base/list.h \
 	src/base/mailbox.c src/base/mailbox.h \
 	src/base/map.c src/base/map.h \
+	src/base/reverse_path.c src/base/reverse_path.h \
 	src/base/str.c src/base/str.h \
 	src/base/units.c src/base/units.h
 libbase_la_LIBADD = $(XXHASH_LIBS)
@@ -14,7 +15,9 @@ libbase_la_LIBADD = $(XXHASH_LIBS)
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_str tests/unit/test_buf \
 	tests/unit/test_map tests/unit/test_units tests/unit/test_ip \
-	tests/unit/test_mailbox
+	tests/unit/test_mailbox tests/unit/test_reverse_path
+tests_unit_test_reverse_path_SOURCES = tests/unit/test_reverse_path.c
+tests_unit_test_reverse_path_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
 tests_unit_test_mailbox_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_str_SOURCES = tests/unit/test_str.c

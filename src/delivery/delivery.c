@@ -65,6 +65,7 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 	loop_timer_init(&d->wake, loop, on_wake, d);
 	loop_task_init(&d->tell_drained, loop, on_tell_drained, d);
 	notices_init(d);
+	d->reports = report_limit_new();
 	return d;
 }
 
@@ -394,6 +395,7 @@ delivery_free(struct delivery *d)
 	}
 	ledger_free(d->ledger);
 	notices_clear(d);
+	report_limit_free(d->reports);
 	loop_timer_clear(&d->wake);
 	loop_task_clear(&d->tell_drained);
 	free(d->hostname);

@@ -9,6 +9,7 @@
 #define DELIVERY_DELIVERY_H
 
 #include "delivery/nexthop.h"
+#include "delivery/report_limit.h"
 #include "os/events.h"
 #include "spool/spool.h"
 
@@ -30,6 +31,8 @@ struct delivery_settings {
 	/* Notices to one address in so long; count 0: any number. */
 	uint32_t notify_count;
 	int64_t notify_window_ms;
+	/* Reports of all kinds, for mail of one source and to one address. */
+	struct report_rate report_rate, report_rate_address;
 	/* Why mail of a source is held: a clause without a full stop, in
 	 * ASCII. NULL: no words for it. Returns out. */
 	const char *(*why_held)(

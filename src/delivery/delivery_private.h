@@ -10,6 +10,7 @@
 #include "delivery/delivery.h"
 #include "delivery/ledger.h"
 #include "delivery/notice_limit.h"
+#include "delivery/report_limit.h"
 #include "delivery/route.h"
 
 enum fate_kind {
@@ -45,17 +46,19 @@ struct attempt {
 	struct delivery *d;
 	enum attempt_state state;
 	struct spool_job *job;
-	struct hop *hop;  /* NULL: none (any more) */
-	bool fresh;       /* wants a new connection */
-	bool reused;      /* was given a kept one */
-	bool heard;       /* a reply came to this transaction */
-	bool lmtp, dsn;   /* what the connection is */
-	size_t from, to;  /* recipients of this transaction: see send_batch */
-	bool taken;       /* one of them was accepted */
-	bool reading;     /* spool_read_body is under way */
-	bool put_back;    /* no next hop: not an attempt, no line each */
-	int64_t next_try; /* with put_back: wall ms */
-	uint64_t offset;  /* of the body, what was sent */
+	struct hop *hop;   /* NULL: none (any more) */
+	bool fresh;        /* wants a new connection */
+	bool reused;       /* was given a kept one */
+	bool heard;        /* a reply came to this transaction */
+	bool lmtp, dsn;    /* what the connection is */
+	size_t from, to;   /* recipients of this transaction: see send_batch */
+	bool taken;        /* one of them was accepted */
+	bool reading;      /* spool_read_body is under way */
+	bool put_back;     /* no next hop: not an attempt, no line each */
+	int64_t next_try;  /* with put_back: wall ms */
+	bool unreported;   /* at report_limit; its report may go then: */
+	int64_t report_at; /* wall ms */
+	uint64_t offset;   /* of the body, what was sent */
 	char hop_name[ROUTE_NAME_MAX];
 	char id[SPOOL_ID_TEXT];
 	struct loop_timer again; /* the reader was busy */
@@ -101,6 +104,7 @@ struct delivery {
 	int64_t rest_until;
 	uint32_t broken; /* transactions in a row that broke */
 	struct notices notices;
+	struct report_limit *reports;
 };
 
 /* attempt.c */

@@ -15,6 +15,7 @@ libdelivery_la_SOURCES = \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
 	src/delivery/notice_limit.c src/delivery/notice_limit.h \
+	src/delivery/report_limit.c src/delivery/report_limit.h \
 	src/delivery/outcome.c \
 	src/delivery/quarantine.c src/delivery/quarantine.h \
 	src/delivery/quarantine_check.c \

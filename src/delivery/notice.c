@@ -231,9 +231,16 @@ store(struct delivery *d, const struct spool_message *m,
 static bool
 may_tell(const struct delivery *d, const struct spool_message *m)
 {
-	return notice_limit_take(d->notices.limit, str_from(m->from),
-	    d->settings.notify_count, d->settings.notify_window_ms,
-	    loop_now(d->loop));
+	int64_t now = loop_now(d->loop), wait;
+
+	if (notice_limit_take(d->notices.limit, str_from(m->from),
+		d->settings.notify_count, d->settings.notify_window_ms, now) &&
+	    report_limit_take(d->reports, str_from(m->source),
+		&d->settings.report_rate, str_from(m->from),
+		&d->settings.report_rate_address, now, &wait))
+		return true;
+	counters_add(d->counters, COUNT_REPORTS_LIMITED, 1);
+	return false;
 }
 
 /* The header is there, or nobody wants it. */

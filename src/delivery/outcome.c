@@ -192,6 +192,42 @@ tell_ended(
 	tell(a, i, &t, wall);
 }
 
+/* What cannot be told to the sender is not done either: the recipient stays,
+ * and is tried again when the report may go. A report of success is left out:
+ * the mail is where it should be. */
+static void
+tell_unreported(const struct attempt *a, size_t i, int64_t wall)
+{
+	bool stays = a->fates[i].kind != FATE_DELIVERED;
+	char more[96], wait[UNITS_TEXT_MAX];
+	const struct told t = {stays ? EVENT_DEFER : EVENT_DELIVER,
+	    stays ? "bounce-put-off" : "report-left-out", LOG_LEVEL_WARNING,
+	    fate_text(&a->fates[i]), more};
+
+	snprintf(more, sizeof(more), " reason=report_limit next_try=\"%s\"",
+	    stays ? units_format_duration(a->report_at - wall, wait) : "never");
+	tell(a, i, &t, wall);
+}
+
+/* Minutes apart, not all at the moment when the window ends. */
+static void
+take_report(struct attempt *a, int64_t wall)
+{
+	struct delivery *d = a->d;
+	uint64_t jitter = hash_bytes(&a->job->m.id, sizeof(a->job->m.id), 0);
+	int64_t wait = 0;
+
+	a->unreported =
+	    !report_limit_take(d->reports, str_from(a->job->m.source),
+		&d->settings.report_rate, str_from(a->job->m.from),
+		&d->settings.report_rate_address, loop_now(d->loop), &wait);
+	if (!a->unreported)
+		return;
+	counters_add(d->counters, COUNT_REPORTS_LIMITED, 1);
+	a->report_at =
+	    wall + wait + (int64_t)(jitter % 1024) * (wait / 4) / 1024;
+}
+
 /* ---- the report ---- */
 
 static struct bounce_recipient
@@ -298,6 +334,11 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 
 	if (f->kind == FATE_DELIVERED) {
 		result.outcome = SPOOL_DELIVERED;
+	} else if (a->unreported && is_reported(a, i, wall)) {
+		result.outcome = SPOOL_RETRY;
+		result.untried = true;
+		result.next_try = a->report_at;
+		result.error = fate_text(f);
 	} else if (is_final(a, i, wall)) {
 		result.outcome = SPOOL_BOUNCED;
 	} else {
@@ -315,6 +356,14 @@ tell_all(const struct attempt *a, const struct spool_result *results,
     const char *bounce_id, int64_t wall)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		if (a->unreported && is_reported(a, i, wall)) {
+			if (results[i].outcome == SPOOL_RETRY)
+				delivery_note_due(
+				    a->d, results[i].next_try, wall);
+			tell_unreported(a, i, wall);
+			if (results[i].outcome == SPOOL_RETRY)
+				continue;
+		}
 		switch (results[i].outcome) {
 		case SPOOL_DELIVERED:
 			tell_delivered(a, i, wall);
@@ -360,9 +409,11 @@ outcome_record(
 	struct bounce_facts facts;
 	uint64_t id = 0;
 
+	if (count_reports(a, wall) > 0)
+		take_report(a, wall);
 	for (size_t i = 0; i < n; i++)
 		results[i] = result_of(a, i, wall);
-	if (count_reports(a, wall) > 0) {
+	if (count_reports(a, wall) > 0 && !a->unreported) {
 		id = spool_new_id(d->spool, wall);
 		spool_id_format(id, bounce_id);
 		fill_facts(

@@ -109,6 +109,12 @@ control_show(struct control_conn *c, int64_t now)
 	    row, "inbound", json_integer((json_int_t)s.inbound));
 	json_object_set_new(
 	    row, "inbound_max", json_integer((json_int_t)s.inbound_max));
+	json_object_set_new(
+	    row, "new_reverse_paths", json_integer((json_int_t)s.new_paths));
+	json_object_set_new(row, "held_for_reverse_path",
+	    json_integer((json_int_t)s.held_paths));
+	json_object_set_new(
+	    row, "last_reverse_path_held", control_text(s.last_path));
 	if (control_send_only(c, row))
 		control_done(c, NULL);
 }

@@ -11,6 +11,7 @@ libfront_la_SOURCES = \
 	src/front/control_senders.c \
 	src/front/control_status.c \
 	src/front/control_table.c \
+	src/front/foreign_path.c src/front/foreign_path.h \
 	src/front/milter.h \
 	src/front/milter_ask.c src/front/milter_ask.h \
 	src/front/milter_desk.c \

@@ -17,6 +17,7 @@
 #include "front/milter_txn_private.h"
 
 #include "delivery/mta_queue.h"
+#include "front/foreign_path.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -142,7 +143,7 @@ put(struct milter_txn *t)
 	    .client = ip_format(&t->client, client),
 	    .helo = t->helo != NULL ? t->helo : "",
 	    .body_type = t->body_type,
-	    .ret = t->ret,
+	    .ret = foreign_path_ret(t->gate, t->ret),
 	    .utf8 = t->utf8,
 	    .require_tls = t->require_tls,
 	    .whole = t->all_held,
@@ -160,7 +161,7 @@ put(struct milter_txn *t)
 		rcpts[m.rcpt_count++] = (struct spool_rcpt){
 		    .address = r->address,
 		    .orcpt = r->orcpt,
-		    .notify = r->notify,
+		    .notify = foreign_path_notify(t->gate, r->notify),
 		    .destination = gate_txn_destination(t->gate, i),
 		    .state = gate_txn_verdict(t->gate, i) == THROTTLE_PASS
 				 ? SPOOL_RELEASED

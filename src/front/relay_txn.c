@@ -7,6 +7,7 @@
  */
 #include "front/relay_internal.h"
 
+#include "front/foreign_path.h"
 #include "os/clock.h"
 
 #include <stdio.h>
@@ -148,6 +149,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	    .sender = mail->from,
 	    .helo = smtp_server_helo(s->server),
 	    .client = s->client,
+	    .front_end = session_is_trusted(s),
 	    .teaches = true,
 	};
 	struct smtp_reply no;
@@ -297,6 +299,9 @@ on_recipient_answer(void *arg, const struct gate_answer *answer)
 	int64_t now = loop_now(t->relay->parts.loop);
 	struct smtp_reply reply;
 
+	t->mail.ret =
+	    (enum smtp_ret)foreign_path_ret(t->gate, (unsigned)t->mail.ret);
+	t->asked.notify = foreign_path_notify(t->gate, t->asked.notify);
 	switch (answer->verdict) {
 	case THROTTLE_PASS:
 		txn_rcpt_pass(t, now);

@@ -100,8 +100,8 @@ typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
 /* A transaction begins with MAIL. The facts are copied. */
 struct gate_txn *gate_begin(
     struct gate *g, const struct gate_facts *facts, int64_t now);
-/* May this source send at all now? PASS or REFUSE (frozen). A refusal counts as
- * one refused recipient. */
+/* May this source send at all now, and under this address? PASS or REFUSE
+ * (frozen, sender_addresses). A refusal counts as one refused recipient. */
 void gate_sender(struct gate_txn *txn, int64_t now, int64_t wall,
     gate_answer_fn *fn, void *arg);
 /* One recipient, an address without brackets. Reserves. The same recipient
@@ -112,9 +112,13 @@ void gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 /* The recipient that was answered last is not part of the transaction after
  * all (refused by the next hop). */
 void gate_drop_last(struct gate_txn *txn, int64_t now);
-/* multi = whole and one recipient is held: then all wait together and none may
- * be cut through. Asked at DATA. */
+/* multi = whole and one recipient is held, or the reverse path has to wait:
+ * then all wait together and none may be cut through. Asked at DATA. */
 bool gate_txn_is_whole(const struct gate_txn *txn);
+/* What the reverse path is to its source. NEW took from the allowance, HELD
+ * makes the whole message wait: reports to either are cut down to headers. */
+enum gate_path { GATE_PATH_KNOWN, GATE_PATH_NEW, GATE_PATH_HELD };
+enum gate_path gate_txn_path(const struct gate_txn *txn);
 const char *gate_txn_source(const struct gate_txn *txn);
 const char *gate_txn_policy(const struct gate_txn *txn);
 const struct policy_conf *gate_txn_conf(const struct gate_txn *txn);
@@ -192,6 +196,10 @@ struct gate_sender_info {
 	int64_t frozen_at;             /* wall, 0: not frozen */
 	uint32_t working_set_max, burst, freeze_at;
 	uint32_t inbound, inbound_max; /* learnt; max 0: learns nothing */
+	/* Foreign reverse paths since the start: counted as new, of these held,
+	 * and the last that was held (NULL: none). */
+	uint32_t new_paths, held_paths;
+	const char *last_path;
 };
 
 /* Finds a sender as people write it: "alice@example.org", "192.0.2.1" or the

@@ -58,6 +58,9 @@ fill(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall,
 	    .burst = policy->throttle.paper ? policy->throttle.working_set
 					    : policy->throttle.burst,
 	    .freeze_at = policy->throttle.freeze_at,
+	    .new_paths = source_data(src)->new_paths,
+	    .held_paths = source_data(src)->held_paths,
+	    .last_path = source_data(src)->last_path,
 	};
 	fill_inbound(g, policy, out);
 	throttle_source_info(g->throttle, src, now, &out->t);

@@ -12,6 +12,7 @@
  *	gate_lesson.c	incoming messages, and who learns from them
  *	gate_inbound.c	what was learnt: asked, saved, read back
  *	gate_load.c	what the spool knows at start
+ *	gate_path.c	the reverse path, which is a destination too
  *	gate_words.c	limits and freezes in words
  *	gate_news.c	log lines and events
  *	gate_info.c	sources as the administrator sees them
@@ -72,6 +73,10 @@ struct gate_source {       /* the throttle's user pointer */
 	struct throttle_source *src;
 	int64_t frozen_at; /* wall; 0: not frozen */
 	bool is_stored;    /* the spool has a row */
+	/* Its first reverse path, as a destination; 0: none yet. */
+	uint64_t home;
+	uint32_t new_paths, held_paths; /* since the start */
+	char *last_path;                /* the last that was held, or NULL */
 };
 
 /* NULL: not there. */
@@ -107,7 +112,7 @@ const struct policy *source_choose_policy(
 void source_on_expire(void *arg, struct throttle_source *src);
 /* Splits a stored state into the policy's name and the throttle's part. */
 MUST_CHECK bool source_split_state(
-    struct str state, struct str *policy, struct str *rest);
+    struct str state, struct str *policy, uint64_t *home, struct str *rest);
 
 /* Something is to be tried again at that time. */
 void gate_retry_at(struct gate *g, int64_t at);
@@ -177,6 +182,9 @@ void words_freeze(struct gate *g, struct throttle_source *src,
 /* A whole reply: who, what, and who can help. */
 void words_reply_frozen(struct gate *g, struct throttle_source *src,
     int64_t now, char out[WORDS_REPLY_MAX]);
+/* sender_addresses = own, and this is none of the login's. */
+void words_not_own(const char *path, const char *login, char out[WORDS_MAX]);
+/* key: NULL when why names who it is. */
 void words_reply(struct gate *g, const struct policy *policy, const char *key,
     const char *why, char out[WORDS_REPLY_MAX]);
 

@@ -68,9 +68,10 @@ on_source(void *arg, const struct spool_source *row)
 	struct loading *l = arg;
 	struct throttle_source *src;
 	bool has_state = row->state != NULL && row->state_size > 0;
+	uint64_t home = 0;
 	bool is_split = has_state && source_split_state((struct str){row->state,
 							    row->state_size},
-					 &policy, &rest);
+					 &policy, &home, &rest);
 
 	src = source_get(
 	    l->g, key, source_choose_policy(l->g, key, policy), l->now, true);
@@ -79,6 +80,7 @@ on_source(void *arg, const struct spool_source *row)
 		return;
 	}
 	source_data(src)->is_stored = true;
+	source_data(src)->home = home;
 	if (has_state && !is_split)
 		tell_bad(l, row->key, "its state is of no known form");
 	else if (has_state)

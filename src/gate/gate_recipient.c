@@ -6,6 +6,7 @@
  * In observe mode the throttle runs as ever, but a hold passes, waits in the
  * queue under ticket 0, and is let go by the schedule without a trace.
  */
+#include "gate/gate_path.h"
 #include "gate/gate_txn.h"
 
 #include "base/hash.h"
@@ -55,6 +56,11 @@ give_answer(
 {
 	struct gate_answer answer = {.verdict = verdict, .why = why};
 
+	/* Whoever may go waits with the rest of the message. */
+	if (verdict == THROTTLE_PASS && path_is_held(q->txn)) {
+		answer.verdict = THROTTLE_HOLD;
+		answer.why = path_why(q->txn);
+	}
 	q->fn(q->arg, &answer);
 }
 
@@ -127,6 +133,18 @@ refuse(const struct question *q, unsigned code, const char *enhanced,
 	give_refusal(q, &(struct refusal){code, enhanced, why, text});
 }
 
+/* Postfix says it so. */
+static void
+refuse_path(const struct question *q)
+{
+	struct gate_txn *txn = q->txn;
+	char text[WORDS_REPLY_MAX], why[WORDS_MAX];
+
+	words_not_own(path_shown(txn), txn->key, why);
+	words_reply(txn->g, txn->policy, NULL, why, text);
+	give_refusal(q, &(struct refusal){553, "5.7.1", why, text});
+}
+
 void
 gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
     void *arg)
@@ -138,7 +156,11 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 
 	txn->g->now = now;
 	txn->can_drop = false;
-	if (!source_is_frozen(src) || when == POLICY_FROZEN_HOLD)
+	if (path_is_refused(txn) && txn->g->observe)
+		give_observed(&q, "sender address is not the login's own");
+	else if (path_is_refused(txn))
+		refuse_path(&q);
+	else if (!source_is_frozen(src) || when == POLICY_FROZEN_HOLD)
 		give_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
 		give_observed(&q, "sender is frozen");
@@ -323,7 +345,7 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 {
 	struct question q = {txn, address, now, wall, fn, arg};
 	struct gate *g = txn->g;
-	char text[GATE_RECIPIENT_MAX];
+	char text[GATE_RECIPIENT_MAX], why[WORDS_MAX];
 	bool fold = txn->policy->conf->fold_tags;
 	struct str key = {text, g->recipient_key(address, fold, text)};
 	uint64_t destination;
@@ -344,6 +366,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 		lesson_add(txn->lesson, txn->n, address);
 	if (txn->n >= SPOOL_RCPT_MAX)
 		refuse(&q, 452, "4.5.3", "too many recipients in one message");
+	else if (!path_ask(txn, address, now, why))
+		refuse(&q, 452, "4.5.3", why);
 	else if (twin != NO_TWIN)
 		add_twin(&q, twin);
 	else if (txn->is_exempt)

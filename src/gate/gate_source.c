@@ -7,6 +7,7 @@
  * the throttle's snapshot:
  *
  *	'G' 1 | length of name u8 | name | snapshot
+ *	'G' 2 | length of name u8 | name | home, 8 bytes | snapshot
  */
 #include "gate/gate_internal.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define STATE_HEADER 3
+#define STATE_HOME 8
 #define STATE_NAME_MAX 255
 #define FULL_LOOK 64 /* slots looked at for room when the table is full */
 #define FULL_TOLD_EVERY_MS 60000
@@ -181,6 +183,7 @@ source_on_expire(void *arg, struct throttle_source *src)
 		spool_forget_source(g->spool, source_name(src, name));
 	list_remove(&data->dirty);
 	policies_free(source_policy(src)->set);
+	free(data->last_path);
 	free(data);
 }
 
@@ -203,37 +206,49 @@ source_save(
 	const char *policy = source_policy(src)->conf->name;
 	struct gate_source *data = source_data(src);
 	size_t size = throttle_save(src, now, NULL, 0);
-	size_t name_n = strlen(policy);
+	size_t name_n = strlen(policy), home_n;
 	char name[GATE_KEY_MAX];
 	unsigned char *state;
 
 	if (name_n > STATE_NAME_MAX)
 		name_n = 0;
-	state = xmalloc(STATE_HEADER + name_n + size);
+	home_n = data->home != 0 ? STATE_HOME : 0;
+	state = xmalloc(STATE_HEADER + name_n + home_n + size);
 	state[0] = 'G';
-	state[1] = 1;
+	state[1] = home_n > 0 ? 2 : 1;
 	state[2] = (unsigned char)name_n;
 	memcpy(state + STATE_HEADER, policy, name_n);
-	throttle_save(src, now, state + STATE_HEADER + name_n, size);
+	for (size_t i = 0; i < home_n; i++)
+		state[STATE_HEADER + name_n + i] =
+		    (unsigned char)(data->home >> (8 * i));
+	throttle_save(src, now, state + STATE_HEADER + name_n + home_n, size);
 	spool_save_state(g->spool, source_name(src, name), state,
-	    STATE_HEADER + name_n + size, wall);
+	    STATE_HEADER + name_n + home_n + size, wall);
 	free(state);
 	list_remove(&data->dirty);
 	data->is_stored = true;
 }
 
 bool
-source_split_state(struct str state, struct str *policy, struct str *rest)
+source_split_state(
+    struct str state, struct str *policy, uint64_t *home, struct str *rest)
 {
-	size_t name_n;
+	size_t name_n, home_n;
 
-	if (state.n < STATE_HEADER || state.p[0] != 'G' || state.p[1] != 1)
+	if (state.n < STATE_HEADER || state.p[0] != 'G' ||
+	    (state.p[1] != 1 && state.p[1] != 2))
 		return false;
 	name_n = (unsigned char)state.p[2];
-	if (state.n - STATE_HEADER < name_n)
+	home_n = state.p[1] == 2 ? STATE_HOME : 0;
+	if (state.n - STATE_HEADER < name_n + home_n)
 		return false;
 	*policy = str_sub(state, STATE_HEADER, name_n);
-	*rest = str_sub(state, STATE_HEADER + name_n, state.n);
+	*rest = str_sub(state, STATE_HEADER + name_n + home_n, state.n);
+	*home = 0;
+	for (size_t i = 0; i < home_n; i++)
+		*home |=
+		    (uint64_t)(unsigned char)state.p[STATE_HEADER + name_n + i]
+		    << (8 * i);
 	return true;
 }
 

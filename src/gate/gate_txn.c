@@ -4,6 +4,7 @@
  * accepted or not, then committed or given back, all of it.
  */
 #include "gate/gate_txn.h"
+#include "gate/gate_path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 		source_get(g, txn_key(txn), policy, now, true);
 	/* Frozen by hand: then the exemption does not count. */
 	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
+	path_begin(txn, &facts);
 	if (given->teaches)
 		txn->lesson = gate_lesson_new(g, given);
 	return txn;
@@ -55,6 +57,7 @@ txn_free(struct gate_txn *txn)
 	if (txn->entries != txn->first)
 		free(txn->entries);
 	gate_lesson_free(txn->lesson);
+	path_free(txn);
 	policies_free(txn->policy->set);
 	free(txn);
 }
@@ -107,6 +110,8 @@ gate_drop_last(struct gate_txn *txn, int64_t now)
 bool
 gate_txn_is_whole(const struct gate_txn *txn)
 {
+	if (path_is_held(txn))
+		return true;
 	if (txn->policy->conf->multi != POLICY_WHOLE)
 		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
@@ -137,7 +142,7 @@ gate_txn_conf(const struct gate_txn *txn)
 bool
 gate_txn_is_known(const struct gate_txn *txn)
 {
-	if (!lesson_is_empty(txn->lesson))
+	if (!lesson_is_empty(txn->lesson) || !path_is_known(txn))
 		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
@@ -166,12 +171,16 @@ entry_at(const struct gate_txn *txn, size_t i)
 enum throttle_verdict
 gate_txn_verdict(const struct gate_txn *txn, size_t i)
 {
+	if (i == path_carrier(txn))
+		return THROTTLE_HOLD;
 	return entry_at(txn, i)->verdict;
 }
 
 uint64_t
 gate_txn_destination(const struct gate_txn *txn, size_t i)
 {
+	if (i == path_carrier(txn))
+		return path_destination(txn);
 	return entry_at(txn, i)->r.destination;
 }
 
@@ -203,7 +212,7 @@ count_entry(struct gate_txn *txn, const struct txn_entry *e)
 {
 	struct counters *c = txn->g->counters;
 
-	if (e->verdict == THROTTLE_HOLD)
+	if (e->verdict == THROTTLE_HOLD || path_is_held(txn))
 		counters_add(c, COUNT_DELAYED_RECIPIENTS, 1);
 	else
 		counters_add(c, COUNT_PASSED_RECIPIENTS, 1);
@@ -221,9 +230,16 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 {
 	struct gate *g = txn->g;
 	struct throttle_source *src = txn_source(txn);
+	uint64_t as = e->verdict == THROTTLE_HOLD && ticket != 0
+			  ? path_queued_as(txn, e->r.destination)
+			  : e->r.destination;
 
 	count_entry(txn, e);
-	if (e->is_reserved) {
+	if (e->is_reserved && as != e->r.destination) {
+		throttle_cancel(g->throttle, src, &e->r, now);
+		throttle_append(g->throttle, src, as, ticket, now);
+		source_touch(g, src);
+	} else if (e->is_reserved) {
 		throttle_commit(
 		    g->throttle, src, &e->r, e->is_observed ? 0 : ticket, now);
 		source_touch(g, src);
@@ -233,8 +249,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		source_touch(g, src);
 	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
 		/* Named before: it goes when the first one goes. */
-		throttle_append(
-		    g->throttle, src, e->r.destination, ticket, now);
+		throttle_append(g->throttle, src, as, ticket, now);
 	}
 	if (e->verdict == THROTTLE_HOLD || e->is_observed)
 		tell_entry(txn, e, ticket, src, now, wall);
@@ -264,6 +279,7 @@ gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	path_commit(txn, tickets, now, wall);
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 		uint64_t ticket = tickets != NULL ? tickets[i] : 0;
@@ -284,6 +300,7 @@ void
 gate_cancel(struct gate_txn *txn, int64_t now)
 {
 	txn->g->now = now;
+	path_cancel(txn, now);
 	for (uint32_t i = 0; i < txn->n; i++)
 		give_back(txn, &txn->entries[i], now);
 	txn_end(txn);
@@ -319,6 +336,7 @@ void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	path_defer(txn, now, wall);
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 

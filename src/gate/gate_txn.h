@@ -27,6 +27,7 @@ struct gate_txn {
 	const struct policy *policy;
 	struct throttle_source *src; /* while reserved > 0 */
 	struct gate_lesson *lesson;  /* NULL: nobody learns from it */
+	struct txn_path *path;       /* of gate_path.c; NULL: it is free */
 	struct txn_entry *entries;
 	uint32_t n, cap;
 	uint32_t reserved;

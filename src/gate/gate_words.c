@@ -187,6 +187,17 @@ contact_of(const struct gate *g, const struct policy *policy)
 }
 
 void
+words_not_own(const char *path, const char *login, char out[WORDS_MAX])
+{
+	char address[84], name[60];
+
+	snprintf(out, WORDS_MAX,
+	    "<%s>: Sender address rejected: not owned by user %s",
+	    ascii(path, address, sizeof(address)),
+	    ascii(login, name, sizeof(name)));
+}
+
+void
 words_reply_frozen(struct gate *g, struct throttle_source *src, int64_t now,
     char out[WORDS_REPLY_MAX])
 {
@@ -212,8 +223,9 @@ words_reply(struct gate *g, const struct policy *policy, const char *key,
 	const char *contact = contact_of(g, policy);
 	char name[SHOWN_NAME], who[SHOWN_CONTACT];
 
-	snprintf(out, WORDS_REPLY_MAX, "%s: %s%s%s%s",
-	    ascii(key, name, sizeof(name)), why, contact != NULL ? "; " : "",
+	snprintf(out, WORDS_REPLY_MAX, "%s%s%s%s%s%s",
+	    key != NULL ? ascii(key, name, sizeof(name)) : "",
+	    key != NULL ? ": " : "", why, contact != NULL ? "; " : "",
 	    contact != NULL ? ascii(contact, who, sizeof(who)) : "",
 	    contact != NULL ? " can help" : "");
 }

@@ -8,6 +8,7 @@ libgate_la_SOURCES = \
 	src/gate/gate_lesson.c \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
+	src/gate/gate_path.c src/gate/gate_path.h \
 	src/gate/gate_recipient.c \
 	src/gate/gate_release.c \
 	src/gate/gate_source.c \
@@ -18,6 +19,7 @@ libgate_la_SOURCES = \
 	src/gate/inbound_state.c \
 	src/gate/locals.c src/gate/locals.h \
 	src/gate/match.c src/gate/match.h \
+	src/gate/owners.c src/gate/owners.h \
 	src/gate/policy.c src/gate/policy.h \
 	src/gate/policy_key.c \
 	src/gate/policy_options.c
@@ -43,6 +45,10 @@ tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_lesson_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_path
+tests_unit_test_gate_path_SOURCES = tests/unit/test_gate_path.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_path_LDADD = libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
 	tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \

@@ -10,6 +10,7 @@
 
 #include "base/map.h"
 #include "gate/match.h"
+#include "gate/owners.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -121,6 +122,20 @@ compile(const struct option_strings *list, enum match_kind kind,
 	return m;
 }
 
+static bool
+compile_owners(struct policy *policy, const struct policy_conf *conf, char *err,
+    size_t err_cap)
+{
+	char why[400];
+
+	if (conf->sender_address_file == NULL)
+		return true;
+	policy->owners =
+	    owners_read(conf->sender_address_file, why, sizeof(why));
+	return policy->owners != NULL ||
+	       fail(conf, err, err_cap, "sender_address_file: %s", why);
+}
+
 /* The copy owns name and contact; lists stay with the configuration. */
 static void
 copy_conf(struct policy *policy, const struct policy_conf *conf)
@@ -131,6 +146,7 @@ copy_conf(struct policy *policy, const struct policy_conf *conf)
 	    conf->contact != NULL ? xstrdup(conf->contact) : NULL;
 	policy->own.match = (struct option_strings){0};
 	policy->own.exempt_recipients = (struct option_strings){0};
+	policy->own.sender_address_file = NULL;
 	policy->own.place = (struct option_place){0};
 	policy->conf = &policy->own;
 }
@@ -174,6 +190,11 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	    MATCH_RECIPIENTS, "exempt_recipients", conf, err, err_cap);
 	if (policy->exempt_recipients == NULL) {
 		match_free(policy->match);
+		return false;
+	}
+	if (!compile_owners(policy, conf, err, err_cap)) {
+		match_free(policy->match);
+		match_free(policy->exempt_recipients);
 		return false;
 	}
 	copy_conf(policy, conf);
@@ -256,6 +277,7 @@ policies_free(struct policies *set)
 		free(set->v[i].own.contact);
 		match_free(set->v[i].match);
 		match_free(set->v[i].exempt_recipients);
+		owners_free(set->v[i].owners);
 	}
 	free(set->v);
 	free(set);

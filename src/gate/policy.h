@@ -45,6 +45,8 @@ enum policy_service { /* the policy service's answer to what must wait */
 	POLICY_SERVICE_HOLD,
 	POLICY_SERVICE_REJECT,
 };
+enum policy_paths { POLICY_PATHS_COUNT, POLICY_PATHS_FREE };
+enum policy_senders { POLICY_SENDERS_ANY, POLICY_SENDERS_OWN };
 enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
 enum policy_frozen {
 	POLICY_FROZEN_TEMPFAIL,
@@ -65,6 +67,9 @@ struct policy_conf {
 	struct option_rate freeze_growth;
 	struct option_rates limit;
 	int key, local, multi, when_frozen, service;
+	int reverse_paths;         /* enum policy_paths */
+	int sender_addresses;      /* enum policy_senders */
+	char *sender_address_file; /* NULL: none */
 	bool exempt, fold_tags;
 	bool learn_inbound;
 	uint32_t inbound_set;
@@ -83,12 +88,15 @@ struct gate_facts {
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
 	bool local; /* a program of the MTA's own machine: policy's `local` */
+	/* A mail server that speaks for others (xclient_from). */
+	bool front_end;
 	/* gate_commit will mean that the message was accepted: users may learn
 	 * from it. */
 	bool teaches;
 };
 
 struct match;
+struct owners;
 struct policies;
 
 struct policy {
@@ -98,6 +106,7 @@ struct policy {
 	/* Private. */
 	struct policies *set;
 	struct match *match, *exempt_recipients;
+	struct owners *owners; /* NULL: no sender_address_file */
 	struct policy_conf own;
 };
 

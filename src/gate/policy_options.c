@@ -6,6 +6,8 @@
  */
 #include "gate/policy.h"
 
+#include "os/option_check.h"
+
 #define MS_MINUTE ((int64_t)60 * 1000)
 #define MS_DAY (24 * 60 * MS_MINUTE)
 #define AT(field) offsetof(struct policy_conf, field)
@@ -16,6 +18,8 @@ static const char *const key_names[] = {
     "first", "user", "client", "envelope", NULL};
 static const char *const local_names[] = {"sender", "user", "client", NULL};
 static const char *const service_names[] = {"defer", "hold", "reject", NULL};
+static const char *const path_names[] = {"count", "free", NULL};
+static const char *const sender_names[] = {"any", "own", NULL};
 static const char *const multi_names[] = {"split", "whole", NULL};
 static const char *const when_frozen_names[] = {
     "tempfail", "hold", "reject", NULL};
@@ -255,6 +259,53 @@ const struct option policy_options[] = {
 	.doc = "Mail of a frozen sender: tempfail answers 451, so that an "
 	       "honest client keeps it and tries again; hold takes it into "
 	       "the queue, up to queue_max; reject answers 550.",
+    },
+    {
+	.name = "reverse_paths",
+	.type = OPTION_ENUM,
+	.offset = AT(reverse_paths),
+	.preset = "count",
+	.names = path_names,
+	.reloadable = true,
+	.doc = "Bounces carry the text of a message to its reverse path (MAIL "
+	       "FROM). count: a reverse path that is new to the sender and "
+	       "foreign to the site costs one new recipient; where none is "
+	       "left, the whole message waits. Not foreign are the null path, "
+	       "the login's own address, addresses in local_domains, "
+	       "inbound_users and sender_address_file, and the first path that "
+	       "a sender uses. VERP, BATV, SRS and user+tag count by their "
+	       "base address. Mail from xclient_from without a login does not "
+	       "count, nor does mail that comes in for local_domains. free: "
+	       "no reverse path counts; for mail servers that forward other "
+	       "people's mail without SRS. The profiles tcp, udp and paper are "
+	       "always free.",
+    },
+    {
+	.name = "sender_addresses",
+	.type = OPTION_ENUM,
+	.offset = AT(sender_addresses),
+	.preset = "any",
+	.names = sender_names,
+	.reloadable = true,
+	.doc = "Which envelope senders (MAIL FROM) a login may give. own: its "
+	       "own address, which is the login itself, its name before @ in "
+	       "one of local_domains, or what inbound_users or "
+	       "sender_address_file give it; others are refused with 553 "
+	       "5.7.1. The null sender is always allowed, and clients without "
+	       "a login are not asked. It is what "
+	       "reject_authenticated_sender_login_mismatch is in Postfix.",
+    },
+    {
+	.name = "sender_address_file",
+	.type = OPTION_STRING,
+	.offset = AT(sender_address_file),
+	.reloadable = true,
+	.check = option_check_path,
+	.sample = "\"/etc/weir/senders\"",
+	.doc = "A file of the addresses that are a login's own beside its "
+	       "login. Each line has a login and behind it addresses, or "
+	       "@example.org for a whole domain, separated by blanks or "
+	       "commas; # begins a comment. It is read again at a reload.",
     },
     {
 	.name = "fold_tags",

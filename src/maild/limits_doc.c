@@ -31,6 +31,11 @@ static const struct limit per_client[] = {
 	"log, an event, freeze_command; freezes"},
     {"notify_limit", "no further notice to that address",
 	"log \"delivery delayed notice=limit\""},
+    {"report_limit",
+	"the bounce waits, and its recipient in the spool; "
+	"other reports are left out",
+	"log \"delivery bounce-put-off\", an event; reports_limited"},
+    {"report_limit_address", "the same", "the same"},
     {"inbound_set", "the address that was silent longest is forgotten",
 	"inbound_replaced"},
     {"inbound_rate", "the address is not learnt, answers to it may be held",

@@ -222,6 +222,10 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	    .notify_after_ms = conf->notify_after_ms,
 	    .notify_count = conf->notify_limit.count,
 	    .notify_window_ms = conf->notify_limit.window_ms,
+	    .report_rate = {conf->report_rate.count,
+		conf->report_rate.window_ms},
+	    .report_rate_address = {conf->report_rate_address.count,
+		conf->report_rate_address.window_ms},
 	    .why_held = maild_why_held,
 	    .why_arg = m,
 	};

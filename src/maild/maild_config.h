@@ -99,8 +99,9 @@ struct maild_config {
 	uint32_t held_max;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;
-	int64_t notify_after_ms;         /* 0: never */
-	struct option_rate notify_limit; /* count 0: none */
+	int64_t notify_after_ms;                             /* 0: never */
+	struct option_rate notify_limit;                     /* count 0: none */
+	struct option_rate report_rate, report_rate_address; /* the same */
 
 	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;

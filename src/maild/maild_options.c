@@ -523,6 +523,28 @@ static const struct option maild_options[] = {
 	       "may be forged. Further messages that wait are told in the log "
 	       "and the events alone.",
     },
+    {
+	.name = "report_limit",
+	.type = OPTION_RATE,
+	AT(report_rate),
+	.preset = "50/1h",
+	.reloadable = true,
+	.doc = "Reports that weir itself sends (bounces, delay notices, and "
+	       "what NOTIFY=SUCCESS asks for) for the mail of one sender, in "
+	       "that time. At the limit a recipient that was refused stays in "
+	       "the spool and is tried again when its bounce may go; a delay "
+	       "notice or a report of success is left out. The log and the "
+	       "events tell of each.",
+    },
+    {
+	.name = "report_limit_address",
+	.type = OPTION_RATE,
+	AT(report_rate_address),
+	.preset = "20/1h",
+	.reloadable = true,
+	.doc = "The same to one address, whose mail it may not be: VERP, BATV "
+	       "and user+tag addresses count by their base.",
+    },
     {0},
 };
 

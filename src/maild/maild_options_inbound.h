@@ -15,10 +15,11 @@
 		.reloadable = true,					\
 		.sample = "example.org",				\
 		.doc =							\
-		    "Domains whose mail comes in here for users of "	\
-		    "yours, for the policy option learn_inbound; "	\
-		    "file:/path reads them from a file, one a line. "	\
-		    "Without learn_inbound they mean nothing.",		\
+		    "The domains of your own users. Mail to them "	\
+		    "from outside comes in (learn_inbound), and a "	\
+		    "reverse path in them is not foreign "		\
+		    "(reverse_paths). file:/path reads them from a "	\
+		    "file, one a line.",				\
 	},								\
 	{								\
 		.name = "inbound_source",				\

@@ -43,11 +43,17 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients refused by the throttle")                             \
 	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                            \
 	    "recipients that enforce mode would have held or refused")        \
+	X(NEW_REVERSE_PATHS, "new_reverse_paths", TOTAL,                      \
+	    "foreign reverse paths counted as new recipients")                \
+	X(REVERSE_PATH_HOLDS, "reverse_path_holds", TOTAL,                    \
+	    "messages held for their reverse path")                           \
 	X(DELIVERED_RECIPIENTS, "delivered_recipients", TOTAL,                \
 	    "released recipients accepted by the next hop")                   \
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
 	    "attempts at released recipients put off")                        \
 	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	X(REPORTS_LIMITED, "reports_limited", TOTAL,                          \
+	    "bounces and reports put off or left out at a limit")             \
 	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
 	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The reverse path of a transaction is a destination: a bounce carries the text
+ * to it as surely as a RCPT does. A foreign one that its source has not used
+ * before costs one new recipient; without allowance the whole message waits.
+ *
+ * It has no recipient of its own in the spool. Where all recipients may go, the
+ * first one carries its ticket (path_carrier) and the message is whole; where
+ * some wait themselves, none of them leaves the queue before the path does
+ * (path_queued_as).
+ */
+#ifndef GATE_GATE_PATH_H
+#define GATE_GATE_PATH_H
+
+#include "gate/gate_txn.h"
+
+void path_begin(struct gate_txn *txn, const struct gate_facts *facts);
+void path_free(struct gate_txn *txn);
+
+/* sender_addresses = own, and it is none of the login's. */
+bool path_is_refused(const struct gate_txn *txn);
+const char *path_shown(const struct gate_txn *txn);
+
+/* Before a recipient is judged; asks once. False: there is no room for it in
+ * the queue, and why says so; the recipient is to be put off. */
+MUST_CHECK bool path_ask(struct gate_txn *txn, struct str recipient,
+    int64_t now, char why[WORDS_MAX]);
+/* The message waits for its path (never in observe mode). */
+bool path_is_held(const struct gate_txn *txn);
+const char *path_why(const struct gate_txn *txn);
+/* It is known, or it costs nothing. */
+bool path_is_known(const struct gate_txn *txn);
+/* The recipient that stands for it in the queue; NO_TWIN: none does. */
+uint32_t path_carrier(const struct gate_txn *txn);
+uint64_t path_destination(const struct gate_txn *txn);
+
+/* Before the recipients; tickets as gate_commit has them. */
+void path_commit(
+    struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall);
+/* Before them as well: only what waits, and without mail. */
+void path_defer(struct gate_txn *txn, int64_t now, int64_t wall);
+void path_cancel(struct gate_txn *txn, int64_t now);
+/* Where a held recipient queues: as itself, or behind the path, when it would
+ * be let go with an earlier message to the same destination. */
+uint64_t path_queued_as(const struct gate_txn *txn, uint64_t destination);
+
+#endif
