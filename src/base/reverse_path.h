@@ -21,6 +21,7 @@
 
 /* The address without quotes that quote nothing (mailbox_plain). One
  * that may lead elsewhere (mailbox_is_indirect), or whose local part needs
- * quotes, is its own base, as is what does not fit. The result borrows from address or out. */
+ * quotes, is its own base, as is what does not fit. The result borrows from
+ * address or out. */
 struct str reverse_path_base(struct str address, char out[REVERSE_PATH_MAX]);
 #endif

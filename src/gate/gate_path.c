@@ -11,7 +11,6 @@
 #include "gate/gate_path.h"
 
 #include "base/hash.h"
-#include "base/mailbox.h"
 #include "base/reverse_path.h"
 #include "gate/owners.h"
 
@@ -63,7 +62,7 @@ is_logins_own(const struct gate_txn *txn, struct str user, struct str base)
 		return true;
 	if (owners != NULL && owners_have(owners, user, base))
 		return true;
-	if (g->locals == NULL || reverse_path_is_routed(base))
+	if (g->locals == NULL)
 		return false;
 	if (str_ieq(user, local) && locals_has(g->locals, base))
 		return true;
@@ -96,8 +95,7 @@ is_free(
 		return true;
 	if (facts->front_end && facts->user.n == 0)
 		return true;
-	if (g->locals != NULL && !reverse_path_is_routed(base) &&
-	    locals_has(g->locals, base))
+	if (g->locals != NULL && locals_has(g->locals, base))
 		return true;
 	return is_logins_own(txn, facts->user, base) ||
 	       is_source_itself(txn, facts);
@@ -110,15 +108,14 @@ path_begin(struct gate_txn *txn, const struct gate_facts *facts)
 {
 	const struct policy_conf *conf = txn->policy->conf;
 	struct gate *g = txn->g;
-	char text[GATE_RECIPIENT_MAX], mem[REVERSE_PATH_MAX];
-	struct str key, base;
+	char mem[REVERSE_PATH_MAX];
+	struct str base;
 	struct txn_path *p;
 	bool refused, counts;
 
 	if (facts->sender.n == 0)
 		return;
-	key = (struct str){text, g->recipient_key(facts->sender, false, text)};
-	base = reverse_path_base(key.n > 0 ? key : facts->sender, mem);
+	base = reverse_path_base(facts->sender, mem);
 	refused = conf->sender_addresses == POLICY_SENDERS_OWN &&
 		  facts->user.n > 0 && !is_logins_own(txn, facts->user, base);
 	counts = !is_free(txn, facts, base);

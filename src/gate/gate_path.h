@@ -14,6 +14,7 @@
 
 #include "gate/gate_txn.h"
 
+/* facts: the sender in the form in which addresses are compared. */
 void path_begin(struct gate_txn *txn, const struct gate_facts *facts);
 void path_free(struct gate_txn *txn);
 

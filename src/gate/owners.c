@@ -6,7 +6,6 @@
 
 #include "base/mailbox.h"
 #include "base/map.h"
-#include "base/reverse_path.h"
 #include "gate/entries.h"
 
 #include <stdio.h>
@@ -127,7 +126,7 @@ owners_have(const struct owners *o, struct str login, struct str address)
 
 	if (key.n > 0 && map_find(o->pairs, key) != NULL)
 		return true;
-	if (domain.n < 2 || reverse_path_is_routed(address))
+	if (domain.n < 2 || mailbox_is_indirect(address))
 		return false;
 	key = key_of(login, domain, mem);
 	return key.n > 0 && map_find(o->pairs, key) != NULL;

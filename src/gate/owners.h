@@ -20,7 +20,7 @@ struct owners;
 struct owners *owners_read(const char *path, char *err, size_t err_cap);
 void owners_free(struct owners *o); /* takes NULL */
 /* Logins and addresses are compared in lower case. An @domain covers no local
- * part in which another address may hide (reverse_path_is_routed). */
+ * part in which another address may hide (mailbox_is_indirect). */
 bool owners_have(const struct owners *o, struct str login, struct str address);
 
 #endif

@@ -295,7 +295,8 @@ def submit(mta, user, sender, rcpts, text):
 def test_a_stolen_account_is_frozen_and_others_notice_nothing(
         world, dovecot):
     w, mta = world(policy='interval = "1h"  burst = 5  initial = 5  '
-                          "freeze_at = 20", main=dovecot)
+                          "freeze_at = 20", main=dovecot,
+                   local_domains='{"example.org"}')
     refused = 0
     for i in range(12):
         try:

@@ -83,10 +83,10 @@ test_long(void **state)
 	in[1] = '+';
 	in[2] = '@';
 	assert_true(str_eq(reverse_path_base(address, out), address));
+	in[0] = '\0'; /* no separator, and no address */
 	address.n = REVERSE_PATH_MAX;
-	assert_int_equal(
-	    reverse_path_base(address, out).n, REVERSE_PATH_MAX - 1);
-	in[0] = '\0'; /* no separator */
+	assert_true(str_eq(reverse_path_base(address, out), address));
+	in[0] = 'a';
 	assert_int_equal(
 	    reverse_path_base(address, out).n, REVERSE_PATH_MAX - 1);
 }
