@@ -8,6 +8,7 @@ libbase_la_SOURCES = \
 	src/base/mailbox.c src/base/mailbox.h \
 	src/base/map.c src/base/map.h \
 	src/base/reverse_path.c src/base/reverse_path.h \
+	src/base/share.c src/base/share.h \
 	src/base/str.c src/base/str.h \
 	src/base/units.c src/base/units.h
 libbase_la_LIBADD = $(XXHASH_LIBS)
@@ -15,9 +16,12 @@ libbase_la_LIBADD = $(XXHASH_LIBS)
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_str tests/unit/test_buf \
 	tests/unit/test_map tests/unit/test_units tests/unit/test_ip \
-	tests/unit/test_mailbox tests/unit/test_reverse_path
+	tests/unit/test_mailbox tests/unit/test_reverse_path \
+	tests/unit/test_share
 tests_unit_test_reverse_path_SOURCES = tests/unit/test_reverse_path.c
 tests_unit_test_reverse_path_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
+tests_unit_test_share_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_mailbox_SOURCES = tests/unit/test_mailbox.c
 tests_unit_test_mailbox_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_str_SOURCES = tests/unit/test_str.c

@@ -32,6 +32,7 @@ libfront_la_SOURCES = \
 	src/front/relay_lmtp.c \
 	src/front/relay_hello.c \
 	src/front/relay_session.c \
+	src/front/relay_shed.c \
 	src/front/relay_stress.c \
 	src/front/relay_tls.c \
 	src/front/relay_txn.c \

@@ -7,17 +7,12 @@
 
 #include "front/settle.h"
 
-#include "base/map.h"
-
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define TOLD_EVERY_MS 1000
-
-struct client_sessions {
-	uint32_t count;
-};
 
 struct relay *
 relay_new(
@@ -27,7 +22,8 @@ relay_new(
 
 	r->parts = *parts;
 	r->settings = settings;
-	r->clients = map_new();
+	r->clients = share_new();
+	r->envelopes = share_new();
 	r->guard = auth_guard_new();
 	r->auth_link = auth_link_new(parts->loop, parts->log);
 	auth_link_set(r->auth_link, settings->dovecot);
@@ -61,41 +57,42 @@ relay_uses(const struct relay *r, const struct relay_settings *settings)
 	return false;
 }
 
+/* A silent session of its own makes room, too. */
+static bool
+client_may(struct relay *r, const struct share_user *u, int64_t now)
+{
+	return share_used_by(u) < r->settings->client_sessions_max ||
+	       relay_shed_own(r, u, now);
+}
+
 bool
 relay_count_client(struct session *s)
 {
 	struct relay *r = s->relay;
 	struct ip site;
-	struct str key = ip_site_key(&s->client, &site);
-	struct client_sessions *c = map_find(r->clients, key);
+	struct share_user *u =
+	    share_join(r->clients, ip_site_key(&s->client, &site));
 
-	if (c == NULL) {
-		c = xcalloc(1, sizeof(*c));
-		map_set(r->clients, key, c);
-	}
-	if (c->count >= r->settings->client_sessions_max)
+	if (!client_may(r, u, loop_now(r->parts.loop))) {
+		share_leave(r->clients, u);
 		return false;
-	c->count++;
-	s->counted = true;
+	}
+	share_take(r->clients, u, 1);
+	s->place = u;
 	return true;
 }
 
 void
 relay_uncount_client(struct session *s)
 {
-	struct map *clients = s->relay->clients;
-	struct client_sessions *c;
-	struct ip site;
-	struct str key = ip_site_key(&s->client, &site);
+	struct share *clients = s->relay->clients;
+	struct share_user *u = s->place;
 
-	if (!s->counted)
+	if (u == NULL)
 		return;
-	s->counted = false;
-	c = map_find(clients, key);
-	if (c == NULL || --c->count > 0)
-		return;
-	map_remove(clients, key);
-	free(c);
+	s->place = NULL;
+	share_give(clients, u, 1);
+	share_leave(clients, u);
 }
 
 void
@@ -108,6 +105,7 @@ relay_tell_limit(struct relay *r, enum relay_limit limit,
 	    [RELAY_ENVELOPE_MEMORY] = "envelope_memory",
 	    [RELAY_HELD_MAX] = "held_max",
 	    [RELAY_NEXT_HOP_CONNECTIONS] = "next_hop_connections",
+	    [RELAY_AUTH_FAILURES_MAX] = "auth_failures_max",
 	};
 	struct relay_told *told = &r->told[limit];
 	char text[IP_TEXT_MAX];
@@ -125,44 +123,51 @@ relay_tell_limit(struct relay *r, enum relay_limit limit,
 
 static void
 relay_turn_away(struct relay *r, int fd, const struct ip *ip,
-    enum relay_limit limit, int64_t now)
+    enum relay_limit limit, uint64_t open, int64_t now)
 {
-	static const char line[] =
-	    "421 4.7.0 Too many connections, come again later\r\n";
+	char line[160];
+	int len =
+	    r->draining
+		? snprintf(line, sizeof(line),
+		      "421 4.3.2 Service is shutting down, try again "
+		      "later\r\n")
+		: snprintf(line, sizeof(line),
+		      "421 4.7.0 Too many connections%s: %" PRIu64
+		      " are open, try again in a minute\r\n",
+		      limit == RELAY_CLIENT_SESSIONS_MAX ? " from your address"
+							 : "",
+		      open);
 	ssize_t n;
 
 	counters_add(r->parts.counters, COUNT_SESSIONS_REFUSED, 1);
 	relay_tell_limit(r, limit, ip, now);
 	/* A fresh socket takes one line or the client does without. */
-	n = write(fd, line, sizeof(line) - 1);
+	n = write(fd, line, (size_t)len);
 	(void)n;
 	close(fd);
-}
-
-static bool
-is_client_full(const struct relay *r, const struct ip *ip)
-{
-	struct ip site;
-	const struct client_sessions *c =
-	    map_find(r->clients, ip_site_key(ip, &site));
-
-	return c != NULL && c->count >= r->settings->client_sessions_max;
 }
 
 void
 relay_accept(struct relay *r, int fd, const struct net_addr *peer,
     const struct relay_listen *listen, int64_t now)
 {
-	struct ip ip = net_addr_ip(peer);
+	struct ip ip = net_addr_ip(peer), site;
+	/* Behind a proxy the client is known only when its header has come. */
+	const struct share_user *u =
+	    listen->proxy ? NULL
+			  : share_find(r->clients, ip_site_key(&ip, &site));
+	uint64_t has = share_used_by(u);
 	struct session *s;
 
-	if (r->draining || r->session_count >= r->settings->sessions_max) {
-		relay_turn_away(r, fd, &ip, RELAY_SESSIONS_MAX, now);
+	if (!r->draining && !client_may(r, u, now)) {
+		relay_turn_away(
+		    r, fd, &ip, RELAY_CLIENT_SESSIONS_MAX, has, now);
 		return;
 	}
-	/* Behind a proxy the client is known only when its header has come. */
-	if (!listen->proxy && is_client_full(r, &ip)) {
-		relay_turn_away(r, fd, &ip, RELAY_CLIENT_SESSIONS_MAX, now);
+	if (r->draining || (r->session_count >= r->settings->sessions_max &&
+			       !relay_shed(r, has, now))) {
+		relay_turn_away(
+		    r, fd, &ip, RELAY_SESSIONS_MAX, r->session_count, now);
 		return;
 	}
 	r->session_count++;
@@ -171,6 +176,7 @@ relay_accept(struct relay *r, int fd, const struct net_addr *peer,
 	counters_add(r->parts.counters, COUNT_SESSIONS, 1);
 	counters_set(r->parts.counters, COUNT_SESSIONS_OPEN, r->session_count);
 	s = session_new(r, fd, peer, listen);
+	s->active_at = now;
 	list_append(&r->sessions, &s->entry);
 	if (session_await_proxy(s, now))
 		return;
@@ -250,7 +256,8 @@ relay_free(struct relay *r)
 	}
 	loop_timer_clear(&r->stress);
 	settle_free_all(&r->settles);
-	map_free(r->clients, free);
+	share_free(r->clients);
+	share_free(r->envelopes);
 	auth_guard_free(r->guard);
 	auth_link_free(r->auth_link);
 	free(r);

@@ -4,6 +4,7 @@
  * a transaction its recipients, a leg one hop's part in it.
  *
  *	relay.c		accepting, caps per client, drain
+ *	relay_shed.c	idle sessions make room for others
  *	relay_session.c	connection <-> server engine
  *	relay_hello.c	EHLO: what the next hop offers
  *	relay_identity.c who the client is: PROXY, XCLIENT, XFORWARD
@@ -25,12 +26,15 @@
 #include "front/relay.h"
 #include "smtp/opening.h"
 
+#include "base/share.h"
+
 enum relay_limit { /* of those that a flood runs into */
 	RELAY_SESSIONS_MAX,
 	RELAY_CLIENT_SESSIONS_MAX,
 	RELAY_ENVELOPE_MEMORY,
 	RELAY_HELD_MAX,
 	RELAY_NEXT_HOP_CONNECTIONS,
+	RELAY_AUTH_FAILURES_MAX,
 	RELAY_LIMITS
 };
 
@@ -43,13 +47,14 @@ struct relay_told {
 struct relay {
 	struct relay_parts parts;
 	const struct relay_settings *settings;
-	struct list sessions, txns;
+	struct list sessions; /* the one that said something last is last */
+	struct list txns;
 	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count, session_peak;
-	uint64_t envelope_bytes; /* of recipients, in all transactions */
+	struct share *clients;   /* sessions of each */
+	struct share *envelopes; /* bytes of recipients, by user or client */
 	struct relay_told told[RELAY_LIMITS];
 	struct loop_timer stress; /* of relay_stress.c */
-	struct map *clients;      /* sessions per client address */
 	struct auth_guard *guard;
 	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
@@ -73,6 +78,8 @@ struct session {
 	struct relay_listen listen; /* without its tls_server */
 	struct ip peer;             /* of the connection */
 	struct ip client, local;    /* as a proxy or XCLIENT says */
+	struct share_user *place;   /* among the clients; NULL: not counted */
+	int64_t active_at;          /* the client said something */
 	uint16_t client_port, local_port;
 	struct nexthop_ends ends; /* of the connection */
 	char *client_name;        /* of XCLIENT, NULL: not known */
@@ -89,7 +96,7 @@ struct session {
 	int64_t caps_due;     /* then EHLO is answered without them */
 	bool greeted, pumping, blocked, paused, closing;
 	bool said_all;     /* the client has closed its side */
-	bool counted;      /* among its client's sessions */
+	bool shed;         /* it makes room for another */
 	bool proxy_waits;  /* for the PROXY header */
 	bool login_passed; /* the next hop took the login, over own */
 };
@@ -128,7 +135,7 @@ struct leg {
 struct relay_rcpt {
 	char *address;
 	char *orcpt;    /* NULL: none */
-	uint32_t bytes; /* counted in envelope_bytes */
+	uint32_t bytes; /* taken of the envelopes' share */
 	unsigned notify;
 	bool cut; /* goes to the next hop within the session */
 	/* LMTP: what the next hop said after the text; 0: not yet. */
@@ -161,6 +168,7 @@ struct txn {
 	size_t rcpt_count, rcpt_cap;
 	size_t held_count;
 	struct relay_rcpt asked; /* the recipient that is in question */
+	struct share_user *room; /* of its envelope; NULL: no recipient yet */
 	char held_why[200];
 	struct leg cut, probe;
 	struct spool_body *body;
@@ -193,6 +201,16 @@ void relay_tell_limit(struct relay *r, enum relay_limit limit,
 /* False: the client has too many sessions; this one is not counted. */
 bool relay_count_client(struct session *s);
 void relay_uncount_client(struct session *s);
+
+/* relay_shed.c */
+/* The client said something, or was answered. */
+void session_touch(struct session *s, int64_t now);
+/* Ends one session, for a newcomer of a client that has so many. False: there
+ * is none that may be ended. */
+MUST_CHECK bool relay_shed(struct relay *r, uint64_t has, int64_t now);
+/* The same within one client, which has as many as it may. */
+MUST_CHECK bool relay_shed_own(
+    struct relay *r, const struct share_user *client, int64_t now);
 
 /* relay_tls.c */
 void session_tls_init(struct session *s, const struct relay_listen *listen);

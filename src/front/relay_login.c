@@ -6,8 +6,9 @@
  * who logs in is the one who is throttled.
  *
  * A refusal waits before it is answered, the longer the more there were from
- * this address. Nothing of a password is kept past its line, but for an initial
- * response while the connection is made.
+ * this address; where there were too many, a login may have to wait before it
+ * is checked (auth_guard.h). Nothing of a password is kept past its line, but
+ * for one that waits for its turn, or while the connection is made.
  */
 #include "front/relay_internal.h"
 
@@ -18,6 +19,7 @@
 #define LOGIN_WAIT_MS 60000 /* for the one who checks it */
 
 enum login_state {
+	LOGIN_IN_LINE,    /* its turn comes at due */
 	LOGIN_CONNECTING, /* to the next hop */
 	LOGIN_ASKED,      /* the next word is the next hop's or Dovecot's */
 	LOGIN_CHALLENGED, /* the client's */
@@ -29,7 +31,10 @@ struct login {
 	struct sasl_watch watch;
 	struct auth_try *attempt; /* Dovecot's; NULL: none */
 	bool has_initial;
-	struct buf initial;
+	bool admitted;      /* the guard has been asked */
+	bool initial_waits; /* IN_LINE: line is the initial response */
+	struct buf line;    /* that waits */
+	int64_t waited_ms;  /* in line */
 	int64_t due;
 	unsigned code;
 	char enhanced[SMTP_ENHANCED_MAX], text[300];
@@ -43,7 +48,7 @@ login_free(struct session *s)
 	s->login = NULL;
 	if (g->attempt != NULL)
 		auth_try_cancel(g->attempt);
-	sasl_wipe(&g->initial);
+	sasl_wipe(&g->line);
 	free(g);
 }
 
@@ -103,12 +108,14 @@ static void
 login_refused(struct session *s, const struct smtp_reply *reply, int64_t now)
 {
 	struct login *g = s->login;
-	int64_t delay = auth_guard_failed(s->relay->guard, &s->client, now);
+	int64_t delay = auth_guard_failed(
+	    s->relay->guard, &s->client, sasl_watch_user(&g->watch), now);
 
 	counters_add(s->relay->parts.counters, COUNT_AUTH_FAILURES, 1);
 	login_log(s, LOG_LEVEL_WARNING, "refused", reply);
 	g->state = LOGIN_SLOWED;
-	g->due = now + delay;
+	/* Who stood in line was slow already. */
+	g->due = now + (delay > g->waited_ms ? delay - g->waited_ms : 0);
 	g->code = reply->code;
 	str_copy(str_from(reply->enhanced), g->enhanced, sizeof(g->enhanced));
 	str_copy(reply->text, g->text, sizeof(g->text));
@@ -131,6 +138,8 @@ login_succeeded(struct session *s, struct str user,
 {
 	counters_add(s->relay->parts.counters, COUNT_AUTH_LOGINS, 1);
 	login_log(s, LOG_LEVEL_INFO, "ok", reply);
+	auth_guard_passed(s->relay->guard, &s->client,
+	    sasl_watch_user(&s->login->watch), now);
 	free(s->user);
 	s->user = str_dup(user);
 	s->login_passed = passed;
@@ -140,11 +149,23 @@ login_succeeded(struct session *s, struct str user,
 	session_pump(s, now);
 }
 
-static bool
-is_over_cap(const struct session *s, int64_t now)
+/* Not checked at all: the guesses before it were too many. */
+static void
+login_locked(struct session *s, const struct auth_guard_answer *no, int64_t now)
 {
-	return auth_guard_count(s->relay->guard, &s->client, now) >=
-	       s->settings->auth_failures_max;
+	struct relay *r = s->relay;
+	char text[200];
+	struct smtp_reply reply;
+
+	snprintf(text, sizeof(text),
+	    "Too many failed logins %sfrom your address, try again in %lld "
+	    "seconds",
+	    no->of_user ? "of this user " : "",
+	    (long long)(no->wait_ms / 1000 + 1));
+	reply = smtp_reply_make(421, "4.7.0", text);
+	counters_add(r->parts.counters, COUNT_AUTH_LOCKED, 1);
+	relay_tell_limit(r, RELAY_AUTH_FAILURES_MAX, &s->client, now);
+	login_answer(s, &reply, now);
 }
 
 int64_t
@@ -155,27 +176,45 @@ login_due(const struct session *s)
 	return s->login->due;
 }
 
-void
-login_run(struct session *s, int64_t now)
+/* The refusal's time is over. */
+static void
+login_answer_refused(struct session *s, int64_t now)
 {
 	struct login *g = s->login;
 	struct smtp_reply reply;
 	char text[300];
 
-	if (g->state != LOGIN_SLOWED) {
-		login_unavailable(s, "no answer in time", now);
-		return;
-	}
-	if (is_over_cap(s, now)) {
+	if (auth_guard_is_locked(s->relay->guard, &s->client,
+		sasl_watch_user(&g->watch), s->settings->auth_failures_max,
+		now)) {
 		reply = smtp_reply_make(421, "4.7.0",
 		    "Too many failed logins from your address, come again "
 		    "later");
-		login_answer(s, &reply, now);
-		return;
+	} else {
+		str_copy(str_from(g->text), text, sizeof(text));
+		reply = smtp_reply_make(g->code, g->enhanced, text);
 	}
-	str_copy(str_from(g->text), text, sizeof(text));
-	reply = smtp_reply_make(g->code, g->enhanced, text);
 	login_answer(s, &reply, now);
+}
+
+static void login_go_on(struct session *s, int64_t now);
+
+void
+login_run(struct session *s, int64_t now)
+{
+	switch (s->login->state) {
+	case LOGIN_IN_LINE:
+		login_go_on(s, now);
+		break;
+	case LOGIN_SLOWED:
+		login_answer_refused(s, now);
+		break;
+	case LOGIN_CONNECTING:
+	case LOGIN_ASKED:
+	case LOGIN_CHALLENGED:
+		login_unavailable(s, "no answer in time", now);
+		break;
+	}
 }
 
 /* ---- the exchange ---- */
@@ -237,14 +276,20 @@ start_dovecot(struct session *s, struct str initial)
 }
 
 static void
+keep_line(struct login *g, struct str line)
+{
+	(void)buf_reserve(&g->line, line.n + 1);
+	if (line.n > 0 && !buf_append_str(&g->line, line))
+		panic("login: a line does not fit");
+}
+
+static void
 start_pass(struct session *s, struct str initial, int64_t now)
 {
 	struct login *g = s->login;
 
 	g->state = LOGIN_CONNECTING;
-	(void)buf_reserve(&g->initial, initial.n + 1);
-	if (initial.n > 0 && !buf_append_str(&g->initial, initial))
-		panic("login: an initial response does not fit");
+	keep_line(g, initial);
 	own_start_login(s, now);
 }
 
@@ -287,24 +332,40 @@ watch(struct session *s, struct str line, int64_t now)
 	panic("login: verdict");
 }
 
-void
-login_start(struct session *s, enum sasl_mech mech, bool has_initial,
-    struct str initial, int64_t now)
+/* False: it stands in line, or was answered. Asked when it is known who it is,
+ * before anybody who could check it hears that. */
+static bool
+is_admitted(struct session *s, struct str line, bool initial, int64_t now)
 {
-	struct login *g = xcalloc(1, sizeof(*g));
+	struct login *g = s->login;
+	struct str user = sasl_watch_user(&g->watch);
+	struct auth_guard_answer answer;
 
-	s->login = g;
-	sasl_watch_init(&g->watch, mech);
-	buf_init(&g->initial, SASL_LINE_MAX);
-	g->has_initial = has_initial;
-	g->due = now + LOGIN_WAIT_MS;
-	if (is_over_cap(s, now)) {
-		g->state = LOGIN_SLOWED;
-		login_run(s, now);
-		return;
+	if (g->admitted ||
+	    (user.n == 0 && !(g->watch.lines > 0 && may_be_nameless(s))))
+		return true;
+	g->admitted = true;
+	answer = auth_guard_ask(s->relay->guard, &s->client, user,
+	    s->settings->auth_failures_max, now);
+	if (!answer.may) {
+		login_locked(s, &answer, now);
+		return false;
 	}
-	if (has_initial && !watch(s, initial, now))
-		return;
+	if (answer.wait_ms == 0)
+		return true;
+	keep_line(g, line);
+	g->initial_waits = initial;
+	g->state = LOGIN_IN_LINE;
+	g->waited_ms = answer.wait_ms;
+	g->due = now + answer.wait_ms;
+	session_set_timer(s);
+	return false;
+}
+
+static void
+begin(struct session *s, struct str initial, int64_t now)
+{
+	s->login->due = now + LOGIN_WAIT_MS;
 	if (s->listen.auth == RELAY_AUTH_DOVECOT)
 		start_dovecot(s, initial);
 	else
@@ -312,13 +373,11 @@ login_start(struct session *s, enum sasl_mech mech, bool has_initial,
 	session_set_timer(s);
 }
 
-void
-login_line(struct session *s, struct str line, int64_t now)
+static void
+send_line(struct session *s, struct str line, int64_t now)
 {
 	struct login *g = s->login;
 
-	if (!watch(s, line, now))
-		return;
 	g->state = LOGIN_ASKED;
 	g->due = now + LOGIN_WAIT_MS;
 	if (g->attempt != NULL)
@@ -329,6 +388,44 @@ login_line(struct session *s, struct str line, int64_t now)
 		login_unavailable(s, "who checks it has gone", now);
 	if (s->login != NULL)
 		session_set_timer(s);
+}
+
+static void
+login_go_on(struct session *s, int64_t now)
+{
+	struct login *g = s->login;
+	struct buf line = g->line;
+
+	buf_init(&g->line, SASL_LINE_MAX);
+	if (g->initial_waits)
+		begin(s, buf_str(&line), now);
+	else
+		send_line(s, buf_str(&line), now);
+	sasl_wipe(&line);
+}
+
+void
+login_start(struct session *s, enum sasl_mech mech, bool has_initial,
+    struct str initial, int64_t now)
+{
+	struct login *g = xcalloc(1, sizeof(*g));
+
+	s->login = g;
+	sasl_watch_init(&g->watch, mech);
+	buf_init(&g->line, SASL_LINE_MAX);
+	g->has_initial = has_initial;
+	g->due = now + LOGIN_WAIT_MS;
+	if (has_initial &&
+	    (!watch(s, initial, now) || !is_admitted(s, initial, true, now)))
+		return;
+	begin(s, initial, now);
+}
+
+void
+login_line(struct session *s, struct str line, int64_t now)
+{
+	if (watch(s, line, now) && is_admitted(s, line, false, now))
+		send_line(s, line, now);
 }
 
 /* ---- the next hop's part ---- */
@@ -348,8 +445,8 @@ login_on_hop_ready(struct session *s, int64_t now)
 		return;
 	}
 	g->state = LOGIN_ASKED;
-	own_auth(s, g->watch.mech, g->has_initial, buf_str(&g->initial), now);
-	sasl_wipe(&g->initial);
+	own_auth(s, g->watch.mech, g->has_initial, buf_str(&g->line), now);
+	sasl_wipe(&g->line);
 }
 
 void

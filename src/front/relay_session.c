@@ -91,6 +91,7 @@ session_txn_done(struct session *s)
 	session_forget_forwarded(s);
 	if (s->closing)
 		return;
+	session_touch(s, now);
 	/* What was full was the transaction's; it drains for nobody now. */
 	session_set_blocked(s, false, now);
 	if (!s->relay->draining)
@@ -275,6 +276,7 @@ on_conn_read(void *arg, int64_t now)
 {
 	struct session *s = arg;
 
+	session_touch(s, now);
 	if (s->proxy_waits)
 		session_read_proxy(s, now);
 	else
@@ -407,7 +409,9 @@ on_server_close(void *arg, enum smtp_server_end why)
 		counters_add(
 		    s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
 	session_end(s);
-	if (why == SMTP_SERVER_QUIT)
+	/* One that makes room keeps no descriptor: it has said nothing that
+	 * the last word could be lost by. */
+	if (why == SMTP_SERVER_QUIT || s->shed)
 		conn_finish(c, LINGER_MS);
 	else
 		conn_close(c, LINGER_MS);

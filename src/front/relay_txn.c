@@ -24,9 +24,10 @@ dup_or_null(struct str s)
 #define RCPT_BYTES (2 * sizeof(struct relay_rcpt) + 256)
 
 static void
-rcpt_clear(struct relay *relay, struct relay_rcpt *r)
+rcpt_clear(struct txn *t, struct relay_rcpt *r)
 {
-	relay->envelope_bytes -= r->bytes;
+	if (r->bytes > 0)
+		share_give(t->relay->envelopes, t->room, r->bytes);
 	free(r->address);
 	free(r->orcpt);
 	free(r->verdict_text);
@@ -65,9 +66,10 @@ txn_free(struct txn *t)
 	if (t->spare != NULL)
 		spool_body_abort(t->spare);
 	for (size_t i = 0; i < t->rcpt_count; i++)
-		rcpt_clear(r, &t->rcpts[i]);
+		rcpt_clear(t, &t->rcpts[i]);
 	free(t->rcpts);
-	rcpt_clear(r, &t->asked);
+	rcpt_clear(t, &t->asked);
+	share_leave(r->envelopes, t->room);
 	free(t->from);
 	free(t->envid);
 	free(t->helo);
@@ -193,7 +195,7 @@ static void
 txn_refuse_rcpt(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
 	gate_drop_last(t->gate, now);
-	rcpt_clear(t->relay, &t->asked);
+	rcpt_clear(t, &t->asked);
 	txn_reply(t, reply, now);
 }
 
@@ -312,10 +314,43 @@ on_recipient_answer(void *arg, const struct gate_answer *answer)
 	case THROTTLE_REFUSE:
 		reply = smtp_reply_make(
 		    answer->code, answer->enhanced, answer->text);
-		rcpt_clear(t->relay, &t->asked);
+		rcpt_clear(t, &t->asked);
 		txn_reply(t, &reply, now);
 		break;
 	}
+}
+
+/* A user has a part of the memory, and so has a client where nobody has logged
+ * in; of a forwarded client its own. */
+static struct share_user *
+txn_join(const struct txn *t)
+{
+	struct share *envelopes = t->relay->envelopes;
+	struct str user = session_user(t->session);
+	struct ip site;
+
+	return share_join(
+	    envelopes, user.n > 0 ? user : ip_site_key(&t->client, &site));
+}
+
+static void
+txn_no_memory(struct txn *t, int64_t now)
+{
+	struct relay *r = t->relay;
+	uint64_t max = t->session->settings->envelope_memory;
+	char text[200];
+	struct smtp_reply full;
+
+	snprintf(text, sizeof(text),
+	    "Too many recipients are in hand here at once: %llu of %llu KiB "
+	    "are used, %llu by you; end other messages, or try again later",
+	    (unsigned long long)(share_used(r->envelopes) >> 10),
+	    (unsigned long long)(max >> 10),
+	    (unsigned long long)(share_used_by(t->room) >> 10));
+	full = smtp_reply_make(452, "4.3.1", text);
+	counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+	relay_tell_limit(r, RELAY_ENVELOPE_MEMORY, &t->client, now);
+	txn_reply(t, &full, now);
 }
 
 void
@@ -323,17 +358,16 @@ txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now)
 {
 	struct relay *r = t->relay;
 	uint32_t bytes = (uint32_t)(RCPT_BYTES + rcpt->to.n + rcpt->orcpt.n);
-	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
-	    "Too many recipients are in hand here at once, try again later");
 
 	t->wait = TXN_WAIT_RCPT;
-	if (r->envelope_bytes + bytes > t->session->settings->envelope_memory) {
-		counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-		relay_tell_limit(r, RELAY_ENVELOPE_MEMORY, &t->client, now);
-		txn_reply(t, &full, now);
+	if (t->room == NULL)
+		t->room = txn_join(t);
+	if (!share_may(r->envelopes, t->room,
+		t->session->settings->envelope_memory, bytes)) {
+		txn_no_memory(t, now);
 		return;
 	}
-	r->envelope_bytes += bytes;
+	share_take(r->envelopes, t->room, bytes);
 	t->asked = (struct relay_rcpt){
 	    .address = str_dup(rcpt->to),
 	    .orcpt = dup_or_null(rcpt->orcpt),

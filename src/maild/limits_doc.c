@@ -23,8 +23,12 @@ static const struct limit per_client[] = {
     {"client_sessions_max", "421 4.7.0 Too many connections",
 	"log \"smtp refuse limit=client_sessions_max\", one line a second; "
 	"sessions_refused"},
-    {"auth_failures_max", "421 4.7.0 Too many failed logins",
-	"log \"smtp auth\"; auth_failures"},
+    {"auth_failures_max",
+	"421 4.7.0 Too many failed logins, to that user; others at the address "
+	"wait their turn, and hear 421 where that would take long; who has "
+	"logged in there within a week is not held up",
+	"log \"smtp auth\" and \"smtp refuse limit=auth_failures_max\"; "
+	"auth_failures, auth_locked"},
     {"queue_max", "452 with the sender, the limit and when a place is free",
 	"refused_recipients"},
     {"freeze_at", "what when_frozen says, 451 4.7.1 if nothing",
@@ -67,11 +71,14 @@ static const struct limit per_session[] = {
 };
 
 static const struct limit in_all[] = {
-    {"sessions_max", "421 4.7.0 Too many connections",
+    {"sessions_max",
+	"421 4.3.2 to an idle session, which makes room; where there is none, "
+	"421 4.7.0 Too many connections to the newcomer",
 	"log \"smtp refuse limit=sessions_max\", one line a second; "
-	"sessions_refused"},
+	"sessions_shed, sessions_refused"},
     {"envelope_memory",
-	"452 4.3.1 Too many recipients are in hand here, to RCPT",
+	"452 4.3.1 Too many recipients are in hand here, to RCPT; each client "
+	"or login has a share",
 	"log \"smtp refuse limit=envelope_memory\"; limit_refusals"},
     {"body_memory", "clients are read as fast as the disk writes", NULL},
     {"held_max",

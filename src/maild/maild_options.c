@@ -206,18 +206,23 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
-	.doc = "Sessions open at once; a further one is answered with 421.",
+	.doc = "Sessions open at once. When they are all taken, one without a "
+	       "login and without a transaction is ended with 421 to make room "
+	       "for a newcomer: the longest idle one of the client that has "
+	       "the most sessions. If there is none, the newcomer gets 421.",
     },
     {
 	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
 	.doc = "Sessions open at once from one client address, or one IPv6 "
-	       "/64; a further one is answered with 421.",
+	       "/64; a further one is answered with 421. A session of the same "
+	       "client that has been idle for half a minute makes room.",
     },
     {
 	SIZE("envelope_memory", envelope_memory, "64M", MIB(1), MIB(65536)),
 	.doc = "Memory for the recipients of all messages under way. Past it "
 	       "a further recipient is answered with 452 until others have "
-	       "ended.",
+	       "ended. When more than half is used, each login (or client "
+	       "address, without one) has a share; see LIMITS.",
     },
     {
 	FIXED_NUMBER(
@@ -331,10 +336,14 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("auth_failures_max", auth_failures_max, "20", 1, 100000),
-	.doc = "Failed logins of one client address (IPv6: of one /64) until "
-	       "it is answered with 421. One a minute is forgiven. Each "
-	       "failure is answered later than the one before: after 1 s, 2 s, "
-	       "4 s and so on up to 16 s.",
+	.doc = "Failed logins of one user at one client address (IPv6: /64) "
+	       "until that user is answered with 421 there; the user can log "
+	       "in from elsewhere. When an address has as many failures of any "
+	       "users, logins from it are checked one at a time, 2 s apart at "
+	       "first and up to 1 min; users who logged in from there within "
+	       "a week need not wait. One failure a minute is forgiven. Each "
+	       "is answered later than the one before: after 1 s, 2 s, 4 s and "
+	       "so on up to 16 s.",
     },
     {
 	.name = "xclient_from",

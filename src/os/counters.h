@@ -17,6 +17,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
+	X(SESSIONS_SHED, "sessions_shed", TOTAL,                              \
+	    "idle sessions ended to make room for others")                    \
 	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
 	    "slow or idle sessions ended while others needed the next hop")   \
 	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
@@ -87,6 +89,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed")    \
 	X(AUTH_LOGINS, "auth_logins", TOTAL, "logins that succeeded")         \
 	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
+	X(AUTH_LOCKED, "auth_locked", TOTAL,                                  \
+	    "logins turned away unchecked at auth_failures_max")              \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions ended for what they sent")
 

@@ -2,6 +2,7 @@
 """Logins: passed through to a next hop, checked by a real Dovecot, and weir's
 own at a smart host. The user who logs in is the one who is throttled."""
 import base64
+import concurrent.futures
 import os
 import smtplib
 import subprocess
@@ -213,6 +214,62 @@ def test_pass_refusal_is_the_next_hops_and_slow(weir, scripted):
     assert len(hop.exchanges) == 3
     assert w.status()["auth_failures"] == 3
     no_secret_in(w.log())
+
+
+def test_pass_a_guesser_does_not_lock_others_out(weir, scripted):
+    """Behind one address somebody guesses at many users: others log in from
+    there all the same, and the guesser gets slower; and a user whose name was
+    guessed at is locked there alone."""
+    hop = Hop(scripted, accept=lambda lines: lines[-1] == PLAIN)
+    w = passing(weir, hop, auth_failures_max=3)
+
+    def guess(user, source="127.0.0.1"):
+        c = Peer.connect(w.port, source=source)
+        assert c.reply()[0] == 220
+        assert c.ask("EHLO client.test")[0] == 250
+        c.say("AUTH PLAIN " + b64(f"\0{user}\0guess"))
+        return c
+
+    # All at once: the delays of all pass together.
+    codes = [c.reply()[0] for c in [guess(f"x{k}@example.org")
+                                    for k in range(3)]]
+    assert set(codes) <= {535, 421} and 421 in codes
+    # She was never seen there, and is known from now on.
+    for _ in range(3):
+        assert w.hello().ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    # The guesser stands in line, or is turned away.
+    asked = len(hop.exchanges)
+    guesses = [guess(f"y{k}@example.org") for k in range(16)]
+    code, lines = guesses[-1].reply()
+    assert code == 421 and "try again in" in lines[0]
+    assert len(hop.exchanges) - asked <= 4
+    assert w.hello().ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    for c in guesses:
+        c.close()
+    assert w.status()["auth_locked"] >= 2
+    assert w.log_lines("smtp refuse .*limit=auth_failures_max")
+    # Guesses at alice from elsewhere lock nobody here.
+    for c in [guess("alice@example.org", "127.0.0.7") for _ in range(3)]:
+        assert c.reply()[0] in (535, 421)
+    code, lines = guess("alice@example.org", "127.0.0.7").reply()
+    assert code == 421 and "of this user" in lines[0]
+    assert w.hello().ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    no_secret_in(w.log())
+
+
+def test_pass_who_has_logged_in_makes_no_room(weir, scripted):
+    w = passing(weir, Hop(scripted), sessions_max=3, client_sessions_max=3)
+    alice = w.hello()
+    assert alice.ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    newcomers = []
+    for peer in [w.hello() for _ in range(2)]:
+        c = Peer.connect(w.port, source=f"127.0.0.{7 + len(newcomers)}")
+        assert c.reply()[0] == 220
+        newcomers.append(c)
+        code, lines = peer.reply()
+        assert code == 421 and "idle" in lines[0]
+    assert w.status()["sessions_open"] == 3
+    assert alice.ask("NOOP")[0] == 250
 
 
 def test_pass_names_that_hide(weir, scripted):

@@ -120,19 +120,52 @@ def test_ten_thousand_idle_and_a_thousand_trickling(weir, known_sink):
 
 
 def test_newcomers_at_sessions_max(weir, known_sink):
+    """Silent clients keep nobody out: one of those with most sessions makes
+    room. Who is at work stays."""
     w = weir(next_hop=known_sink.address, sessions_max=60,
              client_sessions_max=60)
+    workers = [Peer.connect(w.port, source="127.1.0.1") for _ in range(3)]
+    for peer in workers:
+        assert peer.reply()[0] == 220
+        assert peer.ask("EHLO client.test")[0] == 250
+        assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
     with Crowd(w.port, "idle", 100, 10) as crowd:
-        figures = crowd.until("refused", 40)
-        assert figures["greeted"] == 60
-        assert first_word(w.port, "127.0.0.9") == 421
+        until(lambda: (f := crowd.figures())["refused"] + f["gone"] >= 43,
+              "all but sixty to go")
+        shed = w.status()["sessions_shed"]
+        newcomers = [Peer.connect(w.port, source=f"127.0.0.{9 + i}")
+                     for i in range(20)]
+        assert [peer.reply()[0] for peer in newcomers] == [220] * 20
+        status = w.status()
+        assert status["sessions_open"] == 60
+        assert status["sessions_shed"] == shed + 20
+        for peer in workers:
+            assert peer.ask("RCPT TO:<friend@known.test>")[0] == 250
+        for peer in newcomers + workers:
+            peer.close()
     served = Served(w, known_sink)
     until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
     served.send()
+
+
+def test_refused_at_sessions_max(weir, known_sink):
+    """A client that has them all is told so, the limit and its use."""
+    w = weir(next_hop=known_sink.address, sessions_max=20,
+             client_sessions_max=20)
+    peers = [Peer.connect(w.port, source="127.0.0.9") for _ in range(20)]
+    assert [peer.reply()[0] for peer in peers] == [220] * 20
+    late = [Peer.connect(w.port, source="127.0.0.9") for _ in range(40)]
+    for peer in late:
+        code, lines = peer.reply()
+        if code == 220:  # on a slow machine, where another was silent long
+            continue
+        assert code == 421
+        assert "20 are open" in lines[0] and "try again" in lines[0]
+    refused = w.status()["sessions_refused"]
+    assert refused + w.status()["sessions_shed"] == 40 and refused > 0
     # One line a second, however many were turned away.
-    lines = w.log_lines("smtp refuse .*limit=sessions_max")
+    lines = w.log_lines("smtp refuse .*limit=client_sessions_max")
     assert 1 <= len(lines) <= 10, lines
-    assert w.status()["sessions_refused"] >= 41
 
 
 KINDS = {
@@ -303,6 +336,7 @@ def test_slow_next_hops(weir, scripted):
 
 
 def test_envelope_memory(weir, known_sink):
+    """A crowd wants all of it: it is bounded, and others have their part."""
     w = weir(next_hop=known_sink.address, policy=EXEMPT,
              envelope_memory='"1M"', next_hop_wait='"0s"')
     before = rss_kb(w.process.pid)
@@ -314,8 +348,17 @@ def test_envelope_memory(weir, known_sink):
         peer = w.hello()
         peer.ask("MAIL FROM:<a@example.org>")
         long = ".".join(["d" * 60] * 3)
-        code, lines = peer.ask(f"RCPT TO:<{'b' * 60}@{long}.example>")
-        assert code == 452 and "try again later" in lines[0]
+        for i in range(20):
+            code, lines = peer.ask(f"RCPT TO:<b{i:059}@{long}.example>")
+            assert code == 250, lines
+        # It has no more than its part.
+        code = 250
+        for i in range(20, 1000):
+            if code != 250:
+                break
+            code, lines = peer.ask(f"RCPT TO:<b{i:059}@{long}.example>")
+        assert code == 452 and "of 1024 KiB" in lines[0]
+        assert "try again later" in lines[0]
         peak = rss_kb(w.process.pid)
     until(lambda: w.status()["sessions_open"] == 1, "the sessions to go")
     # What it took has come back.
@@ -327,6 +370,27 @@ def test_envelope_memory(weir, known_sink):
     assert w.log_lines("smtp refuse .*limit=envelope_memory")
     if not SANITIZED:
         assert peak < before + 8000
+
+
+def test_one_client_has_all_of_envelope_memory(weir, known_sink):
+    """A mail server in front of weir, alone, is bound by nothing but the
+    limit."""
+    w = weir(next_hop=known_sink.address, policy=EXEMPT,
+             envelope_memory='"1M"', next_hop_wait='"0s"')
+    peers = [w.hello() for _ in range(4)]
+    taken = 0
+    for peer in peers:
+        peer.ask("MAIL FROM:<a@example.org>")
+        for i in range(900):
+            code, _ = peer.ask(f"RCPT TO:<{i}@example.com>")
+            if code != 250:
+                break
+            taken += 1
+        if code != 250:
+            break
+    assert code == 452
+    # A recipient takes less than 700 bytes.
+    assert taken > (1 << 20) / 700
 
 
 def test_held_max(weir, known_sink):
