@@ -657,7 +657,7 @@ close_case(struct world *w, bool drains)
 	if (w->relay != NULL) {
 		assert_true(pump_until(w->loop, is_over, w));
 		assert_int_equal(w->relay->session_count, 0);
-		assert_int_equal(w->relay->envelope_bytes, 0);
+		assert_int_equal(share_used(w->relay->envelopes), 0);
 		assert_int_equal(drains, w->drained);
 		relay_free(w->relay);
 	}
