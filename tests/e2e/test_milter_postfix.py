@@ -292,6 +292,20 @@ def submit(mta, user, sender, rcpts, text):
         return s.sendmail(sender, rcpts, text)
 
 
+def test_a_foreign_return_path_counts(world, dovecot):
+    """Mail to one friend, each from another forged address."""
+    w, mta = world(policy='interval = "1h"  burst = 3  initial = 3',
+                   main=dovecot, local_domains='{"example.org"}')
+    for path in ["alice@example.org"] + [f"s{i}@x.test" for i in range(6)]:
+        submit(mta, "mallory", path, ["friend@example.com"], message())
+    # The friend, the first foreign path for nothing, and two more.
+    until(lambda: len(mta.recipients()) == 4, "what may go")
+    assert sorted(m["from"] for m in w.queue()) == [
+        f"s{i}@x.test" for i in range(3, 6)]
+    w.ctl("release", "--all")
+    until(lambda: len(mta.recipients()) == 7, "what was held")
+
+
 def test_a_stolen_account_is_frozen_and_others_notice_nothing(
         world, dovecot):
     w, mta = world(policy='interval = "1h"  burst = 5  initial = 5  '

@@ -67,6 +67,20 @@ def test_answers(service, service_answer, action):
     assert w.sender("alice")["queue_length"] == 1
 
 
+def test_a_foreign_return_path_counts(service):
+    w = service()
+
+    def ask(path):
+        return answers(w.mta_port, request("b@example.com", sender=path), 1)[0]
+
+    # The first is the user's own, and the recipient cost one of two.
+    assert [ask(f"s{i}@x.test") for i in range(2)] == ["action=DUNNO"] * 2
+    for _ in range(3):
+        assert "reverse path is new to this sender" in ask("s2@x.test")
+        assert ask("s1@x.test") == "action=DUNNO"
+    assert w.sender("alice")["queue_length"] == 1
+
+
 def test_fragments_and_odd_attributes(service):
     w = service()
     text = request(future="a=b=c", helo_name="x" * 5000,

@@ -22,6 +22,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_packet \
 	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_proxy \
+	tests/fuzz/fuzz_reverse_path \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_bdat \
 	tests/fuzz/fuzz_smtp_client \
@@ -60,6 +61,8 @@ tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la
 tests_fuzz_fuzz_policy_request_SOURCES = tests/fuzz/fuzz_policy_request.c
 tests_fuzz_fuzz_policy_request_LDADD = libreplay.la libfront.la
+tests_fuzz_fuzz_reverse_path_SOURCES = tests/fuzz/fuzz_reverse_path.c
+tests_fuzz_fuzz_reverse_path_LDADD = libreplay.la libbase.la
 tests_fuzz_fuzz_smtp_address_SOURCES = tests/fuzz/fuzz_smtp_address.c
 tests_fuzz_fuzz_smtp_address_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_smtp_client_SOURCES = tests/fuzz/fuzz_smtp_client.c

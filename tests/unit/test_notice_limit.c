@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "delivery/notice_limit.h"
+#include "delivery/report_limit.h"
 
 #define DAY (INT64_C(24) * 3600 * 1000)
 
@@ -35,6 +36,31 @@ test_window(void **state)
 	assert_true(take(l, "a@example.org", 6 + DAY));
 	assert_false(take(l, "a@example.org", 7 + DAY));
 	notice_limit_free(l);
+}
+
+/* By source, then by the base of the address. */
+static void
+test_reports(void **state)
+{
+	static const struct report_rate three = {3, DAY}, two = {2, DAY};
+	struct report_limit *l = report_limit_new();
+	int64_t wait = 0;
+
+	(void)state;
+	assert_true(report_limit_take(
+	    l, STR("alice"), &three, STR("a+1@x"), &two, 0, &wait));
+	assert_true(report_limit_take(
+	    l, STR("bob"), &three, STR("prvs=12ab=a@x"), &two, 0, &wait));
+	assert_false(report_limit_take(
+	    l, STR("alice"), &three, STR("A@X"), &two, 0, &wait));
+	assert_int_equal(wait, DAY);
+	assert_true(report_limit_take(
+	    l, STR("alice"), &three, STR("b@x"), &two, 0, &wait));
+	assert_false(report_limit_take(
+	    l, STR("alice"), &three, STR("c@x"), &two, 0, &wait));
+	assert_true(report_limit_take(
+	    l, STR("alice"), &three, STR("c@x"), &two, DAY, &wait));
+	report_limit_free(l);
 }
 
 static void
@@ -73,6 +99,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_window),
 	    cmocka_unit_test(test_no_limit),
+	    cmocka_unit_test(test_reports),
 	    cmocka_unit_test(test_many_addresses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
