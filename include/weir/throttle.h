@@ -216,9 +216,15 @@ struct throttle_source *throttle_each(const struct throttle *t, size_t *pos);
 void *throttle_source_user(const struct throttle_source *src);
 void throttle_source_set_user(struct throttle_source *src, void *user);
 
+/* Nothing is left of the allowance: for a source that is known to have sent,
+ * and of which nothing else is known. */
+void throttle_exhaust(
+    struct throttle *t, struct throttle_source *src, int64_t now);
+
 /*
  * Snapshot of one source: working set, allowance, freeze, limit windows; not
- * the queue (the spool owns that). Times are stored as ages. save returns the
+ * the queue (the spool owns that). What is reserved to pass counts as spent, at
+ * the moment of the snapshot. Times are stored as ages. save returns the
  * bytes needed, and writes only when cap is enough. load gives a source that
  * was just made its old state, `age_ms` after the snapshot was taken; false:
  * the bytes are not a snapshot, and the source is as it was. Read-back state is

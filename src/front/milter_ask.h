@@ -24,8 +24,9 @@ enum milter_verb {
 	/* Answered. */
 	MILTER_MAIL,
 	MILTER_RCPT,
-	MILTER_TEXT, /* of a message with held recipients */
-	MILTER_END,  /* the same, the last of it: store what is held */
+	MILTER_TEXT,   /* of a message with held recipients */
+	MILTER_END,    /* the same, the last of it: store what is held */
+	MILTER_SECURE, /* may it go on, and is on disk what it spends */
 	/* Not answered. */
 	MILTER_PASSED, /* nothing is held, the MTA goes on with it */
 	MILTER_TAKEN,  /* the MTA was told what is held, and heard it */
@@ -56,8 +57,9 @@ struct milter_ask {
 	unsigned code; /* REFUSED */
 	char enhanced[16];
 	char words[MILTER_TEXT_MAX];
-	bool known; /* RCPT: the end of the message changes nothing */
-	bool all;   /* END: all recipients are held */
+	bool known;       /* RCPT: the end of the message changes nothing */
+	unsigned freezes; /* RCPT: gate_freezes then */
+	bool all;         /* END: all recipients are held */
 	/* Under the port's lock. */
 	bool is_answered, is_abandoned;
 	void *cond; /* of the thread that waits */

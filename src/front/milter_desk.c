@@ -37,6 +37,9 @@ take_question(struct milter_txn *t, struct milter_ask *ask)
 	case MILTER_END:
 		milter_store_end(t);
 		break;
+	case MILTER_SECURE:
+		milter_txn_secure(t);
+		break;
 	case MILTER_MAIL:
 	case MILTER_PASSED:
 	case MILTER_TAKEN:

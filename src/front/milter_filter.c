@@ -284,6 +284,7 @@ on_envrcpt(SMFICTX *ctx, char **argv)
 		return refuse_as_told(ctx, ask);
 	milter_conn_add_rcpt(c, argv[0], ask->status == MILTER_HELD);
 	c->known = ask->known;
+	c->freezes = ask->freezes;
 	milter_ask_free(ask);
 	return SMFIS_CONTINUE;
 }
@@ -298,6 +299,36 @@ pass(SMFICTX *ctx, struct milter_conn *c)
 	return SMFIS_ACCEPT;
 }
 
+/* The gate's word: the sender is not frozen by now, and what the message spends
+ * is on disk. False: the MTA is to hear *status. */
+static bool
+is_secure(SMFICTX *ctx, struct milter_conn *c, sfsistat *status)
+{
+	struct milter_ask *ask = milter_wait(
+	    c->port, milter_conn_secure(c), c->settings->answer_timeout_ms);
+
+	if (ask == NULL) {
+		milter_conn_drop(c);
+		*status = refuse_late(ctx);
+		return false;
+	}
+	if (ask->status == MILTER_REFUSED) {
+		c->in_txn = false;
+		*status = refuse_as_told(ctx, ask);
+		return false;
+	}
+	milter_ask_free(ask);
+	return true;
+}
+
+/* Somebody was frozen since the last recipient was asked about; as a rule
+ * nobody, and then nobody is asked. */
+static bool
+may_be_frozen(const struct milter_conn *c)
+{
+	return gate_freezes(the_filter->desk->parts.gate) != c->freezes;
+}
+
 /* Known recipients alone: how the message ends makes no difference to the
  * throttle, and the MTA need not show it. */
 static bool
@@ -310,8 +341,12 @@ static sfsistat
 on_data(SMFICTX *ctx)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
+	sfsistat status;
 
 	keep_queue_id(ctx, c);
+	if (c->in_txn && c->rcpt_count > 0 && may_be_frozen(c) &&
+	    !is_secure(ctx, c, &status))
+		return status;
 	return may_go_now(c) ? pass(ctx, c) : SMFIS_CONTINUE;
 }
 
@@ -415,12 +450,13 @@ static sfsistat
 on_eom(SMFICTX *ctx)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
+	sfsistat status;
 
 	keep_queue_id(ctx, c);
 	if (!c->in_txn)
 		return refuse_late(ctx);
 	if (c->held_count == 0)
-		return pass(ctx, c);
+		return is_secure(ctx, c, &status) ? pass(ctx, c) : status;
 	if (c->failed) {
 		milter_conn_drop(c);
 		return c->header_too_big

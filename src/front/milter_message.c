@@ -270,6 +270,12 @@ milter_conn_end(struct milter_conn *c)
 	return ask;
 }
 
+struct milter_ask *
+milter_conn_secure(struct milter_conn *c)
+{
+	return milter_ask_new(MILTER_SECURE, c->peer);
+}
+
 /* ---- words ---- */
 
 static void

@@ -29,7 +29,8 @@ struct milter_conn {
 	struct milter_rcpt_name *rcpts;
 	size_t rcpt_count, rcpt_cap, held_count;
 	bool known, eight_bit;
-	struct buf text; /* not yet given to the loop */
+	unsigned freezes; /* gate_freezes when the last recipient was asked */
+	struct buf text;  /* not yet given to the loop */
 	size_t header_bytes;
 	bool failed, header_too_big; /* the text is lost: 4xx at the end */
 };
@@ -44,6 +45,7 @@ void milter_conn_free(struct milter_conn *c);
 struct milter_ask *milter_conn_mail(struct milter_conn *c, char **argv);
 struct milter_ask *milter_conn_rcpt(struct milter_conn *c, char **argv);
 struct milter_ask *milter_conn_end(struct milter_conn *c);
+struct milter_ask *milter_conn_secure(struct milter_conn *c);
 
 void milter_conn_add_rcpt(struct milter_conn *c, const char *raw, bool held);
 /* has_space: value begins with what stood behind the colon. */

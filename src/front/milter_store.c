@@ -3,8 +3,10 @@
  * The order at the end of a message with held recipients, and its crash windows
  * (design: never lose mail):
  *
- *	1. the copy for the held is committed as pending. A crash before: the
- *	   MTA hears nothing, tells its client 4xx, and nothing is stored.
+ *	1. what those that pass take from the allowance is committed
+ *	   (gate_secure, of every message that spends), then the copy for the
+ *	   held, as pending. A crash before: the MTA hears nothing, tells its
+ *	   client 4xx, and nothing is stored.
  *	2. the MTA is told to take the held out, or to drop the message. A crash
  *	   before it heard: pending counts as held at the next start, and the
  *	   client comes again: the held may get it twice, nobody gets it never.
@@ -175,6 +177,18 @@ put(struct milter_txn *t)
 	free(rcpts);
 }
 
+/* Frozen since, or what passes could not be saved: nothing is stored. */
+static void
+on_secured(void *arg, const struct gate_answer *answer)
+{
+	struct milter_txn *t = arg;
+
+	if (answer->verdict == THROTTLE_REFUSE)
+		milter_txn_stop(t, answer);
+	else
+		put(t);
+}
+
 /* Without it nobody could let the message out again. */
 static void
 refuse_id(struct milter_txn *t)
@@ -209,5 +223,5 @@ milter_store_end(struct milter_txn *t)
 			t->rcpts[i].held = true;
 		t->held_count = t->rcpt_count;
 	}
-	put(t);
+	gate_secure(t->gate, milter_txn_now(t), clock_wall_ms(), on_secured, t);
 }

@@ -138,19 +138,25 @@ refuse_path(struct milter_desk *d, struct milter_ask *ask, const char *source)
 
 /* ---- MAIL ---- */
 
+void
+milter_txn_stop(struct milter_txn *t, const struct gate_answer *answer)
+{
+	milter_txn_log(t, "refused", answer->why);
+	(void)milter_txn_refuse(
+	    t, answer->code, answer->enhanced, answer->text);
+	milter_txn_drop(t);
+}
+
+/* At MAIL, and when the message is to go on. */
 static void
 on_sender(void *arg, const struct gate_answer *answer)
 {
 	struct milter_txn *t = arg;
 
-	if (answer->verdict != THROTTLE_REFUSE) {
+	if (answer->verdict == THROTTLE_REFUSE)
+		milter_txn_stop(t, answer);
+	else
 		(void)milter_txn_answer(t, MILTER_OK);
-		return;
-	}
-	milter_txn_log(t, "refused", answer->why);
-	(void)milter_txn_refuse(
-	    t, answer->code, answer->enhanced, answer->text);
-	milter_txn_drop(t);
 }
 
 void
@@ -221,6 +227,7 @@ add_rcpt(struct milter_txn *t, bool held)
 		t->held_count++;
 	t->utf8 |= held && ask->utf8; /* RFC 6531 section 3.4 */
 	ask->known = gate_txn_is_known(t->gate);
+	ask->freezes = gate_freezes(t->desk->parts.gate);
 }
 
 /* It takes its place in the queue by itself: the others of the message are not
@@ -317,6 +324,12 @@ milter_txn_rcpt(struct milter_txn *t)
 }
 
 /* ---- the MTA goes on ---- */
+
+void
+milter_txn_secure(struct milter_txn *t)
+{
+	gate_secure(t->gate, milter_txn_now(t), clock_wall_ms(), on_sender, t);
+}
 
 static void
 commit(struct milter_txn *t, const char *fate)

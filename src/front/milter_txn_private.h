@@ -63,6 +63,10 @@ void milter_txn_log(
 void milter_txn_drop(struct milter_txn *t);
 void milter_txn_mail(struct milter_desk *d, struct milter_ask *ask);
 void milter_txn_rcpt(struct milter_txn *t);
+/* The gate's word before the MTA goes on with it. */
+void milter_txn_secure(struct milter_txn *t);
+/* The gate said no: the client hears it, and t is gone. */
+void milter_txn_stop(struct milter_txn *t, const struct gate_answer *answer);
 /* The MTA goes on with it: they free t. */
 void milter_txn_passed(struct milter_txn *t, struct milter_ask *ask);
 void milter_txn_taken(struct milter_txn *t);

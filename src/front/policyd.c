@@ -209,6 +209,25 @@ answer_wait(struct policy_conn *c, const char *why, int64_t now)
 	go_on(c, now);
 }
 
+/* What it spends is on disk, or frozen since. */
+static void
+on_secured(void *arg, const struct gate_answer *a)
+{
+	struct policy_conn *c = arg;
+	int64_t now = loop_now(c->d->parts.loop);
+
+	if (a->verdict == THROTTLE_REFUSE) {
+		answer_refused(c, a, now);
+		return;
+	}
+	reply(c, "DUNNO", "");
+	/* What becomes of the message is not told: it counts. */
+	gate_commit(c->gate, NULL, now, clock_wall_ms());
+	add_to_lesson(c);
+	end_lesson(c, now);
+	go_on(c, now);
+}
+
 static void
 on_recipient(void *arg, const struct gate_answer *a)
 {
@@ -219,12 +238,7 @@ on_recipient(void *arg, const struct gate_answer *a)
 	    str_from(c->parser.request.instance), c->asked, sizeof(c->asked));
 	switch (a->verdict) {
 	case THROTTLE_PASS:
-		reply(c, "DUNNO", "");
-		/* What becomes of the message is not told: it counts. */
-		gate_commit(c->gate, NULL, now, clock_wall_ms());
-		add_to_lesson(c);
-		end_lesson(c, now);
-		go_on(c, now);
+		gate_secure(c->gate, now, clock_wall_ms(), on_secured, c);
 		break;
 	case THROTTLE_HOLD:
 		answer_wait(c, a->why, now);

@@ -3,8 +3,9 @@
  * DATA, the final dot, and the one honest reply. The order and its crash
  * windows (design: never lose mail):
  *
- *	1. held recipients are committed as pending. A crash before: nothing is
- *	   stored, the client has no reply and sends again.
+ *	1. held recipients are committed as pending, and so is what those that
+ *	   pass take from the allowance, if they do (gate_secure). A crash
+ *	   before: nothing is stored, the client has no reply and sends again.
  *	2. the final dot goes to the next hop. A crash before its reply: pending
  *	   counts as held at the next start, the client has no reply and sends
  *	   again: the held may get it twice, nobody gets it never.
@@ -49,12 +50,9 @@ txn_data_go(struct txn *t, int64_t now)
 	session_pump(s, now);
 }
 
-void
-txn_on_data(struct txn *t, int64_t now)
+static void
+txn_data_begin(struct txn *t, int64_t now)
 {
-	t->wait = TXN_WAIT_DATA;
-	t->chunked = smtp_server_is_chunked(t->session->server);
-	leg_leave(&t->probe, now);
 	if (gate_txn_is_whole(t->gate))
 		txn_hold_all(t, now);
 	if (t->held_count < t->rcpt_count) {
@@ -65,6 +63,33 @@ txn_on_data(struct txn *t, int64_t now)
 	 * about: nothing is left for it. */
 	leg_leave(&t->cut, now);
 	txn_data_go(t, now);
+}
+
+/* The sender may have been frozen since RCPT. */
+static void
+on_sender_answer(void *arg, const struct gate_answer *answer)
+{
+	struct txn *t = arg;
+	int64_t now = loop_now(t->relay->parts.loop);
+	struct smtp_reply reply;
+
+	if (answer->verdict != THROTTLE_REFUSE) {
+		txn_data_begin(t, now);
+		return;
+	}
+	reply = smtp_reply_make(answer->code, answer->enhanced, answer->text);
+	relay_log_message(t, "refused", &reply);
+	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	txn_reply(t, &reply, now);
+}
+
+void
+txn_on_data(struct txn *t, int64_t now)
+{
+	t->wait = TXN_WAIT_DATA;
+	t->chunked = smtp_server_is_chunked(t->session->server);
+	leg_leave(&t->probe, now);
+	gate_sender(t->gate, now, clock_wall_ms(), on_sender_answer, t);
 }
 
 void
@@ -326,34 +351,66 @@ txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	txn_take_back(t, &own, now);
 }
 
+/* All of it is on the disk, or one of it is not. From here on what passes is
+ * spent. */
+static void
+txn_end_safe(struct txn *t, int64_t now)
+{
+	struct smtp_reply no =
+	    smtp_reply_make(451, "4.4.2", "Too late"); /* 451 meanwhile */
+
+	if (t->no_code != 0)
+		no = smtp_reply_make(t->no_code, t->no_enhanced, t->no_text);
+	if (t->no_code != 0 || t->answered)
+		txn_take_back(t, &no, now);
+	else if (t->held_count < t->rcpt_count)
+		leg_end(&t->cut, now);
+	else
+		txn_accept(t, NULL, now);
+}
+
+static void
+txn_is_safer(struct txn *t, int64_t now)
+{
+	if (--t->unsafe == 0)
+		txn_end_safe(t, now);
+}
+
+static void
+txn_say_no(struct txn *t, unsigned code, const char *enhanced, const char *text)
+{
+	if (t->no_code != 0)
+		return;
+	t->no_code = code;
+	str_copy(str_from(enhanced), t->no_enhanced, sizeof(t->no_enhanced));
+	t->no_text = xstrdup(text);
+}
+
 static void
 on_stored(void *arg, int error)
 {
 	struct txn *t = arg;
-	int64_t now = loop_now(t->relay->parts.loop);
-	struct smtp_reply reply;
 
-	if (error != 0) {
+	t->spooled = error == 0;
+	if (error != 0)
 		counters_add(t->relay->parts.counters, COUNT_SPOOL_ERRORS, 1);
-		reply = error == ENOSPC
-			    ? smtp_reply_make(452, "4.3.1",
-				  "The spool has no room left, try again later")
-			    : smtp_reply_make(451, "4.3.0",
-				  "The message could not be stored, try again "
-				  "later");
-		txn_refuse(t, &reply, now);
-		return;
-	}
-	t->spooled = true;
-	if (t->answered) {
-		/* The client was told 451 meanwhile and will come again. */
-		reply = smtp_reply_make(451, "4.4.2", "Too late");
-		txn_take_back(t, &reply, now);
-	} else if (t->held_count < t->rcpt_count) {
-		leg_end(&t->cut, now);
-	} else {
-		txn_accept(t, NULL, now);
-	}
+	if (error == ENOSPC)
+		txn_say_no(t, 452, "4.3.1",
+		    "The spool has no room left, try again later");
+	else if (error != 0)
+		txn_say_no(t, 451, "4.3.0",
+		    "The message could not be stored, try again later");
+	txn_is_safer(t, loop_now(t->relay->parts.loop));
+}
+
+static void
+on_secured(void *arg, const struct gate_answer *answer)
+{
+	struct txn *t = arg;
+
+	if (answer->verdict == THROTTLE_REFUSE)
+		txn_say_no(t, answer->code, answer->enhanced, answer->text);
+	txn_is_safer(t, loop_now(t->relay->parts.loop));
 }
 
 struct spool_message
@@ -462,8 +519,16 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 	t->answer_due = now + s->settings->answer_timeout_ms;
 	/* A leg that died under the text refuses at once, nothing is stored. */
 	cut_is_dead = t->held_count < t->rcpt_count && t->cut.state == LEG_DEAD;
-	if (t->held_count > 0 && !cut_is_dead)
+	if (cut_is_dead) {
+		leg_end(&t->cut, now);
+		return;
+	}
+	/* In one commit, as a rule; the second part keeps the first from
+	 * ending it. */
+	t->unsafe = 2;
+	gate_secure(t->gate, now, clock_wall_ms(), on_secured, t);
+	if (t->held_count > 0 && t->no_code == 0)
 		txn_store(t);
 	else
-		leg_end(&t->cut, now);
+		txn_is_safer(t, now);
 }

@@ -183,6 +183,11 @@ struct txn {
 	int64_t started_at; /* wall */
 	struct smtp_opening opening;
 	bool chunked; /* its text comes by BDAT */
+	/* At the end: what is on its way to the disk, and the first that came
+	 * back as a failure or as the gate's no; code 0: none. */
+	unsigned unsafe;
+	unsigned no_code;
+	char no_enhanced[16], *no_text;
 	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
 	struct ip client;
 	bool forwarded;               /* the client is another's, by XFORWARD */

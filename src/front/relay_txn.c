@@ -74,6 +74,7 @@ txn_free(struct txn *t)
 	free(t->envid);
 	free(t->helo);
 	free(t->subject);
+	free(t->no_text);
 	free(t);
 	relay_check_drained(r);
 }

@@ -62,6 +62,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->arg = arg;
 	g->seed = spool_seed(spool);
 	list_init(&g->dirty);
+	list_init(&g->secures);
 	list_init(&g->freezes);
 	list_init(&g->releases);
 	list_init(&g->admin);
@@ -86,6 +87,7 @@ gate_free(struct gate *g)
 {
 	if (g == NULL)
 		return;
+	secure_clear(g);
 	freeze_clear(g);
 	release_clear(g);
 	admin_clear(g);
@@ -110,7 +112,7 @@ reload_source(struct gate *g, struct throttle_source *src, bool was_observing,
 	char key[GATE_KEY_MAX];
 	struct str name;
 
-	if (source_queue(g, src) == 0 && source_data(src)->frozen_at == 0)
+	if (source_queue(g, src) == 0 && !freeze_is_on(src))
 		return;
 	name = str_from(source_name(src, key));
 	source_get(g, name,

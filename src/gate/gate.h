@@ -101,7 +101,9 @@ typedef void gate_answer_fn(void *arg, const struct gate_answer *answer);
 struct gate_txn *gate_begin(
     struct gate *g, const struct gate_facts *facts, int64_t now);
 /* May this source send at all now, and under this address? PASS or REFUSE
- * (frozen, sender_addresses). A refusal counts as one refused recipient. */
+ * (frozen, sender_addresses). A refusal counts as one refused recipient. Asked
+ * at MAIL, and again at DATA: then it is also REFUSE when recipients pass and
+ * the source was frozen after that, whatever when_frozen says. */
 void gate_sender(struct gate_txn *txn, int64_t now, int64_t wall,
     gate_answer_fn *fn, void *arg);
 /* One recipient, an address without brackets. Reserves. The same recipient
@@ -112,6 +114,13 @@ void gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 /* The recipient that was answered last is not part of the transaction after
  * all (refused by the next hop). */
 void gate_drop_last(struct gate_txn *txn, int64_t now);
+/* Before the message is handed over (the final dot, or the mail server's
+ * accept): PASS when what it spends is durable, at once when it spends nothing.
+ * REFUSE: the source was frozen since, or its state could not be saved; then
+ * cancel. A transaction may be ended while the answer is on its way, which then
+ * does not come. */
+void gate_secure(struct gate_txn *txn, int64_t now, int64_t wall,
+    gate_answer_fn *fn, void *arg);
 /* multi = whole and one recipient is held, or the reverse path has to wait:
  * then all wait together and none may be cut through. Asked at DATA. */
 bool gate_txn_is_whole(const struct gate_txn *txn);
@@ -213,5 +222,8 @@ bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
     struct gate_sender_info *out);
 size_t gate_sender_count(const struct gate *g);
 size_t gate_frozen_count(const struct gate *g);
+/* Freezes since the start. Any thread: as long as it stays the same, nobody
+ * was frozen, and a transaction need not be asked about again. */
+unsigned gate_freezes(const struct gate *g);
 
 #endif

@@ -337,13 +337,13 @@ thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
 	    .why = why,
 	};
 
-	if (source_data(src)->frozen_at == 0)
+	if (!freeze_is_on(src))
 		return;
 	/* What was put off without mail would become known by and by. */
 	if (op->then == GATE_THAW_DISCARD)
 		freeze_drop_observed(g, src);
 	throttle_thaw(g->throttle, src, g->now);
-	source_data(src)->frozen_at = 0;
+	freeze_set_at(g, src, 0);
 	source_touch(g, src);
 	news.queue_length = source_queue(g, src);
 	snprintf(why, sizeof(why), "thawed by %.80s, %s", op->who,

@@ -39,6 +39,26 @@ op_free(struct gate_freeze_op *op)
 	free(op);
 }
 
+bool
+freeze_is_on(const struct throttle_source *src)
+{
+	return src != NULL && source_data(src)->frozen_at != 0;
+}
+
+void
+freeze_set_at(struct gate *g, struct throttle_source *src, int64_t at)
+{
+	source_data(src)->frozen_at = at;
+	if (at != 0)
+		atomic_fetch_add(&g->freeze_count, 1);
+}
+
+unsigned
+gate_freezes(const struct gate *g)
+{
+	return atomic_load(&g->freeze_count);
+}
+
 static struct gate_freeze_op *
 op_new(struct gate *g, struct throttle_source *src,
     enum throttle_freeze_reason reason, int64_t now, int64_t wall)
@@ -97,7 +117,7 @@ freeze_in_memory(struct gate *g, struct throttle_source *src,
 	throttle_freeze(g->throttle, src, reason, now);
 	g->is_quiet = false;
 	if (data->frozen_at == 0)
-		data->frozen_at = at;
+		freeze_set_at(g, src, at);
 	source_touch(g, src);
 }
 
@@ -193,7 +213,7 @@ freeze_settle(struct gate *g, int64_t now, int64_t wall)
 		observe_freeze(g, src, now, wall);
 		return;
 	}
-	source_data(src)->frozen_at = wall;
+	freeze_set_at(g, src, wall);
 	source_data(src)->is_stored = true;
 	counters_add(g->counters, COUNT_FREEZES, 1);
 	op_send(op_new(g, src, g->froze_reason, now, wall), on_frozen);
@@ -249,7 +269,7 @@ undo(struct gate_freeze_op *op)
 	if (src == NULL || source_data(src)->frozen_at != op->at)
 		return;
 	throttle_thaw(g->throttle, src, g->now);
-	source_data(src)->frozen_at = 0;
+	freeze_set_at(g, src, 0);
 }
 
 static void

@@ -6,6 +6,7 @@
  *	gate_source.c	the table of sources and what the gate keeps for each
  *	gate_txn.c	transactions: begin, commit, cancel
  *	gate_recipient.c	their questions and answers
+ *	gate_secure.c	what a message spends, durable before it goes
  *	gate_freeze.c	freezing, made durable
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
@@ -22,6 +23,8 @@
 
 #include "base/list.h"
 #include "gate/gate.h"
+
+#include <stdatomic.h>
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
@@ -49,6 +52,7 @@ struct gate {
 	struct inbound_stats inbound_counted; /* what counters had then */
 
 	struct list dirty;    /* struct gate_source, the longest first */
+	struct list secures;  /* struct gate_secure_op */
 	struct list freezes;  /* struct gate_freeze_op */
 	struct list releases; /* struct gate_release_op */
 	struct list admin;    /* struct gate_admin_op */
@@ -56,6 +60,7 @@ struct gate {
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;
 	enum throttle_freeze_reason froze_reason;
+	atomic_uint freeze_count; /* gate_freezes */
 	bool is_quiet; /* load and free: the throttle's callbacks rest */
 
 	int64_t now; /* the last that was given */
@@ -71,8 +76,9 @@ struct gate {
 struct gate_source {       /* the throttle's user pointer */
 	struct list dirty; /* in no list: saved */
 	struct throttle_source *src;
-	int64_t frozen_at; /* wall; 0: not frozen */
+	int64_t frozen_at; /* wall; 0: not frozen; freeze_set_at writes it */
 	bool is_stored;    /* the spool has a row */
+	bool has_state;    /* what the spool has was read back */
 	/* Its first reverse path, as a destination; 0: none yet. */
 	uint64_t home;
 	uint32_t new_paths, held_paths; /* since the start */
@@ -103,6 +109,9 @@ struct throttle_source *source_add_named(
 void source_touch(struct gate *g, struct throttle_source *src);
 void source_save(
     struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+/* The same, and fn when it is durable. What is reserved counts as spent. */
+void source_secure(struct gate *g, struct throttle_source *src, int64_t now,
+    int64_t wall, spool_done_fn *fn, void *arg);
 /* Saves up to max of the changed ones. */
 void source_save_some(struct gate *g, size_t max, int64_t now, int64_t wall);
 /* The policy for a source of which only the key is known. was: the name of the
@@ -119,10 +128,17 @@ void gate_retry_at(struct gate *g, int64_t at);
 /* The same for what just failed: sets *retry_at, doubles *delay. */
 void gate_retry_later(struct gate *g, int64_t *retry_at, int64_t *delay);
 
+/* At gate_free: no completion comes any more. */
+void secure_clear(struct gate *g);
+
 /* ---- freezes ---- */
 
 void freeze_on_throttle(
     void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
+/* NULL: a source that is not there is not frozen. */
+bool freeze_is_on(const struct throttle_source *src);
+/* 0: it is not frozen. */
+void freeze_set_at(struct gate *g, struct throttle_source *src, int64_t at);
 /* To be called after every throttle_commit and throttle_append: deals with
  * g->froze. */
 void freeze_settle(struct gate *g, int64_t now, int64_t wall);

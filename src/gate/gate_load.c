@@ -32,8 +32,10 @@ load_state(struct loading *l, struct throttle_source *src,
 {
 	int64_t age = l->wall > row->saved_at ? l->wall - row->saved_at : 0;
 
-	if (state.n > 0 &&
-	    throttle_load(l->g->throttle, src, state.p, state.n, age, l->now))
+	source_data(src)->has_state =
+	    state.n > 0 &&
+	    throttle_load(l->g->throttle, src, state.p, state.n, age, l->now);
+	if (source_data(src)->has_state)
 		return;
 	tell_bad(l, row->key, "its known recipients cannot be read back");
 }
@@ -51,14 +53,12 @@ static void
 load_freeze(struct loading *l, struct throttle_source *src,
     const struct spool_source *row)
 {
-	struct gate_source *data = source_data(src);
-
 	throttle_thaw(l->g->throttle, src, l->now);
 	if (!row->frozen)
 		return;
 	throttle_freeze(
 	    l->g->throttle, src, stored_reason(row->reason), l->now);
-	data->frozen_at = row->frozen_at > 0 ? row->frozen_at : l->wall;
+	freeze_set_at(l->g, src, row->frozen_at > 0 ? row->frozen_at : l->wall);
 }
 
 static void
@@ -105,6 +105,10 @@ on_held(void *arg, const struct spool_row *row)
 		tell_bad(l, row->source, "held mail cannot be queued");
 		return;
 	}
+	/* It sent, and more than is known. */
+	if (!source_data(src)->has_state)
+		throttle_exhaust(l->g->throttle, src, l->now);
+	source_data(src)->has_state = true;
 	throttle_requeue(
 	    l->g->throttle, src, row->destination, row->ticket, l->now);
 	l->held++;

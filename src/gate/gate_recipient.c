@@ -145,6 +145,31 @@ refuse_path(const struct question *q)
 	give_refusal(q, &(struct refusal){553, "5.7.1", why, text});
 }
 
+/* Nothing of it would get past a freeze that came after its verdicts. */
+static bool
+all_wait(const struct gate_txn *txn)
+{
+	if (gate_txn_is_whole(txn))
+		return true;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		if (txn->entries[i].verdict == THROTTLE_PASS)
+			return false;
+	}
+	return true;
+}
+
+void
+txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now, int64_t wall,
+    gate_answer_fn *fn, void *arg)
+{
+	struct question q = {
+	    .txn = txn, .now = now, .wall = wall, .fn = fn, .arg = arg};
+
+	refuse(&q, full ? 452 : 451, full ? "4.3.1" : "4.3.0",
+	    full ? "the spool has no room left, try again later"
+		 : "the spool failed, try again later");
+}
+
 void
 gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
     void *arg)
@@ -160,7 +185,8 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 		give_observed(&q, "sender address is not the login's own");
 	else if (path_is_refused(txn))
 		refuse_path(&q);
-	else if (!source_is_frozen(src) || when == POLICY_FROZEN_HOLD)
+	else if (!freeze_is_on(src) ||
+		 (when == POLICY_FROZEN_HOLD && all_wait(txn)))
 		give_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
 		give_observed(&q, "sender is frozen");
@@ -316,7 +342,7 @@ static bool
 is_exempt(const struct gate_txn *txn, struct throttle_source *src,
     struct str address, struct str key)
 {
-	return !source_is_frozen(src) &&
+	return !freeze_is_on(src) &&
 	       (policy_exempts_recipient(txn->policy, address) ||
 		   policy_exempts_recipient(txn->policy, key));
 }

@@ -151,6 +151,19 @@ release_retry(struct gate *g, int64_t now, int64_t wall)
 	}
 }
 
+/* In the releases' own commit, or before it: a crash gives no tick back. */
+static void
+save_sources(const struct gate_release_op *op, int64_t now, int64_t wall)
+{
+	for (size_t i = 0; i < op->n; i++) {
+		struct throttle_source *src =
+		    source_find(op->g, str_from(op->sources[i].sender));
+
+		if (src != NULL && !list_is_empty(&source_data(src)->dirty))
+			source_save(op->g, src, now, wall);
+	}
+}
+
 void
 release_run(struct gate *g, int64_t now, int64_t wall)
 {
@@ -159,8 +172,10 @@ release_run(struct gate *g, int64_t now, int64_t wall)
 	throttle_run(g->throttle, now, RELEASES_PER_RUN);
 	op = g->collecting;
 	g->collecting = NULL;
-	if (op != NULL)
-		op_send(op, wall);
+	if (op == NULL)
+		return;
+	save_sources(op, now, wall);
+	op_send(op, wall);
 }
 
 void

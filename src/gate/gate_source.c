@@ -199,34 +199,58 @@ source_touch(struct gate *g, struct throttle_source *src)
 	list_append(&g->dirty, &data->dirty);
 }
 
-void
-source_save(
-    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+/* For free(). */
+static unsigned char *
+make_state(struct throttle_source *src, int64_t now, size_t *size)
 {
 	const char *policy = source_policy(src)->conf->name;
-	struct gate_source *data = source_data(src);
-	size_t size = throttle_save(src, now, NULL, 0);
-	size_t name_n = strlen(policy), home_n;
-	char name[GATE_KEY_MAX];
+	uint64_t home = source_data(src)->home;
+	size_t n = throttle_save(src, now, NULL, 0), name_n = strlen(policy);
+	size_t home_n = home != 0 ? STATE_HOME : 0;
 	unsigned char *state;
 
 	if (name_n > STATE_NAME_MAX)
 		name_n = 0;
-	home_n = data->home != 0 ? STATE_HOME : 0;
-	state = xmalloc(STATE_HEADER + name_n + home_n + size);
+	state = xmalloc(STATE_HEADER + name_n + home_n + n);
 	state[0] = 'G';
 	state[1] = home_n > 0 ? 2 : 1;
 	state[2] = (unsigned char)name_n;
 	memcpy(state + STATE_HEADER, policy, name_n);
 	for (size_t i = 0; i < home_n; i++)
 		state[STATE_HEADER + name_n + i] =
-		    (unsigned char)(data->home >> (8 * i));
-	throttle_save(src, now, state + STATE_HEADER + name_n + home_n, size);
-	spool_save_state(g->spool, source_name(src, name), state,
-	    STATE_HEADER + name_n + home_n + size, wall);
+		    (unsigned char)(home >> (8 * i));
+	throttle_save(src, now, state + STATE_HEADER + name_n + home_n, n);
+	*size = STATE_HEADER + name_n + home_n + n;
+	return state;
+}
+
+void
+source_save(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+{
+	struct gate_source *data = source_data(src);
+	char name[GATE_KEY_MAX];
+	size_t size;
+	unsigned char *state = make_state(src, now, &size);
+
+	spool_save_state(g->spool, source_name(src, name), state, size, wall);
 	free(state);
 	list_remove(&data->dirty);
 	data->is_stored = true;
+}
+
+void
+source_secure(struct gate *g, struct throttle_source *src, int64_t now,
+    int64_t wall, spool_done_fn *fn, void *arg)
+{
+	char name[GATE_KEY_MAX];
+	size_t size;
+	unsigned char *state = make_state(src, now, &size);
+
+	spool_secure_state(
+	    g->spool, source_name(src, name), state, size, wall, fn, arg);
+	free(state);
+	source_data(src)->is_stored = true;
 }
 
 bool

@@ -44,7 +44,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	if (src != NULL)
 		source_get(g, txn_key(txn), policy, now, true);
 	/* Frozen by hand: then the exemption does not count. */
-	txn->is_exempt = policy->conf->exempt && !source_is_frozen(src);
+	txn->is_exempt = policy->conf->exempt && !freeze_is_on(src);
 	path_begin(txn, &facts);
 	if (given->teaches)
 		txn->lesson = gate_lesson_new(g, given);
@@ -54,6 +54,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 static void
 txn_free(struct gate_txn *txn)
 {
+	secure_forget(txn);
 	if (txn->entries != txn->first)
 		free(txn->entries);
 	gate_lesson_free(txn->lesson);
@@ -300,6 +301,8 @@ void
 gate_cancel(struct gate_txn *txn, int64_t now)
 {
 	txn->g->now = now;
+	if (txn->was_secured && txn->src != NULL)
+		source_touch(txn->g, txn->src);
 	path_cancel(txn, now);
 	for (uint32_t i = 0; i < txn->n; i++)
 		give_back(txn, &txn->entries[i], now);
@@ -336,6 +339,8 @@ void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	if (txn->was_secured && txn->src != NULL)
+		source_touch(txn->g, txn->src);
 	path_defer(txn, now, wall);
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];

@@ -25,15 +25,17 @@ struct txn_entry {
 struct gate_txn {
 	struct gate *g;
 	const struct policy *policy;
-	struct throttle_source *src; /* while reserved > 0 */
-	struct gate_lesson *lesson;  /* NULL: nobody learns from it */
-	struct txn_path *path;       /* of gate_path.c; NULL: it is free */
+	struct txn_path *path;           /* of gate_path.c; NULL: it is free */
+	struct throttle_source *src;     /* while reserved > 0 */
+	struct gate_lesson *lesson;      /* NULL: nobody learns from it */
+	struct gate_secure_op *securing; /* NULL: nothing is on its way */
 	struct txn_entry *entries;
 	uint32_t n, cap;
 	uint32_t reserved;
 	uint32_t twins;
 	bool is_exempt;
-	bool can_drop; /* the last entry was the last answer */
+	bool was_secured; /* what is given back has to be saved */
+	bool can_drop;    /* the last entry was the last answer */
 	struct txn_entry first[INLINE_ENTRIES];
 	size_t key_n;
 	char key[];
@@ -52,10 +54,10 @@ txn_source(const struct gate_txn *txn)
 	return txn->src != NULL ? txn->src : source_find(txn->g, txn_key(txn));
 }
 
-static inline bool
-source_is_frozen(const struct throttle_source *src)
-{
-	return src != NULL && source_data(src)->frozen_at != 0;
-}
+/* gate_recipient.c: what the transaction spends could not be saved. */
+void txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now,
+    int64_t wall, gate_answer_fn *fn, void *arg);
+/* gate_secure.c */
+void secure_forget(struct gate_txn *txn); /* it ends */
 
 #endif

@@ -11,6 +11,7 @@ libgate_la_SOURCES = \
 	src/gate/gate_path.c src/gate/gate_path.h \
 	src/gate/gate_recipient.c \
 	src/gate/gate_release.c \
+	src/gate/gate_secure.c \
 	src/gate/gate_source.c \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_words.c \
@@ -69,4 +70,8 @@ tests_unit_test_gate_policy_SOURCES = tests/unit/test_gate_policy.c $(gate_rig)
 tests_unit_test_gate_policy_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_secure
+tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \
+	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(gate_rig)
+tests_unit_test_gate_secure_LDADD = libgate.la $(CMOCKA_LIBS)
 endif

@@ -258,7 +258,9 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.doc = "Mail of a frozen sender: tempfail answers 451, so that an "
 	       "honest client keeps it and tries again; hold takes it into "
-	       "the queue, up to queue_max; reject answers 550.",
+	       "the queue, up to queue_max; reject answers 550. A message that "
+	       "was begun before the freeze is stopped at DATA or at its end: "
+	       "with 451, or 550 for reject.",
     },
     {
 	.name = "reverse_paths",

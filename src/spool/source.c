@@ -266,6 +266,87 @@ spool_forget_inbound(struct spool *s, const char *key)
 	forget(s, TABLE_INBOUND, key);
 }
 
+/* ---- a snapshot that somebody waits for ---- */
+
+struct state_op {
+	struct simple_op simple;
+	const char *key;
+	struct snapshot *snap;
+};
+
+static struct state_op *
+state_of(struct op *op)
+{
+	return CONTAINER_OF(op, struct state_op, simple.op);
+}
+
+static int
+state_run(struct tx *tx, struct op *op)
+{
+	struct state_op *so = state_of(op);
+	sqlite3_stmt *st = db_get(tx->db, DB_SAVE_STATE);
+
+	db_bind_text(st, 1, so->key);
+	db_bind_blob(st, 2, so->snap->state, so->snap->size);
+	db_bind_int(st, 3, so->snap->saved_at);
+	db_run(tx->db, st);
+	return 0;
+}
+
+static void
+state_free(struct op *op)
+{
+	struct state_op *so = state_of(op);
+
+	arena_clear(&so->simple.mem);
+	free(so->snap);
+	free(so);
+}
+
+static const struct op_type state_type = {
+    .name = "state",
+    .run = state_run,
+    .finish = simple_finish,
+    .free = state_free,
+};
+
+/* An older one would be written behind this one, in the same group. */
+static void
+drop_waiting(struct spool *s, char table, const char *key)
+{
+	char *name = xasprintf("%c%s", table, key);
+	struct snapshot *old;
+
+	pthread_mutex_lock(&s->lazy_lock);
+	old = map_remove(s->lazy, str_from(name));
+	if (old != NULL)
+		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
+	pthread_mutex_unlock(&s->lazy_lock);
+	free(old);
+	free(name);
+}
+
+void
+spool_secure_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms, spool_done_fn *fn, void *arg)
+{
+	struct state_op *so = xcalloc(1, sizeof(*so));
+
+	so->simple.op.type = &state_type;
+	so->simple.op.cost = size;
+	so->simple.fn = fn;
+	so->simple.arg = arg;
+	so->key = arena_string(&so->simple.mem, key);
+	so->snap = xmalloc(sizeof(*so->snap) + size);
+	*so->snap = (struct snapshot){.size = size, .saved_at = wall_ms};
+	if (size > 0)
+		memcpy(so->snap->state, state, size);
+	drop_waiting(s, TABLE_SOURCE, key);
+	core_submit(s, &so->simple.op, CORE_WRITER);
+}
+
+/* ---- written behind ---- */
+
 struct lazy_op {
 	struct op op;
 	struct map *map;

@@ -310,6 +310,10 @@ void spool_set_frozen(struct spool *s, const char *key, bool frozen,
 void spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms);
 void spool_forget_source(struct spool *s, const char *key); /* the same */
+/* The same state, and fn when it is durable: in the place of one that waits to
+ * be written behind. After an error the one before it may be what is stored. */
+void spool_secure_state(struct spool *s, const char *key, const void *state,
+    size_t size, int64_t wall_ms, spool_done_fn *fn, void *arg);
 /* What a source learnt from incoming mail: written behind in the same way, and
  * apart from the source, which may not be there. */
 void spool_save_inbound(struct spool *s, const char *key, const void *state,

@@ -46,16 +46,48 @@ put_ring(unsigned char **p, const struct time_ring *ring, int64_t now)
 		bytes_put(p, (uint64_t)age(time_ring_latest(ring, k), now), 8);
 }
 
+/* Of what is reserved, as passes of this moment where windows are counted. */
+static uint32_t
+reserved_passes(const struct throttle_source *src, uint32_t n_passes)
+{
+	uint32_t room = THROTTLE_COUNT_MAX - n_passes;
+
+	if (src->policy->limit_count == 0)
+		return 0;
+	return src->pass_reserved < room ? src->pass_reserved : room;
+}
+
+/* The same as members of a set whose free room is the allowance: nobody's. */
+static uint32_t
+reserved_members(const struct throttle_source *src)
+{
+	uint32_t room = THROTTLE_WORKING_SET_MAX - src->set_len;
+
+	if (!src->policy->paper)
+		return 0;
+	return src->pass_reserved < room ? src->pass_reserved : room;
+}
+
+static uint64_t
+nobody(const struct throttle_source *src, int64_t now, uint32_t i)
+{
+	uint64_t once = (uint64_t)now * THROTTLE_WORKING_SET_MAX + i;
+
+	return hash_bytes(src->key, src->key_len, CHECKSUM_SEED + 1 + once);
+}
+
 size_t
 throttle_save(
     const struct throttle_source *src, int64_t now, void *out, size_t cap)
 {
 	const struct time_ring *passes = src->busy ? src->busy->passes : NULL;
 	const struct time_ring *appends = src->busy ? src->busy->appends : NULL;
-	uint32_t n_passes = time_ring_len(passes);
+	uint32_t old_passes = time_ring_len(passes);
+	uint32_t n_passes = old_passes + reserved_passes(src, old_passes);
 	uint32_t n_appends = time_ring_len(appends);
-	size_t size = HEADER + CHECKSUM +
-		      8 * ((size_t)src->set_len + n_passes + n_appends);
+	uint32_t n_set = src->set_len + reserved_members(src);
+	size_t size =
+	    HEADER + CHECKSUM + 8 * ((size_t)n_set + n_passes + n_appends);
 	bool clock = src->next_tick != TIME_NEVER;
 	unsigned char *p = out;
 
@@ -66,7 +98,7 @@ throttle_save(
 	bytes_put(&p, MAGIC, 4);
 	bytes_put(&p, src->freeze, 1);
 	bytes_put(&p, clock, 1);
-	bytes_put(&p, src->set_len, 2);
+	bytes_put(&p, n_set, 2);
 	bytes_put(&p, src->allowance, 4);
 	bytes_put(&p, n_passes, 4);
 	bytes_put(&p, n_appends, 4);
@@ -74,7 +106,11 @@ throttle_save(
 	bytes_put(&p, (uint64_t)age(src->last_seen, now), 8);
 	for (uint32_t i = 0; i < src->set_len; i++)
 		bytes_put(&p, src->set[i], 8);
+	for (uint32_t i = src->set_len; i < n_set; i++)
+		bytes_put(&p, nobody(src, now, i), 8);
 	put_ring(&p, passes, now);
+	for (uint32_t i = old_passes; i < n_passes; i++)
+		bytes_put(&p, 0, 8);
 	put_ring(&p, appends, now);
 	bytes_put(&p, hash_bytes(out, size - CHECKSUM, CHECKSUM_SEED), 8);
 	return size;
@@ -209,6 +245,19 @@ apply(struct throttle *t, struct throttle_source *src, const struct snapshot *s,
 	/* The policy may have another burst or interval by now. */
 	limiter_adapt(src, saved_at);
 	limiter_advance(t, src, saved_at, now);
+}
+
+void
+throttle_exhaust(struct throttle *t, struct throttle_source *src, int64_t now)
+{
+	now = source_clamp_now(t, now);
+	limiter_advance(t, src, TIME_MIN, now);
+	src->allowance = 0;
+	for (uint32_t i = src->set_len;
+	     src->policy->paper && i < src->policy->working_set; i++)
+		working_set_add(t, src, nobody(src, now, i));
+	limiter_wake(src, now);
+	source_settle(t, src, now);
 }
 
 bool

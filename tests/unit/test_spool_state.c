@@ -114,6 +114,42 @@ test_sources_and_audit(void **state)
 	kit_clear(&k);
 }
 
+/* The order in which states were given is the order in which they count,
+ * whether somebody waits for them or not. */
+static void
+test_secured_state(void **state)
+{
+	struct kit k;
+	bool done = false;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	spool_save_state(k.spool, "alice", "older", 6, KIT_WALL + 9);
+	spool_secure_state(
+	    k.spool, "alice", "old", 4, KIT_WALL, kit_on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	assert_string_equal("old", load(&k).state);
+	spool_secure_state(
+	    k.spool, "alice", "old", 4, KIT_WALL, kit_on_flag, &done);
+	spool_save_state(k.spool, "alice", "new", 4, KIT_WALL - 9);
+	kit_close(&k);
+	kit_open(&k);
+	assert_string_equal("new", load(&k).state);
+	done = false;
+	/* A freeze that was there before stays. */
+	spool_set_frozen(
+	    k.spool, "alice", true, 3, KIT_WALL, NULL, kit_on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	done = false;
+	spool_secure_state(
+	    k.spool, "alice", "cold", 5, KIT_WALL, kit_on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	assert_true(load(&k).frozen);
+	assert_string_equal("cold", load(&k).state);
+	kit_clear(&k);
+}
+
 static void
 test_busy_and_close(void **state)
 {
@@ -173,6 +209,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sources_and_audit),
+	    cmocka_unit_test(test_secured_state),
 	    cmocka_unit_test(test_busy_and_close),
 	    cmocka_unit_test(test_short_of_space),
 	};

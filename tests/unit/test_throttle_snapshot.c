@@ -145,6 +145,75 @@ test_snapshot_forged(void **state)
 	assert_true(throttle_load(f->t, other(f), bytes, n, 0, 2 * MINUTE));
 }
 
+/* What is reserved to pass is gone, as if it had been committed. */
+static void
+test_snapshot_of_reserved(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_reservation r[2];
+	unsigned char bytes[1024];
+	size_t n;
+
+	f->p.limit_count = 1;
+	f->p.limits[0] = (struct throttle_limit){3, 10 * MINUTE};
+	throttle_reserve(f->t, f->src, 1, 0, &r[0]);
+	throttle_reserve(f->t, f->src, 2, 0, &r[1]);
+	n = throttle_save(f->src, 0, bytes, sizeof(bytes));
+	assert_true(n <= sizeof(bytes));
+	throttle_cancel(f->t, f->src, &r[0], 0);
+	throttle_cancel(f->t, f->src, &r[1], 0);
+	f->src = other(f);
+	assert_true(throttle_load(f->t, f->src, bytes, n, 0, 0));
+	look(f, 0);
+	assert_int_equal(f->info.allowance, 0);
+	assert_int_equal(f->info.limit_used[0], 2);
+	look(f, MINUTE); /* the clock runs */
+	assert_int_equal(f->info.allowance, 1);
+}
+
+/* The paper's allowance is the room in the set. */
+static void
+test_snapshot_of_reserved_paper(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_policy p = throttle_profile_tcp;
+	struct throttle_reservation r[3];
+	unsigned char bytes[1024];
+	size_t n;
+
+	f->src = throttle_get(f->t, "p", 1, &p, 0);
+	for (uint32_t round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 2; i++)
+			throttle_reserve(
+			    f->t, f->src, 10 * round + i, 0, &r[i]);
+		n = throttle_save(f->src, 0, bytes, sizeof(bytes));
+		assert_true(n <= sizeof(bytes));
+		throttle_cancel(f->t, f->src, &r[0], 0);
+		throttle_cancel(f->t, f->src, &r[1], 0);
+		f->src = throttle_get(f->t, &round, sizeof(round), &p, 0);
+		assert_true(throttle_load(f->t, f->src, bytes, n, 0, 0));
+		look(f, 0);
+		assert_int_equal(f->info.allowance, 3 - 2 * round);
+	}
+	throttle_exhaust(f->t, f->src, 0);
+	look(f, 0);
+	assert_int_equal(f->info.allowance, 0);
+	n = throttle_save(f->src, 0, bytes, sizeof(bytes));
+	assert_true(throttle_load(f->t, f->src, bytes, n, 0, 0));
+}
+
+static void
+test_exhaust(void **state)
+{
+	struct fixture *f = *state;
+
+	throttle_exhaust(f->t, f->src, 0);
+	ask(f, 1, 0);
+	assert_int_equal(f->r.verdict, THROTTLE_HOLD);
+	assert_int_equal(throttle_run(f->t, MINUTE - 1, 0), 0);
+	assert_int_equal(throttle_run(f->t, MINUTE, 0), 1);
+}
+
 int
 main(void)
 {
@@ -153,6 +222,9 @@ main(void)
 	    CASE(test_snapshot_allowance_grows_with_age),
 	    CASE(test_snapshot_damaged),
 	    CASE(test_snapshot_forged),
+	    CASE(test_snapshot_of_reserved),
+	    CASE(test_snapshot_of_reserved_paper),
+	    CASE(test_exhaust),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
