@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 #
-# Completion for weirctl: commands, their options, and what the daemon knows
-# (senders, queue ids).
+# Completion for weirctl (commands, their options, and what the daemon knows:
+# senders, queue ids) and for weir-netd.
 
 # The first texts called $1 in what the daemon answers; nothing when it is away.
 _weirctl_ask() {
@@ -100,4 +100,20 @@ _weirctl() {
     esac
 }
 
+# weir-netd's own options. The file is installed under its name, too.
+_weir_netd() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+
+    case $prev in
+    -c) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    --print-rules) _weirctl_words $'nft\niptables' "$cur" ;;
+    *)
+        _weirctl_words \
+            $'-c\n-t\n--print-rules\n--install-rules\n--remove-rules\n-V\n-h' \
+            "$cur"
+        ;;
+    esac
+}
+
 complete -F _weirctl weirctl
+complete -F _weir_netd weir-netd

@@ -68,6 +68,11 @@ if BUILD_NETD
 CLEANFILES += etc/weir-netd.service etc/weir-netd.conf.sample
 nodist_systemdsystemunit_DATA += etc/weir-netd.service
 nodist_doc_DATA += etc/weir-netd.conf.sample
+CLEANFILES += contrib/weir-netd
+nodist_completions_DATA += contrib/weir-netd
+
+contrib/weir-netd: contrib/weirctl.bash
+	$(AM_V_GEN)$(MKDIR_P) contrib && cp $(srcdir)/contrib/weirctl.bash $@
 
 etc/weir-netd.service: etc/weir-netd.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && \

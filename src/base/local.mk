@@ -4,6 +4,7 @@ libbase_la_SOURCES = \
 	src/base/buf.c src/base/buf.h src/base/bytes.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/ip.c src/base/ip.h \
+	src/base/ip_ranges.c src/base/ip_ranges.h \
 	src/base/list.h \
 	src/base/mailbox.c src/base/mailbox.h \
 	src/base/map.c src/base/map.h \

@@ -15,7 +15,6 @@ libgate_la_SOURCES = \
 	src/gate/gate_source.c \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_words.c \
-	src/gate/entries.c src/gate/entries.h \
 	src/gate/inbound.c src/gate/inbound.h src/gate/inbound_set.h \
 	src/gate/inbound_state.c \
 	src/gate/locals.c src/gate/locals.h \

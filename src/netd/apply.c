@@ -24,16 +24,26 @@
 extern char **environ;
 
 struct program {
-	const char *argv[4]; /* reads a part */
+	const char *argv[5]; /* reads a part */
 	const char *save;    /* prints what there is; NULL: not needed */
+	const char
+	    *list[5]; /* succeeds while it is there; where save is NULL */
 };
 
+#define LIST_NFT                                            \
+	{                                                   \
+		"nft", "list", "table", "inet", RULES_TABLE \
+	}
+
 static const struct program programs[] = {
-    [RULES_NFT] = {{"nft", "-f", "-"}, NULL},
-    [RULES_NFT_SETS] = {{"nft", "-f", "-"}, NULL},
-    [RULES_IPTABLES] = {{"iptables-restore", "--noflush"}, "iptables-save"},
-    [RULES_IP6TABLES] = {{"ip6tables-restore", "--noflush"}, "ip6tables-save"},
-    [RULES_IPSETS] = {{"ipset", "-exist", "restore"}, NULL},
+    [RULES_NFT] = {{"nft", "-f", "-"}, NULL, LIST_NFT},
+    [RULES_NFT_SETS] = {{"nft", "-f", "-"}, NULL, LIST_NFT},
+    [RULES_IPTABLES] = {{"iptables-restore", "--noflush"}, "iptables-save",
+	{NULL}},
+    [RULES_IP6TABLES] = {{"ip6tables-restore", "--noflush"}, "ip6tables-save",
+	{NULL}},
+    [RULES_IPSETS] = {{"ipset", "-exist", "restore"}, NULL,
+	{"ipset", "list", "-n", RULES_IPSET4}},
 };
 
 /* fds: -1 for /dev/null. False: it is not there, or has failed. */
@@ -41,7 +51,7 @@ static bool
 spawn(const char *const argv[], int input, int output, bool quiet)
 {
 	posix_spawn_file_actions_t actions;
-	char *args[ARRAY_LEN(programs[0].argv) + 1] = {NULL};
+	char *args[ARRAY_LEN(programs[0].list) + 1] = {NULL};
 	int status = 0, error;
 	pid_t pid;
 
@@ -52,6 +62,9 @@ spawn(const char *const argv[], int input, int output, bool quiet)
 		posix_spawn_file_actions_adddup2(&actions, input, 0);
 	if (output >= 0)
 		posix_spawn_file_actions_adddup2(&actions, output, 1);
+	else
+		posix_spawn_file_actions_addopen(
+		    &actions, 1, "/dev/null", O_WRONLY, 0);
 	if (quiet)
 		posix_spawn_file_actions_addopen(
 		    &actions, 2, "/dev/null", O_WRONLY, 0);
@@ -127,13 +140,37 @@ take_away(enum rules_part part)
 	(void)apply(NULL, part, RULES_FAST_NONE, true);
 }
 
-void
+static bool
+is_there(enum rules_part part)
+{
+	const struct program *program = &programs[part];
+	struct buf text, saved;
+	bool there = true;
+
+	if (program->save == NULL)
+		return spawn(program->list, -1, -1, true);
+	buf_init(&text, RULES_TEXT_MAX);
+	buf_init(&saved, SAVED_MAX);
+	read_saved(program, &saved);
+	if (rules_print_removal(part, buf_str(&saved), &text))
+		there = buf_str(&text).n > 0;
+	buf_clear(&text);
+	buf_clear(&saved);
+	return there;
+}
+
+bool
 apply_remove(void)
 {
-	take_away(RULES_NFT);
-	take_away(RULES_IPTABLES);
-	take_away(RULES_IP6TABLES);
-	take_away(RULES_IPSETS);
+	static const enum rules_part parts[] = {
+	    RULES_NFT, RULES_IPTABLES, RULES_IP6TABLES, RULES_IPSETS};
+	bool gone = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		take_away(parts[i]);
+		gone = !is_there(parts[i]) && gone;
+	}
+	return gone;
 }
 
 /* iptables' rules with one kind of sets. */
@@ -220,7 +257,7 @@ apply_install(const struct netd_config *c, struct apply_result *r)
 		return true;
 	if (c->rules != NETD_RULES_NFT && try_iptables(c, r))
 		return true;
-	apply_remove();
+	(void)apply_remove();
 	snprintf(r->text, sizeof(r->text),
 	    c->rules == NETD_RULES_NFT
 		? "nft could not install the rules; a kernel without its "

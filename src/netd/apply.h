@@ -21,6 +21,7 @@ struct apply_result {
  * nothing is left behind. */
 MUST_CHECK bool apply_install(
     const struct netd_config *c, struct apply_result *result);
-void apply_remove(void);
+/* False: some are left. */
+bool apply_remove(void);
 
 #endif

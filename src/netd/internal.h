@@ -14,6 +14,7 @@
 #include "netd/state.h"
 #include "netgate/netgate.h"
 #include "nfq/ipset.h"
+#include "nfq/neigh.h"
 #include "nfq/nfqueue.h"
 #include "nfq/nfset.h"
 
@@ -32,6 +33,7 @@ struct netd {
 	struct nfqueue *queue; /* packets that ask */
 	/* Packets to learn from; NULL: none. */
 	struct nfqueue *answers, *contacts;
+	struct neigh *neigh; /* NULL: packets of this host alone */
 	struct nfset *sets;  /* NULL: not needed */
 	struct ipset *ipset; /* NULL: not needed */
 	struct nfset_name known4, known6, freeze4, freeze6;

@@ -6,6 +6,7 @@
 #include "netd/keeper.h"
 
 #include "netd/apply.h"
+#include "netd/rules_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define KEEPER_FD 3
-#define LOCK_TRIES 100
-#define LOCK_WAIT_US 50000
 
 struct keeper {
 	pid_t pid;
@@ -32,30 +30,6 @@ struct answer {
 	bool ok;
 	struct apply_result result;
 };
-
-/*
- * One keeper works in a network namespace, since chains, table and sets have
- * one name: that of a daemon which was killed may still be taking its rules
- * away when the next one begins. The lock's name is the namespace's own, and
- * ends with the process.
- */
-static bool
-lock_rules(void)
-{
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int n = snprintf(
-	    name.sun_path + 1, sizeof(name.sun_path) - 1, "weir-netd/keeper");
-	socklen_t len =
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-
-	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
-		if (bind(fd, (struct sockaddr *)&name, len) == 0)
-			return true; /* held until the end */
-		usleep(LOCK_WAIT_US);
-	}
-	return false;
-}
 
 /* False: the daemon has died. */
 static bool
@@ -74,6 +48,7 @@ NORETURN static void
 keep(const struct netd_config *c, int fd)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	struct rules_lock lock;
 	bool told, is_clean;
 	struct answer a;
 
@@ -90,19 +65,18 @@ keep(const struct netd_config *c, int fd)
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	memset(&a, 0, sizeof(a));
-	if (lock_rules())
-		a.ok = apply_install(c, &a.result);
-	else
-		snprintf(a.result.text, sizeof(a.result.text),
-		    "another weir-netd has its rules in this network "
-		    "namespace; stop it first");
+	/* A daemon that was killed may still have its rules taken away. */
+	a.ok = rules_lock_take(&lock, c->state, c->user, a.result.text,
+		   sizeof(a.result.text)) &&
+	       apply_install(c, &a.result);
 	told = write(fd, &a, sizeof(a)) == (ssize_t)sizeof(a);
 	if (!a.ok)
 		_exit(1);
 	/* It may have died while the rules were being made. */
 	is_clean = told && wait_for_end(fd);
 	if (is_clean || c->fail == NETD_FAIL_OPEN)
-		apply_remove();
+		(void)apply_remove();
+	rules_lock_release(&lock);
 	_exit(0);
 }
 

@@ -13,12 +13,14 @@
 static const char usage[] =
     "usage: weir-netd [-t] [--install-rules] [-c FILE]\n"
     "       weir-netd --print-rules nft|iptables [-c FILE]\n"
+    "       weir-netd --remove-rules [-c FILE]\n"
     "       weir-netd -V\n"
     "  -c FILE          configuration (default " WEIR_SYSCONFDIR
     "/weir/weir-netd.conf)\n"
     "  -t               check the configuration and exit\n"
     "  --print-rules    print the kernel's rules and exit\n"
     "  --install-rules  install them, and remove them on exit\n"
+    "  --remove-rules   remove what a daemon that was killed has left\n"
     "  -V               print the version and exit\n";
 
 int
@@ -27,13 +29,14 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 	    {"print-rules", required_argument, NULL, 'p'},
 	    {"install-rules", no_argument, NULL, 'i'},
+	    {"remove-rules", no_argument, NULL, 'r'},
 	    {"version", no_argument, NULL, 'V'},
 	    {"help", no_argument, NULL, 'h'},
 	    {0},
 	};
 	const char *file = WEIR_SYSCONFDIR "/weir/weir-netd.conf";
 	const char *print = NULL;
-	bool check = false, install = false;
+	bool check = false, install = false, remove = false;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "c:tVh", options, NULL)) != -1) {
@@ -50,6 +53,9 @@ main(int argc, char **argv)
 		case 'i':
 			install = true;
 			break;
+		case 'r':
+			remove = true;
+			break;
 		case 'V':
 			printf("weir-netd %s\n", PACKAGE_VERSION);
 			return 0;
@@ -65,6 +71,8 @@ main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
+	if (remove)
+		return netd_remove_rules(file);
 	if (check)
 		return netd_check(file);
 	return print != NULL ? netd_print_rules(file, print)

@@ -50,6 +50,7 @@ netd_gate_settings(const struct netd *n)
 	    .dns_server_count = c->dns_server_nets.n,
 	    .dns_resolvers = c->dns_resolver_nets.v,
 	    .dns_resolver_count = c->dns_resolver_nets.n,
+	    .decoys = c->decoy_ranges,
 	};
 }
 
@@ -121,6 +122,18 @@ name_set(struct nfset_name *name, const char *text)
 {
 	if (text != NULL && !nfset_parse_name(str_from(text), name))
 		panic("netd: %s was checked", text);
+}
+
+static int
+open_neighbours(struct netd *n)
+{
+	char err[512];
+
+	if (n->conf->where != NETD_OUTPUT)
+		n->neigh = neigh_new(err, sizeof(err));
+	return n->conf->where != NETD_OUTPUT && n->neigh == NULL
+		   ? netd_fail(EX_UNAVAILABLE, err)
+		   : 0;
 }
 
 static int
@@ -270,6 +283,8 @@ start(struct netd *n, bool with_rules)
 	if (status == 0)
 		status = open_sets(n);
 	if (status == 0)
+		status = open_neighbours(n);
+	if (status == 0)
 		status = drop_rights(n);
 	return status == 0 ? build(n) : status;
 }
@@ -291,6 +306,7 @@ stop(struct netd *n)
 	nfqueue_free(n->queue);
 	nfqueue_free(n->answers);
 	nfqueue_free(n->contacts);
+	neigh_free(n->neigh);
 	nfset_free(n->sets);
 	ipset_free(n->ipset);
 	hook_free(n->hook);

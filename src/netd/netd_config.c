@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "netd/netd_config.h"
+#include "os/entries.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,50 @@ compile_nets(const struct option_strings *list, struct netd_nets *out)
 		if (ip_net_parse(str_from(list->v[i]), &out->v[out->n]))
 			out->n++;
 	}
+}
+
+struct decoys {
+	struct ip_net *v;
+	size_t n, cap;
+};
+
+static bool
+take_decoy(void *arg, struct str entry, char *err, size_t cap)
+{
+	struct decoys *d = arg;
+
+	if (d->n == d->cap) {
+		d->cap = d->cap > 0 ? d->cap * 2 : 16;
+		d->v = xrealloc(d->v, d->cap * sizeof(*d->v));
+	}
+	if (ip_net_parse(entry, &d->v[d->n])) {
+		d->n++;
+		return true;
+	}
+	snprintf(err, cap,
+	    "not an address or a network (\"192.0.2.0/24\" with no bits set "
+	    "past its length)");
+	return false;
+}
+
+static bool
+compile_decoys(struct netd_config *c, const char *file, char *err, size_t cap)
+{
+	struct decoys d = {0};
+	bool ok = true;
+	char why[256];
+
+	for (size_t i = 0; ok && i < c->decoys.n; i++) {
+		ok = entries_read(
+		    str_from(c->decoys.v[i]), take_decoy, &d, why, sizeof(why));
+		if (!ok)
+			snprintf(err, cap, "%s: decoys: \"%s\": %s", file,
+			    c->decoys.v[i], why);
+	}
+	if (ok && d.n > 0)
+		c->decoy_ranges = ip_ranges_new(d.v, d.n);
+	free(d.v);
+	return ok;
 }
 
 static void
@@ -100,7 +145,8 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 	compile_nets(&c->dns_resolvers, &c->dns_resolver_nets);
 	compile_nets(&c->never_block, &c->never_block_nets);
 	c->policies = netpolicies_new(c->policy.v, c->policy.n, err, cap);
-	return c->policies != NULL && choose_tracking(c, file, err, cap);
+	return c->policies != NULL && compile_decoys(c, file, err, cap) &&
+	       choose_tracking(c, file, err, cap);
 }
 
 static struct netd_config *
@@ -137,5 +183,6 @@ netd_config_free(struct netd_config *c)
 	free(c->dns_server_nets.v);
 	free(c->dns_resolver_nets.v);
 	free(c->never_block_nets.v);
+	ip_ranges_free(c->decoy_ranges);
 	options_free(&netd_schema, c);
 }

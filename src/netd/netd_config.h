@@ -7,7 +7,7 @@
 #ifndef NETD_NETD_CONFIG_H
 #define NETD_NETD_CONFIG_H
 
-#include "base/ip.h"
+#include "base/ip_ranges.h"
 #include "netgate/netpolicy.h"
 #include "os/options.h"
 
@@ -28,9 +28,10 @@ struct netd_config {
 	char *control, *control_group, *user, *state;
 	int mode, where, fail, rules, conntrack; /* the enums above */
 	struct option_strings protocols, interfaces;
-	bool bridge, seccomp;
+	bool bridge, seccomp, freeze_unproven;
 	uint32_t queue, queue_length, mark_bit;
 	struct option_strings pass, dns_servers, dns_resolvers, never_block;
+	struct option_strings decoys;
 	struct option_rates aggregate_limit;
 	uint32_t hosts_max, held_max, ipv6_prefix;
 	int64_t fast_path_ms;
@@ -43,6 +44,7 @@ struct netd_config {
 	struct netpolicies *policies;
 	struct netd_nets pass_nets, never_block_nets;
 	struct netd_nets dns_server_nets, dns_resolver_nets;
+	struct ip_ranges *decoy_ranges; /* NULL: none */
 	bool tcp, udp;
 	bool tracks; /* the rules ask connection tracking */
 };

@@ -244,6 +244,35 @@ static const struct option netd_options[] = {
 	       "purpose. What does not fit their queue is dropped.",
     },
     {
+	.name = "freeze_unproven",
+	.type = OPTION_BOOL,
+	AT(freeze_unproven),
+	.preset = "false",
+	.reloadable = true,
+	.doc = "Whether to freeze a host by packets that somebody else may "
+	       "have sent in its name. Proven are packets of this host, and "
+	       "those of directly attached hosts whose MAC address the "
+	       "kernel's neighbour table has for their address. All others "
+	       "(from behind a router or a tunnel) have a throttle of their "
+	       "own: one new destination goes each interval, what does not "
+	       "fit the queue is dropped, and no host is frozen for it. Write "
+	       "true where forged source addresses cannot arrive: with "
+	       "source address filtering at every port (RFC 2827, RFC 6620).",
+    },
+    {
+	.name = "decoys",
+	.type = OPTION_STRINGS,
+	AT(decoys),
+	.reloadable = true,
+	.sample = "{\"192.0.2.200\", \"198.51.100.0/24\", "
+		  "\"file:/etc/weir/decoys\"}",
+	.doc = "Addresses and networks that nobody uses. A host that sends to "
+	       "one is frozen at once; one whose source address is not proven "
+	       "(see freeze_unproven), or that is in never_block, is only "
+	       "reported. Hosts with exempt = true may touch them. file:/path "
+	       "reads entries from a file, one a line.",
+    },
+    {
 	.name = "aggregate_limit",
 	.type = OPTION_RATES,
 	AT(aggregate_limit),

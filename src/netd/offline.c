@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What needs no daemon: -t and --print-rules.
+ * What needs no daemon: -t, --print-rules and --remove-rules.
  */
 #include "netd/netd.h"
 
+#include "netd/apply.h"
+#include "netd/netd_config.h"
 #include "netd/rules.h"
+#include "netd/rules_lock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,5 +91,28 @@ netd_print_rules(const char *config_file, const char *kind)
 		 fflush(stdout) != 0)
 		status = EX_IOERR;
 	netd_config_free(conf);
+	return status;
+}
+
+/* A configuration that is wrong or has gone is no reason to keep the rules. */
+int
+netd_remove_rules(const char *config_file)
+{
+	char err[512];
+	struct netd_config *conf =
+	    netd_config_load(config_file, err, sizeof(err));
+	struct rules_lock lock;
+	bool locked = rules_lock_take(&lock, conf != NULL ? conf->state : NULL,
+	    conf != NULL ? conf->user : NULL, err, sizeof(err));
+	int status = 0;
+
+	netd_config_free(conf);
+	if (!locked)
+		return netd_fail(EX_UNAVAILABLE, err);
+	if (!apply_remove())
+		status = netd_fail(EX_UNAVAILABLE,
+		    "rules of weir-netd's are left; it needs CAP_NET_ADMIN, "
+		    "and the programs that made them (nft, iptables, ipset)");
+	rules_lock_release(&lock);
 	return status;
 }

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/systemd.h"
 
+#include <linux/netfilter.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -21,42 +22,71 @@ netd_set_timer(struct netd *n)
 
 /* ---- packets ---- */
 
-static void
-on_packet(void *arg, uint32_t id, struct str bytes, int64_t now)
+/* Whoever may send raw packets on this host is root here. */
+static bool
+is_proven(struct netd *n, const struct nfqueue_packet *packet,
+    const struct packet *p, int64_t now)
 {
+	if (packet->hook == NF_INET_LOCAL_OUT || n->conf->freeze_unproven)
+		return true;
+	return n->neigh != NULL && packet->mac.n == NEIGH_MAC &&
+	       packet->indev != 0 &&
+	       neigh_agrees(
+		   n->neigh, packet->indev, &p->src, packet->mac.p, now);
+}
+
+/* A name for who sent the frame: its MAC address and the interface. */
+static uint64_t
+sender_of(const struct nfqueue_packet *packet)
+{
+	uint64_t name = 0;
+
+	for (size_t i = 0; i < packet->mac.n; i++)
+		name = name << 8 | (uint8_t)packet->mac.p[i];
+	return packet->mac.n > 0 ? name << 16 | (packet->indev & UINT16_MAX)
+				 : 0;
+}
+
+static void
+on_packet(void *arg, const struct nfqueue_packet *packet, int64_t now)
+{
+	struct netgate_origin origin;
 	struct netd *n = arg;
 	struct packet p;
 
-	if (packet_parse(bytes.p, bytes.n, &p) != PACKET_OK) {
+	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) != PACKET_OK) {
 		n->malformed++;
-		nfqueue_set_verdict(n->queue, id,
+		nfqueue_set_verdict(n->queue, packet->id,
 		    n->conf->mode == NETD_OBSERVE ? NFQUEUE_ACCEPT
 						  : NFQUEUE_DROP);
 		return;
 	}
-	netgate_packet(n->gate, id, &p, now, clock_wall_ms());
+	origin =
+	    (struct netgate_origin){.proven = is_proven(n, packet, &p, now),
+		.sender = sender_of(packet)};
+	netgate_packet(n->gate, packet->id, &p, origin, now, clock_wall_ms());
 }
 
 static void
-on_answer(void *arg, uint32_t id, struct str bytes, int64_t now)
+on_answer(void *arg, const struct nfqueue_packet *packet, int64_t now)
 {
 	struct netd *n = arg;
 	struct packet p;
 
-	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
+	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) == PACKET_OK)
 		netgate_watch(n->gate, &p, NETGATE_ANSWER, now);
-	nfqueue_set_verdict(n->answers, id, NFQUEUE_ACCEPT);
+	nfqueue_set_verdict(n->answers, packet->id, NFQUEUE_ACCEPT);
 }
 
 static void
-on_contact(void *arg, uint32_t id, struct str bytes, int64_t now)
+on_contact(void *arg, const struct nfqueue_packet *packet, int64_t now)
 {
 	struct netd *n = arg;
 	struct packet p;
 
-	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
+	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) == PACKET_OK)
 		netgate_watch(n->gate, &p, NETGATE_CONTACT, now);
-	nfqueue_set_verdict(n->contacts, id, NFQUEUE_ACCEPT);
+	nfqueue_set_verdict(n->contacts, packet->id, NFQUEUE_ACCEPT);
 }
 
 static void
@@ -143,6 +173,25 @@ on_thaw(void *arg, const struct ip *source, const char *who)
 }
 
 static void
+on_notice(void *arg, const struct netgate_notice *notice)
+{
+	struct netd *n = arg;
+	char text[IP_TEXT_MAX];
+
+	switch (notice->kind) {
+	case NETGATE_NOTICE_DECOY:
+		events_add(n->events, notice->at, EVENT_DECOY, notice->text, "",
+		    "%s; not frozen: %s", ip_format(&notice->dst, text),
+		    notice->why);
+		break;
+	case NETGATE_NOTICE_FULL:
+		events_add(n->events, notice->at, EVENT_SPARE, notice->text, "",
+		    "queue is full; not frozen: %s", notice->why);
+		break;
+	}
+}
+
+static void
 on_state(void *arg)
 {
 	struct netd *n = arg;
@@ -200,6 +249,7 @@ const struct netgate_ops netd_gate_ops = {
     .on_verdict = on_verdict,
     .on_freeze = on_freeze,
     .on_thaw = on_thaw,
+    .on_notice = on_notice,
     .on_state = on_state,
     .on_known = on_known,
     .on_forget = on_forget,

@@ -97,8 +97,9 @@ static json_t *
 host_row(const struct netgate_host_info *h)
 {
 	return json_pack(
-	    "{s:o, s:b, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "sender",
-	    control_text(h->source), "frozen", (int)h->frozen, "freeze_reason",
+	    "{s:o, s:b, s:b, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+	    "sender", control_text(h->source), "frozen", (int)h->frozen,
+	    "proven", (int)h->proven, "freeze_reason",
 	    control_text(h->freeze_reason), "queue_length",
 	    (json_int_t)h->queue_length, "allowance", (json_int_t)h->allowance,
 	    "working_set", (json_int_t)h->working_set, "policy",
@@ -164,6 +165,7 @@ netd_show_sender(struct control_conn *c, int64_t now)
 	row = host_row(&h);
 	set_number(row, "waiting_tcp", h.waiting[NETGATE_TCP]);
 	set_number(row, "waiting_udp", h.waiting[NETGATE_UDP]);
+	set_number(row, "waiting_unproven", h.waiting_claimed);
 	set_number(row, "credit", h.credit);
 	if (control_send_only(c, row))
 		control_done(c, NULL);

@@ -37,7 +37,8 @@ netgate_held_count(const struct netgate *g)
 size_t
 netgate_memory(const struct netgate *g)
 {
-	size_t n = g->host_count * (sizeof(struct host) + sizeof(void *) * 4) +
+	size_t n = ((size_t)g->host_count + g->claimed_count) *
+		       (sizeof(struct host) + sizeof(void *) * 4) +
 		   g->held_count * sizeof(struct held) + g->extra_bytes;
 
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
@@ -71,6 +72,27 @@ add_source(struct netgate *g, struct host *h, enum netgate_protocol p,
 		out->next_release = next;
 }
 
+/* What others claim in its name shows in what waits; in the rest only while it
+ * sent nothing itself. */
+static void
+add_claimed(struct netgate *g, struct host *h, int64_t wall,
+    struct netgate_host_info *out)
+{
+	struct netgate_host_info own = *out;
+
+	out->queue_length += h->claimed->credit_held_count;
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
+		add_source(g, h->claimed, (enum netgate_protocol)i, wall, out);
+	out->waiting_claimed = out->queue_length - own.queue_length;
+	if (!h->is_proven) {
+		out->credit = h->claimed->credit.balance;
+		return;
+	}
+	out->allowance = own.allowance;
+	out->working_set = own.working_set;
+	out->next_release = own.next_release;
+}
+
 static void
 describe(struct netgate *g, struct host *h, int64_t wall,
     struct netgate_host_info *out)
@@ -79,6 +101,7 @@ describe(struct netgate *g, struct host *h, int64_t wall,
 
 	*out = (struct netgate_host_info){
 	    .frozen = h->is_frozen,
+	    .proven = h->is_proven,
 	    .freeze_reason = h->freeze_reason,
 	    .policy = h->policy->name,
 	    .queue_length = h->credit_held_count,
@@ -91,6 +114,8 @@ describe(struct netgate *g, struct host *h, int64_t wall,
 	str_copy(str_from(h->text), out->source, sizeof(out->source));
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		add_source(g, h, (enum netgate_protocol)i, wall, out);
+	if (h->claimed != NULL)
+		add_claimed(g, h, wall, out);
 }
 
 static struct host *
@@ -262,7 +287,8 @@ netgate_save(const struct netgate *g, struct buf *out)
 static const char *
 known_reason(struct str text)
 {
-	static const char *const known[] = {"queue length", "queue growth"};
+	static const char *const known[] = {
+	    "queue length", "queue growth", "decoy"};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (str_eq(text, str_from(known[i])))

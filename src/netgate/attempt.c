@@ -108,17 +108,70 @@ pass_credit(struct netgate *g, struct attempt *a, struct held **held)
 	return OUTCOME_WAIT;
 }
 
+static const char *
+why_spared(const struct host *h)
+{
+	return h->owner != NULL ? "its source address may be forged"
+				: "it may never be frozen";
+}
+
+static void
+tell(struct netgate *g, const struct host *h, enum netgate_notice_kind kind,
+    const struct ip *dst)
+{
+	g->ops->on_notice(g->arg, &(struct netgate_notice){.kind = kind,
+				      .text = h->text,
+				      .why = why_spared(h),
+				      .dst = *dst,
+				      .at = g->wall});
+}
+
+/* One line about the same in so long. */
+static bool
+is_told(struct netgate *g, int64_t *at)
+{
+	if (*at != INT64_MIN && g->now - *at < SPARED_LOG_MS)
+		return true;
+	*at = g->now;
+	return false;
+}
+
 static void
 tell_spared(struct netgate *g, struct host *h)
 {
-	count(g, NETGATE_COUNT_SPARED);
-	if (h->spared_at != INT64_MIN && g->now - h->spared_at < SPARED_LOG_MS)
+	static const struct ip none = {.family = IP_NONE};
+
+	count(g, h->owner != NULL ? NETGATE_COUNT_CLAIMED_FULL
+				  : NETGATE_COUNT_SPARED);
+	if (is_told(g, &h->spared_at))
 		return;
-	h->spared_at = g->now;
 	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "spared",
-	    "source=%s policy=%s note=\"its queue is full, and it may never "
-	    "be frozen\"",
-	    h->text, h->policy->name);
+	    "source=%s policy=%s reason=\"queue length\" note=\"%s\"", h->text,
+	    h->policy->name, why_spared(h));
+	tell(g, h, NETGATE_NOTICE_FULL, &none);
+}
+
+bool
+attempt_touch_decoy(struct netgate *g, const struct attempt *a)
+{
+	struct host *h = a->host;
+	char text[IP_TEXT_MAX];
+
+	count(g, NETGATE_COUNT_DECOYS);
+	if (!h->never_block) {
+		log_event(g->log, LOG_LEVEL_WARNING, "netgate", "decoy",
+		    "source=%s decoy=%s", h->text, ip_format(&a->dst, text));
+		freeze_host(g, h, "decoy");
+		attempt_refuse(g, a, true);
+		return true;
+	}
+	if (is_told(g, &h->decoy_at))
+		return false;
+	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "decoy",
+	    "source=%s decoy=%s note=\"not frozen: %s\"", h->text,
+	    ip_format(&a->dst, text), why_spared(h));
+	tell(g, h, NETGATE_NOTICE_DECOY, &a->dst);
+	return false;
 }
 
 /* Reserves, then commits with the ticket of where it waits. */

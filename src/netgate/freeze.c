@@ -115,6 +115,8 @@ freeze_flush(struct netgate *g, struct host *h, enum flush how)
 		n++;
 	}
 	list_remove(&h->credit_entry);
+	if (h->claimed != NULL)
+		n += freeze_flush(g, h->claimed, how);
 	return n;
 }
 
@@ -205,6 +207,17 @@ freeze_check(struct netgate *g, struct host *h)
 		return;
 	h->freeze_due = false;
 	freeze_host(g, h, reason_names[h->throttle_reason]);
+}
+
+void
+freeze_check_length(struct netgate *g, struct host *h)
+{
+	uint32_t freeze_at = h->policy->throttle.freeze_at;
+
+	if (freeze_at == 0 || h->never_block || h->is_frozen ||
+	    queue_length(g, h) + 1 < freeze_at)
+		return;
+	freeze_host(g, h, reason_names[THROTTLE_FREEZE_LENGTH]);
 }
 
 void

@@ -35,10 +35,13 @@ held_find_syn(const struct netgate *g, const struct attempt *a)
 	return map_find(g->syns, syn_key(a, key));
 }
 
+/* What may be forged has half of the places at most. */
 static bool
-take_slot(struct netgate *g, uint32_t *slot)
+take_slot(struct netgate *g, const struct host *h, uint32_t *slot)
 {
-	if (g->held_count >= g->settings.held_max)
+	if (g->held_count >= g->settings.held_max ||
+	    (h->owner != NULL &&
+		g->claimed_held >= (g->settings.held_max + 1) / 2))
 		return false;
 	if (g->free_count > 0) {
 		*slot = g->free_slots[--g->free_count];
@@ -61,7 +64,7 @@ held_new(struct netgate *g, const struct attempt *a)
 	char key[SYN_KEY];
 	uint32_t slot;
 
-	if (!take_slot(g, &slot)) {
+	if (!take_slot(g, a->host, &slot)) {
 		count(g, NETGATE_COUNT_OVERFLOW);
 		return NULL;
 	}
@@ -74,6 +77,7 @@ held_new(struct netgate *g, const struct attempt *a)
 	a->host->held_count++;
 	g->slots[slot] = held;
 	g->held_count++;
+	g->claimed_held += a->host->owner != NULL;
 	if (a->stage == STAGE_AGGREGATE)
 		a->host->aggregate_held_count++;
 	if (a->protocol == NETGATE_TCP)
@@ -124,5 +128,6 @@ held_free(struct netgate *g, struct held *held)
 	g->slots[slot] = NULL;
 	g->free_slots[g->free_count++] = slot;
 	g->held_count--;
+	g->claimed_held -= h->owner != NULL;
 	free(held);
 }

@@ -16,6 +16,10 @@
 
 #define EXPIRE_STEPS 256
 #define SILENT_SHARE 4 /* one in so many places is for silent hosts */
+/* One in so many is kept for hosts that are proven, so that made-up addresses
+ * cannot crowd them out. */
+#define PROVEN_SHARE 4
+#define SOURCE_KEY (HOST_KEY + sizeof(uint32_t))
 
 static struct str
 key_of(const struct ip *ip, char out[HOST_KEY])
@@ -68,7 +72,7 @@ host_apply_policy(struct netgate *g, struct host *h)
 	const struct netgate_settings *s = &g->settings;
 
 	h->policy = netpolicies_select(s->policies, &h->ip);
-	h->never_block = h->ip.family == IP_NONE;
+	h->never_block = h->ip.family == IP_NONE || h->owner != NULL;
 	for (size_t i = 0; i < s->never_block_count && !h->never_block; i++)
 		h->never_block = ip_net_has(&s->never_block[i], &h->ip);
 	if (h->is_frozen)
@@ -82,21 +86,24 @@ host_apply_policy(struct netgate *g, struct host *h)
 		key = throttle_source_key(h->src[i], &n);
 		throttle_get(g->throttle[i], key, n, throttle_of(h), g->now);
 	}
+	if (h->claimed != NULL)
+		host_apply_policy(g, h->claimed);
 }
 
 static struct host *
-host_new(struct netgate *g, const struct ip *ip)
+host_new(struct netgate *g, const struct ip *ip, struct host *owner)
 {
 	struct host *h = xcalloc(1, sizeof(*h));
 
 	h->ip = *ip;
+	h->owner = owner;
 	list_init(&h->held);
 	list_init(&h->credit_held);
 	list_init(&h->credit_entry);
 	list_init(&h->frozen_entry);
 	credit_init(&h->credit, g->now);
 	h->thaw_due = INT64_MAX;
-	h->spared_at = INT64_MIN;
+	h->spared_at = h->decoy_at = INT64_MIN;
 	h->last_seen = g->now;
 	name_host(g, h);
 	host_apply_policy(g, h);
@@ -110,7 +117,7 @@ crowd(struct netgate *g)
 
 	count(g, NETGATE_COUNT_CROWDED);
 	if (g->crowd == NULL)
-		g->crowd = host_new(g, &none);
+		g->crowd = host_new(g, &none, NULL);
 	return g->crowd;
 }
 
@@ -135,7 +142,8 @@ host_get(struct netgate *g, const struct ip *ip)
 		return h;
 	if (g->host_count >= g->settings.hosts_max)
 		return crowd(g);
-	h = host_new(g, &masked_ip);
+	h = host_new(g, &masked_ip, NULL);
+	g->unproven_count++;
 	if (g->host_count == g->host_cap) {
 		g->host_cap = g->host_cap > 0 ? g->host_cap * 2 : 64;
 		g->hosts = xrealloc(g->hosts, g->host_cap * sizeof(*g->hosts));
@@ -144,6 +152,112 @@ host_get(struct netgate *g, const struct ip *ip)
 	g->hosts[g->host_count++] = h;
 	map_set(g->host_map, k, h);
 	return h;
+}
+
+static struct host *
+get_claimed(struct netgate *g, struct host *owner, uint64_t sender)
+{
+	struct host *h = owner->claimed;
+
+	if (h == NULL) {
+		h = owner->claimed = host_new(g, &owner->ip, owner);
+		h->claim = g->claims++;
+		h->sender = sender;
+		g->claimed_count++;
+	}
+	if (h->sender != sender)
+		h->sender = 0;
+	return h;
+}
+
+static void
+move_list(struct list *to, struct list *from)
+{
+	while (!list_is_empty(from)) {
+		struct list *e = from->next;
+
+		list_remove(e);
+		list_append(to, e);
+	}
+}
+
+static void
+move_known(struct known *to, struct known *from)
+{
+	*to = *from;
+	*from = (struct known){0};
+}
+
+/* What was claimed in its name was all its own. */
+static void
+take_claimed(struct netgate *g, struct host *h)
+{
+	struct host *c = h->claimed;
+	struct list *e;
+
+	list_each (e, &c->held)
+		LIST_ITEM(e, struct held, entry)->a.host = h;
+	move_list(&h->held, &c->held);
+	move_list(&h->credit_held, &c->credit_held);
+	g->claimed_held -= c->held_count;
+	h->held_count = c->held_count;
+	h->credit_held_count = c->credit_held_count;
+	h->aggregate_held_count = c->aggregate_held_count;
+	c->held_count = c->credit_held_count = c->aggregate_held_count = 0;
+	if (h->credit_held_count > 0)
+		list_append(&g->credit_hosts, &h->credit_entry);
+	h->credit = c->credit;
+	move_known(&h->contacted, &c->contacted);
+	move_known(&h->pending, &c->pending);
+	h->fast = c->fast;
+	h->fast_count = c->fast_count;
+	c->fast = NULL;
+	c->fast_count = 0;
+	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
+		h->src[i] = c->src[i];
+		c->src[i] = NULL;
+		if (h->src[i] != NULL)
+			throttle_source_set_user(h->src[i], h);
+	}
+	host_free(g, c);
+	host_apply_policy(g, h);
+	freeze_check_length(g, h);
+}
+
+static struct host *
+get_proven(struct netgate *g, const struct ip *ip, uint64_t sender)
+{
+	struct host *h = host_get(g, ip);
+	bool is_first = !h->is_proven && h != g->crowd;
+
+	host_set_seen(g, h);
+	if (!is_first)
+		return h;
+	h->is_proven = true;
+	g->unproven_count--;
+	if (h->claimed != NULL && sender != 0 && h->claimed->sender == sender)
+		take_claimed(g, h);
+	return h;
+}
+
+struct host *
+host_get_sender(
+    struct netgate *g, const struct ip *ip, struct netgate_origin origin)
+{
+	uint32_t kept = g->settings.hosts_max / PROVEN_SHARE;
+	struct host *h;
+
+	if (origin.proven)
+		return get_proven(g, ip, origin.sender);
+	count(g, NETGATE_COUNT_CLAIMED);
+	h = host_find(g, ip);
+	if (h == NULL)
+		h = g->unproven_count >= g->settings.hosts_max - kept
+			? crowd(g)
+			: host_get(g, ip);
+	host_set_seen(g, h);
+	/* Those who share a place are never frozen anyway. */
+	return h == g->crowd ? h : get_claimed(g, h, origin.sender);
 }
 
 const struct netpolicy *
@@ -195,9 +309,14 @@ host_remember(struct netgate *g, struct known *k, uint64_t hash, int64_t until)
 struct throttle_source *
 host_source(struct netgate *g, struct host *h, enum netgate_protocol protocol)
 {
-	char key[HOST_KEY];
+	char key[SOURCE_KEY];
 	struct str k = key_of(&h->ip, key);
 
+	/* Not under a name that it may have handed on to its owner. */
+	if (h->owner != NULL) {
+		memcpy(key + k.n, &h->claim, sizeof(h->claim));
+		k.n += sizeof(h->claim);
+	}
 	if (h->src[protocol] == NULL) {
 		h->src[protocol] = throttle_get(
 		    g->throttle[protocol], k.p, k.n, throttle_of(h), g->now);
@@ -225,6 +344,8 @@ host_free(struct netgate *g, struct host *h)
 {
 	char key[HOST_KEY];
 
+	if (h->claimed != NULL)
+		host_free(g, h->claimed);
 	(void)freeze_flush(g, h, FLUSH_DROP);
 	host_set_seen(g, h);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
@@ -233,7 +354,11 @@ host_free(struct netgate *g, struct host *h)
 	}
 	if (h == g->crowd) {
 		g->crowd = NULL;
+	} else if (h->owner != NULL) {
+		h->owner->claimed = NULL;
+		g->claimed_count--;
 	} else {
+		g->unproven_count -= !h->is_proven;
 		map_remove(g->host_map, key_of(&h->ip, key));
 		g->hosts[h->index] = g->hosts[--g->host_count];
 		g->hosts[h->index]->index = h->index;
@@ -253,6 +378,10 @@ host_free(struct netgate *g, struct host *h)
 static bool
 is_idle(const struct netgate *g, const struct host *h)
 {
+	if (h->claimed != NULL && (h->claimed->held_count > 0 ||
+				      h->claimed->src[NETGATE_TCP] != NULL ||
+				      h->claimed->src[NETGATE_UDP] != NULL))
+		return false;
 	return !h->is_frozen && h->held_count == 0 &&
 	       h->src[NETGATE_TCP] == NULL && h->src[NETGATE_UDP] == NULL &&
 	       g->now - h->last_seen >= h->policy->throttle.idle_expiry_ms &&
@@ -344,4 +473,6 @@ host_fast_clear(struct netgate *g, struct host *h)
 			g->ops->on_forget(g->arg, &h->fast[i].pair);
 	}
 	h->fast_count = 0;
+	if (h->claimed != NULL)
+		host_fast_clear(g, h->claimed);
 }

@@ -59,6 +59,13 @@ struct host {
 	struct ip ip; /* IP_NONE: the place that hosts beyond the bound share */
 	char text[IP_TEXT_MAX + 8];
 	const struct netpolicy *policy;
+	/* Packets that only claim to be its own have a host of their own, which
+	 * stands in no table: its throttle, queue and credit are apart. All
+	 * else (what is known, frozen or not) is the owner's. */
+	struct host *claimed; /* NULL: none */
+	struct host *owner;   /* of a claimed one; NULL: it is no such */
+	uint32_t claim;       /* a claimed one's number */
+	uint64_t sender;      /* of all that was claimed; 0: not one alone */
 	struct throttle_source *src[NETGATE_PROTOCOLS]; /* NULL: none */
 	struct list held, credit_held;
 	uint32_t held_count, credit_held_count, aggregate_held_count;
@@ -72,6 +79,7 @@ struct host {
 	int64_t last_seen; /* mono */
 	bool never_block;
 	bool is_silent;  /* known by what came in for it alone */
+	bool is_proven;  /* a packet of its own came by */
 	bool freeze_due; /* the throttle has frozen it */
 	enum throttle_freeze_reason throttle_reason;
 	bool is_frozen;
@@ -79,7 +87,8 @@ struct host {
 	int64_t frozen_at;    /* wall */
 	int64_t frozen_since; /* mono */
 	int64_t thaw_due;     /* mono, INT64_MAX: never */
-	int64_t spared_at;    /* mono, of the last line about it */
+	int64_t spared_at;    /* mono, of the last line about its queue */
+	int64_t decoy_at;     /* mono, of the last line about a decoy */
 };
 
 struct netgate {
@@ -95,12 +104,16 @@ struct netgate {
 	struct map *host_map;
 	struct host **hosts;
 	uint32_t host_count, host_cap;
-	uint32_t silent_count; /* of them */
-	size_t extra_bytes;    /* of hosts: what is known, pairs */
-	struct host *crowd;    /* not in hosts; NULL: never needed */
+	uint32_t silent_count;   /* of them */
+	uint32_t unproven_count; /* of them, that nothing proves */
+	uint32_t claimed_count;  /* hosts of what is claimed, beside them */
+	uint32_t claims;         /* such hosts, ever */
+	size_t extra_bytes;      /* of hosts: what is known, pairs */
+	struct host *crowd;      /* not in hosts; NULL: never needed */
 	struct held **slots;
 	uint32_t *free_slots;
 	uint32_t slot_count, slot_cap, free_count, held_count;
+	uint32_t claimed_held; /* of held_count */
 	uint32_t generation;
 	struct map *syns; /* struct held by connection */
 	struct dns_streams *dns_streams;
@@ -130,8 +143,17 @@ gate_enter(struct netgate *g, int64_t now)
 
 /* ---- host.c ---- */
 
+static inline struct host *
+host_owner(struct host *h)
+{
+	return h->owner != NULL ? h->owner : h;
+}
+
 /* Never NULL: beyond the bound, the place that they share. */
 struct host *host_get(struct netgate *g, const struct ip *ip);
+/* Who answers for a packet: the host itself, or what is claimed in its name. */
+struct host *host_get_sender(
+    struct netgate *g, const struct ip *ip, struct netgate_origin origin);
 struct host *host_find(struct netgate *g, const struct ip *ip); /* or NULL */
 /* For what came in. Hosts that sent nothing yet have a share of the table and
  * no more, so that nobody outside can fill it. NULL: no room. */
@@ -172,6 +194,8 @@ void attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen);
 /* Drops it, or rejects it if its policy says so for frozen hosts. */
 void attempt_turn_away(struct netgate *g, const struct attempt *a);
 void attempt_accept(struct netgate *g, const struct attempt *a);
+/* It went to a decoy. True: its host is frozen, and it was refused. */
+bool attempt_touch_decoy(struct netgate *g, const struct attempt *a);
 void on_source_release(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket);
 /* Lets go what waits for credit while there is some. */
@@ -183,6 +207,8 @@ void freeze_host(struct netgate *g, struct host *h, const char *reason);
 void freeze_restore(struct netgate *g, struct host *h, const char *reason,
     int64_t frozen_at); /* as it was before a restart */
 void freeze_check(struct netgate *g, struct host *h); /* after the throttle */
+/* Its queue was another's until now. */
+void freeze_check_length(struct netgate *g, struct host *h);
 void on_source_freeze(
     void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
 /* Ends all that waits; returns how many. */

@@ -18,7 +18,10 @@ libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_netgate tests/unit/test_netgate_hosts \
-	tests/unit/test_netpolicy
+	tests/unit/test_netgate_proof tests/unit/test_netpolicy
+tests_unit_test_netgate_proof_SOURCES = tests/unit/test_netgate_proof.c \
+	tests/unit/netgate_rig.h
+tests_unit_test_netgate_proof_LDADD = libnetgate.la $(CMOCKA_LIBS)
 tests_unit_test_netgate_SOURCES = tests/unit/test_netgate.c \
 	tests/unit/netgate_rig.h
 tests_unit_test_netgate_LDADD = libnetgate.la $(CMOCKA_LIBS)

@@ -76,7 +76,8 @@ netgate_new(const struct netgate_settings *settings,
 	list_init(&g->frozen_hosts);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		g->throttle[i] = throttle_new(hash_random_seed(),
-		    (size_t)settings->hosts_max + 1, &source_callbacks, g);
+		    2 * ((size_t)settings->hosts_max + 1), &source_callbacks,
+		    g);
 	make_aggregate(g);
 	return g;
 }
@@ -153,7 +154,7 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 static bool
 is_named(struct netgate *g, const struct attempt *a)
 {
-	return known_has(&a->host->known, a->destination, g->now) ||
+	return known_has(&host_owner(a->host)->known, a->destination, g->now) ||
 	       (a->host->policy->dns_known &&
 		   named_has(&g->named, a->destination, g->now));
 }
@@ -164,8 +165,8 @@ decide(struct netgate *g, struct attempt *a)
 	struct host *h = a->host;
 	struct held *held;
 
-	host_set_seen(g, h);
-	if (h->is_frozen) {
+	/* A frozen one's packets are refused from wherever they come. */
+	if (host_owner(h)->is_frozen) {
 		attempt_refuse(g, a, true);
 		return;
 	}
@@ -174,6 +175,10 @@ decide(struct netgate *g, struct attempt *a)
 		attempt_accept(g, a);
 		return;
 	}
+	if (g->settings.decoys != NULL &&
+	    ip_ranges_have(g->settings.decoys, &a->dst) &&
+	    attempt_touch_decoy(g, a))
+		return;
 	if (!netpolicy_allows(h->policy,
 		a->protocol == NETGATE_TCP ? IPPROTO_TCP : IPPROTO_UDP, &a->dst,
 		a->dport)) {
@@ -197,7 +202,7 @@ decide(struct netgate *g, struct attempt *a)
 
 void
 netgate_packet(struct netgate *g, uint32_t packet_id, const struct packet *p,
-    int64_t now, int64_t wall)
+    struct netgate_origin origin, int64_t now, int64_t wall)
 {
 	struct attempt a = {
 	    .packet_id = packet_id,
@@ -218,7 +223,7 @@ netgate_packet(struct netgate *g, uint32_t packet_id, const struct packet *p,
 		g->ops->on_verdict(g->arg, packet_id, NETGATE_ACCEPT);
 		return;
 	}
-	a.host = host_get(g, &p->src);
+	a.host = host_get_sender(g, &p->src, origin);
 	a.destination = host_destination(g, &p->dst);
 	decide(g, &a);
 }

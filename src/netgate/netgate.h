@@ -13,6 +13,7 @@
 #define NETGATE_NETGATE_H
 
 #include "base/buf.h"
+#include "base/ip_ranges.h"
 #include "netgate/netpolicy.h"
 #include "os/log.h"
 #include "packet/packet.h"
@@ -20,6 +21,15 @@
 enum netgate_verdict { NETGATE_ACCEPT, NETGATE_DROP, NETGATE_REJECT };
 
 enum netgate_protocol { NETGATE_TCP, NETGATE_UDP, NETGATE_PROTOCOLS };
+
+/* Whose packet it is: of the address that it names (proven), or of somebody who
+ * may have made the address up. What is claimed has a throttle beside the
+ * address's own, and never freezes anybody; once its sender is proven it counts
+ * as the address's own, if nobody else had a share in it. */
+struct netgate_origin {
+	bool proven;
+	uint64_t sender; /* who sent the frame: its name; 0: not told */
+};
 
 struct netgate_freeze { /* borrowed during the callback */
 	struct ip source;
@@ -37,11 +47,23 @@ struct netgate_pair {
 	uint16_t port;
 };
 
+/* What an administrator should hear of, though nobody was frozen. */
+enum netgate_notice_kind { NETGATE_NOTICE_DECOY, NETGATE_NOTICE_FULL };
+
+struct netgate_notice { /* borrowed during the callback */
+	enum netgate_notice_kind kind;
+	const char *text; /* the address in words */
+	const char *why;  /* it was not frozen */
+	struct ip dst;    /* the decoy; IP_NONE: none */
+	int64_t at;       /* wall ms */
+};
+
 struct netgate_ops {
 	void (*on_verdict)(
 	    void *arg, uint32_t packet_id, enum netgate_verdict verdict);
 	void (*on_freeze)(void *arg, const struct netgate_freeze *freeze);
 	void (*on_thaw)(void *arg, const struct ip *source, const char *who);
+	void (*on_notice)(void *arg, const struct netgate_notice *notice);
 	/* A frozen host came or went: its state is to be stored. */
 	void (*on_state)(void *arg);
 	/* It may stay in the kernel for a while / must come by again. May be
@@ -64,6 +86,7 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	size_t dns_server_count;
 	const struct ip_net *dns_resolvers; /* who asks for all */
 	size_t dns_resolver_count;
+	const struct ip_ranges *decoys; /* addresses that nobody uses; NULL */
 };
 
 /* X(identifier, "name", "what it counts") */
@@ -81,6 +104,11 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	X(DISALLOWED, "disallowed_packets", "packets that allow did not name") \
 	X(FREEZES, "freezes", "hosts frozen")                                  \
 	X(SPARED, "spared_freezes", "queues full of hosts in never_block")     \
+	X(DECOYS, "decoy_touches", "packets to decoys")                        \
+	X(CLAIMED, "unproven_packets",                                         \
+	    "packets whose source address may be forged")                      \
+	X(CLAIMED_FULL, "unproven_dropped",                                    \
+	    "of these, dropped since their queue was full")                    \
 	X(DNS_ANSWERS, "dns_answers", "DNS answers read")                      \
 	X(INBOUND, "inbound_contacts", "contacts that came to us")             \
 	X(SUCCESSES, "successes", "first contacts that succeeded")             \
@@ -110,7 +138,8 @@ const uint64_t *netgate_counters(const struct netgate *g);
 /* A packet on its way out. TCP other than a first SYN is accepted, as is what
  * is neither TCP nor UDP. */
 void netgate_packet(struct netgate *g, uint32_t packet_id,
-    const struct packet *p, int64_t now, int64_t wall);
+    const struct packet *p, struct netgate_origin origin, int64_t now,
+    int64_t wall);
 /* A packet on its way in, to learn from; it gets no verdict here. An answer
  * belongs to what the host began: DNS answers, SYN-ACK, RST, unreachable. A
  * contact begins something; it may claim to be anything. */
@@ -127,10 +156,12 @@ int64_t netgate_next_due(const struct netgate *g); /* INT64_MAX: never */
 struct netgate_host_info {
 	char source[IP_TEXT_MAX + 8];
 	bool frozen;
+	bool proven;               /* a packet of its own came by */
 	const char *freeze_reason; /* NULL: not frozen */
 	const char *policy;
 	uint32_t queue_length, allowance, working_set, credit;
 	uint32_t waiting[NETGATE_PROTOCOLS];
+	uint32_t waiting_claimed; /* of these, not proven */
 	int64_t last_seen, frozen_at, thaw_at, next_release; /* wall, 0: none */
 };
 

@@ -103,14 +103,11 @@ learn_inbound(struct netgate *g, const struct packet *p)
 	    g, &h->known, host_destination(g, &p->src), g->now + known_ms);
 }
 
-/* An attempt of ip towards dst had an outcome: each counts once. */
+/* An attempt towards the destination had an outcome: each counts once. */
 static void
-learn_outcome(
-    struct netgate *g, const struct ip *ip, const struct ip *dst, bool success)
+end_pending(
+    struct netgate *g, struct host *h, uint64_t destination, bool success)
 {
-	struct host *h = host_find(g, ip);
-	uint64_t destination = host_destination(g, dst);
-
 	if (h == NULL || !known_has(&h->pending, destination, g->now))
 		return;
 	known_remove(&h->pending, destination);
@@ -121,6 +118,18 @@ learn_outcome(
 	count(g, NETGATE_COUNT_SUCCESSES);
 	credit_earn(&h->credit, g->now);
 	attempt_drain_credit(g, h);
+}
+
+static void
+learn_outcome(
+    struct netgate *g, const struct ip *ip, const struct ip *dst, bool success)
+{
+	struct host *h = host_find(g, ip);
+	uint64_t destination = host_destination(g, dst);
+
+	end_pending(g, h, destination, success);
+	if (h != NULL)
+		end_pending(g, h->claimed, destination, success);
 }
 
 static void

@@ -152,22 +152,39 @@ nfqueue_set_verdict(
 
 /* ---- packets ---- */
 
+static struct str
+get_mac(const struct nlattr *attr)
+{
+	const struct nfqnl_msg_packet_hw *hw = mnl_attr_get_payload(attr);
+
+	if (mnl_attr_get_payload_len(attr) < sizeof(*hw) ||
+	    ntohs(hw->hw_addrlen) != NFQUEUE_MAC)
+		return (struct str){"", 0};
+	return (struct str){(const char *)hw->hw_addr, NFQUEUE_MAC};
+}
+
 static void
 take_packet(struct nfqueue *q, const struct nlmsghdr *nlh, int64_t now)
 {
 	struct nlattr *attr[NFQA_MAX + 1] = {NULL};
 	struct nfqnl_msg_packet_hdr *header;
-	struct str bytes = {"", 0};
+	struct nfqueue_packet p = {.bytes = {"", 0}, .mac = {"", 0}};
 
 	if (nfq_nlmsg_parse(nlh, attr) < 0 || attr[NFQA_PACKET_HDR] == NULL)
 		return;
 	header = mnl_attr_get_payload(attr[NFQA_PACKET_HDR]);
+	p.id = ntohl(header->packet_id);
+	p.hook = header->hook;
 	if (attr[NFQA_PAYLOAD] != NULL)
-		bytes = (struct str){mnl_attr_get_payload(attr[NFQA_PAYLOAD]),
+		p.bytes = (struct str){mnl_attr_get_payload(attr[NFQA_PAYLOAD]),
 		    mnl_attr_get_payload_len(attr[NFQA_PAYLOAD])};
+	if (attr[NFQA_IFINDEX_INDEV] != NULL)
+		p.indev = ntohl(mnl_attr_get_u32(attr[NFQA_IFINDEX_INDEV]));
+	if (attr[NFQA_HWADDR] != NULL)
+		p.mac = get_mac(attr[NFQA_HWADDR]);
 	q->stats.packets++;
 	q->open++;
-	q->ops->on_packet(q->arg, ntohl(header->packet_id), bytes, now);
+	q->ops->on_packet(q->arg, &p, now);
 }
 
 static void

@@ -21,10 +21,19 @@ struct nfqueue_options {
 	uint32_t mark;       /* what NFQUEUE_MARKED sets */
 };
 
+#define NFQUEUE_MAC 6 /* bytes; an interface without such has none */
+
+struct nfqueue_packet { /* borrowed during the callback */
+	uint32_t id;
+	uint8_t hook;     /* NF_INET_* */
+	struct str bytes; /* from its IP header, cut to copy_bytes */
+	uint32_t indev;   /* index of the interface it came by; 0: none */
+	struct str mac;   /* whose frame it was; empty: not told */
+};
+
 struct nfqueue_ops {
-	/* bytes: the packet from its IP header, cut to copy_bytes. */
 	void (*on_packet)(
-	    void *arg, uint32_t id, struct str bytes, int64_t now);
+	    void *arg, const struct nfqueue_packet *packet, int64_t now);
 	/* Every packet of a turn was handed over. */
 	void (*on_turn)(void *arg, int64_t now);
 };

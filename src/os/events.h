@@ -25,6 +25,8 @@
 	X(DELAY, "delay", "a message waits for notify_after")            \
 	X(FREEZE, "freeze", "a sender was frozen")                       \
 	X(THAW, "thaw", "a sender was thawed")                           \
+	X(DECOY, "decoy", "a decoy was touched, and nobody frozen")      \
+	X(SPARE, "spare", "a queue is full, and nobody may be frozen")   \
 	X(RELOAD, "reload", "the configuration was read again")
 
 enum event_type {

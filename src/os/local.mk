@@ -2,6 +2,7 @@ noinst_LTLIBRARIES += libos.la
 libos_la_SOURCES = \
 	src/os/clock.c src/os/clock.h \
 	src/os/counters.c src/os/counters.h \
+	src/os/entries.c src/os/entries.h \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
 	src/os/log.c src/os/log.h \

@@ -12,7 +12,7 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "contrib/weirctl.bash"
 HOSTILE = "$(touch {0})"
 
 
-def complete(line, tmp_path):
+def complete(line, tmp_path, function="_weirctl"):
     """What bash offers for `line`, as it would stand in the command line."""
     rows = [
         {"sender": "alice@example.org", "frozen": False},
@@ -27,7 +27,8 @@ def complete(line, tmp_path):
          source '{SCRIPT}'
          weirctl() {{ cat '{tmp_path}/answer'; }}
          COMP_LINE=$1 COMP_POINT=${{#1}} COMPREPLY=()
-         _weirctl
+         COMP_WORDS=($1) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+         {function}
          printf '%s\\n' "${{COMPREPLY[@]}}"
          """, "bash", line],
         capture_output=True, text=True, timeout=DEADLINE_S)
@@ -49,6 +50,14 @@ def complete(line, tmp_path):
 ])
 def test_offers(tmp_path, line, offers):
     assert complete(line, tmp_path) == offers
+
+
+@pytest.mark.parametrize("line,offers", [
+    ("weir-netd --r", ["--remove-rules"]),
+    ("weir-netd --print-rules n", ["nft"]),
+])
+def test_netd(tmp_path, line, offers):
+    assert complete(line, tmp_path, "_weir_netd") == offers
 
 
 def test_a_sender_is_never_run(tmp_path):

@@ -25,7 +25,7 @@ struct rig {
 	struct netgate *g;
 	uint8_t verdicts[IDS]; /* how many a packet got */
 	enum netgate_verdict last;
-	uint32_t id, accepted, dropped, rejected, freezes, states;
+	uint32_t id, accepted, dropped, rejected, freezes, states, notices;
 	uint32_t known, forgotten;
 	struct ip hosts[1];
 	struct netgate_pair pair; /* the last one known */
@@ -61,6 +61,13 @@ on_thaw(void *arg, const struct ip *source, const char *who)
 }
 
 static void
+on_notice(void *arg, const struct netgate_notice *notice)
+{
+	(void)notice;
+	((struct rig *)arg)->notices++;
+}
+
+static void
 on_state(void *arg)
 {
 	((struct rig *)arg)->states++;
@@ -86,6 +93,7 @@ static const struct netgate_ops ops = {
     .on_verdict = on_verdict,
     .on_freeze = on_freeze,
     .on_thaw = on_thaw,
+    .on_notice = on_notice,
     .on_state = on_state,
     .on_known = on_known,
     .on_forget = on_forget,
@@ -144,12 +152,14 @@ packet(uint32_t src, uint32_t dst, uint8_t protocol)
 	return p;
 }
 
+static const struct netgate_origin proven = {.proven = true};
+
 static inline void
 send_packet(struct rig *r, uint32_t src, uint32_t dst, int64_t now)
 {
 	struct packet p = packet(src, dst, IPPROTO_TCP);
 
-	netgate_packet(r->g, r->id++, &p, now, now + 1000000);
+	netgate_packet(r->g, r->id++, &p, proven, now, now + 1000000);
 }
 
 #endif

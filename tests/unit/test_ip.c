@@ -2,7 +2,7 @@
 /*
  * Addresses and networks.
  */
-#include "base/ip.h"
+#include "base/ip_ranges.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -138,6 +138,44 @@ test_site_key(void **state)
 	assert_false(is_one_site("c000:201::", "192.0.2.1"));
 }
 
+static bool
+ranges_have(const struct ip_ranges *set, const char *text)
+{
+	struct ip ip;
+
+	assert_true(ip_parse(str_from(text), &ip));
+	return ip_ranges_have(set, &ip);
+}
+
+static void
+test_ranges(void **state)
+{
+	static const char *const texts[] = {"198.51.100.0/24", "10.0.0.0/8",
+	    "10.1.0.0/16", "192.0.2.7", "2001:db8::/32", "10.0.0.0/24",
+	    "2001:db8::5", "198.51.100.0/24"};
+	struct ip_net nets[ARRAY_LEN(texts)] = {0};
+	struct ip_ranges *set = ip_ranges_new(nets, 0);
+
+	(void)state;
+	assert_false(ranges_have(set, "10.0.0.1"));
+	ip_ranges_free(set);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		assert_true(ip_net_parse(str_from(texts[i]), &nets[i]));
+	set = ip_ranges_new(nets, ARRAY_LEN(texts));
+	assert_true(ranges_have(set, "10.0.0.0"));
+	assert_true(ranges_have(set, "10.200.0.1"));
+	assert_true(ranges_have(set, "10.255.255.255"));
+	assert_false(ranges_have(set, "11.0.0.0"));
+	assert_false(ranges_have(set, "9.255.255.255"));
+	assert_true(ranges_have(set, "192.0.2.7"));
+	assert_false(ranges_have(set, "192.0.2.8"));
+	assert_true(ranges_have(set, "198.51.100.255"));
+	assert_false(ranges_have(set, "198.51.101.0"));
+	assert_true(ranges_have(set, "2001:db8:ffff::1"));
+	assert_false(ranges_have(set, "2001:db9::1"));
+	ip_ranges_free(set);
+}
+
 int
 main(void)
 {
@@ -147,6 +185,7 @@ main(void)
 	    cmocka_unit_test(test_net),
 	    cmocka_unit_test(test_mask),
 	    cmocka_unit_test(test_site_key),
+	    cmocka_unit_test(test_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,10 +139,10 @@ test_other_packets_pass(void **state)
 	struct rig *r = *state;
 
 	rig_make(r, NULL);
-	netgate_packet(r->g, r->id++, &p, 0, 0);
+	netgate_packet(r->g, r->id++, &p, proven, 0, 0);
 	p.protocol = IPPROTO_TCP;
 	p.tcp_flags = PACKET_SYN | PACKET_ACK;
-	netgate_packet(r->g, r->id++, &p, 0, 0);
+	netgate_packet(r->g, r->id++, &p, proven, 0, 0);
 	assert_int_equal(r->accepted, 2);
 	assert_int_equal(netgate_host_count(r->g), 0);
 }
@@ -221,9 +221,9 @@ test_aggregate_is_not_evaded_by_two(void **state)
 	for (uint32_t i = 0; i < 5; i++) {
 		struct packet p = packet(1, i, IPPROTO_TCP);
 
-		netgate_packet(r->g, r->id++, &p, 0, 0);
+		netgate_packet(r->g, r->id++, &p, proven, 0, 0);
 		p.sport++;
-		netgate_packet(r->g, r->id++, &p, 0, 0);
+		netgate_packet(r->g, r->id++, &p, proven, 0, 0);
 	}
 	assert_int_equal(r->accepted, 3 * 2);
 	assert_int_equal(netgate_held_count(r->g), 2 * 2);
@@ -325,7 +325,7 @@ test_stages_in_random_order(void **state)
 			netgate_reload(r->g, &r->settings, now);
 			break;
 		default:
-			netgate_packet(r->g, r->id++, &p, now, now);
+			netgate_packet(r->g, r->id++, &p, proven, now, now);
 		}
 		assert_true(netgate_held_count(r->g) <= 60);
 	}

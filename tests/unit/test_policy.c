@@ -2,7 +2,7 @@
 /* The policy section from text to numbers, and the choice of a policy. */
 #include "policy_rig.h"
 
-#include "gate/entries.h"
+#include "os/entries.h"
 #include "gate/match.h"
 
 static void

@@ -3,7 +3,7 @@
  * Lists of the configuration and their files. A file names no other file, so
  * there are no circles.
  */
-#include "gate/entries.h"
+#include "os/entries.h"
 
 #include "base/buf.h"
 #include "os/file.h"

@@ -4,8 +4,8 @@
  * file, one a line, with # for comments. Reads files, hence blocks: at start
  * and at a reload.
  */
-#ifndef GATE_ENTRIES_H
-#define GATE_ENTRIES_H
+#ifndef OS_ENTRIES_H
+#define OS_ENTRIES_H
 
 #include "base/str.h"
 
