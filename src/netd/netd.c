@@ -28,7 +28,7 @@
 #define CONTROL_MODE 0660
 #define COPY_BYTES 256    /* headers, with their options */
 #define COPY_ANSWERS 4352 /* a DNS answer, and headers */
-#define WATCHED_LENGTH 4096
+#define WATCHED_LENGTH 16384
 
 struct netgate_settings
 netd_gate_settings(const struct netd *n)
@@ -97,7 +97,8 @@ bind_queues(struct netd *n)
 	    .length = c->queue_length,
 	    .copy_bytes = COPY_BYTES,
 	    .fail_open = c->fail == NETD_FAIL_OPEN,
-	    .mark = UINT32_C(2) << c->mark_bit,
+	    .pass_mark = rules_pass_mark(c),
+	    .reject_mark = rules_seen_mark(c),
 	};
 	int status = 0;
 
@@ -105,6 +106,7 @@ bind_queues(struct netd *n)
 	if (status != 0 || !netd_config_wants_in(c))
 		return status;
 	options.number = (uint16_t)(c->queue + 1);
+	options.pass_mark |= rules_seen_mark(c);
 	options.length = WATCHED_LENGTH;
 	options.copy_bytes = COPY_ANSWERS;
 	options.fail_open = true;

@@ -196,11 +196,15 @@ static const struct option netd_options[] = {
 	.name = "mark_bit",
 	.type = OPTION_UINT,
 	AT(mark_bit),
-	.preset = "28",
+	.preset = "26",
 	.min = 0,
 	.max = 30,
 	.doc = "The rules use this bit of the packet mark and the one after "
-	       "it.",
+	       "it (default 0x04000000 and 0x08000000), and take them off "
+	       "again: the site's rules see the mark as it was. Choose others "
+	       "if another program uses these: zapret 0x10000000 to "
+	       "0x40000000, tailscale 0x00ff0000, Kubernetes 0x4000 and "
+	       "0x8000, Calico 0xffff0000.",
     },
     {
 	.name = "pass",

@@ -2,9 +2,13 @@
 /*
  * Two chains: weir-out takes new TCP connections and UDP packets to the queue,
  * weir-in takes what there is to learn from to the two queues after it, always
- * with bypass. They stand before the site's filter: what weir accepts goes
- * through that as ever. A frozen host's packet that is to be rejected comes
- * back marked, and is rejected at the filter.
+ * with bypass. They stand first in mangle. What may go on comes round again,
+ * marked: each chain takes its mark off and returns, so that all rules of the
+ * site's, in mangle and behind it, see the packet as it was. Of a packet that
+ * both chains take, weir-in has the last word, and takes off both marks. A
+ * frozen host's packet that is to be rejected is accepted with a mark, and
+ * rejected at the filter. Nobody else may set these bits; on what is about to
+ * be queued they are cleared.
  */
 #include "netd/rules.h"
 
@@ -30,13 +34,13 @@ rules_put(struct rules_writer *w, const char *fmt, ...)
 }
 
 uint32_t
-rules_known_mark(const struct netd_config *c)
+rules_pass_mark(const struct netd_config *c)
 {
 	return UINT32_C(1) << c->mark_bit;
 }
 
 uint32_t
-rules_reject_mark(const struct netd_config *c)
+rules_seen_mark(const struct netd_config *c)
 {
 	return UINT32_C(2) << c->mark_bit;
 }

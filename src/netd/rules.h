@@ -28,6 +28,12 @@ enum rules_part {
 /* In which sets of the kernel known destinations stay. */
 enum rules_fast { RULES_FAST_NONE, RULES_FAST_NFT, RULES_FAST_IPSET };
 
+/* Bits of the packet mark. Pass: weir-netd, or a set of the fast path, lets it
+ * on; no queue any more. Seen: it was learnt from; and on its way to the
+ * filter, that it is to be rejected there. */
+uint32_t rules_pass_mark(const struct netd_config *c);
+uint32_t rules_seen_mark(const struct netd_config *c);
+
 /* What the administrator's printed rules have, and a daemon without a keeper
  * counts on. */
 enum rules_fast rules_printed_fast(const struct netd_config *c);

@@ -23,10 +23,6 @@ void rules_put(struct rules_writer *w, const char *fmt, ...);
  * multicast, broadcast, neighbours, those of `pass`. */
 void rules_each_passed(struct rules_writer *w,
     void (*fn)(struct rules_writer *w, const char *net));
-/* The mark of a known destination, where nft tells iptables; that of a packet
- * to be rejected. */
-uint32_t rules_known_mark(const struct netd_config *c);
-uint32_t rules_reject_mark(const struct netd_config *c);
 /* Queue numbers: packets that ask, answers and contacts to learn from. */
 uint32_t rules_answers_queue(const struct netd_config *c);
 uint32_t rules_contacts_queue(const struct netd_config *c);

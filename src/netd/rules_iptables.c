@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * iptables' rules: three chains of our own, and jumps to them. What is there
+ * iptables' rules: chains of our own, and jumps to them. What is there
  * already is found by their names in what iptables-save prints, so that it goes
  * whatever configuration it was made for, and in the same transaction in which
  * the new rules come.
@@ -13,10 +13,12 @@
 #define OUT "WEIR-OUT"
 #define IN "WEIR-IN"
 #define REJECT "WEIR-REJECT"
+#define PASS "WEIR-PASS" /* takes out's mark off */
+#define SEEN "WEIR-SEEN" /* takes both marks off */
 /* A first SYN. */
 #define ATTEMPT "-p tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 
-static const char *const chains[] = {OUT, IN, REJECT};
+static const char *const chains[] = {OUT, IN, PASS, SEEN, REJECT};
 
 /* ---- what is there ---- */
 
@@ -135,15 +137,20 @@ put_passed(struct rules_writer *w, const char *net)
 static void
 put_known(struct rules_writer *w)
 {
-	uint32_t mark = rules_known_mark(w->c);
-
-	if (w->fast == RULES_FAST_NFT)
-		rules_put(w, "-A " OUT " -m mark --mark 0x%x/0x%x -j RETURN\n",
-		    mark, mark);
-	else if (w->fast == RULES_FAST_IPSET)
+	if (w->fast == RULES_FAST_IPSET)
 		rules_put(w,
 		    "-A " OUT " -m set --match-set %s src,dst,dst -j RETURN\n",
 		    w->v6 ? RULES_IPSET6 : RULES_IPSET4);
+}
+
+/* A goto: from there it returns to the chain that jumped here. */
+static void
+put_mark_away(struct rules_writer *w, const char *from, const char *to,
+    uint32_t mark, uint32_t off)
+{
+	rules_put(
+	    w, "-A %s -m mark --mark 0x%x/0x%x -g %s\n", from, mark, mark, to);
+	rules_put(w, "-A %s -j MARK --set-xmark 0x0/0x%x\n", to, off);
 }
 
 static void
@@ -151,13 +158,19 @@ put_out_chain(struct rules_writer *w)
 {
 	const char *bypass =
 	    w->c->fail == NETD_FAIL_OPEN ? " --queue-bypass" : "";
+	uint32_t pass = rules_pass_mark(w->c), seen = rules_seen_mark(w->c);
 
 	if (w->c->tracks)
 		rules_put(w,
 		    "-A " OUT " -m conntrack --ctstate ESTABLISHED,RELATED "
 		    "-j RETURN\n");
+	put_mark_away(w, OUT, PASS, pass, pass);
 	put_known(w);
 	rules_each_passed(w, put_passed);
+	rules_put(w,
+	    "-A " OUT " -m mark --mark 0x%x/0x%x -j MARK --set-xmark "
+	    "0x0/0x%x\n",
+	    seen, seen, seen);
 	if (w->c->tcp)
 		rules_put(w,
 		    "-A " OUT " " ATTEMPT " -j NFQUEUE --queue-num %u%s\n",
@@ -179,7 +192,9 @@ put_in_chain(struct rules_writer *w)
 {
 	uint32_t answers = rules_answers_queue(w->c);
 	uint32_t contacts = rules_contacts_queue(w->c);
+	uint32_t seen = rules_seen_mark(w->c);
 
+	put_mark_away(w, IN, SEEN, seen, rules_pass_mark(w->c) | seen);
 	if (netpolicies_want_dns(w->c->policies)) {
 		put_watched(w,
 		    "-p udp --sport 53 -m conntrack --ctstate ESTABLISHED",
@@ -252,19 +267,21 @@ put_jumps(struct rules_writer *w)
 static void
 put_reject_chain(struct rules_writer *w, struct str table)
 {
-	uint32_t mark = rules_reject_mark(w->c);
+	uint32_t mark = rules_seen_mark(w->c);
+	const char *only =
+	    w->c->tracks ? "-m conntrack --ctstate NEW" : ATTEMPT;
 
 	put_chain(w, table, REJECT);
 	rules_put(w, "-A " REJECT " -p tcp -j REJECT --reject-with tcp-reset\n"
 		     "-A " REJECT " -j REJECT\n");
 	if (w->c->where != NETD_FORWARD)
 		rules_put(w,
-		    "-I OUTPUT 1 -m mark --mark 0x%x/0x%x -j " REJECT "\n",
-		    mark, mark);
+		    "-I OUTPUT 1 -m mark --mark 0x%x/0x%x %s -j " REJECT "\n",
+		    mark, mark, only);
 	if (w->c->where != NETD_OUTPUT)
 		rules_put(w,
-		    "-I FORWARD 1 -m mark --mark 0x%x/0x%x -j " REJECT "\n",
-		    mark, mark);
+		    "-I FORWARD 1 -m mark --mark 0x%x/0x%x %s -j " REJECT "\n",
+		    mark, mark, only);
 }
 
 static void
@@ -289,13 +306,18 @@ rules_print_iptables(struct rules_writer *w)
 	struct str table = find_table(w->saved, "mangle");
 
 	rules_put(w, "*mangle\n");
+	/* Those that are jumped to go after those that jump. */
 	put_chain(w, table, OUT);
-	if (netd_config_wants_in(w->c))
+	put_chain(w, table, PASS);
+	if (netd_config_wants_in(w->c)) {
 		put_chain(w, table, IN);
-	else
+		put_chain(w, table, SEEN);
+		put_in_chain(w);
+	} else {
 		put_chain_away(w, table, IN);
+		put_chain_away(w, table, SEEN);
+	}
 	put_out_chain(w);
-	put_in_chain(w);
 	put_jumps(w);
 	rules_put(w, "COMMIT\n");
 	put_filter(w);

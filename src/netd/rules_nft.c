@@ -39,21 +39,45 @@ put_known(struct rules_writer *w, const char *verdict)
 	    w, "    ip6 saddr . ip6 daddr @" RULES_KNOWN6 " %s\n", verdict);
 }
 
+/* What has come round goes on, as it was. */
+static void
+put_mark_away(struct rules_writer *w, uint32_t mark, uint32_t off)
+{
+	rules_put(w,
+	    "    meta mark & 0x%x == 0x%x meta mark set meta mark & 0x%x "
+	    "return\n",
+	    mark, mark, ~off);
+}
+
+static void
+put_marks_off(struct rules_writer *w)
+{
+	uint32_t both = rules_pass_mark(w->c) | rules_seen_mark(w->c);
+
+	rules_put(w,
+	    "    meta mark & 0x%x != 0 meta mark set meta mark & 0x%x\n", both,
+	    ~both);
+}
+
 static void
 put_out_chain(struct rules_writer *w)
 {
 	const char *bypass =
 	    w->c->fail == NETD_FAIL_OPEN ? " flags bypass" : "";
 
+	uint32_t pass = rules_pass_mark(w->c);
+
 	rules_put(w, "  chain weir-out {\n");
 	if (w->c->tracks)
 		rules_put(w, "    ct state established,related return\n");
+	put_mark_away(w, pass, pass);
 	if (w->fast == RULES_FAST_NFT)
 		put_known(w, "return");
 	for (int v6 = 0; v6 < 2; v6++) {
 		w->v6 = v6;
 		rules_each_passed(w, put_passed);
 	}
+	put_marks_off(w);
 	if (w->c->tcp)
 		rules_put(
 		    w, "    " ATTEMPT " queue%s to %u\n", bypass, w->c->queue);
@@ -74,8 +98,10 @@ put_in_chain(struct rules_writer *w)
 {
 	uint32_t answers = rules_answers_queue(w->c);
 	uint32_t contacts = rules_contacts_queue(w->c);
+	uint32_t seen = rules_seen_mark(w->c);
 
 	rules_put(w, "  chain weir-in {\n");
+	put_mark_away(w, seen, rules_pass_mark(w->c) | seen);
 	if (netpolicies_want_dns(w->c->policies)) {
 		put_watched(w, "udp sport 53 ct state established", answers);
 		put_watched(w, "tcp sport 53 ct state established", answers);
@@ -129,15 +155,16 @@ put_hook(struct rules_writer *w, const char *hook, const char *which,
 static void
 put_reject(struct rules_writer *w, const char *hook)
 {
-	uint32_t mark = rules_reject_mark(w->c);
+	uint32_t mark = rules_seen_mark(w->c);
+	const char *only = w->c->tracks ? "ct state new" : ATTEMPT;
 
 	rules_put(w,
 	    "  chain reject-%s {\n    type filter hook %s priority filter - 1; "
 	    "policy accept;\n"
-	    "    meta mark & 0x%x == 0x%x meta l4proto tcp reject with tcp "
+	    "    meta mark & 0x%x == 0x%x %s meta l4proto tcp reject with tcp "
 	    "reset\n"
-	    "    meta mark & 0x%x == 0x%x reject\n  }\n",
-	    hook, hook, mark, mark, mark, mark);
+	    "    meta mark & 0x%x == 0x%x %s reject\n  }\n",
+	    hook, hook, mark, mark, only, mark, mark, only);
 }
 
 static void
@@ -174,7 +201,7 @@ rules_print_nft_sets(struct rules_writer *w)
 	char verdict[80];
 
 	snprintf(verdict, sizeof(verdict),
-	    "meta mark set meta mark | 0x%x return", rules_known_mark(w->c));
+	    "meta mark set meta mark | 0x%x return", rules_pass_mark(w->c));
 	rules_put(w, TABLE);
 	put_sets(w);
 	for (int i = 0; i < 2; i++) {
@@ -184,7 +211,9 @@ rules_print_nft_sets(struct rules_writer *w)
 		    "  chain known-%s {\n    type filter hook %s priority "
 		    "mangle - 5; policy accept;\n%s",
 		    hooks[i], hooks[i],
-		    w->c->tracks ? "" : "    " NO_ATTEMPT " return\n");
+		    w->c->tracks ? "    ct state established,related return\n"
+				 : "    " NO_ATTEMPT " return\n");
+		put_marks_off(w);
 		put_known(w, verdict);
 		rules_put(w, "  }\n");
 	}

@@ -47,6 +47,13 @@ sender_of(const struct nfqueue_packet *packet)
 				 : 0;
 }
 
+/* Its id, and its mark, which the verdict has to bring back. */
+static uint64_t
+name_of(const struct nfqueue_packet *packet)
+{
+	return (uint64_t)packet->mark << 32 | packet->id;
+}
+
 static void
 on_packet(void *arg, const struct nfqueue_packet *packet, int64_t now)
 {
@@ -56,15 +63,16 @@ on_packet(void *arg, const struct nfqueue_packet *packet, int64_t now)
 
 	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) != PACKET_OK) {
 		n->malformed++;
-		nfqueue_set_verdict(n->queue, packet->id,
-		    n->conf->mode == NETD_OBSERVE ? NFQUEUE_ACCEPT
+		nfqueue_set_verdict(n->queue, packet->id, packet->mark,
+		    n->conf->mode == NETD_OBSERVE ? NFQUEUE_PASS
 						  : NFQUEUE_DROP);
 		return;
 	}
 	origin =
 	    (struct netgate_origin){.proven = is_proven(n, packet, &p, now),
 		.sender = sender_of(packet)};
-	netgate_packet(n->gate, packet->id, &p, origin, now, clock_wall_ms());
+	netgate_packet(
+	    n->gate, name_of(packet), &p, origin, now, clock_wall_ms());
 }
 
 static void
@@ -75,7 +83,7 @@ on_answer(void *arg, const struct nfqueue_packet *packet, int64_t now)
 
 	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) == PACKET_OK)
 		netgate_watch(n->gate, &p, NETGATE_ANSWER, now);
-	nfqueue_set_verdict(n->answers, packet->id, NFQUEUE_ACCEPT);
+	nfqueue_set_verdict(n->answers, packet->id, packet->mark, NFQUEUE_PASS);
 }
 
 static void
@@ -86,7 +94,8 @@ on_contact(void *arg, const struct nfqueue_packet *packet, int64_t now)
 
 	if (packet_parse(packet->bytes.p, packet->bytes.n, &p) == PACKET_OK)
 		netgate_watch(n->gate, &p, NETGATE_CONTACT, now);
-	nfqueue_set_verdict(n->contacts, packet->id, NFQUEUE_ACCEPT);
+	nfqueue_set_verdict(
+	    n->contacts, packet->id, packet->mark, NFQUEUE_PASS);
 }
 
 static void
@@ -114,10 +123,10 @@ const struct nfqueue_ops netd_contacts_ops = {
 /* ---- what the gate says ---- */
 
 static void
-on_verdict(void *arg, uint32_t packet_id, enum netgate_verdict verdict)
+on_verdict(void *arg, uint64_t name, enum netgate_verdict verdict)
 {
 	static const enum nfqueue_verdict verdicts[] = {
-	    [NETGATE_ACCEPT] = NFQUEUE_ACCEPT,
+	    [NETGATE_ACCEPT] = NFQUEUE_PASS,
 	    [NETGATE_DROP] = NFQUEUE_DROP,
 	    [NETGATE_REJECT] = NFQUEUE_MARKED,
 	};
@@ -126,7 +135,8 @@ on_verdict(void *arg, uint32_t packet_id, enum netgate_verdict verdict)
 	/* Without the rule that rejects it a marked packet would pass. */
 	if (verdict == NETGATE_REJECT && !n->can_reject)
 		verdict = NETGATE_DROP;
-	nfqueue_set_verdict(n->queue, packet_id, verdicts[verdict]);
+	nfqueue_set_verdict(n->queue, (uint32_t)name, (uint32_t)(name >> 32),
+	    verdicts[verdict]);
 }
 
 void

@@ -44,6 +44,7 @@ add_queue(json_t *row, const char *name, const struct nfqueue *q)
 	set_number(o, "verdicts", s->verdicts);
 	set_number(o, "batches", s->batches);
 	set_number(o, "overruns", s->overruns);
+	set_number(o, "loops", s->loops);
 	set_number(o, "errors", s->errors);
 	json_object_set_new(row, name, o);
 }

@@ -27,7 +27,7 @@ struct attempt {
 	enum netgate_protocol protocol;
 	enum stage stage;
 	uint64_t destination;
-	uint32_t packet_id;
+	uint64_t packet_id;
 	struct ip src, dst;
 	uint16_t sport, dport;
 	uint32_t tcp_seq;

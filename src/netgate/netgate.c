@@ -201,7 +201,7 @@ decide(struct netgate *g, struct attempt *a)
 }
 
 void
-netgate_packet(struct netgate *g, uint32_t packet_id, const struct packet *p,
+netgate_packet(struct netgate *g, uint64_t packet_id, const struct packet *p,
     struct netgate_origin origin, int64_t now, int64_t wall)
 {
 	struct attempt a = {

@@ -60,7 +60,7 @@ struct netgate_notice { /* borrowed during the callback */
 
 struct netgate_ops {
 	void (*on_verdict)(
-	    void *arg, uint32_t packet_id, enum netgate_verdict verdict);
+	    void *arg, uint64_t packet_id, enum netgate_verdict verdict);
 	void (*on_freeze)(void *arg, const struct netgate_freeze *freeze);
 	void (*on_thaw)(void *arg, const struct ip *source, const char *who);
 	void (*on_notice)(void *arg, const struct netgate_notice *notice);
@@ -135,9 +135,9 @@ void netgate_reload(
     struct netgate *g, const struct netgate_settings *settings, int64_t now);
 const uint64_t *netgate_counters(const struct netgate *g);
 
-/* A packet on its way out. TCP other than a first SYN is accepted, as is what
- * is neither TCP nor UDP. */
-void netgate_packet(struct netgate *g, uint32_t packet_id,
+/* A packet on its way out; packet_id is the caller's name for it. TCP other
+ * than a first SYN is accepted, as is what is neither TCP nor UDP. */
+void netgate_packet(struct netgate *g, uint64_t packet_id,
     const struct packet *p, struct netgate_origin origin, int64_t now,
     int64_t wall);
 /* A packet on its way in, to learn from; it gets no verdict here. An answer

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Messages are received many at a time, and answered many at a time: one
- * verdict for all up to an id where all of them are accepted and nothing else
+ * verdict for all up to an id where all of them pass and nothing else
  * waits (a batch verdict would let what waits go too), else one message with
  * many verdicts.
  *
@@ -33,7 +33,8 @@
 
 struct nfqueue_pending {
 	uint32_t id;
-	enum nfqueue_verdict verdict;
+	uint32_t mark; /* to be set */
+	int verdict;   /* NF_* */
 };
 
 struct nfqueue {
@@ -64,13 +65,16 @@ send_out(struct nfqueue *q, size_t n)
 		q->stats.errors++;
 }
 
+/* A batch verdict is the same for all, and for what waits, too. */
 static bool
 can_batch(const struct nfqueue *q)
 {
 	if (q->open > 0 || q->pending_count < 2)
 		return false;
 	for (size_t i = 0; i < q->pending_count; i++) {
-		if (q->pending[i].verdict != NFQUEUE_ACCEPT)
+		if (q->pending[i].verdict == NF_DROP ||
+		    q->pending[i].verdict != q->pending[0].verdict ||
+		    q->pending[i].mark != q->pending[0].mark)
 			return false;
 	}
 	return true;
@@ -88,15 +92,25 @@ last_id(const struct nfqueue *q)
 	return last;
 }
 
+static size_t
+put_verdict(struct nfqueue *q, size_t at, int type, uint32_t id,
+    const struct nfqueue_pending *p)
+{
+	struct nlmsghdr *nlh =
+	    nfq_nlmsg_put(q->out + at, type, q->options.number);
+
+	nfq_nlmsg_verdict_put(nlh, (int)id, p->verdict);
+	if (p->verdict != NF_DROP)
+		nfq_nlmsg_verdict_put_mark(nlh, p->mark);
+	return at + MNL_ALIGN(nlh->nlmsg_len);
+}
+
 static void
 send_batch(struct nfqueue *q)
 {
-	struct nlmsghdr *nlh =
-	    nfq_nlmsg_put(q->out, NFQNL_MSG_VERDICT_BATCH, q->options.number);
-
-	nfq_nlmsg_verdict_put(nlh, (int)last_id(q), NF_ACCEPT);
 	q->stats.batches++;
-	send_out(q, nlh->nlmsg_len);
+	send_out(q, put_verdict(q, 0, NFQNL_MSG_VERDICT_BATCH, last_id(q),
+			&q->pending[0]));
 }
 
 static void
@@ -104,17 +118,9 @@ send_each(struct nfqueue *q)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < q->pending_count; i++) {
-		const struct nfqueue_pending *p = &q->pending[i];
-		struct nlmsghdr *nlh = nfq_nlmsg_put(
-		    q->out + n, NFQNL_MSG_VERDICT, q->options.number);
-		int what = p->verdict == NFQUEUE_DROP ? NF_DROP : NF_ACCEPT;
-
-		nfq_nlmsg_verdict_put(nlh, (int)p->id, what);
-		if (p->verdict == NFQUEUE_MARKED)
-			nfq_nlmsg_verdict_put_mark(nlh, q->options.mark);
-		n += MNL_ALIGN(nlh->nlmsg_len);
-	}
+	for (size_t i = 0; i < q->pending_count; i++)
+		n = put_verdict(
+		    q, n, NFQNL_MSG_VERDICT, q->pending[i].id, &q->pending[i]);
 	send_out(q, n);
 }
 
@@ -138,16 +144,33 @@ on_flush(void *arg, int64_t now)
 	flush(arg);
 }
 
-void
-nfqueue_set_verdict(
-    struct nfqueue *q, uint32_t id, enum nfqueue_verdict verdict)
+static void
+add_verdict(struct nfqueue *q, uint32_t id, int verdict, uint32_t mark)
 {
 	if (q->pending_count == VERDICTS_MAX)
 		flush(q);
-	q->pending[q->pending_count++] = (struct nfqueue_pending){id, verdict};
+	q->pending[q->pending_count++] =
+	    (struct nfqueue_pending){id, mark, verdict};
 	if (q->open > 0)
 		q->open--;
 	loop_task_set(&q->flush);
+}
+
+void
+nfqueue_set_verdict(
+    struct nfqueue *q, uint32_t id, uint32_t mark, enum nfqueue_verdict verdict)
+{
+	switch (verdict) {
+	case NFQUEUE_PASS:
+		add_verdict(q, id, NF_REPEAT, mark | q->options.pass_mark);
+		break;
+	case NFQUEUE_DROP:
+		add_verdict(q, id, NF_DROP, 0);
+		break;
+	case NFQUEUE_MARKED:
+		add_verdict(q, id, NF_ACCEPT, mark | q->options.reject_mark);
+		break;
+	}
 }
 
 /* ---- packets ---- */
@@ -182,8 +205,16 @@ take_packet(struct nfqueue *q, const struct nlmsghdr *nlh, int64_t now)
 		p.indev = ntohl(mnl_attr_get_u32(attr[NFQA_IFINDEX_INDEV]));
 	if (attr[NFQA_HWADDR] != NULL)
 		p.mac = get_mac(attr[NFQA_HWADDR]);
+	if (attr[NFQA_MARK] != NULL)
+		p.mark = ntohl(mnl_attr_get_u32(attr[NFQA_MARK]));
 	q->stats.packets++;
 	q->open++;
+	/* Rules that were printed by another version: once round is enough. */
+	if ((p.mark & q->options.pass_mark) == q->options.pass_mark) {
+		q->stats.loops++;
+		add_verdict(q, p.id, NF_ACCEPT, p.mark & ~q->options.pass_mark);
+		return;
+	}
 	q->ops->on_packet(q->arg, &p, now);
 }
 

@@ -11,14 +11,18 @@
 #include "base/str.h"
 #include "net/loop.h"
 
-enum nfqueue_verdict { NFQUEUE_ACCEPT, NFQUEUE_DROP, NFQUEUE_MARKED };
+/* PASS: the packet goes through the chain again, from its start, with pass_mark
+ * set in its mark; a rule of ours there takes the mark off and lets it on to
+ * the rules of others, which an accept would pass over. MARKED: it is accepted
+ * with reject_mark set. */
+enum nfqueue_verdict { NFQUEUE_PASS, NFQUEUE_DROP, NFQUEUE_MARKED };
 
 struct nfqueue_options {
 	uint16_t number;
 	uint32_t length;     /* packets that may wait in the kernel */
 	uint32_t copy_bytes; /* of each packet */
 	bool fail_open;      /* a full queue accepts */
-	uint32_t mark;       /* what NFQUEUE_MARKED sets */
+	uint32_t pass_mark, reject_mark;
 };
 
 #define NFQUEUE_MAC 6 /* bytes; an interface without such has none */
@@ -27,6 +31,7 @@ struct nfqueue_packet { /* borrowed during the callback */
 	uint32_t id;
 	uint8_t hook;     /* NF_INET_* */
 	struct str bytes; /* from its IP header, cut to copy_bytes */
+	uint32_t mark;    /* goes back with the verdict */
 	uint32_t indev;   /* index of the interface it came by; 0: none */
 	struct str mac;   /* whose frame it was; empty: not told */
 };
@@ -42,6 +47,8 @@ struct nfqueue_stats {
 	uint64_t packets, verdicts, batches;
 	uint64_t overruns; /* ENOBUFS: the socket was full, packets were lost or
 			      passed */
+	uint64_t loops;    /* packets that came again, since no rule took
+			      pass_mark for a pass: they were accepted */
 	uint64_t errors;   /* verdicts that the kernel refused: the packet had
 			      gone with its interface */
 };
@@ -54,10 +61,9 @@ struct nfqueue *nfqueue_new(struct loop *loop,
     void *arg, char *err, size_t cap);
 /* Unbinds: the kernel drops what waits. */
 void nfqueue_free(struct nfqueue *q);
-/* NFQUEUE_MARKED: the packet goes through the chain from its start, with the
- * mark's bit set. */
-void nfqueue_set_verdict(
-    struct nfqueue *q, uint32_t id, enum nfqueue_verdict verdict);
+/* mark: the packet's own. */
+void nfqueue_set_verdict(struct nfqueue *q, uint32_t id, uint32_t mark,
+    enum nfqueue_verdict verdict);
 const struct nfqueue_stats *nfqueue_get_stats(const struct nfqueue *q);
 
 #endif

@@ -32,7 +32,7 @@ struct rig {
 };
 
 static void
-on_verdict(void *arg, uint32_t id, enum netgate_verdict v)
+on_verdict(void *arg, uint64_t id, enum netgate_verdict v)
 {
 	struct rig *r = arg;
 

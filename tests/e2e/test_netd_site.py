@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""weir-netd among the rules of a site: what weir lets go, or only learns from,
+meets all of them, with the mark that it came with."""
+import re
+import socket
+
+import pytest
+
+import netlab
+from netlab import connect, send_udp
+
+REASON = netlab.why_not()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
+SO_MARK = 36
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = netlab.Lab(tmp_path)
+    made.counted_pair()
+    yield made
+    made.close()
+
+
+def mangle(lab, *rule):
+    lab.execute("host", "iptables", "-t", "mangle", *rule)
+
+
+def count(lab, chain, comment):
+    """Packets that the rule of this comment saw."""
+    text = lab.execute("host", "iptables", "-t", "mangle", "-nvxL",
+                       chain).stdout
+    return int(re.search(rf"^\s*(\d+).*/\* {comment} \*/", text, re.M)[1])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_mangle_sees_all_that_passes(lab, late):
+    """Rules behind ours, there before or made later, see each packet once:
+    known, new, released, and what is learnt from."""
+    def rules():
+        for chain, match in (("OUTPUT", ["--dport", "80", "--syn"]),
+                             ("INPUT", ["--sport", "80", "--tcp-flags",
+                                        "SYN,ACK", "SYN,ACK"])):
+            mangle(lab, "-A", chain, "-p", "tcp", *match, "-m", "mark",
+                   "--mark", "0", "-m", "comment", "--comment", "seen")
+
+    if not late:
+        rules()
+    lab.netd("host", policy='interval = "200ms"\ncredit = beside\n'
+             'inbound_known = "1h"', fast_path='"1m"', rules_kind="iptables")
+    if late:
+        rules()
+    for i in range(1, 8):
+        assert lab.within("host", connect, f"10.99.1.{i}") < 5
+    for i in range(1, 4):
+        assert lab.within("host", connect, f"10.99.1.{i}") < 5
+    assert count(lab, "OUTPUT", "seen") == lab.arrived("net") == 10
+    assert count(lab, "INPUT", "seen") == 10
+
+
+def test_site_drops_what_weir_passes(lab):
+    lab.netd("host", policy='inbound_known = "1h"', rules_kind="iptables")
+    lab.serve("host")
+    assert lab.within("net", connect, "10.99.0.1") < 1
+    assert lab.within("host", connect, "10.99.1.1") < 1
+    mangle(lab, "-A", "OUTPUT", "-d", "10.99.1.2", "-j", "DROP")
+    mangle(lab, "-A", "INPUT", "-s", "10.99.0.2", "-p", "tcp", "--syn", "-j",
+           "DROP")
+    assert isinstance(lab.within("host", connect, "10.99.1.2", 80, 1), OSError)
+    assert isinstance(lab.within("net", connect, "10.99.0.1", 80, 1), OSError)
+    assert lab.within("host", connect, "10.99.1.1") < 1
+
+
+@pytest.mark.parametrize("mark", [51820, 0x10000000, 0x0c000005])
+@pytest.mark.parametrize("fast", ["nft", "ipset"])
+def test_marks(lab, fast, mark):
+    """A program's own mark stays, and none of ours is left. With nft's sets
+    one that has our bits lets nothing pass, and loses them."""
+    if netlab.why_no_sets(fast):
+        pytest.skip(netlab.why_no_sets(fast))
+    if mark & 0x0c000000 and fast == "ipset":
+        pytest.skip("weir-netd(8): choose other bits")
+    mangle(lab, "-A", "POSTROUTING", "-p", "udp", "-o", "eth0", "-m", "mark",
+           "!", "--mark", str(mark), "-m", "comment", "--comment", "other")
+    mangle(lab, "-A", "POSTROUTING", "-p", "udp", "-o", "eth0", "-m", "mark",
+           "--mark", str(mark), "-m", "comment", "--comment", "same")
+    d = lab.netd("host", fast_path='"1m"', fast_path_set=fast,
+                 policy='interval = "1h"', rules_kind="iptables")
+
+    def send(address, n):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+            s.settimeout(2)
+            for _ in range(n):
+                s.sendto(b"x", (address, 80))
+                s.recv(10)
+
+    for i in range(1, 6):
+        lab.within("host", send, f"10.99.1.{i}", 3)
+    if mark & 0x0c000000:
+        assert count(lab, "POSTROUTING", "other") == 5  # those that are new
+    else:
+        assert count(lab, "POSTROUTING", "same") == 15
+    with pytest.raises(OSError):
+        lab.within("host", send, "10.99.2.9", 1)
+    assert d.status()["held_messages"] == 1
+
+
+def test_rules_that_know_no_pass(lab):
+    """Rules of another version have no way round: it is passed all the
+    same."""
+    d = lab.netd("host", rules=False)
+    text = netlab.run(netlab.BUILD / "weir-netd", "--print-rules", "iptables",
+                      "-c", d.config).stdout
+    lab.execute("host", "sh", "-e", text="\n".join(
+        line for line in text.splitlines() if "WEIR-PASS" not in line))
+    assert lab.within("host", connect, "10.99.1.1") < 1
+    assert lab.within("host", send_udp, "10.99.1.2", 80, b"x", 2)
+    assert d.status()["queue"]["loops"] == 2
