@@ -2,8 +2,8 @@
 /* The policy section from text to numbers, and the choice of a policy. */
 #include "policy_rig.h"
 
-#include "os/entries.h"
 #include "gate/match.h"
+#include "os/entries.h"
 
 static void
 test_defaults(void **state)
