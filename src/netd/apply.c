@@ -7,6 +7,8 @@
  */
 #include "netd/apply.h"
 
+#include "nfq/nfgen.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -19,43 +21,49 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LOOK_MS 5000          /* between looks that cost programs */
 #define SAVED_MAX (16u << 20) /* all rules of the site */
 
 extern char **environ;
 
+#define ARGS_MAX 6
+/* For another program that has the lock of iptables for a moment. */
+#define WAIT "--wait=10"
+
 struct program {
-	const char *argv[5]; /* reads a part */
-	const char *save;    /* prints what there is; NULL: not needed */
-	const char
-	    *list[5]; /* succeeds while it is there; where save is NULL */
+	const char *argv[ARGS_MAX]; /* reads a part */
+	const char *save;           /* prints what there is; or */
+	const char *const *list;    /* succeeds while it is there */
 };
 
-#define LIST_NFT                                            \
-	{                                                   \
-		"nft", "list", "table", "inet", RULES_TABLE \
-	}
+/* Without what is in its sets. */
+static const char *const list_nft[ARGS_MAX] = {
+    "nft", "-t", "list", "table", "inet", RULES_TABLE};
+static const char *const list_ipset[ARGS_MAX] = {
+    "ipset", "list", "-n", RULES_IPSET4};
 
 static const struct program programs[] = {
-    [RULES_NFT] = {{"nft", "-f", "-"}, NULL, LIST_NFT},
-    [RULES_NFT_SETS] = {{"nft", "-f", "-"}, NULL, LIST_NFT},
-    [RULES_IPTABLES] = {{"iptables-restore", "--noflush"}, "iptables-save",
-	{NULL}},
-    [RULES_IP6TABLES] = {{"ip6tables-restore", "--noflush"}, "ip6tables-save",
-	{NULL}},
-    [RULES_IPSETS] = {{"ipset", "-exist", "restore"}, NULL,
-	{"ipset", "list", "-n", RULES_IPSET4}},
+    [RULES_NFT] = {.argv = {"nft", "-f", "-"}, .list = list_nft},
+    [RULES_NFT_SETS] = {.argv = {"nft", "-f", "-"}, .list = list_nft},
+    [RULES_IPTABLES] = {.argv = {"iptables-restore", "--noflush", WAIT},
+	.save = "iptables-save"},
+    [RULES_IP6TABLES] = {.argv = {"ip6tables-restore", "--noflush", WAIT},
+	.save = "ip6tables-save"},
+    [RULES_IPSETS] = {.argv = {"ipset", "-exist", "restore"},
+	.list = list_ipset},
 };
 
-/* fds: -1 for /dev/null. False: it is not there, or has failed. */
+/* argv: ARGS_MAX of them. fds: -1 for /dev/null. False: it is not there, or has
+ * failed. */
 static bool
 spawn(const char *const argv[], int input, int output, bool quiet)
 {
 	posix_spawn_file_actions_t actions;
-	char *args[ARRAY_LEN(programs[0].list) + 1] = {NULL};
+	char *args[ARGS_MAX + 1] = {NULL};
 	int status = 0, error;
 	pid_t pid;
 
-	for (size_t i = 0; i < ARRAY_LEN(args) - 1 && argv[i] != NULL; i++)
+	for (size_t i = 0; i < ARGS_MAX && argv[i] != NULL; i++)
 		args[i] = xstrdup(argv[i]);
 	posix_spawn_file_actions_init(&actions);
 	if (input >= 0)
@@ -79,11 +87,10 @@ spawn(const char *const argv[], int input, int output, bool quiet)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* What there is of this family; empty if that cannot be told. */
+/* What the program prints; empty if it fails. */
 static void
-read_saved(const struct program *program, struct buf *out)
+read_output(const char *const argv[], struct buf *out)
 {
-	const char *const argv[] = {program->save, NULL};
 	int fd = memfd_create("weir-saved", MFD_CLOEXEC);
 	char part[4096];
 	ssize_t n;
@@ -97,6 +104,21 @@ read_saved(const struct program *program, struct buf *out)
 		}
 	}
 	close(fd);
+}
+
+/* What there is of this family. */
+static void
+read_saved(const struct program *program, struct buf *out)
+{
+	const char *const argv[ARGS_MAX] = {program->save};
+
+	read_output(argv, out);
+}
+
+static bool
+has(struct str text, const char *what)
+{
+	return memmem(text.p, text.n, what, strlen(what)) != NULL;
 }
 
 static bool
@@ -159,6 +181,94 @@ is_there(enum rules_part part)
 	return there;
 }
 
+/* ---- the other iptables ---- */
+
+/* Rules that were made while iptables was the other of its two kinds: with the
+ * first start, or by a daemon that was killed before it was changed. */
+struct other {
+	struct program program;
+	enum rules_part part;
+	const char *tables; /* says which tables are in use; NULL: no matter */
+};
+
+static const struct other others[] = {
+    {{.argv = {"iptables-legacy-restore", "--noflush", WAIT},
+	 .save = "iptables-legacy-save"},
+	RULES_IPTABLES, "/proc/net/ip_tables_names"},
+    {{.argv = {"ip6tables-legacy-restore", "--noflush", WAIT},
+	 .save = "ip6tables-legacy-save"},
+	RULES_IP6TABLES, "/proc/net/ip6_tables_names"},
+    {{.argv = {"iptables-nft-restore", "--noflush"},
+	 .save = "iptables-nft-save"},
+	RULES_IPTABLES, NULL},
+    {{.argv = {"ip6tables-nft-restore", "--noflush"},
+	 .save = "ip6tables-nft-save"},
+	RULES_IP6TABLES, NULL},
+};
+
+/* Which of the two iptables is. */
+static bool
+is_legacy(void)
+{
+	static const char *const argv[ARGS_MAX] = {"iptables", "--version"};
+	struct buf text;
+	bool legacy;
+
+	buf_init(&text, 4096);
+	read_output(argv, &text);
+	legacy = !has(buf_str(&text), "nf_tables");
+	buf_clear(&text);
+	return legacy;
+}
+
+/* To ask for a table loads its module: only for what is in use. */
+static bool
+is_in_use(const char *tables)
+{
+	struct buf text;
+	bool used = tables == NULL;
+
+	if (used)
+		return true;
+	buf_init(&text, 4096);
+	if (file_read(tables, 4096, &text) == 0)
+		used = buf_str(&text).n > 0;
+	buf_clear(&text);
+	return used;
+}
+
+static bool
+remove_other(const struct other *o)
+{
+	struct buf text, saved;
+	bool gone = true;
+
+	if (!is_in_use(o->tables))
+		return true;
+	buf_init(&text, RULES_TEXT_MAX);
+	buf_init(&saved, SAVED_MAX);
+	read_saved(&o->program, &saved);
+	if (rules_print_removal(o->part, buf_str(&saved), &text) &&
+	    buf_str(&text).n > 0)
+		gone = feed(&o->program, buf_str(&text), true);
+	buf_clear(&text);
+	buf_clear(&saved);
+	return gone;
+}
+
+/* With the kind that made ours left alone. */
+static bool
+remove_others(bool all)
+{
+	bool legacy = is_legacy(), gone = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (all || (others[i].tables != NULL) != legacy)
+			gone = remove_other(&others[i]) && gone;
+	}
+	return gone;
+}
+
 bool
 apply_remove(void)
 {
@@ -170,7 +280,7 @@ apply_remove(void)
 		take_away(parts[i]);
 		gone = !is_there(parts[i]) && gone;
 	}
-	return gone;
+	return remove_others(true) && gone;
 }
 
 /* iptables' rules with one kind of sets. */
@@ -221,6 +331,7 @@ try_iptables(const struct netd_config *c, struct apply_result *r)
 			      ? ", for ipset"
 			      : ", since nft cannot queue packets here";
 
+	r->uses_iptables = true;
 	for (size_t i = 0; i < n; i++) {
 		r->fast = choice[i];
 		if (!install_iptables(c, r->fast, i + 1 < n))
@@ -237,6 +348,7 @@ static bool
 try_nft(const struct netd_config *c, struct apply_result *r)
 {
 	r->fast = c->fast_path_ms > 0 ? RULES_FAST_NFT : RULES_FAST_NONE;
+	r->uses_iptables = false;
 	if (r->fast != RULES_FAST_NONE && c->fast_path_set == NETD_SET_IPSET)
 		return false;
 	if (!apply(c, RULES_NFT, r->fast, c->rules == NETD_RULES_AUTO))
@@ -249,14 +361,102 @@ try_nft(const struct netd_config *c, struct apply_result *r)
 	return true;
 }
 
+/* ---- what was made, and whether it is still there ---- */
+
+static bool
+put_ours(struct buf *out, enum rules_part part)
+{
+	struct buf saved;
+	struct str rest;
+	bool ok = true;
+
+	buf_init(&saved, SAVED_MAX);
+	read_saved(&programs[part], &saved);
+	rest = buf_str(&saved);
+	while (rest.n > 0) {
+		struct str line = str_cut(&rest, '\n');
+
+		if (has(line, "WEIR-"))
+			ok = ok && buf_append_str(out, line) &&
+			     buf_append(out, "\n", 1);
+	}
+	buf_clear(&saved);
+	return ok;
+}
+
+/* NULL: more than there should be. */
+static char *
+read_ours(const struct apply_watch *w)
+{
+	struct buf out;
+	bool ok = true;
+
+	buf_init(&out, RULES_TEXT_MAX);
+	if (w->has_iptables)
+		ok = put_ours(&out, RULES_IPTABLES) &&
+		     put_ours(&out, RULES_IP6TABLES);
+	if (ok && w->has_nft)
+		read_output(programs[RULES_NFT].list, &out);
+	if (ok && w->has_ipset && is_there(RULES_IPSETS))
+		ok = buf_append_str(&out, STR("ipset\n"));
+	if (ok)
+		return buf_take(&out);
+	buf_clear(&out);
+	return NULL;
+}
+
+void
+apply_watch_begin(struct apply_watch *w, const struct netd_config *c,
+    const struct apply_result *result)
+{
+	free(w->text);
+	*w = (struct apply_watch){
+	    .has_iptables = result->uses_iptables,
+	    .has_nft = !result->uses_iptables || result->fast == RULES_FAST_NFT,
+	    .has_ipset = result->fast == RULES_FAST_IPSET,
+	};
+	if (c->rules_watch_ms == 0)
+		return;
+	w->is_counted =
+	    !(w->has_iptables && is_legacy()) && nfgen_read(&w->generation);
+	w->text = read_ours(w);
+	w->looked_at = clock_mono_ms();
+}
+
+/*
+ * The number is read before the look: a change in between is seen at the next.
+ * Where it changes all the time (elements of nft's sets) or does not tell, a
+ * look each few seconds has to do.
+ */
+bool
+apply_look(struct apply_watch *w, int64_t now)
+{
+	uint32_t generation = w->generation;
+	bool is_same;
+	char *text;
+
+	if (w->is_counted && nfgen_read(&generation) &&
+	    generation == w->generation)
+		return true;
+	if ((!w->is_counted || w->has_nft) && now - w->looked_at < LOOK_MS)
+		return true;
+	text = read_ours(w);
+	is_same = text != NULL && w->text != NULL && strcmp(text, w->text) == 0;
+	free(text);
+	w->generation = generation;
+	w->looked_at = now;
+	return is_same;
+}
+
 bool
 apply_install(const struct netd_config *c, struct apply_result *r)
 {
 	*r = (struct apply_result){.fast = RULES_FAST_NONE};
-	if (c->rules != NETD_RULES_IPTABLES && try_nft(c, r))
+	if ((c->rules != NETD_RULES_IPTABLES && try_nft(c, r)) ||
+	    (c->rules != NETD_RULES_NFT && try_iptables(c, r))) {
+		(void)remove_others(false);
 		return true;
-	if (c->rules != NETD_RULES_NFT && try_iptables(c, r))
-		return true;
+	}
 	(void)apply_remove();
 	snprintf(r->text, sizeof(r->text),
 	    c->rules == NETD_RULES_NFT

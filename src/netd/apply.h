@@ -13,6 +13,7 @@
 
 struct apply_result {
 	enum rules_fast fast;
+	bool uses_iptables;
 	/* What was chosen and why; what is missing, where nothing could be. */
 	char text[APPLY_TEXT_MAX];
 };
@@ -21,6 +22,20 @@ struct apply_result {
  * nothing is left behind. */
 MUST_CHECK bool apply_install(
     const struct netd_config *c, struct apply_result *result);
+/* What stood when the rules had been made, to see whether it still does. */
+struct apply_watch {
+	char *text; /* our own lines of all parts that were made */
+	bool has_iptables, has_nft, has_ipset;
+	bool is_counted; /* every change raises the kernel's number */
+	uint32_t generation;
+	int64_t looked_at;
+};
+
+void apply_watch_begin(struct apply_watch *w, const struct netd_config *c,
+    const struct apply_result *result);
+/* False: something is missing, or was changed. now: monotonic ms. */
+MUST_CHECK bool apply_look(struct apply_watch *w, int64_t now);
+
 /* False: some are left. */
 bool apply_remove(void);
 

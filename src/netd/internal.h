@@ -42,6 +42,7 @@ struct netd {
 	bool can_reject; /* the rules that were made at the start do it */
 	bool can_start;  /* programs: a freeze_command */
 	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
+	uint64_t rules_restored;
 	int admin_gid;
 	int64_t started_at;
 	uint64_t malformed;
@@ -63,6 +64,7 @@ extern const struct nfqueue_ops netd_answers_ops, netd_contacts_ops;
 void netd_hold_signals(bool on);
 void netd_run_init(struct netd *n);
 void netd_run_clear(struct netd *n);
+void netd_on_keeper(void *arg, const struct keeper_report *report);
 bool netd_reload(struct netd *n, char *err, size_t cap);
 void netd_set_timer(struct netd *n);
 /* A frozen host stands in the site's own set, or stands there no more. */

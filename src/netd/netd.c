@@ -249,6 +249,8 @@ build(struct netd *n)
 	n->gate = netgate_new(&settings, &netd_gate_ops, n, n->log);
 	n->hook = hook_new(n->loop, n->log);
 	netd_run_init(n);
+	if (n->keeper != NULL)
+		keeper_watch(n->keeper, n->loop, netd_on_keeper, n);
 	status = load_state(n);
 	if (status != 0)
 		return status;
@@ -295,7 +297,10 @@ static void
 stop(struct netd *n)
 {
 	/* First: from here on packets pass, or find no queue. */
-	keeper_stop(n->keeper);
+	if (!keeper_stop(n->keeper))
+		log_event(n->log, LOG_LEVEL_ERROR, "netd", "rules",
+		    "note=\"they stay: both keepers were killed; weir-netd "
+		    "--remove-rules removes them\"");
 	if (n->control != NULL)
 		control_stop(n->control);
 	if (n->listener != NULL)

@@ -34,7 +34,7 @@ struct netd_config {
 	struct option_strings decoys;
 	struct option_rates aggregate_limit;
 	uint32_t hosts_max, held_max, ipv6_prefix;
-	int64_t fast_path_ms;
+	int64_t fast_path_ms, rules_watch_ms;
 	int fast_path_set; /* enum netd_set */
 	char *freeze_command, *freeze_set4, *freeze_set6;
 	int log, log_level;         /* enum log_target, enum log_level */

@@ -178,6 +178,19 @@ static const struct option netd_options[] = {
 	       "where the kernel has no queue expression of nft.",
     },
     {
+	.name = "rules_watch",
+	.type = OPTION_DURATION,
+	AT(rules_watch_ms),
+	.preset = "1s",
+	.max = MS_HOUR,
+	.doc = "How often to look whether the rules that --install-rules made "
+	       "are still there. Rules that another program removed or "
+	       "changed are put back, and the log and weirctl events say so. "
+	       "A look costs one question to the kernel, unless its rules "
+	       "have changed; with iptables-legacy, or a fast_path with "
+	       "nftables sets, they are listed every 5s. 0: off.",
+    },
+    {
 	.name = "conntrack",
 	.type = OPTION_ENUM,
 	AT(conntrack),

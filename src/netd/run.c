@@ -265,6 +265,41 @@ const struct netgate_ops netd_gate_ops = {
     .on_forget = on_forget,
 };
 
+/* ---- the rules ---- */
+
+void
+netd_on_keeper(void *arg, const struct keeper_report *r)
+{
+	static const struct {
+		enum log_level level;
+		const char *what;
+	} news[] = {
+	    [KEEPER_RESTORED] = {LOG_LEVEL_WARNING,
+		"missing or changed by another program; put back"},
+	    [KEEPER_MISSING] = {LOG_LEVEL_ERROR,
+		"missing, and cannot be put back"},
+	    [KEEPER_REPLACED] = {LOG_LEVEL_WARNING,
+		"their keeper was killed; the one that stood by took over"},
+	    [KEEPER_GONE] = {LOG_LEVEL_ERROR,
+		"nobody keeps them: both keepers were killed; restart "
+		"weir-netd"},
+	};
+	struct netd *n = arg;
+
+	if (r->news == KEEPER_RESTORED)
+		n->rules_restored++;
+	/* What stands there now, or why nothing does. */
+	if (r->news != KEEPER_REPLACED)
+		str_copy(
+		    str_from(r->result.text[0] != '\0' ? r->result.text
+						       : news[r->news].what),
+		    n->rules, sizeof(n->rules));
+	log_event(n->log, news[r->news].level, "netd", "rules",
+	    "note=\"%s\" rules=\"%s\"", news[r->news].what, n->rules);
+	events_add(n->events, clock_wall_ms(), EVENT_RULES, "", "", "%s",
+	    news[r->news].what);
+}
+
 /* ---- reload ---- */
 
 static bool

@@ -81,6 +81,7 @@ netd_show_status(struct control_conn *c, int64_t now)
 	set_number(row, "memory_bytes", netgate_memory(n->gate));
 	if (n->rules[0] != '\0')
 		json_object_set_new(row, "rules", control_text(n->rules));
+	set_number(row, "rules_restored", n->rules_restored);
 	json_object_set_new(
 	    row, "fast_path", json_boolean(n->fast != RULES_FAST_NONE));
 	if (n->sets != NULL || n->ipset != NULL)

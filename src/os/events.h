@@ -27,6 +27,7 @@
 	X(THAW, "thaw", "a sender was thawed")                           \
 	X(DECOY, "decoy", "a decoy was touched, and nobody frozen")      \
 	X(SPARE, "spare", "a queue is full, and nobody may be frozen")   \
+	X(RULES, "rules", "rules of weir-netd were missing")             \
 	X(RELOAD, "reload", "the configuration was read again")
 
 enum event_type {

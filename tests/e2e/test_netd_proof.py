@@ -3,6 +3,7 @@
 stopped all the same. Decoys. The lock of the rules, and what a killed keeper
 leaves."""
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -165,9 +166,9 @@ def ours(lab):
             if "WEIR" in line]
 
 
-def children(d):
-    return [int(p) for p in open(
-        f"/proc/{d.process.pid}/task/{d.process.pid}/children").read().split()]
+def children(pid):
+    return [int(p) for p in
+            open(f"/proc/{pid}/task/{pid}/children").read().split()]
 
 
 def remove_rules(lab, d):
@@ -176,8 +177,12 @@ def remove_rules(lab, d):
 
 
 def kill_all(d):
-    kids = children(d)
-    for pid in kids:
+    """The daemon, the keeper and the one that stands by."""
+    keepers = children(d.process.pid)
+    for pid in keepers + [p for k in keepers for p in children(k)]:
+        os.kill(pid, signal.SIGSTOP)
+        keepers.append(pid)
+    for pid in set(keepers):
         os.kill(pid, signal.SIGKILL)
     d.kill()
 
@@ -222,3 +227,130 @@ def test_nobody_can_take_the_lock(lab):
     taken.close()
     assert ours(lab)
     assert d.stop() == 0
+
+
+# ---- the keeper ----
+
+
+def rules_event(d, text):
+    until(lambda: any(e["type"] == "rules" and text in e["detail"]
+                      for e in d.events()), text, 15)
+
+
+@pytest.mark.parametrize("how", [
+    ["iptables", "-t", "mangle", "-F"],
+    ["iptables", "-t", "mangle", "-F", "WEIR-OUT"],
+    ["ip6tables", "-t", "mangle", "-D", "OUTPUT", "1"],
+    ["nft", "flush", "ruleset"],
+])
+def test_rules_that_another_took_away(lab, how):
+    lab.pair()
+    lab.serve("net")
+    d = lab.netd("host", fail="closed", fast_path='"10s"')
+    old = ours(lab)
+    # What is none of ours is nobody's business.
+    lab.execute("host", "iptables", "-t", "mangle", "-A", "OUTPUT", "-j",
+                "MARK", "--set-mark", "1")
+    time.sleep(1.5)
+    assert d.status()["rules_restored"] == 0
+    lab.execute("host", *how)
+    assert ours(lab) != old
+    until(lambda: d.status()["rules_restored"] == 1, "the rules", 15)
+    assert ours(lab) == old
+    rules_event(d, "put back")
+    assert " warning netd rules" in d.log()
+    for i in range(1, 8):
+        assert lab.within("host", connect, f"10.99.1.{i}") < 4
+    assert d.status()["delayed_recipients"] > 0
+    assert d.stop() == 0
+    assert ours(lab) == []
+
+
+def test_rules_watch_off(lab):
+    lab.pair()
+    d = lab.netd("host", rules_watch='"0"')
+    lab.execute("host", "iptables", "-t", "mangle", "-F")
+    time.sleep(2)
+    assert d.status()["rules_restored"] == 0
+
+
+@pytest.mark.parametrize("fail", ["open", "closed"])
+def test_killed_keeper(lab, fail):
+    """Another takes its place, as often as it is killed; a clean end stays
+    clean, and a killed daemon's rules are treated as fail says."""
+    lab.pair()
+    lab.serve("net")
+    d = lab.netd("host", fail=fail)
+    first = children(d.process.pid)[0]
+    standby = children(first)
+    assert len(standby) == 1
+    os.kill(standby[0], signal.SIGKILL)
+    until(lambda: children(first) not in ([], standby), "a stand-by", 10)
+    keeper = children(first)[0]
+    os.kill(first, signal.SIGKILL)
+    rules_event(d, "was killed")
+    until(lambda: children(keeper), "a stand-by", 10)
+    # It watches as the first did.
+    lab.execute("host", "iptables", "-t", "mangle", "-F")
+    until(lambda: d.status()["rules_restored"] == 1, "the rules", 15)
+    assert d.stop() == 0
+    assert ours(lab) == []
+    assert lab.within("host", connect, "10.99.1.1") < 1
+    d.start()
+    first = children(d.process.pid)[0]
+    keeper = children(first)[0]
+    os.kill(first, signal.SIGKILL)
+    until(lambda: children(keeper), "a stand-by", 10)
+    d.kill()
+    if fail == "open":
+        until(lambda: ours(lab) == [], "no rules", 10)
+    else:
+        until(lambda: not os.path.exists(f"/proc/{keeper}"), "the end", 10)
+        assert ours(lab)
+
+
+def test_both_keepers_killed(lab):
+    lab.pair()
+    d = lab.netd("host")
+    first = children(d.process.pid)[0]
+    keeper = children(first)[0]
+    for pid in (first, keeper):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (keeper, first):
+        os.kill(pid, signal.SIGKILL)
+    rules_event(d, "nobody keeps them")
+    assert "nobody keeps them" in d.status()["rules"]
+    assert d.stop() == 0
+    assert "--remove-rules" in d.log()
+    assert ours(lab)
+    assert remove_rules(lab, d).returncode == 0
+    assert ours(lab) == []
+
+
+def test_rules_of_the_other_iptables(lab):
+    """What a daemon left when iptables was iptables-legacy goes when it is
+    iptables-nft."""
+    if not shutil.which("iptables-legacy"):
+        pytest.skip("netd: iptables-legacy is not installed")
+    lab.pair()
+    tools = lab.dir / "tools"
+    tools.mkdir()
+    for name in ("iptables", "ip6tables"):
+        for what in ("", "-save", "-restore"):
+            os.symlink("/usr/sbin/xtables-legacy-multi",
+                       tools / (name + what))
+    d = lab.netd("host", start=False, rules_kind="iptables")
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{tools}:{path}"
+    try:
+        d.start()
+    finally:
+        os.environ["PATH"] = path
+
+    def legacy():
+        return lab.execute("host", "iptables-legacy-save").stdout.count("WEIR")
+
+    assert legacy() > 0 and ours(lab) == []
+    kill_all(d)
+    d.start()
+    assert legacy() == 0 and ours(lab) != []
