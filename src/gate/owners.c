@@ -6,7 +6,7 @@
 
 #include "base/mailbox.h"
 #include "base/map.h"
-#include "gate/entries.h"
+#include "os/entries.h"
 
 #include <stdio.h>
 #include <stdlib.h>
