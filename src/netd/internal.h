@@ -48,7 +48,7 @@ struct netd {
 	uint64_t malformed;
 
 	struct loop_signal *hup, *term, *intr;
-	struct loop_timer timer, watchdog;
+	struct loop_timer timer, watchdog, look;
 	struct loop_task store;
 };
 
@@ -67,6 +67,8 @@ void netd_run_clear(struct netd *n);
 void netd_on_keeper(void *arg, const struct keeper_report *report);
 bool netd_reload(struct netd *n, char *err, size_t cap);
 void netd_set_timer(struct netd *n);
+/* What the kernel has thrown away waits no more. */
+void netd_look_for_lost(struct netd *n, int64_t now);
 /* A frozen host stands in the site's own set, or stands there no more. */
 void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
 void netd_block_frozen(struct netd *n); /* after a start */

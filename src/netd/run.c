@@ -13,11 +13,39 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#define LOOK_MS 1000 /* between looks for what was lost */
+
 void
 netd_set_timer(struct netd *n)
 {
-	if (n->timer.loop != NULL)
-		loop_timer_set(&n->timer, netgate_next_due(n->gate));
+	if (n->timer.loop == NULL)
+		return;
+	loop_timer_set(&n->timer, netgate_next_due(n->gate));
+	if (n->look.due == INT64_MAX && netgate_held_count(n->gate) > 0)
+		loop_timer_set(&n->look, loop_now(n->loop) + LOOK_MS);
+}
+
+void
+netd_look_for_lost(struct netd *n, int64_t now)
+{
+	size_t held = netgate_held_count(n->gate);
+
+	if (held == 0 || !nfqueue_lost_all(n->queue))
+		return;
+	netgate_lose_held(n->gate, now);
+	log_event(n->log, LOG_LEVEL_WARNING, "netd", "lost",
+	    "packets=%zu note=\"the kernel threw away what waited: a chain of "
+	    "nftables was removed, or an interface went down\"",
+	    held);
+}
+
+static void
+on_look(void *arg, int64_t now)
+{
+	struct netd *n = arg;
+
+	netd_look_for_lost(n, now);
+	netd_set_timer(n);
 }
 
 /* ---- packets ---- */
@@ -99,6 +127,14 @@ on_contact(void *arg, const struct nfqueue_packet *packet, int64_t now)
 }
 
 static void
+on_lost(void *arg)
+{
+	struct netd *n = arg;
+
+	netgate_count_lost(n->gate);
+}
+
+static void
 on_turn(void *arg, int64_t now)
 {
 	(void)now;
@@ -107,6 +143,7 @@ on_turn(void *arg, int64_t now)
 
 const struct nfqueue_ops netd_queue_ops = {
     .on_packet = on_packet,
+    .on_lost = on_lost,
     .on_turn = on_turn,
 };
 
@@ -127,6 +164,7 @@ on_verdict(void *arg, uint64_t name, enum netgate_verdict verdict)
 {
 	static const enum nfqueue_verdict verdicts[] = {
 	    [NETGATE_ACCEPT] = NFQUEUE_PASS,
+	    [NETGATE_RELEASE] = NFQUEUE_RELEASE,
 	    [NETGATE_DROP] = NFQUEUE_DROP,
 	    [NETGATE_REJECT] = NFQUEUE_MARKED,
 	};
@@ -465,6 +503,7 @@ void
 netd_run_init(struct netd *n)
 {
 	loop_timer_init(&n->timer, n->loop, on_timer, n);
+	loop_timer_init(&n->look, n->loop, on_look, n);
 	loop_timer_init(&n->watchdog, n->loop, on_watchdog, n);
 	loop_task_init(&n->store, n->loop, on_store, n);
 	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
@@ -481,6 +520,7 @@ netd_run_clear(struct netd *n)
 	if (n->hup == NULL)
 		return;
 	loop_timer_clear(&n->timer);
+	loop_timer_clear(&n->look);
 	loop_timer_clear(&n->watchdog);
 	loop_task_clear(&n->store);
 	loop_signal_free(n->hup);

@@ -45,6 +45,7 @@ add_queue(json_t *row, const char *name, const struct nfqueue *q)
 	set_number(o, "batches", s->batches);
 	set_number(o, "overruns", s->overruns);
 	set_number(o, "loops", s->loops);
+	set_number(o, "lost", s->lost);
 	set_number(o, "errors", s->errors);
 	json_object_set_new(row, name, o);
 }
@@ -59,12 +60,12 @@ set_errors(const struct netd *n)
 void
 netd_show_status(struct control_conn *c, int64_t now)
 {
-	const struct netd *n = netd_of(c);
+	struct netd *n = netd_of(c);
 	const uint64_t *counters = netgate_counters(n->gate);
 	int64_t up_ms = clock_wall_ms() - n->started_at;
 	json_t *row = json_object();
 
-	(void)now;
+	netd_look_for_lost(n, now);
 	json_object_set_new(row, "version", control_text(PACKAGE_VERSION));
 	json_object_set_new(row, "mode",
 	    control_text(

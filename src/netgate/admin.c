@@ -31,7 +31,7 @@ netgate_frozen_count(const struct netgate *g)
 size_t
 netgate_held_count(const struct netgate *g)
 {
-	return g->held_count;
+	return g->held_count - g->lost_held;
 }
 
 size_t
@@ -170,8 +170,10 @@ netgate_held_each(
 {
 	const struct held *held = NULL;
 
-	while (*pos < g->slot_count && held == NULL)
+	while (*pos < g->slot_count && (held == NULL || held->a.is_lost))
 		held = g->slots[(*pos)++];
+	if (held != NULL && held->a.is_lost)
+		held = NULL;
 	if (held == NULL)
 		return false;
 	*out = (struct netgate_held_info){

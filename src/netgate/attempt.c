@@ -20,7 +20,15 @@ enum outcome { OUTCOME_PASS, OUTCOME_WAIT, OUTCOME_REFUSE };
 static void
 verdict(struct netgate *g, const struct attempt *a, enum netgate_verdict v)
 {
+	if (a->is_lost)
+		return;
 	g->ops->on_verdict(g->arg, a->packet_id, v);
+}
+
+void
+attempt_drop(struct netgate *g, const struct attempt *a)
+{
+	verdict(g, a, NETGATE_DROP);
 }
 
 void
@@ -50,7 +58,7 @@ void
 attempt_accept(struct netgate *g, const struct attempt *a)
 {
 	host_fast_add(g, a);
-	verdict(g, a, NETGATE_ACCEPT);
+	verdict(g, a, a->waited ? NETGATE_RELEASE : NETGATE_ACCEPT);
 }
 
 /* Where it waits; NULL: nowhere, since nothing waits or there is no room. */
@@ -265,7 +273,8 @@ static void
 end_pass(struct netgate *g, struct attempt *a, struct held *held)
 {
 	if (held != NULL) {
-		count(g, NETGATE_COUNT_RELEASED);
+		if (!a->is_lost)
+			count(g, NETGATE_COUNT_RELEASED);
 	} else {
 		count(g, NETGATE_COUNT_PASSED);
 		if (a->known)

@@ -78,7 +78,8 @@ freeze_end(struct netgate *g, struct held *held, enum flush how)
 
 	switch (how) {
 	case FLUSH_RELEASE:
-		count(g, NETGATE_COUNT_RELEASED);
+		if (!held->a.is_lost)
+			count(g, NETGATE_COUNT_RELEASED);
 		if (h->src[p] != NULL)
 			throttle_learn(g->throttle[p], h->src[p],
 			    held->a.destination, g->now);
@@ -90,7 +91,7 @@ freeze_end(struct netgate *g, struct held *held, enum flush how)
 		break;
 	case FLUSH_DROP:
 		count(g, NETGATE_COUNT_DISCARDED);
-		g->ops->on_verdict(g->arg, held->a.packet_id, NETGATE_DROP);
+		attempt_drop(g, &held->a);
 		break;
 	}
 	held_free(g, held);

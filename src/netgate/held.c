@@ -70,6 +70,7 @@ held_new(struct netgate *g, const struct attempt *a)
 	}
 	held = xcalloc(1, sizeof(*held));
 	held->a = *a;
+	held->a.waited = true;
 	held->ticket = (uint64_t)++g->generation << 32 | (slot + 1);
 	held->queued_at = g->wall;
 	list_init(&held->credit);
@@ -83,6 +84,14 @@ held_new(struct netgate *g, const struct attempt *a)
 	if (a->protocol == NETGATE_TCP)
 		map_set(g->syns, syn_key(a, key), held);
 	return held;
+}
+
+void
+held_set_lost(struct netgate *g, struct held *held, bool lost)
+{
+	g->lost_held += lost;
+	g->lost_held -= held->a.is_lost;
+	held->a.is_lost = lost;
 }
 
 void
@@ -122,6 +131,7 @@ held_free(struct netgate *g, struct held *held)
 		list_remove(&held->credit);
 		h->credit_held_count--;
 	}
+	held_set_lost(g, held, false);
 	held_set_stage(held, STAGE_DONE);
 	list_remove(&held->entry);
 	h->held_count--;

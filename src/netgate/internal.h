@@ -32,6 +32,8 @@ struct attempt {
 	uint16_t sport, dport;
 	uint32_t tcp_seq;
 	bool known; /* passed as a known destination */
+	bool waited;
+	bool is_lost; /* the kernel has it no more: no verdict */
 };
 
 struct held {
@@ -113,7 +115,7 @@ struct netgate {
 	struct held **slots;
 	uint32_t *free_slots;
 	uint32_t slot_count, slot_cap, free_count, held_count;
-	uint32_t claimed_held; /* of held_count */
+	uint32_t claimed_held, lost_held; /* of held_count */
 	uint32_t generation;
 	struct map *syns; /* struct held by connection */
 	struct dns_streams *dns_streams;
@@ -181,6 +183,7 @@ void host_fast_clear(struct netgate *g, struct host *h);
 struct held *held_new(struct netgate *g, const struct attempt *a);
 struct held *held_find(const struct netgate *g, uint64_t ticket);
 void held_free(struct netgate *g, struct held *held);
+void held_set_lost(struct netgate *g, struct held *held, bool lost);
 void held_set_stage(struct held *held, enum stage stage);
 /* The waiting SYN of the same connection, or NULL. */
 struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
@@ -191,6 +194,7 @@ struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
  * verdict was given. */
 void attempt_advance(struct netgate *g, struct attempt *a, struct held *held);
 void attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen);
+void attempt_drop(struct netgate *g, const struct attempt *a);
 /* Drops it, or rejects it if its policy says so for frozen hosts. */
 void attempt_turn_away(struct netgate *g, const struct attempt *a);
 void attempt_accept(struct netgate *g, const struct attempt *a);

@@ -142,8 +142,12 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 	struct host *h = a->host;
 	struct throttle_reservation r;
 
+	/* The newest takes its place: the kernel may have thrown the other away
+	 * (a chain was removed, an interface went down). */
 	count(g, NETGATE_COUNT_COPIES);
-	g->ops->on_verdict(g->arg, a->packet_id, NETGATE_DROP);
+	attempt_drop(g, &held->a);
+	held_set_lost(g, held, false);
+	held->a.packet_id = a->packet_id;
 	if (!h->policy->count_retries || held->a.stage != STAGE_SOURCE)
 		return;
 	throttle_request(g->throttle[NETGATE_TCP],
@@ -226,6 +230,33 @@ netgate_packet(struct netgate *g, uint64_t packet_id, const struct packet *p,
 	a.host = host_get_sender(g, &p->src, origin);
 	a.destination = host_destination(g, &p->dst);
 	decide(g, &a);
+}
+
+void
+netgate_count_lost(struct netgate *g)
+{
+	if (g->counters[NETGATE_COUNT_RELEASED] > 0)
+		g->counters[NETGATE_COUNT_RELEASED]--;
+	count(g, NETGATE_COUNT_LOST);
+}
+
+void
+netgate_lose_held(struct netgate *g, int64_t now)
+{
+	gate_enter(g, now);
+	for (uint32_t i = 0; i < g->slot_count; i++) {
+		struct held *held = g->slots[i];
+
+		if (held == NULL || held->a.is_lost)
+			continue;
+		count(g, NETGATE_COUNT_LOST);
+		held_set_lost(g, held, true);
+		/* It comes again, and its place is kept. */
+		if (held->a.protocol == NETGATE_TCP)
+			continue;
+		freeze_unqueue(g, held);
+		held_free(g, held);
+	}
 }
 
 /* ---- time ---- */

@@ -18,7 +18,13 @@
 #include "os/log.h"
 #include "packet/packet.h"
 
-enum netgate_verdict { NETGATE_ACCEPT, NETGATE_DROP, NETGATE_REJECT };
+/* RELEASE: an accept of one that waited. */
+enum netgate_verdict {
+	NETGATE_ACCEPT,
+	NETGATE_RELEASE,
+	NETGATE_DROP,
+	NETGATE_REJECT
+};
 
 enum netgate_protocol { NETGATE_TCP, NETGATE_UDP, NETGATE_PROTOCOLS };
 
@@ -96,6 +102,7 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	X(KNOWN, "passed_known", "of these, to known destinations")            \
 	X(DELAYED, "delayed_recipients", "packets held")                       \
 	X(RELEASED, "released_recipients", "held packets let go")              \
+	X(LOST, "lost_packets", "held packets that the kernel threw away")     \
 	X(DISCARDED, "discarded_recipients", "held packets dropped")           \
 	X(REFUSED, "refused_recipients", "new packets dropped or rejected")    \
 	X(OBSERVED, "observed_holds",                                          \
@@ -146,6 +153,12 @@ void netgate_packet(struct netgate *g, uint64_t packet_id,
 enum netgate_inbound { NETGATE_ANSWER, NETGATE_CONTACT };
 void netgate_watch(struct netgate *g, const struct packet *p,
     enum netgate_inbound what, int64_t now);
+
+/* A packet that had waited was let go, and was there no more. */
+void netgate_count_lost(struct netgate *g);
+/* The kernel has thrown away all that waits. It gets no verdict any more; a SYN
+ * keeps its place for its next copy. */
+void netgate_lose_held(struct netgate *g, int64_t now);
 
 /* Releases what is due, thaws, forgets idle hosts step by step. */
 void netgate_run(struct netgate *g, int64_t now, int64_t wall);

@@ -12,6 +12,8 @@
 
 #include "nfq/nfqueue.h"
 
+#include "os/file.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -29,12 +31,15 @@
 #define OVERHEAD 512     /* of a message beside the packet's bytes */
 #define VERDICTS_MAX 256 /* of one message */
 #define VERDICT_BYTES 64 /* of one verdict, at most */
+#define PROC_FILE "/proc/self/net/netfilter/nfnetlink_queue"
+#define PROC_MAX ((size_t)1 << 20)
 #define SOCKET_BYTES (8 << 20)
 
 struct nfqueue_pending {
 	uint32_t id;
 	uint32_t mark; /* to be set */
 	int verdict;   /* NF_* */
+	bool waited;
 };
 
 struct nfqueue {
@@ -72,7 +77,7 @@ can_batch(const struct nfqueue *q)
 	if (q->open > 0 || q->pending_count < 2)
 		return false;
 	for (size_t i = 0; i < q->pending_count; i++) {
-		if (q->pending[i].verdict == NF_DROP ||
+		if (q->pending[i].verdict == NF_DROP || q->pending[i].waited ||
 		    q->pending[i].verdict != q->pending[0].verdict ||
 		    q->pending[i].mark != q->pending[0].mark)
 			return false;
@@ -99,6 +104,8 @@ put_verdict(struct nfqueue *q, size_t at, int type, uint32_t id,
 	struct nlmsghdr *nlh =
 	    nfq_nlmsg_put(q->out + at, type, q->options.number);
 
+	/* An error brings it back. */
+	nlh->nlmsg_seq = p->waited;
 	nfq_nlmsg_verdict_put(nlh, (int)id, p->verdict);
 	if (p->verdict != NF_DROP)
 		nfq_nlmsg_verdict_put_mark(nlh, p->mark);
@@ -145,12 +152,13 @@ on_flush(void *arg, int64_t now)
 }
 
 static void
-add_verdict(struct nfqueue *q, uint32_t id, int verdict, uint32_t mark)
+add_verdict(
+    struct nfqueue *q, uint32_t id, int verdict, uint32_t mark, bool waited)
 {
 	if (q->pending_count == VERDICTS_MAX)
 		flush(q);
 	q->pending[q->pending_count++] =
-	    (struct nfqueue_pending){id, mark, verdict};
+	    (struct nfqueue_pending){id, mark, verdict, waited};
 	if (q->open > 0)
 		q->open--;
 	loop_task_set(&q->flush);
@@ -162,13 +170,16 @@ nfqueue_set_verdict(
 {
 	switch (verdict) {
 	case NFQUEUE_PASS:
-		add_verdict(q, id, NF_REPEAT, mark | q->options.pass_mark);
+	case NFQUEUE_RELEASE:
+		add_verdict(q, id, NF_REPEAT, mark | q->options.pass_mark,
+		    verdict == NFQUEUE_RELEASE);
 		break;
 	case NFQUEUE_DROP:
-		add_verdict(q, id, NF_DROP, 0);
+		add_verdict(q, id, NF_DROP, 0, false);
 		break;
 	case NFQUEUE_MARKED:
-		add_verdict(q, id, NF_ACCEPT, mark | q->options.reject_mark);
+		add_verdict(
+		    q, id, NF_ACCEPT, mark | q->options.reject_mark, false);
 		break;
 	}
 }
@@ -212,10 +223,26 @@ take_packet(struct nfqueue *q, const struct nlmsghdr *nlh, int64_t now)
 	/* Rules that were printed by another version: once round is enough. */
 	if ((p.mark & q->options.pass_mark) == q->options.pass_mark) {
 		q->stats.loops++;
-		add_verdict(q, p.id, NF_ACCEPT, p.mark & ~q->options.pass_mark);
+		add_verdict(
+		    q, p.id, NF_ACCEPT, p.mark & ~q->options.pass_mark, false);
 		return;
 	}
 	q->ops->on_packet(q->arg, &p, now);
+}
+
+static void
+take_error(struct nfqueue *q, const struct nlmsghdr *nlh)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*e) ||
+	    e->error != -ENOENT) {
+		q->stats.errors++;
+		return;
+	}
+	q->stats.lost++;
+	if (e->msg.nlmsg_seq != 0 && q->ops->on_lost != NULL)
+		q->ops->on_lost(q->arg);
 }
 
 static void
@@ -226,7 +253,7 @@ take_message(struct nfqueue *q, const char *p, size_t n, int64_t now)
 
 	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		if (nlh->nlmsg_type == NLMSG_ERROR)
-			q->stats.errors++;
+			take_error(q, nlh);
 		else if (nlh->nlmsg_type ==
 			 (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 			take_packet(q, nlh, now);
@@ -378,6 +405,43 @@ nfqueue_new(struct loop *loop, const struct nfqueue_options *options,
 	q->watch =
 	    loop_watch_new(loop, mnl_socket_get_fd(q->socket), on_readable, q);
 	return q;
+}
+
+/* "number portid waiting ..." for each queue. */
+static bool
+waits_none(struct str text, uint16_t number)
+{
+	while (text.n > 0) {
+		struct str line = str_trim(str_cut(&text, '\n'));
+		uint64_t v[3];
+
+		for (int i = 0; i < 3; i++) {
+			if (!str_to_u64(str_cut(&line, ' '), &v[i]))
+				return false;
+			line = str_trim(line);
+		}
+		if (v[0] == number)
+			return v[2] == 0;
+	}
+	return false;
+}
+
+bool
+nfqueue_lost_all(struct nfqueue *q)
+{
+	struct buf text;
+	bool lost;
+
+	flush(q);
+	if (q->open == 0)
+		return false;
+	buf_init(&text, PROC_MAX);
+	lost = file_read(PROC_FILE, PROC_MAX, &text) == 0 &&
+	       waits_none(buf_str(&text), q->options.number);
+	buf_clear(&text);
+	if (lost)
+		q->open = 0;
+	return lost;
 }
 
 void

@@ -15,7 +15,13 @@
  * set in its mark; a rule of ours there takes the mark off and lets it on to
  * the rules of others, which an accept would pass over. MARKED: it is accepted
  * with reject_mark set. */
-enum nfqueue_verdict { NFQUEUE_PASS, NFQUEUE_DROP, NFQUEUE_MARKED };
+/* RELEASE: a pass whose packet waited: should it have gone, on_lost is told. */
+enum nfqueue_verdict {
+	NFQUEUE_PASS,
+	NFQUEUE_RELEASE,
+	NFQUEUE_DROP,
+	NFQUEUE_MARKED
+};
 
 struct nfqueue_options {
 	uint16_t number;
@@ -39,6 +45,7 @@ struct nfqueue_packet { /* borrowed during the callback */
 struct nfqueue_ops {
 	void (*on_packet)(
 	    void *arg, const struct nfqueue_packet *packet, int64_t now);
+	void (*on_lost)(void *arg); /* may be NULL */
 	/* Every packet of a turn was handed over. */
 	void (*on_turn)(void *arg, int64_t now);
 };
@@ -49,8 +56,9 @@ struct nfqueue_stats {
 			      passed */
 	uint64_t loops;    /* packets that came again, since no rule took
 			      pass_mark for a pass: they were accepted */
-	uint64_t errors;   /* verdicts that the kernel refused: the packet had
-			      gone with its interface */
+	uint64_t lost;     /* verdicts on packets that the kernel had thrown
+			      away */
+	uint64_t errors;   /* verdicts that it refused otherwise */
 };
 
 struct nfqueue;
@@ -64,6 +72,9 @@ void nfqueue_free(struct nfqueue *q);
 /* mark: the packet's own. */
 void nfqueue_set_verdict(struct nfqueue *q, uint32_t id, uint32_t mark,
     enum nfqueue_verdict verdict);
+/* True: packets wait for a verdict of ours, and the kernel has none of them any
+ * more. Reads a file of /proc. They are forgotten here. */
+bool nfqueue_lost_all(struct nfqueue *q);
 const struct nfqueue_stats *nfqueue_get_stats(const struct nfqueue *q);
 
 #endif

@@ -3,10 +3,12 @@
 meets all of them, with the mark that it came with."""
 import re
 import socket
+import threading
 
 import pytest
 
 import netlab
+from harness import until
 from netlab import connect, send_udp
 
 REASON = netlab.why_not()
@@ -117,3 +119,61 @@ def test_rules_that_know_no_pass(lab):
     assert lab.within("host", connect, "10.99.1.1") < 1
     assert lab.within("host", send_udp, "10.99.1.2", 80, b"x", 2)
     assert d.status()["queue"]["loops"] == 2
+
+
+# ---- what the kernel throws away ----
+
+
+def throw_away(lab, how):
+    if how == "nft":
+        lab.execute("host", "nft", "-f", "-", text="table inet other {\n "
+                    "chain c {\n type filter hook output priority 0;\n }\n}\n")
+        lab.execute("host", "nft", "delete", "table", "inet", "other")
+        return
+    lab.at("host", "link", "set", "eth0", "down")
+    lab.at("host", "link", "set", "eth0", "up")
+    for third in (1, 2, 3):
+        lab.at("host", "route", "replace", f"10.99.{third}.0/24", "via",
+               "10.99.0.2")
+
+
+@pytest.mark.parametrize("how", ["nft", "link"])
+def test_what_the_kernel_threw_away(lab, how):
+    """It waits no more and was not released; the next copy of a SYN goes when
+    the first would have."""
+    if how == "nft" and netlab.why_no_sets("nft"):
+        pytest.skip("netd: no nftables here")
+    d = lab.netd("host", policy='interval = "4s"')
+    for i in range(1, 6):
+        assert lab.within("host", connect, f"10.99.1.{i}") < 1
+        lab.within("host", send_udp, f"10.99.1.{i}", 80, b"x", 1)
+    took = []
+    t = threading.Thread(target=lambda: took.append(
+        lab.within("host", connect, "10.99.2.9", 80, 20)))
+    t.start()
+    lab.within("host", send_udp, "10.99.2.9")
+    until(lambda: d.status()["held_messages"] == 2, "a SYN and a datagram", 5)
+    udp = lab.arrived("net", "udp")
+    throw_away(lab, how)
+    s = d.status()
+    assert s["held_messages"] == 0 and s["lost_packets"] == 2
+    t.join()
+    assert 2 < took[0] < 7, took
+    s = d.status()
+    assert s["released_recipients"] == 1 and s["queue"]["errors"] == 0
+    assert lab.arrived("net", "udp") == udp
+    assert "note=\"the kernel threw away" in d.log()
+
+
+def test_a_release_that_meets_nothing(lab):
+    """What is lost while nobody looks is not told as released."""
+    d = lab.netd("host", policy='interval = "3s"')
+    for i in range(1, 6):
+        lab.within("host", send_udp, f"10.99.1.{i}", 80, b"x", 1)
+    lab.within("host", send_udp, "10.99.2.9")
+    lab.within("host", send_udp, "10.99.2.10")
+    until(lambda: d.status()["held_messages"] == 2, "both", 5)
+    until(lambda: d.status()["released_recipients"] == 1, "the first", 10)
+    throw_away(lab, "link")
+    until(lambda: d.status()["lost_packets"] == 1, "the loss", 10)
+    assert d.status()["released_recipients"] == 1

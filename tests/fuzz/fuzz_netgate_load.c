@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-on_verdict(void *arg, uint32_t id, enum netgate_verdict verdict)
+on_verdict(void *arg, uint64_t id, enum netgate_verdict verdict)
 {
 	(void)arg;
 	(void)id;

@@ -39,8 +39,8 @@ on_verdict(void *arg, uint64_t id, enum netgate_verdict v)
 	assert_true(id < IDS);
 	assert_int_equal(r->verdicts[id], 0);
 	r->verdicts[id]++;
-	r->last = v;
-	r->accepted += v == NETGATE_ACCEPT;
+	r->last = v == NETGATE_RELEASE ? NETGATE_ACCEPT : v;
+	r->accepted += r->last == NETGATE_ACCEPT;
 	r->dropped += v == NETGATE_DROP;
 	r->rejected += v == NETGATE_REJECT;
 }

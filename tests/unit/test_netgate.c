@@ -47,6 +47,49 @@ test_copies(void **state)
 	assert_int_equal(r->accepted, 6);
 }
 
+/* What the kernel threw away waits no more; a SYN keeps its place, and its next
+ * copy goes when the first would have. */
+static void
+test_lost(void **state)
+{
+	struct rig *r = *state;
+	struct packet p = packet(1, 50, IPPROTO_UDP);
+	const uint64_t *counters;
+
+	rig_make(r, NULL);
+	counters = netgate_counters(r->g);
+	for (uint32_t i = 0; i < 7; i++)
+		send_packet(r, 1, i, 0);
+	for (uint32_t i = 0; i < 6; i++) {
+		p.dst.bytes[0] = (uint8_t)(50 + i);
+		netgate_packet(r->g, r->id++, &p, proven, 0, 0);
+	}
+	assert_int_equal(netgate_held_count(r->g), 3);
+	netgate_lose_held(r->g, 500);
+	assert_int_equal(netgate_held_count(r->g), 0);
+	assert_int_equal(counters[NETGATE_COUNT_LOST], 3);
+	send_packet(r, 1, 5, 600); /* the first one's copy */
+	assert_int_equal(netgate_held_count(r->g), 1);
+	netgate_lose_held(r->g, 700);
+	send_packet(r, 1, 5, 800);
+	netgate_run(r->g, 1000, 0);
+	assert_int_equal(r->accepted, 10 + 1);
+	assert_int_equal(counters[NETGATE_COUNT_RELEASED], 1);
+	/* The other's time comes without a copy: that passes when it comes. */
+	netgate_run(r->g, 2000, 0);
+	assert_int_equal(counters[NETGATE_COUNT_RELEASED], 1);
+	send_packet(r, 1, 6, 2500);
+	assert_int_equal(r->last, NETGATE_ACCEPT);
+	assert_int_equal(counters[NETGATE_COUNT_LOST], 4);
+	/* A verdict that met nothing. */
+	netgate_count_lost(r->g);
+	assert_int_equal(counters[NETGATE_COUNT_RELEASED], 0);
+	assert_int_equal(r->dropped, 0);
+	/* Those that were lost had no verdict, and never will. */
+	for (uint32_t i = 0; i < r->id; i++)
+		r->verdicts[i] = 1;
+}
+
 static void
 test_counted_copies_freeze(void **state)
 {
@@ -341,6 +384,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_paper),
 	    T(test_copies),
+	    T(test_lost),
 	    T(test_counted_copies_freeze),
 	    T(test_freeze_and_reject),
 	    T(test_state_over_a_restart),
