@@ -137,7 +137,7 @@ feed(const struct program *program, struct str text, bool quiet)
 /* c NULL: takes the part away. */
 static bool
 apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
-    bool quiet)
+    bool plain, bool quiet)
 {
 	const struct program *program = &programs[part];
 	struct buf text, saved;
@@ -147,8 +147,9 @@ apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
 	buf_init(&saved, SAVED_MAX);
 	if (program->save != NULL)
 		read_saved(program, &saved);
-	ok = c != NULL ? rules_print(c, part, fast, buf_str(&saved), &text)
-		       : rules_print_removal(part, buf_str(&saved), &text);
+	ok = c != NULL
+		 ? rules_print(c, part, fast, plain, buf_str(&saved), &text)
+		 : rules_print_removal(part, buf_str(&saved), &text);
 	if (ok && buf_str(&text).n > 0)
 		ok = feed(program, buf_str(&text), quiet);
 	buf_clear(&text);
@@ -159,7 +160,7 @@ apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
 static void
 take_away(enum rules_part part)
 {
-	(void)apply(NULL, part, RULES_FAST_NONE, true);
+	(void)apply(NULL, part, RULES_FAST_NONE, false, true);
 }
 
 static bool
@@ -285,14 +286,17 @@ apply_remove(void)
 
 /* iptables' rules with one kind of sets. */
 static bool
-install_iptables(const struct netd_config *c, enum rules_fast fast, bool quiet)
+install_iptables(
+    const struct netd_config *c, enum rules_fast fast, bool plain, bool quiet)
 {
-	if (fast == RULES_FAST_IPSET && !apply(c, RULES_IPSETS, fast, quiet))
+	if (fast == RULES_FAST_IPSET &&
+	    !apply(c, RULES_IPSETS, fast, plain, quiet))
 		return false;
-	if (fast == RULES_FAST_NFT && !apply(c, RULES_NFT_SETS, fast, quiet))
+	if (fast == RULES_FAST_NFT &&
+	    !apply(c, RULES_NFT_SETS, fast, plain, quiet))
 		return false;
-	if (!apply(c, RULES_IPTABLES, fast, quiet) ||
-	    !apply(c, RULES_IP6TABLES, fast, quiet))
+	if (!apply(c, RULES_IPTABLES, fast, plain, quiet) ||
+	    !apply(c, RULES_IP6TABLES, fast, plain, quiet))
 		return false;
 	if (fast != RULES_FAST_IPSET)
 		take_away(RULES_IPSETS);
@@ -332,13 +336,18 @@ try_iptables(const struct netd_config *c, struct apply_result *r)
 			      : ", since nft cannot queue packets here";
 
 	r->uses_iptables = true;
-	for (size_t i = 0; i < n; i++) {
-		r->fast = choice[i];
-		if (!install_iptables(c, r->fast, i + 1 < n))
+	for (size_t i = 0; i < 2 * n; i++) {
+		bool plain = i >= n;
+
+		r->fast = choice[i % n];
+		if (!install_iptables(c, r->fast, plain, i + 1 < 2 * n))
 			continue;
-		snprintf(r->text, sizeof(r->text), "iptables%s%s%s", why,
+		snprintf(r->text, sizeof(r->text), "iptables%s%s%s%s", why,
 		    c->fast_path_ms > 0 ? "; " : "",
-		    c->fast_path_ms > 0 ? sets[r->fast] : "");
+		    c->fast_path_ms > 0 ? sets[r->fast] : "",
+		    plain ? "; a network's own broadcasts come by, since there "
+			    "is no match addrtype here"
+			  : "");
 		return true;
 	}
 	return false;
@@ -351,7 +360,8 @@ try_nft(const struct netd_config *c, struct apply_result *r)
 	r->uses_iptables = false;
 	if (r->fast != RULES_FAST_NONE && c->fast_path_set == NETD_SET_IPSET)
 		return false;
-	if (!apply(c, RULES_NFT, r->fast, c->rules == NETD_RULES_AUTO))
+	if (!apply(c, RULES_NFT, r->fast, false, true) &&
+	    !apply(c, RULES_NFT, r->fast, true, c->rules == NETD_RULES_AUTO))
 		return false;
 	take_away(RULES_IPTABLES);
 	take_away(RULES_IP6TABLES);

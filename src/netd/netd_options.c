@@ -226,7 +226,8 @@ static const struct option netd_options[] = {
 	.sample = "{\"192.0.2.53\", \"192.0.2.1\"}",
 	.check = option_check_network,
 	.doc = "Destinations that never come by: the DNS server, the gateway. "
-	       "Multicast and broadcast never do.",
+	       "Multicast and broadcast never do, the networks' own "
+	       "broadcast addresses included.",
     },
     {
 	.name = "dns_servers",

@@ -43,7 +43,7 @@ print_part(
 	bool ok;
 
 	buf_init(&text, RULES_TEXT_MAX);
-	ok = rules_print(c, part, rules_printed_fast(c), none, &text);
+	ok = rules_print(c, part, rules_printed_fast(c), false, none, &text);
 	if (ok && program != NULL)
 		printf(
 		    "%s <<'END'\n%.*sEND\n", program, STR_ARG(buf_str(&text)));

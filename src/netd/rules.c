@@ -105,10 +105,14 @@ print_ipsets(struct rules_writer *w)
 
 bool
 rules_print(const struct netd_config *c, enum rules_part part,
-    enum rules_fast fast, struct str saved, struct buf *out)
+    enum rules_fast fast, bool plain, struct str saved, struct buf *out)
 {
-	struct rules_writer w = {
-	    .c = c, .fast = fast, .saved = saved, .out = out, .ok = true};
+	struct rules_writer w = {.c = c,
+	    .fast = fast,
+	    .plain = plain,
+	    .saved = saved,
+	    .out = out,
+	    .ok = true};
 
 	switch (part) {
 	case RULES_NFT:

@@ -38,10 +38,11 @@ uint32_t rules_seen_mark(const struct netd_config *c);
  * counts on. */
 enum rules_fast rules_printed_fast(const struct netd_config *c);
 
-/* saved: what iptables-save prints of the family, or nothing; our old rules in
+/* plain: without what a small kernel may not have (the match addrtype).
+ * saved: what iptables-save prints of the family, or nothing; our old rules in
  * it go in the same transaction. False: the text passes out's maximum. */
 MUST_CHECK bool rules_print(const struct netd_config *c, enum rules_part part,
-    enum rules_fast fast, struct str saved, struct buf *out);
+    enum rules_fast fast, bool plain, struct str saved, struct buf *out);
 /* What takes them away again, whatever configuration they were made for; empty
  * where there are none. */
 MUST_CHECK bool rules_print_removal(

@@ -13,6 +13,7 @@ struct rules_writer {
 	enum rules_fast fast;
 	struct str saved;
 	struct buf *out;
+	bool plain;
 	bool v6;
 	bool ok;
 };

@@ -175,6 +175,10 @@ put_out_chain(struct rules_writer *w)
 		rules_put(w,
 		    "-A " OUT " " ATTEMPT " -j NFQUEUE --queue-num %u%s\n",
 		    w->c->queue, bypass);
+	if (w->c->udp && !w->plain)
+		rules_put(w,
+		    "-A " OUT " -p udp -m addrtype --dst-type %s -j RETURN\n",
+		    w->v6 ? "MULTICAST" : "BROADCAST");
 	if (w->c->udp)
 		rules_put(w, "-A " OUT " -p udp -j NFQUEUE --queue-num %u%s\n",
 		    w->c->queue, bypass);
@@ -245,6 +249,15 @@ put_jump(struct rules_writer *w, const char *hook, char way, const char *target)
 	}
 }
 
+/* Answers of a resolver on this host, which asks others by ways that cannot be
+ * read along. */
+static void
+put_local_jumps(struct rules_writer *w)
+{
+	rules_put(w, "-I INPUT 1 -i lo -p udp --sport 53 -j " IN "\n"
+		     "-I INPUT 1 -i lo -p tcp --sport 53 -j " IN "\n");
+}
+
 /* In goes first, so that out, put before it, is asked first: without
  * interfaces both fit a packet that passes. */
 static void
@@ -255,6 +268,8 @@ put_jumps(struct rules_writer *w)
 	if (w->c->where != NETD_FORWARD) {
 		if (in)
 			put_jump(w, "INPUT", 'i', IN);
+		if (netpolicies_want_dns(w->c->policies))
+			put_local_jumps(w);
 		put_jump(w, "OUTPUT", 'o', OUT);
 	}
 	if (w->c->where != NETD_OUTPUT) {

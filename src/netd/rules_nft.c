@@ -6,6 +6,7 @@
 #include "netd/rules_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define TABLE                                                        \
 	"table inet " RULES_TABLE "\ndelete table inet " RULES_TABLE \
@@ -81,6 +82,9 @@ put_out_chain(struct rules_writer *w)
 	if (w->c->tcp)
 		rules_put(
 		    w, "    " ATTEMPT " queue%s to %u\n", bypass, w->c->queue);
+	if (w->c->udp && !w->plain)
+		rules_put(w, "    meta l4proto udp fib daddr type { broadcast, "
+			     "multicast } return\n");
 	if (w->c->udp)
 		rules_put(w, "    meta l4proto udp queue%s to %u\n", bypass,
 		    w->c->queue);
@@ -149,7 +153,14 @@ put_hook(struct rules_writer *w, const char *hook, const char *which,
 	    "accept;\n    ",
 	    jump, hook, hook);
 	put_interfaces(w, which);
-	rules_put(w, "%sjump %s\n  }\n", w->c->tracks ? "" : ATTEMPT " ", jump);
+	rules_put(w, "%sjump %s\n", w->c->tracks ? "" : ATTEMPT " ", jump);
+	/* Answers of a resolver on this host. */
+	if (strcmp(hook, "input") == 0 && netpolicies_want_dns(w->c->policies))
+		rules_put(w,
+		    "    iifname \"lo\" udp sport 53 jump %s\n"
+		    "    iifname \"lo\" tcp sport 53 jump %s\n",
+		    jump, jump);
+	rules_put(w, "  }\n");
 }
 
 static void

@@ -350,8 +350,8 @@ part_differs(const struct netd_config *a, const struct netd_config *b,
 
 	buf_init(&was, RULES_TEXT_MAX);
 	buf_init(&is, RULES_TEXT_MAX);
-	differ = !rules_print(a, part, RULES_FAST_NONE, none, &was) ||
-		 !rules_print(b, part, RULES_FAST_NONE, none, &is) ||
+	differ = !rules_print(a, part, RULES_FAST_NONE, false, none, &was) ||
+		 !rules_print(b, part, RULES_FAST_NONE, false, none, &is) ||
 		 !str_eq(buf_str(&was), buf_str(&is));
 	buf_clear(&was);
 	buf_clear(&is);

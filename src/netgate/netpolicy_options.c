@@ -189,10 +189,13 @@ const struct option netpolicy_options[] = {
 	.reloadable = true,
 	.doc = "Addresses that a DNS answer to the host named are not new "
 	       "while the answer's TTL lasts: A and AAAA of the name that was "
-	       "asked for and of its aliases (CNAME), in answers from port "
+	       "asked for and of its aliases (CNAME), and the hints of "
+	       "HTTPS and SVCB records, in answers from port "
 	       "53 over UDP or TCP of up to 4 KB. Not those over TLS or HTTPS, "
 	       "which nobody can read along: point such hosts to a resolver "
-	       "of your own. What is named over IPv4 for IPv6, or the other "
+	       "of your own. What a resolver on this host answers over lo "
+	       "counts for every host. What is named over IPv4 for IPv6, or "
+	       "the other "
 	       "way round, counts for every host with dns_known.",
     },
     {

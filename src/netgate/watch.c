@@ -73,9 +73,12 @@ is_dns_server(const struct netgate *g, const struct ip *ip)
 static void
 learn_dns(struct netgate *g, const struct packet *p)
 {
+	/* What a resolver on this host answered to a program on it: no other
+	 * machine can send that. */
 	struct learning l = {.g = g,
-	    .for_all = is_one_of(g->settings.dns_resolvers,
-		g->settings.dns_resolver_count, &p->dst)};
+	    .for_all = ip_is_loopback(&p->dst) ||
+		       is_one_of(g->settings.dns_resolvers,
+			   g->settings.dns_resolver_count, &p->dst)};
 
 	/* Whom a resolver believes is its own matter. */
 	if (!l.for_all &&

@@ -18,6 +18,10 @@
 #define TYPE_A 1
 #define TYPE_CNAME 5
 #define TYPE_AAAA 28
+#define TYPE_SVCB 64
+#define TYPE_HTTPS 65
+#define KEY_IPV4HINT 4
+#define KEY_IPV6HINT 6
 #define CLASS_IN 1
 
 struct record {
@@ -180,12 +184,69 @@ read_address(struct str m, const struct record *r, struct ip *out)
 	return true;
 }
 
+struct finding {
+	void (*fn)(void *arg, const struct ip *ip, uint32_t ttl);
+	void *arg;
+	size_t found;
+};
+
+static void
+find(struct finding *f, const struct record *r, const struct ip *ip)
+{
+	f->fn(f->arg, ip, r->ttl);
+	f->found++;
+}
+
+/* Addresses one behind the other. */
+static void
+read_hints(struct finding *f, const struct record *r, struct str value,
+    enum ip_family family)
+{
+	size_t size = family == IP_V4 ? 4 : 16;
+
+	for (int i = 0; value.n >= size && i < DNS_HINTS_MAX; i++) {
+		struct ip ip = {.family = family};
+
+		memcpy(ip.bytes, value.p, size);
+		value = str_sub(value, size, value.n);
+		find(f, r, &ip);
+	}
+}
+
+/* Priority, the name of the target, which is not compressed, and parameters. A
+ * priority of 0 is an alias and has none. */
+static void
+read_service(struct finding *f, const struct answer *a, const struct record *r)
+{
+	struct str m = {a->m.p, r->data + r->data_len};
+	size_t at = r->data + 2;
+	uint64_t target;
+
+	if (r->class != CLASS_IN ||
+	    (r->type != TYPE_SVCB && r->type != TYPE_HTTPS) || at > m.n ||
+	    get16(m, r->data) == 0 || !read_name(m, a->seed, &at, &target))
+		return;
+	while (at + 4 <= m.n) {
+		uint16_t key = get16(m, at);
+		size_t n = get16(m, at + 2);
+
+		at += 4;
+		if (n > m.n - at)
+			return;
+		if (key == KEY_IPV4HINT)
+			read_hints(f, r, str_sub(m, at, n), IP_V4);
+		else if (key == KEY_IPV6HINT)
+			read_hints(f, r, str_sub(m, at, n), IP_V6);
+		at += n;
+	}
+}
+
 size_t
 dns_answer_each(struct str m, uint64_t seed,
     void (*fn)(void *arg, const struct ip *ip, uint32_t ttl), void *arg)
 {
+	struct finding f = {fn, arg, 0};
 	struct answer a;
-	size_t found = 0;
 	struct ip ip;
 
 	if (!read_answer(m, seed, &a))
@@ -195,10 +256,12 @@ dns_answer_each(struct str m, uint64_t seed,
 	for (size_t i = 0; i < a.record_count; i++) {
 		const struct record *r = &a.records[i];
 
-		if (!has_name(&a, r->name) || !read_address(m, r, &ip))
+		if (!has_name(&a, r->name))
 			continue;
-		fn(arg, &ip, r->ttl);
-		found++;
+		if (read_address(m, r, &ip))
+			find(&f, r, &ip);
+		else
+			read_service(&f, &a, r);
 	}
-	return found;
+	return f.found;
 }

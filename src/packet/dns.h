@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The addresses that a DNS answer names: A and AAAA records of the name that
- * was asked for, or of one that it is an alias of (CNAME). Pure; hostile bytes.
- * RFC 1035 section 4, RFC 3596.
+ * was asked for, or of one that it is an alias of (CNAME), and the address
+ * hints of its SVCB and HTTPS records. Pure; hostile bytes. RFC 1035 section 4,
+ * RFC 3596, RFC 9460 section 7.3.
  */
 #ifndef PACKET_DNS_H
 #define PACKET_DNS_H
@@ -11,6 +12,7 @@
 
 #define DNS_NAME_MAX 256
 #define DNS_ALIASES_MAX 16  /* names that are followed */
+#define DNS_HINTS_MAX 32    /* addresses of one parameter */
 #define DNS_RECORDS_MAX 128 /* records that are looked at */
 
 /* Calls fn for each address; ttl in seconds. seed: a secret. Returns how many

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """weir-netd among the rules of a site: what weir lets go, or only learns from,
 meets all of them, with the mark that it came with."""
+import os
 import re
 import socket
 import threading
@@ -9,7 +10,7 @@ import pytest
 
 import netlab
 from harness import until
-from netlab import connect, send_udp
+from netlab import connect, resolve, send_udp
 
 REASON = netlab.why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
@@ -177,3 +178,44 @@ def test_a_release_that_meets_nothing(lab):
     throw_away(lab, "link")
     until(lambda: d.status()["lost_packets"] == 1, "the loss", 10)
     assert d.status()["released_recipients"] == 1
+
+
+# ---- what never comes by, and a resolver on this host ----
+
+
+def broadcast(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.sendto(b"x", (address, 137))
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_broadcast(lab, small, monkeypatch):
+    """The network's own broadcast address is no destination; on a kernel that
+    cannot tell it is said, and the rest works."""
+    if small:
+        tool = lab.dir / "iptables-restore"
+        tool.write_text("#!/bin/sh\nrules=$(cat)\n"
+                        "case $rules in *addrtype*) exit 1 ;; esac\n"
+                        f"PATH={os.environ['PATH']}\n"
+                        'echo "$rules" | exec iptables-restore "$@"\n')
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{lab.dir}:{os.environ['PATH']}")
+    d = lab.netd("host")
+    lab.within("host", broadcast, "10.99.255.255")
+    assert lab.within("host", send_udp, "10.99.1.1", 80, b"x", 2)
+    assert d.status()["packets"] == (2 if small else 1)
+    assert ("addrtype" in d.status()["rules"]) == small
+
+
+def test_resolver_on_this_host(lab):
+    """What it told over lo is known, whatever way it asked itself."""
+    lab.popen("host", "/usr/bin/python3", netlab.HERE / "netdns.py")
+    until(lambda: lab.within("host", resolve, "127.0.0.1", "n99.test", 0.5),
+          "the resolver", 10)
+    d = lab.netd("host", policy='dns_known = true\ninterval = "1h"',
+                 dns_servers='{"10.99.0.2"}')
+    for i in range(1, 9):
+        assert lab.within("host", resolve, "127.0.0.1", f"n{i}.test")
+        assert lab.within("host", connect, f"10.99.2.{i}", 80, 5) < 1
+    assert d.status()["dns_answers"] == 16

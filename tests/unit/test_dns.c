@@ -159,6 +159,34 @@ test_every_cut(void **state)
 	expect((struct str){m, sizeof(m) - 1}, "192.0.2.1 ");
 }
 
+/* RFC 9460: priority 1, target ".", alpn, two addresses of IPv4, one of IPv6;
+ * then one that is an alias, one whose hint is longer than the record. */
+static void
+test_hints(void **state)
+{
+	static const char head[] = HEAD("\3");
+	static const char hints[] =
+	    "\xc0\x0c\0\x41\0\1\0\0\0\1\0\x2a"
+	    "\0\1\0\0\1\0\3\2h2\0\4\0\x8\xc0\0\2\1\xc0\0\2\2"
+	    "\0\6\0\x10\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\7";
+	static const char others[] = "\xc0\x0c\0\x41\0\1\0\0\0\1\0\xb"
+				     "\0\0\0\0\4\0\4\xc0\0\2\3"
+				     "\xc0\x0c\0\x40\0\1\0\0\0\1\0\xb"
+				     "\0\1\0\0\4\0\5\xc0\0\2\3";
+	char all[sizeof(head) + sizeof(hints) + sizeof(others)];
+	size_t n = sizeof(head) - 1;
+
+	(void)state;
+	memcpy(all, head, n);
+	memcpy(all + n, hints, sizeof(hints) - 1);
+	n += sizeof(hints) - 1;
+	expect((struct str){all, n - 1}, "");
+	expect((struct str){all, n}, "192.0.2.1 192.0.2.2 2001:db8::7 ");
+	memcpy(all + n, others, sizeof(others) - 1);
+	n += sizeof(others) - 1;
+	expect((struct str){all, n}, "192.0.2.1 192.0.2.2 2001:db8::7 ");
+}
+
 int
 main(void)
 {
@@ -170,6 +198,7 @@ main(void)
 	    cmocka_unit_test(test_not_an_answer),
 	    cmocka_unit_test(test_hostile_names),
 	    cmocka_unit_test(test_every_cut),
+	    cmocka_unit_test(test_hints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

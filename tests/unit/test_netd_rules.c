@@ -94,7 +94,7 @@ print(const char *text, enum rules_part part, enum rules_fast fast)
 	char *made;
 
 	buf_init(&out, RULES_TEXT_MAX);
-	assert_true(rules_print(c, part, fast, str_from(saved), &out));
+	assert_true(rules_print(c, part, fast, false, str_from(saved), &out));
 	made = buf_take(&out);
 	netd_config_free(c);
 	return made;
