@@ -34,8 +34,8 @@ _weirctl() {
     cur=${line##*[[:space:]]}
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
-    local commands="status senders show queue cat release discard freeze thaw"
-    commands+=" forget events top audit config reload"
+    local commands="status senders show queue cat release flush discard freeze"
+    commands+=" thaw forget events top audit config reload"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -77,7 +77,7 @@ _weirctl() {
     "") options="-s --socket --json -h --help -V --version" ;;
     senders) options="--frozen --busy" ;;
     queue) options="--older --recipient" ;;
-    release) options="--sender --all --older --recipient" ;;
+    release | flush) options="--sender --all --older --recipient" ;;
     discard) options="--sender --all --older --recipient -y --yes" ;;
     thaw) options="--release --discard" ;;
     events) options="-f --follow -n --count" ;;
@@ -94,6 +94,9 @@ _weirctl() {
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
     thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;
+    flush)
+        _weirctl_words "$(_weirctl_ask id queue)"$'\n'"$(_weirctl_ask sender senders)"$'\nall' "$cur"
+        ;;
     cat | release | discard)
         _weirctl_words "$(_weirctl_ask id queue)" "$cur"
         ;;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * release, discard, freeze, thaw, forget. Only `discard --all` asks back, and
- * only on a terminal: a script has said what it wants.
+ * release, flush, discard, freeze, thaw, forget. Only `discard --all` asks
+ * back, and only on a terminal: a script has said what it wants.
  */
 #include "ctl/ctl.h"
 #include "ctl/text.h"
@@ -65,6 +65,36 @@ ctl_release(struct ctl *ctl)
 	if (!check_selection(ctl))
 		return CTL_USAGE;
 	return change(ctl, selection(ctl), "released");
+}
+
+/* As weir writes queue ids: 13 letters of Crockford's base 32. */
+static bool
+is_id(const char *word)
+{
+	return strlen(word) == 13 &&
+	       strspn(word, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == 13;
+}
+
+/* A word is a queue id, a sender, or all; nothing is all, too. */
+enum ctl_status
+ctl_flush(struct ctl *ctl)
+{
+	bool ids = true;
+
+	for (int i = 0; i < ctl->word_count; i++)
+		ids = ids && is_id(ctl->words[i]);
+	if ((ctl->word_count == 0 && !(ctl->given & CTL_SENDER)) ||
+	    (ctl->word_count == 1 && strcmp(ctl->words[0], "all") == 0)) {
+		ctl->given |= CTL_ALL;
+		ctl->word_count = 0;
+	} else if (ctl->word_count == 1 && !ids && !(ctl->given & CTL_SENDER)) {
+		ctl->sender = ctl->words[0];
+		ctl->given |= CTL_SENDER;
+		ctl->word_count = 0;
+	}
+	if (!check_selection(ctl))
+		return CTL_USAGE;
+	return change(ctl, selection(ctl), "due now");
 }
 
 static bool

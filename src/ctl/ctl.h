@@ -86,6 +86,7 @@ enum ctl_status ctl_show(struct ctl *ctl);
 enum ctl_status ctl_queue(struct ctl *ctl);
 enum ctl_status ctl_cat(struct ctl *ctl);
 enum ctl_status ctl_release(struct ctl *ctl);
+enum ctl_status ctl_flush(struct ctl *ctl);
 enum ctl_status ctl_discard(struct ctl *ctl);
 enum ctl_status ctl_freeze(struct ctl *ctl);
 enum ctl_status ctl_thaw(struct ctl *ctl);

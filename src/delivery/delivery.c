@@ -20,9 +20,11 @@
 #define REST_MAX_MS 60000
 #define CEILING_MS 60000
 #define CLAIM_AGAIN_MS 1000 /* after the spool failed to claim */
-#define WAKE_MAX_MS 3600000 /* the wall clock may have been set */
-#define BROKEN_MAX 5        /* in a row: the next hop is in trouble */
-#define PENDING_MAX 8192    /* results that the spool has yet to store */
+#define WAKE_MAX_MS 60000   /* the wall clock may have been set */
+#define SET_BACK_MS 5000    /* by so much */
+#define LATEST_MIN_MS 600000
+#define BROKEN_MAX 5     /* in a row: the next hop is in trouble */
+#define PENDING_MAX 8192 /* results that the spool has yet to store */
 
 static void on_wake(void *arg, int64_t now);
 static void on_tell_drained(void *arg, int64_t now);
@@ -190,9 +192,31 @@ on_claimed(
 	pump(d, now);
 }
 
+/* Times of next tries are wall time. When that was set back, or before this
+ * start, nobody knows by how much: nothing waits for longer than a pause may
+ * last. */
+static void
+check_clock(struct delivery *d, int64_t now, int64_t wall)
+{
+	int64_t latest = d->settings.retry_max_ms > LATEST_MIN_MS
+			     ? d->settings.retry_max_ms
+			     : LATEST_MIN_MS;
+	int64_t ahead = wall - now;
+	bool set_back = d->clock_known && ahead < d->clock_ahead - SET_BACK_MS;
+
+	if (set_back)
+		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "clock",
+		    "set_back_ms=%lld", (long long)(d->clock_ahead - ahead));
+	if (set_back || !d->clock_known)
+		spool_mend_due(d->spool, wall, wall + latest);
+	d->clock_known = true;
+	d->clock_ahead = ahead;
+}
+
 static void
 claim(struct delivery *d, int64_t now)
 {
+	int64_t wall;
 	uint32_t batch = window(d, now);
 
 	if (!d->more || d->claiming || d->draining ||
@@ -203,7 +227,9 @@ claim(struct delivery *d, int64_t now)
 		return;
 	d->claiming = true;
 	d->kicked = false;
-	spool_claim(d->spool, batch, clock_wall_ms(), on_claimed, d);
+	wall = clock_wall_ms();
+	check_clock(d, now, wall);
+	spool_claim(d->spool, batch, wall, on_claimed, d);
 }
 
 static void
@@ -258,6 +284,16 @@ void
 delivery_kick(struct delivery *d, int64_t now, int64_t wall)
 {
 	(void)wall;
+	d->more = d->kicked = true;
+	pump(d, now);
+}
+
+/* rest_ms stays: one message goes first, to see. */
+void
+delivery_try_now(struct delivery *d, int64_t now)
+{
+	if (d->rest_until > now)
+		d->rest_until = now;
 	d->more = d->kicked = true;
 	pump(d, now);
 }

@@ -47,6 +47,8 @@ void delivery_reload(
     struct delivery *d, const struct delivery_settings *settings);
 /* Something was released, or the daemon has started. */
 void delivery_kick(struct delivery *d, int64_t now, int64_t wall);
+/* An administrator says that the next hop is back: its rest is over. */
+void delivery_try_now(struct delivery *d, int64_t now);
 /* Claims nothing more; fn when the last message under way has ended. */
 void delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg);
 /* Whatever is under way is dropped; the spool sends it again after a restart.

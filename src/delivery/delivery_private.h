@@ -102,6 +102,8 @@ struct delivery {
 	int64_t ceiling_until; /* INT64_MAX: not lowered */
 	int64_t rest_ms;       /* of all delivery; 0: the next hop is there */
 	int64_t rest_until;
+	bool clock_known;
+	int64_t clock_ahead; /* wall minus now, when last looked at */
 	uint32_t broken; /* transactions in a row that broke */
 	struct notices notices;
 	struct report_limit *reports;

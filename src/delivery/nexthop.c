@@ -121,10 +121,13 @@ nexthop_reload(struct nexthop *n, const struct nexthop_settings *settings,
 		   n->route, settings->addresses, settings->address_count) &&
 	       strcmp(n->hostname, settings->hostname) == 0;
 	set_settings(n, settings);
-	if (same)
+	if (same) {
 		route_free(route);
-	else
+		route_forget_names(n->route);
+		resolver_renew(n->resolver);
+	} else {
 		replace_route(n, route, settings->hostname, now);
+	}
 	hop_serve_line(n, now);
 	return true;
 }

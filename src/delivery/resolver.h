@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Names of next hops to addresses, without blocking (libevent's evdns,
- * /etc/hosts included). Nothing is set up until the first question. Inside
+ * /etc/hosts included). Both files are read again when they change. Nothing is
+ * set up until the first question. Inside
  * delivery alone.
  */
 #ifndef DELIVERY_RESOLVER_H
@@ -27,6 +28,9 @@ struct resolver *resolver_new(struct loop *loop, resolver_fn *fn, void *arg);
 /* fn is told, with the tag; maybe from within. */
 void resolver_ask(
     struct resolver *r, const char *host, uint16_t port, size_t tag);
+/* Reads resolv.conf and hosts again, at the end of the turn. It does so by
+ * itself when they have changed, and after nobody answered. */
+void resolver_renew(struct resolver *r);
 /* Open questions are forgotten. */
 void resolver_free(struct resolver *r);
 

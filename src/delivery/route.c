@@ -313,6 +313,17 @@ route_end_resolve(struct route *r, size_t target, const struct net_addr *addrs,
 	return t->count > 0;
 }
 
+void
+route_forget_names(struct route *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->targets[i].host == NULL)
+			continue;
+		r->targets[i].fresh_until = INT64_MIN;
+		r->targets[i].rest_until = 0;
+	}
+}
+
 static struct endpoint *
 find(struct route *r, const struct net_addr *addr)
 {

@@ -68,6 +68,10 @@ bool route_begin_resolve(struct route *r, size_t target);
 bool route_end_resolve(struct route *r, size_t target,
     const struct net_addr *addrs, size_t n, int64_t now, int64_t rest_ms);
 
+/* Names are asked for again before their next use, whatever they are known or
+ * rest for; the addresses they have stay until then. */
+void route_forget_names(struct route *r);
+
 /* A connection there succeeded, or failed: then it rests. True: that is news,
  * it was otherwise before. An address that is not known any more is none. */
 bool route_set_up(struct route *r, const struct net_addr *addr);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * release, discard, freeze, thaw, forget: what an administrator changes. The
- * gate does it and writes the audit log; here is who asked, for what, and the
- * log line.
+ * release, flush, discard, freeze, thaw, forget: what an administrator changes.
+ * The gate does it and writes the audit log; here is who asked, for what, and
+ * the log line.
  */
 #include "front/control_private.h"
 
@@ -74,7 +74,15 @@ change_selected(struct control_conn *c, int64_t now,
 void
 control_release(struct control_conn *c, int64_t now)
 {
+	delivery_try_now(control_parts(c)->delivery, now);
 	change_selected(c, now, gate_release);
+}
+
+void
+control_flush(struct control_conn *c, int64_t now)
+{
+	delivery_try_now(control_parts(c)->delivery, now);
+	change_selected(c, now, gate_flush);
 }
 
 void

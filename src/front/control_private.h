@@ -31,6 +31,7 @@ void control_show(struct control_conn *c, int64_t now);
 void control_queue(struct control_conn *c, int64_t now);
 void control_cat(struct control_conn *c, int64_t now);
 void control_release(struct control_conn *c, int64_t now);
+void control_flush(struct control_conn *c, int64_t now);
 void control_discard(struct control_conn *c, int64_t now);
 void control_freeze(struct control_conn *c, int64_t now);
 void control_thaw(struct control_conn *c, int64_t now);

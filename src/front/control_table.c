@@ -52,7 +52,16 @@ const struct control_command control_commands[] = {
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
 	.run = control_release,
-	.doc = "lets held recipients go now",
+	.doc = "lets held recipients go now, and those that wait for their "
+	       "next try",
+    },
+    {
+	.name = "flush",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_flush,
+	.doc = "tries released recipients now that wait for their next try",
     },
     {
 	.name = "discard",

@@ -183,6 +183,10 @@ void gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 /* Releasing by hand makes the recipients known to their sender. */
 void gate_release(struct gate *g, const struct spool_select *select,
     const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+/* What was released and waits for its next try is due; gate_release does that
+ * too. */
+void gate_flush(struct gate *g, const struct spool_select *select,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 /* What is in the mail server's hold queue is deleted there, whole, later. */
 void gate_discard(struct gate *g, const struct spool_select *select,
     const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);

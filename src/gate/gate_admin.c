@@ -23,6 +23,8 @@ struct gate_admin_op {
 	struct list entry;
 	struct gate *g;
 	bool is_release; /* else a discard */
+	bool is_named;   /* by queue ids */
+	bool is_flush;   /* a release of what is released and waits */
 	bool is_gone;    /* a discard of what has gone by other hands */
 	bool is_thaw;
 	enum gate_thaw then;
@@ -183,8 +185,14 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 	struct gate *g = op->g;
 	size_t end;
 
-	for (size_t i = 0; i < n; i++)
-		sorted[i] = &rows[i];
+	/* What was due again later has left the queues before; of a release it
+	 * counts where it was named. */
+	for (size_t i = end = 0; i < n; i++) {
+		if (!op->is_release || rows[i].was == SPOOL_HELD)
+			sorted[end++] = &rows[i];
+	}
+	op->count += op->is_flush || op->is_named ? n : end;
+	n = end;
 	qsort(sorted, n, sizeof(const void *), compare_rows);
 	for (size_t i = 0; i < n; i = end) {
 		for (end = i + 1; end < n && strcmp(sorted[end]->source,
@@ -193,7 +201,6 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 		apply_source(op, sorted + i, end - i);
 	}
 	free(sorted);
-	op->count += n;
 	if (!op->is_gone)
 		counters_add(g->counters,
 		    op->is_release ? COUNT_RELEASED_RECIPIENTS
@@ -216,7 +223,10 @@ on_rows(void *arg, int error, const struct spool_row *rows, size_t n, bool last)
 	if (error == 0 && n > 0)
 		apply_rows(op, rows, n);
 	if (error != 0) {
-		gate_tell_error(g, op->is_release ? "release" : "discard",
+		gate_tell_error(g,
+		    op->is_flush     ? "flush"
+		    : op->is_release ? "release"
+				     : "discard",
 		    op->sender != NULL ? op->sender : "", error);
 		op_end(op, error);
 	} else if (last && op->is_thaw) {
@@ -266,6 +276,7 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 	    .at = op->wall,
 	    .who = op->who,
 	    .action = op->is_gone      ? "gone"
+		      : op->is_flush   ? "flush"
 		      : op->is_release ? "release"
 				       : "discard",
 	    .target = target,
@@ -277,7 +288,9 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 		wanted.source = key;
 	}
 	describe(&wanted, target, sizeof(target), detail, sizeof(detail));
-	if (op->is_release)
+	if (op->is_flush)
+		spool_flush(g->spool, &wanted, op->wall, &audit, on_rows, op);
+	else if (op->is_release)
 		spool_release(g->spool, &wanted, op->wall, &audit, on_rows, op);
 	else
 		spool_discard(g->spool, &wanted, &audit, on_rows, op);
@@ -290,6 +303,17 @@ gate_release(struct gate *g, const struct spool_select *select, const char *who,
 	struct gate_admin_op *op = op_new(g, who, now, wall, fn, arg);
 
 	op->is_release = true;
+	op->is_named = select->id_count > 0;
+	send_select(op, select);
+}
+
+void
+gate_flush(struct gate *g, const struct spool_select *select, const char *who,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+{
+	struct gate_admin_op *op = op_new(g, who, now, wall, fn, arg);
+
+	op->is_release = op->is_flush = true;
 	send_select(op, select);
 }
 

@@ -271,6 +271,54 @@ spool_claim(
 	core_submit(s, &c->op, CORE_WRITER);
 }
 
+/* ---- a clock that was set back ---- */
+
+struct mend_op {
+	struct simple_op simple;
+	int64_t wall_ms, latest;
+};
+
+static int
+mend_run(struct tx *tx, struct op *op)
+{
+	const struct mend_op *m = CONTAINER_OF(op, struct mend_op, simple.op);
+	static const enum db_statement both[] = {
+	    DB_MEND_DUE, DB_MEND_QUARANTINE};
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		sqlite3_stmt *st = db_get(tx->db, both[i]);
+
+		db_bind_int(st, 1, m->wall_ms);
+		db_bind_int(st, 2, m->latest);
+		db_run(tx->db, st);
+	}
+	return 0;
+}
+
+static void
+mend_free(struct op *op)
+{
+	free(CONTAINER_OF(op, struct mend_op, simple.op));
+}
+
+static const struct op_type mend_type = {
+    .name = "mend_due",
+    .run = mend_run,
+    .finish = simple_finish,
+    .free = mend_free,
+};
+
+void
+spool_mend_due(struct spool *s, int64_t wall_ms, int64_t latest)
+{
+	struct mend_op *m = xcalloc(1, sizeof(*m));
+
+	m->simple.op.type = &mend_type;
+	m->wall_ms = wall_ms;
+	m->latest = latest;
+	core_submit(s, &m->simple.op, CORE_WRITER);
+}
+
 /* ---- results ---- */
 
 struct finish_op {

@@ -101,6 +101,9 @@
 	       " ORDER BY next_try, ticket LIMIT ?2")                          \
 	X(NEXT_DUE, "SELECT min(next_try) FROM rcpt INDEXED BY rcpt_due"       \
 		    " WHERE state = 2 AND next_try > ?1")                      \
+	X(MEND_DUE, "UPDATE rcpt INDEXED BY rcpt_due SET next_try = ?1"        \
+		    " WHERE state = 2 AND next_try > ?2")                      \
+	X(MEND_QUARANTINE, "UPDATE quarantine SET due = ?1 WHERE due > ?2")    \
 	X(PUT_QUARANTINE,                                                      \
 	    "INSERT INTO quarantine (id, mta_id, doomed, attempts, due)"       \
 	    " VALUES (?1, ?2, 0, 0, ?3)")                                      \

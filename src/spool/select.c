@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Release and discard by selection, and release by ticket.
+ * Release, flush and discard by selection, and release by ticket.
  *
  * A large selection is one op that goes round: writer (a batch, a commit), loop
  * (hands the rows over), writer again. So others are served in between, and a
@@ -20,8 +20,11 @@
 #define BATCH_MESSAGES 1000
 #define BATCH_RCPTS 1000
 
+enum select_what { SELECT_RELEASE, SELECT_FLUSH, SELECT_DISCARD };
+
 struct select_op {
 	struct op op;
+	enum select_what what;
 	bool discard;
 	int64_t wall_ms;
 	struct arena mem;
@@ -98,6 +101,18 @@ may_doom(struct select_op *so, struct tx *tx, uint64_t id)
 	return ok;
 }
 
+/* Deferred mail is due in both other cases: who releases a message means it to
+ * go now. */
+static bool
+is_wanted(const struct select_op *so, const struct spool_rcpt *r, int state)
+{
+	if (so->what == SELECT_DISCARD)
+		return state != SPOOL_SENDING;
+	if (state == SPOOL_RELEASED)
+		return r->next_try > so->wall_ms;
+	return so->what == SELECT_RELEASE && state == SPOOL_HELD;
+}
+
 /* Collects first: the rows must not change under the statement. */
 static void
 collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
@@ -110,8 +125,7 @@ collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
 	while (db_step(tx->db, st)) {
 		if (!message_read_rcpt(tx->db, st, &so->batch, &r, &state) ||
 		    !walk_matches(&so->walk, r.address) ||
-		    (so->discard ? state == SPOOL_SENDING
-				 : state != SPOOL_HELD))
+		    !is_wanted(so, &r, state))
 			continue;
 		add_row(so, &r, wm->m.source);
 		tx->effects.recipients[state]--;
@@ -171,7 +185,9 @@ change_message(
 	collect(so, tx, wm);
 	for (size_t i = from; i < so->n; i++)
 		change_row(so, tx, so->rows[i].ticket,
-		    wm->m.whole ? DB_BLOCKED : SPOOL_RELEASED);
+		    wm->m.whole && so->rows[i].was == SPOOL_HELD
+			? DB_BLOCKED
+			: SPOOL_RELEASED);
 	if (so->n == from)
 		return;
 	if (wm->m.whole && (!so->discard || !flags.quarantined))
@@ -230,15 +246,16 @@ static const struct op_type select_type = {
 };
 
 static void
-submit(struct spool *s, bool discard, const struct spool_select *select,
-    int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
-    void *arg)
+submit(struct spool *s, enum select_what what,
+    const struct spool_select *select, int64_t wall_ms,
+    const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
 	struct select_op *so = xcalloc(1, sizeof(*so));
 	int error = walk_init(&so->walk, &so->mem, select);
 
 	so->op.type = &select_type;
-	so->discard = discard;
+	so->what = what;
+	so->discard = what == SELECT_DISCARD;
 	so->wall_ms = wall_ms;
 	so->walk.upto = s->last_id;
 	so->audit = audit_copy(&so->mem, audit);
@@ -255,14 +272,21 @@ spool_release(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
     void *arg)
 {
-	submit(s, false, select, wall_ms, audit, fn, arg);
+	submit(s, SELECT_RELEASE, select, wall_ms, audit, fn, arg);
+}
+
+void
+spool_flush(struct spool *s, const struct spool_select *select, int64_t wall_ms,
+    const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
+{
+	submit(s, SELECT_FLUSH, select, wall_ms, audit, fn, arg);
 }
 
 void
 spool_discard(struct spool *s, const struct spool_select *select,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
-	submit(s, true, select, 0, audit, fn, arg);
+	submit(s, SELECT_DISCARD, select, 0, audit, fn, arg);
 }
 
 /* ---- by ticket ---- */

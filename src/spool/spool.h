@@ -177,10 +177,15 @@ struct spool_audit {
 typedef void spool_rows_fn(
     void *arg, int error, const struct spool_row *rows, size_t n, bool last);
 
-/* HELD -> RELEASED, due at once; pending messages are left out, and damaged
+/* HELD -> RELEASED, due at once, and so is what was RELEASED already and waits
+ * for its next try; pending messages are left out, and damaged
  * ones whose body file is missing. audit may be NULL. Large selections are done
  * in batches, each a commit; the writer serves others in between. */
 void spool_release(struct spool *s, const struct spool_select *select,
+    int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
+    void *arg);
+/* The latter alone. */
+void spool_flush(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
     void *arg);
 /* The same for tickets that the schedule let go. */
@@ -222,6 +227,10 @@ typedef void spool_claim_fn(
 void spool_claim(struct spool *s, size_t max, int64_t wall_ms,
     spool_claim_fn *fn, void *arg);
 void spool_job_free(struct spool_job *job);
+
+/* The wall clock was set back, or may have been: nothing waits for longer than
+ * until latest; what does is due at wall_ms. */
+void spool_mend_due(struct spool *s, int64_t wall_ms, int64_t latest);
 
 enum spool_outcome {
 	SPOOL_DELIVERED, /* accepted by the next hop: removed */

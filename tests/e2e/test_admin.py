@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE_S, message, until
+from harness import BUILD, DEADLINE_S, message, serve_smtp, until
 
 KEY = "key = envelope\n"
 HOLD = KEY + ('interval = "1h"  burst = 1  initial = 0  freeze_at = 50\n'
@@ -459,6 +459,53 @@ def test_a_bad_file_keeps_the_old_configuration(held, how):
     code, text = held.hello().transact(ALICE, ["new@example.com"], message())
     assert code == 250 and "held" in text
     held.config.write_text(good)
+
+
+@pytest.fixture
+def deferred(weir, scripted):
+    """A daemon with three released messages whose next try is in an hour; the
+    next hop takes them from .back() on."""
+    refuse = [True]
+
+    def later(peer, line):
+        if refuse[0]:
+            peer.say("450 4.2.0 later")
+        return refuse[0]
+
+    hop = scripted(lambda p: serve_smtp(p, on={"RCPT": later}))
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false",
+             retry_min='"1h"')
+    peer = w.hello()
+    for who, to in ((ALICE, "one"), (ALICE, "two"), (BOB, "three")):
+        peer.transact(who, [f"{to}@example.com"], message(subject=to))
+    peer.ask("QUIT")
+    w.ctl("release", "--all")
+    until(lambda: all(r.get("attempts") for m in w.queue()
+                      for r in m["recipients"]), "the first try")
+    w.hop, w.back = hop, lambda: refuse.__setitem__(0, False)
+    return w
+
+
+def test_flush(deferred):
+    assert human(deferred, "flush", BOB).startswith("due now: 1 recipient")
+    until(lambda: any(r.get("attempts") == 2 for m in deferred.queue()
+                      for r in m["recipients"]), "a second try")
+    deferred.back()
+    first, second = [m["id"] for m in deferred.queue(ALICE)]
+    assert deferred.ctl("flush", first) == {"recipients": 1}
+    until(lambda: len(deferred.queue()) == 2, "the first")
+    assert deferred.ctl("release", second) == {"recipients": 1}
+    until(lambda: len(deferred.queue()) == 1, "the second")
+    human(deferred, "flush")
+    until(lambda: not deferred.queue(), "the third")
+    assert deferred.ctl("flush", "all") == {"recipients": 0}
+    assert deferred.run_ctl("flush", "--all", BOB).returncode == 2
+    assert {a["action"] for a in deferred.ctl("audit")} >= {"flush"}
+
+
+def test_flush_leaves_what_is_held(held):
+    assert held.ctl("flush") == {"recipients": 0}
+    assert held.status()["held_recipients"] == 5
 
 
 def test_sighup_keeps_sessions(held):

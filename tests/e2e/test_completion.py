@@ -45,6 +45,8 @@ def complete(line, tmp_path, function="_weirctl"):
     ("weirctl show alice@ex", ["example.org"]),
     ("weirctl discard --sender al", ["alice@example.org"]),
     ("weirctl release 0S", ["0S9KXR4FC0000"]),
+    ("weirctl flush a", ["alice@example.org", "all"]),
+    ("weirctl fl", ["flush"]),
     ("weirctl release --older 1", ["10m", "1h", "1d"]),
     ("weirctl status ", [""]),
 ])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import FastSink, path_of, serve_smtp
+from harness import FastSink, free_port, message, path_of, serve_smtp, until
 
 KEY = 'key = envelope\n'
 HOLD = KEY + ('interval = "1h"  burst = 1  initial = 0\n'
@@ -316,3 +316,39 @@ def test_requiretls_is_never_dropped(weir, chunk_sink):
     assert "REQUIRETLS" not in peer.extensions
     assert peer.ask("MAIL FROM:<a@example.org> REQUIRETLS")[0] == 555
     assert peer.ask("RCPT TO:<b@known.test>")[0] == 503
+
+
+# ---- a next hop that was never reached ----
+
+def test_unknown_next_hop_costs_no_mail(weir, scripted):
+    """A client that hears of no SMTPUTF8 returns such mail for good. Nobody
+    knows yet: it is held, or put off."""
+    port = free_port()
+    w = weir(next_hop=f"127.0.0.1:{port}", policy=KEY + (
+        'interval = "1h"  burst = 1  initial = 0\n'
+        'exempt_recipients = {"@known.test"}'), next_hop_rest='"1s"',
+        retry_min='"1s"')
+    peer = w.hello()
+    assert {"SMTPUTF8", "8BITMIME", "DSN"} <= set(peer.extensions)
+    text = message()
+    mail = " SMTPUTF8 BODY=8BITMIME RET=HDRS"
+    assert peer.ask("MAIL FROM:<jörg@example.org>" + mail)[0] == 250
+    assert peer.ask("RCPT TO:<bob@known.test>")[0] == 451
+    peer.ask("RSET")
+    assert peer.transact("jörg@example.org", ["new@example.com"], text,
+                         mail)[0] == 250
+    # It comes up, and lacks what was offered: the session is told, the next
+    # one knows.
+    hop = scripted(lambda p: serve_smtp(p, extensions=["PIPELINING"]),
+                   address=f"127.0.0.1:{port}")
+
+    def lacks():
+        peer.ask("RSET")
+        peer.ask("MAIL FROM:<jörg@example.org>" + mail)
+        code, lines = peer.ask("RCPT TO:<bob@known.test>")
+        assert code == 451
+        return "begin a new session" in lines[0]
+
+    until(lacks, "the next hop", pause_s=0.3)
+    assert "SMTPUTF8" not in w.hello().extensions
+    assert not any("SMTPUTF8" in line for p in hop.peers for line in p.lines)

@@ -36,9 +36,9 @@ def listen(level, port, extra=""):
 @pytest.fixture
 def tls_weir(weir, cert):
     """A daemon with one listener of a level; .tls_port is its port."""
-    def make(level, extra="", certs=None, **kw):
+    def make(level, extra="", certs=None, sections_more="", **kw):
         port = free_port()
-        w = weir(sections=listen(level, port, extra),
+        w = weir(sections=listen(level, port, extra) + sections_more,
                  **{"policy": ROOMY,
                     "tls_cert": "{" + ", ".join(f'"{c}"' for c in
                                                 certs or [cert]) + "}", **kw})
@@ -112,6 +112,37 @@ def test_require(tls_weir, pki, sink):
     assert p.ask("EHLO me")[0] == 250
     assert p.transact(FROM, [TO], message())[0] == 250
     assert len(sink.messages) == 1
+
+
+def s_client(port, *options):
+    """The version that openssl's own client ends up with; None: no session."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls",
+         "smtp", "-brief", *options], input=b"QUIT\r\n",
+        capture_output=True, timeout=DEADLINE_S, check=False)
+    found = [line.split(b": ")[1] for line in done.stderr.splitlines()
+             if line.startswith(b"Protocol version: ")]
+    return found[0].decode() if found else None
+
+
+OLD = ["-tls1", "-cipher", "DEFAULT:@SECLEVEL=0"]
+
+
+def test_old_tls_only_where_it_is_asked_for(tls_weir):
+    port = free_port()
+    w = tls_weir("may", sections_more=listen(
+        "require", port, 'tls_min_version = "1.0"'))
+    assert s_client(port, *OLD) == "TLSv1"
+    assert s_client(port, "-tls1_2") == "TLSv1.2"
+    assert s_client(port) == "TLSv1.3"
+    assert s_client(w.tls_port, *OLD) is None
+    assert s_client(w.tls_port, "-tls1_2") == "TLSv1.2"
+
+
+def test_new_tls_alone(tls_weir):
+    w = tls_weir("may", 'tls_min_version = "1.3"')
+    assert s_client(w.tls_port, "-tls1_2") is None
+    assert s_client(w.tls_port) == "TLSv1.3"
 
 
 def test_implicit(tls_weir, pki, sink):

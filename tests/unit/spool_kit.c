@@ -288,6 +288,16 @@ kit_release(struct kit *k, const struct spool_select *select)
 }
 
 struct kit_rows
+kit_flush(struct kit *k, const struct spool_select *select)
+{
+	struct kit_rows r = {0};
+
+	spool_flush(k->spool, select, k->wall, NULL, on_rows, &r);
+	assert_true(kit_wait(k->spool, &r.done));
+	return r;
+}
+
+struct kit_rows
 kit_discard(struct kit *k, const struct spool_select *select)
 {
 	struct spool_audit audit = {k->wall, "root", "discard", "x", "y"};

@@ -66,6 +66,7 @@ struct kit_rows {
 	bool done;
 };
 struct kit_rows kit_release(struct kit *k, const struct spool_select *select);
+struct kit_rows kit_flush(struct kit *k, const struct spool_select *select);
 struct kit_rows kit_discard(struct kit *k, const struct spool_select *select);
 int kit_release_ticket(struct kit *k, uint64_t ticket);
 

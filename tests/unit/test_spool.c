@@ -259,6 +259,83 @@ test_release_claim_finish(void **state)
 	kit_clear(&k);
 }
 
+/* Puts a message back for a later time, and looks that nothing is due. */
+static uint64_t
+add_deferred(struct kit *k, int64_t wait)
+{
+	struct kit_claim c;
+	uint64_t id = kit_add(k, 1, SPOOL_RELEASED, 10, NULL);
+
+	kit_claim(k, 10, k->wall, &c);
+	assert_int_equal(1, c.n);
+	kit_claim_clear(&c);
+	assert_int_equal(
+	    0, kit_finish(k, id, SPOOL_RETRY, k->wall + wait, "451 later"));
+	kit_claim(k, 10, k->wall, &c);
+	assert_int_equal(0, c.n);
+	return id;
+}
+
+/* Deferred mail is due at once when it is flushed, or released once more; what
+ * is held goes by a release alone. */
+static void
+test_flush(void **state)
+{
+	struct kit k;
+	struct kit_claim c;
+	struct kit_rows rows;
+	struct spool_select by_id = {.id_count = 1};
+	uint64_t id;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	kit_add(&k, 1, SPOOL_HELD, 10, NULL);
+	id = add_deferred(&k, 3600000);
+	rows = kit_flush(&k, &all);
+	assert_int_equal(1, rows.n);
+	assert_int_equal(SPOOL_RELEASED, rows.last_was);
+	assert_int_equal(0, kit_flush(&k, &all).n); /* it is due */
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_int_equal(id, c.jobs[0]->m.id);
+	assert_int_equal(1, c.jobs[0]->m.rcpts[0].attempts);
+	kit_claim_clear(&c);
+	assert_int_equal(0, kit_flush(&k, &all).n); /* under way */
+	assert_int_equal(0, kit_finish(&k, id, SPOOL_DELIVERED, 0, NULL));
+	id = add_deferred(&k, 3600000);
+	by_id.ids = &id;
+	assert_int_equal(1, kit_release(&k, &by_id).n);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	kit_claim_clear(&c);
+	assert_int_equal(1, stats(&k).recipients[SPOOL_HELD]);
+	assert_int_equal(1, stats(&k).recipients[SPOOL_SENDING]);
+	kit_clear(&k);
+}
+
+/* The clock was a day ahead when a next try was written down. */
+static void
+test_clock_set_back(void **state)
+{
+	struct kit k;
+	struct kit_claim c;
+	uint64_t soon;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	add_deferred(&k, 86400000);
+	soon = add_deferred(&k, 1000);
+	spool_mend_due(k.spool, k.wall, k.wall + 3600000);
+	kit_claim(&k, 10, k.wall, &c);
+	assert_int_equal(1, c.n);
+	assert_true(c.jobs[0]->m.id != soon);
+	assert_int_equal(k.wall + 1000, c.next_due);
+	kit_claim_clear(&c);
+	kit_clear(&k);
+}
+
 static void
 test_bounce(void **state)
 {
@@ -481,6 +558,8 @@ main(void)
 	    cmocka_unit_test(test_put_refuses),
 	    cmocka_unit_test(test_settle),
 	    cmocka_unit_test(test_release_claim_finish),
+	    cmocka_unit_test(test_flush),
+	    cmocka_unit_test(test_clock_set_back),
 	    cmocka_unit_test(test_bounce),
 	    cmocka_unit_test(test_untried),
 	    cmocka_unit_test(test_whole),
