@@ -104,7 +104,7 @@ struct delivery {
 	int64_t rest_until;
 	bool clock_known;
 	int64_t clock_ahead; /* wall minus now, when last looked at */
-	uint32_t broken; /* transactions in a row that broke */
+	uint32_t broken;     /* transactions in a row that broke */
 	struct notices notices;
 	struct report_limit *reports;
 };
