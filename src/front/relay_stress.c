@@ -8,13 +8,16 @@
  *	- clients that hold a connection and were slower than slow_rate for as
  *	  long are ended with 421, the oldest first, one for each that waits;
  *	- a question about a held recipient is given up: the mail waits anyhow;
- *	- who has waited for answer_timeout hears 451, before it loses patience.
+ *	- who has waited for answer_timeout, or LINE_MAX_MS, hears 451, before
+ *	  it loses patience.
  *
  * Without a line nobody is measured, and a slow client is left alone.
  */
 #include "front/relay_internal.h"
 
 #define TICK_MS 250
+/* Clients wait 5 minutes for the reply to RCPT (RFC 5321 4.5.3.2.3). */
+#define LINE_MAX_MS 240000
 /* A recipient moves a message forward as much as so much text. */
 #define RCPT_WORTH 4096
 
@@ -99,6 +102,13 @@ is_in_line(const struct txn *t)
 		   t->probe.state == LEG_CONNECTING);
 }
 
+static int64_t
+line_max(const struct relay_settings *s)
+{
+	return s->answer_timeout_ms < LINE_MAX_MS ? s->answer_timeout_ms
+						  : LINE_MAX_MS;
+}
+
 static void
 relieve_waiting(struct txn *t, int64_t now)
 {
@@ -110,8 +120,7 @@ relieve_waiting(struct txn *t, int64_t now)
 	else if (t->probe.state == LEG_CONNECTING &&
 		 waited >= s->next_hop_wait_ms)
 		leg_give_up(&t->probe, now);
-	else if (t->cut.state == LEG_CONNECTING &&
-		 waited >= s->answer_timeout_ms)
+	else if (t->cut.state == LEG_CONNECTING && waited >= line_max(s))
 		leg_give_up(&t->cut, now);
 }
 

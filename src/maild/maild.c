@@ -30,6 +30,8 @@
 /* Body buffers come and go with each message: kept in the heap they cost no
  * system call and no page fault. */
 #define HEAP_KEPT_BYTES (4 * 1024 * 1024)
+/* Postfix waits 5 minutes: milter_content_timeout. */
+#define MILTER_ANSWER_MAX_MS 240000
 #define HEAP_LARGE_BYTES (1024 * 1024)
 
 static int
@@ -371,7 +373,10 @@ maild_start_milter(struct maild *m)
 	    &(struct milter_settings){.hostname = conf->hostname,
 		.hold = (enum milter_hold)conf->milter_hold,
 		.command_timeout_ms = conf->milter_timeout_ms,
-		.answer_timeout_ms = conf->answer_timeout_ms,
+		.answer_timeout_ms =
+		    conf->answer_timeout_ms < MILTER_ANSWER_MAX_MS
+			? conf->answer_timeout_ms
+			: MILTER_ANSWER_MAX_MS,
 		.header_max = (uint32_t)conf->header_max,
 		.connections_max = conf->milter_connections_max});
 }

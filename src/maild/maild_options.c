@@ -272,10 +272,16 @@ static const struct option maild_options[] = {
 	.doc = "Time over which data_rate_min is measured.",
     },
     {
-	TIME("answer_timeout", answer_timeout_ms, "4m", SECONDS(1), HOURS(1)),
-	.doc = "Longest time from the end of a message to the reply. When next "
-	       "hop or disk take longer, the client is answered with 451, so "
-	       "that it does not give up by itself and send twice.",
+	TIME("answer_timeout", answer_timeout_ms, "9m", SECONDS(1), HOURS(1)),
+	.doc = "Longest time from the end of a message to the reply. When the "
+	       "next hop or the disk takes longer, the client is answered with "
+	       "451. RFC 5321 has clients wait 10 minutes (section 4.5.3.2.6), "
+	       "and an answer before that costs a copy at each attempt where "
+	       "the next hop is slow but takes the message in the end; so this "
+	       "is a little less than they wait. A client that leaves earlier "
+	       "is no reason to lower it: its message takes its course, as it "
+	       "would without weir. For the milter it is 4 minutes at most, "
+	       "since Postfix waits 5 (milter_content_timeout).",
     },
     {
 	SIZE("line_max", line_max, "64K", 1000, MIB(16)),

@@ -63,7 +63,7 @@ test_defaults(void **state)
 	assert_int_equal(c->sessions_max, 1000);
 	assert_int_equal(c->greeting_delay_ms, 0);
 	assert_int_equal(c->command_timeout_ms, 300000);
-	assert_int_equal(c->answer_timeout_ms, 240000);
+	assert_int_equal(c->answer_timeout_ms, 540000);
 	assert_int_equal(c->data_rate_min, 64);
 	assert_int_equal(c->line_max, 65536);
 	assert_int_equal(c->bare_newline, 0);
