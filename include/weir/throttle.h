@@ -194,6 +194,18 @@ int64_t throttle_next_due(const struct throttle *t);
  * and the limit windows are empty. */
 size_t throttle_expire(struct throttle *t, int64_t now, size_t steps);
 
+/* What would be lost with a source that is forgotten now. */
+enum throttle_stake {
+	THROTTLE_STAKE_NONE,  /* nothing: it is as one never seen */
+	THROTTLE_STAKE_KNOWN, /* only who is known to it */
+	THROTTLE_STAKE_SPENT, /* what it has spent, which would come back */
+	THROTTLE_STAKE_BUSY   /* it is frozen, has a queue or is pinned: not
+				 to be forgotten */
+};
+
+enum throttle_stake throttle_stake(
+    struct throttle *t, struct throttle_source *src, int64_t now);
+
 struct throttle_source_info {
 	bool frozen;
 	enum throttle_freeze_reason freeze_reason;

@@ -27,10 +27,11 @@ struct gate_lesson;
 struct gate_settings {
 	struct policies *policies; /* the gate takes a reference */
 	bool observe;
-	const char *contact;    /* who can help, copied; NULL: none named */
-	uint32_t senders_max;   /* sources in memory, 0: any number. Past it a
-				   new sender gets 451; what the spool or an
-				   administrator names is always let in. */
+	const char *contact; /* who can help, copied; NULL: none named */
+	/* Sources in memory, 0: any number. Past it the one with the least at
+	 * stake makes room; where none may go new senders share one. What is
+	 * frozen, waits, or is named by an administrator is always let in. */
+	uint32_t senders_max;
 	struct locals *locals;  /* the gate takes a reference; NULL: nobody
 				   learns from incoming mail */
 	uint64_t inbound_bytes; /* of memory, for what was learnt */

@@ -43,6 +43,7 @@ struct gate {
 	bool observe;
 	char *contact;
 	uint32_t senders_max;
+	size_t room_pos; /* of the walk that looks for room */
 	size_t (*recipient_key)(
 	    struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX]);
 	uint64_t seed; /* of destinations; lives as long as the spool */
@@ -91,6 +92,10 @@ struct throttle_source *source_find(const struct gate *g, struct str key);
  * with `must`, but for a key that is too long). */
 struct throttle_source *source_get(struct gate *g, struct str key,
     const struct policy *policy, int64_t now, bool must);
+/* The one that new senders share while the table is full and nobody may go. */
+struct throttle_source *source_overflow(struct gate *g, int64_t now);
+/* Out of the table, when it is as one never seen. */
+void source_drop_blank(struct gate *g, struct str key, int64_t now);
 struct gate_source *source_data(const struct throttle_source *src);
 const struct policy *source_policy(const struct throttle_source *src);
 /* The key, terminated. Returns out. */

@@ -10,10 +10,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define KNOWN_FEW 4 /* recipients */
+
 struct loading {
 	struct gate *g;
 	int64_t now, wall;
-	uint64_t sources, held, bad;
+	uint64_t sources, left_out, held, bad;
 };
 
 static void
@@ -61,6 +63,26 @@ load_freeze(struct loading *l, struct throttle_source *src,
 	freeze_set_at(l->g, src, row->frozen_at > 0 ? row->frozen_at : l->wall);
 }
 
+/* Of no use to anybody but as one of very many: no more than a new sender would
+ * have, who knows few. What is frozen stays in any case, and what waits comes
+ * back with its mail. */
+static bool
+is_left_out(struct loading *l, struct throttle_source *src)
+{
+	struct gate *g = l->g;
+	struct throttle_source_info info;
+
+	if (g->senders_max == 0 ||
+	    throttle_source_count(g->throttle) <= g->senders_max / 2 ||
+	    freeze_is_on(src))
+		return false;
+	if (throttle_source_count(g->throttle) > g->senders_max)
+		return true;
+	throttle_source_info(g->throttle, src, l->now, &info);
+	return info.working_set <= KNOWN_FEW &&
+	       throttle_stake(g->throttle, src, l->now) < THROTTLE_STAKE_SPENT;
+}
+
 static void
 on_source(void *arg, const struct spool_source *row)
 {
@@ -86,7 +108,14 @@ on_source(void *arg, const struct spool_source *row)
 	else if (has_state)
 		load_state(l, src, row, rest);
 	load_freeze(l, src, row);
-	l->sources++;
+	if (is_left_out(l, src)) {
+		/* Quiet, so that its row is removed here. */
+		spool_forget_source(l->g->spool, row->key);
+		throttle_forget(l->g->throttle, src);
+		l->left_out++;
+	} else {
+		l->sources++;
+	}
 }
 
 static void
@@ -127,8 +156,10 @@ gate_load(struct gate *g, int64_t now, int64_t wall)
 	if (error == 0)
 		error = learnt_load(g, wall);
 	log_event(g->log, LOG_LEVEL_INFO, "gate", "loaded",
-	    "senders=%" PRIu64 " frozen=%zu held=%" PRIu64 " bad=%" PRIu64,
-	    l.sources, throttle_frozen_count(g->throttle), l.held, l.bad);
+	    "senders=%" PRIu64 " left_out=%" PRIu64 " frozen=%zu held=%" PRIu64
+	    " bad=%" PRIu64,
+	    l.sources, l.left_out, throttle_frozen_count(g->throttle), l.held,
+	    l.bad);
 	gate_changed(g);
 	return error;
 }

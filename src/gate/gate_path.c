@@ -78,7 +78,7 @@ is_source_itself(const struct gate_txn *txn, const struct gate_facts *facts)
 	char key[POLICY_SOURCE_MAX];
 	size_t n;
 
-	other.sender = (struct str){0};
+	other.sender = STR("another@sender.invalid");
 	n = policy_source_key(txn->policy, &other, key);
 	return !str_eq((struct str){key, n}, txn_key(txn));
 }
@@ -193,11 +193,7 @@ path_ask(struct gate_txn *txn, struct str recipient, int64_t now,
 	if (p->is_outside && g->locals != NULL &&
 	    locals_has(g->locals, recipient))
 		return true;
-	src = txn_source(txn);
-	if (src == NULL)
-		src = source_get(g, txn_key(txn), txn->policy, now, false);
-	if (src == NULL) /* the recipient is refused for it */
-		return true;
+	src = txn_need_source(txn, now);
 	p->is_asked = true;
 	if (is_home(src, p->r.destination)) {
 		p->counts = false;

@@ -347,24 +347,6 @@ is_exempt(const struct gate_txn *txn, struct throttle_source *src,
 		   policy_exempts_recipient(txn->policy, key));
 }
 
-static void
-add_new(const struct question *q, uint64_t destination)
-{
-	struct gate *g = q->txn->g;
-	struct throttle_source *src = txn_source(q->txn);
-
-	if (src == NULL)
-		src = source_get(
-		    g, txn_key(q->txn), q->txn->policy, q->now, false);
-	if (src != NULL)
-		add_by_throttle(q, src, destination);
-	else if (g->observe)
-		add_exempt(q, destination, "too many senders to observe");
-	else
-		refuse(q, 451, "4.3.2",
-		    "too many senders at once, try again later");
-}
-
 void
 gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg)
@@ -401,5 +383,5 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	else if (is_exempt(txn, txn_source(txn), address, key))
 		add_exempt(&q, destination, "recipient is exempt");
 	else
-		add_new(&q, destination);
+		add_by_throttle(&q, txn_need_source(txn, now), destination);
 }

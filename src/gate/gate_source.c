@@ -17,7 +17,7 @@
 #define STATE_HEADER 3
 #define STATE_HOME 8
 #define STATE_NAME_MAX 255
-#define FULL_LOOK 64 /* slots looked at for room when the table is full */
+#define FULL_LOOK 64 /* looked at for room when the table is full */
 #define FULL_TOLD_EVERY_MS 60000
 
 struct gate_source *
@@ -80,6 +80,70 @@ source_resolve(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 		policy_name_key(g->policies, name, out);
 }
 
+/* The one with the least at stake of those looked at: who is known to nobody
+ * or to few, the longest silent first. Its allowance and windows are whole, so
+ * it gains nothing by it; and nobody with many known recipients has to go while
+ * there are others. An envelope sender may go with a little spent: whoever can
+ * invent one can as well invent another. */
+struct room {
+	struct throttle_source *src;
+	uint32_t known;
+	int64_t last_seen;
+};
+
+static bool
+may_go(struct gate *g, struct throttle_source *src, int64_t now)
+{
+	size_t n;
+	const char *key = throttle_source_key(src, &n);
+
+	switch (throttle_stake(g->throttle, src, now)) {
+	case THROTTLE_STAKE_NONE:
+	case THROTTLE_STAKE_KNOWN:
+		return true;
+	case THROTTLE_STAKE_SPENT:
+		return n > 2 && key[0] == '<';
+	case THROTTLE_STAKE_BUSY:
+		break;
+	}
+	return false;
+}
+
+static void
+consider(
+    struct gate *g, struct throttle_source *src, int64_t now, struct room *room)
+{
+	struct throttle_source_info info;
+
+	if (!may_go(g, src, now))
+		return;
+	throttle_source_info(g->throttle, src, now, &info);
+	if (room->src != NULL && (info.working_set > room->known ||
+				     (info.working_set == room->known &&
+					 info.last_seen >= room->last_seen)))
+		return;
+	*room = (struct room){src, info.working_set, info.last_seen};
+}
+
+static bool
+make_room(struct gate *g, int64_t now)
+{
+	struct room room = {0};
+
+	for (unsigned i = 0; i < FULL_LOOK; i++) {
+		struct throttle_source *src =
+		    throttle_each(g->throttle, &g->room_pos);
+
+		if (src != NULL)
+			consider(g, src, now, &room);
+	}
+	if (room.src == NULL)
+		return false;
+	throttle_forget(g->throttle, room.src);
+	counters_add(g->counters, COUNT_SENDERS_MADE_ROOM, 1);
+	return true;
+}
+
 static bool
 is_full(struct gate *g, int64_t now)
 {
@@ -93,11 +157,30 @@ is_full(struct gate *g, int64_t now)
 	if (now - g->full_told_at >= FULL_TOLD_EVERY_MS) {
 		g->full_told_at = now;
 		log_event(g->log, LOG_LEVEL_WARNING, "gate", "full",
-		    "senders=%zu why=\"senders_max reached, new senders are "
-		    "put off\"",
+		    "senders=%zu why=\"senders_max reached, the sender with "
+		    "the least at stake makes room; where none may go, new "
+		    "senders share one allowance\"",
 		    n);
 	}
-	return true;
+	return !make_room(g, now);
+}
+
+struct throttle_source *
+source_overflow(struct gate *g, int64_t now)
+{
+	counters_add(g->counters, COUNT_SENDERS_SHARED, 1);
+	return source_get(g, POLICY_KEY_OVERFLOW,
+	    policies_of_key(g->policies, POLICY_KEY_OVERFLOW), now, true);
+}
+
+void
+source_drop_blank(struct gate *g, struct str key, int64_t now)
+{
+	struct throttle_source *src = source_find(g, key);
+
+	if (src != NULL &&
+	    throttle_stake(g->throttle, src, now) == THROTTLE_STAKE_NONE)
+		throttle_forget(g->throttle, src);
 }
 
 static struct throttle_source *
@@ -161,9 +244,11 @@ source_add_named(struct gate *g, struct str name, int64_t now)
 const struct policy *
 source_choose_policy(const struct gate *g, struct str key, struct str was)
 {
-	const struct policy *policy = policies_find(g->policies, was);
+	const struct policy *policy = policies_of_key(g->policies, key);
 	struct gate_facts facts;
 
+	if (policy == NULL)
+		policy = policies_find(g->policies, was);
 	if (policy != NULL)
 		return policy;
 	policy_key_facts(key, &facts);

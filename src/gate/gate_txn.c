@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OVERFLOW_BYTES (sizeof(POLICY_OVERFLOW_TEXT) - 1)
+
 /* A sender by the one key that all spellings of its address have. */
 static struct str
 sender_of(const struct gate *g, struct str sender, char out[GATE_RECIPIENT_MAX])
@@ -24,14 +26,18 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	char key[POLICY_SOURCE_MAX], sender[GATE_RECIPIENT_MAX];
 	struct gate_facts facts = *given;
 	struct throttle_source *src;
-	const struct policy *policy;
+	const struct policy *policy, *own;
 	struct gate_txn *txn;
-	size_t n;
+	size_t n, room;
 
 	facts.sender = sender_of(g, given->sender, sender);
 	policy = policies_select(g->policies, &facts);
 	n = policy_source_key(policy, &facts, key);
-	txn = xcalloc(1, sizeof(*txn) + n + 1);
+	own = policies_of_key(g->policies, (struct str){key, n});
+	if (own != NULL && !policy->conf->exempt)
+		policy = own;
+	room = n > OVERFLOW_BYTES ? n : OVERFLOW_BYTES;
+	txn = xcalloc(1, sizeof(*txn) + room + 1);
 	g->now = now;
 	txn->g = g;
 	txn->policy = policy;
@@ -49,6 +55,22 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	if (given->teaches)
 		txn->lesson = gate_lesson_new(g, given);
 	return txn;
+}
+
+struct throttle_source *
+txn_need_source(struct gate_txn *txn, int64_t now)
+{
+	struct throttle_source *src = txn_source(txn);
+
+	if (src != NULL)
+		return src;
+	src = source_get(txn->g, txn_key(txn), txn->policy, now, false);
+	txn->made = src != NULL;
+	if (src != NULL)
+		return src;
+	memcpy(txn->key, POLICY_OVERFLOW_TEXT, OVERFLOW_BYTES + 1);
+	txn->key_n = OVERFLOW_BYTES;
+	return source_overflow(txn->g, now);
 }
 
 static void
@@ -87,6 +109,15 @@ txn_end(struct gate_txn *txn)
 
 	txn_free(txn);
 	gate_changed(g);
+}
+
+/* Nothing was accepted: a source that was made for it goes with it. */
+static void
+txn_end_blank(struct gate_txn *txn, int64_t now)
+{
+	if (txn->made)
+		source_drop_blank(txn->g, txn_key(txn), now);
+	txn_end(txn);
 }
 
 void
@@ -306,7 +337,7 @@ gate_cancel(struct gate_txn *txn, int64_t now)
 	path_cancel(txn, now);
 	for (uint32_t i = 0; i < txn->n; i++)
 		give_back(txn, &txn->entries[i], now);
-	txn_end(txn);
+	txn_end_blank(txn, now);
 }
 
 /* ---- put off ---- */
@@ -351,5 +382,5 @@ gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 		else
 			give_back(txn, e, now);
 	}
-	txn_end(txn);
+	txn_end_blank(txn, now);
 }

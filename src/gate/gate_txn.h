@@ -34,6 +34,7 @@ struct gate_txn {
 	uint32_t reserved;
 	uint32_t twins;
 	bool is_exempt;
+	bool made;        /* its source was made by it */
 	bool was_secured; /* what is given back has to be saved */
 	bool can_drop;    /* the last entry was the last answer */
 	struct txn_entry first[INLINE_ENTRIES];
@@ -54,6 +55,10 @@ txn_source(const struct gate_txn *txn)
 	return txn->src != NULL ? txn->src : source_find(txn->g, txn_key(txn));
 }
 
+/* gate_txn.c: its source, made where it is missing. When the table is full and
+ * nobody may go, the transaction counts from here on for the one that new
+ * senders share. */
+struct throttle_source *txn_need_source(struct gate_txn *txn, int64_t now);
 /* gate_recipient.c: what the transaction spends could not be saved. */
 void txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg);

@@ -69,7 +69,9 @@ tests_unit_test_gate_policy_SOURCES = tests/unit/test_gate_policy.c $(gate_rig)
 tests_unit_test_gate_policy_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = libgate.la $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test_gate_secure
+check_PROGRAMS += tests/unit/test_gate_full tests/unit/test_gate_secure
+tests_unit_test_gate_full_SOURCES = tests/unit/test_gate_full.c $(gate_rig)
+tests_unit_test_gate_full_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \
 	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(gate_rig)
 tests_unit_test_gate_secure_LDADD = libgate.la $(CMOCKA_LIBS)

@@ -19,11 +19,20 @@
 
 #define DEFAULT_NAME "default"
 
+/* Policies of one source each, to which many add that do not answer for one
+ * another: they go on at a second's pace and never freeze. */
+enum shared { SHARED_NULL, SHARED_OVERFLOW, SHARED_MAX };
+static const char *const shared_names[] = {"null", "overflow"};
+#define SHARED_INTERVAL_MS 1000
+#define SHARED_BURST 100
+#define SHARED_SET 1024
+
 struct policies {
 	uint64_t refs;
 	size_t n;
 	struct policy *v; /* in the order of the file */
 	struct policy *fallback;
+	struct policy *shared[SHARED_MAX]; /* by enum shared */
 };
 
 PRINTF_LIKE(4, 5)
@@ -81,10 +90,36 @@ set_limits(const struct policy_conf *conf, struct throttle_policy *t)
 		    conf->limit.v[i].count, conf->limit.v[i].window_ms};
 }
 
+/* SHARED_MAX: it is for whom its match names. */
+static enum shared
+shared_of(const struct policy_conf *conf)
+{
+	enum shared which = SHARED_NULL;
+
+	while (
+	    which < SHARED_MAX &&
+	    (conf->match.n > 0 || strcmp(conf->name, shared_names[which]) != 0))
+		which++;
+	return which;
+}
+
+/* What is left of the profile where the file gives no number. */
+static void
+set_shared(struct throttle_policy *t)
+{
+	t->interval_ms = SHARED_INTERVAL_MS;
+	t->burst = SHARED_BURST;
+	t->working_set = SHARED_SET;
+}
+
 static void
 set_throttle(const struct policy_conf *conf, struct throttle_policy *t)
 {
+	bool is_shared = shared_of(conf) != SHARED_MAX;
+
 	*t = *profile_of(conf);
+	if (is_shared)
+		set_shared(t);
 	t->working_set = either(conf->working_set, t->working_set);
 	t->burst = either(conf->burst, t->burst);
 	t->initial = conf->initial < t->burst ? conf->initial : t->burst;
@@ -99,6 +134,11 @@ set_throttle(const struct policy_conf *conf, struct throttle_policy *t)
 		t->idle_expiry_ms = conf->idle_expiry_ms;
 	t->hold_when_frozen = conf->when_frozen == POLICY_FROZEN_HOLD;
 	set_limits(conf, t);
+	if (!is_shared)
+		return;
+	t->initial = t->burst;
+	t->freeze_at = 0;
+	t->freeze_growth = (struct throttle_limit){0};
 }
 
 static struct match *
@@ -157,6 +197,7 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 {
 	struct policy *policy = &set->v[set->n];
 	bool is_default = strcmp(conf->name, DEFAULT_NAME) == 0;
+	enum shared shared = shared_of(conf);
 	const char *error;
 
 	set_throttle(conf, &policy->throttle);
@@ -178,7 +219,7 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 		return fail(conf, err, err_cap,
 		    "inbound_expiry is shorter than the time in inbound_rate; "
 		    "make it as long or longer");
-	if (conf->match.n == 0 && !is_default)
+	if (conf->match.n == 0 && !is_default && shared == SHARED_MAX)
 		return fail(conf, err, err_cap,
 		    "it has no match and would never be used; say whom it is "
 		    "for, or call it \"" DEFAULT_NAME "\"");
@@ -202,16 +243,18 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	set->n++;
 	if (is_default)
 		set->fallback = policy;
+	if (shared != SHARED_MAX)
+		set->shared[shared] = policy;
 	return true;
 }
 
-/* What an empty `policy "default" { }` would give. */
+/* What an empty section of that name would give. */
 static bool
-add_default(struct policies *set, char *err, size_t err_cap)
+add_empty(struct policies *set, const char *name, char *err, size_t err_cap)
 {
-	char name[] = DEFAULT_NAME;
+	char copy[16];
 	struct policy_conf conf = {
-	    .name = name,
+	    .name = copy,
 	    .initial = throttle_profile_mail.initial,
 	    .freeze_at = throttle_profile_mail.freeze_at,
 	    .ipv6_prefix = 64,
@@ -219,6 +262,7 @@ add_default(struct policies *set, char *err, size_t err_cap)
 	    .inbound_expiry_ms = 1,
 	};
 
+	str_copy(str_from(name), copy, sizeof(copy));
 	return policy_compile(set, &conf, err, err_cap);
 }
 
@@ -249,11 +293,15 @@ policies_new(
 	bool ok = names_differ(confs, n, err, err_cap);
 
 	set->refs = 1;
-	set->v = xcalloc(n + 1, sizeof(*set->v));
+	set->v = xcalloc(n + 1 + SHARED_MAX, sizeof(*set->v));
 	for (size_t i = 0; ok && i < n; i++)
 		ok = policy_compile(set, &confs[i], err, err_cap);
 	if (ok && set->fallback == NULL)
-		ok = add_default(set, err, err_cap);
+		ok = add_empty(set, DEFAULT_NAME, err, err_cap);
+	for (size_t i = 0; ok && i < SHARED_MAX; i++) {
+		if (set->shared[i] == NULL)
+			ok = add_empty(set, shared_names[i], err, err_cap);
+	}
 	if (ok)
 		return set;
 	policies_free(set);
@@ -315,6 +363,16 @@ const struct policy *
 policies_default(const struct policies *set)
 {
 	return set->fallback;
+}
+
+const struct policy *
+policies_of_key(const struct policies *set, struct str key)
+{
+	if (str_eq(key, STR("<>")))
+		return set->shared[SHARED_NULL];
+	if (str_eq(key, POLICY_KEY_OVERFLOW))
+		return set->shared[SHARED_OVERFLOW];
+	return NULL;
 }
 
 bool

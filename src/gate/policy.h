@@ -124,6 +124,13 @@ const struct policy *policies_select(
 /* By name; NULL: there is none. */
 const struct policy *policies_find(const struct policies *p, struct str name);
 const struct policy *policies_default(const struct policies *p);
+/* The policy of a source that has one of its own, by its key; NULL: it is
+ * chosen by match. "null" is for <>, mail without an envelope sender, and
+ * "overflow" for POLICY_KEY_OVERFLOW, the one that new senders share when
+ * senders_max is reached. The file may give both; neither freezes. */
+#define POLICY_OVERFLOW_TEXT "[overflow]"
+#define POLICY_KEY_OVERFLOW STR(POLICY_OVERFLOW_TEXT)
+const struct policy *policies_of_key(const struct policies *p, struct str key);
 /* One of them has learn_inbound. */
 bool policies_learn(const struct policies *p);
 

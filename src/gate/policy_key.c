@@ -112,6 +112,11 @@ named_by(const struct policy *policy, const struct gate_facts *facts)
 	}
 	if (facts->user.n > 0)
 		return BY_USER;
+	/* Reports of a mail server on this machine, whichever way they come:
+	 * what somebody outside makes it send stops nobody else's mail. */
+	if (facts->sender.n == 0 && ip_is_loopback(&facts->client) &&
+	    policy->conf->local != POLICY_LOCAL_CLIENT)
+		return BY_SENDER;
 	if (facts->local && policy->conf->local == POLICY_LOCAL_USER)
 		return facts->sender.n > 0 ? BY_LOCAL_PART : BY_SENDER;
 	if (facts->local && policy->conf->local == POLICY_LOCAL_SENDER)

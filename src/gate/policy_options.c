@@ -32,20 +32,25 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.sample = "{\"user:news@example.org\", \"user:@lists.example.org\", "
 		  "\"192.0.2.0/24\"}",
-	.doc = "Whom the policy is for. user:NAME is a login, "
-	       "user:@example.org all logins of a domain, 192.0.2.0/24 or "
-	       "client:192.0.2.0/24 a client's network, and "
-	       "from:alice@example.org or from:@example.org an envelope "
-	       "sender. An entry without such a word is the source's own name: "
-	       "the login, and the envelope sender only where that is the "
-	       "source (key = envelope, or local = sender and a program of "
-	       "this machine). Whoever may send can forge an envelope sender: "
-	       "do not use from: where a policy gives more than others "
-	       "(exempt, a larger burst), unless the mail server refuses "
-	       "senders that do not belong to a login (Postfix: "
-	       "reject_sender_login_mismatch). file:/path reads entries from "
-	       "a file, one a line, with # for comments; it is read again at "
-	       "a reload.",
+	.doc =
+	    "Whom the policy is for; the policies \"null\" (mail without an "
+	    "envelope sender from this machine, the source <>) and "
+	    "\"overflow\" (new senders at senders_max, [overflow]) need "
+	    "no match. Those two have interval 1s, burst 100 and working_set "
+	    "1024 unless set, and never freeze. user:NAME is a login, "
+	    "user:@example.org all logins of a domain, 192.0.2.0/24 or "
+	    "client:192.0.2.0/24 a client's network, and "
+	    "from:alice@example.org or from:@example.org an envelope "
+	    "sender. An entry without such a word is the source's own name: "
+	    "the login, and the envelope sender only where that is the "
+	    "source (key = envelope, or local = sender and a program of "
+	    "this machine). Whoever may send can forge an envelope sender: "
+	    "do not use from: where a policy gives more than others "
+	    "(exempt, a larger burst), unless the mail server refuses "
+	    "senders that do not belong to a login (Postfix: "
+	    "reject_sender_login_mismatch). file:/path reads entries from "
+	    "a file, one a line, with # for comments; it is read again at "
+	    "a reload.",
     },
     {
 	.name = "exempt",
@@ -210,7 +215,9 @@ const struct option policy_options[] = {
 	       "service alone), where key would name the client. sender: the "
 	       "envelope sender counts. user: its local part counts, whatever "
 	       "the domain, as in www-data. client: all of it is one sender. "
-	       "Mail without an envelope sender is counted as <>. "
+	       "Mail without an envelope sender is counted as <>, under the "
+	       "policy \"null\"; so is what a mail server on this machine "
+	       "sends through the relay without a login. "
 	       "A program may choose its envelope sender freely unless the "
 	       "mail server forbids it.",
     },

@@ -86,7 +86,8 @@ static const struct limit in_all[] = {
 	"log \"smtp refuse limit=held_max\"; limit_refusals"},
     {"min_free", "452 4.3.1 the spool has no room left",
 	"status: short_of_space"},
-    {"senders_max", "451 to a sender never seen", "log \"gate full\""},
+    {"senders_max", "an idle sender is forgotten, or new ones share one",
+	"log \"gate full\""},
     {"inbound_memory",
 	"no further sender learns from incoming mail, the others replace their "
 	"oldest",

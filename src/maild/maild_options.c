@@ -163,8 +163,11 @@ static const struct option maild_options[] = {
     },
     {
 	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
-	.doc = "Senders kept in memory. Past it a sender never seen is "
-	       "answered with 451 until idle ones have been forgotten.",
+	.doc = "Senders kept in memory and on disk. At this number a new "
+	       "sender takes the place of the one with the least at stake: "
+	       "few known recipients, the whole allowance, no mail waiting, "
+	       "not frozen. If none of those looked at may go, new senders "
+	       "share one source, [overflow].",
     },
     MAILD_INBOUND_OPTIONS,
     /* ---- sessions ---- */

@@ -60,6 +60,10 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
+	X(SENDERS_MADE_ROOM, "senders_made_room", TOTAL,                      \
+	    "idle senders forgotten early, at senders_max")                   \
+	X(SENDERS_SHARED, "senders_shared", TOTAL,                            \
+	    "messages of new senders counted as [overflow], at senders_max")  \
 	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
 	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \

@@ -72,6 +72,18 @@ audit_insert(struct tx *tx, const struct spool_audit *audit)
 	db_run(tx->db, st);
 }
 
+/* ---- what waits for a commit ---- */
+
+/* Of which table; the first byte of what waits under a key. */
+enum { TABLE_SOURCE = 's', TABLE_INBOUND = 'i' };
+
+struct snapshot {
+	int64_t saved_at;
+	size_t size;
+	bool gone; /* what is stored is to be removed */
+	char state[];
+};
+
 /* ---- frozen, forget, audit alone ---- */
 
 struct source_op {
@@ -133,6 +145,24 @@ static const struct op_type frozen_type = {
     .free = source_free,
 };
 
+/* The row that is about to be written is not the one that was to go. */
+static void
+cancel_removal(struct spool *s, const char *key)
+{
+	char *name = xasprintf("%c%s", TABLE_SOURCE, key);
+	struct snapshot *old;
+
+	pthread_mutex_lock(&s->lazy_lock);
+	old = map_find(s->lazy, str_from(name));
+	if (old != NULL && old->gone) {
+		map_remove(s->lazy, str_from(name));
+		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old));
+		free(old);
+	}
+	pthread_mutex_unlock(&s->lazy_lock);
+	free(name);
+}
+
 void
 spool_set_frozen(struct spool *s, const char *key, bool frozen, unsigned reason,
     int64_t wall_ms, const struct spool_audit *audit, spool_done_fn *fn,
@@ -144,6 +174,8 @@ spool_set_frozen(struct spool *s, const char *key, bool frozen, unsigned reason,
 	so->frozen = frozen;
 	so->reason = reason;
 	so->at = wall_ms;
+	if (frozen)
+		cancel_removal(s, key);
 	core_submit(s, &so->simple.op, CORE_WRITER);
 }
 
@@ -171,16 +203,6 @@ spool_audit_add(struct spool *s, const struct spool_audit *audit,
 }
 
 /* ---- snapshots ---- */
-
-/* Of which table; the first byte of what waits under a key. */
-enum { TABLE_SOURCE = 's', TABLE_INBOUND = 'i' };
-
-struct snapshot {
-	int64_t saved_at;
-	size_t size;
-	bool gone; /* what is stored is to be removed */
-	char state[];
-};
 
 /* What is newer takes the place of what waits for the same key. */
 static void

@@ -331,6 +331,25 @@ throttle_next_due(const struct throttle *t)
 	return due_heap_next(&t->heap);
 }
 
+enum throttle_stake
+throttle_stake(struct throttle *t, struct throttle_source *src, int64_t now)
+{
+	bool is_waiting =
+	    src->busy && src->busy->queue.owed + src->busy->queue.waiting > 0;
+
+	if (is_pinned(src) || source_is_frozen(src) || is_waiting)
+		return THROTTLE_STAKE_BUSY;
+	now = source_clamp_now(t, now);
+	limiter_advance(t, src, TIME_MIN, now);
+	source_schedule(t, src);
+	if (!limiter_is_idle(src) || !limits_are_idle(src, now))
+		return THROTTLE_STAKE_SPENT;
+	/* More than a new one has was saved up. */
+	if (src->set_len > 0 || src->allowance > src->policy->initial)
+		return THROTTLE_STAKE_KNOWN;
+	return THROTTLE_STAKE_NONE;
+}
+
 /* Silent for long enough, and nothing is lost or given away with it: an
  * allowance that was spent, or a limit that was used, would come back. */
 static bool
@@ -338,13 +357,8 @@ is_idle(struct throttle *t, struct throttle_source *src, int64_t now)
 {
 	int64_t expiry = src->policy->idle_expiry_ms;
 
-	if (expiry == 0 || now - src->last_seen < expiry || is_pinned(src) ||
-	    source_is_frozen(src))
-		return false;
-	if (src->busy && src->busy->queue.owed + src->busy->queue.waiting > 0)
-		return false;
-	limiter_advance(t, src, TIME_MIN, now);
-	return limiter_is_idle(src) && limits_are_idle(src, now);
+	return expiry != 0 && now - src->last_seen >= expiry &&
+	       throttle_stake(t, src, now) < THROTTLE_STAKE_SPENT;
 }
 
 size_t

@@ -147,10 +147,7 @@ test_cancel_gives_back(void **state)
 	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_PASS);
 	assert_int_equal(rig_ask(&r, txn, "c@x"), THROTTLE_HOLD);
 	gate_cancel(txn, r.now);
-	assert_true(rig_info(&r, "alice", &info));
-	assert_int_equal(info.t.allowance, 2);
-	assert_int_equal(info.t.queue_length, 0);
-	assert_int_equal(info.t.working_set, 0);
+	assert_false(rig_info(&r, "alice", &info));
 	/* Nothing was counted but by name. */
 	assert_int_equal(rig_counter(&r, COUNT_PASSED_RECIPIENTS), 0);
 	assert_int_equal(rig_events(&r, EVENT_HOLD), 0);
@@ -451,8 +448,7 @@ test_end_in_answer(void **state)
 		assert_int_equal(gate_txn_count(e.txn), i);
 		gate_cancel(e.txn, r.now);
 	}
-	assert_true(rig_info(&r, "alice", &info));
-	assert_int_equal(info.t.allowance, 1);
+	assert_false(rig_info(&r, "alice", &info));
 	rig_freeze(&r, "alice");
 	for (int i = 0; i < 2; i++) {
 		struct ending e = {&r, rig_begin(&r, "alice"), false};
@@ -467,36 +463,6 @@ test_end_in_answer(void **state)
 }
 
 /* ---- bounds and the schedule ---- */
-
-static void
-test_senders_max(void **state)
-{
-	struct rig r;
-
-	(void)state;
-	rig_open(&r, "");
-	r.settings.senders_max = 3;
-	gate_reload(r.gate, &r.settings, r.now);
-	assert_int_equal(rig_send(&r, "a", "x@x"), THROTTLE_PASS);
-	assert_int_equal(rig_send(&r, "b", "x@x"), THROTTLE_PASS);
-	assert_int_equal(rig_send(&r, "c", "x@x"), THROTTLE_PASS);
-	assert_int_equal(rig_send(&r, "d", "x@x"), THROTTLE_REFUSE);
-	assert_int_equal(r.code, 451);
-	assert_string_equal(r.enhanced, "4.3.2");
-	assert_int_equal(gate_sender_count(r.gate), 3);
-	assert_int_equal(rig_send(&r, "a", "y@x"), THROTTLE_PASS);
-	/* Observing refuses nobody. */
-	r.settings.observe = true;
-	gate_reload(r.gate, &r.settings, r.now);
-	assert_int_equal(rig_send(&r, "d", "x@x"), THROTTLE_PASS);
-	assert_int_equal(gate_sender_count(r.gate), 3);
-	r.settings.observe = false;
-	gate_reload(r.gate, &r.settings, r.now);
-	/* An administrator is let in. */
-	assert_int_equal(rig_freeze(&r, "e"), 0);
-	assert_true(rig_is_frozen(&r, "e"));
-	rig_close(&r);
-}
 
 static void
 test_schedule(void **state)
@@ -575,7 +541,6 @@ main(void)
 	    cmocka_unit_test(test_parallel_transactions),
 	    cmocka_unit_test(test_too_many_recipients),
 	    cmocka_unit_test(test_end_in_answer),
-	    cmocka_unit_test(test_senders_max),
 	    cmocka_unit_test(test_schedule),
 	    cmocka_unit_test(test_sender_info),
 	};

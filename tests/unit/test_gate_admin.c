@@ -236,10 +236,11 @@ test_discard_of_a_stranger(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, "policy \"default\" { key = envelope burst = 1 "
-		     "initial = 0 }");
+	rig_open(&r, "policy \"default\" { key = envelope }\n"
+		     "policy \"null\" { burst = 1 }");
 	txn = gate_begin(r.gate, &facts, r.now);
 	assert_string_equal(gate_txn_source(txn), "<>");
+	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_PASS);
 	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_HOLD);
 	rig_commit(&r, txn);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 1);
