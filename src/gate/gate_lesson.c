@@ -17,6 +17,7 @@
 #include "gate/gate_txn.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define LESSON_MAX 1000 /* users that one message teaches */
 #define FULL_TOLD_EVERY_MS 60000
@@ -31,6 +32,7 @@ struct lesson_item {
 struct gate_lesson {
 	struct gate *g;
 	char *from;
+	struct inbound_origin origin;
 	struct lesson_item *items;
 	uint32_t n, cap;
 	uint32_t recipient; /* the one in hand */
@@ -74,6 +76,40 @@ is_stranger(const struct gate *g, struct str from)
 	       !locals_has(g->locals, from) && !is_machine(from);
 }
 
+#define NETWORK_V4 24
+#define NETWORK_V6 48
+
+static uint16_t
+short_hash(const struct gate *g, struct str text)
+{
+	uint16_t h = (uint16_t)hash_str(text, g->seed);
+
+	return h != 0 ? h : 1;
+}
+
+/* A client on this machine hands in what came from anywhere: then the domain
+ * stands for the network, too. */
+static struct inbound_origin
+origin_of(const struct gate *g, const struct gate_facts *facts)
+{
+	char key[GATE_RECIPIENT_MAX], text[IP_TEXT_MAX];
+	struct str from = {key, g->recipient_key(facts->sender, false, key)};
+	struct str domain = str_sub(from, str_rindex(from, '@'), from.n);
+	struct inbound_origin origin = {.domain = short_hash(g, domain)};
+	const struct ip *client = &facts->client;
+	struct ip net;
+
+	origin.network = origin.domain;
+	ip_format(client, text);
+	if (client->family == IP_NONE || strcmp(text, "127.0.0.1") == 0 ||
+	    strcmp(text, "::1") == 0)
+		return origin;
+	net =
+	    ip_mask(client, client->family == IP_V4 ? NETWORK_V4 : NETWORK_V6);
+	origin.network = short_hash(g, str_from(ip_format(&net, text)));
+	return origin;
+}
+
 struct gate_lesson *
 gate_lesson_new(struct gate *g, const struct gate_facts *facts)
 {
@@ -85,6 +121,7 @@ gate_lesson_new(struct gate *g, const struct gate_facts *facts)
 	l = xcalloc(1, sizeof(*l));
 	l->g = g;
 	l->from = str_dup(facts->sender);
+	l->origin = origin_of(g, facts);
 	return l;
 }
 
@@ -203,8 +240,8 @@ learn_item(struct gate_lesson *l, const struct lesson_item *item)
 {
 	struct gate *g = l->g;
 
-	switch (inbound_learn(g->inbound, str_from(item->user),
-	    item->destination, &item->rules, g->now)) {
+	switch (inbound_learn_from(g->inbound, str_from(item->user),
+	    item->destination, l->origin, &item->rules, g->now)) {
 	case INBOUND_LEARNT:
 		counters_add(g->counters, COUNT_INBOUND_LEARNT, 1);
 		tell_learnt(l, item);
@@ -216,6 +253,7 @@ learn_item(struct gate_lesson *l, const struct lesson_item *item)
 		counters_add(g->counters, COUNT_INBOUND_REFUSED, 1);
 		break;
 	case INBOUND_TOO_MANY:
+	case INBOUND_SHARE:
 		counters_add(g->counters, COUNT_INBOUND_REFUSED, 1);
 		break;
 	}

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define CAP_FIRST 4
+#define SHARE_LEAST 5
 /* Of the map for each user: its entry, slots, and what malloc takes. */
 #define MAP_BYTES 112
 #define LOOK_WHEN_FULL 16
@@ -223,8 +224,9 @@ find(const struct inbound_user *u, uint64_t destination)
 static void
 refresh(struct inbound *in, struct inbound_user *u, uint32_t at, int64_t now)
 {
-	struct inbound_address a = {u->v[at].destination, now};
+	struct inbound_address a = u->v[at];
 
+	a.at = now;
 	if (now - u->v[at].at < INBOUND_REFRESH_MS)
 		return;
 	memmove(u->v + at, u->v + at + 1, (u->n - at - 1) * sizeof(*u->v));
@@ -255,10 +257,41 @@ take_rate(
 	return true;
 }
 
+static uint32_t
+part(const struct throttle_limit *rate, uint32_t of)
+{
+	uint32_t n = rate->count / of;
+
+	return n > SHARE_LEAST ? n : SHARE_LEAST;
+}
+
+static bool
+is_share_used(const struct inbound_user *u, struct inbound_origin origin,
+    const struct throttle_limit *rate, int64_t now)
+{
+	int64_t since_s = (now - rate->window_ms) / 1000;
+	uint32_t domain = 0, network = 0;
+
+	if (rate->count == 0)
+		return false;
+	for (uint32_t i = 0; i < u->n; i++) {
+		const struct inbound_address *a = &u->v[i];
+
+		if (a->learnt_s <= since_s)
+			continue;
+		domain +=
+		    origin.domain != 0 && a->origin.domain == origin.domain;
+		network +=
+		    origin.network != 0 && a->origin.network == origin.network;
+	}
+	return domain >= part(rate, 2) || network >= part(rate, 2) ||
+	       (domain >= part(rate, 5) && network >= part(rate, 5));
+}
+
 /* In place of the oldest when the set is full, or its array cannot grow. */
 static void
 append(struct inbound *in, struct inbound_user *u, uint64_t destination,
-    uint32_t set, int64_t now)
+    struct inbound_origin origin, uint32_t set, int64_t now)
 {
 	uint32_t over = u->n >= set ? u->n - set + 1 : 0;
 
@@ -266,7 +299,8 @@ append(struct inbound *in, struct inbound_user *u, uint64_t destination,
 		over = 1;
 	drop_oldest(in, u, over);
 	in->replaced += over;
-	u->v[u->n++] = (struct inbound_address){destination, now};
+	u->v[u->n++] = (struct inbound_address){
+	    destination, now, (int32_t)(now / 1000), origin};
 	in->addresses++;
 	touch(in, u);
 }
@@ -289,6 +323,15 @@ enum inbound_result
 inbound_learn(struct inbound *in, struct str user, uint64_t destination,
     const struct inbound_rules *rules, int64_t now)
 {
+	return inbound_learn_from(
+	    in, user, destination, (struct inbound_origin){0}, rules, now);
+}
+
+enum inbound_result
+inbound_learn_from(struct inbound *in, struct str user, uint64_t destination,
+    struct inbound_origin origin, const struct inbound_rules *rules,
+    int64_t now)
+{
 	struct inbound_user *u;
 	uint32_t at;
 
@@ -304,9 +347,11 @@ inbound_learn(struct inbound *in, struct str user, uint64_t destination,
 		refresh(in, u, at, now);
 		return INBOUND_AGAIN;
 	}
+	if (is_share_used(u, origin, &rules->rate, now))
+		return INBOUND_SHARE;
 	if (!take_rate(u, &rules->rate, now))
 		return INBOUND_TOO_MANY;
-	append(in, u, destination, rules->set, now);
+	append(in, u, destination, origin, rules->set, now);
 	return INBOUND_LEARNT;
 }
 

@@ -29,10 +29,17 @@ struct inbound_rules { /* of the user's policy */
 	int64_t expiry_ms; /* forgotten so long after their last mail */
 };
 
+/* Where a new address writes from, as hashes; 0: not known, not counted. */
+struct inbound_origin {
+	uint16_t domain;
+	uint16_t network; /* of the client */
+};
+
 enum inbound_result {
 	INBOUND_LEARNT,
 	INBOUND_AGAIN,    /* was there, and stays longer */
 	INBOUND_TOO_MANY, /* new ones for this user, in so short a time */
+	INBOUND_SHARE,    /* the same, of this origin */
 	INBOUND_FULL,     /* a user's first, and no bytes are left */
 };
 
@@ -52,6 +59,12 @@ void inbound_stats(const struct inbound *in, struct inbound_stats *out);
  * address whose last mail is the oldest. */
 enum inbound_result inbound_learn(struct inbound *in, struct str user,
     uint64_t destination, const struct inbound_rules *rules, int64_t now);
+/* The same, and nobody keeps others from being learnt: of the new ones in a
+ * window of the rate one domain or one network has half at most, and one domain
+ * from one network a fifth; five at least. */
+enum inbound_result inbound_learn_from(struct inbound *in, struct str user,
+    uint64_t destination, struct inbound_origin origin,
+    const struct inbound_rules *rules, int64_t now);
 bool inbound_knows(const struct inbound *in, struct str user,
     uint64_t destination, int64_t expiry_ms, int64_t now);
 /* Addresses of a user that have not expired. */

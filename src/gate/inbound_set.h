@@ -13,6 +13,9 @@
 struct inbound_address {
 	uint64_t destination;
 	int64_t at; /* of its last mail, to INBOUND_REFRESH_MS */
+	/* Not stored: at a start the shares are whole. */
+	int32_t learnt_s; /* seconds on the same clock */
+	struct inbound_origin origin;
 };
 
 /* Mail that comes again sooner changes nothing: no write for each message. */

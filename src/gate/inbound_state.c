@@ -117,8 +117,8 @@ fill(struct inbound *in, struct inbound_user *u, const unsigned char *p,
 		uint64_t destination = bytes_get(&p, 8);
 		int64_t ago = (int64_t)bytes_get(&p, 8);
 
-		u->v[u->n++] =
-		    (struct inbound_address){destination, saved_at - ago};
+		u->v[u->n++] = (struct inbound_address){
+		    .destination = destination, .at = saved_at - ago};
 	}
 	in->addresses += u->n;
 }

@@ -361,7 +361,13 @@ const struct option policy_options[] = {
 	.doc = "So many new addresses are learnt at once, and then no more "
 	       "than as many in each such time, evenly. It is what somebody "
 	       "who has stolen an account gains by writing to it from forged "
-	       "addresses.",
+	       "addresses. So that nobody uses it up for others, one domain "
+	       "or one client network (/24, IPv6 /48) has half of it at most, "
+	       "and one domain from one network a fifth, five at least: forged "
+	       "mail from one "
+	       "network leaves half for the rest, however many domains it "
+	       "invents. With a client on this machine the domain alone "
+	       "counts.",
     },
     {
 	.name = "inbound_expiry",

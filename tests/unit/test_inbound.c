@@ -309,6 +309,72 @@ test_rate(void **state)
 	inbound_free(in);
 }
 
+static unsigned
+learn_some(struct inbound *in, uint64_t first, unsigned n,
+    struct inbound_origin origin, int64_t now)
+{
+	struct inbound_rules r = {
+	    .set = 4096, .rate = {50, DAY}, .expiry_ms = 30 * DAY};
+	unsigned learnt = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct inbound_origin o = origin;
+
+		if (o.domain == 0)
+			o.domain = (uint16_t)(1000 + i);
+		learnt += inbound_learn_from(in, ALICE, first + i, o, &r,
+			      now) == INBOUND_LEARNT;
+	}
+	return learnt;
+}
+
+/* Whoever writes from many invented addresses leaves a part to others. */
+static void
+test_shares(void **state)
+{
+	struct inbound *in = inbound_new(PLENTY);
+
+	(void)state;
+	/* One domain from one network, then many domains from it. */
+	assert_int_equal(
+	    learn_some(in, 1000, 100, (struct inbound_origin){1, 1}, 0), 10);
+	assert_int_equal(
+	    learn_some(in, 2000, 1, (struct inbound_origin){2, 1}, 0), 1);
+	assert_int_equal(
+	    learn_some(in, 3000, 100, (struct inbound_origin){0, 1}, 0), 14);
+	/* The forged domain's real writers, and then that from everywhere. */
+	assert_int_equal(
+	    learn_some(in, 4000, 1, (struct inbound_origin){1, 2}, 0), 1);
+	for (uint16_t network = 3; network < 30; network++)
+		learn_some(in, 5000 + network, 1,
+		    (struct inbound_origin){1, network}, 0);
+	assert_int_equal(
+	    learn_some(in, 6000, 5, (struct inbound_origin){7, 77}, 0), 5);
+	/* The next day all is as it was. */
+	assert_int_equal(
+	    learn_some(in, 7000, 100, (struct inbound_origin){1, 1}, 2 * DAY),
+	    10);
+	inbound_free(in);
+}
+
+/* Of a rate that small nobody has a share. */
+static void
+test_no_shares(void **state)
+{
+	struct inbound *in = inbound_new(PLENTY);
+	struct inbound_rules r = {
+	    .set = 64, .rate = {3, DAY}, .expiry_ms = 30 * DAY};
+	struct inbound_origin origin = {1, 1};
+
+	(void)state;
+	for (uint64_t d = 0; d < 3; d++)
+		assert_int_equal(INBOUND_LEARNT,
+		    inbound_learn_from(in, ALICE, d, origin, &r, 0));
+	assert_int_equal(
+	    INBOUND_TOO_MANY, inbound_learn_from(in, ALICE, 9, origin, &r, 0));
+	inbound_free(in);
+}
+
 /* A window that is shorter now lets go of the longer one. */
 static void
 test_rate_that_changed(void **state)
@@ -569,6 +635,8 @@ main(void)
 	    cmocka_unit_test(test_model),
 	    cmocka_unit_test(test_full_set),
 	    cmocka_unit_test(test_rate),
+	    cmocka_unit_test(test_shares),
+	    cmocka_unit_test(test_no_shares),
 	    cmocka_unit_test(test_rate_that_changed),
 	    cmocka_unit_test(test_expiry),
 	    cmocka_unit_test(test_clock_backwards),
