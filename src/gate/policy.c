@@ -136,7 +136,8 @@ set_throttle(const struct policy_conf *conf, struct throttle_policy *t)
 	set_limits(conf, t);
 	if (!is_shared)
 		return;
-	t->initial = t->burst;
+	if (conf->initial == throttle_profile_mail.initial) /* not given */
+		t->initial = t->burst;
 	t->freeze_at = 0;
 	t->freeze_growth = (struct throttle_limit){0};
 }

@@ -235,7 +235,8 @@ def test_released_mail_is_tried_again(weir, sink):
 
 
 def test_released_mail_refused_for_good_is_returned(weir, sink):
-    w = weir(policy=HOLD, verify_held="false")
+    w = weir(policy=HOLD, verify_held="false",
+             sections='policy "null" { initial = 0 }')
     sink.refuse_rcpt["new@example.com"] = "550 5.1.1 No such user here"
     peer = w.hello()
     peer.transact("a@example.org", ["new@example.com"],

@@ -13,6 +13,7 @@ from harness import FastSink, message, path_of, serve_smtp, until
 KEY = 'key = envelope\n'
 HOLD = KEY + ('interval = "1h"  burst = 1  initial = 0  freeze_at = 50\n'
               'exempt_recipients = {"@known.test"}')
+NULL = 'policy "null" { interval = "1h"  initial = 0 }'
 FULL = ["PIPELINING", "SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES",
         "DSN", "SMTPUTF8"]
 
@@ -157,7 +158,8 @@ def test_one_report_for_both_fates(weir, hop):
 # ---- delay notices ----
 
 def test_delay_notice(weir, hop):
-    w = weir(next_hop=hop.address, policy=HOLD, notify_after='"1s"')
+    w = weir(next_hop=hop.address, policy=HOLD, sections=NULL,
+             notify_after='"1s"')
     hold(w, "new@example.com", "never@example.com", subject="the invoice",
          mail=" ENVID=E7")
     hold(w, "quiet@example.com", rcpt=" NOTIFY=NEVER")
