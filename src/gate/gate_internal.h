@@ -94,6 +94,8 @@ struct throttle_source *source_get(struct gate *g, struct str key,
     const struct policy *policy, int64_t now, bool must);
 /* The one that new senders share while the table is full and nobody may go. */
 struct throttle_source *source_overflow(struct gate *g, int64_t now);
+/* Nobody gains by its being forgotten. */
+bool source_may_go(struct gate *g, struct throttle_source *src, int64_t now);
 /* Out of the table, when it is as one never seen. */
 void source_drop_blank(struct gate *g, struct str key, int64_t now);
 struct gate_source *source_data(const struct throttle_source *src);

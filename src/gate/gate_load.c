@@ -79,8 +79,7 @@ is_left_out(struct loading *l, struct throttle_source *src)
 	if (throttle_source_count(g->throttle) > g->senders_max)
 		return true;
 	throttle_source_info(g->throttle, src, l->now, &info);
-	return info.working_set <= KNOWN_FEW &&
-	       throttle_stake(g->throttle, src, l->now) < THROTTLE_STAKE_SPENT;
+	return info.working_set <= KNOWN_FEW && source_may_go(g, src, l->now);
 }
 
 static void

@@ -91,8 +91,8 @@ struct room {
 	int64_t last_seen;
 };
 
-static bool
-may_go(struct gate *g, struct throttle_source *src, int64_t now)
+bool
+source_may_go(struct gate *g, struct throttle_source *src, int64_t now)
 {
 	size_t n;
 	const char *key = throttle_source_key(src, &n);
@@ -115,7 +115,7 @@ consider(
 {
 	struct throttle_source_info info;
 
-	if (!may_go(g, src, now))
+	if (!source_may_go(g, src, now))
 		return;
 	throttle_source_info(g->throttle, src, now, &info);
 	if (room->src != NULL && (info.working_set > room->known ||
