@@ -74,12 +74,11 @@ is_left_out(struct loading *l, struct throttle_source *src)
 
 	if (g->senders_max == 0 ||
 	    throttle_source_count(g->throttle) <= g->senders_max / 2 ||
-	    freeze_is_on(src))
+	    !source_may_go(g, src, l->now))
 		return false;
-	if (throttle_source_count(g->throttle) > g->senders_max)
-		return true;
 	throttle_source_info(g->throttle, src, l->now, &info);
-	return info.working_set <= KNOWN_FEW && source_may_go(g, src, l->now);
+	return info.working_set <= KNOWN_FEW ||
+	       throttle_source_count(g->throttle) > g->senders_max;
 }
 
 static void
