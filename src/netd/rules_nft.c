@@ -224,8 +224,8 @@ rules_print_nft_sets(struct rules_writer *w)
 		    hooks[i], hooks[i],
 		    w->c->tracks ? "    ct state established,related return\n"
 				 : "    " NO_ATTEMPT " return\n");
-		put_marks_off(w);
 		put_known(w, verdict);
+		put_marks_off(w);
 		rules_put(w, "  }\n");
 	}
 	rules_put(w, "}\n");
