@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += libfront.la
 libfront_la_SOURCES = \
+	src/front/ask_guard.c src/front/ask_guard.h \
 	src/front/auth_guard.c src/front/auth_guard.h \
 	src/front/auth_link.c src/front/auth_link.h \
 	src/front/control.c src/front/control.h \
@@ -61,6 +62,9 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_ask_guard
+tests_unit_test_ask_guard_SOURCES = tests/unit/test_ask_guard.c
+tests_unit_test_ask_guard_LDADD = libfront.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_relay_ends
 tests_unit_test_relay_ends_SOURCES = tests/unit/test_relay_ends.c \
 	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h \

@@ -25,6 +25,7 @@ relay_new(
 	r->clients = share_new();
 	r->envelopes = share_new();
 	r->guard = auth_guard_new();
+	r->asked = ask_guard_new();
 	r->auth_link = auth_link_new(parts->loop, parts->log);
 	auth_link_set(r->auth_link, settings->dovecot);
 	list_init(&r->sessions);
@@ -106,6 +107,7 @@ relay_tell_limit(struct relay *r, enum relay_limit limit,
 	    [RELAY_HELD_MAX] = "held_max",
 	    [RELAY_NEXT_HOP_CONNECTIONS] = "next_hop_connections",
 	    [RELAY_AUTH_FAILURES_MAX] = "auth_failures_max",
+	    [RELAY_REFUSED_MAX] = "refused_max",
 	};
 	struct relay_told *told = &r->told[limit];
 	char text[IP_TEXT_MAX];
@@ -259,6 +261,7 @@ relay_free(struct relay *r)
 	share_free(r->clients);
 	share_free(r->envelopes);
 	auth_guard_free(r->guard);
+	ask_guard_free(r->asked);
 	auth_link_free(r->auth_link);
 	free(r);
 }

@@ -69,7 +69,9 @@ struct relay_settings {
 	 * hold one and are slower than slow_rate bytes a second; 0: never. */
 	int64_t next_hop_wait_ms;
 	uint64_t slow_rate;
-	int64_t answer_timeout_ms; /* from the final dot to the reply: 451 */
+	int64_t answer_timeout_ms;    /* from the final dot to the reply: 451 */
+	const struct ip_net *my_nets; /* clients that may ask at will */
+	size_t my_net_count;
 	const struct ip_net *xclient_nets; /* XCLIENT, XFORWARD taken from */
 	size_t xclient_net_count;
 	const struct ip_net *proxy_nets;

@@ -13,6 +13,9 @@
  *	   way to the disk. A crash in between: pending counts as held.
  *	   Its refusal: the pending rows are removed first, then the refusal is
  *	   passed on. A crash in between is window 2.
+ *
+ * For the gate the text has arrived from step 2 on, unless the next hop refuses
+ * it: whatever happens to the reply, see txn_let_go.
  */
 #include "front/relay_internal.h"
 
@@ -107,6 +110,7 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		relay_make_temporary(&own);
 	relay_log_message(t, "refused", &own);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	t->data_refused = true;
 	/* The recipients stand: the client may say DATA again, or RSET. */
 	txn_reply(t, &own, now);
 }
@@ -223,13 +227,38 @@ txn_finish(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
 	struct session *s = t->session;
 
-	t->gate = NULL;
 	if (s != NULL) {
 		smtp_server_reply(s->server, reply, now);
 		txn_detach(t);
 		session_pump(s, now);
 	}
 	txn_free(t);
+}
+
+/* LMTP: this one alone. */
+static bool
+was_refused(const struct relay_rcpt *r)
+{
+	return r->verdict >= 400;
+}
+
+void
+txn_let_go(struct txn *t, int64_t now)
+{
+	size_t n = gate_txn_count(t->gate);
+	bool *reached;
+
+	if (!t->cut.in_doubt) {
+		gate_cancel(t->gate, now);
+		t->gate = NULL;
+		return;
+	}
+	reached = xcalloc(n + 1, sizeof(*reached));
+	for (size_t i = 0; i < n && i < t->rcpt_count; i++)
+		reached[i] = t->rcpts[i].cut && !was_refused(&t->rcpts[i]);
+	gate_doubt(t->gate, reached, now, clock_wall_ms());
+	t->gate = NULL;
+	free(reached);
 }
 
 static void
@@ -242,7 +271,7 @@ txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	t->body = NULL;
-	gate_cancel(t->gate, now);
+	txn_let_go(t, now);
 	txn_finish(t, reply, now);
 }
 
@@ -260,6 +289,7 @@ txn_commit(struct txn *t, int64_t now)
 		tickets[i] = cut ? 0 : SPOOL_TICKET(t->id, held++);
 	}
 	gate_commit(t->gate, tickets, now, clock_wall_ms());
+	t->gate = NULL;
 	if (tickets != few)
 		free(tickets);
 }

@@ -43,6 +43,14 @@ session_set_client(struct session *s, const struct ip *ip, uint16_t port)
 }
 
 bool
+session_is_mine(const struct session *s)
+{
+	return s->client.family == IP_NONE ||
+	       nets_have(
+		   s->settings->my_nets, s->settings->my_net_count, &s->client);
+}
+
+bool
 session_is_trusted(const struct session *s)
 {
 	return nets_have(s->settings->xclient_nets,

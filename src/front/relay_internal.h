@@ -21,6 +21,7 @@
 #ifndef FRONT_RELAY_INTERNAL_H
 #define FRONT_RELAY_INTERNAL_H
 
+#include "front/ask_guard.h"
 #include "front/auth_guard.h"
 #include "front/auth_link.h"
 #include "front/relay.h"
@@ -35,6 +36,7 @@ enum relay_limit { /* of those that a flood runs into */
 	RELAY_HELD_MAX,
 	RELAY_NEXT_HOP_CONNECTIONS,
 	RELAY_AUTH_FAILURES_MAX,
+	RELAY_REFUSED_MAX,
 	RELAY_LIMITS
 };
 
@@ -56,6 +58,7 @@ struct relay {
 	struct relay_told told[RELAY_LIMITS];
 	struct loop_timer stress; /* of relay_stress.c */
 	struct auth_guard *guard;
+	struct ask_guard *asked;
 	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
 	void *drained_arg;
@@ -126,6 +129,7 @@ struct leg {
 	bool tls_lost;    /* REQUIRETLS cannot be kept, */
 	bool in_plain;    /* for want of TLS at all */
 	const char *lost; /* what the text needs is not offered; static */
+	bool in_doubt; /* the dot was sent, and the next hop has not refused */
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
@@ -188,6 +192,7 @@ struct txn {
 	unsigned unsafe;
 	unsigned no_code;
 	char no_enhanced[16], *no_text;
+	bool data_refused; /* not the client\'s doing, should it give up */
 	bool whole, trace_due, spooled, answered, held_blocked, spare_blocked;
 	struct ip client;
 	bool forwarded;               /* the client is another's, by XFORWARD */
@@ -255,6 +260,7 @@ void session_drop_helo(struct session *s); /* harmless without one */
 
 /* relay_identity.c */
 bool session_set_client(struct session *s, const struct ip *ip, uint16_t port);
+bool session_is_mine(const struct session *s);    /* in my_networks, local */
 bool session_is_trusted(const struct session *s); /* to say who others are */
 /* True: a PROXY header has to come first, or the session has ended. */
 bool session_await_proxy(struct session *s, int64_t now);
@@ -309,8 +315,13 @@ void txn_rcpt_answer(
     struct txn *t, const struct smtp_reply *reply, bool reached, int64_t now);
 /* Answers the open question, if the client is still there. */
 void txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now);
-/* The client gave it up before the final dot. */
+/* It ends before the final dot, or with the relay. */
 void txn_abort(struct txn *t, int64_t now);
+/* Before txn_abort: by the client's doing. */
+void txn_given_up(struct txn *t, int64_t now);
+/* Commits who may have been reached, gives the others back; the gate's part
+ * ends with it. */
+void txn_let_go(struct txn *t, int64_t now);
 void txn_free(struct txn *t);
 
 /* relay_end.c */

@@ -245,6 +245,7 @@ leg_end(struct leg *l, int64_t now)
 		return;
 	}
 	l->state = LEG_END;
+	l->in_doubt = true;
 	smtp_client_end(hop_client(l->hop), 0, now);
 }
 
@@ -365,6 +366,9 @@ leg_end_answer(
 {
 	bool lmtp = smtp_client_is_lmtp(hop_client(l->hop));
 
+	/* LMTP: each recipient by itself, see txn_let_go. */
+	if (!lmtp && reply->code >= 400)
+		l->in_doubt = false;
 	if (lmtp)
 		txn_verdict(l->txn, tag, reply);
 	if (lmtp && !smtp_client_is_idle(hop_client(l->hop)))

@@ -291,8 +291,9 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 
 	(void)why;
 	(void)error;
-	(void)now;
 	session_tls_log_end(s);
+	if (s->txn != NULL)
+		txn_given_up(s->txn, now);
 	session_end(s);
 	conn_free(c);
 }
@@ -384,8 +385,10 @@ on_server_reset(void *arg)
 {
 	struct session *s = arg;
 
-	if (s->txn != NULL && s->txn->wait != TXN_WAIT_END)
-		txn_abort(s->txn, loop_now(s->relay->parts.loop));
+	if (s->txn == NULL || s->txn->wait == TXN_WAIT_END)
+		return;
+	txn_given_up(s->txn, loop_now(s->relay->parts.loop));
+	txn_abort(s->txn, loop_now(s->relay->parts.loop));
 }
 
 void
@@ -393,6 +396,8 @@ session_hang_up(struct session *s)
 {
 	struct conn *c = s->conn;
 
+	if (s->txn != NULL)
+		txn_given_up(s->txn, loop_now(s->relay->parts.loop));
 	session_end(s);
 	conn_close(c, LINGER_MS);
 }

@@ -116,11 +116,21 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 }
 
 static bool
-may_mail(const struct session *s, struct smtp_reply *no)
+may_mail(const struct session *s, struct smtp_reply *no, int64_t now)
 {
 	if (s->listen.auth_required && s->user == NULL &&
 	    str_is_empty(session_tls_user(s))) {
 		*no = smtp_reply_make(530, "5.7.0", "Authentication required");
+		return false;
+	}
+	if (!session_is_mine(s) &&
+	    ask_guard_is_over(s->relay->asked, &s->client,
+		s->settings->limits.refused_max, now)) {
+		counters_add(s->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+		relay_tell_limit(s->relay, RELAY_REFUSED_MAX, &s->client, now);
+		*no = smtp_reply_make(421, "4.7.0",
+		    "Too many recipients asked about from your address, and "
+		    "no mail to them; come again later");
 		return false;
 	}
 	if (!own_is_lost(s))
@@ -158,7 +168,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	struct smtp_reply no;
 	struct txn *t;
 
-	if (!may_mail(s, &no)) {
+	if (!may_mail(s, &no, now)) {
 		smtp_server_reply(s->server, &no, now);
 		session_pump(s, now);
 		return;
@@ -200,16 +210,16 @@ txn_refuse_rcpt(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	txn_reply(t, reply, now);
 }
 
+/* The same for everybody, or anybody could ask who writes to whom. What waits,
+ * why and until when stands in the reply to the dot. */
+static const struct smtp_reply rcpt_taken = {
+    .code = 250, .enhanced = "2.1.5", .text = STR("Ok")};
+
 static void
 txn_hold_rcpt(struct txn *t, int64_t now)
 {
-	char text[320];
-	struct smtp_reply reply;
-
-	snprintf(text, sizeof(text), "Ok, held: %s", t->held_why);
-	reply = smtp_reply_make(250, "2.1.5", text);
 	txn_add_rcpt(t, false);
-	txn_reply(t, &reply, now);
+	txn_reply(t, &rcpt_taken, now);
 }
 
 void
@@ -231,7 +241,7 @@ txn_rcpt_answer(
 	}
 	if (reached && smtp_reply_is_ok(reply)) {
 		txn_add_rcpt(t, true);
-		txn_reply(t, reply, now);
+		txn_reply(t, &rcpt_taken, now);
 		return;
 	}
 	if (!reached || own.code == 421) /* it goes away, this session not */
@@ -389,6 +399,18 @@ txn_abort(struct txn *t, int64_t now)
 	leg_leave(&t->probe, now);
 	if (t->body != NULL)
 		spool_body_abort(t->body);
-	gate_cancel(t->gate, now);
+	txn_let_go(t, now);
 	txn_free(t);
+}
+
+void
+txn_given_up(struct txn *t, int64_t now)
+{
+	const struct session *s = t->session;
+
+	if (s == NULL || t->wait == TXN_WAIT_END || t->data_refused ||
+	    t->relay->draining || session_is_mine(s))
+		return;
+	ask_guard_add(t->relay->asked, &s->client, t->rcpt_count,
+	    s->settings->limits.refused_max, now);
 }

@@ -145,6 +145,11 @@ uint64_t gate_txn_destination(const struct gate_txn *txn, size_t i);
  * (0 for those that were cut through). Frees txn. */
 void gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall);
+/* The final dot has gone to the next hop, and no answer came, or one that came
+ * too late for the client: recipients with reached[i] (of gate_txn_count)
+ * count as reached, the others are given back. Frees txn. */
+void gate_doubt(
+    struct gate_txn *txn, const bool *reached, int64_t now, int64_t wall);
 /* It was put off: the client keeps it and comes again. What passes is given
  * back; what must wait takes its place in the queue without mail, once however
  * often it is tried, and is known when its turn has come. Frees txn. */

@@ -340,6 +340,37 @@ gate_cancel(struct gate_txn *txn, int64_t now)
 	txn_end_blank(txn, now);
 }
 
+struct doubted {
+	uint32_t n;
+	const bool *reached;
+};
+
+static bool
+is_reached(const void *arg, uint32_t recipient)
+{
+	const struct doubted *d = arg;
+
+	return recipient < d->n && d->reached[recipient];
+}
+
+void
+gate_doubt(struct gate_txn *txn, const bool *reached, int64_t now, int64_t wall)
+{
+	txn->g->now = now;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		const struct txn_entry *e = &txn->entries[i];
+
+		if (reached[i])
+			commit_entry(txn, e, 0, now, wall);
+		else
+			give_back(txn, e, now);
+	}
+	if (txn->lesson != NULL)
+		lesson_learn(txn->lesson, is_reached,
+		    &(struct doubted){txn->n, reached});
+	txn_end(txn);
+}
+
 /* ---- put off ---- */
 
 struct looked_for {

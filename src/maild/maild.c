@@ -109,6 +109,8 @@ maild_gen_new(struct maild_config *conf)
 	    .slow_rate = conf->slow_rate,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
+	    .my_nets = conf->my_nets,
+	    .my_net_count = conf->my_net_count,
 	    .xclient_nets = conf->xclient_nets,
 	    .xclient_net_count = conf->xclient_net_count,
 	    .proxy_nets = conf->proxy_nets,

@@ -266,6 +266,20 @@ read_networks(struct checking *k, const char *option,
 }
 
 static bool
+read_my_networks(struct checking *k)
+{
+	struct maild_config *c = k->c;
+
+	if (c->my_networks.n > 0)
+		return read_networks(k, "my_networks", &c->my_networks,
+		    &c->my_nets, &c->my_net_count);
+	c->my_nets = xcalloc(2, sizeof(*c->my_nets));
+	c->my_net_count = 2;
+	return ip_net_parse(STR("127.0.0.0/8"), &c->my_nets[0]) &&
+	       ip_net_parse(STR("::1"), &c->my_nets[1]);
+}
+
+static bool
 check_networks(struct checking *k)
 {
 	struct maild_config *c = k->c;
@@ -277,7 +291,8 @@ check_networks(struct checking *k)
 	       read_networks(k, "xclient_from", &c->xclient_from,
 		   &c->xclient_nets, &c->xclient_net_count) &&
 	       read_networks(k, "proxy_from", &c->proxy_from, &c->proxy_nets,
-		   &c->proxy_net_count);
+		   &c->proxy_net_count) &&
+	       read_my_networks(k);
 }
 
 static bool
@@ -570,6 +585,7 @@ maild_config_free(struct maild_config *c)
 	free(c->lenient_nets);
 	free(c->xclient_nets);
 	free(c->proxy_nets);
+	free(c->my_nets);
 	credentials_free(c->credentials);
 	options_free(&maild_schema, c);
 }

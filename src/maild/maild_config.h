@@ -87,7 +87,7 @@ struct maild_config {
 
 	char *auth_socket; /* Dovecot's; NULL: none */
 	uint32_t auth_failures_max;
-	struct option_strings xclient_from, proxy_from;
+	struct option_strings my_networks, xclient_from, proxy_from;
 	struct option_strings tls_cert, tls_key;
 	int64_t tls_timeout_ms;
 	int next_hop_tls; /* enum maild_tls */
@@ -127,6 +127,8 @@ struct maild_config {
 	size_t lenient_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */
 	size_t xclient_net_count, proxy_net_count;
+	struct ip_net *my_nets; /* of my_networks, never empty */
+	size_t my_net_count;
 	struct net_addr auth_addr;       /* of auth_socket */
 	struct credentials *credentials; /* of next_hop_auth */
 	struct tls_client *tls_client;   /* to the next hop; NULL: none */

@@ -198,7 +198,10 @@ static const struct option maild_options[] = {
     {
 	NUMBER("refused_max", refused_max, "100", 1, 100000),
 	.doc = "Recipients refused for good in one session before it is ended "
-	       "with 421.",
+	       "with 421. The same number of recipients may be asked about "
+	       "(RCPT) and then given up (RSET, QUIT and the like) by one "
+	       "client address (IPv6: one /64) in 10 minutes; past it MAIL is "
+	       "answered with 421, except to clients in my_networks.",
     },
     {
 	NUMBER("local_part_max", local_part_max, "64", 64, 254),
@@ -353,6 +356,18 @@ static const struct option maild_options[] = {
 	       "a week need not wait. One failure a minute is forgiven. Each "
 	       "is answered later than the one before: after 1 s, 2 s, 4 s and "
 	       "so on up to 16 s.",
+    },
+    {
+	.name = "my_networks",
+	.type = OPTION_STRINGS,
+	AT(my_networks),
+	.reloadable = true,
+	.sample = "192.0.2.0/24",
+	.check = option_check_network,
+	.doc = "Networks of your own clients and servers. Loopback "
+	       "(127.0.0.0/8 and ::1) where none is named; name it too where "
+	       "others are. They may ask about recipients without sending "
+	       "mail, as call-outs do (refused_max).",
     },
     {
 	.name = "xclient_from",
