@@ -123,15 +123,23 @@ struct leg {
 	bool reused;
 	enum leg_state state;
 	bool is_probe;
-	bool rcpt_waits; /* a RCPT is unanswered */
-	bool retried;
+	bool rcpt_waits; /* a RCPT is unanswered, */
+	bool data_waits; /* or DATA */
+	bool retried;    /* on another connection, for this one was over; */
+	bool lined_up;   /* for there were as many as may be */
+	/* RCPTs said once more there, whose replies are to come; and whether
+	 * one of them was refused. */
+	uint32_t again;
+	bool again_refused;
+	bool login_wanted; /* by the refusal of MAIL: no word on the mail */
+	bool text_refused; /* before its end, in the words below */
 	bool mail_refused;
 	bool tls_lost;    /* REQUIRETLS cannot be kept, */
 	bool in_plain;    /* for want of TLS at all */
 	const char *lost; /* what the text needs is not offered; static */
 	bool in_doubt; /* the dot was sent, and the next hop has not refused */
 	unsigned accepted;
-	unsigned mail_code; /* what MAIL was refused with */
+	unsigned mail_code; /* what MAIL, or the text, was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
 	char mail_text[512];
 };

@@ -2,8 +2,13 @@
 /*
  * A transaction's way to the next hop. MAIL goes out with the first RCPT, in
  * one write where the next hop takes pipelining, so that a message costs it
- * three turns and not four. A connection that was kept and turns out to be
- * dead before it has accepted anything is replaced once.
+ * three turns and not four.
+ *
+ * A kept connection may be over when its turn comes: dead, or its peer refuses
+ * to carry more (hop_blame). As long as no text has gone the transaction is
+ * said once more on another one, with the recipients that were taken already;
+ * the client hears nothing of it. The connection of a login cannot be replaced
+ * so: its client logs in anew.
  */
 #include "front/relay_internal.h"
 
@@ -11,6 +16,7 @@
 
 static void leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+static void leg_send_data(struct leg *l, int64_t now);
 static void leg_put(struct leg *l, int64_t now);
 static void leg_drop(struct leg *l, int64_t now);
 
@@ -103,6 +109,29 @@ leg_refuse_extension(struct leg *l, const char *text, int64_t now)
 	leg_answer(l, &lost, true, now);
 }
 
+/* Those that another connection has taken. */
+static void
+leg_say_again(struct leg *l, int64_t now)
+{
+	const struct txn *t = l->txn;
+
+	l->again = 0;
+	l->again_refused = false;
+	for (size_t i = 0; i < t->rcpt_count && !l->is_probe; i++) {
+		const struct relay_rcpt *r = &t->rcpts[i];
+		struct smtp_rcpt rcpt = {
+		    .to = str_from(r->address),
+		    .notify = r->notify,
+		    .orcpt = str_from(r->orcpt),
+		};
+
+		if (!r->cut)
+			continue;
+		smtp_client_rcpt(hop_client(l->hop), &rcpt, i, now);
+		l->again++;
+	}
+}
+
 static void
 leg_open(struct leg *l, int64_t now)
 {
@@ -127,7 +156,9 @@ leg_open(struct leg *l, int64_t now)
 	l->reused =
 	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
 	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
-	leg_send_rcpt(l, now);
+	leg_say_again(l, now);
+	if (l->rcpt_waits)
+		leg_send_rcpt(l, now);
 }
 
 /* What speaks in the client's name. Probes do not: what is held goes out in
@@ -165,10 +196,29 @@ static void
 leg_answer(
     struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now)
 {
-	if (!l->rcpt_waits)
-		return;
-	l->rcpt_waits = false;
-	txn_rcpt_answer(l->txn, reply, reached, now);
+	if (l->data_waits) {
+		l->data_waits = false;
+		txn_data_answer(l->txn, reply, now);
+	} else if (l->rcpt_waits) {
+		l->rcpt_waits = false;
+		txn_rcpt_answer(l->txn, reply, reached, now);
+	}
+}
+
+/* What MAIL, or the text, was refused with. */
+static struct smtp_reply
+said(const struct leg *l)
+{
+	return smtp_reply_make(l->mail_code, l->mail_enhanced, l->mail_text);
+}
+
+static void
+keep_words(struct leg *l, const struct smtp_reply *reply)
+{
+	l->mail_code = reply->code;
+	str_copy(str_from(reply->enhanced), l->mail_enhanced,
+	    sizeof(l->mail_enhanced));
+	str_copy(reply->text, l->mail_text, sizeof(l->mail_text));
 }
 
 /* Asks about the recipient in question; txn_rcpt_answer follows. */
@@ -205,25 +255,33 @@ leg_rcpt(struct leg *l, int64_t now)
 }
 
 /* What came by BDAT goes on so where the next hop takes it, else by DATA. */
-void
-leg_data(struct leg *l, int64_t now)
+static void
+leg_send_data(struct leg *l, int64_t now)
 {
 	struct smtp_reply go = smtp_reply_make(354, "", "");
-	struct smtp_reply gone;
 
-	if (l->state != LEG_OPEN) {
-		gone = smtp_reply_make(451, "4.4.2",
-		    "The next hop closed the connection, try again");
-		txn_data_answer(l->txn, &gone, now);
-		return;
-	}
 	if (l->txn->chunked && smtp_client_bdat(hop_client(l->hop), now)) {
 		l->state = LEG_BODY;
-		txn_data_answer(l->txn, &go, now);
+		leg_answer(l, &go, true, now);
 		return;
 	}
 	l->state = LEG_DATA;
 	smtp_client_data(hop_client(l->hop), 0, now);
+}
+
+void
+leg_data(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	l->data_waits = true;
+	if (l->state != LEG_OPEN) {
+		gone = smtp_reply_make(451, "4.4.2",
+		    "The next hop closed the connection, try again");
+		leg_answer(l, &gone, false, now);
+		return;
+	}
+	leg_send_data(l, now);
 }
 
 void
@@ -239,8 +297,11 @@ leg_end(struct leg *l, int64_t now)
 	struct smtp_reply gone;
 
 	if (l->state != LEG_BODY) {
-		gone = smtp_reply_make(451, "4.4.2",
-		    "The next hop closed the connection, try again");
+		gone = l->text_refused
+			   ? said(l)
+			   : smtp_reply_make(451, "4.4.2",
+				 "The next hop closed the connection, try "
+				 "again");
 		txn_end_answer(l->txn, &gone, now);
 		return;
 	}
@@ -290,10 +351,18 @@ leg_give_up(struct leg *l, int64_t now)
 	leg_answer(l, &none, false, now);
 }
 
+static void
+leg_leave_open(struct leg *l, int64_t now)
+{
+	smtp_client_abandon(hop_client(l->hop), now);
+	leg_put(l, now);
+	l->state = LEG_DEAD;
+}
+
 void
 leg_leave(struct leg *l, int64_t now)
 {
-	l->rcpt_waits = false;
+	l->rcpt_waits = l->data_waits = false;
 	switch (l->state) {
 	case LEG_NONE:
 	case LEG_DEAD:
@@ -305,8 +374,7 @@ leg_leave(struct leg *l, int64_t now)
 		leg_drop(l, now);
 		break;
 	case LEG_OPEN:
-		smtp_client_abandon(hop_client(l->hop), now);
-		leg_put(l, now);
+		leg_leave_open(l, now);
 		break;
 	}
 	l->state = LEG_DEAD;
@@ -331,28 +399,133 @@ on_hop_ready(void *arg, int64_t now)
 	leg_open(arg, now);
 }
 
-static void
-leg_mail_answer(struct leg *l, const struct smtp_reply *reply)
+/* ---- what the next hop says ---- */
+
+/* Nobody's mail is refused because weir has not logged in: that is put right
+ * here, not by the client, unless it is its login that is passed on. */
+static bool
+is_weirs_login(const struct leg *l, const struct smtp_reply *reply)
 {
-	if (smtp_reply_is_ok(reply))
+	const struct session *s = l->txn->session;
+
+	if (!smtp_reply_wants_login(reply))
+		return false;
+	return s == NULL || s->user != NULL ||
+	       s->listen.auth != RELAY_AUTH_PASS ||
+	       (l->hop != NULL && hop_caps(l->hop).auth == 0);
+}
+
+static struct smtp_reply
+no_login(void)
+{
+	return smtp_reply_make(451, "4.7.0",
+	    "The next hop wants this relay to log in or to use TLS; "
+	    "the administrator can help");
+}
+
+/* The transaction ends there, whatever was said of it before. */
+static void
+leg_refuse(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	leg_leave_open(l, now);
+	leg_answer(l, reply, false, now);
+}
+
+/* A connection that speaks for a login is lost with it. A 5xx says something of
+ * the sender as a rule: who may use it is asked of the login. */
+static bool
+leg_lose_login(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
+	    "The next hop takes no more mail over the connection of your "
+	    "login, log in anew");
+
+	if (reply->code >= 500)
+		return false;
+	l->state = LEG_DEAD;
+	leg_drop(l, now);
+	leg_answer(l, &gone, false, now);
+	return true;
+}
+
+/* True: the refusal was the connection's end, and the transaction goes over
+ * another one, or cannot. */
+static bool
+leg_try_again(struct leg *l, enum smtp_client_what what,
+    const struct smtp_reply *reply, int64_t now)
+{
+	enum hop_blame blame = hop_blame(l->hop, what, reply, now);
+	bool *once = blame == HOP_BLAME_SPENT ? &l->retried : &l->lined_up;
+	const struct session *s = l->txn->session;
+
+	if ((blame != HOP_BLAME_SPENT && blame != HOP_BLAME_FULL) || *once ||
+	    s == NULL)
+		return false;
+	if (l->own != NULL && s->login_passed)
+		return leg_lose_login(l, reply, now);
+	*once = true;
+	leg_drop(l, now);
+	l->accepted = 0;
+	leg_connect(l, blame == HOP_BLAME_SPENT, now);
+	return true;
+}
+
+static void
+leg_mail_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply words = *reply;
+
+	if (smtp_reply_is_ok(reply) ||
+	    leg_try_again(l, SMTP_CLIENT_MAIL, reply, now))
 		return;
+	l->login_wanted = is_weirs_login(l, reply);
+	if (l->login_wanted)
+		words = no_login();
 	l->mail_refused = true;
-	l->mail_code = reply->code;
-	str_copy(str_from(reply->enhanced), l->mail_enhanced,
-	    sizeof(l->mail_enhanced));
-	str_copy(reply->text, l->mail_text, sizeof(l->mail_text));
+	keep_words(l, &words);
+	if (l->again > 0)
+		leg_refuse(l, &words, now);
+}
+
+/* The client has heard that these were taken. */
+static void
+leg_again_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply no = smtp_reply_make(451, "4.4.2",
+	    "The next hop began anew and takes a recipient no more that it "
+	    "took before, try again");
+
+	l->again--;
+	l->accepted += smtp_reply_is_ok(reply);
+	l->again_refused = l->again_refused || !smtp_reply_is_ok(reply);
+	if (l->again > 0)
+		return;
+	if (l->again_refused)
+		leg_refuse(l, &no, now);
+	else if (l->data_waits)
+		leg_send_data(l, now);
 }
 
 static void
 leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 {
-	struct smtp_reply mail;
+	struct smtp_reply words;
 
 	if (l->mail_refused) {
 		/* Its RCPT was only "no MAIL yet"; the client hears why. */
-		mail = smtp_reply_make(
-		    l->mail_code, l->mail_enhanced, l->mail_text);
-		leg_answer(l, &mail, true, now);
+		words = said(l);
+		leg_answer(l, &words, !l->login_wanted, now);
+		return;
+	}
+	if (leg_try_again(l, SMTP_CLIENT_RCPT, reply, now))
+		return;
+	if (l->again > 0) {
+		leg_again_answer(l, reply, now);
+		return;
+	}
+	if (is_weirs_login(l, reply)) {
+		words = no_login();
+		leg_answer(l, &words, false, now);
 		return;
 	}
 	if (smtp_reply_is_ok(reply))
@@ -361,11 +534,28 @@ leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
+leg_data_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply words = *reply;
+
+	if (reply->code != 354 &&
+	    leg_try_again(l, SMTP_CLIENT_DATA, reply, now))
+		return;
+	if (is_weirs_login(l, reply))
+		words = no_login();
+	l->state = reply->code == 354 ? LEG_BODY : LEG_OPEN;
+	leg_answer(l, &words, true, now);
+}
+
+static void
 leg_end_answer(
     struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
 {
 	bool lmtp = smtp_client_is_lmtp(hop_client(l->hop));
+	struct smtp_reply words = *reply;
 
+	if (!lmtp && is_weirs_login(l, reply))
+		words = no_login();
 	/* LMTP: each recipient by itself, see txn_let_go. */
 	if (!lmtp && reply->code >= 400)
 		l->in_doubt = false;
@@ -378,7 +568,7 @@ leg_end_answer(
 	if (lmtp)
 		txn_judged(l->txn, now);
 	else
-		txn_end_answer(l->txn, reply, now);
+		txn_end_answer(l->txn, &words, now);
 }
 
 static void
@@ -389,14 +579,13 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
-		leg_mail_answer(l, reply);
+		leg_mail_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_RCPT:
 		leg_rcpt_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_DATA:
-		l->state = reply->code == 354 ? LEG_BODY : LEG_OPEN;
-		txn_data_answer(l->txn, reply, now);
+		leg_data_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_END:
 		leg_end_answer(l, tag, reply, now);
@@ -436,13 +625,15 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
 	struct leg *l = arg;
 	enum leg_state was = l->state;
-	bool again = was == LEG_OPEN && l->reused && l->accepted == 0 &&
-		     l->rcpt_waits && !l->retried;
+	bool again =
+	    (was == LEG_OPEN || was == LEG_DATA) && l->reused && !l->retried;
 
 	l->hop = NULL;
 	l->state = LEG_DEAD;
-	if (again && l->txn->session != NULL) {
+	if (again && (l->rcpt_waits || l->data_waits) &&
+	    l->txn->session != NULL) {
 		l->retried = true;
+		l->accepted = 0;
 		leg_connect(l, true, now);
 		return;
 	}
@@ -452,12 +643,14 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		break;
 	case LEG_CONNECTING:
 	case LEG_OPEN:
+	case LEG_DATA:
 		leg_answer(l, reply, false, now);
 		break;
-	case LEG_DATA:
-		txn_data_answer(l->txn, reply, now);
-		break;
 	case LEG_BODY:
+		/* It did not wait for the end to refuse it. */
+		l->text_refused = reply->code >= 500;
+		if (l->text_refused)
+			keep_words(l, reply);
 		/* The rest of the message is read and dropped; the final dot
 		 * finds the leg dead. */
 		txn_leg_drained(l->txn, now);

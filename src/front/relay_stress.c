@@ -97,7 +97,8 @@ end_slow(struct txn *t, int64_t now)
 static bool
 is_in_line(const struct txn *t)
 {
-	return t->session != NULL && t->wait == TXN_WAIT_RCPT &&
+	return t->session != NULL &&
+	       (t->wait == TXN_WAIT_RCPT || t->wait == TXN_WAIT_DATA) &&
 	       (t->cut.state == LEG_CONNECTING ||
 		   t->probe.state == LEG_CONNECTING);
 }
