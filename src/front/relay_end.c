@@ -83,6 +83,7 @@ on_sender_answer(void *arg, const struct gate_answer *answer)
 	reply = smtp_reply_make(answer->code, answer->enhanced, answer->text);
 	relay_log_message(t, "refused", &reply);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	t->data_refused = true;
 	txn_reply(t, &reply, now);
 }
 
