@@ -238,16 +238,16 @@ path_is_known(const struct gate_txn *txn)
 	return p == NULL || !p->is_reserved || p->r.reason == THROTTLE_KNOWN;
 }
 
-uint32_t
-path_carrier(const struct gate_txn *txn)
+bool
+path_is_carried_by(const struct gate_txn *txn, size_t recipient)
 {
-	if (!path_is_held(txn) || txn->n == 0)
-		return NO_TWIN;
+	if (recipient != 0 || txn->n == 0 || !path_is_held(txn))
+		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
 		if (txn->entries[i].verdict == THROTTLE_HOLD)
-			return NO_TWIN;
+			return false;
 	}
-	return 0;
+	return true;
 }
 
 uint64_t
@@ -374,13 +374,10 @@ void
 path_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
-	uint32_t carrier = path_carrier(txn);
+	bool carried = tickets != NULL && path_is_carried_by(txn, 0);
 
 	if (txn->path != NULL && txn->path->is_reserved)
-		settle(txn,
-		    carrier != NO_TWIN && tickets != NULL ? tickets[carrier]
-							  : 0,
-		    now, wall);
+		settle(txn, carried ? tickets[0] : 0, now, wall);
 }
 
 void

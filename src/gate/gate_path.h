@@ -5,9 +5,9 @@
  * before costs one new recipient; without allowance the whole message waits.
  *
  * It has no recipient of its own in the spool. Where all recipients may go, the
- * first one carries its ticket (path_carrier) and the message is whole; where
- * some wait themselves, none of them leaves the queue before the path does
- * (path_queued_as).
+ * first one carries its ticket (path_is_carried_by) and the message is whole;
+ * where some wait themselves, none of them leaves the queue before the path
+ * does (path_queued_as).
  */
 #ifndef GATE_GATE_PATH_H
 #define GATE_GATE_PATH_H
@@ -31,8 +31,8 @@ bool path_is_held(const struct gate_txn *txn);
 const char *path_why(const struct gate_txn *txn);
 /* It is known, or it costs nothing. */
 bool path_is_known(const struct gate_txn *txn);
-/* The recipient that stands for it in the queue; NO_TWIN: none does. */
-uint32_t path_carrier(const struct gate_txn *txn);
+/* This recipient stands for it in the queue. */
+bool path_is_carried_by(const struct gate_txn *txn, size_t recipient);
 uint64_t path_destination(const struct gate_txn *txn);
 
 /* Before the recipients; tickets as gate_commit has them. */

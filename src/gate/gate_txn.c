@@ -203,7 +203,7 @@ entry_at(const struct gate_txn *txn, size_t i)
 enum throttle_verdict
 gate_txn_verdict(const struct gate_txn *txn, size_t i)
 {
-	if (i == path_carrier(txn))
+	if (path_is_carried_by(txn, i))
 		return THROTTLE_HOLD;
 	return entry_at(txn, i)->verdict;
 }
@@ -211,7 +211,7 @@ gate_txn_verdict(const struct gate_txn *txn, size_t i)
 uint64_t
 gate_txn_destination(const struct gate_txn *txn, size_t i)
 {
-	if (i == path_carrier(txn))
+	if (path_is_carried_by(txn, i))
 		return path_destination(txn);
 	return entry_at(txn, i)->r.destination;
 }
