@@ -6,7 +6,8 @@
  * front ends that speak for others (xclient_from) without naming a login. VERP,
  * BATV and SRS count by their base.
  *
- * Mail that comes in does not count: no login, to a recipient in local_domains.
+ * Mail that comes in does not count: no login, to a recipient in local_domains
+ * or exempt_recipients.
  */
 #include "gate/gate_path.h"
 
@@ -180,6 +181,17 @@ reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
 	}
 }
 
+/* Without a login, to a recipient of ours, or to one that is not counted: where
+ * nothing else is configured, mail that comes in is let through so. */
+static bool
+is_incoming(const struct gate_txn *txn, struct str recipient)
+{
+	const struct locals *locals = txn->g->locals;
+
+	return (locals != NULL && locals_has(locals, recipient)) ||
+	       policy_exempts_recipient(txn->policy, recipient);
+}
+
 bool
 path_ask(struct gate_txn *txn, struct str recipient, int64_t now,
     char why[WORDS_MAX])
@@ -190,8 +202,7 @@ path_ask(struct gate_txn *txn, struct str recipient, int64_t now,
 
 	if (p == NULL || !p->counts || p->is_asked)
 		return true;
-	if (p->is_outside && g->locals != NULL &&
-	    locals_has(g->locals, recipient))
+	if (p->is_outside && is_incoming(txn, recipient))
 		return true;
 	src = txn_need_source(txn, now);
 	p->is_asked = true;

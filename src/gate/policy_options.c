@@ -284,7 +284,8 @@ const struct option policy_options[] = {
 	       "inbound_users and sender_address_file, and the first path that "
 	       "a sender uses. VERP, BATV, SRS and user+tag count by their "
 	       "base address. Mail from xclient_from without a login does not "
-	       "count, nor does mail that comes in for local_domains. free: "
+	       "count, nor does mail without a login to local_domains or "
+	       "exempt_recipients. free: "
 	       "no reverse path counts; for mail servers that forward other "
 	       "people's mail without SRS. The profiles tcp, udp and paper are "
 	       "always free.",

@@ -460,6 +460,12 @@ test_incoming(void **state)
 		assert_int_equal(send_from(&r, &out, ALICE), THROTTLE_PASS);
 	}
 	close_rig(&r);
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 1 "
+		     "exempt_recipients = {\"known@b.test\"} }");
+	assert_int_equal(count_passed(&r, client, "s#@x.test", 30), 30);
+	/* With a login they count: the first is the home, one is paid for. */
+	assert_int_equal(count_passed(&r, alice, "s#@x.test", 30), 2);
+	rig_close(&r);
 }
 
 int
