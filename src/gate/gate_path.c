@@ -25,6 +25,7 @@ struct txn_path {
 	bool is_refused;
 	bool is_outside; /* neither a login nor a local program */
 	bool is_asked, is_reserved, is_observed;
+	bool is_ended; /* the reservation */
 	char why[WORDS_MAX];
 	char shown[]; /* the base */
 };
@@ -131,10 +132,23 @@ path_begin(struct gate_txn *txn, const struct gate_facts *facts)
 	txn->path = p;
 }
 
+/* An end that is neither a commit nor a cancel is in doubt: the message may
+ * have gone, and its path is spent. */
 void
 path_free(struct gate_txn *txn)
 {
-	free(txn->path);
+	struct txn_path *p = txn->path;
+	struct gate *g = txn->g;
+
+	if (p != NULL && p->is_reserved && !p->is_ended) {
+		if (p->r.verdict == THROTTLE_HOLD)
+			throttle_cancel(g->throttle, txn->src, &p->r, g->now);
+		else
+			throttle_commit(
+			    g->throttle, txn->src, &p->r, 0, g->now);
+		source_touch(g, txn->src);
+	}
+	free(p);
 }
 
 bool
@@ -359,6 +373,7 @@ note(struct gate_txn *txn)
 static void
 give_back(struct gate_txn *txn, int64_t now)
 {
+	txn->path->is_ended = true;
 	throttle_cancel(txn->g->throttle, txn->src, &txn->path->r, now);
 }
 
@@ -368,6 +383,7 @@ settle(struct gate_txn *txn, uint64_t ticket, int64_t now, int64_t wall)
 	struct txn_path *p = txn->path;
 	struct gate *g = txn->g;
 
+	p->is_ended = true;
 	note(txn);
 	/* Without mail of its own one place is enough. */
 	if (p->r.verdict == THROTTLE_HOLD && ticket == 0 &&

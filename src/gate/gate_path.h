@@ -16,6 +16,7 @@
 
 /* facts: the sender in the form in which addresses are compared. */
 void path_begin(struct gate_txn *txn, const struct gate_facts *facts);
+/* Before the source is let go; ends what is still reserved as spent. */
 void path_free(struct gate_txn *txn);
 
 /* sender_addresses = own, and it is none of the login's. */
