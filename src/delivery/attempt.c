@@ -4,9 +4,11 @@
  * where the next hop does not pipeline, the engine holds them back. A next hop
  * that limits the recipients of a message (RFC 9422) gets it several times.
  *
- * When a connection breaks:
+ * When a connection breaks, or is over:
  *	kept one, no reply yet	it was closed while idle: at once again, on a
  *				new one, once
+ *	refused as spent	at once again, on a new one: see hop_blame
+ *	5xx within the text	the message is refused
  *	before the final dot	the next hop has nothing (RFC 5321 section
  *				4.1.1.4): later
  *	after it		it may have the message. Later: twice is
@@ -24,6 +26,7 @@
 #define SLICE_MAX 65536
 #define REPLY_KEPT_MAX 480
 #define READ_AGAIN_MS 50
+#define BATCH_MAX 4096 /* recipients that the client engine surely queues */
 
 static const struct hop_ops hop_ops;
 static void on_read_again(void *arg, int64_t now);
@@ -43,6 +46,12 @@ attempt_new(struct delivery *d, struct spool_job *job)
 	return a;
 }
 
+static bool
+is_sending(const struct attempt *a)
+{
+	return a->state >= ATTEMPT_WAITING && a->state <= ATTEMPT_ENDING;
+}
+
 void
 attempt_set_state(struct attempt *a, enum attempt_state state)
 {
@@ -50,13 +59,21 @@ attempt_set_state(struct attempt *a, enum attempt_state state)
 
 	list_remove(&a->entry);
 	d->count[a->state]--;
+	d->alone -= a->suspect && is_sending(a);
 	a->state = state;
 	d->count[state]++;
+	d->alone += a->suspect && is_sending(a);
 	/* What was begun before comes before what is claimed later. */
 	if (state == ATTEMPT_QUEUED)
 		list_insert(&d->attempts[state], &a->entry);
 	else
 		list_append(&d->attempts[state], &a->entry);
+}
+
+void
+attempt_queue_again(struct attempt *a)
+{
+	attempt_set_state(a, a->suspect ? ATTEMPT_LAST : ATTEMPT_QUEUED);
 }
 
 static void
@@ -76,6 +93,7 @@ attempt_free(struct attempt *a)
 	clear_fates(a);
 	list_remove(&a->entry);
 	a->d->count[a->state]--;
+	a->d->alone -= a->suspect && is_sending(a);
 	loop_timer_clear(&a->again);
 	spool_job_free(a->job);
 	free(a);
@@ -109,6 +127,7 @@ decide(struct fate *f, const struct smtp_reply *reply, bool ours)
 	f->kind = later ? FATE_LATER : FATE_REFUSED;
 	f->reply = reply_text(reply);
 	f->is_ours = ours;
+	f->waits = false;
 	/* A next hop's enhanced code of another class is nonsense. */
 	if (reply->enhanced[0] == class)
 		str_copy(
@@ -134,6 +153,28 @@ decide_rest(struct attempt *a, const struct smtp_reply *reply, bool ours)
 	decide_until(a, a->job->m.rcpt_count, reply, ours);
 }
 
+/* True: the next hop wants a login or TLS of weir. Then the mail of these
+ * recipients has only to wait. */
+static bool
+decide_no_login(struct attempt *a, size_t from, size_t to,
+    const struct smtp_reply *reply, int64_t now)
+{
+	if (!smtp_reply_wants_login(reply))
+		return false;
+	delivery_on_no_login(a, reply, now);
+	for (size_t i = from; i < to; i++) {
+		struct fate *f = &a->fates[i];
+
+		if (f->kind > FATE_ACCEPTED)
+			continue;
+		decide(f, reply, false);
+		f->kind = FATE_LATER;
+		f->waits = true;
+		str_copy(STR("4.7.0"), f->status, sizeof(f->status));
+	}
+	return true;
+}
+
 /* What was said of this transaction alone. */
 static void
 decide_batch(struct attempt *a, const struct smtp_reply *reply)
@@ -141,11 +182,23 @@ decide_batch(struct attempt *a, const struct smtp_reply *reply)
 	decide_until(a, a->to, reply, false);
 }
 
+static bool
+has_fate(const struct attempt *a, enum fate_kind kind)
+{
+	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
+		if (a->fates[i].kind == kind)
+			return true;
+	}
+	return false;
+}
+
 static void
 end(struct attempt *a, struct str original, bool is_whole, int64_t now)
 {
 	struct delivery *d = a->d;
 
+	if (!a->broke)
+		suspects_forget(d->suspects, a->job->m.id);
 	outcome_record(a, original, is_whole, clock_wall_ms());
 	attempt_free(a);
 	delivery_on_ended(d, now);
@@ -221,7 +274,7 @@ send_envelope(struct attempt *a, int64_t now)
 {
 	const struct spool_message *m = &a->job->m;
 	struct smtp_client *c = hop_client(a->hop);
-	const struct smtp_mail mail = {
+	struct smtp_mail mail = {
 	    .from = str_from(m->from),
 	    .size = m->size,
 	    .body = (enum smtp_body)m->body_type,
@@ -231,14 +284,19 @@ send_envelope(struct attempt *a, int64_t now)
 	    .envid = str_from(m->envid),
 	};
 
+	/* What only goes along is left out where it cannot be written. */
+	if (!smtp_client_can_mail(&mail))
+		mail.envid = STR("");
 	smtp_client_mail(c, &mail, 0, now);
 	for (size_t i = a->from; i < a->to; i++) {
-		const struct smtp_rcpt rcpt = {
+		struct smtp_rcpt rcpt = {
 		    .to = str_from(m->rcpts[i].address),
 		    .notify = m->rcpts[i].notify,
 		    .orcpt = str_from(m->rcpts[i].orcpt),
 		};
 
+		if (!smtp_client_can_rcpt(&rcpt))
+			rcpt.orcpt = STR("");
 		if (a->fates[i].kind == FATE_OPEN)
 			smtp_client_rcpt(c, &rcpt, i, now);
 	}
@@ -260,7 +318,9 @@ send_batch(struct attempt *a, int64_t now)
 		return false;
 	a->from = a->to;
 	a->taken = false;
-	a->to = max > 0 && n - a->from > max ? a->from + max : n;
+	if (max == 0 || max > BATCH_MAX)
+		max = BATCH_MAX;
+	a->to = n - a->from > max ? a->from + max : n;
 	a->offset = 0;
 	attempt_set_state(a, ATTEMPT_ENVELOPE);
 	send_envelope(a, now);
@@ -277,12 +337,15 @@ begin(struct attempt *a, int64_t now)
 	a->dsn =
 	    (smtp_client_caps(hop_client(a->hop))->ext & SMTP_EXT_DSN) != 0;
 	a->from = a->to = 0;
+	if (!a->reused)
+		delivery_on_reached(a->d, now);
+	if (a->suspect)
+		hop_retire(a->hop);
 	if (!attempt_fits(a)) {
 		/* To be tried again, on a connection that may have more. */
-		if (a->fates[0].kind == FATE_LATER)
-			drop_hop(a);
-		else
-			put_hop(a, now);
+		if (has_fate(a, FATE_LATER))
+			hop_retire(a->hop);
+		put_hop(a, now);
 		settle(a, now);
 		return;
 	}
@@ -419,7 +482,46 @@ reopen(struct attempt *a)
 }
 
 static void
-on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
+requeue(struct attempt *a, bool fresh, int64_t now)
+{
+	a->fresh = fresh || a->suspect;
+	attempt_queue_again(a);
+	delivery_on_ended(a->d, now);
+}
+
+/* The connection's refusal, not the message's: once more on another. True: it
+ * was queued for that, and nothing is left to do. */
+static bool
+try_anew(struct attempt *a, enum smtp_client_what what,
+    const struct smtp_reply *reply, int64_t now)
+{
+	bool spent = false;
+
+	switch (hop_blame(a->hop, what, reply, now)) {
+	case HOP_BLAME_MESSAGE:
+	case HOP_BLAME_LOGIN:
+		return false;
+	case HOP_BLAME_SPENT: /* it has carried, so there is an end */
+		spent = true;
+		break;
+	case HOP_BLAME_FULL:
+		if (a->lined)
+			return false;
+		a->lined = true;
+		break;
+	}
+	for (size_t i = a->from; i < a->to; i++) {
+		if (a->fates[i].kind == FATE_ACCEPTED)
+			a->fates[i].kind = FATE_OPEN;
+	}
+	drop_hop(a);
+	requeue(a, spent, now);
+	return true;
+}
+
+static void
+on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply,
+    int64_t now)
 {
 	struct fate *f;
 
@@ -429,6 +531,9 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 	if (f->kind != FATE_OPEN)
 		return; /* MAIL was refused: this only follows from it */
 	if (!smtp_reply_is_ok(reply)) {
+		if (try_anew(a, SMTP_CLIENT_RCPT, reply, now) ||
+		    decide_no_login(a, index, index + 1, reply, now))
+			return;
 		decide(f, reply, false);
 		f->again = a->taken && is_too_many(reply);
 		return;
@@ -437,19 +542,14 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 	a->taken = true;
 }
 
-static bool
-has_accepted(const struct attempt *a)
-{
-	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-		if (a->fates[i].kind == FATE_ACCEPTED)
-			return true;
-	}
-	return false;
-}
-
 static void
 end_batch(struct attempt *a, int64_t now)
 {
+	if (hop_is_spent(a->hop) && (has_fate(a, FATE_OPEN) || reopen(a))) {
+		put_hop(a, now);
+		requeue(a, true, now);
+		return;
+	}
 	if (send_batch(a, now) || (reopen(a) && send_batch(a, now)))
 		return;
 	put_hop(a, now);
@@ -459,11 +559,14 @@ end_batch(struct attempt *a, int64_t now)
 static void
 on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
-	delivery_on_answered(a->d, now);
 	if (!smtp_reply_is_ok(reply)) {
-		decide_batch(a, reply);
+		if (has_fate(a, FATE_ACCEPTED) &&
+		    try_anew(a, SMTP_CLIENT_DATA, reply, now))
+			return;
+		if (!decide_no_login(a, a->from, a->to, reply, now))
+			decide_batch(a, reply);
 		end_batch(a, now);
-	} else if (!has_accepted(a)) {
+	} else if (!has_fate(a, FATE_ACCEPTED)) {
 		/* MAIL was refused, and it takes a message all the same. Only
 		 * closing the connection surely leaves it without one. */
 		drop_hop(a);
@@ -510,13 +613,29 @@ static void
 on_verdict(struct attempt *a, size_t index, const struct smtp_reply *reply,
     int64_t now)
 {
-	delivery_on_answered(a->d, now);
-	if (!a->lmtp)
+	size_t from = a->lmtp ? index : a->from;
+	size_t to = a->lmtp ? index + 1 : a->to;
+
+	if (smtp_reply_is_ok(reply)) {
+		a->lined = false;
+		delivery_on_taken(a->d);
+	}
+	if (decide_no_login(a, from, to, reply, now))
+		a->lined = false;
+	else if (!a->lmtp)
 		on_end_reply(a, reply);
 	else
 		on_lmtp_reply(a, index, reply);
-	if (!has_accepted(a))
+	if (!has_fate(a, FATE_ACCEPTED))
 		end_batch(a, now);
+}
+
+static void
+on_mail_refused(struct attempt *a, const struct smtp_reply *reply, int64_t now)
+{
+	if (!try_anew(a, SMTP_CLIENT_MAIL, reply, now) &&
+	    !decide_no_login(a, 0, a->job->m.rcpt_count, reply, now))
+		decide_rest(a, reply, false);
 }
 
 static void
@@ -525,14 +644,16 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 {
 	struct attempt *a = arg;
 
+	if (!a->heard)
+		delivery_on_reached(a->d, now);
 	a->heard = true;
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
 		if (!smtp_reply_is_ok(reply))
-			decide_rest(a, reply, false);
+			on_mail_refused(a, reply, now);
 		break;
 	case SMTP_CLIENT_RCPT:
-		on_rcpt_reply(a, tag, reply);
+		on_rcpt_reply(a, tag, reply, now);
 		break;
 	case SMTP_CLIENT_DATA:
 		on_data_reply(a, reply, now);
@@ -569,7 +690,6 @@ static void
 on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
 	struct attempt *a = arg;
-	struct delivery *d = a->d;
 	struct smtp_reply broke = *reply;
 
 	a->hop = NULL;
@@ -579,10 +699,18 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	}
 	loop_timer_set(&a->again, INT64_MAX);
 	if (a->reused && !a->heard && !a->fresh) {
-		a->fresh = true;
-		attempt_set_state(a, ATTEMPT_QUEUED);
-		delivery_on_ended(d, now);
+		requeue(a, true, now);
 		return;
+	}
+	if (a->state == ATTEMPT_BODY && reply->code >= 500) {
+		if (!decide_no_login(a, a->from, a->to, reply, now))
+			decide_rest(a, reply, false);
+		settle(a, now);
+		return;
+	}
+	if (reply->code != 421) {
+		a->broke = true;
+		suspects_note(a->d->suspects, a->job->m.id);
 	}
 	if (broke.code >= 500) {
 		/* The connection's trouble, not a word on the message. */
@@ -591,7 +719,6 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	}
 	decide_rest(a, &broke, true);
 	settle(a, now);
-	delivery_on_broken(d, "connections break", now);
 }
 
 static const struct hop_ops hop_ops = {

@@ -19,7 +19,8 @@ refuse_all(
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
 		struct fate *f = &a->fates[i];
 
-		if (f->kind == FATE_REFUSED)
+		/* What is decided already stays so. */
+		if (f->kind > FATE_ACCEPTED)
 			continue;
 		f->kind = waits ? FATE_LATER : FATE_REFUSED;
 		f->reason = reason;

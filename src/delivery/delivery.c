@@ -5,14 +5,20 @@
  *
  * When the next hop cannot be reached, all delivery rests: what was claimed
  * goes back, and after a pause (doubled up to REST_MAX_MS) one message is
- * claimed to see; the first answer to a transaction ends the rest. When only
- * further connections fail, while others work, their number is lowered for a
- * while (a next hop that limits its clients) and nothing goes back.
+ * claimed to see, each time another one; a connection that greets ends the
+ * rest. When only further connections fail, while others work, their number is
+ * lowered for a while and nothing goes back.
+ *
+ * What happens from MAIL on is the message's own affair: its own pauses, and
+ * nobody else's. One that broke two connections goes by itself, on a connection
+ * of its own beside the others' number, when no other waits or it has waited
+ * for LAST_WAIT_MS.
  */
 #include "delivery/delivery_private.h"
 
 #include "os/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +29,9 @@
 #define WAKE_MAX_MS 60000   /* the wall clock may have been set */
 #define SET_BACK_MS 5000    /* by so much */
 #define LATEST_MIN_MS 600000
-#define BROKEN_MAX 5     /* in a row: the next hop is in trouble */
+#define LAST_WAIT_MS 60000
+#define LAST_MAX 16 /* suspects in memory */
+#define PROBLEM_LOG_MS 60000
 #define PENDING_MAX 8192 /* results that the spool has yet to store */
 
 static void on_wake(void *arg, int64_t now);
@@ -60,6 +68,7 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 	d->counters = counters;
 	d->log = log;
 	set_settings(d, settings);
+	d->suspects = suspects_new();
 	d->ledger = ledger_new(loop, spool, counters, log, on_stored, d);
 	for (int i = 0; i < ATTEMPT_STATES; i++)
 		list_init(&d->attempts[i]);
@@ -80,18 +89,18 @@ delivery_reload(struct delivery *d, const struct delivery_settings *settings)
 
 /* ---- what is under way ---- */
 
+static uint32_t
+count_talking(const struct delivery *d)
+{
+	return d->count[ATTEMPT_ENVELOPE] + d->count[ATTEMPT_BODY] +
+	       d->count[ATTEMPT_ENDING];
+}
+
 /* With a connection, or on the way to one. */
 static uint32_t
 count_sending(const struct delivery *d)
 {
-	return d->count[ATTEMPT_WAITING] + d->count[ATTEMPT_ENVELOPE] +
-	       d->count[ATTEMPT_BODY] + d->count[ATTEMPT_ENDING];
-}
-
-static uint32_t
-count_talking(const struct delivery *d)
-{
-	return count_sending(d) - d->count[ATTEMPT_WAITING];
+	return d->count[ATTEMPT_WAITING] + count_talking(d);
 }
 
 uint32_t
@@ -163,6 +172,21 @@ is_drained(const struct delivery *d)
 static void pump(struct delivery *d, int64_t now);
 
 static void
+set_last(struct attempt *a, int64_t now, int64_t wall)
+{
+	struct delivery *d = a->d;
+
+	if (d->count[ATTEMPT_LAST] >= LAST_MAX) {
+		attempt_put_back(a, "others go first", wall + LAST_WAIT_MS);
+		return;
+	}
+	a->suspect = a->fresh = true;
+	a->last_due = now + LAST_WAIT_MS;
+	attempt_set_state(a, ATTEMPT_LAST);
+	wake_at(d, a->last_due);
+}
+
+static void
 on_claimed(
     void *arg, int error, struct spool_job **jobs, size_t n, int64_t next_due)
 {
@@ -186,6 +210,8 @@ on_claimed(
 		/* attempt_set_state would put it before older ones. */
 		if (d->draining)
 			attempt_put_back(a, "shutting down", wall);
+		else if (suspects_has(d->suspects, a->job->m.id))
+			set_last(a, now, wall);
 	}
 	d->more = n > 0 || d->kicked;
 	delivery_note_due(d, next_due, wall);
@@ -223,13 +249,25 @@ claim(struct delivery *d, int64_t now)
 	    d->count[ATTEMPT_QUEUED] > batch / 2)
 		return;
 	/* To see whether the next hop is back, one is enough. */
-	if (d->rest_ms > 0 && delivery_active(d) > 0)
+	if (d->rest_ms > 0 && delivery_active(d) > d->alone)
 		return;
 	d->claiming = true;
 	d->kicked = false;
 	wall = clock_wall_ms();
 	check_clock(d, now, wall);
 	spool_claim(d->spool, batch, wall, on_claimed, d);
+}
+
+static struct attempt *
+next_attempt(struct delivery *d, int64_t now)
+{
+	struct attempt *a = first_in(d, ATTEMPT_QUEUED);
+	struct attempt *last = first_in(d, ATTEMPT_LAST);
+
+	if (last != NULL && d->alone == 0 &&
+	    (a == NULL || now >= last->last_due))
+		return last;
+	return count_sending(d) - d->alone < window(d, now) ? a : NULL;
 }
 
 static void
@@ -240,7 +278,8 @@ pump(struct delivery *d, int64_t now)
 	if (d->draining) {
 		if (is_drained(d))
 			loop_task_set(&d->tell_drained);
-		if (first_in(d, ATTEMPT_QUEUED) == NULL)
+		if (first_in(d, ATTEMPT_QUEUED) == NULL &&
+		    first_in(d, ATTEMPT_LAST) == NULL)
 			return;
 	}
 	if (is_blocked(d, now)) {
@@ -253,8 +292,7 @@ pump(struct delivery *d, int64_t now)
 	if (d->pumping)
 		return;
 	d->pumping = true;
-	while (!is_blocked(d, now) && count_sending(d) < window(d, now) &&
-	       (a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+	while (!is_blocked(d, now) && (a = next_attempt(d, now)) != NULL)
 		attempt_start(a, now);
 	d->pumping = false;
 	claim(d, now);
@@ -307,15 +345,48 @@ delivery_on_ended(struct delivery *d, int64_t now)
 }
 
 void
-delivery_on_answered(struct delivery *d, int64_t now)
+delivery_on_reached(struct delivery *d, int64_t now)
 {
-	d->broken = 0;
 	if (d->rest_ms == 0)
 		return;
 	d->rest_ms = 0;
 	d->rest_until = now;
 	log_event(d->log, LOG_LEVEL_INFO, "delivery", "resume", "rest=over");
 	wake_at(d, now);
+}
+
+void
+delivery_on_no_login(
+    struct attempt *a, const struct smtp_reply *reply, int64_t now)
+{
+	struct delivery *d = a->d;
+	char hop[LOG_QUOTE_MAX], words[LOG_QUOTE_MAX], text[256];
+
+	snprintf(d->problem, sizeof(d->problem),
+	    "the next hop %.200s wants weir to log in or to use TLS: %u %s; "
+	    "see next_hop_auth and next_hop_tls",
+	    a->hop_name, reply->code,
+	    str_escape(reply->text, text, sizeof(text)));
+	if (now < d->problem_log_next)
+		return;
+	d->problem_log_next = now + PROBLEM_LOG_MS;
+	log_event(d->log, LOG_LEVEL_WARNING, "delivery", "no_login",
+	    "next_hop=%s code=%u reply=%s hint=\"mail waits; see next_hop_auth "
+	    "and next_hop_tls\"",
+	    log_quote(str_from(a->hop_name), hop), reply->code,
+	    log_quote(reply->text, words));
+}
+
+void
+delivery_on_taken(struct delivery *d)
+{
+	d->problem[0] = '\0';
+}
+
+const char *
+delivery_problem(const struct delivery *d)
+{
+	return d->problem;
 }
 
 static int64_t
@@ -342,13 +413,13 @@ start_rest(struct delivery *d, const char *reason, int64_t now)
 
 	d->rest_ms = next_rest(d);
 	d->rest_until = now + d->rest_ms;
-	d->broken = 0;
 	d->ceiling_until = INT64_MAX;
 	next_try = clock_wall_ms() + d->rest_ms;
 	log_event(d->log, level, "delivery", "rest",
 	    "rest_ms=%lld queued=%u reason=%s", (long long)d->rest_ms,
 	    d->count[ATTEMPT_QUEUED], log_quote(str_from(reason), why));
-	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL ||
+	       (a = first_in(d, ATTEMPT_LAST)) != NULL)
 		attempt_put_back(a, reason, next_try);
 	d->more = true;
 	wake_at(d, d->rest_until);
@@ -368,26 +439,19 @@ delivery_on_unreachable(
 			    "connections=%u for_ms=%d", talking, CEILING_MS);
 		d->ceiling = talking;
 		d->ceiling_until = now + CEILING_MS;
-		attempt_set_state(a, ATTEMPT_QUEUED);
+		attempt_queue_again(a);
 		return;
 	}
 	reason = str_dup(reply->text);
 	/* Those that waited for the same failure prolong nothing. */
 	if (now >= d->rest_until)
 		start_rest(d, reason, now);
+	/* Behind the others: next time another one is to see. */
 	attempt_put_back(a, reason,
-	    clock_wall_ms() + (d->rest_until > now ? d->rest_until - now : 0));
+	    clock_wall_ms() + (d->rest_until > now ? d->rest_until - now : 0) +
+		1);
 	free(reason);
 	pump(d, now);
-}
-
-void
-delivery_on_broken(struct delivery *d, const char *reason, int64_t now)
-{
-	/* The one that was to see whether it works again is enough. */
-	if ((++d->broken >= BROKEN_MAX || d->rest_ms > 0) &&
-	    now >= d->rest_until)
-		start_rest(d, reason, now);
 }
 
 /* ---- the end ---- */
@@ -413,7 +477,8 @@ delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg)
 	d->draining = true;
 	d->on_drained = fn;
 	d->drained_arg = arg;
-	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL)
+	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL ||
+	       (a = first_in(d, ATTEMPT_LAST)) != NULL)
 		attempt_put_back(a, "shutting down", wall);
 	pump(d, loop_now(d->loop));
 }
@@ -430,6 +495,7 @@ delivery_free(struct delivery *d)
 			attempt_free(a);
 	}
 	ledger_free(d->ledger);
+	suspects_free(d->suspects);
 	notices_clear(d);
 	report_limit_free(d->reports);
 	loop_timer_clear(&d->wake);

@@ -14,6 +14,7 @@
 #include "spool/spool.h"
 
 #define DELIVERY_WHY_MAX 256
+#define DELIVERY_PROBLEM_MAX 512
 
 struct delivery;
 
@@ -54,6 +55,9 @@ void delivery_drain(struct delivery *d, void (*fn)(void *arg), void *arg);
 /* Whatever is under way is dropped; the spool sends it again after a restart.
  * No spool_dispatch may follow: answers to delivery would come to nobody. */
 void delivery_free(struct delivery *d);
+/* What keeps released mail waiting and wants an administrator, "" if nothing
+ * does: the next hop asks for a login or for TLS that it does not get. */
+const char *delivery_problem(const struct delivery *d);
 /* Messages under way. */
 uint32_t delivery_active(const struct delivery *d);
 

@@ -12,6 +12,7 @@
 #include "delivery/notice_limit.h"
 #include "delivery/report_limit.h"
 #include "delivery/route.h"
+#include "delivery/suspects.h"
 
 enum fate_kind {
 	FATE_OPEN,      /* not known yet */
@@ -27,11 +28,13 @@ struct fate { /* of a recipient */
 	char *reply;                    /* what was said, or NULL */
 	bool is_ours;                   /* reply is of our own making */
 	bool again;                     /* LATER may be at once: see reopen */
+	bool waits;                     /* LATER, and never too late for it */
 	const char *reason;             /* why it was not even tried, or NULL */
 };
 
 enum attempt_state {      /* a list of struct delivery each */
 	ATTEMPT_QUEUED,   /* claimed, its turn comes */
+	ATTEMPT_LAST,     /* claimed, a suspect: after the others, by itself */
 	ATTEMPT_WAITING,  /* for a connection */
 	ATTEMPT_ENVELOPE, /* until DATA is answered */
 	ATTEMPT_BODY,     /* text is sent */
@@ -47,6 +50,10 @@ struct attempt {
 	enum attempt_state state;
 	struct spool_job *job;
 	struct hop *hop;   /* NULL: none (any more) */
+	bool suspect;      /* broke two connections: see suspects.h */
+	bool broke;        /* a connection, now */
+	bool lined;        /* was put in line once: see try_anew */
+	int64_t last_due;  /* LAST: starts then, though others are left */
 	bool fresh;        /* wants a new connection */
 	bool reused;       /* was given a kept one */
 	bool heard;        /* a reply came to this transaction */
@@ -104,7 +111,10 @@ struct delivery {
 	int64_t rest_until;
 	bool clock_known;
 	int64_t clock_ahead; /* wall minus now, when last looked at */
-	uint32_t broken;     /* transactions in a row that broke */
+	struct suspects *suspects;
+	uint32_t alone;                     /* suspects under way */
+	char problem[DELIVERY_PROBLEM_MAX]; /* "" none */
+	int64_t problem_log_next;
 	struct notices notices;
 	struct report_limit *reports;
 };
@@ -113,6 +123,8 @@ struct delivery {
 struct attempt *attempt_new(struct delivery *d, struct spool_job *job);
 void attempt_set_state(struct attempt *a, enum attempt_state state);
 void attempt_start(struct attempt *a, int64_t now);
+/* Its turn comes again at once. */
+void attempt_queue_again(struct attempt *a);
 /* Nothing of it was sent: back to the spool for next_try. */
 void attempt_put_back(struct attempt *a, const char *reason, int64_t next_try);
 void attempt_free(struct attempt *a);
@@ -140,9 +152,13 @@ void notices_schedule(struct delivery *d);
 /* delivery.c */
 void delivery_on_unreachable(
     struct attempt *a, const struct smtp_reply *reply, int64_t now);
-void delivery_on_broken(struct delivery *d, const char *reason, int64_t now);
-/* The next hop answered a DATA or a final dot: it works. */
-void delivery_on_answered(struct delivery *d, int64_t now);
+/* The next hop greeted, or answered a command: it is there. */
+void delivery_on_reached(struct delivery *d, int64_t now);
+/* It wants a login or TLS of weir that it does not get. */
+void delivery_on_no_login(
+    struct attempt *a, const struct smtp_reply *reply, int64_t now);
+/* It took a sender: what it wanted it has. */
+void delivery_on_taken(struct delivery *d);
 /* A message has ended; there is room. */
 void delivery_on_ended(struct delivery *d, int64_t now);
 /* RELEASED again at that time. */

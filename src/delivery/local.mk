@@ -21,7 +21,8 @@ libdelivery_la_SOURCES = \
 	src/delivery/quarantine_check.c \
 	src/delivery/quarantine_private.h \
 	src/delivery/resolver.c src/delivery/resolver.h \
-	src/delivery/route.c src/delivery/route.h
+	src/delivery/route.c src/delivery/route.h \
+	src/delivery/suspects.c src/delivery/suspects.h
 libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
 	$(EVENT_LIBS)
 
@@ -62,6 +63,10 @@ tests_unit_test_delivery_LDADD = $(delivery_test_libs)
 tests_unit_test_delivery_trouble_SOURCES = \
 	tests/unit/test_delivery_trouble.c $(delivery_test_world)
 tests_unit_test_delivery_trouble_LDADD = $(delivery_test_libs)
+check_PROGRAMS += tests/unit/test_delivery_blame
+tests_unit_test_delivery_blame_SOURCES = \
+	tests/unit/test_delivery_blame.c $(delivery_test_world)
+tests_unit_test_delivery_blame_LDADD = $(delivery_test_libs)
 # Without libspool.la: its spool is a stand-in of its own.
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
 tests_unit_test_ledger_LDADD = libdelivery.la libnet.la libos.la libbase.la \

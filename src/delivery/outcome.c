@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define TRIES_LEAST 4
+#define LOGIN_WAIT_MAX_MS 900000
 
 static bool
 is_expired(const struct attempt *a, const struct spool_rcpt *r, int64_t wall)
@@ -36,7 +37,7 @@ is_final(const struct attempt *a, size_t i, int64_t wall)
 	const struct fate *f = &a->fates[i];
 
 	return f->kind == FATE_REFUSED ||
-	       (f->kind == FATE_LATER &&
+	       (f->kind == FATE_LATER && !f->waits &&
 		   is_expired(a, &a->job->m.rcpts[i], wall));
 }
 
@@ -100,6 +101,30 @@ retry_delay(const struct attempt *a, const struct spool_rcpt *r)
 	if (delay > s->retry_max_ms)
 		delay = s->retry_max_ms;
 	return delay + (int64_t)(jitter % 1024) * (delay / 10) / 1024;
+}
+
+/* Until weir can log in: not an attempt, and soon enough after that was put
+ * right, however long it has waited. */
+static int64_t
+login_delay(const struct attempt *a, int64_t wall)
+{
+	const struct delivery_settings *s = &a->d->settings;
+	int64_t delay = (wall - a->job->m.queued_at) / 4;
+
+	if (delay > LOGIN_WAIT_MAX_MS)
+		delay = LOGIN_WAIT_MAX_MS;
+	if (delay > s->retry_max_ms)
+		delay = s->retry_max_ms;
+	return delay > s->retry_min_ms ? delay : s->retry_min_ms;
+}
+
+static int64_t
+next_try(const struct attempt *a, size_t i, int64_t wall)
+{
+	if (a->put_back)
+		return a->next_try;
+	return wall + (a->fates[i].waits ? login_delay(a, wall)
+					 : retry_delay(a, &a->job->m.rcpts[i]));
 }
 
 /* ---- telling ---- */
@@ -343,9 +368,8 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 		result.outcome = SPOOL_BOUNCED;
 	} else {
 		result.outcome = SPOOL_RETRY;
-		result.untried = a->put_back;
-		result.next_try =
-		    a->put_back ? a->next_try : wall + retry_delay(a, r);
+		result.untried = a->put_back || f->waits;
+		result.next_try = next_try(a, i, wall);
 		result.error = fate_text(f);
 	}
 	return result;

@@ -99,6 +99,10 @@ bool smtp_client_is_idle(const struct smtp_client *c);
  * it when the last transaction was left open (smtp_client_abandon, or nothing
  * but refusals).
  */
+/* Can its address and values be written at all? Who does not ask first loses
+ * the connection over one that cannot. */
+bool smtp_client_can_mail(const struct smtp_mail *mail);
+bool smtp_client_can_rcpt(const struct smtp_rcpt *rcpt);
 void smtp_client_mail(struct smtp_client *c, const struct smtp_mail *mail,
     uintptr_t tag, int64_t now);
 void smtp_client_rcpt(struct smtp_client *c, const struct smtp_rcpt *rcpt,

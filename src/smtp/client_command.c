@@ -5,6 +5,8 @@
  */
 #include "smtp/client_command.h"
 
+#include "smtp/client.h"
+
 #include <inttypes.h>
 
 /* An address goes between brackets: outside a quoted string no '>' and no
@@ -101,15 +103,27 @@ append_mail_parameters(
 }
 
 bool
+smtp_client_can_mail(const struct smtp_mail *mail)
+{
+	return is_safe_address(mail->from) && is_safe_value(mail->envid);
+}
+
+bool
+smtp_client_can_rcpt(const struct smtp_rcpt *rcpt)
+{
+	return rcpt->to.n > 0 && is_safe_address(rcpt->to) &&
+	       is_safe_value(rcpt->orcpt);
+}
+
+bool
 client_command_mail(
     const struct smtp_mail *mail, const struct smtp_caps *caps, struct buf *out)
 {
 	size_t before = out->len;
 
-	if (is_safe_address(mail->from) && is_safe_value(mail->envid) &&
-	    append(out, "MAIL FROM:<") && buf_append_str(out, mail->from) &&
-	    append(out, ">") && append_mail_parameters(mail, caps, out) &&
-	    append(out, "\r\n"))
+	if (smtp_client_can_mail(mail) && append(out, "MAIL FROM:<") &&
+	    buf_append_str(out, mail->from) && append(out, ">") &&
+	    append_mail_parameters(mail, caps, out) && append(out, "\r\n"))
 		return true;
 	out->len = before;
 	return false;
@@ -158,8 +172,7 @@ client_command_rcpt(
 {
 	size_t before = out->len;
 
-	if (rcpt->to.n > 0 && is_safe_address(rcpt->to) &&
-	    is_safe_value(rcpt->orcpt) && append(out, "RCPT TO:<") &&
+	if (smtp_client_can_rcpt(rcpt) && append(out, "RCPT TO:<") &&
 	    buf_append_str(out, rcpt->to) && append(out, ">") &&
 	    append_rcpt_parameters(rcpt, caps, out) && append(out, "\r\n"))
 		return true;

@@ -141,6 +141,11 @@ take_data(struct fake_session *s, struct str *in)
 		panic("fake: message too big");
 	*in = str_sub(*in, n, in->n);
 	body = buf_str(&s->body);
+	if (s->fake->cut != NULL && body.n >= s->fake->cut_at) {
+		(void)answer(s, s->fake->cut);
+		end_session(s, 100);
+		return false;
+	}
 	if (!(body.n == 3 && str_eq(body, STR(".\r\n"))) &&
 	    !str_iends(body, STR("\r\n.\r\n")))
 		return true;
