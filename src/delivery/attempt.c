@@ -17,6 +17,7 @@
 #include "delivery/delivery_private.h"
 
 #include "os/clock.h"
+#include "smtp/address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -269,13 +270,25 @@ attempt_put_back(struct attempt *a, const char *reason, int64_t next_try)
 
 /* ---- sending ---- */
 
+/* attempt_has_paths saw to it that there is one. */
+static struct str
+address_of(const char *text, bool null_ok)
+{
+	struct smtp_path path;
+
+	if (smtp_path_parse_given(str_from(text), null_ok, &path) !=
+	    SMTP_PATH_OK)
+		panic("delivery: an address that is none");
+	return path.address;
+}
+
 static void
 send_envelope(struct attempt *a, int64_t now)
 {
 	const struct spool_message *m = &a->job->m;
 	struct smtp_client *c = hop_client(a->hop);
 	struct smtp_mail mail = {
-	    .from = str_from(m->from),
+	    .from = address_of(m->from, true),
 	    .size = m->size,
 	    .body = (enum smtp_body)m->body_type,
 	    .utf8 = m->utf8,
@@ -289,16 +302,18 @@ send_envelope(struct attempt *a, int64_t now)
 		mail.envid = STR("");
 	smtp_client_mail(c, &mail, 0, now);
 	for (size_t i = a->from; i < a->to; i++) {
-		struct smtp_rcpt rcpt = {
-		    .to = str_from(m->rcpts[i].address),
+		struct smtp_rcpt rcpt;
+
+		if (a->fates[i].kind != FATE_OPEN)
+			continue;
+		rcpt = (struct smtp_rcpt){
+		    .to = address_of(m->rcpts[i].address, false),
 		    .notify = m->rcpts[i].notify,
 		    .orcpt = str_from(m->rcpts[i].orcpt),
 		};
-
 		if (!smtp_client_can_rcpt(&rcpt))
 			rcpt.orcpt = STR("");
-		if (a->fates[i].kind == FATE_OPEN)
-			smtp_client_rcpt(c, &rcpt, i, now);
+		smtp_client_rcpt(c, &rcpt, i, now);
 	}
 	smtp_client_data(c, 0, now);
 }

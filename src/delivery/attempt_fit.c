@@ -71,13 +71,21 @@ refuse_address(struct fate *f, const char *status, const char *reason)
 	str_copy(str_from(status), f->status, sizeof(f->status));
 }
 
+static bool
+is_path(const char *text, bool null_ok)
+{
+	struct smtp_path path;
+
+	return smtp_path_parse_given(str_from(text), null_ok, &path) ==
+		   SMTP_PATH_OK &&
+	       smtp_client_can_mail(&(struct smtp_mail){.from = path.address});
+}
+
 bool
 attempt_has_paths(struct attempt *a)
 {
 	const struct spool_message *m = &a->job->m;
-	struct smtp_path path;
-	bool good = smtp_path_parse_given(str_from(m->from), true, &path) ==
-		    SMTP_PATH_OK;
+	bool good = is_path(m->from, true);
 	size_t open = 0;
 
 	for (size_t i = 0; i < m->rcpt_count; i++) {
@@ -86,8 +94,7 @@ attempt_has_paths(struct attempt *a)
 		if (!good)
 			refuse_address(f, "5.1.7",
 			    "the sender is not an address (RFC 5321)");
-		else if (smtp_path_parse_given(str_from(m->rcpts[i].address),
-			     false, &path) != SMTP_PATH_OK)
+		else if (!is_path(m->rcpts[i].address, false))
 			refuse_address(f, "5.1.3",
 			    "the recipient is not an address (RFC 5321)");
 		open += f->kind == FATE_OPEN;

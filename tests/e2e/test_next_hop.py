@@ -151,7 +151,7 @@ def test_a_next_hop_that_refused_all_it_was_asked_is_let_go(weir, scripted):
     w = weir(next_hop=hop.address, policy=HOLD, verify_held="false",
              next_hop_connections="4")
     peer = w.hello()
-    for i in range(6):
+    for i in range(3):
         assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
         assert peer.ask("RCPT TO:<no@known.test>")[0] == 550
         assert peer.ask(f"RCPT TO:<new{i}@example.com>")[0] == 250
@@ -160,7 +160,7 @@ def test_a_next_hop_that_refused_all_it_was_asked_is_let_go(weir, scripted):
     # Nor does anybody hear of it when the next hop closes it.
     hop.peers[0].close()
     assert peer.transact("a@example.org", ["b@known.test"], message())[0] == 250
-    assert len(w.held()) == 6
+    assert len(w.held()) == 3
 
 
 def test_a_kept_connection_that_died_is_replaced(weir, scripted):
@@ -188,8 +188,9 @@ def test_connections_are_reused(weir, fast_sink):
                                 message())
         assert code == 250
         peer.ask("QUIT")
-    # One to deliver, one to ask about held recipients.
-    assert len(fast_sink.peers) <= 2
+    # Some to deliver, and those that ask about held recipients: they end
+    # before the next hop counts their RSETs as junk.
+    assert len(fast_sink.peers) <= 6
     w.ctl("release", "--all")
     fast_sink.wait_for(40)
     status = w.status()
