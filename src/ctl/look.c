@@ -80,8 +80,8 @@ print_name(const char *prefix, const char *name)
 static void
 print_members(const char *prefix, const json_t *row)
 {
-	static const char *const shown[] = {
-	    "version", "mode", "uptime_s", "expiring_certificates"};
+	static const char *const shown[] = {"version", "mode", "uptime_s",
+	    "expiring_certificates", "next_hop_problem"};
 	const char *name;
 	json_t *value;
 
@@ -148,12 +148,23 @@ print_certificates(const json_t *list)
 }
 
 static void
+print_problem(const json_t *row)
+{
+	char *text = text_safe(str_from(ctl_text(row, "next_hop_problem")), 0);
+
+	if (text[0] != '\0')
+		printf("warning: %s\n", text);
+	free(text);
+}
+
+static void
 on_status(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
 	(void)kind;
 	print_headline(row);
 	print_certificates(json_object_get(row, "expiring_certificates"));
+	print_problem(row);
 	print_members("", row);
 }
 

@@ -80,11 +80,12 @@ struct channel {
 	size_t target; /* of the route */
 	char name[ROUTE_NAME_MAX];
 	char host[ROUTE_HOST_MAX];
-	uint32_t messages; /* that were sent to the end */
-	uint32_t mails;    /* MAIL that was accepted */
-	uint32_t junk;     /* refusals and RSETs since the last message */
-	bool served;       /* a user has given it back */
-	bool is_private;   /* a session's own: never kept for another */
+	uint32_t messages_max; /* 0: any; the pool's */
+	uint32_t messages;     /* that were sent to the end */
+	uint32_t mails;        /* MAIL that was accepted */
+	uint32_t junk;         /* refusals and RSETs since the last message */
+	bool served;           /* a user has given it back */
+	bool is_private;       /* a session's own: never kept for another */
 	bool login_in_clear;
 	bool heard;       /* a reply came to its present user */
 	bool retired;     /* of a former configuration */

@@ -295,9 +295,7 @@ is_at(uint32_t count, uint32_t max)
 static bool
 is_spent(const struct channel *ch)
 {
-	const struct nexthop *n = ch->pool;
-
-	return is_at(ch->messages, n->settings.uses_max) ||
+	return is_at(ch->messages, ch->messages_max) ||
 	       is_at(ch->messages, smtp_client_caps(ch->client)->mail_max);
 }
 
@@ -458,6 +456,7 @@ on_channel_ready(struct channel *ch, int64_t now)
 		hop_set_state(h, HOP_READY);
 		n->caps = hop_caps(h);
 		n->caps_known = true;
+		ch->messages_max = hop_uses_max(n, ch);
 		hop_end_doubt(n, now);
 		nexthop_note_up(n, ch);
 		hop_serve_line(n, now);
@@ -538,7 +537,7 @@ wait_in_line(struct hop *h, int64_t now)
 static bool
 is_limit(struct hop *h, const struct smtp_reply *reply, int64_t now)
 {
-	return h->state == HOP_DIALING && reply->code == 421 &&
+	return h->state == HOP_DIALING && hop_is_limit_code(reply->code) &&
 	       !route_has_other(h->n->route, &h->cursor, now) &&
 	       hop_learn_limit(h, now);
 }

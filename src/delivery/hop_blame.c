@@ -22,7 +22,7 @@ is_end_of_connection(enum smtp_client_what what, const struct smtp_reply *reply)
 {
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
-		return reply->code == 420 || reply->code == 421 ||
+		return reply->code == 420 || hop_is_limit_code(reply->code) ||
 		       reply->code == 452 || reply->code == 550 ||
 		       reply->code == 552 || reply->code == 554;
 	case SMTP_CLIENT_DATA:
@@ -54,7 +54,7 @@ hop_blame(struct hop *h, enum smtp_client_what what,
 		ch->retired = true;
 		return HOP_BLAME_SPENT;
 	}
-	if (what == SMTP_CLIENT_MAIL && reply->code == 421 &&
+	if (what == SMTP_CLIENT_MAIL && hop_is_limit_code(reply->code) &&
 	    hop_learn_limit(h, now)) {
 		ch->retired = true;
 		return HOP_BLAME_FULL;

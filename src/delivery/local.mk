@@ -9,6 +9,7 @@ libdelivery_la_SOURCES = \
 	src/delivery/delivery.c src/delivery/delivery.h \
 	src/delivery/delivery_private.h \
 	src/delivery/hop.c src/delivery/hop_blame.c src/delivery/hop_dial.c \
+	src/delivery/hop_uses.c \
 	src/delivery/ledger.c src/delivery/ledger.h \
 	src/delivery/mta_queue.c src/delivery/mta_queue.h \
 	src/delivery/nexthop.c src/delivery/nexthop.h \

@@ -43,7 +43,10 @@ struct nexthop_settings {
 	int64_t idle_timeout_ms;  /* then QUIT */
 	uint32_t uses_max; /* messages per connection, 0: any; the next hop's
 			      MAILMAX (RFC 9422) holds beside it */
-	int64_t rest_ms;   /* after a failure */
+	/* The same for SMTP servers that do not name themselves as one that
+	 * takes any number: see hop_uses.c. With uses_max 0. */
+	uint32_t uses_unknown_max;
+	int64_t rest_ms;                 /* after a failure */
 	struct credentials *credentials; /* of weir itself, a reference is
 					    taken; NULL: it does not log in */
 	bool login_in_clear; /* passwords, whosever: where others could read

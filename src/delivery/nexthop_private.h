@@ -83,6 +83,12 @@ void hop_on_resolved(void *arg, const struct resolver_answer *answer);
 
 /* hop_dial.c */
 bool hop_may_dial(const struct nexthop *n); /* one more */
+/* 421, and Microsoft's 432. */
+static inline bool
+hop_is_limit_code(unsigned code)
+{
+	return code == 421 || code == 432;
+}
 /* A new connection, this hop's, was answered with 421. True: others work, so
  * as many as may be are open, and who waits in line gets one. */
 bool hop_learn_limit(struct hop *h, int64_t now);
@@ -91,6 +97,10 @@ void hop_end_doubt(struct nexthop *n, int64_t now);
 /* From the sweep: marks those that have been dialing for long, lets the limit
  * grow, and serves the line. */
 void hop_run_dials(struct nexthop *n, int64_t now);
+
+/* hop_uses.c */
+/* Messages that this connection may carry, by its greeting; 0: any. */
+uint32_t hop_uses_max(const struct nexthop *n, const struct channel *ch);
 
 /* nexthop.c */
 struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,

@@ -92,6 +92,8 @@ control_status(struct control_conn *c, int64_t now)
 	set_number(row, "delivering_messages", delivery_active(p->delivery));
 	json_object_set_new(row, "next_hop_reached",
 	    json_boolean(nexthop_caps(p->nexthop, &caps)));
+	json_object_set_new(row, "next_hop_problem",
+	    control_text(delivery_problem(p->delivery)));
 	json_object_set_new(row, "expiring_certificates", expiring(p));
 	if (control_send_only(c, row))
 		control_done(c, NULL);

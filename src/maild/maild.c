@@ -170,6 +170,7 @@ maild_nexthop_settings(const struct maild_config *conf)
 	    .idle_max = conf->next_hop_idle,
 	    .idle_timeout_ms = conf->next_hop_idle_timeout_ms,
 	    .uses_max = conf->next_hop_uses,
+	    .uses_unknown_max = 10, /* see delivery/hop_uses.c */
 	    .rest_ms = conf->next_hop_rest_ms,
 	    .credentials = conf->credentials,
 	    .login_in_clear = conf->next_hop_auth_in_clear,

@@ -92,7 +92,14 @@
 		    "0", 0, 1000000000),				\
 		.doc =							\
 		    "Messages over one connection before it is "	\
-		    "closed. 0 sets no bound.",				\
+		    "closed; the next hop's LIMITS MAILMAX holds "	\
+		    "beside it. 0 means no bound for a server whose "	\
+		    "greeting names Postfix, Sendmail, OpenSMTPD, "	\
+		    "Haraka or Microsoft ESMTP and for LMTP, and 10 "	\
+		    "for every other: Exim delivers no more than ten "	\
+		    "messages of a connection at once and leaves the "	\
+		    "others in its queue "				\
+		    "(smtp_accept_queue_per_connection).",		\
 	},								\
 	{								\
 		TIME("next_hop_rest", next_hop_rest_ms,			\

@@ -53,10 +53,34 @@ warn_of_bare_entries(const struct warning *w, const struct maild_config *c)
 	}
 }
 
+/* Users log in at the next hop, weir does not: questions and held mail go in
+ * its own name, and such next hops refuse them. */
+static void
+warn_of_no_login(const struct warning *w, const struct maild_config *c)
+{
+	for (size_t i = 0; c->next_hop_auth == NULL && i < c->listen.n; i++) {
+		const struct maild_listen *l =
+		    &((const struct maild_listen *)c->listen.v)[i];
+
+		if (l->auth != MAILD_AUTH_PASS)
+			continue;
+		warn_at(w, &l->place,
+		    "auth = pass: users log in at the next hop, weir does not; "
+		    "if the next hop takes mail from those alone who have "
+		    "logged in, held mail waits in the queue. Let it take mail "
+		    "from this machine, or set next_hop_auth%s",
+		    c->verify_held ? ""
+				   : "; with verify_held = false nobody hears "
+				     "of it before the release");
+		return;
+	}
+}
+
 void
 maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 {
 	const struct warning w = {fn, arg};
 
 	warn_of_bare_entries(&w, c);
+	warn_of_no_login(&w, c);
 }

@@ -289,6 +289,12 @@ smtp_client_is_lmtp(const struct smtp_client *c)
 	return c->lmtp;
 }
 
+const char *
+smtp_client_greeting(const struct smtp_client *c)
+{
+	return c->greeting;
+}
+
 const struct smtp_caps *
 smtp_client_caps(const struct smtp_client *c)
 {

@@ -88,6 +88,8 @@ void smtp_client_feed(
 /* The peer closed or the connection broke; why for the reply text. */
 void smtp_client_lost(struct smtp_client *c, const char *why, int64_t now);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
+/* The first line of the peer's greeting, cut. */
+const char *smtp_client_greeting(const struct smtp_client *c);
 /* Ready, no reply is outstanding and no transaction is open at the peer. */
 bool smtp_client_is_idle(const struct smtp_client *c);
 

@@ -34,6 +34,7 @@ struct smtp_client {
 	void *arg;
 	struct smtp_client_timeouts timeouts;
 	char *hostname;
+	char greeting[128];
 	struct smtp_caps caps;
 	struct smtp_reply_parser parser;
 	struct buf in; /* an unfinished line */

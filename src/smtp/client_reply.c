@@ -36,7 +36,10 @@ static void
 on_greeting(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
+	struct str text = reply->text;
+
 	(void)cmd;
+	str_copy(str_cut(&text, '\n'), c->greeting, sizeof(c->greeting));
 	if (reply->code == 220)
 		client_queue_hello(c, CLIENT_EHLO, now);
 	else if (is_positive(reply))

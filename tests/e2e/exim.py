@@ -31,7 +31,6 @@ disable_ipv6 = true
 never_users =
 smtp_accept_max = 200
 smtp_accept_max_per_connection = 1000
-smtp_accept_queue_per_connection = 1000
 remote_max_parallel = 4
 queue_run_max = 20
 message_size_limit = 50M

@@ -299,6 +299,25 @@ test_uses_max(void **state)
 	assert_int_equal(w->fake->message_count, 6);
 }
 
+/* Exim only queues from the 11th on; who names itself as another does not. */
+static void
+test_uses_of_unknown_servers(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	w->settings.uses_unknown_max = 2;
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "220 mx.example ESMTP Postfix", 1, 2);
+	for (int i = 0; i < 12; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		send_message(&u);
+		assert_true(pump_until(w->loop, is_over, &u));
+	}
+	assert_int_equal(w->fake->connects, 3);
+}
+
 /* RFC 9422: what the next hop declares holds beside our own bound. */
 static void
 test_mailmax(void **state)
@@ -582,6 +601,7 @@ main(void)
 	    TEST(test_idle_max),
 	    TEST(test_idle_timeout),
 	    TEST(test_uses_max),
+	    TEST(test_uses_of_unknown_servers),
 	    TEST(test_mailmax),
 	    TEST(test_questions_wear_a_connection_out),
 	    TEST(test_blame),
