@@ -36,7 +36,7 @@ struct fake {
 	char address[NET_ADDR_TEXT_MAX];
 	const char *ehlo; /* "250-PIPELINING\r\n250 8BITMIME" */
 	bool naive;       /* 354 whatever came before */
-	const char *cut;  /* said after cut_at bytes of a text, then it closes */
+	const char *cut; /* said after cut_at bytes of a text, then it closes */
 	size_t cut_at;
 	struct fake_rule rules[FAKE_RULES_MAX];
 	struct list sessions;
