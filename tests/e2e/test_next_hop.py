@@ -197,6 +197,29 @@ def test_connections_are_reused(weir, fast_sink):
     assert status["next_hop_connections"] == len(fast_sink.peers)
 
 
+def test_released_mail_waits_for_a_login_of_weir(weir, scripted):
+    """530 is no word on the message: it is not returned, and status tells."""
+    wanted = [True]
+
+    def mail(peer, line):
+        if wanted[0]:
+            peer.say("530 5.7.0 Authentication required")
+        return wanted[0]
+
+    hop = scripted(lambda p: serve_smtp(p, on={"MAIL": mail}))
+    w = weir(next_hop=hop.address, policy=HOLD, verify_held="false",
+             retry_min='"1s"')
+    assert w.hello().transact("a@example.org", ["new@example.com"],
+                              message())[0] == 250
+    w.ctl("release", "--all")
+    until(lambda: "530" in w.status()["next_hop_problem"], "the problem")
+    assert w.log_lines("delivery no_login")
+    wanted[0] = False
+    until(lambda: not w.held(), "the delivery")
+    assert w.status()["next_hop_problem"] == ""
+    assert w.status()["bounces"] == 0
+
+
 def test_uses_of_a_connection_are_capped(weir, fast_sink):
     w = weir(next_hop=fast_sink.address, policy=KEY, next_hop_uses="2")
     peer = w.hello()

@@ -173,6 +173,17 @@ def test_warnings_of_a_good_configuration(tmp_path):
     assert w.stop() == 0
 
 
+def test_warning_of_logins_that_weir_does_not_have(tmp_path):
+    """Users log in at the next hop and weir does not: held mail would wait."""
+    w = prepared(tmp_path, listen_options="auth = pass")
+    done = ask("-t", "-c", w.config)
+    assert done.returncode == 0
+    said = [line for line in done.stderr.splitlines()
+            if "next_hop_auth" in line]
+    assert len(said) == 1 and "auth = pass" in said[0], done.stderr
+    assert "verify_held" not in said[0]
+
+
 def test_missing_file_and_missing_options(tmp_path):
     w = prepared(tmp_path)
     text = w.config.read_text()
