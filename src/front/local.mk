@@ -38,6 +38,7 @@ libfront_la_SOURCES = \
 	src/front/relay_tls.c \
 	src/front/relay_txn.c \
 	src/front/relay_words.c \
+	src/front/room.c src/front/room.h \
 	src/front/settle.c src/front/settle.h
 if HAVE_MILTER
 libfront_la_SOURCES += src/front/milter.c src/front/milter_filter.c

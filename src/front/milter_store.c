@@ -20,6 +20,7 @@
 
 #include "delivery/mta_queue.h"
 #include "front/foreign_path.h"
+#include "front/room.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -30,10 +31,33 @@
 
 /* ---- the message ---- */
 
+/* False: there is no room, and what came is dropped. */
+static bool
+has_room(struct milter_txn *t, bool at_end)
+{
+	struct milter_parts *p = &t->desk->parts;
+	struct spool_usage usage;
+	char words[ROOM_TEXT_MAX];
+
+	if (t->body == NULL)
+		return t->no_room == NULL;
+	if (spool_stake_bytes(p->spool, &t->stake, gate_txn_source(t->gate),
+		t->size, at_end, &usage))
+		return true;
+	t->no_room = xstrdup(room_words(&usage, words));
+	counters_add(p->counters, COUNT_LIMIT_REFUSALS, 1);
+	spool_body_abort(t->body);
+	t->body = NULL;
+	t->is_full = false;
+	return false;
+}
+
 static void
 write_text(struct milter_txn *t, struct str text)
 {
 	t->size += text.n;
+	if (!has_room(t, false))
+		return;
 	/* Full, it takes the rest all the same; the thread is not answered
 	 * before it has drained. */
 	t->is_full = !spool_body_write(t->body, text.p, text.n);
@@ -73,13 +97,14 @@ take_body(struct milter_txn *t)
 
 	if (t->queue_id == NULL)
 		t->queue_id = milter_take_text(&ask->queue_id);
-	if (t->desk->settings.hold == MILTER_TEMPFAIL)
+	if (t->desk->settings.hold == MILTER_TEMPFAIL || t->no_room != NULL)
 		return;
 	if (t->body == NULL) {
 		t->body = spool_body_new(t->desk->parts.spool, t->id);
 		write_trace(t);
 	}
-	write_text(t, buf_str(&ask->text));
+	if (t->body != NULL)
+		write_text(t, buf_str(&ask->text));
 }
 
 static void
@@ -213,6 +238,12 @@ milter_store_end(struct milter_txn *t)
 	if (t->ask->body_type != SMTP_BODY_NONE)
 		t->body_type = t->ask->body_type;
 	take_body(t);
+	if (!has_room(t, true)) {
+		milter_txn_log(t, "refused", t->no_room);
+		(void)milter_txn_refuse(t, 452, "4.3.1", t->no_room);
+		milter_txn_drop(t);
+		return;
+	}
 	if (in_mta && !mta_id_ok(str_from(t->queue_id))) {
 		refuse_id(t);
 		return;

@@ -5,6 +5,8 @@
  */
 #include "front/milter_txn_private.h"
 
+#include "front/room.h"
+
 #include "os/clock.h"
 
 #include <stdio.h>
@@ -26,6 +28,8 @@ txn_free(struct milter_txn *t)
 		free(t->rcpts[i].orcpt);
 	}
 	free(t->rcpts);
+	free(t->no_room);
+	spool_stake_clear(d->parts.spool, &t->stake);
 	free(t->from);
 	free(t->envid);
 	free(t->helo);
@@ -271,17 +275,25 @@ static void
 hold_rcpt(struct milter_txn *t, const char *why)
 {
 	struct milter_desk *d = t->desk;
+	const char *source = gate_txn_source(t->gate);
+	char text[ROOM_TEXT_MAX];
+	struct spool_usage usage;
 
 	if (d->settings.hold == MILTER_TEMPFAIL) {
 		put_off(t, why);
-	} else if (spool_is_short(d->parts.spool) ||
-		   spool_is_full(d->parts.spool)) {
+	} else if (!spool_room(d->parts.spool, source, 1, 0, &usage)) {
+		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+		gate_drop_last(t->gate, milter_txn_now(t));
+		(void)milter_txn_refuse(
+		    t, 452, "4.3.1", room_words(&usage, text));
+	} else if (spool_is_short(d->parts.spool)) {
 		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
 		gate_drop_last(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1",
 		    "New recipients would be held, and the spool has no room "
 		    "left; try again later");
 	} else {
+		spool_stake_recipient(d->parts.spool, &t->stake, source);
 		add_rcpt(t, true);
 		(void)milter_txn_answer(t, MILTER_HELD);
 	}

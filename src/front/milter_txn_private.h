@@ -37,6 +37,8 @@ struct milter_txn {
 	struct milter_rcpt *rcpts;
 	size_t rcpt_count, rcpt_cap, held_count;
 	struct spool_body *body;
+	struct spool_stake stake; /* of what is held */
+	char *no_room; /* its text found none, in words; NULL: it did */
 	uint64_t size;
 	int64_t started_at; /* wall */
 };

@@ -133,15 +133,47 @@ on_body_drain(void *arg)
 	txn_leg_drained(t, loop_now(t->relay->parts.loop));
 }
 
+/* False: the text that is to be held has no room, and is dropped; the message
+ * is refused at its end. */
+static bool
+txn_has_room(struct txn *t, bool at_end, int64_t now)
+{
+	struct relay *r = t->relay;
+	struct spool_usage usage;
+	char words[ROOM_TEXT_MAX];
+
+	if (t->body == NULL)
+		return t->no_room == NULL;
+	if (spool_stake_bytes(r->parts.spool, &t->stake,
+		gate_txn_source(t->gate), t->held_size, at_end, &usage))
+		return true;
+	t->no_room = xstrdup(room_words(&usage, words));
+	counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
+	relay_tell_limit(r, RELAY_HELD_BYTES_MAX, &t->client, now);
+	spool_body_abort(t->body);
+	t->body = NULL;
+	t->held_blocked = false;
+	return false;
+}
+
+static void
+txn_write_held(struct txn *t, struct str chunk, int64_t now)
+{
+	t->held_size += chunk.n;
+	if (!txn_has_room(t, false, now) ||
+	    spool_body_write(t->body, chunk.p, chunk.n))
+		return;
+	t->held_blocked = true;
+	spool_body_set_drain(t->body, on_body_drain, t);
+}
+
 static void
 txn_write(struct txn *t, struct str chunk, int64_t now)
 {
 	if (t->held_count < t->rcpt_count)
 		leg_body(&t->cut, chunk, now);
-	if (t->body != NULL && !spool_body_write(t->body, chunk.p, chunk.n)) {
-		t->held_blocked = true;
-		spool_body_set_drain(t->body, on_body_drain, t);
-	}
+	if (t->body != NULL)
+		txn_write_held(t, chunk, now);
 	txn_write_spare(t, chunk);
 }
 
@@ -545,6 +577,13 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 	smtp_opening_end(&t->opening, txn_on_opening, t);
 	if (is_too_big_later(t)) {
 		txn_refuse(t, &too_big, now);
+		return;
+	}
+	if (!txn_has_room(t, true, now)) {
+		struct smtp_reply full =
+		    smtp_reply_make(452, "4.3.1", t->no_room);
+
+		txn_refuse(t, &full, now);
 		return;
 	}
 	t->answer_due = now + s->settings->answer_timeout_ms;

@@ -25,6 +25,7 @@
 #include "front/auth_guard.h"
 #include "front/auth_link.h"
 #include "front/relay.h"
+#include "front/room.h"
 #include "smtp/opening.h"
 
 #include "base/share.h"
@@ -34,6 +35,7 @@ enum relay_limit { /* of those that a flood runs into */
 	RELAY_CLIENT_SESSIONS_MAX,
 	RELAY_ENVELOPE_MEMORY,
 	RELAY_HELD_MAX,
+	RELAY_HELD_BYTES_MAX,
 	RELAY_NEXT_HOP_CONNECTIONS,
 	RELAY_AUTH_FAILURES_MAX,
 	RELAY_REFUSED_MAX,
@@ -179,8 +181,11 @@ struct txn {
 	struct relay_rcpt *rcpts;
 	size_t rcpt_count, rcpt_cap;
 	size_t held_count;
-	struct relay_rcpt asked; /* the recipient that is in question */
-	struct share_user *room; /* of its envelope; NULL: no recipient yet */
+	struct relay_rcpt asked;  /* the recipient that is in question */
+	struct spool_stake stake; /* of what is held */
+	uint64_t held_size;       /* of the text for the spool so far */
+	char *no_room;            /* which found none, in words; NULL: it did */
+	struct share_user *room;  /* of its envelope; NULL: no recipient yet */
 	char held_why[200];
 	struct leg cut, probe;
 	struct spool_body *body;

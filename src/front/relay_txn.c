@@ -70,6 +70,8 @@ txn_free(struct txn *t)
 	free(t->rcpts);
 	rcpt_clear(t, &t->asked);
 	share_leave(r->envelopes, t->room);
+	spool_stake_clear(r->parts.spool, &t->stake);
+	free(t->no_room);
 	free(t->from);
 	free(t->envid);
 	free(t->helo);
@@ -218,6 +220,8 @@ static const struct smtp_reply rcpt_taken = {
 static void
 txn_hold_rcpt(struct txn *t, int64_t now)
 {
+	spool_stake_recipient(
+	    t->relay->parts.spool, &t->stake, gate_txn_source(t->gate));
 	txn_add_rcpt(t, false);
 	txn_reply(t, &rcpt_taken, now);
 }
@@ -274,12 +278,15 @@ txn_rcpt_pass(struct txn *t, int64_t now)
 }
 
 static void
-txn_put_off(struct txn *t, enum relay_limit limit,
-    const struct smtp_reply *reply, int64_t now)
+txn_put_off(struct txn *t, const struct spool_usage *usage, int64_t now)
 {
+	char text[ROOM_TEXT_MAX];
+	struct smtp_reply full =
+	    smtp_reply_make(452, "4.3.1", room_words(usage, text));
+
 	counters_add(t->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-	relay_tell_limit(t->relay, limit, &t->client, now);
-	txn_refuse_rcpt(t, reply, now);
+	relay_tell_limit(t->relay, RELAY_HELD_MAX, &t->client, now);
+	txn_refuse_rcpt(t, &full, now);
 }
 
 static void
@@ -289,16 +296,15 @@ txn_rcpt_held(struct txn *t, const char *why, int64_t now)
 	struct smtp_reply no_room = smtp_reply_make(452, "4.3.1",
 	    "New recipients would be held, and the spool has no room left; "
 	    "try again later");
-	struct smtp_reply full = smtp_reply_make(452, "4.3.1",
-	    "New recipients would be held, and as many wait here as may; "
-	    "try again later");
+	struct spool_usage usage;
 
 	t->asked.cut = false;
 	str_copy(str_from(why), t->held_why, sizeof(t->held_why));
 	if (spool_is_short(r->parts.spool))
 		txn_refuse_rcpt(t, &no_room, now);
-	else if (spool_is_full(r->parts.spool))
-		txn_put_off(t, RELAY_HELD_MAX, &full, now);
+	else if (!spool_room(
+		     r->parts.spool, gate_txn_source(t->gate), 1, 0, &usage))
+		txn_put_off(t, &usage, now);
 	else if (t->session->settings->verify_held)
 		leg_rcpt(&t->probe, now);
 	else

@@ -82,8 +82,13 @@ static const struct limit in_all[] = {
 	"log \"smtp refuse limit=envelope_memory\"; limit_refusals"},
     {"body_memory", "clients are read as fast as the disk writes", NULL},
     {"held_max",
-	"452 4.3.1 New recipients would be held, and as many wait here as may",
+	"452 4.3.1 Too much mail is held here, to RCPT, with the limit and its "
+	"use; each sender has a share",
 	"log \"smtp refuse limit=held_max\"; limit_refusals"},
+    {"held_bytes_max",
+	"452 4.3.1 Too much mail is held here, to the end of the message; each "
+	"sender has a share",
+	"log \"smtp refuse limit=held_bytes_max\"; limit_refusals"},
     {"min_free", "452 4.3.1 the spool has no room left",
 	"status: short_of_space"},
     {"senders_max", "an idle sender is forgotten, or new ones share one",

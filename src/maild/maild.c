@@ -341,6 +341,7 @@ maild_open_spool(struct maild *m)
 	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
 	    .files_max = MAILD_FILES_MAX,
 	    .held_max = conf->held_max,
+	    .held_bytes_max = conf->held_bytes_max,
 	};
 	char err[512];
 	int status = EX_IOERR;

@@ -95,7 +95,7 @@ struct maild_config {
 	char *next_hop_tls_ca, *next_hop_tls_name;
 	struct option_strings next_hop_tls_fingerprint;
 
-	uint64_t min_free, body_memory;
+	uint64_t min_free, body_memory, held_bytes_max;
 	uint32_t held_max;
 	uint32_t delivery_concurrency;
 	int64_t retry_min_ms, retry_max_ms, max_age_ms;

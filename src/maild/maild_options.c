@@ -518,8 +518,16 @@ static const struct option maild_options[] = {
     {
 	FIXED_NUMBER("held_max", held_max, "200000", 1, 100000000),
 	.doc = "Recipients in the spool in all. Past it a recipient that would "
-	       "be held is answered with 452; known ones pass as ever. For one "
-	       "sender there is queue_max.",
+	       "be held is answered with 452; known ones pass as ever. When "
+	       "more than half is used each sender has a share; see LIMITS. "
+	       "For one sender there is also queue_max.",
+    },
+    {
+	FIXED_SIZE("held_bytes_max", held_bytes_max, "2G", MIB(1)),
+	.doc = "Size of all messages in the spool, as far as min_free leaves "
+	       "room for it. Past it a message with a held recipient is "
+	       "answered with 452. When more than half is used each sender "
+	       "has a share; see LIMITS.",
     },
     {
 	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),

@@ -22,7 +22,7 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
 	    "slow or idle sessions ended while others needed the next hop")   \
 	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
-	    "recipients put off at envelope_memory or held_max")              \
+	    "mail put off at envelope_memory, held_max and the like")         \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
 	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
 	    "TLS handshakes with clients that failed")                        \

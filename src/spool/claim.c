@@ -345,14 +345,16 @@ record_retry(struct tx *tx, const struct spool_result *r)
 	}
 }
 
-static void
+static size_t
 record_end(struct tx *tx, const struct spool_result *r)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_DELETE_SENDING);
 
 	db_bind_int(st, 1, (int64_t)r->ticket);
-	if (db_run(tx->db, st) > 0)
-		tx->effects.recipients[SPOOL_SENDING]--;
+	if (db_run(tx->db, st) <= 0)
+		return 0;
+	tx->effects.recipients[SPOOL_SENDING]--;
+	return 1;
 }
 
 /* What is not SENDING is passed over, and a bounce that is there is not stored
@@ -363,6 +365,7 @@ finish_run(struct tx *tx, struct op *op)
 {
 	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
 	struct message_flags flags;
+	size_t ended = 0;
 
 	for (size_t i = 0; i < f->n; i++) {
 		const struct spool_result *r = &f->results[i];
@@ -371,9 +374,11 @@ finish_run(struct tx *tx, struct op *op)
 		if (r->outcome == SPOOL_RETRY)
 			record_retry(tx, r);
 		else
-			record_end(tx, r);
-		if (i + 1 == f->n || SPOOL_ID(r[1].ticket) != id)
-			message_reap(tx, id);
+			ended += record_end(tx, r);
+		if (i + 1 < f->n && SPOOL_ID(r[1].ticket) == id)
+			continue;
+		message_reap(tx, id, ended);
+		ended = 0;
 	}
 	if (f->has_bounce && !message_flags(tx->db, f->bounce.id, &flags))
 		message_insert(tx, &f->bounce, f->text);

@@ -13,6 +13,7 @@
 #define SPOOL_CORE_H
 
 #include "base/map.h"
+#include "spool/accounts.h"
 #include "spool/db.h"
 #include "spool/queue.h"
 #include "spool/schema.h"
@@ -32,6 +33,7 @@ struct reader;
 struct tx_effects {
 	int64_t messages, quarantined;
 	int64_t recipients[DB_BLOCKED + 1];
+	struct account_changes accounts;
 	uint64_t *files; /* body files of removed messages */
 	size_t file_count, file_cap;
 };
@@ -76,6 +78,7 @@ struct spool {
 	struct reader *reader;
 	struct done done;
 
+	struct accounts *accounts;
 	uint32_t outstanding, internal;
 	uint64_t body_memory; /* bytes of text in memory */
 	uint32_t files;       /* of bodies on their way in */

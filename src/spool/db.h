@@ -73,7 +73,9 @@
 	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
 		     " WHERE id = ?1")                                         \
 	X(SET_PENDING, "UPDATE message SET pending = ?2 WHERE id = ?1")        \
-	X(DELETE_MESSAGE, "DELETE FROM message WHERE id = ?1")                 \
+	X(DELETE_MESSAGE, "DELETE FROM message WHERE id = ?1"                  \
+			  " RETURNING source, size")                           \
+	X(GET_SOURCE, "SELECT source FROM message WHERE id = ?1")              \
 	X(GET_RCPTS, "SELECT " DB_RCPT_COLUMNS " FROM rcpt WHERE " DB_RANGE    \
 		     " ORDER BY ticket")                                       \
 	X(GET_STATES, "SELECT state FROM rcpt WHERE " DB_RANGE)                \

@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += libspool.la
 libspool_la_SOURCES = \
+	src/spool/accounts.c src/spool/accounts.h \
 	src/spool/arena.c src/spool/arena.h \
 	src/spool/body.c src/spool/body.h \
 	src/spool/claim.c \

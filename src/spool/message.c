@@ -162,6 +162,8 @@ message_insert(struct tx *tx, const struct spool_message *m, struct str body)
 	bool blocked = m->pending || (m->whole && has_held(m));
 
 	insert_message(tx, m, body);
+	accounts_note(&tx->effects.accounts, m->source, (int64_t)m->rcpt_count,
+	    (int64_t)m->size);
 	if (m->mta_id != NULL) {
 		insert_quarantine(tx, m, !blocked);
 		blocked = true;
@@ -261,13 +263,32 @@ message_flags(struct db *db, uint64_t id, struct message_flags *out)
 	return !db_take_bad_row(db, "message", id);
 }
 
+/* The source from the first column, and the size from the second one of a
+ * statement that has it; a damaged one is nobody's. */
 static void
-delete_row(struct tx *tx, uint64_t id, bool in_file)
+note_end(struct tx *tx, sqlite3_stmt *st, size_t recipients)
+{
+	const unsigned char *source = sqlite3_column_text(st, 0);
+	int64_t size =
+	    sqlite3_column_count(st) > 1 ? sqlite3_column_int64(st, 1) : 0;
+
+	if (source != NULL && size >= 0 && size <= SIZE_LIMIT)
+		accounts_note(&tx->effects.accounts, (const char *)source,
+		    -(int64_t)recipients, -size);
+}
+
+static void
+delete_row(struct tx *tx, uint64_t id, bool in_file, size_t recipients)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_DELETE_MESSAGE);
+	bool found = false;
 
 	db_bind_int(st, 1, (int64_t)id);
-	if (db_run(tx->db, st) <= 0)
+	while (db_step(tx->db, st)) {
+		note_end(tx, st, recipients);
+		found = true;
+	}
+	if (!found)
 		return;
 	tx->effects.messages--;
 	if (in_file)
@@ -279,23 +300,33 @@ delete_row(struct tx *tx, uint64_t id, bool in_file)
 }
 
 void
-message_reap(struct tx *tx, uint64_t id)
+message_reap(struct tx *tx, uint64_t id, size_t ended)
 {
 	struct message_flags flags;
 	sqlite3_stmt *st = db_get(tx->db, DB_HAS_RCPT);
 
 	db_bind_int(st, 1, (int64_t)id);
-	if (db_number(tx->db, st, 0) == 0 && message_flags(tx->db, id, &flags))
-		delete_row(tx, id, flags.in_file);
+	if (db_number(tx->db, st, 0) == 0) {
+		if (message_flags(tx->db, id, &flags))
+			delete_row(tx, id, flags.in_file, ended);
+		return;
+	}
+	if (ended == 0)
+		return;
+	st = db_get(tx->db, DB_GET_SOURCE);
+	db_bind_int(st, 1, (int64_t)id);
+	while (db_step(tx->db, st))
+		note_end(tx, st, ended);
 }
 
 void
 message_remove(struct tx *tx, uint64_t id, bool in_file)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_GET_STATES);
+	size_t n = 0;
 
 	db_bind_int(st, 1, (int64_t)id);
-	while (db_step(tx->db, st)) {
+	for (; db_step(tx->db, st); n++) {
 		int64_t state = sqlite3_column_int64(st, 0);
 
 		if (state > 0 && state <= DB_BLOCKED)
@@ -304,7 +335,7 @@ message_remove(struct tx *tx, uint64_t id, bool in_file)
 	st = db_get(tx->db, DB_DELETE_RCPTS);
 	db_bind_int(st, 1, (int64_t)id);
 	db_run(tx->db, st);
-	delete_row(tx, id, in_file);
+	delete_row(tx, id, in_file, n);
 }
 
 void

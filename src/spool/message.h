@@ -31,8 +31,9 @@ struct message_flags {
 };
 MUST_CHECK bool message_flags(
     struct db *db, uint64_t id, struct message_flags *out);
-/* Removes the message's row when its last recipient is gone. */
-void message_reap(struct tx *tx, uint64_t id);
+/* So many recipients were removed. Removes the message's row when the last one
+ * is gone. */
+void message_reap(struct tx *tx, uint64_t id, size_t ended);
 /* Removes it with its recipients. */
 void message_remove(struct tx *tx, uint64_t id, bool in_file);
 /* BLOCKED becomes RELEASED where nothing stands in the way any more; what is in

@@ -222,6 +222,34 @@ count_rows(struct spool *s, struct db *db)
 	}
 }
 
+/* A row that is damaged is counted for nobody. */
+static void
+count_accounts(struct spool *s, struct db *db)
+{
+	sqlite3_stmt *st = NULL;
+	struct arena mem;
+
+	if (sqlite3_prepare_v2(db->h,
+		"SELECT source, size, (SELECT count(*) FROM rcpt"
+		" WHERE ticket >= id AND ticket <= id + 4095) FROM message",
+		-1, &st, NULL) != SQLITE_OK) {
+		db->rc = sqlite3_errcode(db->h);
+		return;
+	}
+	arena_init(&mem);
+	while (db_step(db, st)) {
+		const char *source = db_column_text(db, st, 0, &mem);
+		int64_t size = db_column_int(db, st, 1, 0, (int64_t)1 << 50);
+
+		if (!db->bad_row)
+			accounts_add(s->accounts, source,
+			    sqlite3_column_int64(st, 2), size);
+		db->bad_row = false;
+		arena_clear(&mem);
+	}
+	sqlite3_finalize(st);
+}
+
 /* Ids go on above the highest that was ever given, as far as that is known
  * (the mark is ahead of it), unless a damaged row pretends to be the last. */
 static void
@@ -269,6 +297,7 @@ recover_rows(struct spool *s, struct db *db, struct recover_failure *failure)
 		db_run(db, db_get(db, DB_COMMIT));
 	if (db->rc == SQLITE_OK) {
 		count_rows(s, db);
+		count_accounts(s, db);
 		find_last_id(s, db);
 	}
 	if (db->rc != SQLITE_OK)

@@ -193,7 +193,7 @@ change_message(
 	if (wm->m.whole && (!so->discard || !flags.quarantined))
 		message_unblock(tx, wm->m.id, &flags);
 	if (so->discard)
-		message_reap(tx, wm->m.id);
+		message_reap(tx, wm->m.id, so->n - from);
 }
 
 static int

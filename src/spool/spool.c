@@ -162,6 +162,7 @@ spool_new(const struct spool_settings *settings, struct log *log)
 	s->lock_fd = -1;
 	s->seed = hash_random_seed();
 	s->lazy = map_new();
+	s->accounts = accounts_new();
 	pthread_mutex_init(&s->lazy_lock, NULL);
 	return s;
 }
@@ -170,6 +171,7 @@ static void
 spool_free(struct spool *s)
 {
 	map_free(s->lazy, free);
+	accounts_free(s->accounts);
 	pthread_mutex_destroy(&s->lazy_lock);
 	free(s->database);
 	free(s->bodies);
@@ -349,17 +351,6 @@ bool
 spool_is_short(const struct spool *s)
 {
 	return atomic_load(&s->is_short);
-}
-
-bool
-spool_is_full(const struct spool *s)
-{
-	int_fast64_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(s->recipients); i++)
-		n += atomic_load(&s->recipients[i]);
-	return s->settings.held_max > 0 &&
-	       n >= (int_fast64_t)s->settings.held_max;
 }
 
 uint64_t

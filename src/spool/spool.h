@@ -46,7 +46,8 @@ struct spool_settings {
 	uint32_t outstanding_max;
 	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
 			       it; 0: any */
-	uint64_t held_max;  /* recipients: spool_is_full at it; 0: any */
+	uint64_t held_max;  /* recipients, see spool_room; 0: any */
+	uint64_t held_bytes_max; /* of message texts; 0: as the disk has */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -62,9 +63,6 @@ int spool_fd(const struct spool *s);
 void spool_dispatch(struct spool *s);
 bool spool_is_idle(const struct spool *s);  /* nothing outstanding */
 bool spool_is_short(const struct spool *s); /* below the free-space floor */
-/* As many recipients wait as may in all. What is held on purpose should be
- * refused then; what is put all the same is stored. */
-bool spool_is_full(const struct spool *s);
 /* Random, made once per spool: hashes in stored state stay valid. */
 uint64_t spool_seed(const struct spool *s);
 
@@ -79,6 +77,35 @@ struct spool_stats {
 void spool_stats(const struct spool *s, struct spool_stats *out);
 
 typedef void spool_done_fn(void *arg, int error);
+
+/* ---- room ---- */
+
+/*
+ * What waits has a limit, in recipients and in bytes, and each source a share
+ * of it (base/share.h). What is held on purpose should be refused when there is
+ * no room; what is put all the same is stored.
+ */
+struct spool_usage {
+	const char *limit; /* the option: held_max or held_bytes_max */
+	uint64_t used, max, own;
+};
+/* Has the source room for so much more? False: *out tells the limit. */
+MUST_CHECK bool spool_room(struct spool *s, const char *source,
+    uint64_t recipients, uint64_t bytes, struct spool_usage *out);
+
+/* What a message on its way in will take, so that many at once do not pass the
+ * limits together. Zeroed at first; cleared when the message was put, or was
+ * given up. */
+struct spool_stake {
+	char *source;
+	uint64_t recipients, bytes;
+};
+void spool_stake_recipient(
+    struct spool *s, struct spool_stake *k, const char *source);
+/* Its text has size bytes so far, or at its end. False: no room for it. */
+MUST_CHECK bool spool_stake_bytes(struct spool *s, struct spool_stake *k,
+    const char *source, uint64_t size, bool at_end, struct spool_usage *out);
+void spool_stake_clear(struct spool *s, struct spool_stake *k);
 
 /* ---- mail ---- */
 

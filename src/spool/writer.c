@@ -100,8 +100,11 @@ drop_effects(struct writer *w)
 {
 	uint64_t *files = w->tx.effects.files;
 	size_t cap = w->tx.effects.file_cap;
+	struct account_changes accounts = w->tx.effects.accounts;
 
-	w->tx.effects = (struct tx_effects){.files = files, .file_cap = cap};
+	accounts_drop(&accounts);
+	w->tx.effects = (struct tx_effects){
+	    .files = files, .file_cap = cap, .accounts = accounts};
 }
 
 static void
@@ -110,6 +113,7 @@ apply_effects(struct writer *w)
 	struct tx_effects *e = &w->tx.effects;
 	struct spool *s = w->spool;
 
+	accounts_apply(s->accounts, &e->accounts);
 	e->recipients[SPOOL_RELEASED] += e->recipients[DB_BLOCKED];
 	if (e->messages != 0)
 		atomic_fetch_add(&s->messages, e->messages);
@@ -463,5 +467,6 @@ writer_free(struct writer *w)
 	db_close(&w->db);
 	queue_clear(&w->queue);
 	free(w->tx.effects.files);
+	accounts_clear(&w->tx.effects.accounts);
 	free(w);
 }

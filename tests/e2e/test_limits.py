@@ -403,12 +403,62 @@ def test_held_max(weir, known_sink):
         assert code == 250, text
     peer.ask("MAIL FROM:<other@example.org>")
     code, lines = peer.ask("RCPT TO:<new@example.com>")
-    assert code == 452 and "as many wait here as may" in lines[0]
+    assert code == 452 and "3 of 3 recipients" in lines[0]
     Served(w, known_sink).send()
     assert w.status()["limit_refusals"] == 1
     assert w.log_lines("smtp refuse .*limit=held_max")
     w.ctl("discard", "--sender", "<s0@example.org>")
     assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
+
+
+def test_held_max_has_shares(weir, known_sink):
+    """Many senders, none of them frozen, want all that may be held; one who
+    comes late finds room, also after a restart."""
+    w = weir(next_hop=known_sink.address, held_max=160, policy=HOLD)
+    for i in range(12):
+        peer = w.hello()
+        peer.ask(f"MAIL FROM:<s{i}@example.org>")
+        taken = sum(peer.ask(f"RCPT TO:<n{j}@example.com>")[0] == 250
+                    for j in range(20))
+        assert taken >= 1
+        assert peer.submit(message())[0] == 250
+        peer.close()
+    assert w.status()["held_recipients"] <= 170
+    for restart in (False, True):
+        if restart:
+            w.stop()
+            w.start()
+        peer = w.hello()
+        code, text = peer.transact(f"late{restart}@example.org",
+                                   ["new@example.com"], message())
+        assert code == 250, text
+    assert w.log_lines("smtp refuse .*limit=held_max")
+
+
+def test_held_bytes_max(weir, known_sink):
+    """One sender may fill it while he is alone; others have room then, and
+    what is discarded gives it back."""
+    w = weir(next_hop=known_sink.address, held_bytes_max='"16M"',
+             policy=HOLD + '  exempt_recipients = {"@known.test"}')
+    large = message(body=("x" * 900 + "\r\n") * 1500)
+    peer = w.hello()
+    for i in range(20):
+        code, lines = peer.transact("thief@example.org",
+                                    [f"n{i}@example.com"], large)
+        if code != 250:
+            break
+    assert 10 <= i <= 13
+    assert code == 452 and "of 16 MB" in lines[0] and "yours" in lines[0]
+    code, text = w.hello().transact("other@example.org", ["n@example.com"],
+                                    message())
+    assert code == 250, text
+    until(lambda: len(list((w.spool / "bodies").iterdir())) == i,
+          "the file of what was refused to go")
+    Served(w, known_sink).send()
+    assert w.log_lines("smtp refuse .*limit=held_bytes_max")
+    w.ctl("discard", "--sender", "<thief@example.org>")
+    assert peer.transact("thief@example.org", ["n@example.com"],
+                         large)[0] == 250
 
 
 def test_notice_limit(weir, sink):

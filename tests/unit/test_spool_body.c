@@ -152,26 +152,110 @@ test_files_max(void **state)
 	kit_clear(&k);
 }
 
-static void
-test_is_full(void **state)
+static bool
+has_room(struct kit *k, const char *source, uint64_t recipients, uint64_t bytes)
 {
+	struct spool_usage usage;
+
+	return spool_room(k->spool, source, recipients, bytes, &usage);
+}
+
+/* Every way in which a recipient or a message leaves gives its part back. */
+static void
+test_room(void **state)
+{
+	struct spool_usage usage;
+	struct kit_claim c;
 	struct kit k;
+	uint64_t a, b;
 	int error;
 
 	(void)state;
 	kit_init(&k);
-	k.settings.held_max = 3;
+	k.settings.held_max = 8;
+	k.settings.held_bytes_max = 1000000;
 	kit_open(&k);
-	assert_false(spool_is_full(k.spool));
-	assert_true(kit_add(&k, 2, SPOOL_HELD, 100, &error) != 0);
-	assert_false(spool_is_full(k.spool));
-	assert_true(kit_add(&k, 1, SPOOL_RELEASED, 100, &error) != 0);
-	assert_true(spool_is_full(k.spool));
+	assert_true(has_room(&k, "alice", 8, 1000000));
+	a = kit_add(&k, 4, SPOOL_HELD, 300000, &error);
+	b = kit_add(&k, 3, SPOOL_RELEASED, 300000, &error);
+	assert_true(a != 0 && b != 0);
+	/* She is alone, and may have all. */
+	assert_true(has_room(&k, "alice", 1, 400000));
+	assert_false(spool_room(k.spool, "alice", 2, 0, &usage));
+	assert_string_equal(usage.limit, "held_max");
+	assert_int_equal(usage.used, 7);
+	assert_int_equal(usage.own, 7);
+	assert_int_equal(usage.max, 8);
+	assert_false(spool_room(k.spool, "alice", 0, 400001, &usage));
+	assert_string_equal(usage.limit, "held_bytes_max");
+	assert_true(has_room(&k, "bob", 1, 300000));
 	/* What is put all the same is stored, and counts after a restart. */
-	assert_true(kit_add(&k, 1, SPOOL_HELD, 100, &error) != 0);
-	kit_close(&k);
+	assert_true(kit_add(&k, 2, SPOOL_HELD, 10, &error) != 0);
+	for (int i = 0; i < 2; i++) {
+		assert_false(spool_room(k.spool, "alice", 1, 0, &usage));
+		assert_int_equal(usage.used, 9);
+		assert_false(spool_room(k.spool, "alice", 0, 999999, &usage));
+		assert_int_equal(usage.used, 600010);
+		kit_close(&k);
+		kit_open(&k);
+	}
+	/* Delivered one by one. */
+	kit_claim(&k, 10, k.wall + 1000000, &c);
+	assert_int_equal(c.n, 1);
+	kit_claim_clear(&c);
+	assert_int_equal(
+	    kit_finish(&k, SPOOL_TICKET(b, 0), SPOOL_DELIVERED, 0, NULL), 0);
+	assert_false(spool_room(k.spool, "alice", 1, 999999, &usage));
+	assert_int_equal(usage.used, 8);
+	assert_int_equal(
+	    kit_finish(&k, SPOOL_TICKET(b, 1), SPOOL_BOUNCED, 0, NULL), 0);
+	assert_int_equal(
+	    kit_finish(&k, SPOOL_TICKET(b, 2), SPOOL_DELIVERED, 0, NULL), 0);
+	assert_false(spool_room(k.spool, "alice", 0, 999999, &usage));
+	assert_int_equal(usage.used, 300010);
+	/* Discarded. */
+	assert_int_equal(
+	    kit_discard(&k, &(struct spool_select){.all = true}).error, 0);
+	assert_true(has_room(&k, "alice", 8, 1000000));
+	kit_clear(&k);
+}
+
+/* Others have their part of what is more than half used. */
+static void
+test_room_is_shared(void **state)
+{
+	struct spool_stake k1 = {0}, k2 = {0};
+	struct spool_usage usage;
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	k.settings.held_max = 160;
+	k.settings.held_bytes_max = 16000000;
 	kit_open(&k);
-	assert_true(spool_is_full(k.spool));
+	while (has_room(&k, "thief", 1, 0))
+		spool_stake_recipient(k.spool, &k1, "thief");
+	assert_int_equal(k1.recipients, 160);
+	assert_true(has_room(&k, "bob", 5, 0));
+	/* A text in steps, and exactly at its end. */
+	assert_true(
+	    spool_stake_bytes(k.spool, &k2, "bob", 200000, false, &usage));
+	assert_int_equal(k2.bytes, 0);
+	assert_true(
+	    spool_stake_bytes(k.spool, &k2, "bob", 200000, true, &usage));
+	assert_int_equal(k2.bytes, 200000);
+	assert_true(
+	    spool_stake_bytes(k.spool, &k1, "thief", 15000000, false, &usage));
+	assert_false(
+	    spool_stake_bytes(k.spool, &k1, "thief", 15700000, false, &usage));
+	assert_int_equal(k1.bytes, 15000000);
+	assert_true(
+	    spool_stake_bytes(k.spool, &k2, "bob", 1000000, true, &usage));
+	spool_stake_clear(k.spool, &k1);
+	spool_stake_clear(k.spool, &k1);
+	assert_true(has_room(&k, "bob", 160, 15000000));
+	spool_stake_clear(k.spool, &k2);
+	assert_true(has_room(&k, "carol", 160, 16000000));
 	kit_clear(&k);
 }
 
@@ -268,7 +352,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_body_budget),
 	    cmocka_unit_test(test_files_max),
-	    cmocka_unit_test(test_is_full),
+	    cmocka_unit_test(test_room),
+	    cmocka_unit_test(test_room_is_shared),
 	    cmocka_unit_test(test_write_behind),
 	    cmocka_unit_test(test_space_returns),
 	    cmocka_unit_test(test_end_in_drain),
