@@ -415,11 +415,11 @@ def test_held_max_has_shares(weir, known_sink):
     """Many senders, none of them frozen, want all that may be held; one who
     comes late finds room, also after a restart."""
     w = weir(next_hop=known_sink.address, held_max=160, policy=HOLD)
-    for i in range(12):
+    for i in range(7):
         peer = w.hello()
         peer.ask(f"MAIL FROM:<s{i}@example.org>")
         taken = sum(peer.ask(f"RCPT TO:<n{j}@example.com>")[0] == 250
-                    for j in range(20))
+                    for j in range(40))
         assert taken >= 1
         assert peer.submit(message())[0] == 250
         peer.close()
@@ -448,7 +448,7 @@ def test_held_bytes_max(weir, known_sink):
         if code != 250:
             break
     assert 10 <= i <= 13
-    assert code == 452 and "of 16 MB" in lines[0] and "yours" in lines[0]
+    assert code == 452 and "of 16 MB" in str(lines) and "yours" in str(lines)
     code, text = w.hello().transact("other@example.org", ["n@example.com"],
                                     message())
     assert code == 250, text
