@@ -39,6 +39,7 @@ take_settings(struct gate *g, const struct gate_settings *settings)
 	    settings->contact != NULL ? xstrdup(settings->contact) : NULL;
 	g->observe = settings->observe;
 	g->senders_max = settings->senders_max;
+	g->login_form = settings->login_form;
 	g->recipient_key = settings->recipient_key;
 	g->locals =
 	    settings->locals != NULL ? locals_ref(settings->locals) : NULL;

@@ -12,6 +12,7 @@
 #define GATE_GATE_H
 
 #include "gate/locals.h"
+#include "gate/login.h"
 #include "gate/policy.h"
 #include "os/counters.h"
 #include "os/events.h"
@@ -32,6 +33,7 @@ struct gate_settings {
 	 * stake makes room; where none may go new senders share one. What is
 	 * frozen, waits, or is named by an administrator is always let in. */
 	uint32_t senders_max;
+	enum login_form login_form;
 	struct locals *locals;  /* the gate takes a reference; NULL: nobody
 				   learns from incoming mail */
 	uint64_t inbound_bytes; /* of memory, for what was learnt */

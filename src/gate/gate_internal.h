@@ -44,6 +44,7 @@ struct gate {
 	char *contact;
 	uint32_t senders_max;
 	size_t room_pos; /* of the walk that looks for room */
+	enum login_form login_form;
 	size_t (*recipient_key)(
 	    struct str address, bool fold_tag, char out[GATE_RECIPIENT_MAX]);
 	uint64_t seed; /* of destinations; lives as long as the spool */
@@ -121,6 +122,13 @@ void source_secure(struct gate *g, struct throttle_source *src, int64_t now,
     int64_t wall, spool_done_fn *fn, void *arg);
 /* Saves up to max of the changed ones. */
 void source_save_some(struct gate *g, size_t max, int64_t now, int64_t wall);
+struct source_names {
+	char sender[GATE_RECIPIENT_MAX], user[LOGIN_NAME_MAX];
+};
+/* The policy and the key of whoever sends, in *n bytes. The names in facts
+ * become those that all spellings of them count under; they are in names. */
+const struct policy *source_of(const struct gate *g, struct gate_facts *facts,
+    struct source_names *names, char key[POLICY_SOURCE_MAX], size_t *n);
 /* The policy for a source of which only the key is known. was: the name of the
  * one it had, may be empty. */
 const struct policy *source_choose_policy(

@@ -178,9 +178,11 @@ on_user(void *arg, struct str user, struct str address)
 {
 	struct gate_facts facts = {.user = user, .sender = address};
 	struct gate_lesson *l = arg;
-	const struct policy *policy = policies_select(l->g->policies, &facts);
 	char text[POLICY_SOURCE_MAX];
-	struct str key = {text, policy_source_key(policy, &facts, text)};
+	struct source_names names;
+	struct str key = {.p = text};
+	const struct policy *policy =
+	    source_of(l->g, &facts, &names, text, &key.n);
 	struct throttle_source *src = source_find(l->g, key);
 
 	/* That of its last mail, which may hang on the client. */

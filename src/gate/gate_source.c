@@ -58,6 +58,56 @@ source_find(const struct gate *g, struct str key)
 	return throttle_find(g->throttle, key.p, key.n);
 }
 
+/* ---- names ---- */
+
+static struct str
+login_of(const struct gate *g, struct str user, char out[LOGIN_NAME_MAX])
+{
+	const struct login_rules rules = {
+	    .form = g->login_form,
+	    .locals = g->locals,
+	    .key = g->recipient_key,
+	};
+
+	return login_name(&rules, user, out);
+}
+
+/* A sender by the one key that all spellings of its address have. */
+static struct str
+sender_of(const struct gate *g, struct str sender, char out[GATE_RECIPIENT_MAX])
+{
+	size_t n = g->recipient_key(sender, false, out);
+
+	return n > 0 ? (struct str){out, n} : sender;
+}
+
+const struct policy *
+source_of(const struct gate *g, struct gate_facts *facts,
+    struct source_names *names, char key[POLICY_SOURCE_MAX], size_t *n)
+{
+	const struct policy *policy;
+
+	facts->sender = sender_of(g, facts->sender, names->sender);
+	facts->user = login_of(g, facts->user, names->user);
+	facts->exact_user = g->login_form == LOGIN_EXACT;
+	policy = policies_select(g->policies, facts);
+	*n = policy_source_key(policy, facts, key);
+	return policy;
+}
+
+/* The key for what a person typed: a login in the form in which it counts. */
+static void
+name_key(const struct gate *g, struct str name, char out[POLICY_SOURCE_MAX])
+{
+	bool exact = g->login_form == LOGIN_EXACT;
+	char user[LOGIN_NAME_MAX];
+
+	policy_name_key(g->policies, name, exact, out);
+	if (out[0] != '[' && out[0] != '<' && !str_istarts(name, STR("user:")))
+		policy_name_key(
+		    g->policies, login_of(g, name, user), exact, out);
+}
+
 struct throttle_source *
 source_guess(const struct gate *g, struct str name)
 {
@@ -66,6 +116,10 @@ source_guess(const struct gate *g, struct str name)
 
 	for (unsigned i = 0; src == NULL && policy_key_guess(name, i, key); i++)
 		src = source_find(g, str_from(key));
+	if (src == NULL) {
+		name_key(g, name, key);
+		src = source_find(g, str_from(key));
+	}
 	return src;
 }
 
@@ -77,7 +131,7 @@ source_resolve(const struct gate *g, struct str name, char out[GATE_KEY_MAX])
 	if (src != NULL)
 		source_name(src, out);
 	else
-		policy_name_key(g->policies, name, out);
+		name_key(g, name, out);
 }
 
 /* The one with the least at stake of those looked at: who is known to nobody
@@ -235,7 +289,7 @@ source_add_named(struct gate *g, struct str name, int64_t now)
 	/* It would be a user's name that nobody has. */
 	if (ip_net_parse(name, &net) && !ip_parse(name, &net.ip))
 		return NULL;
-	policy_name_key(g->policies, name, key);
+	name_key(g, name, key);
 	text = str_from(key);
 	return source_get(
 	    g, text, source_choose_policy(g, text, (struct str){0}), now, true);

@@ -11,29 +11,19 @@
 
 #define OVERFLOW_BYTES (sizeof(POLICY_OVERFLOW_TEXT) - 1)
 
-/* A sender by the one key that all spellings of its address have. */
-static struct str
-sender_of(const struct gate *g, struct str sender, char out[GATE_RECIPIENT_MAX])
-{
-	size_t n = g->recipient_key(sender, false, out);
-
-	return n > 0 ? (struct str){out, n} : sender;
-}
-
 struct gate_txn *
 gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 {
-	char key[POLICY_SOURCE_MAX], sender[GATE_RECIPIENT_MAX];
 	struct gate_facts facts = *given;
-	struct throttle_source *src;
-	const struct policy *policy, *own;
-	struct gate_txn *txn;
+	char key[POLICY_SOURCE_MAX];
+	struct source_names names;
 	size_t n, room;
+	const struct policy *policy = source_of(g, &facts, &names, key, &n);
+	const struct policy *own =
+	    policies_of_key(g->policies, (struct str){key, n});
+	struct throttle_source *src;
+	struct gate_txn *txn;
 
-	facts.sender = sender_of(g, given->sender, sender);
-	policy = policies_select(g->policies, &facts);
-	n = policy_source_key(policy, &facts, key);
-	own = policies_of_key(g->policies, (struct str){key, n});
 	if (own != NULL && !policy->conf->exempt)
 		policy = own;
 	room = n > OVERFLOW_BYTES ? n : OVERFLOW_BYTES;

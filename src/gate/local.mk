@@ -18,6 +18,7 @@ libgate_la_SOURCES = \
 	src/gate/inbound.c src/gate/inbound.h src/gate/inbound_set.h \
 	src/gate/inbound_state.c \
 	src/gate/locals.c src/gate/locals.h \
+	src/gate/login.c src/gate/login.h \
 	src/gate/match.c src/gate/match.h \
 	src/gate/owners.c src/gate/owners.h \
 	src/gate/policy.c src/gate/policy.h \
@@ -49,6 +50,9 @@ check_PROGRAMS += tests/unit/test_gate_path
 tests_unit_test_gate_path_SOURCES = tests/unit/test_gate_path.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_path_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_login
+tests_unit_test_login_SOURCES = tests/unit/test_login.c
+tests_unit_test_login_LDADD = libsmtp.la libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
 	tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \

@@ -162,6 +162,15 @@ locals_has(const struct locals *l, struct str address)
 	return key.n > 0 && (has_domain(l, key) || map_find(l->users, key));
 }
 
+bool
+locals_is_foreign(const struct locals *l, struct str login)
+{
+	struct str domain = domain_of(login);
+
+	return map_count(l->domains) > 0 && str_index(login, '@') < login.n &&
+	       map_find(l->domains, domain) == NULL;
+}
+
 void
 locals_each_user(
     const struct locals *l, struct str address, locals_user_fn *fn, void *arg)

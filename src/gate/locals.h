@@ -37,6 +37,8 @@ MUST_CHECK bool locals_add_user(
 /* One reference more; locals_free gives one back, and the last frees. */
 struct locals *locals_ref(struct locals *l);
 void locals_free(struct locals *l);
+/* There are domains, and the one behind the last '@' is none of them. */
+bool locals_is_foreign(const struct locals *l, struct str login);
 /* Mail to it comes in. */
 bool locals_has(const struct locals *l, struct str address);
 

@@ -84,6 +84,7 @@ extern const struct option policy_options[];
 /* What is known of a client when its MAIL comes. Slices are borrowed. */
 struct gate_facts {
 	struct str user;   /* authenticated, empty: none */
+	bool exact_user;   /* its case counts */
 	struct str sender; /* envelope, empty: null sender */
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
@@ -161,8 +162,8 @@ void policy_key_facts(struct str key, struct gate_facts *facts);
 /* The key for a name typed by a person of whom nothing is known: an address is
  * a client, a key is itself, everything else an envelope sender where those are
  * counted and a user elsewhere; never anybody else. */
-void policy_name_key(
-    const struct policies *p, struct str name, char out[POLICY_SOURCE_MAX]);
+void policy_name_key(const struct policies *p, struct str name, bool exact_user,
+    char out[POLICY_SOURCE_MAX]);
 /* The keys that a name typed by a person may stand for, by likelihood: i from
  * 0 until false. */
 bool policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX]);

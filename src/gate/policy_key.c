@@ -28,9 +28,10 @@ lower(char *s)
 	}
 }
 
-/* Lower case and printable. `out` has room for NAME_MAX_BYTES and a NUL. */
+/* Printable, in lower case unless exact. `out` has room for NAME_MAX_BYTES and
+ * a NUL. */
 static void
-put_name(struct str name, char out[NAME_MAX_BYTES + 1])
+put_name(struct str name, bool exact, char out[NAME_MAX_BYTES + 1])
 {
 	/* Never cut while the name itself fits: a byte becomes four at most. */
 	char text[4 * NAME_MAX_BYTES + 1];
@@ -38,7 +39,8 @@ put_name(struct str name, char out[NAME_MAX_BYTES + 1])
 
 	str_escape(name, text, sizeof(text));
 	n = strlen(text);
-	lower(text);
+	if (!exact)
+		lower(text);
 	if (n <= NAME_MAX_BYTES && name.n <= NAME_MAX_BYTES) {
 		str_copy((struct str){text, n}, out, NAME_MAX_BYTES + 1);
 		return;
@@ -51,12 +53,12 @@ put_name(struct str name, char out[NAME_MAX_BYTES + 1])
 }
 
 static size_t
-put_user(struct str user, char out[POLICY_SOURCE_MAX])
+put_user(struct str user, bool exact, char out[POLICY_SOURCE_MAX])
 {
 	char name[NAME_MAX_BYTES + 1];
 	bool alike;
 
-	put_name(user, name);
+	put_name(user, exact, name);
 	alike =
 	    name[0] == '[' || name[0] == '<' || strncmp(name, "user:", 5) == 0;
 	snprintf(out, POLICY_SOURCE_MAX, "%s%s", alike ? "user:" : "", name);
@@ -88,7 +90,7 @@ put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
 {
 	char name[NAME_MAX_BYTES + 1], plain[MAILBOX_PLAIN_MAX];
 
-	put_name(mailbox_plain(sender, plain), name);
+	put_name(mailbox_plain(sender, plain), false, name);
 	snprintf(out, POLICY_SOURCE_MAX, "<%s>", name);
 	return strlen(out);
 }
@@ -158,7 +160,7 @@ policy_source_key(const struct policy *policy, const struct gate_facts *facts,
 
 	switch (named_by(policy, facts)) {
 	case BY_USER:
-		return put_user(facts->user, out);
+		return put_user(facts->user, facts->exact_user, out);
 	case BY_CLIENT:
 		return put_client(policy, &facts->client, out);
 	case BY_SENDER:
@@ -166,7 +168,7 @@ policy_source_key(const struct policy *policy, const struct gate_facts *facts,
 	case BY_LOCAL_PART:
 		local = local_part(facts->sender, plain);
 		if (local.n > 0)
-			return put_user(local, out);
+			return put_user(local, false, out);
 		break;
 	}
 	return put_envelope(facts->sender, out);
@@ -199,17 +201,18 @@ is_key(struct str name)
 	       str_istarts(name, STR("user:"));
 }
 
-/* Escaped already, in lower case as all of them. */
+/* Escaped already, in lower case as all of them but exact users. */
 static void
-put_key(struct str key, char out[POLICY_SOURCE_MAX])
+put_key(struct str key, bool exact_user, char out[POLICY_SOURCE_MAX])
 {
 	str_copy(key, out, POLICY_SOURCE_MAX);
-	lower(out);
+	if (!exact_user || key.p[0] == '[' || key.p[0] == '<')
+		lower(out);
 }
 
 void
-policy_name_key(
-    const struct policies *set, struct str name, char out[POLICY_SOURCE_MAX])
+policy_name_key(const struct policies *set, struct str name, bool exact_user,
+    char out[POLICY_SOURCE_MAX])
 {
 	struct gate_facts facts = {.user = name, .sender = name};
 	const struct policy *policy;
@@ -222,11 +225,11 @@ policy_name_key(
 	facts.client.family = IP_NONE;
 	policy = policies_select(set, &facts);
 	if (is_key(name))
-		put_key(name, out);
+		put_key(name, exact_user, out);
 	else if (policy->conf->key == POLICY_KEY_ENVELOPE)
 		put_envelope(name, out);
 	else
-		put_user(name, out);
+		put_user(name, exact_user, out);
 }
 
 /* Writes the form that number `i` stands for; false: no more. */
@@ -236,7 +239,7 @@ policy_key_guess(struct str name, unsigned i, char out[POLICY_SOURCE_MAX])
 	char text[NAME_MAX_BYTES + 1], at[IP_TEXT_MAX];
 	struct ip ip;
 
-	put_name(name, text);
+	put_name(name, false, text);
 	switch (i) {
 	case 0: /* as it is: a key, or a user */
 		snprintf(out, POLICY_SOURCE_MAX, "%s", text);

@@ -137,6 +137,7 @@ maild_gate_settings(const struct maild_config *conf)
 	    .observe = conf->mode == MAILD_OBSERVE,
 	    .contact = conf->contact,
 	    .senders_max = conf->senders_max,
+	    .login_form = (enum login_form)conf->login_form,
 	    .locals = conf->locals,
 	    .inbound_bytes = conf->inbound_memory,
 	    .recipient_key = smtp_address_key,

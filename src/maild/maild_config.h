@@ -87,6 +87,7 @@ struct maild_config {
 
 	char *auth_socket; /* Dovecot's; NULL: none */
 	uint32_t auth_failures_max;
+	int login_form; /* enum login_form, in its order */
 	struct option_strings my_networks, xclient_from, proxy_from;
 	struct option_strings tls_cert, tls_key;
 	int64_t tls_timeout_ms;

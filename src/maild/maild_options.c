@@ -51,6 +51,8 @@ static const char *const hop_tls_names[] = {
     "none", "may", "require", "verify", NULL};
 static const char *const inbound_source_names[] = {
     "address", "localpart", "envelope", NULL};
+static const char *const login_form_names[] = {
+    "lower", "exact", "localpart", NULL};
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
@@ -356,6 +358,21 @@ static const struct option maild_options[] = {
 	       "a week need not wait. One failure a minute is forgiven. Each "
 	       "is answered later than the one before: after 1 s, 2 s, 4 s and "
 	       "so on up to 16 s.",
+    },
+    {
+	CHOICE("login_form", login_form, "lower", login_form_names),
+	.doc = "How a login is counted when it can be spelt in several ways. "
+	       "lower: without regard to case, blanks around it, quotes and "
+	       "the final dot of its domain. exact: as it was written. "
+	       "localpart: in lower case and without its domain, for servers "
+	       "that look at the local part alone. In every form, a login "
+	       "whose domain is not in a non-empty local_domains counts by "
+	       "its local part: list there every domain that users log in "
+	       "with. With auth = dovecot the name is the one that Dovecot "
+	       "gives. With auth = pass it is the one that the client writes; "
+	       "a next hop that takes other spellings for the same account "
+	       "gives each of them an allowance of its own. A sender begins "
+	       "anew when its name changes by this option.",
     },
     {
 	.name = "my_networks",

@@ -18,8 +18,9 @@
 		    "The domains of your own users. Mail to them "	\
 		    "from outside comes in (learn_inbound), and a "	\
 		    "reverse path in them is not foreign "		\
-		    "(reverse_paths). file:/path reads them from a "	\
-		    "file, one a line.",				\
+		    "(reverse_paths). A login of any other domain counts "	\
+		    "by its local part (login_form). file:/path reads "	\
+		    "them from a file, one a line.",			\
 	},								\
 	{								\
 		.name = "inbound_source",				\

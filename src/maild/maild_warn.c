@@ -5,6 +5,8 @@
  */
 #include "maild/maild_warn.h"
 
+#include "gate/login.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -76,6 +78,26 @@ warn_of_no_login(const struct warning *w, const struct maild_config *c)
 	}
 }
 
+/* Only the next hop knows which logins are one account to it. */
+static void
+warn_of_logins(const struct warning *w, const struct maild_config *c)
+{
+	if (c->login_form == LOGIN_LOCALPART || c->local_domains.n > 0)
+		return;
+	for (size_t i = 0; i < c->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(c, i);
+
+		if (l->auth == MAILD_AUTH_PASS)
+			warn_at(w, &l->place,
+			    "listen \"%s\": auth = pass: if the next hop "
+			    "takes a login with any domain, each spelling "
+			    "counts as a sender of its own; set local_domains "
+			    "to the domains that users log in with, or "
+			    "login_form = localpart, or use auth = dovecot",
+			    l->name);
+	}
+}
+
 void
 maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 {
@@ -83,4 +105,5 @@ maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 
 	warn_of_bare_entries(&w, c);
 	warn_of_no_login(&w, c);
+	warn_of_logins(&w, c);
 }

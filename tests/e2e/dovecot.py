@@ -22,7 +22,7 @@ ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5
 auth_failure_delay = 0
-auth_username_format = %Lu
+auth_username_format = {form}
 default_internal_user = dovecot
 default_login_user = dovenull
 first_valid_uid = 1
@@ -44,7 +44,7 @@ service auth {{
 
 
 class Dovecot:
-    def __init__(self, users, extra=""):
+    def __init__(self, users, extra="", form="%Lu"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-dovecot-"))
         self.dir.chmod(0o755)
         self.socket = self.dir / "auth"
@@ -54,7 +54,7 @@ class Dovecot:
         (self.dir / "users").chmod(0o644)
         self.conf = self.dir / "dovecot.conf"
         self.conf.write_text(CONF.format(dir=self.dir, socket=self.socket,
-                                         extra=extra))
+                                         extra=extra, form=form))
         self.process = None
 
     def start(self):

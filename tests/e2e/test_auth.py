@@ -431,7 +431,75 @@ def test_pass_postfix_with_dovecot(weir, dovecot):
         p.stop()
 
 
+SPELLINGS = ("bob", "BOB", " bob ", "bob@h1.test", "Bob@H2.test",
+             "bob@h3.test.", "bob@h4.example.net")
+
+
+def asks_dovecot(dovecot):
+    return Postfix("sasl.weir.test", extra=(
+        "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\n"
+        f"smtpd_sasl_path = {dovecot.socket}\n"))
+
+
+def log_in_as(w, name, authzid=""):
+    """As many of the spellings as the server takes, each to new people."""
+    s = smtplib.SMTP("127.0.0.1", w.port, timeout=DEADLINE_S)
+    s.ehlo()
+    code, words = s.docmd("AUTH PLAIN", b64(f"{authzid}\0{name}\0builder"))
+    return s, (code, words)
+
+
+@pytest.mark.parametrize("domains,form,expected", [
+    ('{"example.org"}', "lower", {"bob"}), ("{}", "localpart", {"bob"})])
+def test_pass_all_spellings_of_a_login_are_one(weir, domains, form, expected):
+    """Postfix and a Dovecot that looks at the local part alone: it takes any
+    domain, and the allowance is one."""
+    d = Dovecot({"bob": "builder"}, form="%Ln").start()
+    p = asks_dovecot(d).start()
+    taken = 0
+    try:
+        w = weir(next_hop=p.address, listen_options="auth = pass",
+                 login_form=form, local_domains=domains,
+                 policy='interval = "1h"  burst = 3  initial = 3')
+        for k, name in enumerate(SPELLINGS):
+            s, (code, words) = log_in_as(w, name)
+            if code == 535:  # a blank is not for Dovecot
+                s.close()
+                continue
+            assert code == 235, (name, words)
+            for i in range(2):
+                s.sendmail("bob@example.org", f"s{k}-{i}@example.com",
+                           message())
+                taken += 1
+            s.quit()
+        assert taken >= 12
+        assert senders(w) == expected
+        assert w.sender("bob")["queue_length"] == taken - 3
+        p.wait_for(3)
+        s, (code, words) = log_in_as(w, "bob", authzid="somebody")
+        s.close()
+        assert senders(w) == expected
+    finally:
+        p.stop()
+        d.stop()
+
+
 # ---- checked by Dovecot ----
+
+
+def test_dovecot_tells_the_name(weir, sink):
+    """Whatever the client wrote, Dovecot says who it is."""
+    d = Dovecot({"bob": "builder"}, form="%Ln").start()
+    try:
+        w = asking(weir, d, policy=HOLD)
+        for i, name in enumerate(("bob@h1.test", "BOB@h2.test", "bob")):
+            s, (code, words) = log_in_as(w, name)
+            assert code == 235, words
+            s.sendmail("bob@example.org", f"to{i}@example.com", message())
+            s.quit()
+        assert senders(w) == {"bob"}
+    finally:
+        d.stop()
 
 def asking(weir, dovecot, listen="auth = dovecot", **kw):
     w = weir(listen_options=listen,

@@ -46,6 +46,36 @@ test_who_teaches_not(void **state)
 	close_rig(&r);
 }
 
+/* By whatever name it logs in, one source. */
+static void
+test_logins_of_other_domains(void **state)
+{
+	struct gate_sender_info info;
+	struct rig r;
+
+	(void)state;
+	open_as(&r, LEARN, LOCALS_ADDRESS);
+	(void)rig_send(&r, "Alice@h1.example.com", "x@example.com");
+	(void)rig_send(&r, "alice@h2.example.com.", "y@example.com");
+	(void)rig_send(&r, " alice ", "z@example.com");
+	assert_int_equal(rig_queue(&r, "alice"), 3);
+	assert_true(rig_info(&r, "alice@h3.example.com", &info));
+	assert_string_equal(info.sender, "alice");
+	(void)rig_send(&r, "ALICE@Example.org", "x@example.com");
+	assert_int_equal(rig_queue(&r, ALICE), 1);
+	/* A freeze by any of its names. */
+	assert_int_equal(rig_freeze(&r, "alice@h9.example.com"), 0);
+	assert_true(rig_is_frozen(&r, "alice"));
+	/* Its case counts: nobody is what he was. */
+	r.settings.login_form = LOGIN_EXACT;
+	gate_reload(r.gate, &r.settings, r.now);
+	(void)rig_send(&r, "Bob", "x@example.com");
+	(void)rig_send(&r, "bob", "x@example.com");
+	assert_int_equal(rig_queue(&r, "Bob"), 1);
+	assert_int_equal(rig_queue(&r, "bob"), 1);
+	close_rig(&r);
+}
+
 /* Learnt at the end, and by those alone whom the message reached. */
 static void
 test_only_what_was_accepted(void **state)
@@ -210,6 +240,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_who_teaches_not),
+	    cmocka_unit_test(test_logins_of_other_domains),
 	    cmocka_unit_test(test_only_what_was_accepted),
 	    cmocka_unit_test(test_held_teaches_not),
 	    cmocka_unit_test(test_stored_teaches_not),
