@@ -214,6 +214,8 @@ test_own(void **state)
 	    {"bob@b.test", "bob@b.test", true},
 	    {"bob@b.test", "Bob+x@B.test", true},
 	    {"bob@b.test", "bob@c.test", false},
+	    /* A login of a foreign domain proves nothing about it. */
+	    {"bob@c.test", "bob@c.test", false},
 	    {"alice", "alice@example.org", true},
 	    {"alice", "bob@example.org", false},
 	    {"asmith", "alice.smith@example.org", true},
@@ -240,7 +242,7 @@ test_own(void **state)
 	    "sender_address_file = \"%s\" }",
 	    file);
 	open_as(&r, policy, LOCALS_LOCALPART);
-	add(&r, NULL, "alice.smith@example.org=asmith");
+	add(&r, "b.test", "alice.smith@example.org=asmith");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct from f = {.user = rows[i].user, .path = rows[i].path};
 		struct gate_txn *txn = begin_from(&r, &f);
