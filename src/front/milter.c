@@ -5,6 +5,7 @@
  */
 #include "front/milter.h"
 
+#include "front/milter_ask.h"
 #include "front/milter_filter.h"
 #include "net/listener.h"
 #include "os/clock.h"
@@ -27,12 +28,54 @@ struct milter {
 	struct milter_desk desk;
 	struct milter_filter filter;
 	struct net_addr addr;
+	const struct peer_rules *peers;
+	_Atomic int64_t denied_due; /* the next line about a stranger */
 	pthread_t thread, stopper;
 	bool is_running, has_stopper;
 	atomic_bool is_stopping;
 	int ended_fd;
 	struct loop_watch *ended_watch;
 };
+
+/* ---- who connects ---- */
+
+/* libmilter accepts by itself and shows nobody the descriptor, while the right
+ * to name other users hangs on who is behind it. So its calls of accept(2) come
+ * here: a symbol of the program goes before the C library's. */
+static _Atomic(struct milter *) the_milter;
+
+int milter_accept(int fd, struct sockaddr *addr, socklen_t *len) __asm__(
+    "accept");
+
+static bool
+is_welcome(struct milter *m, int fd)
+{
+	char why[160], quoted[LOG_QUOTE_MAX];
+	struct peer peer;
+
+	peer_find(fd, &peer);
+	if (peer_may(m->peers, &peer, why, sizeof(why)))
+		return true;
+	milter_post(m->desk.port, milter_ask_new(MILTER_DENIED, NULL));
+	if (peer_is_news(&m->denied_due, clock_mono_ms()))
+		log_event(m->desk.parts.log, LOG_LEVEL_WARNING, "milter",
+		    "denied", "reason=%s", log_quote(str_from(why), quoted));
+	return false;
+}
+
+int
+milter_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int peer = accept4(fd, addr, len, SOCK_CLOEXEC);
+	struct milter *m = atomic_load(&the_milter);
+
+	if (peer < 0 || m == NULL || is_welcome(m, peer))
+		return peer;
+	close(peer);
+	/* The one error that libmilter neither counts nor logs. */
+	errno = EINTR;
+	return -1;
+}
 
 bool
 milter_is_built_in(void)
@@ -78,7 +121,7 @@ try_address(const struct net_addr *addr, unsigned mode, char *err, size_t cap)
 
 struct milter *
 milter_new(const struct net_addr *addr, int backlog, unsigned unix_mode,
-    char *err, size_t cap)
+    const struct peer_rules *peers, char *err, size_t cap)
 {
 	bool is_unix = addr->ss.ss_family == AF_UNIX;
 	char address[NET_ADDR_TEXT_MAX + 8];
@@ -102,6 +145,7 @@ milter_new(const struct net_addr *addr, int backlog, unsigned unix_mode,
 	}
 	m = xcalloc(1, sizeof(*m));
 	m->addr = *addr;
+	m->peers = peers;
 	m->ended_fd = -1;
 	return m;
 }
@@ -141,6 +185,7 @@ milter_start(struct milter *m, const struct milter_parts *parts,
 	milter_desk_init(&m->desk, parts, settings);
 	m->filter.desk = &m->desk;
 	milter_filter_set(&m->filter);
+	atomic_store(&the_milter, m);
 	m->ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	m->ended_watch = loop_watch_new(parts->loop, m->ended_fd, on_ended, m);
 	m->is_running = pthread_create(&m->thread, NULL, serve, m) == 0;
@@ -225,6 +270,7 @@ milter_free(struct milter *m)
 		return;
 	}
 	begin_stop(m);
+	atomic_store(&the_milter, NULL);
 	milter_desk_close(&m->desk);
 	joined = join(m);
 	if (m->ended_watch != NULL)

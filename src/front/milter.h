@@ -18,6 +18,7 @@
 #include "gate/gate.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/peer.h"
 
 struct milter;
 
@@ -46,9 +47,10 @@ struct milter_parts { /* all borrowed */
 
 bool milter_is_built_in(void);
 /* Binds, before root is given up; the socket's directory must let the daemon's
- * user in. NULL and a reason in err. settings is copied. */
+ * user in. peers is borrowed until milter_free: who else connects finds the
+ * connection closed. NULL and a reason in err. settings is copied. */
 struct milter *milter_new(const struct net_addr *addr, int backlog,
-    unsigned unix_mode, char *err, size_t cap);
+    unsigned unix_mode, const struct peer_rules *peers, char *err, size_t cap);
 /* Serves from now on. */
 void milter_start(struct milter *m, const struct milter_parts *parts,
     const struct milter_settings *settings);

@@ -33,6 +33,7 @@ enum milter_verb {
 	MILTER_UNDO,   /* it was not: what was stored is to go */
 	MILTER_DROP,   /* no message came of it */
 	MILTER_CLOSE,  /* the connection is gone, and the peer with it */
+	MILTER_DENIED, /* of no peer: somebody who may not ask connected */
 };
 
 enum milter_status { MILTER_OK, MILTER_HELD, MILTER_REFUSED };

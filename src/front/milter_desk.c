@@ -46,6 +46,7 @@ take_question(struct milter_txn *t, struct milter_ask *ask)
 	case MILTER_UNDO:
 	case MILTER_DROP:
 	case MILTER_CLOSE:
+	case MILTER_DENIED:
 		panic("milter: verb %d is no question", (int)ask->verb);
 	}
 }
@@ -71,8 +72,14 @@ static void
 on_ask(void *arg, struct milter_ask *ask)
 {
 	struct milter_desk *d = arg;
-	struct milter_txn *t = ask->peer->txn;
+	struct milter_txn *t;
 
+	if (ask->verb == MILTER_DENIED) {
+		counters_add(d->parts.counters, COUNT_PEERS_REFUSED, 1);
+		milter_ask_free(ask);
+		return;
+	}
+	t = ask->peer->txn;
 	if (ask->verb >= MILTER_PASSED) {
 		take_word(ask->peer, ask);
 		milter_ask_free(ask);

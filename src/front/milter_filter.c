@@ -30,6 +30,13 @@ milter_filter_set(struct milter_filter *f)
 	the_filter = f;
 }
 
+/* Some commands come through without a negotiation before them, or after
+ * SMFIC_QUIT_NC has ended the connection's first client: nobody is there to
+ * judge for. libmilter has a value of its own that closes the connection, and
+ * names it only to itself (_SMFIS_ABORT); where it means nothing, nothing is
+ * answered. */
+#define CLOSE_CONNECTION ((sfsistat)21)
+
 /* ---- answers to the MTA ---- */
 
 static sfsistat
@@ -152,6 +159,8 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 	(void)f2;
 	(void)f3;
 	*want2 = *want3 = 0;
+	if (smfi_getpriv(ctx) != NULL)
+		return SMFIS_REJECT;
 	if ((actions & need) != need) {
 		log_event(d->parts.log, LOG_LEVEL_ERROR, "milter", "negotiate",
 		    "result=refused error=\"the mail server does not let a "
@@ -196,7 +205,7 @@ on_connect(SMFICTX *ctx, char *hostname, _SOCK_ADDR *sa)
 
 	(void)hostname;
 	if (c == NULL)
-		return SMFIS_TEMPFAIL;
+		return CLOSE_CONNECTION;
 	set_client(c, sa);
 	return no_reply(c, SMFIP_NR_CONN);
 }
@@ -206,6 +215,8 @@ on_helo(SMFICTX *ctx, char *name)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	free(c->helo);
 	c->helo = str_dup(str_sub(str_from(name), 0, 255));
 	return no_reply(c, SMFIP_NR_HELO);
@@ -248,9 +259,12 @@ static sfsistat
 on_envfrom(SMFICTX *ctx, char **argv)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
-	struct milter_ask *ask = milter_conn_mail(c, argv);
 	const char *user = symbol(ctx, "{auth_authen}");
+	struct milter_ask *ask;
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
+	ask = milter_conn_mail(c, argv);
 	if (user != NULL && user[0] != '\0')
 		ask->user = xstrdup(user);
 	ask->local = ask->user == NULL && (c->client.family == IP_NONE ||
@@ -272,8 +286,11 @@ static sfsistat
 on_envrcpt(SMFICTX *ctx, char **argv)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
-	struct milter_ask *ask = milter_conn_rcpt(c, argv);
+	struct milter_ask *ask;
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
+	ask = milter_conn_rcpt(c, argv);
 	ask = milter_wait(c->port, ask, c->settings->command_timeout_ms);
 	if (ask == NULL) {
 		/* The loop may still count it: the message is given up. */
@@ -343,6 +360,8 @@ on_data(SMFICTX *ctx)
 	struct milter_conn *c = smfi_getpriv(ctx);
 	sfsistat status;
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	keep_queue_id(ctx, c);
 	if (c->in_txn && c->rcpt_count > 0 && may_be_frozen(c) &&
 	    !is_secure(ctx, c, &status))
@@ -355,6 +374,8 @@ on_header(SMFICTX *ctx, char *name, char *value)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	if (c->held_count > 0)
 		milter_conn_header(
 		    c, name, value, (c->steps & SMFIP_HDR_LEADSPC) != 0);
@@ -367,6 +388,8 @@ on_eoh(SMFICTX *ctx)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	if (c->held_count > 0)
 		milter_conn_text(c, STR("\r\n"));
 	return no_reply(c, SMFIP_NR_EOH);
@@ -377,6 +400,8 @@ on_body(SMFICTX *ctx, unsigned char *p, size_t n)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	if (c->held_count == 0 || c->failed)
 		return (c->steps & SMFIP_SKIP) != 0 ? SMFIS_SKIP
 						    : SMFIS_CONTINUE;
@@ -452,6 +477,8 @@ on_eom(SMFICTX *ctx)
 	struct milter_conn *c = smfi_getpriv(ctx);
 	sfsistat status;
 
+	if (c == NULL)
+		return CLOSE_CONNECTION;
 	keep_queue_id(ctx, c);
 	if (!c->in_txn)
 		return refuse_late(ctx);
@@ -475,6 +502,7 @@ on_abort(SMFICTX *ctx)
 		milter_conn_drop(c);
 	return SMFIS_CONTINUE;
 }
+
 /* ---- all of them ---- */
 
 bool

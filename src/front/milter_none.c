@@ -15,9 +15,10 @@ milter_is_built_in(void)
 
 struct milter *
 milter_new(const struct net_addr *addr, int backlog, unsigned unix_mode,
-    char *err, size_t cap)
+    const struct peer_rules *peers, char *err, size_t cap)
 {
 	(void)addr;
+	(void)peers;
 	(void)backlog;
 	(void)unix_mode;
 	snprintf(err, cap, "weir was built without libmilter");

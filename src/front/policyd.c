@@ -28,6 +28,7 @@ struct policyd {
 	struct policyd_parts parts;
 	struct list conns;
 	uint32_t count;
+	_Atomic int64_t denied_due; /* the next line about a stranger */
 };
 
 struct policy_conn {
@@ -427,13 +428,35 @@ policyd_new(const struct policyd_parts *parts)
 	return d;
 }
 
+static bool
+is_welcome(
+    struct policyd *d, int fd, const struct peer_rules *rules, int64_t now)
+{
+	char why[160], quoted[LOG_QUOTE_MAX];
+	struct peer peer;
+
+	peer_find(fd, &peer);
+	if (peer_may(rules, &peer, why, sizeof(why)))
+		return true;
+	counters_add(d->parts.counters, COUNT_PEERS_REFUSED, 1);
+	if (!peer_is_news(&d->denied_due, now))
+		return false;
+	log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "denied",
+	    "reason=%s", log_quote(str_from(why), quoted));
+	return false;
+}
+
 void
-policyd_accept(
-    struct policyd *d, int fd, const struct net_addr *peer, int64_t now)
+policyd_accept(struct policyd *d, int fd, const struct net_addr *peer,
+    const struct peer_rules *rules, int64_t now)
 {
 	struct policy_conn *c;
 	char text[NET_ADDR_TEXT_MAX];
 
+	if (!is_welcome(d, fd, rules, now)) {
+		close(fd);
+		return;
+	}
 	if (d->count >= d->parts.connections_max) {
 		log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "refuse",
 		    "client=%s limit=policy_connections_max open=%u",

@@ -16,6 +16,7 @@
 #include "gate/gate.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/peer.h"
 
 struct policyd;
 
@@ -28,9 +29,9 @@ struct policyd_parts { /* all borrowed */
 };
 
 struct policyd *policyd_new(const struct policyd_parts *parts);
-/* fd is taken. */
-void policyd_accept(
-    struct policyd *d, int fd, const struct net_addr *peer, int64_t now);
+/* fd is taken. Closed at once where the rules do not let its peer ask. */
+void policyd_accept(struct policyd *d, int fd, const struct net_addr *peer,
+    const struct peer_rules *rules, int64_t now);
 void policyd_free(struct policyd *d); /* closes what is open */
 
 #endif

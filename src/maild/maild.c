@@ -273,7 +273,7 @@ maild_bind(struct maild *m)
 
 		if (l->protocol == MAILD_MILTER) {
 			m->milter = milter_new(&l->addr, options.backlog,
-			    options.unix_mode, err, sizeof(err));
+			    options.unix_mode, &l->peers, err, sizeof(err));
 			bound = m->milter != NULL;
 		} else {
 			m->listeners[i] =
@@ -286,6 +286,7 @@ maild_bind(struct maild *m)
 			return fail(EX_TEMPFAIL, text);
 		}
 		m->doors[i].maild = m;
+		m->doors[i].peers = &l->peers;
 		m->doors[i].name = xstrdup(l->name);
 		m->listener_count++;
 		m->door_count++;

@@ -10,6 +10,7 @@
 
 #include "maild/maild_check.h"
 #include "os/file.h"
+#include "os/priv.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -265,6 +266,55 @@ read_networks(struct checking *k, const char *option,
 	return true;
 }
 
+/* Where nothing is set: the users as which the mail servers of Debian ask. */
+static const char *const usual_users[] = {"postfix", "smmsp"};
+
+/* Who may use milter and policy service. A user that this machine does not have
+ * is nobody: a list fits several machines. */
+static bool
+check_peers(struct checking *k)
+{
+	struct maild_config *c = k->c;
+	struct maild_listen *l = c->listen.v;
+	const char *const *names = (const char *const *)c->socket_users.v;
+	size_t n = c->socket_users.n, count;
+	gid_t gid;
+
+	if (n == 0) {
+		names = usual_users;
+		n = ARRAY_LEN(usual_users);
+	}
+	c->socket_uids = xcalloc(n, sizeof(*c->socket_uids));
+	for (size_t i = 0; i < n; i++) {
+		uid_t *uid = &c->socket_uids[c->socket_uid_count];
+		uint64_t number;
+
+		if (priv_find_user(names[i], uid, &gid)) {
+			c->socket_uid_count++;
+		} else if (str_to_u64(str_from(names[i]), &number) &&
+			   number <= UINT32_MAX) {
+			*uid = (uid_t)number;
+			c->socket_uid_count++;
+		}
+	}
+	for (size_t i = 0; i < c->listen.n; i++) {
+		struct ip_net *nets;
+
+		if (l[i].protocol == MAILD_SMTP && l[i].clients.n > 0)
+			return fail_listen(k, &l[i],
+			    "clients: is for protocol = milter and policy; "
+			    "take it out");
+		count = 0;
+		if (!read_networks(k, "clients", &l[i].clients, &nets, &count))
+			return false;
+		l[i].peers = (struct peer_rules){.uids = c->socket_uids,
+		    .uid_count = c->socket_uid_count,
+		    .nets = nets,
+		    .net_count = count};
+	}
+	return true;
+}
+
 static bool
 read_my_networks(struct checking *k)
 {
@@ -514,8 +564,8 @@ check_all(struct checking *k)
 {
 	fit_presets(k);
 	if (!check_hostname(k) || !check_listens(k) || !check_next_hops(k) ||
-	    !check_networks(k) || !check_numbers(k) || !check_tls(k) ||
-	    !check_login(k))
+	    !check_networks(k) || !check_peers(k) || !check_numbers(k) ||
+	    !check_tls(k) || !check_login(k))
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
@@ -575,8 +625,11 @@ maild_config_free(struct maild_config *c)
 	if (c == NULL)
 		return;
 	l = c->listen.v;
-	for (size_t i = 0; i < c->listen.n; i++)
+	for (size_t i = 0; i < c->listen.n; i++) {
 		tls_server_unref(l[i].tls_server);
+		free((struct ip_net *)l[i].peers.nets);
+	}
+	free(c->socket_uids);
 	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)
 		policies_free(c->policies);

@@ -13,6 +13,7 @@
 #include "gate/locals.h"
 #include "gate/policy.h"
 #include "net/addr.h"
+#include "net/peer.h"
 #include "net/tls.h"
 #include "os/options.h"
 
@@ -47,6 +48,8 @@ struct maild_listen {
 	int tls_client_cert; /* 0 ask, 1 require */
 	int tls_min_version; /* 0 for TLS 1.0 up to 3 for TLS 1.3 */
 	struct option_strings tls_client_account;
+	struct option_strings clients;
+	struct peer_rules peers;       /* from these and socket_users */
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
 
@@ -54,6 +57,7 @@ struct maild_listen {
 struct maild_config {
 	char *hostname;
 	char *spool, *control, *control_group, *user;
+	struct option_strings socket_users;
 	struct option_strings next_hop;
 	int mode; /* enum maild_mode */
 	char *contact, *postmaster;
@@ -122,6 +126,8 @@ struct maild_config {
 	/* Made by the checks. */
 	struct policies *policies;
 	struct locals *locals;
+	uid_t *socket_uids; /* of socket_users, those that exist */
+	size_t socket_uid_count;
 	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
 	size_t bare_newline_net_count;
 	struct ip_net *lenient_nets; /* of lenient_from */

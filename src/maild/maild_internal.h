@@ -28,6 +28,7 @@ struct maild_door {
 	struct maild *maild;
 	char *name;
 	struct relay_listen listen;
+	const struct peer_rules *peers; /* of milter and policy service */
 };
 
 struct maild {

@@ -95,6 +95,20 @@ static const struct option maild_options[] = {
 	       "beside root and the daemon's own user.",
     },
     {
+	.name = "socket_users",
+	.type = OPTION_STRINGS,
+	AT(socket_users),
+	.sample = "postfix",
+	.check = maild_check_text,
+	.doc = "Users of this machine, by name or number, whose programs may use listen sections "
+	       "with protocol = milter or policy, beside root and the daemon's "
+	       "own user. Whoever asks there is believed when it names a user "
+	       "or a client. Default: postfix and smmsp. The user of a "
+	       "connection is known on a Unix socket and, for TCP from this "
+	       "machine, from the kernel's socket table. Exim asks as "
+	       "Debian-exim.",
+    },
+    {
 	.name = "user",
 	.type = OPTION_STRING,
 	AT(user),

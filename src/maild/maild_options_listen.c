@@ -59,6 +59,18 @@ const struct option maild_listen_options[] = {
 	.doc = "Permissions of a Unix socket, in octal digits.",
     },
     {
+	.name = "clients",
+	.type = OPTION_STRINGS,
+	IN_LISTEN(clients),
+	.sample = "127.0.0.1",
+	.check = option_check_network,
+	.doc = "Networks of the mail servers that may ask over TCP, for "
+	       "protocol = milter and policy. Default: this machine "
+	       "(127.0.0.0/8 and ::1). Programs on this machine must run as "
+	       "one of socket_users as well. Prefer a Unix socket where the "
+	       "mail server is on this machine.",
+    },
+    {
 	.name = "auth",
 	.type = OPTION_ENUM,
 	IN_LISTEN(auth),

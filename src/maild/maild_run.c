@@ -337,7 +337,7 @@ on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
 	const struct maild_door *door = arg;
 
-	policyd_accept(door->maild->policyd, fd, peer, now);
+	policyd_accept(door->maild->policyd, fd, peer, door->peers, now);
 }
 
 static void

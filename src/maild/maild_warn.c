@@ -98,11 +98,32 @@ warn_of_logins(const struct warning *w, const struct maild_config *c)
 	}
 }
 
+/* Whoever asks there is believed. */
+static void
+warn_of_tcp_services(const struct warning *w, const struct maild_config *c)
+{
+	for (size_t i = 0; i < c->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(c, i);
+		char name[80];
+
+		if (l->protocol == MAILD_SMTP ||
+		    l->addr.ss.ss_family == AF_UNIX)
+			continue;
+		str_escape(str_from(l->name), name, sizeof(name));
+		warn_at(w, &l->place,
+		    "listen \"%s\": address: over TCP every program on the "
+		    "machines in clients may name any user; use a Unix socket "
+		    "where the mail server is on this machine",
+		    name);
+	}
+}
+
 void
 maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 {
 	const struct warning w = {fn, arg};
 
+	warn_of_tcp_services(&w, c);
 	warn_of_bare_entries(&w, c);
 	warn_of_no_login(&w, c);
 	warn_of_logins(&w, c);

@@ -95,6 +95,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
 	X(AUTH_LOCKED, "auth_locked", TOTAL,                                  \
 	    "logins turned away unchecked at auth_failures_max")              \
+	X(PEERS_REFUSED, "peers_refused", TOTAL,                              \
+	    "connections to milter and policy service that were not allowed") \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions ended for what they sent")
 

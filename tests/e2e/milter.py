@@ -15,6 +15,7 @@ SECTION = """listen "mta" {{
     address = "{address}"
     protocol = {protocol}
     socket_mode = "0666"
+    {options}
 }}"""
 
 BACK = """127.0.0.1:{port} inet n - n - - smtpd
@@ -85,16 +86,24 @@ class MilterPostfix(Postfix):
             return s.data(text)
 
 
+def let_others_in(directory):
+    """Other users may pass through it to a socket in it."""
+    for path in (directory, *directory.parents):
+        if path.stat().st_uid == os.geteuid() and len(path.parts) > 2:
+            path.chmod(path.stat().st_mode | 0o111)
+
+
 class MilterWeir(Weir):
     """A Weir with a milter or policy listener beside its relay."""
 
     def __init__(self, directory, next_hop, protocol="milter", unix=True,
-                 **kw):
+                 mta_options="", **kw):
         self.mta_port = free_port()
-        path = f"{directory}/mta.sock"
-        address = f"unix:{path}" if unix else f"127.0.0.1:{self.mta_port}"
-        self.where = (f"unix:{path}" if unix
+        self.mta_socket = f"{directory}/mta.sock"
+        address = (f"unix:{self.mta_socket}" if unix
+                   else f"127.0.0.1:{self.mta_port}")
+        self.where = (f"unix:{self.mta_socket}" if unix
                       else f"inet:127.0.0.1:{self.mta_port}")
         kw["sections"] = kw.get("sections", "") + SECTION.format(
-            address=address, protocol=protocol)
+            address=address, protocol=protocol, options=mta_options)
         super().__init__(directory, next_hop, **kw)

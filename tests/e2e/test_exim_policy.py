@@ -8,7 +8,8 @@ import pytest
 
 import exim
 from harness import DEADLINE_S, TOP, FastSink, message, until
-from milter import MilterWeir
+from milter import MilterWeir, let_others_in
+from unpacked import FIRST_ID
 
 HOLD = 'interval = "1h"  burst = 2  initial = 2  freeze_at = 0\n'
 
@@ -27,15 +28,17 @@ class Site:
     def __init__(self, directory):
         self.sink = FastSink()
         self.weir = MilterWeir(directory / "weir", "127.0.0.1:1",
-                               protocol="policy", unix=False, policy=HOLD)
+                               protocol="policy", policy=HOLD,
+                               socket_users=f'{{"{FIRST_ID}"}}')
         lines = (TOP / "contrib/exim.conf").read_text()
-        assert "inet:127.0.0.1:8892" in lines
+        assert "/run/weir/policy.sock" in lines
         self.exim = exim.Exim(
             [("*", "127.0.0.1", self.sink.port, False)], login=True,
-            acl=lines.replace("8892", str(self.weir.mta_port)))
+            acl=lines.replace("/run/weir/policy.sock", self.weir.mta_socket))
 
     def start(self):
         self.weir.start()
+        let_others_in(self.weir.dir)
         self.exim.start()
         return self
 
