@@ -100,7 +100,8 @@ static const struct option maild_options[] = {
 	AT(socket_users),
 	.sample = "postfix",
 	.check = maild_check_text,
-	.doc = "Users of this machine, by name or number, whose programs may use listen sections "
+	.doc = "Users of this machine, by name or number, whose programs may "
+	       "use listen sections "
 	       "with protocol = milter or policy, beside root and the daemon's "
 	       "own user. Whoever asks there is believed when it names a user "
 	       "or a client. Default: postfix and smmsp. The user of a "
