@@ -22,6 +22,46 @@ hash_str(struct str s, uint64_t seed)
 	return hash_bytes(s.p, s.n, seed);
 }
 
+/* Of the library's own making: how large it is, and its alignment, are no part
+ * of the ABI. */
+static XXH3_state_t *
+state_of(struct hash_stream *h)
+{
+	return (XXH3_state_t *)h;
+}
+
+struct hash_stream *
+hash_stream_new(uint64_t seed)
+{
+	XXH3_state_t *state = XXH3_createState();
+
+	if (state == NULL || XXH3_128bits_reset_withSeed(state, seed) != XXH_OK)
+		panic("out of memory");
+	return (struct hash_stream *)state;
+}
+
+void
+hash_stream_add(struct hash_stream *h, const void *p, size_t n)
+{
+	if (n > 0)
+		(void)XXH3_128bits_update(state_of(h), p, n);
+}
+
+struct hash128
+hash_stream_value(const struct hash_stream *h)
+{
+	XXH128_hash_t v = XXH3_128bits_digest((const XXH3_state_t *)h);
+
+	return (struct hash128){v.low64, v.high64};
+}
+
+void
+hash_stream_free(struct hash_stream *h)
+{
+	if (h != NULL)
+		XXH3_freeState(state_of(h));
+}
+
 uint64_t
 hash_random_seed(void)
 {

@@ -12,4 +12,16 @@ uint64_t hash_bytes(const void *p, size_t n, uint64_t seed);
 uint64_t hash_str(struct str s, uint64_t seed);
 uint64_t hash_random_seed(void); /* from the kernel (getrandom) */
 
+struct hash128 {
+	uint64_t low, high;
+};
+
+/* The same over what comes in pieces, wherever it is cut. */
+struct hash_stream;
+
+struct hash_stream *hash_stream_new(uint64_t seed);
+void hash_stream_add(struct hash_stream *h, const void *p, size_t n);
+struct hash128 hash_stream_value(const struct hash_stream *h);
+void hash_stream_free(struct hash_stream *h); /* takes NULL */
+
 #endif

@@ -13,6 +13,7 @@ libfront_la_SOURCES = \
 	src/front/control_status.c \
 	src/front/control_table.c \
 	src/front/foreign_path.c src/front/foreign_path.h \
+	src/front/late.c src/front/late.h \
 	src/front/milter.h \
 	src/front/milter_ask.c src/front/milter_ask.h \
 	src/front/milter_desk.c \
@@ -66,6 +67,9 @@ tests_unit_test_control_conn_LDADD = libfront.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_ask_guard
 tests_unit_test_ask_guard_SOURCES = tests/unit/test_ask_guard.c
 tests_unit_test_ask_guard_LDADD = libfront.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_late
+tests_unit_test_late_SOURCES = tests/unit/test_late.c
+tests_unit_test_late_LDADD = libfront.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_relay_ends
 tests_unit_test_relay_ends_SOURCES = tests/unit/test_relay_ends.c \
 	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h \

@@ -26,6 +26,7 @@ relay_new(
 	r->envelopes = share_new();
 	r->guard = auth_guard_new();
 	r->asked = ask_guard_new();
+	r->late = late_new();
 	r->auth_link = auth_link_new(parts->loop, parts->log);
 	auth_link_set(r->auth_link, settings->dovecot);
 	list_init(&r->sessions);
@@ -263,6 +264,7 @@ relay_free(struct relay *r)
 	share_free(r->envelopes);
 	auth_guard_free(r->guard);
 	ask_guard_free(r->asked);
+	late_free(r->late);
 	auth_link_free(r->auth_link);
 	free(r);
 }

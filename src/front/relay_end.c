@@ -38,6 +38,29 @@ txn_hold_all(struct txn *t, int64_t now)
 	t->held_count = t->rcpt_count;
 }
 
+/* Recipients that are held by now may have been reached by an attempt before,
+ * so those count as well; as long as there was any such attempt. */
+static void
+txn_begin_late(struct txn *t, int64_t now)
+{
+	struct late *late = t->relay->late;
+
+	if (t->held_count == t->rcpt_count && late_is_empty(late, now))
+		return;
+	t->late_text =
+	    late_text_new(late, str_from(gate_txn_source(t->gate)), &t->mail);
+	for (size_t i = 0; i < t->rcpt_count; i++) {
+		const struct relay_rcpt *r = &t->rcpts[i];
+		struct smtp_rcpt rcpt = {
+		    .to = str_from(r->address),
+		    .notify = r->notify,
+		    .orcpt = str_from(r->orcpt),
+		};
+
+		late_text_rcpt(t->late_text, &rcpt);
+	}
+}
+
 static void
 txn_data_go(struct txn *t, int64_t now)
 {
@@ -49,6 +72,7 @@ txn_data_go(struct txn *t, int64_t now)
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
 	txn_begin_spare(t);
+	txn_begin_late(t, now);
 	smtp_server_data_go(s->server, now);
 	session_pump(s, now);
 }
@@ -206,6 +230,8 @@ void
 txn_on_body(struct txn *t, struct str chunk, int64_t now)
 {
 	txn_write_trace(t, now);
+	if (t->late_text != NULL)
+		late_text_add(t->late_text, chunk);
 	if (!smtp_opening_is_over(&t->opening)) {
 		t->trace_size -= chunk.n;
 		chunk =
@@ -249,6 +275,7 @@ txn_answer_late(struct txn *t, int64_t now)
 	    "The message could not be stored or passed on in time, try again");
 
 	t->answered = true;
+	txn_doubt(t, now);
 	relay_log_message(t, "timeout", &late);
 	smtp_server_reply(s->server, &late, now);
 	txn_detach(t);
@@ -295,17 +322,23 @@ txn_let_go(struct txn *t, int64_t now)
 }
 
 static void
-txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
+txn_end(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
-	if (!t->answered)
-		relay_log_message(t, "refused", reply);
 	leg_leave(&t->cut, now);
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	t->body = NULL;
 	txn_let_go(t, now);
 	txn_finish(t, reply, now);
+}
+
+static void
+txn_refuse(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
+	if (!t->answered)
+		relay_log_message(t, "refused", reply);
+	txn_end(t, reply, now);
 }
 
 static void
@@ -398,11 +431,71 @@ txn_take_back(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	spool_settle(t->relay->parts.spool, t->id, false, on_removed, rf);
 }
 
+/* ---- replies that come too late ---- */
+
+void
+txn_doubt(struct txn *t, int64_t now)
+{
+	if (!t->cut.in_doubt || !t->late_may || t->doubted)
+		return;
+	t->doubted = true;
+	late_doubt(t->relay->late, &t->late_key, now);
+}
+
+/* Of a client that has closed its side nobody knows whether it hears this, and
+ * without a Message-ID its next message may be meant to be another. */
+static void
+txn_accepted_late(struct txn *t, const struct smtp_reply *reply, int64_t now)
+{
+	if (!t->doubted || (t->session != NULL && !t->has_message_id))
+		return;
+	late_accepted(t->relay->late, &t->late_key, t->has_message_id, now);
+	if (t->answered)
+		relay_log_message(t, "late", reply);
+}
+
+/* Once more what the next hop has, or may have: it goes no further. */
+static bool
+txn_is_repeat(struct txn *t, int64_t now)
+{
+	struct relay *r = t->relay;
+	struct smtp_reply taken = smtp_reply_make(250, "2.0.0",
+	    "Ok: the next hop accepted this message at an earlier attempt");
+	struct smtp_reply wait = smtp_reply_make(451, "4.4.2",
+	    "The next hop has not answered an earlier attempt at this message "
+	    "yet, try again later");
+
+	if (t->late_text == NULL)
+		return false;
+	t->late_key = late_text_key(t->late_text);
+	late_text_free(t->late_text);
+	t->late_text = NULL;
+	t->has_message_id = smtp_server_has_message_id(t->session->server);
+	t->late_may =
+	    t->held_count == 0 && (t->rcpt_count == 1 || !leg_is_lmtp(&t->cut));
+	switch (late_ask(r->late, &t->late_key, now)) {
+	case LATE_NONE:
+		return false;
+	case LATE_IN_DOUBT:
+		txn_refuse(t, &wait, now);
+		return true;
+	case LATE_ACCEPTED:
+		break;
+	}
+	counters_add(r->parts.counters, COUNT_MESSAGES, 1);
+	counters_add(r->parts.counters, COUNT_MESSAGES_REPEATED, 1);
+	relay_log_message(t, "repeated", &taken);
+	txn_end(t, &taken, now);
+	return true;
+}
+
 void
 txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply own = *reply;
 
+	if (smtp_reply_is_ok(reply))
+		txn_accepted_late(t, reply, now);
 	if (smtp_reply_is_ok(reply) && !t->answered) {
 		if (t->spooled)
 			txn_settle(t, t->id, true);
@@ -412,6 +505,19 @@ txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 	if (own.code == 421)
 		relay_make_temporary(&own);
 	txn_take_back(t, &own, now);
+}
+
+static void
+txn_send_end(struct txn *t, int64_t now)
+{
+	/* Else the moment in which it leaves is the one to remember it. */
+	bool gone = t->session == NULL || t->session->said_all;
+
+	if (gone)
+		t->cut.in_doubt = t->cut.state == LEG_BODY;
+	if (gone)
+		txn_doubt(t, now);
+	leg_end(&t->cut, now);
 }
 
 /* All of it is on the disk, or one of it is not. From here on what passes is
@@ -427,7 +533,7 @@ txn_end_safe(struct txn *t, int64_t now)
 	if (t->no_code != 0 || t->answered)
 		txn_take_back(t, &no, now);
 	else if (t->held_count < t->rcpt_count)
-		leg_end(&t->cut, now);
+		txn_send_end(t, now);
 	else
 		txn_accept(t, NULL, now);
 }
@@ -575,6 +681,8 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 	}
 	txn_write_trace(t, now);
 	smtp_opening_end(&t->opening, txn_on_opening, t);
+	if (txn_is_repeat(t, now))
+		return;
 	if (is_too_big_later(t)) {
 		txn_refuse(t, &too_big, now);
 		return;

@@ -24,6 +24,7 @@
 #include "front/ask_guard.h"
 #include "front/auth_guard.h"
 #include "front/auth_link.h"
+#include "front/late.h"
 #include "front/relay.h"
 #include "front/room.h"
 #include "smtp/opening.h"
@@ -61,6 +62,7 @@ struct relay {
 	struct loop_timer stress; /* of relay_stress.c */
 	struct auth_guard *guard;
 	struct ask_guard *asked;
+	struct late *late;
 	struct auth_link *auth_link;
 	void (*on_drained)(void *arg);
 	void *drained_arg;
@@ -193,6 +195,13 @@ struct txn {
 	 * after it took others; NULL: not needed. */
 	struct spool_body *spare;
 	uint64_t spare_id;
+	/* Of envelope and text, and then what it came to. NULL: not asked for.
+	 */
+	struct late_text *late_text;
+	struct hash128 late_key;
+	bool late_may; /* the next hop has all of it, or nothing; */
+	bool doubted;  /* and the client may never hear which: remembered */
+	bool has_message_id;
 	int64_t answer_due; /* TXN_WAIT_END: 451 from here on */
 	/* How fast it goes while others wait: relay_stress.c. 0: not yet. */
 	int64_t measured_since;
@@ -348,6 +357,9 @@ void txn_leg_drained(struct txn *t, int64_t now);
 /* A disk or a next hop that takes too long: the client is told to come again
  * before it loses patience and sends twice. */
 void txn_answer_late(struct txn *t, int64_t now);
+/* The client may never hear the reply: what the next hop says is remembered for
+ * its next attempt. Harmless before the final dot has gone there. */
+void txn_doubt(struct txn *t, int64_t now);
 /* The client left after the final dot: the message takes its course. */
 void txn_detach(struct txn *t);
 

@@ -60,6 +60,7 @@ session_end(struct session *s)
 	login_drop(s, now);
 	own_forget(s, now);
 	if (t != NULL && t->wait == TXN_WAIT_END) {
+		txn_doubt(t, now);
 		t->session = NULL;
 		t->wait = TXN_WAIT_NONE;
 	} else if (t != NULL) {
@@ -307,6 +308,8 @@ on_conn_eof(void *arg, int64_t now)
 	struct session *s = arg;
 
 	s->said_all = true;
+	if (s->txn != NULL)
+		txn_doubt(s->txn, now);
 	if (s->greeted)
 		session_pump(s, now);
 	else

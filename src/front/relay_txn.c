@@ -63,6 +63,9 @@ txn_free(struct txn *t)
 	if (t->session != NULL)
 		session_txn_done(t->session);
 	list_remove(&t->entry);
+	if (t->doubted)
+		late_forget(r->late, &t->late_key);
+	late_text_free(t->late_text);
 	if (t->spare != NULL)
 		spool_body_abort(t->spare);
 	for (size_t i = 0; i < t->rcpt_count; i++)

@@ -301,7 +301,10 @@ static const struct option maild_options[] = {
 	       "451. RFC 5321 has clients wait 10 minutes (section 4.5.3.2.6), "
 	       "and an answer before that costs a copy at each attempt where "
 	       "the next hop is slow but takes the message in the end; so this "
-	       "is a little less than they wait. A client that leaves earlier "
+	       "is a little less than they wait. A message that the next hop "
+	       "accepts after that is remembered for 6 hours, until a restart: "
+	       "the same message again is answered with 250 and makes no other "
+	       "copy. A client that leaves earlier "
 	       "is no reason to lower it: its message takes its course, as it "
 	       "would without weir. For the milter it is 4 minutes at most, "
 	       "since Postfix waits 5 (milter_content_timeout).",

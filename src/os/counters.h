@@ -27,6 +27,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
 	    "TLS handshakes with clients that failed")                        \
 	X(MESSAGES, "messages", TOTAL, "messages answered 250")               \
+	X(MESSAGES_REPEATED, "messages_repeated", TOTAL,                      \
+	    "of these, repeats of what the next hop accepted too late")       \
 	X(MESSAGES_REFUSED, "messages_refused", TOTAL,                        \
 	    "messages refused after DATA")                                    \
 	X(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                      \

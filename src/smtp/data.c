@@ -125,6 +125,7 @@ on_field_name(struct smtp_decoder *d)
 	d->field = FIELD_VALUE;
 	d->in_subject = !d->subject_seen && str_ieq(name, STR("subject"));
 	d->subject_seen |= d->in_subject;
+	d->id_seen |= str_ieq(name, STR("message-id"));
 	if (str_ieq(name, STR("received")))
 		d->received++;
 }

@@ -52,8 +52,9 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	bool newline_seen, lf_lines; /* the first line end was a bare LF */
 	bool chunked; /* BDAT: a dot is a dot, and smtp_decode_end ends it */
 	uint8_t name_len;
-	char name[10];      /* start of the header line, to know Received: and
-			       Subject: */
+	bool id_seen;       /* there is a Message-ID field */
+	char name[11];      /* start of the header line, to know Received:,
+			       Subject: and Message-ID: */
 	struct buf subject; /* unfolded Subject: value, bounded, raw */
 };
 

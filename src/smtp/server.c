@@ -330,6 +330,12 @@ smtp_server_subject(const struct smtp_server *s)
 }
 
 bool
+smtp_server_has_message_id(const struct smtp_server *s)
+{
+	return s->decoder.id_seen;
+}
+
+bool
 smtp_server_is_chunked(const struct smtp_server *s)
 {
 	return s->phase == SMTP_PHASE_CHUNKS || s->chunk.open;
