@@ -70,3 +70,20 @@ def test_killed_in_between(weir, scripted):
     assert send(w)[0] == 250
     hop.go.set()
     assert hop.dots == 2
+
+
+def test_the_client_has_left(weir, scripted):
+    """By closing its connection, of which weir only sees that it says no
+    more."""
+    hop = Slow(scripted)
+    w = weir(next_hop=hop.address, policy="exempt = true")
+    peer = w.hello()
+    for line in (f"MAIL FROM:<{SENDER}>", "RCPT TO:<b@known.test>", "DATA"):
+        peer.ask(line)
+    peer.send(TEXT + b".\r\n")
+    until(lambda: hop.dots == 1, "the dot")
+    peer.close()
+    assert send(w)[0] == 451
+    hop.go.set()
+    until(lambda: send(w)[0] == 250, "the late reply")
+    assert hop.dots == 1 and w.status()["messages_repeated"] == 1
