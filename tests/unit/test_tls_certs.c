@@ -84,7 +84,7 @@ test_fingerprint(void **state)
 {
 	struct rig *r = *state;
 	struct tls_client *pinned;
-	char colons[96] = "";
+	char colons[97] = "";
 
 	serve(r, "DNS:whoever.test", -1);
 	for (size_t i = 0; i < 32; i++)
