@@ -297,8 +297,10 @@ on_envrcpt(SMFICTX *ctx, char **argv)
 		milter_conn_drop(c);
 		return refuse_late(ctx);
 	}
-	if (ask->status == MILTER_REFUSED)
+	if (ask->status == MILTER_REFUSED) {
+		c->has_refused = true;
 		return refuse_as_told(ctx, ask);
+	}
 	milter_conn_add_rcpt(c, argv[0], ask->status == MILTER_HELD);
 	c->known = ask->known;
 	c->freezes = ask->freezes;
@@ -482,6 +484,11 @@ on_eom(SMFICTX *ctx)
 	keep_queue_id(ctx, c);
 	if (!c->in_txn)
 		return refuse_late(ctx);
+	if (c->rcpt_count == 0 && c->has_refused) {
+		/* No mail server goes on with a message to nobody. */
+		milter_conn_drop(c);
+		return SMFIS_REJECT;
+	}
 	if (c->held_count == 0)
 		return is_secure(ctx, c, &status) ? pass(ctx, c) : status;
 	if (c->failed) {

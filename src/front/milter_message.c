@@ -46,6 +46,7 @@ forget(struct milter_conn *c)
 	c->rcpts = NULL;
 	c->queue_id = c->subject = NULL;
 	c->rcpt_count = c->rcpt_cap = c->held_count = c->header_bytes = 0;
+	c->has_refused = false;
 	c->known = c->eight_bit = c->failed = c->header_too_big = false;
 }
 

@@ -28,7 +28,7 @@ struct milter_conn {
 	char *queue_id, *subject;
 	struct milter_rcpt_name *rcpts;
 	size_t rcpt_count, rcpt_cap, held_count;
-	bool known, eight_bit;
+	bool known, eight_bit, has_refused; /* a recipient */
 	unsigned freezes; /* gate_freezes when the last recipient was asked */
 	struct buf text;  /* not yet given to the loop */
 	size_t header_bytes;
