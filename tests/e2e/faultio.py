@@ -3,6 +3,7 @@
 import mmap
 import os
 import pathlib
+import shlex
 import struct
 import subprocess
 
@@ -12,8 +13,8 @@ STALL, STALL_AFTER_SYNC = 0, -1
 
 def build(directory):
     path = directory / "faultio.so"
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path,
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", path,
                     HERE / "faultio.c", "-ldl"], check=True)
     return path
 

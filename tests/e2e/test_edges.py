@@ -54,12 +54,12 @@ def test_same_name_is_no_loop(weir, scripted):
 
 def test_two_relays_in_a_circle(weir):
     """Each session opens one at the other relay. EHLO is answered in the end
-    without the other's, client_sessions_max ends the rest, and who sends mail
-    hears 451; nothing hangs."""
-    a = weir(start=False, policy=ROOMY, client_sessions_max="20",
-             hostname='"a.weir.test"', name="a")
-    b = weir(start=False, policy=ROOMY, client_sessions_max="20",
-             hostname='"b.weir.test"', name="b")
+    without the other's, client_sessions_max bounds the rest, and who sends mail
+    waits in line for a connection and hears 451; nothing hangs."""
+    options = {"policy": ROOMY, "client_sessions_max": "20",
+               "answer_timeout": '"5s"'}
+    a = weir(start=False, hostname='"a.weir.test"', name="a", **options)
+    b = weir(start=False, hostname='"b.weir.test"', name="b", **options)
     a.next_hop, b.next_hop = b.port_address, a.port_address
     a.start()
     b.start()

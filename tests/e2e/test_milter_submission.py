@@ -28,6 +28,7 @@ def submit(s, user, sender, rcpts):
 def logins(site):  # noqa: F811
     users = {name: f"word of {name}" for name in ("mallory", "bob")}
     return lambda policy: site("sendmail", policy=policy,
+                               local_domains='{"example.org"}',
                                site={"users": users})
 
 
@@ -83,7 +84,8 @@ def test_sendmail_local_submission_counts_by_its_user(site):  # noqa: F811
     ("client", {"[127.0.0.1]"})])
 def test_mail_through_localhost(site, kind, local, keys):  # noqa: F811
     """client is one key for all, but only where a policy asks for it."""
-    s = site(kind, policy=f"{HOLD}  local = {local}")
+    s = site(kind, policy=f"{HOLD}  local = {local}",
+             local_domains='{"example.org"}')
     for i, sender in enumerate(("shop@example.org", "news@example.org", "")):
         code, words = s.mta.transact(sender, [f"p{i}@example.com"],
                                      message(sender=sender or "x@mta.test"))
