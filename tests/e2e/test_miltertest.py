@@ -175,7 +175,7 @@ class Raw:
 
 
 def test_unknown_commands_and_commands_out_of_order(milter):
-    w = milter()
+    w = milter(local_domains='{"example.org"}')
     raw = Raw(w.mta_port)
     assert raw.ask(b"C", b"client.test\0" + b"4" + b"\0\x19" +
                    b"192.0.2.7\0") == b"c"
