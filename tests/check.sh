@@ -164,7 +164,7 @@ e2e() {
     local name=$1 files=$2 log=build/e2e.log line passed failed skipped status=0
     local workers=$((JOBS < 4 ? JOBS : 4)) source
     shift 2
-    PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 1500 \
+    PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 2400 \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \
         -n "$workers" --dist loadfile --durations=10 --color=no "$@" \
         tests/e2e 2>&1 </dev/null | tee "$log" || status=$?
