@@ -83,9 +83,9 @@ count(struct channel *ch, enum smtp_client_what what,
 		/* LMTP has a reply for each recipient. */
 		ch->messages += !smtp_client_is_lmtp(ch->client) ||
 				smtp_client_is_idle(ch->client);
-		ch->junk = 0;
+		ch->refusals = ch->resets = 0;
 	} else if (!ok) {
-		ch->junk++;
+		ch->refusals++;
 	} else if (what == SMTP_CLIENT_MAIL) {
 		ch->mails++;
 	}

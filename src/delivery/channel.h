@@ -83,9 +83,11 @@ struct channel {
 	uint32_t messages_max; /* 0: any; the pool's */
 	uint32_t messages;     /* that were sent to the end */
 	uint32_t mails;        /* MAIL that was accepted */
-	uint32_t junk;         /* refusals and RSETs since the last message */
-	bool served;           /* a user has given it back */
-	bool is_private;       /* a session's own: never kept for another */
+	/* Since the last message. */
+	uint32_t refusals, resets;
+	uint32_t resets_max; /* the server's patience with RSET */
+	bool served;         /* a user has given it back */
+	bool is_private;     /* a session's own: never kept for another */
 	bool login_in_clear;
 	bool heard;       /* a reply came to its present user */
 	bool retired;     /* of a former configuration */

@@ -13,9 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Exim's smtp_accept_max_nonmail is 10, Postfix delays from 10 refusals on
- * (smtpd_soft_error_limit). */
-#define JUNK_MAX 8
+/* Postfix delays from 10 refusals on (smtpd_soft_error_limit). */
+#define REFUSALS_MAX 8
 
 static struct hop *
 first_in(struct nexthop *n, enum hop_state state)
@@ -309,7 +308,8 @@ static bool
 is_worth_keeping(const struct channel *ch)
 {
 	return !ch->retired && !ch->is_private && !is_spent(ch) &&
-	       ch->junk < JUNK_MAX;
+	       ch->refusals < REFUSALS_MAX &&
+	       ch->refusals + ch->resets < ch->resets_max;
 }
 
 void
@@ -457,6 +457,7 @@ on_channel_ready(struct channel *ch, int64_t now)
 		n->caps = hop_caps(h);
 		n->caps_known = true;
 		ch->messages_max = hop_uses_max(n, ch);
+		ch->resets_max = hop_resets_max(ch);
 		hop_end_doubt(n, now);
 		nexthop_note_up(n, ch);
 		hop_serve_line(n, now);

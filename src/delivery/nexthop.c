@@ -332,7 +332,7 @@ nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
 	n->idle_count++;
 	ch->hop = NULL;
 	ch->open = !smtp_client_is_idle(ch->client);
-	ch->junk += ch->open;
+	ch->resets += ch->open;
 	ch->idle_since = now;
 }
 

@@ -101,6 +101,8 @@ void hop_run_dials(struct nexthop *n, int64_t now);
 /* hop_uses.c */
 /* Messages that this connection may carry, by its greeting; 0: any. */
 uint32_t hop_uses_max(const struct nexthop *n, const struct channel *ch);
+/* Of RSETs without a message. */
+uint32_t hop_resets_max(const struct channel *ch);
 
 /* nexthop.c */
 struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
