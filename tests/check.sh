@@ -12,6 +12,7 @@ PASSED=0
 FAILED=0
 FAILURES=()
 SUITES=()
+FINISHED=
 
 suite() {
     printf '\n== %s\n' "$1"
@@ -68,14 +69,14 @@ run_program() {
 # cases are its corpus.
 cases_in() {
     case $1 in
-    tests/unit/*) grep -cE '^test_[a-z0-9_]+\(void \*\*' "$1.c" ;;
+    tests/unit/*) lines '^test_[a-z0-9_][a-z0-9_]*(void \*\*' "$1.c" ;;
     *) echo 1 ;;
     esac
 }
 
 # judge DIR PROGRAM: adds to passed, failed and skipped. Cases that were
 # announced and did not come have failed, and so has a program that announces
-# fewer than its source holds.
+# fewer than its source holds, or in whose source none is named test_*.
 judge() {
     local log=$1/$2.tap status ok bad skip plan source
     status=$(cat "$1/$2.status")
@@ -86,7 +87,7 @@ judge() {
     source=$(cases_in "$2")
     if [ "$bad" -eq 0 ]; then
         if [ "$status" -ne 0 ] || [ "$plan" -eq 0 ] ||
-            [ "$plan" -lt "$source" ] ||
+            [ "$source" -eq 0 ] || [ "$plan" -lt "$source" ] ||
             [ $((ok + skip)) -ne "$plan" ]; then bad=1; fi
     fi
     if [ "$bad" -gt 0 ]; then
@@ -157,14 +158,28 @@ functions_in() {
     cat "$@" | grep -cE '^ *(async )?def test_' || true
 }
 
-# e2e NAME FILES [pytest's arguments]: FILES are those whose tests have to run.
-# Most of their time is waiting, so a worker for each processor, each with whole
+# Which of pytest's cases run: all, or those without the mark "long".
+MARKED=()
+
+# What only ./bootstrap check --long covers, by the reason that each mark gives.
+say_what_is_long() {
+    suite "left out here, and part of ./bootstrap check --long"
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q \
+        -p no:cacheprovider --collect-only -m long --color=no tests/e2e \
+        2>&1 </dev/null | sed -n 's/^long: //p' || true
+}
+
+# What all end-to-end tests of one build may take.
+E2E_S=2400
+
+# e2e NAME FILES [pytest's arguments]: FILES are those whose tests have to run,
+# but for those that the mark "long" takes out. Most of their time is waiting, so a worker for each processor, each with whole
 # files.
 e2e() {
     local name=$1 files=$2 log=build/e2e.log line passed failed skipped status=0
-    local workers=$((JOBS < 4 ? JOBS : 4)) source
+    local workers=$((JOBS < 4 ? JOBS : 4)) source long=0
     shift 2
-    PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 2400 \
+    PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 "$E2E_S" \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \
         -n "$workers" --dist loadfile --durations=10 --color=no "$@" \
         tests/e2e 2>&1 </dev/null | tee "$log" || status=$?
@@ -175,7 +190,12 @@ e2e() {
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
     # shellcheck disable=SC2086
     source=$(functions_in $files)
-    if [ "$failed" -eq 0 ] && [ $((passed + skipped)) -lt "$source" ]; then
+    if [ ${#MARKED[@]} -gt 0 ]; then
+        # shellcheck disable=SC2086
+        long=$(cat $files | grep -c '^ *@pytest.mark.long(' || true)
+    fi
+    if [ "$failed" -eq 0 ] && [ $((passed + skipped + long)) -lt "$source" ]
+    then
         echo "$name: $((passed + skipped)) ran, $source are in the sources"
         failed=1
     fi
@@ -199,6 +219,7 @@ cppcheck_check() {
 
 shell_check() {
     shellcheck bootstrap .ci/run tests/*.sh contrib/*.sh contrib/*.bash \
+        debian/*.preinst debian/*.postrm \
         contrib/weir-hold
 }
 
@@ -228,7 +249,15 @@ thread_checks() {
     units build-tsan "unit tests, TSan" $(threaded_units)
 }
 
+# A script that ends halfway has failed, and says so in its last line.
+broke_off() {
+    [ -n "$FINISHED" ] && return
+    printf '\nthe check broke off: status %d at %s\n' "$1" "$2"
+    printf '%d passed, %d failed\n' $PASSED $((FAILED + 1))
+}
+
 finish() {
+    FINISHED=1
     printf '\n%d s\n' $SECONDS
     printf '%s\n' "${SUITES[@]}"
     if [ $FAILED -gt 0 ]; then
@@ -242,6 +271,7 @@ finish() {
 
 check() {
     local WRAP=()
+    trap 'broke_off $? "$BASH_COMMAND"' EXIT
     build
     suite "unit tests and fuzz targets"
     one "each unit test and fuzz target is built" no_unit_is_missing
@@ -265,10 +295,16 @@ check() {
     suite "release"
     one "release, built and installed" tests/check-release.sh
     suite "end-to-end tests"
-    e2e "end-to-end" "$(echo tests/e2e/test_*.py)"
+    if [ "$1" = --long ]; then
+        E2E_S=14400
+    else
+        MARKED=(-m "not long")
+    fi
+    e2e "end-to-end" "$(echo tests/e2e/test_*.py)" "${MARKED[@]}"
     suite "end-to-end tests of the daemon under ASan and UBSan"
-    # The shim that fails the disk and a kill leave nothing to see here.
-    local left_out="faults crash netd_worm" file ignore=()
+    # The shim that fails the disk, a kill and packages leave nothing to see
+    # here.
+    local left_out="faults crash netd_worm debian" file ignore=()
     for file in $left_out; do
         ignore+=("--ignore=tests/e2e/test_$file.py")
     done
@@ -276,6 +312,7 @@ check() {
         UBSAN_OPTIONS=halt_on_error=1 e2e "end-to-end, ASan and UBSan" \
         "$(printf '%s\n' tests/e2e/test_*.py |
             grep -vE "_(${left_out// /|})[.]py$" | tr '\n' ' ')" \
-        "${ignore[@]}"
+        "${ignore[@]}" "${MARKED[@]}"
+    if [ "$1" != --long ]; then say_what_is_long; fi
     finish
 }
