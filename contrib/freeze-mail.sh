@@ -39,6 +39,15 @@ sender=$(clean "$WEIR_SENDER")
     printf 'Queue:   %s recipients wait, the policy allows %s\n' \
         "$(clean "$WEIR_QUEUE_LENGTH")" "$(clean "$WEIR_FREEZE_AT")"
     printf 'Time:    %s\n\n' "$(clean "$WEIR_TIME")"
+    # These come with mail alone.
+    if [ -n "${WEIR_PASSED:-}" ]; then
+        printf 'Passed:  %s new recipients got mail of it lately\n' \
+            "$(clean "$WEIR_PASSED")"
+        printf 'Clients: %s\n' "$(clean "${WEIR_CLIENTS:-}")"
+        printf 'Mail:    %s\n\n' "$(clean "${WEIR_SUBJECTS:-}")"
+        printf 'If the account is stolen, change its password before the thaw:\n'
+        printf 'whoever has it would go on.\n\n'
+    fi
     printf 'Nothing is lost. To look, then to let go or to remove:\n\n'
     printf '  weirctl queue %s\n' "$(quoted "$WEIR_SENDER")"
     printf '  weirctl thaw %s --release\n' "$(quoted "$WEIR_SENDER")"

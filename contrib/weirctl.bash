@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Completion for weirctl (commands, their options, and what the daemon knows:
-# senders, queue ids) and for weir-netd.
+# senders, queue ids), for weir-netd and for weir-replay.
 
 # The first texts called $1 in what the daemon answers; nothing when it is away.
 _weirctl_ask() {
@@ -34,7 +34,7 @@ _weirctl() {
     cur=${line##*[[:space:]]}
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
-    local commands="status senders show queue cat release flush discard freeze"
+    local commands="status senders show explain history queue find problems cat release flush discard freeze"
     commands+=" thaw forget events top audit config reload"
     local command="" options="" i _weirctl_socket=()
 
@@ -44,7 +44,8 @@ _weirctl() {
             _weirctl_socket=(-s "${words[i + 1]}")
             ((i++))
             ;;
-        -S | -n | --sender | --older | --recipient | --count)
+        -S | -n | --sender | --older | --recipient | --count | --message-id | \
+            --mta-id | --subject | --client | --reason | --for | --policy)
             ((i++))
             ;;
         -*) ;;
@@ -56,7 +57,7 @@ _weirctl() {
     done
 
     case $prev in
-    -s | --socket)
+    -s | --socket | --policy)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
@@ -64,11 +65,12 @@ _weirctl() {
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         return
         ;;
-    --older)
+    --older | --for)
         _weirctl_words $'10m\n1h\n2h\n1d' "$cur"
         return
         ;;
-    --recipient | -n | --count)
+    --recipient | -n | --count | --message-id | --mta-id | --subject | --client | \
+        --reason)
         return
         ;;
     esac
@@ -76,12 +78,18 @@ _weirctl() {
     case $command in
     "") options="-s --socket --json -h --help -V --version" ;;
     senders) options="--frozen --busy" ;;
+    explain) options="--client --policy" ;;
     queue) options="--older --recipient" ;;
+    find)
+        options="--message-id --mta-id --sender --recipient --subject"
+        options+=" --client -n --count"
+        ;;
     release | flush) options="--sender --all --older --recipient" ;;
     discard) options="--sender --all --older --recipient -y --yes" ;;
+    freeze) options="--reason --for" ;;
     thaw) options="--release --discard" ;;
     events) options="-f --follow -n --count" ;;
-    top | audit) options="-n --count" ;;
+    top | audit | problems) options="-n --count" ;;
     esac
 
     if [[ $cur == -* ]]; then
@@ -90,7 +98,7 @@ _weirctl() {
     fi
     case $command in
     "") _weirctl_words "${commands// /$'\n'}" "$cur" ;;
-    show | queue | freeze | forget)
+    show | explain | queue | freeze | forget)
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
     thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;
@@ -118,5 +126,42 @@ _weir_netd() {
     esac
 }
 
+_weir_replay() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local options=$'--policy\n--attack\n--json\n'
+
+    if [[ ${COMP_WORDS[1]} == log || ${COMP_WORDS[1]} == learn ]]; then
+        options+=$'--format\n--my-networks\n--local-domains\n--year\n'
+        options+=$'--journal\n--compare\n--anonymise\n--nodes\n'
+    elif [[ ${COMP_WORDS[1]} == flows ]]; then
+        options=$'--profile\n--attack\n--json\n'
+    else
+        options+=$'--nodes\n--no-local\n'
+    fi
+
+    case $prev in
+    --attack)
+        _weirctl_words \
+            $'1/60\n1\n10\n200\n10,known=500\n100/1d,packed\n850,udp' "$cur"
+        ;;
+    --format)
+        _weirctl_words $'auto\npostfix\nexim\nsendmail\nopensmtpd\nexchange' \
+            "$cur"
+        ;;
+    --profile) _weirctl_words $'workstation\nserver\ngateway\npaper' "$cur" ;;
+    --policy | --my-networks | --local-domains | --year) ;;
+    *)
+        if [[ $cur == -* ]]; then
+            _weirctl_words "$options"$'-c\n-V\n-h' "$cur"
+        elif ((COMP_CWORD == 1)); then
+            _weirctl_words $'trace\nflows\nhistory\nlog\nlearn' "$cur"
+        else
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        fi
+        ;;
+    esac
+}
+
 complete -F _weirctl weirctl
 complete -F _weir_netd weir-netd
+complete -F _weir_replay weir-replay

@@ -1,7 +1,7 @@
 # Manual pages. That of weir.conf is made from the table of options.
-dist_man_MANS += doc/weirctl.1 doc/weir-maild.8
+dist_man_MANS += doc/weirctl.1 doc/weir-maild.8 doc/weir-replay.1
 nodist_man_MANS += doc/weir.conf.5
-EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md
+EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md doc/replay.md
 CLEANFILES += doc/weir.conf.5
 
 doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
@@ -26,8 +26,10 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 		$(srcdir)/doc/weir-netd.conf.5.in > $@.tmp && \
 	rm -f $@.options && mv -f $@.tmp $@
 endif
-dist_doc_DATA += doc/postfix.md doc/sendmail.md doc/exim.md doc/exchange.md \
+dist_doc_DATA += doc/install.md doc/policies.md doc/postfix.md doc/sendmail.md doc/exim.md \
+	doc/exchange.md \
 	doc/providers.md doc/interop.md doc/defences.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
+	contrib/postfix-master-copies.cf \
 	contrib/sendmail.mc contrib/exim.conf \
 	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service

@@ -8,14 +8,14 @@ EXTRA_DIST += etc/weir.conf etc/weir-maild.service.in \
 	etc/weir.sysusers.conf etc/weir.tmpfiles.conf \
 	contrib/weirctl.bash
 CLEANFILES += etc/weir-maild.service etc/weir.conf.sample \
-	contrib/weirctl sysusers.d/weir.conf tmpfiles.d/weir.conf
+	contrib/weirctl contrib/weir-replay sysusers.d/weir.conf tmpfiles.d/weir.conf
 
 nodist_systemdsystemunit_DATA = etc/weir-maild.service
 nodist_sysusers_DATA = sysusers.d/weir.conf
 nodist_tmpfiles_DATA = tmpfiles.d/weir.conf
-nodist_completions_DATA = contrib/weirctl
+nodist_completions_DATA = contrib/weirctl contrib/weir-replay
 nodist_doc_DATA = etc/weir.conf.sample
-dist_doc_DATA += contrib/freeze-mail.sh
+dist_doc_DATA += contrib/freeze-mail.sh contrib/prometheus-rules.yml
 
 etc/weir-maild.service: etc/weir-maild.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && \
@@ -31,7 +31,7 @@ tmpfiles.d/weir.conf: etc/weir.tmpfiles.conf
 	$(AM_V_GEN)$(MKDIR_P) tmpfiles.d && \
 	cp $(srcdir)/etc/weir.tmpfiles.conf $@
 
-contrib/weirctl: contrib/weirctl.bash
+contrib/weirctl contrib/weir-replay: contrib/weirctl.bash
 	$(AM_V_GEN)$(MKDIR_P) contrib && cp $(srcdir)/contrib/weirctl.bash $@
 
 # As it fits where this build is installed.
@@ -63,7 +63,8 @@ uninstall-local: etc/weir.conf.sample
 
 EXTRA_DIST += etc/weir-netd.service.in etc/weir-netd.conf
 dist_doc_DATA += contrib/weir-netd-workstation.conf \
-	contrib/weir-netd-server.conf contrib/weir-netd-gateway.conf
+	contrib/weir-netd-server.conf contrib/weir-netd-gateway.conf \
+	contrib/weir-netd-containers.conf
 if BUILD_NETD
 CLEANFILES += etc/weir-netd.service etc/weir-netd.conf.sample
 nodist_systemdsystemunit_DATA += etc/weir-netd.service

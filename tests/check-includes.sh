@@ -21,17 +21,27 @@ below() {
 	os) echo "base" ;;
 	throttle) echo "base weir" ;;
 	smtp) echo "base" ;;
+	http) echo "base" ;;
 	net) echo "os base" ;;
-	control) echo "net os base" ;;
+	control) echo "http net os base" ;;
 	packet) echo "base" ;;
 	netgate) echo "throttle packet os base weir" ;;
 	nfq) echo "net os base" ;;
 	spool) echo "os base" ;;
 	gate) echo "throttle spool os base weir" ;;
 	delivery) echo "spool smtp $net_up" ;;
-	front) echo "control delivery gate spool smtp $net_up" ;;
-	maild | netd | ctl | replay)
-		echo "front control delivery gate spool throttle smtp" \
+	front) echo "delivery gate spool smtp $net_up" ;;
+	relay | milter) echo "front delivery gate spool smtp $net_up" ;;
+	policyd) echo "gate smtp $net_up" ;;
+	replay)
+		# The one reader of weir.conf is maild's.
+		echo "maild relay milter policyd front control delivery gate" \
+		    "spool throttle smtp http netgate packet $net_up weir" ;;
+	maild)
+		echo "relay milter policyd front control delivery gate spool" \
+		    "throttle smtp http $net_up weir" ;;
+	netd | ctl)
+		echo "control delivery gate spool throttle smtp http" \
 		    "netgate nfq packet $net_up weir" ;;
 	*) return 1 ;;
 	esac

@@ -20,7 +20,7 @@ tar -C "$work" -xf "$work"/weir-*.tar.xz
 cd "$work"/weir-*/
 
 # It is whole: a reader and ./bootstrap check miss nothing.
-missing=$(set +x && cd "$top" && find .ci doc contrib etc include src tests -type f \
+missing=$(set +x && cd "$top" && find .ci debian doc contrib etc include src tests -type f \
     ! -path '*/__pycache__/*' ! -name '*~' | while read -r file; do
     test -e "$OLDPWD/$file" || echo "$file"
 done)
@@ -33,9 +33,10 @@ make install DESTDIR="$dest"
 if ldd weir-maild | grep libsystemd; then exit 1; fi
 
 # What a package would hold.
-for file in sbin/weir-maild bin/weirctl include/weir/throttle.h \
+for file in sbin/weir-maild bin/weirctl bin/weir-replay include/weir/throttle.h \
     lib/libweir.so lib/pkgconfig/weir.pc share/man/man8/weir-maild.8 \
-    share/man/man1/weirctl.1 share/man/man5/weir.conf.5 \
+    share/man/man1/weirctl.1 share/man/man1/weir-replay.1 \
+    share/man/man5/weir.conf.5 \
     lib/systemd/system/weir-maild.service lib/sysusers.d/weir.conf \
     lib/tmpfiles.d/weir.conf share/bash-completion/completions/weirctl; do
     test -s "$dest/usr/$file"
@@ -44,7 +45,7 @@ done
 # filled, no executable stack, landing marks for indirect calls (the linker drops
 # their note, since Debian's own startup files have none), and the fortified and
 # guarded forms in use.
-for file in sbin/weir-maild sbin/weir-netd bin/weirctl \
+for file in sbin/weir-maild sbin/weir-netd bin/weirctl bin/weir-replay \
     lib/libweir.so.0; do
     readelf -hldW "$dest/usr/$file" >"$work/elf"
     grep -q 'Type: *DYN' "$work/elf"
@@ -58,7 +59,7 @@ for file in sbin/weir-maild sbin/weir-netd bin/weirctl \
         ;;
     esac
 done
-for file in sbin/weir-maild sbin/weir-netd bin/weirctl; do
+for file in sbin/weir-maild sbin/weir-netd bin/weirctl bin/weir-replay; do
     nm -D "$dest/usr/$file" >"$work/symbols"
     grep -q __stack_chk_fail "$work/symbols"
     grep -q '__[a-z]*_chk' "$work/symbols"
@@ -70,6 +71,7 @@ grep -q -e '-D_FORTIFY_SOURCE=3' Makefile
 grep -q -e '-fstack-clash-protection' Makefile
 "$dest/usr/sbin/weir-maild" -V
 "$dest/usr/bin/weirctl" --help >/dev/null
+"$dest/usr/bin/weir-replay" --help >/dev/null
 cmp "$dest/etc/weir/weir.conf" "$top/etc/weir.conf"
 
 # Nothing is left of it, and a configuration that somebody wrote is.
@@ -90,6 +92,10 @@ LD_LIBRARY_PATH=$dest/usr/lib "$work/user"
 if nm -D --defined-only "$dest/usr/lib/libweir.so" | grep -v ' throttle_'; then
     exit 1
 fi
+nm -D --defined-only "$dest/usr/lib/libweir.so" | awk '{print $3}' |
+    LC_ALL=C sort >"$work/symbols"
+sed -n 's/^ \([^@]*\)@.*/\1/p' debian/libweir0.symbols | LC_ALL=C sort |
+    diff - "$work/symbols"
 
 make uninstall DESTDIR="$dest" >/dev/null
 test "$(find "$dest" -type f)" = "$dest/etc/weir/weir.conf"

@@ -2,7 +2,8 @@
 EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
 	tests/try.sh tests/outbreak.py .clang-format \
-	tests/bench/bench_auth.py tests/bench/bench_limits.py \
+	tests/bench/bench_auth.py tests/bench/bench_commands.py \
+	tests/bench/bench_limits.py \
 	tests/bench/bench_milter.py tests/bench/bench_netd.py \
 	tests/bench/bench_relay.py tests/bench/bench_tls.py
 

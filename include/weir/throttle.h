@@ -33,16 +33,28 @@ enum throttle_reason {
 	THROTTLE_NEW,     /* pass: new, within the allowance */
 	THROTTLE_QUEUED,  /* hold: no allowance, or others wait before it */
 	THROTTLE_LIMITED, /* hold: a limit window is full */
+	THROTTLE_BARRED,  /* hold: the caller says so (throttle_bar) */
 	THROTTLE_FROZEN,  /* refuse (or hold): the source is frozen */
-	THROTTLE_FULL     /* refuse: the queue, with what is reserved in it,
-			     has no room before freeze_at or queue_max */
+	THROTTLE_FULL     /* refuse: freeze_at wait already (thawed), or the
+			     queue, with what is reserved, is at queue_max */
 };
 
 enum throttle_freeze_reason {
 	THROTTLE_FREEZE_NONE,
 	THROTTLE_FREEZE_LENGTH, /* freeze_at reached */
 	THROTTLE_FREEZE_GROWTH, /* freeze_growth reached */
-	THROTTLE_FREEZE_HAND    /* throttle_freeze */
+	THROTTLE_FREEZE_HAND,   /* throttle_freeze */
+	THROTTLE_FREEZE_DECOY,  /* throttle_freeze, of one that touched what
+				   nobody uses */
+	THROTTLE_FREEZE_CREDIT, /* throttle_freeze, of one that reached for too
+				   many who are not there */
+	THROTTLE_FREEZE_NETWORKS,  /* throttle_freeze, of one that was used from
+				      too many places */
+	THROTTLE_FREEZE_FAMILIAR,  /* throttle_freeze, of one for which too much
+				      waits in a throttle beside this one */
+	THROTTLE_FREEZE_STRANGERS, /* throttle_freeze, of one that wrote to too
+				      many strangers in too many messages */
+	THROTTLE_FREEZE_LAST = THROTTLE_FREEZE_STRANGERS
 };
 
 struct throttle_limit {
@@ -60,7 +72,8 @@ struct throttle_policy {
 	 * set is full, and the clock ticks on whatever happens. burst and
 	 * initial are then taken as working_set. */
 	bool paper;
-	uint32_t freeze_at; /* queue length that freezes; 0: never */
+	uint32_t freeze_at; /* queue length that freezes, the largest blast
+			       not counted (throttle_blast_begin); 0: never */
 	struct throttle_limit freeze_growth; /* entries appended in a window */
 	struct throttle_limit limits[THROTTLE_LIMITS_MAX]; /* new destinations
 							      let go */
@@ -96,6 +109,15 @@ struct throttle_callbacks {
 	/* The source is about to be forgotten (idle expiry, throttle_forget,
 	 * throttle_free). */
 	void (*on_expire)(void *arg, struct throttle_source *src);
+	/* A waiting request is about to go: now lets it, a later moment is when
+	 * to ask again; NULL lets all. May be called from within any function
+	 * that takes `now`, and calls none of the throttle's. */
+	int64_t (*may_release)(void *arg, struct throttle_source *src,
+	    uint64_t destination, int64_t now);
+	/* A source that throttle_spare named would have been frozen now, and
+	 * goes on. Whenever the detector fires: it may be often. */
+	void (*on_spare)(void *arg, struct throttle_source *src,
+	    enum throttle_freeze_reason reason);
 };
 
 /* callbacks is borrowed and may hold NULLs. seed: for the source table. */
@@ -116,8 +138,12 @@ const void *throttle_source_key(
     const struct throttle_source *src, size_t *key_len);
 const struct throttle_policy *throttle_source_policy(
     const struct throttle_source *src);
-/* Not while a reservation of it is open (aborts). */
+/* Not while it is pinned, as by a reservation that is open (aborts). */
 void throttle_forget(struct throttle *t, struct throttle_source *src);
+/* A pin of the caller's, who has state of its own for this source: it is not
+ * forgotten until the pin is taken away. Pins are counted. */
+void throttle_pin(struct throttle_source *src);
+void throttle_unpin(struct throttle_source *src);
 
 struct throttle_reservation {
 	uint64_t destination;
@@ -137,20 +163,39 @@ struct throttle_reservation {
  * same (commit of a known one makes it the most recently used).
  *
  * Reservations of several transactions count together: never do more than
- * freeze_at requests wait, and never more than the allowance passes.
+ * queue_max requests wait, and never more than the allowance passes. A
+ * reservation never freezes; the commit that brings the queue to freeze_at
+ * does, and what was reserved before may still be committed.
  */
 void throttle_reserve(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now, struct throttle_reservation *out);
+/* The same for a request that its sender cannot be told to make later: a frozen
+ * source holds it whatever its policy says, up to queue_max. */
+void throttle_reserve_held(struct throttle *t, struct throttle_source *src,
     uint64_t destination, int64_t now, struct throttle_reservation *out);
 /* ticket: the caller's name for a held request. May freeze the source. */
 void throttle_commit(struct throttle *t, struct throttle_source *src,
     const struct throttle_reservation *r, uint64_t ticket, int64_t now);
 void throttle_cancel(struct throttle *t, struct throttle_source *src,
     const struct throttle_reservation *r, int64_t now);
+/* Makes a PASS of a new destination that was just reserved a HOLD (or a REFUSE,
+ * where the queue has no room): the caller has a limit of its own, which opens
+ * at open_at. freeze_at counts no more of what waits for it than goes beyond
+ * the source's own allowance. */
+void throttle_bar(struct throttle *t, struct throttle_source *src,
+    struct throttle_reservation *r, int64_t open_at, int64_t now);
 /* reserve and commit at once. */
 void throttle_request(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now,
     struct throttle_reservation *out);
 
+/* Until throttle_blast_end, what is appended to the queue of src is of one
+ * message, which names more strangers than its caller finds usual. freeze_at
+ * and freeze_growth do not count those requests of the largest such message
+ * that waits. No effect under the paper's rules. src stays where it is
+ * meanwhile. */
+void throttle_blast_begin(struct throttle *t, struct throttle_source *src);
+void throttle_blast_end(struct throttle *t);
 /* Puts a request back at the end of the queue after a restart: no detector
  * fires and nothing is counted as new, no cap is applied. Load the snapshot
  * first. */
@@ -177,6 +222,10 @@ void throttle_queue_each(const struct throttle_source *src,
 
 void throttle_freeze(struct throttle *t, struct throttle_source *src,
     enum throttle_freeze_reason reason, int64_t now);
+/* The detector does not freeze it, whatever its queue: it grows up to
+ * queue_max. throttle_freeze still does. Not part of a snapshot. */
+void throttle_spare(struct throttle_source *src, bool is_spared);
+bool throttle_is_spared(const struct throttle_source *src);
 /* The queue stays and moves again, one per interval; the source freezes again
  * only when the queue grows to freeze_at anew from below it, or on growth. */
 void throttle_thaw(
@@ -210,6 +259,8 @@ struct throttle_source_info {
 	bool frozen;
 	enum throttle_freeze_reason freeze_reason;
 	uint32_t queue_length;
+	uint32_t own_waiting; /* of these, what freeze_at counts */
+	uint32_t blast;       /* of these, of the largest blast */
 	uint32_t allowance;
 	uint32_t working_set;
 	int64_t last_seen;
@@ -219,6 +270,11 @@ struct throttle_source_info {
 
 void throttle_source_info(struct throttle *t, struct throttle_source *src,
     int64_t now, struct throttle_source_info *out);
+/* How many destinations go before this one, which waits, and when it goes if
+ * nothing else moves; INT64_MAX while the source is frozen. False: no request
+ * for it waits. */
+bool throttle_expected(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now, uint32_t *ahead, int64_t *due_ms);
 size_t throttle_source_count(const struct throttle *t);
 size_t throttle_frozen_count(const struct throttle *t);
 size_t throttle_memory(const struct throttle *t); /* bytes, all told */

@@ -2,7 +2,9 @@ noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
 	src/base/base.c src/base/base.h \
 	src/base/buf.c src/base/buf.h src/base/bytes.h \
+	src/base/fold.c src/base/fold.h \
 	src/base/hash.c src/base/hash.h \
+	src/base/header.c src/base/header.h \
 	src/base/ip.c src/base/ip.h \
 	src/base/ip_ranges.c src/base/ip_ranges.h \
 	src/base/list.h \
@@ -18,7 +20,9 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_str tests/unit/test_buf \
 	tests/unit/test_map tests/unit/test_units tests/unit/test_ip \
 	tests/unit/test_mailbox tests/unit/test_reverse_path \
-	tests/unit/test_share
+	tests/unit/test_share tests/unit/test_header
+tests_unit_test_header_SOURCES = tests/unit/test_header.c
+tests_unit_test_header_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_reverse_path_SOURCES = tests/unit/test_reverse_path.c
 tests_unit_test_reverse_path_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_share_SOURCES = tests/unit/test_share.c

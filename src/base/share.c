@@ -84,11 +84,17 @@ share_find(const struct share *s, struct str key)
 	return map_find(s->users, key);
 }
 
+uint64_t
+share_reserve(uint64_t max)
+{
+	return max / RESERVE_PART;
+}
+
 bool
 share_may(const struct share *s, const struct share_user *u, uint64_t max,
     uint64_t amount)
 {
-	uint64_t reserve = max / RESERVE_PART, mine = share_used_by(u);
+	uint64_t reserve = share_reserve(max), mine = share_used_by(u);
 	uint64_t others = s->used - mine;
 	uint64_t left = max + reserve > s->used ? max + reserve - s->used : 0;
 	uint64_t rest = others < max / 2 ? max - 2 * others : 0;

@@ -40,6 +40,8 @@ void share_take(struct share *s, struct share_user *u, uint64_t amount);
 /* u may be gone after it, where nobody holds a reference. */
 void share_give(struct share *s, struct share_user *u, uint64_t amount);
 
+/* What may be used above the limit, by late comers. */
+uint64_t share_reserve(uint64_t max);
 uint64_t share_used(const struct share *s);
 uint64_t share_used_by(const struct share_user *u); /* NULL: 0 */
 size_t share_users(const struct share *s);

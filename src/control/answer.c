@@ -69,6 +69,8 @@ finish(struct control_conn *c, json_t *last)
 		control_conn_end(c);
 	c->on_step = NULL;
 	c->rows = 0;
+	json_decref(c->kept);
+	c->kept = NULL;
 	control_request_clear(&c->request);
 }
 

@@ -253,8 +253,9 @@ control_conn_free(struct control_conn *c)
 {
 	control_conn_end(c);
 	list_remove(&c->entry);
-	c->control->conn_count--;
+	places_give(c->control->places, c->place);
 	control_request_clear(&c->request);
+	json_decref(c->kept);
 	buf_clear(&c->in);
 	buf_clear(&c->out);
 	free(c);

@@ -14,10 +14,12 @@
 #include "control/request.h"
 #include "net/conn.h"
 #include "net/listener.h"
+#include "net/places.h"
 #include "os/events.h"
 #include "os/log.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 struct control_server { /* all borrowed */
 	struct loop *loop;
@@ -38,8 +40,9 @@ struct control {
 	struct listener *listener;
 	int admin_gid;
 	struct list conns; /* struct control_conn */
-	uint32_t conn_count;
-	struct list ended; /* to be freed, or waiting for an operation */
+	struct places *places;
+	_Atomic int64_t full_due; /* the next line about one too many */
+	struct list ended;        /* to be freed, or waiting for an operation */
 	struct loop_task reap;
 };
 
@@ -47,6 +50,7 @@ struct control_conn {
 	struct list entry;
 	struct control *control;
 	struct conn *conn;
+	struct share_user *place;
 	char who[96];    /* "alice (uid 1000)" */
 	unsigned rights; /* enum control_right */
 	struct buf in, out;
@@ -59,6 +63,7 @@ struct control_conn {
 	void (*on_step)(struct control_conn *c, int64_t now);
 	uint64_t cursor; /* where the next part begins */
 	uint64_t rows;
+	json_t *kept; /* rows that were made and wait; NULL: none */
 	bool is_following;
 	struct event_follower follower;
 };
@@ -105,6 +110,7 @@ json_t *control_time(int64_t wall_ms); /* RFC 3339; 0: null */
 /* What happened lately, and what happens from now on: the same for every
  * daemon. Takes CONTROL_FOLLOW and CONTROL_MAX. */
 void control_events(struct control_conn *c, int64_t now);
+json_t *control_event_row(const struct event_item *e);
 /* A text of many lines, a row {"line": ...} each, and the end. */
 void control_send_lines(struct control_conn *c, char *text);
 

@@ -12,19 +12,15 @@
 #define FOLLOW_PAST 10      /* shown before what is new */
 #define FOLLOW_PAST_MAX 100 /* leaves a follower room for what is new */
 
-static json_t *
-event_row(const struct event_item *e)
+json_t *
+control_event_row(const struct event_item *e)
 {
-	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o}", "seq",
+	return json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:I, s:o, s:o}", "seq",
 	    (json_int_t)e->seq, "at", control_time(e->at), "type",
 	    event_type_name[e->type], "sender", control_text(e->sender), "id",
-	    control_text(e->id), "detail", control_text(e->detail));
-}
-
-static void
-find_last(void *arg, const struct event_item *item)
-{
-	*(uint64_t *)arg = item->seq;
+	    control_text(e->id), "detail", control_text(e->detail), "count",
+	    (json_int_t)e->count, "first", control_time(e->first), "last",
+	    control_time(e->at));
 }
 
 static void
@@ -33,7 +29,8 @@ send_past(void *arg, const struct event_item *item)
 	struct control_conn *c = arg;
 
 	/* Once one has no room, none after it is sent: there is no gap. */
-	if (c->cursor == 0 && !control_send(c, "event", event_row(item)))
+	if (c->cursor == 0 &&
+	    !control_send(c, "event", control_event_row(item)))
 		c->cursor = item->seq;
 }
 
@@ -43,7 +40,7 @@ on_event(void *arg, const struct event_item *item)
 	struct control_conn *c = arg;
 	char who[LOG_QUOTE_MAX];
 
-	if (control_send(c, "event", event_row(item)))
+	if (!item->is_news || control_send(c, "event", control_event_row(item)))
 		return;
 	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
 	    "follower-dropped", "who=%s reason=\"it does not read\"",
@@ -56,7 +53,7 @@ control_events(struct control_conn *c, int64_t now)
 {
 	const struct control_request *r = &c->request;
 	struct events *events = c->control->server.events;
-	uint64_t last = 0, max = EVENTS_KEPT;
+	size_t max = EVENTS_KEPT_MAIL + EVENTS_KEPT_RARE + EVENTS_KEPT_FAULT;
 
 	(void)now;
 	if (r->follow)
@@ -65,8 +62,7 @@ control_events(struct control_conn *c, int64_t now)
 		max = r->max;
 	if (r->follow && max > FOLLOW_PAST_MAX)
 		max = FOLLOW_PAST_MAX;
-	events_each(events, 0, find_last, &last);
-	events_each(events, last > max ? last - max : 0, send_past, c);
+	events_each(events, events_before(events, max), send_past, c);
 	if (!r->follow) {
 		control_done(c, NULL);
 		return;

@@ -73,6 +73,34 @@ read_duration(const json_t *value, void *field, struct problem *p)
 	return refuse(p, "must be a duration such as \"90s\" or \"2h\"");
 }
 
+/* Shown for as long as the freeze lasts, in logs and in mail. */
+static bool
+read_reason(const json_t *value, void *field, struct problem *p)
+{
+	struct str s = {json_string_value(value), json_string_length(value)};
+
+	if (!json_is_string(value) || s.n == 0 || s.n > CONTROL_REASON_MAX ||
+	    !str_is_shown(s))
+		return refuse(p,
+		    "must be a line of 1 to %d bytes of printable text",
+		    CONTROL_REASON_MAX);
+	*(char **)field = str_dup(s);
+	return true;
+}
+
+static bool
+read_span(const json_t *value, void *field, struct problem *p)
+{
+	int64_t ms;
+
+	if (!read_duration(value, &ms, p))
+		return false;
+	if (ms <= 0 || ms > CONTROL_FOR_MAX_MS)
+		return refuse(p, "must be more than 0 and at most 366d");
+	*(int64_t *)field = ms;
+	return true;
+}
+
 static bool
 read_count(const json_t *value, void *field, struct problem *p)
 {
@@ -135,6 +163,13 @@ static const struct argument arguments[] = {
     {"follow", CONTROL_FOLLOW, read_flag, FIELD(follow)},
     {"then", CONTROL_THEN, read_then, FIELD(then)},
     {"max", CONTROL_MAX, read_count, FIELD(max)},
+    {"term", CONTROL_TERM, read_word, FIELD(term)},
+    {"message_id", CONTROL_MESSAGE_ID, read_word, FIELD(message_id)},
+    {"mta_id", CONTROL_MTA_ID, read_word, FIELD(mta_id)},
+    {"subject", CONTROL_SUBJECT, read_word, FIELD(subject)},
+    {"client", CONTROL_CLIENT, read_word, FIELD(client)},
+    {"reason", CONTROL_REASON, read_reason, FIELD(reason)},
+    {"for", CONTROL_FOR, read_span, FIELD(for_ms)},
 };
 
 static bool
@@ -229,6 +264,12 @@ check_given(const struct control_request *r, struct problem *p)
 	if (r->command->needs_one != 0 && (one == 0 || (one & (one - 1)) != 0))
 		return refuse(
 		    p, "%s needs one of: %s", r->command->name, names);
+	if (r->command->needs_any != 0 &&
+	    (r->command->needs_any & r->given) == 0) {
+		name_arguments(r->command->needs_any, names, sizeof(names));
+		return refuse(
+		    p, "%s needs one or more of: %s", r->command->name, names);
+	}
 	return true;
 }
 
@@ -261,6 +302,12 @@ control_request_clear(struct control_request *r)
 	free(r->sender);
 	free(r->recipient);
 	free(r->then);
+	free(r->term);
+	free(r->message_id);
+	free(r->mta_id);
+	free(r->subject);
+	free(r->client);
+	free(r->reason);
 	free(r->ids);
 	memset(r, 0, sizeof(*r));
 }

@@ -12,18 +12,27 @@
 #define CONTROL_IDS_MAX 8192
 #define CONTROL_WORD_MAX 512   /* of a sender or a pattern */
 #define CONTROL_ROWS_MAX 10000 /* of "max" */
+#define CONTROL_REASON_MAX 200 /* bytes */
+#define CONTROL_FOR_MAX_MS (366 * 24 * INT64_C(3600000))
 
-enum control_arg {                  /* bits: what a command takes */
-	CONTROL_SENDER = 1 << 0,    /* "sender": text */
-	CONTROL_IDS = 1 << 1,       /* "ids": list of queue ids */
-	CONTROL_ALL = 1 << 2,       /* "all": true */
-	CONTROL_OLDER = 1 << 3,     /* "older": duration, "2h" */
-	CONTROL_RECIPIENT = 1 << 4, /* "recipient": pattern */
-	CONTROL_FROZEN = 1 << 5,    /* "frozen": true */
-	CONTROL_FOLLOW = 1 << 6,    /* "follow": true */
-	CONTROL_THEN = 1 << 7,      /* "then": "release" or "discard" */
-	CONTROL_MAX = 1 << 8,       /* "max": number of rows */
-	CONTROL_BUSY = 1 << 9,      /* "busy": true */
+enum control_arg {                    /* bits: what a command takes */
+	CONTROL_SENDER = 1 << 0,      /* "sender": text */
+	CONTROL_IDS = 1 << 1,         /* "ids": list of queue ids */
+	CONTROL_ALL = 1 << 2,         /* "all": true */
+	CONTROL_OLDER = 1 << 3,       /* "older": duration, "2h" */
+	CONTROL_RECIPIENT = 1 << 4,   /* "recipient": pattern */
+	CONTROL_FROZEN = 1 << 5,      /* "frozen": true */
+	CONTROL_FOLLOW = 1 << 6,      /* "follow": true */
+	CONTROL_THEN = 1 << 7,        /* "then": "release" or "discard" */
+	CONTROL_MAX = 1 << 8,         /* "max": number of rows */
+	CONTROL_BUSY = 1 << 9,        /* "busy": true */
+	CONTROL_TERM = 1 << 10,       /* "term": text */
+	CONTROL_MESSAGE_ID = 1 << 11, /* "message_id": text */
+	CONTROL_MTA_ID = 1 << 12,     /* "mta_id": text */
+	CONTROL_SUBJECT = 1 << 13,    /* "subject": text */
+	CONTROL_CLIENT = 1 << 14,     /* "client": address */
+	CONTROL_REASON = 1 << 15,     /* "reason": a line of text */
+	CONTROL_FOR = 1 << 16,        /* "for": duration */
 };
 
 enum control_right { /* bits */
@@ -38,6 +47,7 @@ struct control_command {
 	unsigned takes;     /* arguments, enum control_arg */
 	unsigned needs;     /* these must be there */
 	unsigned needs_one; /* exactly one of these */
+	unsigned needs_any; /* one of these or more */
 	enum control_right right;
 	/* Ends, now or later, in control_done or control_fail. */
 	void (*run)(struct control_conn *c, int64_t now);
@@ -53,9 +63,10 @@ struct control_request {
 	const struct control_command *command; /* NULL: none */
 	unsigned given;                        /* enum control_arg */
 	char *sender, *recipient, *then;
+	char *term, *message_id, *mta_id, *subject, *client, *reason;
 	uint64_t *ids;
 	size_t id_count;
-	int64_t older_ms;
+	int64_t older_ms, for_ms;
 	uint32_t max;
 	bool all, frozen, busy, follow;
 };

@@ -28,7 +28,7 @@ on_reap(void *arg, int64_t now)
 }
 
 static void
-refuse(int fd)
+refuse(struct control *control, int fd, struct str who, int64_t now)
 {
 	static const char busy[] =
 	    "{\"error\":\"too many control connections\",\"status\":1}\n";
@@ -37,21 +37,34 @@ refuse(int fd)
 	if (send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		errno = 0;
 	close(fd);
+	if (peer_is_news(&control->full_due, now))
+		log_event(control->server.log, LOG_LEVEL_WARNING, "control",
+		    "refuse",
+		    "limit=control_connections_max who=\"%.*s\" open=%u",
+		    STR_ARG(who), places_used(control->places));
 }
 
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
 	struct control *control = arg;
+	char key[PLACE_KEY_MAX];
+	struct share_user *place;
 	struct control_conn *c;
+	struct peer user;
+	struct str who;
 
 	(void)peer;
-	if (control->conn_count >= control->server.connections_max) {
-		refuse(fd);
+	peer_find(fd, &user);
+	who = places_peer_key(&user, key);
+	place =
+	    places_take(control->places, who, control->server.connections_max);
+	if (place == NULL) {
+		refuse(control, fd, who, now);
 		return;
 	}
 	c = control_conn_new(control, fd, now);
-	control->conn_count++;
+	c->place = place;
 	list_append(&control->conns, &c->entry);
 }
 
@@ -79,6 +92,7 @@ control_start(const struct control_server *server, const void *parts,
 	control->parts = xmalloc(parts_size);
 	memcpy(control->parts, parts, parts_size);
 	control->listener = listener;
+	control->places = places_new();
 	control->admin_gid = admin_gid;
 	list_init(&control->conns);
 	list_init(&control->ended);
@@ -105,5 +119,6 @@ control_stop(struct control *control)
 	free_all(&control->ended);
 	loop_task_clear(&control->reap);
 	free(control->parts);
+	places_free(control->places);
 	free(control);
 }

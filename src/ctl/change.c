@@ -126,13 +126,24 @@ ctl_discard(struct ctl *ctl)
 	return change(ctl, selection(ctl), "discarded");
 }
 
+static void
+on_note(void *arg, const char *kind, const json_t *row)
+{
+	char *note = text_safe(str_from(ctl_text(row, "note")), 0);
+
+	(void)arg;
+	(void)kind;
+	ctl_error("%s", note);
+	free(note);
+}
+
 /* Where no recipient is changed. The sender's full name tells what was meant: a
  * user, "[an address]" or "<an envelope sender>". */
 static enum ctl_status
 change_plain(struct ctl *ctl, json_t *request, const char *what)
 {
 	json_t *done = NULL;
-	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
+	enum ctl_status status = ctl_ask(ctl, request, on_note, NULL, &done);
 
 	if (status == CTL_OK && ctl->json)
 		printf("{}\n");

@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 
 #include "base/buf.h"
+#include "ctl/reach.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -154,13 +155,22 @@ read_answer(int fd, ctl_row_fn *fn, void *arg, json_t **done)
 	return status;
 }
 
+static void
+tell_unreachable(const char *socket, int error)
+{
+	char words[REACH_MAX];
+
+	reach_words(socket, error, words, sizeof(words));
+	ctl_error("%s", words);
+}
+
 enum ctl_status
 ctl_ask(
     struct ctl *ctl, json_t *request, ctl_row_fn *fn, void *arg, json_t **done)
 {
 	char *text = json_dumps(request, DUMP_FLAGS);
 	enum ctl_status status = CTL_NO_DAEMON;
-	int fd = -1;
+	int fd;
 
 	json_decref(request);
 	if (text == NULL) {
@@ -169,7 +179,7 @@ ctl_ask(
 	}
 	fd = open_socket(ctl->socket);
 	if (fd < 0)
-		ctl_error("no daemon at %s: %s", ctl->socket, strerror(errno));
+		tell_unreachable(ctl->socket, errno);
 	else if (!send_all(fd, str_from(text)) || !send_all(fd, STR("\n")))
 		ctl_error("cannot ask the daemon: %s", strerror(errno));
 	else
@@ -188,6 +198,13 @@ ctl_request(const struct ctl *ctl, const char *name)
 		const char *name;
 	} flags[] = {{CTL_ALL, "all"}, {CTL_FROZEN, "frozen"},
 	    {CTL_BUSY, "busy"}, {CTL_FOLLOW, "follow"}};
+	const struct {
+		const char *name, *value;
+	} texts[] = {{"sender", ctl->sender}, {"older", ctl->older},
+	    {"recipient", ctl->recipient}, {"message_id", ctl->message_id},
+	    {"mta_id", ctl->mta_id}, {"subject", ctl->subject},
+	    {"client", ctl->client}, {"reason", ctl->reason},
+	    {"for", ctl->span}};
 	json_t *request = json_pack("{s:s}", "command", name);
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
@@ -195,14 +212,11 @@ ctl_request(const struct ctl *ctl, const char *name)
 			json_object_set_new(
 			    request, flags[i].name, json_true());
 	}
-	if (ctl->sender != NULL)
-		json_object_set_new(
-		    request, "sender", json_string(ctl->sender));
-	if (ctl->older != NULL)
-		json_object_set_new(request, "older", json_string(ctl->older));
-	if (ctl->recipient != NULL)
-		json_object_set_new(
-		    request, "recipient", json_string(ctl->recipient));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].value != NULL)
+			json_object_set_new(request, texts[i].name,
+			    json_string(texts[i].value));
+	}
 	return request;
 }
 

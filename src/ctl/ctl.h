@@ -17,18 +17,25 @@ enum ctl_status { /* exit status: scripts rely on it */
 	CTL_NO_DAEMON = 69,
 };
 
-enum ctl_option {               /* bits: what a command takes */
-	CTL_SENDER = 1 << 0,    /* -S, --sender */
-	CTL_OLDER = 1 << 1,     /* --older */
-	CTL_RECIPIENT = 1 << 2, /* --recipient */
-	CTL_ALL = 1 << 3,       /* --all */
-	CTL_YES = 1 << 4,       /* -y */
-	CTL_FROZEN = 1 << 5,    /* --frozen */
-	CTL_BUSY = 1 << 6,      /* --busy */
-	CTL_FOLLOW = 1 << 7,    /* -f */
-	CTL_RELEASE = 1 << 8,   /* --release */
-	CTL_DISCARD = 1 << 9,   /* --discard */
-	CTL_COUNT = 1 << 10,    /* -n */
+enum ctl_option {                 /* bits: what a command takes */
+	CTL_SENDER = 1 << 0,      /* -S, --sender */
+	CTL_OLDER = 1 << 1,       /* --older */
+	CTL_RECIPIENT = 1 << 2,   /* --recipient */
+	CTL_ALL = 1 << 3,         /* --all */
+	CTL_YES = 1 << 4,         /* -y */
+	CTL_FROZEN = 1 << 5,      /* --frozen */
+	CTL_BUSY = 1 << 6,        /* --busy */
+	CTL_FOLLOW = 1 << 7,      /* -f */
+	CTL_RELEASE = 1 << 8,     /* --release */
+	CTL_DISCARD = 1 << 9,     /* --discard */
+	CTL_COUNT = 1 << 10,      /* -n */
+	CTL_MESSAGE_ID = 1 << 11, /* --message-id */
+	CTL_MTA_ID = 1 << 12,     /* --mta-id */
+	CTL_SUBJECT = 1 << 13,    /* --subject */
+	CTL_CLIENT = 1 << 14,     /* --client */
+	CTL_REASON = 1 << 15,     /* --reason */
+	CTL_FOR = 1 << 16,        /* --for */
+	CTL_POLICY = 1 << 17,     /* --policy */
 };
 
 struct ctl {
@@ -36,6 +43,8 @@ struct ctl {
 	bool json;
 	unsigned given; /* enum ctl_option */
 	const char *sender, *older, *recipient;
+	const char *message_id, *mta_id, *subject, *client, *reason, *span,
+	    *policy;
 	uint32_t count;
 	const struct ctl_command *command;
 	char **words; /* after the command */
@@ -83,7 +92,12 @@ bool ctl_flag(const json_t *row, const char *name);
 enum ctl_status ctl_status(struct ctl *ctl);
 enum ctl_status ctl_senders(struct ctl *ctl);
 enum ctl_status ctl_show(struct ctl *ctl);
+enum ctl_status ctl_explain(struct ctl *ctl);
+enum ctl_status ctl_explain_policy(struct ctl *ctl);
+enum ctl_status ctl_history(struct ctl *ctl);
 enum ctl_status ctl_queue(struct ctl *ctl);
+enum ctl_status ctl_find(struct ctl *ctl);
+enum ctl_status ctl_problems(struct ctl *ctl);
 enum ctl_status ctl_cat(struct ctl *ctl);
 enum ctl_status ctl_release(struct ctl *ctl);
 enum ctl_status ctl_flush(struct ctl *ctl);
@@ -92,6 +106,8 @@ enum ctl_status ctl_freeze(struct ctl *ctl);
 enum ctl_status ctl_thaw(struct ctl *ctl);
 enum ctl_status ctl_forget(struct ctl *ctl);
 enum ctl_status ctl_events(struct ctl *ctl);
+/* A line for one. */
+void ctl_print_event(const json_t *e);
 enum ctl_status ctl_top(struct ctl *ctl);
 enum ctl_status ctl_audit(struct ctl *ctl);
 enum ctl_status ctl_config(struct ctl *ctl);

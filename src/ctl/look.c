@@ -189,6 +189,7 @@ static const struct table_column sender_columns[] = {
     {.title = "KNOWN", .right = true, .keep = true},
     {.title = "POLICY"},
     {.title = "SEEN", .right = true, .keep = true},
+    {.title = "WHY"},
 };
 
 void
@@ -198,14 +199,28 @@ look_senders_init(struct table *t)
 	    t, sender_columns, ARRAY_LEN(sender_columns), text_columns());
 }
 
+/* "queue length", "by hand, 2h: password stolen". */
+static char *
+why_frozen(const json_t *row, int64_t wall)
+{
+	const char *until = ctl_text(row, "thaw_at");
+	const char *note = ctl_text(row, "freeze_note");
+	char left[TEXT_AGE_MAX];
+
+	text_age(until, wall, left);
+	return xasprintf("%s%s%s%s%s", ctl_text(row, "freeze_reason"),
+	    *until ? ", " : "", *until ? left : "", *note ? ": " : "", note);
+}
+
 void
 look_add_sender(struct table *t, const json_t *row, int64_t wall)
 {
 	char queue[24], allowance[24], known[24];
 	char next[TEXT_AGE_MAX], seen[TEXT_AGE_MAX];
+	char *why = why_frozen(row, wall);
 	const char *cells[] = {ctl_text(row, "sender"),
 	    ctl_flag(row, "frozen") ? "frozen" : "-", queue, next, allowance,
-	    known, ctl_text(row, "policy"), seen};
+	    known, ctl_text(row, "policy"), seen, why};
 
 	snprintf(
 	    queue, sizeof(queue), "%" PRId64, ctl_number(row, "queue_length"));
@@ -216,6 +231,7 @@ look_add_sender(struct table *t, const json_t *row, int64_t wall)
 	text_age(ctl_text(row, "next_release"), wall, next);
 	text_age(ctl_text(row, "last_seen"), wall, seen);
 	table_add(t, cells);
+	free(why);
 }
 
 static void
@@ -236,7 +252,9 @@ ctl_senders(struct ctl *ctl)
 		return ctl_ask_json_list(ctl, request);
 	look_senders_init(&t);
 	status = ctl_ask(ctl, request, on_sender, &t, NULL);
-	table_finish(&t, status == CTL_OK ? "no senders" : NULL);
+	table_finish(&t, status == CTL_OK ? "no senders\n(mail that comes in "
+					    "is not counted)"
+					  : NULL);
 	return status;
 }
 
@@ -254,6 +272,25 @@ ctl_show(struct ctl *ctl)
 	json_t *request = ctl_request(ctl, "show");
 
 	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	if (ctl->json)
+		return ctl_ask_json_one(ctl, request);
+	return ctl_ask(ctl, request, on_show, NULL, NULL);
+}
+
+enum ctl_status
+ctl_explain(struct ctl *ctl)
+{
+	json_t *request;
+
+	if (ctl->given == CTL_POLICY && ctl->word_count == 0)
+		return ctl_explain_policy(ctl);
+	if ((ctl->given & CTL_POLICY) != 0 || ctl->word_count != 2) {
+		ctl_error("usage: weirctl explain %s", ctl->command->usage);
+		return CTL_USAGE;
+	}
+	request = ctl_request(ctl, "explain");
+	json_object_set_new(request, "sender", json_string(ctl->words[0]));
+	json_object_set_new(request, "recipient", json_string(ctl->words[1]));
 	if (ctl->json)
 		return ctl_ask_json_one(ctl, request);
 	return ctl_ask(ctl, request, on_show, NULL, NULL);

@@ -5,7 +5,7 @@
  */
 #include "ctl/ctl.h"
 
-#include "ctl/header.h"
+#include "base/header.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "os/clock.h"
@@ -80,6 +80,96 @@ ctl_queue(struct ctl *ctl)
 	table_init(&t, queue_columns, ARRAY_LEN(queue_columns), text_columns());
 	status = ctl_ask(ctl, request, on_message, &t, NULL);
 	table_finish(&t, status == CTL_OK ? "no mail is held" : NULL);
+	return status;
+}
+
+/* ---- find ---- */
+
+#define FIND_SHOWN 50 /* recipients of a message; JSON has all */
+
+/* Made harmless; takes line. */
+static void
+print_line(char *line)
+{
+	char *text = text_safe(str_from(line), 0);
+
+	printf("%s\n", text);
+	free(text);
+	free(line);
+}
+
+static void
+print_names(const json_t *row)
+{
+	const char *id = ctl_text(row, "message_id");
+	const char *mta = ctl_text(row, "mta_id");
+
+	if (*id != '\0')
+		print_line(xasprintf("  Message-ID <%s>", id));
+	if (*mta != '\0')
+		print_line(xasprintf("  queue id %s of the mail server%s", mta,
+		    ctl_flag(row, "quarantined") ? ", in its hold queue" : ""));
+}
+
+static void
+print_found(const json_t *row)
+{
+	const json_t *recipients = json_object_get(row, "recipients"), *r;
+	char *subject = header_decode(str_from(ctl_text(row, "subject")));
+	const char *client = ctl_text(row, "client");
+	char age[TEXT_AGE_MAX];
+	size_t i, n = json_array_size(recipients);
+
+	text_age(ctl_text(row, "queued_at"), clock_wall_ms(), age);
+	print_line(xasprintf("%s  %s old, from <%s>, sender %s%s%s: %s",
+	    ctl_text(row, "id"), age, ctl_text(row, "from"),
+	    ctl_text(row, "sender"), *client != '\0' ? ", client " : "", client,
+	    *subject != '\0' ? subject : "(no subject)"));
+	free(subject);
+	print_names(row);
+	for (i = 0; i < n && i < FIND_SHOWN; i++) {
+		r = json_array_get(recipients, i);
+		print_line(xasprintf("  %s: %s%s%s", ctl_text(r, "address"),
+		    ctl_text(r, "what"), *ctl_text(r, "waits") ? ", " : "",
+		    ctl_text(r, "waits")));
+	}
+	if (i < n)
+		printf("  and %zu more; --json shows them\n", n - i);
+}
+
+static void
+on_found(void *arg, const char *kind, const json_t *row)
+{
+	(void)arg;
+	if (strcmp(kind, "event") == 0)
+		ctl_print_event(row);
+	else
+		print_found(row);
+}
+
+enum ctl_status
+ctl_find(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "find"), *done = NULL;
+	enum ctl_status status;
+
+	if (ctl->word_count == 0 && (ctl->given & ~(unsigned)CTL_COUNT) == 0) {
+		ctl_error("find what? Give a queue id, a Message-ID, an "
+			  "address or a part of the subject");
+		json_decref(request);
+		return CTL_USAGE;
+	}
+	if (ctl->word_count > 0)
+		json_object_set_new(
+		    request, "term", json_string(ctl->words[0]));
+	if (ctl->count > 0)
+		json_object_set_new(request, "max", json_integer(ctl->count));
+	if (ctl->json)
+		return ctl_ask_json_list(ctl, request);
+	status = ctl_ask(ctl, request, on_found, NULL, &done);
+	if (ctl_flag(done, "more"))
+		ctl_error("there is more; name it more closely, or see -n");
+	json_decref(done);
 	return status;
 }
 

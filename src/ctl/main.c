@@ -15,6 +15,9 @@
 #include <string.h>
 
 #define SELECTS (CTL_SENDER | CTL_ALL | CTL_OLDER | CTL_RECIPIENT)
+#define FINDS                                                       \
+	(CTL_SENDER | CTL_RECIPIENT | CTL_MESSAGE_ID | CTL_MTA_ID | \
+	    CTL_SUBJECT | CTL_CLIENT)
 #define WORDS_ANY 8192
 
 static const struct ctl_command commands[] = {
@@ -22,8 +25,23 @@ static const struct ctl_command commands[] = {
     {"senders", "[--frozen | --busy]", CTL_FROZEN | CTL_BUSY, 0, 0, ctl_senders,
 	"senders in memory; busy: frozen or with a queue"},
     {"show", "SENDER", 0, 1, 1, ctl_show, "all that is known of a sender"},
+    {"explain", "SENDER RECIPIENT [--client ADDRESS] | --policy FILE",
+	CTL_CLIENT | CTL_POLICY, 0, 2, ctl_explain,
+	"what would become of a mail now, and why; or who of the last\n"
+	"        day's senders would be held or frozen under another "
+	"configuration"},
+    {"history", "", 0, 0, 0, ctl_history,
+	"mail of the last day, for weir-replay history"},
     {"queue", "[SENDER] [--older TIME] [--recipient PATTERN]",
 	CTL_OLDER | CTL_RECIPIENT, 0, 1, ctl_queue, "messages in the spool"},
+    {"find",
+	"[TERM] [--message-id ID] [--mta-id ID] [--sender S]\n"
+	"        [--recipient PATTERN] [--subject TEXT] [--client ADDRESS] "
+	"[-n COUNT]",
+	FINDS | CTL_COUNT, 0, 1, ctl_find,
+	"where mail is, and what it waits for"},
+    {"problems", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_problems,
+	"who was refused, waits for long, and why; what helps"},
     {"cat", "ID", 0, 1, 1, ctl_cat, "a message, its envelope first"},
     {"release",
 	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN]",
@@ -35,7 +53,8 @@ static const struct ctl_command commands[] = {
 	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN] [-y]",
 	SELECTS | CTL_YES, 0, WORDS_ANY, ctl_discard,
 	"remove held mail for good"},
-    {"freeze", "SENDER", 0, 1, 1, ctl_freeze, "stop a sender"},
+    {"freeze", "SENDER [--reason TEXT] [--for TIME]", CTL_REASON | CTL_FOR, 1,
+	1, ctl_freeze, "stop a sender"},
     {"thaw", "SENDER [--release | --discard]", CTL_RELEASE | CTL_DISCARD, 1, 1,
 	ctl_thaw, "let a sender go on; its queue goes with it"},
     {"forget", "SENDER", 0, 1, 1, ctl_forget,
@@ -60,6 +79,13 @@ enum long_option { /* those without a letter */
 	OPT_RELEASE,
 	OPT_DISCARD,
 	OPT_JSON,
+	OPT_MESSAGE_ID,
+	OPT_MTA_ID,
+	OPT_SUBJECT,
+	OPT_CLIENT,
+	OPT_REASON,
+	OPT_FOR,
+	OPT_POLICY,
 };
 
 static const struct option long_options[] = {
@@ -68,6 +94,13 @@ static const struct option long_options[] = {
     {"sender", required_argument, NULL, 'S'},
     {"older", required_argument, NULL, OPT_OLDER},
     {"recipient", required_argument, NULL, OPT_RECIPIENT},
+    {"message-id", required_argument, NULL, OPT_MESSAGE_ID},
+    {"mta-id", required_argument, NULL, OPT_MTA_ID},
+    {"subject", required_argument, NULL, OPT_SUBJECT},
+    {"client", required_argument, NULL, OPT_CLIENT},
+    {"reason", required_argument, NULL, OPT_REASON},
+    {"for", required_argument, NULL, OPT_FOR},
+    {"policy", required_argument, NULL, OPT_POLICY},
     {"all", no_argument, NULL, OPT_ALL},
     {"yes", no_argument, NULL, 'y'},
     {"frozen", no_argument, NULL, OPT_FROZEN},
@@ -126,27 +159,31 @@ take_count(struct ctl *ctl, const char *text)
 static bool
 take_value(struct ctl *ctl, int opt)
 {
-	switch (opt) {
-	case 's':
-		ctl->socket = optarg;
-		return true;
-	case 'S':
-		ctl->sender = optarg;
-		ctl->given |= CTL_SENDER;
-		return true;
-	case OPT_OLDER:
-		ctl->older = optarg;
-		ctl->given |= CTL_OLDER;
-		return true;
-	case OPT_RECIPIENT:
-		ctl->recipient = optarg;
-		ctl->given |= CTL_RECIPIENT;
-		return true;
-	case 'n':
+	const struct {
+		int opt;
+		unsigned bit;
+		const char **value;
+	} values[] = {{'s', 0, &ctl->socket}, {'S', CTL_SENDER, &ctl->sender},
+	    {OPT_OLDER, CTL_OLDER, &ctl->older},
+	    {OPT_RECIPIENT, CTL_RECIPIENT, &ctl->recipient},
+	    {OPT_MESSAGE_ID, CTL_MESSAGE_ID, &ctl->message_id},
+	    {OPT_MTA_ID, CTL_MTA_ID, &ctl->mta_id},
+	    {OPT_SUBJECT, CTL_SUBJECT, &ctl->subject},
+	    {OPT_CLIENT, CTL_CLIENT, &ctl->client},
+	    {OPT_REASON, CTL_REASON, &ctl->reason},
+	    {OPT_FOR, CTL_FOR, &ctl->span},
+	    {OPT_POLICY, CTL_POLICY, &ctl->policy}};
+
+	if (opt == 'n')
 		return take_count(ctl, optarg);
-	default:
-		return false;
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		if (values[i].opt == opt) {
+			*values[i].value = optarg;
+			ctl->given |= values[i].bit;
+			return true;
+		}
 	}
+	return false;
 }
 
 static bool

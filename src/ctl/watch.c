@@ -26,18 +26,23 @@
 
 /* ---- events ---- */
 
-static void
-print_event(const json_t *e)
+void
+ctl_print_event(const json_t *e)
 {
-	char *line = xasprintf("%s %-8s %s%s%s%s%s", ctl_text(e, "at"),
+	int64_t count = ctl_number(e, "count");
+	char *times = count > 1 ? xasprintf(" (\xc3\x97%lld since %s)",
+				      (long long)count, ctl_text(e, "first"))
+				: xstrdup("");
+	char *line = xasprintf("%s %-8s %s%s%s%s%s%s", ctl_text(e, "at"),
 	    ctl_text(e, "type"), ctl_text(e, "sender"),
-	    *ctl_text(e, "id") ? " " : "", ctl_text(e, "id"),
+	    *ctl_text(e, "id") ? " " : "", ctl_text(e, "id"), times,
 	    *ctl_text(e, "detail") ? " " : "", ctl_text(e, "detail"));
 	char *text = text_safe(str_from(line), text_columns());
 
 	printf("%s\n", text);
 	free(text);
 	free(line);
+	free(times);
 }
 
 static void
@@ -50,7 +55,7 @@ on_event(void *arg, const char *kind, const json_t *e)
 		json_dumpf(e, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 		printf("\n");
 	} else {
-		print_event(e);
+		ctl_print_event(e);
 	}
 	if (ctl->given & CTL_FOLLOW)
 		fflush(stdout);

@@ -15,6 +15,7 @@
  *				better than never
  */
 #include "delivery/delivery_private.h"
+#include "delivery/let_go.h"
 
 #include "os/clock.h"
 #include "smtp/address.h"
@@ -129,8 +130,11 @@ decide(struct fate *f, const struct smtp_reply *reply, bool ours)
 	f->reply = reply_text(reply);
 	f->is_ours = ours;
 	f->waits = false;
+	f->code = reply->code;
+	f->to_rcpt = false;
+	f->has_status = reply->enhanced[0] == class;
 	/* A next hop's enhanced code of another class is nonsense. */
-	if (reply->enhanced[0] == class)
+	if (f->has_status)
 		str_copy(
 		    str_from(reply->enhanced), f->status, sizeof(f->status));
 	else
@@ -313,6 +317,7 @@ send_envelope(struct attempt *a, int64_t now)
 		};
 		if (!smtp_client_can_rcpt(&rcpt))
 			rcpt.orcpt = STR("");
+		handed_add(a->d->handed, m->id, rcpt.to);
 		smtp_client_rcpt(c, &rcpt, i, now);
 	}
 	smtp_client_data(c, 0, now);
@@ -375,7 +380,10 @@ attempt_start(struct attempt *a, int64_t now)
 		settle(a, now);
 		return;
 	}
-	a->hop = nexthop_get(a->d->nexthop, a->fresh, &hop_ops, a, now);
+	a->hop = nexthop_get(a->job->m.rest && a->d->rest_hop != NULL
+				 ? a->d->rest_hop
+				 : a->d->nexthop,
+	    a->fresh, &hop_ops, a, now);
 	if (hop_is_ready(a->hop))
 		begin(a, now);
 }
@@ -550,6 +558,7 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply,
 		    decide_no_login(a, index, index + 1, reply, now))
 			return;
 		decide(f, reply, false);
+		f->to_rcpt = true;
 		f->again = a->taken && is_too_many(reply);
 		return;
 	}
@@ -612,12 +621,15 @@ on_lmtp_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 }
 
 static void
-on_end_reply(struct attempt *a, const struct smtp_reply *reply)
+on_end_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
 	if (!smtp_reply_is_ok(reply)) {
 		decide_batch(a, reply);
 		return;
 	}
+	if (a->d->let_go != NULL)
+		let_go_note_reply(
+		    a->d->let_go, a->job->m.source, reply->text, now);
 	for (size_t i = a->from; i < a->to; i++) {
 		if (a->fates[i].kind == FATE_ACCEPTED)
 			note_delivered(&a->fates[i], reply);
@@ -638,7 +650,7 @@ on_verdict(struct attempt *a, size_t index, const struct smtp_reply *reply,
 	if (decide_no_login(a, from, to, reply, now))
 		a->lined = false;
 	else if (!a->lmtp)
-		on_end_reply(a, reply);
+		on_end_reply(a, reply, now);
 	else
 		on_lmtp_reply(a, index, reply);
 	if (!has_fate(a, FATE_ACCEPTED))

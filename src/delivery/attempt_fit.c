@@ -2,7 +2,8 @@
 /*
  * What a message needs and what a next hop offers. Nothing is downgraded: what
  * does not fit is returned to its sender. A bounce has none, and nobody would
- * hear of it: it waits in the queue, for the administrator to see.
+ * hear of it: it waits in the queue, for the administrator to see. So does what
+ * met a next hop that refused EHLO, since it may well take it an hour later.
  *
  * What is no address cannot be written to any next hop. No front takes one, but
  * rows of earlier versions may have it: it is refused before a connection is
@@ -36,25 +37,29 @@ attempt_fits(struct attempt *a)
 	uint32_t ext = smtp_client_caps(hop_client(a->hop))->ext;
 	uint64_t size = smtp_client_caps(hop_client(a->hop))->size;
 	bool is_bounce = m->from[0] == '\0';
+	/* Nothing is known of what it offers, so nothing is returned for it. */
+	bool is_mute = smtp_client_said_helo(hop_client(a->hop));
+	bool waits = is_bounce || is_mute;
+	bool has_others = is_mute || nexthop_has_choice(a->d->nexthop);
 
 	if (m->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
-		refuse_all(a, is_bounce, "5.6.7",
+		refuse_all(a, waits, "5.6.7",
 		    "it needs SMTPUTF8, which the next hop does not offer");
 	else if (m->body_type == SMTP_BODY_8BITMIME &&
 		 (ext & SMTP_EXT_8BITMIME) == 0)
-		refuse_all(a, is_bounce, "5.6.3",
+		refuse_all(a, waits, "5.6.3",
 		    "it needs 8BITMIME, which the next hop does not offer");
 	else if (size > 0 && m->size > size)
 		refuse_all(a, is_bounce || nexthop_has_choice(a->d->nexthop),
 		    "5.3.4", "it is larger than the next hop takes");
 	else if (m->require_tls && !is_bounce && !hop_is_tls(a->hop))
 		/* RFC 8689 section 4.2.1: the others first. */
-		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.10",
+		refuse_all(a, has_others, "5.7.10",
 		    "it needs REQUIRETLS, and the connection to the next hop "
 		    "is not encrypted");
 	else if (m->require_tls && !is_bounce &&
 		 (ext & SMTP_EXT_REQUIRETLS) == 0)
-		refuse_all(a, nexthop_has_choice(a->d->nexthop), "5.7.30",
+		refuse_all(a, has_others, "5.7.30",
 		    "it needs REQUIRETLS, which the next hop does not offer "
 		    "over a TLS connection with a verified certificate");
 	else

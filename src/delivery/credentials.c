@@ -33,6 +33,30 @@ struct reading {
 	size_t cap;
 };
 
+/* systemd gives the service its right to a credential by an ACL, which stat
+ * shows as one of the group's. The directory is the service's alone. */
+static bool
+is_systemd_credential(const char *path, const struct stat *st)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *real_dir, *real_path;
+	bool below = false;
+	size_t n;
+
+	if (dir == NULL || st->st_uid != 0 || (st->st_mode & 037) != 0)
+		return false;
+	real_dir = realpath(dir, NULL);
+	real_path = realpath(path, NULL);
+	if (real_dir != NULL && real_path != NULL) {
+		n = strlen(real_dir);
+		below =
+		    strncmp(real_path, real_dir, n) == 0 && real_path[n] == '/';
+	}
+	free(real_dir);
+	free(real_path);
+	return below;
+}
+
 static bool
 is_private(const struct reading *r)
 {
@@ -47,7 +71,7 @@ is_private(const struct reading *r)
 		snprintf(r->err, r->cap, "%s: is not a file", r->path);
 		return false;
 	}
-	if ((st.st_mode & 077) == 0)
+	if ((st.st_mode & 077) == 0 || is_systemd_credential(r->path, &st))
 		return true;
 	snprintf(r->err, r->cap,
 	    "%s: holds passwords and others may read it (mode %04o); run chmod "

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * With which name and password weir logs in at a next hop, from a file that
- * nobody else may read. Immutable and counted by reference, since connections
+ * nobody else may read (or that root has put into $CREDENTIALS_DIRECTORY, see
+ * systemd.exec(5)). Immutable and counted by reference, since connections
  * under way outlive a reload. The last reference wipes it.
  *
  * One entry a line, # begins a comment:

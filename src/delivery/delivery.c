@@ -31,6 +31,7 @@
 #define LATEST_MIN_MS 600000
 #define LAST_WAIT_MS 60000
 #define LAST_MAX 16 /* suspects in memory */
+#define HANDED_MAX 8192
 #define PROBLEM_LOG_MS 60000
 #define PENDING_MAX 8192 /* results that the spool has yet to store */
 
@@ -77,7 +78,20 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 	loop_task_init(&d->tell_drained, loop, on_tell_drained, d);
 	notices_init(d);
 	d->reports = report_limit_new();
+	d->handed = handed_new(HANDED_MAX);
 	return d;
+}
+
+void
+delivery_set_rest(struct delivery *d, struct nexthop *rest)
+{
+	d->rest_hop = rest;
+}
+
+void
+delivery_set_let_go(struct delivery *d, struct let_go *let_go)
+{
+	d->let_go = let_go;
 }
 
 void
@@ -85,6 +99,12 @@ delivery_reload(struct delivery *d, const struct delivery_settings *settings)
 {
 	set_settings(d, settings);
 	notices_schedule(d);
+}
+
+struct handed *
+delivery_handed(struct delivery *d)
+{
+	return d->handed;
 }
 
 /* ---- what is under way ---- */
@@ -326,6 +346,45 @@ delivery_kick(struct delivery *d, int64_t now, int64_t wall)
 	pump(d, now);
 }
 
+/* What weir itself sends has no destination, and is no source's. */
+static bool
+is_of(const struct spool_message *m, const char *source)
+{
+	return strcmp(m->source, source) == 0 && m->rcpts[0].destination != 0;
+}
+
+static struct attempt *
+first_of(struct delivery *d, const char *source)
+{
+	static const enum attempt_state not_begun[] = {
+	    ATTEMPT_QUEUED, ATTEMPT_LAST, ATTEMPT_WAITING};
+	const struct list *e;
+
+	for (size_t i = 0; i < ARRAY_LEN(not_begun); i++) {
+		list_each (e, &d->attempts[not_begun[i]]) {
+			struct attempt *a = LIST_ITEM(e, struct attempt, entry);
+
+			if (is_of(&a->job->m, source))
+				return a;
+		}
+	}
+	return NULL;
+}
+
+void
+delivery_stop(struct delivery *d, const char *source, int64_t now)
+{
+	int64_t wall = clock_wall_ms();
+	struct attempt *a;
+
+	/* Nothing else may begin in between. */
+	d->pumping = true;
+	while ((a = first_of(d, source)) != NULL)
+		attempt_put_back(a, "the sender is frozen", wall);
+	d->pumping = false;
+	pump(d, now);
+}
+
 /* rest_ms stays: one message goes first, to see. */
 void
 delivery_try_now(struct delivery *d, int64_t now)
@@ -497,6 +556,7 @@ delivery_free(struct delivery *d)
 	ledger_free(d->ledger);
 	suspects_free(d->suspects);
 	notices_clear(d);
+	handed_free(d->handed);
 	report_limit_free(d->reports);
 	loop_timer_clear(&d->wake);
 	loop_task_clear(&d->tell_drained);

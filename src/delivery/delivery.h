@@ -17,6 +17,8 @@
 #define DELIVERY_PROBLEM_MAX 512
 
 struct delivery;
+struct handed;
+struct let_go;
 
 struct delivery_settings {
 	const char *hostname;   /* Reporting-MTA, bounce's From */
@@ -34,20 +36,35 @@ struct delivery_settings {
 	int64_t notify_window_ms;
 	/* Reports of all kinds, for mail of one source and to one address. */
 	struct report_rate report_rate, report_rate_address;
-	/* Why mail of a source is held: a clause without a full stop, in
-	 * ASCII. NULL: no words for it. Returns out. */
-	const char *(*why_held)(
-	    void *arg, const char *source, char out[DELIVERY_WHY_MAX]);
-	void *why_arg;
+	/* Why this message's held recipients wait and for how long, to its
+	 * sender: a sentence without a full stop, in ASCII. NULL: no words for
+	 * it. Returns out. */
+	const char *(*why_held)(void *arg, const struct spool_message *m,
+	    char out[DELIVERY_WHY_MAX]);
+	/* The next hop has taken a recipient of m (reply NULL), or has refused
+	 * it for good, in answer to RCPT or to the text. NULL: nobody wants to
+	 * know. */
+	void (*on_end)(void *arg, const struct spool_message *m, size_t rcpt,
+	    const struct smtp_reply *reply, bool to_rcpt);
+	void *why_arg; /* of both */
 };
 
 struct delivery *delivery_new(struct loop *loop, struct spool *spool,
     struct nexthop *nexthop, const struct delivery_settings *settings,
     struct events *events, struct counters *counters, struct log *log);
+/* The next hop of messages of which the mail server kept a part (borrowed;
+ * NULL: the same as of all). Before the first kick. */
+void delivery_set_rest(struct delivery *d, struct nexthop *rest);
+/* Notes what the next hop has taken under a queue id (borrowed; NULL: nobody
+ * wants to know). */
+void delivery_set_let_go(struct delivery *d, struct let_go *let_go);
 void delivery_reload(
     struct delivery *d, const struct delivery_settings *settings);
 /* Something was released, or the daemon has started. */
 void delivery_kick(struct delivery *d, int64_t now, int64_t wall);
+/* The source was frozen: of its mail what has no connection yet goes back to
+ * the spool; what has one may end. */
+void delivery_stop(struct delivery *d, const char *source, int64_t now);
 /* An administrator says that the next hop is back: its rest is over. */
 void delivery_try_now(struct delivery *d, int64_t now);
 /* Claims nothing more; fn when the last message under way has ended. */
@@ -58,6 +75,8 @@ void delivery_free(struct delivery *d);
 /* What keeps released mail waiting and wants an administrator, "" if nothing
  * does: the next hop asks for a login or for TLS that it does not get. */
 const char *delivery_problem(const struct delivery *d);
+/* What it handed to the next hop lately. */
+struct handed *delivery_handed(struct delivery *d);
 /* Messages under way. */
 uint32_t delivery_active(const struct delivery *d);
 

@@ -8,6 +8,7 @@
 #define DELIVERY_DELIVERY_PRIVATE_H
 
 #include "delivery/delivery.h"
+#include "delivery/handed.h"
 #include "delivery/ledger.h"
 #include "delivery/notice_limit.h"
 #include "delivery/report_limit.h"
@@ -26,6 +27,9 @@ struct fate { /* of a recipient */
 	enum fate_kind kind;
 	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
 	char *reply;                    /* what was said, or NULL */
+	unsigned code;                  /* of the next hop's reply, and */
+	bool has_status;                /* its own status, */
+	bool to_rcpt;                   /* in answer to RCPT */
 	bool is_ours;                   /* reply is of our own making */
 	bool again;                     /* LATER may be at once: see reopen */
 	bool waits;                     /* LATER, and never too late for it */
@@ -84,7 +88,7 @@ struct notices { /* on their way: notice.c */
 struct delivery {
 	struct loop *loop;
 	struct spool *spool;
-	struct nexthop *nexthop;
+	struct nexthop *nexthop, *rest_hop; /* rest_hop: NULL, the same */
 	struct events *events;
 	struct counters *counters;
 	struct log *log;
@@ -117,6 +121,8 @@ struct delivery {
 	int64_t problem_log_next;
 	struct notices notices;
 	struct report_limit *reports;
+	struct handed *handed;
+	struct let_go *let_go; /* or NULL */
 };
 
 /* attempt.c */

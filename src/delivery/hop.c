@@ -417,10 +417,12 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	bool usable = route_end_resolve(n->route, answer->tag, answer->addrs,
 	    answer->count, now, n->settings.rest_ms);
 
-	if (!usable)
+	if (!usable) {
+		route_set_target_reason(n->route, answer->tag, answer->error);
 		log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "rest",
 		    "address=%s:%u reason=\"%s\"", host, (unsigned)port,
 		    answer->error);
+	}
 	list_init(&again);
 	list_each_safe (entry, next, &n->hops[HOP_RESOLVING]) {
 		struct hop *h = LIST_ITEM(entry, struct hop, entry);
@@ -446,6 +448,21 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 
 /* ---- what channels say ---- */
 
+/* A peer that refuses EHLO once, as busy ones do, has not lost what it told
+ * before: clients are offered that still, and its next connection may carry
+ * it. */
+static void
+learn_caps(struct nexthop *n, struct channel *ch, struct hop *h)
+{
+	if (smtp_client_said_helo(ch->client) && n->caps_known &&
+	    n->caps.ext != 0) {
+		ch->retired = true;
+		return;
+	}
+	n->caps = hop_caps(h);
+	n->caps_known = true;
+}
+
 static void
 on_channel_ready(struct channel *ch, int64_t now)
 {
@@ -454,8 +471,7 @@ on_channel_ready(struct channel *ch, int64_t now)
 
 	if (h->state == HOP_DIALING) { /* not after XCLIENT */
 		hop_set_state(h, HOP_READY);
-		n->caps = hop_caps(h);
-		n->caps_known = true;
+		learn_caps(n, ch, h);
 		ch->messages_max = hop_uses_max(n, ch);
 		ch->resets_max = hop_resets_max(ch);
 		hop_end_doubt(n, now);

@@ -8,10 +8,14 @@ libdelivery_la_SOURCES = \
 	src/delivery/credentials.c src/delivery/credentials.h \
 	src/delivery/delivery.c src/delivery/delivery.h \
 	src/delivery/delivery_private.h \
+	src/delivery/handed.c src/delivery/handed.h \
 	src/delivery/hop.c src/delivery/hop_blame.c src/delivery/hop_dial.c \
 	src/delivery/hop_uses.c \
 	src/delivery/ledger.c src/delivery/ledger.h \
+	src/delivery/let_go.c src/delivery/let_go.h \
+	src/delivery/mta_hold.c src/delivery/mta_hold.h \
 	src/delivery/mta_queue.c src/delivery/mta_queue.h \
+	src/delivery/mta_run.c src/delivery/mta_run.h \
 	src/delivery/nexthop.c src/delivery/nexthop.h \
 	src/delivery/nexthop_private.h \
 	src/delivery/notice.c \
@@ -49,6 +53,13 @@ tests_unit_test_quarantine_LDADD = $(delivery_test_libs)
 tests_unit_test_mta_queue_SOURCES = tests/unit/test_mta_queue.c
 tests_unit_test_mta_queue_LDADD = libdelivery.la libos.la libbase.la \
 	$(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_let_go tests/unit/test_mta_hold
+tests_unit_test_let_go_SOURCES = tests/unit/test_let_go.c
+tests_unit_test_let_go_LDADD = libdelivery.la libos.la libbase.la \
+	$(CMOCKA_LIBS)
+tests_unit_test_mta_hold_SOURCES = tests/unit/test_mta_hold.c \
+	tests/unit/pump.h
+tests_unit_test_mta_hold_LDADD = $(delivery_test_libs) $(SQLITE_LIBS)
 check_PROGRAMS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(delivery_test_libs)
@@ -64,6 +75,10 @@ tests_unit_test_delivery_LDADD = $(delivery_test_libs)
 tests_unit_test_delivery_trouble_SOURCES = \
 	tests/unit/test_delivery_trouble.c $(delivery_test_world)
 tests_unit_test_delivery_trouble_LDADD = $(delivery_test_libs)
+check_PROGRAMS += tests/unit/test_delivery_clock
+tests_unit_test_delivery_clock_SOURCES = \
+	tests/unit/test_delivery_clock.c $(delivery_test_world)
+tests_unit_test_delivery_clock_LDADD = $(delivery_test_libs)
 check_PROGRAMS += tests/unit/test_delivery_blame
 tests_unit_test_delivery_blame_SOURCES = \
 	tests/unit/test_delivery_blame.c $(delivery_test_world)

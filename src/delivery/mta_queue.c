@@ -182,24 +182,25 @@ void
 mta_listing_clear(struct mta_listing *l)
 {
 	buf_clear(&l->line);
-	free(l->v);
+	free(l->held.v);
+	free(l->waiting.v);
 	*l = (struct mta_listing){0};
 }
 
 static void
-add(struct mta_listing *l, struct str id)
+add(struct mta_listing *l, struct mta_ids *to, struct str id)
 {
 	if (!mta_id_ok(id))
 		return;
-	if (l->n >= IDS_MAX) {
+	if (to->n >= IDS_MAX) {
 		l->too_long = true;
 		return;
 	}
-	if (l->n == l->cap) {
-		l->cap = l->cap > 0 ? l->cap * 2 : 64;
-		l->v = xrealloc(l->v, l->cap * sizeof(*l->v));
+	if (to->n == to->cap) {
+		to->cap = to->cap > 0 ? to->cap * 2 : 64;
+		to->v = xrealloc(to->v, to->cap * sizeof(*to->v));
 	}
-	l->v[l->n++] = hash_str(id, l->seed);
+	to->v[to->n++] = hash_str(id, l->seed);
 }
 
 /* The value of "name": "value"; a quote within a value has a backslash, so
@@ -224,20 +225,32 @@ take_words(struct mta_listing *l, const char *line)
 
 		while (is_alnum(line[n]))
 			n++;
-		add(l, (struct str){line, n});
+		add(l, &l->held, (struct str){line, n});
 		line += n > 0 ? n : 1;
 	}
+}
+
+static bool
+is_on_its_way(struct str queue)
+{
+	return str_eq(queue, STR("active")) || str_eq(queue, STR("incoming")) ||
+	       str_eq(queue, STR("deferred"));
 }
 
 static void
 take_line(struct mta_listing *l)
 {
 	char *line = buf_take(&l->line);
+	struct str queue = json_value(line, "\"queue_name\": \"");
 
 	if (line[0] != '{')
 		take_words(l, line);
-	else if (str_eq(json_value(line, "\"queue_name\": \""), STR("hold")))
-		add(l, json_value(line, "\"queue_id\": \""));
+	else if (str_eq(queue, STR("hold")))
+		add(l, &l->held, json_value(line, "\"queue_id\": \""));
+	else if (str_eq(queue, STR("maildrop")))
+		l->maildrop++;
+	else if (l->wants_waiting && is_on_its_way(queue))
+		add(l, &l->waiting, json_value(line, "\"queue_id\": \""));
 	free(line);
 }
 
@@ -265,21 +278,40 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void
+sort(struct mta_ids *ids)
+{
+	if (ids->n > 0)
+		qsort(ids->v, ids->n, sizeof(*ids->v), compare);
+}
+
+static bool
+has(const struct mta_listing *l, const struct mta_ids *ids, const char *id)
+{
+	uint64_t h = hash_str(str_from(id), l->seed);
+
+	return ids->n > 0 &&
+	       bsearch(&h, ids->v, ids->n, sizeof(*ids->v), compare) != NULL;
+}
+
 bool
 mta_listing_end(struct mta_listing *l)
 {
 	if (l->line.len > 0)
 		take_line(l);
-	if (l->n > 0)
-		qsort(l->v, l->n, sizeof(*l->v), compare);
+	sort(&l->held);
+	sort(&l->waiting);
 	return !l->too_long;
 }
 
 bool
 mta_listing_has(const struct mta_listing *l, const char *id)
 {
-	uint64_t h = hash_str(str_from(id), l->seed);
+	return has(l, &l->held, id);
+}
 
-	return l->n > 0 &&
-	       bsearch(&h, l->v, l->n, sizeof(*l->v), compare) != NULL;
+bool
+mta_listing_waits(const struct mta_listing *l, const char *id)
+{
+	return has(l, &l->waiting, id);
 }

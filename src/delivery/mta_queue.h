@@ -42,12 +42,19 @@ void mta_command_free_argv(char **argv);
 
 /* ---- a listing ---- */
 
+struct mta_ids { /* their hashes */
+	uint64_t *v;
+	size_t n, cap;
+};
+
 struct mta_listing { /* embedded */
 	uint64_t seed;
-	struct buf line; /* the beginning of it */
-	uint64_t *v;     /* hashes of ids */
-	size_t n, cap;
-	bool too_long; /* more ids than anybody holds */
+	struct buf line;     /* the beginning of it */
+	struct mta_ids held; /* on hold */
+	struct mta_ids waiting;
+	bool wants_waiting; /* else there are none */
+	bool too_long;      /* more ids than anybody holds */
+	uint64_t maildrop;  /* objects whose queue_name is "maildrop" */
 };
 
 /* Which messages are held, by what `postqueue -j` prints (objects whose
@@ -58,6 +65,9 @@ void mta_listing_feed(struct mta_listing *l, struct str piece);
 /* False: not to be believed. mta_listing_has may be asked after it. */
 MUST_CHECK bool mta_listing_end(struct mta_listing *l);
 bool mta_listing_has(const struct mta_listing *l, const char *id);
+/* With wants_waiting, to be set after mta_listing_init: on its way there, which
+ * are the objects whose queue_name is "active", "incoming" or "deferred". */
+bool mta_listing_waits(const struct mta_listing *l, const char *id);
 void mta_listing_clear(struct mta_listing *l);
 
 #endif

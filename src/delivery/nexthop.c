@@ -175,26 +175,50 @@ nexthop_free(struct nexthop *n)
 }
 
 bool
+nexthop_each_down(
+    const struct nexthop *n, size_t *pos, struct nexthop_down *out)
+{
+	struct route_down down;
+
+	if (!route_each_down(n->route, pos, &down))
+		return false;
+	(void)str_copy(str_from(down.name), out->name, sizeof(out->name));
+	(void)str_copy(str_from(down.why), out->why, sizeof(out->why));
+	out->failed_at = down.failed_at;
+	out->rest_until = down.rest_until;
+	return true;
+}
+
+bool
 nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
 {
 	*caps = n->caps;
 	return n->caps_known;
 }
 
+/* Its local end. */
 static bool
-is_own(const struct channel *ch, const struct nexthop_ends *ends)
+is_from(const struct channel *ch, const struct ip *peer, uint16_t port)
 {
 	struct net_addr local = {.len = sizeof(local.ss)};
-	struct ip ip = net_addr_ip(&ch->addr);
+	struct ip ip;
 
-	if (net_addr_port(&ch->addr) != ends->local_port ||
-	    !ip_eq(&ip, &ends->local) || ch->conn == NULL ||
+	if (ch->conn == NULL ||
 	    getsockname(conn_fd(ch->conn), (struct sockaddr *)&local.ss,
 		&local.len) != 0)
 		return false;
 	ip = net_addr_ip(&local);
-	return net_addr_port(&local) == ends->peer_port &&
-	       ip_eq(&ip, &ends->peer);
+	return net_addr_port(&local) == port && ip_eq(&ip, peer);
+}
+
+static bool
+is_own(const struct channel *ch, const struct nexthop_ends *ends)
+{
+	struct ip ip = net_addr_ip(&ch->addr);
+
+	return net_addr_port(&ch->addr) == ends->local_port &&
+	       ip_eq(&ip, &ends->local) &&
+	       is_from(ch, &ends->peer, ends->peer_port);
 }
 
 bool
@@ -206,6 +230,20 @@ nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends)
 		return false;
 	list_each (entry, &n->busy) {
 		if (is_own(channel_of(entry), ends))
+			return true;
+	}
+	return false;
+}
+
+bool
+nexthop_is_from(const struct nexthop *n, const struct ip *ip, uint16_t port)
+{
+	struct list *entry;
+
+	if (ip->family == IP_NONE || port == 0)
+		return false;
+	list_each (entry, &n->busy) {
+		if (is_from(channel_of(entry), ip, port))
 			return true;
 	}
 	return false;
@@ -396,6 +434,7 @@ nexthop_note_fault(struct nexthop *n, struct channel *ch,
 		if (route_set_down(
 			n->route, &ch->addr, now, n->settings.rest_ms))
 			level = LOG_LEVEL_WARNING;
+		route_set_reason(n->route, &ch->addr, reason);
 		log_fault(n, level, "rest", ch, reason);
 		return;
 	}

@@ -81,6 +81,15 @@ bool nexthop_has_choice(const struct nexthop *n);
 /* What the next hop offered last, as hop_caps. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
 
+/* The addresses that failed when they were tried last, one at a time: start
+ * with *pos = 0, ends with false. Times are monotonic. */
+struct nexthop_down {
+	char name[320], why[200]; /* why may be empty */
+	int64_t failed_at, rest_until;
+};
+bool nexthop_each_down(
+    const struct nexthop *n, size_t *pos, struct nexthop_down *out);
+
 /* A connection that came in. Is it one of ours, that we stand at both ends of?
  */
 struct nexthop_ends {
@@ -88,6 +97,9 @@ struct nexthop_ends {
 	uint16_t peer_port, local_port;
 };
 bool nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends);
+/* The same where only the mail server behind tells who came to it. */
+bool nexthop_is_from(
+    const struct nexthop *n, const struct ip *ip, uint16_t port);
 
 /* How many wait in line: all connections are taken, or enough of them wait for
  * the next hop's greeting. */

@@ -12,6 +12,7 @@
  */
 #include "delivery/delivery_private.h"
 
+#include "base/reverse_path.h"
 #include "base/units.h"
 #include "delivery/bounce.h"
 #include "os/clock.h"
@@ -108,7 +109,7 @@ why_held(const struct delivery *d, const struct spool_message *m,
 
 	if (s->why_held == NULL)
 		return STR("It is held by the throttle");
-	return str_from(s->why_held(s->why_arg, m->source, out));
+	return str_from(s->why_held(s->why_arg, m, out));
 }
 
 static struct bounce_recipient
@@ -231,13 +232,17 @@ store(struct delivery *d, const struct spool_message *m,
 static bool
 may_tell(const struct delivery *d, const struct spool_message *m)
 {
+	const struct report_rate any = {0, 0};
 	int64_t now = loop_now(d->loop), wait;
+	char base[REVERSE_PATH_MAX];
 
-	if (notice_limit_take(d->notices.limit, str_from(m->from),
+	/* What one address gets is notify_limit's; of what one source sends
+	 * notices are a part. */
+	if (notice_limit_take(d->notices.limit,
+		reverse_path_base(str_from(m->from), base),
 		d->settings.notify_count, d->settings.notify_window_ms, now) &&
 	    report_limit_take(d->reports, str_from(m->source),
-		&d->settings.report_rate, str_from(m->from),
-		&d->settings.report_rate_address, now, &wait))
+		&d->settings.report_rate, str_from(m->from), &any, now, &wait))
 		return true;
 	counters_add(d->counters, COUNT_REPORTS_LIMITED, 1);
 	return false;

@@ -375,6 +375,26 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 	return result;
 }
 
+/* The next hop's own word on it. */
+static void
+tell_owner(const struct attempt *a, size_t i)
+{
+	const struct delivery_settings *s = &a->d->settings;
+	const struct fate *f = &a->fates[i];
+	struct smtp_reply reply;
+
+	if (s->on_end == NULL)
+		return;
+	if (f->kind == FATE_DELIVERED) {
+		s->on_end(s->why_arg, &a->job->m, i, NULL, false);
+		return;
+	}
+	if (f->kind != FATE_REFUSED || f->is_ours || f->code == 0)
+		return;
+	reply = smtp_reply_make(f->code, f->has_status ? f->status : "", "");
+	s->on_end(s->why_arg, &a->job->m, i, &reply, f->to_rcpt);
+}
+
 static void
 tell_all(const struct attempt *a, const struct spool_result *results,
     const char *bounce_id, int64_t wall)
@@ -391,6 +411,7 @@ tell_all(const struct attempt *a, const struct spool_result *results,
 		switch (results[i].outcome) {
 		case SPOOL_DELIVERED:
 			tell_delivered(a, i, wall);
+			tell_owner(a, i);
 			break;
 		case SPOOL_RETRY:
 			delivery_note_due(a->d, results[i].next_try, wall);
@@ -399,6 +420,7 @@ tell_all(const struct attempt *a, const struct spool_result *results,
 			break;
 		case SPOOL_BOUNCED:
 			tell_ended(a, i, bounce_id, wall);
+			tell_owner(a, i);
 			break;
 		}
 	}

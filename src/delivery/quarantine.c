@@ -39,15 +39,23 @@ quarantine_log_end(const struct quarantine *q, const char *what,
     size_t messages, const struct command_end *end)
 {
 	bool failed = end->status != 0 || end->timed_out;
-	char said[LOG_QUOTE_MAX];
+	char said[LOG_QUOTE_MAX], text[256];
 
 	log_event(q->log, failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 	    "quarantine", failed ? "fail" : "run",
 	    "command=%s messages=%zu status=%d timed_out=%d said=%s", what,
 	    messages, end->status, end->timed_out,
 	    log_quote(str_from(end->said), said));
-	if (failed)
-		counters_add(q->counters, COUNT_QUARANTINE_FAILURES, 1);
+	if (!failed)
+		return;
+	counters_add(q->counters, COUNT_QUARANTINE_FAILURES, 1);
+	if (q->events == NULL)
+		return;
+	str_escape(str_from(end->said), text, sizeof(text));
+	events_add_option(q->events, clock_wall_ms(), EVENT_COMMAND, what, what,
+	    "", "%s %d%s%s",
+	    end->timed_out ? "no end in time, status" : "status", end->status,
+	    text[0] != '\0' ? ": " : "", text);
 }
 
 /* ---- results ---- */
@@ -227,39 +235,29 @@ choose(struct quarantine *q, size_t first, const struct mta_command *c)
 	}
 }
 
-static struct str
-ids_as_input(
-    const struct quarantine *q, const struct mta_command *c, struct buf *out)
-{
-	if (c->socket != NULL && c->n > 0 &&
-	    !buf_printf(out, "%s\n", c->words[0]))
-		panic("quarantine: too long a word for a socket");
-	for (size_t i = 0; i < q->run_count; i++) {
-		if (!buf_printf(out, "%s\n", q->batch[q->run_ids[i]].mta_id))
-			panic("quarantine: too many ids for a pipe");
-	}
-	return buf_str(out);
-}
-
 static void
 start_run(struct quarantine *q, const struct mta_command *c)
 {
-	const char *id = q->batch[q->run_ids[0]].mta_id;
-	char **argv = c->socket == NULL ? mta_command_argv(c, id) : NULL;
-	struct command_run run = {.argv = (const char *const *)argv,
-	    .socket = c->socket,
-	    .timeout_ms = q->timeout_ms,
-	    .on_end = on_run_end,
-	    .arg = q};
-	struct buf input;
+	const char *ids[QUARANTINE_BATCH_MAX];
 
-	buf_init(&input, COMMAND_INPUT_MAX);
-	if (!c->has_id)
-		run.input = ids_as_input(q, c, &input);
-	q->run = command_start(q->loop, &run);
-	buf_clear(&input);
-	if (argv != NULL)
-		mta_command_free_argv(argv);
+	for (size_t i = 0; i < q->run_count; i++)
+		ids[i] = q->batch[q->run_ids[i]].mta_id;
+	q->run = mta_run_start(q->loop, &(struct mta_run){.command = c,
+					    .ids = ids,
+					    .n = q->run_count,
+					    .timeout_ms = q->timeout_ms,
+					    .on_end = on_run_end,
+					    .arg = q});
+}
+
+static void
+put_back(struct quarantine *q)
+{
+	q->stopped = false;
+	for (size_t i = 0; i < q->n; i++) {
+		if (!q->done[i])
+			set_result(q, i, "claimed again after a freeze", 0);
+	}
 }
 
 static void
@@ -268,6 +266,8 @@ run_next(struct quarantine *q)
 	const struct mta_command *c;
 	size_t first = 0;
 
+	if (q->stopped)
+		put_back(q);
 	if (q->claim_failures >= FAILURES_MAX)
 		give_up_claim(q, "the command failed for others");
 	while (first < q->n && q->done[first])
@@ -326,6 +326,7 @@ on_claimed(void *arg, int error, const struct spool_quarantined *v, size_t n,
 	memset(q->done, 0, sizeof(q->done));
 	q->n = n;
 	q->claim_failures = 0;
+	q->stopped = false;
 	drop_invalid(q);
 	run_next(q);
 }
@@ -345,6 +346,12 @@ quarantine_kick(struct quarantine *q, int64_t now)
 	q->claim_max = q->batch_max;
 	spool_quarantine_claim(q->spool, q->batch_max, clock_wall_ms(),
 	    q->settle_ms, on_claimed, q);
+}
+
+void
+quarantine_stop(struct quarantine *q)
+{
+	q->stopped = true;
 }
 
 static void
@@ -372,6 +379,10 @@ configure(struct quarantine *q, const struct quarantine_settings *settings)
 	parse(q, &q->release, settings->release);
 	parse(q, &q->discard, settings->discard);
 	parse(q, &q->queue, settings->queue);
+	free(q->queue_text);
+	q->queue_text = settings->queue != NULL && q->queue.text != NULL
+			    ? xstrdup(settings->queue)
+			    : NULL;
 	q->check_ms = settings->check_ms;
 	q->settle_ms = settings->settle_ms;
 	q->timeout_ms = settings->timeout_ms;
@@ -397,6 +408,12 @@ quarantine_new(struct loop *loop, struct spool *spool,
 	loop_timer_init(&q->finish_again, loop, on_finish_again, q);
 	quarantine_check_init(q);
 	return q;
+}
+
+void
+quarantine_set_events(struct quarantine *q, struct events *events)
+{
+	q->events = events;
 }
 
 void
@@ -437,5 +454,6 @@ quarantine_free(struct quarantine *q)
 	mta_command_clear(&q->release);
 	mta_command_clear(&q->discard);
 	mta_command_clear(&q->queue);
+	free(q->queue_text);
 	free(q);
 }

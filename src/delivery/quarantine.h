@@ -10,6 +10,7 @@
 
 #include "net/loop.h"
 #include "os/counters.h"
+#include "os/events.h"
 #include "os/log.h"
 #include "spool/spool.h"
 
@@ -36,10 +37,15 @@ struct quarantine *quarantine_new(struct loop *loop, struct spool *spool,
     const struct quarantine_settings *settings,
     const struct quarantine_callbacks *callbacks, void *arg,
     struct counters *counters, struct log *log);
+/* Who hears of commands that fail; borrowed, NULL: nobody. */
+void quarantine_set_events(struct quarantine *q, struct events *events);
 void quarantine_reload(
     struct quarantine *q, const struct quarantine_settings *settings);
 /* Something may go or is doomed, or the daemon has started. */
 void quarantine_kick(struct quarantine *q, int64_t now);
+/* A source was frozen: what is claimed and has not been given to a command goes
+ * back to the spool, which knows whose it is. */
+void quarantine_stop(struct quarantine *q);
 /* Starts no command more; fn when the last one has ended. */
 void quarantine_drain(struct quarantine *q, void (*fn)(void *arg), void *arg);
 /* What a command is at is due again after a restart. As with delivery no

@@ -4,7 +4,9 @@
  * and what the listing does not show, though it was held before the listing
  * began, is forgotten. A wrong queue_command must not make weir forget what is
  * still held, for then nobody would ever release it: so a listing counts only
- * with status 0, and only once it has shown a message of ours.
+ * with status 0, and only once the same command has shown a message of ours.
+ * The spool remembers that, so that what went while weir was down, or all of
+ * it, is found by the first listing after a start.
  */
 #include "delivery/quarantine_private.h"
 
@@ -37,6 +39,24 @@ end_check(struct quarantine *q)
 	schedule(q);
 }
 
+/* What is proven is this command, to its last word. */
+static uint64_t
+proof_of(const struct quarantine *q)
+{
+	return hash_str(str_from(q->queue_text), spool_seed(q->spool)) | 1;
+}
+
+static void
+set_proven(struct quarantine *q)
+{
+	if (q->check.is_proven)
+		return;
+	q->check.is_proven = true;
+	spool_set_queue_proof(q->spool, proof_of(q));
+	log_event(q->log, LOG_LEVEL_INFO, "quarantine", "proven",
+	    "command=queue_command");
+}
+
 /* ---- the walk through ours ---- */
 
 static bool
@@ -52,7 +72,7 @@ look_at(struct quarantine *q, const struct spool_quarantined *e)
 
 	if (mta_listing_has(&c->listing, e->mta_id)) {
 		c->seen_count++;
-		c->is_proven = true;
+		set_proven(q);
 	} else if (is_settled(q, e) && c->missing_count < FORGET_MAX) {
 		c->missing[c->missing_count++] = e->id;
 	}
@@ -115,10 +135,11 @@ on_listed(void *arg, const struct command_end *end)
 	c->run = NULL;
 	if (!mta_listing_end(&c->listing) || end->status != 0 ||
 	    end->timed_out) {
-		quarantine_log_end(q, "queue_command", c->listing.n, end);
+		quarantine_log_end(q, "queue_command", c->listing.held.n, end);
 		end_check(q);
 		return;
 	}
+	counters_set(q->counters, COUNT_MAILDROP_MESSAGES, c->listing.maildrop);
 	c->walking = true;
 	c->after = 0;
 	c->missing_count = c->seen_count = 0;
@@ -129,26 +150,23 @@ on_listed(void *arg, const struct command_end *end)
 static void
 run_listing(struct quarantine *q)
 {
-	const struct mta_command *command = &q->queue;
-	struct command_run run = {.socket = command->socket,
-	    .timeout_ms = q->timeout_ms,
-	    .on_output = on_listing,
-	    .on_end = on_listed,
-	    .arg = q};
-	char **argv = NULL;
-	struct buf verb;
+	q->check.run =
+	    mta_run_start(q->loop, &(struct mta_run){.command = &q->queue,
+				       .timeout_ms = q->timeout_ms,
+				       .on_output = on_listing,
+				       .on_end = on_listed,
+				       .arg = q});
+}
 
-	buf_init(&verb, COMMAND_INPUT_MAX);
-	if (command->socket == NULL)
-		argv = mta_command_argv(command, "");
-	else if (command->n > 0)
-		(void)!buf_printf(&verb, "%s\n", command->words[0]);
-	run.argv = (const char *const *)argv;
-	run.input = buf_str(&verb);
-	q->check.run = command_start(q->loop, &run);
-	buf_clear(&verb);
-	if (argv != NULL)
-		mta_command_free_argv(argv);
+/* What a frozen program hands in and weir has no room for waits in maildrop. */
+static bool
+is_wanted(const struct quarantine *q)
+{
+	struct spool_stats stats;
+
+	spool_stats(q->spool, &stats);
+	return stats.quarantined > 0 ||
+	       q->counters->v[COUNT_FROZEN_SENDERS] > 0;
 }
 
 static void
@@ -156,11 +174,10 @@ on_timer(void *arg, int64_t now)
 {
 	struct quarantine *q = arg;
 	struct quarantine_check *c = &q->check;
-	struct spool_stats stats;
 
 	(void)now;
-	spool_stats(q->spool, &stats);
-	if (stats.quarantined == 0) {
+	if (!is_wanted(q)) {
+		counters_set(q->counters, COUNT_MAILDROP_MESSAGES, 0);
 		schedule(q);
 		return;
 	}
@@ -173,6 +190,8 @@ void
 quarantine_check_init(struct quarantine *q)
 {
 	loop_timer_init(&q->check.timer, q->loop, on_timer, q);
+	q->check.is_proven =
+	    q->queue_text != NULL && spool_queue_proof(q->spool) == proof_of(q);
 	schedule(q);
 }
 

@@ -7,18 +7,18 @@
 #define DELIVERY_QUARANTINE_PRIVATE_H
 
 #include "delivery/mta_queue.h"
+#include "delivery/mta_run.h"
 #include "delivery/quarantine.h"
-#include "net/command.h"
 
-#define QUARANTINE_BATCH_MAX 500 /* ids fit COMMAND_INPUT_MAX */
+#define QUARANTINE_BATCH_MAX MTA_RUN_MAX
 
 struct quarantine_check {
 	struct loop_timer timer;
 	struct command *run;
 	struct mta_listing listing;
 	bool walking;
-	/* A listing has shown one of ours: the command does what it is meant
-	 * to do. One that shows none proves nothing. */
+	/* A listing has shown one of ours, now or before a restart: the command
+	 * does what it is meant to do. One that shows none proves nothing. */
 	bool is_proven;
 	int64_t begun_at; /* wall */
 	uint64_t after;
@@ -33,8 +33,10 @@ struct quarantine {
 	struct quarantine_callbacks callbacks;
 	void *arg;
 	struct counters *counters;
+	struct events *events; /* NULL: nobody hears */
 	struct log *log;
 	struct mta_command release, discard, queue;
+	char *queue_text; /* as it was given, NULL: none */
 	int64_t check_ms, settle_ms, timeout_ms;
 	bool draining;
 	void (*on_drained)(void *arg);
@@ -42,6 +44,7 @@ struct quarantine {
 
 	bool busy; /* from a claim to the end of its results */
 	bool kicked;
+	bool stopped; /* since the claim */
 	struct loop_timer wake;
 	struct loop_timer finish_again;
 	int64_t rest_until; /* monotonic: commands fail */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REASON_MAX 200
 /* evdns does not tell a record's time to live. */
 #define NAME_FRESH_MS 60000
 #define NAME_AGAIN_MS 10000 /* after no answer, with older addresses */
@@ -30,6 +31,8 @@ struct target {
 	bool lmtp, resolving;
 	int64_t fresh_until; /* names; INT64_MAX for others */
 	int64_t rest_until;  /* of a name that does not resolve */
+	int64_t rest_ms;
+	char why[REASON_MAX]; /* the last failure of any of it */
 	struct endpoint endpoints[ROUTE_ENDPOINTS_MAX];
 	size_t count;
 };
@@ -309,6 +312,7 @@ route_end_resolve(struct route *r, size_t target, const struct net_addr *addrs,
 		t->fresh_until = now + NAME_AGAIN_MS;
 	} else {
 		t->rest_until = now + rest_ms;
+		t->rest_ms = rest_ms;
 	}
 	return t->count > 0;
 }
@@ -366,4 +370,52 @@ route_set_down(
 	e->rest_ms = rest_ms;
 	e->rest_until = now + rest_ms;
 	return news;
+}
+
+void
+route_set_target_reason(struct route *r, size_t target, const char *why)
+{
+	str_copy(str_from(why), r->targets[target].why, REASON_MAX);
+}
+
+void
+route_set_reason(struct route *r, const struct net_addr *addr, const char *why)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (find_endpoint(&r->targets[i], addr) != NULL)
+			route_set_target_reason(r, i, why);
+	}
+}
+
+/* at: an endpoint, or past the last the name itself. */
+static bool
+fill_down(const struct target *t, size_t at, struct route_down *out)
+{
+	const struct endpoint *e = &t->endpoints[at];
+
+	out->why = t->why;
+	if (at < t->count) {
+		name_endpoint(t, &e->addr, out->name);
+		out->rest_until = e->rest_until;
+		out->failed_at = e->rest_until - e->rest_ms;
+		return e->is_down;
+	}
+	(void)str_copy(str_from(t->text), out->name, sizeof(out->name));
+	out->rest_until = t->rest_until;
+	out->failed_at = t->rest_until - t->rest_ms;
+	return t->count == 0 && t->rest_until > 0;
+}
+
+bool
+route_each_down(const struct route *r, size_t *pos, struct route_down *out)
+{
+	while (*pos < r->count * (ROUTE_ENDPOINTS_MAX + 1)) {
+		const struct target *t =
+		    &r->targets[*pos / (ROUTE_ENDPOINTS_MAX + 1)];
+		size_t at = (*pos)++ % (ROUTE_ENDPOINTS_MAX + 1);
+
+		if (at <= t->count && fill_down(t, at, out))
+			return true;
+	}
+	return false;
 }

@@ -77,5 +77,17 @@ void route_forget_names(struct route *r);
 bool route_set_up(struct route *r, const struct net_addr *addr);
 bool route_set_down(
     struct route *r, const struct net_addr *addr, int64_t now, int64_t rest_ms);
+/* Why, to be shown. */
+void route_set_reason(
+    struct route *r, const struct net_addr *addr, const char *why);
+void route_set_target_reason(struct route *r, size_t target, const char *why);
+/* What is down, one at a time: start with *pos = 0, ends with false. */
+struct route_down {
+	char name[ROUTE_NAME_MAX];
+	const char *why; /* borrowed, "": not told */
+	int64_t failed_at, rest_until;
+};
+bool route_each_down(
+    const struct route *r, size_t *pos, struct route_down *out);
 
 #endif

@@ -8,10 +8,13 @@
 
 #include "base/hash.h"
 #include "gate/gate_internal.h"
+#include "gate/gate_tier.h"
 
 #include <stdlib.h>
 
 #define SAVES_PER_RUN 256
+#define REFRESH_STEPS 1024
+#define REFRESH_EVERY_MS 20
 #define EXPIRE_EVERY_MS 10000
 #define EXPIRE_STEPS 4096
 #define RETRY_MOST_MS 60000
@@ -19,7 +22,9 @@
 
 static const struct throttle_callbacks throttle_callbacks = {
     .on_release = release_on_throttle,
+    .may_release = gate_scope_may_release,
     .on_freeze = freeze_on_throttle,
+    .on_spare = freeze_on_spare,
     .on_expire = source_on_expire,
 };
 
@@ -46,6 +51,9 @@ take_settings(struct gate *g, const struct gate_settings *settings)
 	locals_free(locals_was);
 	g->learns = g->locals != NULL && policies_learn(g->policies);
 	inbound_set_bytes_max(g->inbound, settings->inbound_bytes);
+	history_set_bytes_max(g->history, settings->history_bytes);
+	reached_set_memory(g, settings->acquaintances_bytes);
+	scope_book_set_rules(g->scopes, settings->scopes, g->now);
 }
 
 struct gate *
@@ -67,19 +75,31 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->freezes);
 	list_init(&g->releases);
 	list_init(&g->admin);
+	list_init(&g->hands);
+	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;
 	g->full_told_at = LONG_AGO;
 	g->expire_due = LONG_AGO;
 	g->save_due = INT64_MAX;
 	g->retry_due = INT64_MAX;
+	g->refresh_due = INT64_MAX;
+	g->scopes_due = INT64_MAX;
+	g->signals_due = INT64_MAX;
 	g->told_due = INT64_MAX;
 	g->inbound_due = INT64_MAX;
 	g->inbound_told_at = LONG_AGO;
 	g->inbound = inbound_new(0);
+	g->answers = answers_new(g->seed);
+	g->spellings = spellings_new();
+	g->history = history_new(0);
+	g->scopes = scope_book_new();
+	g->signals = signals_book_new();
 	take_settings(g, settings);
 	/* The gate itself counts senders: some are let in past senders_max. */
 	g->throttle =
 	    throttle_new(hash_random_seed(), SIZE_MAX, &throttle_callbacks, g);
+	g->familiar =
+	    throttle_new(hash_random_seed(), SIZE_MAX, &tier_callbacks, g);
 	return g;
 }
 
@@ -93,32 +113,35 @@ gate_free(struct gate *g)
 	release_clear(g);
 	admin_clear(g);
 	g->is_quiet = true;
+	throttle_free(g->familiar); /* its sources pin the other's */
 	throttle_free(g->throttle);
 	inbound_free(g->inbound);
+	acquaintances_free(g->acquaintances);
+	answers_free(g->answers);
+	spellings_free(g->spellings);
+	history_free(g->history);
+	scope_book_free(g->scopes);
+	signals_book_free(g->signals);
 	policies_free(g->policies);
 	locals_free(g->locals);
 	free(g->contact);
 	free(g);
 }
 
+struct history *
+gate_history(struct gate *g)
+{
+	return g->history;
+}
+
 /* ---- reload ---- */
 
-/* Idle ones keep the old policy until they are seen: there may be millions,
- * and the loop must not stand still for them. */
 static void
-reload_source(struct gate *g, struct throttle_source *src, bool was_observing,
-    int64_t now)
+reload_source(struct gate *g, struct throttle_source *src, bool was_observing)
 {
-	const struct policy *was = source_policy(src);
-	char key[GATE_KEY_MAX];
-	struct str name;
-
 	if (source_queue(g, src) == 0 && !freeze_is_on(src))
 		return;
-	name = str_from(source_name(src, key));
-	source_get(g, name,
-	    source_choose_policy(g, name, str_from(was->conf->name)), now,
-	    true);
+	source_refresh(g, src);
 	/* In enforce mode what waits without mail was put off, and stays. */
 	if (was_observing && !g->observe)
 		freeze_drop_observed(g, src);
@@ -134,8 +157,28 @@ gate_reload(struct gate *g, const struct gate_settings *settings, int64_t now)
 	g->now = now;
 	take_settings(g, settings);
 	while ((src = throttle_each(g->throttle, &pos)) != NULL)
-		reload_source(g, src, was_observing, now);
+		reload_source(g, src, was_observing);
+	g->refresh_pos = 0;
+	g->refresh_due = now;
 	gate_changed(g);
+}
+
+/* Idle ones follow a few at a time, or when somebody asks about one: there may
+ * be millions, and the loop must not stand still for them. */
+static void
+refresh_some(struct gate *g)
+{
+	for (unsigned i = 0; i < REFRESH_STEPS; i++) {
+		struct throttle_source *src =
+		    throttle_each(g->throttle, &g->refresh_pos);
+
+		if (src == NULL) {
+			g->refresh_due = INT64_MAX;
+			return;
+		}
+		source_refresh(g, src);
+	}
+	g->refresh_due = g->now + REFRESH_EVERY_MS;
 }
 
 /* ---- the run ---- */
@@ -151,7 +194,11 @@ gate_next_due(const struct gate *g)
 {
 	int64_t due = earlier(throttle_next_due(g->throttle), g->save_due);
 
+	due = earlier(due, throttle_next_due(g->familiar));
 	due = earlier(earlier(due, g->inbound_due), g->retry_due);
+	due = earlier(due, earlier(g->refresh_due, g->scopes_due));
+	due = earlier(due, earlier(g->hands_due, g->signals_due));
+	due = earlier(due, acquaintances_next_due(g->acquaintances));
 	if (throttle_source_count(g->throttle) > 0 ||
 	    inbound_users(g->inbound) > 0)
 		due = earlier(due, g->expire_due);
@@ -181,14 +228,27 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 		release_retry(g, now, wall);
 		freeze_retry(g, now);
 	}
+	if (g->hands_due <= now)
+		hand_run(g, now, wall);
 	release_run(g, now, wall);
+	if (g->refresh_due <= now)
+		refresh_some(g);
 	if (g->save_due <= now)
 		source_save_some(g, SAVES_PER_RUN, now, wall);
+	if (g->scopes_due <= now)
+		gate_scope_save(g, NULL, SAVES_PER_RUN, now, wall);
+	if (g->signals_due <= now)
+		signal_save_some(g, SAVES_PER_RUN, now, wall);
 	if (g->inbound_due <= now)
 		learnt_save_some(g, SAVES_PER_RUN, wall);
+	acquaintances_run(g->acquaintances, now, wall);
 	if (g->expire_due <= now) {
+		throttle_expire(g->familiar, now, EXPIRE_STEPS);
 		throttle_expire(g->throttle, now, EXPIRE_STEPS);
 		learnt_sweep(g, EXPIRE_STEPS);
+		scope_sweep(g->scopes, EXPIRE_STEPS, now);
+		signal_sweep(g, EXPIRE_STEPS, now);
+		gate_scope_touch(g);
 		g->expire_due = now + EXPIRE_EVERY_MS;
 	}
 	g->told_due = gate_next_due(g);
@@ -201,4 +261,7 @@ gate_save(struct gate *g, int64_t now, int64_t wall)
 	g->now = now;
 	source_save_some(g, SIZE_MAX, now, wall);
 	learnt_save_some(g, SIZE_MAX, wall);
+	acquaintances_save(g->acquaintances, wall);
+	gate_scope_save(g, NULL, SIZE_MAX, now, wall);
+	signal_save_some(g, SIZE_MAX, now, wall);
 }

@@ -11,9 +11,11 @@
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
 
+#include "gate/history.h"
 #include "gate/locals.h"
 #include "gate/login.h"
 #include "gate/policy.h"
+#include "gate/scope.h"
 #include "os/counters.h"
 #include "os/events.h"
 #include "os/log.h"
@@ -33,10 +35,14 @@ struct gate_settings {
 	 * stake makes room; where none may go new senders share one. What is
 	 * frozen, waits, or is named by an administrator is always let in. */
 	uint32_t senders_max;
+	struct scope_rules *scopes; /* the gate takes a reference; NULL: none */
 	enum login_form login_form;
 	struct locals *locals;  /* the gate takes a reference; NULL: nobody
 				   learns from incoming mail */
 	uint64_t inbound_bytes; /* of memory, for what was learnt */
+	uint64_t history_bytes; /* of memory, for the last day; 0: none */
+	/* Of memory, for whom senders know; 0: that is not remembered. */
+	uint64_t acquaintances_bytes;
 	/* The form in which recipients are compared; returns its length. Not
 	 * NULL (smtp_address_key). */
 	size_t (*recipient_key)(
@@ -46,13 +52,19 @@ struct gate_settings {
 struct gate_freeze {
 	const char *sender, *policy, *reason; /* reason in words */
 	uint32_t queue_length, freeze_at;
-	int64_t at; /* wall */
+	uint32_t passed; /* gate_sender_info has it */
+	int64_t at;      /* wall */
 };
 
 struct gate_callbacks {
 	/* Recipients are RELEASED in the spool, or doomed: who claims
 	 * should. */
 	void (*on_released)(void *arg);
+	/* Its source is frozen: what the spool calls SENDING and was not begun
+	 * goes back there. Each time somebody freezes it. */
+	void (*on_stopped)(void *arg, const char *sender);
+	/* It was thawed, durably. */
+	void (*on_thawed)(void *arg, const char *sender);
 	/* Once per freeze, after it is durable. */
 	void (*on_freeze)(void *arg, const struct gate_freeze *freeze);
 	/* next_due may have become earlier. */
@@ -69,8 +81,8 @@ void gate_free(struct gate *g);
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
 /* New settings for whatever comes from now on; queues and freezes stay. Sources
  * with a queue or a freeze go over to the new policy of the same name (else to
- * the one that matches their name), others when they are next seen. The caller
- * may give its reference to the old policies back after it. */
+ * the one that matches their name) at once, others within some gate_runs. The
+ * caller may give its reference to the old policies back after it. */
 void gate_reload(
     struct gate *g, const struct gate_settings *settings, int64_t now);
 /* Releases that are due, idle expiry, write-behind of snapshots. After every
@@ -95,6 +107,7 @@ struct gate_answer {
 	unsigned code;
 	const char *enhanced;
 	const char *text;
+	bool is_frozen; /* REFUSE: since the sender is */
 };
 
 /* May end the transaction, or drop the recipient. */
@@ -106,9 +119,18 @@ struct gate_txn *gate_begin(
 /* May this source send at all now, and under this address? PASS or REFUSE
  * (frozen, sender_addresses). A refusal counts as one refused recipient. Asked
  * at MAIL, and again at DATA: then it is also REFUSE when recipients pass and
- * the source was frozen after that, whatever when_frozen says. */
+ * the source was frozen after that, whatever when_frozen says, and when one of
+ * the recipients found no room. */
 void gate_sender(struct gate_txn *txn, int64_t now, int64_t wall,
     gate_answer_fn *fn, void *arg);
+/*
+ * Mail that comes in passes uncounted, from a frozen source too. It is mail
+ * from a client without a login that is neither local nor in my_networks, to a
+ * recipient in local_domains (or inbound_users). Where there are no
+ * local_domains the mail server decides, if it tells its front end: stays means
+ * that it delivers the recipient asked about next itself.
+ */
+void gate_next_stays(struct gate_txn *txn, bool stays);
 /* One recipient, an address without brackets. Reserves. The same recipient
  * twice in a transaction gets the same verdict and reserves once; it counts in
  * gate_txn_count like any other. */
@@ -117,6 +139,21 @@ void gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 /* The recipient that was answered last is not part of the transaction after
  * all (refused by the next hop). */
 void gate_drop_last(struct gate_txn *txn, int64_t now);
+/* What the next hop said to a recipient. enhanced: "" where there was none. */
+struct gate_reply {
+	unsigned code;
+	const char *enhanced;
+	bool to_rcpt; /* in answer to RCPT, not to the text */
+};
+/* The same where the next hop refused it: an address that is unknown there
+ * costs the sender credit (refused_credit). */
+void gate_drop_refused(struct gate_txn *txn, const struct gate_reply *reply,
+    int64_t now, int64_t wall);
+/* The same for one that found no room in the spool (held_max). A message is
+ * taken whole or not at all: gate_sender and gate_secure refuse it from here
+ * on, as they do after a recipient that found no room in the queue
+ * (queue_max). */
+void gate_drop_for_room(struct gate_txn *txn, int64_t now);
 /* Before the message is handed over (the final dot, or the mail server's
  * accept): PASS when what it spends is durable, at once when it spends nothing.
  * REFUSE: the source was frozen since, or its state could not be saved; then
@@ -131,11 +168,17 @@ bool gate_txn_is_whole(const struct gate_txn *txn);
  * makes the whole message wait: reports to either are cut down to headers. */
 enum gate_path { GATE_PATH_KNOWN, GATE_PATH_NEW, GATE_PATH_HELD };
 enum gate_path gate_txn_path(const struct gate_txn *txn);
+/* It named a decoy, and its sender is frozen for it: of the message nothing
+ * goes. */
+bool gate_txn_is_decoyed(const struct gate_txn *txn);
+/* That, or its sender is frozen and it is taken all the same. */
+bool gate_txn_is_suspect(const struct gate_txn *txn);
 const char *gate_txn_source(const struct gate_txn *txn);
 const char *gate_txn_policy(const struct gate_txn *txn);
 const struct policy_conf *gate_txn_conf(const struct gate_txn *txn);
-/* Nothing in it waits, nothing took from the allowance, nobody learns from it:
- * whether the message is accepted in the end makes no difference. */
+/* Nothing in it waits, nothing took from the allowance, nobody learns from it,
+ * all had room: whether the message is accepted in the end makes no
+ * difference. */
 bool gate_txn_is_known(const struct gate_txn *txn);
 /* For spool_put: hash and state of the i-th recipient that was asked and not
  * dropped or refused, in order. PASS recipients of a whole message are stored
@@ -143,13 +186,24 @@ bool gate_txn_is_known(const struct gate_txn *txn);
 size_t gate_txn_count(const struct gate_txn *txn);
 enum throttle_verdict gate_txn_verdict(const struct gate_txn *txn, size_t i);
 uint64_t gate_txn_destination(const struct gate_txn *txn, size_t i);
+uint8_t gate_txn_lane(const struct gate_txn *txn, size_t i);
+/* For the log's lines about what is held, borrowed until the transaction ends:
+ * the i-th recipient's address (NULL: unknown), and the mail server's queue id,
+ * NULL: it gave none. */
+struct gate_names {
+	const char *(*address)(const void *arg, size_t i);
+	const void *arg;
+	const char *mta_id;
+};
+void gate_txn_name(struct gate_txn *txn, const struct gate_names *names);
 /* The message was accepted. tickets[i] for each recipient of gate_txn_count
  * (0 for those that were cut through). Frees txn. */
 void gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall);
 /* The final dot has gone to the next hop, and no answer came, or one that came
  * too late for the client: recipients with reached[i] (of gate_txn_count)
- * count as reached, the others are given back. Frees txn. */
+ * count as reached, one that was named twice if either was; the others are
+ * given back. Frees txn. */
 void gate_doubt(
     struct gate_txn *txn, const bool *reached, int64_t now, int64_t wall);
 /* It was put off: the client keeps it and comes again. What passes is given
@@ -158,6 +212,13 @@ void gate_doubt(
 void gate_defer(struct gate_txn *txn, int64_t now, int64_t wall);
 /* It was not. Frees txn. */
 void gate_cancel(struct gate_txn *txn, int64_t now);
+
+/* What became of a recipient that was held, and then let go: the next hop has
+ * the mail, or has refused the recipient for good. Of mail with an envelope
+ * sender. */
+void gate_delivered(struct gate *g, const char *source, int64_t now);
+void gate_undelivered(struct gate *g, const char *source, uint64_t destination,
+    const struct gate_reply *reply, int64_t now, int64_t wall);
 
 /* ---- incoming mail ---- */
 
@@ -175,6 +236,12 @@ void gate_lesson_add(struct gate_lesson *lesson, struct str recipient);
 void gate_lesson_learn(struct gate_lesson *lesson, int64_t now);
 void gate_lesson_free(struct gate_lesson *lesson); /* takes NULL */
 
+/* The header of this message is of interest, and this address stands in it
+ * (From, Reply-To, To, Cc): a decoy that was named to its users by incoming
+ * mail freezes none of them. Between the last recipient and the commit. */
+bool gate_txn_hears_names(const struct gate_txn *txn);
+void gate_txn_hear_name(struct gate_txn *txn, struct str address);
+
 /* ---- the administrator ---- */
 
 /* error: errno; count: recipients changed. */
@@ -182,8 +249,21 @@ typedef void gate_done_fn(void *arg, int error, uint64_t count);
 
 enum gate_thaw { GATE_THAW_KEEP, GATE_THAW_RELEASE, GATE_THAW_DISCARD };
 
-/* who: for the audit log. A sender never seen may be frozen too. */
-void gate_freeze(struct gate *g, const char *sender, const char *who,
+/*
+ * By hand. A sender never seen may be frozen too, and one that is frozen gets
+ * the new reason and time: without a time it stays so until it is thawed.
+ * What a rule froze a time does not thaw; and what a rule would have frozen
+ * meanwhile stays frozen when the time is over.
+ */
+#define GATE_NOTE_MAX 256
+struct gate_freeze_order {
+	const char *sender;
+	const char *who;  /* for the audit log */
+	const char *note; /* the reason, shown with the sender; NULL: as it was,
+			     or none */
+	int64_t for_ms;   /* thawed after it; 0: by hand alone */
+};
+void gate_freeze(struct gate *g, const struct gate_freeze_order *order,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 /* ENOENT: not known; count is of recipients released or discarded. */
 void gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
@@ -209,14 +289,43 @@ void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
 void gate_unlearn(struct gate *g, const char *sender, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 
+struct gate_credit { /* for recipients that are refused; max 0: off */
+	uint32_t left, max;
+	bool is_empty; /* new recipients wait for it */
+};
+
+struct gate_networks { /* client_networks; max 0: off */
+	uint32_t fresh, learnt, max;
+	int64_t window_ms;
+};
+
 struct gate_sender_info {
 	const char *sender, *policy;
 	struct throttle_source_info t; /* times monotonic */
 	int64_t last_seen;             /* wall */
 	int64_t next_release;          /* wall, INT64_MAX: none */
 	int64_t frozen_at;             /* wall, 0: not frozen */
+	int64_t thaw_at;               /* wall, 0: not by itself */
+	/* Its last message, wall; 0: none since the start, or since it was
+	 * forgotten. */
+	int64_t accepted_at;
+	/* New recipients to whom mail went, at once or in their turn, within
+	 * the last one to two days and since the start. */
+	uint32_t passed;
+	const char *freeze_note; /* NULL: none was given */
 	uint32_t working_set_max, burst, freeze_at;
+	/* Familiar recipients: allowance, queue_length and next_release of
+	 * them. t has the new ones alone; waiting is of both. */
+	bool has_familiar; /* the policy has them */
+	struct throttle_source_info familiar;
+	uint32_t familiar_burst, familiar_freeze_at;
+	uint32_t waiting;
+	/* Messages to strangers in the window of stranger_messages. */
+	uint32_t stranger_messages, stranger_messages_max; /* max 0: none */
+	bool is_spared;                                    /* never_freeze */
 	uint32_t inbound, inbound_max; /* learnt; max 0: learns nothing */
+	struct gate_credit credit;
+	struct gate_networks networks;
 	/* Foreign reverse paths since the start: counted as new, of these held,
 	 * and the last that was held (NULL: none). */
 	uint32_t new_paths, held_paths;
@@ -224,10 +333,72 @@ struct gate_sender_info {
 };
 
 /* Finds a sender as people write it: "alice@example.org", "192.0.2.1" or the
- * exact key. One who never sent but learnt from incoming mail is found, with
- * last_seen 0. */
+ * exact key. One who never sent but learnt from incoming mail, or of which
+ * signals count something, is found, with last_seen 0. */
 bool gate_sender_find(struct gate *g, struct str name, int64_t now,
     int64_t wall, struct gate_sender_info *out);
+/* The windows of scopes that the sender's last mail counted in: the i-th, from
+ * 0 until false. Strings are borrowed until the next call of the gate. */
+bool gate_sender_scope(struct gate *g, struct str name, size_t i, int64_t now,
+    struct scope_info *out);
+/* Names of senders in memory that may have been meant by one that is not
+ * there: those with the same local part, whatever is written around it, who
+ * wrote to somebody; logins before addresses. Looks at GATE_LIKE_STEPS senders
+ * at most. Returns how many. */
+enum { GATE_LIKE_MAX = 3, GATE_LIKE_STEPS = 20000 };
+size_t gate_sender_like(struct gate *g, struct str name,
+    char out[GATE_LIKE_MAX][POLICY_SOURCE_MAX]);
+/* What the gate would answer now, and why. Takes nothing: no reservation, no
+ * source is made, nothing is learnt, counted or told. */
+struct gate_question {
+	struct str sender; /* as people write it; one never seen, too */
+	struct str recipient;
+	struct ip client;  /* IP_NONE: not told */
+	bool knows_decoys; /* whoever asks may know which they are */
+	int64_t now, wall;
+};
+struct gate_explanation { /* borrowed for the call */
+	const char *sender, *policy;
+	bool is_known; /* the sender is in memory */
+	bool is_spared;
+	int64_t frozen_at; /* wall, 0: not frozen */
+	const struct throttle_policy *throttle;
+	struct throttle_source_info t; /* before the question */
+	const struct scope_info *scopes;
+	size_t scope_count;
+	struct gate_credit credit;
+	struct gate_networks networks;
+	/* NULL: the policy has no familiar recipients. */
+	const struct throttle_policy *familiar;
+	struct throttle_source_info familiar_t;
+	/* "recent", "familiar" or "stranger"; NULL: it counts as none. */
+	const char *tier;
+	struct gate_answer answer; /* to MAIL where that is refused */
+	int64_t due; /* wall, of what would wait; INT64_MAX: no such moment */
+	const char *change; /* what would change it, in words */
+};
+typedef void gate_explained_fn(void *arg, const struct gate_explanation *x);
+/* fn is called once, from within. */
+void gate_explain(struct gate *g, const struct gate_question *q,
+    gate_explained_fn *fn, void *arg);
+/* Mail of the last day that was taken or put off. */
+struct history *gate_history(struct gate *g);
+/* The recipient is no stranger to whoever sends with these facts, as if mail
+ * had reached it a while ago: for a replay, which begins in the middle. */
+void gate_assume_known(struct gate *g, const struct gate_facts *facts,
+    struct str recipient, int64_t now);
+/* A held recipient of a source, by the throttle's key and the hash of its
+ * address as the spool has them. False: it does not wait there. */
+struct gate_wait {
+	uint32_t ahead; /* recipients that go before it */
+	bool frozen;    /* nothing of the source moves */
+	int64_t due;    /* wall ms; INT64_MAX: when somebody lets it go */
+};
+bool gate_expected(struct gate *g, struct str source, uint64_t destination,
+    int64_t now, int64_t wall, struct gate_wait *out);
+/* When the oldest message in a source's queue came, wall ms; 0: there is none,
+ * or none with mail in the spool. */
+int64_t gate_sender_oldest(struct gate *g, const char *sender);
 /* Walks all; start with *pos = 0, ends with false. Strings are borrowed until
  * the next call of either. */
 bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,

@@ -12,6 +12,7 @@
  * nothing of what is to be discarded gets out in between.
  */
 #include "gate/gate_internal.h"
+#include "gate/gate_tier.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,6 +28,7 @@ struct gate_admin_op {
 	bool is_flush;   /* a release of what is released and waits */
 	bool is_gone;    /* a discard of what has gone by other hands */
 	bool is_thaw;
+	bool is_over; /* a thaw by time */
 	enum gate_thaw then;
 	char *sender; /* thaw: the key */
 	char *who;
@@ -120,6 +122,10 @@ is_in_set(void *arg, uint64_t destination, uint64_t ticket)
 	size_t low = 0, high = set->n;
 
 	(void)destination;
+	/* Most of a long queue is not near it. */
+	if (ticket < set->rows[0]->ticket ||
+	    ticket > set->rows[set->n - 1]->ticket)
+		return false;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -168,10 +174,15 @@ apply_source(const struct gate_admin_op *op,
 	struct ticket_set set = {rows, n};
 
 	if (src != NULL) {
-		throttle_remove(g->throttle, src, is_in_set, &set);
-		for (size_t i = 0; op->is_release && i < n; i++)
+		tier_remove(g, src, is_in_set, &set);
+		for (size_t i = 0; op->is_release && i < n; i++) {
 			throttle_learn(
 			    g->throttle, src, rows[i]->destination, g->now);
+			if (rows[i]->lane != GATE_LANE_FAMILIAR)
+				source_note_passed(source_data(src), g->now);
+			reached_note(g, str_from(rows[i]->source),
+			    rows[i]->destination, op->wall);
+		}
 		source_touch(g, src);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -214,19 +225,41 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 
 static void thaw_durably(struct gate_admin_op *op);
 
+static const char *
+action_of(const struct gate_admin_op *op)
+{
+	if (op->is_gone)
+		return "gone";
+	if (op->is_flush)
+		return "flush";
+	return op->is_release ? "release" : "discard";
+}
+
+/* Who named messages by their ids, and whose they are. */
+static void
+tell_named(
+    const struct gate_admin_op *op, const struct spool_row *rows, size_t n)
+{
+	char whose[SPOOL_WHOSE_MAX], who[LOG_QUOTE_MAX], mail[LOG_QUOTE_MAX];
+
+	log_event(op->g->log, LOG_LEVEL_INFO, "gate", "named",
+	    "who=%s action=%s mail=%s", log_quote(str_from(op->who), who),
+	    action_of(op),
+	    log_quote(str_from(spool_whose(rows, n, whose)), mail));
+}
+
 static void
 on_rows(void *arg, int error, const struct spool_row *rows, size_t n, bool last)
 {
 	struct gate_admin_op *op = arg;
 	struct gate *g = op->g;
 
+	if (error == 0 && n > 0 && op->count == 0 && op->is_named)
+		tell_named(op, rows, n);
 	if (error == 0 && n > 0)
 		apply_rows(op, rows, n);
 	if (error != 0) {
-		gate_tell_error(g,
-		    op->is_flush     ? "flush"
-		    : op->is_release ? "release"
-				     : "discard",
+		gate_tell_error(g, action_of(op),
 		    op->sender != NULL ? op->sender : "", error);
 		op_end(op, error);
 	} else if (last && op->is_thaw) {
@@ -275,14 +308,12 @@ send_select(struct gate_admin_op *op, const struct spool_select *select)
 	struct spool_audit audit = {
 	    .at = op->wall,
 	    .who = op->who,
-	    .action = op->is_gone      ? "gone"
-		      : op->is_flush   ? "flush"
-		      : op->is_release ? "release"
-				       : "discard",
+	    .action = action_of(op),
 	    .target = target,
 	    .detail = detail,
 	};
 
+	op->is_named = select->id_count > 0 && !op->is_gone;
 	if (select->source != NULL) {
 		source_resolve(g, str_from(select->source), key);
 		wanted.source = key;
@@ -303,7 +334,6 @@ gate_release(struct gate *g, const struct spool_select *select, const char *who,
 	struct gate_admin_op *op = op_new(g, who, now, wall, fn, arg);
 
 	op->is_release = true;
-	op->is_named = select->id_count > 0;
 	send_select(op, select);
 }
 
@@ -341,7 +371,9 @@ gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
 static const char *
 describe_thaw(const struct gate_admin_op *op, char *out, size_t cap)
 {
-	if (op->then == GATE_THAW_KEEP)
+	if (op->is_over)
+		snprintf(out, cap, "the time of its freeze is over");
+	else if (op->then == GATE_THAW_KEEP)
 		snprintf(out, cap, "queue kept");
 	else
 		snprintf(out, cap, "%" PRIu64 " recipients %s", op->count,
@@ -381,10 +413,18 @@ on_thawed(void *arg, int error)
 	struct gate_admin_op *op = arg;
 	struct throttle_source *src = source_find(op->g, str_from(op->sender));
 
-	if (error != 0)
+	if (error != 0) {
 		gate_tell_error(op->g, "thaw", op->sender, error);
-	else if (src != NULL)
+		if (op->is_over)
+			hand_thaw_failed(op->g, op->sender);
+	} else if (src != NULL) {
 		thaw_in_memory(op, src);
+	}
+	if (error == 0 && op->g->callbacks->on_thawed != NULL)
+		op->g->callbacks->on_thawed(op->g->arg, op->sender);
+	/* What the freeze had stopped goes on. */
+	if (error == 0 && op->g->callbacks->on_released != NULL)
+		op->g->callbacks->on_released(op->g->arg);
 	op_end(op, error);
 }
 
@@ -400,8 +440,11 @@ thaw_durably(struct gate_admin_op *op)
 	    .detail = describe_thaw(op, detail, sizeof(detail)),
 	};
 
-	spool_set_frozen(op->g->spool, op->sender, false, THROTTLE_FREEZE_NONE,
-	    op->wall, &audit, on_thawed, op);
+	struct spool_source row = {.key = op->sender,
+	    .frozen_at = op->wall,
+	    .discards = op->then == GATE_THAW_DISCARD};
+
+	spool_set_frozen(op->g->spool, &row, &audit, on_thawed, op);
 }
 
 void
@@ -427,6 +470,18 @@ gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 		thaw_durably(op);
 	else
 		send_select(op, &select);
+}
+
+void
+admin_thaw_in_time(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+{
+	struct gate_admin_op *op = op_new(g, "weir", now, wall, NULL, NULL);
+	char key[GATE_KEY_MAX];
+
+	op->is_thaw = op->is_over = true;
+	op->sender = xstrdup(source_name(src, key));
+	thaw_durably(op);
 }
 
 /* ---- what was learnt from incoming mail ---- */

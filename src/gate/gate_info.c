@@ -2,12 +2,26 @@
 /*
  * Sources as the administrator sees them.
  */
-#include "gate/gate_internal.h"
+#include "gate/gate_strangers.h"
+#include "gate/gate_tier.h"
+
+#include <string.h>
 
 static int64_t
 to_wall(int64_t at, int64_t now, int64_t wall)
 {
 	return at == INT64_MAX ? INT64_MAX : wall + (at - now);
+}
+
+static void
+fill_familiar(struct gate *g, struct throttle_source *src,
+    const struct policy *policy, int64_t now, struct gate_sender_info *out)
+{
+	out->has_familiar = policy->has_familiar;
+	out->familiar_burst = policy->familiar.burst;
+	out->familiar_freeze_at = policy->familiar.freeze_at;
+	tier_info(g, src, policy, now, &out->familiar);
+	out->waiting = out->t.queue_length + out->familiar.queue_length;
 }
 
 static void
@@ -18,15 +32,18 @@ fill_inbound(
 	    policy->conf->learn_inbound ? policy->inbound.set : 0;
 	out->inbound =
 	    (uint32_t)inbound_count(g->inbound, str_from(out->sender), g->now);
+	signal_credit(g, policy, str_from(out->sender), &out->credit);
+	signal_networks(g, policy, str_from(out->sender), &out->networks);
 }
 
-/* Of one who never sent. */
+/* Of one who never sent, or whose recipients were all refused. */
 static bool
 fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 {
 	const struct policy *policy;
 
-	if (!learnt_guess(g, name, g->shown_name))
+	if (!learnt_guess(g, name, g->shown_name) &&
+	    !signal_guess(g, name, g->shown_name))
 		return false;
 	policy =
 	    source_choose_policy(g, str_from(g->shown_name), (struct str){0});
@@ -39,33 +56,65 @@ fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 	    .working_set_max = policy->throttle.working_set,
 	    .burst = policy->throttle.burst,
 	    .freeze_at = policy->throttle.freeze_at,
+	    .is_spared =
+		policies_spares(g->policies, policy, str_from(g->shown_name)),
 	};
 	fill_inbound(g, policy, out);
+	fill_familiar(g, NULL, policy, g->now, out);
 	return true;
+}
+
+/* Up to a second late, never early: what came since the start is not before it.
+ */
+static int64_t
+accepted_at(const struct gate_source *data, int64_t now, int64_t wall)
+{
+	int64_t at = (int64_t)data->accepted * 1000;
+
+	if (data->accepted == 0)
+		return 0;
+	return to_wall(at < now ? at : now, now, wall);
 }
 
 static void
 fill(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall,
     struct gate_sender_info *out)
 {
-	const struct policy *policy = source_policy(src);
+	const struct gate_hand *hand = source_data(src)->hand;
+	const struct option_rate *rate;
+	const struct policy *policy;
+	int64_t next;
 
+	source_refresh(g, src);
+	policy = source_policy(src);
 	*out = (struct gate_sender_info){
 	    .sender = source_name(src, g->shown_name),
 	    .policy = policy->conf->name,
 	    .frozen_at = source_data(src)->frozen_at,
+	    .passed = source_passed(source_data(src), now),
+	    .thaw_at = hand != NULL ? hand->thaw_at : 0,
+	    .freeze_note =
+		hand != NULL && hand->note[0] != '\0' ? hand->note : NULL,
 	    .working_set_max = policy->throttle.working_set,
 	    .burst = policy->throttle.paper ? policy->throttle.working_set
 					    : policy->throttle.burst,
 	    .freeze_at = policy->throttle.freeze_at,
+	    .is_spared = throttle_is_spared(src),
 	    .new_paths = source_data(src)->new_paths,
 	    .held_paths = source_data(src)->held_paths,
 	    .last_path = source_data(src)->last_path,
 	};
+	out->stranger_messages = strangers_count(src, now, &rate);
+	out->stranger_messages_max = rate->count;
+	out->accepted_at = accepted_at(source_data(src), now, wall);
 	fill_inbound(g, policy, out);
 	throttle_source_info(g->throttle, src, now, &out->t);
+	fill_familiar(g, src, policy, now, out);
+	next = out->t.next_release < out->familiar.next_release
+		   ? out->t.next_release
+		   : out->familiar.next_release;
 	out->last_seen = to_wall(out->t.last_seen, now, wall);
-	out->next_release = to_wall(out->t.next_release, now, wall);
+	out->next_release = to_wall(next, now, wall);
 }
 
 bool
@@ -79,6 +128,104 @@ gate_sender_find(struct gate *g, struct str name, int64_t now, int64_t wall,
 		return fill_receiver(g, name, out);
 	fill(g, src, now, wall, out);
 	return true;
+}
+
+/* "alice" of "<alice+x@example.org>", "user:alice" and "alice". */
+static struct str
+bare_name(struct str name)
+{
+	if (str_istarts(name, STR("user:")))
+		name = str_sub(name, 5, name.n);
+	if (str_starts(name, STR("<")))
+		name = str_sub(name, 1, name.n);
+	name = str_sub(name, 0, str_index(name, '@'));
+	name = str_sub(name, 0, str_index(name, '+'));
+	return str_sub(name, 0, str_index(name, '>'));
+}
+
+/* A name that was mistyped before, and frozen, has a place in the table too. */
+static bool
+reached_nobody(struct gate *g, struct throttle_source *src)
+{
+	struct throttle_source_info info;
+
+	throttle_source_info(g->throttle, src, g->now, &info);
+	return info.working_set == 0 && source_queue(g, src) == 0;
+}
+
+size_t
+gate_sender_like(
+    struct gate *g, struct str name, char out[GATE_LIKE_MAX][POLICY_SOURCE_MAX])
+{
+	struct str bare = bare_name(name);
+	size_t pos = 0, n = 0, logins = 0;
+
+	for (unsigned i = 0;
+	     bare.n > 0 && logins < GATE_LIKE_MAX && i < GATE_LIKE_STEPS; i++) {
+		struct throttle_source *src = throttle_each(g->throttle, &pos);
+		char key[GATE_KEY_MAX];
+		size_t at;
+
+		if (src == NULL)
+			break;
+		if (!str_ieq(
+			bare_name(str_from(source_name(src, key))), bare) ||
+		    reached_nobody(g, src))
+			continue;
+		at = key[0] == '<' ? n : logins++;
+		if (at == GATE_LIKE_MAX)
+			continue;
+		if (n < GATE_LIKE_MAX)
+			n++;
+		memmove(out[at + 1], out[at], (n - at - 1) * sizeof(out[0]));
+		(void)str_copy(str_from(key), out[at], POLICY_SOURCE_MAX);
+	}
+	return n;
+}
+
+bool
+gate_expected(struct gate *g, struct str source, uint64_t destination,
+    int64_t now, int64_t wall, struct gate_wait *out)
+{
+	struct throttle_source *src = source_find(g, source);
+	int64_t due;
+
+	g->now = now;
+	if (src == NULL)
+		return false;
+	if (!throttle_expected(
+		g->throttle, src, destination, now, &out->ahead, &due) &&
+	    (tier_of(src) == NULL ||
+		!throttle_expected(g->familiar, tier_of(src), destination, now,
+		    &out->ahead, &due)))
+		return false;
+	out->frozen = freeze_is_on(src);
+	out->due = out->frozen || due == INT64_MAX ? INT64_MAX
+		   : due > now                     ? wall + (due - now)
+						   : wall;
+	return true;
+}
+
+/* Ids grow with time: the lowest ticket is the oldest message's. */
+static void
+take_lowest(void *arg, uint64_t destination, uint64_t ticket)
+{
+	uint64_t *lowest = arg;
+
+	(void)destination;
+	if (ticket != 0 && (*lowest == 0 || ticket < *lowest))
+		*lowest = ticket;
+}
+
+int64_t
+gate_sender_oldest(struct gate *g, const char *sender)
+{
+	struct throttle_source *src = source_find(g, str_from(sender));
+	uint64_t lowest = 0;
+
+	if (src != NULL)
+		tier_queue_each(src, take_lowest, &lowest);
+	return lowest != 0 ? spool_id_wall(SPOOL_ID(lowest)) : 0;
 }
 
 bool

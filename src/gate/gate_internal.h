@@ -7,31 +7,51 @@
  *	gate_txn.c	transactions: begin, commit, cancel
  *	gate_recipient.c	their questions and answers
  *	gate_secure.c	what a message spends, durable before it goes
+ *	gate_tier.c	the limiter of familiar recipients
  *	gate_freeze.c	freezing, made durable
+ *	gate_hand.c	freezing by hand, with a reason and for a time
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
  *	gate_lesson.c	incoming messages, and who learns from them
  *	gate_inbound.c	what was learnt: asked, saved, read back
+ *	gate_reached.c	whom the source wrote to, remembered
  *	gate_load.c	what the spool knows at start
+ *	gate_refill.c	queues filled again
+ *	gate_scope.c	limits of many senders together
+ *	gate_strangers.c	stranger_messages
+ *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
+ *	gate_named.c	decoys that incoming mail names
+ *	gate_signals.c	what gives a stolen account away
+ *	gate_warn.c	who comes near a limit
+ *	gate_history.c	mail of the last day, for a trial of another policy
  *	gate_words.c	limits and freezes in words
  *	gate_news.c	log lines and events
+ *	gate_explain.c	what would be answered, and why
  *	gate_info.c	sources as the administrator sees them
  */
 #ifndef GATE_INTERNAL_H
 #define GATE_INTERNAL_H
 
 #include "base/list.h"
+#include "gate/acquaintances.h"
+#include "gate/answers.h"
 #include "gate/gate.h"
+#include "gate/habit.h"
+#include "gate/signals.h"
+#include "gate/spellings.h"
+#include "gate/strangers.h"
 
 #include <stdatomic.h>
 
 #define GATE_KEY_MAX (THROTTLE_KEY_MAX + 1)
 #define GATE_RETRY_FIRST_MS 1000
 #define GATE_SAVE_EVERY_MS 3000
+#define GATE_NEW_MS (24 * INT64_C(3600000)) /* a local program is new */
 
 struct gate {
 	struct throttle *throttle;
+	struct throttle *familiar; /* see gate_tier.h */
 	struct spool *spool;
 	struct events *events;
 	struct counters *counters;
@@ -51,6 +71,13 @@ struct gate {
 	struct locals *locals;
 	bool learns; /* from incoming mail: some policy asks for it */
 	struct inbound *inbound;
+	struct acquaintances *acquaintances;
+	bool remembers; /* there is memory for them */
+	struct spellings *spellings;
+	struct answers *answers; /* of <> to who wrote in */
+	struct scope_book *scopes;
+	struct signals_book *signals;
+	struct history *history; /* NULL: in a copy for gate_explain */
 	struct inbound_stats inbound_counted; /* what counters had then */
 
 	struct list dirty;    /* struct gate_source, the longest first */
@@ -58,16 +85,26 @@ struct gate {
 	struct list freezes;  /* struct gate_freeze_op */
 	struct list releases; /* struct gate_release_op */
 	struct list admin;    /* struct gate_admin_op */
+	struct list hands;    /* struct gate_hand, those with a time */
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;
 	enum throttle_freeze_reason froze_reason;
+	/* The same for one that may not be frozen. */
+	struct throttle_source *spared;
 	atomic_uint freeze_count; /* gate_freezes */
 	bool is_quiet; /* load and free: the throttle's callbacks rest */
+	bool is_dry;   /* a copy for gate_explain: nothing is told */
 
-	int64_t now; /* the last that was given */
+	int64_t now;  /* the last that was given */
+	int64_t wall; /* of the last release_run */
 	int64_t save_due, expire_due, full_told_at;
+	int64_t refresh_due; /* of the sweep after a reload */
+	int64_t scopes_due;  /* changed windows are saved */
+	int64_t signals_due; /* the same of signals */
+	size_t refresh_pos;
 	int64_t inbound_due, inbound_told_at;
+	int64_t hands_due; /* some freeze may end */
 	int64_t retry_due; /* the earliest op that waits for another try */
 	int64_t told_due;  /* what on_schedule's hearer knows */
 	char shown_name[GATE_KEY_MAX]; /* of the last gate_sender_info */
@@ -78,13 +115,32 @@ struct gate {
 struct gate_source {       /* the throttle's user pointer */
 	struct list dirty; /* in no list: saved */
 	struct throttle_source *src;
+	struct throttle_source *familiar; /* gate_tier.h; NULL: all is left */
 	int64_t frozen_at; /* wall; 0: not frozen; freeze_set_at writes it */
-	bool is_stored;    /* the spool has a row */
-	bool has_state;    /* what the spool has was read back */
+	struct gate_hand *hand; /* how a person froze it; NULL: not told */
+	/* New recipients that mail went to: of this day, and the one before,
+	 * both counted from passed_from (monotonic). */
+	uint32_t passed[2];
+	int64_t passed_from;
+	bool is_stored;            /* the spool has a row */
+	bool has_state;            /* what the spool has was read back */
+	uint32_t accepted;         /* see gate_sender_info; s, rounded up */
+	struct scope_pins *scopes; /* of its last mail; NULL: none */
+	int64_t new_until;         /* a local program's; 0: seen long ago */
 	/* Its first reverse path, as a destination; 0: none yet. */
 	uint64_t home;
 	uint32_t new_paths, held_paths; /* since the start */
 	char *last_path;                /* the last that was held, or NULL */
+	/* never_freeze kept a freeze off, and that was told; until the queue
+	 * is down to half. */
+	bool was_spared;
+	uint8_t warned[1 + THROTTLE_LIMITS_MAX]; /* freeze_at, each limit */
+	/* See gate_strangers.h and gate_habit.c. */
+	struct strangers *strangers; /* NULL: none */
+	struct habit habit;
+	bool is_program; /* by its last mail: no login */
+	bool was_barred; /* by stranger_messages, and that was told */
+	bool is_habit_changed, has_habit_row;
 };
 
 /* NULL: not there. */
@@ -97,6 +153,9 @@ struct throttle_source *source_get(struct gate *g, struct str key,
 struct throttle_source *source_overflow(struct gate *g, int64_t now);
 /* Nobody gains by its being forgotten. */
 bool source_may_go(struct gate *g, struct throttle_source *src, int64_t now);
+/* After a reload: over to the policy of the same name, or to the one that
+ * matches its name. */
+void source_refresh(struct gate *g, struct throttle_source *src);
 /* Out of the table, when it is as one never seen. */
 void source_drop_blank(struct gate *g, struct str key, int64_t now);
 struct gate_source *source_data(const struct throttle_source *src);
@@ -104,7 +163,11 @@ const struct policy *source_policy(const struct throttle_source *src);
 /* The key, terminated. Returns out. */
 const char *source_name(
     const struct throttle_source *src, char out[GATE_KEY_MAX]);
+/* What waits, new recipients and familiar ones. */
 uint32_t source_queue(struct gate *g, struct throttle_source *src);
+/* Mail went to a new recipient, and how many there were lately. */
+void source_note_passed(struct gate_source *data, int64_t now);
+uint32_t source_passed(struct gate_source *data, int64_t now);
 /* By what people type; NULL: none of its meanings is known. */
 struct throttle_source *source_guess(const struct gate *g, struct str name);
 /* The key for what people type, whether or not it is known. */
@@ -134,9 +197,13 @@ const struct policy *source_of(const struct gate *g, struct gate_facts *facts,
 const struct policy *source_choose_policy(
     const struct gate *g, struct str key, struct str was);
 void source_on_expire(void *arg, struct throttle_source *src);
-/* Splits a stored state into the policy's name and the throttle's part. */
-MUST_CHECK bool source_split_state(
-    struct str state, struct str *policy, uint64_t *home, struct str *rest);
+/* The parts of a stored state. */
+struct source_state {
+	struct str policy, familiar,
+	    rest; /* familiar: tier_load; may be empty */
+	uint64_t home;
+};
+MUST_CHECK bool source_split_state(struct str state, struct source_state *out);
 
 /* Something is to be tried again at that time. */
 void gate_retry_at(struct gate *g, int64_t at);
@@ -150,22 +217,76 @@ void secure_clear(struct gate *g);
 
 void freeze_on_throttle(
     void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
+void freeze_on_spare(
+    void *arg, struct throttle_source *src, enum throttle_freeze_reason reason);
 /* NULL: a source that is not there is not frozen. */
 bool freeze_is_on(const struct throttle_source *src);
 /* 0: it is not frozen. */
 void freeze_set_at(struct gate *g, struct throttle_source *src, int64_t at);
-/* To be called after every throttle_commit and throttle_append: deals with
- * g->froze. */
+/* By a rule of the gate's own; one that is not spared. In a copy for
+ * gate_explain in memory alone. */
+void freeze_for(struct gate *g, struct throttle_source *src,
+    enum throttle_freeze_reason reason, int64_t now, int64_t wall);
+/* To be called before every throttle_commit and throttle_append of a source:
+ * what was told of its queue may be told again. */
+void freeze_rearm(struct gate *g, struct throttle_source *src);
+/* And after every one: deals with g->froze and g->spared. */
 void freeze_settle(struct gate *g, int64_t now, int64_t wall);
 /* Takes what waits in observe mode alone out of the queue. */
 void freeze_drop_observed(struct gate *g, struct throttle_source *src);
 void freeze_retry(struct gate *g, int64_t now);
 void freeze_clear(struct gate *g);
 
+/* ---- by hand ---- */
+
+/* What a person said of a freeze. It goes with the freeze. */
+struct gate_hand {
+	struct list entry; /* of g->hands; in no list: no time */
+	struct throttle_source *src;
+	int64_t thaw_at;          /* wall; 0: never by itself */
+	bool is_thawing;          /* a thaw is on its way to the disk */
+	char note[GATE_NOTE_MAX]; /* empty: no reason was given */
+};
+/* Sets it; nothing to tell: there is none. */
+void hand_set(struct gate *g, struct throttle_source *src, const char *note,
+    int64_t thaw_at);
+void hand_drop(struct gate_source *data);
+/* Ends the freezes whose time is over. */
+void hand_run(struct gate *g, int64_t now, int64_t wall);
+/* The thaw of this source came to nothing. */
+void hand_thaw_failed(struct gate *g, const char *sender);
+/* A freeze by hand of this source is on its way to the disk. */
+bool freeze_is_under_way(const struct gate *g, const char *sender);
+/* It stays frozen although its time is over; told like a freeze. */
+void freeze_go_on(struct gate *g, struct throttle_source *src, const char *note,
+    int64_t now, int64_t wall);
+/* Thaws it, its queue kept. */
+void admin_thaw_in_time(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+
+/* ---- queues ---- */
+
+/* All of a source's queue, in order of arrival, before anything else happens to
+ * it. A message is put back when the next begins. */
+struct refill {
+	struct gate *g;
+	struct throttle_source *src;
+	struct refill_item {
+		uint64_t destination, ticket;
+	} * v;
+	size_t n, cap;
+};
+void refill_add(struct refill *r, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket);
+void refill_end(struct refill *r);
+
 /* ---- releases ---- */
 
 void release_on_throttle(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket);
+/* A recipient of the source has left its queue. */
+void release_add(struct gate *g, struct throttle_source *src,
+    uint64_t destination, uint64_t ticket, bool is_familiar);
 void release_retry(struct gate *g, int64_t now, int64_t wall);
 void release_run(struct gate *g, int64_t now, int64_t wall);
 void release_clear(struct gate *g);
@@ -199,6 +320,73 @@ bool learnt_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX]);
 /* Brings the counters up to date. */
 void learnt_count(struct gate *g);
 
+/* ---- whom sources know ---- */
+
+void reached_set_memory(struct gate *g, uint64_t bytes);
+/* The source begins a message. */
+void reached_want(struct gate *g, struct str key, int64_t now, int64_t wall);
+/* Its mail went to this destination, or is on its way there. In a copy for
+ * gate_explain: nothing. */
+void reached_note(
+    struct gate *g, struct str key, uint64_t destination, int64_t wall);
+
+/* ---- scopes ---- */
+
+/* The pins for these facts, for scope_pins_free. NULL: in no scope. */
+struct scope_pins *gate_scope_pins(struct gate *g, const struct policy *policy,
+    const struct gate_facts *facts, struct str key,
+    struct throttle_source *src);
+/* What the spool knows of a source is all that is known of its mail. */
+void gate_scope_load_source(struct gate *g, struct throttle_source *src);
+int64_t gate_scope_may_release(
+    void *arg, struct throttle_source *src, uint64_t destination, int64_t now);
+void gate_scope_touch(struct gate *g);
+/* p: those that a transaction has reserved in; NULL: all, up to max. */
+void gate_scope_save(struct gate *g, struct scope_pins *p, size_t max,
+    int64_t now, int64_t wall);
+
+/* ---- over days ---- */
+
+#define HABIT_STATE_MARK 'H' /* the first byte of its state */
+
+/* After something new was committed or let go. */
+void habit_look(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+/* Before the source's own state. */
+void habit_save(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+/* The source goes. */
+void habit_forget(struct gate *g, struct throttle_source *src);
+/* False: what is stored is of no known form. */
+MUST_CHECK bool habit_load(
+    struct gate *g, const struct spool_source *row, int64_t now, int64_t wall);
+
+/* ---- warnings ---- */
+
+/* After something new was committed or let go. */
+void warn_source(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+/* Before a commit: what was told and has passed since may be told again. Takes
+ * NULL. */
+void warn_source_again(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
+void warn_scopes(struct gate *g, int64_t now, int64_t wall);
+
+/* ---- signals ---- */
+
+enum signal { SIGNAL_NONE, SIGNAL_CREDIT, SIGNAL_NETWORKS };
+
+void signal_credit(const struct gate *g, const struct policy *policy,
+    struct str key, struct gate_credit *out);
+void signal_networks(const struct gate *g, const struct policy *policy,
+    struct str key, struct gate_networks *out);
+/* By what people type, the key of one of which something is counted. */
+bool signal_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX]);
+/* Some may have changed. */
+void signal_touch(struct gate *g);
+void signal_save_some(struct gate *g, size_t max, int64_t now, int64_t wall);
+void signal_sweep(struct gate *g, size_t steps, int64_t now);
+
 /* ---- words ---- */
 
 #define WORDS_MAX 200
@@ -207,6 +395,20 @@ void learnt_count(struct gate *g);
 /* Why a reservation fell as it did. */
 void words_why(struct gate *g, struct throttle_source *src,
     const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
+/* The same, where the sender has no credit for refused recipients, or is used
+ * from too many networks. */
+void words_credit(const struct gate_credit *credit,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
+void words_networks(const struct gate_networks *networks,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
+/* The same of a familiar recipient's, in the source's second limiter. */
+void words_familiar(struct gate *g, struct throttle_source *src,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
+/* Why a scope bars a recipient. */
+void words_scope(
+    const struct scope_info *full, int64_t now, char out[WORDS_MAX]);
+/* How full it is: "scope \"all\" (key): 4 of 5 new recipients in 1h used". */
+void words_scope_use(const struct scope_info *info, char out[WORDS_MAX]);
 /* Why a source is frozen: "100 of 100 recipients waiting". */
 void words_freeze(struct gate *g, struct throttle_source *src,
     enum throttle_freeze_reason reason, int64_t now, char out[WORDS_MAX]);
@@ -226,8 +428,11 @@ struct gate_news {
 	const char *sender;
 	const char *policy;
 	const char *address; /* NULL: not told */
+	const char *mta_id;  /* NULL: not told */
+	int64_t until;       /* wall; 0: not told, INT64_MAX: by hand */
 	uint64_t ticket;     /* 0: of no message */
 	const char *why;
+	const char *option; /* behind it, static; NULL: none */
 	uint32_t queue_length;
 };
 

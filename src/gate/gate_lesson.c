@@ -186,8 +186,10 @@ on_user(void *arg, struct str user, struct str address)
 	struct throttle_source *src = source_find(l->g, key);
 
 	/* That of its last mail, which may hang on the client. */
-	if (src != NULL)
+	if (src != NULL) {
+		source_refresh(l->g, src);
 		policy = source_policy(src);
+	}
 	if (policy->conf->learn_inbound && !policy->conf->exempt &&
 	    policy->conf->key != POLICY_KEY_CLIENT)
 		add_item(l, policy, key);

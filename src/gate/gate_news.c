@@ -11,7 +11,13 @@
 static enum log_level
 level_of(enum event_type type)
 {
-	return type == EVENT_FREEZE ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	return type == EVENT_FREEZE || type == EVENT_SPARE ||
+		       type == EVENT_WARN || type == EVENT_DECOY ||
+		       type == EVENT_CREDIT || type == EVENT_NETWORKS ||
+		       type == EVENT_BLAST || type == EVENT_STRANGERS ||
+		       type == EVENT_PERSISTENT
+		   ? LOG_LEVEL_WARNING
+		   : LOG_LEVEL_INFO;
 }
 
 void
@@ -19,20 +25,29 @@ gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
 {
 	char sender[LOG_QUOTE_MAX], policy[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
 	char address[LOG_QUOTE_MAX], id[SPOOL_ID_TEXT] = "";
+	char mta[LOG_QUOTE_MAX], until[UNITS_TEXT_MAX] = "thaw";
 
+	if (g->is_dry)
+		return;
 	if (news->ticket != 0)
 		spool_id_format(SPOOL_ID(news->ticket), id);
+	if (news->until != INT64_MAX)
+		units_format_time(news->until, until);
 	log_event(g->log, level_of(news->type), "gate",
 	    event_type_name[news->type],
-	    "sender=%s policy=%s%s%s%s%s why=%s queue_length=%" PRIu32,
+	    "sender=%s policy=%s%s%s%s%s%s%s%s%s why=%s queue_length=%" PRIu32,
 	    log_quote(str_from(news->sender), sender),
 	    log_quote(str_from(news->policy), policy),
 	    id[0] != '\0' ? " id=" : "", id,
 	    news->address != NULL ? " to=" : "",
 	    news->address != NULL ? log_quote(str_from(news->address), address)
 				  : "",
+	    news->mta_id != NULL ? " mta_id=" : "",
+	    news->mta_id != NULL ? log_quote(str_from(news->mta_id), mta) : "",
+	    news->until != 0 ? " until=" : "", news->until != 0 ? until : "",
 	    log_quote(str_from(news->why), why), news->queue_length);
-	events_add(g->events, wall, news->type, news->sender, id, "%s%s%s",
+	events_add_option(g->events, wall, news->type, news->option,
+	    news->sender, id, "%s%s%s",
 	    news->address != NULL ? news->address : "",
 	    news->address != NULL ? ": " : "", news->why);
 }

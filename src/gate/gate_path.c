@@ -6,8 +6,10 @@
  * front ends that speak for others (xclient_from) without naming a login. VERP,
  * BATV and SRS count by their base.
  *
- * Mail that comes in does not count: no login, to a recipient in local_domains
- * or exempt_recipients.
+ * Mail that comes in does not count, nor does mail to exempt_recipients without
+ * a login: a mail server on this machine hands in what came to it from all over
+ * the world, and its client address is loopback. Local programs are known as
+ * such, and count.
  */
 #include "gate/gate_path.h"
 
@@ -23,7 +25,7 @@ struct txn_path {
 	struct throttle_reservation r;
 	bool counts;
 	bool is_refused;
-	bool is_outside; /* neither a login nor a local program */
+	bool is_handed_in; /* neither by a login nor by a local program */
 	bool is_asked, is_reserved, is_observed;
 	bool is_ended; /* the reservation */
 	char why[WORDS_MAX];
@@ -126,7 +128,7 @@ path_begin(struct gate_txn *txn, const struct gate_facts *facts)
 	p = xcalloc(1, sizeof(*p) + base.n + 1);
 	p->counts = counts;
 	p->is_refused = refused;
-	p->is_outside = facts->user.n == 0 && !facts->local;
+	p->is_handed_in = facts->user.n == 0 && !facts->local;
 	p->r.destination = hash_str(base, g->seed);
 	memcpy(p->shown, base.p, base.n);
 	txn->path = p;
@@ -184,7 +186,7 @@ reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
 	struct txn_path *p = txn->path;
 	int n;
 
-	throttle_reserve(g->throttle, src, p->r.destination, now, &p->r);
+	txn_reserve(txn, src, p->r.destination, now, &p->r);
 	n = snprintf(
 	    p->why, sizeof(p->why), "reverse path is new to this sender; ");
 	if (p->r.reason != THROTTLE_KNOWN && p->r.reason != THROTTLE_NEW) {
@@ -193,17 +195,6 @@ reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
 		words_why(g, src, &p->r, now, why);
 		str_copy(str_from(why), p->why + n, sizeof(p->why) - (size_t)n);
 	}
-}
-
-/* Without a login, to a recipient of ours, or to one that is not counted: where
- * nothing else is configured, mail that comes in is let through so. */
-static bool
-is_incoming(const struct gate_txn *txn, struct str recipient)
-{
-	const struct locals *locals = txn->g->locals;
-
-	return (locals != NULL && locals_has(locals, recipient)) ||
-	       policy_exempts_recipient(txn->policy, recipient);
 }
 
 bool
@@ -216,7 +207,7 @@ path_ask(struct gate_txn *txn, struct str recipient, int64_t now,
 
 	if (p == NULL || !p->counts || p->is_asked)
 		return true;
-	if (p->is_outside && is_incoming(txn, recipient))
+	if (p->is_handed_in && policy_exempts_recipient(txn->policy, recipient))
 		return true;
 	src = txn_need_source(txn, now);
 	p->is_asked = true;
@@ -385,6 +376,7 @@ settle(struct gate_txn *txn, uint64_t ticket, int64_t now, int64_t wall)
 
 	p->is_ended = true;
 	note(txn);
+	freeze_rearm(g, txn->src);
 	/* Without mail of its own one place is enough. */
 	if (p->r.verdict == THROTTLE_HOLD && ticket == 0 &&
 	    places_of(txn, 0).path_at != SIZE_MAX)
@@ -394,6 +386,8 @@ settle(struct gate_txn *txn, uint64_t ticket, int64_t now, int64_t wall)
 	source_touch(g, txn->src);
 	if (p->r.verdict == THROTTLE_HOLD)
 		tell(txn, ticket, wall);
+	if (p->r.reason != THROTTLE_KNOWN)
+		warn_source(g, txn->src, now, wall);
 	freeze_settle(g, now, wall);
 }
 

@@ -6,8 +6,10 @@
  * In observe mode the throttle runs as ever, but a hold passes, waits in the
  * queue under ticket 0, and is let go by the schedule without a trace.
  */
+#include "gate/gate_history.h"
 #include "gate/gate_path.h"
-#include "gate/gate_txn.h"
+#include "gate/gate_strangers.h"
+#include "gate/gate_tier.h"
 
 #include "base/hash.h"
 
@@ -79,6 +81,8 @@ struct refusal {
 	const char *enhanced;
 	const char *why;
 	const char *text;
+	bool is_frozen;
+	const char *option; /* behind it; NULL: none */
 };
 
 static void
@@ -92,6 +96,7 @@ give_refusal(const struct question *q, const struct refusal *refusal)
 	    .code = refusal->code,
 	    .enhanced = refusal->enhanced,
 	    .text = refusal->text,
+	    .is_frozen = refusal->is_frozen,
 	};
 	char *to = q->address.n > 0 ? str_dup(q->address) : NULL;
 	struct gate_news news = {
@@ -100,6 +105,7 @@ give_refusal(const struct question *q, const struct refusal *refusal)
 	    .policy = txn->policy->conf->name,
 	    .address = to,
 	    .why = refusal->why,
+	    .option = refusal->option,
 	    .queue_length = src != NULL ? source_queue(txn->g, src) : 0,
 	};
 
@@ -120,17 +126,18 @@ refuse_frozen(const struct question *q, struct throttle_source *src)
 	words_reply_frozen(q->txn->g, src, q->now, text);
 	give_refusal(
 	    q, &(struct refusal){reject ? 550 : 451, reject ? "5.7.1" : "4.7.1",
-		   "sender is frozen", text});
+		   "sender is frozen", text, true, "when_frozen"});
 }
 
 static void
 refuse(const struct question *q, unsigned code, const char *enhanced,
-    const char *why)
+    const char *why, const char *option)
 {
 	char text[WORDS_REPLY_MAX];
 
 	words_reply(q->txn->g, q->txn->policy, q->txn->key, why, text);
-	give_refusal(q, &(struct refusal){code, enhanced, why, text});
+	give_refusal(
+	    q, &(struct refusal){code, enhanced, why, text, false, option});
 }
 
 /* Postfix says it so. */
@@ -142,7 +149,42 @@ refuse_path(const struct question *q)
 
 	words_not_own(path_shown(txn), txn->key, why);
 	words_reply(txn->g, txn->policy, NULL, why, text);
-	give_refusal(q, &(struct refusal){553, "5.7.1", why, text});
+	give_refusal(q, &(struct refusal){553, "5.7.1", why, text, false,
+			    "sender_addresses"});
+}
+
+/* ---- mail that comes in ---- */
+
+void
+gate_next_stays(struct gate_txn *txn, bool stays)
+{
+	txn->next_stays = stays;
+}
+
+bool
+txn_is_incoming(const struct gate_txn *txn, struct str address)
+{
+	const struct locals *locals = txn->g->locals;
+
+	if (!txn->is_outside)
+		return false;
+	if (locals != NULL && locals_has(locals, address))
+		return true;
+	return !locals_has_domains(locals) && txn->next_stays;
+}
+
+/* All of it, as far as it is known. */
+static bool
+may_come_in(const struct gate_txn *txn)
+{
+	if (!txn->is_outside ||
+	    (!txn->has_routes && !locals_has_domains(txn->g->locals)))
+		return false;
+	for (uint32_t i = 0; i < txn->n; i++) {
+		if (!txn->entries[i].is_incoming)
+			return false;
+	}
+	return true;
 }
 
 /* Nothing of it would get past a freeze that came after its verdicts. */
@@ -167,7 +209,31 @@ txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now, int64_t wall,
 
 	refuse(&q, full ? 452 : 451, full ? "4.3.1" : "4.3.0",
 	    full ? "the spool has no room left, try again later"
-		 : "the spool failed, try again later");
+		 : "the spool failed, try again later",
+	    full ? "min_free" : NULL);
+}
+
+/* What a command has handed in would be handed in again until the thaw, and
+ * then go, though its sender's queue was discarded. */
+static bool
+holds_when_frozen(const struct gate_txn *txn)
+{
+	int when = txn->policy->conf->when_frozen;
+
+	return when == POLICY_FROZEN_HOLD ||
+	       (when == POLICY_FROZEN_TEMPFAIL && txn->by_command);
+}
+
+void
+txn_reserve(const struct gate_txn *txn, struct throttle_source *src,
+    uint64_t destination, int64_t now, struct throttle_reservation *out)
+{
+	struct throttle *t = txn->g->throttle;
+
+	if (holds_when_frozen(txn))
+		throttle_reserve_held(t, src, destination, now, out);
+	else
+		throttle_reserve(t, src, destination, now, out);
 }
 
 void
@@ -176,17 +242,25 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 {
 	struct question q = {
 	    .txn = txn, .now = now, .wall = wall, .fn = fn, .arg = arg};
-	struct throttle_source *src = txn_source(txn);
-	int when = txn->policy->conf->when_frozen;
+	struct throttle_source *src;
 
 	txn->g->now = now;
 	txn->can_drop = false;
+	signal_note_network(txn, now, wall);
+	src = txn_source(txn);
+	if (!txn->is_outside)
+		reached_want(txn->g, txn_key(txn), now, wall);
 	if (path_is_refused(txn) && txn->g->observe)
 		give_observed(&q, "sender address is not the login's own");
 	else if (path_is_refused(txn))
 		refuse_path(&q);
-	else if (!freeze_is_on(src) ||
-		 (when == POLICY_FROZEN_HOLD && all_wait(txn)))
+	else if (txn->is_short)
+		refuse(&q, 452, "4.5.3",
+		    "no room for some of the recipients, so that the message "
+		    "is taken for none; try again later",
+		    NULL); /* told of that recipient */
+	else if (!freeze_is_on(src) || txn->is_decoyed || may_come_in(txn) ||
+		 (holds_when_frozen(txn) && all_wait(txn)))
 		give_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
 		give_observed(&q, "sender is frozen");
@@ -220,13 +294,16 @@ add_twin(const struct question *q, uint32_t first)
 	struct txn_entry *e;
 
 	if (verdict == THROTTLE_HOLD && txn->twins >= TWINS_MAX) {
-		refuse(q, 452, "4.5.3", "the same recipient too many times");
+		refuse(
+		    q, 452, "4.5.3", "the same recipient too many times", NULL);
 		return;
 	}
 	if (verdict == THROTTLE_HOLD)
 		txn->twins++;
 	e = add_entry(txn, verdict);
 	e->twin_of = first;
+	e->is_incoming = txn->entries[first].is_incoming;
+	e->is_familiar = txn->entries[first].is_familiar;
 	e->r.destination = destination;
 	if (observed)
 		give_observed(q, why);
@@ -241,6 +318,19 @@ add_exempt(const struct question *q, uint64_t destination, const char *why)
 
 	e->r.destination = destination;
 	give_answer(q, THROTTLE_PASS, why);
+}
+
+static void
+add_incoming(const struct question *q, uint64_t destination)
+{
+	struct txn_entry *e;
+
+	naming_add(q->txn, q->address);
+	e = add_entry(q->txn, THROTTLE_PASS);
+
+	e->r.destination = destination;
+	e->is_incoming = true;
+	give_answer(q, THROTTLE_PASS, "mail that comes in is not counted");
 }
 
 static struct txn_entry *
@@ -260,19 +350,24 @@ add_reserved(struct gate_txn *txn, struct throttle_source *src,
  * its place in the queue is given back. */
 static void
 add_observed(const struct question *q, struct throttle_source *src,
-    const struct throttle_reservation *r, const char *why)
+    const struct throttle_reservation *r, bool is_familiar, const char *why,
+    enum signal signal)
 {
 	struct gate_txn *txn = q->txn;
+	struct gate *g = txn->g;
 	struct txn_entry *e;
 
 	if (r->verdict == THROTTLE_HOLD && r->reason != THROTTLE_FROZEN) {
 		e = add_reserved(txn, src, r, THROTTLE_PASS);
+		e->is_familiar = is_familiar;
 	} else {
-		throttle_cancel(txn->g->throttle, src, r, q->now);
+		throttle_cancel(is_familiar ? g->familiar : g->throttle,
+		    is_familiar ? tier_of(src) : src, r, q->now);
 		e = add_entry(txn, THROTTLE_PASS);
 		e->r = *r;
 	}
 	e->is_observed = true;
+	e->signal = (uint8_t)signal;
 	give_observed(q, why);
 }
 
@@ -299,6 +394,36 @@ add_answer(const struct question *q, struct throttle_source *src,
 	give_answer(q, THROTTLE_PASS, "recipient wrote to the sender");
 }
 
+/* Of one recipient, and by it of the message: half of one is never taken. */
+static void
+refuse_no_room(const struct question *q, const char *why)
+{
+	q->txn->is_short = true;
+	refuse(q, 452, "4.5.3", why, "queue_max");
+}
+
+/* A bounce or a vacation reply, to the sender of a message that came in lately.
+ * It is not learnt: whoever it goes to may have been forged. */
+static bool
+is_reply(const struct gate_txn *txn, const struct throttle_reservation *r)
+{
+	return r->reason != THROTTLE_KNOWN && r->reason != THROTTLE_FROZEN &&
+	       str_eq(txn_key(txn), STR("<>")) &&
+	       answers_take(txn->g->answers, r->destination, txn->g->now);
+}
+
+static void
+add_reply(const struct question *q, struct throttle_source *src,
+    const struct throttle_reservation *r)
+{
+	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
+
+	throttle_cancel(q->txn->g->throttle, src, r, q->now);
+	e->r.destination = r->destination;
+	e->is_reply = true;
+	give_answer(q, THROTTLE_PASS, "recipient wrote in lately");
+}
+
 static void
 refuse_by_throttle(const struct question *q, struct throttle_source *src,
     const struct throttle_reservation *r, const char *why)
@@ -308,33 +433,275 @@ refuse_by_throttle(const struct question *q, struct throttle_source *src,
 	if (r->reason == THROTTLE_FROZEN)
 		refuse_frozen(q, src);
 	else
-		refuse(q, 452, "4.5.3", why);
+		refuse_no_room(q, why);
+}
+
+/* Behind others that wait for a scope, when the sender itself has allowance
+ * left: the scope is why. */
+static void
+blame_scope(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r, char why[WORDS_MAX])
+{
+	struct throttle_source_info info;
+	struct scope_info full;
+	uint32_t mask;
+
+	throttle_source_info(q->txn->g->throttle, src, q->now, &info);
+	if (q->txn->scopes == NULL || info.allowance == 0)
+		return;
+	if (scope_reserve(
+		q->txn->scopes, r->destination, q->now, &mask, &full)) {
+		scope_cancel(q->txn->scopes, mask);
+		return;
+	}
+	r->reason = THROTTLE_BARRED;
+	words_scope(&full, q->now, why);
+}
+
+/* A stranger that the sender itself might reach now. */
+static void
+bar_by_scope(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r, uint32_t *scoped, char why[WORDS_MAX])
+{
+	struct gate *g = q->txn->g;
+	struct scope_info full;
+
+	if (r->verdict == THROTTLE_HOLD && r->reason == THROTTLE_QUEUED)
+		blame_scope(q, src, r, why);
+	if (r->verdict != THROTTLE_PASS || r->reason != THROTTLE_NEW)
+		return;
+	if (scope_reserve(
+		q->txn->scopes, r->destination, q->now, scoped, &full)) {
+		gate_scope_touch(g);
+		return;
+	}
+	throttle_bar(g->throttle, src, r, full.open_at, q->now);
+	if (r->verdict == THROTTLE_HOLD)
+		words_scope(&full, q->now, why);
+	else
+		words_why(g, src, r, q->now, why);
+}
+
+/* A stranger that might pass waits its turn, and takes what is left of the
+ * allowance with it. */
+static enum signal
+hold_for_signal(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r, char why[WORDS_MAX])
+{
+	struct gate_txn *txn = q->txn;
+	struct gate *g = txn->g;
+	enum signal signal = SIGNAL_NONE;
+
+	if (r->reason == THROTTLE_NEW || r->reason == THROTTLE_QUEUED)
+		signal = signal_of(txn);
+	if (signal == SIGNAL_NONE || throttle_source_policy(src)->paper)
+		return SIGNAL_NONE;
+	throttle_cancel(g->throttle, src, r, q->now);
+	throttle_exhaust(g->throttle, src, q->now);
+	txn_reserve(txn, src, r->destination, q->now, r);
+	if (r->verdict != THROTTLE_HOLD) {
+		words_why(g, src, r, q->now, why);
+		return SIGNAL_NONE;
+	}
+	signal_words(txn, signal, r, q->now, why);
+	return signal;
+}
+
+/* The same by stranger_messages. */
+static bool
+bar_by_strangers(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r, char why[WORDS_MAX])
+{
+	struct gate *g = q->txn->g;
+	int64_t open_at;
+
+	if (r->verdict != THROTTLE_PASS || r->reason != THROTTLE_NEW ||
+	    !strangers_bar(q->txn, src, r->destination, q->now, &open_at))
+		return false;
+	throttle_bar(g->throttle, src, r, open_at, q->now);
+	if (r->verdict == THROTTLE_HOLD)
+		strangers_words_full(src, q->now, why);
+	else
+		words_why(g, src, r, q->now, why);
+	return r->verdict == THROTTLE_HOLD;
+}
+
+static void
+add_new(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r)
+{
+	struct gate *g = q->txn->g;
+	char why[WORDS_MAX];
+	uint32_t scoped = 0;
+	enum signal signal;
+	bool is_over;
+
+	words_why(g, src, r, q->now, why);
+	signal = hold_for_signal(q, src, r, why);
+	is_over = bar_by_strangers(q, src, r, why);
+	bar_by_scope(q, src, r, &scoped, why);
+	if (r->verdict == THROTTLE_PASS) {
+		add_reserved(q->txn, src, r, THROTTLE_PASS)->scoped = scoped;
+		give_answer(q, THROTTLE_PASS, why);
+	} else if (g->observe) {
+		add_observed(q, src, r, false, why, signal);
+	} else if (r->verdict == THROTTLE_HOLD) {
+		struct txn_entry *e =
+		    add_reserved(q->txn, src, r, THROTTLE_HOLD);
+
+		e->signal = (uint8_t)signal;
+		e->is_over = is_over;
+		give_answer(q, THROTTLE_HOLD, why);
+	} else {
+		refuse_by_throttle(q, src, r, why);
+	}
+}
+
+/* ---- familiar recipients ---- */
+
+/* among_new: what was reserved as of a new one, and is given back. False: the
+ * message waits for its reverse path, and no recipient of it may leave a queue
+ * before that; so it has to wait among the new ones. */
+static bool
+add_familiar(const struct question *q, struct throttle_source *src,
+    const struct throttle_reservation *among_new)
+{
+	struct gate_txn *txn = q->txn;
+	struct gate *g = txn->g;
+	struct throttle_source *lane = tier_get(g, src, q->now);
+	struct throttle_reservation r;
+	char why[WORDS_MAX];
+
+	if (holds_when_frozen(txn))
+		throttle_reserve_held(
+		    g->familiar, lane, among_new->destination, q->now, &r);
+	else
+		throttle_reserve(
+		    g->familiar, lane, among_new->destination, q->now, &r);
+	if (r.verdict == THROTTLE_HOLD && path_is_held(txn)) {
+		throttle_cancel(g->familiar, lane, &r, q->now);
+		return false;
+	}
+	throttle_cancel(g->throttle, src, among_new, q->now);
+	words_familiar(g, src, &r, q->now, why);
+	if (r.verdict == THROTTLE_PASS) {
+		add_reserved(txn, src, &r, THROTTLE_PASS)->is_familiar = true;
+		give_answer(q, THROTTLE_PASS, why);
+	} else if (g->observe) {
+		add_observed(q, src, &r, true, why, SIGNAL_NONE);
+	} else if (r.verdict == THROTTLE_HOLD) {
+		add_reserved(txn, src, &r, THROTTLE_HOLD)->is_familiar = true;
+		give_answer(q, THROTTLE_HOLD, why);
+	} else {
+		refuse_no_room(q, why);
+	}
+	return true;
+}
+
+/* A frozen source refuses whoever it is. */
+static bool
+is_familiar(const struct question *q, const struct throttle_reservation *r)
+{
+	const struct gate_txn *txn = q->txn;
+
+	return txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
+	       (r->reason != THROTTLE_FROZEN ||
+		   r->verdict != THROTTLE_REFUSE) &&
+	       locals_is_internal(txn->g->locals, q->address);
 }
 
 static void
 add_by_throttle(
     const struct question *q, struct throttle_source *src, uint64_t destination)
 {
-	struct gate *g = q->txn->g;
 	struct throttle_reservation r;
-	char why[WORDS_MAX];
 
-	throttle_reserve(g->throttle, src, destination, q->now, &r);
-	if (is_answer(q->txn, &r)) {
+	txn_reserve(q->txn, src, destination, q->now, &r);
+	if (is_answer(q->txn, &r))
 		add_answer(q, src, &r);
-		return;
-	}
-	words_why(g, src, &r, q->now, why);
-	if (r.verdict == THROTTLE_PASS) {
-		add_reserved(q->txn, src, &r, THROTTLE_PASS);
-		give_answer(q, THROTTLE_PASS, why);
+	else if (is_reply(q->txn, &r))
+		add_reply(q, src, &r);
+	else if (!is_familiar(q, &r) || !add_familiar(q, src, &r))
+		add_new(q, src, &r);
+}
+
+/* ---- decoys ---- */
+
+/* As any recipient that waits: the client learns nothing. It queues at the
+ * commit, since a frozen source reserves nothing. */
+static void
+add_waiting(
+    const struct question *q, uint64_t destination, enum throttle_reason reason)
+{
+	struct txn_entry *e = add_entry(q->txn, THROTTLE_HOLD);
+
+	e->r = (struct throttle_reservation){.destination = destination,
+	    .verdict = THROTTLE_HOLD,
+	    .reason = reason,
+	    .due_ms = INT64_MAX};
+	give_answer(q, THROTTLE_HOLD, "new recipient, waits");
+}
+
+static bool
+is_decoy(const struct gate_txn *txn, struct str address, struct str key)
+{
+	const struct policies *set = txn->g->policies;
+
+	return txn->has_sender && !freeze_is_on(txn_source(txn)) &&
+	       (policies_is_decoy(set, address) || policies_is_decoy(set, key));
+}
+
+static void
+tell_decoy(const struct question *q, struct throttle_source *src,
+    enum event_type type, const char *why)
+{
+	struct gate_txn *txn = q->txn;
+	char *to = str_dup(q->address);
+	struct gate_news news = {
+	    .type = type,
+	    .sender = txn->key,
+	    .policy = txn->policy->conf->name,
+	    .address = to,
+	    .why = why,
+	    .queue_length = source_queue(txn->g, src),
+	};
+
+	counters_add(txn->g->counters, COUNT_DECOY_TOUCHES, 1);
+	gate_tell(txn->g, q->wall, &news);
+	free(to);
+}
+
+static void
+touch_decoy(const struct question *q, uint64_t destination)
+{
+	struct gate_txn *txn = q->txn;
+	struct gate *g = txn->g;
+	struct throttle_source *src = txn_need_source(txn, q->now);
+
+	if (naming_has(txn, q->address) ||
+	    learnt_is_answer(g, txn->policy, txn_key(txn), destination)) {
+		tell_decoy(q, src, EVENT_DECOY,
+		    "decoy; not frozen: incoming mail named it to the sender");
+		add_by_throttle(q, src, destination);
 	} else if (g->observe) {
-		add_observed(q, src, &r, why);
-	} else if (r.verdict == THROTTLE_HOLD) {
-		add_reserved(q->txn, src, &r, THROTTLE_HOLD);
-		give_answer(q, THROTTLE_HOLD, why);
+		tell_decoy(q, src, EVENT_OBSERVE, "would freeze: decoy");
+		add_by_throttle(q, src, destination);
+	} else if (policies_of_key(g->policies, txn_key(txn)) != NULL) {
+		tell_decoy(q, src, EVENT_DECOY,
+		    "decoy; not frozen: many share this sender");
+		add_by_throttle(q, src, destination);
+	} else if (throttle_is_spared(src)) {
+		tell_decoy(
+		    q, src, EVENT_DECOY, "decoy; not frozen: never_freeze");
+		/* It and all new ones after it wait their turn. */
+		throttle_exhaust(g->throttle, src, q->now);
+		add_waiting(q, destination, THROTTLE_QUEUED);
 	} else {
-		refuse_by_throttle(q, src, &r, why);
+		tell_decoy(q, src, EVENT_DECOY, "decoy; sender is frozen");
+		txn->is_decoyed = true;
+		txn_hold_all(txn, q->now);
+		freeze_for(g, src, THROTTLE_FREEZE_DECOY, q->now, q->wall);
+		add_waiting(q, destination, THROTTLE_FROZEN);
 	}
 }
 
@@ -357,27 +724,37 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	bool fold = txn->policy->conf->fold_tags;
 	struct str key = {text, g->recipient_key(address, fold, text)};
 	uint64_t destination;
+	bool incoming = txn_is_incoming(txn, address);
 	uint32_t twin;
 
 	g->now = now;
+	txn->next_stays = false;
 	/* All that is no address would be one destination. Fronts have parsed
 	 * it before: this is the last door. */
 	if (key.n == 0) {
 		give_refusal(
 		    &q, &(struct refusal){553, "5.1.3", "bad address syntax",
-			    "Bad recipient address syntax"});
+			    "Bad recipient address syntax", false, NULL});
 		return;
 	}
 	destination = hash_str(key, g->seed);
 	twin = find_twin(txn, destination);
 	if (txn->lesson != NULL)
 		lesson_add(txn->lesson, txn->n, address);
+	txn_history_ask(txn, address);
 	if (txn->n >= SPOOL_RCPT_MAX)
-		refuse(&q, 452, "4.5.3", "too many recipients in one message");
-	else if (!path_ask(txn, address, now, why))
-		refuse(&q, 452, "4.5.3", why);
+		refuse(&q, 452, "4.5.3", "too many recipients in one message",
+		    NULL);
+	else if (!incoming && !path_ask(txn, address, now, why))
+		refuse_no_room(&q, why);
 	else if (twin != NO_TWIN)
 		add_twin(&q, twin);
+	else if (incoming)
+		add_incoming(&q, destination);
+	else if (txn->is_decoyed)
+		add_waiting(&q, destination, THROTTLE_FROZEN);
+	else if (is_decoy(txn, address, key))
+		touch_decoy(&q, destination);
 	else if (txn->is_exempt)
 		add_exempt(&q, destination, "policy is exempt");
 	else if (is_exempt(txn, txn_source(txn), address, key))

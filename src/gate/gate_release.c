@@ -6,6 +6,7 @@
  * anew: nothing is lost, at worst something waits twice.
  */
 #include "gate/gate_internal.h"
+#include "gate/gate_tier.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,12 +76,21 @@ void
 release_on_throttle(void *arg, struct throttle_source *src,
     uint64_t destination, uint64_t ticket)
 {
-	struct gate *g = arg;
+	release_add(arg, src, destination, ticket, false);
+}
 
-	(void)destination;
+void
+release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
+    uint64_t ticket, bool is_familiar)
+{
+	char name[GATE_KEY_MAX];
+
 	source_touch(g, src);
 	if (ticket == 0) /* observed: it has long gone */
 		return;
+	reached_note(g, str_from(source_name(src, name)), destination, g->wall);
+	if (!is_familiar)
+		source_note_passed(source_data(src), g->now);
 	if (g->collecting == NULL)
 		g->collecting = op_new(g);
 	op_add(g->collecting, src, ticket);
@@ -151,6 +161,14 @@ release_retry(struct gate *g, int64_t now, int64_t wall)
 	}
 }
 
+static void
+note_let_go(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+{
+	warn_source(g, src, now, wall);
+	habit_look(g, src, now, wall);
+}
+
 /* In the releases' own commit, or before it: a crash gives no tick back. */
 static void
 save_sources(const struct gate_release_op *op, int64_t now, int64_t wall)
@@ -159,6 +177,8 @@ save_sources(const struct gate_release_op *op, int64_t now, int64_t wall)
 		struct throttle_source *src =
 		    source_find(op->g, str_from(op->sources[i].sender));
 
+		if (src != NULL)
+			note_let_go(op->g, src, now, wall);
 		if (src != NULL && !list_is_empty(&source_data(src)->dirty))
 			source_save(op->g, src, now, wall);
 	}
@@ -169,12 +189,16 @@ release_run(struct gate *g, int64_t now, int64_t wall)
 {
 	struct gate_release_op *op;
 
+	g->wall = wall;
 	throttle_run(g->throttle, now, RELEASES_PER_RUN);
+	throttle_run(g->familiar, now, RELEASES_PER_RUN);
 	op = g->collecting;
 	g->collecting = NULL;
 	if (op == NULL)
 		return;
+	gate_scope_save(g, NULL, SIZE_MAX, now, wall);
 	save_sources(op, now, wall);
+	warn_scopes(g, now, wall);
 	op_send(op, wall);
 }
 

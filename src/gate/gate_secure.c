@@ -10,7 +10,7 @@
  * is saved behind; a crash in between costs the sender a stranger, never gives
  * it one.
  */
-#include "gate/gate_txn.h"
+#include "gate/gate_strangers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,6 +84,8 @@ gate_secure(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 	struct gate_secure_op *op;
 
 	g->now = now;
+	if (txn->src != NULL && !freeze_is_on(txn->src))
+		strangers_take(txn, NULL, now);
 	if (txn->securing != NULL)
 		panic("gate: a transaction is secured twice at once");
 	if (!spends(txn) || freeze_is_on(txn->src)) {
@@ -96,6 +98,8 @@ gate_secure(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 	list_append(&g->secures, &op->entry);
 	txn->securing = op;
 	txn->was_secured = true;
+	/* One commit for both: the writer takes them in order. */
+	gate_scope_save(g, txn->scopes, SCOPES_MAX, now, wall);
 	source_secure(g, txn->src, now, wall, on_secured, op);
 }
 

@@ -8,17 +8,26 @@
  *
  *	'G' 1 | length of name u8 | name | snapshot
  *	'G' 2 | length of name u8 | name | home, 8 bytes | snapshot
+ *	'G' 3 | length of name u8 | name | home, 8 bytes |
+ *		length u32 | snapshot of familiar recipients | snapshot
  */
 #include "gate/gate_internal.h"
+
+#include "gate/gate_tier.h"
+
+#include "base/bytes.h"
+#include "base/reverse_path.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define STATE_HEADER 3
 #define STATE_HOME 8
+#define STATE_LENGTH 4
 #define STATE_NAME_MAX 255
 #define FULL_LOOK 64 /* looked at for room when the table is full */
 #define FULL_TOLD_EVERY_MS 60000
+#define PASSED_MS (24 * INT64_C(3600000))
 
 struct gate_source *
 source_data(const struct throttle_source *src)
@@ -49,7 +58,34 @@ source_queue(struct gate *g, struct throttle_source *src)
 	struct throttle_source_info info;
 
 	throttle_source_info(g->throttle, src, g->now, &info);
-	return info.queue_length;
+	return info.queue_length + tier_queue(g, src);
+}
+
+static void
+turn_days(struct gate_source *data, int64_t now)
+{
+	int64_t age = now - data->passed_from;
+
+	if (age < PASSED_MS)
+		return;
+	data->passed[1] = age < 2 * PASSED_MS ? data->passed[0] : 0;
+	data->passed[0] = 0;
+	data->passed_from = now;
+}
+
+void
+source_note_passed(struct gate_source *data, int64_t now)
+{
+	turn_days(data, now);
+	if (data->passed[0] < UINT32_MAX / 2)
+		data->passed[0]++;
+}
+
+uint32_t
+source_passed(struct gate_source *data, int64_t now)
+{
+	turn_days(data, now);
+	return data->passed[0] + data->passed[1];
 }
 
 struct throttle_source *
@@ -72,13 +108,26 @@ login_of(const struct gate *g, struct str user, char out[LOGIN_NAME_MAX])
 	return login_name(&rules, user, out);
 }
 
-/* A sender by the one key that all spellings of its address have. */
+/* A sender by the one key that all spellings of its address have, and all that
+ * were made from it for one message or recipient: a list with VERP would be a
+ * new sender each time. Tags alone are people's own. */
 static struct str
 sender_of(const struct gate *g, struct str sender, char out[GATE_RECIPIENT_MAX])
 {
-	size_t n = g->recipient_key(sender, false, out);
+	struct str key = {out, g->recipient_key(sender, false, out)};
+	char text[REVERSE_PATH_MAX];
+	struct str base;
 
-	return n > 0 ? (struct str){out, n} : sender;
+	if (key.n == 0)
+		return sender;
+	if (memchr(out, '=', key.n) == NULL)
+		return key;
+	base = reverse_path_base(key, text);
+	if (base.n == 0 || base.n >= GATE_RECIPIENT_MAX)
+		return key;
+	memmove(out, base.p, base.n);
+	out[base.n] = '\0';
+	return (struct str){out, base.n};
 }
 
 const struct policy *
@@ -90,18 +139,36 @@ source_of(const struct gate *g, struct gate_facts *facts,
 	facts->sender = sender_of(g, facts->sender, names->sender);
 	facts->user = login_of(g, facts->user, names->user);
 	facts->exact_user = g->login_form == LOGIN_EXACT;
+	if (!facts->exact_user)
+		facts->user = spellings_first(g->spellings, facts->user,
+		    locals_has_domains(g->locals), facts->proof);
 	policy = policies_select(g->policies, facts);
 	*n = policy_source_key(policy, facts, key);
 	return policy;
 }
 
-/* The key for what a person typed: a login in the form in which it counts. */
+/* What a person typed, or took from a log: an address made for one message by
+ * the sender that it counts for. */
+static struct str
+typed_name(const struct gate *g, struct str name, char out[GATE_RECIPIENT_MAX])
+{
+	struct str bare = name;
+
+	if (str_starts(name, STR("<")) && name.p[name.n - 1] == '>')
+		bare = str_sub(name, 1, name.n - 2);
+	if (str_index(bare, '@') == bare.n || str_index(bare, '=') == bare.n)
+		return name;
+	return sender_of(g, bare, out);
+}
+
+/* The key for it: a login in the form in which it counts. */
 static void
 name_key(const struct gate *g, struct str name, char out[POLICY_SOURCE_MAX])
 {
 	bool exact = g->login_form == LOGIN_EXACT;
-	char user[LOGIN_NAME_MAX];
+	char user[LOGIN_NAME_MAX], sender[GATE_RECIPIENT_MAX];
 
+	name = typed_name(g, name, sender);
 	policy_name_key(g->policies, name, exact, out);
 	if (out[0] != '[' && out[0] != '<' && !str_istarts(name, STR("user:")))
 		policy_name_key(
@@ -111,9 +178,13 @@ name_key(const struct gate *g, struct str name, char out[POLICY_SOURCE_MAX])
 struct throttle_source *
 source_guess(const struct gate *g, struct str name)
 {
-	char key[POLICY_SOURCE_MAX];
+	char key[POLICY_SOURCE_MAX], sender[GATE_RECIPIENT_MAX];
 	struct throttle_source *src = source_find(g, name);
 
+	for (unsigned i = 0; src == NULL && policy_key_guess(name, i, key); i++)
+		src = source_find(g, str_from(key));
+	if (src == NULL)
+		name = typed_name(g, name, sender);
 	for (unsigned i = 0; src == NULL && policy_key_guess(name, i, key); i++)
 		src = source_find(g, str_from(key));
 	if (src == NULL) {
@@ -151,7 +222,7 @@ source_may_go(struct gate *g, struct throttle_source *src, int64_t now)
 	size_t n;
 	const char *key = throttle_source_key(src, &n);
 
-	switch (throttle_stake(g->throttle, src, now)) {
+	switch (tier_stake(g, src, now)) {
 	case THROTTLE_STAKE_NONE:
 	case THROTTLE_STAKE_KNOWN:
 		return true;
@@ -193,6 +264,7 @@ make_room(struct gate *g, int64_t now)
 	}
 	if (room.src == NULL)
 		return false;
+	tier_forget(g, room.src);
 	throttle_forget(g->throttle, room.src);
 	counters_add(g->counters, COUNT_SENDERS_MADE_ROOM, 1);
 	return true;
@@ -232,9 +304,10 @@ source_drop_blank(struct gate *g, struct str key, int64_t now)
 {
 	struct throttle_source *src = source_find(g, key);
 
-	if (src != NULL &&
-	    throttle_stake(g->throttle, src, now) == THROTTLE_STAKE_NONE)
-		throttle_forget(g->throttle, src);
+	if (src == NULL || tier_stake(g, src, now) != THROTTLE_STAKE_NONE)
+		return;
+	tier_forget(g, src);
+	throttle_forget(g->throttle, src);
 }
 
 static struct throttle_source *
@@ -252,6 +325,7 @@ add_source(
 	data->src = src;
 	throttle_source_set_user(src, data);
 	policies_ref(policy->set);
+	throttle_spare(src, policies_spares(policy->set, policy, key));
 	return src;
 }
 
@@ -271,9 +345,26 @@ source_get(struct gate *g, struct str key, const struct policy *policy,
 		was = source_policy(src)->set;
 		policies_ref(policy->set);
 		throttle_get(g->throttle, key.p, key.n, &policy->throttle, now);
+		throttle_spare(src, policies_spares(policy->set, policy, key));
+		tier_adapt(g, src);
 		policies_free(was);
 	}
 	return src;
+}
+
+void
+source_refresh(struct gate *g, struct throttle_source *src)
+{
+	const struct policy *was = source_policy(src);
+	char key[GATE_KEY_MAX];
+	struct str name;
+
+	if (was->set == g->policies)
+		return;
+	name = str_from(source_name(src, key));
+	source_get(g, name,
+	    source_choose_policy(g, name, str_from(was->conf->name)), g->now,
+	    true);
 }
 
 struct throttle_source *
@@ -322,7 +413,10 @@ source_on_expire(void *arg, struct throttle_source *src)
 		spool_forget_source(g->spool, source_name(src, name));
 	list_remove(&data->dirty);
 	policies_free(source_policy(src)->set);
+	hand_drop(data);
 	free(data->last_path);
+	scope_pins_free(data->scopes);
+	habit_forget(g, src);
 	free(data);
 }
 
@@ -340,26 +434,33 @@ source_touch(struct gate *g, struct throttle_source *src)
 
 /* For free(). */
 static unsigned char *
-make_state(struct throttle_source *src, int64_t now, size_t *size)
+make_state(
+    struct gate *g, struct throttle_source *src, int64_t now, size_t *size)
 {
 	const char *policy = source_policy(src)->conf->name;
 	uint64_t home = source_data(src)->home;
 	size_t n = throttle_save(src, now, NULL, 0), name_n = strlen(policy);
-	size_t home_n = home != 0 ? STATE_HOME : 0;
-	unsigned char *state;
+	size_t familiar_n = tier_save(g, src, now, NULL, 0);
+	unsigned char *state, *p;
 
 	if (name_n > STATE_NAME_MAX)
 		name_n = 0;
-	state = xmalloc(STATE_HEADER + name_n + home_n + n);
-	state[0] = 'G';
-	state[1] = home_n > 0 ? 2 : 1;
-	state[2] = (unsigned char)name_n;
-	memcpy(state + STATE_HEADER, policy, name_n);
-	for (size_t i = 0; i < home_n; i++)
-		state[STATE_HEADER + name_n + i] =
-		    (unsigned char)(home >> (8 * i));
-	throttle_save(src, now, state + STATE_HEADER + name_n + home_n, n);
-	*size = STATE_HEADER + name_n + home_n + n;
+	p = state = xmalloc(
+	    STATE_HEADER + name_n + STATE_HOME + STATE_LENGTH + familiar_n + n);
+	*p++ = 'G';
+	*p++ = familiar_n > 0 ? 3 : home != 0 ? 2 : 1;
+	*p++ = (unsigned char)name_n;
+	memcpy(p, policy, name_n);
+	p += name_n;
+	if (state[1] >= 2)
+		bytes_put(&p, home, STATE_HOME);
+	if (state[1] >= 3) {
+		bytes_put(&p, familiar_n, STATE_LENGTH);
+		tier_save(g, src, now, p, familiar_n);
+		p += familiar_n;
+	}
+	throttle_save(src, now, p, n);
+	*size = (size_t)(p - state) + n;
 	return state;
 }
 
@@ -370,8 +471,9 @@ source_save(
 	struct gate_source *data = source_data(src);
 	char name[GATE_KEY_MAX];
 	size_t size;
-	unsigned char *state = make_state(src, now, &size);
+	unsigned char *state = make_state(g, src, now, &size);
 
+	habit_save(g, src, now, wall);
 	spool_save_state(g->spool, source_name(src, name), state, size, wall);
 	free(state);
 	list_remove(&data->dirty);
@@ -384,34 +486,56 @@ source_secure(struct gate *g, struct throttle_source *src, int64_t now,
 {
 	char name[GATE_KEY_MAX];
 	size_t size;
-	unsigned char *state = make_state(src, now, &size);
+	unsigned char *state = make_state(g, src, now, &size);
 
+	habit_save(g, src, now, wall); /* in the same commit */
 	spool_secure_state(
 	    g->spool, source_name(src, name), state, size, wall, fn, arg);
 	free(state);
 	source_data(src)->is_stored = true;
 }
 
-bool
-source_split_state(
-    struct str state, struct str *policy, uint64_t *home, struct str *rest)
+/* The first n bytes, which leave it. False: there are not so many. */
+static bool
+cut(struct str *state, size_t n, struct str *out)
 {
-	size_t name_n, home_n;
+	if (state->n < n)
+		return false;
+	*out = str_sub(*state, 0, n);
+	*state = str_sub(*state, n, state->n);
+	return true;
+}
 
-	if (state.n < STATE_HEADER || state.p[0] != 'G' ||
-	    (state.p[1] != 1 && state.p[1] != 2))
+static bool
+cut_number(struct str *state, size_t n, uint64_t *out)
+{
+	struct str part;
+	const unsigned char *p;
+
+	if (!cut(state, n, &part))
 		return false;
-	name_n = (unsigned char)state.p[2];
-	home_n = state.p[1] == 2 ? STATE_HOME : 0;
-	if (state.n - STATE_HEADER < name_n + home_n)
+	p = (const unsigned char *)part.p;
+	*out = bytes_get(&p, (unsigned)n);
+	return true;
+}
+
+bool
+source_split_state(struct str state, struct source_state *out)
+{
+	uint64_t mark, form, name_n, n = 0;
+
+	*out = (struct source_state){0};
+	if (!cut_number(&state, 1, &mark) || mark != 'G' ||
+	    !cut_number(&state, 1, &form) || form < 1 || form > 3 ||
+	    !cut_number(&state, 1, &name_n) ||
+	    !cut(&state, name_n, &out->policy))
 		return false;
-	*policy = str_sub(state, STATE_HEADER, name_n);
-	*rest = str_sub(state, STATE_HEADER + name_n + home_n, state.n);
-	*home = 0;
-	for (size_t i = 0; i < home_n; i++)
-		*home |=
-		    (uint64_t)(unsigned char)state.p[STATE_HEADER + name_n + i]
-		    << (8 * i);
+	if (form >= 2 && !cut_number(&state, STATE_HOME, &out->home))
+		return false;
+	if (form >= 3 && (!cut_number(&state, STATE_LENGTH, &n) ||
+			     !cut(&state, n, &out->familiar)))
+		return false;
+	out->rest = state;
 	return true;
 }
 

@@ -4,7 +4,8 @@
  * administrators. Replies go into SMTP: ASCII alone, one line, under 400 bytes
  * whatever the names in them are.
  */
-#include "gate/gate_internal.h"
+#include "gate/gate_strangers.h"
+#include "gate/gate_tier.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,8 +59,9 @@ waits(uint32_t n)
 	return n == 1 ? "waits" : "wait";
 }
 
+/* of: "", "familiar ". */
 static void
-why_held(const struct throttle_source_info *info,
+why_held(const char *of, const struct throttle_source_info *info,
     const struct throttle_policy *policy, const struct throttle_reservation *r,
     int64_t now, char out[WORDS_MAX])
 {
@@ -67,9 +69,9 @@ why_held(const struct throttle_source_info *info,
 	char when[64];
 
 	snprintf(out, WORDS_MAX,
-	    "allowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
+	    "%sallowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
 	    " %s before it%s",
-	    info->allowance, most, r->queue_length, waits(r->queue_length),
+	    of, info->allowance, most, r->queue_length, waits(r->queue_length),
 	    in_time("; goes", r->due_ms, now, when));
 }
 
@@ -91,20 +93,21 @@ why_limited(const struct throttle_source_info *info,
 }
 
 static void
-why_full(const struct throttle_source_info *info,
-    const struct throttle_policy *policy, const struct throttle_reservation *r,
-    int64_t now, char out[WORDS_MAX])
+why_full(const char *of, const struct throttle_source_info *info,
+    const struct throttle_policy *policy, bool is_spared,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
 {
 	uint32_t places = policy->queue_max;
 	char when[64];
 
-	if (policy->freeze_at > 0 && !policy->hold_when_frozen &&
+	if (policy->freeze_at > 0 && !is_spared && !policy->hold_when_frozen &&
+	    info->queue_length >= policy->freeze_at &&
 	    policy->freeze_at < places)
 		places = policy->freeze_at;
 	snprintf(out, WORDS_MAX,
-	    "queue of new recipients full, %" PRIu32 " of %" PRIu32
+	    "queue of %s recipients full, %" PRIu32 " of %" PRIu32
 	    " places used%s",
-	    r->queue_length, places,
+	    of, r->queue_length, places,
 	    in_time("; next place free", info->next_release, now, when));
 }
 
@@ -127,20 +130,103 @@ words_why(struct gate *g, struct throttle_source *src,
 	case THROTTLE_KNOWN:
 	case THROTTLE_NEW:
 		break;
+	case THROTTLE_BARRED:
 	case THROTTLE_QUEUED:
-		why_held(&info, policy, r, now, out);
+		why_held("", &info, policy, r, now, out);
 		break;
 	case THROTTLE_LIMITED:
 		why_limited(&info, policy, r, now, out);
 		break;
 	case THROTTLE_FULL:
-		why_full(&info, policy, r, now, out);
+		why_full(
+		    "new", &info, policy, throttle_is_spared(src), r, now, out);
 		break;
 	case THROTTLE_FROZEN:
 		str_copy(STR("sender is frozen, waits until it is thawed"), out,
 		    WORDS_MAX);
 		break;
 	}
+}
+
+void
+words_credit(const struct gate_credit *credit,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
+{
+	char when[64];
+
+	snprintf(out, WORDS_MAX,
+	    "too many unknown recipients, %" PRIu32 " of %" PRIu32
+	    " credit left; %" PRIu32 " %s before it%s",
+	    credit->left, credit->max, r->queue_length, waits(r->queue_length),
+	    in_time("; goes", r->due_ms, now, when));
+}
+
+void
+words_networks(const struct gate_networks *networks,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
+{
+	char window[UNITS_TEXT_MAX], when[64];
+
+	snprintf(out, WORDS_MAX,
+	    "used from too many networks, %" PRIu32 " of %" PRIu32
+	    " in %s; %" PRIu32 " %s before it%s",
+	    networks->fresh, networks->max,
+	    units_format_duration(networks->window_ms, window), r->queue_length,
+	    waits(r->queue_length), in_time("; goes", r->due_ms, now, when));
+}
+
+void
+words_familiar(struct gate *g, struct throttle_source *src,
+    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
+{
+	const struct throttle_policy *policy = &source_policy(src)->familiar;
+	struct throttle_source_info info;
+
+	throttle_source_info(g->familiar, tier_of(src), now, &info);
+	switch (r->reason) {
+	case THROTTLE_KNOWN:
+	case THROTTLE_NEW:
+		str_copy(STR("familiar recipient (in internal_domains)"), out,
+		    WORDS_MAX);
+		break;
+	case THROTTLE_BARRED:
+	case THROTTLE_LIMITED:
+	case THROTTLE_QUEUED:
+		why_held("familiar ", &info, policy, r, now, out);
+		break;
+	case THROTTLE_FULL:
+		why_full("familiar", &info, policy, throttle_is_spared(src), r,
+		    now, out);
+		break;
+	case THROTTLE_FROZEN:
+		words_why(g, src, r, now, out);
+		break;
+	}
+}
+
+void
+words_scope(const struct scope_info *full, int64_t now, char out[WORDS_MAX])
+{
+	char window[UNITS_TEXT_MAX], when[64], name[SHOWN_NAME];
+
+	snprintf(out, WORDS_MAX,
+	    "scope \"%s\" is full, %" PRIu32 " of %" PRIu32
+	    " new recipients in %s used%s",
+	    ascii(full->name, name, 64), full->used, full->count,
+	    units_format_duration(full->window_ms, window),
+	    in_time("; next free", full->open_at, now, when));
+}
+
+void
+words_scope_use(const struct scope_info *info, char out[WORDS_MAX])
+{
+	char window[UNITS_TEXT_MAX], name[SHOWN_NAME], key[SHOWN_NAME];
+
+	snprintf(out, WORDS_MAX,
+	    "scope \"%s\" (%s): %" PRIu32 " of %" PRIu32
+	    " new recipients in %s used",
+	    ascii(info->name, name, 64), ascii(info->key, key, 64), info->used,
+	    info->count, units_format_duration(info->window_ms, window));
 }
 
 static const char *
@@ -161,7 +247,20 @@ words_freeze(struct gate *g, struct throttle_source *src,
 	if (reason == THROTTLE_FREEZE_HAND)
 		snprintf(out, WORDS_MAX,
 		    "frozen by an administrator, %" PRIu32 " %s waiting",
-		    info.queue_length, recipients(info.queue_length));
+		    source_queue(g, src), recipients(source_queue(g, src)));
+	else if (reason == THROTTLE_FREEZE_DECOY)
+		str_copy(STR("wrote to a decoy"), out, WORDS_MAX);
+	else if (reason == THROTTLE_FREEZE_CREDIT)
+		str_copy(STR("too many unknown recipients"), out, WORDS_MAX);
+	else if (reason == THROTTLE_FREEZE_NETWORKS)
+		str_copy(STR("used from too many networks"), out, WORDS_MAX);
+	else if (reason == THROTTLE_FREEZE_FAMILIAR)
+		snprintf(out, WORDS_MAX,
+		    "%" PRIu32 " of %" PRIu32 " familiar recipients waiting",
+		    tier_queue(g, src), source_policy(src)->familiar.freeze_at);
+	else if (reason == THROTTLE_FREEZE_STRANGERS &&
+		 source_policy(src)->conf->stranger_messages.count > 0)
+		strangers_words(src, out);
 	else if (reason == THROTTLE_FREEZE_GROWTH &&
 		 policy->freeze_growth.count > 0)
 		snprintf(out, WORDS_MAX,
@@ -170,6 +269,11 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		    info.queue_length, policy->freeze_growth.count,
 		    units_format_duration(
 			policy->freeze_growth.window_ms, window));
+	else if (policy->freeze_at > 0 && info.blast > 0)
+		snprintf(out, WORDS_MAX,
+		    "%" PRIu32 " of %" PRIu32
+		    " recipients waiting, and %" PRIu32 " of one message",
+		    info.own_waiting, policy->freeze_at, info.blast);
 	else if (policy->freeze_at > 0)
 		snprintf(out, WORDS_MAX,
 		    "%" PRIu32 " of %" PRIu32 " recipients waiting",
@@ -208,6 +312,9 @@ words_reply_frozen(struct gate *g, struct throttle_source *src, int64_t now,
 
 	throttle_source_info(g->throttle, src, now, &info);
 	words_freeze(g, src, info.freeze_reason, now, why);
+	/* Whoever stole an account is not told what gave him away. */
+	if (info.freeze_reason == THROTTLE_FREEZE_DECOY)
+		str_copy(STR("unusual recipients"), why, sizeof(why));
 	snprintf(out, WORDS_REPLY_MAX, "%s is frozen since %s: %s%s%s%s",
 	    ascii(source_name(src, key), name, sizeof(name)),
 	    units_format_time(source_data(src)->frozen_at, since), why,

@@ -1,20 +1,42 @@
 noinst_LTLIBRARIES += libgate.la
 libgate_la_SOURCES = \
 	src/gate/gate.c src/gate/gate.h src/gate/gate_internal.h \
+	src/gate/acquaintance_learn.c \
+	src/gate/acquaintance_set.c src/gate/acquaintance_set.h \
+	src/gate/acquaintance_store.c \
+	src/gate/acquaintances.c src/gate/acquaintances.h \
+	src/gate/acquaintances_internal.h \
 	src/gate/gate_admin.c \
-	src/gate/gate_freeze.c \
+	src/gate/answers.c src/gate/answers.h \
+	src/gate/gate_explain.c \
+	src/gate/gate_freeze.c src/gate/gate_hand.c \
+	src/gate/gate_history.c src/gate/gate_history.h \
+	src/gate/history.c src/gate/history.h \
 	src/gate/gate_inbound.c \
+	src/gate/gate_habit.c src/gate/habit.c src/gate/habit.h \
 	src/gate/gate_info.c \
 	src/gate/gate_lesson.c \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \
+	src/gate/gate_reached.c \
 	src/gate/gate_recipient.c \
+	src/gate/gate_refill.c \
 	src/gate/gate_release.c \
 	src/gate/gate_secure.c \
 	src/gate/gate_source.c \
+	src/gate/gate_signals.c \
+	src/gate/credit.c src/gate/credit.h \
+	src/gate/networks.c src/gate/networks.h \
+	src/gate/named.c src/gate/named.h src/gate/gate_named.c \
+	src/gate/signals.c src/gate/signals.h \
+	src/gate/gate_strangers.c src/gate/gate_strangers.h \
+	src/gate/strangers.c src/gate/strangers.h \
+	src/gate/gate_tier.c src/gate/gate_tier.h \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
+	src/gate/gate_warn.c \
 	src/gate/gate_words.c \
+	src/gate/warn.c src/gate/warn.h \
 	src/gate/inbound.c src/gate/inbound.h src/gate/inbound_set.h \
 	src/gate/inbound_state.c \
 	src/gate/locals.c src/gate/locals.h \
@@ -22,7 +44,13 @@ libgate_la_SOURCES = \
 	src/gate/match.c src/gate/match.h \
 	src/gate/owners.c src/gate/owners.h \
 	src/gate/policy.c src/gate/policy.h \
+	src/gate/spellings.c src/gate/spellings.h \
 	src/gate/policy_key.c \
+	src/gate/scope.c src/gate/scope.h src/gate/scope_book.h \
+	src/gate/scope_state.c \
+	src/gate/window.c src/gate/window.h \
+	src/gate/scope_rules.c src/gate/scope_rules.h \
+	src/gate/gate_scope.c \
 	src/gate/policy_options.c
 libgate_la_LIBADD = libthrottle.la libspool.la libos.la libbase.la
 
@@ -31,6 +59,11 @@ tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
 tests_bench_bench_inbound_CFLAGS = $(AM_CFLAGS) -O2
 tests_bench_bench_inbound_LDADD = libgate.la
 BENCHES += tests/bench/bench_inbound
+
+noinst_PROGRAMS += tests/bench/bench_acquaintances
+BENCHES += tests/bench/bench_acquaintances
+tests_bench_bench_acquaintances_SOURCES = tests/bench/bench_acquaintances.c
+tests_bench_bench_acquaintances_LDADD = libgate.la
 
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h tests/unit/policy_rig.h \
@@ -46,16 +79,70 @@ tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_lesson_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_acquaintance_set tests/unit/test_acquaintances
+tests_unit_test_acquaintance_set_SOURCES = \
+	tests/unit/test_acquaintance_set.c tests/unit/throttle_random.h
+tests_unit_test_acquaintance_set_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_acquaintances_SOURCES = tests/unit/test_acquaintances.c \
+	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(SPOOL_KIT)
+tests_unit_test_acquaintances_LDADD = libgate.la $(SQLITE_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_history
+tests_unit_test_history_SOURCES = tests/unit/test_history.c $(gate_rig)
+tests_unit_test_history_LDADD = libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_path
 tests_unit_test_gate_path_SOURCES = tests/unit/test_gate_path.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_path_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_incoming
+tests_unit_test_gate_incoming_SOURCES = tests/unit/test_gate_incoming.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_incoming_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_tiers
+tests_unit_test_gate_tiers_SOURCES = tests/unit/test_gate_tiers.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_tiers_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_scope
+tests_unit_test_gate_scope_SOURCES = tests/unit/test_gate_scope.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_scope_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_null
+tests_unit_test_gate_null_SOURCES = tests/unit/test_gate_null.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_null_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_decoys
+tests_unit_test_gate_decoys_SOURCES = tests/unit/test_gate_decoys.c \
+	tests/unit/inbound_rig.h $(gate_rig)
+tests_unit_test_gate_decoys_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_credit tests/unit/test_gate_credit \
+	tests/unit/test_networks tests/unit/test_gate_networks
+tests_unit_test_networks_SOURCES = tests/unit/test_networks.c
+tests_unit_test_networks_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_networks_SOURCES = tests/unit/test_gate_networks.c \
+	$(gate_rig)
+tests_unit_test_gate_networks_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_credit_SOURCES = tests/unit/test_credit.c
+tests_unit_test_credit_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_credit_SOURCES = tests/unit/test_gate_credit.c \
+	$(gate_rig)
+tests_unit_test_gate_credit_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_signals
+tests_unit_test_gate_signals_SOURCES = tests/unit/test_gate_signals.c \
+	$(gate_rig)
+tests_unit_test_gate_signals_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_strangers
+tests_unit_test_gate_strangers_SOURCES = tests/unit/test_gate_strangers.c \
+	$(gate_rig)
+tests_unit_test_gate_strangers_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_spellings
+tests_unit_test_spellings_SOURCES = tests/unit/test_spellings.c
+tests_unit_test_spellings_LDADD = libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c
 tests_unit_test_login_LDADD = libsmtp.la libgate.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
 	tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \
+	tests/unit/test_gate_hand \
 	tests/unit/test_gate_policy tests/unit/test_gate_restart
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c \
 	tests/unit/policy_rig.h
@@ -65,6 +152,12 @@ tests_unit_test_policy_key_SOURCES = tests/unit/test_policy_key.c \
 tests_unit_test_policy_key_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_SOURCES = tests/unit/test_gate.c $(gate_rig)
 tests_unit_test_gate_LDADD = libgate.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_reached
+tests_unit_test_gate_reached_SOURCES = tests/unit/test_gate_reached.c \
+	$(gate_rig)
+tests_unit_test_gate_reached_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_hand_SOURCES = tests/unit/test_gate_hand.c $(gate_rig)
+tests_unit_test_gate_hand_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_admin_SOURCES = tests/unit/test_gate_admin.c $(gate_rig)
 tests_unit_test_gate_admin_LDADD = libgate.la $(CMOCKA_LIBS)
 tests_unit_test_gate_observe_SOURCES = tests/unit/test_gate_observe.c $(gate_rig)

@@ -25,8 +25,11 @@ struct locals {
 	enum locals_source source;
 	size_t (*key)(
 	    struct str address, bool fold_tag, char out[LOCALS_KEY_MAX]);
-	struct map *domains;
+	struct map *domains, *internal;
+	bool local_is_internal;
 	struct map *users; /* struct names */
+	struct ip_net *nets;
+	size_t net_count;
 };
 
 static void
@@ -53,10 +56,10 @@ domain_of(struct str key)
 }
 
 static bool
-add_domain(void *arg, struct str entry, char *err, size_t err_cap)
+add_to(struct locals *l, struct map *domains, struct str entry, char *err,
+    size_t err_cap)
 {
 	char text[ENTRY_MAX + 3], key[LOCALS_KEY_MAX];
-	struct locals *l = arg;
 	struct str domain;
 
 	if (str_starts(entry, STR("@")))
@@ -67,9 +70,28 @@ add_domain(void *arg, struct str entry, char *err, size_t err_cap)
 	if (entry.n == 0 || domain.n == 0 || str_index(entry, '@') < entry.n)
 		return fail(
 		    err, err_cap, "not a domain; write it as example.org");
-	if (map_count(l->domains) >= ENTRIES_MAX)
+	if (map_count(domains) >= ENTRIES_MAX)
 		return fail(err, err_cap, "too many domains");
-	map_set(l->domains, domain, l);
+	map_set(domains, domain, l);
+	return true;
+}
+
+static bool
+add_domain(void *arg, struct str entry, char *err, size_t err_cap)
+{
+	struct locals *l = arg;
+
+	return add_to(l, l->domains, entry, err, err_cap);
+}
+
+static bool
+add_internal(void *arg, struct str entry, char *err, size_t err_cap)
+{
+	struct locals *l = arg;
+
+	if (!str_eq(entry, STR("local_domains")))
+		return add_to(l, l->internal, entry, err, err_cap);
+	l->local_is_internal = true;
 	return true;
 }
 
@@ -112,6 +134,8 @@ locals_new(enum locals_source source,
 	l->source = source;
 	l->key = key;
 	l->domains = map_new();
+	l->internal = map_new();
+	l->local_is_internal = true;
 	l->users = map_new();
 	return l;
 }
@@ -122,10 +146,32 @@ locals_add_domain(struct locals *l, struct str entry, char *err, size_t err_cap)
 	return entries_read(entry, add_domain, l, err, err_cap);
 }
 
+void
+locals_clear_internal(struct locals *l)
+{
+	map_free(l->internal, NULL);
+	l->internal = map_new();
+	l->local_is_internal = false;
+}
+
+bool
+locals_add_internal(
+    struct locals *l, struct str entry, char *err, size_t err_cap)
+{
+	return entries_read(entry, add_internal, l, err, err_cap);
+}
+
 bool
 locals_add_user(struct locals *l, struct str entry, char *err, size_t err_cap)
 {
 	return entries_read(entry, add_user, l, err, err_cap);
+}
+
+void
+locals_add_network(struct locals *l, const struct ip_net *net)
+{
+	l->nets = xrealloc(l->nets, (l->net_count + 1) * sizeof(*l->nets));
+	l->nets[l->net_count++] = *net;
 }
 
 struct locals *
@@ -141,7 +187,9 @@ locals_free(struct locals *l)
 	if (l == NULL || --l->refs > 0)
 		return;
 	map_free(l->domains, NULL);
+	map_free(l->internal, NULL);
 	map_free(l->users, names_free);
+	free(l->nets);
 	free(l);
 }
 
@@ -160,6 +208,48 @@ locals_has(const struct locals *l, struct str address)
 	struct str key = {text, l->key(address, true, text)};
 
 	return key.n > 0 && (has_domain(l, key) || map_find(l->users, key));
+}
+
+bool
+locals_local_is_internal(const struct locals *l)
+{
+	return l->local_is_internal;
+}
+
+bool
+locals_is_internal(const struct locals *l, struct str address)
+{
+	char text[LOCALS_KEY_MAX];
+	struct str key;
+
+	if (l == NULL ||
+	    (map_count(l->internal) == 0 &&
+		(!l->local_is_internal || map_count(l->domains) == 0)))
+		return false;
+	key = (struct str){text, l->key(address, true, text)};
+	if (key.n == 0 || mailbox_is_indirect(key))
+		return false;
+	return map_find(l->internal, domain_of(key)) != NULL ||
+	       (l->local_is_internal &&
+		   map_find(l->domains, domain_of(key)) != NULL);
+}
+
+bool
+locals_has_domains(const struct locals *l)
+{
+	return l != NULL && map_count(l->domains) > 0;
+}
+
+bool
+locals_has_client(const struct locals *l, const struct ip *client)
+{
+	if (client->family == IP_NONE || ip_is_loopback(client))
+		return true;
+	for (size_t i = 0; l != NULL && i < l->net_count; i++) {
+		if (ip_net_has(&l->nets[i], client))
+			return true;
+	}
+	return false;
 }
 
 bool

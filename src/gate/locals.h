@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Which recipients of incoming mail are users of ours, and by which name they
- * send. The address that mail comes to and the name that a user logs in with
- * are two things; nothing but the configuration tells how they belong together.
- * The envelope sender that a user gives would tell as well, but whoever has
- * stolen one account could give any: so it is not asked.
+ * What is ours: the networks of our clients, the domains that mail comes in to,
+ * and which of their addresses are users, by the name they send under. The
+ * address that mail comes to and the name that a user logs in with are two
+ * things; nothing but the configuration tells how they belong together. The
+ * envelope sender that a user gives would tell as well, but whoever has stolen
+ * one account could give any: so it is not asked.
  *
  * Made from a configuration, never changed after it, counted. Reads the files
  * that entries name when they are added.
@@ -12,6 +13,7 @@
 #ifndef GATE_LOCALS_H
 #define GATE_LOCALS_H
 
+#include "base/ip.h"
 #include "base/str.h"
 
 #define LOCALS_KEY_MAX 512
@@ -34,6 +36,14 @@ MUST_CHECK bool locals_add_domain(
     struct locals *l, struct str entry, char *err, size_t err_cap);
 MUST_CHECK bool locals_add_user(
     struct locals *l, struct str entry, char *err, size_t err_cap);
+/* Whose addresses are familiar to all senders (internal_domains): those of
+ * local_domains until locals_clear_internal was called. The entry
+ * "local_domains" stands for them; else as locals_add_domain. */
+void locals_clear_internal(struct locals *l);
+MUST_CHECK bool locals_add_internal(
+    struct locals *l, struct str entry, char *err, size_t err_cap);
+/* Clients that are ours (my_networks); loopback is without being named. */
+void locals_add_network(struct locals *l, const struct ip_net *net);
 /* One reference more; locals_free gives one back, and the last frees. */
 struct locals *locals_ref(struct locals *l);
 void locals_free(struct locals *l);
@@ -41,6 +51,15 @@ void locals_free(struct locals *l);
 bool locals_is_foreign(const struct locals *l, struct str login);
 /* Mail to it comes in. */
 bool locals_has(const struct locals *l, struct str address);
+/* Something says which mail comes in. False with l == NULL. */
+bool locals_has_domains(const struct locals *l);
+/* Of one of internal_domains. False with l == NULL. */
+bool locals_is_internal(const struct locals *l, struct str address);
+/* local_domains are among them. */
+bool locals_local_is_internal(const struct locals *l);
+/* A client of ours: local (IP_NONE and loopback, with l == NULL too), or in one
+ * of the networks. */
+bool locals_has_client(const struct locals *l, const struct ip *client);
 
 /* What a user's own mail has: the login's name, empty for none, and the
  * address. Borrowed for the call. */

@@ -28,6 +28,7 @@ struct match {
 	bool v4_bits[33], v6_bits[129]; /* prefix lengths in use */
 	size_t count;
 	char *bare; /* see match_bare */
+	bool has_null;
 };
 
 struct match *
@@ -56,6 +57,12 @@ size_t
 match_count(const struct match *m)
 {
 	return m->count;
+}
+
+bool
+match_has_null(const struct match *m)
+{
+	return m->has_null;
 }
 
 const char *
@@ -152,12 +159,21 @@ add_client(struct match *m, struct str text, char *err, size_t err_cap)
 	return false;
 }
 
+/* RFC 5322 atext has both, but whoever writes one here means a pattern, which
+ * would match nobody. A quoted local part may hold them. */
+static bool
+looks_like_pattern(struct str name)
+{
+	return !str_starts(name, STR("\"")) &&
+	       (str_index(name, '*') < name.n || str_index(name, '?') < name.n);
+}
+
 static bool
 check_name(struct str name, char *err, size_t err_cap)
 {
 	if (name.n == 0 || str_eq(name, STR("@")))
 		snprintf(err, err_cap, "empty entry");
-	else if (str_starts(name, STR("*@")))
+	else if (looks_like_pattern(name))
 		snprintf(err, err_cap,
 		    "no patterns here; write a domain as @example.org");
 	else
@@ -179,13 +195,15 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 	} else if (str_istarts(entry, STR("from:"))) {
 		facts = FOR_SENDER;
 		entry = str_sub(entry, 5, entry.n);
+		m->has_null = m->has_null || str_eq(entry, STR("<>"));
 	} else if (ip_net_parse(entry, &net) || looks_like_net(entry)) {
 		return add_client(m, entry, err, err_cap);
 	} else if (str_starts(entry, STR("<")) || str_starts(entry, STR("["))) {
 		/* As weirctl shows it; nobody logs in by such a name. */
 		snprintf(err, err_cap,
 		    "no brackets here; write from:ADDRESS for an envelope "
-		    "sender, client:ADDRESS for a client");
+		    "sender (from:<> for the null sender), client:ADDRESS "
+		    "for a client");
 		return false;
 	}
 	if (!check_name(entry, err, err_cap))
@@ -193,7 +211,8 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 	if ((facts & FOR_OWN) != 0 && m->bare == NULL &&
 	    str_index(entry, '@') < entry.n)
 		m->bare = str_dup(entry);
-	/* The null sender is an empty slice, and as such matches no name. */
+	/* The null sender is an empty slice, and as such matches no name:
+	 * policy.c looks at match_has_null. */
 	add_name(m, entry, facts);
 	return true;
 }

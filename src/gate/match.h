@@ -28,6 +28,8 @@ MUST_CHECK bool match_add(
     struct match *m, struct str entry, char *err, size_t err_cap);
 size_t match_count(const struct match *m);
 
+/* One of the entries is from:<>. */
+bool match_has_null(const struct match *m);
 /* The first address or domain without user: or from: in front; NULL: none. */
 const char *match_bare(const struct match *m);
 

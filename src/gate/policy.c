@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "gate/match.h"
 #include "gate/owners.h"
+#include "os/entries.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,12 +28,20 @@ static const char *const shared_names[] = {"null", "overflow"};
 #define SHARED_BURST 100
 #define SHARED_SET 1024
 
+/* What policies have that give no numbers of their own. */
+#define DAY_MS (24 * INT64_C(3600000))
+#define MAIL_A_DAY 100
+#define STRANGER_MESSAGES_A_DAY 40
+#define MACHINE_A_DAY 2000
+
 struct policies {
 	uint64_t refs;
 	size_t n;
 	struct policy *v; /* in the order of the file */
 	struct policy *fallback;
 	struct policy *shared[SHARED_MAX]; /* by enum shared */
+	struct match *decoys;              /* NULL: none */
+	struct match *spared;              /* never_freeze; NULL: nobody */
 };
 
 PRINTF_LIKE(4, 5)
@@ -63,6 +72,7 @@ profile_of(const struct policy_conf *conf)
 {
 	switch ((enum policy_profile)conf->profile) {
 	case POLICY_PROFILE_MAIL:
+	case POLICY_PROFILE_MACHINE:
 		return &throttle_profile_mail;
 	case POLICY_PROFILE_TCP:
 	case POLICY_PROFILE_PAPER:
@@ -90,9 +100,8 @@ set_limits(const struct policy_conf *conf, struct throttle_policy *t)
 		    conf->limit.v[i].count, conf->limit.v[i].window_ms};
 }
 
-/* SHARED_MAX: it is for whom its match names. */
 static enum shared
-shared_of(const struct policy_conf *conf)
+shared_by_name(const struct policy_conf *conf)
 {
 	enum shared which = SHARED_NULL;
 
@@ -101,6 +110,18 @@ shared_of(const struct policy_conf *conf)
 	    (conf->match.n > 0 || strcmp(conf->name, shared_names[which]) != 0))
 		which++;
 	return which;
+}
+
+/* SHARED_MAX: it is for whom its match names. */
+static enum shared
+shared_of(const struct policy_conf *conf)
+{
+	static const struct str null_entry = STR("from:<>");
+
+	if (conf->match.n == 1 &&
+	    str_ieq(str_from(conf->match.v[0]), null_entry))
+		return SHARED_NULL;
+	return shared_by_name(conf);
 }
 
 /* What is left of the profile where the file gives no number. */
@@ -142,6 +163,112 @@ set_throttle(const struct policy_conf *conf, struct throttle_policy *t)
 	t->freeze_growth = (struct throttle_limit){0};
 }
 
+/* ---- familiar recipients ---- */
+
+#define FAMILIAR_FOR_MS (365 * 24 * INT64_C(3600000))
+#define FAMILIAR_BURST 100
+#define FAMILIAR_INTERVAL_MS 10000
+/* A source of it goes as soon as it has all of its allowance. */
+#define FAMILIAR_EXPIRY_MS 1000
+
+/* Where the file gives no number, nobody familiar waits longer than a stranger
+ * would. */
+static void
+set_familiar(const struct policy_conf *conf, const struct throttle_policy *t,
+    struct throttle_policy *f)
+{
+	uint32_t freeze_at = conf->familiar_freeze_at;
+	bool is_given = freeze_at != POLICY_FAMILIAR_FREEZE_AT;
+
+	*f = (struct throttle_policy){
+	    .working_set = 1,
+	    .burst = conf->familiar_burst,
+	    .interval_ms = conf->familiar_interval_ms,
+	    .queue_max = t->queue_max,
+	    .idle_expiry_ms = FAMILIAR_EXPIRY_MS,
+	    .hold_when_frozen = t->hold_when_frozen,
+	};
+	if (f->burst == 0)
+		f->burst =
+		    t->burst > FAMILIAR_BURST ? t->burst : FAMILIAR_BURST;
+	if (f->interval_ms == 0)
+		f->interval_ms = t->interval_ms < FAMILIAR_INTERVAL_MS
+				     ? t->interval_ms
+				     : FAMILIAR_INTERVAL_MS;
+	f->initial = f->burst;
+	if (!is_given && freeze_at < t->freeze_at)
+		freeze_at = t->freeze_at;
+	if (!is_given && freeze_at > t->queue_max)
+		freeze_at = t->queue_max;
+	f->freeze_at = !is_given && t->freeze_at == 0 ? 0 : freeze_at;
+}
+
+static bool
+check_familiar(const struct policy *policy, const struct policy_conf *conf,
+    char *err, size_t err_cap)
+{
+	const struct throttle_policy *t = &policy->throttle;
+	const struct throttle_policy *f = &policy->familiar;
+	const char *error;
+
+	if (f->burst < t->burst)
+		return fail(conf, err, err_cap,
+		    "familiar_burst (%u) is below burst (%u), so that people "
+		    "whom the sender knows would wait before strangers do; "
+		    "raise the one or lower the other",
+		    f->burst, t->burst);
+	if (f->interval_ms > t->interval_ms)
+		return fail(conf, err, err_cap,
+		    "familiar_interval is longer than interval, so that people "
+		    "whom the sender knows would wait longer than strangers; "
+		    "shorten the one or lengthen the other");
+	if (f->freeze_at > f->queue_max)
+		return fail(conf, err, err_cap,
+		    "queue_max (%u) is below familiar_freeze_at (%u); raise "
+		    "the one or lower the other",
+		    f->queue_max, f->freeze_at);
+	error = throttle_policy_error(f);
+	return error == NULL ||
+	       fail(conf, err, err_cap, "familiar recipients: %s", error);
+}
+
+static void
+give_limit(struct policy_conf *conf, uint32_t count)
+{
+	if (conf->has_limit)
+		return;
+	conf->has_limit = true;
+	conf->limit.v[0] = (struct option_rate){count, DAY_MS};
+	conf->limit.n = 1;
+}
+
+void
+policy_conf_fill(struct policy_conf *conf)
+{
+	bool is_own = conf->interval_ms != 0 || conf->burst != 0 ||
+		      conf->has_freeze_at || conf->has_limit ||
+		      shared_of(conf) != SHARED_MAX;
+
+	switch ((enum policy_profile)conf->profile) {
+	case POLICY_PROFILE_MAIL:
+		if (is_own)
+			return;
+		give_limit(conf, MAIL_A_DAY);
+		if (!conf->has_stranger_messages)
+			conf->stranger_messages = (struct option_rate){
+			    STRANGER_MESSAGES_A_DAY, DAY_MS};
+		break;
+	case POLICY_PROFILE_MACHINE:
+		give_limit(conf, MACHINE_A_DAY);
+		break;
+	case POLICY_PROFILE_TCP:
+	case POLICY_PROFILE_UDP:
+	case POLICY_PROFILE_PAPER:
+		return;
+	}
+	conf->has_stranger_messages = true;
+}
+
 static struct match *
 compile(const struct option_strings *list, enum match_kind kind,
     const char *option, const struct policy_conf *conf, char *err,
@@ -177,6 +304,26 @@ compile_owners(struct policy *policy, const struct policy_conf *conf, char *err,
 	       fail(conf, err, err_cap, "sender_address_file: %s", why);
 }
 
+/* The source <> never freezes and is shared by all programs: nobody else has
+ * its policy. */
+static bool
+check_null(const struct policies *set, const struct policy *policy,
+    const struct policy_conf *conf, char *err, size_t err_cap)
+{
+	if (shared_of(conf) == SHARED_NULL && set->shared[SHARED_NULL] != NULL)
+		return fail(conf, err, err_cap,
+		    "policy \"%s\" is for mail without an envelope sender "
+		    "already; keep one of the two",
+		    set->shared[SHARED_NULL]->conf->name);
+	if (match_has_null(policy->match) &&
+	    (shared_of(conf) != SHARED_NULL ||
+		strcmp(conf->name, DEFAULT_NAME) == 0))
+		return fail(conf, err, err_cap,
+		    "match: from:<> stands alone, since that source never "
+		    "freezes; give it a policy of its own");
+	return true;
+}
+
 /* The copy owns name and contact; lists stay with the configuration. */
 static void
 copy_conf(struct policy *policy, const struct policy_conf *conf)
@@ -187,19 +334,19 @@ copy_conf(struct policy *policy, const struct policy_conf *conf)
 	    conf->contact != NULL ? xstrdup(conf->contact) : NULL;
 	policy->own.match = (struct option_strings){0};
 	policy->own.exempt_recipients = (struct option_strings){0};
+	policy->own.warn_at = (struct option_strings){0};
 	policy->own.sender_address_file = NULL;
 	policy->own.place = (struct option_place){0};
 	policy->conf = &policy->own;
 }
 
+/* All but the lists. */
 static bool
-policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
-    size_t err_cap)
+set_numbers(struct policy *policy, const struct policy_conf *conf,
+    enum shared shared, char *err, size_t err_cap)
 {
-	struct policy *policy = &set->v[set->n];
-	bool is_default = strcmp(conf->name, DEFAULT_NAME) == 0;
-	enum shared shared = shared_of(conf);
 	const char *error;
+	char why[100];
 
 	set_throttle(conf, &policy->throttle);
 	policy->inbound = (struct inbound_rules){
@@ -207,19 +354,55 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	    .rate = {conf->inbound_rate.count, conf->inbound_rate.window_ms},
 	    .expiry_ms = conf->inbound_expiry_ms,
 	};
+	/* Of <> and of those who share a source nobody knows whose they are. */
+	if (shared == SHARED_MAX && !policy->throttle.paper)
+		policy->credit = (struct credit_rules){
+		    conf->refused_credit, conf->credit_freeze_ms};
+	policy->networks = (struct networks_rules){
+	    conf->client_networks.count, conf->client_networks.window_ms};
+	if (policy->networks.count > NETWORKS_COUNT_MAX ||
+	    policy->networks.window_ms > NETWORKS_LEARN_MS)
+		return fail(conf, err, err_cap,
+		    "client_networks: write at most 32 networks, in a day at "
+		    "most");
 	if (policy->throttle.freeze_at > policy->throttle.queue_max)
 		return fail(conf, err, err_cap,
 		    "queue_max (%u) is below freeze_at (%u); raise the one or "
 		    "lower the other",
 		    policy->throttle.queue_max, policy->throttle.freeze_at);
+	if (!warn_read(&conf->warn_at, &policy->warn, why, sizeof(why)))
+		return fail(conf, err, err_cap, "warn_at: %s", why);
 	error = throttle_policy_error(&policy->throttle);
 	if (error != NULL)
 		return fail(conf, err, err_cap, "%s", error);
+	policy->has_familiar =
+	    conf->familiar_for_ms > 0 && !policy->throttle.paper;
+	set_familiar(conf, &policy->throttle, &policy->familiar);
+	if (!policy->has_familiar) /* given for nothing, but it must be valid */
+		policy->familiar.freeze_at = 0;
+	else if (!check_familiar(policy, conf, err, err_cap))
+		return false;
 	if (conf->learn_inbound &&
 	    conf->inbound_expiry_ms < conf->inbound_rate.window_ms)
 		return fail(conf, err, err_cap,
 		    "inbound_expiry is shorter than the time in inbound_rate; "
 		    "make it as long or longer");
+	return true;
+}
+
+static bool
+policy_compile(struct policies *set, const struct policy_conf *given, char *err,
+    size_t err_cap)
+{
+	struct policy *policy = &set->v[set->n];
+	struct policy_conf filled = *given;
+	const struct policy_conf *conf = &filled;
+	bool is_default = strcmp(conf->name, DEFAULT_NAME) == 0;
+	enum shared shared = shared_of(conf);
+
+	policy_conf_fill(&filled);
+	if (!set_numbers(policy, conf, shared, err, err_cap))
+		return false;
 	if (conf->match.n == 0 && !is_default && shared == SHARED_MAX)
 		return fail(conf, err, err_cap,
 		    "it has no match and would never be used; say whom it is "
@@ -237,6 +420,12 @@ policy_compile(struct policies *set, const struct policy_conf *conf, char *err,
 	if (!compile_owners(policy, conf, err, err_cap)) {
 		match_free(policy->match);
 		match_free(policy->exempt_recipients);
+		return false;
+	}
+	if (!check_null(set, policy, conf, err, err_cap)) {
+		match_free(policy->match);
+		match_free(policy->exempt_recipients);
+		owners_free(policy->owners);
 		return false;
 	}
 	copy_conf(policy, conf);
@@ -259,12 +448,19 @@ add_empty(struct policies *set, const char *name, char *err, size_t err_cap)
 	    .initial = throttle_profile_mail.initial,
 	    .freeze_at = throttle_profile_mail.freeze_at,
 	    .ipv6_prefix = 64,
+	    .refused_credit = CREDIT_PRESET,
+	    .credit_freeze_ms = CREDIT_PRESET_FREEZE_MS,
 	    .inbound_set = 1, /* it learns nothing */
 	    .inbound_expiry_ms = 1,
+	    .familiar_for_ms = FAMILIAR_FOR_MS,
+	    .familiar_freeze_at = POLICY_FAMILIAR_FREEZE_AT,
 	};
 
 	str_copy(str_from(name), copy, sizeof(copy));
-	return policy_compile(set, &conf, err, err_cap);
+	if (!policy_compile(set, &conf, err, err_cap))
+		return false;
+	set->v[set->n - 1].warn = warn_default;
+	return true;
 }
 
 static bool
@@ -328,6 +524,8 @@ policies_free(struct policies *set)
 		match_free(set->v[i].exempt_recipients);
 		owners_free(set->v[i].owners);
 	}
+	match_free(set->spared);
+	match_free(set->decoys);
 	free(set->v);
 	free(set);
 }
@@ -374,6 +572,89 @@ policies_of_key(const struct policies *set, struct str key)
 	if (str_eq(key, POLICY_KEY_OVERFLOW))
 		return set->shared[SHARED_OVERFLOW];
 	return NULL;
+}
+
+/* ---- never_freeze ---- */
+
+static bool
+spare_policy(struct policies *set, struct str name, char *err, size_t err_cap)
+{
+	char shown[80];
+
+	for (size_t i = 0; i < set->n; i++) {
+		if (!str_eq(str_from(set->v[i].own.name), name))
+			continue;
+		set->v[i].is_spared = true;
+		return true;
+	}
+	snprintf(err, err_cap, "there is no policy \"%s\"; write its name",
+	    str_escape(name, shown, sizeof(shown)));
+	return false;
+}
+
+static bool
+spare_one(void *arg, struct str entry, char *err, size_t err_cap)
+{
+	struct policies *set = arg;
+
+	if (str_istarts(entry, STR("policy:")))
+		return spare_policy(
+		    set, str_sub(entry, 7, entry.n), err, err_cap);
+	if (set->spared == NULL)
+		set->spared = match_new(MATCH_SENDERS);
+	if (!match_add(set->spared, entry, err, err_cap))
+		return false;
+	if (!match_has_null(set->spared))
+		return true;
+	snprintf(err, err_cap, "that source never freezes; take it out");
+	return false;
+}
+
+bool
+policies_spare(
+    struct policies *set, struct str entry, char *err, size_t err_cap)
+{
+	return entries_read(entry, spare_one, set, err, err_cap);
+}
+
+bool
+policies_spares(
+    const struct policies *set, const struct policy *policy, struct str key)
+{
+	struct gate_facts facts;
+	struct match_facts own;
+
+	if (policy->is_spared || set->spared == NULL)
+		return policy->is_spared;
+	policy_key_facts(key, &facts);
+	own = (struct match_facts){
+	    .user = facts.user,
+	    .sender = facts.sender,
+	    .own = facts.sender,
+	    .client = facts.client,
+	};
+	return match_sender(set->spared, &own);
+}
+
+bool
+policies_add_decoy(
+    struct policies *set, struct str entry, char *err, size_t err_cap)
+{
+	if (set->decoys == NULL)
+		set->decoys = match_new(MATCH_RECIPIENTS);
+	return match_add(set->decoys, entry, err, err_cap);
+}
+
+bool
+policies_have_decoys(const struct policies *set)
+{
+	return set->decoys != NULL;
+}
+
+bool
+policies_is_decoy(const struct policies *set, struct str address)
+{
+	return set->decoys != NULL && match_recipient(set->decoys, address);
 }
 
 bool

@@ -12,6 +12,7 @@
  *	@example.org		the domain of it
  *	192.0.2.0/24		the client's network
  *	user:NAME from:ADDRESS client:NETWORK	one of these alone
+ *	from:<>			the source <>; stands alone
  *	file:/path		entries from a file, one a line, # comments
  */
 #ifndef GATE_POLICY_H
@@ -19,7 +20,10 @@
 
 #include "base/ip.h"
 #include "base/str.h"
+#include "gate/credit.h"
 #include "gate/inbound.h"
+#include "gate/networks.h"
+#include "gate/warn.h"
 #include "os/options.h"
 #include "weir/throttle.h"
 
@@ -31,6 +35,7 @@ enum policy_key {         /* what names the source */
 };
 enum policy_profile {
 	POLICY_PROFILE_MAIL,
+	POLICY_PROFILE_MACHINE,
 	POLICY_PROFILE_TCP,
 	POLICY_PROFILE_UDP,
 	POLICY_PROFILE_PAPER,
@@ -47,6 +52,7 @@ enum policy_service { /* the policy service's answer to what must wait */
 };
 enum policy_paths { POLICY_PATHS_COUNT, POLICY_PATHS_FREE };
 enum policy_senders { POLICY_SENDERS_ANY, POLICY_SENDERS_OWN };
+enum policy_networks { POLICY_NETWORKS_HOLD, POLICY_NETWORKS_FREEZE };
 enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
 enum policy_frozen {
 	POLICY_FROZEN_TEMPFAIL,
@@ -54,18 +60,29 @@ enum policy_frozen {
 	POLICY_FROZEN_REJECT,
 };
 
+#define POLICY_FAMILIAR_FREEZE_AT 300 /* unless it is given */
+
 /* The `policy` section as it is read (struct for os/options.h). 0 in
- * working_set, burst, queue_max, interval_ms and idle_expiry_ms: not given, the
- * profile's value is taken. */
+ * working_set, burst, queue_max, interval_ms, idle_expiry_ms, familiar_burst
+ * and familiar_interval_ms: not given, the profile's value is taken. */
 struct policy_conf {
 	char *name;
 	struct option_place place;
-	int profile; /* mail, tcp, udp; "paper" is tcp */
+	int profile; /* enum policy_profile; "paper" is tcp */
 	struct option_strings match, exempt_recipients;
 	uint32_t working_set, burst, initial, freeze_at, queue_max;
+	uint32_t weight; /* of the turns of delivery */
 	int64_t interval_ms, idle_expiry_ms;
 	struct option_rate freeze_growth;
 	struct option_rates limit;
+	struct option_rate stranger_messages; /* count 0: none */
+	/* The file sets them; else policy_conf_fill has a word. */
+	bool has_freeze_at, has_limit, has_stranger_messages;
+	struct option_strings warn_at;
+	uint32_t refused_credit;
+	int64_t credit_freeze_ms;
+	struct option_rate client_networks;
+	int client_networks_action; /* enum policy_networks */
 	int key, local, multi, when_frozen, service;
 	int reverse_paths;         /* enum policy_paths */
 	int sender_addresses;      /* enum policy_senders */
@@ -75,22 +92,36 @@ struct policy_conf {
 	uint32_t inbound_set;
 	struct option_rate inbound_rate;
 	int64_t inbound_expiry_ms;
+	int64_t familiar_for_ms; /* 0: no familiar tier */
+	uint32_t familiar_burst, familiar_freeze_at;
+	int64_t familiar_interval_ms;
 	uint32_t ipv6_prefix; /* client key; 64 */
 	char *contact; /* who can help, in replies; NULL: the global one */
 };
 
 extern const struct option policy_options[];
 
+/* limit and stranger_messages where the policy does not give them: those of its
+ * profile; none where it gives numbers of its own. Twice is as once. */
+void policy_conf_fill(struct policy_conf *conf);
+
 /* What is known of a client when its MAIL comes. Slices are borrowed. */
 struct gate_facts {
 	struct str user;   /* authenticated, empty: none */
 	bool exact_user;   /* its case counts */
+	uint64_t proof;    /* of its password, see spellings.h; 0: none */
 	struct str sender; /* envelope, empty: null sender */
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
 	bool local; /* a program of the MTA's own machine: policy's `local` */
+	/* By a command, which hears no 451: the mail server would hand it in
+	 * again and again, and let it go when the sender is thawed. */
+	bool by_command;
 	/* A mail server that speaks for others (xclient_from). */
 	bool front_end;
+	/* The front end knows where the mail server sends each recipient
+	 * (gate_next_stays). */
+	bool has_routes;
 	/* gate_commit will mean that the message was accepted: users may learn
 	 * from it. */
 	bool teaches;
@@ -101,13 +132,22 @@ struct owners;
 struct policies;
 
 struct policy {
-	const struct policy_conf *conf; /* the lists in it are empty */
+	const struct policy_conf *conf; /* filled; the lists of texts in it
+					   are empty */
 	struct throttle_policy throttle;
+	/* For familiar recipients, where has_familiar. It is valid without, as
+	 * a source may have come from another policy with a queue there. */
+	struct throttle_policy familiar;
+	bool has_familiar;
 	struct inbound_rules inbound;
+	struct warn_marks warn;
+	struct credit_rules credit;
+	struct networks_rules networks;
 	/* Private. */
 	struct policies *set;
 	struct match *match, *exempt_recipients;
 	struct owners *owners; /* NULL: no sender_address_file */
+	bool is_spared;        /* never_freeze names it */
 	struct policy_conf own;
 };
 
@@ -132,6 +172,18 @@ const struct policy *policies_default(const struct policies *p);
 #define POLICY_OVERFLOW_TEXT "[overflow]"
 #define POLICY_KEY_OVERFLOW STR(POLICY_OVERFLOW_TEXT)
 const struct policy *policies_of_key(const struct policies *p, struct str key);
+/* never_freeze: an entry of match, "policy:NAME" or "file:/path". False: what
+ * is wrong with it in err. Before anybody else has a reference. */
+MUST_CHECK bool policies_spare(
+    struct policies *p, struct str entry, char *err, size_t err_cap);
+/* No rule may freeze a source of this policy and key. */
+bool policies_spares(
+    const struct policies *p, const struct policy *policy, struct str key);
+/* decoys: an address, a domain or "file:/path", like policies_spare. */
+MUST_CHECK bool policies_add_decoy(
+    struct policies *p, struct str entry, char *err, size_t err_cap);
+bool policies_have_decoys(const struct policies *p);
+bool policies_is_decoy(const struct policies *p, struct str address);
 /* One of them has learn_inbound. */
 bool policies_learn(const struct policies *p);
 

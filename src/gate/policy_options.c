@@ -13,13 +13,14 @@
 #define AT(field) offsetof(struct policy_conf, field)
 
 static const char *const profile_names[] = {
-    "mail", "tcp", "udp", "paper", NULL};
+    "mail", "machine", "tcp", "udp", "paper", NULL};
 static const char *const key_names[] = {
     "first", "user", "client", "envelope", NULL};
 static const char *const local_names[] = {"sender", "user", "client", NULL};
 static const char *const service_names[] = {"defer", "hold", "reject", NULL};
 static const char *const path_names[] = {"count", "free", NULL};
 static const char *const sender_names[] = {"any", "own", NULL};
+static const char *const networks_names[] = {"hold", "freeze", NULL};
 static const char *const multi_names[] = {"split", "whole", NULL};
 static const char *const when_frozen_names[] = {
     "tempfail", "hold", "reject", NULL};
@@ -34,14 +35,20 @@ const struct option policy_options[] = {
 		  "\"192.0.2.0/24\"}",
 	.doc =
 	    "Whom the policy is for; the policies \"null\" (mail without an "
-	    "envelope sender from this machine, the source <>) and "
+	    "envelope sender from this machine, the source <>; or any with "
+	    "the single entry from:<>) and "
 	    "\"overflow\" (new senders at senders_max, [overflow]) need "
 	    "no match. Those two have interval 1s, burst 100 and working_set "
-	    "1024 unless set, and never freeze. user:NAME is a login, "
+	    "1024 unless set, and never freeze. Mail without an envelope "
+	    "sender counts for its login, or for its client elsewhere; "
+	    "from <> it passes uncounted where it answers a message that came "
+	    "in (local_domains) within the last day. user:NAME is a login, "
 	    "user:@example.org all logins of a domain, 192.0.2.0/24 or "
 	    "client:192.0.2.0/24 a client's network, and "
 	    "from:alice@example.org or from:@example.org an envelope "
-	    "sender. An entry without such a word is the source's own name: "
+	    "sender. There are no patterns: an entry with * or ? outside a "
+	    "quoted local part is an error. An entry without such a word is "
+	    "the source's own name: "
 	    "the login, and the envelope sender only where that is the "
 	    "source (key = envelope, or local = sender and a program of "
 	    "this machine). Whoever may send can forge an envelope sender: "
@@ -80,11 +87,14 @@ const struct option policy_options[] = {
 	.preset = "mail",
 	.names = profile_names,
 	.reloadable = true,
-	.doc = "Where the numbers come from that the policy does not give. "
-	       "mail is for people who write mail. tcp, udp and paper (the "
-	       "same as tcp) follow the published throttle to the letter: "
-	       "the allowance is the free room in the working set, and "
-	       "burst and initial have no effect.",
+	.doc =
+	    "Where the numbers come from that the policy does not give. "
+	    "mail is for people who write mail. machine is for shops, ticket "
+	    "systems and mailing lists: the same but for limit, which is "
+	    "2000/1d, and no stranger_messages. tcp, udp and paper (the "
+	    "same as tcp) follow the published throttle to the letter: "
+	    "the allowance is the free room in the working set, and "
+	    "burst and initial have no effect.",
     },
     {
 	.name = "working_set",
@@ -136,13 +146,17 @@ const struct option policy_options[] = {
 	.name = "freeze_at",
 	.type = OPTION_UINT,
 	.offset = AT(freeze_at),
+	.given = AT(has_freeze_at),
 	.preset = "100",
 	.min = 0,
 	.max = 1000000,
 	.reloadable = true,
-	.doc = "When so many recipients of a sender wait, the sender is "
-	       "frozen until an administrator thaws it. 0 never freezes on "
-	       "the length of the queue.",
+	.doc = "Freeze a sender when this many of its recipients are waiting, "
+	       "until an administrator thaws it. Of the messages that name "
+	       "more than burst new recipients the largest one that waits "
+	       "does not count; the event \"blast\" tells of each. The "
+	       "message that freezes its sender is taken whole. 0 never "
+	       "freezes on the length of the queue.",
     },
     {
 	.name = "freeze_growth",
@@ -158,12 +172,169 @@ const struct option policy_options[] = {
 	.name = "limit",
 	.type = OPTION_RATES,
 	.offset = AT(limit),
+	.given = AT(has_limit),
 	.reloadable = true,
 	.sample = "{\"30/1h\", \"100/1d\"}",
-	.doc = "Extra caps: at most so many new recipients are let go in any "
-	       "window of that length, whatever the allowance says. Up to "
-	       "four; a short one and a long one together leave people "
-	       "alone and keep the long-term rate low.",
+	.doc = "Let at most this many new recipients go in any window of that "
+	       "length, whatever the allowance says; others wait until the "
+	       "window has room. Up to four; a short one and a long one "
+	       "together leave people alone and keep the long-term rate low. "
+	       "{} is none. If not set, the profile machine has {\"2000/1d\"}, "
+	       "and the profile mail has {\"100/1d\"} where the policy sets "
+	       "none of interval, burst and freeze_at either.",
+    },
+    {
+	.name = "stranger_messages",
+	.type = OPTION_RATE,
+	.offset = AT(stranger_messages),
+	.given = AT(has_stranger_messages),
+	.reloadable = true,
+	.sample = "40/1d",
+	.doc = "Freeze a login that sends more messages to strangers than "
+	       "this. A message counts, once, when it names a new recipient "
+	       "that no earlier message in the window has named; so neither a "
+	       "retry nor a second message to somebody who still waits "
+	       "counts. The message that is one too many is taken. Senders "
+	       "without a login (client addresses, programs, key = envelope) "
+	       "are not frozen: their further new recipients wait until the "
+	       "window has room, and the event \"strangers\" tells. \"0\" is "
+	       "none. If not set, the profile mail has \"40/1d\" where the "
+	       "policy sets none of interval, burst, freeze_at and limit; the "
+	       "others have none.",
+    },
+    {
+	.name = "familiar_for",
+	.type = OPTION_DURATION,
+	.offset = AT(familiar_for_ms),
+	.preset = "365d",
+	.min = 0,
+	.max = 3650 * MS_DAY,
+	.reloadable = true,
+	.doc = "A recipient is familiar when it is not in the working set but "
+	       "in one of internal_domains, whatever the time given here. A "
+	       "familiar recipient is no new one: it takes "
+	       "nothing from burst, limit and the limits of scopes, and has an "
+	       "allowance of its own (familiar_burst, familiar_interval, "
+	       "familiar_freeze_at), so that a thief does not reach a whole "
+	       "address book at once. 0: no recipient is familiar, and all "
+	       "that are not in the working set are new. The profiles tcp, udp "
+	       "and paper have no familiar recipients.",
+    },
+    {
+	.name = "familiar_burst",
+	.type = OPTION_UINT,
+	.offset = AT(familiar_burst),
+	.min = 1,
+	.max = 65535,
+	.reloadable = true,
+	.sample = "100",
+	.doc = "This many familiar recipients may pass at once after a quiet "
+	       "time. If not set, 100, or burst where that is larger. It must "
+	       "not be below burst. To do without familiar recipients, set "
+	       "familiar_for to 0.",
+    },
+    {
+	.name = "familiar_interval",
+	.type = OPTION_DURATION,
+	.offset = AT(familiar_interval_ms),
+	.min = 10,
+	.max = 365 * MS_DAY,
+	.reloadable = true,
+	.sample = "10s",
+	.doc = "One familiar recipient that waits is released each time this "
+	       "has passed. While none waits, each such time adds one to the "
+	       "allowance, up to familiar_burst. If not set, 10s, or interval "
+	       "where that is shorter. It must not be longer than interval.",
+    },
+    {
+	.name = "familiar_freeze_at",
+	.type = OPTION_UINT,
+	.offset = AT(familiar_freeze_at),
+	.preset = "300",
+	.min = 0,
+	.max = 1000000,
+	.reloadable = true,
+	.doc = "Freeze a sender when this many familiar recipients are "
+	       "waiting. 0 never freezes on them. The default 300 gives way "
+	       "to freeze_at where that is larger or 0, and to queue_max where "
+	       "that is smaller. freeze_at does not count familiar recipients, "
+	       "and queue_max counts them apart from new ones.",
+    },
+    {
+	.name = "warn_at",
+	.type = OPTION_STRINGS,
+	.offset = AT(warn_at),
+	.preset = WARN_PRESET,
+	.reloadable = true,
+	.check = warn_check,
+	.doc = "Warn when a sender has come to this part of freeze_at, of "
+	       "one of its limits or of stranger_messages: with the event "
+	       "\"warn\" and a line in the "
+	       "log, once for each part, and again when the number has fallen "
+	       "10 points below it in between. Up to four; {} warns of "
+	       "nothing. After a restart of the daemon it may warn once "
+	       "more.",
+    },
+    {
+	.name = "refused_credit",
+	.type = OPTION_UINT,
+	.offset = AT(refused_credit),
+	.preset = "20",
+	.min = 0,
+	.max = CREDIT_MAX,
+	.reloadable = true,
+	.doc =
+	    "Credit of a sender for unknown recipients. A new recipient "
+	    "that the next hop refuses for good as unknown costs one: 5.1.1, "
+	    "5.1.2 or 5.1.10, or 550 without such a code in answer to RCPT. "
+	    "Each new recipient that accepts the mail gives a third back, "
+	    "and time gives back all of it within a week. Without credit "
+	    "new recipients wait, even where burst is not used up, until a "
+	    "quarter of it is back; the event \"credit\" says so. "
+	    "Recipients that were refused lately cost nothing again, nor "
+	    "does mail without an envelope sender. A list with less than a "
+	    "quarter of dead addresses never uses it up. 0 counts nothing. "
+	    "The profiles tcp, udp and paper count nothing.",
+    },
+    {
+	.name = "credit_freeze",
+	.type = OPTION_DURATION,
+	.offset = AT(credit_freeze_ms),
+	.preset = "1h",
+	.min = 0,
+	.max = 365 * MS_DAY,
+	.reloadable = true,
+	.doc = "Freeze a sender that has been without refused_credit for this "
+	       "long and is still sending to unknown recipients. A quarter of "
+	       "this time without a refusal, a minute at least, gives a "
+	       "quarter of the credit back. 0s never freezes for it.",
+    },
+    {
+	.name = "client_networks",
+	.type = OPTION_RATE,
+	.offset = AT(client_networks),
+	.reloadable = true,
+	.sample = "8/1h",
+	.doc = "The largest number of new client networks from which one login "
+	       "may be used within this time: /24 of IPv4, /48 of IPv6. A "
+	       "network that is used again after a day is learnt and does not "
+	       "count any more, until it has not been used for 90 days; none "
+	       "is learnt while there are too many. Clients on this machine "
+	       "do not count. Up to 32, within a day at most. The event "
+	       "\"networks\" says when there are more. Not set: any number. "
+	       "Mobile phones change their network often.",
+    },
+    {
+	.name = "client_networks_action",
+	.type = OPTION_ENUM,
+	.offset = AT(client_networks_action),
+	.preset = "hold",
+	.names = networks_names,
+	.reloadable = true,
+	.doc = "What happens to a login that is used from more than "
+	       "client_networks. hold: new recipients of mail from networks "
+	       "that are not learnt wait, even where burst is not used up. "
+	       "freeze: the login is frozen.",
     },
     {
 	.name = "queue_max",
@@ -174,8 +345,9 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.sample = "10000",
 	.doc = "No more than so many recipients of one sender wait, even "
-	       "where nothing freezes it: then its mail gets 452. Not below "
-	       "freeze_at. The profile mail has 10000, the others 100.",
+	       "where nothing freezes it. A message that would bring more is "
+	       "refused whole, with 452. Not below freeze_at. The profile mail "
+	       "has 10000, the others 100.",
     },
     {
 	.name = "idle_expiry",
@@ -264,7 +436,9 @@ const struct option policy_options[] = {
 	.names = when_frozen_names,
 	.reloadable = true,
 	.doc = "Mail of a frozen sender: tempfail answers 451, so that an "
-	       "honest client keeps it and tries again; hold takes it into "
+	       "honest client keeps it and tries again, but mail that a "
+	       "program hands in by sendmail(1), which hears no answer, is "
+	       "held by the milter; hold takes all of it into "
 	       "the queue, up to queue_max; reject answers 550. A message that "
 	       "was begun before the freeze is stopped at DATA or at its end: "
 	       "with 451, or 550 for reject.",
@@ -284,8 +458,9 @@ const struct option policy_options[] = {
 	       "inbound_users and sender_address_file, and the first path that "
 	       "a sender uses. VERP, BATV, SRS and user+tag count by their "
 	       "base address. Mail from xclient_from without a login does not "
-	       "count, nor does mail without a login to local_domains or "
-	       "exempt_recipients. free: "
+	       "count, nor does mail that comes in (local_domains), nor mail "
+	       "without a login to exempt_recipients, unless a local program "
+	       "hands it to the milter or asks the policy service. free: "
 	       "no reverse path counts; for mail servers that forward other "
 	       "people's mail without SRS. The profiles tcp, udp and paper are "
 	       "always free.",
@@ -304,6 +479,20 @@ const struct option policy_options[] = {
 	       "5.7.1. The null sender is always allowed, and clients without "
 	       "a login are not asked. It is what "
 	       "reject_authenticated_sender_login_mismatch is in Postfix.",
+    },
+    {
+	.name = "weight",
+	.type = OPTION_UINT,
+	.offset = AT(weight),
+	.preset = "1",
+	.min = 1,
+	.max = 100,
+	.reloadable = true,
+	.doc = "The share of these senders in the delivery of released mail. "
+	       "Senders with mail due take turns, so that the many messages "
+	       "of one do not delay another's; a sender of weight 2 sends "
+	       "twice as much in each round. It has no effect while only one "
+	       "sender has mail due.",
     },
     {
 	.name = "sender_address_file",

@@ -97,18 +97,25 @@ static const struct limit in_all[] = {
 	"no further sender learns from incoming mail, the others replace their "
 	"oldest",
 	"log \"gate inbound-full\", one line a minute; inbound_refused"},
+    {"history_memory", "weirctl explain --policy looks back less far", NULL},
+    {"acquaintances_memory",
+	"senders not asked about lately are read from the disk again; when "
+	"what "
+	"waits to be written fills it, nobody new is remembered",
+	"log \"gate acquaintances-full\", one line a minute"},
     {"next_hop_connections",
 	"sessions wait in line; after next_hop_wait slow ones are ended with "
 	"421 4.3.2, after answer_timeout who waits hears 451 4.3.2",
 	"log \"smtp refuse limit=next_hop_connections\"; slow_ended"},
     {"delivery_concurrency", "released mail waits", NULL},
     {"policy_connections_max", "the connection is closed",
-	"log \"policy refuse\""},
+	"log \"policy refuse\", one line a second; connections_refused"},
     {"milter_connections_max",
 	"the connection is closed, the mail server goes by its "
 	"milter_default_action or the like",
-	"log \"milter refuse\""},
-    {"control_connections_max", "weirctl: too many control connections", NULL},
+	"log \"milter refuse\", one line a second; connections_refused"},
+    {"control_connections_max", "weirctl: too many control connections",
+	"log \"control refuse\", one line a second"},
     {NULL, NULL, NULL},
 };
 

@@ -1,15 +1,29 @@
 # What weir-maild is made of, apart from its main.
 noinst_LTLIBRARIES += libmaild.la
 libmaild_la_SOURCES = \
+	src/maild/control.c src/maild/control.h \
+	src/maild/control_change.c \
+	src/maild/control_events.c \
+	src/maild/control_explain.c \
+	src/maild/control_find.c src/maild/control_history.c \
+	src/maild/control_private.h \
+	src/maild/control_problems.c \
+	src/maild/control_queue.c \
+	src/maild/control_request.h \
+	src/maild/control_senders.c \
+	src/maild/control_status.c \
+	src/maild/control_table.c \
 	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
+	src/maild/maild_gate.c src/maild/maild_gate.h \
 	src/maild/maild_warn.c src/maild/maild_warn.h \
 	src/maild/maild_options.c src/maild/maild_options_hop.h \
 	src/maild/maild_options_inbound.h \
-	src/maild/maild_options_listen.c src/maild/maild_options_milter.h
-libmaild_la_LIBADD = libfront.la libdelivery.la libgate.la libspool.la \
-	libsmtp.la libnet.la libos.la libbase.la
+	src/maild/maild_options_http.c \
+	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
+	src/maild/metrics.c src/maild/metrics.h
+libmaild_la_LIBADD = libfront.la libcontrol.la $(JANSSON_LIBS)
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc
@@ -21,10 +35,13 @@ weir_maild_SOURCES = \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
+	src/maild/maild_alert.c \
+	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
+	src/maild/maild_probe.c src/maild/maild_probe.h \
 	src/maild/maild_run.c \
 	src/maild/maild_tls.c
-weir_maild_LDADD = libmaild.la libfront.la
+weir_maild_LDADD = libmaild.la
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_config
@@ -32,4 +49,12 @@ tests_unit_test_config_SOURCES = tests/unit/test_config.c
 tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DWEIR_SRCDIR='"$(abs_srcdir)"'
 tests_unit_test_config_LDADD = libmaild.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_control
+tests_unit_test_control_SOURCES = tests/unit/test_control.c \
+	tests/unit/control_world.c tests/unit/control_world.h
+tests_unit_test_control_LDADD = libmaild.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_control_conn
+tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
+	tests/unit/control_world.c tests/unit/control_world.h
+tests_unit_test_control_conn_LDADD = libmaild.la $(CMOCKA_LIBS)
 endif

@@ -6,6 +6,7 @@
  * and an exit status; none after it is.
  */
 #include "maild/maild_internal.h"
+#include "maild/maild_probe.h"
 #include "maild/maild_warn.h"
 
 #include "config.h"
@@ -13,7 +14,6 @@
 #include "os/file.h"
 #include "os/priv.h"
 #include "os/systemd.h"
-#include "smtp/address.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -58,6 +58,7 @@ maild_check(const char *config_file)
 	if (conf == NULL)
 		return fail(EX_CONFIG, err);
 	maild_warn(conf, on_warning, NULL);
+	maild_probe_wait(conf, on_warning, NULL);
 	maild_config_free(conf);
 	printf("%s: ok\n", config_file);
 	return 0;
@@ -108,6 +109,7 @@ maild_gen_new(struct maild_config *conf)
 	    .next_hop_wait_ms = conf->next_hop_wait_ms,
 	    .slow_rate = conf->slow_rate,
 	    .greeting_delay_ms = conf->greeting_delay_ms,
+	    .tarpit_ms = conf->tarpit_ms,
 	    .answer_timeout_ms = conf->answer_timeout_ms,
 	    .my_nets = conf->my_nets,
 	    .my_net_count = conf->my_net_count,
@@ -127,21 +129,6 @@ maild_gen_free(struct maild_gen *g)
 {
 	maild_config_free(g->conf);
 	free(g);
-}
-
-struct gate_settings
-maild_gate_settings(const struct maild_config *conf)
-{
-	return (struct gate_settings){
-	    .policies = conf->policies,
-	    .observe = conf->mode == MAILD_OBSERVE,
-	    .contact = conf->contact,
-	    .senders_max = conf->senders_max,
-	    .login_form = (enum login_form)conf->login_form,
-	    .locals = conf->locals,
-	    .inbound_bytes = conf->inbound_memory,
-	    .recipient_key = smtp_address_key,
-	};
 }
 
 struct nexthop_settings
@@ -178,41 +165,94 @@ maild_nexthop_settings(const struct maild_config *conf)
 	};
 }
 
-/* For the sender of held mail: what it waits for, and what frees it. */
+struct nexthop_settings
+maild_rest_hop_settings(
+    const struct maild_config *conf, const struct maild_config *addresses)
+{
+	struct nexthop_settings s = maild_nexthop_settings(conf);
+
+	s.addresses = (const char *const *)addresses->milter_next_hop.v;
+	s.address_count = addresses->milter_next_hop.n;
+	return s;
+}
+
+/* The held recipient of a message that goes last. False: none waits in the
+ * throttle's queue. */
+static bool
+last_to_go(struct maild *m, const struct spool_message *msg, int64_t wall,
+    struct gate_wait *last)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < msg->rcpt_count; i++) {
+		struct gate_wait wait;
+
+		if (msg->rcpts[i].state != SPOOL_HELD ||
+		    !gate_expected(m->gate, str_from(msg->source),
+			msg->rcpts[i].destination, loop_now(m->loop), wall,
+			&wait))
+			continue;
+		if (!found || wait.ahead > last->ahead)
+			*last = wait;
+		found = true;
+	}
+	return found;
+}
+
+/* For the sender of held mail, and for the log: what it waits for, and for how
+ * long. */
 static const char *
-maild_why_held(void *arg, const char *source, char out[DELIVERY_WHY_MAX])
+maild_why_held(
+    void *arg, const struct spool_message *msg, char out[DELIVERY_WHY_MAX])
 {
 	struct maild *m = arg;
-	struct gate_sender_info info;
-	char wait[UNITS_TEXT_MAX];
 	int64_t wall = clock_wall_ms();
-	bool found = gate_sender_find(
-	    m->gate, str_from(source), loop_now(m->loop), wall, &info);
+	struct gate_wait last;
+	char time[UNITS_TEXT_MAX];
+	size_t n;
 
-	if (!found)
+	if (!last_to_go(m, msg, wall, &last)) {
 		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, since its sender wrote to many new "
-		    "recipients");
-	else if (info.frozen_at != 0)
+		    "It is held, since many new recipients were written to");
+		return out;
+	}
+	if (last.frozen) {
 		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, since its sender wrote to so many new "
-		    "recipients that an administrator has to look at it");
-	else if (info.next_release == INT64_MAX)
-		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, with %u recipients of this sender, until an "
-		    "administrator releases it",
-		    info.t.queue_length);
+		    "It is held, since so many new recipients were written to "
+		    "that an administrator has to look at it");
+		return out;
+	}
+	n = (size_t)snprintf(out, DELIVERY_WHY_MAX,
+	    "It is held, since many new recipients were written to; ");
+	if (last.due == INT64_MAX)
+		snprintf(out + n, DELIVERY_WHY_MAX - n,
+		    "it goes when an administrator releases it");
 	else
-		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, since its sender wrote to many new "
-		    "recipients; %u wait, and the next one goes in %s",
-		    info.t.queue_length,
+		snprintf(out + n, DELIVERY_WHY_MAX - n,
+		    "%u of them %s before it, and it goes in %s", last.ahead,
+		    last.ahead == 1 ? "is" : "are",
 		    units_format_duration(
-			info.next_release > wall
-			    ? (info.next_release - wall) / 1000 * 1000
-			    : 0,
-			wait));
+			(last.due - wall + 999) / 1000 * 1000, time));
 	return out;
+}
+
+/* Reports are nobody's doing. */
+static void
+on_delivery_end(void *arg, const struct spool_message *m, size_t rcpt,
+    const struct smtp_reply *reply, bool to_rcpt)
+{
+	struct maild *d = arg;
+	int64_t now = loop_now(d->loop);
+
+	if (m->from[0] == '\0')
+		return;
+	if (reply == NULL) {
+		gate_delivered(d->gate, m->source, now);
+		return;
+	}
+	gate_undelivered(d->gate, m->source, m->rcpts[rcpt].destination,
+	    &(struct gate_reply){reply->code, reply->enhanced, to_rcpt}, now,
+	    clock_wall_ms());
 }
 
 struct delivery_settings
@@ -233,6 +273,7 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 	    .report_rate_address = {conf->report_rate_address.count,
 		conf->report_rate_address.window_ms},
 	    .why_held = maild_why_held,
+	    .on_end = on_delivery_end,
 	    .why_arg = m,
 	};
 }
@@ -245,6 +286,19 @@ maild_quarantine_settings(const struct maild_config *conf)
 	    .discard = conf->discard_command,
 	    .queue = conf->queue_command,
 	    .check_ms = conf->queue_check_ms,
+	    .settle_ms = conf->queue_settle_ms,
+	    .timeout_ms = conf->queue_command_timeout_ms,
+	};
+}
+
+struct mta_hold_settings
+maild_mta_hold_settings(const struct maild_config *conf)
+{
+	return (struct mta_hold_settings){
+	    .hold = conf->mta_hold_command,
+	    .release = conf->release_command,
+	    .discard = conf->discard_command,
+	    .queue = conf->queue_command,
 	    .settle_ms = conf->queue_settle_ms,
 	    .timeout_ms = conf->queue_command_timeout_ms,
 	};
@@ -301,6 +355,8 @@ maild_bind(struct maild *m)
 		snprintf(text, sizeof(text), "control: %s", err);
 		return fail(EX_TEMPFAIL, text);
 	}
+	if (maild_http_bind(m, text, sizeof(text)) != 0)
+		return fail(EX_TEMPFAIL, text);
 	return 0;
 }
 
@@ -362,6 +418,19 @@ on_milter_ended(void *arg)
 	loop_stop(m->loop);
 }
 
+/* There is one listen section of a milter at most. */
+static bool
+hides_client(const struct maild_config *conf)
+{
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(conf, i);
+
+		if (l->protocol == MAILD_MILTER)
+			return l->hide_client;
+	}
+	return false;
+}
+
 static void
 maild_start_milter(struct maild *m)
 {
@@ -371,12 +440,17 @@ maild_start_milter(struct maild *m)
 	    &(struct milter_parts){.loop = m->loop,
 		.gate = m->gate,
 		.spool = m->spool,
+		.nexthop = m->nexthop,
+		.rest_hop = m->rest_hop,
+		.delivery = m->delivery,
+		.let_go = m->let_go,
 		.events = m->events,
 		.counters = &m->counters,
 		.log = m->log,
 		.on_ended = on_milter_ended,
 		.arg = m},
 	    &(struct milter_settings){.hostname = conf->hostname,
+		.hide_client = hides_client(conf),
 		.hold = (enum milter_hold)conf->milter_hold,
 		.command_timeout_ms = conf->milter_timeout_ms,
 		.answer_timeout_ms =
@@ -387,6 +461,20 @@ maild_start_milter(struct maild *m)
 		.connections_max = conf->milter_connections_max});
 }
 
+void
+maild_set_weights(struct maild *m, const struct maild_config *conf)
+{
+	const struct policy_conf *policies = conf->policy.v;
+	struct spool_weight *weights =
+	    xcalloc(conf->policy.n + 1, sizeof(*weights));
+
+	for (size_t i = 0; i < conf->policy.n; i++)
+		weights[i] =
+		    (struct spool_weight){policies[i].name, policies[i].weight};
+	spool_set_weights(m->spool, weights, conf->policy.n);
+	free(weights);
+}
+
 static int
 maild_build(struct maild *m)
 {
@@ -395,55 +483,77 @@ maild_build(struct maild *m)
 	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
 	struct quarantine_settings held = maild_quarantine_settings(conf);
+	struct mta_hold_settings hold = maild_mta_hold_settings(conf);
 	char err[512];
 
 	m->nexthop =
 	    nexthop_new(m->loop, &hop, &m->counters, m->log, err, sizeof(err));
 	if (m->nexthop == NULL)
 		return fail(EX_CONFIG, err);
+	if (conf->milter_next_hop.n > 0) {
+		hop = maild_rest_hop_settings(conf, conf);
+		m->rest_hop = nexthop_new(
+		    m->loop, &hop, &m->counters, m->log, err, sizeof(err));
+		if (m->rest_hop == NULL)
+			return fail(EX_CONFIG, err);
+	}
 	m->gate = gate_new(&gate, m->spool, m->events, &m->counters, m->log,
 	    &maild_gate_callbacks, m);
 	if (gate_load(m->gate, loop_now(m->loop), clock_wall_ms()) != 0)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
+	delivery_set_rest(m->delivery, m->rest_hop);
+	maild_set_weights(m, conf);
 	m->quarantine = quarantine_new(m->loop, m->spool, &held,
 	    &maild_quarantine_callbacks, m, &m->counters, m->log);
+	quarantine_set_events(m->quarantine, m->events);
+	m->let_go = let_go_new();
+	delivery_set_let_go(m->delivery, m->let_go);
+	m->mta_hold = mta_hold_new(m->loop, m->spool, m->let_go, &hold,
+	    m->events, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,
 				 .spool = m->spool,
 				 .nexthop = m->nexthop,
 				 .delivery = m->delivery,
+				 .let_go = m->let_go,
 				 .events = m->events,
 				 .counters = &m->counters,
 				 .log = m->log},
 	    &m->gen->relay);
 	m->policyd = policyd_new(&(struct policyd_parts){.loop = m->loop,
 	    .gate = m->gate,
+	    .events = m->events,
 	    .counters = &m->counters,
 	    .log = m->log,
 	    .connections_max = conf->policy_connections_max});
 	if (m->milter != NULL)
 		maild_start_milter(m);
 	m->hook = hook_new(m->loop, m->log);
-	m->control =
-	    control_new(&(struct control_parts){.loop = m->loop,
-			    .gate = m->gate,
-			    .spool = m->spool,
-			    .delivery = m->delivery,
-			    .nexthop = m->nexthop,
-			    .events = m->events,
-			    .counters = &m->counters,
-			    .log = m->log,
-			    .version = PACKAGE_VERSION,
-			    .connections_max = conf->control_connections_max,
-			    .started_at = clock_wall_ms(),
-			    .reload = maild_on_reload,
-			    .show_config = maild_on_show_config,
-			    .mode = maild_on_mode,
-			    .certificate = maild_on_certificate,
-			    .arg = m},
-		m->control_listener, m->admin_gid);
+	hook_set_events(m->hook, m->events);
+	list_init(&m->alerts);
+	m->parts = (struct control_parts){
+	    .loop = m->loop,
+	    .gate = m->gate,
+	    .spool = m->spool,
+	    .delivery = m->delivery,
+	    .nexthop = m->nexthop,
+	    .rest_hop = m->rest_hop,
+	    .events = m->events,
+	    .problems = m->problems,
+	    .counters = &m->counters,
+	    .log = m->log,
+	    .version = PACKAGE_VERSION,
+	    .connections_max = conf->control_connections_max,
+	    .started_at = clock_wall_ms(),
+	    .reload = maild_on_reload,
+	    .show_config = maild_on_show_config,
+	    .mode = maild_on_mode,
+	    .certificate = maild_on_certificate,
+	    .arg = m,
+	};
+	m->control = control_new(&m->parts, m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
 	return 0;
 }
@@ -463,6 +573,7 @@ maild_start(struct maild *m, const char *config_file)
 	m->log = log_new(conf->log, conf->log_level);
 	maild_warn(conf, maild_on_warning, m);
 	m->events = events_new();
+	m->problems = problems_new(m->events);
 	m->loop = loop_new();
 	if (!maild_fit_descriptors(m->gen, m->log))
 		return fail(EX_OSERR,
@@ -481,6 +592,7 @@ maild_start(struct maild *m, const char *config_file)
 static void
 maild_stop(struct maild *m)
 {
+	maild_http_stop(m);
 	relay_free(m->relay);
 	policyd_free(m->policyd);
 	milter_free(m->milter);
@@ -493,20 +605,26 @@ maild_stop(struct maild *m)
 	free(m->listeners);
 	maild_doors_free(m);
 	quarantine_free(m->quarantine);
+	mta_hold_free(m->mta_hold);
+	maild_probe_stop(m);
 	if (m->delivery != NULL)
 		delivery_free(m->delivery);
 	if (m->nexthop != NULL)
 		nexthop_free(m->nexthop);
+	let_go_free(m->let_go);
+	nexthop_free(m->rest_hop);
 	if (m->gate != NULL) {
 		gate_save(m->gate, loop_now(m->loop), clock_wall_ms());
 		gate_free(m->gate);
 	}
+	maild_alert_clear(m);
 	hook_free(m->hook);
 	maild_run_clear(m);
 	if (m->spool != NULL)
 		spool_close(m->spool);
 	if (m->loop != NULL)
 		loop_free(m->loop);
+	problems_free(m->problems);
 	if (m->events != NULL)
 		events_free(m->events);
 	maild_free_retired(m, true);

@@ -9,9 +9,10 @@
 
 #include "base/ip.h"
 #include "delivery/mta_queue.h"
-#include "front/milter.h"
+#include "milter/milter.h"
 #include "net/addr.h"
 #include "net/tls.h"
+#include "os/program.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -142,11 +143,11 @@ maild_check_command(const char *text, char *err, size_t cap)
 {
 	struct mta_command c;
 	bool ok = mta_command_parse(text, &c, err, cap);
+	char why[PROGRAM_WHY_MAX];
 
-	if (ok && c.socket == NULL && access(c.words[0], X_OK) != 0)
-		ok = refuse(err, cap,
-		    "begins with a program that is not there or may not be "
-		    "run");
+	if (ok && c.socket == NULL &&
+	    !program_can_run(c.words[0], why, sizeof(why)))
+		ok = refuse(err, cap, "cannot be run: %s: %s", c.words[0], why);
 	mta_command_clear(&c);
 	return ok;
 }

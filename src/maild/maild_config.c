@@ -70,10 +70,11 @@ fail(struct checking *k, const char *option, const char *fmt, ...)
 	return false;
 }
 
-PRINTF_LIKE(3, 4)
+/* In words for the administrator: where, which section, what. */
+PRINTF_LIKE(5, 6)
 static bool
-fail_listen(
-    struct checking *k, const struct maild_listen *l, const char *fmt, ...)
+fail_section(struct checking *k, const struct option_place *place,
+    const char *section, const char *name, const char *fmt, ...)
 {
 	char what[400];
 	va_list ap;
@@ -81,10 +82,15 @@ fail_listen(
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	snprintf(k->err, k->cap, "%s:%u: listen \"%s\": %s", k->file,
-	    l->place.line, l->name, what);
+	snprintf(k->err, k->cap, "%s:%u: %s \"%s\": %s", k->file, place->line,
+	    section, name, what);
 	return false;
 }
+
+#define FAIL_LISTEN(k, l, ...) \
+	fail_section(k, &(l)->place, "listen", (l)->name, __VA_ARGS__)
+#define FAIL_HTTP(k, h, ...) \
+	fail_section(k, &(h)->place, "http", (h)->name, __VA_ARGS__)
 
 static bool
 check_hostname(struct checking *k)
@@ -129,7 +135,7 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 
 	if (!net_addr_parse(str_from(l->address), &l->addr, why, sizeof(why)) ||
 	    !maild_parse_mode(l->socket_mode, &l->mode))
-		return fail_listen(k, l, "address: %s", why);
+		return FAIL_LISTEN(k, l, "address: %s", why);
 	/* Port 0 asks the system for a free one. */
 	if (l->addr.ss.ss_family != AF_UNIX && addr_port(&l->addr) == 0)
 		return true;
@@ -137,7 +143,7 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 		const struct maild_listen *other = maild_config_listen(k->c, j);
 
 		if (net_addr_eq(&other->addr, &l->addr))
-			return fail_listen(k, l,
+			return FAIL_LISTEN(k, l,
 			    "address: %s is taken by listen \"%s\" in line %u; "
 			    "take one of the two out",
 			    l->address, other->name, other->place.line);
@@ -160,6 +166,23 @@ check_quarantine(struct checking *k, const struct maild_listen *milter)
 	    "and \"/usr/sbin/postsuper -d - hold\"");
 }
 
+/* What is put there must be found first, and have a way out again. */
+static bool
+check_mta_hold(struct checking *k)
+{
+	const struct maild_config *c = k->c;
+
+	if (c->mta_hold_command == NULL ||
+	    (c->release_command != NULL && c->discard_command != NULL &&
+		c->queue_command != NULL))
+		return true;
+	return fail(k, NULL,
+	    "mta_hold_command needs a queue_command, a release_command and a "
+	    "discard_command; for Postfix \"/usr/sbin/postqueue -j\", "
+	    "\"/usr/sbin/postsuper -H - hold\" and "
+	    "\"/usr/sbin/postsuper -d - hold\"");
+}
+
 /* Passed over they would promise what does not hold. */
 static bool
 check_protocol(struct checking *k, const struct maild_listen *l)
@@ -172,7 +195,7 @@ check_protocol(struct checking *k, const struct maild_listen *l)
 
 	if (l->protocol == MAILD_SMTP || option == NULL)
 		return true;
-	return fail_listen(
+	return FAIL_LISTEN(
 	    k, l, "%s: is for protocol = smtp alone; take it out", option);
 }
 
@@ -190,20 +213,20 @@ check_listens(struct checking *k)
 			return false;
 		if (strncmp(l[i].address, "unix:", 5) == 0 &&
 		    strcmp(l[i].address + 5, k->c->control) == 0)
-			return fail_listen(k, &l[i],
+			return FAIL_LISTEN(k, &l[i],
 			    "address: that is the control socket; choose "
 			    "another path");
 		if (l[i].protocol != MAILD_MILTER)
 			continue;
 		if (milter != NULL)
-			return fail_listen(k, &l[i],
+			return FAIL_LISTEN(k, &l[i],
 			    "protocol: there is a milter already in line %u, "
 			    "and libmilter can be but one; both mail servers "
 			    "may use it",
 			    milter->place.line);
 		milter = &l[i];
 	}
-	return check_quarantine(k, milter);
+	return check_quarantine(k, milter) && check_mta_hold(k);
 }
 
 /* Mail would go round in a circle. */
@@ -301,7 +324,7 @@ check_peers(struct checking *k)
 		struct ip_net *nets;
 
 		if (l[i].protocol == MAILD_SMTP && l[i].clients.n > 0)
-			return fail_listen(k, &l[i],
+			return FAIL_LISTEN(k, &l[i],
 			    "clients: is for protocol = milter and policy; "
 			    "take it out");
 		count = 0;
@@ -349,16 +372,16 @@ static bool
 check_listen_login(struct checking *k, const struct maild_listen *l)
 {
 	if (l->auth == MAILD_AUTH_DOVECOT && k->c->auth_socket == NULL)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "auth: dovecot needs the option auth_socket; name "
 		    "Dovecot's socket there, as in "
 		    "\"unix:/run/dovecot/auth-client\"");
 	if (l->auth_required && l->auth == MAILD_AUTH_NONE)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "auth_required: nobody could log in; set auth to pass or "
 		    "dovecot");
 	if (l->proxy && k->c->proxy_from.n == 0)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "proxy: needs the option proxy_from; name the proxies' "
 		    "addresses there");
 	return true;
@@ -415,7 +438,10 @@ static void
 fit_presets(struct checking *k)
 {
 	struct maild_config *c = k->c;
+	struct policy_conf *policies = c->policy.v;
 
+	for (size_t i = 0; i < c->policy.n; i++)
+		policy_conf_fill(&policies[i]);
 	if (c->client_sessions_max > c->sessions_max &&
 	    find_line(k->text, "client_sessions_max") == 0)
 		c->client_sessions_max = c->sessions_max;
@@ -445,11 +471,11 @@ check_client_cert(struct checking *k, const struct maild_listen *l)
 	if (l->tls_client_cert == 0)
 		return true;
 	if (l->tls_client_ca == NULL && l->tls_client_account.n == 0)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "tls_client_cert: nobody's would do; name who is known in "
 		    "tls_client_ca or tls_client_account");
 	if (l->tls != MAILD_TLS_REQUIRE && l->tls != MAILD_TLS_IMPLICIT)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "tls_client_cert: a client without TLS shows none; set "
 		    "tls to require or implicit");
 	return true;
@@ -474,12 +500,12 @@ check_listen_tls(struct checking *k, struct maild_listen *l)
 	if (l->tls == MAILD_TLS_NONE)
 		return true;
 	if (settings.certs.n == 0)
-		return fail_listen(k, l,
+		return FAIL_LISTEN(k, l,
 		    "tls: there is no certificate; add a line tls_cert = "
 		    "\"/path/to/file.pem\"");
 	l->tls_server = tls_server_new(&settings, why, sizeof(why));
 	if (l->tls_server == NULL)
-		return fail_listen(k, l, "tls: %s", why);
+		return FAIL_LISTEN(k, l, "tls: %s", why);
 	return true;
 }
 
@@ -510,6 +536,65 @@ check_hop_tls(struct checking *k)
 	c->tls_client = tls_client_new(&settings, why, sizeof(why));
 	if (c->tls_client == NULL)
 		return fail(k, "next_hop_tls", "%s", why);
+	return true;
+}
+
+/* Another section has the address: which one; NULL: none. */
+static const char *
+address_owner(struct checking *k, const struct maild_http *h, size_t i)
+{
+	if (h->addr.ss.ss_family != AF_UNIX && addr_port(&h->addr) == 0)
+		return NULL;
+	if (strncmp(h->address, "unix:", 5) == 0 &&
+	    strcmp(h->address + 5, k->c->control) == 0)
+		return "control";
+	for (size_t j = 0; j < k->c->listen.n; j++) {
+		if (net_addr_eq(&maild_config_listen(k->c, j)->addr, &h->addr))
+			return maild_config_listen(k->c, j)->name;
+	}
+	for (size_t j = 0; j < i; j++) {
+		if (net_addr_eq(&maild_config_http(k->c, j)->addr, &h->addr))
+			return maild_config_http(k->c, j)->name;
+	}
+	return NULL;
+}
+
+static bool
+check_http(struct checking *k, struct maild_http *h, size_t i)
+{
+	struct tls_server_settings tls = {
+	    .certs = strings(&h->tls_cert), .keys = strings(&h->tls_key)};
+	const char *owner;
+	char why[300];
+
+	if (!net_addr_parse(str_from(h->address), &h->addr, why, sizeof(why)) ||
+	    !maild_parse_mode(h->socket_mode, &h->mode))
+		return FAIL_HTTP(k, h, "address: %s", why);
+	owner = address_owner(k, h, i);
+	if (owner != NULL)
+		return FAIL_HTTP(k, h,
+		    "address: %s is taken by \"%s\"; choose another",
+		    h->address, owner);
+	if (!read_networks(k, "clients", &h->clients, &h->nets, &h->net_count))
+		return false;
+	if (h->tls_cert.n == 0)
+		return h->tls_key.n == 0 ||
+		       FAIL_HTTP(k, h,
+			   "tls_key: is of no use without tls_cert; name the "
+			   "certificate");
+	h->tls_server = tls_server_new(&tls, why, sizeof(why));
+	return h->tls_server != NULL || FAIL_HTTP(k, h, "tls_cert: %s", why);
+}
+
+static bool
+check_https(struct checking *k)
+{
+	struct maild_http *h = k->c->http.v;
+
+	for (size_t i = 0; i < k->c->http.n; i++) {
+		if (!check_http(k, &h[i], i))
+			return false;
+	}
 	return true;
 }
 
@@ -553,10 +638,39 @@ check_inbound(struct checking *k)
 		    "mail comes in here, as in {\"example.org\"}");
 	c->locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
+	for (size_t i = 0; i < c->my_net_count; i++)
+		locals_add_network(c->locals, &c->my_nets[i]);
+	locals_clear_internal(c->locals);
 	return read_locals(
 		   k, "local_domains", &c->local_domains, locals_add_domain) &&
+	       read_locals(k, "internal_domains", &c->internal_domains,
+		   locals_add_internal) &&
 	       read_locals(
 		   k, "inbound_users", &c->inbound_users, locals_add_user);
+}
+
+static bool
+read_senders(struct checking *k, const char *option,
+    const struct option_strings *list,
+    bool (*add)(struct policies *p, struct str entry, char *err, size_t cap))
+{
+	char why[300];
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (!add(
+			k->c->policies, str_from(list->v[i]), why, sizeof(why)))
+			return fail(
+			    k, option, "\"%.80s\": %s", list->v[i], why);
+	}
+	return true;
+}
+
+static bool
+check_signals(struct checking *k)
+{
+	return read_senders(
+		   k, "never_freeze", &k->c->never_freeze, policies_spare) &&
+	       read_senders(k, "decoys", &k->c->decoys, policies_add_decoy);
 }
 
 static bool
@@ -565,11 +679,15 @@ check_all(struct checking *k)
 	fit_presets(k);
 	if (!check_hostname(k) || !check_listens(k) || !check_next_hops(k) ||
 	    !check_networks(k) || !check_peers(k) || !check_numbers(k) ||
-	    !check_tls(k) || !check_login(k))
+	    !check_tls(k) || !check_https(k) || !check_login(k))
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
-	return k->c->policies != NULL && check_inbound(k);
+	if (k->c->policies == NULL || !check_signals(k) || !check_inbound(k))
+		return false;
+	k->c->scopes =
+	    scope_rules_new(k->c->scope.v, k->c->scope.n, k->err, k->cap);
+	return k->c->scopes != NULL;
 }
 
 struct maild_config *
@@ -629,11 +747,18 @@ maild_config_free(struct maild_config *c)
 		tls_server_unref(l[i].tls_server);
 		free((struct ip_net *)l[i].peers.nets);
 	}
+	for (size_t i = 0; i < c->http.n; i++) {
+		struct maild_http *h = (struct maild_http *)c->http.v + i;
+
+		tls_server_unref(h->tls_server);
+		free(h->nets);
+	}
 	free(c->socket_uids);
 	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)
 		policies_free(c->policies);
 	locals_free(c->locals);
+	scope_rules_free(c->scopes);
 	free(c->bare_newline_nets);
 	free(c->lenient_nets);
 	free(c->xclient_nets);

@@ -12,6 +12,7 @@
 #include "delivery/credentials.h"
 #include "gate/locals.h"
 #include "gate/policy.h"
+#include "gate/scope.h"
 #include "net/addr.h"
 #include "net/peer.h"
 #include "net/tls.h"
@@ -53,12 +54,24 @@ struct maild_listen {
 	struct tls_server *tls_server; /* from these; NULL: none */
 };
 
+struct maild_http {
+	char *name;
+	struct option_place place;
+	char *address, *socket_mode; /* as written */
+	struct net_addr addr;
+	unsigned mode;
+	struct option_strings clients, hosts, tls_cert, tls_key;
+	struct ip_net *nets; /* from clients */
+	size_t net_count;
+	struct tls_server *tls_server; /* from these; NULL: plain */
+};
+
 /* Durations are milliseconds, sizes bytes. */
 struct maild_config {
 	char *hostname;
 	char *spool, *control, *control_group, *user;
 	struct option_strings socket_users;
-	struct option_strings next_hop;
+	struct option_strings next_hop, milter_next_hop;
 	int mode; /* enum maild_mode */
 	char *contact, *postmaster;
 	int log, log_level; /* enum log_target, enum log_level */
@@ -72,6 +85,7 @@ struct maild_config {
 	int64_t next_hop_wait_ms;
 	uint32_t policy_connections_max, milter_connections_max;
 	uint32_t control_connections_max;
+	int64_t tarpit_ms;
 	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
 	int64_t message_timeout_ms, answer_timeout_ms;
 	uint64_t data_rate_min; /* bytes a second */
@@ -110,21 +124,27 @@ struct maild_config {
 
 	int milter_hold; /* enum maild_hold, in the order of milter_hold */
 	int64_t milter_timeout_ms;
-	char *release_command, *discard_command, *queue_command; /* or NULL */
+	/* NULL: not set */
+	char *release_command, *discard_command, *queue_command;
+	char *mta_hold_command;
 	int64_t queue_check_ms, queue_settle_ms, queue_command_timeout_ms;
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
+	struct option_strings never_freeze, decoys;
 
-	struct option_strings local_domains, inbound_users;
+	struct option_strings local_domains, inbound_users, internal_domains;
 	int inbound_source; /* enum locals_source, in its order */
-	uint64_t inbound_memory;
+	uint64_t inbound_memory, acquaintances_memory, history_memory;
 
 	struct option_array listen; /* struct maild_listen */
+	struct option_array http;   /* struct maild_http */
 	struct option_array policy; /* struct policy_conf */
+	struct option_array scope;  /* struct scope_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;
+	struct scope_rules *scopes;
 	struct locals *locals;
 	uid_t *socket_uids; /* of socket_users, those that exist */
 	size_t socket_uid_count;
@@ -143,6 +163,7 @@ struct maild_config {
 
 extern const struct option_schema maild_schema;
 extern const struct option maild_listen_options[];
+extern const struct option maild_http_options[];
 
 /* NULL on an error: one line that names file, line and option in err, and that
  * says what to do. file is borrowed as long as the result lives. */
@@ -157,6 +178,12 @@ static inline const struct maild_listen *
 maild_config_listen(const struct maild_config *c, size_t i)
 {
 	return (const struct maild_listen *)c->listen.v + i;
+}
+
+static inline const struct maild_http *
+maild_config_http(const struct maild_config *c, size_t i)
+{
+	return (const struct maild_http *)c->http.v + i;
 }
 
 #endif

@@ -6,14 +6,16 @@
 #ifndef MAILD_MAILD_INTERNAL_H
 #define MAILD_MAILD_INTERNAL_H
 
+#include "delivery/mta_hold.h"
 #include "delivery/quarantine.h"
-#include "front/control.h"
-#include "front/milter.h"
-#include "front/policyd.h"
-#include "front/relay.h"
+#include "maild/control.h"
 #include "maild/maild.h"
 #include "maild/maild_config.h"
+#include "maild/maild_gate.h"
+#include "milter/milter.h"
 #include "net/hook.h"
+#include "policyd/policyd.h"
+#include "relay/relay.h"
 
 /* One configuration and what the relay is told of it. An old one lives until
  * the last session that began with it has ended. */
@@ -39,21 +41,30 @@ struct maild {
 	struct log *log;
 	struct counters counters;
 	struct events *events;
+	struct problems *problems;
 	struct loop *loop;
 	struct spool *spool;
 	struct gate *gate;
-	struct nexthop *nexthop;
+	struct nexthop *nexthop, *rest_hop; /* rest_hop: milter_next_hop */
 	struct delivery *delivery;
 	struct quarantine *quarantine;
+	struct let_go *let_go;
+	struct mta_hold *mta_hold;
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
+	struct list alerts;    /* freezes that wait for what the spool knows */
 	struct milter *milter; /* NULL: none is configured */
+	struct maild_probe *probe; /* of the next hops; NULL: none */
 	struct policyd *policyd;
 	struct listener **listeners, *control_listener; /* NULL: the milter's */
 	struct maild_door *doors; /* one for each listener, until the end */
 	size_t door_count;
 	size_t listener_count;
+	struct control_parts parts; /* what commands and metrics tell of */
+	struct web *web;            /* NULL: no http section */
+	struct maild_http_door *http_doors;
+	size_t http_door_count;
 	int admin_gid;
 
 	struct loop_watch *spool_watch;
@@ -67,12 +78,17 @@ struct maild {
 
 struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */
 void maild_gen_free(struct maild_gen *g);
-struct gate_settings maild_gate_settings(const struct maild_config *conf);
 struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
+/* addresses: where milter_next_hop comes from, which no reload changes. */
+struct nexthop_settings maild_rest_hop_settings(
+    const struct maild_config *conf, const struct maild_config *addresses);
 struct delivery_settings maild_delivery_settings(
     struct maild *m, const struct maild_config *conf);
+void maild_set_weights(struct maild *m, const struct maild_config *conf);
 
 struct quarantine_settings maild_quarantine_settings(
+    const struct maild_config *conf);
+struct mta_hold_settings maild_mta_hold_settings(
     const struct maild_config *conf);
 
 /* maild_limits.c */
@@ -82,6 +98,13 @@ struct quarantine_settings maild_quarantine_settings(
  * sessions_max in g to what there is and says so in the log. False: hardly a
  * session could be served. */
 MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
+
+/* maild_http.c */
+/* -1: why in err. */
+MUST_CHECK int maild_http_bind(struct maild *m, char *err, size_t cap);
+void maild_http_start(struct maild *m);
+void maild_http_update(struct maild *m); /* after a reload */
+void maild_http_stop(struct maild *m);
 
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */
@@ -102,5 +125,12 @@ void maild_on_warning(void *arg, const char *text); /* maild_warn_fn */
 bool maild_on_reload(void *arg, char *err, size_t err_cap);
 bool maild_on_show_config(void *arg, struct buf *out);
 const char *maild_on_mode(void *arg);
+
+/* ---- maild_alert.c ---- */
+
+/* A sender was frozen: freeze_command, with what its held mail tells. */
+void maild_alert(struct maild *m, const struct gate_freeze *freeze);
+/* Before the spool goes: those that wait are given up. */
+void maild_alert_clear(struct maild *m);
 
 #endif

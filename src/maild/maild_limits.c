@@ -7,6 +7,8 @@
  */
 #include "maild/maild_internal.h"
 
+#include "control/web.h"
+#include "net/places.h"
 #include "os/rlimit.h"
 
 /* Listeners, the spool's database, the log, pipes to threads, hooks. */
@@ -27,15 +29,18 @@ has_protocol(const struct maild_config *conf, enum maild_protocol protocol)
 static uint64_t
 other_descriptors(const struct maild_config *conf)
 {
-	uint64_t n = OF_THE_DAEMON + conf->control_connections_max +
+	uint64_t n = OF_THE_DAEMON +
+		     places_most(conf->control_connections_max) +
 		     conf->next_hop_connections;
 
 	n += conf->sessions_max < MAILD_FILES_MAX ? conf->sessions_max
 						  : MAILD_FILES_MAX;
 	if (has_protocol(conf, MAILD_POLICY))
-		n += conf->policy_connections_max;
+		n += places_most(conf->policy_connections_max);
 	if (has_protocol(conf, MAILD_MILTER))
-		n += conf->milter_connections_max;
+		n += places_most(conf->milter_connections_max);
+	if (conf->http.n > 0)
+		n += WEB_CONNECTIONS_MAX;
 	return n;
 }
 

@@ -176,7 +176,10 @@ static const struct option maild_options[] = {
 	.check = option_check_program,
 	.doc = "Program that runs once when a sender is frozen, with the facts "
 	       "in its environment: WEIR_SENDER, WEIR_POLICY, WEIR_REASON, "
-	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT and WEIR_TIME.",
+	       "WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME; WEIR_PASSED "
+	       "(new recipients that its mail went to within a day or two), "
+	       "WEIR_CLIENTS and WEIR_SUBJECTS (of its held mail, a few of "
+	       "each).",
     },
     {
 	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
@@ -185,6 +188,52 @@ static const struct option maild_options[] = {
 	       "few known recipients, the whole allowance, no mail waiting, "
 	       "not frozen. If none of those looked at may go, new senders "
 	       "share one source, [overflow].",
+    },
+    {
+	SIZE("history_memory", history_memory, "16M", 0, MIB(65536)),
+	.doc = "Memory for who wrote to whom in the last day, on which "
+	       "weirctl explain --policy tries another configuration: about "
+	       "100 bytes for each recipient. Past it the trial looks back "
+	       "less far. 0 keeps nothing.",
+    },
+    {
+	.name = "decoys",
+	.type = OPTION_STRINGS,
+	AT(decoys),
+	.reloadable = true,
+	.sample = "{\"file:/etc/weir/decoys\"}",
+	.doc = "Addresses that nobody writes to, such as those hidden in web "
+	       "pages or put into address books for the purpose, and domains "
+	       "(@example.org). A sender that names one as a recipient is "
+	       "frozen at once. The message is taken as others that must wait, "
+	       "and none of its recipients gets it. Mail that comes in and "
+	       "mail without an envelope sender touch no decoy; a sender to "
+	       "whom incoming mail named the address within the last 30 days "
+	       "(in From, Reply-To, To or Cc, or as its sender with "
+	       "learn_inbound), or that is "
+	       "in never_freeze, is not frozen: the event \"decoy\" tells of "
+	       "it, and one in never_freeze has its allowance taken. The "
+	       "policy service puts a message with a decoy on hold as a whole, "
+	       "whatever service says, and cannot see a header. Policies "
+	       "with exempt do not exclude a sender. Let the next "
+	       "hop accept the addresses. file:/path reads them from a file, "
+	       "one a line; nobody else should be able to read it.",
+    },
+    {
+	.name = "never_freeze",
+	.type = OPTION_STRINGS,
+	AT(never_freeze),
+	.reloadable = true,
+	.sample = "{\"user:boss@example.org\", \"policy:machines\"}",
+	.doc = "Senders that no rule may freeze. Their new recipients go on "
+	       "waiting, up to queue_max, where others are frozen; the event "
+	       "\"spare\" and a warning in the log say so. An administrator "
+	       "may freeze them by hand all the same, and one that is frozen "
+	       "when it is named here stays so until it is thawed. Entries as "
+	       "in a policy's match, held against the sender that counts: a "
+	       "network names senders known by their client address. "
+	       "policy:NAME names all senders of a policy. file:/path reads "
+	       "entries from a file, one a line.",
     },
     MAILD_INBOUND_OPTIONS,
     /* ---- sessions ---- */
@@ -216,9 +265,11 @@ static const struct option maild_options[] = {
 	NUMBER("refused_max", refused_max, "100", 1, 100000),
 	.doc = "Recipients refused for good in one session before it is ended "
 	       "with 421. The same number of recipients may be asked about "
-	       "(RCPT) and then given up (RSET, QUIT and the like) by one "
-	       "client address (IPv6: one /64) in 10 minutes; past it MAIL is "
-	       "answered with 421, except to clients in my_networks.",
+	       "(RCPT) and then given up (RSET, QUIT and the like), or named "
+	       "for a message that weir refuses (too large, too many hops, "
+	       "a bare line feed), by one client address (IPv6: one /64) in "
+	       "10 minutes; past it MAIL is answered with 421, except to "
+	       "clients in my_networks.",
     },
     {
 	NUMBER("local_part_max", local_part_max, "64", 64, 254),
@@ -251,7 +302,8 @@ static const struct option maild_options[] = {
 	FIXED_NUMBER(
 	    "policy_connections_max", policy_connections_max, "500", 1, 100000),
 	.doc = "Connections of mail servers to the policy service at once; a "
-	       "further one is closed.",
+	       "further one is closed. When more than half are used, each "
+	       "server has a share; see LIMITS.",
     },
     {
 	FIXED_NUMBER(
@@ -259,18 +311,30 @@ static const struct option maild_options[] = {
 	.doc = "Connections of mail servers to the milter at once, each of "
 	       "which is a thread; a further one is closed, and the mail "
 	       "server does what it does without a filter (Postfix: "
-	       "milter_default_action).",
+	       "milter_default_action). When more than half are used, each "
+	       "client of the mail server has a share, and hears 451 beyond "
+	       "it; see LIMITS.",
     },
     {
 	FIXED_NUMBER(
 	    "control_connections_max", control_connections_max, "32", 2, 1000),
 	.doc = "Connections to the control socket at once; a further one is "
-	       "told so and closed.",
+	       "told so and closed. When more than half are used, each user "
+	       "has a share; see LIMITS.",
     },
     {
 	TIME("greeting_delay", greeting_delay_ms, "0", 0, MINUTES(2)),
 	.doc = "Pause before the greeting. A client that talks before it is "
 	       "refused.",
+    },
+    {
+	TIME("tarpit", tarpit_ms, "0", 0, MINUTES(1)),
+	.doc = "Delay of replies to frozen senders, and of all replies to a "
+	       "message after its first decoy, so that whoever sends so sends "
+	       "slowly. Of sessions_max a twentieth may wait so at once; "
+	       "further ones are answered without delay. Only the relay "
+	       "delays: behind a milter or the policy service it would keep "
+	       "the mail server's own processes waiting. 0: none.",
     },
     {
 	TIME("command_timeout", command_timeout_ms, "5m", SECONDS(1), HOURS(1)),
@@ -388,8 +452,9 @@ static const struct option maild_options[] = {
 	       "its local part: list there every domain that users log in "
 	       "with. With auth = dovecot the name is the one that Dovecot "
 	       "gives. With auth = pass it is the one that the client writes; "
-	       "a next hop that takes other spellings for the same account "
-	       "gives each of them an allowance of its own. A sender begins "
+	       "spellings that differ in the domain (where local_domains is "
+	       "empty), in dots or in a +tag count as one account if they log "
+	       "in with the same password, except with exact. A sender begins "
 	       "anew when its name changes by this option.",
     },
     {
@@ -401,8 +466,10 @@ static const struct option maild_options[] = {
 	.check = option_check_network,
 	.doc = "Networks of your own clients and servers. Loopback "
 	       "(127.0.0.0/8 and ::1) where none is named; name it too where "
-	       "others are. They may ask about recipients without sending "
-	       "mail, as call-outs do (refused_max).",
+	       "others are. Their mail to local_domains is outgoing, while "
+	       "mail from other clients comes in. They may ask about "
+	       "recipients without sending mail, as call-outs do "
+	       "(refused_max).",
     },
     {
 	.name = "xclient_from",
@@ -447,8 +514,9 @@ static const struct option maild_options[] = {
 	       "at the next hop (AUTH PLAIN or LOGIN). A line is "
 	       "\"user:password\" or \"user password\" for every next hop, or "
 	       "begins with one of next_hop as it is written there. Nobody but "
-	       "its owner may have any right to the file (mode 0600). It is "
-	       "read again at a reload.",
+	       "its owner may have any right to the file (mode 0600), unless "
+	       "it is root's, below $CREDENTIALS_DIRECTORY (LoadCredential of "
+	       "systemd). It is read again at a reload.",
     },
     {
 	SWITCH("next_hop_auth_in_clear", next_hop_auth_in_clear, "false"),
@@ -619,7 +687,8 @@ static const struct option maild_options[] = {
 	.preset = "20/1h",
 	.reloadable = true,
 	.doc = "The same to one address, whose mail it may not be: VERP, BATV "
-	       "and user+tag addresses count by their base.",
+	       "and user+tag addresses count by their base. Delay notices have "
+	       "notify_limit instead.",
     },
     {0},
 };
@@ -636,6 +705,17 @@ static const struct option_section maild_sections[] = {
 	.place_offset = offsetof(struct maild_listen, place),
     },
     {
+	.name = "http",
+	.doc = "A socket on which HTTP is answered: /metrics, for Prometheus. "
+	       "Nothing is listened on without such a section. At most 64 "
+	       "connections, 8 from one address; a request has 30 seconds.",
+	.options = maild_http_options,
+	.size = sizeof(struct maild_http),
+	.offset = offsetof(struct maild_config, http),
+	.title_offset = offsetof(struct maild_http, name),
+	.place_offset = offsetof(struct maild_http, place),
+    },
+    {
 	.name = "policy",
 	.doc = "The numbers for a class of senders. Policies are tried in the "
 	       "order of the file; the first whose match fits is taken, else "
@@ -645,6 +725,18 @@ static const struct option_section maild_sections[] = {
 	.offset = offsetof(struct maild_config, policy),
 	.title_offset = offsetof(struct policy_conf, name),
 	.place_offset = offsetof(struct policy_conf, place),
+    },
+    {
+	.name = "scope",
+	.doc = "Limits on the new recipients of many senders together, beside "
+	       "what each may by its policy. A reply, the log and weirctl "
+	       "show name the scope that makes a recipient wait.",
+	.options = scope_options,
+	.size = sizeof(struct scope_conf),
+	.offset = offsetof(struct maild_config, scope),
+	.title_offset = offsetof(struct scope_conf, name),
+	.place_offset = offsetof(struct scope_conf, place),
+	.is_example = true,
     },
     {0},
 };

@@ -15,12 +15,35 @@
 		.reloadable = true,					\
 		.sample = "example.org",				\
 		.doc =							\
-		    "The domains of your own users. Mail to them "	\
-		    "from outside comes in (learn_inbound), and a "	\
-		    "reverse path in them is not foreign "		\
+		    "The domains of your own users. Mail to them comes "	\
+		    "in if its client has no login, is not on this "	\
+		    "machine and is not in my_networks: it passes "	\
+		    "uncounted, even from a frozen client, and senders " \
+		    "may learn from it (learn_inbound). Not set: all mail " \
+		    "counts, except in a milter, where Postfix says "	\
+		    "which recipients it delivers itself (transports "	\
+		    "local, virtual and lmtp, and virtual alias domains). " \
+		    "A reverse path in them is not foreign "		\
 		    "(reverse_paths). A login of any other domain counts "	\
 		    "by its local part (login_form). file:/path reads "	\
 		    "them from a file, one a line.",			\
+	},								\
+	{								\
+		.name = "internal_domains",				\
+		.type = OPTION_STRINGS,					\
+		AT(internal_domains),					\
+		.preset = "{\"local_domains\"}",			\
+		.reloadable = true,					\
+		.sample = "{\"local_domains\", \"example.net\"}",	\
+		.doc =							\
+		    "Every address in these domains is a familiar "	\
+		    "recipient (familiar_for) to all senders: the "	\
+		    "colleagues of your own users. The entry "		\
+		    "\"local_domains\" stands for the domains of that "	\
+		    "option. {}: none. An address that may lead "	\
+		    "elsewhere, one with %, ! or @ in its local part, "	\
+		    "is not of its domain. file:/path reads them from a "	\
+		    "file, one a line.",				\
 	},								\
 	{								\
 		.name = "inbound_source",				\
@@ -58,6 +81,18 @@
 		    "from incoming mail. Past it no further sender "	\
 		    "learns, and the others keep newer addresses in "	\
 		    "place of older ones.",				\
+	},								\
+	{								\
+		SIZE("acquaintances_memory", acquaintances_memory,	\
+		    "0", 0, MIB(65536)),				\
+		.doc =							\
+		    "Memory for whom senders have written to; 0: that "	\
+		    "is not noted down. All of them are kept in the "	\
+		    "spool, 4096 for each sender, the oldest forgotten " \
+		    "first; this is what is held of them in memory. "	\
+		    "Past it the senders that were asked about least "	\
+		    "recently are read from the disk again. It changes " \
+		    "no verdict.",					\
 	}
 /* clang-format on */
 

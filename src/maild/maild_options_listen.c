@@ -134,7 +134,9 @@ const struct option maild_listen_options[] = {
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Leave the client's name and address out of the Received line, "
-	       "so that mail does not tell the address of a person's machine.",
+	       "so that mail does not tell the address of a person's machine. "
+	       "With protocol milter, out of the line in copies that are held; "
+	       "a change needs a restart there.",
     },
     {
 	.name = "tls",

@@ -24,14 +24,29 @@
 	       "may go.",                                                      \
     },                                                                         \
     {                                                                          \
+	.name = "milter_next_hop",                                             \
+	.type = OPTION_STRINGS,                                                \
+	AT(milter_next_hop),                                                   \
+	.sample = "127.0.0.1:10027",                                           \
+	.check = maild_check_next_hop,                                         \
+	.doc = "For milter_hold = take: where held recipients go whose "       \
+	       "message the mail server has kept without them, as next_hop. "  \
+	       "It is a listener that makes no automatic copies (always_bcc "  \
+	       "and the like): they were made of the message when it came. "   \
+	       "With it a message of which all recipients are held is not "    \
+	       "dropped in the mail server but loses them one by one, so that " \
+	       "copies, and recipients that another filter has added, go out " \
+	       "at once. Not set: next_hop, and such a message is dropped.",   \
+    },                                                                         \
+    {                                                                          \
 	.name = "release_command",                                             \
 	.type = OPTION_STRING,                                                 \
 	AT(release_command),                                                   \
 	.reloadable = true,                                                    \
 	.sample = "/usr/sbin/postsuper -H - hold",                             \
 	.check = maild_check_command,                                          \
-	.doc = "For milter_hold = quarantine: takes messages out of the mail " \
-	       "server's hold queue. Words between blanks, the first of them a " \
+	.doc = "For milter_hold = quarantine, and for mta_hold_command: takes " \
+	       "messages out of the mail server's hold queue. Words between blanks, the first of them a " \
 	       "full path; no shell runs it. %i stands for a queue id, then "  \
 	       "it runs once a message; without %i the ids come on standard "  \
 	       "input, one a line and many at once. Or unix: and the path of " \
@@ -63,7 +78,26 @@
 	       "queue_name \"hold\" count, of any other text each word that "  \
 	       "could be a queue id. It is believed once it has shown a "      \
 	       "message that weir holds. Without it such a message is "        \
-	       "forgotten when its turn has come.",                            \
+	       "forgotten when its turn has come. While a sender is frozen, "  \
+	       "with any milter_hold, those in queue_name \"maildrop\" are "   \
+	       "counted in weirctl status: they go when it is thawed.",        \
+    },                                                                         \
+    {                                                                          \
+	.name = "mta_hold_command",                                            \
+	.type = OPTION_STRING,                                                 \
+	AT(mta_hold_command),                                                  \
+	.reloadable = true,                                                    \
+	.sample = "/usr/sbin/postsuper -h -",                                  \
+	.check = maild_check_command,                                          \
+	.doc = "Puts messages on hold in the mail server's queue, as "         \
+	       "release_command has it. With it a freeze also reaches mail "   \
+	       "that weir had let go and that still waits there: with any "    \
+	       "milter_hold, and where Postfix is the next hop. A thaw gives " \
+	       "these messages to release_command, or to discard_command with " \
+	       "--discard. Needs both of them and queue_command, which must "  \
+	       "print what postqueue -j prints. What somebody else put on "    \
+	       "hold before is left alone, and what was let go before weir "   \
+	       "was started is not known.",                                    \
     },                                                                         \
     {                                                                          \
 	.name = "queue_check",                                                 \
@@ -96,8 +130,8 @@
 	.min = SECONDS(1),                                                     \
 	.max = HOURS(1),                                                       \
 	.reloadable = true,                                                    \
-	.doc = "After which release_command, discard_command and queue_command " \
-	       "are killed and count as failed.",                              \
+	.doc = "After which release_command, discard_command, queue_command and " \
+	       "mta_hold_command are killed and count as failed.",                              \
     },                                                                         \
     {                                                                          \
 	.name = "milter_timeout",                                              \

@@ -6,6 +6,7 @@
  * new, lets sessions and deliveries finish, and has a deadline.
  */
 #include "maild/maild_internal.h"
+#include "maild/maild_probe.h"
 #include "maild/maild_warn.h"
 
 #include "os/clock.h"
@@ -62,21 +63,36 @@ const struct quarantine_callbacks maild_quarantine_callbacks = {
 };
 
 static void
+on_gate_stopped(void *arg, const char *sender)
+{
+	struct maild *m = arg;
+
+	delivery_stop(m->delivery, sender, loop_now(m->loop));
+	quarantine_stop(m->quarantine);
+	mta_hold_freeze(m->mta_hold, sender, loop_now(m->loop));
+}
+
+static void
+on_gate_thawed(void *arg, const char *sender)
+{
+	struct maild *m = arg;
+
+	(void)sender;
+	mta_hold_kick(m->mta_hold, loop_now(m->loop));
+}
+
+static void
 on_gate_freeze(void *arg, const struct gate_freeze *freeze)
 {
 	struct maild *m = arg;
 
-	hook_run(m->hook, m->gen->conf->freeze_command,
-	    &(struct hook_freeze){.sender = freeze->sender,
-		.policy = freeze->policy,
-		.reason = freeze->reason,
-		.queue_length = freeze->queue_length,
-		.freeze_at = freeze->freeze_at,
-		.at = freeze->at});
+	maild_alert(m, freeze);
 }
 
 const struct gate_callbacks maild_gate_callbacks = {
     .on_released = on_gate_released,
+    .on_stopped = on_gate_stopped,
+    .on_thawed = on_gate_thawed,
     .on_freeze = on_gate_freeze,
     .on_schedule = on_gate_schedule,
 };
@@ -104,6 +120,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	struct gate_settings gate = maild_gate_settings(gen->conf);
 	struct delivery_settings out = maild_delivery_settings(m, gen->conf);
 	struct quarantine_settings held = maild_quarantine_settings(gen->conf);
+	struct mta_hold_settings hold = maild_mta_hold_settings(gen->conf);
 	struct maild_gen *old = m->gen;
 
 	/* Too few for any session is no reason to end what works. */
@@ -112,9 +129,12 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	log_configure(m->log, gen->conf->log, gen->conf->log_level);
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
+	maild_set_weights(m, gen->conf);
 	quarantine_reload(m->quarantine, &held);
+	mta_hold_reload(m->mta_hold, &hold);
 	relay_reload(m->relay, &gen->relay);
 	maild_doors_update(m);
+	maild_http_update(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
 	if (old != m->first)
 		list_append(&m->retired, &old->entry);
@@ -163,6 +183,10 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 		if (!nexthop_reload(m->nexthop, &hop, err, err_cap)) {
 			maild_config_free(conf);
 			conf = NULL;
+		} else if (m->rest_hop != NULL) {
+			hop = maild_rest_hop_settings(conf, m->first->conf);
+			/* Its addresses were good when it started. */
+			(void)nexthop_reload(m->rest_hop, &hop, err, err_cap);
 		}
 	}
 	if (conf == NULL) {
@@ -382,8 +406,11 @@ maild_run_init(struct maild *m)
 			    is_policy ? on_policy_accept : on_accept,
 			    on_accept_trouble, &m->doors[i]);
 	}
+	maild_http_start(m);
+	maild_probe_start(m);
 	delivery_kick(m->delivery, now, clock_wall_ms());
 	quarantine_kick(m->quarantine, now);
+	mta_hold_kick(m->mta_hold, now);
 }
 
 void

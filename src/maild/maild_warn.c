@@ -5,10 +5,14 @@
  */
 #include "maild/maild_warn.h"
 
+#include "delivery/mta_queue.h"
 #include "gate/login.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 struct warning {
 	maild_warn_fn *fn;
@@ -89,9 +93,10 @@ warn_of_logins(const struct warning *w, const struct maild_config *c)
 
 		if (l->auth == MAILD_AUTH_PASS)
 			warn_at(w, &l->place,
-			    "listen \"%s\": auth = pass: if the next hop "
-			    "takes a login with any domain, each spelling "
-			    "counts as a sender of its own; set local_domains "
+			    "listen \"%s\": auth = pass: spellings of one "
+			    "login (the next hop may take any domain) count "
+			    "as one sender only if they come with the same "
+			    "password, by PLAIN or LOGIN; set local_domains "
 			    "to the domains that users log in with, or "
 			    "login_form = localpart, or use auth = dovecot",
 			    l->name);
@@ -118,6 +123,101 @@ warn_of_tcp_services(const struct warning *w, const struct maild_config *c)
 	}
 }
 
+static void
+warn_of_void_scopes(const struct warning *w, const struct maild_config *c)
+{
+	const struct scope_conf *confs = c->scope.v;
+	char name[80];
+
+	for (size_t i = 0; i < c->scope.n; i++) {
+		if (!scope_rules_is_void(c->scopes, i))
+			continue;
+		str_escape(str_from(confs[i].name), name, sizeof(name));
+		warn_at(w, &confs[i].place,
+		    "scope \"%s\": match: its files have no entries, so that "
+		    "it matches nobody",
+		    name);
+	}
+}
+
+/* More may be reached at once than may wait: the first large message to new
+ * people freezes its sender. */
+static void
+warn_of_numbers(const struct warning *w, const struct maild_config *c)
+{
+	const struct policy_conf *confs = c->policy.v;
+
+	for (size_t i = 0; i < c->policy.n; i++) {
+		const struct policy *policy =
+		    policies_find(c->policies, str_from(confs[i].name));
+		const struct throttle_policy *t = &policy->throttle;
+		char name[80];
+
+		if (t->paper || t->freeze_at == 0 || t->freeze_at >= t->burst)
+			continue;
+		str_escape(str_from(confs[i].name), name, sizeof(name));
+		warn_at(w, &confs[i].place,
+		    "policy \"%s\": freeze_at (%u) is below burst (%u): a "
+		    "sender that may reach %u new recipients at once is frozen "
+		    "when %u more wait; raise freeze_at or lower burst",
+		    name, t->freeze_at, t->burst, t->burst, t->freeze_at);
+	}
+}
+
+/* Postfix and Sendmail have one flag for it. */
+static void
+warn_of_shared_hold(const struct warning *w, const struct maild_config *c)
+{
+	for (size_t i = 0; i < c->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(c, i);
+		char name[80];
+
+		if (l->protocol != MAILD_MILTER ||
+		    c->milter_hold != MAILD_QUARANTINE)
+			continue;
+		str_escape(str_from(l->name), name, sizeof(name));
+		warn_at(w, &l->place,
+		    "listen \"%s\": milter_hold = quarantine: a message that "
+		    "others put on hold as well (HOLD in access maps or header "
+		    "checks, another filter, postsuper -h) is let out when "
+		    "weir "
+		    "releases it; where such holds are used, take milter_hold "
+		    "= take",
+		    name);
+	}
+}
+
+/* A program is looked for when its option is read; who is behind a socket may
+ * come later. */
+static void
+warn_of_silent_sockets(const struct warning *w, const struct maild_config *c)
+{
+	const struct {
+		const char *option, *text;
+	} commands[] = {{"release_command", c->release_command},
+	    {"discard_command", c->discard_command},
+	    {"queue_command", c->queue_command},
+	    {"mta_hold_command", c->mta_hold_command}};
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		struct mta_command parsed;
+		char err[200], text[400];
+
+		if (commands[i].text == NULL ||
+		    !mta_command_parse(
+			commands[i].text, &parsed, err, sizeof(err)))
+			continue;
+		if (parsed.socket != NULL && access(parsed.socket, F_OK) != 0) {
+			snprintf(text, sizeof(text),
+			    "%s: there is no socket %s: %s; start what is "
+			    "behind it (weir-hold.socket)",
+			    commands[i].option, parsed.socket, strerror(errno));
+			w->fn(w->arg, text);
+		}
+		mta_command_clear(&parsed);
+	}
+}
+
 void
 maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 {
@@ -127,4 +227,8 @@ maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 	warn_of_bare_entries(&w, c);
 	warn_of_no_login(&w, c);
 	warn_of_logins(&w, c);
+	warn_of_void_scopes(&w, c);
+	warn_of_numbers(&w, c);
+	warn_of_shared_hold(&w, c);
+	warn_of_silent_sockets(&w, c);
 }

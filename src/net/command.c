@@ -8,6 +8,7 @@
 #include "net/command.h"
 
 #include "base/buf.h"
+#include "os/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -357,6 +358,18 @@ watch(struct command *c, int64_t timeout_ms)
 		    loop_watch_new(c->loop, c->pidfd, on_exit_ready, c);
 }
 
+/* Names what was to be run: the reader may have several. */
+static void
+say_why(struct command *c, const struct command_run *run, int error)
+{
+	const char *name = run->argv != NULL ? run->argv[0] : run->socket;
+	char why[PROGRAM_WHY_MAX];
+
+	if (run->argv == NULL || program_can_run(name, why, sizeof(why)))
+		snprintf(why, sizeof(why), "%s", strerror(error));
+	(void)!buf_printf(&c->said, "%.160s: %s", name, why);
+}
+
 struct command *
 command_start(struct loop *loop, const struct command_run *run)
 {
@@ -377,7 +390,7 @@ command_start(struct loop *loop, const struct command_run *run)
 		watch(c, run->timeout_ms);
 		return c;
 	}
-	(void)!buf_append_str(&c->said, str_from(strerror(error)));
+	say_why(c, run, error);
 	loop_task_set(&c->end_task);
 	return c;
 }

@@ -6,6 +6,8 @@
 #include "net/hook.h"
 
 #include "base/units.h"
+#include "os/clock.h"
+#include "os/program.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +17,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define HOOK_ENV_MAX 8
+#define HOOK_ENV_MAX 12
 
 struct waiting_run {
 	struct list entry;
@@ -26,10 +28,14 @@ struct waiting_run {
 struct hook {
 	struct loop *loop;
 	struct log *log;
+	struct events *events; /* NULL: nobody hears */
 	struct loop_signal *child;
 	struct list waiting;
 	unsigned waiting_count;
-	pid_t running[HOOK_RUNNING_MAX];
+	struct {
+		pid_t pid; /* 0: free */
+		char *command;
+	} running[HOOK_RUNNING_MAX];
 };
 
 static void
@@ -57,26 +63,43 @@ run_new(const char *command, const struct hook_freeze *f)
 	run->env[n++] = xasprintf("WEIR_QUEUE_LENGTH=%u", f->queue_length);
 	run->env[n++] = xasprintf("WEIR_FREEZE_AT=%u", f->freeze_at);
 	run->env[n++] = xasprintf("WEIR_TIME=%s", units_format_time(f->at, at));
+	if (f->clients == NULL || f->subjects == NULL)
+		return run;
+	run->env[n++] = xasprintf("WEIR_PASSED=%u", f->passed);
+	run->env[n++] = xasprintf("WEIR_CLIENTS=%s", f->clients);
+	run->env[n++] = xasprintf("WEIR_SUBJECTS=%s", f->subjects);
 	return run;
 }
 
-static pid_t *
-hook_slot(struct hook *h, pid_t pid)
+/* HOOK_RUNNING_MAX: none. */
+static size_t
+free_slot(const struct hook *h)
 {
-	for (size_t i = 0; i < HOOK_RUNNING_MAX; i++) {
-		if (h->running[i] == pid)
-			return &h->running[i];
-	}
-	return NULL;
+	size_t i = 0;
+
+	while (i < HOOK_RUNNING_MAX && h->running[i].pid != 0)
+		i++;
+	return i;
 }
 
 static void
-hook_start(struct hook *h, pid_t *slot, struct waiting_run *run)
+tell_failure(struct hook *h, const char *why)
 {
+	if (h->events != NULL)
+		events_add_option(h->events, clock_wall_ms(), EVENT_COMMAND,
+		    "freeze_command", "freeze_command", "", "%s", why);
+}
+
+static void
+hook_start(struct hook *h, size_t slot, struct waiting_run *run)
+{
+	char why[PROGRAM_WHY_MAX], name[LOG_QUOTE_MAX],
+	    error_text[LOG_QUOTE_MAX];
 	char *argv[] = {run->command, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none;
+	pid_t pid;
 	int error;
 
 	sigemptyset(&none);
@@ -86,23 +109,29 @@ hook_start(struct hook *h, pid_t *slot, struct waiting_run *run)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	error =
-	    posix_spawn(slot, run->command, &actions, &attr, argv, run->env);
+	    posix_spawn(&pid, run->command, &actions, &attr, argv, run->env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
-	if (error != 0) {
-		*slot = 0;
-		log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
-		    "command=%s error=\"%s\"", run->command, strerror(error));
+	if (error == 0) {
+		h->running[slot].pid = pid;
+		h->running[slot].command = xstrdup(run->command);
+		return;
 	}
+	if (program_can_run(run->command, why, sizeof(why)))
+		snprintf(why, sizeof(why), "%s", strerror(error));
+	log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
+	    "command=%s error=%s", log_quote(str_from(run->command), name),
+	    log_quote(str_from(why), error_text));
+	tell_failure(h, why);
 }
 
 static void
 hook_next(struct hook *h)
 {
-	pid_t *slot;
+	size_t slot;
 
-	while (
-	    !list_is_empty(&h->waiting) && (slot = hook_slot(h, 0)) != NULL) {
+	while (!list_is_empty(&h->waiting) &&
+	       (slot = free_slot(h)) < HOOK_RUNNING_MAX) {
 		struct waiting_run *run =
 		    LIST_ITEM(h->waiting.next, struct waiting_run, entry);
 
@@ -113,6 +142,20 @@ hook_next(struct hook *h)
 	}
 }
 
+/* status: as wait has it. */
+static void
+on_failure(struct hook *h, const char *command, int status)
+{
+	int code =
+	    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	char name[LOG_QUOTE_MAX], why[32];
+
+	log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
+	    "command=%s status=%d", log_quote(str_from(command), name), code);
+	snprintf(why, sizeof(why), "status %d", code);
+	tell_failure(h, why);
+}
+
 static void
 on_child(void *arg, int64_t now)
 {
@@ -121,16 +164,15 @@ on_child(void *arg, int64_t now)
 
 	(void)now;
 	for (size_t i = 0; i < HOOK_RUNNING_MAX; i++) {
-		pid_t pid = h->running[i];
+		pid_t pid = h->running[i].pid;
 
 		if (pid == 0 || waitpid(pid, &status, WNOHANG) != pid)
 			continue;
-		h->running[i] = 0;
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-			log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
-			    "pid=%d status=%d", (int)pid,
-			    WIFEXITED(status) ? WEXITSTATUS(status)
-					      : 128 + WTERMSIG(status));
+		if (status != 0)
+			on_failure(h, h->running[i].command, status);
+		free(h->running[i].command);
+		h->running[i].command = NULL;
+		h->running[i].pid = 0;
 	}
 	hook_next(h);
 }
@@ -145,6 +187,12 @@ hook_new(struct loop *loop, struct log *log)
 	list_init(&h->waiting);
 	h->child = loop_signal_new(loop, SIGCHLD, on_child, h);
 	return h;
+}
+
+void
+hook_set_events(struct hook *h, struct events *events)
+{
+	h->events = events;
 }
 
 void
@@ -173,6 +221,8 @@ hook_free(struct hook *h)
 	if (h == NULL)
 		return;
 	loop_signal_free(h->child);
+	for (size_t i = 0; i < HOOK_RUNNING_MAX; i++)
+		free(h->running[i].command);
 	list_each_safe (e, next, &h->waiting) {
 		run_free(LIST_ITEM(e, struct waiting_run, entry));
 	}

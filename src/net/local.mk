@@ -9,6 +9,7 @@ libnet_la_SOURCES = \
 	src/net/listener.c src/net/listener.h \
 	src/net/loop.c src/net/loop.h \
 	src/net/peer.c src/net/peer.h \
+	src/net/places.c src/net/places.h \
 	src/net/proxy.c src/net/proxy.h \
 	src/net/tls.c src/net/tls.h src/net/tls_private.h \
 	src/net/tls_cert.c \
@@ -21,7 +22,10 @@ check_PROGRAMS += tests/unit/test_addr tests/unit/test_conn \
 	tests/unit/test_conn_life tests/unit/test_conn_half \
 	tests/unit/test_listener \
 	tests/unit/test_loop tests/unit/test_proxy
-check_PROGRAMS += tests/unit/test_peer
+check_PROGRAMS += tests/unit/test_peer tests/unit/test_places
+tests_unit_test_places_SOURCES = tests/unit/test_places.c
+tests_unit_test_places_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS) \
+	-lpthread
 tests_unit_test_peer_SOURCES = tests/unit/test_peer.c
 tests_unit_test_peer_LDADD = libnet.la libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c

@@ -27,6 +27,7 @@
 extern char **environ;
 
 #define ARGS_MAX 6
+#define OUR_CHAINS "WEIR-" /* begin so */
 /* For another program that has the lock of iptables for a moment. */
 #define WAIT "--wait=10"
 
@@ -121,6 +122,13 @@ has(struct str text, const char *what)
 	return memmem(text.p, text.n, what, strlen(what)) != NULL;
 }
 
+/* A line of -S or iptables-save: a rule that is none of ours. */
+static bool
+is_of_others(struct str line)
+{
+	return str_starts(line, STR("-A ")) && !has(line, OUR_CHAINS);
+}
+
 static bool
 feed(const struct program *program, struct str text, bool quiet)
 {
@@ -136,8 +144,8 @@ feed(const struct program *program, struct str text, bool quiet)
 
 /* c NULL: takes the part away. */
 static bool
-apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
-    bool plain, bool quiet)
+apply(const struct netd_config *c, enum rules_part part,
+    const struct rules_how *how, bool quiet)
 {
 	const struct program *program = &programs[part];
 	struct buf text, saved;
@@ -147,9 +155,8 @@ apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
 	buf_init(&saved, SAVED_MAX);
 	if (program->save != NULL)
 		read_saved(program, &saved);
-	ok = c != NULL
-		 ? rules_print(c, part, fast, plain, buf_str(&saved), &text)
-		 : rules_print_removal(part, buf_str(&saved), &text);
+	ok = c != NULL ? rules_print(c, part, how, buf_str(&saved), &text)
+		       : rules_print_removal(part, buf_str(&saved), &text);
 	if (ok && buf_str(&text).n > 0)
 		ok = feed(program, buf_str(&text), quiet);
 	buf_clear(&text);
@@ -160,7 +167,7 @@ apply(const struct netd_config *c, enum rules_part part, enum rules_fast fast,
 static void
 take_away(enum rules_part part)
 {
-	(void)apply(NULL, part, RULES_FAST_NONE, false, true);
+	(void)apply(NULL, part, NULL, true);
 }
 
 static bool
@@ -287,22 +294,61 @@ apply_remove(void)
 /* iptables' rules with one kind of sets. */
 static bool
 install_iptables(
-    const struct netd_config *c, enum rules_fast fast, bool plain, bool quiet)
+    const struct netd_config *c, const struct rules_how *how, bool quiet)
 {
-	if (fast == RULES_FAST_IPSET &&
-	    !apply(c, RULES_IPSETS, fast, plain, quiet))
+	if (how->fast == RULES_FAST_IPSET &&
+	    !apply(c, RULES_IPSETS, how, quiet))
 		return false;
-	if (fast == RULES_FAST_NFT &&
-	    !apply(c, RULES_NFT_SETS, fast, plain, quiet))
+	if (how->fast == RULES_FAST_NFT &&
+	    !apply(c, RULES_NFT_SETS, how, quiet))
 		return false;
-	if (!apply(c, RULES_IPTABLES, fast, plain, quiet) ||
-	    !apply(c, RULES_IP6TABLES, fast, plain, quiet))
+	if (!apply(c, RULES_IPTABLES, how, quiet) ||
+	    !apply(c, RULES_IP6TABLES, how, quiet))
 		return false;
-	if (fast != RULES_FAST_IPSET)
+	if (how->fast != RULES_FAST_IPSET)
 		take_away(RULES_IPSETS);
-	if (fast != RULES_FAST_NFT)
+	if (how->fast != RULES_FAST_NFT)
 		take_away(RULES_NFT);
 	return true;
+}
+
+/* Does the table security serve this family, and has nobody else rules in it?
+ * What ours accept would skip those (SELinux's labels), and a label that
+ * accepts would pass ours by. NULL: yes; or why not. */
+static const char *
+refuse_security(const char *program)
+{
+	const char *const argv[ARGS_MAX] = {
+	    program, WAIT, "-t", "security", "-S"};
+	const char *why = NULL;
+	struct buf text;
+	struct str rest;
+
+	buf_init(&text, SAVED_MAX);
+	read_output(argv, &text);
+	rest = buf_str(&text);
+	if (rest.n == 0)
+		why = "there is no table security here";
+	while (rest.n > 0) {
+		if (is_of_others(str_cut(&rest, '\n')))
+			why = "others have rules in the table security";
+	}
+	buf_clear(&text);
+	return why;
+}
+
+/* Takes the table that is wanted, or the one that can be had. */
+static enum rules_table
+choose_table(const struct netd_config *c, const char **why)
+{
+	enum rules_table table = rules_wanted_table(c);
+
+	*why = NULL;
+	if (table == RULES_IN_SECURITY)
+		*why = refuse_security("iptables");
+	if (table == RULES_IN_SECURITY && *why == NULL)
+		*why = refuse_security("ip6tables");
+	return *why != NULL ? RULES_IN_MANGLE : table;
 }
 
 /* Sets that may be tried, the best first; how many. */
@@ -319,6 +365,22 @@ choose_sets(const struct netd_config *c, enum rules_fast out[3])
 	return n;
 }
 
+/* Each of the sets, first with all that a rule may use. */
+static bool
+install_any(const struct netd_config *c, struct rules_how *how)
+{
+	enum rules_fast choice[3];
+	size_t n = choose_sets(c, choice);
+
+	for (size_t i = 0; i < 2 * n; i++) {
+		how->fast = choice[i % n];
+		how->plain = i >= n;
+		if (install_iptables(c, how, i + 1 < 2 * n))
+			return true;
+	}
+	return false;
+}
+
 static bool
 try_iptables(const struct netd_config *c, struct apply_result *r)
 {
@@ -328,41 +390,46 @@ try_iptables(const struct netd_config *c, struct apply_result *r)
 	    [RULES_FAST_NFT] = "fast path by nft sets",
 	    [RULES_FAST_IPSET] = "fast path by ipset",
 	};
-	enum rules_fast choice[3];
-	size_t n = choose_sets(c, choice);
 	const char *why = c->rules != NETD_RULES_AUTO ? ""
+			  : c->bridge ? ", for the ports of a bridge"
 			  : c->fast_path_set == NETD_SET_IPSET
 			      ? ", for ipset"
 			      : ", since nft cannot queue packets here";
+	const char *why_mangle;
 
 	r->uses_iptables = true;
-	for (size_t i = 0; i < 2 * n; i++) {
-		bool plain = i >= n;
-
-		r->fast = choice[i % n];
-		if (!install_iptables(c, r->fast, plain, i + 1 < 2 * n))
-			continue;
-		snprintf(r->text, sizeof(r->text), "iptables%s%s%s%s", why,
-		    c->fast_path_ms > 0 ? "; " : "",
-		    c->fast_path_ms > 0 ? sets[r->fast] : "",
-		    plain ? "; a network's own broadcasts come by, since there "
-			    "is no match addrtype here"
-			  : "");
-		return true;
-	}
-	return false;
+	r->how.table = choose_table(c, &why_mangle);
+	r->repeats = r->how.table == RULES_IN_MANGLE;
+	if (!install_any(c, &r->how))
+		return false;
+	snprintf(r->text, sizeof(r->text), "iptables%s%s%s%s%s%s", why,
+	    why_mangle != NULL ? "; in mangle, since " : "",
+	    why_mangle != NULL ? why_mangle : "",
+	    c->fast_path_ms > 0 ? "; " : "",
+	    c->fast_path_ms > 0 ? sets[r->how.fast] : "",
+	    r->how.plain ? "; a network's own broadcasts come by, since there "
+			   "is no match addrtype here"
+			 : "");
+	return true;
 }
 
 static bool
 try_nft(const struct netd_config *c, struct apply_result *r)
 {
-	r->fast = c->fast_path_ms > 0 ? RULES_FAST_NFT : RULES_FAST_NONE;
-	r->uses_iptables = false;
-	if (r->fast != RULES_FAST_NONE && c->fast_path_set == NETD_SET_IPSET)
+	r->how = (struct rules_how){
+	    .fast = c->fast_path_ms > 0 ? RULES_FAST_NFT : RULES_FAST_NONE,
+	    .table = rules_wanted_table(c),
+	};
+	/* Its chains are its own: what they accept goes on to all others. */
+	r->uses_iptables = r->repeats = false;
+	if (r->how.fast != RULES_FAST_NONE &&
+	    c->fast_path_set == NETD_SET_IPSET)
 		return false;
-	if (!apply(c, RULES_NFT, r->fast, false, true) &&
-	    !apply(c, RULES_NFT, r->fast, true, c->rules == NETD_RULES_AUTO))
-		return false;
+	if (!apply(c, RULES_NFT, &r->how, true)) {
+		r->how.plain = true;
+		if (!apply(c, RULES_NFT, &r->how, c->rules == NETD_RULES_AUTO))
+			return false;
+	}
 	take_away(RULES_IPTABLES);
 	take_away(RULES_IP6TABLES);
 	take_away(RULES_IPSETS);
@@ -373,9 +440,11 @@ try_nft(const struct netd_config *c, struct apply_result *r)
 
 /* ---- what was made, and whether it is still there ---- */
 
+/* alone: the rules of others in the table security as well. */
 static bool
-put_ours(struct buf *out, enum rules_part part)
+put_ours(struct buf *out, enum rules_part part, bool alone)
 {
+	bool in_security = false;
 	struct buf saved;
 	struct str rest;
 	bool ok = true;
@@ -386,7 +455,10 @@ put_ours(struct buf *out, enum rules_part part)
 	while (rest.n > 0) {
 		struct str line = str_cut(&rest, '\n');
 
-		if (has(line, "WEIR-"))
+		if (str_starts(line, STR("*")))
+			in_security = str_eq(line, STR("*security"));
+		if (has(line, OUR_CHAINS) ||
+		    (alone && in_security && is_of_others(line)))
 			ok = ok && buf_append_str(out, line) &&
 			     buf_append(out, "\n", 1);
 	}
@@ -403,8 +475,8 @@ read_ours(const struct apply_watch *w)
 
 	buf_init(&out, RULES_TEXT_MAX);
 	if (w->has_iptables)
-		ok = put_ours(&out, RULES_IPTABLES) &&
-		     put_ours(&out, RULES_IP6TABLES);
+		ok = put_ours(&out, RULES_IPTABLES, w->is_alone) &&
+		     put_ours(&out, RULES_IP6TABLES, w->is_alone);
 	if (ok && w->has_nft)
 		read_output(programs[RULES_NFT].list, &out);
 	if (ok && w->has_ipset && is_there(RULES_IPSETS))
@@ -422,8 +494,10 @@ apply_watch_begin(struct apply_watch *w, const struct netd_config *c,
 	free(w->text);
 	*w = (struct apply_watch){
 	    .has_iptables = result->uses_iptables,
-	    .has_nft = !result->uses_iptables || result->fast == RULES_FAST_NFT,
-	    .has_ipset = result->fast == RULES_FAST_IPSET,
+	    .has_nft =
+		!result->uses_iptables || result->how.fast == RULES_FAST_NFT,
+	    .has_ipset = result->how.fast == RULES_FAST_IPSET,
+	    .is_alone = result->how.table == RULES_IN_SECURITY,
 	};
 	if (c->rules_watch_ms == 0)
 		return;
@@ -461,8 +535,10 @@ apply_look(struct apply_watch *w, int64_t now)
 bool
 apply_install(const struct netd_config *c, struct apply_result *r)
 {
-	*r = (struct apply_result){.fast = RULES_FAST_NONE};
-	if ((c->rules != NETD_RULES_IPTABLES && try_nft(c, r)) ||
+	bool nft = c->rules != NETD_RULES_IPTABLES && !c->bridge;
+
+	*r = (struct apply_result){.repeats = false};
+	if ((nft && try_nft(c, r)) ||
 	    (c->rules != NETD_RULES_NFT && try_iptables(c, r))) {
 		(void)remove_others(false);
 		return true;

@@ -12,8 +12,9 @@
 #define APPLY_TEXT_MAX 256
 
 struct apply_result {
-	enum rules_fast fast;
+	struct rules_how how;
 	bool uses_iptables;
+	bool repeats; /* what passes has to come round: nfqueue_set_repeat */
 	/* What was chosen and why; what is missing, where nothing could be. */
 	char text[APPLY_TEXT_MAX];
 };
@@ -26,6 +27,7 @@ MUST_CHECK bool apply_install(
 struct apply_watch {
 	char *text; /* our own lines of all parts that were made */
 	bool has_iptables, has_nft, has_ipset;
+	bool is_alone;   /* in its table: other rules there are a change, too */
 	bool is_counted; /* every change raises the kernel's number */
 	uint32_t generation;
 	int64_t looked_at;

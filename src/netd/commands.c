@@ -57,7 +57,7 @@ static void
 run_freeze(struct control_conn *c, int64_t now)
 {
 	if (netgate_freeze(netd_of(c)->gate, str_from(c->request.sender),
-		"by hand", now, clock_wall_ms()))
+		c->request.reason, now, clock_wall_ms()))
 		changed(c, 0);
 	else
 		control_fail(c, 1,
@@ -140,6 +140,13 @@ static const struct control_command commands[] = {
 	.doc = "one row: all that is known of a host",
     },
     {
+	.name = "problems",
+	.takes = CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = netd_show_problems,
+	.doc = "a row per thing that does not go as it should",
+    },
+    {
 	.name = "queue",
 	.takes = CONTROL_SENDER,
 	.right = CONTROL_READ,
@@ -164,7 +171,7 @@ static const struct control_command commands[] = {
     },
     {
 	.name = "freeze",
-	.takes = CONTROL_SENDER,
+	.takes = CONTROL_SENDER | CONTROL_REASON,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
 	.run = run_freeze,

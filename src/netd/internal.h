@@ -43,6 +43,7 @@ struct netd {
 	bool can_start;  /* programs: a freeze_command */
 	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
 	uint64_t rules_restored;
+	const char *rules_trouble; /* static; NULL: they stand and are kept */
 	int admin_gid;
 	int64_t started_at;
 	uint64_t malformed;
@@ -64,6 +65,8 @@ extern const struct nfqueue_ops netd_answers_ops, netd_contacts_ops;
 void netd_hold_signals(bool on);
 void netd_run_init(struct netd *n);
 void netd_run_clear(struct netd *n);
+/* Whether the rules want a packet that passes to come round again. */
+void netd_set_repeat(struct netd *n, bool repeats);
 void netd_on_keeper(void *arg, const struct keeper_report *report);
 bool netd_reload(struct netd *n, char *err, size_t cap);
 void netd_set_timer(struct netd *n);
@@ -73,13 +76,15 @@ void netd_look_for_lost(struct netd *n, int64_t now);
 void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
 void netd_block_frozen(struct netd *n); /* after a start */
 
-/* ---- views.c: what the control socket shows; commands.c: what it does ---- */
+/* ---- views.c, problems.c: what the control socket shows; commands.c: what it
+ * does ---- */
 
 struct netd *netd_of(const struct control_conn *c);
 void netd_show_status(struct control_conn *c, int64_t now);
 void netd_show_senders(struct control_conn *c, int64_t now);
 void netd_show_sender(struct control_conn *c, int64_t now);
 void netd_show_queue(struct control_conn *c, int64_t now);
+void netd_show_problems(struct control_conn *c, int64_t now);
 void netd_no_such_host(struct control_conn *c);
 
 struct control *netd_control_new(

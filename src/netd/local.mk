@@ -25,6 +25,7 @@ weir_netd_SOURCES = \
 	src/netd/main.c \
 	src/netd/netd.c src/netd/netd.h \
 	src/netd/offline.c \
+	src/netd/problems.c \
 	src/netd/rules_lock.c src/netd/rules_lock.h \
 	src/netd/run.c \
 	src/netd/sandbox.c src/netd/sandbox.h \

@@ -171,11 +171,46 @@ install_rules(struct netd *n)
 	n->keeper = keeper_start(n->conf, &result, err, sizeof(err));
 	if (n->keeper == NULL)
 		return netd_fail(EX_UNAVAILABLE, err);
-	n->fast = result.fast;
+	n->fast = result.how.fast;
+	netd_set_repeat(n, result.repeats);
 	str_copy(str_from(result.text), n->rules, sizeof(n->rules));
 	log_event(n->log, LOG_LEVEL_INFO, "netd", "rules", "installed=\"%s\"",
 	    n->rules);
 	return 0;
+}
+
+/* Frames that the kernel does not show to netfilter are nobody's to throttle,
+ * and a host can tag its own. Asked once the rules are there, which may have
+ * loaded what has these. */
+static void
+check_bridge(struct netd *n)
+{
+	static const char *const sysctls[][2] = {
+	    {"bridge-nf-call-iptables",
+		"IPv4 frames, unless the bridge has nf_call_iptables itself"},
+	    {"bridge-nf-call-ip6tables",
+		"IPv6 frames, unless the bridge has nf_call_ip6tables itself"},
+	    {"bridge-nf-filter-vlan-tagged", "VLAN-tagged frames"},
+	    {"bridge-nf-filter-pppoe-tagged", "PPPoE frames"},
+	};
+	char path[80];
+
+	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++) {
+		struct buf text;
+		struct str rest;
+
+		buf_init(&text, 16);
+		snprintf(path, sizeof(path), "/proc/sys/net/bridge/%s",
+		    sysctls[i][0]);
+		rest =
+		    file_read(path, 16, &text) == 0 ? buf_str(&text) : STR("");
+		if (!str_eq(str_cut(&rest, '\n'), STR("1")))
+			log_event(n->log, LOG_LEVEL_WARNING, "netd", "bridge",
+			    "sysctl=net.bridge.%s note=\"is not 1: not "
+			    "throttled are %s\"",
+			    sysctls[i][0], sysctls[i][1]);
+		buf_clear(&text);
+	}
 }
 
 /* The state of a daemon that starts as root belongs to the user it becomes. */
@@ -278,12 +313,18 @@ start(struct netd *n, bool with_rules)
 	n->log = log_new(n->conf->log, n->conf->log_level);
 	n->events = events_new();
 	n->loop = loop_new();
-	n->fast = rules_printed_fast(n->conf);
+	n->fast = rules_printed_how(n->conf).fast;
 	status = bind_control(n);
 	if (status == 0)
 		status = bind_queues(n);
+	/* Whoever loaded the printed rules took nft's or iptables'. */
+	if (status == 0)
+		netd_set_repeat(
+		    n, rules_wanted_table(n->conf) == RULES_IN_MANGLE);
 	if (status == 0 && with_rules)
 		status = install_rules(n);
+	if (status == 0 && n->conf->bridge)
+		check_bridge(n);
 	if (status == 0)
 		status = open_sets(n);
 	if (status == 0)

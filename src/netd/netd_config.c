@@ -103,7 +103,8 @@ choose_tracking(struct netd_config *c, const char *file, char *err, size_t cap)
 	snprintf(err, cap,
 	    "%s: conntrack: is needed for UDP, for where = forward, and for "
 	    "dns_known, inbound_known and credit; write auto or yes, or "
-	    "protocols = {\"tcp\"} and leave the others out",
+	    "protocols = {\"tcp\"} and dns_known = false, and leave the "
+	    "others out",
 	    file);
 	return false;
 }
@@ -122,6 +123,13 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 		snprintf(err, cap,
 		    "%s: bridge: needs where = forward, and the ports in "
 		    "interfaces",
+		    file);
+		return false;
+	}
+	if (c->bridge && c->rules == NETD_RULES_NFT) {
+		snprintf(err, cap,
+		    "%s: bridge: nft does not know by which port a bridged "
+		    "packet leaves; write rules = iptables or auto",
 		    file);
 		return false;
 	}

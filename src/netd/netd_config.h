@@ -28,7 +28,7 @@ struct netd_config {
 	char *control, *control_group, *user, *state;
 	int mode, where, fail, rules, conntrack; /* the enums above */
 	struct option_strings protocols, interfaces;
-	bool bridge, seccomp, freeze_unproven;
+	bool bridge, before_filter, seccomp, freeze_unproven;
 	uint32_t queue, queue_length, mark_bit;
 	struct option_strings pass, dns_servers, dns_resolvers, never_block;
 	struct option_strings decoys;

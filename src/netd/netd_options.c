@@ -137,9 +137,28 @@ static const struct option netd_options[] = {
 	.type = OPTION_BOOL,
 	AT(bridge),
 	.preset = "false",
-	.doc = "interfaces are ports of a bridge. The kernel has to show "
-	       "bridged packets to netfilter: sysctl "
-	       "net.bridge.bridge-nf-call-iptables=1 (and ip6tables).",
+	.doc = "interfaces are ports of a bridge. The rules are iptables'. The "
+	       "kernel has to show bridged packets to netfilter: sysctl "
+	       "net.bridge.bridge-nf-call-iptables=1 and "
+	       "bridge-nf-call-ip6tables=1; for VLAN-tagged and PPPoE frames "
+	       "also bridge-nf-filter-vlan-tagged=1 and "
+	       "bridge-nf-filter-pppoe-tagged=1. The start warns of those "
+	       "that are not set.",
+    },
+    {
+	.name = "before_filter",
+	.type = OPTION_BOOL,
+	AT(before_filter),
+	.preset = "false",
+	.doc = "Whether what this host sends comes by before the site's NAT "
+	       "and filter rules, so that packets which those drop are "
+	       "throttled and counted too, under the address that they were "
+	       "sent to. With false they come by after them: what the filter "
+	       "drops is nobody's attempt, a destination is the one after "
+	       "DNAT, and UDP is faster, since iptables' rules can stand in "
+	       "the table security and a packet passes the chain once. It is "
+	       "true in any case with where = forward or both, with decoys, "
+	       "and with when_frozen = reject.",
     },
     {
 	.name = "queue",

@@ -38,12 +38,13 @@ static bool
 print_part(
     const struct netd_config *c, enum rules_part part, const char *program)
 {
+	struct rules_how how = rules_printed_how(c);
 	struct str none = {"", 0};
 	struct buf text;
 	bool ok;
 
 	buf_init(&text, RULES_TEXT_MAX);
-	ok = rules_print(c, part, rules_printed_fast(c), false, none, &text);
+	ok = rules_print(c, part, &how, none, &text);
 	if (ok && program != NULL)
 		printf(
 		    "%s <<'END'\n%.*sEND\n", program, STR_ARG(buf_str(&text)));
@@ -57,7 +58,7 @@ print_part(
 static bool
 print_iptables(const struct netd_config *c)
 {
-	switch (rules_printed_fast(c)) {
+	switch (rules_printed_how(c).fast) {
 	case RULES_FAST_NONE:
 		break;
 	case RULES_FAST_NFT:
@@ -86,6 +87,10 @@ netd_print_rules(const char *config_file, const char *kind)
 	if (strcmp(kind, "nft") != 0 && strcmp(kind, "iptables") != 0)
 		status =
 		    netd_fail(EX_USAGE, "--print-rules: write nft or iptables");
+	else if (conf->bridge && strcmp(kind, "nft") == 0)
+		status = netd_fail(EX_CONFIG,
+		    "--print-rules: bridge needs iptables: nft does not know "
+		    "by which port a bridged packet leaves");
 	else if (!(strcmp(kind, "nft") == 0 ? print_part(conf, RULES_NFT, NULL)
 					    : print_iptables(conf)) ||
 		 fflush(stdout) != 0)

@@ -2,13 +2,16 @@
 /*
  * Two chains: weir-out takes new TCP connections and UDP packets to the queue,
  * weir-in takes what there is to learn from to the two queues after it, always
- * with bypass. They stand first in mangle. What may go on comes round again,
- * marked: each chain takes its mark off and returns, so that all rules of the
- * site's, in mangle and behind it, see the packet as it was. Of a packet that
- * both chains take, weir-in has the last word, and takes off both marks. A
- * frozen host's packet that is to be rejected is accepted with a mark, and
- * rejected at the filter. Nobody else may set these bits; on what is about to
- * be queued they are cleared.
+ * with bypass. In security, a place that nobody else uses, what may go on is
+ * accepted: the site's mangle, nat and filter had their say before.
+ *
+ * In mangle they stand first, and what may go on comes round again, marked:
+ * each chain takes its mark off and returns, so that all rules of the site's,
+ * in mangle and behind it, see the packet as it was. Of a packet that both
+ * chains take (one that is forwarded), weir-in has the last word, and takes off
+ * both marks. A frozen host's packet that is to be rejected is accepted with a
+ * mark, and rejected at the filter. Nobody else may set these bits; on what is
+ * about to be queued they are cleared.
  */
 #include "netd/rules.h"
 
@@ -20,6 +23,9 @@
 /* Never meant for one host. */
 static const char never4[] = "224.0.0.0/4 255.255.255.255";
 static const char never6[] = "ff00::/8 fe80::/10";
+/* Redirected by the site: it leaves by lo, which the rules cannot see. */
+static const char local4[] = "127.0.0.0/8";
+static const char local6[] = "::1";
 
 void
 rules_put(struct rules_writer *w, const char *fmt, ...)
@@ -68,6 +74,8 @@ rules_each_passed(
 		str_copy(str_cut(&rest, ' '), text, sizeof(text));
 		fn(w, text);
 	}
+	if (w->how.table == RULES_IN_SECURITY)
+		fn(w, w->v6 ? local6 : local4);
 	for (size_t i = 0; i < w->c->pass_nets.n; i++) {
 		const struct ip_net *net = &w->c->pass_nets.v[i];
 
@@ -79,13 +87,34 @@ rules_each_passed(
 	}
 }
 
-enum rules_fast
-rules_printed_fast(const struct netd_config *c)
+const char *
+rules_table_name(const struct rules_writer *w)
 {
-	if (c->fast_path_ms == 0)
-		return RULES_FAST_NONE;
-	return c->fast_path_set == NETD_SET_IPSET ? RULES_FAST_IPSET
-						  : RULES_FAST_NFT;
+	return w->how.table == RULES_IN_SECURITY ? "security" : "mangle";
+}
+
+/* Two chains take what is forwarded, and an accept would end with the first;
+ * the target that rejects is at the filter; and a decoy is touched even if the
+ * filter lets nobody reach it. */
+enum rules_table
+rules_wanted_table(const struct netd_config *c)
+{
+	return c->before_filter || c->where != NETD_OUTPUT ||
+		       c->decoy_ranges != NULL ||
+		       netpolicies_want_reject(c->policies)
+		   ? RULES_IN_MANGLE
+		   : RULES_IN_SECURITY;
+}
+
+struct rules_how
+rules_printed_how(const struct netd_config *c)
+{
+	struct rules_how how = {.table = rules_wanted_table(c)};
+
+	if (c->fast_path_ms > 0)
+		how.fast = c->fast_path_set == NETD_SET_IPSET ? RULES_FAST_IPSET
+							      : RULES_FAST_NFT;
+	return how;
 }
 
 /* No time of their own, so that they are the same whatever the configuration
@@ -105,14 +134,10 @@ print_ipsets(struct rules_writer *w)
 
 bool
 rules_print(const struct netd_config *c, enum rules_part part,
-    enum rules_fast fast, bool plain, struct str saved, struct buf *out)
+    const struct rules_how *how, struct str saved, struct buf *out)
 {
-	struct rules_writer w = {.c = c,
-	    .fast = fast,
-	    .plain = plain,
-	    .saved = saved,
-	    .out = out,
-	    .ok = true};
+	struct rules_writer w = {
+	    .c = c, .how = *how, .saved = saved, .out = out, .ok = true};
 
 	switch (part) {
 	case RULES_NFT:

@@ -28,6 +28,20 @@ enum rules_part {
 /* In which sets of the kernel known destinations stay. */
 enum rules_fast { RULES_FAST_NONE, RULES_FAST_NFT, RULES_FAST_IPSET };
 
+/*
+ * Where the rules stand. Security: behind all of the site's, whose verdicts a
+ * packet has by then; what is accepted goes on. Mangle: ahead of NAT and
+ * filter; an accept would skip what the site has behind ours in the same chain
+ * of iptables, so a packet goes through the chain again.
+ */
+enum rules_table { RULES_IN_SECURITY, RULES_IN_MANGLE };
+
+struct rules_how {
+	enum rules_fast fast;
+	enum rules_table table;
+	bool plain; /* without what a small kernel may not have: addrtype */
+};
+
 /* Bits of the packet mark. Pass: weir-netd, or a set of the fast path, lets it
  * on; no queue any more. Seen: it was learnt from; and on its way to the
  * filter, that it is to be rejected there. */
@@ -36,13 +50,14 @@ uint32_t rules_seen_mark(const struct netd_config *c);
 
 /* What the administrator's printed rules have, and a daemon without a keeper
  * counts on. */
-enum rules_fast rules_printed_fast(const struct netd_config *c);
+struct rules_how rules_printed_how(const struct netd_config *c);
+enum rules_table rules_wanted_table(const struct netd_config *c);
 
-/* plain: without what a small kernel may not have (the match addrtype).
- * saved: what iptables-save prints of the family, or nothing; our old rules in
- * it go in the same transaction. False: the text passes out's maximum. */
+/* saved: what iptables-save prints of the family, or nothing; our old rules in
+ * it go with it, those of the same table in one transaction. False: the text
+ * passes out's maximum. */
 MUST_CHECK bool rules_print(const struct netd_config *c, enum rules_part part,
-    enum rules_fast fast, bool plain, struct str saved, struct buf *out);
+    const struct rules_how *how, struct str saved, struct buf *out);
 /* What takes them away again, whatever configuration they were made for; empty
  * where there are none. */
 MUST_CHECK bool rules_print_removal(

@@ -10,18 +10,19 @@
 
 struct rules_writer {
 	const struct netd_config *c;
-	enum rules_fast fast;
+	struct rules_how how;
 	struct str saved;
 	struct buf *out;
-	bool plain;
 	bool v6;
 	bool ok;
 };
 
 PRINTF_LIKE(2, 3)
 void rules_put(struct rules_writer *w, const char *fmt, ...);
+const char *rules_table_name(const struct rules_writer *w);
 /* Calls fn with each destination of the writer's family that never comes by:
- * multicast, broadcast, neighbours, those of `pass`. */
+ * multicast, broadcast, neighbours, those of `pass`; and what NAT sent to this
+ * host itself, where that is known by then. */
 void rules_each_passed(struct rules_writer *w,
     void (*fn)(struct rules_writer *w, const char *net));
 /* Queue numbers: packets that ask, answers and contacts to learn from. */

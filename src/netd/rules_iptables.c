@@ -2,8 +2,8 @@
 /*
  * iptables' rules: chains of our own, and jumps to them. What is there
  * already is found by their names in what iptables-save prints, so that it goes
- * whatever configuration it was made for, and in the same transaction in which
- * the new rules come.
+ * whatever configuration it was made for: what stands in the same table in the
+ * transaction in which the new rules come, what stands in another after it.
  */
 #include "netd/rules_internal.h"
 
@@ -19,6 +19,7 @@
 #define ATTEMPT "-p tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 
 static const char *const chains[] = {OUT, IN, PASS, SEEN, REJECT};
+static const char *const tables[] = {"mangle", "filter", "security"};
 
 /* ---- what is there ---- */
 
@@ -109,21 +110,24 @@ has_any(struct str table)
 	return false;
 }
 
+static void
+put_table_away(struct rules_writer *w, const char *name)
+{
+	struct str table = find_table(w->saved, name);
+
+	if (!has_any(table))
+		return;
+	rules_put(w, "*%s\n", name);
+	for (size_t i = 0; i < ARRAY_LEN(chains); i++)
+		put_chain_away(w, table, chains[i]);
+	rules_put(w, "COMMIT\n");
+}
+
 void
 rules_print_iptables_removal(struct rules_writer *w)
 {
-	static const char *const tables[] = {"mangle", "filter"};
-
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		struct str table = find_table(w->saved, tables[i]);
-
-		if (!has_any(table))
-			continue;
-		rules_put(w, "*%s\n", tables[i]);
-		for (size_t j = 0; j < ARRAY_LEN(chains); j++)
-			put_chain_away(w, table, chains[j]);
-		rules_put(w, "COMMIT\n");
-	}
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		put_table_away(w, tables[i]);
 }
 
 /* ---- new ones ---- */
@@ -137,7 +141,7 @@ put_passed(struct rules_writer *w, const char *net)
 static void
 put_known(struct rules_writer *w)
 {
-	if (w->fast == RULES_FAST_IPSET)
+	if (w->how.fast == RULES_FAST_IPSET)
 		rules_put(w,
 		    "-A " OUT " -m set --match-set %s src,dst,dst -j RETURN\n",
 		    w->v6 ? RULES_IPSET6 : RULES_IPSET4);
@@ -153,6 +157,20 @@ put_mark_away(struct rules_writer *w, const char *from, const char *to,
 	rules_put(w, "-A %s -j MARK --set-xmark 0x0/0x%x\n", to, off);
 }
 
+/* Does a verdict send packets round the chain again? */
+static bool
+repeats(const struct rules_writer *w)
+{
+	return w->how.table == RULES_IN_MANGLE;
+}
+
+/* Packets come marked: from a verdict, or from nft's sets. */
+static bool
+uses_pass(const struct rules_writer *w)
+{
+	return repeats(w) || w->how.fast == RULES_FAST_NFT;
+}
+
 static void
 put_out_chain(struct rules_writer *w)
 {
@@ -164,18 +182,20 @@ put_out_chain(struct rules_writer *w)
 		rules_put(w,
 		    "-A " OUT " -m conntrack --ctstate ESTABLISHED,RELATED "
 		    "-j RETURN\n");
-	put_mark_away(w, OUT, PASS, pass, pass);
+	if (uses_pass(w))
+		put_mark_away(w, OUT, PASS, pass, pass);
 	put_known(w);
 	rules_each_passed(w, put_passed);
-	rules_put(w,
-	    "-A " OUT " -m mark --mark 0x%x/0x%x -j MARK --set-xmark "
-	    "0x0/0x%x\n",
-	    seen, seen, seen);
+	if (repeats(w))
+		rules_put(w,
+		    "-A " OUT " -m mark --mark 0x%x/0x%x -j MARK --set-xmark "
+		    "0x0/0x%x\n",
+		    seen, seen, seen);
 	if (w->c->tcp)
 		rules_put(w,
 		    "-A " OUT " " ATTEMPT " -j NFQUEUE --queue-num %u%s\n",
 		    w->c->queue, bypass);
-	if (w->c->udp && !w->plain)
+	if (w->c->udp && !w->how.plain)
 		rules_put(w,
 		    "-A " OUT " -p udp -m addrtype --dst-type %s -j RETURN\n",
 		    w->v6 ? "MULTICAST" : "BROADCAST");
@@ -198,7 +218,8 @@ put_in_chain(struct rules_writer *w)
 	uint32_t contacts = rules_contacts_queue(w->c);
 	uint32_t seen = rules_seen_mark(w->c);
 
-	put_mark_away(w, IN, SEEN, seen, rules_pass_mark(w->c) | seen);
+	if (repeats(w))
+		put_mark_away(w, IN, SEEN, seen, rules_pass_mark(w->c) | seen);
 	if (netpolicies_want_dns(w->c->policies)) {
 		put_watched(w,
 		    "-p udp --sport 53 -m conntrack --ctstate ESTABLISHED",
@@ -315,25 +336,35 @@ put_filter(struct rules_writer *w)
 	rules_put(w, "COMMIT\n");
 }
 
+static void
+put_chain_if(
+    struct rules_writer *w, struct str table, const char *chain, bool wanted)
+{
+	if (wanted)
+		put_chain(w, table, chain);
+	else
+		put_chain_away(w, table, chain);
+}
+
 void
 rules_print_iptables(struct rules_writer *w)
 {
-	struct str table = find_table(w->saved, "mangle");
+	const char *name = rules_table_name(w);
+	struct str table = find_table(w->saved, name);
+	bool in = netd_config_wants_in(w->c);
 
-	rules_put(w, "*mangle\n");
+	rules_put(w, "*%s\n", name);
 	/* Those that are jumped to go after those that jump. */
 	put_chain(w, table, OUT);
-	put_chain(w, table, PASS);
-	if (netd_config_wants_in(w->c)) {
-		put_chain(w, table, IN);
-		put_chain(w, table, SEEN);
+	put_chain_if(w, table, IN, in);
+	put_chain_if(w, table, PASS, uses_pass(w));
+	put_chain_if(w, table, SEEN, in && repeats(w));
+	if (in)
 		put_in_chain(w);
-	} else {
-		put_chain_away(w, table, IN);
-		put_chain_away(w, table, SEEN);
-	}
 	put_out_chain(w);
 	put_jumps(w);
 	rules_put(w, "COMMIT\n");
 	put_filter(w);
+	put_table_away(
+	    w, w->how.table == RULES_IN_SECURITY ? "mangle" : "security");
 }

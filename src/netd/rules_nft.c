@@ -40,6 +40,14 @@ put_known(struct rules_writer *w, const char *verdict)
 	    w, "    ip6 saddr . ip6 daddr @" RULES_KNOWN6 " %s\n", verdict);
 }
 
+/* Ahead of the filter, where marks are needed: to reject, and for a daemon that
+ * was not told whose rules these are, and sends packets round the chain. */
+static bool
+is_ahead(const struct rules_writer *w)
+{
+	return w->how.table == RULES_IN_MANGLE;
+}
+
 /* What has come round goes on, as it was. */
 static void
 put_mark_away(struct rules_writer *w, uint32_t mark, uint32_t off)
@@ -71,18 +79,20 @@ put_out_chain(struct rules_writer *w)
 	rules_put(w, "  chain weir-out {\n");
 	if (w->c->tracks)
 		rules_put(w, "    ct state established,related return\n");
-	put_mark_away(w, pass, pass);
-	if (w->fast == RULES_FAST_NFT)
+	if (is_ahead(w))
+		put_mark_away(w, pass, pass);
+	if (w->how.fast == RULES_FAST_NFT)
 		put_known(w, "return");
 	for (int v6 = 0; v6 < 2; v6++) {
 		w->v6 = v6;
 		rules_each_passed(w, put_passed);
 	}
-	put_marks_off(w);
+	if (is_ahead(w))
+		put_marks_off(w);
 	if (w->c->tcp)
 		rules_put(
 		    w, "    " ATTEMPT " queue%s to %u\n", bypass, w->c->queue);
-	if (w->c->udp && !w->plain)
+	if (w->c->udp && !w->how.plain)
 		rules_put(w, "    meta l4proto udp fib daddr type { broadcast, "
 			     "multicast } return\n");
 	if (w->c->udp)
@@ -103,9 +113,14 @@ put_in_chain(struct rules_writer *w)
 	uint32_t answers = rules_answers_queue(w->c);
 	uint32_t contacts = rules_contacts_queue(w->c);
 	uint32_t seen = rules_seen_mark(w->c);
+	uint32_t both = rules_pass_mark(w->c) | seen;
 
 	rules_put(w, "  chain weir-in {\n");
-	put_mark_away(w, seen, rules_pass_mark(w->c) | seen);
+	if (is_ahead(w)) {
+		put_mark_away(w, both, both);
+		/* Its way leads to the chain that rejects it. */
+		rules_put(w, "    meta mark & 0x%x != 0 return\n", seen);
+	}
 	if (netpolicies_want_dns(w->c->policies)) {
 		put_watched(w, "udp sport 53 ct state established", answers);
 		put_watched(w, "tcp sport 53 ct state established", answers);
@@ -149,9 +164,9 @@ put_hook(struct rules_writer *w, const char *hook, const char *which,
     const char *jump)
 {
 	rules_put(w,
-	    "  chain %s-%s {\n    type filter hook %s priority mangle; policy "
+	    "  chain %s-%s {\n    type filter hook %s priority %s; policy "
 	    "accept;\n    ",
-	    jump, hook, hook);
+	    jump, hook, hook, rules_table_name(w));
 	put_interfaces(w, which);
 	rules_put(w, "%sjump %s\n", w->c->tracks ? "" : ATTEMPT " ", jump);
 	/* Answers of a resolver on this host. */
@@ -192,7 +207,7 @@ void
 rules_print_nft(struct rules_writer *w)
 {
 	rules_put(w, TABLE);
-	if (w->fast == RULES_FAST_NFT)
+	if (w->how.fast == RULES_FAST_NFT)
 		put_sets(w);
 	put_out_chain(w);
 	if (netd_config_wants_in(w->c))
@@ -220,8 +235,8 @@ rules_print_nft_sets(struct rules_writer *w)
 			continue;
 		rules_put(w,
 		    "  chain known-%s {\n    type filter hook %s priority "
-		    "mangle - 5; policy accept;\n%s",
-		    hooks[i], hooks[i],
+		    "%s - 5; policy accept;\n%s",
+		    hooks[i], hooks[i], rules_table_name(w),
 		    w->c->tracks ? "    ct state established,related return\n"
 				 : "    " NO_ATTEMPT " return\n");
 		put_known(w, verdict);

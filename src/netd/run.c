@@ -306,6 +306,16 @@ const struct netgate_ops netd_gate_ops = {
 /* ---- the rules ---- */
 
 void
+netd_set_repeat(struct netd *n, bool repeats)
+{
+	nfqueue_set_repeat(n->queue, repeats);
+	if (n->answers != NULL)
+		nfqueue_set_repeat(n->answers, repeats);
+	if (n->contacts != NULL)
+		nfqueue_set_repeat(n->contacts, repeats);
+}
+
+void
 netd_on_keeper(void *arg, const struct keeper_report *r)
 {
 	static const struct {
@@ -324,8 +334,13 @@ netd_on_keeper(void *arg, const struct keeper_report *r)
 	};
 	struct netd *n = arg;
 
-	if (r->news == KEEPER_RESTORED)
+	if (r->news == KEEPER_RESTORED) {
 		n->rules_restored++;
+		netd_set_repeat(n, r->result.repeats);
+	}
+	n->rules_trouble = r->news == KEEPER_MISSING || r->news == KEEPER_GONE
+			       ? news[r->news].what
+			       : NULL;
 	/* What stands there now, or why nothing does. */
 	if (r->news != KEEPER_REPLACED)
 		str_copy(
@@ -344,14 +359,16 @@ static bool
 part_differs(const struct netd_config *a, const struct netd_config *b,
     enum rules_part part)
 {
+	struct rules_how was_how = {.table = rules_wanted_table(a)};
+	struct rules_how is_how = {.table = rules_wanted_table(b)};
 	struct str none = {"", 0};
 	struct buf was, is;
 	bool differ;
 
 	buf_init(&was, RULES_TEXT_MAX);
 	buf_init(&is, RULES_TEXT_MAX);
-	differ = !rules_print(a, part, RULES_FAST_NONE, false, none, &was) ||
-		 !rules_print(b, part, RULES_FAST_NONE, false, none, &is) ||
+	differ = !rules_print(a, part, &was_how, none, &was) ||
+		 !rules_print(b, part, &is_how, none, &is) ||
 		 !str_eq(buf_str(&was), buf_str(&is));
 	buf_clear(&was);
 	buf_clear(&is);
@@ -394,8 +411,12 @@ tell_fixed(struct netd *n, const struct netd_config *conf)
 {
 	const char *option = options_changed_fixed(&netd_schema, n->conf, conf);
 
+	/* Decoys work at once, but for what the site's filter drops. */
 	if (option == NULL && rules_differ(n->conf, conf))
-		option = "policy";
+		option = (n->conf->decoy_ranges == NULL) !=
+				 (conf->decoy_ranges == NULL)
+			     ? "decoys"
+			     : "policy";
 	if (option == NULL && !n->can_start && conf->freeze_command != NULL)
 		option = "freeze_command";
 	if (option != NULL)

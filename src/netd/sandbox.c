@@ -38,6 +38,8 @@ static const char *const allowed[] = {
     "eventfd2",
     "exit",
     "exit_group",
+    "faccessat",
+    "faccessat2",
     "fcntl",
     "fdatasync",
     "fstat",

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BY_HAND "by hand: "
+
 static const char *const protocol_names[] = {"tcp", "udp"};
 static const char *const stage_names[] = {
     "credit", "throttle", "aggregate", "done"};
@@ -191,9 +193,10 @@ netgate_held_each(
 }
 
 bool
-netgate_freeze(struct netgate *g, struct str text, const char *reason,
+netgate_freeze(struct netgate *g, struct str text, const char *note,
     int64_t now, int64_t wall)
 {
+	char reason[sizeof(BY_HAND) + NETGATE_NOTE_MAX];
 	struct host *h = find_text(g, text);
 	struct ip ip;
 
@@ -205,6 +208,8 @@ netgate_freeze(struct netgate *g, struct str text, const char *reason,
 		return false;
 	if (h == NULL)
 		h = host_get(g, &ip);
+	snprintf(reason, sizeof(reason), "%s%s",
+	    note != NULL ? BY_HAND : "by hand", note != NULL ? note : "");
 	freeze_host(g, h, reason);
 	return true;
 }
@@ -286,8 +291,9 @@ netgate_save(const struct netgate *g, struct buf *out)
 	return true;
 }
 
+/* Ours, or what an administrator wrote. */
 static const char *
-known_reason(struct str text)
+known_reason(struct str text, char out[sizeof(BY_HAND) + NETGATE_NOTE_MAX])
 {
 	static const char *const known[] = {
 	    "queue length", "queue growth", "decoy"};
@@ -296,13 +302,18 @@ known_reason(struct str text)
 		if (str_eq(text, str_from(known[i])))
 			return known[i];
 	}
-	return "by hand";
+	if (!str_starts(text, STR(BY_HAND)) || !str_is_shown(text) ||
+	    text.n >= sizeof(BY_HAND) + NETGATE_NOTE_MAX)
+		return "by hand";
+	str_copy(text, out, sizeof(BY_HAND) + NETGATE_NOTE_MAX);
+	return out;
 }
 
 static bool
 load_line(struct netgate *g, struct str line)
 {
 	struct str address = str_cut(&line, ' '), at = str_cut(&line, ' ');
+	char reason[sizeof(BY_HAND) + NETGATE_NOTE_MAX];
 	struct host *h;
 	struct ip ip;
 	uint64_t wall;
@@ -314,7 +325,7 @@ load_line(struct netgate *g, struct str line)
 	h = host_get(g, &ip);
 	if (h->is_frozen || h == g->crowd)
 		return false;
-	freeze_restore(g, h, known_reason(line), (int64_t)wall);
+	freeze_restore(g, h, known_reason(line, reason), (int64_t)wall);
 	return true;
 }
 

@@ -20,9 +20,10 @@ enum outcome { OUTCOME_PASS, OUTCOME_WAIT, OUTCOME_REFUSE };
 static void
 verdict(struct netgate *g, const struct attempt *a, enum netgate_verdict v)
 {
-	if (a->is_lost)
-		return;
-	g->ops->on_verdict(g->arg, a->packet_id, v);
+	if (!a->is_lost)
+		g->ops->on_verdict(g->arg, a->packet_id, v);
+	for (uint8_t i = 0; i < a->more_count; i++)
+		g->ops->on_verdict(g->arg, a->more[i], v);
 }
 
 void
@@ -43,11 +44,12 @@ void
 attempt_refuse(struct netgate *g, const struct attempt *a, bool frozen)
 {
 	if (g->settings.observe) {
-		count(g, NETGATE_COUNT_OBSERVED);
+		if (!a->is_lost)
+			count(g, NETGATE_COUNT_OBSERVED);
 		verdict(g, a, NETGATE_ACCEPT);
 		return;
 	}
-	count(g, NETGATE_COUNT_REFUSED);
+	count_packets(g, NETGATE_COUNT_REFUSED, a);
 	if (frozen)
 		attempt_turn_away(g, a);
 	else
@@ -61,7 +63,8 @@ attempt_accept(struct netgate *g, const struct attempt *a)
 	verdict(g, a, a->waited ? NETGATE_RELEASE : NETGATE_ACCEPT);
 }
 
-/* Where it waits; NULL: nowhere, since nothing waits or there is no room. */
+/* Where it waits; NULL: there is no room. In observe mode its place does, so
+ * that what follows of its connection is known. */
 static struct held *
 make_wait(struct netgate *g, struct attempt *a, struct held *held)
 {
@@ -69,10 +72,10 @@ make_wait(struct netgate *g, struct attempt *a, struct held *held)
 		held_set_stage(held, a->stage);
 		return held;
 	}
-	if (g->settings.observe)
-		return NULL;
 	held = held_new(g, a);
-	if (held != NULL)
+	if (held != NULL && g->settings.observe)
+		held_set_lost(g, held, true);
+	else if (held != NULL)
 		count(g, NETGATE_COUNT_DELAYED);
 	return held;
 }
@@ -274,7 +277,7 @@ end_pass(struct netgate *g, struct attempt *a, struct held *held)
 {
 	if (held != NULL) {
 		if (!a->is_lost)
-			count(g, NETGATE_COUNT_RELEASED);
+			count_packets(g, NETGATE_COUNT_RELEASED, a);
 	} else {
 		count(g, NETGATE_COUNT_PASSED);
 		if (a->known)
@@ -306,7 +309,7 @@ attempt_advance(struct netgate *g, struct attempt *a, struct held *held)
 		case OUTCOME_PASS:
 			continue;
 		case OUTCOME_WAIT:
-			if (held != was || g->settings.observe)
+			if (held != was || held == NULL)
 				end_wait(g, a);
 			freeze_check(g, h);
 			return;

@@ -79,18 +79,20 @@ freeze_end(struct netgate *g, struct held *held, enum flush how)
 	switch (how) {
 	case FLUSH_RELEASE:
 		if (!held->a.is_lost)
-			count(g, NETGATE_COUNT_RELEASED);
+			count_packets(g, NETGATE_COUNT_RELEASED, &held->a);
 		if (h->src[p] != NULL)
 			throttle_learn(g->throttle[p], h->src[p],
 			    held->a.destination, g->now);
 		attempt_accept(g, &held->a);
 		break;
 	case FLUSH_REFUSE:
-		count(g, NETGATE_COUNT_DISCARDED);
+		if (!held->a.is_lost)
+			count_packets(g, NETGATE_COUNT_DISCARDED, &held->a);
 		attempt_turn_away(g, &held->a);
 		break;
 	case FLUSH_DROP:
-		count(g, NETGATE_COUNT_DISCARDED);
+		if (!held->a.is_lost)
+			count_packets(g, NETGATE_COUNT_DISCARDED, &held->a);
 		attempt_drop(g, &held->a);
 		break;
 	}
@@ -152,7 +154,7 @@ static void
 set_frozen(struct netgate *g, struct host *h, const char *reason)
 {
 	h->is_frozen = true;
-	h->freeze_reason = reason;
+	h->freeze_reason = xstrdup(reason);
 	h->frozen_at = g->wall;
 	h->frozen_since = g->now;
 	g->frozen_count++;
@@ -227,6 +229,7 @@ thaw_host(struct netgate *g, struct host *h, const char *who)
 	if (!h->is_frozen)
 		return;
 	h->is_frozen = false;
+	free(h->freeze_reason);
 	h->freeze_reason = NULL;
 	h->thaw_due = INT64_MAX;
 	h->last_seen = g->now;

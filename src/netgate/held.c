@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYN_KEY (2 * HOST_KEY + 8)
+#define FLOW_KEY (2 * HOST_KEY + 9)
+#define MORE_SHARE 2 /* one in so many places is for further packets */
 
+/* A SYN has a number of its own, so that another one is no copy. */
 static struct str
-syn_key(const struct attempt *a, char out[SYN_KEY])
+flow_key(const struct attempt *a, char out[FLOW_KEY])
 {
 	char *p = out;
 
@@ -24,22 +26,36 @@ syn_key(const struct attempt *a, char out[SYN_KEY])
 	memcpy(p, &a->sport, 2);
 	memcpy(p + 2, &a->dport, 2);
 	memcpy(p + 4, &a->tcp_seq, 4);
-	return (struct str){out, SYN_KEY};
+	p[8] = (char)a->protocol;
+	return (struct str){out, FLOW_KEY};
 }
 
 struct held *
-held_find_syn(const struct netgate *g, const struct attempt *a)
+held_find_flow(const struct netgate *g, const struct attempt *a)
 {
-	char key[SYN_KEY];
+	char key[FLOW_KEY];
 
-	return map_find(g->syns, syn_key(a, key));
+	return g->held_count > 0 ? map_find(g->flows, flow_key(a, key)) : NULL;
+}
+
+bool
+held_add(struct netgate *g, struct held *held, uint64_t id)
+{
+	struct attempt *a = &held->a;
+
+	if (a->more_count == ARRAY_LEN(a->more) ||
+	    g->held_count + g->more_held >= g->settings.held_max / MORE_SHARE)
+		return false;
+	a->more[a->more_count++] = id;
+	g->more_held++;
+	return true;
 }
 
 /* What may be forged has half of the places at most. */
 static bool
 take_slot(struct netgate *g, const struct host *h, uint32_t *slot)
 {
-	if (g->held_count >= g->settings.held_max ||
+	if (g->held_count + g->more_held >= g->settings.held_max ||
 	    (h->owner != NULL &&
 		g->claimed_held >= (g->settings.held_max + 1) / 2))
 		return false;
@@ -61,7 +77,7 @@ struct held *
 held_new(struct netgate *g, const struct attempt *a)
 {
 	struct held *held;
-	char key[SYN_KEY];
+	char key[FLOW_KEY];
 	uint32_t slot;
 
 	if (!take_slot(g, a->host, &slot)) {
@@ -81,8 +97,9 @@ held_new(struct netgate *g, const struct attempt *a)
 	g->claimed_held += a->host->owner != NULL;
 	if (a->stage == STAGE_AGGREGATE)
 		a->host->aggregate_held_count++;
-	if (a->protocol == NETGATE_TCP)
-		map_set(g->syns, syn_key(a, key), held);
+	/* Where each packet of a flow counts the first stands here. */
+	if (held_find_flow(g, a) == NULL)
+		map_set(g->flows, flow_key(a, key), held);
 	return held;
 }
 
@@ -123,10 +140,11 @@ held_free(struct netgate *g, struct held *held)
 {
 	uint32_t slot = (uint32_t)(held->ticket & UINT32_MAX) - 1;
 	struct host *h = held->a.host;
-	char key[SYN_KEY];
+	char key[FLOW_KEY];
 
-	if (held->a.protocol == NETGATE_TCP)
-		map_remove(g->syns, syn_key(&held->a, key));
+	if (held_find_flow(g, &held->a) == held)
+		map_remove(g->flows, flow_key(&held->a, key));
+	g->more_held -= held->a.more_count;
 	if (!list_is_empty(&held->credit)) {
 		list_remove(&held->credit);
 		h->credit_held_count--;

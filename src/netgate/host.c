@@ -372,6 +372,7 @@ host_free(struct netgate *g, struct host *h)
 	known_clear(&h->contacted);
 	known_clear(&h->pending);
 	free(h->fast);
+	free(h->freeze_reason);
 	free(h);
 }
 

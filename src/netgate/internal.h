@@ -16,12 +16,14 @@
 
 #define FAST_MAX 64 /* pairs of a host that stay in the kernel */
 #define HOST_KEY 17
+#define FLOW_PACKETS 8 /* of a UDP flow that wait */
 
 enum stage { STAGE_CREDIT, STAGE_SOURCE, STAGE_AGGREGATE, STAGE_DONE };
 
 struct host;
 
-/* One packet that asks to pass. It lives on the stack until it must wait. */
+/* One packet that asks to pass, and those of its flow that came while it
+ * waited. It lives on the stack until it must wait. */
 struct attempt {
 	struct host *host;
 	enum netgate_protocol protocol;
@@ -33,7 +35,11 @@ struct attempt {
 	uint32_t tcp_seq;
 	bool known; /* passed as a known destination */
 	bool waited;
-	bool is_lost; /* the kernel has it no more: no verdict */
+	/* No verdict: the kernel has it no more, or in observe mode let it go
+	 * at once. */
+	bool is_lost;
+	uint8_t more_count;
+	uint64_t more[FLOW_PACKETS - 1]; /* ids */
 };
 
 struct held {
@@ -85,7 +91,7 @@ struct host {
 	bool freeze_due; /* the throttle has frozen it */
 	enum throttle_freeze_reason throttle_reason;
 	bool is_frozen;
-	const char *freeze_reason;
+	char *freeze_reason;  /* NULL: not frozen */
 	int64_t frozen_at;    /* wall */
 	int64_t frozen_since; /* mono */
 	int64_t thaw_due;     /* mono, INT64_MAX: never */
@@ -116,8 +122,9 @@ struct netgate {
 	uint32_t *free_slots;
 	uint32_t slot_count, slot_cap, free_count, held_count;
 	uint32_t claimed_held, lost_held; /* of held_count */
+	uint32_t more_held;               /* packets beside these */
 	uint32_t generation;
-	struct map *syns; /* struct held by connection */
+	struct map *flows; /* struct held by connection */
 	struct dns_streams *dns_streams;
 	struct named named; /* by DNS, for everybody */
 	struct list credit_hosts, frozen_hosts;
@@ -133,6 +140,13 @@ static inline void
 count(struct netgate *g, enum netgate_counter which)
 {
 	g->counters[which]++;
+}
+
+static inline void
+count_packets(
+    struct netgate *g, enum netgate_counter which, const struct attempt *a)
+{
+	g->counters[which] += 1 + (uint64_t)a->more_count;
 }
 
 /* Time does not go backwards in here. */
@@ -185,8 +199,10 @@ struct held *held_find(const struct netgate *g, uint64_t ticket);
 void held_free(struct netgate *g, struct held *held);
 void held_set_lost(struct netgate *g, struct held *held, bool lost);
 void held_set_stage(struct held *held, enum stage stage);
-/* The waiting SYN of the same connection, or NULL. */
-struct held *held_find_syn(const struct netgate *g, const struct attempt *a);
+/* The waiting packet of the same connection or flow, or NULL. */
+struct held *held_find_flow(const struct netgate *g, const struct attempt *a);
+/* One more packet of it waits. False: too many do. */
+MUST_CHECK bool held_add(struct netgate *g, struct held *held, uint64_t id);
 
 /* ---- attempt.c ---- */
 

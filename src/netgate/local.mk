@@ -13,6 +13,7 @@ libnetgate_la_SOURCES = \
 	src/netgate/netgate.c src/netgate/netgate.h \
 	src/netgate/netpolicy.c src/netgate/netpolicy.h \
 	src/netgate/netpolicy_options.c \
+	src/netgate/netprofile.c src/netgate/netprofile.h \
 	src/netgate/watch.c
 libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
 

@@ -14,7 +14,7 @@ place_of(const struct named *n, uint64_t hash)
 }
 
 void
-named_add(struct named *n, uint64_t hash, int64_t until)
+dns_named_add(struct named *n, uint64_t hash, int64_t until)
 {
 	struct named_entry *e, *place;
 
@@ -34,7 +34,7 @@ named_add(struct named *n, uint64_t hash, int64_t until)
 }
 
 bool
-named_has(const struct named *n, uint64_t hash, int64_t now)
+dns_named_has(const struct named *n, uint64_t hash, int64_t now)
 {
 	const struct named_entry *place;
 
@@ -49,7 +49,7 @@ named_has(const struct named *n, uint64_t hash, int64_t now)
 }
 
 void
-named_clear(struct named *n)
+dns_named_clear(struct named *n)
 {
 	free(n->v);
 	n->v = NULL;

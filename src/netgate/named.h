@@ -22,8 +22,8 @@ struct named {
 };
 
 /* hash: a destination's, seeded. Keeps the later end. */
-void named_add(struct named *n, uint64_t hash, int64_t until);
-bool named_has(const struct named *n, uint64_t hash, int64_t now);
-void named_clear(struct named *n);
+void dns_named_add(struct named *n, uint64_t hash, int64_t until);
+bool dns_named_has(const struct named *n, uint64_t hash, int64_t now);
+void dns_named_clear(struct named *n);
 
 #endif

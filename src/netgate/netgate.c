@@ -70,7 +70,7 @@ netgate_new(const struct netgate_settings *settings,
 	g->seed = hash_random_seed();
 	g->slow_due = INT64_MAX;
 	g->host_map = map_new();
-	g->syns = map_new();
+	g->flows = map_new();
 	g->dns_streams = dns_streams_new(g->seed);
 	list_init(&g->credit_hosts);
 	list_init(&g->frozen_hosts);
@@ -96,9 +96,9 @@ netgate_free(struct netgate *g)
 	if (g->aggregate != NULL)
 		throttle_free(g->aggregate);
 	map_free(g->host_map, NULL);
-	map_free(g->syns, NULL);
+	map_free(g->flows, NULL);
 	dns_streams_free(g->dns_streams);
-	named_clear(&g->named);
+	dns_named_clear(&g->named);
 	free(g->hosts);
 	free(g->slots);
 	free(g->free_slots);
@@ -135,6 +135,32 @@ netgate_counters(const struct netgate *g)
 
 /* ---- packets ---- */
 
+/* The kernel has the waiting one no more, or it is to be dropped. */
+static void
+take_place(struct netgate *g, const struct attempt *a, struct held *held)
+{
+	attempt_drop(g, &held->a);
+	held_set_lost(g, held, false);
+	held->a.packet_id = a->packet_id;
+}
+
+/* A packet of a UDP flow that waits already: it goes with the first. */
+static void
+take_more(struct netgate *g, const struct attempt *a, struct held *held)
+{
+	if (g->settings.observe) {
+		attempt_refuse(g, a, false);
+	} else if (held->a.is_lost) {
+		take_place(g, a, held);
+		count(g, NETGATE_COUNT_DELAYED);
+	} else if (held_add(g, held, a->packet_id)) {
+		count(g, NETGATE_COUNT_DELAYED);
+	} else {
+		count(g, NETGATE_COUNT_FLOW_DROPPED);
+		attempt_drop(g, a);
+	}
+}
+
 /* A SYN of a connection that waits already. */
 static void
 take_copy(struct netgate *g, struct attempt *a, struct held *held)
@@ -145,9 +171,10 @@ take_copy(struct netgate *g, struct attempt *a, struct held *held)
 	/* The newest takes its place: the kernel may have thrown the other away
 	 * (a chain was removed, an interface went down). */
 	count(g, NETGATE_COUNT_COPIES);
-	attempt_drop(g, &held->a);
-	held_set_lost(g, held, false);
-	held->a.packet_id = a->packet_id;
+	if (g->settings.observe)
+		attempt_refuse(g, a, false);
+	else
+		take_place(g, a, held);
 	if (!h->policy->count_retries || held->a.stage != STAGE_SOURCE)
 		return;
 	throttle_request(g->throttle[NETGATE_TCP],
@@ -160,7 +187,7 @@ is_named(struct netgate *g, const struct attempt *a)
 {
 	return known_has(&host_owner(a->host)->known, a->destination, g->now) ||
 	       (a->host->policy->dns_known &&
-		   named_has(&g->named, a->destination, g->now));
+		   dns_named_has(&g->named, a->destination, g->now));
 }
 
 static void
@@ -191,8 +218,13 @@ decide(struct netgate *g, struct attempt *a)
 		return;
 	}
 	if (a->protocol == NETGATE_TCP &&
-	    (held = held_find_syn(g, a)) != NULL) {
+	    (held = held_find_flow(g, a)) != NULL) {
 		take_copy(g, a, held);
+		return;
+	}
+	if (a->protocol == NETGATE_UDP && !h->policy->count_retries &&
+	    (held = held_find_flow(g, a)) != NULL) {
+		take_more(g, a, held);
 		return;
 	}
 	if (is_named(g, a)) {
@@ -249,8 +281,10 @@ netgate_lose_held(struct netgate *g, int64_t now)
 
 		if (held == NULL || held->a.is_lost)
 			continue;
-		count(g, NETGATE_COUNT_LOST);
+		count_packets(g, NETGATE_COUNT_LOST, &held->a);
 		held_set_lost(g, held, true);
+		g->more_held -= held->a.more_count;
+		held->a.more_count = 0;
 		/* It comes again, and its place is kept. */
 		if (held->a.protocol == NETGATE_TCP)
 			continue;

@@ -108,6 +108,8 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	X(OBSERVED, "observed_holds",                                          \
 	    "packets that enforce mode would have held or refused")            \
 	X(COPIES, "syn_copies", "copies of a waiting SYN dropped")             \
+	X(FLOW_DROPPED, "flow_dropped",                                        \
+	    "packets dropped since eight of their UDP flow waited")            \
 	X(DISALLOWED, "disallowed_packets", "packets that allow did not name") \
 	X(FREEZES, "freezes", "hosts frozen")                                  \
 	X(SPARED, "spared_freezes", "queues full of hosts in never_block")     \
@@ -203,10 +205,11 @@ bool netgate_host_find(struct netgate *g, struct str text, int64_t now,
     int64_t wall, struct netgate_host_info *out);
 bool netgate_held_each(
     const struct netgate *g, size_t *pos, struct netgate_held_info *out);
-/* A host never seen may be frozen too. False: not an address, or hosts_max are
- * remembered already. */
+#define NETGATE_NOTE_MAX 200 /* bytes */
+/* By hand; note: why, a line of shown text, or NULL. A host never seen may be
+ * frozen too. False: not an address, or hosts_max are remembered already. */
 MUST_CHECK bool netgate_freeze(struct netgate *g, struct str text,
-    const char *reason, int64_t now, int64_t wall);
+    const char *note, int64_t now, int64_t wall);
 /* False: no such host. count: packets let go or dropped. */
 MUST_CHECK bool netgate_thaw(struct netgate *g, struct str text,
     enum netgate_thaw what, const char *who, int64_t now, uint64_t *count);

@@ -6,6 +6,8 @@
  */
 #include "netgate/netpolicy.h"
 
+#include "netgate/netprofile.h"
+
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,17 +15,6 @@
 #include <string.h>
 
 #define DEFAULT_NAME "default"
-
-/* Windows alone decide: the allowance never runs short. */
-static const struct throttle_policy window_profile = {
-    .working_set = 64,
-    .interval_ms = 10,
-    .burst = 65535,
-    .initial = 65535,
-    .freeze_at = 100,
-    .queue_max = 100,
-    .idle_expiry_ms = 3600000,
-};
 
 struct netpolicies {
 	struct netpolicy *v; /* in the order of the file */
@@ -124,13 +115,28 @@ add_limit(struct throttle_policy *t, const struct option_rate *rate)
 	return true;
 }
 
-static bool
-set_throttle(const struct netpolicy_conf *conf, struct throttle_policy *t)
+/* Numbers that nobody chose a profile for refine the paper's, as ever. */
+static enum netpolicy_profile
+choose_profile(const struct netpolicy_conf *conf)
 {
-	*t = conf->profile == NETPOLICY_WINDOW ? window_profile
-	     : conf->profile == NETPOLICY_UDP  ? throttle_profile_udp
-					       : throttle_profile_tcp;
+	if (conf->profile != NETPOLICY_AUTO)
+		return (enum netpolicy_profile)conf->profile;
+	return conf->working_set == 0 && conf->burst == 0 &&
+		       conf->interval_ms == 0 && conf->queue_max == 0 &&
+		       conf->freeze_at == throttle_profile_tcp.freeze_at &&
+		       conf->freeze_growth.count == 0 && conf->limit.n == 0
+		   ? NETPOLICY_WORKSTATION
+		   : NETPOLICY_PAPER;
+}
+
+static bool
+set_throttle(const struct netpolicy_conf *conf,
+    const struct netprofile *profile, struct throttle_policy *t)
+{
+	*t = profile->throttle;
 	t->working_set = either(conf->working_set, t->working_set);
+	t->burst = either(conf->burst, t->burst);
+	t->initial = t->burst;
 	t->freeze_at = conf->freeze_at;
 	if (conf->queue_max != 0)
 		t->queue_max = conf->queue_max;
@@ -142,6 +148,8 @@ set_throttle(const struct netpolicy_conf *conf, struct throttle_policy *t)
 		t->idle_expiry_ms = conf->idle_expiry_ms;
 	t->freeze_growth = (struct throttle_limit){
 	    conf->freeze_growth.count, conf->freeze_growth.window_ms};
+	if (conf->limit.n > 0)
+		t->limit_count = 0;
 	for (size_t i = 0; i < conf->limit.n; i++) {
 		if (!add_limit(t, &conf->limit.v[i]))
 			return false;
@@ -172,16 +180,24 @@ static bool
 compile(const struct netpolicy_conf *conf, struct netpolicy *p, char *err,
     size_t cap)
 {
+	struct netprofile profile = netprofile_get(choose_profile(conf));
 	const char *error;
 
-	if (!set_throttle(conf, &p->throttle))
+	if (profile.throttle.paper && conf->burst != 0)
+		return fail(conf, err, cap,
+		    "burst: the paper's throttle has none; write profile = "
+		    "workstation, server or gateway");
+	if (!set_throttle(conf, &profile, &p->throttle))
 		return fail(conf, err, cap,
 		    "no_dns_limit: limit has four windows already; take one "
 		    "out");
 	error = throttle_policy_error(&p->throttle);
 	if (error != NULL)
 		return fail(conf, err, cap, "%s", error);
-	if (conf->no_dns_limit.count > 0 && !conf->dns_known)
+	p->dns_known = conf->dns_known == NETPOLICY_DNS_AUTO
+			   ? profile.dns_known && !conf->exempt
+			   : conf->dns_known % 2 == NETPOLICY_DNS_TRUE;
+	if (conf->no_dns_limit.count > 0 && !p->dns_known)
 		return fail(
 		    conf, err, cap, "no_dns_limit needs dns_known = true");
 	if (conf->match.n == 0 && strcmp(conf->name, DEFAULT_NAME) != 0)
@@ -194,7 +210,6 @@ compile(const struct netpolicy_conf *conf, struct netpolicy *p, char *err,
 	p->name = xstrdup(conf->name);
 	p->exempt = conf->exempt;
 	p->count_retries = conf->count_retries;
-	p->dns_known = conf->dns_known;
 	p->when_frozen = (enum netpolicy_frozen)conf->when_frozen;
 	p->credit = (enum netpolicy_credit)conf->credit;
 	p->thaw_after_ms = conf->thaw_after_ms;

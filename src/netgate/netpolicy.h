@@ -12,11 +12,26 @@
 #include "os/options.h"
 #include "weir/throttle.h"
 
+/* Auto: workstation where the section gives no number, else paper. */
 enum netpolicy_profile {
+	NETPOLICY_AUTO,
+	NETPOLICY_WORKSTATION,
+	NETPOLICY_SERVER,
+	NETPOLICY_GATEWAY,
 	NETPOLICY_PAPER,
 	NETPOLICY_TCP,
 	NETPOLICY_UDP,
 	NETPOLICY_WINDOW,
+};
+/* As the option is written; the profile decides where it is not. */
+enum netpolicy_dns {
+	NETPOLICY_DNS_AUTO,
+	NETPOLICY_DNS_TRUE,
+	NETPOLICY_DNS_FALSE,
+	NETPOLICY_DNS_YES,
+	NETPOLICY_DNS_NO,
+	NETPOLICY_DNS_ON,
+	NETPOLICY_DNS_OFF,
 };
 enum netpolicy_frozen { NETPOLICY_DROP, NETPOLICY_REJECT };
 enum netpolicy_credit {
@@ -25,19 +40,19 @@ enum netpolicy_credit {
 	NETPOLICY_CREDIT_ALONE,
 };
 
-/* The section as it is read. 0 in working_set, interval_ms, queue_max and
- * idle_expiry_ms: not given, the profile's value is taken. */
+/* The section as it is read. 0 in working_set, burst, interval_ms, queue_max
+ * and idle_expiry_ms: not given, the profile's value is taken. */
 struct netpolicy_conf {
 	char *name;
 	struct option_place place;
 	int profile;
 	struct option_strings match, allow;
-	uint32_t working_set, freeze_at, queue_max;
+	uint32_t working_set, burst, freeze_at, queue_max;
 	int64_t interval_ms, idle_expiry_ms;
 	struct option_rate freeze_growth, no_dns_limit;
 	struct option_rates limit;
-	bool exempt, count_retries, dns_known;
-	int when_frozen, credit;
+	bool exempt, count_retries;
+	int dns_known, when_frozen, credit;
 	int64_t thaw_after_ms, inbound_known_ms; /* 0: off */
 };
 

@@ -9,8 +9,10 @@
 #define MS_DAY (24 * 60 * MS_MINUTE)
 #define AT(field) offsetof(struct netpolicy_conf, field)
 
-static const char *const profile_names[] = {
-    "paper", "tcp", "udp", "window", NULL};
+static const char *const profile_names[] = {"auto", "workstation", "server",
+    "gateway", "paper", "tcp", "udp", "window", NULL};
+static const char *const dns_names[] = {
+    "auto", "true", "false", "yes", "no", "on", "off", NULL};
 static const char *const when_frozen_names[] = {"drop", "reject", NULL};
 static const char *const credit_names[] = {"off", "beside", "alone", NULL};
 
@@ -45,14 +47,21 @@ const struct option netpolicy_options[] = {
 	.name = "profile",
 	.type = OPTION_ENUM,
 	.offset = AT(profile),
-	.preset = "paper",
+	.preset = "auto",
 	.names = profile_names,
 	.reloadable = true,
-	.doc = "Where the numbers come from that the policy does not give. "
+	.doc = "Where the numbers come from that the policy does not give; "
+	       "the chapter PROFILES has them. workstation: a machine that "
+	       "people work at. server: one that answers many and contacts "
+	       "few. gateway: an address behind which there are several "
+	       "machines. "
 	       "paper, tcp and udp follow the published throttle to the "
 	       "letter: five known destinations, one new destination a "
 	       "second, frozen when a hundred attempts wait. window counts "
-	       "new destinations in the windows of limit alone.",
+	       "new destinations in the windows of limit alone. auto is "
+	       "workstation in a policy that sets none of working_set, "
+	       "burst, interval, freeze_at, freeze_growth, limit and "
+	       "queue_max, and paper in any other.",
     },
     {
 	.name = "working_set",
@@ -62,8 +71,20 @@ const struct option netpolicy_options[] = {
 	.max = THROTTLE_WORKING_SET_MAX,
 	.reloadable = true,
 	.sample = "5",
-	.doc = "How many destinations of a host are remembered as known. The "
-	       "profile window has 64, the others 5.",
+	.doc = "How many destinations of a host are remembered as known.",
+    },
+    {
+	.name = "burst",
+	.type = OPTION_UINT,
+	.offset = AT(burst),
+	.min = 1,
+	.max = 65535,
+	.reloadable = true,
+	.sample = "60",
+	.doc = "How many new destinations may pass at once after a quiet time. "
+	       "Each interval in which nothing waits adds one. Not for the "
+	       "profiles paper, tcp and udp, where it is the free room in "
+	       "working_set.",
     },
     {
 	.name = "interval",
@@ -73,8 +94,7 @@ const struct option netpolicy_options[] = {
 	.max = MS_DAY,
 	.reloadable = true,
 	.sample = "1s",
-	.doc = "One waiting destination is let go each interval. The profile "
-	       "window has 10ms, the others 1s.",
+	.doc = "One waiting destination is let go each interval.",
     },
     {
 	.name = "freeze_at",
@@ -103,7 +123,8 @@ const struct option netpolicy_options[] = {
 	.reloadable = true,
 	.sample = "{\"5/1s\", \"12/5s\", \"50/1m\"}",
 	.doc = "Hybrid windows: at most so many new destinations are let go in "
-	       "any window of that length. Up to four.",
+	       "any window of that length. Up to four; they take the place of "
+	       "the profile's. \"0\": none.",
     },
     {
 	.name = "no_dns_limit",
@@ -113,7 +134,8 @@ const struct option netpolicy_options[] = {
 	.sample = "6/1m",
 	.doc = "With dns_known: so many new destinations that no DNS answer "
 	       "named, and that did not come to the host first, are let go. "
-	       "It takes one of the four windows of limit.",
+	       "It takes one of the four windows of limit, beside the "
+	       "profile's.",
     },
     {
 	.name = "queue_max",
@@ -143,11 +165,15 @@ const struct option netpolicy_options[] = {
 	.offset = AT(count_retries),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Whether the copies of a waiting SYN count as attempts, as in "
+	.doc = "Whether the copies of a waiting SYN, and further packets of a "
+	       "waiting UDP flow (the same addresses and ports), count as "
+	       "attempts, as in "
 	       "the paper. Linux repeats a SYN each second at first, so that "
 	       "with true a person who opens twenty new sites at once comes "
-	       "near the limit of a hundred. Either way one SYN waits and "
-	       "its copies are dropped.",
+	       "near the limit of a hundred, and one stream over UDP freezes "
+	       "its host. Either way one SYN waits and "
+	       "its copies are dropped. With false the first eight packets of "
+	       "a flow wait, and further ones are dropped.",
     },
     {
 	.name = "when_frozen",
@@ -183,11 +209,14 @@ const struct option netpolicy_options[] = {
     },
     {
 	.name = "dns_known",
-	.type = OPTION_BOOL,
+	.type = OPTION_ENUM,
 	.offset = AT(dns_known),
-	.preset = "false",
+	.preset = "auto",
+	.names = dns_names,
 	.reloadable = true,
-	.doc = "Addresses that a DNS answer to the host named are not new "
+	.doc = "auto is true with the profiles workstation, server and "
+	       "gateway. Addresses that a DNS answer to the host named are not "
+	       "new "
 	       "while the answer's TTL lasts: A and AAAA of the name that was "
 	       "asked for and of its aliases (CNAME), and the hints of "
 	       "HTTPS and SVCB records, in answers from port "

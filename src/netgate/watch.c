@@ -36,7 +36,7 @@ on_dns_address(void *arg, const struct ip *ip, uint32_t ttl)
 	if (ms > DNS_TTL_MAX_MS)
 		ms = DNS_TTL_MAX_MS;
 	if (l->for_all || ip->family != l->host->ip.family)
-		named_add(&l->g->named, destination, l->g->now + ms);
+		dns_named_add(&l->g->named, destination, l->g->now + ms);
 	else
 		host_remember(
 		    l->g, &l->host->known, destination, l->g->now + ms);

@@ -17,6 +17,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +119,7 @@ has_mac(const struct nlmsghdr *nlh, const char *mac)
 static bool
 ask(struct neigh *n, uint32_t interface, const struct ip *ip, const char *mac)
 {
-	char out[REQUEST_MAX], in[8192];
+	alignas(struct nlmsghdr) char out[REQUEST_MAX], in[8192];
 	struct nlmsghdr *nlh =
 	    put_request(n, out, RTM_GETNEIGH, 0, interface, ip);
 	int fd = mnl_socket_get_fd(n->socket);
@@ -146,7 +147,7 @@ static void
 probe(struct neigh *n, struct place *p, uint32_t interface, const struct ip *ip,
     int64_t now)
 {
-	char out[REQUEST_MAX];
+	alignas(struct nlmsghdr) char out[REQUEST_MAX];
 	struct nlmsghdr *nlh;
 
 	if (now - n->second >= 1000) {

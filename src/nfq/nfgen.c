@@ -10,6 +10,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdalign.h>
 #include <sys/socket.h>
 
 static bool
@@ -35,7 +36,7 @@ read_answer(const char *p, size_t n, uint32_t *generation)
 bool
 nfgen_read(uint32_t *generation)
 {
-	char buf[4096];
+	alignas(struct nlmsghdr) char buf[4096];
 	struct mnl_socket *s =
 	    mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);

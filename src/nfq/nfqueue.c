@@ -20,6 +20,7 @@
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,9 @@
 
 struct nfqueue_pending {
 	uint32_t id;
-	uint32_t mark; /* to be set */
+	uint32_t mark; /* to be set, if sets_mark */
 	int verdict;   /* NF_* */
-	bool waited;
+	bool sets_mark, waited;
 };
 
 struct nfqueue {
@@ -56,7 +57,8 @@ struct nfqueue {
 	struct nfqueue_pending pending[VERDICTS_MAX];
 	size_t pending_count;
 	uint64_t open; /* packets without a verdict */
-	char out[VERDICTS_MAX * VERDICT_BYTES];
+	bool repeats;
+	alignas(struct nlmsghdr) char out[VERDICTS_MAX * VERDICT_BYTES];
 	struct nfqueue_stats stats;
 };
 
@@ -77,9 +79,12 @@ can_batch(const struct nfqueue *q)
 	if (q->open > 0 || q->pending_count < 2)
 		return false;
 	for (size_t i = 0; i < q->pending_count; i++) {
-		if (q->pending[i].verdict == NF_DROP || q->pending[i].waited ||
-		    q->pending[i].verdict != q->pending[0].verdict ||
-		    q->pending[i].mark != q->pending[0].mark)
+		const struct nfqueue_pending *p = &q->pending[i];
+
+		if (p->verdict == NF_DROP || p->waited ||
+		    p->verdict != q->pending[0].verdict ||
+		    p->sets_mark != q->pending[0].sets_mark ||
+		    p->mark != q->pending[0].mark)
 			return false;
 	}
 	return true;
@@ -107,7 +112,7 @@ put_verdict(struct nfqueue *q, size_t at, int type, uint32_t id,
 	/* An error brings it back. */
 	nlh->nlmsg_seq = p->waited;
 	nfq_nlmsg_verdict_put(nlh, (int)id, p->verdict);
-	if (p->verdict != NF_DROP)
+	if (p->sets_mark)
 		nfq_nlmsg_verdict_put_mark(nlh, p->mark);
 	return at + MNL_ALIGN(nlh->nlmsg_len);
 }
@@ -152,36 +157,51 @@ on_flush(void *arg, int64_t now)
 }
 
 static void
-add_verdict(
-    struct nfqueue *q, uint32_t id, int verdict, uint32_t mark, bool waited)
+add_verdict(struct nfqueue *q, struct nfqueue_pending p)
 {
 	if (q->pending_count == VERDICTS_MAX)
 		flush(q);
-	q->pending[q->pending_count++] =
-	    (struct nfqueue_pending){id, mark, verdict, waited};
+	q->pending[q->pending_count++] = p;
 	if (q->open > 0)
 		q->open--;
 	loop_task_set(&q->flush);
+}
+
+static struct nfqueue_pending
+with_mark(uint32_t id, int verdict, uint32_t mark)
+{
+	return (struct nfqueue_pending){
+	    .id = id, .verdict = verdict, .mark = mark, .sets_mark = true};
+}
+
+void
+nfqueue_set_repeat(struct nfqueue *q, bool repeats)
+{
+	q->repeats = repeats;
 }
 
 void
 nfqueue_set_verdict(
     struct nfqueue *q, uint32_t id, uint32_t mark, enum nfqueue_verdict verdict)
 {
+	struct nfqueue_pending p = {.id = id, .verdict = NF_ACCEPT};
+
 	switch (verdict) {
 	case NFQUEUE_PASS:
 	case NFQUEUE_RELEASE:
-		add_verdict(q, id, NF_REPEAT, mark | q->options.pass_mark,
-		    verdict == NFQUEUE_RELEASE);
+		if (q->repeats)
+			p = with_mark(
+			    id, NF_REPEAT, mark | q->options.pass_mark);
+		p.waited = verdict == NFQUEUE_RELEASE;
 		break;
 	case NFQUEUE_DROP:
-		add_verdict(q, id, NF_DROP, 0, false);
+		p.verdict = NF_DROP;
 		break;
 	case NFQUEUE_MARKED:
-		add_verdict(
-		    q, id, NF_ACCEPT, mark | q->options.reject_mark, false);
+		p = with_mark(id, NF_ACCEPT, mark | q->options.reject_mark);
 		break;
 	}
+	add_verdict(q, p);
 }
 
 /* ---- packets ---- */
@@ -221,10 +241,11 @@ take_packet(struct nfqueue *q, const struct nlmsghdr *nlh, int64_t now)
 	q->stats.packets++;
 	q->open++;
 	/* Rules that were printed by another version: once round is enough. */
-	if ((p.mark & q->options.pass_mark) == q->options.pass_mark) {
+	if (q->repeats &&
+	    (p.mark & q->options.pass_mark) == q->options.pass_mark) {
 		q->stats.loops++;
-		add_verdict(
-		    q, p.id, NF_ACCEPT, p.mark & ~q->options.pass_mark, false);
+		add_verdict(q,
+		    with_mark(p.id, NF_ACCEPT, p.mark & ~q->options.pass_mark));
 		return;
 	}
 	q->ops->on_packet(q->arg, &p, now);
@@ -297,7 +318,7 @@ on_readable(void *arg, int64_t now)
 static int
 ask(struct nfqueue *q, struct nlmsghdr *nlh)
 {
-	char buf[4096];
+	alignas(struct nlmsghdr) char buf[4096];
 	ssize_t n;
 
 	nlh->nlmsg_flags |= NLM_F_ACK;

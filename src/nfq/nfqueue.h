@@ -11,10 +11,10 @@
 #include "base/str.h"
 #include "net/loop.h"
 
-/* PASS: the packet goes through the chain again, from its start, with pass_mark
- * set in its mark; a rule of ours there takes the mark off and lets it on to
- * the rules of others, which an accept would pass over. MARKED: it is accepted
- * with reject_mark set. */
+/* PASS: the packet is accepted, or with set_repeat goes through the chain
+ * again, from its start, with pass_mark set in its mark; a rule of ours there
+ * takes the mark off and lets it on to the rules of others, which an accept
+ * would pass over. MARKED: it is accepted with reject_mark set. */
 /* RELEASE: a pass whose packet waited: should it have gone, on_lost is told. */
 enum nfqueue_verdict {
 	NFQUEUE_PASS,
@@ -69,6 +69,8 @@ struct nfqueue *nfqueue_new(struct loop *loop,
     void *arg, char *err, size_t cap);
 /* Unbinds: the kernel drops what waits. */
 void nfqueue_free(struct nfqueue *q);
+/* How packets pass; at first they are accepted. */
+void nfqueue_set_repeat(struct nfqueue *q, bool repeats);
 /* mark: the packet's own. */
 void nfqueue_set_verdict(struct nfqueue *q, uint32_t id, uint32_t mark,
     enum nfqueue_verdict verdict);

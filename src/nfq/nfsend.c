@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +29,14 @@ struct nfsend {
 	uint32_t seq;
 	size_t used;
 	uint64_t errors;
-	char out[OUT_MAX];
+	alignas(struct nlmsghdr) char out[OUT_MAX];
 };
 
 static void
 on_readable(void *arg, int64_t now)
 {
 	struct nfsend *s = arg;
-	char buf[8192];
+	alignas(struct nlmsghdr) char buf[8192];
 
 	(void)now;
 	while (recv(mnl_socket_get_fd(s->socket), buf, sizeof(buf),

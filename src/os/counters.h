@@ -35,10 +35,18 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients passed at once")                                      \
 	X(PASSED_KNOWN, "passed_known", TOTAL,                                \
 	    "of these, recipients in the working set")                        \
+	X(PASSED_FAMILIAR, "passed_familiar", TOTAL,                          \
+	    "of these, familiar recipients (familiar_for)")                   \
 	X(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
 	    "of these, recipients that had written to the sender")            \
+	X(PASSED_REPLIES, "passed_replies", TOTAL,                            \
+	    "of these, answers without an envelope sender to who wrote in")   \
+	X(PASSED_INCOMING, "passed_incoming", TOTAL,                          \
+	    "of these, recipients of mail that came in, not counted")         \
 	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
 	    "recipients held in the queue")                                   \
+	X(DELAYED_FAMILIAR, "delayed_familiar", TOTAL,                        \
+	    "of these, familiar recipients (familiar_for)")                   \
 	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
 	    "held recipients released by time or by hand")                    \
 	X(DISCARDED_RECIPIENTS, "discarded_recipients", TOTAL,                \
@@ -47,6 +55,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients refused by the throttle")                             \
 	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                            \
 	    "recipients that enforce mode would have held or refused")        \
+	X(SCOPE_HOLDS, "scope_holds", TOTAL,                                  \
+	    "recipients that waited for a scope")                             \
 	X(NEW_REVERSE_PATHS, "new_reverse_paths", TOTAL,                      \
 	    "foreign reverse paths counted as new recipients")                \
 	X(REVERSE_PATH_HOLDS, "reverse_path_holds", TOTAL,                    \
@@ -61,6 +71,26 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
 	    "mail without a sender, such as bounces, that was given up")      \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
+	X(SPARED_FREEZES, "spared_freezes", TOTAL,                            \
+	    "full queues of senders in never_freeze, once until they shrink") \
+	X(DECOY_TOUCHES, "decoy_touches", TOTAL,                              \
+	    "recipients that were decoys")                                    \
+	X(UNKNOWN_RECIPIENTS, "unknown_recipients", TOTAL,                    \
+	    "new recipients refused as unknown (refused_credit)")             \
+	X(CREDIT_HOLDS, "credit_holds", TOTAL,                                \
+	    "recipients held because their sender wrote to unknown ones")     \
+	X(NETWORK_HOLDS, "network_holds", TOTAL,                              \
+	    "recipients held because of client_networks")                     \
+	X(TARPIT_REPLIES, "tarpit_replies", TOTAL,                            \
+	    "replies that came late (tarpit)")                                \
+	X(BLASTS, "blasts", TOTAL,                                            \
+	    "messages to more new recipients than burst, some of whom wait")  \
+	X(STRANGER_HOLDS, "stranger_holds", TOTAL,                            \
+	    "senders that may not be frozen and came to stranger_messages")   \
+	X(PERSISTENT, "persistent_senders", TOTAL,                            \
+	    "senders that used up a day's limit on 3 days of 7")              \
+	X(WARNINGS, "warnings", TOTAL,                                        \
+	    "senders and scopes that came to a part of a limit (warn_at)")    \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(SENDERS_MADE_ROOM, "senders_made_room", TOTAL,                      \
 	    "idle senders forgotten early, at senders_max")                   \
@@ -74,10 +104,18 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "of these, messages in the mail server's own hold queue")         \
 	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
 	    "messages that a release_command or discard_command ended")       \
+	X(MAILDROP_MESSAGES, "maildrop_messages", GAUGE,                      \
+	    "messages in maildrop while a sender is frozen")                  \
 	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
 	    "messages that left the hold queue by other hands")               \
 	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
 	    "runs of release_, discard_ and queue_command that failed")       \
+	X(MTA_HELD, "mta_held", GAUGE,                                        \
+	    "messages that a freeze put on hold in the mail server's queue")  \
+	X(MTA_HOLDS, "mta_holds", TOTAL,                                      \
+	    "messages put on hold there by mta_hold_command")                 \
+	X(MTA_HOLD_FAILURES, "mta_hold_failures", TOTAL,                      \
+	    "runs of a command for a freeze or its thaw that failed")         \
 	X(INBOUND_KNOWN, "inbound_known", GAUGE,                              \
 	    "addresses learnt from incoming mail, of all senders")            \
 	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \
@@ -97,6 +135,10 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
 	X(AUTH_LOCKED, "auth_locked", TOTAL,                                  \
 	    "logins turned away unchecked at auth_failures_max")              \
+	X(CONNECTIONS_REFUSED, "connections_refused", TOTAL,                  \
+	    "connections to milter and policy service refused at a limit")    \
+	X(OWN_MAIL, "own_mail", TOTAL,                                        \
+	    "messages of weir's own that came back to its milter")            \
 	X(PEERS_REFUSED, "peers_refused", TOTAL,                              \
 	    "connections to milter and policy service that were not allowed") \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What happened, for `weirctl events`: a bounded ring of recent events and the
- * followers that hear of new ones. Event loop's thread.
+ * What happened, for `weirctl events`: recent events, bounded, and followers
+ * that hear of each. What is repeated (the same of one sender and one message,
+ * within an hour) is one entry that counts. Event loop's thread.
  */
 #ifndef OS_EVENTS_H
 #define OS_EVENTS_H
@@ -9,25 +10,37 @@
 #include "base/list.h"
 #include "base/str.h"
 
-#define EVENTS_KEPT 1024
+#define EVENTS_KEPT_MAIL 1024 /* entries */
+#define EVENTS_KEPT_RARE 256  /* freezes, thaws, reloads, warnings */
+#define EVENTS_KEPT_FAULT 256 /* clients at a limit, failed commands */
+#define EVENTS_GROUP_MS (60 * 60 * INT64_C(1000))
+#define EVENTS_TELL_MS (60 * INT64_C(1000))
 
 /* X(identifier, "name", "when it is told") */
-#define EVENT_TABLE(X)                                                   \
-	X(MESSAGE, "message", "a message was answered 250")              \
-	X(HOLD, "hold", "a recipient is held")                           \
-	X(REFUSE, "refuse", "a recipient was refused by the throttle")   \
-	X(OBSERVE, "observe", "enforce mode would have held or refused") \
-	X(RELEASE, "release", "a held recipient was let go")             \
-	X(DISCARD, "discard", "a held recipient was discarded")          \
-	X(DELIVER, "deliver", "a released recipient was delivered")      \
-	X(DEFER, "defer", "delivery was put off")                        \
-	X(BOUNCE, "bounce", "a bounce was made")                         \
-	X(DELAY, "delay", "a message waits for notify_after")            \
-	X(FREEZE, "freeze", "a sender was frozen")                       \
-	X(THAW, "thaw", "a sender was thawed")                           \
-	X(DECOY, "decoy", "a decoy was touched, and nobody frozen")      \
-	X(SPARE, "spare", "a queue is full, and nobody may be frozen")   \
-	X(RULES, "rules", "rules of weir-netd were missing")             \
+#define EVENT_TABLE(X)                                                       \
+	X(MESSAGE, "message", "a message was answered 250")                  \
+	X(HOLD, "hold", "a recipient is held")                               \
+	X(REFUSE, "refuse", "a sender or a recipient was refused")           \
+	X(LIMIT, "limit", "a client was turned away at a limit")             \
+	X(OBSERVE, "observe", "enforce mode would have held or refused")     \
+	X(RELEASE, "release", "a held recipient was let go")                 \
+	X(DISCARD, "discard", "a held recipient was discarded")              \
+	X(DELIVER, "deliver", "a released recipient was delivered")          \
+	X(DEFER, "defer", "delivery was put off")                            \
+	X(BOUNCE, "bounce", "a bounce was made")                             \
+	X(DELAY, "delay", "a message waits for notify_after")                \
+	X(FREEZE, "freeze", "a sender was frozen")                           \
+	X(THAW, "thaw", "a sender was thawed")                               \
+	X(DECOY, "decoy", "a decoy was touched")                             \
+	X(CREDIT, "credit", "a sender wrote to too many unknown recipients") \
+	X(NETWORKS, "networks", "a login is used from too many networks")    \
+	X(SPARE, "spare", "a queue is full, and nobody may be frozen")       \
+	X(BLAST, "blast", "much of a message to many waits")                 \
+	X(STRANGERS, "strangers", "messages to strangers begin to wait")     \
+	X(PERSISTENT, "persistent", "a limit is used up day by day")         \
+	X(WARN, "warn", "a sender or scope came near a limit")               \
+	X(RULES, "rules", "rules of weir-netd were missing")                 \
+	X(COMMAND, "command", "a command of the site failed")                \
 	X(RELOAD, "reload", "the configuration was read again")
 
 enum event_type {
@@ -40,12 +53,16 @@ enum event_type {
 extern const char *const event_type_name[EVENT_TYPE_MAX];
 
 struct event_item {
-	uint64_t seq; /* from 1 */
-	int64_t at;   /* wall ms */
+	uint64_t seq;  /* from 1; another one with each repetition */
+	int64_t first; /* wall ms */
+	int64_t at;    /* of the last time */
+	uint64_t count;
+	bool is_news; /* the first, or nobody heard of it for a minute */
 	enum event_type type;
-	char *sender; /* "" when it concerns none */
-	char *id;     /* queue id, "" none */
-	char *detail; /* plain text */
+	char *sender;       /* "" when it concerns none */
+	char *id;           /* queue id, "" none */
+	const char *option; /* behind it, static; NULL: none is */
+	char *detail;       /* plain text, of the last time */
 };
 
 struct events;
@@ -61,7 +78,16 @@ void events_free(struct events *e);
 PRINTF_LIKE(6, 7)
 void events_add(struct events *e, int64_t wall_ms, enum event_type type,
     const char *sender, const char *id, const char *detail, ...);
-/* Calls fn for what is kept above seq, oldest first. */
+/* The same of what an option is behind, such as a limit; NULL: none is. It is
+ * the only place where a refusal is told, whoever made it: os/problems.h hears
+ * of it from here. */
+PRINTF_LIKE(7, 8)
+void events_add_option(struct events *e, int64_t wall_ms, enum event_type type,
+    const char *option, const char *sender, const char *id, const char *detail,
+    ...);
+/* The seq above which the last max entries are; 0: all. */
+uint64_t events_before(const struct events *e, size_t max);
+/* Calls fn for what is kept above seq, by its last time. */
 void events_each(const struct events *e, uint64_t above_seq,
     void (*fn)(void *arg, const struct event_item *item), void *arg);
 void events_follow(struct events *e, struct event_follower *f);

@@ -15,13 +15,22 @@ libos_la_SOURCES = \
 	src/os/options_struct.c \
 	src/os/options_value.c src/os/options_value.h \
 	src/os/priv.c src/os/priv.h \
+	src/os/problems.c src/os/problems.h \
+	src/os/process.c src/os/process.h \
+	src/os/program.c src/os/program.h \
 	src/os/rlimit.c src/os/rlimit.h \
 	src/os/systemd.c src/os/systemd.h
 libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
-	tests/unit/test_options tests/unit/test_priv tests/unit/test_rlimit
+	tests/unit/test_options tests/unit/test_priv tests/unit/test_program \
+	tests/unit/test_rlimit tests/unit/test_events \
+	tests/unit/test_problems
+tests_unit_test_problems_SOURCES = tests/unit/test_problems.c
+tests_unit_test_problems_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_events_SOURCES = tests/unit/test_events.c
+tests_unit_test_events_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_file_SOURCES = tests/unit/test_file.c
 tests_unit_test_file_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
@@ -29,6 +38,8 @@ tests_unit_test_log_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_options_SOURCES = tests/unit/test_options.c \
 	tests/options_schema.h
 tests_unit_test_options_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_program_SOURCES = tests/unit/test_program.c
+tests_unit_test_program_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_rlimit_SOURCES = tests/unit/test_rlimit.c
 tests_unit_test_rlimit_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c

@@ -6,13 +6,12 @@
 
 #include "base/ip.h"
 #include "os/priv.h"
+#include "os/program.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 PRINTF_LIKE(3, 4)
@@ -51,16 +50,13 @@ option_check_socket_path(const char *text, char *err, size_t cap)
 bool
 option_check_program(const char *text, char *err, size_t cap)
 {
-	struct stat st;
+	char why[PROGRAM_WHY_MAX];
 
 	if (!option_check_path(text, err, cap))
 		return false;
-	if (stat(text, &st) != 0)
-		return refuse(err, cap, "cannot be used: %s; check the path",
-		    strerror(errno));
-	if (S_ISREG(st.st_mode) && (st.st_mode & 0111) != 0)
+	if (program_can_run(text, why, sizeof(why)))
 		return true;
-	return refuse(err, cap, "is not a program; make it executable");
+	return refuse(err, cap, "cannot be run: %s", why);
 }
 
 bool

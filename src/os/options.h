@@ -56,6 +56,9 @@ struct option {
 	int64_t min, max;   /* numbers, durations (ms), sizes; 0, 0: any;
 			       max 0: no upper bound */
 	const char *const *names; /* OPTION_ENUM, NULL at the end */
+	size_t given; /* offset of a bool: the file sets it; 0: not asked. Then
+			 it is printed where it is set, and a rate may be "0",
+			 which is none */
 	bool required;
 	bool reloadable;    /* SIGHUP may change it */
 	const char *sample; /* shown in the sample where it differs */
@@ -76,6 +79,8 @@ struct option_section {
 	size_t title_offset; /* char *, the section's title */
 	size_t place_offset; /* struct option_place; its file is borrowed
 				from options_load's caller */
+	bool is_example;     /* none of it is in force in the sample; it has no
+				required options */
 };
 
 struct option_array {

@@ -80,6 +80,8 @@ print_rate(const struct option_rate *rate, struct buf *out)
 {
 	char window[UNITS_TEXT_MAX];
 
+	if (rate->count == 0)
+		return buf_append_str(out, STR("\"0\""));
 	return buf_printf(out, "\"%" PRIu32 "/%s\"", rate->count,
 	    exact_duration((uint64_t)rate->window_ms, window));
 }
@@ -133,6 +135,8 @@ option_is_set(const struct option *o, const void *conf)
 {
 	const void *field = (const char *)conf + o->offset;
 
+	if (o->given != 0)
+		return *(const bool *)((const char *)conf + o->given);
 	if (o->type == OPTION_STRING)
 		return *(char *const *)field != NULL;
 	if (o->type == OPTION_RATE)

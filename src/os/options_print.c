@@ -74,6 +74,7 @@ print_text(const struct option *o, const char *text, struct buf *out)
 	bool ok;
 
 	one.offset = 0;
+	one.given = 0;
 	option_preset(&one, text, &field);
 	ok = option_print(&one, &field, out);
 	option_clear(&one, &field);
@@ -126,9 +127,11 @@ options_print_sample(const struct option_schema *schema, struct buf *out)
 	for (; ok && s != NULL && s->name != NULL; s++)
 		ok = buf_append_str(out, STR("\n")) &&
 		     print_wrapped("# ", s->doc != NULL ? s->doc : "", out) &&
-		     buf_printf(out, "%s \"default\" {\n", s->name) &&
+		     buf_printf(out, "%s%s \"default\" {\n",
+			 s->is_example ? "#" : "", s->name) &&
 		     print_sample_options(s->options, "\t", out) &&
-		     buf_append_str(out, STR("}\n"));
+		     buf_append_str(
+			 out, s->is_example ? STR("#}\n") : STR("}\n"));
 	return ok;
 }
 

@@ -210,6 +210,10 @@ add_text(
 	case OPTION_SIZE:
 		return parse_size(o, text, field, why, cap);
 	case OPTION_RATE:
+		if (o->given != 0 && strcmp(text, "0") == 0) {
+			*(struct option_rate *)field = (struct option_rate){0};
+			return true;
+		}
 		return parse_rate(text, field, why, cap);
 	case OPTION_RATES:
 		return add_rate(field, text, why, cap);

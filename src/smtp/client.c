@@ -226,6 +226,7 @@ client_queue_hello(
 {
 	size_t before = c->queue.text.len;
 
+	c->said_helo = type == CLIENT_HELO;
 	if (buf_printf(&c->queue.text, "%s %s\r\n",
 		c->lmtp               ? "LHLO"
 		: type == CLIENT_EHLO ? "EHLO"
@@ -299,6 +300,12 @@ const struct smtp_caps *
 smtp_client_caps(const struct smtp_client *c)
 {
 	return &c->caps;
+}
+
+bool
+smtp_client_said_helo(const struct smtp_client *c)
+{
+	return c->said_helo;
 }
 
 bool

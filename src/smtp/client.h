@@ -88,6 +88,9 @@ void smtp_client_feed(
 /* The peer closed or the connection broke; why for the reply text. */
 void smtp_client_lost(struct smtp_client *c, const char *why, int64_t now);
 const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
+/* EHLO was refused and HELO taken: the peer told nothing of what it can do, and
+ * may tell it on another connection. */
+bool smtp_client_said_helo(const struct smtp_client *c);
 /* The first line of the peer's greeting, cut. */
 const char *smtp_client_greeting(const struct smtp_client *c);
 /* Ready, no reply is outstanding and no transaction is open at the peer. */

@@ -44,6 +44,7 @@ struct smtp_client {
 	enum smtp_client_tls tls;
 	bool tls_waits;    /* 220 came, the handshake is under way */
 	bool verified;     /* see smtp_client_set_verified */
+	bool said_helo;    /* EHLO was refused */
 	bool body_open;    /* 354 came, the final dot did not go */
 	bool tx_open;      /* MAIL was queued, neither dot nor RSET since */
 	bool data_waits;   /* DATA has no reply yet */

@@ -91,12 +91,14 @@ smtp_decoder_init(struct smtp_decoder *d, const struct smtp_data_limits *limits)
 {
 	*d = (struct smtp_decoder){.limits = limits, .in_header = true};
 	buf_init(&d->subject, SMTP_SUBJECT_MAX);
+	buf_init(&d->message_id, SMTP_MSGID_MAX);
 }
 
 void
 smtp_decoder_clear(struct smtp_decoder *d)
 {
 	buf_clear(&d->subject);
+	buf_clear(&d->message_id);
 }
 
 static void
@@ -107,14 +109,13 @@ set_fault(struct smtp_decoder *d, enum smtp_data_fault fault)
 }
 
 static void
-keep_subject(struct smtp_decoder *d, struct str text)
+keep(struct smtp_decoder *d, struct str text)
 {
-	while (d->subject.len == 0 && text.n > 0 &&
+	while (d->keeping->len == 0 && text.n > 0 &&
 	       (text.p[0] == ' ' || text.p[0] == '\t'))
 		text = str_sub(text, 1, text.n);
-	if (!buf_append_str(
-		&d->subject, str_sub(text, 0, buf_room(&d->subject))))
-		panic("subject past its room");
+	if (!buf_append_str(d->keeping, str_sub(text, 0, buf_room(d->keeping))))
+		panic("a header's value past its room");
 }
 
 static void
@@ -123,9 +124,14 @@ on_field_name(struct smtp_decoder *d)
 	struct str name = {d->name, d->name_len};
 
 	d->field = FIELD_VALUE;
-	d->in_subject = !d->subject_seen && str_ieq(name, STR("subject"));
-	d->subject_seen |= d->in_subject;
-	d->id_seen |= str_ieq(name, STR("message-id"));
+	d->keeping = NULL;
+	if (str_ieq(name, STR("subject"))) {
+		d->keeping = d->subject_seen ? NULL : &d->subject;
+		d->subject_seen = true;
+	} else if (str_ieq(name, STR("message-id"))) {
+		d->keeping = d->id_seen ? NULL : &d->message_id;
+		d->id_seen = true;
+	}
 	if (str_ieq(name, STR("received")))
 		d->received++;
 }
@@ -139,8 +145,8 @@ name_byte(struct smtp_decoder *d, char c)
 
 	if (blank && d->name_len == 0) {
 		d->field = FIELD_VALUE; /* continuation */
-		if (d->in_subject)
-			keep_subject(d, (struct str){&c, 1});
+		if (d->keeping != NULL)
+			keep(d, (struct str){&c, 1});
 		return true;
 	}
 	if (c == ':' && d->name_len > 0) {
@@ -166,13 +172,14 @@ header_text(struct smtp_decoder *d, struct str text)
 
 	while (d->field != FIELD_VALUE && n < text.n) {
 		if (!name_byte(d, text.p[n])) {
-			d->in_header = d->in_subject = false;
+			d->in_header = false;
+			d->keeping = NULL;
 			return n;
 		}
 		n++;
 	}
-	if (d->in_subject && n < text.n)
-		keep_subject(d, str_sub(text, n, text.n));
+	if (d->keeping != NULL && n < text.n)
+		keep(d, str_sub(text, n, text.n));
 	return text.n;
 }
 
@@ -181,8 +188,10 @@ header_newline(struct smtp_decoder *d)
 {
 	uint32_t max = d->limits->received_max;
 
-	if (d->field != FIELD_VALUE)
-		d->in_header = d->in_subject = false;
+	if (d->field != FIELD_VALUE) {
+		d->in_header = false;
+		d->keeping = NULL;
+	}
 	if (max > 0 && d->received > max)
 		set_fault(d, SMTP_DATA_LOOP);
 	d->field = FIELD_NAME;

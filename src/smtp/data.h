@@ -39,6 +39,7 @@ enum smtp_data_fault { /* first that was met */
 };
 
 #define SMTP_SUBJECT_MAX 256 /* bytes kept of the Subject */
+#define SMTP_MSGID_MAX 320   /* and of the Message-ID */
 
 struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 			 read, the rest is data.c's own */
@@ -48,14 +49,16 @@ struct smtp_decoder { /* embedded for memory's sake; size and fault may be
 	uint32_t line, header, received;
 	uint8_t state;
 	uint8_t field; /* where in a header line */
-	bool in_header, ended, subject_seen, in_subject;
+	bool in_header, ended, subject_seen;
+	struct buf *keeping; /* the value in hand goes there; NULL: nowhere */
 	bool newline_seen, lf_lines; /* the first line end was a bare LF */
 	bool chunked; /* BDAT: a dot is a dot, and smtp_decode_end ends it */
 	uint8_t name_len;
-	bool id_seen;       /* there is a Message-ID field */
-	char name[11];      /* start of the header line, to know Received:,
-			       Subject: and Message-ID: */
-	struct buf subject; /* unfolded Subject: value, bounded, raw */
+	bool id_seen;  /* there is a Message-ID field */
+	char name[11]; /* start of the header line, to know Received:,
+			  Subject: and Message-ID: */
+	/* Values of Subject: and Message-ID:, unfolded, bounded, raw. */
+	struct buf subject, message_id;
 };
 
 void smtp_decoder_init(

@@ -13,6 +13,7 @@ libsmtp_la_SOURCES = \
 	src/smtp/dovecot.c src/smtp/dovecot.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
+	src/smtp/header_names.c src/smtp/header_names.h \
 	src/smtp/opening.c src/smtp/opening.h \
 	src/smtp/reply.c src/smtp/reply.h \
 	src/smtp/sasl.c src/smtp/sasl.h \
@@ -67,6 +68,9 @@ tests_unit_test_smtp_clean_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_data
 tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
 tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_header_names
+tests_unit_test_header_names_SOURCES = tests/unit/test_header_names.c
+tests_unit_test_header_names_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_opening
 tests_unit_test_smtp_opening_SOURCES = tests/unit/test_smtp_opening.c
 tests_unit_test_smtp_opening_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)

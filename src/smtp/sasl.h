@@ -44,6 +44,8 @@ struct str sasl_hide(struct str words, char *out, size_t cap);
 struct sasl_watch {
 	enum sasl_mech mech;
 	unsigned lines; /* of the client, the initial response included */
+	uint64_t seed;  /* 0: no proof is asked for */
+	uint64_t proof; /* a keyed hash of the password; 0: not said, or none */
 	char user[SASL_USER_MAX + 1];
 };
 
@@ -54,7 +56,8 @@ enum sasl_verdict {
 	SASL_OPAQUE,    /* who it is stands in a token (OAUTHBEARER, no a=) */
 };
 
-void sasl_watch_init(struct sasl_watch *w, enum sasl_mech mech);
+/* seed: for proof, from hash_random_seed and kept in memory alone; 0: none. */
+void sasl_watch_init(struct sasl_watch *w, enum sasl_mech mech, uint64_t seed);
 /* A line of the client, in base64; "=" as an initial response is an empty one.
  * What is decoded is wiped before it returns. */
 enum sasl_verdict sasl_watch_line(struct sasl_watch *w, struct str line);

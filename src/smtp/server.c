@@ -329,6 +329,12 @@ smtp_server_subject(const struct smtp_server *s)
 	return buf_str(&s->decoder.subject);
 }
 
+struct str
+smtp_server_message_id(const struct smtp_server *s)
+{
+	return buf_str(&s->decoder.message_id);
+}
+
 bool
 smtp_server_has_message_id(const struct smtp_server *s)
 {

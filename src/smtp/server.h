@@ -171,7 +171,8 @@ bool smtp_server_is_in_auth(const struct smtp_server *s);
 bool smtp_server_is_utf8(const struct smtp_server *s); /* transaction */
 /* Of the last message, until the next DATA. */
 uint64_t smtp_server_message_size(const struct smtp_server *s);
-struct str smtp_server_subject(const struct smtp_server *s); /* raw */
+struct str smtp_server_subject(const struct smtp_server *s);    /* raw */
+struct str smtp_server_message_id(const struct smtp_server *s); /* raw */
 bool smtp_server_has_message_id(const struct smtp_server *s);
 bool smtp_server_is_chunked(const struct smtp_server *s); /* by BDAT */
 uint32_t smtp_server_errors(const struct smtp_server *s);

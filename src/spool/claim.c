@@ -2,10 +2,19 @@
 /*
  * Delivery's side: claiming what is due, recording what became of it.
  *
- * The index of what is due holds only RELEASED recipients, and each one looked
- * at leaves it, claimed or (when its rows are damaged) put aside with a log
- * line: a claim never passes over the same rows again and again.
+ * Sources take turns. The index by source holds what was let go and nothing
+ * that is held, so a turn is two look-ups however much there is; each message
+ * looked at leaves what is due, claimed or (when its rows are damaged) put
+ * aside with a log line: a claim never passes over the same rows again and
+ * again.
+ *
+ * Where more sources than one claim looks at have something released, most of
+ * it not due, the oldest that is due goes as well: nobody starves.
+ *
+ * A claim that is rolled back leaves the turns where it had brought them.
  */
+#include "spool/claim.h"
+
 #include "spool/message.h"
 #include "spool/simple.h"
 
@@ -15,7 +24,7 @@
 
 #define CLAIM_MAX 1024
 #define PAGE_TICKETS 256
-#define MESSAGE_BODY 18 /* behind DB_MESSAGE_READ */
+#define MESSAGE_BODY 20 /* behind DB_MESSAGE_READ */
 /* Texts that go with the jobs of one claim; the rest is read in pieces. */
 #define INLINE_MAX (64 << 10)
 #define INLINE_TOTAL_MAX (2 << 20)
@@ -201,24 +210,108 @@ due_tickets(struct claim_op *c, struct tx *tx, uint64_t out[PAGE_TICKETS])
 	return n;
 }
 
-/* A page at a time, as long as it leads on. */
+/* Whatever source it is of. A page at a time, as long as it leads on. */
+static void
+claim_oldest(struct claim_op *c, struct tx *tx, size_t max)
+{
+	uint64_t tickets[PAGE_TICKETS];
+	bool moved = true;
+
+	while (moved && c->n < max) {
+		size_t n = due_tickets(c, tx, tickets);
+
+		moved = false;
+		for (size_t i = 0; i < n && c->n < max; i++)
+			moved |= claim_ticket(c, tx, tickets[i]);
+		if (tx->db->rc != SQLITE_OK)
+			return;
+	}
+}
+
+/* ---- turns ---- */
+
+struct claiming { /* arg of the turns */
+	struct claim_op *c;
+	struct tx *tx;
+	uint64_t ticket; /* of the message at the head */
+};
+
+static bool
+next_owner(void *arg, int64_t after, int64_t *key)
+{
+	struct claiming *k = arg;
+	sqlite3_stmt *st = db_get(k->tx->db, DB_NEXT_OWNER);
+
+	db_bind_int(st, 1, after);
+	*key = db_number(k->tx->db, st, INT64_MIN);
+	return *key != INT64_MIN;
+}
+
+static uint32_t
+weight_of(struct spool *s, const char *policy)
+{
+	uint32_t weight = 1;
+
+	pthread_mutex_lock(&s->weights_lock);
+	for (size_t i = 0; policy != NULL && i < s->weight_count; i++) {
+		if (strcmp(s->weights[i].policy, policy) == 0)
+			weight = s->weights[i].weight;
+	}
+	pthread_mutex_unlock(&s->weights_lock);
+	return weight;
+}
+
+/* Of a row that is damaged nothing is known; the claim puts it aside. */
+static bool
+due_head(void *arg, int64_t key, struct turns_head *out)
+{
+	struct claiming *k = arg;
+	sqlite3_stmt *st = db_get(k->tx->db, DB_DUE_OF);
+	int64_t size;
+
+	db_bind_int(st, 1, key);
+	db_bind_int(st, 2, k->c->wall_ms);
+	k->ticket = (uint64_t)db_number(k->tx->db, st, 0);
+	if (k->ticket == 0)
+		return false;
+	*out = (struct turns_head){0};
+	st = db_get(k->tx->db, DB_GET_LOAD);
+	db_bind_int(st, 1, (int64_t)SPOOL_ID(k->ticket));
+	if (db_step(k->tx->db, st)) {
+		size = sqlite3_column_int64(st, 0);
+		out->octets = size > 0 ? (uint64_t)size : 0;
+		out->weight = weight_of(
+		    k->tx->spool, (const char *)sqlite3_column_text(st, 1));
+		db_reset(st);
+	}
+	return k->tx->db->rc == SQLITE_OK;
+}
+
+static bool
+take_head(void *arg)
+{
+	struct claiming *k = arg;
+
+	return claim_ticket(k->c, k->tx, k->ticket) &&
+	       k->tx->db->rc == SQLITE_OK;
+}
+
+static const struct turns_ops claim_turns = {
+    .next = next_owner, .head = due_head, .take = take_head};
+
 static int
 claim_run(struct tx *tx, struct op *op)
 {
 	struct claim_op *c = claim_of(op);
-	uint64_t tickets[PAGE_TICKETS];
-	bool moved = true;
+	struct claiming k = {.c = c, .tx = tx};
 	sqlite3_stmt *st;
+	bool looked;
 
-	while (moved && c->n < c->max) {
-		size_t n = due_tickets(c, tx, tickets);
-
-		moved = false;
-		for (size_t i = 0; i < n && c->n < c->max; i++)
-			moved |= claim_ticket(c, tx, tickets[i]);
-		if (tx->db->rc != SQLITE_OK)
-			return 0;
-	}
+	(void)turns_run(&tx->spool->turns, &claim_turns, &k, c->max, &looked);
+	if (c->n < c->max)
+		claim_oldest(c, tx, looked ? c->max : c->n + 1);
+	if (tx->db->rc != SQLITE_OK)
+		return 0;
 	st = db_get(tx->db, DB_NEXT_DUE);
 	db_bind_int(st, 1, c->wall_ms);
 	c->next_due = db_number(tx->db, st, INT64_MAX);
@@ -269,6 +362,31 @@ spool_claim(
 	c->fn = fn;
 	c->arg = arg;
 	core_submit(s, &c->op, CORE_WRITER);
+}
+
+/* ---- weights ---- */
+
+void
+claim_free_weights(struct spool *s)
+{
+	for (size_t i = 0; i < s->weight_count; i++)
+		free((char *)(uintptr_t)s->weights[i].policy);
+	free(s->weights);
+	s->weights = NULL;
+	s->weight_count = 0;
+}
+
+void
+spool_set_weights(struct spool *s, const struct spool_weight *weights, size_t n)
+{
+	pthread_mutex_lock(&s->weights_lock);
+	claim_free_weights(s);
+	s->weights = n > 0 ? xcalloc(n, sizeof(*weights)) : NULL;
+	for (; s->weight_count < n; s->weight_count++)
+		s->weights[s->weight_count] = (struct spool_weight){
+		    xstrdup(weights[s->weight_count].policy),
+		    weights[s->weight_count].weight};
+	pthread_mutex_unlock(&s->weights_lock);
 }
 
 /* ---- a clock that was set back ---- */
@@ -339,9 +457,11 @@ record_retry(struct tx *tx, const struct spool_result *r)
 	db_bind_int(st, 2, r->next_try);
 	db_bind_text(st, 3, r->error);
 	db_bind_int(st, 4, r->untried ? 0 : 1);
-	if (db_run(tx->db, st) > 0) {
-		tx->effects.recipients[SPOOL_SENDING]--;
-		tx->effects.recipients[SPOOL_RELEASED]++;
+	while (db_step(tx->db, st)) {
+		bool stopped = sqlite3_column_int(st, 0) == DB_STOPPED;
+
+		tx->effects.recipients[stopped ? DB_STOPPING : SPOOL_SENDING]--;
+		tx->effects.recipients[stopped ? DB_STOPPED : SPOOL_RELEASED]++;
 	}
 }
 
@@ -349,12 +469,12 @@ static size_t
 record_end(struct tx *tx, const struct spool_result *r)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_DELETE_SENDING);
+	size_t n = 0;
 
 	db_bind_int(st, 1, (int64_t)r->ticket);
-	if (db_run(tx->db, st) <= 0)
-		return 0;
-	tx->effects.recipients[SPOOL_SENDING]--;
-	return 1;
+	for (; db_step(tx->db, st); n++)
+		tx->effects.recipients[sqlite3_column_int(st, 0)]--;
+	return n;
 }
 
 /* What is not SENDING is passed over, and a bounce that is there is not stored

@@ -17,6 +17,7 @@
 #include "spool/db.h"
 #include "spool/queue.h"
 #include "spool/schema.h"
+#include "spool/turns.h"
 
 #include <stdatomic.h>
 
@@ -32,7 +33,7 @@ struct reader;
 /* What a transaction changes beside its rows; told when it has committed. */
 struct tx_effects {
 	int64_t messages, quarantined;
-	int64_t recipients[DB_BLOCKED + 1];
+	int64_t recipients[DB_STATE_MAX + 1];
 	struct account_changes accounts;
 	uint64_t *files; /* body files of removed messages */
 	size_t file_count, file_cap;
@@ -83,7 +84,7 @@ struct spool {
 	uint64_t body_memory; /* bytes of text in memory */
 	uint32_t files;       /* of bodies on their way in */
 	uint64_t last_id, id_mark;
-	uint64_t notice_mark;
+	uint64_t notice_mark, queue_proof;
 	bool id_marking;
 
 	/* Behind the lazy lock: snapshots to be written with the next commit,
@@ -92,8 +93,15 @@ struct spool {
 	struct map *lazy;
 	atomic_size_t lazy_bytes;
 
+	struct turns turns; /* the writer's */
+	/* Behind its lock: the weight of sources by the policy of their mail.
+	 */
+	pthread_mutex_t weights_lock;
+	struct spool_weight *weights;
+	size_t weight_count;
+
 	/* Atomic: written by the spool's threads, read by the loop. */
-	atomic_int_fast64_t messages, quarantined, recipients[4];
+	atomic_int_fast64_t messages, quarantined, stopped, recipients[4];
 	atomic_uint_fast64_t free_bytes, commits, operations, errors;
 	atomic_bool is_short;
 };

@@ -5,6 +5,8 @@
  */
 #include "spool/db.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +31,33 @@ distrust(sqlite3 *h)
 	sqlite3_limit(h, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
 }
 
+/* Without a seed, as it is stored: who makes two names meet shares a turn with
+ * the other, and no more. */
+static int64_t
+owner_of(struct str source)
+{
+	return (int64_t)(hash_str(source, 0) >> 1) | 1;
+}
+
+int64_t
+db_owner(const char *source)
+{
+	return owner_of(str_from(source));
+}
+
+static void
+sql_owner(sqlite3_context *context, int n, sqlite3_value **v)
+{
+	struct str source = {0};
+
+	(void)n;
+	source.p = (const char *)sqlite3_value_text(v[0]);
+	source.n = (size_t)sqlite3_value_bytes(v[0]);
+	if (source.p == NULL)
+		source.n = 0;
+	sqlite3_result_int64(context, owner_of(source));
+}
+
 int
 db_open(struct db *db, const char *path, enum db_mode mode, struct log *log,
     char *err, size_t err_cap)
@@ -45,8 +74,12 @@ db_open(struct db *db, const char *path, enum db_mode mode, struct log *log,
 		sqlite3_extended_result_codes(db->h, 1);
 		sqlite3_busy_timeout(db->h, DB_BUSY_MS);
 		distrust(db->h);
-		rc = db_exec(db, "PRAGMA cache_size = -" CACHE_KIB);
+		rc = sqlite3_create_function_v2(db->h, DB_OWNER_FN, 1,
+		    SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+		    NULL, sql_owner, NULL, NULL, NULL);
 	}
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "PRAGMA cache_size = -" CACHE_KIB);
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "PRAGMA cell_size_check = ON");
 	if (rc == SQLITE_OK)
@@ -69,9 +102,10 @@ db_close(struct db *db)
 }
 
 /* FULL: the log is synced at each commit. The log is brought over by the
- * writer when it suits (writer.c), never from within a commit. */
+ * writer when it suits (writer.c), never from within a commit. scratch: nothing
+ * has to survive, so nothing is synced. */
 int
-db_tune(struct db *db)
+db_tune(struct db *db, bool scratch)
 {
 	static const char *const pragmas[] = {
 	    "PRAGMA journal_mode = WAL",
@@ -84,6 +118,8 @@ db_tune(struct db *db)
 
 	for (size_t i = 0; i < ARRAY_LEN(pragmas) && rc == SQLITE_OK; i++)
 		rc = db_exec(db, pragmas[i]);
+	if (rc == SQLITE_OK && scratch)
+		rc = db_exec(db, "PRAGMA synchronous = OFF");
 	return rc;
 }
 
@@ -276,6 +312,21 @@ db_column_maybe(struct db *db, sqlite3_stmt *st, int at, struct arena *mem)
 	if (sqlite3_column_type(st, at) == SQLITE_NULL)
 		return NULL;
 	return db_column_text(db, st, at, mem);
+}
+
+const char *
+db_column_note(sqlite3_stmt *st, int at, size_t max, struct arena *mem)
+{
+	const unsigned char *p;
+	size_t n;
+
+	if (sqlite3_column_type(st, at) != SQLITE_TEXT)
+		return NULL;
+	p = sqlite3_column_text(st, at);
+	n = (size_t)sqlite3_column_bytes(st, at);
+	if (p == NULL || n > max || memchr(p, '\0', n) != NULL)
+		return NULL;
+	return arena_copy(mem, p, n);
 }
 
 bool

@@ -15,11 +15,16 @@
 
 #include <sqlite3.h>
 
-/* Of a recipient in the database: enum spool_state, and one more. BLOCKED is
+/* Of a recipient in the database: enum spool_state, and three more. BLOCKED is
  * RELEASED that may not go yet, because its message is pending, damaged, or
- * whole with a HELD recipient. So whatever is RELEASED may be claimed, and a
- * claim never wades through what may not. */
+ * whole with a HELD recipient. STOPPED is RELEASED whose source is frozen, and
+ * STOPPING is SENDING that becomes STOPPED, not RELEASED, when the attempt
+ * fails. So whatever is RELEASED may be claimed, and a claim never wades
+ * through what may not. */
 #define DB_BLOCKED 4
+#define DB_STOPPED 5
+#define DB_STOPPING 6
+#define DB_STATE_MAX DB_STOPPING
 /* Of a message, column pending. */
 #define DB_READY 0
 #define DB_PENDING 1
@@ -39,16 +44,43 @@
 #define DB_MESSAGE_READ                                                \
 	DB_MESSAGE_COLUMNS                                             \
 	", (SELECT mta_id FROM quarantine q WHERE q.id = message.id)," \
-	" (SELECT doomed FROM quarantine q WHERE q.id = message.id)"
+	" (SELECT doomed FROM quarantine q WHERE q.id = message.id),"  \
+	" (SELECT message_id FROM name n WHERE n.id = message.id),"    \
+	" (SELECT queue_id FROM name n WHERE n.id = message.id)"
 #define DB_RCPT_COLUMNS                                                    \
 	"ticket, state, attempts, next_try, destination, notify, address," \
-	" orcpt, last_error"
+	" orcpt, last_error, lane"
 /* Of a row of quarantine: when its message was stored, and from when on it may
  * be claimed, ?3 after that. */
 #define DB_ARRIVED \
 	"(SELECT queued_at FROM message WHERE message.id = quarantine.id)"
 #define DB_SETTLED "due + CASE attempts WHEN 0 THEN ?3 ELSE 0 END"
+/* Which source a recipient is of (db_owner), so that what may go is found by
+ * source. Only of recipients that were let go. */
+#define DB_OWNER_FN "weir_owner"
+#define DB_OWNER_OF(ticket)                                            \
+	DB_OWNER_FN "((SELECT source FROM message WHERE id = (" ticket \
+		    " & ~4095)))"
 #define DB_RANGE "ticket >= ?1 AND ticket <= ?1 + 4095"
+/* Of rcpt r: what the source ?1 has beside what is held, and a few others'
+ * whose name has the same hash. */
+#define DB_OWNED "r.state <> 1 AND r.owner = " DB_OWNER_FN "(?1)"
+/* The recipients of the source ?1 in state ?2, of messages m that fit more.
+ * Those that the gate was asked about: what weir itself sends has no
+ * destination. */
+#define DB_OF_SOURCE                                                   \
+	"ticket IN (SELECT r.ticket FROM rcpt r INDEXED BY rcpt_owner" \
+	" CROSS JOIN message m ON m.id = (r.ticket & ~4095)"           \
+	" WHERE " DB_OWNED " AND r.state = ?2"                         \
+	" AND r.destination <> 0 AND m.source = ?1 AND "
+/* The same of one message that is in the mail server's queue: what waits there
+ * for its release. */
+#define DB_LET_GO                                         \
+	"EXISTS (SELECT 1 FROM quarantine q WHERE q.id =" \
+	" (ticket & ~4095) AND q.doomed = 0"              \
+	" AND (state <> 4 OR q.due IS NOT NULL))"
+#define DB_MTA_HELD "SELECT id, mta_id, source FROM mta_held WHERE id > ?1 AND "
+#define DB_MTA_ORDER " ORDER BY id LIMIT ?2"
 #define DB_STATEMENTS(X)                                                       \
 	X(BEGIN, "BEGIN IMMEDIATE")                                            \
 	X(BEGIN_READ, "BEGIN")                                                 \
@@ -59,7 +91,8 @@
 	    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"        \
 	    " ?14, ?15, ?16, ?17)")                                            \
 	X(PUT_RCPT, "INSERT INTO rcpt (" DB_RCPT_COLUMNS                       \
-		    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")           \
+		    ", owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"     \
+		    " ?10, ?11)")                                              \
 	X(GET_FLAGS,                                                           \
 	    "SELECT pending, whole, in_file FROM message WHERE id = ?1")       \
 	X(GET_MESSAGE, "SELECT " DB_MESSAGE_READ ", body FROM message"         \
@@ -72,6 +105,9 @@
 		    " WHERE id > ?1 AND id <= ?2 ORDER BY id")                 \
 	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
 		     " WHERE id = ?1")                                         \
+	X(PUT_NAME, "REPLACE INTO name (id, message_id, queue_id) VALUES "     \
+		    "(?1, ?2, ?3)")                                            \
+	X(DELETE_NAME, "DELETE FROM name WHERE id = ?1")                       \
 	X(SET_PENDING, "UPDATE message SET pending = ?2 WHERE id = ?1")        \
 	X(DELETE_MESSAGE, "DELETE FROM message WHERE id = ?1"                  \
 			  " RETURNING source, size")                           \
@@ -88,19 +124,73 @@
 	X(BLOCK, "UPDATE rcpt SET state = 4 WHERE " DB_RANGE " AND state = 2") \
 	X(SET_ERROR, "UPDATE rcpt SET last_error = ?2 WHERE " DB_RANGE)        \
 	X(SET_STATE, "UPDATE rcpt SET state = ?2 WHERE ticket = ?1")           \
-	X(RELEASE,                                                             \
-	    "UPDATE rcpt SET state = ?2, next_try = ?3 WHERE ticket = ?1")     \
+	X(RELEASE, "UPDATE rcpt SET state = ?2, next_try = ?3,"                \
+		   " owner = " DB_OWNER_OF("?1") " WHERE ticket = ?1")         \
 	X(PUT_ASIDE, "UPDATE rcpt SET state = 4, last_error = ?2"              \
 		     " WHERE ticket = ?1")                                     \
-	X(RETRY, "UPDATE rcpt SET state = 2, next_try = ?2,"                   \
-		 " attempts = attempts + ?4, last_error = ?3"                  \
-		 " WHERE ticket = ?1 AND state = 3")                           \
-	X(DELETE_SENDING, "DELETE FROM rcpt WHERE ticket = ?1 AND state = 3")  \
+	X(RETRY,                                                               \
+	    "UPDATE rcpt SET state = CASE state WHEN 3 THEN 2 ELSE 5 END,"     \
+	    " next_try = ?2, attempts = attempts + ?4, last_error = ?3"        \
+	    " WHERE ticket = ?1 AND state IN (3, 6) RETURNING state")          \
+	X(DELETE_SENDING, "DELETE FROM rcpt WHERE ticket = ?1"                 \
+			  " AND state IN (3, 6) RETURNING state")              \
+	X(MOVE_SOURCE,                                                         \
+	    "UPDATE rcpt SET state = ?3 WHERE " DB_OF_SOURCE "m.whole <> 2)")  \
+	X(MOVE_QUARANTINED, "UPDATE rcpt SET state = ?3 WHERE " DB_OF_SOURCE   \
+			    "m.whole = 2) AND " DB_LET_GO)                     \
+	X(START_SOURCE,                                                        \
+	    "UPDATE rcpt SET state = 2, next_try ="                            \
+	    " min(next_try, ?3) WHERE " DB_OF_SOURCE "m.whole <> 2)")          \
+	X(MOVE_MESSAGE,                                                        \
+	    "UPDATE rcpt SET state = ?3 WHERE " DB_RANGE " AND state = ?2")    \
+	X(STOP_QUARANTINE,                                                     \
+	    "UPDATE quarantine INDEXED BY quarantine_due SET due = NULL"       \
+	    " WHERE due IS NOT NULL AND doomed = 0 AND ?1 ="                   \
+	    " (SELECT source FROM message m WHERE m.id = quarantine.id)")      \
+	X(START_QUARANTINE,                                                    \
+	    "UPDATE quarantine SET due = " DB_ARRIVED " WHERE due IS NULL"     \
+	    " AND id IN (SELECT r.ticket & ~4095 FROM rcpt r"                  \
+	    " INDEXED BY rcpt_owner WHERE " DB_OWNED " AND r.state = 5)"       \
+	    " AND ?1 ="                                                        \
+	    " (SELECT source FROM message m WHERE m.id = quarantine.id)")      \
+	X(STOP_QUARANTINE_ID, "UPDATE quarantine SET due = NULL WHERE id = ?1" \
+			      " AND due IS NOT NULL AND doomed = 0")           \
+	X(IS_STOPPED, "SELECT 1 FROM source WHERE frozen <> 0 AND key ="       \
+		      " (SELECT source FROM message WHERE id = ?1)")           \
+	X(COUNT_STOPPED,                                                       \
+	    "SELECT count(*) FROM rcpt r INDEXED BY rcpt_owner"                \
+	    " CROSS JOIN message m ON m.id = (r.ticket & ~4095)"               \
+	    " WHERE " DB_OWNED " AND r.state IN (5, 6) AND m.source = ?1")     \
+	X(DEFERRED,                                                            \
+	    "SELECT last_error, count(*), min(ticket) FROM"                    \
+	    " (SELECT ticket, last_error FROM rcpt INDEXED BY rcpt_due"        \
+	    " WHERE state = 2 AND last_error IS NOT NULL LIMIT ?1)"            \
+	    " GROUP BY last_error ORDER BY count(*) DESC LIMIT ?2")            \
+	X(PUT_MTA_HELD, "REPLACE INTO mta_held (mta_id, source, held, fate)"   \
+			" VALUES (?1, ?2, 0, 0)")                              \
+	X(SET_MTA_FATE,                                                        \
+	    "UPDATE mta_held SET fate = ?3 WHERE source = ?1 AND fate = ?2")   \
+	X(SET_MTA_HELD, "UPDATE mta_held SET held = 1 WHERE id = ?1")          \
+	X(DELETE_MTA_HELD, "DELETE FROM mta_held WHERE id = ?1")               \
+	X(COUNT_MTA_HELD, "SELECT count(*) FROM mta_held")                     \
+	X(COUNT_MTA_HELD_OF,                                                   \
+	    "SELECT count(*) FROM mta_held WHERE source = ?1")                 \
+	X(MTA_TO_HOLD, DB_MTA_HELD "held = 0 AND fate <> 1" DB_MTA_ORDER)      \
+	X(MTA_TO_RELEASE, DB_MTA_HELD "fate = 1" DB_MTA_ORDER)                 \
+	X(MTA_TO_DISCARD, DB_MTA_HELD "held <> 0 AND fate = 2" DB_MTA_ORDER)   \
+	X(IS_FROZEN, "SELECT 1 FROM source WHERE key = ?1 AND frozen <> 0")    \
 	X(DELETE_RCPT, "DELETE FROM rcpt WHERE ticket = ?1")                   \
 	X(DELETE_RCPTS, "DELETE FROM rcpt WHERE " DB_RANGE)                    \
 	X(DUE, "SELECT ticket FROM rcpt INDEXED BY rcpt_due"                   \
 	       " WHERE state = 2 AND next_try <= ?1"                           \
 	       " ORDER BY next_try, ticket LIMIT ?2")                          \
+	X(NEXT_OWNER,                                                          \
+	    "SELECT owner FROM rcpt INDEXED BY rcpt_owner"                     \
+	    " WHERE state <> 1 AND owner > ?1 ORDER BY owner LIMIT 1")         \
+	X(DUE_OF, "SELECT ticket FROM rcpt INDEXED BY rcpt_owner"              \
+		  " WHERE state <> 1 AND owner = ?1 AND state = 2"             \
+		  " AND next_try <= ?2 ORDER BY next_try, ticket LIMIT 1")     \
+	X(GET_LOAD, "SELECT size, policy FROM message WHERE id = ?1")          \
 	X(NEXT_DUE, "SELECT min(next_try) FROM rcpt INDEXED BY rcpt_due"       \
 		    " WHERE state = 2 AND next_try > ?1")                      \
 	X(MEND_DUE, "UPDATE rcpt INDEXED BY rcpt_due SET next_try = ?1"        \
@@ -133,33 +223,48 @@
 	X(SEND_RANGE,                                                          \
 	    "UPDATE rcpt SET state = 3 WHERE " DB_RANGE " AND state = 4")      \
 	X(RETRY_RANGE,                                                         \
-	    "UPDATE rcpt SET state = 4, next_try = ?2, last_error = ?3,"       \
-	    " attempts = attempts + 1 WHERE " DB_RANGE " AND state = 3")       \
+	    "UPDATE rcpt SET state = CASE state WHEN 3 THEN 4 ELSE 5 END,"     \
+	    " next_try = ?2, last_error = ?3, attempts = attempts + 1"         \
+	    " WHERE " DB_RANGE " AND state IN (3, 6) RETURNING state")         \
 	X(HAS_SENDING,                                                         \
-	    "SELECT 1 FROM rcpt WHERE " DB_RANGE " AND state = 3 LIMIT 1")     \
+	    "SELECT 1 FROM rcpt WHERE " DB_RANGE " AND state IN (3, 6)"        \
+	    " LIMIT 1")                                                        \
 	X(SET_FROZEN,                                                          \
-	    "INSERT INTO source (key, frozen, reason, frozen_at)"              \
-	    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET"         \
-	    " frozen = excluded.frozen, reason = excluded.reason,"             \
-	    " frozen_at = excluded.frozen_at")                                 \
+	    "INSERT INTO source (key, frozen, reason, frozen_at, note,"        \
+	    " thaw_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key)"      \
+	    " DO UPDATE SET frozen = excluded.frozen,"                         \
+	    " reason = excluded.reason, frozen_at = excluded.frozen_at,"       \
+	    " note = excluded.note, thaw_at = excluded.thaw_at")               \
 	X(SAVE_STATE,                                                          \
 	    "INSERT INTO source (key, frozen, reason, frozen_at, state,"       \
 	    " saved_at) VALUES (?1, 0, 0, 0, ?2, ?3) ON CONFLICT (key)"        \
 	    " DO UPDATE SET state = excluded.state,"                           \
 	    " saved_at = excluded.saved_at")                                   \
 	X(FORGET_SOURCE, "DELETE FROM source WHERE key = ?1")                  \
+	/* What belongs to sources comes behind them. */                       \
 	X(GET_SOURCES,                                                         \
-	    "SELECT key, frozen, reason, frozen_at, state, saved_at"           \
-	    " FROM source")                                                    \
+	    "SELECT key, frozen, reason, frozen_at, state, saved_at, note,"    \
+	    " thaw_at FROM source WHERE key < '[habit] ' OR key >= '[habit]!'" \
+	    " UNION ALL"                                                       \
+	    " SELECT key, frozen, reason, frozen_at, state, saved_at, note,"   \
+	    " thaw_at FROM source WHERE key >= '[habit] '"                     \
+	    " AND key < '[habit]!'")                                           \
 	X(SAVE_INBOUND,                                                        \
 	    "INSERT INTO inbound (key, state, saved_at) VALUES (?1, ?2, ?3)"   \
 	    " ON CONFLICT (key) DO UPDATE SET state = excluded.state,"         \
 	    " saved_at = excluded.saved_at")                                   \
 	X(FORGET_INBOUND, "DELETE FROM inbound WHERE key = ?1")                \
 	X(GET_INBOUND, "SELECT key, state, saved_at FROM inbound")             \
-	X(GET_HELD, "SELECT r.ticket, r.destination, r.address, m.source"      \
-		    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)" \
-		    " WHERE r.state = 1 AND m.pending <> 2 ORDER BY r.ticket") \
+	X(SAVE_ACQUAINTANCES,                                                  \
+	    "INSERT INTO acquaintance (key, saved_at, state)"                  \
+	    " VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"             \
+	    " saved_at = excluded.saved_at, state = excluded.state")           \
+	X(FORGET_ACQUAINTANCES, "DELETE FROM acquaintance WHERE key = ?1")     \
+	X(GET_ACQUAINTANCES, "SELECT state FROM acquaintance WHERE key = ?1")  \
+	X(GET_HELD,                                                            \
+	    "SELECT r.ticket, r.destination, r.address, m.source, r.lane"      \
+	    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)"         \
+	    " WHERE r.state = 1 AND m.pending <> 2 ORDER BY r.ticket")         \
 	X(PUT_AUDIT, "INSERT INTO audit (at, who, action, target, detail)"     \
 		     " VALUES (?1, ?2, ?3, ?4, ?5)")                           \
 	X(TRIM_AUDIT, "DELETE FROM audit WHERE id <= ?1")                      \
@@ -187,6 +292,9 @@ struct db {
 	struct log *log;
 };
 
+/* What stands for a source in rcpt.owner: above 0. */
+int64_t db_owner(const char *source);
+
 enum db_mode { DB_READ, DB_WRITE };
 
 /* rc of SQLite. On an error the connection is closed and err has the text. */
@@ -194,7 +302,7 @@ MUST_CHECK int db_open(struct db *db, const char *path, enum db_mode mode,
     struct log *log, char *err, size_t err_cap);
 void db_close(struct db *db);
 /* Pragmas of a connection that is to write; makes the database WAL. */
-MUST_CHECK int db_tune(struct db *db);
+MUST_CHECK int db_tune(struct db *db, bool scratch);
 int db_exec(struct db *db, const char *sql);
 MUST_CHECK int db_errno(int rc); /* an errno value for SQLite's */
 void db_clear_error(struct db *db);
@@ -221,6 +329,9 @@ const char *db_column_text(
 /* NULL is allowed. */
 const char *db_column_maybe(
     struct db *db, sqlite3_stmt *st, int at, struct arena *mem);
+/* What is only shown: NULL for all that is no text of max bytes at most. */
+const char *db_column_note(
+    sqlite3_stmt *st, int at, size_t max, struct arena *mem);
 /* bad_row since the last call; logs when it was. */
 bool db_take_bad_row(struct db *db, const char *table, uint64_t key);
 

@@ -32,6 +32,9 @@ load_source(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	    .reason = (unsigned)db_column_int(db, st, 2, 0, UINT32_MAX),
 	    .frozen_at = db_column_int(db, st, 3, INT64_MIN, INT64_MAX),
 	    .saved_at = db_column_int(db, st, 5, INT64_MIN, INT64_MAX),
+	    .note = db_column_note(st, 6, SPOOL_NAME_MAX, mem),
+	    /* No number is for good: a freeze never ends by an accident. */
+	    .thaw_at = sqlite3_column_int64(st, 7),
 	};
 
 	load_state(db, st, 4, &source);
@@ -50,6 +53,7 @@ load_held(struct db *db, sqlite3_stmt *st, struct arena *mem,
 		(uint64_t)db_column_int(db, st, 1, INT64_MIN, INT64_MAX),
 	    .address = db_column_text(db, st, 2, mem),
 	    .source = db_column_text(db, st, 3, mem),
+	    .lane = (uint8_t)db_column_int(db, st, 4, 0, UINT8_MAX),
 	    .was = SPOOL_HELD,
 	};
 

@@ -1,16 +1,20 @@
 noinst_LTLIBRARIES += libspool.la
 libspool_la_SOURCES = \
 	src/spool/accounts.c src/spool/accounts.h \
+	src/spool/acquaintance.c \
 	src/spool/arena.c src/spool/arena.h \
 	src/spool/body.c src/spool/body.h \
-	src/spool/claim.c \
+	src/spool/claim.c src/spool/claim.h \
 	src/spool/core.h \
 	src/spool/db.c src/spool/db.h \
+	src/spool/deferred.c \
 	src/spool/filer.c src/spool/filer.h \
+	src/spool/find.c \
 	src/spool/id.c \
 	src/spool/list.c \
 	src/spool/load.c \
 	src/spool/message.c src/spool/message.h \
+	src/spool/mta_held.c src/spool/mta_held.h \
 	src/spool/notice.c \
 	src/spool/put.c \
 	src/spool/quarantine.c \
@@ -23,6 +27,8 @@ libspool_la_SOURCES = \
 	src/spool/simple.h \
 	src/spool/source.c src/spool/source.h \
 	src/spool/spool.c src/spool/spool.h \
+	src/spool/stop.c src/spool/stop.h \
+	src/spool/turns.c src/spool/turns.h \
 	src/spool/walk.c src/spool/walk.h \
 	src/spool/writer.c src/spool/writer.h
 libspool_la_LIBADD = libos.la libbase.la $(SQLITE_LIBS) -lpthread
@@ -35,9 +41,25 @@ check_PROGRAMS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c $(SPOOL_KIT)
 tests_unit_test_spool_LDADD = $(SPOOL_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_turns
+tests_unit_test_turns_SOURCES = tests/unit/test_turns.c
+tests_unit_test_turns_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_turns
+tests_unit_test_spool_turns_SOURCES = tests/unit/test_spool_turns.c $(SPOOL_KIT)
+tests_unit_test_spool_turns_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_stop
+tests_unit_test_spool_stop_SOURCES = tests/unit/test_spool_stop.c $(SPOOL_KIT)
+tests_unit_test_spool_stop_LDADD = $(SPOOL_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_spool_state
 tests_unit_test_spool_state_SOURCES = tests/unit/test_spool_state.c $(SPOOL_KIT)
 tests_unit_test_spool_state_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_find
+tests_unit_test_spool_find_SOURCES = tests/unit/test_spool_find.c $(SPOOL_KIT)
+tests_unit_test_spool_find_LDADD = $(SPOOL_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_notice
 tests_unit_test_spool_notice_SOURCES = tests/unit/test_spool_notice.c \

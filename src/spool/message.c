@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rows and structs. The state BLOCKED of the database (db.h) is RELEASED to
- * everybody else.
+ * Rows and structs. What the database has more of states (db.h) is RELEASED or
+ * SENDING to everybody else.
  */
 #include "spool/message.h"
 
@@ -13,7 +13,8 @@
  * to nobody. */
 #define NEEDS_UTF8 1u
 #define NEEDS_TLS 2u
-#define NEEDS_ALL (NEEDS_UTF8 | NEEDS_TLS)
+#define NEEDS_REST 4u /* of the next hops that of what was taken apart */
+#define NEEDS_ALL (NEEDS_UTF8 | NEEDS_TLS | NEEDS_REST)
 
 #define SIZE_LIMIT ((int64_t)1 << 50)
 
@@ -51,6 +52,15 @@ copy_detail(struct arena *mem, const char *s)
 			 : NULL;
 }
 
+/* What it is called elsewhere is only searched for. */
+static char *
+copy_name(struct arena *mem, const char *s)
+{
+	return s != NULL && *s != '\0'
+		   ? arena_copy(mem, s, strnlen(s, SPOOL_NAME_MAX))
+		   : NULL;
+}
+
 int
 message_copy(
     struct arena *mem, const struct spool_message *m, struct spool_message *out)
@@ -68,6 +78,8 @@ message_copy(
 	out->envid = arena_string(mem, m->envid);
 	out->subject = copy_detail(mem, m->subject);
 	out->mta_id = arena_string(mem, m->mta_id);
+	out->message_id = copy_name(mem, m->message_id);
+	out->queue_id = copy_name(mem, m->queue_id);
 	rcpts = arena_alloc(mem, m->rcpt_count * sizeof(*rcpts));
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		if (!is_rcpt_storable(&m->rcpts[i]))
@@ -83,7 +95,7 @@ message_copy(
 }
 
 static void
-insert_rcpt(struct tx *tx, const struct spool_rcpt *r, int state)
+insert_rcpt(struct tx *tx, const struct spool_rcpt *r, int state, int64_t owner)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_PUT_RCPT);
 
@@ -96,6 +108,9 @@ insert_rcpt(struct tx *tx, const struct spool_rcpt *r, int state)
 	db_bind_text(st, 7, r->address);
 	db_bind_text(st, 8, r->orcpt);
 	db_bind_text(st, 9, r->last_error);
+	db_bind_int(st, 10, r->lane);
+	if (state != SPOOL_HELD)
+		db_bind_int(st, 11, owner);
 	db_run(tx->db, st);
 	tx->effects.recipients[state]++;
 }
@@ -113,7 +128,8 @@ has_held(const struct spool_message *m)
 static unsigned
 needs_of(const struct spool_message *m)
 {
-	return (m->utf8 ? NEEDS_UTF8 : 0) | (m->require_tls ? NEEDS_TLS : 0);
+	return (m->utf8 ? NEEDS_UTF8 : 0) | (m->require_tls ? NEEDS_TLS : 0) |
+	       (m->rest ? NEEDS_REST : 0);
 }
 
 static void
@@ -144,6 +160,20 @@ insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 }
 
 static void
+insert_name(struct tx *tx, const struct spool_message *m)
+{
+	sqlite3_stmt *st;
+
+	if (m->message_id == NULL && m->queue_id == NULL)
+		return;
+	st = db_get(tx->db, DB_PUT_NAME);
+	db_bind_int(st, 1, (int64_t)m->id);
+	db_bind_text(st, 2, m->message_id);
+	db_bind_text(st, 3, m->queue_id);
+	db_run(tx->db, st);
+}
+
+static void
 insert_quarantine(struct tx *tx, const struct spool_message *m, bool is_due)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_PUT_QUARANTINE);
@@ -160,8 +190,10 @@ void
 message_insert(struct tx *tx, const struct spool_message *m, struct str body)
 {
 	bool blocked = m->pending || (m->whole && has_held(m));
+	int64_t owner = db_owner(m->source);
 
 	insert_message(tx, m, body);
+	insert_name(tx, m);
 	accounts_note(&tx->effects.accounts, m->source, (int64_t)m->rcpt_count,
 	    (int64_t)m->size);
 	if (m->mta_id != NULL) {
@@ -173,7 +205,7 @@ message_insert(struct tx *tx, const struct spool_message *m, struct str body)
 
 		if (state == SPOOL_RELEASED && blocked)
 			state = DB_BLOCKED;
-		insert_rcpt(tx, &m->rcpts[i], state);
+		insert_rcpt(tx, &m->rcpts[i], state, owner);
 	}
 }
 
@@ -207,6 +239,7 @@ message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	needs = (unsigned)db_column_int(db, st, 6, 0, NEEDS_ALL);
 	out->utf8 = (needs & NEEDS_UTF8) != 0;
 	out->require_tls = (needs & NEEDS_TLS) != 0;
+	out->rest = (needs & NEEDS_REST) != 0;
 	out->size = (uint64_t)db_column_int(db, st, 7, 0, SIZE_LIMIT);
 	out->queued_at = db_column_int(db, st, 8, INT64_MIN, INT64_MAX);
 	out->source = db_column_text(db, st, 9, mem);
@@ -220,8 +253,18 @@ message_read(struct db *db, sqlite3_stmt *st, struct arena *mem,
 		out->mta_id = db_column_text(db, st, 16, mem);
 		out->doomed = db_column_int(db, st, 17, 0, 1) != 0;
 	}
+	out->message_id = db_column_note(st, 18, SPOOL_NAME_MAX, mem);
+	out->queue_id = db_column_note(st, 19, SPOOL_NAME_MAX, mem);
 	return !db_take_bad_row(
 	    db, "message", (uint64_t)sqlite3_column_int64(st, 0));
+}
+
+static enum spool_state
+public_state(int state)
+{
+	if (state == DB_STOPPING)
+		return SPOOL_SENDING;
+	return state >= DB_BLOCKED ? SPOOL_RELEASED : (enum spool_state)state;
 }
 
 bool
@@ -230,9 +273,9 @@ message_read_rcpt(struct db *db, sqlite3_stmt *st, struct arena *mem,
 {
 	*out = (struct spool_rcpt){0};
 	out->ticket = read_key(db, st, false);
-	*state = (int)db_column_int(db, st, 1, SPOOL_HELD, DB_BLOCKED);
-	out->state =
-	    *state == DB_BLOCKED ? SPOOL_RELEASED : (enum spool_state) * state;
+	*state = (int)db_column_int(db, st, 1, SPOOL_HELD, DB_STATE_MAX);
+	out->state = public_state(*state);
+	out->stopped = *state == DB_STOPPED || *state == DB_STOPPING;
 	out->attempts = (uint32_t)db_column_int(db, st, 2, 0, UINT32_MAX);
 	out->next_try = db_column_int(db, st, 3, INT64_MIN, INT64_MAX);
 	out->destination =
@@ -241,6 +284,7 @@ message_read_rcpt(struct db *db, sqlite3_stmt *st, struct arena *mem,
 	out->address = db_column_text(db, st, 6, mem);
 	out->orcpt = db_column_maybe(db, st, 7, mem);
 	out->last_error = db_column_maybe(db, st, 8, mem);
+	out->lane = (uint8_t)db_column_int(db, st, 9, 0, UINT8_MAX);
 	return !db_take_bad_row(
 	    db, "rcpt", (uint64_t)sqlite3_column_int64(st, 0));
 }
@@ -293,6 +337,9 @@ delete_row(struct tx *tx, uint64_t id, bool in_file, size_t recipients)
 	tx->effects.messages--;
 	if (in_file)
 		core_effects_add_file(&tx->effects, id);
+	st = db_get(tx->db, DB_DELETE_NAME);
+	db_bind_int(st, 1, (int64_t)id);
+	db_run(tx->db, st);
 	st = db_get(tx->db, DB_DELETE_QUARANTINE);
 	db_bind_int(st, 1, (int64_t)id);
 	if (db_run(tx->db, st) > 0)
@@ -329,7 +376,7 @@ message_remove(struct tx *tx, uint64_t id, bool in_file)
 	for (; db_step(tx->db, st); n++) {
 		int64_t state = sqlite3_column_int64(st, 0);
 
-		if (state > 0 && state <= DB_BLOCKED)
+		if (state > 0 && state <= DB_STATE_MAX)
 			tx->effects.recipients[state]--;
 	}
 	st = db_get(tx->db, DB_DELETE_RCPTS);

@@ -207,16 +207,20 @@ static void
 try_again(struct tx *tx, const struct spool_quarantine_result *r)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_RETRY_RANGE);
-	int64_t n;
+	bool is_due = false;
 
 	db_bind_int(st, 1, (int64_t)r->id);
 	db_bind_int(st, 2, r->next_try);
 	db_bind_text(st, 3, r->error);
-	n = db_run(tx->db, st);
-	if (n <= 0)
+	while (db_step(tx->db, st)) {
+		bool stopped = sqlite3_column_int(st, 0) == DB_STOPPED;
+
+		tx->effects.recipients[stopped ? DB_STOPPING : SPOOL_SENDING]--;
+		tx->effects.recipients[stopped ? DB_STOPPED : DB_BLOCKED]++;
+		is_due |= !stopped;
+	}
+	if (!is_due)
 		return;
-	tx->effects.recipients[SPOOL_SENDING] -= n;
-	tx->effects.recipients[DB_BLOCKED] += n;
 	st = db_get(tx->db, DB_RETRY_QUARANTINE);
 	db_bind_int(st, 1, (int64_t)r->id);
 	db_bind_int(st, 2, r->next_try);
@@ -280,4 +284,53 @@ spool_quarantine_finish(struct spool *s,
 		f->results[i].error = arena_string(mem, results[i].error);
 	}
 	core_submit(s, &f->simple.op, CORE_WRITER);
+}
+
+/* ---- a listing that is believed ---- */
+
+struct proof_op {
+	struct simple_op simple;
+	uint64_t proof;
+};
+
+static int
+proof_run(struct tx *tx, struct op *op)
+{
+	sqlite3_stmt *st = db_get(tx->db, DB_SET_META);
+
+	db_bind_text(st, 1, "queue_proof");
+	db_bind_int(st, 2,
+	    (int64_t)CONTAINER_OF(op, struct proof_op, simple.op)->proof);
+	db_run(tx->db, st);
+	return 0;
+}
+
+static void
+proof_free(struct op *op)
+{
+	free(CONTAINER_OF(op, struct proof_op, simple.op));
+}
+
+static const struct op_type proof_type = {
+    .name = "queue_proof",
+    .run = proof_run,
+    .finish = simple_finish,
+    .free = proof_free,
+};
+
+uint64_t
+spool_queue_proof(const struct spool *s)
+{
+	return s->queue_proof;
+}
+
+void
+spool_set_queue_proof(struct spool *s, uint64_t proof)
+{
+	struct proof_op *p = xcalloc(1, sizeof(*p));
+
+	s->queue_proof = proof;
+	p->simple.op.type = &proof_type;
+	p->proof = proof;
+	core_submit(s, &p->simple.op, CORE_WRITER);
 }

@@ -275,7 +275,8 @@ recover_open(struct spool *s, const struct schema *schema, bool unclean,
 	/* Can only be said before anything else is written. */
 	if (version == 0)
 		db_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
-	if (db->rc != SQLITE_OK || db_tune(db) != SQLITE_OK)
+	if (db->rc != SQLITE_OK ||
+	    db_tune(db, s->settings.scratch) != SQLITE_OK)
 		return recover_fail(s, db, "setting it up", failure);
 	if (schema_migrate(db, schema, version) != SQLITE_OK)
 		return recover_fail(s, db, "migrating", failure);

@@ -27,21 +27,30 @@
 #define DAMAGED_TEXT "its body file is missing or damaged; discard the message"
 
 static const char *const put_right =
-    "UPDATE rcpt SET state = 4 WHERE state IN (2, 3) AND (ticket & ~4095) IN"
-    " (SELECT id FROM quarantine);"
-    "UPDATE rcpt SET state = 2 WHERE state = 3;"
-    /* What waited only for the answer that never came. */
-    "UPDATE rcpt SET state = 2 WHERE state = 4 AND (ticket & ~4095) IN"
-    " (SELECT id FROM message WHERE pending <> 0 AND pending = 1"
-    " AND whole <> 2 AND (whole = 0 OR NOT EXISTS"
-    " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= id + 4095"
-    " AND r.state = 1)));"
-    "UPDATE message SET pending = 0 WHERE pending <> 0 AND pending = 1;"
-    /* In the mail server's queue: what a command was at, and what may go. */
-    "UPDATE quarantine SET due = " DB_ARRIVED
-    " WHERE due IS NULL AND NOT EXISTS"
-    " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= id + 4095"
-    " AND r.state = 1);";
+    "UPDATE rcpt INDEXED BY rcpt_owner SET owner = " DB_OWNER_OF(
+	"ticket") " WHERE state <> 1 AND owner IS NULL;"
+		  "UPDATE rcpt SET state = 4 WHERE state IN (2, 3) AND (ticket "
+		  "& ~4095) IN"
+		  " (SELECT id FROM quarantine);"
+		  "UPDATE rcpt SET state = 2 WHERE state = 3;"
+		  "UPDATE rcpt SET state = 5 WHERE state = 6;"
+		  /* What waited only for the answer that never came. */
+		  "UPDATE rcpt SET state = 2 WHERE state = 4 AND (ticket & "
+		  "~4095) IN"
+		  " (SELECT id FROM message WHERE pending <> 0 AND pending = 1"
+		  " AND whole <> 2 AND (whole = 0 OR NOT EXISTS"
+		  " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= "
+		  "id + 4095"
+		  " AND r.state = 1)));"
+		  "UPDATE message SET pending = 0 WHERE pending <> 0 AND "
+		  "pending = 1;"
+		  /* In the mail server's queue: what a command was at, and what
+		     may go. */
+		  "UPDATE quarantine SET due = " DB_ARRIVED
+		  " WHERE due IS NULL AND NOT EXISTS"
+		  " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= "
+		  "id + 4095"
+		  " AND r.state IN (1, 5));";
 
 /* ---- rows without files ---- */
 
@@ -210,12 +219,14 @@ count_rows(struct spool *s, struct db *db)
 	static const char *const count[4] = {
 	    [SPOOL_HELD] = "SELECT count(*) FROM rcpt WHERE state = 1",
 	    [SPOOL_RELEASED] =
-		"SELECT count(*) FROM rcpt WHERE state IN (2, 4)",
+		"SELECT count(*) FROM rcpt WHERE state IN (2, 4, 5)",
 	};
 
 	atomic_store(&s->messages, ask(db, "SELECT count(*) FROM message"));
 	atomic_store(
 	    &s->quarantined, ask(db, "SELECT count(*) FROM quarantine"));
+	atomic_store(&s->stopped,
+	    ask(db, "SELECT count(*) FROM rcpt WHERE state IN (5, 6)"));
 	for (size_t i = 0; i < ARRAY_LEN(count); i++) {
 		if (count[i] != NULL)
 			atomic_store(&s->recipients[i], ask(db, count[i]));
@@ -262,6 +273,7 @@ find_last_id(struct spool *s, struct db *db)
 	if (mark < (uint64_t)9218868437227405312 && mark > top)
 		top = mark;
 	s->notice_mark = (uint64_t)get_meta(db, "notice_mark");
+	s->queue_proof = (uint64_t)get_meta(db, "queue_proof");
 	s->last_id = SPOOL_ID(top);
 	s->id_mark = s->last_id;
 }

@@ -52,7 +52,52 @@ static const char version_3[] =
     "CREATE TABLE inbound (key TEXT NOT NULL UNIQUE, state BLOB NOT NULL,"
     " saved_at INTEGER NOT NULL);";
 
-static const char *const steps[] = {version_1, version_2, version_3};
+/* By what else a message is known: without brackets its Message-ID, and the
+ * mail server's queue id when it came. Of what was stored before there is none.
+ * And why a person froze a source, and until when (0: for good). */
+static const char version_4[] =
+    "CREATE TABLE name (id INTEGER PRIMARY KEY, message_id TEXT,"
+    " queue_id TEXT);"
+    "ALTER TABLE source ADD COLUMN note TEXT;"
+    "ALTER TABLE source ADD COLUMN thaw_at INTEGER NOT NULL DEFAULT 0;";
+
+/* What a freeze stops (stop.c) has states that an older weir takes for damage.
+ * What was let go of a source that is frozen now is stopped from here on. */
+static const char version_5[] =
+    "UPDATE rcpt SET state = 5 WHERE state IN (2, 3) AND destination <> 0"
+    " AND (ticket & ~4095) IN"
+    " (SELECT m.id FROM message m JOIN source s ON s.key = m.source"
+    " WHERE s.frozen <> 0 AND m.whole <> 2);";
+
+/* Messages in the mail server's own queue that a freeze put on hold there
+ * (mta_held.c). */
+static const char version_6[] =
+    "CREATE TABLE mta_held (id INTEGER PRIMARY KEY,"
+    " mta_id TEXT NOT NULL UNIQUE, source TEXT NOT NULL,"
+    " held INTEGER NOT NULL, fate INTEGER NOT NULL);"
+    "CREATE INDEX mta_held_source ON mta_held (source);";
+
+/* Whom sources know, by the source's key (acquaintance.c). What version 3 had
+ * is taken over by the gate, row by row. */
+static const char version_7[] =
+    "CREATE TABLE acquaintance (key TEXT NOT NULL UNIQUE,"
+    " saved_at INTEGER NOT NULL, state BLOB NOT NULL);";
+
+/* In which of the gate's queues a recipient waits. */
+static const char version_8[] =
+    "ALTER TABLE rcpt ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;";
+
+/* Whose a recipient that was let go is (db_owner), so that senders take turns
+ * (turns.c) and a freeze finds what it stops, however much is held. */
+static const char version_9[] =
+    "ALTER TABLE rcpt ADD COLUMN owner INTEGER;"
+    "UPDATE rcpt SET owner = " DB_OWNER_OF(
+	"ticket") " WHERE state <> 1;"
+		  "CREATE INDEX rcpt_owner ON rcpt (owner, state, next_try)"
+		  " WHERE state <> 1;";
+
+static const char *const steps[] = {version_1, version_2, version_3, version_4,
+    version_5, version_6, version_7, version_8, version_9};
 
 const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
 

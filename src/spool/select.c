@@ -10,15 +10,19 @@
  * Against claims it needs no lock: both run in the writer, and what is SENDING
  * is left alone. A discarded recipient can never be claimed again.
  */
+#include "os/clock.h"
 #include "spool/message.h"
 #include "spool/simple.h"
+#include "spool/stop.h"
 #include "spool/walk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_MESSAGES 1000
+#define BATCH_MESSAGES 250
 #define BATCH_RCPTS 1000
+#define BATCH_MS 10 /* then others are served */
 
 enum select_what { SELECT_RELEASE, SELECT_FLUSH, SELECT_DISCARD };
 
@@ -70,6 +74,7 @@ add_row(struct select_op *so, const struct spool_rcpt *r, const char *source)
 	    .destination = r->destination,
 	    .source = source,
 	    .address = r->address,
+	    .lane = r->lane,
 	    .was = r->state,
 	};
 }
@@ -94,7 +99,7 @@ may_doom(struct select_op *so, struct tx *tx, uint64_t id)
 	while (db_step(tx->db, st)) {
 		if (!message_read_rcpt(tx->db, st, &mem, &r, &state) ||
 		    !walk_matches(&so->walk, r.address) ||
-		    state == SPOOL_SENDING)
+		    r.state == SPOOL_SENDING)
 			ok = false;
 	}
 	arena_clear(&mem);
@@ -107,7 +112,9 @@ static bool
 is_wanted(const struct select_op *so, const struct spool_rcpt *r, int state)
 {
 	if (so->what == SELECT_DISCARD)
-		return state != SPOOL_SENDING;
+		return r->state != SPOOL_SENDING;
+	if (state == DB_STOPPED)
+		return so->what == SELECT_RELEASE;
 	if (state == SPOOL_RELEASED)
 		return r->next_try > so->wall_ms;
 	return so->what == SELECT_RELEASE && state == SPOOL_HELD;
@@ -185,7 +192,8 @@ change_message(
 	collect(so, tx, wm);
 	for (size_t i = from; i < so->n; i++)
 		change_row(so, tx, so->rows[i].ticket,
-		    wm->m.whole && so->rows[i].was == SPOOL_HELD
+		    flags.quarantined ||
+			    (wm->m.whole && so->rows[i].was == SPOOL_HELD)
 			? DB_BLOCKED
 			: SPOOL_RELEASED);
 	if (so->n == from)
@@ -196,19 +204,80 @@ change_message(
 		message_reap(tx, wm->m.id, so->n - from);
 }
 
+#define WHOSE_MESSAGES 3
+
+static size_t
+same_message(const struct spool_row *rows, size_t n)
+{
+	size_t k = 1;
+
+	while (k < n && SPOOL_ID(rows[k].ticket) == SPOOL_ID(rows[0].ticket))
+		k++;
+	return k;
+}
+
+const char *
+spool_whose(const struct spool_row *rows, size_t n, char out[SPOOL_WHOSE_MAX])
+{
+	size_t i = 0, used = 0, messages = 0, of_one;
+	char id[SPOOL_ID_TEXT], more[48];
+
+	out[0] = '\0';
+	for (; i < n; i += of_one) {
+		of_one = same_message(rows + i, n - i);
+		more[0] = '\0';
+		if (of_one > 1)
+			snprintf(
+			    more, sizeof(more), " and %zu more", of_one - 1);
+		if (messages++ < WHOSE_MESSAGES)
+			used += (size_t)snprintf(out + used,
+			    SPOOL_WHOSE_MAX - used,
+			    "%s%s of %.200s to %.320s%s", used > 0 ? "; " : "",
+			    spool_id_format(SPOOL_ID(rows[i].ticket), id),
+			    rows[i].source, rows[i].address, more);
+	}
+	if (messages > WHOSE_MESSAGES)
+		snprintf(out + used, SPOOL_WHOSE_MAX - used,
+		    "; and %zu more messages", messages - WHOSE_MESSAGES);
+	return out;
+}
+
+/* Behind the batch: its rows tell whose the mail is. It may run again. */
+static void
+insert_audit(const struct select_op *so, struct tx *tx)
+{
+	char whose[SPOOL_WHOSE_MAX], *detail;
+	struct spool_audit audit;
+
+	if (so->audit == NULL || so->walk.select.id_count == 0 || so->n == 0) {
+		audit_insert(tx, so->audit);
+		return;
+	}
+	audit = *so->audit;
+	detail = xasprintf("%s%s%s", spool_whose(so->rows, so->n, whose),
+	    *audit.detail != '\0' ? "; " : "", audit.detail);
+	audit.detail = detail;
+	audit_insert(tx, &audit);
+	free(detail);
+}
+
 static int
 select_run(struct tx *tx, struct op *op)
 {
 	struct select_op *so = select_of(op);
+	int64_t until = clock_mono_ms() + BATCH_MS;
 	struct walk_page page;
 	size_t i = 0;
 
 	walk_page(&so->walk, tx->db, &so->batch, BATCH_MESSAGES, &page);
-	for (; i < page.n && so->n < BATCH_RCPTS; i++)
-		change_message(so, tx, &page.v[i]);
+	do {
+		if (i == page.n)
+			break;
+		change_message(so, tx, &page.v[i++]);
+	} while (so->n < BATCH_RCPTS && clock_mono_ms() < until);
 	so->end = page.end && i == page.n;
 	so->after = i == page.n ? page.last : page.v[i - 1].m.id;
-	audit_insert(tx, so->audit);
+	insert_audit(so, tx);
 	return 0;
 }
 
@@ -320,6 +389,8 @@ release_ticket(struct tx *tx, uint64_t ticket, int64_t wall_ms)
 	tx->effects.recipients[state]++;
 	if (state == DB_BLOCKED)
 		message_unblock(tx, SPOOL_ID(ticket), &flags);
+	/* It was on its way here when the freeze came. */
+	stop_late(tx, SPOOL_ID(ticket), flags.quarantined);
 }
 
 static int

@@ -4,7 +4,9 @@
  */
 #include "spool/source.h"
 
+#include "spool/mta_held.h"
 #include "spool/simple.h"
+#include "spool/stop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +91,10 @@ struct snapshot {
 struct source_op {
 	struct simple_op simple;
 	const char *key;
-	bool frozen;
+	const char *note;
+	bool frozen, discards;
 	unsigned reason;
-	int64_t at;
+	int64_t at, thaw_at;
 	struct spool_audit *audit;
 };
 
@@ -133,7 +136,14 @@ frozen_run(struct tx *tx, struct op *op)
 	db_bind_int(st, 2, so->frozen);
 	db_bind_int(st, 3, so->reason);
 	db_bind_int(st, 4, so->at);
+	db_bind_text(st, 5, so->note);
+	db_bind_int(st, 6, so->thaw_at);
 	db_run(tx->db, st);
+	if (so->frozen)
+		stop_source(tx, so->key);
+	else
+		stop_end(tx, so->key, so->at);
+	mta_held_turn(tx, so->key, so->frozen, so->discards);
 	audit_insert(tx, so->audit);
 	return 0;
 }
@@ -164,18 +174,22 @@ cancel_removal(struct spool *s, const char *key)
 }
 
 void
-spool_set_frozen(struct spool *s, const char *key, bool frozen, unsigned reason,
-    int64_t wall_ms, const struct spool_audit *audit, spool_done_fn *fn,
-    void *arg)
+spool_set_frozen(struct spool *s, const struct spool_source *source,
+    const struct spool_audit *audit, spool_done_fn *fn, void *arg)
 {
 	struct source_op *so = source_new(&frozen_type, audit, fn, arg);
 
-	so->key = arena_string(&so->simple.mem, key);
-	so->frozen = frozen;
-	so->reason = reason;
-	so->at = wall_ms;
-	if (frozen)
-		cancel_removal(s, key);
+	so->key = arena_string(&so->simple.mem, source->key);
+	so->note = source->note != NULL
+		       ? copy_cut(&so->simple.mem, source->note)
+		       : NULL;
+	so->frozen = source->frozen;
+	so->discards = source->discards;
+	so->reason = source->reason;
+	so->at = source->frozen_at;
+	so->thaw_at = source->thaw_at;
+	if (so->frozen)
+		cancel_removal(s, source->key);
 	core_submit(s, &so->simple.op, CORE_WRITER);
 }
 

@@ -5,6 +5,7 @@
 #include "spool/core.h"
 
 #include "base/hash.h"
+#include "spool/claim.h"
 #include "spool/filer.h"
 #include "spool/reader.h"
 #include "spool/recover.h"
@@ -164,6 +165,8 @@ spool_new(const struct spool_settings *settings, struct log *log)
 	s->lazy = map_new();
 	s->accounts = accounts_new();
 	pthread_mutex_init(&s->lazy_lock, NULL);
+	pthread_mutex_init(&s->weights_lock, NULL);
+	turns_init(&s->turns);
 	return s;
 }
 
@@ -173,6 +176,8 @@ spool_free(struct spool *s)
 	map_free(s->lazy, free);
 	accounts_free(s->accounts);
 	pthread_mutex_destroy(&s->lazy_lock);
+	claim_free_weights(s);
+	pthread_mutex_destroy(&s->weights_lock);
 	free(s->database);
 	free(s->bodies);
 	free((char *)(uintptr_t)s->settings.dir);
@@ -371,6 +376,7 @@ spool_stats(const struct spool *s, struct spool_stats *out)
 	*out = (struct spool_stats){
 	    .messages = not_negative(atomic_load(&s->messages)),
 	    .quarantined = not_negative(atomic_load(&s->quarantined)),
+	    .stopped = not_negative(atomic_load(&s->stopped)),
 	    .free_bytes = atomic_load(&s->free_bytes),
 	    .commits = atomic_load(&s->commits),
 	    .operations = atomic_load(&s->operations),

@@ -29,6 +29,7 @@ struct spool_body; /* the text of a message on its way in */
  */
 #define SPOOL_RCPT_MAX 4096
 #define SPOOL_MTA_ID_MAX 64 /* bytes, terminated */
+#define SPOOL_NAME_MAX 255  /* bytes kept of what a message is called */
 #define SPOOL_ID_TEXT 14    /* 13 letters of base 32 (no I L O U), terminated */
 #define SPOOL_ID(ticket) ((ticket) & ~(uint64_t)0xfff)
 #define SPOOL_TICKET(id, index) ((id) | (uint64_t)(index))
@@ -48,6 +49,9 @@ struct spool_settings {
 			       it; 0: any */
 	uint64_t held_max;  /* recipients, see spool_room; 0: any */
 	uint64_t held_bytes_max; /* of message texts; 0: as the disk has */
+	/* It ends with the process, as in a simulation: commits are not synced.
+	 * Never for mail. */
+	bool scratch;
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -70,6 +74,7 @@ struct spool_stats {
 	uint64_t messages;
 	uint64_t quarantined;   /* of these, in the mail server's queue */
 	uint64_t recipients[4]; /* by enum spool_state (pending: unused) */
+	uint64_t stopped;       /* of these, by the freeze of their source */
 	uint64_t free_bytes;
 	uint64_t commits, operations; /* group commit at work */
 	uint64_t database_errors;
@@ -122,8 +127,11 @@ struct spool_rcpt {
 	const char *address;
 	unsigned notify;        /* enum smtp_notify bits, opaque here */
 	const char *orcpt;      /* NULL: none */
-	uint64_t destination;   /* the gate's hash of it */
+	uint64_t destination;   /* the gate's hash of it; 0: weir's own mail */
+	uint8_t lane;           /* the gate's: in which queue it waits */
 	enum spool_state state; /* HELD or RELEASED when put */
+	bool stopped;           /* read: RELEASED, or SENDING for the last time,
+				   and its source is frozen */
 	uint32_t attempts;
 	int64_t next_try;       /* wall ms */
 	const char *last_error; /* NULL: none */
@@ -137,10 +145,15 @@ struct spool_message {
 	const char *envid;   /* NULL: none */
 	const char *subject; /* raw, NULL: none */
 	const char *client;  /* address text */
+	/* What it is called elsewhere, for who searches it; NULL: unknown. */
+	const char *message_id; /* of its header, without brackets */
+	const char *queue_id;   /* the mail server's, when it came */
 	const char *helo;
 	unsigned body_type, ret; /* enum smtp_body, smtp_ret; opaque */
 	bool utf8;
 	bool require_tls; /* it goes over verified TLS alone: RFC 8689 */
+	bool rest;        /* the mail server kept the message, without these
+			     recipients: see delivery_set_rest */
 	bool whole;       /* goes only when no recipient of it is HELD */
 	bool pending;
 	const char *mta_id; /* NULL, or its queue id: the text is in the mail
@@ -191,8 +204,16 @@ struct spool_row { /* a recipient that was changed */
 	uint64_t destination;
 	const char *source;
 	const char *address;
+	uint8_t lane;
 	enum spool_state was;
 };
+
+/* Whose mail it was, of the first of them: "0S9N9W1VW0000 of alice to
+ * bob@example.net and 2 more". Rows of a message stand together. Returns out.
+ */
+#define SPOOL_WHOSE_MAX 2048
+const char *spool_whose(
+    const struct spool_row *rows, size_t n, char out[SPOOL_WHOSE_MAX]);
 
 struct spool_audit {
 	int64_t at; /* wall ms */
@@ -205,13 +226,15 @@ typedef void spool_rows_fn(
     void *arg, int error, const struct spool_row *rows, size_t n, bool last);
 
 /* HELD -> RELEASED, due at once, and so is what was RELEASED already and waits
- * for its next try; pending messages are left out, and damaged
- * ones whose body file is missing. audit may be NULL. Large selections are done
- * in batches, each a commit; the writer serves others in between. */
+ * for its next try or for the end of a freeze; pending messages are left out,
+ * and damaged ones whose body file is missing. audit may be NULL; where
+ * messages are named by their ids it also tells whose they are. Large
+ * selections are done in batches, each a commit; the writer serves others in
+ * between. */
 void spool_release(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
     void *arg);
-/* The latter alone. */
+/* What waits for its next try alone. */
 void spool_flush(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
     void *arg);
@@ -232,6 +255,31 @@ typedef void spool_list_fn(
     void *arg, int error, const struct spool_message *messages, size_t n);
 void spool_list(struct spool *s, const struct spool_select *select,
     uint64_t after_id, size_t max, spool_list_fn *fn, void *arg);
+/*
+ * The same for who looks for a message: all that is given must fit, and text
+ * stays in the owner's hands. A scan without an index (nothing is written for
+ * the search of one in a thousand messages), in steps, so that the reading
+ * thread serves others in between: a call looks at some thousand messages, and
+ * may well find none. The next one begins above after.
+ */
+struct spool_find {
+	/* One of: queue id (ours or the mail server's), Message-ID, client
+	 * address; or part of a sender, a recipient or the subject. */
+	const char *term;
+	const char *message_id, *mta_id, *client; /* whole */
+	const char *subject;                      /* part, decoded */
+	const char *source, *recipient;           /* as spool_select has them */
+};
+struct spool_found {
+	const struct spool_message *messages;
+	size_t n;
+	uint64_t after;
+	bool end; /* nothing lies above that */
+};
+typedef void spool_found_fn(
+    void *arg, int error, const struct spool_found *found);
+void spool_find(struct spool *s, const struct spool_find *what,
+    uint64_t after_id, size_t max, spool_found_fn *fn, void *arg);
 /* Part of a message's body: up to 64 KiB from offset; chunk empty at the end.
  * ENOENT when there is no such message (any more). */
 typedef void spool_chunk_fn(void *arg, int error, struct str chunk);
@@ -246,14 +294,24 @@ struct spool_job { /* a message with the recipients that are due */
 			    below 2 MiB; p NULL: spool_read_body */
 };
 
-/* Claims up to max due messages, oldest due first (RELEASED -> SENDING). The
- * jobs belong to the callback: spool_job_free each. next_due: wall ms of the
- * next one that is not due yet, INT64_MAX: none. */
+/* Claims up to max due messages (RELEASED -> SENDING). Sources take turns
+ * (turns.h), each with its oldest due first, so that the many messages of one
+ * delay no other's; it costs the same however many are due. The jobs belong to
+ * the callback: spool_job_free each. next_due: wall ms of the next one that is
+ * not due yet, INT64_MAX: none. */
 typedef void spool_claim_fn(
     void *arg, int error, struct spool_job **jobs, size_t n, int64_t next_due);
 void spool_claim(struct spool *s, size_t max, int64_t wall_ms,
     spool_claim_fn *fn, void *arg);
 void spool_job_free(struct spool_job *job);
+/* The weight of sources by the policy of their messages, 1 where it is not
+ * told; up to 100. Copied; in the place of those before. */
+struct spool_weight {
+	const char *policy;
+	uint32_t weight;
+};
+void spool_set_weights(
+    struct spool *s, const struct spool_weight *weights, size_t n);
 
 /* The wall clock was set back, or may have been: nothing waits for longer than
  * until latest; what does is due at wall_ms. */
@@ -311,9 +369,54 @@ struct spool_quarantine_result {
 void spool_quarantine_finish(struct spool *s,
     const struct spool_quarantine_result *results, size_t n, spool_done_fn *fn,
     void *arg);
+/* The listing that was last seen to show a message of ours, as a hash that is
+ * its own affair; 0: none was. Durable by and by. */
+uint64_t spool_queue_proof(const struct spool *s);
+void spool_set_queue_proof(struct spool *s, uint64_t proof);
 /* All that are not pending, above after_id, ordered by id; next_due unused. */
 void spool_quarantine_list(struct spool *s, uint64_t after_id, size_t max,
     spool_quarantine_fn *fn, void *arg);
+
+/* ---- put on hold in the mail server by a freeze ---- */
+
+/*
+ * Messages that weir let go and that wait in the mail server's own queue. The
+ * commit that ends the freeze of their source says what becomes of them, so a
+ * crash does not leave one on hold for good.
+ */
+#define SPOOL_MTA_HELD_MAX 50000
+enum spool_mta_task {      /* which: */
+	SPOOL_MTA_HOLD,    /* noted, and not known to be on hold */
+	SPOOL_MTA_RELEASE, /* their source was thawed */
+	SPOOL_MTA_DISCARD, /* the same, and they are to be deleted */
+	SPOOL_MTA_TASKS
+};
+struct spool_mta_held {
+	uint64_t row;
+	char mta_id[SPOOL_MTA_ID_MAX];
+	const char *source;
+};
+struct spool_mta_answer {               /* borrowed */
+	const struct spool_mta_held *v; /* of a listing */
+	size_t n;       /* of a listing, or how many of the first were noted */
+	uint64_t total; /* rows, whatever is to become of them */
+};
+typedef void spool_mta_fn(
+    void *arg, int error, const struct spool_mta_answer *answer);
+/* Notes them for HOLD, if the source is frozen and up to SPOOL_MTA_HELD_MAX in
+ * all; n is 0 where it is not. */
+void spool_mta_put(struct spool *s, const char *source, const char *const *ids,
+    size_t n, spool_mta_fn *fn, void *arg);
+/* Those of a task with a row above after, ordered by row, at most max. */
+void spool_mta_list(struct spool *s, enum spool_mta_task task, uint64_t after,
+    size_t max, spool_mta_fn *fn, void *arg);
+/* What became of them: they are on hold, or nothing is left to do. */
+struct spool_mta_result {
+	uint64_t row;
+	bool is_held;
+};
+void spool_mta_finish(struct spool *s, const struct spool_mta_result *results,
+    size_t n, spool_mta_fn *fn, void *arg);
 
 /* ---- delay notices ---- */
 
@@ -333,15 +436,21 @@ struct spool_source {
 	bool frozen;
 	unsigned reason;   /* enum throttle_freeze_reason, opaque here */
 	int64_t frozen_at; /* wall ms */
+	const char *note;  /* why, of a person who froze it; NULL: not told */
+	int64_t thaw_at;   /* wall ms, when it ends by itself; 0: never */
+	bool discards;     /* written, not frozen: what its freeze put on hold
+			      in the mail server is deleted, else released */
 	const void *state; /* snapshot, NULL: none */
 	size_t state_size;
 	int64_t saved_at; /* wall ms */
 };
 
-/* Durable at once; fn may be NULL. */
-void spool_set_frozen(struct spool *s, const char *key, bool frozen,
-    unsigned reason, int64_t wall_ms, const struct spool_audit *audit,
-    spool_done_fn *fn, void *arg);
+/* All but the state. Durable at once; fn may be NULL. In the same commit what
+ * is RELEASED of the source is stopped: it is not claimed, and what delivery is
+ * at is stopped when the attempt fails. What is released by hand goes all the
+ * same. The end of the freeze makes it due. */
+void spool_set_frozen(struct spool *s, const struct spool_source *source,
+    const struct spool_audit *audit, spool_done_fn *fn, void *arg);
 /* Written behind: joins the next commit, at the latest after some seconds. */
 void spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms);
@@ -364,6 +473,43 @@ MUST_CHECK int spool_load(struct spool *s,
 /* The same for what was learnt; rows have key, state and saved_at alone. */
 MUST_CHECK int spool_load_inbound(struct spool *s,
     void (*on_inbound)(void *arg, const struct spool_source *row), void *arg);
+
+/* Whom a source knows, packed: a row for each source that knows somebody, read
+ * when it is asked about. */
+#define SPOOL_ACQUAINTANCES_MAX 65536 /* bytes */
+struct spool_acquaintances {
+	const char *key;
+	const void *state;
+	size_t size; /* 0: the row is removed */
+};
+/* All or none of them; durable when fn is called. */
+void spool_save_acquaintances(struct spool *s,
+    const struct spool_acquaintances *rows, size_t n, int64_t wall_ms,
+    spool_done_fn *fn, void *arg);
+/* state: empty when there is no row; what is too long, or no bytes, comes as
+ * one byte 0. */
+typedef void spool_acquaintances_fn(void *arg, int error, struct str state);
+void spool_read_acquaintances(
+    struct spool *s, const char *key, spool_acquaintances_fn *fn, void *arg);
+
+/* How many recipients of a source its freeze has stopped, and how many messages
+ * it put on hold in the mail server. */
+typedef void spool_count_fn(
+    void *arg, int error, uint64_t n, uint64_t mta_held);
+void spool_count_stopped(
+    struct spool *s, const char *source, spool_count_fn *fn, void *arg);
+
+/* What was released, tried, and waits for its next try, by the error of the
+ * last try: the most frequent ones, looked for among the first 100 000. */
+#define SPOOL_DEFERRED_MAX 20
+struct spool_deferred {
+	const char *error; /* NULL: no text */
+	uint64_t recipients;
+	int64_t oldest; /* wall ms, when its message came */
+};
+typedef void spool_deferred_fn(
+    void *arg, int error, const struct spool_deferred *rows, size_t n);
+void spool_deferred(struct spool *s, spool_deferred_fn *fn, void *arg);
 
 void spool_audit_add(struct spool *s, const struct spool_audit *audit,
     spool_done_fn *fn, void *arg);

@@ -114,7 +114,11 @@ apply_effects(struct writer *w)
 	struct spool *s = w->spool;
 
 	accounts_apply(s->accounts, &e->accounts);
-	e->recipients[SPOOL_RELEASED] += e->recipients[DB_BLOCKED];
+	e->recipients[SPOOL_RELEASED] +=
+	    e->recipients[DB_BLOCKED] + e->recipients[DB_STOPPED];
+	e->recipients[SPOOL_SENDING] += e->recipients[DB_STOPPING];
+	atomic_fetch_add(&s->stopped,
+	    e->recipients[DB_STOPPED] + e->recipients[DB_STOPPING]);
 	if (e->messages != 0)
 		atomic_fetch_add(&s->messages, e->messages);
 	if (e->quarantined != 0)
@@ -157,7 +161,8 @@ reopen(struct writer *w)
 		return false;
 	}
 	sqlite3_wal_hook(w->db.h, on_wal, w);
-	ok = db_tune(&w->db) == SQLITE_OK && overwrite_failed(w);
+	ok = db_tune(&w->db, s->settings.scratch) == SQLITE_OK &&
+	     overwrite_failed(w);
 	log_event(s->log, LOG_LEVEL_WARNING, "spool", "reopened",
 	    "path=%s usable=%s", s->database, ok ? "yes" : "no");
 	if (!ok)

@@ -31,6 +31,8 @@ struct source_busy {
 	struct time_ring *passes;  /* new destinations let go */
 	struct time_ring *appends; /* to the queue, for freeze_growth */
 	int64_t due;               /* as the heap has it */
+	int64_t barred_until;      /* when may_release is asked again */
+	bool is_barred;            /* the head, by may_release */
 	uint32_t heap_pos;         /* 1-based; 0: in no heap */
 };
 
@@ -46,11 +48,15 @@ struct throttle_source {
 	uint16_t allowance;
 	uint16_t pass_reserved;
 	uint32_t hold_reserved;
-	uint32_t known_reserved; /* only pins the source */
+	/* Somebody looked at a queue as long as freeze_at: it freezes again
+	 * when it was shorter in between. */
+	uint32_t is_excused : 1;
+	uint32_t known_reserved : 31; /* only pins the source */
 	uint32_t key_len : 10;
 	uint32_t set_len : 13;
 	uint32_t set_log2 : 4; /* slots allocated, where set is not NULL */
-	uint32_t freeze : 2;   /* enum throttle_freeze_reason */
+	uint32_t freeze : 4;   /* enum throttle_freeze_reason */
+	uint32_t is_spared : 1;
 	unsigned char key[];
 };
 
@@ -63,7 +69,10 @@ struct throttle {
 	size_t max_sources;
 	size_t frozen;
 	size_t bytes;
-	int64_t now; /* the latest seen */
+	/* throttle_blast_begin: appends to it are of one message; NULL: none */
+	struct throttle_source *blast_of;
+	uint8_t blast; /* its number in that queue; 0: not opened yet */
+	int64_t now;   /* the latest seen */
 	uint64_t expire_pos;
 };
 
@@ -71,6 +80,33 @@ static inline uint32_t
 source_waiting(const struct throttle_source *src)
 {
 	return src->busy ? src->busy->queue.waiting : 0;
+}
+
+/* What freeze_at counts: not the largest blast, and not what waits behind a bar
+ * that is not the source's own, where as many wait as could have gone. */
+static inline uint32_t
+source_own_waiting(const struct throttle_source *src)
+{
+	uint32_t waiting = source_waiting(src);
+	const struct blast *largest;
+
+	if (waiting == 0 || src->policy->paper)
+		return waiting;
+	largest = blasts_largest(src->busy->queue.blasts);
+	if (largest)
+		waiting -= largest->waiting;
+	if (!src->busy->is_barred)
+		return waiting;
+	return waiting > src->allowance ? waiting - src->allowance : 0;
+}
+
+/* Its queue is as long as freeze_at. */
+static inline bool
+source_is_long(const struct throttle_source *src)
+{
+	uint32_t freeze_at = src->policy->freeze_at;
+
+	return freeze_at > 0 && source_own_waiting(src) >= freeze_at;
 }
 
 static inline bool

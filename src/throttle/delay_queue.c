@@ -13,11 +13,24 @@
 
 #define QUEUE_FIRST 4
 #define INDEX_FROM 24
+#define RANK_BITS 32 /* of the mark of what waits */
 
 static struct delay_entry *
 first_waiting(const struct delay_queue *q)
 {
 	return q->entries + q->head + q->owed;
+}
+
+static uint8_t
+blast_of(const struct delay_entry *e)
+{
+	return (uint8_t)((uint64_t)e->mark >> RANK_BITS);
+}
+
+static int64_t
+make_mark(uint32_t rank, uint8_t blast)
+{
+	return (int64_t)((uint64_t)blast << RANK_BITS | rank);
 }
 
 static uint32_t
@@ -85,13 +98,14 @@ rank_entry(struct delay_queue *q, uint32_t i, size_t *bytes)
 		if (q->index)
 			dest_index_add(&q->index, e->destination, rank, bytes);
 	}
-	e->mark = rank;
+	e->mark = make_mark(rank, blast_of(e));
 }
 
 void
 delay_queue_clear(struct delay_queue *q, size_t *bytes)
 {
 	dest_index_free(&q->index, bytes);
+	blasts_free(&q->blasts, bytes);
 	mem_free(bytes, q->entries, q->cap * sizeof(*q->entries));
 	*q = (struct delay_queue){0};
 }
@@ -120,12 +134,13 @@ make_room(struct delay_queue *q, size_t *bytes)
 }
 
 void
-delay_queue_append(
-    struct delay_queue *q, uint64_t destination, uint64_t ticket, size_t *bytes)
+delay_queue_append(struct delay_queue *q, uint64_t destination, uint64_t ticket,
+    uint8_t blast, size_t *bytes)
 {
 	make_room(q, bytes);
 	first_waiting(q)[q->waiting] =
-	    (struct delay_entry){destination, ticket, 0};
+	    (struct delay_entry){destination, ticket, make_mark(0, blast)};
+	blasts_add(q->blasts, blast);
 	rank_entry(q, q->waiting, bytes);
 	q->waiting++;
 }
@@ -172,13 +187,21 @@ delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes)
 	if (q->index)
 		dest_index_remove(
 		    q->index, dest_index_find(q->index, destination));
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		blasts_remove(q->blasts, blast_of(first_waiting(q) + i));
 		first_waiting(q)[i].mark = at;
+	}
 	q->owed += count;
 	q->waiting -= count;
 	if (q->waiting == 0)
 		dest_index_free(&q->index, bytes);
 	return destination;
+}
+
+uint64_t
+delay_queue_head(const struct delay_queue *q)
+{
+	return q->entries[q->head + q->owed].destination;
 }
 
 int64_t
@@ -212,26 +235,67 @@ delay_queue_ahead(
 	return (*found ? rank : q->next_rank) - head_rank(q);
 }
 
+/* Of the first n waiting the index forgets one request each. False: one of the
+ * destinations waits on, and so has lost its rank. */
+static bool
+forget_front(struct delay_queue *q, uint32_t n)
+{
+	const struct delay_entry *e = first_waiting(q);
+	bool all_gone = true;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dest_slot *slot =
+		    dest_index_find(q->index, e[i].destination);
+
+		if (slot->count > 1) {
+			slot->count--;
+			all_gone = false;
+		} else {
+			dest_index_remove(q->index, slot);
+		}
+	}
+	return all_gone;
+}
+
 uint32_t
 delay_queue_remove(struct delay_queue *q,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
     size_t *bytes)
 {
 	struct delay_entry *e = q->entries + q->head;
-	uint32_t n = q->owed + q->waiting, kept = 0, kept_owed = 0;
+	uint32_t n = q->owed + q->waiting, kept = 0, kept_owed = 0, front = 0;
+	bool is_ranked;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (match(arg, e[i].destination, e[i].ticket))
-			continue;
-		kept_owed += i < q->owed;
-		e[kept++] = e[i];
+	while (front < n && match(arg, e[front].destination, e[front].ticket)) {
+		if (front >= q->owed)
+			blasts_remove(q->blasts, blast_of(&e[front]));
+		front++;
 	}
+	/* In a long queue that is released piece by piece each piece is the
+	 * front, and the rest stays where it is. */
+	is_ranked = q->owed == 0 && q->index != NULL && front < n &&
+		    forget_front(q, front);
+	for (uint32_t i = front; i < n; i++) {
+		if (match(arg, e[i].destination, e[i].ticket)) {
+			if (i >= q->owed)
+				blasts_remove(q->blasts, blast_of(&e[i]));
+			is_ranked = false;
+			continue;
+		}
+		kept_owed += i < q->owed;
+		if (front + kept != i)
+			e[front + kept] = e[i];
+		kept++;
+	}
+	q->head += front;
 	q->owed = kept_owed;
 	q->waiting = kept - kept_owed;
 	if (kept == 0) {
 		delay_queue_clear(q, bytes);
 		return n;
 	}
+	if (is_ranked)
+		return n - kept;
 	/* A destination's first request may be gone: number them anew. */
 	dest_index_free(&q->index, bytes);
 	q->next_rank = 0;

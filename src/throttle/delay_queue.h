@@ -16,27 +16,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "throttle/blasts.h"
 #include "throttle/dest_index.h"
 
 struct delay_entry {
 	uint64_t destination;
 	uint64_t ticket;
-	int64_t mark; /* owed: when let go; waiting: its destination's rank */
+	/* Owed: when let go. Waiting: its destination's rank and, above it, the
+	 * number of its blast. */
+	int64_t mark;
 };
 
 struct delay_queue {
 	struct delay_entry *entries;
 	struct dest_index *index; /* NULL while the queue is short */
+	struct blasts *blasts;    /* NULL: none */
 	uint32_t cap, head, owed, waiting;
 	uint32_t next_rank;
 };
 
 void delay_queue_clear(struct delay_queue *q, size_t *bytes);
+/* blast: a number of q->blasts; 0: none. */
 void delay_queue_append(struct delay_queue *q, uint64_t destination,
-    uint64_t ticket, size_t *bytes);
+    uint64_t ticket, uint8_t blast, size_t *bytes);
 /* Lets the head go, and every other request for its destination; returns that
  * destination. Something must wait. */
 uint64_t delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes);
+/* The destination that goes next; something must wait. */
+uint64_t delay_queue_head(const struct delay_queue *q);
 /* When the first of the owed was let go; there must be one. */
 int64_t delay_queue_owed_at(const struct delay_queue *q);
 /* Takes the first of the owed. */

@@ -54,6 +54,15 @@ next_release(const struct throttle_source *src, int64_t now)
 	return limiter_next(src, now);
 }
 
+static uint32_t
+largest_blast(const struct throttle_source *src)
+{
+	const struct blast *largest =
+	    src->busy ? blasts_largest(src->busy->queue.blasts) : NULL;
+
+	return largest ? largest->waiting : 0;
+}
+
 void
 throttle_source_info(struct throttle *t, struct throttle_source *src,
     int64_t now, struct throttle_source_info *out)
@@ -65,6 +74,8 @@ throttle_source_info(struct throttle *t, struct throttle_source *src,
 	    .frozen = source_is_frozen(src),
 	    .freeze_reason = (enum throttle_freeze_reason)src->freeze,
 	    .queue_length = source_waiting(src),
+	    .own_waiting = source_own_waiting(src),
+	    .blast = largest_blast(src),
 	    .allowance = limiter_room(src),
 	    .working_set = src->set_len,
 	    .last_seen = src->last_seen,
@@ -72,6 +83,23 @@ throttle_source_info(struct throttle *t, struct throttle_source *src,
 	};
 	for (uint32_t i = 0; i < src->policy->limit_count; i++)
 		out->limit_used[i] = limits_used(src, i, now);
+}
+
+bool
+throttle_expected(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now, uint32_t *ahead, int64_t *due_ms)
+{
+	bool waits = false;
+
+	now = source_clamp_now(t, now);
+	limiter_advance(t, src, TIME_MIN, now);
+	source_schedule(t, src);
+	if (!src->busy)
+		return false;
+	*ahead = delay_queue_ahead(&src->busy->queue, destination, &waits);
+	*due_ms = source_is_frozen(src) ? TIME_NEVER
+					: limiter_due(src, destination, 0, now);
+	return waits;
 }
 
 size_t

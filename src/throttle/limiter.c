@@ -93,6 +93,8 @@ limiter_next(const struct throttle_source *src, int64_t from)
 	open = limits_open_at(src, NULL);
 	if (open == TIME_NEVER)
 		return TIME_NEVER;
+	if (src->busy->is_barred && src->busy->barred_until > open)
+		open = src->busy->barred_until;
 	if (!src->policy->paper && src->allowance > 0)
 		next = open > from ? open : from;
 	if (tick_releases(src) && tick_from(src, open) < next)
@@ -153,14 +155,34 @@ pass_ticks(struct throttle_source *src, int64_t now)
 	src->allowance += (uint16_t)ticks;
 }
 
+/* The caller's word on the head. */
+static bool
+may_go(struct throttle *t, struct throttle_source *src, int64_t now)
+{
+	struct source_busy *busy = src->busy;
+	int64_t again;
+
+	if (t->callbacks->may_release == NULL)
+		return true;
+	again = t->callbacks->may_release(
+	    t->arg, src, delay_queue_head(&busy->queue), now);
+	if (again <= now)
+		return true; /* what was barred before it stays in the past */
+	busy->is_barred = true;
+	busy->barred_until = again;
+	return false;
+}
+
 void
 limiter_advance(
     struct throttle *t, struct throttle_source *src, int64_t from, int64_t now)
 {
 	int64_t at;
 
-	while ((at = limiter_next(src, from)) <= now)
-		step(t, src, at);
+	while ((at = limiter_next(src, from)) <= now) {
+		if (may_go(t, src, now))
+			step(t, src, at);
+	}
 	pass_ticks(src, now);
 }
 

@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += libthrottle.la
 libthrottle_la_SOURCES = \
 	include/weir/throttle.h \
+	src/throttle/blasts.c src/throttle/blasts.h \
 	src/throttle/core.h \
 	src/throttle/delay_queue.c src/throttle/delay_queue.h \
 	src/throttle/dest_index.c src/throttle/dest_index.h \

@@ -21,13 +21,16 @@ enter(struct throttle *t, struct throttle_source *src, int64_t now)
 	return now;
 }
 
+/* What is reserved counts towards queue_max alone: the requests of one message
+ * are taken together, and their commit is what freezes. Only a source that was
+ * thawed with a queue as long as freeze_at gets no further into it. */
 static bool
 queue_has_room(const struct throttle_source *src, uint64_t used, bool frozen)
 {
 	const struct throttle_policy *p = src->policy;
 
-	if (p->freeze_at > 0 && !p->hold_when_frozen && !frozen &&
-	    used >= p->freeze_at)
+	if (src->is_excused && !p->hold_when_frozen && !frozen &&
+	    !src->is_spared && source_is_long(src))
 		return false;
 	return used < p->queue_max;
 }
@@ -77,6 +80,9 @@ decide_new(const struct throttle_source *src, int64_t now,
 	}
 	hold(src, full ? THROTTLE_LIMITED : THROTTLE_QUEUED,
 	    limiter_due(src, out->destination, src->hold_reserved, now), out);
+	if (out->verdict == THROTTLE_HOLD && src->busy &&
+	    src->busy->is_barred && out->due_ms < src->busy->barred_until)
+		out->due_ms = src->busy->barred_until;
 }
 
 /* Returns the member's index for a known destination, else -1. Takes nothing
@@ -142,6 +148,18 @@ throttle_reserve(struct throttle *t, struct throttle_source *src,
 	source_schedule(t, src);
 }
 
+void
+throttle_reserve_held(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now, struct throttle_reservation *out)
+{
+	now = enter(t, src, now);
+	decide(src, destination, now, out);
+	if (out->reason == THROTTLE_FROZEN)
+		hold(src, THROTTLE_FROZEN, TIME_NEVER, out);
+	take(src, out);
+	source_schedule(t, src);
+}
+
 /* at: the destination's index in the working set now, -1: not in it. */
 static void
 commit_pass(struct throttle *t, struct throttle_source *src,
@@ -162,29 +180,71 @@ commit_pass(struct throttle *t, struct throttle_source *src,
 		working_set_append(t, src, r->destination);
 }
 
+/* New entries later than that, without the largest blast's. */
+static uint64_t
+grown_since(const struct throttle_source *src, int64_t since)
+{
+	const struct blasts *blasts = src->busy->queue.blasts;
+	const struct blast *largest = blasts_largest(blasts);
+	uint64_t n = time_ring_count_after(src->busy->appends, since) +
+		     blasts_named_after(blasts, since);
+
+	return largest && largest->at > since ? n - largest->named : n;
+}
+
 static enum throttle_freeze_reason
 detect(const struct throttle_source *src, int64_t now)
 {
 	const struct throttle_policy *p = src->policy;
-	const struct time_ring *appends = src->busy->appends;
-	uint32_t count = p->freeze_growth.count;
 
-	/* Equal, not above: a thawed queue that is still too long does not
-	 * freeze again by itself. */
-	if (p->freeze_at > 0 && source_waiting(src) == p->freeze_at)
+	if (source_is_long(src) && !src->is_excused)
 		return THROTTLE_FREEZE_LENGTH;
-	if (count > 0 && time_ring_len(appends) >= count &&
-	    time_ring_latest(appends, count) + p->freeze_growth.window_ms > now)
+	if (p->freeze_growth.count > 0 &&
+	    grown_since(src, now - p->freeze_growth.window_ms) >=
+		p->freeze_growth.count)
 		return THROTTLE_FREEZE_GROWTH;
 	return THROTTLE_FREEZE_NONE;
 }
 
+/* The number that the next entry of its queue has. */
+static uint8_t
+blast_number(struct throttle *t, struct delay_queue *q, int64_t at)
+{
+	if (t->blast == 0 || !q->blasts || t->blast > q->blasts->n)
+		t->blast = blasts_open(&q->blasts, at, &t->bytes);
+	return t->blast;
+}
+
+/* at: TIME_MIN where it is not known. */
 static void
 append(struct throttle *t, struct throttle_source *src, uint64_t destination,
-    uint64_t ticket)
+    uint64_t ticket, int64_t at)
 {
-	delay_queue_append(
-	    &source_busy(t, src)->queue, destination, ticket, &t->bytes);
+	struct delay_queue *q = &source_busy(t, src)->queue;
+	uint8_t blast = 0;
+
+	if (!source_is_long(src))
+		src->is_excused = false;
+	if (t->blast_of == src && !src->policy->paper)
+		blast = blast_number(t, q, at);
+	delay_queue_append(q, destination, ticket, blast, &t->bytes);
+	if (blast == 0 && at != TIME_MIN &&
+	    src->policy->freeze_growth.count > 0)
+		time_ring_add(&src->busy->appends,
+		    src->policy->freeze_growth.count, at, &t->bytes);
+}
+
+void
+throttle_blast_begin(struct throttle *t, struct throttle_source *src)
+{
+	t->blast_of = src;
+	t->blast = 0;
+}
+
+void
+throttle_blast_end(struct throttle *t)
+{
+	t->blast_of = NULL;
 }
 
 /* Behind an append: freezes, or lets the queue move on. */
@@ -196,10 +256,13 @@ end_append(struct throttle *t, struct throttle_source *src, int64_t now)
 	limiter_wake(src, now);
 	if (!source_is_frozen(src))
 		reason = detect(src, now);
-	if (reason != THROTTLE_FREEZE_NONE)
+	if (reason != THROTTLE_FREEZE_NONE && !src->is_spared) {
 		source_freeze(t, src, reason);
-	else
-		source_settle(t, src, now);
+		return;
+	}
+	source_settle(t, src, now);
+	if (reason != THROTTLE_FREEZE_NONE && t->callbacks->on_spare)
+		t->callbacks->on_spare(t->arg, src, reason);
 }
 
 static void
@@ -207,10 +270,11 @@ commit_hold(struct throttle *t, struct throttle_source *src,
     const struct throttle_reservation *r, uint64_t ticket, int64_t now)
 {
 	src->hold_reserved--;
-	append(t, src, r->destination, ticket);
-	if (src->policy->freeze_growth.count > 0)
-		time_ring_add(&src->busy->appends,
-		    src->policy->freeze_growth.count, now, &t->bytes);
+	append(t, src, r->destination, ticket, now);
+	if (r->reason == THROTTLE_BARRED && !src->busy->is_barred) {
+		src->busy->is_barred = true;
+		src->busy->barred_until = now + 1; /* asked again */
+	}
 	end_append(t, src, now);
 }
 
@@ -250,6 +314,19 @@ throttle_cancel(struct throttle *t, struct throttle_source *src,
 }
 
 void
+throttle_bar(struct throttle *t, struct throttle_source *src,
+    struct throttle_reservation *r, int64_t open_at, int64_t now)
+{
+	if (r->verdict != THROTTLE_PASS || r->reason != THROTTLE_NEW)
+		panic("throttle: barred what does not pass");
+	check_open(src, r);
+	limiter_give_back(src);
+	hold(src, THROTTLE_BARRED, open_at > now ? open_at : now + 1, r);
+	take(src, r);
+	source_schedule(t, src);
+}
+
+void
 throttle_request(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now,
     struct throttle_reservation *out)
@@ -278,7 +355,8 @@ throttle_requeue(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now)
 {
 	now = enter(t, src, now);
-	append(t, src, destination, ticket);
+	append(t, src, destination, ticket, TIME_MIN);
+	src->is_excused = source_is_long(src);
 	limiter_wake(src, now);
 	source_settle(t, src, now);
 }
@@ -288,7 +366,7 @@ throttle_append(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now)
 {
 	now = enter(t, src, now);
-	append(t, src, destination, ticket);
+	append(t, src, destination, ticket, TIME_MIN);
 	end_append(t, src, now);
 }
 

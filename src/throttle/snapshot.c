@@ -157,7 +157,7 @@ set_is_valid(const unsigned char *p, uint32_t n)
 static bool
 header_is_valid(const struct snapshot *s)
 {
-	return s->freeze <= THROTTLE_FREEZE_HAND && s->clock <= 1 &&
+	return s->freeze <= THROTTLE_FREEZE_LAST && s->clock <= 1 &&
 	       s->set_len <= THROTTLE_WORKING_SET_MAX &&
 	       s->allowance <= BURST_MAX && s->passes <= THROTTLE_COUNT_MAX &&
 	       s->appends <= THROTTLE_COUNT_MAX && s->tick_in >= -AGE_MAX &&
@@ -233,7 +233,7 @@ apply(struct throttle *t, struct throttle_source *src, const struct snapshot *s,
 	struct source_busy *busy = source_busy(t, src);
 
 	t->frozen += (s->freeze != 0) - source_is_frozen(src);
-	src->freeze = s->freeze & 3;
+	src->freeze = s->freeze & 15;
 	restore_set(t, src, s->set, s->set_len);
 	restore_ring(t, &busy->passes, passes_needed(src->policy), s->pass_ages,
 	    s->passes, saved_at);

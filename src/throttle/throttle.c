@@ -88,6 +88,7 @@ source_schedule(struct throttle *t, struct throttle_source *src)
 			return;
 		}
 		delay_queue_clear(&busy->queue, &t->bytes);
+		busy->is_barred = false;
 	}
 	due = next_due(src);
 	if (due == TIME_NEVER)
@@ -202,6 +203,20 @@ is_pinned(const struct throttle_source *src)
 	       src->known_reserved > 0;
 }
 
+void
+throttle_pin(struct throttle_source *src)
+{
+	src->known_reserved++;
+}
+
+void
+throttle_unpin(struct throttle_source *src)
+{
+	if (src->known_reserved == 0)
+		panic("throttle: a pin was taken away twice");
+	src->known_reserved--;
+}
+
 static void
 destroy(struct throttle *t, struct throttle_source *src)
 {
@@ -244,7 +259,7 @@ void
 source_freeze(struct throttle *t, struct throttle_source *src,
     enum throttle_freeze_reason reason)
 {
-	src->freeze = reason & 3;
+	src->freeze = reason & 15;
 	t->frozen++;
 	source_schedule(t, src);
 	if (t->callbacks->on_freeze)
@@ -263,6 +278,18 @@ throttle_freeze(struct throttle *t, struct throttle_source *src,
 }
 
 void
+throttle_spare(struct throttle_source *src, bool is_spared)
+{
+	src->is_spared = is_spared;
+}
+
+bool
+throttle_is_spared(const struct throttle_source *src)
+{
+	return src->is_spared;
+}
+
+void
 throttle_thaw(struct throttle *t, struct throttle_source *src, int64_t now)
 {
 	if (!source_is_frozen(src))
@@ -270,10 +297,13 @@ throttle_thaw(struct throttle *t, struct throttle_source *src, int64_t now)
 	now = source_clamp_now(t, now);
 	limiter_advance(t, src, TIME_MIN, now);
 	src->freeze = THROTTLE_FREEZE_NONE;
+	src->is_excused = source_is_long(src);
 	t->frozen--;
 	/* Somebody has looked at this growth: only new growth counts. */
-	if (src->busy)
+	if (src->busy) {
 		time_ring_free(&src->busy->appends, &t->bytes);
+		blasts_forget_growth(src->busy->queue.blasts);
+	}
 	limiter_wake(src, now);
 	source_settle(t, src, now);
 }

@@ -113,7 +113,7 @@ on_put(void *arg, int error)
 static void
 put_one(struct bench *b)
 {
-	char source[32], address[48];
+	char source[32], address[48], name[64];
 	struct spool_rcpt r = {.address = address,
 	    .destination = b->started * UINT64_C(0x9e3779b97f4a7c15),
 	    .state = SPOOL_HELD};
@@ -122,6 +122,8 @@ put_one(struct bench *b)
 	    .from = "someone@example.org",
 	    .subject = "a subject of the usual length",
 	    .client = "192.0.2.55",
+	    .message_id = name,
+	    .queue_id = "4jWFs55w7zz1cQhf",
 	    .helo = "client.example.org",
 	    .queued_at = WALL,
 	    .rcpts = &r,
@@ -132,6 +134,8 @@ put_one(struct bench *b)
 	    b->started * 7919 % 1000);
 	snprintf(
 	    address, sizeof(address), "recipient%zu@example.net", b->started);
+	snprintf(
+	    name, sizeof(name), "%zu.1764000000@mail.example.org", b->started);
 	b->started++;
 	m.id = spool_new_id(b->s, WALL + (int64_t)b->started / 20);
 	body = spool_body_new(b->s, m.id);
@@ -190,6 +194,46 @@ bench_select(struct bench *b, bool discard)
 	while (!r.done)
 		wait_once(b);
 	end(b, &m, r.n);
+}
+
+struct finding {
+	size_t n, steps;
+	uint64_t after;
+	bool step_done, end;
+};
+
+static void
+on_found(void *arg, int error, const struct spool_found *found)
+{
+	struct finding *f = arg;
+
+	if (error != 0)
+		abort();
+	f->n += found->n;
+	f->after = found->after;
+	f->end = found->end;
+	f->step_done = true;
+}
+
+/* Nothing fits, so all n messages are looked at. */
+static void
+bench_find(struct bench *b, const struct spool_find *what, size_t n)
+{
+	struct finding f = {0};
+	char text[64] = "";
+	struct mark m;
+
+	begin(b, &m, text);
+	while (!f.end) {
+		f.step_done = false;
+		spool_find(b->s, what, f.after, 100, on_found, &f);
+		while (!f.step_done)
+			wait_once(b);
+		f.steps++;
+	}
+	snprintf(text, sizeof(text), "find by %s, in %zu steps",
+	    what->term != NULL ? "any" : "Message-ID", f.steps);
+	end(b, &m, n);
 }
 
 static void claim(struct bench *b);
@@ -255,6 +299,8 @@ bench_all(struct bench *b, size_t n)
 		bench_select(b, true);
 	}
 	bench_put(b, 1000, 20, n);
+	bench_find(b, &(struct spool_find){.term = "no such thing"}, n);
+	bench_find(b, &(struct spool_find){.message_id = "a@b"}, n);
 	bench_select(b, false);
 	bench_drain(b);
 	for (size_t i = 0; i < 4; i++)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+import collections
 import os
 import pathlib
 import sys
@@ -11,6 +12,19 @@ from harness import FastSink, Scripted, Sink, Weir
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the main job, in seconds")
+    config.addinivalue_line(
+        "markers", "long(what): what it covers; takes too long for"
+        " ./bootstrap check and runs in ./bootstrap check --long alone")
+
+
+def pytest_report_collectionfinish(config, items):
+    """A line for each reason of the mark "long", where they are asked for."""
+    if not config.option.collectonly:
+        return []
+    what = collections.Counter(
+        mark.args[0] for item in items
+        for mark in item.iter_markers("long"))
+    return [f"long: {text} ({n})" for text, n in what.items()]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -61,13 +61,15 @@ ANYBODY = """  driver = static
 
 class Dovecot:
     """Users are name -> quota in bytes, or None; without a table everybody is
-    one. cert: a PEM file for STARTTLS."""
+    one. cert: a PEM file for STARTTLS. extra: further lines of the
+    configuration."""
 
-    def __init__(self, directory, users=None, cert=None):
+    def __init__(self, directory, users=None, cert=None, extra=""):
         self.dir = pathlib.Path(directory)
         self.port = free_port()
         self.users = users
         self.cert = cert
+        self.extra = extra
         self.process = None
 
     @property
@@ -102,7 +104,7 @@ class Dovecot:
         conf.write_text(CONFIG.format(
             dir=self.dir, port=self.port, ssl=ssl,
             userdb=userdb.format(dir=self.dir), user="nobody",
-            group="nogroup"))
+            group="nogroup") + self.extra)
         self.process = subprocess.Popen(
             ["dovecot", "-F", "-c", conf], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

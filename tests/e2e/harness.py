@@ -103,11 +103,16 @@ class Weir:
     def port_address(self):
         return f"127.0.0.1:{self.port}"
 
+    def more_hops(self):
+        """Further lines about next hops."""
+        return []
+
     def write_config(self):
         hops = ([self.next_hop] if isinstance(self.next_hop, str)
                 else self.next_hop)
         lines = [f'spool = "{self.spool}"', f'control = "{self.control}"',
-                 "next_hop = {" + ", ".join(f'"{h}"' for h in hops) + "}"]
+                 "next_hop = {" + ", ".join(f'"{h}"' for h in hops) + "}",
+                 *self.more_hops()]
         lines += [f"{k} = {v}" for k, v in self.options.items()]
         lines.append(f'listen "test" {{ address = "{self.listen}"'
                      f"  protocol = smtp  {self.listen_options} }}")

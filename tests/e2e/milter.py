@@ -3,6 +3,8 @@
 listener for clients, one without the milter for what weir hands back, and
 sendmail(1) for local submission."""
 import os
+import pathlib
+import re
 import shutil
 import signal
 import smtplib
@@ -18,12 +20,27 @@ SECTION = """listen "mta" {{
     {options}
 }}"""
 
-BACK = """127.0.0.1:{port} inet n - n - - smtpd
-    -o smtpd_milters=
-    -o smtpd_end_of_data_restrictions=
-    -o smtpd_recipient_restrictions=permit_mynetworks,reject
-    -o receive_override_options=no_milters
-"""
+CONTRIB = pathlib.Path(__file__).resolve().parents[2] / "contrib"
+places = set()  # of the filters that are weir
+
+
+class Back(str):
+    """What next_hop is; rest is milter_next_hop."""
+
+
+def listener(port, where, name="postfix-master.cf"):
+    """The one that contrib has, at this port. Filters behind weir are named
+    there, as it says."""
+    text = (CONTRIB / name).read_text()
+    text = re.sub("127.0.0.1:1002[67] inet", f"127.0.0.1:{port} inet", text)
+    filters = [f for f in re.split(r"[,\s]+", where) if f]
+    at = [i for i, f in enumerate(filters) if f in places]
+    later = filters[at[0] + 1:] if at else []
+    if later:
+        text = text.replace("smtpd_milters=",
+                            "smtpd_milters=" + ",".join(later))
+        text = text.replace("no_milters,", "")
+    return text
 
 MILTER_CF = """
 smtpd_milters = {where}
@@ -40,14 +57,17 @@ class MilterPostfix(Postfix):
         super().__init__("mta.test", **kw)
         self.where = where
         self.back_port = free_port()
-        self.back = f"127.0.0.1:{self.back_port}"
+        self.back = Back(f"127.0.0.1:{self.back_port}")
+        self.back.rest = f"127.0.0.1:{free_port()}"
         etc = self.dir / "etc"
         text = (etc / "main.cf").read_text()
         if where:
             text += MILTER_CF.format(where=where, default=default)
         (etc / "main.cf").write_text(text + main)
         with open(etc / "master.cf", "a") as f:
-            f.write(BACK.format(port=self.back_port))
+            f.write(listener(self.back_port, where))
+            f.write(listener(self.back.rest.split(":")[1], where,
+                             "postfix-master-copies.cf"))
 
     def kill(self):
         """kill -9: the master and all that it started."""
@@ -104,6 +124,13 @@ class MilterWeir(Weir):
                    else f"127.0.0.1:{self.mta_port}")
         self.where = (f"unix:{self.mta_socket}" if unix
                       else f"inet:127.0.0.1:{self.mta_port}")
+        self.is_milter = protocol == "milter"
+        places.add(self.where)
         kw["sections"] = kw.get("sections", "") + SECTION.format(
             address=address, protocol=protocol, options=mta_options)
         super().__init__(directory, next_hop, **kw)
+
+    def more_hops(self):
+        rest = getattr(self.next_hop, "rest", None)
+        return ([f'milter_next_hop = "{rest}"']
+                if rest and self.is_milter else [])

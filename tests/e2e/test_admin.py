@@ -84,6 +84,29 @@ def test_senders_and_show(held):
     assert ALICE in human(held, "show", ALICE)
 
 
+def test_explain(held):
+    before = held.ctl("show", ALICE)
+    told = held.ctl("explain", ALICE, "new@example.com")
+    assert told["sender"] == f"<{ALICE}>" and told["verdict"] == "hold"
+    assert told["queue_length"] == 3 and told["release"] is not None
+    assert "allowance used up" in told["why"] and told["change"]
+    assert held.ctl("explain", ALICE, "x@known.test")["verdict"] == "pass"
+    stranger = held.ctl("explain", "eve@example.org", "<new@example.com>",
+                        "--client", "192.0.2.1")
+    assert not stranger["seen"] and stranger["verdict"] == "hold"
+    assert "why allowance used up" in re.sub(
+        " +", " ", human(held, "explain", ALICE, "new@example.com"))
+    held.ctl("freeze", ALICE)
+    told = held.ctl("explain", ALICE, "x@known.test")
+    assert told["verdict"] == "refuse" and told["reply"] == "451 4.7.1"
+    assert told["change"] == "weirctl thaw"
+    after = held.ctl("show", ALICE)
+    assert after["last_seen"] == before["last_seen"]
+    assert {s["sender"] for s in held.ctl("senders")} == {
+        f"<{ALICE}>", f"<{BOB}>"}
+    assert held.ctl("status")["refused_recipients"] == 0
+
+
 def test_queue(held):
     rows = held.ctl("queue")
     assert len(rows) == 4
@@ -103,6 +126,78 @@ def test_queue(held):
     assert held.ctl("queue", "--older", "1h") == []
     text = human(held, "queue")
     assert first["id"] in text and "+1" in text and "evil" in text
+
+
+def test_find(held):
+    held.hello().transact(ALICE, ["six@example.com"], (
+        b"Message-ID:\r\n <Lost.1@laptop>\r\n"
+        b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nx\r\n"))
+    for term in ("<lost.1@laptop>", "GR\u00dc\u00dfE", "SIX@"):
+        [found] = held.ctl("find", term)
+        [to] = found["recipients"]
+        assert (found["message_id"], to["address"], to["what"],
+                to["before"]) == ("Lost.1@laptop", "six@example.com", "held",
+                                  3)
+        assert to["expected"] > found["queued_at"]
+    assert len(held.ctl("find", "--client", "127.0.0.1")) == 5
+    assert len(held.ctl("find", "--client", "127.0.0.1", "--sender", BOB)) == 2
+    text = human(held, "find", "--subject", "gr\u00fc")
+    assert "six@example.com: held, 3 before it, expected in" in text
+    assert "<Lost.1@laptop>" in text
+    # Each held recipient has a line of its own.
+    for at, to in enumerate(["one@example.com", "two@example.com",
+                             "three@example.net"]):
+        assert len(held.log_lines(
+            rf"gate hold sender=<{ALICE}> .*id=\w{{13}} to={to} "
+            rf"until=20\S+Z why=.* queue_length={at + 1}")) == 1, held.log()
+    held.ctl("freeze", ALICE)
+    assert f"frozen, until <{ALICE}> is thawed" in human(held, "find", "six@")
+    held.ctl("release", "--sender", BOB)
+    done = until(lambda: (d := held.run_ctl("find", "four@")).returncode == 1
+                 and d, "bob's mail to be gone")
+    assert "deliver" in done.stdout and "no mail in the spool" in done.stderr
+    assert held.run_ctl("find").returncode == 2
+
+
+def test_problems(held, sink):
+    assert held.ctl("problems") == []
+    assert "no problems in the last" in human(held, "problems")
+    held.ctl("freeze", ALICE, "--reason", "call 17")
+    peer = held.hello()
+    assert peer.ask(f"MAIL FROM:<{ALICE}>")[0] == 451
+    peer.ask("QUIT")
+    sink.stop()
+    held.ctl("release", "--sender", BOB)
+    rows = until(lambda: (r := {(p["kind"], p["who"]): p
+                                for p in held.ctl("problems")})
+                 and ("next_hop", sink.address) in r and r,
+                 "the next hop to be down")
+    assert "refused" in rows["next_hop", sink.address]["reason"]
+    refused = rows["refused", f"<{ALICE}>"]
+    assert (refused["count"], refused["option"],
+            refused["never_accepted"]) == (1, "when_frozen", False)
+    assert refused["last"] and "sender is frozen" in refused["reason"]
+    text = human(held, "problems")
+    assert re.search(rf"refused +<{ALICE}>: 1 time, last \S+ ago: sender is "
+                     rf"frozen -> .*weirctl thaw {ALICE}\n", text), text
+    assert re.search(rf"frozen +<{ALICE}>: since \S+, 3 recipients wait, "
+                     r"oldest \S+: by hand: call 17 -> ", text), text
+    assert re.search(rf"next_hop +{re.escape(sink.address)}: last .*"
+                     r"weirctl flush", text), text
+    assert held.run_ctl("problems", "extra").returncode == 2
+    assert held.run_ctl("problems", "-n", "1").returncode == 0
+
+
+def test_freeze_with_a_reason_and_for_a_time(held):
+    held.ctl("freeze", ALICE, "--reason", "asked by phone", "--for", "2s")
+    row = held.sender(f"<{ALICE}>")
+    assert row["frozen"] and row["freeze_note"] == "asked by phone"
+    assert row["thaw_at"] > row["frozen_at"]
+    until(lambda: not held.sender(f"<{ALICE}>")["frozen"], "its time to end")
+    assert "the time of its freeze is over" in held.log()
+    held.ctl("freeze", BOB, "--reason", "for good")
+    assert "by hand: for good" in human(held, "senders", "--frozen")
+    assert "for good" in held.log()
 
 
 def test_cat(held):
@@ -309,12 +404,31 @@ def test_a_name_is_nobody_else(held):
     assert done.stdout == "frozen: <dave@example.org>\n", done.stderr
     assert held.hello().ask("MAIL FROM:<dave@example.org>")[0] == 451
     assert held.hello().ask("MAIL FROM:<>")[0] == 250
+    # It is said, and who may have been meant.
+    assert done.stderr == "weirctl: Dave@example.org: never seen\n"
+    assert held.run_ctl("freeze", "<dave@example.org>").stderr == ""
+
+
+def test_who_may_have_been_meant(held):
+    """Those who wrote to somebody, not the names that were mistyped before."""
+    for name in ("alice@example.com", "alice@example.net"):
+        done = held.run_ctl("freeze", name)
+        assert done.returncode == 0 and done.stderr == (
+            f"weirctl: {name}: never seen; did you mean <{ALICE}>?\n")
+    for command in (["show"], ["thaw"], ["forget"], ["release", "--sender"],
+                    ["discard", "--sender"], ["flush", "--sender"]):
+        done = held.run_ctl(*command, "ALICE+x@elsewhere.test")
+        assert done.returncode == 1, command
+        assert f"never seen; did you mean <{ALICE}>?" in done.stderr, command
 
 
 # ---- exit codes ----
 
 @pytest.mark.parametrize("args,status,words", [
     (["show", "nobody@example.org"], 1, "no such sender"),
+    (["explain", ALICE], 2, "usage"),
+    (["explain", ALICE, "a b@example.org"], 2, "not an address"),
+    (["explain", ALICE, "a@example.org", "--client", "x"], 2, "IP address"),
     (["thaw", "nobody@example.org"], 1, "no such sender"),
     (["queue", "nobody@example.org"], 1, "no such sender"),
     (["release", "0000000001000"], 1, ""),
@@ -472,7 +586,11 @@ def deferred(weir, scripted):
             peer.say("450 4.2.0 later")
         return refuse[0]
 
-    hop = scripted(lambda p: serve_smtp(p, on={"RCPT": later}))
+    def take(peer, line):
+        taken.append(not refuse[0])  # else a text without recipients
+
+    taken = []
+    hop = scripted(lambda p: serve_smtp(p, on={"RCPT": later, ".": take}))
     w = weir(next_hop=hop.address, policy=HOLD, verify_held="false",
              retry_min='"1h"')
     peer = w.hello()
@@ -482,7 +600,7 @@ def deferred(weir, scripted):
     w.ctl("release", "--all")
     until(lambda: all(r.get("attempts") for m in w.queue()
                       for r in m["recipients"]), "the first try")
-    w.hop, w.back = hop, lambda: refuse.__setitem__(0, False)
+    w.taken, w.back = taken, lambda: refuse.__setitem__(0, False)
     return w
 
 
@@ -501,6 +619,29 @@ def test_flush(deferred):
     assert deferred.ctl("flush", "all") == {"recipients": 0}
     assert deferred.run_ctl("flush", "--all", BOB).returncode == 2
     assert {a["action"] for a in deferred.ctl("audit")} >= {"flush"}
+
+
+def states(w):
+    return sorted(r["state"] for m in w.queue() for r in m["recipients"])
+
+
+@pytest.mark.parametrize("then", ["", "--release", "--discard"])
+def test_a_freeze_reaches_what_was_let_go(deferred, then):
+    """Nothing of it is tried, by flush or after a restart, before the thaw."""
+    deferred.ctl("freeze", ALICE)
+    assert states(deferred) == ["frozen", "frozen", "released"]
+    assert deferred.ctl("show", ALICE)["stopped_by_freeze"] == 2
+    assert deferred.status()["stopped_by_freeze"] == 2
+    deferred.back()
+    assert deferred.ctl("flush") == {"recipients": 1}
+    until(lambda: states(deferred) == ["frozen", "frozen"], "bob's")
+    deferred.restart()
+    assert states(deferred) == ["frozen", "frozen"]
+    assert deferred.status()["stopped_by_freeze"] == 2
+    deferred.ctl("thaw", ALICE, *then.split())
+    until(lambda: not deferred.queue(), "an empty queue")
+    taken = 1 if then == "--discard" else 3
+    assert sum(deferred.taken) == taken
 
 
 def test_flush_leaves_what_is_held(held):

@@ -62,6 +62,17 @@ def test_netd(tmp_path, line, offers):
     assert complete(line, tmp_path, "_weir_netd") == offers
 
 
+@pytest.mark.parametrize("line,offers", [
+    ("weir-replay t", ["trace"]),
+    ("weir-replay log --fo", ["--format"]),
+    ("weir-replay log --format exi", ["exim"]),
+    ("weir-replay trace --n", ["--nodes", "--no-local"]),
+    ("weir-replay trace --attack 2", ["200"]),
+])
+def test_replay(tmp_path, line, offers):
+    assert complete(line, tmp_path, "_weir_replay") == offers
+
+
 def test_a_sender_is_never_run(tmp_path):
     offered = complete("weirctl show ", tmp_path)
     assert len(offered) == 2

@@ -58,6 +58,8 @@ def send(w, to, text="hello"):
 def is_spent(w):
     """The one stranger that may be written to at once was reached; it is known
     from now on, and the next one waits."""
+    until(lambda: (w.sender(f"<{SENDER}>") or {"working_set": 0})
+          ["working_set"] == 1, "the stranger to be known")
     code, text = send(w, ["first@new.test"], "again")
     assert code == 250 and "held" not in text, text
     code, text = send(w, ["second@new.test"])
@@ -158,6 +160,27 @@ def test_recipients_given_up_count(weir, sink, how):
     assert ask(2)[0] == 250 and ask(2)[0] == 250
     until(lambda: ask(0)[0] == 421, "the end of it")
     code, lines = ask(0)
+    assert code == 421 and "asked about" in lines[0], lines
+    [row] = w.ctl("problems")
+    assert (row["kind"], row["who"], row["option"]) == (
+        "client", "127.0.0.1", "refused_max")
+    assert sink.recipients() == []
+
+
+def test_recipients_of_a_text_that_is_refused_count(weir, sink):
+    """Whoever looks for addresses need not say RSET: a text that weir refuses
+    does as well."""
+    w = weir(policy="exempt = true", refused_max=4,
+             my_networks='{"192.0.2.0/24"}')
+
+    def ask():
+        return w.hello().transact("a@example.org", [
+            f"b{i}@known.test" for i in range(2)], b"one\ntwo\r\n.\r\n")
+
+    for _ in range(2):
+        code, text = ask()
+        assert code == 550 and "bare" in text, text
+    code, lines = w.hello().ask("MAIL FROM:<a@example.org>")
     assert code == 421 and "asked about" in lines[0], lines
     assert sink.recipients() == []
 

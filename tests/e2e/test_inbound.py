@@ -15,8 +15,9 @@ from harness import Peer, Sink, Weir, message, until
 from milter import MilterPostfix, MilterWeir
 
 LEARN = 'learn_inbound = yes  inbound_rate = "5/1d"'
-# Nobody may write to anybody new; what comes in is not counted.
-POLICY = """interval = "1d"  burst = 1  initial = 0
+# Nobody may write to anybody new outside.
+NOBODY_NEW = 'interval = "1d"  burst = 1  initial = 0'
+POLICY = NOBODY_NEW + """
     exempt_recipients = {{"@example.com"}}  {more}"""
 DOMAINS = '{"example.com"}'
 ALICE, BOB = "alice@example.com", "bob@example.net"
@@ -36,14 +37,15 @@ RCPT = "permit_sasl_authenticated, permit_auth_destination, reject"
 class World:
     """weir, its Postfix, a Dovecot with two users, and the world outside."""
 
-    def __init__(self, undo, protocol="milter", more=LEARN, **kw):
+    def __init__(self, undo, protocol="milter", more=LEARN, policy=POLICY,
+                 main="", **kw):
         directory = undo.enter_context(
             tempfile.TemporaryDirectory(prefix="weir-inbound-"))
         os.chmod(directory, 0o755)  # for Postfix's own user
         self.weir = MilterWeir(f"{directory}/w", "127.0.0.1:1",
                                protocol=protocol, unix=False,
-                               policy=POLICY.format(more=more),
-                               local_domains=DOMAINS, **kw)
+                               policy=policy.format(more=more),
+                               **{"local_domains": DOMAINS, **kw})
         self.sink = Sink().start()
         undo.callback(self.sink.stop)
         auth = Dovecot({ALICE: "secret", "carol@example.com": "secret"})
@@ -52,7 +54,8 @@ class World:
         where, ask = self.weir.where, ""
         if protocol == "policy":
             where, ask = "", f"check_policy_service {where}"
-        self.mta = MilterPostfix(where, main=MAIN_CF.format(auth=auth.socket),
+        self.mta = MilterPostfix(where, main=MAIN_CF.format(auth=auth.socket) +
+                                 main,
                                  relayhost=f"[127.0.0.1]:{self.sink.port}")
         # Edited, not given twice: each of Postfix's programs would warn of
         # it, postlogd into its own full socket.
@@ -135,6 +138,34 @@ def test_an_answer_passes_at_once_and_after_a_kill(world):
     assert t.weir.run_ctl("forget", ALICE).returncode == 1
 
 
+OTHER_DOMAINS = """
+virtual_alias_domains = alias.test
+virtual_alias_maps = inline:{ sales@alias.test=alice@example.com }
+relay_domains = behind.test
+"""
+
+
+def test_what_comes_in_is_not_counted(world):
+    """To a mailbox and an alias, as Postfix itself tells them. Mail that goes
+    on counts, and so does a user's."""
+    t = world(policy=NOBODY_NEW, main=OTHER_DOMAINS, local_domains="{}")
+    for i in range(3):
+        assert t.comes_in(f"s{i}@provider.test",
+                          [f"u{i}@example.com", "sales@alias.test"]) == 250
+    until(lambda: len(t.mta.recipients()) == 6, "all of it to be delivered")
+    assert t.weir.status()["passed_incoming"] == 6
+    assert t.weir.ctl("senders") == []
+    with t.mta.client() as s:
+        assert s.docmd("XCLIENT", "ADDR=198.51.100.7")[0] == 220
+        s.ehlo()
+        s.mail("s@provider.test")
+        assert s.rcpt("x@behind.test")[0] == 250
+        assert s.data(message())[0] == 250
+    t.submit(ALICE, "carol@example.com")
+    until(lambda: sorted(t.weir.held()) ==
+          ["carol@example.com", "x@behind.test"], "both to be held")
+
+
 def test_without_it_an_answer_is_held(world):
     t = world(more="")
     assert t.comes_in(BOB, [ALICE]) == 250
@@ -160,7 +191,7 @@ def test_a_frozen_sender_stays_frozen(world):
 
 
 def test_the_policy_service_learns_too(world):
-    t = world(protocol="policy")
+    t = world(protocol="policy", policy=NOBODY_NEW + "  {more}")
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         t.submit(ALICE, BOB)
     # Two recipients: the end of the message tells none of them.
@@ -177,6 +208,7 @@ def test_the_policy_service_learns_too(world):
         assert s.rcpt(ALICE)[0] == 250
     assert t.comes_in("dora@example.net", [ALICE]) == 250
     until(lambda: t.learnt() == 2, "alice to have learnt")
+    assert t.weir.status()["passed_incoming"] == 4
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         t.submit(ALICE, "eve@example.net")
 

@@ -407,6 +407,10 @@ def test_held_max(weir, known_sink):
     Served(w, known_sink).send()
     assert w.status()["limit_refusals"] == 1
     assert w.log_lines("smtp refuse .*limit=held_max")
+    [row] = w.ctl("problems")
+    assert (row["kind"], row["who"], row["option"], row["count"],
+            row["never_accepted"]) == ("refused", "<other@example.org>",
+                                       "held_max", 1, True)
     w.ctl("discard", "--sender", "<s0@example.org>")
     assert peer.ask("RCPT TO:<new@example.com>")[0] == 250
 
@@ -421,7 +425,16 @@ def test_held_max_has_shares(weir, known_sink):
         taken = sum(peer.ask(f"RCPT TO:<n{j}@example.com>")[0] == 250
                     for j in range(40))
         assert taken >= 1
-        assert peer.submit(message())[0] == 250
+        code, text = peer.submit(message())
+        # Whole or not at all.
+        assert code == (250 if taken == 40 else 452), (taken, text)
+        if code == 452:
+            assert "taken for none" in text
+            peer.ask("RSET")
+            code, text = peer.transact(
+                f"s{i}@example.org",
+                [f"n{j}@example.com" for j in range(taken)], message())
+            assert code == 250, text
         peer.close()
     assert w.status()["held_recipients"] <= 170
     for restart in (False, True):
@@ -557,19 +570,25 @@ def test_descriptors_are_raised(weir, known_sink):
 
 
 NEGOTIATE = struct.pack(">IcIII", 13, b"O", 6, 0x1ff, 0x1fffff)
+SMFIP_NR_CONN = 0x1000
 
 
-def test_milter_connections(weir, known_sink):
+def start_milter(weir, sink, **options):
     port = free_port()
-    w = weir(next_hop=known_sink.address, milter_connections_max=2, start=False,
+    w = weir(next_hop=sink.address, start=False,
              sections=f'listen "mta" {{ address = "127.0.0.1:{port}"'
-                      "  protocol = milter }")
+                      "  protocol = milter }", **options)
     w.write_config()
     done = subprocess.run([w.command, "-t", "-c", w.config],
                           capture_output=True, text=True)
     if "without libmilter" in done.stderr:
         pytest.skip("built without libmilter")
     w.start()
+    return w, port
+
+
+def test_milter_connections(weir, known_sink):
+    w, port = start_milter(weir, known_sink, milter_connections_max=2)
 
     def negotiated():
         s = socket.create_connection(("127.0.0.1", port))
@@ -583,6 +602,41 @@ def test_milter_connections(weir, known_sink):
     assert w.log_lines("milter refuse .*limit=milter_connections_max")
     kept[0][0].close()
     until(lambda: negotiated()[1] == b"O", "a place")
+
+
+def test_milter_connections_are_shared_by_clients(weir, known_sink):
+    """One client of the mail server that takes all it can get leaves room for
+    another, who hears no 451."""
+    w, port = start_milter(weir, known_sink, milter_connections_max=16)
+    kept = []
+
+    def connected(client):
+        s = socket.create_connection(("127.0.0.1", port))
+        kept.append(s)
+        s.settimeout(DEADLINE_S)
+        words = b"a.test\0" + struct.pack(">cH", b"4", 25) + client + b"\0"
+        s.sendall(NEGOTIATE + struct.pack(">Ic", len(words) + 1, b"C") + words)
+        f = s.makefile("rb")
+        agreed = f.read(struct.unpack(">I", f.read(4))[0])
+        if struct.unpack(">I", agreed[9:13])[0] & SMFIP_NR_CONN:
+            return b"c"
+        return f.read(5)[4:]
+
+    greedy = [connected(b"192.0.2.1") for _ in range(17)]
+    assert greedy == 16 * [b"c"] + [b"t"]
+    kept.pop().close()
+
+    def has_room():
+        try:
+            return connected(b"198.51.100.7") == b"c"
+        except ConnectionResetError:
+            return False  # weir has not seen the end of the last one yet
+
+    until(has_room, "room for another")
+    assert w.log_lines("milter refuse client=192.0.2.1 ")
+    until(lambda: w.status()["connections_refused"] >= 1, "the counter")
+    for s in kept:
+        s.close()
 
 
 def test_policy_connections(weir, known_sink):

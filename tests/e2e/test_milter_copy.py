@@ -10,6 +10,7 @@ import pytest
 
 from harness import message, until
 from milter_site import HOLD_ALL, people, site  # noqa: F401
+from test_reports import hop  # noqa: F401
 
 KINDS = ["postfix", "sendmail"]
 pytestmark = pytest.mark.skipif(
@@ -157,3 +158,32 @@ def test_where_it_came_from(site, kind):  # noqa: F811
     assert len(ours) == 1 and trace[-1] == ours[0], trace
     assert b"client.test ([127.0.0.1])" in ours[0]
     assert queue_id.encode() in ours[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_client_asked_to_hear_of_it(site, hop, kind):  # noqa: F811
+    """DSN parameters of a copy, each recipient's its own, over a restart."""
+    s = site(kind, policy=HOLD_ALL, start=False)
+    s.w.next_hop = hop.address
+    s.w.start()
+    asked = {"p0@example.com": "NOTIFY=SUCCESS,DELAY "
+                               "ORCPT=rfc822;Old+2Bp0@example.com",
+             "p1@example.com": "NOTIFY=NEVER"}
+    with s.mta.client() as client:
+        client.ehlo()
+        client.mail("a@example.org", ["RET=HDRS", "ENVID=QQ+2B314"])
+        for rcpt, words in asked.items():
+            assert client.rcpt(rcpt, words.split())[0] == 250
+        assert client.data(message())[0] == 250
+    until(lambda: sorted(s.w.held()) == sorted(asked), "the copy")
+    s.w.kill()
+    s.w.launch()
+    s.w.ctl("release", "--all")
+    hop.wait_for(2)
+    mail = [t for t in hop.commands if t.startswith("MAIL ")]
+    assert mail and all("RET=HDRS" in t and "ENVID=QQ+2B314" in t
+                        for t in mail), mail
+    got = {t[9:].partition("> ")[0]: t.partition("> ")[2]
+           for t in hop.commands if t.startswith("RCPT ")}
+    assert got == asked
+    s.w.wait_empty()

@@ -2,6 +2,7 @@
 """weir as a milter inside a real Postfix: what is held leaves the message,
 comes back on release by the listener without the milter, and nothing is lost
 or doubled on the way."""
+import json
 import os
 import pathlib
 import random
@@ -71,6 +72,26 @@ def test_known_pass_new_are_held_and_come_on_release(world, unix):
     assert w.status()["held_messages"] == 0
 
 
+def test_a_decoy_freezes_and_the_client_sees_nothing(world):
+    w, mta = world(policy=HOLD, decoys='{"trap@example.com"}')
+    text = message(sender="eve@example.org")
+    code, words = mta.transact(
+        "eve@example.org", ["p0@example.com", "trap@example.com"], text)
+    assert code == 250, words
+    until(lambda: w.status()["frozen_senders"] == 1, "the freeze")
+    assert w.ctl("senders", "--frozen")[0]["freeze_reason"] == "decoy"
+    # None of it has left; what others send goes on.
+    assert "trap@example.com" in w.held()
+    assert mta.transact("bob@example.org", ["b@example.com"],
+                        message(sender="bob@example.org"))[0] == 250
+    assert mta.wait_for(1) == ["b@example.com"]
+    with mta.client() as s:
+        s.ehlo()
+        code, words = s.mail("eve@example.org")
+    assert code == 451 and b"decoy" not in words, words
+    assert mta.wait_for(1) == ["b@example.com"]
+
+
 def test_the_copy_is_the_message_with_its_id_and_signature(world):
     w, mta = world(policy='interval = "1h"  burst = 1  initial = 0')
     lines = [b"From: a@example.org", b"To: p0@example.com",
@@ -100,6 +121,67 @@ def test_a_message_that_is_held_whole_is_discarded_at_the_mta(world):
     assert w.ctl("discard", "--all") is not None
     w.wait_empty()
     assert mta.recipients() == []
+
+
+@pytest.mark.parametrize("then", ["--discard", "--release"])
+def test_a_frozen_program_leaves_nothing_in_maildrop(world, then):
+    """A thaw with --discard discards what sendmail(1) handed in meanwhile. What
+    finds no room is put off as ever."""
+    w, mta = world(policy='interval = "1h"  burst = 2  freeze_at = 3  '
+                   "queue_max = 3")
+    who = "bot@example.org"
+    assert mta.sendmail(who, ["known@example.com"], message()).returncode == 0
+    mta.wait_for(1)
+    w.ctl("freeze", who)
+    assert mta.sendmail(who, ["known@example.com", "new@example.com"],
+                        message()).returncode == 0
+    until(lambda: w.status()["held_recipients"] == 2, "both to be held")
+    until(lambda: not list((mta.dir / "queue/maildrop").iterdir()),
+          "an empty maildrop")
+    with mta.client() as s:
+        s.ehlo()
+        assert s.mail(who)[0] == 451  # over SMTP it is told
+    assert mta.sendmail(who, people(2), message()).returncode == 0
+    until(lambda: list(map(json.loads, mta.queue())), "what has no room")
+    [left] = map(json.loads, mta.queue())
+    assert left["queue_name"] == "maildrop"
+    w.options.update(queue_command=f'"/usr/sbin/postqueue -c {mta.dir}/etc -j"',
+                     queue_check='"1s"')
+    w.write_config()
+    w.ctl("reload")
+    until(lambda: w.status()["maildrop_messages"] == 1, "it to be counted")
+    assert w.status()["held_recipients"] == 2
+    mta.run("postsuper", "-d", "ALL")
+    w.ctl("thaw", who, then)
+    w.wait_empty()
+    taken = 1 if then == "--discard" else 3
+    assert len(mta.wait_for(taken)) == taken
+
+
+def test_one_message_to_many_is_taken_whole(world):
+    """sendmail(1) with more than burst and freeze_at together: a refusal would
+    leave it in maildrop for ever. A list by hundreds over SMTP as well. One
+    such message is a blast, and freezes nobody; the second does."""
+    w, mta = world(policy='interval = "1h"  burst = 10  freeze_at = 20',
+                   sections='scope "new-local" { limit = {} }\n')
+    assert mta.sendmail("list@example.org", people(60),
+                        message()).returncode == 0
+    assert len(mta.wait_for(10)) == 10
+    until(lambda: w.status()["held_recipients"] == 50, "the rest to be held")
+    assert w.status()["frozen_senders"] == 0
+    assert list((mta.dir / "queue/maildrop").iterdir()) == []
+    assert mta.transact("other@example.org", people(300, "q"),
+                        message())[0] == 250
+    assert w.status()["held_recipients"] == 340
+    assert w.status()["frozen_senders"] == 0 and w.status()["blasts"] == 2
+    assert mta.transact("other@example.org", people(300, "r"),
+                        message())[0] == 250
+    assert w.status()["held_recipients"] == 640
+    with mta.client() as s:
+        s.ehlo()
+        code, words = s.mail("other@example.org")
+        code, words = s.rcpt("q0@example.com") if code == 250 else (code, words)
+        assert code == 451 and b"frozen" in words
 
 
 def test_multi_whole_keeps_the_message_together(world):
@@ -180,6 +262,20 @@ def test_local_submission_counts_by_its_sender(world):
     w.ctl("release", "--all")
     assert len(mta.wait_for(6)) == 6
     w.wait_empty()
+
+
+def test_invented_names_give_nothing(world):
+    """Programs of this machine, each message from another sender."""
+    w, mta = world(policy='interval = "1m"  burst = 10  freeze_at = 100')
+    with mta.client() as s:
+        for i in range(25):
+            s.sendmail(f"x{i}@site.example", people(1, f"v{i}-"), message())
+    assert len(mta.wait_for(10)) == 10
+    until(lambda: len(w.held()) == 15, "the others to be held")
+    assert w.status()["scope_holds"] == 15
+    assert "new-local (all): 10 of 10 in 10m" in w.ctl(
+        "show", "<x24@site.example>")["scopes"]
+    assert w.log_lines('scope .*new-local.* is full, 10 of 10')
 
 
 def test_an_outbreak_is_stopped_and_the_rest_waits(world):

@@ -112,7 +112,7 @@ def test_a_script_that_writes_to_many_stops_nobody_else(site):  # noqa: F811
     # Nobody can be told 451: what weir did not take waits in Postfix, which
     # tries again each minute, and at once when it is asked.
     s.w.ctl("thaw", "<shop@example.org>", "--release")
-    s.mta.run("postkick", "public", "pickup", "W")
+    s.mta.scan_maildrop()
     everybody = {f"v{i}@example.com" for i in range(8)}
     until(lambda: everybody <= {*s.recipients(), *s.w.held()},
           "all of the script's mail")

@@ -199,14 +199,16 @@ def test_unknown_commands_and_commands_out_of_order(milter):
     assert w.held() == ["new@example.com"]
 
 
-def test_frozen_at_mail(milter):
+def test_a_frozen_client_hears_it_at_rcpt(milter):
+    """At MAIL nobody knows yet that the mail does not come in."""
     w = milter(HOLD + "  when_frozen = reject")
     w.ctl("freeze", "192.0.2.7")
     talk(w, """
-want(mail("a@example.org"), SMFIR_REPLYCODE, "mail")
+want(mail("a@example.org"), SMFIR_CONTINUE, "mail")
+want(rcpt("new@example.com"), SMFIR_REPLYCODE, "rcpt")
 mt.disconnect(conn)
 """)
-    until(lambda: w.log_lines("milter message .*fate=refused"), "the log")
+    assert w.status()["refused_recipients"] == 1
 
 
 QUARANTINE = {"policy": 'interval = "1h"  burst = 1  initial = 0',
@@ -250,7 +252,11 @@ mt.disconnect(conn)
     assert len(w.log_lines("milter queue_id")) == 8
     talk(w, ID.format(id="4jWFs55w7zz1cQhf", reply="SMFIR_CONTINUE",
                       held="true"))
-    assert w.queue()[0]["mta_id"] == "4jWFs55w7zz1cQhf"
+    [found] = w.ctl("find", "--mta-id", "4jWFs55w7zz1cQhf")
+    assert found["quarantined"]
+    assert w.log_lines("gate hold .*to=new@example.com "
+                       "mta_id=4jWFs55w7zz1cQhf until=20")
+    assert found["recipients"][0]["what"] == "quarantined"
     # /bin/true releases everything at once.
     w.ctl("release", "--all")
     w.wait_empty()

@@ -4,6 +4,7 @@ when it stops."""
 import re
 import shutil
 import signal
+import socket
 import time
 
 import pytest
@@ -77,6 +78,32 @@ def test_ipv6_and_udp(pair):
     for _ in range(20):
         pair.within("host", send_udp, NEW[5])
     until(lambda: pair.arrived("net", "udp") == 26, "all packets", 3)
+
+
+def test_a_udp_stream_is_one_request(pair):
+    d = pair.netd("host")
+    for a in NEW[:5]:
+        assert pair.within("host", send_udp, a, 80, b"x", 5) == b"x"
+
+    def stream():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect((NEW[6], 80))
+        for _ in range(150):
+            s.send(b"x")
+        return s
+    s = pair.within("host", stream)
+    until(lambda: pair.arrived("net", "udp") >= 5 + 8, "the first of it", 4)
+    s.close()
+    status = d.status()
+    assert not d.frozen() and status["delayed_recipients"] == 8
+    assert status["released_recipients"] == 8
+    assert status["flow_dropped"] == 150 - 8
+    assert d.ctl("problems") == []
+    d.ctl("freeze", "10.99.0.1", "--reason", "ticket 17")
+    row, = d.ctl("problems")
+    assert (row["kind"], row["who"], row["reason"]) == (
+        "frozen", "10.99.0.1", "by hand: ticket 17")
+    assert "weirctl thaw 10.99.0.1" in row["help"]
 
 
 def test_frozen_drops_and_thaws(pair):
@@ -166,7 +193,7 @@ def test_fail(pair, fail, flows):
     # At once: the old keeper and the new one do not meet.
     d.kill()
     d.start()
-    rules = pair.execute("host", "iptables", "-t", "mangle", "-S").stdout
+    rules = pair.execute("host", "iptables-save").stdout
     assert rules.count("-j WEIR-OUT") == 1
     assert d.stop() == 0
     rules = pair.execute("host", "iptables-save").stdout
@@ -183,7 +210,7 @@ def ours(pair):
 
 def test_rules_of_another_configuration(pair):
     """Those that a killed daemon left are replaced, whatever they were made
-    for; and at a clean end nothing is left."""
+    for, and in whatever table; and at a clean end nothing is left."""
     d = pair.netd("host", fail="closed", policy="when_frozen = reject\n"
                   'inbound_known = "1h"', interfaces='{"eth0", "eth1"}')
     old = ours(pair)
@@ -199,6 +226,13 @@ def test_rules_of_another_configuration(pair):
     assert not any("eth1" in r or "WEIR-IN" in r or "REJECT" in r
                    for r in now), now
     assert pair.within("host", connect, NEW[0]) < 0.5
+    table = pair.execute("host", "iptables", "-t", "security", "-S").stdout
+    assert "-j WEIR-OUT" in table
+    d.stop(signal.SIGKILL)
+    d.options["before_filter"] = "true"
+    d.start()
+    table = pair.execute("host", "iptables", "-t", "security", "-S").stdout
+    assert "WEIR" not in table and len(ours(pair)) > len(now)
     assert d.stop() == 0
     assert ours(pair) == []
 
@@ -330,10 +364,12 @@ def test_rules_are_well_formed(lab):
     """As far as this kernel knows them: without nft's queue expression a counter
     stands in its place."""
     lab.space("host")
-    for options in ({}, {"where": "both", "fail": "closed"},
-                    {"where": "forward", "fast_path": '"5s"',
-                     "pass": '{"10.99.0.2", "fd99::/64"}'}):
-        d = lab.netd("host", start=False, policy="when_frozen = reject\n"
+    for frozen, options in (
+            ("drop", {"fast_path": '"5s"'}), ("reject", {}),
+            ("reject", {"where": "both", "fail": "closed"}),
+            ("reject", {"where": "forward", "fast_path": '"5s"',
+                        "pass": '{"10.99.0.2", "fd99::/64"}'})):
+        d = lab.netd("host", start=False, policy=f"when_frozen = {frozen}\n"
                      "dns_known = true\ninbound_known = \"1h\"\n"
                      "credit = beside", **options)
         nft = run(netlab.BUILD / "weir-netd", "--print-rules", "nft", "-c",
@@ -345,7 +381,7 @@ def test_rules_are_well_formed(lab):
                  d.config).stdout
         lab.execute("host", "sh", "-e", text=sh)
         for program in ("iptables", "ip6tables"):
-            for table in ("mangle", "filter"):
+            for table in ("mangle", "filter", "security"):
                 lab.execute("host", program, "-t", table, "-F")
 
 

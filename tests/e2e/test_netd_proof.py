@@ -157,6 +157,35 @@ def test_decoys(lab, tmp_path):
     assert f"{entries}:2" in str(e.value)
 
 
+# ---- a host with containers ----
+
+
+def test_containers(lab):
+    """where = both: what the host forwards and masquerades is each container's
+    own, and who came to a published port is known to the one behind it."""
+    gateway(lab)
+    lab.serve("h2", 8080)
+    for rule in (["POSTROUTING", "-o", "eth0", "-j", "MASQUERADE"],
+                 ["PREROUTING", "-i", "eth0", "-p", "tcp", "--dport", "8080",
+                  "-j", "DNAT", "--to-destination", "10.99.10.2"]):
+        lab.execute("gw", "iptables", "-t", "nat", "-A", *rule)
+    d = lab.netd("gw", where="both", policy='interval = "1h"',
+                 sections='policy "containers" { match = {"10.99.10.0/24"}\n'
+                 'interval = "1h"\ninbound_known = "1h" }')
+    for space in ("gw", "h1", "h2"):
+        for i in range(1, 6):
+            assert lab.within(space, connect, f"10.99.1.{i}") < 1
+    assert lab.within("net", connect, "10.99.0.1", 8080) < 1
+    assert lab.within("h2", connect, "10.99.0.2") < 1
+    assert isinstance(lab.within("h1", connect, "10.99.0.2", 80, 0.5), OSError)
+    assert {s["sender"] for s in d.ctl("senders")} >= {
+        "10.99.0.1", "10.99.10.1", "10.99.10.2"}
+    d.ctl("freeze", "10.99.10.1")
+    assert isinstance(lab.within("h1", connect, "10.99.1.1", 80, 0.5), OSError)
+    assert lab.within("h2", connect, "10.99.1.1") < 1
+    assert lab.within("gw", connect, "10.99.1.1") < 1
+
+
 # ---- the lock ----
 
 
@@ -239,14 +268,15 @@ def rules_event(d, text):
 
 @pytest.mark.parametrize("how", [
     ["iptables", "-t", "mangle", "-F"],
-    ["iptables", "-t", "mangle", "-F", "WEIR-OUT"],
-    ["ip6tables", "-t", "mangle", "-D", "OUTPUT", "1"],
+    ["iptables", "-t", "security", "-F", "WEIR-OUT"],
+    ["ip6tables", "-t", "security", "-D", "OUTPUT", "1"],
     ["nft", "flush", "ruleset"],
 ])
 def test_rules_that_another_took_away(lab, how):
     lab.pair()
     lab.serve("net")
-    d = lab.netd("host", fail="closed", fast_path='"10s"')
+    d = lab.netd("host", fail="closed", fast_path='"10s"',
+                 before_filter="true" if "mangle" in how else None)
     old = ours(lab)
     # What is none of ours is nobody's business.
     lab.execute("host", "iptables", "-t", "mangle", "-A", "OUTPUT", "-j",
@@ -269,7 +299,7 @@ def test_rules_that_another_took_away(lab, how):
 def test_rules_watch_off(lab):
     lab.pair()
     d = lab.netd("host", rules_watch='"0"')
-    lab.execute("host", "iptables", "-t", "mangle", "-F")
+    lab.execute("host", "iptables", "-t", "security", "-F")
     time.sleep(2)
     assert d.status()["rules_restored"] == 0
 
@@ -291,7 +321,7 @@ def test_killed_keeper(lab, fail):
     rules_event(d, "was killed")
     until(lambda: children(keeper), "a stand-by", 10)
     # It watches as the first did.
-    lab.execute("host", "iptables", "-t", "mangle", "-F")
+    lab.execute("host", "iptables", "-t", "security", "-F")
     until(lambda: d.status()["rules_restored"] == 1, "the rules", 15)
     assert d.stop() == 0
     assert ours(lab) == []

@@ -36,10 +36,11 @@ def count(lab, chain, comment):
     return int(re.search(rf"^\s*(\d+).*/\* {comment} \*/", text, re.M)[1])
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_mangle_sees_all_that_passes(lab, late):
-    """Rules behind ours, there before or made later, see each packet once:
-    known, new, released, and what is learnt from."""
+@pytest.mark.parametrize("late,before", [(False, "false"), (True, "false"),
+                                         (True, "true")])
+def test_mangle_sees_all_that_passes(lab, late, before):
+    """Rules ahead of ours or behind them, there before or made later, see each
+    packet once: known, new, released, and what is learnt from."""
     def rules():
         for chain, match in (("OUTPUT", ["--dport", "80", "--syn"]),
                              ("INPUT", ["--sport", "80", "--tcp-flags",
@@ -50,7 +51,8 @@ def test_mangle_sees_all_that_passes(lab, late):
     if not late:
         rules()
     lab.netd("host", policy='interval = "200ms"\ncredit = beside\n'
-             'inbound_known = "1h"', fast_path='"1m"', rules_kind="iptables")
+             'inbound_known = "1h"', fast_path='"1m"', rules_kind="iptables",
+             before_filter=before)
     if late:
         rules()
     for i in range(1, 8):
@@ -61,8 +63,10 @@ def test_mangle_sees_all_that_passes(lab, late):
     assert count(lab, "INPUT", "seen") == 10
 
 
-def test_site_drops_what_weir_passes(lab):
-    lab.netd("host", policy='inbound_known = "1h"', rules_kind="iptables")
+@pytest.mark.parametrize("before", ["false", "true"])
+def test_site_drops_what_weir_passes(lab, before):
+    lab.netd("host", policy='inbound_known = "1h"', rules_kind="iptables",
+             before_filter=before)
     lab.serve("host")
     assert lab.within("net", connect, "10.99.0.1") < 1
     assert lab.within("host", connect, "10.99.1.1") < 1
@@ -112,7 +116,7 @@ def test_marks(lab, fast, mark):
 def test_rules_that_know_no_pass(lab):
     """Rules of another version have no way round: it is passed all the
     same."""
-    d = lab.netd("host", rules=False)
+    d = lab.netd("host", rules=False, before_filter="true")
     text = netlab.run(netlab.BUILD / "weir-netd", "--print-rules", "iptables",
                       "-c", d.config).stdout
     lab.execute("host", "sh", "-e", text="\n".join(
@@ -120,6 +124,85 @@ def test_rules_that_know_no_pass(lab):
     assert lab.within("host", connect, "10.99.1.1") < 1
     assert lab.within("host", send_udp, "10.99.1.2", 80, b"x", 2)
     assert d.status()["queue"]["loops"] == 2
+
+
+# ---- where the rules stand ----
+
+
+@pytest.mark.parametrize("before", ["false", "true"])
+def test_what_the_filter_drops(lab, before):
+    """It is an attempt only with before_filter; and what the site sends to this
+    host itself is none, whatever the interface it was to leave by."""
+    d = lab.netd("host", policy='interval = "1h"', before_filter=before)
+    lab.execute("host", "iptables", "-A", "OUTPUT", "-p", "udp", "-d",
+                "10.99.2.0/24", "-j", "DROP")
+    lab.execute("host", "iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp",
+                "-d", "10.99.3.0/24", "-j", "REDIRECT")
+    lab.serve("host")
+    for i in range(1, 9):
+        lab.within("host", drop_udp, f"10.99.2.{i}")
+    s = d.status()
+    if before == "true":
+        assert s["packets"] == 8 and s["held_messages"] == 3
+        return
+    assert s["packets"] == 0
+    for i in range(1, 9):
+        assert lab.within("host", connect, f"10.99.3.{i}") < 0.5
+    assert d.status()["packets"] == 0
+    assert lab.within("host", connect, "10.99.1.1") < 0.5
+    assert d.status()["packets"] == 1
+
+
+def drop_udp(address):
+    try:
+        send_udp(address)
+    except PermissionError:
+        pass
+
+
+def security(lab):
+    return lab.execute("host", "iptables", "-t", "security", "-S").stdout
+
+
+def test_others_in_the_table_security(lab):
+    """Labels of SELinux's: ours go to mangle, there before or made later, and
+    nobody's rules miss a packet."""
+    d = lab.netd("host", policy='inbound_known = "1h"')
+    assert "WEIR-OUT" in security(lab)
+    for table in ("security", "mangle"):
+        lab.execute("host", "iptables", "-t", table, "-A", "OUTPUT", "-o",
+                    "eth0", "-p", "tcp", "--syn", "-m", "mark", "--mark", "0",
+                    "-m", "comment", "--comment", table)
+    until(lambda: "others have rules" in d.status()["rules"], "the move", 15)
+    for once_more in (False, True):
+        assert "WEIR" not in security(lab)
+        for i in range(1, 6):
+            assert lab.within("host", connect, f"10.99.1.{i}") < 0.5
+        if once_more:
+            break
+        d.stop()
+        d.start()
+        assert "others have rules" in d.log().splitlines()[-1] or \
+            "others have rules" in d.status()["rules"]
+    for table in ("security", "mangle"):
+        text = lab.execute("host", "iptables", "-t", table, "-nvxL",
+                           "OUTPUT").stdout
+        assert re.search(rf"^\s*10 .*/\* {table} \*/", text, re.M), text
+
+
+def test_no_table_security(lab, monkeypatch):
+    tool = lab.dir / "iptables"
+    tool.write_text("#!/bin/sh\ncase $* in *security*) exit 3 ;; esac\n"
+                    f"PATH={os.environ['PATH']}\n" 'exec iptables "$@"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{lab.dir}:{os.environ['PATH']}")
+    d = lab.netd("host")
+    monkeypatch.undo()
+    assert "no table security" in d.status()["rules"]
+    mangle(lab, "-A", "OUTPUT", "-d", "10.99.1.2", "-j", "DROP")
+    assert lab.within("host", connect, "10.99.1.1") < 0.5
+    assert isinstance(lab.within("host", connect, "10.99.1.2", 80, 0.5),
+                      OSError)
 
 
 # ---- what the kernel throws away ----
@@ -164,6 +247,32 @@ def test_what_the_kernel_threw_away(lab, how):
     assert s["released_recipients"] == 1 and s["queue"]["errors"] == 0
     assert lab.arrived("net", "udp") == udp
     assert "note=\"the kernel threw away" in d.log()
+
+
+def test_interfaces_come_and_go_and_two_instances(lab):
+    """What is known outlives the interface, and the new one of the same name is
+    throttled; a daemon in another namespace has nothing to do with it."""
+    d = lab.netd("host")
+    for i in range(1, 6):
+        assert lab.within("host", connect, f"10.99.1.{i}") < 1
+    for _ in range(2):
+        lab.at("host", "link", "del", "eth0")
+        lab.wire("host", "net")
+    before = d.status()["packets"]
+    assert lab.within("host", connect, "10.99.1.5") < 1
+    assert lab.within("host", connect, "10.99.2.1") < 4
+    assert d.status()["packets"] == before + 2
+    lab.pair("host2", "net2")
+    lab.serve("net2")
+    other = lab.netd("host2")
+    other.ctl("freeze", "10.99.0.1")
+    assert isinstance(lab.within("host2", connect, "10.99.1.1", 80, 0.5),
+                      OSError)
+    assert not d.frozen()
+    assert lab.within("host", connect, "10.99.2.1") < 1
+    assert other.stop() == 0
+    assert "WEIR" not in lab.execute("host2", "iptables-save").stdout
+    assert "WEIR" in lab.execute("host", "iptables-save").stdout
 
 
 def test_a_release_that_meets_nothing(lab):

@@ -2,8 +2,11 @@
 """The papers' experiments: how fast a worm is stopped, what normal traffic
 notices, a gateway, and how a worm spreads. Tables are shown
 at the end of the run."""
+import json
 import re
 import shutil
+import socket
+import struct
 import time
 
 import pytest
@@ -205,9 +208,33 @@ def test_bridge_ports(lab):
     for i in range(40):
         lab.at("h2", "addr", "add", f"10.99.10.{100 + i}/24", "dev", "eth0")
     lab.serve("h2")
-    lab.netd("gw", where="forward", bridge="true", interfaces='{"p2"}')
+    d = lab.netd("gw", where="forward", bridge="true", interfaces='{"p2"}')
+    assert "sysctl=net.bridge.bridge-nf-filter-vlan-tagged" in d.log()
+    assert "sysctl=net.bridge.bridge-nf-call-iptables" not in d.log()
     took = [lab.within("h1", connect, f"10.99.10.{100 + i}") for i in range(7)]
     assert max(took[:5]) < 0.3 and 0.3 < took[5] < 1.6, took
+    # A host can tag its frames: with the sysctl that the log names they come by.
+    lab.execute("gw", "sysctl", "-qw",
+                "net.bridge.bridge-nf-filter-vlan-tagged=1")
+    before = d.status()["packets"]
+    mac = json.loads(lab.at("h2", "-j", "link", "show", "eth0").stdout)
+    lab.within("h1", send_tagged, bytes.fromhex(
+        mac[0]["address"].replace(":", "")), "10.99.10.1", "10.99.10.120")
+    until(lambda: d.status()["packets"] == before + 1, "the tagged frame", 5)
+
+
+def send_tagged(mac, source, to):
+    """A UDP packet in a frame with an 802.1Q tag, as raw bytes."""
+    udp = struct.pack(">HHHHB", 9, 9, 9, 0, 0)
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
+                     socket.inet_aton(source), socket.inet_aton(to))
+    total = sum(struct.unpack(">10H", ip))
+    total = ~((total & 0xffff) + (total >> 16)) & 0xffff
+    ip = ip[:10] + struct.pack(">H", total) + ip[12:]
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+        s.bind(("eth0", 0))
+        s.send(mac + s.getsockname()[4] + bytes.fromhex("8100 0005 0800") +
+               ip + udp)
 
 
 def infected(worms):

@@ -116,15 +116,17 @@ def test_outbreak_from_parallel_sessions(weir, sink):
     limit = allowed(started)
     mails = alice.finish()
     assert len(passed) <= limit, "more than burst + 1 per interval got out"
-    # The rest up to the freeze waits, everything after it was refused.
+    # The rest up to the freeze waits, and what other sessions had handed over
+    # by then; everything after it was refused.
     mallory = w.sender(SOURCE)
-    assert mallory["frozen"] and mallory["queue_length"] == FREEZE_AT
-    assert BURST + FREEZE_AT <= counts["sent"] <= limit + FREEZE_AT
+    waiting = mallory["queue_length"]
+    assert mallory["frozen"] and FREEZE_AT <= waiting < FREEZE_AT + 6
+    assert BURST + FREEZE_AT <= counts["sent"] <= limit + waiting
     assert sum(counts.values()) == 1000 and counts["refused"] > 500
     # Frozen: nothing moves, however long one waits.
     time.sleep(2.1)
     out = {r for r in sink.recipients() if r.startswith("stranger")}
-    assert len(out) == counts["sent"] - FREEZE_AT
+    assert len(out) == counts["sent"] - waiting
     assert sink.recipients().count("friend0@example.com") >= 4
     assert len(sink.recipients()) == mails + len(out)
     # Release delivers exactly the rest, once.
@@ -144,15 +146,16 @@ def test_outbreak_from_smtp_source(weir, sink):
     smtp_source(w.port, "-A", "-c", "-d", "-N", "-s", "5", "-m", "1000",
                 "-l", "1024", "-f", MALLORY, "-t", "@example.com")
     mallory = w.sender(SOURCE)
-    assert mallory["frozen"] and mallory["queue_length"] == FREEZE_AT
+    waiting = mallory["queue_length"]
+    assert mallory["frozen"] and FREEZE_AT <= waiting < FREEZE_AT + 5
     # One that an interval let go just before the freeze is on its way.
-    until(lambda: len(w.held()) <= FREEZE_AT, "released mail to arrive")
+    until(lambda: len(w.held()) <= waiting, "released mail to arrive")
     out = sink.recipients()
     limit = allowed(started)
     assert BURST <= len(out) <= limit
     assert len(set(out)) == len(out)
     held = set(w.held())
-    assert len(held) == FREEZE_AT and not held & set(out)
+    assert len(held) == waiting and not held & set(out)
     # Discard: none of it is ever delivered.
     w.ctl("discard", "--sender", MALLORY)
     w.ctl("thaw", MALLORY)
@@ -160,7 +163,7 @@ def test_outbreak_from_smtp_source(weir, sink):
     assert w.sender(SOURCE)["queue_length"] == 0
     time.sleep(1.2)  # more than an interval: nothing is left to go
     assert sorted(sink.recipients()) == sorted(out)
-    assert w.status()["discarded_recipients"] == FREEZE_AT
+    assert w.status()["discarded_recipients"] == waiting
 
 
 def test_one_message_to_1000_recipients(weir, sink):
@@ -171,14 +174,18 @@ def test_one_message_to_1000_recipients(weir, sink):
         f"RCPT TO:<{r}>\r\n" for r in strangers(1000)))
     codes = [peer.reply()[0] for _ in range(1001)]
     assert codes[0] == 250
-    assert codes[1:111] == [250] * 110
-    assert set(codes[111:]) <= {450, 451, 452}
+    # It is taken whole, and is one thing: that the next one comes freezes.
+    assert codes[1:] == [250] * 1000
     assert peer.submit(message())[0] == 250
     assert sink.recipients() == strangers(10)
-    assert w.held() == strangers(110)[10:]
+    assert w.held() == strangers(1000)[10:]
+    assert not w.sender(SOURCE)["frozen"]
+    assert w.status()["blasts"] == 1
+    more = [f"more{i}@example.com" for i in range(100)]
+    assert peer.transact(MALLORY, more, message())[0] == 250
     assert w.sender(SOURCE)["frozen"]
     w.ctl("thaw", MALLORY, "--release")
-    assert sorted(sink.wait_for(110)) == sorted(strangers(110))
+    assert sorted(sink.wait_for(1100)) == sorted(strangers(1000) + more)
     w.wait_empty()
 
 
@@ -282,6 +289,36 @@ def test_whole_messages_wait_together(weir, sink):
     w.wait_empty()
 
 
+def test_decoys(weir, sink, tmp_path):
+    traps = tmp_path / "traps"
+    traps.write_text("# nobody\ntrap@example.com\n")
+    w = weir(next_hop=sink.address, policy=KEY +
+             'exempt_recipients = {"@known.test"}',
+             decoys=f'{{"file:{traps}"}}')
+    peer = w.hello()
+    code, text = peer.transact(
+        "eve@example.org", ["b@known.test", "Trap@Example.com"], message())
+    assert code == 250 and "decoy" not in text
+    until(lambda: w.status()["frozen_senders"] == 1, "the freeze")
+    assert sink.recipients() == []
+    assert peer.transact("bob@example.org", ["b@known.test"],
+                         message())[0] == 250
+    kinds = [e["type"] for e in w.ctl("events")]
+    assert kinds.count("decoy") == 1 and kinds.count("freeze") == 1
+    # Bounces touch none.
+    assert peer.transact("", ["trap@example.com"], message())[0] == 250
+    assert w.status()["decoy_touches"] == 1
+    # What is wrong with the list is said, and the old one stays in force.
+    for text, part in (("two@example.com\nrubbish\n", ":2: not an address"),
+                       (None, "No such file")):
+        traps.unlink() if text is None else traps.write_text(text)
+        done = w.run_ctl("reload")
+        assert done.returncode == 1 and part in done.stderr, done.stderr
+    assert peer.transact("carl@example.org", ["trap@example.com"],
+                         message())[0] == 250
+    until(lambda: w.status()["frozen_senders"] == 2, "the second freeze")
+
+
 def test_limit_windows(weir, sink):
     w = weir(next_hop=sink.address, policy=KEY +
              'interval = "100ms"  burst = 10  initial = 10\n'
@@ -360,7 +397,8 @@ def test_a_program_runs_once_per_freeze(weir, sink, tmp_path):
     line = until(runs, "the hook")[0]
     for word in (f"WEIR_SENDER={SOURCE}", "WEIR_POLICY=default",
                  "WEIR_QUEUE_LENGTH=5", "WEIR_FREEZE_AT=5",
-                 "WEIR_REASON=5 of 5 recipients waiting", "WEIR_TIME=20"):
+                 "WEIR_REASON=5 of 5 recipients waiting", "WEIR_TIME=20",
+                 "WEIR_CLIENTS=127.0.0.1 ", 'WEIR_SUBJECTS="', "WEIR_PASSED="):
         assert word in line, line
     w.ctl("thaw", MALLORY, "--discard")
     freeze(w, first=500)

@@ -65,6 +65,10 @@ def test_answers(service, service_answer, action):
         assert got[0] == "action=DUNNO"
         assert got[1].startswith(f"action={action}")
     assert w.sender("alice")["queue_length"] == 1
+    told = [(p["kind"], p["who"], p["option"], p["count"])
+            for p in w.ctl("problems")]
+    assert told == ([] if service_answer == "hold" else
+                    [("refused", "alice", "service", 4)])
 
 
 def test_a_foreign_return_path_counts(service):
@@ -130,6 +134,23 @@ def test_what_waited_passes_when_its_turn_has_come(service):
           ["action=DUNNO"], "the turn of p1")
 
 
+@pytest.mark.parametrize("answer", ["defer", "hold", "reject"])
+def test_a_decoy_holds_the_whole_message(service, answer):
+    """Recipients before it have been let pass, and only HOLD stops those."""
+    w = service(f'burst = 9  initial = 9  service = {answer}',
+                decoys='{"trap@example.com"}')
+    got = answers(w.mta_port, "".join(
+        request(f"{to}@example.com") for to in ("a", "trap", "b")) +
+        request(state="END-OF-MESSAGE", recipient=""), 4)
+    assert got[0] == "action=DUNNO"
+    assert got[1].startswith("action=HOLD ") and "decoy" not in got[1]
+    assert got[2].startswith("action=HOLD ") and "decoy" not in got[2]
+    assert got[3].startswith("action=HOLD "), got
+    assert w.sender("alice")["freeze_reason"] == "decoy"
+    got = answers(w.mta_port, request("a@example.com", instance="2.1"), 1)
+    assert got[0].startswith("action=DEFER_IF_PERMIT") and "frozen" in got[0]
+
+
 def test_an_outbreak_freezes_its_source(service):
     w = service('interval = "1h"  burst = 5  initial = 5  freeze_at = 20  '
                 "when_frozen = reject")
@@ -139,6 +160,21 @@ def test_an_outbreak_freezes_its_source(service):
     assert all(a.startswith("action=DEFER_IF_PERMIT") for a in got[5:25])
     assert all(a.startswith("action=REJECT 5.7.1") and "frozen" in a
                for a in got[25:])
+    assert w.sender("alice")["frozen"]
+
+
+def test_a_message_on_hold_stays_whole(service):
+    """The freeze that it brings refuses no recipient of it, nor its end; the
+    next message hears of it."""
+    w = service('interval = "1h"  burst = 5  initial = 5  freeze_at = 20  '
+                "service = hold")
+    got = answers(w.mta_port, "".join(
+        request(f"v{i}@example.com") for i in range(30)) +
+        request("", "END-OF-MESSAGE") +
+        request("w@example.com", instance="1.3"), 32)
+    assert got[:5] == ["action=DUNNO"] * 5
+    assert all(a.startswith("action=HOLD") for a in got[5:31]), got
+    assert got[31].startswith("action=DEFER_IF_PERMIT 4.7.1"), got[31]
     assert w.sender("alice")["frozen"]
 
 

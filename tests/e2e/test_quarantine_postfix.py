@@ -75,6 +75,25 @@ def world(postfix):
     mta.clear()
 
 
+def test_another_instance_is_refused(world):
+    """The commands would not find its mail."""
+    w, mta = world(NONE)
+    other = MilterPostfix(mta.where, main="myhostname = other.test\n")
+    try:
+        other.start()
+        assert mta.transact("a@example.org", ["p0@example.com"],
+                            message())[0] == 250
+        until(lambda: len(w.held()) == 1, "the first one's")
+        code, words = other.transact("a@example.org", ["p1@example.com"],
+                                     message())
+        assert code == 451 and b"for this mail server" in words
+        assert w.log_lines("milter server server=other.test "
+                           "first=mta.test ")
+        assert len(w.held()) == 1 and other.queue() == []
+    finally:
+        other.stop()
+
+
 def holds(mta):
     """Queue ids on hold."""
     return [e["queue_id"] for e in map(json.loads, mta.queue())
@@ -125,6 +144,9 @@ def test_known_pass_new_are_held_and_come_on_release(world, long, by_id):
     assert len(mta.wait_for(14)) == 14
     assert holds(mta) == [] and mta.queue() == []
     assert w.status()["quarantine_ended"] == 2
+    # Short ids come again: said once.
+    assert len(w.log_lines("warning milter short_id .*enable_long_queue_ids"
+                           )) == (not long)
 
 
 def test_time_lets_it_out_once(world):
@@ -177,15 +199,19 @@ def test_freeze_discard_and_thaw(world):
 
 def test_gone_by_other_hands(world):
     w, mta = world(NONE, check="1s")
-    for i in range(4):
+    for i in range(5):
         send(mta, [f"p{i}@example.com"])
     ids = {m["recipients"][0]["address"]: m["mta_id"] for m in w.queue()}
     mta.run("postsuper", "-H", ids["p0@example.com"])
     mta.run("postsuper", "-d", ids["p1@example.com"])
-    assert mta.wait_for(1) == ["p0@example.com"]
-    until(lambda: len(w.queue()) == 2, "the two to be forgotten")
+    # Requeued it has a new id, and is not on hold.
+    mta.run("postsuper", "-r", ids["p4@example.com"])
+    mta.scan_maildrop()
+    assert sorted(mta.wait_for(2)) == ["p0@example.com", "p4@example.com"]
+    until(lambda: len(w.queue()) == 2, "the three to be forgotten")
     assert sorted(w.held()) == people(4)[2:]
-    assert w.status()["quarantine_gone"] == 2
+    assert sorted(holds(mta)) == sorted(m["mta_id"] for m in w.queue())
+    assert w.status()["quarantine_gone"] == 3
     assert w.sender("<a@example.org>")["queue_length"] == 2
     # Without the listing the release finds that it is gone.
     w.options["queue_check"] = '"1h"'
@@ -194,7 +220,19 @@ def test_gone_by_other_hands(world):
     mta.run("postsuper", "-d", ids["p2@example.com"])
     w.ctl("release", "--all")
     w.wait_empty()
-    assert sorted(mta.wait_for(2)) == ["p0@example.com", "p3@example.com"]
+    assert sorted(mta.wait_for(3)) == [f"p{i}@example.com" for i in (0, 3, 4)]
+
+
+def test_what_went_while_weir_was_down(world):
+    """Also when nothing of weir's is left there."""
+    w, mta = world(NONE, check="1s")
+    send(mta, people(1))
+    until(lambda: w.log_lines("quarantine proven"), "a listing that shows it")
+    w.stop()
+    mta.run("postsuper", "-d", "ALL", "hold")
+    w.start()
+    w.wait_empty()
+    assert w.status()["quarantine_gone"] == 1
 
 
 def test_a_wrong_listing_makes_nothing_forgotten(world):

@@ -193,6 +193,30 @@ def test_delay_notice(weir, hop):
     assert len(hop.reports()) == 3
 
 
+def test_delay_notice_names_the_time_of_this_message(weir, hop):
+    w = weir(next_hop=hop.address, policy=HOLD, notify_after='"1s"',
+             notify_limit='"100/1d"')
+    for i in range(25):
+        hold(w, f"n{i}@example.com")
+    hold(w, "quick@example.com", "last@example.com", subject="the invoice")
+    until(lambda: len(hop.reports()) >= 26, "the notices")
+
+    def notice_about(address):
+        """They come in any order."""
+        (words,) = [notice for _, notice, fields, _ in hop.reports()
+                    if any(f["Final-Recipient"] == f"rfc822; {address}"
+                           for f in fields[1:])]
+        return re.sub(r"\s+", " ", words)
+
+    # Queued a moment ago, so the hours are not quite full.
+    words = notice_about("last@example.com")
+    assert re.search(r"26 of them are before it, and it goes in "
+                     r"(1d 2h|1d 3h|1d 2h \d+m)", words), words
+    assert "its sender" not in words
+    assert re.search(r"0 of them are before it, and it goes in (1h|59m)",
+                     notice_about("n0@example.com"))
+
+
 def test_delay_notice_names_the_next_hops_reason(weir, hop):
     w = weir(next_hop=hop.address, policy=HOLD, notify_after='"1s"',
              retry_min='"1h"')

@@ -11,7 +11,9 @@ import subprocess
 
 import pytest
 
-from harness import BUILD, DEADLINE_S, Weir, hello, listens, message, until
+from harness import (BUILD, DEADLINE_S, Weir, free_port, hello, listens, message,
+                     until)
+from milter import MilterWeir
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 KEY = "key = envelope\n"
@@ -165,11 +167,95 @@ def test_warnings_of_a_good_configuration(tmp_path):
     done = ask("-t", "-c", w.config)
     assert done.returncode == 0 and done.stdout.endswith(": ok\n")
     said = done.stderr.splitlines()
-    assert len(said) == 1, said
+    assert len(said) == 2 and "next_hop: 127.0.0.1:9" in said[1], said
     assert re.search(rf"warning: .*weir\.conf:{line}: policy \"bulk\": match: "
                      r"\"news@example\.org\" is a login", said[0]), said
     w.start()
     assert len(w.log_lines("maild config reason=")) == 1
+    assert w.stop() == 0
+
+
+def test_a_hold_command_needs_the_others(tmp_path):
+    """Else nothing would be found, or stay on hold for good."""
+    conf = tmp_path / "weir.conf"
+    others = ['queue_command = "/bin/true"', 'release_command = "/bin/true"',
+              'discard_command = "/bin/true"']
+    for left_out in (None, *others):
+        conf.write_text("\n".join(
+            [f'spool = "{tmp_path}/spool"', 'next_hop = "127.0.0.1:1"',
+             'mta_hold_command = "/bin/true"',
+             *(o for o in others if o != left_out),
+             f'listen "a" {{ address = "unix:{tmp_path}/a.sock" }}', ""]))
+        done = subprocess.run([BUILD / "weir-maild", "-t", "-c", conf],
+                              capture_output=True, text=True)
+        assert (done.returncode == 0) == (left_out is None), done.stderr
+        assert ("mta_hold_command needs" in done.stderr) == \
+            (left_out is not None)
+
+
+def test_warnings_of_numbers_and_of_a_shared_hold(tmp_path):
+    conf = tmp_path / "weir.conf"
+    conf.write_text(f"""
+spool = "{tmp_path}/spool"
+next_hop = "127.0.0.1:1"
+milter_hold = quarantine
+release_command = "/bin/true"
+discard_command = "/bin/true"
+queue_command = "unix:{tmp_path}/hold.sock list"
+listen "mta" {{ address = "unix:{tmp_path}/m.sock"  protocol = milter }}
+policy "tight" {{ match = {{"user:a"}}  burst = 20  freeze_at = 10 }}
+policy "default" {{ burst = 10  freeze_at = 10 }}
+""")
+    done = subprocess.run([BUILD / "weir-maild", "-t", "-c", conf],
+                          capture_output=True, text=True)
+    assert done.returncode == 0
+    assert re.search(r'weir\.conf:9: policy "tight": freeze_at \(10\) is below '
+                     r"burst \(20\)", done.stderr)
+    assert "default" not in done.stderr
+    assert re.search(r'weir\.conf:8: listen "mta": milter_hold = quarantine: .*'
+                     "let out", done.stderr)
+    assert re.search(r"queue_command: there is no socket .*/hold\.sock: No such "
+                     "file", done.stderr)
+
+
+def test_next_hops_that_nobody_listens_on(tmp_path, sink):
+    """-t asks each; the daemon asks for its milter, whose mail goes there long
+    after it came. One that is there is nobody's business."""
+    closed = free_port()
+    conf = tmp_path / "weir.conf"
+    conf.write_text(f"""
+hostname = "relay.weir.test"
+spool = "{tmp_path}/spool"
+next_hop = {{"{sink.address}", "127.0.0.1:{closed}"}}
+milter_next_hop = "no-such-host.invalid:25"
+listen "mta" {{ address = "unix:{tmp_path}/m.sock"  protocol = milter }}
+""")
+    done = ask("-t", "-c", conf)
+    assert done.returncode == 0
+    said = [t for t in done.stderr.splitlines() if "next_hop" in t]
+    assert len(said) == 2 and sink.address not in done.stderr, said
+    assert any(re.search(rf"next_hop: 127\.0\.0\.1:{closed}: .*Connection "
+                         "refused", t) for t in said), said
+    assert any("milter_next_hop: no-such-host.invalid:25: " in t
+               for t in said), said
+
+
+def test_one_that_never_greets_does_not_keep_the_check(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        w = Weir(tmp_path / "w", f"127.0.0.1:{deaf.getsockname()[1]}")
+        w.write_config()
+        done = ask("-t", "-c", w.config)
+    assert done.returncode == 0
+    assert "no greeting within 3 seconds" in done.stderr
+
+
+def test_a_next_hop_that_is_not_there_at_the_start_of_a_milter(tmp_path):
+    """It may start a moment later: two tries."""
+    w = MilterWeir(tmp_path / "w", f"127.0.0.1:{free_port()}")
+    w.start()
+    assert not w.log_lines("maild config")
+    until(lambda: w.log_lines(r"warning maild config reason=.*next_hop: .*"
+                              "Connection refused"), "the warning")
     assert w.stop() == 0
 
 

@@ -16,7 +16,7 @@ sources := $(filter-out %/main.c %/gen_conf.c, \
 sources := $(filter-out $(SRCDIR)/src/ctl/% $(SRCDIR)/src/netd/% \
 	$(SRCDIR)/src/nfq/%, $(sources))
 # Without libmilter its stand-in is taken, as in the build itself.
-sources := $(filter-out %/front/$(if $(MILTER_LIBS),milter_none.c,milter.c), \
+sources := $(filter-out %/milter/$(if $(MILTER_LIBS),milter_none.c,milter.c), \
 	$(sources))
 objects := $(sources:$(SRCDIR)/src/%.c=fuzz/obj/%.o)
 

@@ -105,7 +105,7 @@ on_auth(void *arg, enum sasl_mech mech, bool has_initial, struct str initial)
 
 	check(!o->open, "a login within a login");
 	check(initial.n == 0 || has_initial, "initial response");
-	sasl_watch_init(&o->watch, mech);
+	sasl_watch_init(&o->watch, mech, 7);
 	if (has_initial)
 		verdict = sasl_watch_line(&o->watch, initial);
 	decide(o, verdict);

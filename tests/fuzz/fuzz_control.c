@@ -3,7 +3,7 @@
  * Any line as a request on the control socket: a request that fits the table,
  * or a reason; never a crash, and nothing that a handler would have to check.
  */
-#include "front/control_request.h"
+#include "maild/control_request.h"
 
 #include <string.h>
 

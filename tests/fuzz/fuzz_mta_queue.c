@@ -28,9 +28,19 @@ static bool
 list(struct mta_listing *l, struct str text, size_t piece)
 {
 	mta_listing_init(l, SEED);
+	l->wants_waiting = true;
 	for (size_t at = 0; at < text.n; at += piece)
 		mta_listing_feed(l, str_sub(text, at, piece));
 	return mta_listing_end(l);
+}
+
+static void
+check_same(const struct mta_ids *whole, const struct mta_ids *parts)
+{
+	check(whole->n == parts->n, "in pieces it has other ids");
+	check(whole->n == 0 ||
+		  memcmp(whole->v, parts->v, whole->n * sizeof(*whole->v)) == 0,
+	    "in pieces an id is another");
 }
 
 static void
@@ -40,10 +50,8 @@ fuzz_listing(struct str text, size_t piece)
 
 	check(list(&whole, text, text.n + 1) == list(&parts, text, piece),
 	    "in pieces it is believed otherwise");
-	check(whole.n == parts.n, "in pieces it has other ids");
-	check(whole.n == 0 ||
-		  memcmp(whole.v, parts.v, whole.n * sizeof(*whole.v)) == 0,
-	    "in pieces an id is another");
+	check_same(&whole.held, &parts.held);
+	check_same(&whole.waiting, &parts.waiting);
 	mta_listing_clear(&whole);
 	mta_listing_clear(&parts);
 }

@@ -3,7 +3,7 @@
  * Fuzz target: the policy protocol's parser. Every value is terminated within
  * its bound and without line ends; where the input is cut makes no difference.
  */
-#include "front/policy_request.h"
+#include "policyd/policy_request.h"
 
 #include <string.h>
 

@@ -123,15 +123,19 @@ static const struct table {
      "?17)",
 	"innnnnnnntttttttb"},
     {"INSERT INTO rcpt (ticket, state, attempts, next_try, destination,"
-     " notify, address, orcpt, last_error) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,"
-     "?9)",
-	"rnnnnnttt"},
+     " notify, address, orcpt, last_error, lane, owner) VALUES (?1,?2,?3,?4,"
+     "?5,?6,?7,?8,?9,?10,?11)",
+	"rnnnnntttnn"},
     {"INSERT INTO source (key, frozen, reason, frozen_at, state, saved_at)"
      " VALUES (?1,?2,?3,?4,?5,?6)",
 	"tnnnbn"},
     {"INSERT OR REPLACE INTO meta (key, value) VALUES ('id_mark', ?1)", "n"},
     {"INSERT OR REPLACE INTO meta (key, value) VALUES ('notice_mark', ?1)",
 	"n"},
+    {"INSERT OR REPLACE INTO name (id, message_id, queue_id)"
+     " VALUES (?1,?2,?3)",
+	"itt"},
+    {"UPDATE source SET note = ?1, thaw_at = ?2", "tn"},
 };
 
 static void
@@ -236,6 +240,13 @@ on_list(void *arg, int error, const struct spool_message *messages, size_t n)
 }
 
 static void
+on_found(void *arg, int error, const struct spool_found *found)
+{
+	on_list(arg, error, found->messages, found->n);
+	fuzz_check(found->end, "few messages need one step");
+}
+
+static void
 on_released(void *arg, int error, uint64_t count)
 {
 	struct world *w = arg;
@@ -323,6 +334,9 @@ start(struct world *w, struct policies *policies, struct events *events)
 	fuzz_check(gate_load(g, NOW, WALL) == 0, "stored state");
 	gate_run(g, NOW + 3600000, WALL + 3600000);
 	spool_list(w->spool, &all, 0, 1000, on_list, w);
+	await(w);
+	spool_find(
+	    w->spool, &(struct spool_find){.term = "a"}, 0, 1000, on_found, w);
 	await(w);
 	gate_release(g, &all, "fuzz", NOW, WALL, on_released, w);
 	await(w);

@@ -10,12 +10,15 @@ libreplay_la_SOURCES = \
 libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
+	tests/fuzz/fuzz_acquaintances_load \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_bounce \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
+	tests/fuzz/fuzz_http \
 	tests/fuzz/fuzz_inbound_load \
+	tests/fuzz/fuzz_log \
 	tests/fuzz/fuzz_mta_queue \
 	tests/fuzz/fuzz_netgate_load \
 	tests/fuzz/fuzz_options \
@@ -32,10 +35,14 @@ fuzz_targets = \
 	tests/fuzz/fuzz_smtp_starttls \
 	tests/fuzz/fuzz_spool_load \
 	tests/fuzz/fuzz_throttle_load \
+	tests/fuzz/fuzz_trace \
 	tests/fuzz/fuzz_xclient
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 
+tests_fuzz_fuzz_acquaintances_load_SOURCES = \
+	tests/fuzz/fuzz_acquaintances_load.c
+tests_fuzz_fuzz_acquaintances_load_LDADD = libreplay.la libgate.la
 tests_fuzz_fuzz_auth_SOURCES = tests/fuzz/fuzz_auth.c
 tests_fuzz_fuzz_auth_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
@@ -45,11 +52,15 @@ tests_fuzz_fuzz_xclient_LDADD = libreplay.la libsmtp.la libbase.la
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = libreplay.la libmaild.la
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
-tests_fuzz_fuzz_control_LDADD = libreplay.la libfront.la
+tests_fuzz_fuzz_control_LDADD = libreplay.la libmaild.la
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDADD = libreplay.la libpacket.la
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
+tests_fuzz_fuzz_http_LDADD = libreplay.la libhttp.la libbase.la
 tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c
 tests_fuzz_fuzz_inbound_load_LDADD = libreplay.la libgate.la
+tests_fuzz_fuzz_log_SOURCES = tests/fuzz/fuzz_log.c
+tests_fuzz_fuzz_log_LDADD = libreplay.la libtrace.la
 tests_fuzz_fuzz_mta_queue_SOURCES = tests/fuzz/fuzz_mta_queue.c
 tests_fuzz_fuzz_mta_queue_LDADD = libreplay.la libdelivery.la
 tests_fuzz_fuzz_netgate_load_SOURCES = tests/fuzz/fuzz_netgate_load.c
@@ -83,6 +94,8 @@ tests_fuzz_fuzz_spool_load_SOURCES = tests/fuzz/fuzz_spool_load.c
 tests_fuzz_fuzz_spool_load_LDADD = libreplay.la libgate.la libsmtp.la $(SQLITE_LIBS)
 tests_fuzz_fuzz_throttle_load_SOURCES = tests/fuzz/fuzz_throttle_load.c
 tests_fuzz_fuzz_throttle_load_LDADD = libreplay.la libthrottle.la libbase.la
+tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz_trace.c
+tests_fuzz_fuzz_trace_LDADD = libreplay.la libtrace.la
 
 # Searches with clang's libFuzzer, FUZZ_SECONDS for each of FUZZ_TARGETS. What
 # it finds worth keeping stays in fuzz/corpus/, what fails in fuzz/.
@@ -100,9 +113,10 @@ fuzz: config.h
 
 FUZZ_CPPFLAGS = $(DEFS) $(EVENT_CFLAGS) $(SQLITE_CFLAGS) $(CONFUSE_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(IDN2_CFLAGS) $(OPENSSL_CFLAGS) \
-	$(SYSTEMD_CFLAGS)
+	$(SYSTEMD_CFLAGS) $(LZMA_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
 FUZZ_LIBS = $(EVENT_LIBS) $(SQLITE_LIBS) $(CONFUSE_LIBS) $(JANSSON_LIBS) \
-	$(XXHASH_LIBS) $(IDN2_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS) -lpthread
+	$(XXHASH_LIBS) $(IDN2_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS) \
+	$(HTTP_PARSER_LIBS) $(LZMA_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) -lpthread
 
 clean-local:
 	-rm -rf fuzz fuzz_*.crash

@@ -109,6 +109,7 @@ open_control(struct world *w)
 	    .delivery = w->delivery,
 	    .nexthop = w->nexthop,
 	    .events = w->events,
+	    .problems = w->problems,
 	    .counters = &w->counters,
 	    .version = "1.2.3",
 	    .started_at = clock_wall_ms() - 5000,
@@ -155,6 +156,7 @@ setup(void **state)
 		fail_msg("%s", err);
 	w->watch = loop_watch_new(w->loop, spool_fd(w->spool), on_spool, w);
 	w->events = events_new();
+	w->problems = problems_new(w->events);
 	gate.policies = w->policies = policies_new(NULL, 0, err, sizeof(err));
 	assert_non_null(w->policies);
 	w->gate = gate_new(
@@ -188,6 +190,7 @@ teardown(void **state)
 	policies_free(w->policies);
 	loop_watch_free(w->watch);
 	spool_close(w->spool);
+	problems_free(w->problems);
 	events_free(w->events);
 	loop_free(w->loop);
 	nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);

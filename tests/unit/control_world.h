@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_CONTROL_WORLD_H
 #define TESTS_UNIT_CONTROL_WORLD_H
 
-#include "front/control_private.h"
+#include "maild/control_private.h"
 #include "os/clock.h"
 #include "pump.h"
 
@@ -19,6 +19,7 @@ struct world {
 	struct spool *spool;
 	struct loop_watch *watch;
 	struct events *events;
+	struct problems *problems;
 	struct counters counters;
 	struct policies *policies;
 	struct gate *gate;

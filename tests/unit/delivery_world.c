@@ -200,6 +200,7 @@ put(struct world *w, const struct letter *l)
 		rcpts[i] = (struct spool_rcpt){
 		    .address = l->to[i],
 		    .notify = l->notify,
+		    .destination = 1 + i,
 		    .state = SPOOL_RELEASED,
 		    .attempts = l->attempts,
 		    .next_try = wall,

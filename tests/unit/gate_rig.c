@@ -40,6 +40,7 @@ on_freeze(void *arg, const struct gate_freeze *freeze)
 {
 	struct rig *r = arg;
 
+	r->freeze_passed = freeze->passed;
 	r->freezes++;
 	snprintf(
 	    r->freeze_sender, sizeof(r->freeze_sender), "%s", freeze->sender);
@@ -59,8 +60,19 @@ on_schedule(void *arg)
 	r->schedules++;
 }
 
-static const struct gate_callbacks callbacks = {
-    on_released, on_freeze, on_schedule};
+static void
+on_stopped(void *arg, const char *sender)
+{
+	struct rig *r = arg;
+
+	(void)sender;
+	r->stops++;
+}
+
+static const struct gate_callbacks callbacks = {.on_released = on_released,
+    .on_stopped = on_stopped,
+    .on_freeze = on_freeze,
+    .on_schedule = on_schedule};
 
 void
 rig_on_done(void *arg, int error, uint64_t count)
@@ -246,7 +258,7 @@ rig_queue(struct rig *r, const char *sender)
 {
 	struct gate_sender_info info;
 
-	return rig_info(r, sender, &info) ? info.t.queue_length : 0;
+	return rig_info(r, sender, &info) ? info.waiting : 0;
 }
 
 bool
@@ -279,7 +291,7 @@ on_event(void *arg, const struct event_item *item)
 
 	if (item->type != c->type)
 		return;
-	c->n++;
+	c->n += (unsigned)item->count;
 	if (c->last != NULL)
 		snprintf(c->last, RIG_TEXT, "%s", item->detail);
 }
@@ -325,7 +337,9 @@ int
 rig_freeze(struct rig *r, const char *sender)
 {
 	r->done = 0;
-	gate_freeze(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
+	gate_freeze(r->gate,
+	    &(struct gate_freeze_order){.sender = sender, .who = "admin"},
+	    r->now, r->wall, rig_on_done, r);
 	return wait_done(r);
 }
 

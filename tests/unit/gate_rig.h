@@ -31,9 +31,9 @@ struct rig {
 
 	/* what the gate called back */
 	unsigned released, schedules;
-	unsigned freezes;
+	unsigned freezes, stops;
 	char freeze_sender[128], freeze_policy[64], freeze_reason[RIG_TEXT];
-	uint32_t freeze_length, freeze_at;
+	uint32_t freeze_length, freeze_at, freeze_passed;
 
 	/* the last answer */
 	enum throttle_verdict verdict;

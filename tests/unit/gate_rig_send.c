@@ -49,6 +49,8 @@ rig_ask(struct rig *r, struct gate_txn *txn, const char *address)
 	unsigned before = r->answers;
 
 	gate_recipient(txn, str_from(address), r->now, r->wall, on_answer, r);
+	if (r->answers == before) /* whom it knows has to be read */
+		rig_pump(r);
 	assert_int_equal(r->answers, before + 1);
 	return r->verdict;
 }
@@ -80,6 +82,7 @@ fill_rcpts(struct gate_txn *txn, uint64_t id, struct spool_rcpt *rcpts,
 		rcpts[n] = (struct spool_rcpt){
 		    .address = names[n],
 		    .destination = gate_txn_destination(txn, i),
+		    .lane = gate_txn_lane(txn, i),
 		    .state = held ? SPOOL_HELD : SPOOL_RELEASED,
 		};
 		tickets[i] = SPOOL_TICKET(id, n);

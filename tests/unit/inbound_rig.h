@@ -42,6 +42,7 @@ open_as(struct rig *r, const char *policies, enum locals_source source)
 {
 	rig_open(r, policies);
 	r->settings.locals = locals_new(source, r->settings.recipient_key);
+	locals_clear_internal(r->settings.locals); /* nobody is familiar */
 	r->settings.inbound_bytes = 1 << 20;
 	add(r, "example.org", NULL);
 	gate_reload(r->gate, &r->settings, r->now);

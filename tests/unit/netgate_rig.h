@@ -102,10 +102,13 @@ static const struct netgate_ops ops = {
 static inline void
 rig_make(struct rig *r, const struct netpolicy_conf *conf)
 {
+	struct netpolicy_conf paper = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
+	    .freeze_at = 100};
 	char err[256];
 
 	r->policies =
-	    netpolicies_new(conf, conf != NULL ? 1 : 0, err, sizeof(err));
+	    netpolicies_new(conf != NULL ? conf : &paper, 1, err, sizeof(err));
 	assert_non_null(r->policies);
 	r->settings.policies = r->policies;
 	if (r->settings.hosts_max == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Recipients asked about and given up, per client address. */
-#include "front/ask_guard.h"
+#include "relay/ask_guard.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

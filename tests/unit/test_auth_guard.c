@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "front/auth_guard.h"
+#include "relay/auth_guard.h"
 
 static struct ip
 ip_of(const char *text)

@@ -125,11 +125,17 @@ test_how_it_ended(void **state)
 	assert_int_equal(o->status, 128 + SIGKILL);
 	run(o, ARGV("/nowhere/postsuper"), STR("x\n"), 60000);
 	assert_int_equal(o->status, 127);
-	assert_string_equal(o->said, strerror(ENOENT));
+	assert_string_equal(
+	    o->said, "/nowhere/postsuper: No such file or directory");
+	run(o, ARGV("/etc"), STR("x\n"), 60000);
+	assert_string_equal(o->said, "/etc: it is no file");
+	run(o, ARGV("/etc/passwd"), STR("x\n"), 60000);
+	assert_int_equal(o->status, 127);
+	assert_string_equal(o->said, "/etc/passwd: it is not executable");
 	/* What nobody reads is no failure. */
 	run(o, ARGV("/bin/true"), STR("ids\n"), 60000);
 	assert_int_equal(o->status, 0);
-	assert_int_equal(o->ends, 4);
+	assert_int_equal(o->ends, 6);
 }
 
 /* With all that it started. */
@@ -263,7 +269,8 @@ test_behind_a_socket(void **state)
 			 .arg = o});
 	assert_true(pump_until(o->loop, pump_is_set, &o->ended));
 	assert_int_equal(o->status, 127);
-	assert_string_equal(o->said, strerror(ENOENT));
+	assert_string_equal(
+	    o->said, "/nowhere/sock: No such file or directory");
 }
 
 int

@@ -205,6 +205,234 @@ test_queue(void **state)
 	    "no such sender");
 }
 
+static const json_t *
+only_rcpt(const json_t *lines)
+{
+	assert_int_equal(json_array_size(lines), 2);
+	return json_array_get(json_object_get(row(lines, 0), "recipients"), 0);
+}
+
+static void
+test_find(void **state)
+{
+	struct world *w = *state;
+	json_t *lines;
+	const json_t *r;
+
+	submit_many(w, "alice@example.org", 3);
+	lines = ask(w, "{\"command\":\"find\",\"term\":\"N2@\"}");
+	r = only_rcpt(lines);
+	assert_string_equal(text(r, "address"), "n2@example.net");
+	assert_string_equal(text(r, "what"), "held");
+	assert_int_equal(number(r, "before"), 2);
+	assert_int_equal(strlen(text(r, "expected")), 20);
+	assert_non_null(strstr(text(r, "waits"), "2 before it, expected in "));
+	json_decref(lines);
+	assert_int_equal(count_rows(w, "{\"command\":\"find\",\"sender\":"
+				       "\"Alice@example.org\",\"max\":2}"),
+	    2);
+	expect_done(w, "{\"command\":\"freeze\",\"sender\":\"" ALICE "\"}", -1);
+	lines = ask(w, "{\"command\":\"find\",\"recipient\":\"n2@*\"}");
+	r = only_rcpt(lines);
+	assert_string_equal(text(r, "what"), "frozen");
+	assert_string_equal(
+	    text(r, "waits"), "until <alice@example.org> is thawed");
+	assert_true(json_is_null(json_object_get(r, "expected")));
+	json_decref(lines);
+	expect_done(w, "{\"command\":\"thaw\",\"sender\":\"" ALICE "\"}", -1);
+	expect_done(w,
+	    "{\"command\":\"release\",\"all\":true,"
+	    "\"recipient\":\"n2@*\"}",
+	    1);
+	lines = ask(w, "{\"command\":\"find\",\"recipient\":\"n2@*\"}");
+	assert_string_not_equal(text(only_rcpt(lines), "what"), "held");
+	json_decref(lines);
+}
+
+/* Not in the spool: what events know, and where to look. */
+static void
+test_find_gone(void **state)
+{
+	struct world *w = *state;
+	json_t *lines;
+
+	submit_many(w, "alice@example.org", 1);
+	expect_done(w, "{\"command\":\"discard\",\"all\":true}", 1);
+	lines = ask(w, "{\"command\":\"find\",\"term\":\"N0@example\"}");
+	assert_true(json_array_size(lines) >= 2);
+	for (size_t i = 0; i + 1 < json_array_size(lines); i++)
+		assert_non_null(strstr(
+		    text(json_object_get(json_array_get(lines, i), "event"),
+			"detail"),
+		    "n0@example.net"));
+	assert_non_null(strstr(text(last(lines), "error"), "above is what"));
+	json_decref(lines);
+	expect_error(w,
+	    "{\"command\":\"find\",\"subject\":\"nothing like it\"}", 1,
+	    "no mail in the spool matches");
+	expect_error(w, "{\"command\":\"find\"}", 2, "needs one or more of");
+	expect_error(w, "{\"command\":\"find\",\"client\":\"somewhere\"}", 2,
+	    "must be an IP address");
+}
+
+/* ---- problems ---- */
+
+static const json_t *
+find_problem(const json_t *lines, const char *kind, const char *who)
+{
+	for (size_t i = 0; i + 1 < json_array_size(lines); i++) {
+		const json_t *r = row(lines, i);
+		const char *name = json_string_value(json_object_get(r, "who"));
+
+		if (strcmp(text(r, "kind"), kind) == 0 &&
+		    strcmp(name != NULL ? name : "", who) == 0)
+			return r;
+	}
+	fail_msg("no problem \"%s\" of \"%s\"", kind, who);
+	return NULL;
+}
+
+static void
+on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+{
+	(void)reply;
+	(void)now;
+	*(bool *)arg = true;
+}
+
+/* One recipient that waits since then: its ticket tells. */
+static void
+submit_old(struct world *w, const char *from, int64_t since)
+{
+	struct gate_facts facts = {.sender = str_from(from)};
+	int64_t now = loop_now(w->loop), wall = clock_wall_ms();
+	struct gate_txn *txn = gate_begin(w->gate, &facts, now);
+	uint64_t ticket = spool_new_id(w->spool, since);
+	enum throttle_verdict verdict;
+
+	gate_recipient(
+	    txn, STR("old@example.net"), now, wall, take_verdict, &verdict);
+	assert_int_equal(verdict, THROTTLE_HOLD);
+	gate_commit(txn, &ticket, now, wall);
+}
+
+static void
+ask_of_frozen(struct world *w, const char *from)
+{
+	struct gate_facts facts = {.sender = str_from(from)};
+	int64_t now = loop_now(w->loop);
+	struct gate_txn *txn = gate_begin(w->gate, &facts, now);
+	enum throttle_verdict verdict;
+
+	gate_sender(txn, now, clock_wall_ms(), take_verdict, &verdict);
+	assert_int_equal(verdict, THROTTLE_REFUSE);
+	gate_cancel(txn, now);
+}
+
+static void
+test_problems(void **state)
+{
+	static const struct hop_ops ops = {.on_fail = on_hop_fail};
+	struct world *w = *state;
+	int64_t wall = clock_wall_ms();
+	bool failed = false;
+	json_t *lines;
+	const json_t *p;
+
+	assert_int_equal(count_rows(w, "{\"command\":\"problems\"}"), 0);
+	submit_many(w, "bob@example.org", 0);
+	submit_old(w, "bob@example.org", wall - 2 * 3600 * 1000);
+	submit_many(w, "alice@example.org", 1);
+	submit_many(w, "carol@example.org", 1); /* waits not for long */
+	expect_done(w,
+	    "{\"command\":\"freeze\",\"sender\":\"" ALICE
+	    "\",\"reason\":\"call 17\"}",
+	    -1);
+	expect_done(w, "{\"command\":\"freeze\",\"sender\":\"o'x; rm\"}", -1);
+	ask_of_frozen(w, "alice@example.org");
+	ask_of_frozen(w, "alice@example.org");
+	events_add_option(w->events, wall, EVENT_LIMIT, "refused_max",
+	    "192.0.2.1", "", "asked too much");
+	(void)nexthop_get(w->nexthop, false, &ops, &failed, loop_now(w->loop));
+	assert_true(pump_until(w->loop, pump_is_set, &failed));
+
+	lines = ask(w, "{\"command\":\"problems\"}");
+	assert_int_equal(json_array_size(lines), 7);
+	p = find_problem(lines, "next_hop", "unix:/nonexistent/mta");
+	assert_non_null(strstr(text(p, "reason"), "No such file"));
+	assert_non_null(strstr(text(p, "help"), "weirctl flush"));
+	assert_int_equal(strlen(text(p, "next")), 20);
+	p = find_problem(lines, "frozen", ALICE);
+	assert_string_equal(text(p, "reason"), "by hand: call 17");
+	assert_int_equal(number(p, "count"), 1);
+	assert_true(json_is_false(json_object_get(p, "never_accepted")));
+	assert_string_equal(text(p, "help"),
+	    "weirctl show alice@example.org; weirctl thaw alice@example.org");
+	p = find_problem(lines, "frozen", "o'x; rm");
+	assert_string_equal(text(p, "help"),
+	    "weirctl show 'o'\\''x; rm'; weirctl thaw 'o'\\''x; rm'");
+	assert_true(json_is_true(json_object_get(p, "never_accepted")));
+	p = find_problem(lines, "refused", ALICE);
+	assert_int_equal(number(p, "count"), 2);
+	assert_string_equal(text(p, "reason"), "sender is frozen");
+	assert_string_equal(text(p, "option"), "when_frozen");
+	assert_non_null(strstr(text(p, "help"), "weirctl thaw alice@"));
+	p = find_problem(lines, "client", "192.0.2.1");
+	assert_string_equal(text(p, "help"), "refused_max in weir.conf(5)");
+	assert_true(json_is_null(json_object_get(p, "never_accepted")));
+	p = find_problem(lines, "held", "<bob@example.org>");
+	assert_int_equal(number(p, "count"), 1);
+	assert_in_range(number(p, "age_s"), 7199, 7300);
+	assert_true(json_is_false(json_object_get(last(lines), "more")));
+	json_decref(lines);
+
+	/* One of each kind: who waits for longest. */
+	lines = ask(w, "{\"command\":\"problems\",\"max\":1}");
+	assert_int_equal(json_array_size(lines), 5);
+	(void)find_problem(lines, "held", "<bob@example.org>");
+	assert_true(json_is_true(json_object_get(last(lines), "more")));
+	json_decref(lines);
+}
+
+static void
+test_freeze_with_reason(void **state)
+{
+	struct world *w = *state;
+	char line[600], longer[220];
+	json_t *lines;
+
+	submit_many(w, "alice@example.org", 1);
+	expect_done(w,
+	    "{\"command\":\"freeze\",\"sender\":\"" ALICE "\",\"reason\":"
+	    "\"call 17: p\u00e4ssword\",\"for\":\"2h\"}",
+	    -1);
+	lines = ask(w, "{\"command\":\"senders\",\"frozen\":true}");
+	assert_string_equal(text(row(lines, 0), "freeze_reason"), "by hand");
+	assert_string_equal(
+	    text(row(lines, 0), "freeze_note"), "call 17: p\xc3\xa4ssword");
+	assert_int_equal(strlen(text(row(lines, 0), "thaw_at")), 20);
+	json_decref(lines);
+	memset(longer, 'x', 201);
+	longer[201] = '\0';
+	snprintf(line, sizeof(line),
+	    "{\"command\":\"freeze\",\"sender\":\"x\",\"reason\":\"%s\"}",
+	    longer);
+	expect_error(w, line, 2, "1 to 200 bytes of printable");
+	expect_error(w,
+	    "{\"command\":\"freeze\",\"sender\":\"x\","
+	    "\"reason\":\"a\\nb\"}",
+	    2, "printable");
+	expect_error(w,
+	    "{\"command\":\"freeze\",\"sender\":\"x\",\"for\":\"0s\"}", 2,
+	    "more than 0");
+	expect_error(w,
+	    "{\"command\":\"freeze\",\"sender\":\"x\",\"for\":\"9999d\"}", 2,
+	    "at most 366d");
+	expect_error(w,
+	    "{\"command\":\"thaw\",\"sender\":\"x\",\"for\":\"1h\"}", 2,
+	    "takes no");
+}
+
 static void
 test_cat(void **state)
 {
@@ -273,7 +501,7 @@ test_release(void **state)
 	expect_done(w, "{\"command\":\"release\",\"all\":true}", 4);
 	expect_done(w, "{\"command\":\"release\",\"all\":true}", 0);
 	expect_error(w, "{\"command\":\"release\",\"sender\":\"carol\"}", 1,
-	    "nothing held fits");
+	    "no such sender: carol (never seen)");
 	/* Nine are released and wait for the next hop, which is not there. */
 	assert_int_equal(count_rows(w, "{\"command\":\"queue\"}"), 9);
 }
@@ -298,6 +526,49 @@ test_discard_and_audit(void **state)
 	assert_non_null(strstr(text(row(lines, 0), "who"), who));
 	json_decref(lines);
 	assert_int_equal(count_rows(w, "{\"command\":\"audit\",\"max\":1}"), 1);
+}
+
+static const char *
+audit_detail(struct world *w, const char *action, char out[600])
+{
+	json_t *lines = ask(w, "{\"command\":\"audit\",\"max\":1}");
+
+	/* Who asked is answered before what he did is on disk. */
+	for (int i = 0; i < 1000 && row(lines, 0) == NULL; i++) {
+		json_decref(lines);
+		lines = ask(w, "{\"command\":\"audit\",\"max\":1}");
+	}
+	assert_string_equal(text(row(lines, 0), "action"), action);
+	str_copy(str_from(text(row(lines, 0), "detail")), out, 600);
+	json_decref(lines);
+	return out;
+}
+
+/* By an id alone nobody knows later whose mail it was. */
+static void
+test_audit_tells_whose(void **state)
+{
+	struct world *w = *state;
+	char line[200], want[200], detail[600];
+	char a[SPOOL_ID_TEXT], b[SPOOL_ID_TEXT];
+
+	spool_id_format(submit_many(w, "alice@example.org", 1), a);
+	spool_id_format(submit_many(w, "bob@example.org", 1), b);
+	snprintf(
+	    line, sizeof(line), "{\"command\":\"cat\",\"ids\":[\"%s\"]}", a);
+	json_decref(ask(w, line));
+	snprintf(want, sizeof(want), "%s of %s to n0@example.net", a, ALICE);
+	assert_string_equal(audit_detail(w, "cat", detail), want);
+	snprintf(line, sizeof(line),
+	    "{\"command\":\"release\",\"ids\":[\"%s\",\"%s\"],"
+	    "\"recipient\":\"n*\"}",
+	    a, b);
+	expect_done(w, line, 2);
+	snprintf(want, sizeof(want),
+	    "%s of %s to n0@example.net; %s of <bob@example.org> to "
+	    "n0@example.net; recipient n*",
+	    a, ALICE, b);
+	assert_string_equal(audit_detail(w, "release", detail), want);
 }
 
 static void
@@ -356,6 +627,11 @@ main(void)
 	    TEST(test_status),
 	    TEST(test_senders),
 	    TEST(test_queue),
+	    TEST(test_find),
+	    TEST(test_find_gone),
+	    TEST(test_problems),
+	    TEST(test_freeze_with_reason),
+	    TEST(test_audit_tells_whose),
 	    TEST(test_cat),
 	    TEST(test_release),
 	    TEST(test_discard_and_audit),

@@ -49,16 +49,28 @@ test_events(void **state)
 	struct world *w = *state;
 	struct client c;
 	json_t *lines;
+	const json_t *e;
 
 	for (int i = 0; i < 50; i++)
-		events_add(w->events, clock_wall_ms(), EVENT_HOLD, "s\xff",
+		events_add(w->events, clock_wall_ms(), EVENT_FREEZE, "s\xff",
 		    "id", "old %d", i);
-	assert_int_equal(count_rows(w, "{\"command\":\"events\"}"), 50);
+	for (int i = 0; i < 3; i++)
+		events_add(w->events, clock_wall_ms(), EVENT_REFUSE, "bob", "",
+		    "no %d", i);
+	assert_int_equal(count_rows(w, "{\"command\":\"events\"}"), 51);
+	lines = ask(w, "{\"command\":\"events\",\"max\":1}");
+	e = json_object_get(json_array_get(lines, 0), "event");
+	assert_int_equal(number(e, "count"), 3);
+	assert_string_equal(text(e, "last"), text(e, "at"));
+	assert_int_equal(strlen(text(e, "first")), 20);
+	json_decref(lines);
 	assert_int_equal(
 	    count_rows(w, "{\"command\":\"events\",\"max\":7}"), 7);
 	client_open(w, &c);
 	client_send(&c, "{\"command\":\"events\",\"follow\":true,\"max\":2}");
 	pump_turns(w->loop, 20);
+	/* A repetition is not told within a minute. */
+	events_add(w->events, clock_wall_ms(), EVENT_REFUSE, "bob", "", "no");
 	events_add(
 	    w->events, clock_wall_ms(), EVENT_FREEZE, "alice", "", "new");
 	pump_turns(w->loop, 20);
@@ -72,7 +84,7 @@ test_events(void **state)
 	json_decref(lines);
 	client_close(&c);
 	pump_turns(w->loop, 20);
-	assert_int_equal(w->control->conn_count, 0);
+	assert_int_equal(places_used(w->control->places), 0);
 	events_add(w->events, clock_wall_ms(), EVENT_FREEZE, "alice", "", "-");
 }
 
@@ -86,9 +98,9 @@ test_deaf_follower_is_dropped(void **state)
 	client_open(w, &c);
 	client_send(&c, "{\"command\":\"events\",\"follow\":true}");
 	pump_turns(w->loop, 20);
-	assert_int_equal(w->control->conn_count, 1);
-	for (; told < 20000 && w->control->conn_count > 0; told++) {
-		events_add(w->events, clock_wall_ms(), EVENT_HOLD, "alice", "",
+	assert_int_equal(places_used(w->control->places), 1);
+	for (; told < 20000 && places_used(w->control->places) > 0; told++) {
+		events_add(w->events, clock_wall_ms(), EVENT_THAW, "alice", "",
 		    "%0400d", told);
 		if (told % 50 == 0)
 			pump_turns(w->loop, 1);
@@ -96,7 +108,7 @@ test_deaf_follower_is_dropped(void **state)
 	/* What waits here, in the connection, and in the kernel. */
 	assert_true(told * 450 < 3 << 20);
 	pump_turns(w->loop, 5);
-	assert_int_equal(w->control->conn_count, 0);
+	assert_int_equal(places_used(w->control->places), 0);
 	assert_true(pump_until(w->loop, is_closed, &c));
 	client_close(&c);
 	expect_done(w, "{\"command\":\"status\"}", -1);
@@ -257,7 +269,7 @@ test_too_many_connections(void **state)
 	for (size_t i = 0; i < CONTROL_CONNS_MAX; i++)
 		client_open(w, &c[i]);
 	pump_turns(w->loop, 20);
-	assert_int_equal(w->control->conn_count, CONTROL_CONNS_MAX);
+	assert_int_equal(places_used(w->control->places), CONTROL_CONNS_MAX);
 	client_open(w, &extra);
 	assert_true(pump_until(w->loop, is_closed, &extra));
 	lines = client_take(&extra);
@@ -267,7 +279,7 @@ test_too_many_connections(void **state)
 	for (size_t i = 0; i < CONTROL_CONNS_MAX; i++)
 		client_close(&c[i]);
 	pump_turns(w->loop, 20);
-	assert_int_equal(w->control->conn_count, 0);
+	assert_int_equal(places_used(w->control->places), 0);
 	expect_done(w, "{\"command\":\"status\"}", -1);
 }
 
@@ -286,11 +298,11 @@ test_client_leaves(void **state)
 	pump_turns(w->loop, 20);
 	client_close(&c);
 	pump_turns(w->loop, 20);
-	assert_int_equal(w->control->conn_count, 1);
+	assert_int_equal(places_used(w->control->places), 1);
 	assert_false(list_is_empty(&w->control->ended));
 	w->watch = loop_watch_new(w->loop, spool_fd(w->spool), on_spool, w);
 	pump_turns(w->loop, 50);
-	assert_int_equal(w->control->conn_count, 0);
+	assert_int_equal(places_used(w->control->places), 0);
 	assert_true(list_is_empty(&w->control->ended));
 	expect_done(w, "{\"command\":\"release\",\"all\":true}", 3);
 }

@@ -82,6 +82,68 @@ test_others_may_not_read_it(void **state)
 	}
 }
 
+/* What systemd hands over is root's, and an ACL looks like a right of the
+ * group's. */
+static void
+test_credentials_of_systemd(void **state)
+{
+	static const struct {
+		const char *dir; /* $CREDENTIALS_DIRECTORY */
+		mode_t mode;
+		uid_t owner;
+		bool want;
+	} rows[] = {
+	    {".", 0440, 0, true},
+	    {"./", 0440, 0, true},
+	    {NULL, 0440, 0, false},
+	    {"", 0440, 0, false},
+	    {"/usr", 0440, 0, false},
+	    {"cred", 0440, 0, false}, /* a prefix of the name is no folder */
+	    {".", 0460, 0, false},
+	    {".", 0444, 0, false},
+	    {".", 0441, 0, false},
+	    {".", 0440, 1, false},
+	};
+	char err[300], base[] = "systemd-XXXXXX", here[4096];
+	struct credentials *c;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_non_null(mkdtemp(base));
+	assert_int_equal(chdir(base), 0);
+	assert_int_equal(mkdir("cred", 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int fd = open("credential", O_WRONLY | O_CREAT, 0600);
+
+		assert_int_equal(write(fd, "a:b\n", 4), 4);
+		assert_int_equal(fchown(fd, rows[i].owner, 0), 0);
+		assert_int_equal(fchmod(fd, rows[i].mode), 0);
+		close(fd);
+		if (rows[i].dir == NULL)
+			unsetenv("CREDENTIALS_DIRECTORY");
+		else
+			setenv("CREDENTIALS_DIRECTORY", rows[i].dir, 1);
+		c = credentials_load(
+		    "credential", hops, ARRAY_LEN(hops), err, sizeof(err));
+		if ((c != NULL) != rows[i].want)
+			fail_msg("row %zu: %s", i, c != NULL ? "taken" : err);
+		credentials_free(c);
+		/* A link from there leads out of it. */
+		assert_int_equal(symlink("../credential", "cred/link"), 0);
+		setenv("CREDENTIALS_DIRECTORY", "cred", 1);
+		assert_true((credentials_load("cred/link", hops,
+				 ARRAY_LEN(hops), err, sizeof(err)) == NULL));
+		unlink("cred/link");
+		unlink("credential");
+	}
+	unsetenv("CREDENTIALS_DIRECTORY");
+	rmdir("cred");
+	assert_int_equal(chdir(here), 0);
+	rmdir(base);
+}
+
 static void
 test_errors_tell_no_password(void **state)
 {
@@ -122,6 +184,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_entries),
 	    cmocka_unit_test(test_others_may_not_read_it),
+	    cmocka_unit_test(test_credentials_of_systemd),
 	    cmocka_unit_test(test_errors_tell_no_password),
 	};
 

@@ -2,7 +2,7 @@
 /*
  * What weirctl shows: text from mail cannot steer a terminal, and tables fit.
  */
-#include "ctl/header.h"
+#include "base/header.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
 

@@ -407,6 +407,38 @@ test_next_hop_lost_an_extension(void **state)
 	    "Status: 5.6.7\r\n");
 }
 
+/* It has said nothing of what it can do, so nothing is returned for it. */
+static void
+test_next_hop_refuses_ehlo_once(void **state)
+{
+	static const struct letter letters[] = {
+	    {.to = {"b@example.org"},
+		.body = "Subject: \xc3\xbc\r\n\r\n\r\n",
+		.body_type = SMTP_BODY_8BITMIME},
+	    {.to = {"b\xc3\xb6@example.org"}, .utf8 = true},
+	};
+	struct world *w = *state;
+
+	w->fake->ehlo = "250-fake\r\n250-SMTPUTF8\r\n250 8BITMIME";
+	w->settings.retry_min_ms = w->settings.retry_max_ms = 10;
+	start(w);
+	for (size_t i = 0; i < 2; i++) {
+		fake_rule(w->fake, "EHLO", "554 5.5.1 busy", 1, 0);
+		put(w, &letters[i]);
+		kick(w);
+		wait_empty(w);
+		assert_int_equal(w->fake->message_count, i + 1);
+		assert_string_equal(
+		    w->fake->messages[i].rcpts, letters[i].to[0]);
+		fake_kick_out(w->fake, "421 4.4.2 idle");
+	}
+	fake_rule(w->fake, "EHLO", "554 5.5.1 busy", -1, 0);
+	put(w, &(struct letter){.to = {"b@example.org"}, .require_tls = true});
+	kick(w);
+	wait_deferred(w);
+	assert_int_equal(w->counters.v[COUNT_BOUNCES], 0);
+}
+
 /* RFC 8689: no downgrade, the report has no text of the message, and goes on
  * to where it can. */
 static void
@@ -426,6 +458,89 @@ test_next_hop_without_requiretls(void **state)
 	assert_null(strstr(w->fake->messages[0].mail, "REQUIRETLS"));
 	assert_true(has(&w->fake->messages[0], "Subject: x"));
 	assert_false(has(&w->fake->messages[0], "secret"));
+}
+
+/* ---- a frozen source ---- */
+
+static void
+set_frozen(struct world *w, bool frozen)
+{
+	const struct spool_source row = {
+	    .key = "alice", .frozen = frozen, .frozen_at = clock_wall_ms()};
+	struct spool_stats s;
+
+	spool_set_frozen(w->spool, &row, NULL, NULL, NULL);
+	do {
+		pump_turns(w->loop, 1);
+		spool_stats(w->spool, &s);
+	} while ((s.stopped > 0) != frozen);
+}
+
+static bool
+is_one_left(void *arg)
+{
+	struct world *w = arg;
+
+	return delivery_active(w->d) == 1;
+}
+
+static bool
+is_two_under_way(void *arg)
+{
+	struct world *w = arg;
+
+	return delivery_active(w->d) >= 2;
+}
+
+/* What has a connection may end; what was claimed ahead of its turn goes back,
+ * and nothing is claimed until the thaw. */
+static void
+test_freeze_stops_what_waits(void **state)
+{
+	struct world *w = *state;
+
+	w->settings.concurrency = 1;
+	fake_rule(w->fake, "DATA", FAKE_SILENT, 1, 0);
+	start(w);
+	for (int i = 0; i < 5; i++)
+		put(w, &(struct letter){.to = {"b@example.org"}});
+	kick(w);
+	wait_for(w, is_two_under_way, w);
+	wait_count(w, &w->fake->connects, 1);
+	set_frozen(w, true);
+	delivery_stop(w->d, "alice", loop_now(w->loop));
+	wait_for(w, is_one_left, w);
+	fake_kick_out(w->fake, NULL);
+	wait_for(w, is_quiet, w);
+	kick(w);
+	delivery_try_now(w->d, loop_now(w->loop));
+	wait_for(w, is_quiet, w);
+	assert_int_equal(w->fake->message_count, 0);
+	assert_int_equal(look(w).messages, 5);
+	set_frozen(w, false);
+	kick(w);
+	wait_empty(w);
+	assert_int_equal(w->fake->message_count, 5);
+}
+
+static void
+test_freeze_of_somebody_else(void **state)
+{
+	struct world *w = *state;
+
+	fake_rule(w->fake, FAKE_OPEN, FAKE_SILENT, 1, 0);
+	start(w);
+	put(w, &(struct letter){.to = {"b@example.org"}});
+	kick(w);
+	wait_for(w, is_one_left, w);
+	delivery_stop(w->d, "bob", loop_now(w->loop));
+	assert_int_equal(delivery_active(w->d), 1);
+	set_frozen(w, true);
+	delivery_stop(w->d, "alice", loop_now(w->loop));
+	assert_int_equal(delivery_active(w->d), 0);
+	wait_for(w, is_quiet, w);
+	assert_non_null(strstr(look(w).error, "the sender is frozen"));
+	assert_int_equal(look(w).attempts, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -454,7 +569,10 @@ main(void)
 	    TEST(test_full_return),
 	    TEST(test_large_original),
 	    TEST(test_next_hop_lost_an_extension),
+	    TEST(test_next_hop_refuses_ehlo_once),
 	    TEST(test_next_hop_without_requiretls),
+	    TEST(test_freeze_stops_what_waits),
+	    TEST(test_freeze_of_somebody_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

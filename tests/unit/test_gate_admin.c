@@ -41,7 +41,7 @@ test_thaw_release(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, "");
+	rig_open(&r, "policy \"default\" { freeze_at = 100 }");
 	rig_send_many(&r, "mallory", "v", 300);
 	assert_true(rig_is_frozen(&r, "mallory"));
 	assert_int_equal(rig_thaw(&r, "mallory", GATE_THAW_RELEASE), 0);
@@ -73,7 +73,7 @@ test_thaw_discard(void **state)
 	struct rig_counts c;
 
 	(void)state;
-	rig_open(&r, "");
+	rig_open(&r, "policy \"default\" { freeze_at = 100 }");
 	rig_send_many(&r, "mallory", "v", 300);
 	assert_int_equal(rig_thaw(&r, "mallory", GATE_THAW_DISCARD), 0);
 	assert_int_equal(r.count, 100);
@@ -98,7 +98,7 @@ test_thaw_keep(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, "");
+	rig_open(&r, "policy \"default\" { freeze_at = 100 }");
 	rig_send_many(&r, "mallory", "v", 300);
 	assert_int_equal(rig_thaw(&r, "mallory", GATE_THAW_KEEP), 0);
 	assert_int_equal(r.count, 0);
@@ -108,6 +108,67 @@ test_thaw_keep(void **state)
 	rig_run(&r, 100 * MINUTE);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 0);
 	expect_audit(&r, "admin thaw mallory queue kept");
+	rig_close(&r);
+}
+
+/* ---- what was let go before ---- */
+
+/* Ten released in time, and then frozen by hand, with ten that wait. */
+static void
+let_go_and_freeze(struct rig *r)
+{
+	rig_open(r, "");
+	rig_send_many(r, "alice", "v", 30);
+	rig_run(r, 10 * MINUTE);
+	assert_int_equal(rig_stored(r, SPOOL_RELEASED), 10);
+	r->stops = 0;
+	assert_int_equal(rig_freeze(r, "alice"), 0);
+	assert_int_equal(r->stops, 1);
+}
+
+static void
+test_freeze_reaches_what_was_let_go(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	let_go_and_freeze(&r);
+	assert_int_equal(rig_deliver(&r, NULL), 0);
+	rig_restart(&r);
+	assert_true(rig_is_frozen(&r, "alice"));
+	rig_run(&r, 10 * MINUTE);
+	assert_int_equal(rig_deliver(&r, NULL), 0);
+	r.released = 0;
+	assert_int_equal(rig_thaw(&r, "alice", GATE_THAW_KEEP), 0);
+	assert_true(r.released > 0);
+	assert_int_equal(rig_deliver(&r, NULL), 10);
+	assert_int_equal(rig_queue(&r, "alice"), 10);
+	rig_close(&r);
+}
+
+static void
+test_thaw_discards_what_was_let_go(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	let_go_and_freeze(&r);
+	assert_int_equal(rig_thaw(&r, "alice", GATE_THAW_DISCARD), 0);
+	assert_int_equal(r.count, 20);
+	assert_int_equal(rig_deliver(&r, NULL), 0);
+	assert_int_equal(rig_stored(&r, SPOOL_RELEASED), 0);
+	rig_close(&r);
+}
+
+static void
+test_thaw_releases_what_was_let_go(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	let_go_and_freeze(&r);
+	assert_int_equal(rig_thaw(&r, "alice", GATE_THAW_RELEASE), 0);
+	assert_int_equal(rig_deliver(&r, NULL), 20);
 	rig_close(&r);
 }
 
@@ -174,12 +235,16 @@ test_freeze_unknown(void **state)
 	assert_true(rig_info(&r, "<x@y>", &info));
 	assert_string_equal(info.sender, "<x@y>");
 	r.done = 0;
-	gate_freeze(r.gate, "  ", "admin", r.now, r.wall, rig_on_done, &r);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){.sender = "  ", .who = "admin"}, r.now,
+	    r.wall, rig_on_done, &r);
 	assert_int_equal(r.done, 1);
 	assert_int_equal(r.error, EINVAL);
 	/* No network is a sender. */
-	gate_freeze(
-	    r.gate, "192.0.2.0/24", "admin", r.now, r.wall, rig_on_done, &r);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){
+		.sender = "192.0.2.0/24", .who = "admin"},
+	    r.now, r.wall, rig_on_done, &r);
 	assert_int_equal(r.done, 2);
 	assert_int_equal(r.error, EINVAL);
 	assert_int_equal(
@@ -419,7 +484,9 @@ test_freeze_and_thaw_at_once(void **state)
 	rig_open(&r, SLOW);
 	rig_send(&r, "alice", "a@x");
 	r.done = 0;
-	gate_freeze(r.gate, "alice", "admin", r.now, r.wall, rig_on_done, &r);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){.sender = "alice", .who = "admin"},
+	    r.now, r.wall, rig_on_done, &r);
 	gate_thaw(r.gate, "alice", GATE_THAW_KEEP, "admin", r.now, r.wall,
 	    rig_on_done, &r);
 	rig_pump(&r);
@@ -430,7 +497,9 @@ test_freeze_and_thaw_at_once(void **state)
 	r.done = 0;
 	gate_thaw(r.gate, "alice", GATE_THAW_KEEP, "admin", r.now, r.wall,
 	    rig_on_done, &r);
-	gate_freeze(r.gate, "alice", "admin", r.now, r.wall, rig_on_done, &r);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){.sender = "alice", .who = "admin"},
+	    r.now, r.wall, rig_on_done, &r);
 	rig_pump(&r);
 	assert_int_equal(r.done, 2);
 	assert_true(rig_is_frozen(&r, "alice"));
@@ -477,7 +546,9 @@ test_free_with_work_under_way(void **state)
 	r.done = 0;
 	rig_pass_time(&r, MINUTE);
 	gate_run(r.gate, r.now, r.wall);
-	gate_freeze(r.gate, "bob", "admin", r.now, r.wall, rig_on_done, &r);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){.sender = "bob", .who = "admin"}, r.now,
+	    r.wall, rig_on_done, &r);
 	gate_release(r.gate, &select, "admin", r.now, r.wall, rig_on_done, &r);
 	rig_restart(&r);
 	assert_int_equal(r.done, 0);
@@ -493,6 +564,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_thaw_release),
 	    cmocka_unit_test(test_thaw_discard),
+	    cmocka_unit_test(test_freeze_reaches_what_was_let_go),
+	    cmocka_unit_test(test_thaw_discards_what_was_let_go),
+	    cmocka_unit_test(test_thaw_releases_what_was_let_go),
 	    cmocka_unit_test(test_thaw_keep),
 	    cmocka_unit_test(test_thaw_unknown),
 	    cmocka_unit_test(test_freeze),

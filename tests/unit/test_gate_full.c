@@ -92,6 +92,43 @@ test_only_mail_makes_a_source(void **state)
 	rig_close(&r);
 }
 
+/* A list with VERP, and what SRS rewrites, is one sender; tags are people's. */
+static void
+test_senders_made_for_one_message(void **state)
+{
+	struct gate_sender_info info;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r,
+	    "policy \"default\" { key = envelope burst = 3 initial = 3 "
+	    "interval = \"1h\" }");
+	for (unsigned i = 0; i < 8; i++) {
+		char from[80], to[64];
+
+		snprintf(to, sizeof(to), "m%u@x.test", i);
+		snprintf(from, sizeof(from),
+		    "list-bounces+m%u=x.test@lists.example.org", i);
+		assert_int_equal(send_from(&r, from, to),
+		    i < 3 ? THROTTLE_PASS : THROTTLE_HOLD);
+		snprintf(from, sizeof(from),
+		    "SRS0=h%u=tt=x.test=m%u@fwd.example.org", i, i);
+		assert_int_equal(send_from(&r, from, to),
+		    i < 3 ? THROTTLE_PASS : THROTTLE_HOLD);
+		snprintf(from, sizeof(from), "alice+t%u@example.org", i);
+		assert_int_equal(send_from(&r, from, to), THROTTLE_PASS);
+	}
+	assert_true(rig_info(&r, "<list-bounces@lists.example.org>", &info));
+	assert_int_equal(info.t.queue_length, 5);
+	/* A person may take the name from a log. */
+	assert_true(
+	    rig_info(&r, "<List-bounces+m9=x.test@lists.example.org>", &info));
+	assert_string_equal(info.sender, "<list-bounces@lists.example.org>");
+	assert_true(rig_info(&r, "<srs0@fwd.example.org>", &info));
+	assert_int_equal(gate_sender_count(r.gate), 10);
+	rig_close(&r);
+}
+
 /* Whoever has least at stake makes room, and who has much stays. */
 static void
 test_least_at_stake_goes(void **state)
@@ -302,17 +339,91 @@ test_freeze_after_removal(void **state)
 	rig_close(&r);
 }
 
+/* ---- what `weirctl problems` is told ---- */
+
+struct told {
+	char options[256]; /* of refusals, with a blank after each */
+};
+
+static void
+on_told(void *arg, const struct event_item *item)
+{
+	struct told *t = arg;
+	size_t at = strlen(t->options);
+
+	if (item->type == EVENT_REFUSE)
+		snprintf(t->options + at, sizeof(t->options) - at, "%s ",
+		    item->option != NULL ? item->option : "-");
+}
+
+static void
+ask_sender(struct rig *r, const char *user)
+{
+	struct gate_txn *txn = rig_begin(r, user);
+
+	rig_sender(r, txn);
+	gate_cancel(txn, r->now);
+}
+
+/* What is behind each refusal, and when the sender was accepted last. */
+static void
+test_refusals_are_told(void **state)
+{
+	struct told t = {0};
+	struct event_follower f = {.on_event = on_told, .arg = &t};
+	struct gate_sender_info info;
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 1 "
+		     "interval = \"1h\" freeze_at = 3 queue_max = 3 }");
+	events_follow(r.events, &f);
+	rig_freeze(&r, "mallory");
+	assert_true(rig_info(&r, "mallory", &info));
+	assert_true(info.accepted_at == 0);
+	ask_sender(&r, "mallory");
+	assert_string_equal(t.options, "when_frozen ");
+	/* More than the queue takes, in one message. */
+	txn = rig_begin(&r, "alice");
+	for (char to[] = "a@x"; to[0] <= 'e'; to[0]++)
+		rig_ask(&r, txn, to);
+	assert_string_equal(t.options, "when_frozen queue_max ");
+	rig_sender(&r, txn); /* at DATA, for the same reason */
+	gate_cancel(txn, r.now);
+	assert_string_equal(t.options, "when_frozen queue_max - ");
+	assert_int_equal(rig_send(&r, "alice", "a@x"), THROTTLE_PASS);
+	assert_true(rig_info(&r, "alice", &info));
+	assert_true(r.wall - info.accepted_at < 1000);
+	assert_true(info.accepted_at <= r.wall);
+	assert_int_equal(gate_sender_oldest(r.gate, "alice"), 0);
+	rig_pass_time(&r, 60000);
+	assert_int_equal(rig_send(&r, "alice", "b@x"), THROTTLE_HOLD);
+	rig_pass_time(&r, 60000);
+	assert_int_equal(rig_send(&r, "alice", "c@x"), THROTTLE_HOLD);
+	assert_true(rig_info(&r, "alice", &info));
+	assert_true(r.wall - info.accepted_at < 1000);
+	assert_true(
+	    r.wall - gate_sender_oldest(r.gate, "alice") - 60000 < 1000);
+	assert_true(r.wall - gate_sender_oldest(r.gate, "alice") >= 60000);
+	assert_int_equal(gate_sender_oldest(r.gate, "nobody"), 0);
+	events_unfollow(&f);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_only_mail_makes_a_source),
+	    cmocka_unit_test(test_senders_made_for_one_message),
 	    cmocka_unit_test(test_least_at_stake_goes),
 	    cmocka_unit_test(test_the_rest_share_one),
 	    cmocka_unit_test(test_invented_senders),
 	    cmocka_unit_test(test_null_sender),
 	    cmocka_unit_test(test_null_sender_of_others),
 	    cmocka_unit_test(test_freeze_after_removal),
+	    cmocka_unit_test(test_refusals_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

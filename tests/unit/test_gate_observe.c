@@ -23,7 +23,7 @@ test_observe(void **state)
 	char text[RIG_TEXT];
 
 	(void)state;
-	open_observing(&r, "");
+	open_observing(&r, "policy \"default\" { freeze_at = 100 }");
 	c = rig_send_many(&r, "alice", "a", 15);
 	assert_int_equal(c.passed, 15);
 	assert_true(r.observed);

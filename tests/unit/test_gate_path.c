@@ -13,7 +13,7 @@
 
 struct from {
 	const char *user, *client, *path;
-	bool local, front_end;
+	bool local, front_end, by_command;
 };
 
 static struct gate_txn *
@@ -24,6 +24,7 @@ begin_from(struct rig *r, const struct from *f)
 	    .sender = str_from(f->path),
 	    .local = f->local,
 	    .front_end = f->front_end,
+	    .by_command = f->by_command,
 	};
 
 	if (f->client != NULL)
@@ -285,8 +286,10 @@ test_whole(void **state)
 	assert_true(gate_txn_is_whole(txn));
 	assert_false(gate_txn_is_known(txn));
 	rig_commit(&r, txn);
+	/* The path's own, and one for each recipient. */
+	assert_int_equal(rig_events(&r, EVENT_HOLD), 3);
 	rig_last_event(&r, EVENT_HOLD, event);
-	assert_non_null(strstr(event, "s@x.test: reverse path is new"));
+	assert_string_equal(event, "goes with the rest of its message");
 	assert_int_equal(rig_queue(&r, "alice"), 1);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 1);
 	assert_int_equal(rig_deliver(&r, NULL), 0);
@@ -449,6 +452,7 @@ test_observe(void **state)
 static void
 test_incoming(void **state)
 {
+	struct from loopback = {.client = "127.0.0.1"};
 	struct rig r;
 
 	(void)state;
@@ -462,11 +466,48 @@ test_incoming(void **state)
 		assert_int_equal(send_from(&r, &out, ALICE), THROTTLE_PASS);
 	}
 	close_rig(&r);
-	rig_open(&r, "policy \"default\" { burst = 1 initial = 1 "
-		     "exempt_recipients = {\"known@b.test\"} }");
+	rig_open(&r,
+	    "policy \"default\" { burst = 1 initial = 1 local = client "
+	    "exempt_recipients = {\"known@b.test\"} }");
 	assert_int_equal(count_passed(&r, client, "s#@x.test", 30), 30);
+	/* Nor is a mail server on this machine, or one of ours. */
+	assert_int_equal(count_passed(&r, loopback, "s#@x.test", 30), 30);
+	assert_int_equal(rig_counter(&r, COUNT_NEW_REVERSE_PATHS), 0);
+	/* A program on this machine counts: a home, and one is paid for. */
+	loopback.local = true;
+	assert_int_equal(count_passed(&r, loopback, "s#@x.test", 30), 2);
 	/* With a login they count: the first is the home, one is paid for. */
 	assert_int_equal(count_passed(&r, alice, "s#@x.test", 30), 2);
+	rig_close(&r);
+}
+
+/* Frozen, a program by sendmail(1) is held, with a path of its own or without;
+ * what it says over SMTP, and where the policy rejects, is refused. */
+static void
+test_frozen_command(void **state)
+{
+	struct from bot = {.client = "127.0.0.1", .path = HOME, .local = true};
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { local = client }");
+	assert_int_equal(send_from(&r, &bot, "known@x.test"), THROTTLE_PASS);
+	assert_int_equal(rig_freeze(&r, "127.0.0.1"), 0);
+	assert_int_equal(send_from(&r, &bot, "known@x.test"), THROTTLE_REFUSE);
+	bot.by_command = true;
+	assert_int_equal(send_from(&r, &bot, "known@x.test"), THROTTLE_HOLD);
+	bot.path = "other@x.test";
+	assert_int_equal(send_from(&r, &bot, "new@x.test"), THROTTLE_HOLD);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 2);
+	assert_int_equal(rig_deliver(&r, NULL), 0);
+	assert_int_equal(rig_thaw(&r, "127.0.0.1", GATE_THAW_DISCARD), 0);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 0);
+	rig_close(&r);
+	rig_open(
+	    &r, "policy \"default\" { local = client when_frozen = reject }");
+	assert_int_equal(rig_freeze(&r, "127.0.0.1"), 0);
+	assert_int_equal(send_from(&r, &bot, "known@x.test"), THROTTLE_REFUSE);
+	assert_int_equal(r.code, 550);
 	rig_close(&r);
 }
 
@@ -487,6 +528,7 @@ main(void)
 	    cmocka_unit_test(test_cancel_and_defer),
 	    cmocka_unit_test(test_observe),
 	    cmocka_unit_test(test_incoming),
+	    cmocka_unit_test(test_frozen_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ test_restart_keeps_freeze(void **state)
 	int64_t frozen_at;
 
 	(void)state;
-	rig_open(&r, "");
+	rig_open(&r, "policy \"default\" { freeze_at = 100 }");
 	frozen_at = r.wall;
 	rig_send_many(&r, "mallory", "v", 200);
 	rig_pass_time(&r, 3 * MINUTE);
@@ -187,7 +187,7 @@ test_expiry_forgets(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, "policy \"default\" { idle_expiry = \"1m\" }");
+	rig_open(&r, "policy \"default\" { limit = {} idle_expiry = \"1m\" }");
 	rig_send(&r, "alice", "a@x");
 	rig_run(&r, 30000);
 	rig_restart(&r);

@@ -391,11 +391,32 @@ install(void **state)
 	return 0;
 }
 
+/* LMTP: the one that reserved was refused, the same one named again was not. */
+static void
+test_doubt_of_one_named_twice(void **state)
+{
+	static const bool reached[] = {false, true, false};
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	rig_open(&r, THREE);
+	rig_send(&r, "alice", "known@x");
+	txn = rig_begin(&r, "alice");
+	assert_int_equal(rig_ask(&r, txn, "a@x"), THROTTLE_PASS);
+	assert_int_equal(rig_ask(&r, txn, "A@x"), THROTTLE_PASS);
+	assert_int_equal(rig_ask(&r, txn, "b@x"), THROTTLE_PASS);
+	gate_doubt(txn, reached, r.now, r.wall);
+	assert_int_equal(allowance(&r), 1);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_crash_after_secure),
+	    cmocka_unit_test(test_doubt_of_one_named_twice),
 	    cmocka_unit_test(test_crash_before_secure),
 	    cmocka_unit_test(test_refused_after_secure),
 	    cmocka_unit_test(test_secure_counts_others),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages that the next hop accepted too late for their clients. */
-#include "front/late.h"
+#include "relay/late.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

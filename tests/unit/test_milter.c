@@ -3,8 +3,9 @@
  * The milter without libmilter: threads that ask and a loop that answers, in
  * time, late, and not at all, over a real gate and a real spool.
  */
-#include "front/milter_message.h"
-#include "front/milter_txn.h"
+#include "delivery/handed.h"
+#include "milter/milter_message.h"
+#include "milter/milter_txn.h"
 #include "os/clock.h"
 #include "smtp/address.h"
 
@@ -333,6 +334,106 @@ test_parameters(void **state)
 	world_close(&w);
 }
 
+static bool
+is_unsure(struct milter_conn *c, const char *path)
+{
+	c->unsure = false;
+	milter_conn_add_rcpt(c, path, true);
+	return c->unsure;
+}
+
+/* Which names the MTA finds again when it is asked to take them out. */
+static void
+test_names_that_the_mta_finds(void **state)
+{
+	static const char *const sure[] = {"<a@b.c>", "<a.b+c@d.e>",
+	    "<m\303\257a@b.c>", "<a%b@c>", "<a@localhost>"};
+	static const char *const unsure[] = {"<@r.test:a@b.c>", "<\"a\"@b.c>",
+	    "<a>", "a@b.c", "<a\\b@c.d>", "<a@b.c> ", "<a@[192.0.2.1]>", "<>"};
+	struct world w;
+	struct milter_conn *c;
+
+	(void)state;
+	world_open(&w);
+	c = milter_conn_new(w.desk.port, &w.desk.settings);
+	assert_true(ip_parse(STR("127.0.0.1"), &c->client));
+	c->client_port = 1025;
+	for (size_t i = 0; i < ARRAY_LEN(sure); i++)
+		assert_false(is_unsure(c, sure[i]));
+	for (size_t i = 0; i < ARRAY_LEN(unsure); i++)
+		assert_true(is_unsure(c, unsure[i]));
+	c->unsure = false;
+	milter_conn_add_rcpt(c, "<@r.test:a@b.c>", false); /* it passes */
+	assert_false(c->unsure);
+	c->client_port = 0; /* sendmail(1) in Postfix */
+	assert_true(is_unsure(c, sure[0]));
+	milter_conn_drop(c);
+	milter_conn_free(c);
+	world_run(&w);
+	world_close(&w);
+}
+
+static uint64_t
+trace_of(struct milter_conn *c, const char *name, const char *value)
+{
+	c->trace_id = 0;
+	milter_conn_look(c, name, value);
+	return c->trace_id;
+}
+
+static void
+test_our_own_trace(void **state)
+{
+	char id[SPOOL_ID_TEXT], text[256];
+	struct world w;
+	struct milter_conn *c;
+	uint64_t want;
+
+	(void)state;
+	world_open(&w);
+	want = spool_new_id(w.spool, clock_wall_ms());
+	c = milter_conn_new(w.desk.port, &w.desk.settings);
+	snprintf(text, sizeof(text),
+	    " from h ([192.0.2.1])\n\tby weir.test (weir) with ESMTP id %s\n"
+	    "\t(held);\n\tdate",
+	    spool_id_format(want, id));
+	assert_int_equal(trace_of(c, "received", text), want);
+	assert_int_equal(trace_of(c, "X-Received", text), 0);
+	assert_int_equal(
+	    trace_of(c, "Received", " by weir.test (weir) with SMTP"), 0);
+	assert_int_equal(
+	    trace_of(c, "Received", " by weir.test (weir) with SMTP id !;"), 0);
+	snprintf(text, sizeof(text), "by other.test (weir) with SMTP id %s",
+	    spool_id_format(want, id));
+	assert_int_equal(trace_of(c, "Received", text), 0);
+	milter_conn_drop(c);
+	milter_conn_free(c);
+	world_run(&w);
+	world_close(&w);
+}
+
+/* Good for one time and for nobody else, and bounded. */
+static void
+test_handed(void **state)
+{
+	struct handed *h = handed_new(3);
+
+	(void)state;
+	handed_add(h, 7, STR("a@Example.org"));
+	assert_true(handed_has(h, 7, STR("A@example.org")));
+	assert_false(handed_has(h, 7, STR("b@example.org")));
+	assert_false(handed_has(h, 8, STR("a@example.org")));
+	assert_true(handed_take(h, 7, STR("a@example.org")));
+	assert_false(handed_take(h, 7, STR("a@example.org")));
+	assert_false(handed_has(h, 0, STR("a@example.org")));
+	for (uint64_t i = 1; i <= 4; i++)
+		handed_add(h, i, STR("x@y"));
+	assert_false(handed_has(h, 1, STR("x@y")));
+	assert_true(handed_has(h, 2, STR("x@y")));
+	assert_true(handed_has(h, 4, STR("x@y")));
+	handed_free(h);
+}
+
 int
 main(void)
 {
@@ -341,6 +442,9 @@ main(void)
 	    cmocka_unit_test(test_nobody_answers),
 	    cmocka_unit_test(test_a_closed_port_answers_nobody),
 	    cmocka_unit_test(test_parameters),
+	    cmocka_unit_test(test_names_that_the_mta_finds),
+	    cmocka_unit_test(test_our_own_trace),
+	    cmocka_unit_test(test_handed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

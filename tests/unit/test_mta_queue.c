@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "delivery/mta_queue.h"
@@ -124,7 +125,7 @@ test_listings(void **state)
 		assert_true(mta_listing_has(&l, "4jWDnr6BL8z1bdGS"));
 		assert_true(mta_listing_has(&l, "4jWDnr684mz1bdGN"));
 		assert_false(mta_listing_has(&l, "4jWDnr68q8z1bdGP"));
-		assert_int_equal(l.n, 2);
+		assert_int_equal(l.held.n, 2);
 		mta_listing_clear(&l);
 		feed(&l, mailq, steps[i]);
 		assert_true(mta_listing_has(&l, "6AKCXbDg026326"));
@@ -134,6 +135,39 @@ test_listings(void **state)
 	feed(&l, "", 1);
 	assert_false(mta_listing_has(&l, "6AKCXbDg026326"));
 	mta_listing_clear(&l);
+}
+
+/* On its way there, asked for or not. */
+static void
+test_waiting(void **state)
+{
+	static const char *const queues[] = {
+	    "active", "incoming", "deferred", "hold", "maildrop", "corrupt"};
+	struct mta_listing l;
+	char line[100], id[16];
+
+	(void)state;
+	for (int wanted = 0; wanted < 2; wanted++) {
+		mta_listing_init(&l, 42);
+		l.wants_waiting = wanted;
+		for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
+			snprintf(line, sizeof(line),
+			    "{\"queue_name\": \"%s\", \"queue_id\": "
+			    "\"4jWDnr%zu\"}\n",
+			    queues[i], i);
+			mta_listing_feed(&l, str_from(line));
+		}
+		mta_listing_feed(&l, STR("4jWDnr7\n"));
+		assert_true(mta_listing_end(&l));
+		for (size_t i = 0; i < 8; i++) {
+			snprintf(id, sizeof(id), "4jWDnr%zu", i);
+			assert_int_equal(
+			    mta_listing_waits(&l, id), wanted && i < 3);
+			assert_int_equal(
+			    mta_listing_has(&l, id), i == 3 || i == 7);
+		}
+		mta_listing_clear(&l);
+	}
 }
 
 /* An object with ten thousand recipients costs a line's beginning. */
@@ -164,6 +198,7 @@ main(void)
 	    cmocka_unit_test(test_commands),
 	    cmocka_unit_test(test_commands_that_are_none),
 	    cmocka_unit_test(test_listings),
+	    cmocka_unit_test(test_waiting),
 	    cmocka_unit_test(test_a_long_line),
 	};
 

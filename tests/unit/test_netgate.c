@@ -47,6 +47,148 @@ test_copies(void **state)
 	assert_int_equal(r->accepted, 6);
 }
 
+static void
+send_flow(struct rig *r, uint32_t dst, uint32_t packets, int64_t now)
+{
+	struct packet p = packet(1, dst, IPPROTO_UDP);
+
+	for (uint32_t i = 0; i < packets; i++)
+		netgate_packet(r->g, r->id++, &p, proven, now, now);
+}
+
+/* One stream is one request, however many packets it has. */
+static void
+test_udp_flow_is_one(void **state)
+{
+	struct rig *r = *state;
+	const uint64_t *counters;
+
+	rig_make(r, NULL);
+	counters = netgate_counters(r->g);
+	for (uint32_t i = 0; i < 5; i++)
+		send_flow(r, i, 1, 0);
+	send_flow(r, 5, 300, 1);
+	assert_int_equal(r->freezes, 0);
+	assert_int_equal(r->dropped, 292);
+	assert_int_equal(counters[NETGATE_COUNT_FLOW_DROPPED], 292);
+	assert_int_equal(counters[NETGATE_COUNT_DELAYED], 8);
+	/* A call's candidates, one after the other, again and again. */
+	for (uint32_t i = 0; i < 200; i++)
+		send_flow(r, 6 + i % 20, 1, 2);
+	assert_int_equal(r->freezes, 0);
+	assert_int_equal(netgate_held_count(r->g), 21);
+	netgate_run(r->g, 1000, 0);
+	assert_int_equal(r->accepted, 5 + 8);
+	assert_int_equal(counters[NETGATE_COUNT_RELEASED], 8);
+	/* Known now. */
+	send_flow(r, 5, 10, 1001);
+	assert_int_equal(r->accepted, 5 + 8 + 10);
+	netgate_run(r->g, 30000, 0);
+	assert_int_equal(r->accepted, 5 + 8 + 10 + 160);
+	/* Another port is another flow. */
+	send_flow(r, 89, 1, 30000);
+	for (uint32_t i = 0; i < 100; i++) {
+		struct packet p = packet(1, 90, IPPROTO_UDP);
+
+		p.sport = (uint16_t)(2000 + i);
+		netgate_packet(r->g, r->id++, &p, proven, 30000, 30000);
+	}
+	assert_int_equal(r->freezes, 1);
+}
+
+/* The paper's letter. */
+static void
+test_counted_flow_freezes(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
+	    .freeze_at = 100,
+	    .count_retries = true};
+	struct rig *r = *state;
+
+	rig_make(r, &conf);
+	for (uint32_t i = 0; i < 5; i++)
+		send_flow(r, i, 1, 0);
+	send_flow(r, 5, 99, 1);
+	assert_int_equal(r->freezes, 0);
+	send_flow(r, 5, 1, 1);
+	assert_int_equal(r->freezes, 1);
+}
+
+/* Further packets have a bound of their own, so that requests have room. */
+static void
+test_flows_are_bounded(void **state)
+{
+	struct rig *r = *state;
+
+	r->settings.held_max = 20;
+	rig_make(r, NULL);
+	for (uint32_t i = 0; i < 5; i++)
+		send_flow(r, i, 1, 0);
+	for (uint32_t i = 5; i < 10; i++)
+		send_flow(r, i, 8, 0);
+	assert_int_equal(netgate_held_count(r->g), 5);
+	assert_int_equal(r->dropped, 40 - 13);
+	/* What has gone leaves its room. */
+	for (uint32_t round = 1; round < 10; round++) {
+		uint32_t before = r->accepted;
+
+		netgate_run(r->g, round * 20000, 0);
+		assert_int_equal(netgate_held_count(r->g), 0);
+		assert_int_equal(r->accepted - before, round == 1 ? 13 : 12);
+		for (uint32_t i = 0; i < 5; i++)
+			send_flow(r, 10 * round + i, 8, round * 20000);
+		assert_int_equal(netgate_held_count(r->g), 4);
+	}
+	netgate_run(r->g, 200000, 0);
+	for (uint32_t i = 200; i < 206; i++)
+		send_flow(r, i, 8, 200000);
+	send_flow(r, 206, 1, 200000);
+	assert_int_equal(netgate_held_count(r->g), 6);
+	netgate_lose_held(r->g, 200001);
+	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_LOST], 14);
+	for (uint32_t i = 0; i < r->id; i++)
+		r->verdicts[i] = 1; /* the kernel needs none */
+}
+
+/* In observe mode all goes at once, and what is reported is what enforce mode
+ * would do. */
+static void
+test_observe_knows_flows(void **state)
+{
+	struct rig *r = *state;
+	struct netgate_settings enforce;
+
+	r->settings.observe = true;
+	rig_make(r, NULL);
+	for (uint32_t i = 0; i < 6; i++)
+		send_packet(r, 1, i, 0);
+	for (uint32_t i = 0; i < 5; i++)
+		send_flow(r, i, 1, 0);
+	for (uint32_t i = 0; i < 300; i++)
+		send_packet(r, 1, 5, 1);
+	send_flow(r, 5, 300, 1);
+	assert_int_equal(r->accepted, 611);
+	assert_int_equal(r->freezes, 0);
+	assert_int_equal(netgate_held_count(r->g), 0);
+	/* What a place stands for waits from now on. */
+	enforce = r->settings;
+	enforce.observe = false;
+	netgate_reload(r->g, &enforce, 2);
+	send_packet(r, 1, 5, 3);
+	send_flow(r, 5, 2, 3);
+	assert_int_equal(r->accepted, 611);
+	assert_int_equal(netgate_held_count(r->g), 2);
+	netgate_run(r->g, 1000, 0);
+	assert_int_equal(r->accepted, 611 + 3);
+	/* A scan is reported all the same. */
+	netgate_reload(r->g, &r->settings, 1001);
+	for (uint32_t i = 100; i < 210; i++)
+		send_packet(r, 1, i, 1002);
+	assert_int_equal(r->freezes, 1);
+	assert_int_equal(r->dropped, 0);
+}
+
 /* What the kernel threw away waits no more; a SYN keeps its place, and its next
  * copy goes when the first would have. */
 static void
@@ -94,6 +236,7 @@ static void
 test_counted_copies_freeze(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .count_retries = true};
 	struct rig *r = *state;
@@ -113,6 +256,7 @@ static void
 test_freeze_and_reject(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .when_frozen = NETPOLICY_REJECT,
 	    .thaw_after_ms = 5000};
@@ -141,18 +285,19 @@ static void
 test_state_over_a_restart(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .thaw_after_ms = 10000};
 	struct rig *r = *state;
+	struct netgate_host_info h;
 	struct buf text;
 	size_t bad;
 
 	rig_make(r, &conf);
-	assert_true(
-	    netgate_freeze(r->g, STR("10.0.0.1"), "by hand", 0, 100000));
-	assert_true(
-	    netgate_freeze(r->g, STR("2001:db8::1"), "by hand", 0, 100000));
-	assert_false(netgate_freeze(r->g, STR("nobody"), "by hand", 0, 0));
+	assert_true(netgate_freeze(
+	    r->g, STR("10.0.0.1"), "ticket 17: asked", 0, 100000));
+	assert_true(netgate_freeze(r->g, STR("2001:db8::1"), NULL, 0, 100000));
+	assert_false(netgate_freeze(r->g, STR("nobody"), NULL, 0, 0));
 	buf_init(&text, 4096);
 	assert_true(netgate_save(r->g, &text));
 	netgate_free(r->g);
@@ -160,6 +305,10 @@ test_state_over_a_restart(void **state)
 	assert_int_equal(
 	    netgate_load(r->g, buf_str(&text), 7, 104000, &bad), 2);
 	assert_int_equal(bad, 0);
+	assert_true(netgate_host_find(r->g, STR("10.0.0.1"), 7, 104000, &h));
+	assert_string_equal(h.freeze_reason, "by hand: ticket 17: asked");
+	assert_true(netgate_host_find(r->g, STR("2001:db8::1"), 7, 104000, &h));
+	assert_string_equal(h.freeze_reason, "by hand");
 	/* 4 s were over. */
 	netgate_run(r->g, 7 + 5999, 0);
 	assert_int_equal(netgate_frozen_count(r->g), 2);
@@ -172,6 +321,11 @@ test_state_over_a_restart(void **state)
 			     7, 0, &bad),
 	    1);
 	assert_int_equal(bad, 4);
+	assert_int_equal(netgate_load(r->g,
+			     STR("10.0.0.4 5 by hand: \033[31m\n"), 7, 0, &bad),
+	    1);
+	assert_true(netgate_host_find(r->g, STR("10.0.0.4"), 7, 0, &h));
+	assert_string_equal(h.freeze_reason, "by hand");
 	buf_clear(&text);
 }
 
@@ -195,6 +349,7 @@ static void
 test_end_lets_nothing_out(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .when_frozen = NETPOLICY_REJECT};
 	struct rig *r = *state;
@@ -229,8 +384,9 @@ test_observe_lets_go_what_waits(void **state)
 static void
 test_thaw_after_of_a_reload(void **state)
 {
-	struct netpolicy_conf conf = {
-	    .name = (char[]){"default"}, .freeze_at = 100};
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
+	    .freeze_at = 100};
 	struct rig *r = *state;
 	struct netpolicies *old;
 	char err[256];
@@ -294,6 +450,7 @@ static void
 test_answer_or_contact(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .inbound_known_ms = 60000,
 	    .dns_known = true};
@@ -325,6 +482,7 @@ static void
 test_stages_in_random_order(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 30,
 	    .interval_ms = 100,
 	    .thaw_after_ms = 3000,
@@ -384,6 +542,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_paper),
 	    T(test_copies),
+	    T(test_udp_flow_is_one),
+	    T(test_counted_flow_freezes),
+	    T(test_flows_are_bounded),
+	    T(test_observe_knows_flows),
 	    T(test_lost),
 	    T(test_counted_copies_freeze),
 	    T(test_freeze_and_reject),

@@ -48,6 +48,7 @@ static void
 test_scan_from_outside(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .inbound_known_ms = 60000};
 	struct rig *r = *state;
@@ -73,6 +74,7 @@ static void
 test_pairs_of_the_fast_path(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .allow = {.v = (char *[]){(char[]){"tcp any 80"}}, .n = 1}};
 	struct rig *r = *state;
@@ -92,7 +94,7 @@ test_pairs_of_the_fast_path(void **state)
 	assert_int_equal(r->pair.port, 80);
 	send_packet(r, 1, 1, 1002); /* its time was over */
 	assert_int_equal(r->known, 2);
-	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), "by hand", 1003, 0));
+	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), NULL, 1003, 0));
 	assert_int_equal(r->forgotten, 1);
 }
 
@@ -106,10 +108,10 @@ test_full_table_and_a_freeze_by_hand(void **state)
 	rig_make(r, NULL);
 	for (uint32_t i = 0; i < 3; i++)
 		send_packet(r, i, 1, 0);
-	assert_false(netgate_freeze(r->g, STR("192.0.2.1"), "by hand", 1, 1));
+	assert_false(netgate_freeze(r->g, STR("192.0.2.1"), NULL, 1, 1));
 	assert_true(netgate_host_find(r->g, STR("others"), 1, 1, &info));
 	assert_false(info.frozen);
-	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), "by hand", 1, 1));
+	assert_true(netgate_freeze(r->g, STR("1.0.0.0"), NULL, 1, 1));
 	assert_int_equal(netgate_frozen_count(r->g), 1);
 }
 
@@ -118,6 +120,7 @@ static void
 test_who_came_first_outlives_idle_expiry(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .idle_expiry_ms = 1000,
 	    .inbound_known_ms = 60000};
@@ -142,6 +145,7 @@ static void
 test_pairs_end_with_their_host(void **state)
 {
 	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
 	    .freeze_at = 100,
 	    .idle_expiry_ms = 1000};
 	struct rig *r = *state;
@@ -156,6 +160,54 @@ test_pairs_end_with_their_host(void **state)
 	assert_int_equal(r->forgotten, 1);
 }
 
+/* A day of a gateway: hosts come and go, ask for names, are frozen and thawed,
+ * the kernel throws away what waits. What was needed in the first six hours
+ * is enough for all others. */
+static void
+test_a_day_without_growth(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .freeze_at = 100,
+	    .thaw_after_ms = 60000};
+	size_t early = 0, late = 0;
+	struct rig *r = *state;
+	uint32_t random = 1;
+
+	r->settings.hosts_max = 1000;
+	r->settings.fast_path_ms = 10000;
+	rig_make(r, &conf);
+	for (int64_t s = 0; s < 24 * 3600; s++) {
+		/* Other hosts each quarter of an hour. */
+		uint32_t host = (uint32_t)(s / 900) * 40, n = 0;
+		size_t now;
+
+		for (; n < 2; n++) {
+			struct packet p;
+
+			random = random * 1664525 + 1013904223;
+			p = packet(1 + host + (random >> 8) % 40,
+			    1000 + (random >> 16) % 3000,
+			    random & 0x40 ? IPPROTO_TCP : IPPROTO_UDP);
+			p.tcp_seq = random;
+			netgate_packet(
+			    r->g, r->id++, &p, proven, s * 1000, s * 1000);
+			netgate_watch(r->g, &p, NETGATE_CONTACT, s * 1000);
+		}
+		/* A worm each hour. */
+		for (n = 0; s % 3600 == 0 && n < 200; n++)
+			send_packet(r, 1 + host, 10000 + n, s * 1000);
+		netgate_run(r->g, s * 1000, s * 1000);
+		now = netgate_memory(r->g);
+		if (s < 6 * 3600)
+			early = now > early ? now : early;
+		else
+			late = now > late ? now : late;
+	}
+	assert_int_equal(r->freezes, 24);
+	assert_true(late <= early + early / 10);
+	assert_true(netgate_host_count(r->g) <= 600);
+}
+
 int
 main(void)
 {
@@ -168,6 +220,7 @@ main(void)
 	    T(test_full_table_and_a_freeze_by_hand),
 	    T(test_who_came_first_outlives_idle_expiry),
 	    T(test_pairs_end_with_their_host),
+	    T(test_a_day_without_growth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,20 +25,87 @@ ip(const char *text)
 	return out;
 }
 
-static void
-test_builtin_default_is_the_paper(void **state)
+static struct netpolicies *
+make(const struct netpolicy_conf *conf, const struct netpolicy **out)
 {
-	char err[256];
-	struct netpolicies *set = netpolicies_new(NULL, 0, err, sizeof(err));
 	struct ip host = ip("192.0.2.1");
-	const struct netpolicy *p = netpolicies_select(set, &host);
+	char err[256];
+	struct netpolicies *set =
+	    netpolicies_new(conf, conf != NULL, err, sizeof(err));
+
+	assert_non_null(set);
+	*out = netpolicies_select(set, &host);
+	return set;
+}
+
+/* Whoever gives no number gets a workstation, who gives one the paper's. */
+static void
+test_profile_of_a_policy_without_one(void **state)
+{
+	struct netpolicy_conf conf = {
+	    .name = (char[]){"default"}, .freeze_at = 100};
+	const struct netpolicy *p;
+	struct netpolicies *set = make(NULL, &p);
+
+	(void)state;
+	assert_int_equal(p->throttle.working_set, 128);
+	assert_int_equal(p->throttle.burst, 60);
+	assert_int_equal(p->throttle.limit_count, 2);
+	assert_false(p->throttle.paper);
+	assert_true(p->dns_known);
+	assert_int_equal(p->unfrozen.freeze_at, 0);
+	netpolicies_free(set);
+	set = make(&conf, &p);
+	assert_int_equal(p->throttle.working_set, 128);
+	netpolicies_free(set);
+	conf.exempt = true; /* nothing is new to it anyway */
+	set = make(&conf, &p);
+	assert_false(p->dns_known);
+	netpolicies_free(set);
+	conf.exempt = false;
+	conf.dns_known = NETPOLICY_DNS_OFF;
+	set = make(&conf, &p);
+	assert_int_equal(p->throttle.working_set, 128);
+	assert_false(p->dns_known);
+	netpolicies_free(set);
+	conf.interval_ms = 3000;
+	set = make(&conf, &p);
+	assert_true(p->throttle.paper);
+	assert_int_equal(p->throttle.working_set, 5);
+	assert_int_equal(p->throttle.interval_ms, 3000);
+	assert_false(p->dns_known);
+	netpolicies_free(set);
+}
+
+static void
+test_profiles(void **state)
+{
+	struct netpolicy_conf conf = {.name = (char[]){"default"},
+	    .profile = NETPOLICY_PAPER,
+	    .freeze_at = 100,
+	    .dns_known = NETPOLICY_DNS_YES};
+	const struct netpolicy *p;
+	struct netpolicies *set = make(&conf, &p);
+	char err[256];
 
 	(void)state;
 	assert_int_equal(p->throttle.working_set, 5);
 	assert_int_equal(p->throttle.interval_ms, 1000);
-	assert_int_equal(p->throttle.freeze_at, 100);
+	assert_int_equal(p->throttle.limit_count, 0);
 	assert_true(p->throttle.paper);
-	assert_int_equal(p->unfrozen.freeze_at, 0);
+	assert_true(p->dns_known);
+	netpolicies_free(set);
+	conf.burst = 7;
+	assert_null(netpolicies_new(&conf, 1, err, sizeof(err)));
+	assert_non_null(strstr(err, "burst"));
+	/* Windows of the policy stand in for the profile's. */
+	conf.profile = NETPOLICY_GATEWAY;
+	conf.limit = (struct option_rates){{{0, 1000}}, 1};
+	set = make(&conf, &p);
+	assert_int_equal(p->throttle.working_set, 512);
+	assert_int_equal(p->throttle.burst, 7);
+	assert_int_equal(p->throttle.initial, 7);
+	assert_int_equal(p->throttle.limit_count, 0);
 	netpolicies_free(set);
 }
 
@@ -142,22 +209,22 @@ test_named_is_bounded(void **state)
 	size_t kept = 0;
 
 	(void)state;
-	assert_false(named_has(&n, 0, 0));
+	assert_false(dns_named_has(&n, 0, 0));
 	for (uint64_t i = 0; i < 8 * NAMED_PLACES; i++)
-		named_add(&n, i, 1000 + (int64_t)(i / NAMED_PLACES));
+		dns_named_add(&n, i, 1000 + (int64_t)(i / NAMED_PLACES));
 	/* Of eight in a place those that last longest are left. */
 	for (uint64_t i = 0; i < 8 * NAMED_PLACES; i++)
-		kept += named_has(&n, i, 0);
+		kept += dns_named_has(&n, i, 0);
 	assert_int_equal(kept, NAMED_WAYS * NAMED_PLACES);
-	assert_false(named_has(&n, 5, 0));
-	assert_true(named_has(&n, 7 * NAMED_PLACES + 5, 1006));
-	assert_false(named_has(&n, 7 * NAMED_PLACES + 5, 1007));
+	assert_false(dns_named_has(&n, 5, 0));
+	assert_true(dns_named_has(&n, 7 * NAMED_PLACES + 5, 1006));
+	assert_false(dns_named_has(&n, 7 * NAMED_PLACES + 5, 1007));
 	/* The later end is kept. */
-	named_add(&n, 7 * NAMED_PLACES + 5, 2000);
-	named_add(&n, 7 * NAMED_PLACES + 5, 1500);
-	assert_true(named_has(&n, 7 * NAMED_PLACES + 5, 1999));
-	named_clear(&n);
-	assert_false(named_has(&n, 7 * NAMED_PLACES + 5, 0));
+	dns_named_add(&n, 7 * NAMED_PLACES + 5, 2000);
+	dns_named_add(&n, 7 * NAMED_PLACES + 5, 1500);
+	assert_true(dns_named_has(&n, 7 * NAMED_PLACES + 5, 1999));
+	dns_named_clear(&n);
+	assert_false(dns_named_has(&n, 7 * NAMED_PLACES + 5, 0));
 }
 
 static void
@@ -185,7 +252,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_builtin_default_is_the_paper),
+	    cmocka_unit_test(test_profile_of_a_policy_without_one),
+	    cmocka_unit_test(test_profiles),
 	    cmocka_unit_test(test_first_match_is_taken),
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_allow),

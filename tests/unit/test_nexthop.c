@@ -70,6 +70,35 @@ test_reuse(void **state)
 	assert_int_equal(w->counters.v[COUNT_NEXT_HOP_FAILURES], 0);
 }
 
+/* What it told before is told to clients still, and its connection is used
+ * once: the next one may be a better one. */
+static void
+test_helo_takes_nothing_back(void **state)
+{
+	struct world *w = *state;
+	struct user u, v;
+	struct smtp_caps caps;
+
+	fake_rule(w->fake, "EHLO", "554 5.5.1 busy", 1, 1);
+	start(w);
+	get(&u, w, false);
+	wait_ready(&u);
+	assert_false(smtp_client_said_helo(hop_client(u.hop)));
+	get(&v, w, false);
+	wait_ready(&v);
+	assert_true(smtp_client_said_helo(hop_client(v.hop)));
+	assert_true(nexthop_caps(w->n, &caps));
+	assert_true(caps.ext & SMTP_EXT_8BITMIME);
+	put(&v);
+	get(&v, w, false);
+	wait_ready(&v);
+	assert_false(hop_is_reused(v.hop));
+	assert_false(smtp_client_said_helo(hop_client(v.hop)));
+	put(&v);
+	put(&u);
+	assert_int_equal(w->fake->connects, 3);
+}
+
 static void
 test_fresh(void **state)
 {
@@ -374,6 +403,23 @@ test_questions_wear_a_connection_out(void **state)
 	assert_true(w->fake->resets < 8 * w->fake->connects + 20);
 }
 
+/* Exim closes at ten commands without mail, Postfix at a hundred. */
+static void
+test_postfix_takes_more_questions(void **state)
+{
+	struct world *w = *state;
+	struct user u;
+
+	start(w);
+	fake_rule(w->fake, FAKE_OPEN, "220 mx.example ESMTP Postfix", -1, 0);
+	for (int i = 0; i < 90; i++) {
+		get(&u, w, false);
+		wait_ready(&u);
+		ask(&u);
+	}
+	assert_int_equal(w->fake->connects, 2);
+}
+
 /* ---- what a next hop takes ---- */
 
 static enum hop_blame
@@ -591,6 +637,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_reuse),
+	    TEST(test_helo_takes_nothing_back),
 	    TEST(test_fresh),
 	    TEST(test_most_recent_first),
 	    TEST(test_line_is_fifo),
@@ -604,6 +651,7 @@ main(void)
 	    TEST(test_uses_of_unknown_servers),
 	    TEST(test_mailmax),
 	    TEST(test_questions_wear_a_connection_out),
+	    TEST(test_postfix_takes_more_questions),
 	    TEST(test_blame),
 	    TEST(test_limit_is_learnt),
 	    TEST(test_limit_of_one_and_a_new_one),

@@ -143,6 +143,13 @@ test_errors(void **state)
 	expect_error("policy \"default\" { nonsense = 1 }\n", "nonsense");
 	expect_error("policy \"x\" { match = {\"*@example.org\"} }\n",
 	    "match: \"*@example.org\": no patterns here");
+	expect_error("policy \"x\" { match = {\"news*@example.org\"} }\n",
+	    "weir.conf:1: policy \"x\": match: \"news*@example.org\": no "
+	    "patterns here");
+	expect_error("policy \"x\" { match = {\"user:al?ce\"} }\n",
+	    "match: \"user:al?ce\": no patterns here");
+	expect_error("policy \"x\" { match = {\"from:@*.example.org\"} }\n",
+	    "match: \"from:@*.example.org\": no patterns here");
 	expect_error(
 	    "policy \"x\" { match = {\"192.0.2.1/24\"} }\n", "not a network");
 	expect_error(
@@ -153,6 +160,66 @@ test_errors(void **state)
 	    "/nonexistent/x: No such file");
 	expect_error("policy \"default\" { exempt_recipients = {\"bob\"} }\n",
 	    "exempt_recipients: \"bob\": not an address");
+}
+
+static void
+test_familiar(void **state)
+{
+	static const struct {
+		const char *options, *error;
+	} bad[] = {
+	    {"familiar_burst = 5", "familiar_burst (5) is below burst (10)"},
+	    {"familiar_interval = \"2m\"", "longer than interval"},
+	    {"queue_max = 400 familiar_freeze_at = 500",
+		"queue_max (400) is below familiar_freeze_at (500)"},
+	    {"familiar_burst = 0", "familiar_burst"},
+	    {"familiar_for = \"-1d\"", "familiar_for"},
+	};
+	struct policies *set;
+	const struct policy *p = only(&set, "");
+
+	(void)state;
+	assert_true(p->has_familiar);
+	assert_int_equal(p->conf->familiar_for_ms / 86400000, 365);
+	assert_int_equal(p->familiar.burst, 100);
+	assert_int_equal(p->familiar.initial, 100);
+	assert_int_equal(p->familiar.interval_ms, 10000);
+	assert_int_equal(p->familiar.freeze_at, 300);
+	assert_int_equal(p->familiar.queue_max, 10000);
+	p = policies_of_key(set, STR("<>"));
+	assert_true(p->has_familiar);
+	assert_int_equal(p->familiar.interval_ms, 1000);
+	assert_int_equal(p->familiar.freeze_at, 0);
+	policies_free(set);
+	/* Never less than strangers have. */
+	p = only(&set, "burst = 500 interval = \"1s\" freeze_at = 1000");
+	assert_int_equal(p->familiar.burst, 500);
+	assert_int_equal(p->familiar.interval_ms, 1000);
+	assert_int_equal(p->familiar.freeze_at, 1000);
+	policies_free(set);
+	p = only(&set, "queue_max = 100");
+	assert_int_equal(p->familiar.freeze_at, 100);
+	policies_free(set);
+	p = only(&set, "freeze_at = 0");
+	assert_int_equal(p->familiar.freeze_at, 0);
+	policies_free(set);
+	p = only(&set, "familiar_for = \"0\"");
+	assert_false(p->has_familiar);
+	policies_free(set);
+	p = only(&set, "profile = paper familiar_freeze_at = 1000");
+	assert_false(p->has_familiar);
+	assert_null(throttle_policy_error(&p->familiar));
+	policies_free(set);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char *text =
+		    xasprintf("policy \"default\" { %s }\n", bad[i].options);
+
+		assert_null(read_policies(text));
+		if (strstr(err, bad[i].error) == NULL)
+			fail_msg("%s: %s", bad[i].options, err);
+		assert_non_null(strstr(err, "weir.conf:1:"));
+		free(text);
+	}
 }
 
 static void
@@ -346,6 +413,19 @@ test_file_errors(void **state)
 }
 
 static void
+test_star_in_quoted_local_part(void **state)
+{
+	struct match *m = match_new(MATCH_RECIPIENTS);
+
+	(void)state;
+	if (!match_add(m, STR("\"a*b?\"@example.org"), err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_true(match_recipient(m, STR("a*b?@example.org")));
+	assert_false(match_recipient(m, STR("axbx@example.org")));
+	match_free(m);
+}
+
+static void
 test_large_file(void **state)
 {
 	struct match *m = match_new(MATCH_SENDERS);
@@ -417,19 +497,67 @@ test_docs(void **state)
 	buf_clear(&out);
 }
 
+/* What a policy has that sets no numbers of its own, and what it has not that
+ * does. */
+static void
+test_default_windows(void **state)
+{
+	static const struct {
+		const char *options;
+		uint32_t a_day, messages; /* 0: none */
+	} cases[] = {
+	    {"", 100, 40},
+	    {"working_set = 32 when_frozen = hold", 100, 40},
+	    {"stranger_messages = \"0\"", 100, 0},
+	    {"stranger_messages = \"7/1h\"", 100, 7},
+	    {"interval = \"1m\"", 0, 0},
+	    {"burst = 10", 0, 0},
+	    {"freeze_at = 100", 0, 0},
+	    {"limit = {}", 0, 0},
+	    {"limit = {\"5/1d\"}", 5, 0},
+	    {"burst = 5 stranger_messages = \"7/1h\"", 0, 7},
+	    {"profile = machine", 2000, 0},
+	    {"profile = machine interval = \"1s\"", 2000, 0},
+	    {"profile = machine limit = {}", 0, 0},
+	    {"profile = machine stranger_messages = \"7/1h\"", 2000, 7},
+	    {"profile = paper", 0, 0},
+	    {"profile = tcp", 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct policies *set;
+		const struct policy *p = only(&set, cases[i].options);
+		const struct throttle_policy *t = &p->throttle;
+
+		assert_int_equal(t->limit_count, cases[i].a_day != 0);
+		assert_int_equal(t->limits[0].count, cases[i].a_day);
+		assert_int_equal(
+		    p->conf->stranger_messages.count, cases[i].messages);
+		/* Those of many programs have none. */
+		p = policies_of_key(set, STR("<>"));
+		assert_int_equal(p->throttle.limit_count, 0);
+		assert_int_equal(p->conf->stranger_messages.count, 0);
+		policies_free(set);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_default_windows),
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_options),
 	    cmocka_unit_test(test_profiles),
 	    cmocka_unit_test(test_errors),
+	    cmocka_unit_test(test_familiar),
 	    cmocka_unit_test(test_duplicate_names),
 	    cmocka_unit_test(test_select),
 	    cmocka_unit_test(test_select_own_name),
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_file_errors),
+	    cmocka_unit_test(test_star_in_quoted_local_part),
 	    cmocka_unit_test(test_large_file),
 	    cmocka_unit_test(test_references),
 	    cmocka_unit_test(test_docs),

@@ -2,7 +2,7 @@
 /*
  * The policy protocol's parser: what Postfix sends, and what it does not.
  */
-#include "front/policy_request.h"
+#include "policyd/policy_request.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

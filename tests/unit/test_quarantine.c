@@ -240,11 +240,22 @@ test_one_run_for_each(void **state)
 	free(ids);
 }
 
+static void
+on_failure(void *arg, const struct event_item *item)
+{
+	assert_int_equal(item->type, EVENT_COMMAND);
+	assert_string_equal(item->option, "release_command");
+	assert_non_null(strstr(item->detail, "status 1"));
+	*(uint64_t *)arg += item->count;
+}
+
 /* One id that spoils a run does not keep the others. */
 static void
 test_what_spoils_a_run(void **state)
 {
 	struct world *w = *state;
+	struct events *events = events_new();
+	uint64_t failures = 0;
 	bool all_but_one = false;
 
 	script(w, "release",
@@ -252,6 +263,7 @@ test_what_spoils_a_run(void **state)
 	put(w, "4jWDnrPOISON", SPOOL_RELEASED);
 	put_many(w, 3);
 	start(w, "");
+	quarantine_set_events(w->q, events);
 	quarantine_kick(w->q, loop_now(w->loop));
 	for (int i = 0; i < 2000 && !all_but_one; i++) {
 		pump_turns(w->loop, 20);
@@ -259,6 +271,10 @@ test_what_spoils_a_run(void **state)
 	}
 	assert_true(all_but_one);
 	assert_true(w->counters.v[COUNT_QUARANTINE_FAILURES] >= 3);
+	events_each(events, 0, on_failure, &failures);
+	assert_int_equal(failures, w->counters.v[COUNT_QUARANTINE_FAILURES]);
+	quarantine_set_events(w->q, NULL);
+	events_free(events);
 }
 
 /* No command sees what only a changed database could hold. */
@@ -347,6 +363,77 @@ test_gone_by_other_hands(void **state)
 	assert_true(w->counters.v[COUNT_QUARANTINE_FAILURES] > 0);
 }
 
+static void
+restart(struct world *w)
+{
+	quarantine_free(w->q);
+	w->q = NULL;
+	loop_watch_free(w->watch);
+	spool_close(w->spool);
+	open_spool(w);
+}
+
+/* All of it, while weir was down: the command has shown one before. Another
+ * command has not. */
+static void
+test_gone_while_down(void **state)
+{
+	struct world *w = *state;
+	uint64_t first = put(w, "4jWDnr00001", SPOOL_HELD);
+
+	put(w, "4jWDnr00002", SPOOL_HELD);
+	script(w, "queue", "echo 4jWDnr00002");
+	snprintf(w->queue, sizeof(w->queue), "%s/queue", w->dir);
+	start(w, "");
+	assert_true(pump_until(w->loop, has_gone, w));
+	assert_int_equal(w->gone[0], first);
+	restart(w);
+	w->gone_count = 0;
+	script(w, "queue", "true");
+	snprintf(w->queue, sizeof(w->queue), "%s/queue other", w->dir);
+	start(w, "");
+	for (int i = 0; i < 300; i++)
+		pump_turns(w->loop, 1);
+	assert_int_equal(w->gone_count, 0);
+	restart(w);
+	snprintf(w->queue, sizeof(w->queue), "%s/queue", w->dir);
+	start(w, "");
+	assert_true(pump_until(w->loop, has_gone, w));
+}
+
+static bool
+has_maildrop(void *arg)
+{
+	return ((struct world *)arg)->counters.v[COUNT_MAILDROP_MESSAGES] == 2;
+}
+
+static bool
+has_no_maildrop(void *arg)
+{
+	return ((struct world *)arg)->counters.v[COUNT_MAILDROP_MESSAGES] == 0;
+}
+
+/* With nothing on hold, as long as somebody is frozen. */
+static void
+test_maildrop_is_counted(void **state)
+{
+	struct world *w = *state;
+
+	script(w, "queue",
+	    "echo '{\"queue_name\": \"maildrop\", \"queue_id\": "
+	    "\"A1B2C3D4\"}'\n"
+	    "echo '{\"queue_name\": \"deferred\", \"queue_id\": "
+	    "\"A1B2C3D5\"}'\n"
+	    "echo '{\"queue_name\": \"maildrop\", \"queue_id\": "
+	    "\"A1B2C3D6\"}'");
+	snprintf(w->queue, sizeof(w->queue), "%s/queue", w->dir);
+	w->counters.v[COUNT_FROZEN_SENDERS] = 1;
+	start(w, "");
+	assert_true(pump_until(w->loop, has_maildrop, w));
+	w->counters.v[COUNT_FROZEN_SENDERS] = 0;
+	assert_true(pump_until(w->loop, has_no_maildrop, w));
+}
+
 int
 main(void)
 {
@@ -358,6 +445,8 @@ main(void)
 	    TEST(test_hostile_ids),
 	    TEST(test_drain_waits_for_the_command),
 	    TEST(test_gone_by_other_hands),
+	    TEST(test_gone_while_down),
+	    TEST(test_maildrop_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Every way in which a session can end, in every phase that it can be in, with
- * a relay that drains before it or after it. What is tried is that nobody
- * panics, that nothing is left behind, and that the drain comes to its end; the
- * replies are tests/e2e's.
+ * a relay that drains before it or after it. What is tried is that each phase
+ * is in the states that it should be in, that no end makes an illegal move (it
+ * would panic), that nothing is left behind, and that the drain comes to its
+ * end; the replies are tests/e2e's.
  */
-#include "front/relay_internal.h"
+#include "relay/relay_internal.h"
 
 #include "smtp/address.h"
 
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #define LATER_MS 100000000
 
@@ -66,6 +68,11 @@ struct phase {
 	/* What the next hop does not answer as usual. */
 	const char *command, *reply;
 	struct step steps[8];
+	/* The states that it is in; TXN_NEW: there is no transaction, or it
+	 * may be over by now (SESSION_NEW: not looked at). */
+	enum session_state session;
+	enum txn_state txn;
+	enum leg_state cut, probe;
 };
 
 #define HELLO                             \
@@ -90,83 +97,119 @@ struct phase {
 	}
 
 static const struct phase phases[] = {
-    {"proxy header awaited", WITH_PROXY, NULL, NULL, {{NULL, NULL}}},
-    {"greeting held back", LATE_GREETING, NULL, NULL, {{NULL, NULL}}},
-    {"greeted", PLAIN, NULL, NULL, {{"", "220 "}}},
-    {"half a command", PLAIN, NULL, NULL, {{"EHL", NULL}}},
+    {"proxy header awaited", WITH_PROXY, NULL, NULL, {{NULL, NULL}},
+	.session = SESSION_PROXY},
+    {"greeting held back", LATE_GREETING, NULL, NULL, {{NULL, NULL}},
+	.session = SESSION_SILENT},
+    {"greeted", PLAIN, NULL, NULL, {{"", "220 "}}, .session = SESSION_OPEN},
+    {"half a command", PLAIN, NULL, NULL, {{"EHL", NULL}},
+	.session = SESSION_OPEN},
     {"EHLO asked", PLAIN, FAKE_OPEN, FAKE_SILENT,
-	{{"", "220 "}, {"EHLO c.test\r\n", NULL}}},
-    {"ready", PLAIN, NULL, NULL, {HELLO}},
-    {"after MAIL", PLAIN, NULL, NULL, {HELLO, MAIL}},
+	{{"", "220 "}, {"EHLO c.test\r\n", NULL}}, .session = SESSION_OPEN},
+    {"ready", PLAIN, NULL, NULL, {HELLO}, .session = SESSION_OPEN},
+    {"after MAIL", PLAIN, NULL, NULL, {HELLO, MAIL}, SESSION_OPEN, TXN_ENVELOPE,
+	LEG_NONE, LEG_NONE},
     {"RCPT asked", PLAIN, "RCPT", FAKE_SILENT,
-	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}},
+	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
+	TXN_RCPT, LEG_OPEN, LEG_NONE},
     {"RCPT of a stranger asked", PLAIN, "RCPT", FAKE_SILENT,
-	{HELLO, MAIL, {"RCPT TO:<s@new.test>\r\n", NULL}}},
-    {"RCPT taken", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND}},
+	{HELLO, MAIL, {"RCPT TO:<s@new.test>\r\n", NULL}}, SESSION_OPEN,
+	TXN_RCPT, LEG_NONE, LEG_OPEN},
+    {"RCPT taken", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND}, SESSION_OPEN,
+	TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
     {"RCPT refused", PLAIN, "RCPT", "550 5.1.1 no",
-	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", "550 "}}},
-    {"RCPT held", PLAIN, NULL, NULL, {HELLO, MAIL, STRANGER}},
-    {"RCPT taken and held", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND, STRANGER}},
+	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", "550 "}}, SESSION_OPEN,
+	TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
+    {"RCPT held", PLAIN, NULL, NULL, {HELLO, MAIL, STRANGER}, SESSION_OPEN,
+	TXN_ENVELOPE, LEG_NONE, LEG_OPEN},
+    {"RCPT taken and held", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND, STRANGER},
+	SESSION_OPEN, TXN_ENVELOPE, LEG_OPEN, LEG_OPEN},
     {"DATA asked", PLAIN, "DATA", FAKE_SILENT,
-	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", NULL}}},
+	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", NULL}}, SESSION_OPEN,
+	TXN_DATA, LEG_DATA, LEG_DEAD},
     {"DATA refused", PLAIN, "DATA", "451 4.3.0 no",
-	{HELLO, MAIL, FRIEND, {"DATA\r\n", "451 "}}},
+	{HELLO, MAIL, FRIEND, {"DATA\r\n", "451 "}}, SESSION_OPEN, TXN_ENVELOPE,
+	LEG_OPEN, LEG_DEAD},
     {"text", PLAIN, NULL, NULL,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
-	    {"Subject: x\r\n\r\nx\r\n", NULL}}},
+	    {"Subject: x\r\n\r\nx\r\n", NULL}},
+	SESSION_OPEN, TXN_TEXT, LEG_BODY, LEG_DEAD},
     {"text for nobody but the spool", PLAIN, NULL, NULL,
-	{HELLO, MAIL, STRANGER, {"DATA\r\n", "354 "}, {"x\r\n", NULL}}},
+	{HELLO, MAIL, STRANGER, {"DATA\r\n", "354 "}, {"x\r\n", NULL}},
+	SESSION_OPEN, TXN_TEXT, LEG_DEAD, LEG_DEAD},
     {"reply awaited", PLAIN, FAKE_END, FAKE_SILENT,
-	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}}},
+	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
+	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
     {"reply awaited, others held", PLAIN, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
-	    {"x\r\n.\r\n", NULL}}},
+	    {"x\r\n.\r\n", NULL}},
+	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
     {"message refused", PLAIN, FAKE_END, "554 5.6.0 no",
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
-	    {"x\r\n.\r\n", "554 "}}},
+	    {"x\r\n.\r\n", "554 "}},
+	.session = SESSION_OPEN},
     {"message taken", PLAIN, NULL, NULL,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
-	    {"x\r\n.\r\n", "250 "}}},
+	    {"x\r\n.\r\n", "250 "}},
+	.session = SESSION_OPEN},
     {"spool asked", PLAIN, NULL, NULL,
-	{HELLO, MAIL, STRANGER, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}}},
+	{HELLO, MAIL, STRANGER, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
+	.session = SESSION_NEW},
     {"chunk", WITH_CHUNKS, NULL, NULL,
-	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab", NULL}}},
+	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab", NULL}}, SESSION_OPEN, TXN_TEXT,
+	LEG_DEAD, LEG_DEAD},
     {"between chunks", WITH_CHUNKS, NULL, NULL,
-	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab\r\n", "250 "}}},
+	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab\r\n", "250 "}}, SESSION_OPEN,
+	TXN_TEXT, LEG_DEAD, LEG_DEAD},
     {"chunk to the next hop", WITH_CHUNKS, "BDAT", FAKE_SILENT,
-	{HELLO, MAIL, FRIEND, {"BDAT 4\r\nab", NULL}}},
+	{HELLO, MAIL, FRIEND, {"BDAT 4\r\nab", NULL}}, SESSION_OPEN, TXN_TEXT,
+	LEG_BODY, LEG_DEAD},
     {"chunk refused", WITH_CHUNKS, NULL, NULL,
-	{HELLO, MAIL, {"BDAT 2\r\n\r\n", "554 "}}},
+	{HELLO, MAIL, {"BDAT 2\r\n\r\n", "554 "}}, SESSION_OPEN, TXN_ENVELOPE,
+	LEG_NONE, LEG_NONE},
     {"connection of its own", WITH_XCLIENT, FAKE_OPEN, FAKE_SILENT,
-	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}},
+	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
+	TXN_RCPT, LEG_CONNECTING, LEG_NONE},
     {"XCLIENT asked", WITH_XCLIENT, "XCLIENT", FAKE_SILENT,
-	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}},
-    {"RCPT taken over its own", WITH_XCLIENT, NULL, NULL,
-	{HELLO, MAIL, FRIEND}},
+	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
+	TXN_RCPT, LEG_CONNECTING, LEG_NONE},
+    {"RCPT taken over its own", WITH_XCLIENT, NULL, NULL, {HELLO, MAIL, FRIEND},
+	SESSION_OPEN, TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
     {"reply awaited over its own", WITH_XCLIENT, FAKE_END, FAKE_SILENT,
-	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}}},
+	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
+	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
     {"AUTH asked", WITH_LOGIN, "AUTH", FAKE_SILENT,
-	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}}},
+	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}},
+	.session = SESSION_OPEN},
     {"AUTH without a next hop", WITH_LOGIN, FAKE_OPEN, FAKE_SILENT,
-	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}}},
+	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}},
+	.session = SESSION_OPEN},
     {"AUTH challenged", WITH_LOGIN, "AUTH", "334 ",
-	{HELLO, {"AUTH PLAIN\r\n", "334"}}},
+	{HELLO, {"AUTH PLAIN\r\n", "334"}}, .session = SESSION_OPEN},
     {"AUTH slowed down", WITH_LOGIN, "AUTH", "535 5.7.8 no",
-	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}}},
-    {"logged in", WITH_LOGIN, "AUTH", "235 2.7.0 yes", {HELLO, LOGIN}},
+	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}},
+	.session = SESSION_OPEN},
+    {"logged in", WITH_LOGIN, "AUTH", "235 2.7.0 yes", {HELLO, LOGIN},
+	.session = SESSION_OPEN},
     {"logged in, RCPT taken", WITH_LOGIN, "AUTH", "235 2.7.0 yes",
-	{HELLO, LOGIN, MAIL, FRIEND, STRANGER}},
+	{HELLO, LOGIN, MAIL, FRIEND, STRANGER}, SESSION_OPEN, TXN_ENVELOPE,
+	LEG_OPEN, LEG_OPEN},
     {"logged in, text", WITH_LOGIN, "AUTH", "235 2.7.0 yes",
-	{HELLO, LOGIN, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n", NULL}}},
+	{HELLO, LOGIN, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n", NULL}},
+	SESSION_OPEN, TXN_TEXT, LEG_BODY, LEG_DEAD},
     {"reply of LMTP awaited", IN_LMTP, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, {"RCPT TO:<g@known.test>\r\n", "250 "}, STRANGER,
-	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}}},
+	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
+	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
     {"one reply of LMTP awaited", IN_LMTP, FAKE_END, "250 2.0.0 fine",
 	{HELLO, MAIL, FRIEND, {"RCPT TO:<g@known.test>\r\n", "250 "}, STRANGER,
-	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}}},
-    {"STARTTLS", PLAIN, NULL, NULL, {HELLO, {"STARTTLS\r\n", "220 "}}},
+	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
+	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+    {"STARTTLS", PLAIN, NULL, NULL, {HELLO, {"STARTTLS\r\n", "220 "}},
+	.session = SESSION_SHAKING},
     {"STARTTLS in a transaction", PLAIN, NULL, NULL,
-	{HELLO, MAIL, FRIEND, {"STARTTLS\r\n", "220 "}}},
+	{HELLO, MAIL, FRIEND, {"STARTTLS\r\n", "220 "}},
+	.session = SESSION_SHAKING},
 };
 
 /* ---- the ends ---- */
@@ -371,8 +414,9 @@ on_freeze(void *arg, const struct gate_freeze *freeze)
 	(void)freeze;
 }
 
-static const struct gate_callbacks gate_callbacks = {
-    on_nothing, on_freeze, on_nothing};
+static const struct gate_callbacks gate_callbacks = {.on_released = on_nothing,
+    .on_freeze = on_freeze,
+    .on_schedule = on_nothing};
 
 static void
 open_spool(struct world *w)
@@ -399,7 +443,8 @@ open_gate(struct world *w)
 {
 	w->gate_settings = (struct gate_settings){
 	    .policies = read_policies(
-		"policy \"default\" { initial = 0 freeze_at = 100000\n"
+		"policy \"default\" { initial = 0 interval = \"1d\"\n"
+		"freeze_at = 100000\n"
 		"queue_max = 1000000 exempt_recipients = {\"@known.test\"} "
 		"}\n"),
 	    .recipient_key = smtp_address_key,
@@ -601,10 +646,48 @@ hop_was_asked(void *arg)
 	return true;
 }
 
+struct place {
+	struct world *w;
+	const struct phase *phase;
+};
+
+static bool
+is_there(void *arg)
+{
+	const struct place *place = arg;
+	const struct phase *p = place->phase;
+	const struct session *s;
+	const struct txn *t;
+
+	if (p->session == SESSION_NEW)
+		return true;
+	s = LIST_ITEM(place->w->relay->sessions.next, struct session, entry);
+	t = s->txn;
+	if (s->state != p->session ||
+	    (t != NULL ? t->state : TXN_NEW) != p->txn)
+		return false;
+	return t == NULL ||
+	       (t->cut.state == p->cut && t->probe.state == p->probe);
+}
+
+static void
+fail_place(const struct world *w, const struct phase *p)
+{
+	const struct session *s =
+	    LIST_ITEM(w->relay->sessions.next, struct session, entry);
+	const struct txn *t = s->txn;
+
+	fail_msg("%s: session %d, transaction %d, cut %d, probe %d", p->name,
+	    s->state, t != NULL ? (int)t->state : 0,
+	    t != NULL ? (int)t->cut.state : 0,
+	    t != NULL ? (int)t->probe.state : 0);
+}
+
 static void
 reach(struct world *w, const struct phase *p)
 {
 	struct wish wish = {.w = w, .text = "220 "};
+	struct place place = {w, p};
 
 	if (p->steps[0].say != NULL)
 		assert_true(pump_until(w->loop, is_heard, &wish));
@@ -628,6 +711,8 @@ reach(struct world *w, const struct phase *p)
 	if (p->command != NULL && p->command[0] != '\0' &&
 	    strcmp(p->command, "XCLIENT") != 0)
 		assert_true(pump_until(w->loop, hop_was_asked, w));
+	if (!pump_until(w->loop, is_there, &place))
+		fail_place(w, p);
 }
 
 static void
@@ -659,6 +744,9 @@ close_case(struct world *w, bool drains)
 		assert_int_equal(w->relay->session_count, 0);
 		assert_int_equal(share_used(w->relay->envelopes), 0);
 		assert_int_equal(drains, w->drained);
+		assert_true(list_is_empty(&w->relay->txns_over));
+		assert_true(list_is_empty(&w->relay->owns_over));
+		assert_true(list_is_empty(&w->relay->logins_over));
 		relay_free(w->relay);
 	}
 	fake_kick_out(w->fake, NULL);
@@ -732,10 +820,86 @@ test_drain_after_every_end(void **state)
 	try_all(*state, DRAIN_AFTER);
 }
 
+/* ---- moves that nobody may make ---- */
+
+static void
+move_session(struct relay *r)
+{
+	struct session s = {.relay = r, .state = SESSION_ENDED};
+
+	session_set_state(&s, SESSION_OPEN);
+}
+
+static void
+move_txn(struct relay *r)
+{
+	struct txn t = {.relay = r, .state = TXN_TEXT};
+
+	txn_set_state(&t, TXN_RCPT);
+}
+
+static void
+end_twice(struct relay *r)
+{
+	struct txn t = {.relay = r, .state = TXN_OVER};
+
+	txn_set_state(&t, TXN_OVER);
+}
+
+static void
+move_leg(struct relay *r)
+{
+	struct txn t = {.relay = r};
+	struct leg l = {.txn = &t, .state = LEG_DEAD};
+
+	leg_set_state(&l, LEG_CONNECTING);
+}
+
+static void
+move_legally(struct relay *r)
+{
+	struct txn t = {.relay = r, .state = TXN_DATA};
+
+	txn_set_state(&t, TXN_ENVELOPE);
+	assert_int_equal(t.state, TXN_ENVELOPE);
+}
+
+/* The signal that ended it; 0: none. */
+static int
+end_of_child(void (*fn)(struct relay *r))
+{
+	struct relay r = {0};
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGABRT, SIG_DFL);
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(1);
+		fn(&r);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void
+test_illegal_moves(void **state)
+{
+	(void)state;
+	assert_int_equal(end_of_child(move_legally), 0);
+	assert_int_equal(end_of_child(move_session), SIGABRT);
+	assert_int_equal(end_of_child(move_txn), SIGABRT);
+	assert_int_equal(end_of_child(end_twice), SIGABRT);
+	assert_int_equal(end_of_child(move_leg), SIGABRT);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_illegal_moves),
 	    cmocka_unit_test(test_every_end_while_draining),
 	    cmocka_unit_test(test_drain_after_every_end),
 	};

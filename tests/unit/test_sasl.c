@@ -98,7 +98,7 @@ test_users(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct sasl_watch w;
 
-		sasl_watch_init(&w, cases[i].mech);
+		sasl_watch_init(&w, cases[i].mech, 0);
 		for (const struct line_case *l = cases[i].lines;
 		     l->text != NULL; l++) {
 			struct buf b;
@@ -114,6 +114,39 @@ test_users(void **state)
 	}
 }
 
+static uint64_t
+proof_of(enum sasl_mech mech, uint64_t seed, struct str first, const char *then)
+{
+	struct sasl_watch w;
+	struct buf b;
+
+	sasl_watch_init(&w, mech, seed);
+	(void)sasl_watch_line(&w, encode(first.p, first.n, &b));
+	buf_clear(&b);
+	if (then != NULL) {
+		(void)sasl_watch_line(&w, encode(then, strlen(then), &b));
+		buf_clear(&b);
+	}
+	return w.proof;
+}
+
+/* The same password, and no other, gives the same; nothing without a seed. */
+static void
+test_proof(void **state)
+{
+	const struct str plain = STR("\0bob\0secret");
+	uint64_t proof = proof_of(SASL_PLAIN, 7, plain, NULL);
+
+	(void)state;
+	assert_true(proof != 0);
+	assert_true(proof == proof_of(SASL_LOGIN, 7, STR("eve"), "secret"));
+	assert_true(proof != proof_of(SASL_LOGIN, 7, STR("bob"), "Secret"));
+	assert_true(proof != proof_of(SASL_PLAIN, 9, plain, NULL));
+	assert_true(proof_of(SASL_PLAIN, 0, plain, NULL) == 0);
+	assert_true(proof_of(SASL_LOGIN, 7, STR("bob"), NULL) == 0);
+	assert_true(proof_of(SASL_LOGIN, 7, STR("bob"), "") == 0);
+}
+
 static void
 test_long_names(void **state)
 {
@@ -123,17 +156,17 @@ test_long_names(void **state)
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	sasl_watch_init(&w, SASL_LOGIN);
+	sasl_watch_init(&w, SASL_LOGIN, 0);
 	assert_int_equal(
 	    sasl_watch_line(&w, encode(text, 256, &b)), SASL_NAMELESS);
 	buf_clear(&b);
-	sasl_watch_init(&w, SASL_LOGIN);
+	sasl_watch_init(&w, SASL_LOGIN, 0);
 	assert_int_equal(
 	    sasl_watch_line(&w, encode(text, 255, &b)), SASL_GOES_ON);
 	assert_int_equal(sasl_watch_user(&w).n, 255);
 	buf_clear(&b);
 	memcpy(text, "n,a=", 4);
-	sasl_watch_init(&w, SASL_OAUTHBEARER);
+	sasl_watch_init(&w, SASL_OAUTHBEARER, 0);
 	assert_int_equal(
 	    sasl_watch_line(&w, encode(text, 600, &b)), SASL_MALFORMED);
 	buf_clear(&b);
@@ -235,6 +268,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_users),
 	    cmocka_unit_test(test_long_names),
+	    cmocka_unit_test(test_proof),
 	    cmocka_unit_test(test_base64),
 	    cmocka_unit_test(test_mechanisms),
 	    cmocka_unit_test(test_hide),

@@ -119,6 +119,7 @@ test_needs(void **state)
 		kit_message(&k, &m, 1, SPOOL_RELEASED);
 		m.m.utf8 = (i & 1) != 0;
 		m.m.require_tls = (i & 2) != 0;
+		m.m.rest = (i & 1) == 0;
 		assert_int_equal(0, kit_put(&k, &m.m, 10));
 	}
 	kit_close(&k);
@@ -128,10 +129,11 @@ test_needs(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal((i & 1) != 0, c.jobs[i]->m.utf8);
 		assert_int_equal((i & 2) != 0, c.jobs[i]->m.require_tls);
+		assert_int_equal((i & 1) == 0, c.jobs[i]->m.rest);
 	}
 	kit_claim_clear(&c);
 	kit_close(&k);
-	kit_sql(&k, "UPDATE message SET utf8 = 4");
+	kit_sql(&k, "UPDATE message SET utf8 = 8");
 	kit_open(&k);
 	kit_claim(&k, 10, INT64_MAX / 2, &c);
 	assert_int_equal(0, c.n);
@@ -261,7 +263,7 @@ test_release_claim_finish(void **state)
 
 /* Puts a message back for a later time, and looks that nothing is due. */
 static uint64_t
-add_deferred(struct kit *k, int64_t wait)
+add_deferred(struct kit *k, int64_t wait, const char *error)
 {
 	struct kit_claim c;
 	uint64_t id = kit_add(k, 1, SPOOL_RELEASED, 10, NULL);
@@ -270,10 +272,71 @@ add_deferred(struct kit *k, int64_t wait)
 	assert_int_equal(1, c.n);
 	kit_claim_clear(&c);
 	assert_int_equal(
-	    0, kit_finish(k, id, SPOOL_RETRY, k->wall + wait, "451 later"));
+	    0, kit_finish(k, id, SPOOL_RETRY, k->wall + wait, error));
 	kit_claim(k, 10, k->wall, &c);
 	assert_int_equal(0, c.n);
 	return id;
+}
+
+struct deferred {
+	size_t n;
+	uint64_t recipients[4];
+	int64_t oldest[4];
+	char errors[4][64];
+	bool done;
+};
+
+static void
+on_deferred(void *arg, int error, const struct spool_deferred *rows, size_t n)
+{
+	struct deferred *d = arg;
+
+	assert_int_equal(0, error);
+	assert_true(n <= ARRAY_LEN(d->errors));
+	for (d->n = 0; d->n < n; d->n++) {
+		d->recipients[d->n] = rows[d->n].recipients;
+		d->oldest[d->n] = rows[d->n].oldest;
+		(void)str_copy(str_from(rows[d->n].error), d->errors[d->n],
+		    sizeof(d->errors[0]));
+	}
+	d->done = true;
+}
+
+static struct deferred
+ask_deferred(struct kit *k)
+{
+	struct deferred d = {0};
+
+	spool_deferred(k->spool, on_deferred, &d);
+	assert_true(kit_wait(k->spool, &d.done));
+	return d;
+}
+
+/* By the words that put it off, the most frequent first. */
+static void
+test_deferred(void **state)
+{
+	struct deferred d;
+	struct kit k;
+	uint64_t first;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	assert_int_equal(0, ask_deferred(&k).n);
+	(void)kit_add(&k, 3, SPOOL_HELD, 10, NULL);
+	first = add_deferred(&k, 1000, "451 busy");
+	(void)add_deferred(&k, 2000, "452 full");
+	(void)add_deferred(&k, 3000, "452 full");
+	(void)kit_add(&k, 1, SPOOL_RELEASED, 10, NULL);
+	d = ask_deferred(&k);
+	assert_int_equal(2, d.n);
+	assert_string_equal("452 full", d.errors[0]);
+	assert_int_equal(2, d.recipients[0]);
+	assert_string_equal("451 busy", d.errors[1]);
+	assert_int_equal(1, d.recipients[1]);
+	assert_true(d.oldest[1] == spool_id_wall(first));
+	kit_clear(&k);
 }
 
 /* Deferred mail is due at once when it is flushed, or released once more; what
@@ -291,7 +354,7 @@ test_flush(void **state)
 	kit_init(&k);
 	kit_open(&k);
 	kit_add(&k, 1, SPOOL_HELD, 10, NULL);
-	id = add_deferred(&k, 3600000);
+	id = add_deferred(&k, 3600000, "451 later");
 	rows = kit_flush(&k, &all);
 	assert_int_equal(1, rows.n);
 	assert_int_equal(SPOOL_RELEASED, rows.last_was);
@@ -303,7 +366,7 @@ test_flush(void **state)
 	kit_claim_clear(&c);
 	assert_int_equal(0, kit_flush(&k, &all).n); /* under way */
 	assert_int_equal(0, kit_finish(&k, id, SPOOL_DELIVERED, 0, NULL));
-	id = add_deferred(&k, 3600000);
+	id = add_deferred(&k, 3600000, "451 later");
 	by_id.ids = &id;
 	assert_int_equal(1, kit_release(&k, &by_id).n);
 	kit_claim(&k, 10, k.wall, &c);
@@ -325,8 +388,8 @@ test_clock_set_back(void **state)
 	(void)state;
 	kit_init(&k);
 	kit_open(&k);
-	add_deferred(&k, 86400000);
-	soon = add_deferred(&k, 1000);
+	add_deferred(&k, 86400000, "451 later");
+	soon = add_deferred(&k, 1000, "451 later");
 	spool_mend_due(k.spool, k.wall, k.wall + 3600000);
 	kit_claim(&k, 10, k.wall, &c);
 	assert_int_equal(1, c.n);
@@ -535,7 +598,9 @@ test_list_finds_the_last(void **state)
 	    " pending, whole, in_file, body_type, ret, utf8, size, queued_at,"
 	    " source, policy, sender, client, helo, envid, subject, body"
 	    " FROM message, n;"
-	    "INSERT INTO rcpt SELECT m.id, 1, 0, 0, 0, 0, 'a@example.net',"
+	    "INSERT INTO rcpt (ticket, state, attempts, next_try, destination,"
+	    " notify, address, orcpt, last_error)"
+	    " SELECT m.id, 1, 0, 0, 0, 0, 'a@example.net',"
 	    " NULL, NULL FROM message m WHERE m.id NOT IN (SELECT ticket FROM"
 	    " rcpt);"
 	    "UPDATE rcpt SET address = 'z@example.net' WHERE ticket ="
@@ -558,6 +623,7 @@ main(void)
 	    cmocka_unit_test(test_put_refuses),
 	    cmocka_unit_test(test_settle),
 	    cmocka_unit_test(test_release_claim_finish),
+	    cmocka_unit_test(test_deferred),
 	    cmocka_unit_test(test_flush),
 	    cmocka_unit_test(test_clock_set_back),
 	    cmocka_unit_test(test_bounce),

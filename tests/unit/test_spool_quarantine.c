@@ -309,6 +309,11 @@ test_from_version_1(void **state)
 
 	kit_close(k);
 	kit_sql(k, "DROP TABLE quarantine; DROP TABLE inbound;"
+		   " DROP TABLE mta_held; DROP TABLE acquaintance;"
+		   " DROP TABLE name; ALTER TABLE source DROP COLUMN note;"
+		   " ALTER TABLE source DROP COLUMN thaw_at;"
+		   " ALTER TABLE rcpt DROP COLUMN lane;"
+		   " DROP INDEX rcpt_owner; ALTER TABLE rcpt DROP COLUMN owner;"
 		   " PRAGMA user_version = 1");
 	kit_open(k);
 	assert_int_equal(kit_list_all(k).v[0].id, id);

@@ -22,7 +22,8 @@ on_done(void *arg, int error)
 struct loaded {
 	size_t sources, held;
 	bool frozen;
-	char state[16];
+	int64_t thaw_at;
+	char state[16], note[32];
 	uint64_t last;
 };
 
@@ -33,6 +34,8 @@ on_source(void *arg, const struct spool_source *source)
 
 	l->sources++;
 	l->frozen = source->frozen;
+	l->thaw_at = source->thaw_at;
+	str_copy(str_from(source->note), l->note, sizeof(l->note));
 	assert_string_equal("alice", source->key);
 	if (source->state != NULL)
 		memcpy(l->state, source->state, source->state_size);
@@ -77,14 +80,19 @@ test_sources_and_audit(void **state)
 	struct kit k;
 	struct spool_audit freeze = {KIT_WALL, "root", "freeze", "alice", ""};
 	struct spool_audit thaw = {KIT_WALL + 1, "root", "thaw", "alice", ""};
+	struct spool_source frozen = {.key = "alice",
+	    .frozen = true,
+	    .reason = 1,
+	    .frozen_at = KIT_WALL,
+	    .note = "password \"stolen\"",
+	    .thaw_at = KIT_WALL + 7};
 	bool done = false;
 
 	(void)state;
 	kit_init(&k);
 	kit_open(&k);
 	kit_add(&k, 2, SPOOL_HELD, 10, NULL);
-	spool_set_frozen(
-	    k.spool, "alice", true, 1, KIT_WALL, &freeze, kit_on_flag, &done);
+	spool_set_frozen(k.spool, &frozen, &freeze, kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
 	spool_save_state(k.spool, "alice", "one", 4, KIT_WALL);
 	spool_save_state(k.spool, "alice", "two", 4, KIT_WALL);
@@ -94,6 +102,17 @@ test_sources_and_audit(void **state)
 	assert_int_equal(2, load(&k).held);
 	assert_true(load(&k).frozen);
 	assert_string_equal("two", load(&k).state);
+	assert_string_equal("password \"stolen\"", load(&k).note);
+	assert_int_equal(KIT_WALL + 7, load(&k).thaw_at);
+	done = false;
+	frozen.frozen = false;
+	frozen.note = NULL;
+	frozen.thaw_at = 0;
+	spool_set_frozen(k.spool, &frozen, NULL, kit_on_flag, &done);
+	assert_true(kit_wait(k.spool, &done));
+	assert_false(load(&k).frozen);
+	assert_string_equal("", load(&k).note);
+	assert_int_equal(0, load(&k).thaw_at);
 	done = false;
 	spool_audit_add(k.spool, &thaw, kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
@@ -120,6 +139,8 @@ static void
 test_secured_state(void **state)
 {
 	struct kit k;
+	struct spool_source frozen = {
+	    .key = "alice", .frozen = true, .reason = 3, .frozen_at = KIT_WALL};
 	bool done = false;
 
 	(void)state;
@@ -138,8 +159,7 @@ test_secured_state(void **state)
 	assert_string_equal("new", load(&k).state);
 	done = false;
 	/* A freeze that was there before stays. */
-	spool_set_frozen(
-	    k.spool, "alice", true, 3, KIT_WALL, NULL, kit_on_flag, &done);
+	spool_set_frozen(k.spool, &frozen, NULL, kit_on_flag, &done);
 	assert_true(kit_wait(k.spool, &done));
 	done = false;
 	spool_secure_state(

@@ -123,6 +123,30 @@ test_hold_when_frozen(void **state)
 	assert_int_equal(f->seen.frozen, 1);
 }
 
+/* Whatever the policy says, up to queue_max, and as ever before the freeze. */
+static void
+test_reserve_held(void **state)
+{
+	struct fixture *f = *state;
+
+	throttle_reserve_held(f->t, f->src, 1, 0, &f->r);
+	VERDICT(f, PASS, NEW);
+	throttle_cancel(f->t, f->src, &f->r, 0);
+	fill(f, 1, 7, 0);
+	assert_int_equal(f->seen.frozen, 1);
+	ask(f, 1, 0);
+	VERDICT(f, REFUSE, FROZEN);
+	for (uint64_t i = 0; i < 3; i++) {
+		throttle_reserve_held(f->t, f->src, 1 + i, 0, &f->r);
+		VERDICT(f, HOLD, FROZEN);
+		assert_int_equal(f->r.due_ms, INT64_MAX);
+		throttle_commit(f->t, f->src, &f->r, 100 + i, 0);
+	}
+	throttle_reserve_held(f->t, f->src, 10, 0, &f->r);
+	VERDICT(f, REFUSE, FULL);
+	throttle_thaw(f->t, f->src, 1);
+}
+
 static void
 test_growth_freezes(void **state)
 {
@@ -206,6 +230,31 @@ test_remove_keeps_positions(void **state)
 	throttle_cancel(f->t, f->src, &f->r, 0);
 }
 
+static void
+test_expected(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t ahead;
+	int64_t due;
+
+	fill(f, 1, 2, 0);
+	for (uint64_t d = 3; d < 6; d++)
+		throttle_request(f->t, f->src, d, d, 0, &f->r);
+	assert_true(throttle_expected(f->t, f->src, 5, 0, &ahead, &due));
+	assert_int_equal(ahead, 2);
+	assert_int_equal(due, 3 * MINUTE);
+	/* One has gone meanwhile. */
+	assert_true(
+	    throttle_expected(f->t, f->src, 5, 2 * MINUTE - 1, &ahead, &due));
+	assert_int_equal(ahead, 1);
+	assert_int_equal(due, 3 * MINUTE);
+	assert_false(throttle_expected(f->t, f->src, 9, 0, &ahead, &due));
+	throttle_freeze(f->t, f->src, THROTTLE_FREEZE_HAND, 2 * MINUTE - 1);
+	assert_true(
+	    throttle_expected(f->t, f->src, 5, 2 * MINUTE, &ahead, &due));
+	assert_int_equal(due, INT64_MAX);
+}
+
 /* Let go at its tick, not yet told: can still be taken out, and is not told
  * then; no decision counts it as waiting. */
 static void
@@ -273,12 +322,84 @@ test_reservations_count_together(void **state)
 		throttle_reserve(f->t, f->src, 10 + i, 0, &r[i]);
 		assert_int_equal(r[i].verdict, THROTTLE_HOLD);
 	}
+	f->p.queue_max = 5;
 	throttle_reserve(f->t, f->src, 20, 0, &f->r);
 	VERDICT(f, REFUSE, FULL);
 	throttle_commit(f->t, f->src, &f->r, 20, 0); /* takes nothing */
 	for (uint64_t i = 0; i < 5; i++)
 		throttle_commit(f->t, f->src, &r[i], i, 0);
 	assert_int_equal(f->seen.frozen, 1);
+}
+
+static int64_t
+ask_again(
+    void *arg, struct throttle_source *src, uint64_t destination, int64_t now)
+{
+	int64_t *open_at = arg;
+
+	(void)src;
+	(void)destination;
+	return *open_at > now ? *open_at : now;
+}
+
+/* The caller's limit holds what the allowance would let pass; it goes when the
+ * caller lets it, and freezes nobody before. */
+static void
+test_bar(void **state)
+{
+	static const struct throttle_callbacks bar = {.may_release = ask_again};
+	struct fixture *f = *state;
+	int64_t open_at = 5000;
+	struct throttle *t = throttle_new(7, 100, &bar, &open_at);
+	struct throttle_source *src = throttle_get(t, "a", 1, &f->p, 0);
+	struct throttle_reservation r;
+
+	throttle_reserve(t, src, 1, 0, &r);
+	assert_int_equal(r.reason, THROTTLE_NEW);
+	throttle_bar(t, src, &r, open_at, 0);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	assert_int_equal(r.reason, THROTTLE_BARRED);
+	assert_int_equal(r.due_ms, 5000);
+	throttle_commit(t, src, &r, 1, 0);
+	/* 2 of the allowance are left: 6 waiting are 4. */
+	for (uint64_t i = 2; i <= 6; i++)
+		throttle_request(t, src, i, i, 0, &r);
+	throttle_source_info(t, src, 0, &f->info);
+	assert_false(f->info.frozen);
+	assert_int_equal(throttle_run(t, 4999, 0), 0);
+	assert_int_equal(throttle_run(t, 5000, 0), 2);
+	assert_int_equal(throttle_run(t, 65000, 0), 1);
+	open_at = 1000000;
+	assert_int_equal(throttle_run(t, 999999, 0), 0);
+	throttle_free(t);
+}
+
+/* One message to many: freeze_at is no bound of what it reserves, and all of
+ * it is committed, the part behind the freeze as well. */
+static void
+test_reservations_never_freeze(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_reservation r[12], late;
+
+	f->p.queue_max = 12;
+	fill(f, 1, 2, 0);
+	for (uint64_t i = 0; i < 12; i++) {
+		throttle_reserve(f->t, f->src, 10 + i, 0, &r[i]);
+		assert_int_equal(r[i].verdict, THROTTLE_HOLD);
+	}
+	assert_int_equal(f->seen.frozen, 0);
+	throttle_reserve(f->t, f->src, 30, 0, &late);
+	assert_int_equal(late.reason, THROTTLE_FULL);
+	for (uint64_t i = 0; i < 12; i++)
+		throttle_commit(f->t, f->src, &r[i], i, 0);
+	assert_int_equal(f->seen.frozen, 1);
+	look(f, 0);
+	assert_int_equal(f->info.queue_length, 12);
+	/* Thawed with all that: no further. */
+	throttle_thaw(f->t, f->src, 1);
+	ask(f, 40, 1);
+	VERDICT(f, REFUSE, FULL);
 }
 
 static void
@@ -464,6 +585,104 @@ test_absurd_times(void **state)
 	assert_int_equal(f->info.allowance, 1);
 }
 
+/* ---- freeze_at is passed, not met ---- */
+
+/* A reload took freeze_at below what waits: what comes next freezes, and is not
+ * refused for ever. */
+static void
+test_freeze_past_the_mark(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_policy lower = f->p;
+
+	fill(f, 1, 6, 0);
+	lower.freeze_at = 2;
+	f->src = throttle_get(f->t, "a", 1, &lower, 0);
+	assert_int_equal(f->seen.frozen, 0);
+	ask(f, 7, 0);
+	VERDICT(f, HOLD, QUEUED);
+	assert_int_equal(f->seen.frozen, 1);
+	assert_int_equal(f->seen.reason, THROTTLE_FREEZE_LENGTH);
+	/* Somebody has looked: only a queue that was shorter freezes anew. */
+	throttle_thaw(f->t, f->src, 1);
+	ask(f, 8, 1);
+	VERDICT(f, REFUSE, FULL);
+	throttle_append(f->t, f->src, 8, 8, 1);
+	assert_int_equal(f->seen.frozen, 1);
+}
+
+static void
+ask_blast(struct fixture *f, uint64_t from, uint32_t count, int64_t now)
+{
+	throttle_blast_begin(f->t, f->src);
+	fill(f, from, count, now);
+	throttle_blast_end(f->t);
+}
+
+static void
+test_largest_blast_is_left_out(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p.queue_max = 100;
+	f->p.working_set = 1;
+	ask_blast(f, 1, 43, 0); /* two pass */
+	look(f, 0);
+	assert_int_equal(f->info.queue_length, f->info.blast);
+	assert_int_equal(f->info.own_waiting, 0);
+	fill(f, 100, 4, 0);
+	assert_int_equal(f->seen.frozen, 0);
+	look(f, 0);
+	assert_int_equal(f->info.own_waiting, 4);
+	/* It moves like all else, and counts for less as it does. */
+	throttle_run(f->t, 30 * MINUTE, 0);
+	look(f, 30 * MINUTE);
+	assert_int_equal(f->info.own_waiting, 4);
+	assert_true(f->info.blast > 0);
+	throttle_run(f->t, 60 * MINUTE, 0);
+	look(f, 60 * MINUTE);
+	assert_int_equal(f->info.queue_length, 0);
+	assert_int_equal(f->info.blast, 0);
+	/* The smaller of two counts. */
+	ask_blast(f, 200, 10, 60 * MINUTE);
+	assert_int_equal(f->seen.frozen, 0);
+	ask_blast(f, 300, 4, 60 * MINUTE);
+	assert_int_equal(f->seen.frozen, 0);
+	ask_blast(f, 400, 1, 60 * MINUTE);
+	assert_int_equal(f->seen.frozen, 1);
+}
+
+static bool
+is_even(void *arg, uint64_t destination, uint64_t ticket)
+{
+	(void)arg;
+	(void)destination;
+	return ticket % 2 == 0;
+}
+
+static void
+test_blast_is_taken_apart(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p.queue_max = 1000;
+	f->p.hold_when_frozen = true;
+	f->p.working_set = 1;
+	ask_blast(f, 1, 43, 0);
+	look(f, 0);
+	assert_int_equal(f->info.blast, f->info.queue_length);
+	throttle_remove(f->t, f->src, is_even, NULL);
+	look(f, 0);
+	assert_int_equal(f->info.blast, f->info.queue_length);
+	assert_in_range(f->info.blast, 19, 21);
+	/* More of them than are told apart: those count. */
+	for (uint32_t i = 0; i < 300; i++)
+		ask_blast(f, 1000 + i, 1, 0);
+	assert_int_equal(f->seen.frozen, 1);
+	look(f, 0);
+	assert_in_range(f->info.blast, 19, 21);
+}
+
 int
 main(void)
 {
@@ -473,15 +692,19 @@ main(void)
 	    CASE(test_least_recently_used_goes),
 	    CASE(test_freeze_and_thaw),
 	    CASE(test_hold_when_frozen),
+	    CASE(test_reserve_held),
 	    CASE(test_growth_freezes),
 	    CASE(test_freeze_by_hand),
 	    CASE(test_callback_may_call_back),
 	    CASE(test_remove_never_thaws),
 	    CASE(test_remove_keeps_positions),
+	    CASE(test_expected),
 	    CASE(test_remove_what_is_owed),
 	    CASE(test_max_releases),
 	    CASE(test_cancel_gives_back),
 	    CASE(test_reservations_count_together),
+	    CASE(test_reservations_never_freeze),
+	    CASE(test_bar),
 	    CASE(test_twice_reserved_is_paid_once),
 	    CASE(test_limit_windows),
 	    CASE(test_requeue_fires_nothing),
@@ -490,6 +713,9 @@ main(void)
 	    CASE(test_paper_clock_starts_with_request),
 	    CASE(test_policy_errors),
 	    CASE(test_absurd_times),
+	    CASE(test_freeze_past_the_mark),
+	    CASE(test_largest_blast_is_left_out),
+	    CASE(test_blast_is_taken_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,7 +164,9 @@ model_decide(const struct model *m, uint64_t d)
 		return THROTTLE_PASS;
 	if (m->tokens > 0 && wait == 0 && !model_limited(m))
 		return THROTTLE_PASS;
-	return wait < m->p->freeze_at ? THROTTLE_HOLD : THROTTLE_REFUSE;
+	return m->queue_len < m->p->freeze_at && wait < m->p->queue_max
+		   ? THROTTLE_HOLD
+		   : THROTTLE_REFUSE;
 }
 
 /* ---- both side by side ---- */
@@ -228,6 +230,7 @@ draw_policy(struct round *r)
 	p->burst = below(r, 8);
 	p->initial = below(r, p->burst + 1);
 	p->freeze_at = 2 + below(r, 40);
+	p->queue_max = p->freeze_at + below(r, 20);
 	p->limit_count = below(r, 3);
 	for (uint32_t i = 0; i < p->limit_count; i++) {
 		p->limits[i].count = below(r, 12);

@@ -62,7 +62,10 @@ on_expire(void *arg, struct throttle_source *src)
 }
 
 static const struct throttle_callbacks callbacks = {
-    on_release, on_freeze, on_expire};
+    .on_release = on_release,
+    .on_freeze = on_freeze,
+    .on_expire = on_expire,
+};
 
 struct fixture {
 	struct seen seen;

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/metrics.h"
+
+#include "base/str.h"
+#include "os/process.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const char *const type_names[] = {"counter", "gauge", "info"};
+static const char *const suffixes[] = {"_total", "", "_info"};
+
+static void
+put(struct metrics *m, struct str s)
+{
+	if (!m->failed && !buf_append_str(m->out, s))
+		m->failed = true;
+}
+
+/* Backslash and line feed, and in labels the double quote. */
+static void
+put_escaped(struct metrics *m, const char *text, bool is_label)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '\\')
+			put(m, STR("\\\\"));
+		else if (*p == '\n')
+			put(m, STR("\\n"));
+		else if (*p == '"' && (is_label || m->openmetrics))
+			put(m, STR("\\\""));
+		else
+			put(m, (struct str){p, 1});
+	}
+}
+
+void
+metrics_begin(struct metrics *m, struct buf *out, bool openmetrics)
+{
+	*m = (struct metrics){.out = out, .openmetrics = openmetrics};
+}
+
+/* "# HELP name text". OpenMetrics names the family, the older format the
+ * sample, and it knows no infos. */
+static void
+put_comment(struct metrics *m, const char *word)
+{
+	put(m, STR("# "));
+	put(m, str_from(word));
+	put(m, STR(" "));
+	put(m, str_from(m->name));
+	if (!m->openmetrics)
+		put(m, str_from(suffixes[m->type]));
+	put(m, STR(" "));
+}
+
+void
+metrics_family(struct metrics *m, const char *name, enum metric_type type,
+    const char *help)
+{
+	bool is_old_info = type == METRIC_INFO && !m->openmetrics;
+
+	m->name = name;
+	m->type = type;
+	put_comment(m, "HELP");
+	put_escaped(m, help, false);
+	put(m, STR("\n"));
+	put_comment(m, "TYPE");
+	put(m, str_from(type_names[is_old_info ? METRIC_GAUGE : type]));
+	put(m, STR("\n"));
+}
+
+void
+metrics_sample(
+    struct metrics *m, const struct metric_label *labels, double value)
+{
+	char number[40];
+
+	put(m, str_from(m->name));
+	put(m, str_from(suffixes[m->type]));
+	for (const struct metric_label *l = labels;
+	     l != NULL && l->name != NULL; l++) {
+		put(m, l == labels ? STR("{") : STR(","));
+		put(m, str_from(l->name));
+		put(m, STR("=\""));
+		put_escaped(m, l->value, true);
+		put(m, STR("\""));
+	}
+	if (labels != NULL && labels->name != NULL)
+		put(m, STR("}"));
+	/* Whole numbers up to 2^53 as such. */
+	if (value == floor(value) && fabs(value) < 9007199254740992.0)
+		snprintf(number, sizeof(number), " %.0f\n", value);
+	else
+		snprintf(number, sizeof(number), " %.17g\n", value);
+	put(m, str_from(number));
+}
+
+void
+metrics_one(struct metrics *m, const char *name, enum metric_type type,
+    const char *help, double value)
+{
+	metrics_family(m, name, type, help);
+	metrics_sample(m, NULL, value);
+}
+
+bool
+metrics_end(struct metrics *m)
+{
+	if (m->openmetrics)
+		put(m, STR("# EOF\n"));
+	return !m->failed;
+}
+
+void
+metrics_process(struct metrics *m)
+{
+	struct process_stats s;
+
+	process_stats(&s);
+	metrics_one(m, "process_cpu_seconds", METRIC_COUNTER,
+	    "Total user and system CPU time spent in seconds.", s.cpu_s);
+	metrics_one(m, "process_resident_memory_bytes", METRIC_GAUGE,
+	    "Resident memory size in bytes.", (double)s.resident_bytes);
+	metrics_one(m, "process_virtual_memory_bytes", METRIC_GAUGE,
+	    "Virtual memory size in bytes.", (double)s.virtual_bytes);
+	metrics_one(m, "process_open_fds", METRIC_GAUGE,
+	    "Number of open file descriptors.", (double)s.open_files);
+	metrics_one(m, "process_max_fds", METRIC_GAUGE,
+	    "Maximum number of open file descriptors.", (double)s.max_files);
+	metrics_one(m, "process_start_time_seconds", METRIC_GAUGE,
+	    "Start time of the process since unix epoch in seconds.",
+	    s.started_at_s);
+}

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection reads a request, has it answered, writes the answer, and begins
+ * anew; one deadline belongs to each of these. What has ended is freed at the
+ * end of the turn.
+ */
+#include "config.h"
+
+#include "control/web.h"
+
+#include "base/list.h"
+#include "base/share.h"
+#include "control/control.h"
+#include "http/reply.h"
+#include "net/conn.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINGER_MS 2000
+#define WRITE_CHUNK 32768
+#define OUT_MAX (8u << 20) /* bytes of an answer */
+#define FIELDS_MAX 12
+
+enum web_state {
+	WEB_OPENING, /* the TLS handshake */
+	WEB_READING,
+	WEB_ANSWERING, /* its handler runs */
+	WEB_WRITING,
+	WEB_ENDED, /* to be freed */
+};
+
+static const char *const state_name[] = {
+    "opening", "reading", "answering", "writing", "ended"};
+
+/* From which states each may be reached, as bits. */
+static const unsigned may_follow[] = {
+    0,
+    1u << WEB_OPENING | 1u << WEB_READING | 1u << WEB_WRITING,
+    1u << WEB_READING,
+    1u << WEB_READING | 1u << WEB_ANSWERING,
+    1u << WEB_OPENING | 1u << WEB_READING | 1u << WEB_WRITING,
+};
+
+struct web_door {
+	struct list entry;
+	struct web *web;
+	struct listener *listener;
+	const struct web_access *access;
+};
+
+struct web {
+	struct web_server server;
+	struct list doors, conns, ended;
+	struct share *clients;
+	uint32_t count;
+	struct loop_task reap;
+	int64_t refused_due; /* the next line about a connection refused */
+};
+
+struct web_exchange {
+	struct list entry;
+	struct web *web;
+	const struct web_access *access;
+	bool is_local; /* over a Unix socket */
+	struct share_user *client;
+	struct conn *conn;
+	enum web_state state;
+	struct loop_timer deadline;
+	struct loop_task more; /* of what the client sent */
+	struct http_reader *reader;
+	struct http_target target;
+	int64_t began_at; /* the request's first byte */
+	struct buf out;
+	bool has_ended; /* the client sends no more */
+	bool closes;    /* after the answer */
+};
+
+static void
+set_state(struct web_exchange *x, enum web_state to, int64_t deadline)
+{
+	if ((may_follow[to] & 1u << x->state) == 0)
+		panic(
+		    "web: from %s to %s", state_name[x->state], state_name[to]);
+	x->state = to;
+	loop_timer_set(&x->deadline, deadline);
+}
+
+static void
+on_reap(void *arg, int64_t now)
+{
+	struct web *w = arg;
+
+	(void)now;
+	while (!list_is_empty(&w->ended)) {
+		struct web_exchange *x =
+		    LIST_ITEM(w->ended.next, struct web_exchange, entry);
+
+		list_remove(&x->entry);
+		loop_timer_clear(&x->deadline);
+		loop_task_clear(&x->more);
+		http_reader_free(x->reader);
+		http_target_clear(&x->target);
+		buf_clear(&x->out);
+		free(x);
+	}
+}
+
+/* linger_ms 0: what was not written is lost. */
+static void
+end(struct web_exchange *x, int64_t linger_ms)
+{
+	struct web *w = x->web;
+
+	set_state(x, WEB_ENDED, INT64_MAX);
+	if (linger_ms > 0)
+		conn_close(x->conn, linger_ms);
+	else
+		conn_free(x->conn);
+	x->conn = NULL;
+	share_give(w->clients, x->client, 1);
+	w->count--;
+	list_remove(&x->entry);
+	list_append(&w->ended, &x->entry);
+	loop_task_set(&w->reap);
+}
+
+/* ---- answers ---- */
+
+static void
+begin_reading(struct web_exchange *x, int64_t patience_ms, int64_t now)
+{
+	set_state(x, WEB_READING, now + patience_ms);
+	x->began_at = 0;
+	/* There may be another request already. */
+	loop_task_set(&x->more);
+}
+
+/* Hands on what the client takes. */
+static void
+push(struct web_exchange *x, int64_t now)
+{
+	while (x->out.len > 0 && !conn_is_full(x->conn)) {
+		struct str s = str_sub(buf_str(&x->out), 0, WRITE_CHUNK);
+
+		conn_write(x->conn, s.p, s.n);
+		buf_consume(&x->out, s.n);
+	}
+	loop_timer_set(&x->deadline, now + x->web->server.idle_ms);
+	if (x->out.len > 0)
+		return;
+	buf_trim(&x->out);
+	if (x->closes || (x->has_ended && conn_input(x->conn).n == 0)) {
+		end(x, LINGER_MS);
+		return;
+	}
+	http_target_clear(&x->target);
+	http_reader_next(x->reader);
+	begin_reading(x, x->web->server.idle_ms, now);
+}
+
+static bool
+write_head(struct web_exchange *x, unsigned code, const char *type,
+    size_t length, int64_t now)
+{
+	char date[HTTP_DATE_MAX], size[24];
+	struct http_reply_field fields[FIELDS_MAX];
+	size_t n = 0;
+
+	(void)now;
+	snprintf(size, sizeof(size), "%zu", length);
+	fields[n++] = (struct http_reply_field){
+	    "Date", str_from(http_date(clock_wall_ms(), date))};
+	fields[n++] = (struct http_reply_field){"Content-Type", str_from(type)};
+	fields[n++] =
+	    (struct http_reply_field){"Content-Length", str_from(size)};
+	fields[n++] =
+	    (struct http_reply_field){"Cache-Control", STR("no-store")};
+	fields[n++] =
+	    (struct http_reply_field){"X-Content-Type-Options", STR("nosniff")};
+	fields[n++] = (struct http_reply_field){"Content-Security-Policy",
+	    STR("default-src 'none'; frame-ancestors 'none'")};
+	if (code == 405)
+		fields[n++] =
+		    (struct http_reply_field){"Allow", STR("GET, HEAD")};
+	fields[n++] = (struct http_reply_field){
+	    "Connection", x->closes ? STR("close") : STR("keep-alive")};
+	return http_reply_head(&x->out, code, fields, n);
+}
+
+void
+web_answer(
+    struct web_exchange *x, unsigned code, const char *type, struct buf *body)
+{
+	int64_t now = loop_now(x->web->server.loop);
+	bool is_head =
+	    str_eq(http_reader_request(x->reader)->method, STR("HEAD"));
+
+	if (!write_head(x, code, type, body->len, now) ||
+	    (!is_head && !buf_append_str(&x->out, buf_str(body)))) {
+		/* The client sees that the answer is not whole. */
+		buf_reset(&x->out);
+		x->closes = true;
+	}
+	buf_clear(body);
+	set_state(x, WEB_WRITING, now + x->web->server.idle_ms);
+}
+
+void
+web_refuse(struct web_exchange *x, unsigned code, const char *fmt, ...)
+{
+	char text[1024];
+	struct buf body;
+	json_t *row;
+	char *dump;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	row = json_pack("{s:i, s:s, s:o}", "status", (int)code, "title",
+	    http_reason(code), "detail", control_text(text));
+	dump = json_dumps(row, JSON_COMPACT);
+	json_decref(row);
+	buf_init(&body, 8192);
+	if (dump == NULL || !buf_append_str(&body, str_from(dump)))
+		buf_reset(&body);
+	free(dump);
+	web_answer(x, code, "application/problem+json", &body);
+}
+
+void *
+web_arg(const struct web_exchange *x)
+{
+	return x->web->server.arg;
+}
+
+const struct http_request *
+web_request(const struct web_exchange *x)
+{
+	return http_reader_request(x->reader);
+}
+
+const struct http_target *
+web_target(const struct web_exchange *x)
+{
+	return &x->target;
+}
+
+/* ---- requests ---- */
+
+/* "name:8025" and "[::1]:8025" without the port. */
+static struct str
+host_name(struct str host)
+{
+	size_t end = str_rindex(host, ']');
+
+	if (end < host.n)
+		return str_sub(host, 0, end + 1);
+	return str_sub(host, 0, str_index(host, ':'));
+}
+
+static bool
+is_our_host(const struct web_exchange *x, struct str host)
+{
+	struct str name = host_name(host), inner = name;
+	struct ip ip;
+
+	if (x->is_local || str_ieq(name, STR("localhost")))
+		return true;
+	if (name.n > 2 && name.p[0] == '[')
+		inner = str_sub(name, 1, name.n - 2);
+	if (ip_parse(inner, &ip))
+		return true;
+	for (size_t i = 0; i < x->access->host_count; i++) {
+		if (str_ieq(name, str_from(x->access->hosts[i])))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_path(const struct http_target *t, const char *path)
+{
+	struct str rest = str_from(path);
+
+	str_cut(&rest, '/');
+	for (size_t i = 0; i < t->segment_count; i++) {
+		if (!str_eq(t->segments[i], str_cut(&rest, '/')))
+			return false;
+	}
+	return str_is_empty(rest) && !t->is_folder;
+}
+
+static bool
+is_method(const struct http_request *q, const char *method)
+{
+	return str_eq(q->method, str_from(method)) ||
+	       (str_eq(q->method, STR("HEAD")) && strcmp(method, "GET") == 0);
+}
+
+static void
+route(struct web_exchange *x, int64_t now)
+{
+	const struct http_request *q = http_reader_request(x->reader);
+	const struct web_route *r = x->web->server.routes;
+	bool has_path = false;
+
+	for (; r->path != NULL; r++) {
+		if (!is_path(&x->target, r->path))
+			continue;
+		has_path = true;
+		if (is_method(q, r->method))
+			break;
+	}
+	if (r->path == NULL && !has_path)
+		web_refuse(x, 404, "There is nothing at this path.");
+	else if (r->path == NULL)
+		web_refuse(x, 405, "This path does not take %.*s.",
+		    STR_ARG(q->method));
+	else if ((x->access->rights & r->right) == 0)
+		web_refuse(x, 403,
+		    "The section http \"%s\" does not give the right to it.",
+		    x->access->name);
+	else
+		r->run(x, now);
+}
+
+static void
+answer_request(struct web_exchange *x, int64_t now)
+{
+	const struct http_request *q = http_reader_request(x->reader);
+	const char *why;
+
+	x->closes = !q->keeps_alive;
+	set_state(x, WEB_ANSWERING, INT64_MAX);
+	if (!is_our_host(x, q->host))
+		web_refuse(x, 421,
+		    "This host name is not one of ours; list it in hosts of "
+		    "the section http \"%s\".",
+		    x->access->name);
+	else if (!http_target_parse(q->target, &x->target, &why))
+		web_refuse(x, 400, "%s", why);
+	else
+		route(x, now);
+	if (x->state != WEB_WRITING)
+		panic("web: a handler without an answer");
+	push(x, now);
+}
+
+static void
+answer_refusal(struct web_exchange *x, int64_t now)
+{
+	struct http_refusal refusal = http_reader_refusal(x->reader);
+
+	x->closes = true;
+	set_state(x, WEB_ANSWERING, INT64_MAX);
+	web_refuse(x, refusal.code, "%s", refusal.text);
+	push(x, now);
+}
+
+static void
+set_request_deadline(struct web_exchange *x, int64_t now)
+{
+	if (!http_reader_is_inside(x->reader))
+		return;
+	if (x->began_at == 0)
+		x->began_at = now;
+	loop_timer_set(
+	    &x->deadline, x->began_at + (http_reader_has_head(x->reader)
+						? x->web->server.request_ms
+						: x->web->server.head_ms));
+}
+
+static void
+read_requests(struct web_exchange *x, int64_t now)
+{
+	while (x->state == WEB_READING) {
+		struct str in = conn_input(x->conn);
+		size_t used;
+
+		if (in.n == 0)
+			break;
+		switch (http_reader_feed(x->reader, in, &used)) {
+		case HTTP_MORE:
+			conn_consume(x->conn, used);
+			set_request_deadline(x, now);
+			break;
+		case HTTP_CONTINUE:
+			conn_consume(x->conn, used);
+			set_request_deadline(x, now);
+			(void)conn_write(
+			    x->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+			break;
+		case HTTP_READY:
+			conn_consume(x->conn, used);
+			answer_request(x, now);
+			/* The next one has its turn when others had theirs. */
+			return;
+		case HTTP_REFUSED:
+			conn_consume(x->conn, in.n);
+			answer_refusal(x, now);
+			return;
+		}
+	}
+	if (x->state == WEB_READING && x->has_ended)
+		end(x, 0);
+}
+
+static void
+on_more(void *arg, int64_t now)
+{
+	read_requests(arg, now);
+}
+
+/* ---- the connection ---- */
+
+static void
+on_read(void *arg, int64_t now)
+{
+	read_requests(arg, now);
+}
+
+static void
+on_drain(void *arg, int64_t now)
+{
+	struct web_exchange *x = arg;
+
+	if (x->state == WEB_WRITING)
+		push(x, now);
+}
+
+static void
+on_tls(void *arg, int64_t now)
+{
+	struct web_exchange *x = arg;
+
+	begin_reading(x, x->web->server.head_ms, now);
+}
+
+static void
+on_eof(void *arg, int64_t now)
+{
+	struct web_exchange *x = arg;
+
+	x->has_ended = true;
+	if (x->state == WEB_OPENING)
+		end(x, 0);
+	else
+		read_requests(x, now);
+}
+
+static void
+on_end(void *arg, enum conn_end why, int error, int64_t now)
+{
+	(void)why;
+	(void)error;
+	(void)now;
+	end(arg, 0);
+}
+
+static const struct conn_ops conn_ops = {
+    .on_read = on_read,
+    .on_drain = on_drain,
+    .on_tls = on_tls,
+    .on_eof = on_eof,
+    .on_end = on_end,
+};
+
+/* A request that took too long is told so; whoever said nothing, or takes
+ * nothing, just loses its place. */
+static void
+on_deadline(void *arg, int64_t now)
+{
+	struct web_exchange *x = arg;
+
+	if (x->state != WEB_READING || !http_reader_is_inside(x->reader)) {
+		end(x, 0);
+		return;
+	}
+	x->closes = true;
+	set_state(x, WEB_ANSWERING, INT64_MAX);
+	web_refuse(x, 408, "The request took too long.");
+	push(x, now);
+}
+
+static void
+note_refused(struct web *w, const struct web_access *access,
+    const struct net_addr *peer, const char *limit, int64_t now)
+{
+	char text[NET_ADDR_TEXT_MAX];
+
+	if (now < w->refused_due)
+		return;
+	w->refused_due = now + 1000;
+	log_event(w->server.log, LOG_LEVEL_WARNING, "http", "refuse",
+	    "http=%s client=%s limit=%s open=%u", access->name,
+	    net_addr_format(peer, text), limit, w->count);
+}
+
+static bool
+is_allowed(const struct web_access *access, const struct ip *ip)
+{
+	if (ip->family == IP_NONE ||
+	    (access->net_count == 0 && ip_is_loopback(ip)))
+		return true;
+	for (size_t i = 0; i < access->net_count; i++) {
+		if (ip_net_has(&access->nets[i], ip))
+			return true;
+	}
+	return false;
+}
+
+/* NULL: no place for this client. */
+static struct share_user *
+take_place(struct web *w, const struct ip *ip, const char **limit)
+{
+	struct ip site;
+	struct share_user *u;
+
+	*limit = "connections";
+	if (w->count >= WEB_CONNECTIONS_MAX)
+		return NULL;
+	u = share_join(w->clients, ip_site_key(ip, &site));
+	*limit = "client_connections";
+	if (share_used_by(u) < WEB_CLIENT_MAX) {
+		share_take(w->clients, u, 1);
+		*limit = NULL;
+	}
+	share_leave(w->clients, u);
+	return *limit == NULL ? u : NULL;
+}
+
+static void
+on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct web_door *door = arg;
+	struct web *w = door->web;
+	struct ip ip = net_addr_ip(peer);
+	const char *limit = "clients";
+	struct share_user *client = NULL;
+	struct web_exchange *x;
+
+	if (is_allowed(door->access, &ip))
+		client = take_place(w, &ip, &limit);
+	if (client == NULL) {
+		note_refused(w, door->access, peer, limit, now);
+		close(fd);
+		return;
+	}
+	x = xcalloc(1, sizeof(*x));
+	x->web = w;
+	x->access = door->access;
+	x->is_local = ip.family == IP_NONE;
+	x->client = client;
+	x->reader = http_reader_new();
+	buf_init(&x->out, OUT_MAX);
+	loop_timer_init(&x->deadline, w->server.loop, on_deadline, x);
+	loop_task_init(&x->more, w->server.loop, on_more, x);
+	list_append(&w->conns, &x->entry);
+	w->count++;
+	x->conn = conn_new(w->server.loop, fd, &conn_ops, x);
+	if (x->access->tls == NULL)
+		begin_reading(x, x->web->server.head_ms, now);
+	else if (!conn_start_tls(
+		     x->conn, tls_accept(x->access->tls), w->server.head_ms))
+		end(x, 0);
+}
+
+static void
+on_trouble(void *arg, int error, int64_t now)
+{
+	struct web_door *door = arg;
+	char text[LOG_QUOTE_MAX];
+
+	(void)now;
+	log_event(door->web->server.log, LOG_LEVEL_WARNING, "http",
+	    "accept-failed", "http=%s error=%s", door->access->name,
+	    log_quote(str_from(strerror(error)), text));
+}
+
+struct web *
+web_new(const struct web_server *server)
+{
+	struct web *w = xcalloc(1, sizeof(*w));
+
+	w->server = *server;
+	if (server->head_ms == 0)
+		w->server.head_ms = WEB_HEAD_MS;
+	if (server->request_ms == 0)
+		w->server.request_ms = WEB_REQUEST_MS;
+	if (server->idle_ms == 0)
+		w->server.idle_ms = WEB_IDLE_MS;
+	list_init(&w->doors);
+	list_init(&w->conns);
+	list_init(&w->ended);
+	w->clients = share_new();
+	loop_task_init(&w->reap, server->loop, on_reap, w);
+	return w;
+}
+
+void
+web_listen(
+    struct web *w, struct listener *listener, const struct web_access *access)
+{
+	struct web_door *door = xcalloc(1, sizeof(*door));
+
+	door->web = w;
+	door->listener = listener;
+	door->access = access;
+	list_append(&w->doors, &door->entry);
+	listener_start(listener, w->server.loop, on_accept, on_trouble, door);
+}
+
+void
+web_stop(struct web *w)
+{
+	while (!list_is_empty(&w->doors)) {
+		struct web_door *door =
+		    LIST_ITEM(w->doors.next, struct web_door, entry);
+
+		list_remove(&door->entry);
+		listener_free(door->listener);
+		free(door);
+	}
+}
+
+void
+web_free(struct web *w)
+{
+	if (w == NULL)
+		return;
+	web_stop(w);
+	while (!list_is_empty(&w->conns))
+		end(LIST_ITEM(w->conns.next, struct web_exchange, entry), 0);
+	on_reap(w, 0);
+	loop_task_clear(&w->reap);
+	share_free(w->clients);
+	free(w);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory of acquaintances: whom each source knows, and why. It lies in the
+ * spool, a row for each source; what is in use is in memory, up to a number of
+ * bytes. Nothing here waits for the disk: what is not in memory is read behind
+ * the caller's back, and the answer comes later, from the loop.
+ *
+ * What changed is written behind, some seconds later, and is never dropped from
+ * memory before that. A row that cannot be read back is damaged: it is told in
+ * the log, and the source begins anew. A row that the disk does not give is
+ * asked for again.
+ *
+ * What comes in may be forged, so that what is learnt from it is bounded: per
+ * source in number and in rate, and of each origin in share.
+ *
+ * Event loop's thread. `now` is monotonic ms, `wall` wall-clock ms. A source
+ * without acquaintances takes nothing on disk.
+ */
+#ifndef GATE_ACQUAINTANCES_H
+#define GATE_ACQUAINTANCES_H
+
+#include "base/list.h"
+#include "gate/acquaintance_set.h"
+#include "os/counters.h"
+#include "os/log.h"
+#include "spool/spool.h"
+#include "weir/throttle.h"
+
+struct acquaintances;
+
+struct acquaintances_settings {
+	size_t bytes_max; /* of memory (acquaintances_memory) */
+	/* Written to so long ago: forgotten, when the row is next written. 0:
+	 * never. */
+	int64_t keep_ms;
+	/* acquaintances_next_due has become earlier; may be NULL. */
+	void (*on_due)(void *arg);
+	void *arg;
+};
+
+/* spool NULL: in memory alone. */
+struct acquaintances *acquaintances_new(
+    const struct acquaintances_settings *settings, struct spool *spool,
+    struct counters *counters, struct log *log);
+/* Without saving; no question is open. Nothing of the spool may run after it
+ * but spool_close. */
+void acquaintances_free(struct acquaintances *a); /* takes NULL */
+void acquaintances_reload(
+    struct acquaintances *a, const struct acquaintances_settings *settings);
+
+/* ---- questions ---- */
+
+enum acquaintance_answer {
+	ACQUAINTANCE_UNKNOWN,
+	ACQUAINTANCE_KNOWN,
+	ACQUAINTANCE_ERROR, /* the disk does not say: as if unknown */
+	ACQUAINTANCE_LATER, /* fn is called, once, from the loop */
+};
+
+struct acquaintance_question;
+/* answer: KNOWN, with q->found, UNKNOWN or ERROR. q is the caller's again. */
+typedef void acquaintance_fn(
+    struct acquaintance_question *q, enum acquaintance_answer answer);
+
+struct acquaintance_question { /* the caller's, zeroed at first */
+	uint64_t destination;
+	int64_t wall;
+	/* Remembered for so long after the last mail: those that the source
+	 * wrote to or that were imported (familiar_for), and those that are
+	 * known from incoming mail alone (inbound_expiry). In whole days; 0:
+	 * not at all. */
+	int64_t familiar_for_ms, met_for_ms;
+	acquaintance_fn *fn;
+	void *arg;
+	struct acquaintance found; /* out, when KNOWN */
+	struct list entry;         /* private */
+	bool is_open;              /* private: fn is still to come */
+};
+
+/* The source begins a message: its row is read, unless it is in memory. */
+void acquaintances_want(
+    struct acquaintances *a, struct str source, int64_t now, int64_t wall);
+/* Does the source know the destination? KNOWN, UNKNOWN or ERROR at once, or
+ * LATER. */
+enum acquaintance_answer acquaintances_ask(struct acquaintances *a,
+    struct str source, struct acquaintance_question *q);
+/* fn does not come any more. Harmless when it has come, or was never to. */
+void acquaintances_unask(struct acquaintance_question *q);
+
+/* ---- what is learnt ---- */
+
+/* Mail of the source went there, or an administrator said so: no limit but
+ * ACQUAINTANCES_MAX. last: wall, of the last mail, not in the
+ * future. Returns false when there is
+ * no memory to note it in, since what waits to be written fills it. */
+bool acquaintances_add(struct acquaintances *a, struct str source,
+    uint64_t destination, unsigned why, int64_t last);
+
+struct acquaintance_rules { /* of the source's policy, for incoming mail */
+	uint32_t set;       /* known from incoming mail alone */
+	/* New ones: so many at once, and then as many in each window, evenly.
+	 * count 0: any. */
+	struct throttle_limit rate;
+	int64_t expiry_ms;
+};
+/* Where incoming mail comes from, as hashes; 0: not known, not counted. */
+struct acquaintance_origin {
+	uint16_t domain;
+	uint16_t network; /* of the client */
+};
+struct acquaintance_lesson {
+	uint64_t destination;
+	unsigned why; /* of ACQUAINTANCE_MET */
+	struct acquaintance_origin origin;
+	struct acquaintance_rules rules;
+};
+/* Incoming mail named the destination. Of the new ones in a window of the rate
+ * one domain or one network has half at most, and one domain from one network a
+ * fifth; five at least. What came of it is counted, now or when the row has
+ * been read. */
+void acquaintances_learn(struct acquaintances *a, struct str source,
+    const struct acquaintance_lesson *lesson, int64_t now, int64_t wall);
+
+/* ---- the administrator ---- */
+
+struct acquaintance_tally {
+	uint32_t total;
+	uint32_t why[ACQUAINTANCE_WHYS]; /* by bit; one may have several */
+};
+/* False: the row is not in memory. Whoever wants it asks a question first. */
+MUST_CHECK bool acquaintances_tally(const struct acquaintances *a,
+    struct str source, struct acquaintance_tally *out);
+/* The source knows nobody from now on; what was under way is dropped, too. */
+void acquaintances_forget(
+    struct acquaintances *a, struct str source, int64_t wall);
+
+/* ---- the loop ---- */
+
+/* INT64_MAX: nothing is due. */
+int64_t acquaintances_next_due(const struct acquaintances *a);
+/* Writes what has waited long enough, and tries again what failed. */
+void acquaintances_run(struct acquaintances *a, int64_t now, int64_t wall);
+/* Hands all that changed to the spool (before exit). */
+void acquaintances_save(struct acquaintances *a, int64_t wall);
+
+struct acquaintances_stats {
+	size_t sources, bytes, dirty; /* in memory */
+	uint64_t reads, read_errors, damaged;
+	uint64_t dropped; /* not noted: no memory */
+};
+void acquaintances_stats(
+    const struct acquaintances *a, struct acquaintances_stats *out);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Whom a source wrote to, remembered for long after the working set has
+ * forgotten: everybody that its mail went to, at once, in its turn or by hand.
+ * Somebody whose mail still waits is not among them.
+ */
+#include "gate/gate_internal.h"
+
+static void
+on_due(void *arg)
+{
+	gate_changed(arg);
+}
+
+void
+reached_set_memory(struct gate *g, uint64_t bytes)
+{
+	struct acquaintances_settings settings = {
+	    .bytes_max = bytes, .on_due = on_due, .arg = g};
+
+	g->remembers = bytes > 0;
+	if (g->acquaintances == NULL)
+		g->acquaintances =
+		    acquaintances_new(&settings, g->spool, g->counters, g->log);
+	else
+		acquaintances_reload(g->acquaintances, &settings);
+}
+
+void
+reached_want(struct gate *g, struct str key, int64_t now, int64_t wall)
+{
+	if (g->remembers && !g->is_dry)
+		acquaintances_want(g->acquaintances, key, now, wall);
+}
+
+void
+reached_note(struct gate *g, struct str key, uint64_t destination, int64_t wall)
+{
+	if (g->remembers && !g->is_dry)
+		acquaintances_add(g->acquaintances, key, destination,
+		    ACQUAINTANCE_WROTE_TO, wall);
+}

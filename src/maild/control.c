@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir-maild's control socket: the mail commands on the shared transport.
+ */
+#include "maild/control_private.h"
+
+#include "spool/spool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct control_grammar grammar = {
+    .commands = control_commands,
+    .parse_id = spool_id_parse,
+};
+
+bool
+control_request_parse(
+    struct str line, struct control_request *out, char *err, size_t cap)
+{
+	return control_request_read(&grammar, line, out, err, cap);
+}
+
+void
+control_fail_errno(struct control_conn *c, int error)
+{
+	if (error == ENOENT)
+		control_fail(c, 1, "no such sender or message");
+	else if (error == EBUSY)
+		control_fail(c, 1, "the spool is busy; try again");
+	else
+		control_fail(c, 1, "the spool failed: %s", strerror(error));
+}
+
+const char *
+control_unseen(const struct control_conn *c, char out[CONTROL_UNSEEN_MAX])
+{
+	char like[GATE_LIKE_MAX][POLICY_SOURCE_MAX];
+	size_t count = gate_sender_like(
+	    control_parts(c)->gate, str_from(c->request.sender), like);
+	size_t n = str_copy(STR("never seen"), out, CONTROL_UNSEEN_MAX);
+
+	for (size_t i = 0; i < count && n + 1 < CONTROL_UNSEEN_MAX; i++)
+		n += (size_t)snprintf(out + n, CONTROL_UNSEEN_MAX - n, "%s%s",
+		    i == 0 ? "; did you mean " : " or ", like[i]);
+	if (count > 0 && n + 1 < CONTROL_UNSEEN_MAX)
+		(void)str_copy(STR("?"), out + n, CONTROL_UNSEEN_MAX - n);
+	return out;
+}
+
+void
+control_no_sender(struct control_conn *c)
+{
+	char unseen[CONTROL_UNSEEN_MAX];
+
+	control_fail(c, 1, "no such sender: %s (%s)", c->request.sender,
+	    control_unseen(c, unseen));
+}
+
+struct control *
+control_new(
+    const struct control_parts *parts, struct listener *listener, int admin_gid)
+{
+	struct control_server server = {
+	    .loop = parts->loop,
+	    .log = parts->log,
+	    .events = parts->events,
+	    .grammar = &grammar,
+	    .connections_max = parts->connections_max,
+	};
+
+	return control_start(
+	    &server, parts, sizeof(*parts), listener, admin_gid);
+}
+
+void
+control_free(struct control *control)
+{
+	control_stop(control);
+}

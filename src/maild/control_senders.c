@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * senders and show: what the gate knows of its sources. A walk over a million
+ * of them takes many steps, so that the loop serves others in between.
+ */
+#include "maild/control_private.h"
+
+#include "os/clock.h"
+
+#include <stdlib.h>
+
+#define LOOK_MAX 500 /* senders looked at in one step */
+
+static const char *const reason_names[] = {
+    [THROTTLE_FREEZE_NONE] = NULL,
+    [THROTTLE_FREEZE_LENGTH] = "queue length",
+    [THROTTLE_FREEZE_GROWTH] = "queue growth",
+    [THROTTLE_FREEZE_HAND] = "by hand",
+    [THROTTLE_FREEZE_DECOY] = "decoy",
+    [THROTTLE_FREEZE_CREDIT] = "unknown recipients",
+    [THROTTLE_FREEZE_NETWORKS] = "client networks",
+    [THROTTLE_FREEZE_FAMILIAR] = "familiar queue length",
+};
+
+const char *
+control_freeze_reason(enum throttle_freeze_reason reason)
+{
+	return reason_names[reason] != NULL ? reason_names[reason] : "";
+}
+
+static json_t *
+sender_row(const struct gate_sender_info *s)
+{
+	enum throttle_freeze_reason reason = s->t.freeze_reason;
+
+	return json_pack(
+	    "{s:o, s:b, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+	    "sender", control_text(s->sender), "frozen", (int)s->t.frozen,
+	    "freeze_reason",
+	    control_text(s->t.frozen ? reason_names[reason] : NULL),
+	    "freeze_note", control_text(s->freeze_note), "thaw_at",
+	    control_time(s->thaw_at), "queue_length", (json_int_t)s->waiting,
+	    "allowance", (json_int_t)s->t.allowance, "working_set",
+	    (json_int_t)s->t.working_set, "policy", control_text(s->policy),
+	    "last_seen", control_time(s->last_seen), "frozen_at",
+	    control_time(s->frozen_at), "next_release",
+	    control_time(s->next_release));
+}
+
+static bool
+is_wanted(const struct control_request *r, const struct gate_sender_info *s)
+{
+	if (r->frozen && !s->t.frozen)
+		return false;
+	return !r->busy || s->t.frozen || s->waiting > 0;
+}
+
+static void
+step_senders(struct control_conn *c, int64_t now)
+{
+	struct gate *gate = control_parts(c)->gate;
+	int64_t wall = clock_wall_ms();
+	struct gate_sender_info s;
+
+	for (int i = 0; i < LOOK_MAX; i++) {
+		size_t at = (size_t)c->cursor, was = at;
+
+		if (!gate_sender_each(gate, &at, now, wall, &s)) {
+			control_done(c, NULL);
+			return;
+		}
+		c->cursor = at;
+		if (!is_wanted(&c->request, &s))
+			continue;
+		if (!control_send(c, "row", sender_row(&s))) {
+			c->cursor = was; /* again when there is room */
+			return;
+		}
+	}
+}
+
+void
+control_senders(struct control_conn *c, int64_t now)
+{
+	c->on_step = step_senders;
+	step_senders(c, now);
+}
+
+static json_t *
+limits_of(const struct gate_sender_info *s)
+{
+	json_t *limits = json_array();
+
+	for (size_t i = 0; i < THROTTLE_LIMITS_MAX; i++) {
+		if (s->t.limit_used[i] > 0)
+			json_array_append_new(limits,
+			    json_integer((json_int_t)s->t.limit_used[i]));
+	}
+	return limits;
+}
+
+json_t *
+control_scope(const struct scope_info *info)
+{
+	char window[UNITS_TEXT_MAX];
+
+	return json_sprintf("%s (%s): %u of %u in %s", info->name, info->key,
+	    (unsigned)info->used, (unsigned)info->count,
+	    units_format_duration(info->window_ms, window));
+}
+
+static json_t *
+scopes_of(struct gate *gate, struct str sender, int64_t now)
+{
+	json_t *scopes = json_array();
+	struct scope_info info;
+
+	for (size_t i = 0; gate_sender_scope(gate, sender, i, now, &info); i++)
+		json_array_append_new(scopes, control_scope(&info));
+	return scopes;
+}
+
+/* null where the policy has no familiar recipients. */
+static void
+put_familiar(json_t *row, const struct gate_sender_info *s)
+{
+	const struct {
+		const char *name;
+		uint32_t value;
+	} members[] = {
+	    {"familiar_allowance", s->familiar.allowance},
+	    {"familiar_burst", s->familiar_burst},
+	    {"familiar_waiting", s->familiar.queue_length},
+	    {"familiar_freeze_at", s->familiar_freeze_at},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		json_object_set_new(row, members[i].name,
+		    s->has_familiar ? json_integer((json_int_t)members[i].value)
+				    : json_null());
+}
+
+static void
+show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
+{
+	int64_t now = loop_now(control_parts(c)->loop);
+	struct gate_sender_info s;
+	json_t *row;
+
+	if (!gate_sender_find(control_parts(c)->gate,
+		str_from(c->request.sender), now, clock_wall_ms(), &s)) {
+		control_no_sender(c);
+		return;
+	}
+	row = sender_row(&s);
+	json_object_set_new(
+	    row, "stopped_by_freeze", json_integer((json_int_t)stopped));
+	json_object_set_new(
+	    row, "mta_held", json_integer((json_int_t)mta_held));
+	json_object_set_new(row, "working_set_max",
+	    json_integer((json_int_t)s.working_set_max));
+	json_object_set_new(
+	    row, "passed_new", json_integer((json_int_t)s.passed));
+	json_object_set_new(row, "burst", json_integer((json_int_t)s.burst));
+	json_object_set_new(
+	    row, "freeze_at", json_integer((json_int_t)s.freeze_at));
+	put_familiar(row, &s);
+	json_object_set_new(row, "never_freeze", json_boolean(s.is_spared));
+	json_object_set_new(row, "limits_used", limits_of(&s));
+	if (s.stranger_messages_max > 0)
+		json_object_set_new(row, "stranger_messages",
+		    json_sprintf("%u of %u", (unsigned)s.stranger_messages,
+			(unsigned)s.stranger_messages_max));
+	json_object_set_new(row, "scopes",
+	    scopes_of(
+		control_parts(c)->gate, str_from(c->request.sender), now));
+	json_object_set_new(
+	    row, "credit", json_integer((json_int_t)s.credit.left));
+	json_object_set_new(
+	    row, "credit_max", json_integer((json_int_t)s.credit.max));
+	json_object_set_new(
+	    row, "credit_empty", json_boolean(s.credit.is_empty));
+	json_object_set_new(
+	    row, "client_networks", json_integer((json_int_t)s.networks.fresh));
+	json_object_set_new(row, "client_networks_max",
+	    json_integer((json_int_t)s.networks.max));
+	json_object_set_new(row, "client_networks_learnt",
+	    json_integer((json_int_t)s.networks.learnt));
+	json_object_set_new(
+	    row, "inbound", json_integer((json_int_t)s.inbound));
+	json_object_set_new(
+	    row, "inbound_max", json_integer((json_int_t)s.inbound_max));
+	json_object_set_new(
+	    row, "new_reverse_paths", json_integer((json_int_t)s.new_paths));
+	json_object_set_new(row, "held_for_reverse_path",
+	    json_integer((json_int_t)s.held_paths));
+	json_object_set_new(
+	    row, "last_reverse_path_held", control_text(s.last_path));
+	if (control_send_only(c, row))
+		control_done(c, NULL);
+}
+
+/* What is in memory is asked for when the spool has answered. */
+static void
+on_stopped(void *arg, int error, uint64_t n, uint64_t mta_held)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0)
+		control_fail_errno(c, error);
+	else
+		show(c, n, mta_held);
+}
+
+void
+control_show(struct control_conn *c, int64_t now)
+{
+	if (!control_find_sender(c, now)) {
+		control_no_sender(c);
+		return;
+	}
+	control_wait(c);
+	spool_count_stopped(
+	    control_parts(c)->spool, c->request.sender, on_stopped, c);
+}
+
+bool
+control_find_sender(struct control_conn *c, int64_t now)
+{
+	struct gate_sender_info s;
+
+	if (!gate_sender_find(control_parts(c)->gate,
+		str_from(c->request.sender), now, clock_wall_ms(), &s))
+		return false;
+	free(c->request.sender);
+	c->request.sender = xstrdup(s.sender);
+	return true;
+}

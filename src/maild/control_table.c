@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The commands of the control socket: grammar, right and handler of each.
+ */
+#include "maild/control_private.h"
+
+#define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
+#define FILTERS (CONTROL_OLDER | CONTROL_RECIPIENT)
+#define FINDS                                                       \
+	(CONTROL_TERM | CONTROL_SENDER | CONTROL_RECIPIENT |        \
+	    CONTROL_MESSAGE_ID | CONTROL_MTA_ID | CONTROL_SUBJECT | \
+	    CONTROL_CLIENT)
+
+const struct control_command control_commands[] = {
+    {
+	.name = "status",
+	.right = CONTROL_READ,
+	.run = control_status,
+	.doc = "one row: mode, counters, spool, delivery",
+    },
+    {
+	.name = "senders",
+	.takes = CONTROL_FROZEN | CONTROL_BUSY,
+	.right = CONTROL_READ,
+	.run = control_senders,
+	.doc = "a row per sender in memory; busy: those alone that are frozen "
+	       "or have a queue",
+    },
+    {
+	.name = "show",
+	.takes = CONTROL_SENDER,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_READ,
+	.run = control_show,
+	.doc = "one row: all that is known of a sender",
+    },
+    {
+	.name = "explain",
+	.takes = CONTROL_SENDER | CONTROL_RECIPIENT | CONTROL_CLIENT,
+	.needs = CONTROL_SENDER | CONTROL_RECIPIENT,
+	.right = CONTROL_READ,
+	.run = control_explain,
+	.doc = "what would be said to a recipient of a sender now, and why; "
+	       "takes nothing",
+    },
+    {
+	.name = "history",
+	.right = CONTROL_READ,
+	.run = control_history,
+	.doc = "a row per message of the last day, with what each recipient "
+	       "was to its sender, for weir-replay history",
+    },
+    {
+	.name = "queue",
+	.takes = CONTROL_SENDER | FILTERS,
+	.right = CONTROL_READ,
+	.run = control_queue,
+	.doc = "a row per message in the spool, the oldest first",
+    },
+    {
+	.name = "find",
+	.takes = FINDS | CONTROL_MAX,
+	.needs_any = FINDS,
+	.right = CONTROL_READ,
+	.run = control_find,
+	.doc = "a row per message in the spool that fits all of these, with "
+	       "what each recipient waits for; where there is none, what "
+	       "events know of it",
+    },
+    {
+	.name = "problems",
+	.takes = CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = control_problems,
+	.doc = "a row per problem: the disk, next hops, commands, who is "
+	       "frozen or waits for more than an hour, who was refused within "
+	       "the hour, what is deferred; each with what helps",
+    },
+    {
+	.name = "cat",
+	.takes = CONTROL_IDS,
+	.needs = CONTROL_IDS,
+	.right = CONTROL_READ,
+	.run = control_cat,
+	.doc = "a message: a row with its envelope, then rows with \"data\", "
+	       "in which each character stands for one byte",
+    },
+    {
+	.name = "release",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_release,
+	.doc = "lets held recipients go now, and those that wait for their "
+	       "next try",
+    },
+    {
+	.name = "flush",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_flush,
+	.doc = "tries released recipients now that wait for their next try",
+    },
+    {
+	.name = "discard",
+	.takes = SELECTS | FILTERS,
+	.needs_one = SELECTS,
+	.right = CONTROL_CHANGE,
+	.run = control_discard,
+	.doc = "removes held recipients for good",
+    },
+    {
+	.name = "freeze",
+	.takes = CONTROL_SENDER | CONTROL_REASON | CONTROL_FOR,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_freeze,
+	.doc = "stops a sender, with a reason, and for a time",
+    },
+    {
+	.name = "thaw",
+	.takes = CONTROL_SENDER | CONTROL_THEN,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_thaw,
+	.doc = "lets a sender go on, with its queue, without, or all at once",
+    },
+    {
+	.name = "forget",
+	.takes = CONTROL_SENDER,
+	.needs = CONTROL_SENDER,
+	.right = CONTROL_CHANGE,
+	.run = control_forget,
+	.doc = "what a sender learnt from incoming mail counts no more",
+    },
+    {
+	.name = "events",
+	.takes = CONTROL_FOLLOW | CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = control_events,
+	.doc = "what happened lately, and what happens from now on",
+    },
+    {
+	.name = "audit",
+	.takes = CONTROL_MAX,
+	.right = CONTROL_READ,
+	.run = control_audit,
+	.doc = "what administrators did, the newest first",
+    },
+    {
+	.name = "config",
+	.right = CONTROL_READ,
+	.run = control_config,
+	.doc = "the configuration in force",
+    },
+    {
+	.name = "reload",
+	.right = CONTROL_CHANGE,
+	.run = control_reload,
+	.doc = "reads the configuration again",
+    },
+    {0},
+};

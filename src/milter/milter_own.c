@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir's own mail that comes round: the next hop, or a content filter behind
+ * it, hands it to a listener that has this milter. It was counted when it came
+ * first, and would be held for ever. It is known by the connection that brings
+ * it, which is one of weir's own, or by its trace: the id of a message, and
+ * recipients that weir handed that message to. A Received line alone proves
+ * nothing, anybody can write one. Who has logged in is never weir.
+ */
+#include "milter/milter_txn_private.h"
+
+#include "delivery/handed.h"
+
+#include <stdlib.h>
+
+#define TELL_MS 60000
+
+bool
+milter_own_by_connection(
+    const struct milter_desk *d, const struct milter_ask *ask)
+{
+	const struct nexthop *hops[] = {d->parts.nexthop, d->parts.rest_hop};
+
+	for (size_t i = 0; i < ARRAY_LEN(hops) && ask->user == NULL; i++) {
+		if (hops[i] != NULL &&
+		    nexthop_is_from(hops[i], &ask->client, ask->client_port))
+			return true;
+	}
+	return false;
+}
+
+void
+milter_own_met(struct milter_desk *d, const struct milter_ask *ask)
+{
+	if (!milter_own_by_connection(d, ask))
+		return;
+	log_event(d->parts.log, LOG_LEVEL_WARNING, "milter", "own_connection",
+	    "error=\"next_hop leads to a listener that has this very milter, "
+	    "so that what weir lets out comes back to it: that listener needs "
+	    "receive_override_options=no_milters, or next_hop another one\"");
+}
+
+void
+milter_own_tell(struct milter_desk *d, const struct milter_txn *t)
+{
+	int64_t now = loop_now(d->parts.loop);
+	char from[LOG_QUOTE_MAX];
+
+	counters_add(d->parts.counters, COUNT_OWN_MAIL, 1);
+	if (d->own_told != 0 && now < d->own_told + TELL_MS)
+		return;
+	d->own_told = now;
+	log_event(d->parts.log, LOG_LEVEL_WARNING, "milter", "own_mail",
+	    "from=%s error=\"mail that weir let go came back to this milter, "
+	    "and passes: the listener that next_hop or a content filter hands "
+	    "it to needs receive_override_options=no_milters\"",
+	    log_quote(str_from(t->from), from));
+}
+
+static bool
+all_were_handed(const struct milter_txn *t, struct handed *handed, uint64_t id)
+{
+	for (size_t i = 0; i < t->rcpt_count; i++) {
+		if (!handed_has(handed, id, str_from(t->rcpts[i].address)))
+			return false;
+	}
+	return true;
+}
+
+bool
+milter_own_by_trace(struct milter_txn *t, uint64_t trace_id)
+{
+	struct milter_parts *p = &t->desk->parts;
+	struct handed *handed =
+	    p->delivery != NULL ? delivery_handed(p->delivery) : NULL;
+
+	if (trace_id == 0 || handed == NULL || t->user != NULL ||
+	    !all_were_handed(t, handed, trace_id))
+		return false;
+	for (size_t i = 0; i < t->rcpt_count; i++) {
+		(void)handed_take(
+		    handed, trace_id, str_from(t->rcpts[i].address));
+		t->rcpts[i].held = false;
+	}
+	t->held_count = 0;
+	spool_stake_clear(p->spool, &t->stake);
+	if (t->body != NULL)
+		spool_body_abort(t->body);
+	t->body = NULL;
+	t->is_own = true;
+	gate_cancel(t->gate, milter_txn_now(t));
+	t->gate = NULL;
+	milter_own_tell(t->desk, t);
+	return true;
+}

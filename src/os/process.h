@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What this process takes, from getrusage(2) and /proc/self. Any thread; reads
+ * files of the kernel's alone.
+ */
+#ifndef OS_PROCESS_H
+#define OS_PROCESS_H
+
+#include "base/base.h"
+
+struct process_stats {
+	double cpu_s; /* user and system */
+	uint64_t resident_bytes, virtual_bytes;
+	uint64_t open_files, max_files;
+	double started_at_s; /* since 1970; 0: not known */
+};
+
+/* What cannot be found out is 0. */
+void process_stats(struct process_stats *out);
+
+#endif

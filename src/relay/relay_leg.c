@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A transaction's way to the next hop. MAIL goes out with the first RCPT, in
+ * one write where the next hop takes pipelining, so that a message costs it
+ * three turns and not four.
+ *
+ * A kept connection may be over when its turn comes: dead, or its peer refuses
+ * to carry more (hop_blame). As long as no text has gone the transaction is
+ * said once more on another one, with the recipients that were taken already;
+ * the client hears nothing of it. The connection of a login cannot be replaced
+ * so: its client logs in anew.
+ */
+#include "relay/relay_internal.h"
+
+#include <string.h>
+
+static void leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
+static void leg_send_data(struct leg *l, int64_t now);
+static void leg_put(struct leg *l, int64_t now);
+static void leg_drop(struct leg *l, int64_t now);
+
+/* A report of success was promised at EHLO, and this connection's peer (another
+ * one, or changed since) would not make it. */
+static bool
+lost_dsn(const struct leg *l)
+{
+	return !l->is_probe &&
+	       (l->txn->asked.notify & SMTP_NOTIFY_SUCCESS) != 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext & SMTP_EXT_DSN) == 0;
+}
+
+static void
+leg_send_rcpt(struct leg *l, int64_t now)
+{
+	static const char text[] =
+	    "The next hop does not offer DSN any more, begin a new session";
+	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
+	const struct relay_rcpt *asked = &l->txn->asked;
+	struct smtp_rcpt rcpt = {
+	    .to = str_from(asked->address),
+	    .notify = asked->notify,
+	    .orcpt = str_from(asked->orcpt),
+	};
+
+	if (lost_dsn(l)) {
+		leg_answer(l, &lost, true, now);
+		return;
+	}
+	/* Its place among the recipients, should it be accepted. */
+	smtp_client_rcpt(hop_client(l->hop), &rcpt, l->txn->rcpt_count, now);
+}
+
+/* The same of what the text needs. The client goes by what it hears in its next
+ * session: it converts, or returns the mail to its sender. */
+static const char *
+lost_extension(const struct leg *l)
+{
+	uint32_t ext = smtp_client_caps(hop_client(l->hop))->ext;
+	const struct smtp_mail *mail = &l->txn->mail;
+
+	if (mail->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
+		return "The next hop does not offer SMTPUTF8, begin a new "
+		       "session";
+	if (mail->body == SMTP_BODY_8BITMIME && (ext & SMTP_EXT_8BITMIME) == 0)
+		return "The next hop does not offer 8BITMIME, begin a new "
+		       "session";
+	return NULL;
+}
+
+/* REQUIRETLS was offered at EHLO, and this connection's peer, another one or
+ * changed since, does not carry it: never a downgrade (RFC 8689 section
+ * 4.2.1). */
+static bool
+lost_tls(const struct leg *l)
+{
+	const struct smtp_mail *mail = &l->txn->mail;
+
+	return mail->require_tls && mail->from.n > 0 &&
+	       (smtp_client_caps(hop_client(l->hop))->ext &
+		   SMTP_EXT_REQUIRETLS) == 0;
+}
+
+static void
+leg_refuse_tls(struct leg *l, int64_t now)
+{
+	const char *enhanced = l->in_plain ? "5.7.10" : "5.7.30";
+	const char *text =
+	    l->in_plain
+		? "Encryption needed for REQUIRETLS: there is no TLS to the "
+		  "next hop any more"
+		: "REQUIRETLS support required: the next hop does not offer it "
+		  "over verified TLS any more";
+	struct smtp_reply lost = smtp_reply_make(550, enhanced, text);
+
+	if (nexthop_has_choice(l->txn->relay->parts.nexthop) || l->is_mute)
+		relay_make_temporary(&lost);
+	leg_answer(l, &lost, true, now);
+}
+
+static void
+leg_refuse_extension(struct leg *l, const char *text, int64_t now)
+{
+	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
+
+	leg_set_state(l, LEG_DEAD);
+	l->lost = text;
+	leg_put(l, now);
+	leg_answer(l, &lost, true, now);
+}
+
+/* Those that another connection has taken. */
+static void
+leg_say_again(struct leg *l, int64_t now)
+{
+	const struct txn *t = l->txn;
+
+	l->again = 0;
+	l->again_refused = false;
+	for (size_t i = 0; i < t->rcpt_count && !l->is_probe; i++) {
+		const struct relay_rcpt *r = &t->rcpts[i];
+		struct smtp_rcpt rcpt = {
+		    .to = str_from(r->address),
+		    .notify = r->notify,
+		    .orcpt = str_from(r->orcpt),
+		};
+
+		if (!r->cut)
+			continue;
+		smtp_client_rcpt(hop_client(l->hop), &rcpt, i, now);
+		l->again++;
+	}
+}
+
+static void
+leg_open(struct leg *l, int64_t now)
+{
+	const char *lost = lost_extension(l);
+
+	if (lost != NULL) {
+		leg_refuse_extension(l, lost, now);
+		return;
+	}
+	if (lost_tls(l)) {
+		leg_set_state(l, LEG_DEAD);
+		l->tls_lost = true;
+		l->in_plain = !hop_is_tls(l->hop);
+		l->is_mute = smtp_client_said_helo(hop_client(l->hop));
+		if (l->own == NULL) /* a new one may have it again */
+			hop_retire(l->hop);
+		leg_put(l, now);
+		leg_refuse_tls(l, now);
+		return;
+	}
+	leg_set_state(l, LEG_OPEN);
+	l->mail_refused = false;
+	l->reused =
+	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
+	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
+	leg_say_again(l, now);
+	if (l->rcpt_waits)
+		leg_send_rcpt(l, now);
+}
+
+/* What speaks in the client's name. Probes do not: what is held goes out in
+ * weir's own. */
+static void
+leg_take_own(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
+	    "The next hop closed the connection of your login, log in anew");
+
+	if (!own_take(l, now)) {
+		leg_set_state(l, LEG_DEAD);
+		leg_answer(l, &gone, false, now);
+	} else if (own_is_ready(l->own)) {
+		leg_open(l, now);
+	}
+}
+
+static void
+leg_connect(struct leg *l, bool fresh, int64_t now)
+{
+	leg_set_state(l, LEG_CONNECTING);
+	if (!l->is_probe && own_is_needed(l->txn->session)) {
+		leg_take_own(l, now);
+		return;
+	}
+	l->hop =
+	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	relay_stress_watch(l->txn->relay, now);
+	if (hop_is_ready(l->hop))
+		leg_open(l, now);
+}
+
+static void
+leg_answer(
+    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now)
+{
+	if (l->data_waits) {
+		l->data_waits = false;
+		txn_data_answer(l->txn, reply, now);
+	} else if (l->rcpt_waits) {
+		l->rcpt_waits = false;
+		txn_rcpt_answer(l->txn, reply, reached, now);
+	}
+}
+
+/* What MAIL, or the text, was refused with. */
+static struct smtp_reply
+said(const struct leg *l)
+{
+	return smtp_reply_make(l->mail_code, l->mail_enhanced, l->mail_text);
+}
+
+static void
+keep_words(struct leg *l, const struct smtp_reply *reply)
+{
+	l->mail_code = reply->code;
+	str_copy(str_from(reply->enhanced), l->mail_enhanced,
+	    sizeof(l->mail_enhanced));
+	str_copy(reply->text, l->mail_text, sizeof(l->mail_text));
+}
+
+/* Asks about the recipient in question; txn_rcpt_answer follows. */
+void
+leg_rcpt(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	l->rcpt_waits = true;
+	switch (l->state) {
+	case LEG_NONE:
+		leg_connect(l, false, now);
+		break;
+	case LEG_OPEN:
+		leg_send_rcpt(l, now);
+		break;
+	case LEG_CONNECTING:
+	case LEG_DATA:
+	case LEG_BODY:
+	case LEG_END:
+		panic("leg_rcpt in state %d", l->state);
+	case LEG_DEAD:
+		if (l->tls_lost) {
+			leg_refuse_tls(l, now);
+			break;
+		}
+		gone = l->lost != NULL
+			   ? smtp_reply_make(451, "4.3.0", l->lost)
+			   : smtp_reply_make(451, "4.4.2",
+				 "The next hop closed the connection");
+		leg_answer(l, &gone, l->lost != NULL, now);
+		break;
+	}
+}
+
+/* What came by BDAT goes on so where the next hop takes it, else by DATA. */
+static void
+leg_send_data(struct leg *l, int64_t now)
+{
+	struct smtp_reply go = smtp_reply_make(354, "", "");
+
+	if (l->txn->chunked && smtp_client_bdat(hop_client(l->hop), now)) {
+		leg_set_state(l, LEG_BODY);
+		leg_answer(l, &go, true, now);
+		return;
+	}
+	leg_set_state(l, LEG_DATA);
+	smtp_client_data(hop_client(l->hop), 0, now);
+}
+
+void
+leg_data(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	l->data_waits = true;
+	if (l->state != LEG_OPEN) {
+		gone = smtp_reply_make(451, "4.4.2",
+		    "The next hop closed the connection, try again");
+		leg_answer(l, &gone, false, now);
+		return;
+	}
+	leg_send_data(l, now);
+}
+
+void
+leg_body(struct leg *l, struct str chunk, int64_t now)
+{
+	if (l->state == LEG_BODY)
+		smtp_client_body(hop_client(l->hop), chunk, now);
+}
+
+void
+leg_end(struct leg *l, int64_t now)
+{
+	struct smtp_reply gone;
+
+	if (l->state != LEG_BODY) {
+		gone = l->text_refused
+			   ? said(l)
+			   : smtp_reply_make(451, "4.4.2",
+				 "The next hop closed the connection, try "
+				 "again");
+		txn_end_answer(l->txn, &gone, now);
+		return;
+	}
+	leg_set_state(l, LEG_END);
+	l->in_doubt = true;
+	smtp_client_end(hop_client(l->hop), 0, now);
+}
+
+static void
+leg_put(struct leg *l, int64_t now)
+{
+	struct hop *hop = l->hop;
+	struct own *own = l->own;
+
+	l->hop = NULL;
+	l->own = NULL;
+	if (own != NULL)
+		own_put(own, true, now);
+	else
+		hop_put(hop, now);
+}
+
+static void
+leg_drop(struct leg *l, int64_t now)
+{
+	struct hop *hop = l->hop;
+	struct own *own = l->own;
+
+	l->hop = NULL;
+	l->own = NULL;
+	if (own != NULL)
+		own_put(own, false, now);
+	else
+		hop_drop(hop);
+}
+
+void
+leg_give_up(struct leg *l, int64_t now)
+{
+	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
+	    "No connection to the next hop came free, try again later");
+
+	if (l->state != LEG_CONNECTING || l->hop == NULL)
+		return;
+	leg_set_state(l, LEG_DEAD);
+	leg_drop(l, now);
+	leg_answer(l, &none, false, now);
+}
+
+static void
+leg_leave_open(struct leg *l, int64_t now)
+{
+	smtp_client_abandon(hop_client(l->hop), now);
+	leg_put(l, now);
+	leg_set_state(l, LEG_DEAD);
+}
+
+void
+leg_leave(struct leg *l, int64_t now)
+{
+	l->rcpt_waits = l->data_waits = false;
+	switch (l->state) {
+	case LEG_NONE:
+		leg_set_state(l, LEG_DEAD);
+		break;
+	case LEG_CONNECTING:
+	case LEG_DATA:
+	case LEG_BODY:
+	case LEG_END:
+		leg_set_state(l, LEG_DEAD);
+		leg_drop(l, now);
+		break;
+	case LEG_OPEN:
+		leg_leave_open(l, now);
+		break;
+	case LEG_DEAD:
+		break;
+	}
+}
+
+bool
+leg_is_full(const struct leg *l)
+{
+	return l->state == LEG_BODY && hop_is_full(l->hop);
+}
+
+bool
+leg_is_lmtp(const struct leg *l)
+{
+	return (l->state == LEG_OPEN || l->state == LEG_BODY) &&
+	       smtp_client_is_lmtp(hop_client(l->hop));
+}
+
+static void
+on_hop_ready(void *arg, int64_t now)
+{
+	leg_open(arg, now);
+}
+
+/* ---- what the next hop says ---- */
+
+/* Nobody's mail is refused because weir has not logged in: that is put right
+ * here, not by the client, unless it is its login that is passed on. */
+static bool
+is_weirs_login(const struct leg *l, const struct smtp_reply *reply)
+{
+	const struct session *s = l->txn->session;
+
+	if (!smtp_reply_wants_login(reply))
+		return false;
+	return s == NULL || s->user != NULL ||
+	       s->listen.auth != RELAY_AUTH_PASS ||
+	       (l->hop != NULL && hop_caps(l->hop).auth == 0);
+}
+
+static struct smtp_reply
+no_login(void)
+{
+	return smtp_reply_make(451, "4.7.0",
+	    "The next hop wants this relay to log in or to use TLS; "
+	    "the administrator can help");
+}
+
+/* The transaction ends there, whatever was said of it before. */
+static void
+leg_refuse(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	leg_leave_open(l, now);
+	leg_answer(l, reply, false, now);
+}
+
+/* A connection that speaks for a login is lost with it. A 5xx says something of
+ * the sender as a rule: who may use it is asked of the login. */
+static bool
+leg_lose_login(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
+	    "The next hop takes no more mail over the connection of your "
+	    "login, log in anew");
+
+	if (reply->code >= 500)
+		return false;
+	leg_set_state(l, LEG_DEAD);
+	leg_drop(l, now);
+	leg_answer(l, &gone, false, now);
+	return true;
+}
+
+/* True: the refusal was the connection's end, and the transaction goes over
+ * another one, or cannot. */
+static bool
+leg_try_again(struct leg *l, enum smtp_client_what what,
+    const struct smtp_reply *reply, int64_t now)
+{
+	enum hop_blame blame = hop_blame(l->hop, what, reply, now);
+	bool *once = blame == HOP_BLAME_SPENT ? &l->retried : &l->lined_up;
+	const struct session *s = l->txn->session;
+
+	if ((blame != HOP_BLAME_SPENT && blame != HOP_BLAME_FULL) || *once ||
+	    s == NULL)
+		return false;
+	if (l->own != NULL && s->login_passed)
+		return leg_lose_login(l, reply, now);
+	*once = true;
+	leg_drop(l, now);
+	l->accepted = 0;
+	leg_connect(l, blame == HOP_BLAME_SPENT, now);
+	return true;
+}
+
+static void
+leg_mail_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply words = *reply;
+
+	if (smtp_reply_is_ok(reply) ||
+	    leg_try_again(l, SMTP_CLIENT_MAIL, reply, now))
+		return;
+	l->login_wanted = is_weirs_login(l, reply);
+	if (l->login_wanted)
+		words = no_login();
+	l->mail_refused = true;
+	keep_words(l, &words);
+	if (l->again > 0)
+		leg_refuse(l, &words, now);
+}
+
+/* The client has heard that these were taken. */
+static void
+leg_again_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply no = smtp_reply_make(451, "4.4.2",
+	    "The next hop began anew and takes a recipient no more that it "
+	    "took before, try again");
+
+	l->again--;
+	l->accepted += smtp_reply_is_ok(reply);
+	l->again_refused = l->again_refused || !smtp_reply_is_ok(reply);
+	if (l->again > 0)
+		return;
+	if (l->again_refused)
+		leg_refuse(l, &no, now);
+	else if (l->data_waits)
+		leg_send_data(l, now);
+}
+
+static void
+leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply words;
+
+	if (l->mail_refused) {
+		/* Its RCPT was only "no MAIL yet"; the client hears why. */
+		words = said(l);
+		leg_answer(l, &words, !l->login_wanted, now);
+		return;
+	}
+	if (leg_try_again(l, SMTP_CLIENT_RCPT, reply, now))
+		return;
+	if (l->again > 0) {
+		leg_again_answer(l, reply, now);
+		return;
+	}
+	if (is_weirs_login(l, reply)) {
+		words = no_login();
+		leg_answer(l, &words, false, now);
+		return;
+	}
+	if (smtp_reply_is_ok(reply))
+		l->accepted++;
+	leg_answer(l, reply, true, now);
+}
+
+static void
+leg_data_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	struct smtp_reply words = *reply;
+
+	if (reply->code != 354 &&
+	    leg_try_again(l, SMTP_CLIENT_DATA, reply, now))
+		return;
+	if (is_weirs_login(l, reply))
+		words = no_login();
+	leg_set_state(l, reply->code == 354 ? LEG_BODY : LEG_OPEN);
+	leg_answer(l, &words, true, now);
+}
+
+static void
+leg_end_answer(
+    struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
+{
+	bool lmtp = smtp_client_is_lmtp(hop_client(l->hop));
+	struct smtp_reply words = *reply;
+
+	if (!lmtp && is_weirs_login(l, reply))
+		words = no_login();
+	/* LMTP: each recipient by itself, see txn_let_go. */
+	if (!lmtp && reply->code >= 400)
+		l->in_doubt = false;
+	if (lmtp)
+		txn_verdict(l->txn, tag, reply);
+	if (lmtp && !smtp_client_is_idle(hop_client(l->hop)))
+		return;
+	leg_set_state(l, LEG_DEAD);
+	leg_put(l, now);
+	if (lmtp)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, &words, now);
+}
+
+static void
+on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
+    const struct smtp_reply *reply, int64_t now)
+{
+	struct leg *l = arg;
+
+	switch (what) {
+	case SMTP_CLIENT_MAIL:
+		leg_mail_answer(l, reply, now);
+		break;
+	case SMTP_CLIENT_RCPT:
+		leg_rcpt_answer(l, reply, now);
+		break;
+	case SMTP_CLIENT_DATA:
+		leg_data_answer(l, reply, now);
+		break;
+	case SMTP_CLIENT_END:
+		leg_end_answer(l, tag, reply, now);
+		break;
+	case SMTP_CLIENT_RSET:
+	case SMTP_CLIENT_QUIT:
+	case SMTP_CLIENT_AUTH:
+		break;
+	}
+}
+
+static void
+on_hop_drain(void *arg, int64_t now)
+{
+	struct leg *l = arg;
+
+	txn_leg_drained(l->txn, now);
+}
+
+/* Without the reply to the final dot, or without all of them (LMTP). */
+static void
+leg_lost_end(struct leg *l, const struct smtp_reply *reply, int64_t now)
+{
+	const struct txn *t = l->txn;
+	bool judged = false;
+
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		judged = judged || t->rcpts[i].verdict != 0;
+	if (judged)
+		txn_judged(l->txn, now);
+	else
+		txn_end_answer(l->txn, reply, now);
+}
+
+static void
+on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+{
+	struct leg *l = arg;
+	enum leg_state was = l->state;
+	bool again = (was == LEG_OPEN || was == LEG_DATA) && l->reused &&
+		     !l->retried && (l->rcpt_waits || l->data_waits) &&
+		     l->txn->session != NULL;
+
+	l->hop = NULL;
+	if (again) {
+		l->retried = true;
+		l->accepted = 0;
+		leg_connect(l, true, now);
+		return;
+	}
+	leg_set_state(l, LEG_DEAD);
+	switch (was) {
+	case LEG_NONE:
+	case LEG_DEAD:
+		break;
+	case LEG_CONNECTING:
+	case LEG_OPEN:
+	case LEG_DATA:
+		leg_answer(l, reply, false, now);
+		break;
+	case LEG_BODY:
+		/* It did not wait for the end to refuse it. */
+		l->text_refused = reply->code >= 500;
+		if (l->text_refused)
+			keep_words(l, reply);
+		/* The rest of the message is read and dropped; the final dot
+		 * finds the leg dead. */
+		txn_leg_drained(l->txn, now);
+		break;
+	case LEG_END:
+		leg_lost_end(l, reply, now);
+		break;
+	}
+}
+
+const struct hop_ops leg_ops = {
+    .on_ready = on_hop_ready,
+    .on_reply = on_hop_reply,
+    .on_drain = on_hop_drain,
+    .on_fail = on_hop_fail,
+};

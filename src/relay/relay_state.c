@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The states of a session, a transaction and a leg, and which may follow which;
+ * those of a login and of an own connection stand in their own files. An
+ * illegal move is a bug of ours, and panics before it does harm.
+ */
+#include "relay/relay_internal.h"
+
+#define BIT(state) (1u << (state))
+
+static const char *const session_names[] = {
+    [SESSION_NEW] = "new",
+    [SESSION_PROXY] = "proxy",
+    [SESSION_TLS_FIRST] = "tls-first",
+    [SESSION_SILENT] = "silent",
+    [SESSION_OPEN] = "open",
+    [SESSION_STARTTLS] = "starttls",
+    [SESSION_SHAKING] = "shaking",
+    [SESSION_ENDED] = "ended",
+};
+
+static const uint16_t session_may_follow[] = {
+    [SESSION_NEW] = 0,
+    [SESSION_PROXY] = BIT(SESSION_NEW),
+    [SESSION_TLS_FIRST] = BIT(SESSION_NEW) | BIT(SESSION_PROXY),
+    [SESSION_SILENT] =
+	BIT(SESSION_NEW) | BIT(SESSION_PROXY) | BIT(SESSION_TLS_FIRST),
+    [SESSION_OPEN] = BIT(SESSION_NEW) | BIT(SESSION_PROXY) |
+		     BIT(SESSION_TLS_FIRST) | BIT(SESSION_SILENT) |
+		     BIT(SESSION_SHAKING),
+    [SESSION_STARTTLS] = BIT(SESSION_OPEN),
+    [SESSION_SHAKING] = BIT(SESSION_STARTTLS),
+    [SESSION_ENDED] = BIT(SESSION_ENDED) - 1,
+};
+
+static const char *const txn_names[] = {
+    [TXN_NEW] = "new",
+    [TXN_MAIL] = "mail",
+    [TXN_ENVELOPE] = "envelope",
+    [TXN_RCPT] = "rcpt",
+    [TXN_DATA] = "data",
+    [TXN_TEXT] = "text",
+    [TXN_END] = "end",
+    [TXN_LEFT] = "left",
+    [TXN_LATE] = "late",
+    [TXN_OVER] = "over",
+};
+
+static const uint16_t txn_may_follow[] = {
+    [TXN_NEW] = 0,
+    [TXN_MAIL] = BIT(TXN_NEW),
+    [TXN_ENVELOPE] = BIT(TXN_MAIL) | BIT(TXN_RCPT) | BIT(TXN_DATA),
+    [TXN_RCPT] = BIT(TXN_ENVELOPE),
+    [TXN_DATA] = BIT(TXN_ENVELOPE),
+    [TXN_TEXT] = BIT(TXN_DATA),
+    [TXN_END] = BIT(TXN_TEXT),
+    [TXN_LEFT] = BIT(TXN_END),
+    [TXN_LATE] = BIT(TXN_END),
+    [TXN_OVER] = BIT(TXN_OVER) - 1,
+};
+
+static const char *const leg_names[] = {
+    [LEG_NONE] = "none",
+    [LEG_CONNECTING] = "connecting",
+    [LEG_OPEN] = "open",
+    [LEG_DATA] = "data",
+    [LEG_BODY] = "body",
+    [LEG_END] = "end",
+    [LEG_DEAD] = "dead",
+};
+
+static const uint16_t leg_may_follow[] = {
+    [LEG_NONE] = 0,
+    /* Once more, on another connection. */
+    [LEG_CONNECTING] = BIT(LEG_NONE) | BIT(LEG_OPEN) | BIT(LEG_DATA),
+    [LEG_OPEN] = BIT(LEG_CONNECTING) | BIT(LEG_DATA),
+    [LEG_DATA] = BIT(LEG_OPEN),
+    [LEG_BODY] = BIT(LEG_OPEN) | BIT(LEG_DATA),
+    [LEG_END] = BIT(LEG_BODY),
+    [LEG_DEAD] = BIT(LEG_DEAD) - 1,
+};
+
+static const struct relay_states session_states = {
+    "session", session_names, session_may_follow};
+static const struct relay_states txn_states = {
+    "transaction", txn_names, txn_may_follow};
+static const struct relay_states cut_states = {
+    "cut-through", leg_names, leg_may_follow};
+static const struct relay_states probe_states = {
+    "probe", leg_names, leg_may_follow};
+
+void
+relay_move(const struct relay_states *states, const struct relay *r,
+    const struct session *s, const struct txn *t, unsigned from, unsigned to)
+{
+	char ip[IP_TEXT_MAX] = "", id[SPOOL_ID_TEXT] = "";
+
+	if ((states->may_follow[to] & BIT(from)) == 0)
+		panic("relay: %s from %s to %s", states->part,
+		    states->names[from], states->names[to]);
+	if (!log_is_on(r->parts.log, LOG_LEVEL_DEBUG))
+		return;
+	if (t != NULL || s != NULL)
+		ip_format(t != NULL ? &t->client : &s->client, ip);
+	log_event(r->parts.log, LOG_LEVEL_DEBUG, "smtp", "state",
+	    "client=%s id=%s part=%s from=%s to=%s", ip,
+	    t != NULL ? spool_id_format(t->id, id) : "", states->part,
+	    states->names[from], states->names[to]);
+}
+
+void
+session_set_state(struct session *s, enum session_state state)
+{
+	relay_move(&session_states, s->relay, s, NULL, s->state, state);
+	s->state = state;
+}
+
+bool
+session_is_greeted(const struct session *s)
+{
+	return s->state == SESSION_OPEN || s->state == SESSION_STARTTLS ||
+	       s->state == SESSION_SHAKING;
+}
+
+void
+txn_set_state(struct txn *t, enum txn_state state)
+{
+	relay_move(&txn_states, t->relay, t->session, t, t->state, state);
+	t->state = state;
+}
+
+void
+leg_set_state(struct leg *l, enum leg_state state)
+{
+	const struct txn *t = l->txn;
+
+	relay_move(l->is_probe ? &probe_states : &cut_states, t->relay,
+	    t->session, t, l->state, state);
+	l->state = state;
+}

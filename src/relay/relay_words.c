@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What people and programs read of a relayed message: the trace header (RFC
+ * 5321 section 4.4), the reply that says honestly what was held, and one log
+ * line with its fate.
+ */
+#include "relay/relay_internal.h"
+
+#include "front/settle.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+
+/* RFC 3848, RFC 6531 section 4.3: with TLS an S, with AUTH an A. */
+static const char *
+protocol_name(const struct txn *t)
+{
+	static const char *const names[2][4] = {
+	    {"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"},
+	    {"UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"},
+	};
+	const struct session *s = t->session;
+
+	if (!smtp_server_is_esmtp(s->server))
+		return "SMTP";
+	return names[t->mail.utf8]
+		    [(t->tls != NULL ? 2 : 0) + (s->user != NULL)];
+}
+
+/* "from helo (name [address])" and a line end; nothing where it is hidden. */
+static void
+format_client(const struct txn *t, char *out, size_t cap)
+{
+	const struct session *s = t->session;
+	const char *name = t->forwarded ? NULL : s->client_name;
+	char helo[256], ip[IP_TEXT_MAX], safe[256];
+	bool local = t->client.family == IP_NONE;
+
+	out[0] = '\0';
+	if (s->listen.hide_client)
+		return;
+	str_escape(str_from(t->helo), helo, sizeof(helo));
+	str_escape(str_from(name), safe, sizeof(safe));
+	ip_format(&t->client, ip);
+	snprintf(out, cap, "from %s (%s%s%s%s%s)\r\n\t", helo, safe,
+	    name != NULL ? " " : "", local ? "" : "[",
+	    local ? "local socket" : ip, local ? "" : "]");
+}
+
+struct str
+relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
+{
+	char id[SPOOL_ID_TEXT], date[SETTLE_DATE_MAX], client[640];
+	int n;
+
+	settle_date(t->started_at, date);
+	format_client(t, client, sizeof(client));
+	n = snprintf(out, RELAY_TRACE_MAX,
+	    "Received: %sby %s (weir) with %s id %s%s%s;\r\n\t%s\r\n", client,
+	    t->session->settings->hostname, protocol_name(t),
+	    spool_id_format(t->id, id),
+	    t->tls != NULL ? "\r\n\ttls " : "", /* RFC 8314 section 4.3 */
+	    t->tls != NULL ? t->tls_cipher : "", date);
+	return (struct str){out, (size_t)n};
+}
+
+struct smtp_reply
+relay_accept_reply(
+    const struct txn *t, const struct smtp_reply *hop, char *out, size_t cap)
+{
+	char id[SPOOL_ID_TEXT];
+	struct smtp_reply reply;
+
+	if (t->held_count == 0)
+		return *hop;
+	spool_id_format(t->id, id);
+	if (hop == NULL)
+		snprintf(out, cap, "Ok: held as %s, %zu recipient%s; %s", id,
+		    t->held_count, t->held_count == 1 ? "" : "s", t->held_why);
+	else
+		snprintf(out, cap, "%.*s; %zu of %zu recipients held as %s: %s",
+		    hop->text.n > 200 ? 200 : (int)hop->text.n, hop->text.p,
+		    t->held_count, t->rcpt_count, id, t->held_why);
+	reply = smtp_reply_make(250, "2.0.0", out);
+	return reply;
+}
+
+void
+relay_make_temporary(struct smtp_reply *reply)
+{
+	reply->code = 451;
+	if (reply->enhanced[0] != '\0')
+		reply->enhanced[0] = '4';
+}
+
+void
+relay_log_message(
+    const struct txn *t, const char *fate, const struct smtp_reply *reply)
+{
+	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX];
+	char from[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX], sender[LOG_QUOTE_MAX];
+	struct log *log = t->relay->parts.log;
+
+	if (!log_is_on(log, LOG_LEVEL_INFO))
+		return;
+	log_event(log, LOG_LEVEL_INFO, "smtp", "message",
+	    "id=%s fate=%s sender=%s from=%s client=%s size=%llu "
+	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld tls=%s cipher=%s "
+	    "code=%u reply=%s",
+	    spool_id_format(t->id, id), fate,
+	    log_quote(str_from(t->gate == NULL ? "" : gate_txn_source(t->gate)),
+		sender),
+	    log_quote(str_from(t->from), from), ip_format(&t->client, ip),
+	    (unsigned long long)t->size, t->rcpt_count,
+	    t->rcpt_count - t->held_count, t->held_count,
+	    (long long)(clock_wall_ms() - t->started_at),
+	    t->tls != NULL ? t->tls : "none",
+	    t->tls != NULL ? t->tls_cipher : "none", reply->code,
+	    log_quote(reply->text, text));
+}

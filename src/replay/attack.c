@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See attack.h. */
+#include "replay/attack.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+
+#define COUNT_MAX 10000
+
+static bool
+fail(const char *text, const char *what, char *err, size_t cap)
+{
+	char shown[100];
+
+	snprintf(err, cap, "--attack: \"%s\": %s",
+	    str_escape(str_sub(str_from(text), 0, 60), shown, sizeof(shown)),
+	    what);
+	return false;
+}
+
+static bool
+parse_count(struct str s, uint32_t max, uint32_t *out)
+{
+	uint64_t v;
+
+	if (!str_to_u64(s, &v) || v < 1 || v > max)
+		return false;
+	*out = (uint32_t)v;
+	return true;
+}
+
+static bool
+parse_window(struct str s, int64_t *out)
+{
+	uint64_t seconds;
+
+	if (str_to_u64(s, &seconds)) {
+		*out = (int64_t)(seconds * 1000);
+		return seconds >= 1 && seconds <= ATTACK_MS / 1000;
+	}
+	return units_parse_duration(s, out) && *out >= 1 && *out <= ATTACK_MS;
+}
+
+static bool
+parse_rate(struct str s, struct attack_plan *out)
+{
+	size_t slash = str_index(s, '/');
+
+	out->window_ms = 1000;
+	if (slash < s.n &&
+	    !parse_window(str_sub(s, slash + 1, s.n), &out->window_ms))
+		return false;
+	return parse_count(str_sub(s, 0, slash), COUNT_MAX, &out->count);
+}
+
+static bool
+parse_more(struct str s, struct attack_plan *out)
+{
+	if (str_eq(s, STR("packed"))) {
+		out->is_packed = true;
+		return true;
+	}
+	if (str_starts(s, STR("unknown=")) && str_iends(s, STR("%")))
+		return parse_count(str_sub(s, sizeof("unknown=") - 1,
+				       s.n - sizeof("unknown=")),
+		    100, &out->unknown);
+	if (str_eq(s, STR("udp"))) {
+		out->is_udp = true;
+		return true;
+	}
+	return str_starts(s, STR("known=")) &&
+	       parse_count(str_sub(s, sizeof("known=") - 1, s.n),
+		   ATTACK_KNOWN_MAX, &out->known);
+}
+
+bool
+attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
+{
+	struct str rest = str_from(text);
+
+	*out = (struct attack_plan){.text = text};
+	if (!parse_rate(str_cut(&rest, ','), out))
+		return fail(text,
+		    "is no rate; write recipients a second from 1 to 10000, "
+		    "as in 10, or in a time up to a day, as in 1/60 or 100/1d",
+		    err, cap);
+	while (rest.n > 0) {
+		if (!parse_more(str_cut(&rest, ','), out))
+			return fail(text,
+			    "after the rate there may be known=NUMBER (1 to "
+			    "5000), packed and unknown=SHARE (1% to 100%); "
+			    "of flows udp",
+			    err, cap);
+	}
+	return true;
+}
+
+int64_t
+attack_at(const struct attack_plan *plan, uint32_t i)
+{
+	return (int64_t)i * plan->window_ms / plan->count;
+}
+
+bool
+attack_is_unknown(const struct attack_plan *plan, uint32_t i)
+{
+	return ((uint64_t)i + 1) * plan->unknown / 100 >
+	       (uint64_t)i * plan->unknown / 100;
+}
+
+uint32_t
+attack_message_size(const struct attack_plan *plan)
+{
+	return plan->is_packed ? ATTACK_PACK : 1;
+}
+
+int64_t
+attack_history_at(uint32_t known)
+{
+	return known * ATTACK_HISTORY_MS;
+}
+
+int64_t
+attack_start(const struct attack_plan *plan)
+{
+	int64_t at = attack_history_at(plan->known) + ATTACK_QUIET_MS;
+
+	return at > ATTACK_AFTER_MS ? at : ATTACK_AFTER_MS;
+}

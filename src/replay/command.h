@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The commands of weir-replay. Each reads what it needs, prints to stdout, and
+ * returns 0 or a sysexits status with one line for the user in err. */
+#ifndef REPLAY_COMMAND_H
+#define REPLAY_COMMAND_H
+
+#include "replay/attack.h"
+#include "replay/reader.h"
+
+#include <signal.h>
+
+#define COMMAND_LIST_MAX 64
+#define PROFILES_MAX 8
+
+/* All that options say, whatever the command. Borrowed. */
+struct command_args {
+	const char *const *files; /* what was named, NULL ends it */
+	size_t file_count;
+	const char *nodes;
+	const struct reader *format; /* of logs; NULL: by their lines */
+	int year;                    /* of the first line; 0: not given */
+	bool journal;
+	const char *networks[COMMAND_LIST_MAX], *domains[COMMAND_LIST_MAX];
+	size_t network_count, domain_count;
+	const char *compare; /* a second configuration */
+	bool anonymise;
+	const char *profiles[PROFILES_MAX]; /* of flows */
+	size_t profile_count;
+	const char *config, *policy; /* NULL: not given */
+	bool json, no_local;
+	struct attack_plan attacks[ATTACKS_MAX];
+	size_t attack_count;
+	const volatile sig_atomic_t *stop;
+};
+
+MUST_CHECK int command_trace(
+    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_flows(
+    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_learn(
+    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_log(
+    const struct command_args *args, char *err, size_t cap);
+
+/* The last day, as weir-maild hands it out, under another configuration. */
+MUST_CHECK int command_history(
+    const struct command_args *args, char *err, size_t cap);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* weir-replay log: reads logs, replays what was sent, reports. */
+#include "replay/command.h"
+#include "replay/logs.h"
+#include "replay/people.h"
+#include "replay/report_log.h"
+#include "replay/setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+/* One configuration on the log. */
+struct trial {
+	struct setup setup;
+	struct replay_result result;
+	struct report report;
+};
+
+static int
+run(struct trial *t, const struct command_args *args, const struct logs *l,
+    bool is_first, char *err, size_t cap)
+{
+	struct people people;
+	struct replay_settings settings = {
+	    .trace = &l->submissions.trace,
+	    .nodes = &l->submissions.nodes,
+	    .attacks = args->attacks,
+	    .attack_count = is_first ? args->attack_count : 0,
+	    .world = t->setup.world,
+	    .recipients_max = t->setup.recipients_max,
+	    .people = people_init(&people, l),
+	    .stop = args->stop,
+	};
+	int status = replay_run(&settings, &t->result, err, cap);
+
+	t->report.names = l->submissions.names;
+	if (status == 0)
+		report_make(
+		    &t->report, settings.trace, settings.nodes, &t->result);
+	return status;
+}
+
+static int
+print(const struct command_args *args, const struct report_log *report,
+    char *err, size_t cap)
+{
+	bool ok = args->json ? report_log_print_json(report)
+			     : report_log_print_text(report);
+
+	if (ok)
+		return 0;
+	snprintf(err, cap, "the report cannot be written");
+	return EX_IOERR;
+}
+
+static int
+report(const struct command_args *args, const struct logs *l,
+    const struct trial *first, const struct trial *other, char *err, size_t cap)
+{
+	struct report_log r = {
+	    .logs = l,
+	    .report = &first->report,
+	    .other = other != NULL ? &other->report : NULL,
+	};
+	struct sender_habits *habits = senders_habits(
+	    &l->submissions.trace, &l->submissions.nodes, &r.habit_count);
+	int status;
+
+	r.habits = habits;
+	status = print(args, &r, err, cap);
+	free(habits);
+	return status;
+}
+
+static void
+trial_clear(struct trial *t)
+{
+	replay_clear(&t->result);
+	setup_clear(&t->setup);
+}
+
+int
+command_log(const struct command_args *args, char *err, size_t cap)
+{
+	struct trial first = {
+	    .report = {.config = args->config, .policy = args->policy}};
+	struct trial other = {
+	    .report = {.config = args->compare, .policy = args->policy}};
+	bool compares = args->compare != NULL;
+	struct logs l = {0};
+	int status =
+	    setup_load(&first.setup, args->config, args->policy, err, cap);
+
+	if (status == 0 && compares)
+		status = setup_load(
+		    &other.setup, args->compare, args->policy, err, cap);
+	if (status == 0)
+		status = logs_read(&l, args, &first.setup, err, cap);
+	if (status == 0)
+		status = run(&first, args, &l, true, err, cap);
+	if (status == 0 && compares)
+		status = run(&other, args, &l, false, err, cap);
+	if (status == 0)
+		status = report(
+		    args, &l, &first, compares ? &other : NULL, err, cap);
+	trial_clear(&first);
+	trial_clear(&other);
+	logs_clear(&l);
+	return status;
+}

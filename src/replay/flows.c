@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See flows.h. */
+#include "replay/flows.h"
+
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CAP_FIRST 1024
+#define SECOND 1000
+
+PRINTF_LIKE(3, 4)
+static bool
+fail(char *why, size_t cap, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, cap, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+/* "14462.488": ms; what is below one is cut off. */
+static bool
+parse_time(struct str word, int64_t *out)
+{
+	struct str whole = str_cut(&word, '.');
+	uint64_t seconds, ms = 0;
+
+	if (!str_to_u64(whole, &seconds) || seconds > FLOWS_SECONDS_MAX)
+		return false;
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] < '0' || word.p[i] > '9')
+			return false;
+	}
+	for (size_t i = 0; i < 3; i++)
+		ms = ms * 10 + (i < word.n ? (uint64_t)(word.p[i] - '0') : 0);
+	*out = (int64_t)(seconds * SECOND + ms);
+	return true;
+}
+
+/* The number of an address, a new one where it was not seen yet. */
+static bool
+take_address(struct flows *f, struct str *line, const char *what, uint32_t *out,
+    char *why, size_t cap)
+{
+	struct str word = str_cut(line, ' ');
+	uintptr_t known;
+
+	if (word.n == 0 || word.n > FLOWS_WORD_MAX)
+		return fail(why, cap, "%s is missing, or longer than %d bytes",
+		    what, FLOWS_WORD_MAX);
+	if (f->words == NULL)
+		f->words = map_new();
+	known = (uintptr_t)map_find(f->words, word);
+	if (known == 0 && map_count(f->words) == FLOWS_WORDS_MAX)
+		return fail(
+		    why, cap, "more than %d addresses", FLOWS_WORDS_MAX);
+	if (known == 0) {
+		known = map_count(f->words) + 1;
+		map_set(f->words, word, (void *)known);
+	}
+	*out = (uint32_t)known - 1;
+	return true;
+}
+
+static bool
+take_number(struct str *line, const char *what, uint64_t max, uint64_t *out,
+    char *why, size_t cap)
+{
+	struct str word = str_cut(line, ' ');
+	char shown[64];
+
+	if (str_to_u64(word, out) && *out <= max)
+		return true;
+	return fail(why, cap, "%s: \"%s\" is not a number up to %u", what,
+	    str_escape(str_sub(word, 0, 30), shown, sizeof(shown)),
+	    (unsigned)max);
+}
+
+static bool
+add(struct flows *f, const struct flow *flow, char *why, size_t cap)
+{
+	if (f->count == FLOWS_MAX)
+		return fail(why, cap, "more than %d flows", FLOWS_MAX);
+	if (f->count == f->cap) {
+		f->cap = f->cap == 0 ? CAP_FIRST : f->cap * 2;
+		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
+	}
+	f->v[f->count++] = *flow;
+	return true;
+}
+
+bool
+flows_add_line(void *flows, struct str line, char *why, size_t cap)
+{
+	struct flows *f = flows;
+	struct str word = str_cut(&line, ' ');
+	uint64_t protocol, port;
+	struct flow flow;
+	char shown[64];
+
+	if (!parse_time(word, &flow.at))
+		return fail(why, cap,
+		    "the time: \"%s\" is not a number of seconds up to %d",
+		    str_escape(str_sub(word, 0, 30), shown, sizeof(shown)),
+		    FLOWS_SECONDS_MAX);
+	if (f->count > 0 && flow.at < f->v[f->count - 1].at)
+		return fail(why, cap,
+		    "the time is before that of the line above; sort by the "
+		    "first column");
+	if (!take_address(f, &line, "the source", &flow.src, why, cap) ||
+	    !take_address(f, &line, "the destination", &flow.dst, why, cap) ||
+	    !take_number(
+		&line, "the protocol", UINT8_MAX, &protocol, why, cap) ||
+	    !take_number(&line, "the port", UINT16_MAX, &port, why, cap))
+		return false;
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return fail(why, cap, "the protocol is neither 6 nor 17");
+	if (line.n > 0)
+		return fail(why, cap,
+		    "more than five columns; a flow has time, source, "
+		    "destination, protocol and port");
+	flow.protocol = (uint8_t)protocol;
+	flow.dport = (uint16_t)port;
+	return add(f, &flow, why, cap);
+}
+
+uint32_t
+flows_address_count(const struct flows *f)
+{
+	return f->words != NULL ? (uint32_t)map_count(f->words) : 0;
+}
+
+void
+flows_clear(struct flows *f)
+{
+	free(f->v);
+	if (f->words != NULL)
+		map_free(f->words, NULL);
+	*f = (struct flows){0};
+}

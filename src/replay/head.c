@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See head.h. */
+#include "replay/head.h"
+
+#include "replay/head_json.h"
+
+#include <string.h>
+
+#define TEXTS_MAX (2u << 20)
+#define SERVICE_MAX 80 /* name of a container, before the bar */
+
+void
+head_init(struct head *h, int64_t newest, int year)
+{
+	*h = (struct head){0};
+	stamp_init(&h->clock, newest, year);
+	buf_init(&h->json, TEXTS_MAX);
+}
+
+void
+head_clear(struct head *h)
+{
+	buf_clear(&h->json);
+}
+
+/* "postfix/qmgr[498]: " */
+static bool
+take_tag(struct str *s, struct head_line *out)
+{
+	size_t end = 0, colon;
+	struct str tag;
+
+	while (end < s->n && s->p[end] != ' ' && s->p[end] != ':' &&
+	       s->p[end] != '[')
+		end++;
+	tag = str_sub(*s, 0, end);
+	if (tag.n == 0 || end == s->n || s->p[end] == ' ')
+		return false;
+	out->program = tag;
+	if (s->p[end] == '[') {
+		struct str rest = str_sub(*s, end + 1, s->n);
+
+		out->pid = str_cut(&rest, ']');
+		colon = s->n - rest.n;
+	} else {
+		colon = end;
+	}
+	if (colon >= s->n || s->p[colon] != ':')
+		return false;
+	*s = str_sub(*s, colon + 1, s->n);
+	if (s->n > 0 && s->p[0] == ' ')
+		*s = str_sub(*s, 1, s->n);
+	return true;
+}
+
+/* The host may be missing, as in what a program writes to /dev/log. */
+static void
+take_host_and_tag(struct str s, struct head_line *out)
+{
+	struct str rest = s;
+
+	out->text = s;
+	if (take_tag(&rest, out)) {
+		out->text = rest;
+		return;
+	}
+	out->program = out->pid = STR("");
+	out->host = str_cut(&rest, ' ');
+	if (take_tag(&rest, out)) {
+		out->text = rest;
+		return;
+	}
+	out->host = out->program = out->pid = STR("");
+}
+
+/* "[a b="c"]...", "-": taken off. RFC 5424 section 6.3. */
+static void
+skip_structured(struct str *s)
+{
+	bool quoted = false;
+
+	if (s->n == 0 || s->p[0] != '[') {
+		(void)str_cut(s, ' ');
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		char c = s->p[i];
+
+		if (c == '\\')
+			i++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (c == ']' && !quoted &&
+			 (i + 1 == s->n || s->p[i + 1] != '[')) {
+			*s = str_sub(*s, i + 1, s->n);
+			if (s->n > 0 && s->p[0] == ' ')
+				*s = str_sub(*s, 1, s->n);
+			return;
+		}
+	}
+	*s = STR("");
+}
+
+/* After "<PRI>": "1 TIME HOST APP PROCID MSGID SD MSG". */
+static bool
+parse_5424(struct head *h, struct str s, struct head_line *out)
+{
+	static const char bom[] = "\xef\xbb\xbf";
+
+	if (!str_starts(s, STR("1 ")))
+		return false;
+	s = str_sub(s, 2, s.n);
+	if (!stamp_take_iso(&h->clock, &s, &out->at) || s.n == 0 ||
+	    s.p[0] != ' ')
+		return false;
+	s = str_sub(s, 1, s.n);
+	out->host = str_cut(&s, ' ');
+	out->program = str_cut(&s, ' ');
+	out->pid = str_cut(&s, ' ');
+	(void)str_cut(&s, ' ');
+	skip_structured(&s);
+	if (str_starts(s, str_from(bom)))
+		s = str_sub(s, 3, s.n);
+	out->text = s;
+	return true;
+}
+
+static bool
+skip_priority(struct str *s)
+{
+	size_t end = str_index(str_sub(*s, 0, 5), '>');
+	uint64_t v;
+
+	if (s->n == 0 || s->p[0] != '<' || end >= 5 ||
+	    !str_to_u64(str_sub(*s, 1, end - 1), &v))
+		return false;
+	*s = str_sub(*s, end + 1, s->n);
+	return true;
+}
+
+static bool
+parse_stamped(struct head *h, struct str s, struct head_line *out)
+{
+	bool had_t = s.n > 10 && s.p[10] == 'T';
+
+	if (skip_priority(&s) && parse_5424(h, s, out))
+		return true;
+	if (stamp_take_syslog(&h->clock, &s, &out->at)) {
+		if (s.n == 0 || s.p[0] != ' ')
+			return false;
+		take_host_and_tag(str_sub(s, 1, s.n), out);
+		return true;
+	}
+	if (!stamp_take_iso(&h->clock, &s, &out->at) || s.n == 0)
+		return false;
+	if (s.p[0] != ' ')
+		return false; /* a table with commas has times of its own */
+	s = str_sub(s, 1, s.n);
+	out->text = s;
+	if (had_t)
+		take_host_and_tag(s, out);
+	return true;
+}
+
+static bool
+parse_json(struct head *h, struct str line, struct head_line *out)
+{
+	struct head_json json;
+
+	if (!head_json_parse(&h->json, line, &json))
+		return false;
+	*out = json.line;
+	if (json.inner.n > 0 && !parse_stamped(h, json.inner, out)) {
+		*out = json.line;
+		out->text = json.inner;
+	}
+	return out->at != HEAD_NO_TIME;
+}
+
+/* "mail-1  | " */
+static bool
+skip_service(struct str *s)
+{
+	size_t bar = str_index(str_sub(*s, 0, SERVICE_MAX), '|');
+
+	if (bar == 0 || bar + 1 >= s->n || bar >= SERVICE_MAX ||
+	    s->p[bar] != '|' || s->p[bar - 1] != ' ' || s->p[bar + 1] != ' ')
+		return false;
+	*s = str_sub(*s, bar + 2, s->n);
+	return true;
+}
+
+static bool
+parse(struct head *h, struct str line, struct head_line *out)
+{
+	if (line.n > 0 && line.p[0] == '{')
+		return parse_json(h, line, out);
+	if (parse_stamped(h, line, out))
+		return true;
+	*out = (struct head_line){.at = HEAD_NO_TIME};
+	return skip_service(&line) && parse_stamped(h, line, out);
+}
+
+bool
+head_parse(struct head *h, struct str line, struct head_line *out)
+{
+	*out = (struct head_line){.at = HEAD_NO_TIME};
+	/* What a crash left. */
+	while (line.n > 0 && line.p[0] == '\0')
+		line = str_sub(line, 1, line.n);
+	if (!parse(h, line, out)) {
+		*out = (struct head_line){.at = HEAD_NO_TIME, .text = line};
+		return false;
+	}
+	stamp_note(&h->clock, out->at);
+	return true;
+}

@@ -1,0 +1,69 @@
+# What weir-replay is made of, apart from its main. (libreplay is the fuzz
+# targets'.)
+noinst_LTLIBRARIES += libtrace.la
+libtrace_la_SOURCES = \
+	src/replay/agenda.c src/replay/agenda.h \
+	src/replay/attack.c src/replay/attack.h \
+	src/replay/command.h src/replay/command_flows.c \
+	src/replay/command_learn.c \
+	src/replay/command_log.c src/replay/command_trace.c \
+	src/replay/export.c src/replay/export.h \
+	src/replay/feed.c src/replay/feed.h \
+	src/replay/flow_report.c src/replay/flow_report.h \
+	src/replay/flow_run.c src/replay/flow_run.h \
+	src/replay/flows.c src/replay/flows.h \
+	src/replay/head.c src/replay/head.h \
+	src/replay/head_json.c src/replay/head_json.h \
+	src/replay/command_history.c \
+	src/replay/past.c src/replay/past.h \
+	src/replay/past_run.c src/replay/past_run.h \
+	src/replay/input.c src/replay/input.h \
+	src/replay/join.c src/replay/join.h \
+	src/replay/lines.c src/replay/lines.h \
+	src/replay/logs.c src/replay/logs.h \
+	src/replay/names.c src/replay/names.h \
+	src/replay/people.c src/replay/people.h \
+	src/replay/reader.c src/replay/reader.h \
+	src/replay/reader_exchange.c \
+	src/replay/reader_exim.c \
+	src/replay/reader_opensmtpd.c \
+	src/replay/reader_postfix.c \
+	src/replay/reader_sendmail.c \
+	src/replay/replay.c src/replay/replay.h \
+	src/replay/replay_attack.c src/replay/replay_internal.h \
+	src/replay/report.c src/replay/report.h \
+	src/replay/report_json.c \
+	src/replay/report_log.c src/replay/report_log.h \
+	src/replay/report_log_json.c \
+	src/replay/report_text.c \
+	src/replay/scratch.c src/replay/scratch.h \
+	src/replay/senders.c src/replay/senders.h \
+	src/replay/setup.c src/replay/setup.h \
+	src/replay/stamp.c src/replay/stamp.h \
+	src/replay/submissions.c src/replay/submissions.h \
+	src/replay/trace.c src/replay/trace.h \
+	src/replay/unpack.c src/replay/unpack.h \
+	src/replay/world.c src/replay/world.h
+libtrace_la_LIBADD = libmaild.la libnetgate.la $(LZMA_LIBS) $(ZSTD_LIBS) \
+	$(JANSSON_LIBS) -lz
+
+bin_PROGRAMS += weir-replay
+weir_replay_SOURCES = src/replay/main.c
+weir_replay_LDADD = libtrace.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_flows
+tests_unit_test_flows_SOURCES = tests/unit/test_flows.c
+tests_unit_test_flows_LDADD = libtrace.la $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_logs tests/unit/test_logs_servers \
+	tests/unit/test_replay tests/unit/test_trace
+tests_unit_test_logs_servers_SOURCES = tests/unit/test_logs_servers.c \
+	tests/unit/log_rig.h
+tests_unit_test_logs_servers_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
+tests_unit_test_logs_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
+tests_unit_test_replay_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
+tests_unit_test_trace_LDADD = libtrace.la $(CMOCKA_LIBS)
+endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See logs.h. Files are read in the order of their first lines, whatever their
+ * names are. */
+#include "replay/logs.h"
+
+#include "os/clock.h"
+#include "replay/input.h"
+#include "smtp/address.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define START_MAX (256 * 1024) /* of a file, where its first time is sought */
+
+struct file {
+	const char *path;
+	int64_t newest, first;
+	size_t place; /* on the command line */
+};
+
+struct reading {
+	const struct command_args *args;
+	struct logs *out;
+	struct feed *feed;
+	struct join *join;
+	struct buf start;
+};
+
+/* ---- which file comes first ---- */
+
+static bool
+on_start(void *arg, struct str piece, char *err, size_t cap)
+{
+	struct reading *r = arg;
+	size_t room = buf_room(&r->start);
+
+	(void)err;
+	(void)cap;
+	(void)!buf_append_str(&r->start, str_sub(piece, 0, room));
+	return piece.n < room;
+}
+
+static int
+find_first(struct reading *r, struct file *f, char *err, size_t cap)
+{
+	struct stat st;
+	int status;
+
+	f->newest = clock_wall_ms();
+	f->first = INT64_MAX;
+	if (strcmp(f->path, "-") == 0)
+		return 0;
+	if (stat(f->path, &st) == 0)
+		f->newest = (int64_t)st.st_mtim.tv_sec * 1000;
+	buf_reset(&r->start);
+	status = input_read_pieces(f->path, on_start, r, err, cap);
+	if (status == 0 && !feed_first_time(buf_str(&r->start), f->newest,
+			       r->args->year, &f->first))
+		f->first = INT64_MAX;
+	return status;
+}
+
+static int
+by_first(const void *a, const void *b)
+{
+	const struct file *x = a, *y = b;
+
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+/* ---- reading ---- */
+
+static bool
+on_piece(void *arg, struct str piece, char *err, size_t cap)
+{
+	struct reading *r = arg;
+
+	if (*r->args->stop != 0) {
+		snprintf(err, cap, "interrupted");
+		return false;
+	}
+	feed_push(r->feed, piece);
+	return true;
+}
+
+static int
+read_one(struct reading *r, const struct file *f, uint32_t number, char *err,
+    size_t cap)
+{
+	bool is_stdin = strcmp(f->path, "-") == 0;
+	int status;
+
+	r->out->names[r->out->name_count++] =
+	    is_stdin ? "standard input" : f->path;
+	feed_begin(
+	    r->feed, r->out->names[number], number, f->newest, r->args->year);
+	status = is_stdin ? input_read_fd(STDIN_FILENO, "standard input",
+				on_piece, r, err, cap)
+			  : input_read_pieces(f->path, on_piece, r, err, cap);
+	feed_end(r->feed);
+	return status;
+}
+
+static int
+read_files(struct reading *r, char *err, size_t cap)
+{
+	size_t n = r->args->file_count;
+	struct file *files = xcalloc(n, sizeof(*files));
+	int status = 0;
+
+	for (size_t i = 0; i < n && status == 0; i++) {
+		files[i] = (struct file){.path = r->args->files[i], .place = i};
+		status = find_first(r, &files[i], err, cap);
+	}
+	if (status == 0)
+		qsort(files, n, sizeof(*files), by_first);
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = read_one(r, &files[i], (uint32_t)i, err, cap);
+	free(files);
+	if (status != 0 && *r->args->stop != 0)
+		status = EX_TEMPFAIL;
+	return status;
+}
+
+/* ---- the journal ---- */
+
+static void
+run_journalctl(int out)
+{
+	/* Mail servers log under facility 2. */
+	static const char *const argv[] = {"journalctl", "--output=export",
+	    "--no-pager", "--quiet", "SYSLOG_FACILITY=2", NULL};
+
+	if (dup2(out, STDOUT_FILENO) >= 0)
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+	_exit(127);
+}
+
+static int
+read_pipe(struct reading *r, int fd, char *err, size_t cap)
+{
+	int status;
+
+	r->out->names[r->out->name_count++] = "the journal";
+	feed_begin(r->feed, "the journal", 0, clock_wall_ms(), r->args->year);
+	status = input_read_fd(fd, "the journal", on_piece, r, err, cap);
+	feed_end(r->feed);
+	return status;
+}
+
+static int
+read_journal(struct reading *r, char *err, size_t cap)
+{
+	int ends[2], status, left = 0;
+	pid_t child;
+
+	if (pipe(ends) != 0 || (child = fork()) < 0) {
+		snprintf(err, cap, "journalctl cannot be started: %s",
+		    strerror(errno));
+		return EX_OSERR;
+	}
+	if (child == 0)
+		run_journalctl(ends[1]);
+	close(ends[1]);
+	status = read_pipe(r, ends[0], err, cap);
+	close(ends[0]);
+	if (status != 0)
+		kill(child, SIGTERM);
+	while (waitpid(child, &left, 0) < 0 && errno == EINTR)
+		;
+	if (status == 0 && (!WIFEXITED(left) || WEXITSTATUS(left) == 127)) {
+		snprintf(err, cap,
+		    "journalctl could not be run; give a file made by "
+		    "journalctl -o json");
+		status = EX_UNAVAILABLE;
+	}
+	return *r->args->stop != 0 ? EX_TEMPFAIL : status;
+}
+
+/* ---- what is ours ---- */
+
+static bool
+add_networks(
+    struct locals *l, const struct command_args *args, char *err, size_t cap)
+{
+	for (size_t i = 0; i < args->network_count; i++) {
+		struct ip_net net;
+		char shown[80];
+
+		if (!ip_net_parse(str_from(args->networks[i]), &net)) {
+			snprintf(err, cap,
+			    "--my-networks: \"%s\" is no network; write "
+			    "192.0.2.0/24",
+			    str_escape(str_from(args->networks[i]), shown,
+				sizeof(shown)));
+			return false;
+		}
+		locals_add_network(l, &net);
+	}
+	return true;
+}
+
+static bool
+add_domain(struct logs *l, const char *domain, char *err, size_t cap)
+{
+	char why[200];
+
+	if (!locals_add_domain(l->locals, str_from(domain), why, sizeof(why))) {
+		snprintf(err, cap, "--local-domains: %s", why);
+		return false;
+	}
+	if (l->domain == NULL && strncmp(domain, "file:", 5) != 0)
+		l->domain = xstrdup(domain);
+	return true;
+}
+
+static int
+make_locals(struct logs *l, const struct command_args *args,
+    const struct setup *setup, char *err, size_t cap)
+{
+	const struct maild_config *c = setup->config;
+	char why[200];
+
+	l->locals =
+	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
+	for (size_t i = 0; i < c->my_net_count; i++)
+		locals_add_network(l->locals, &c->my_nets[i]);
+	if (!add_networks(l->locals, args, err, cap))
+		return EX_USAGE;
+	for (size_t i = 0; i < args->domain_count; i++) {
+		if (!add_domain(l, args->domains[i], err, cap))
+			return EX_USAGE;
+	}
+	for (size_t i = 0; args->domain_count == 0 && i < c->local_domains.n;
+	     i++) {
+		if (!add_domain(l, c->local_domains.v[i], err, cap))
+			return EX_CONFIG;
+	}
+	for (size_t i = 0; i < c->inbound_users.n; i++)
+		(void)!locals_add_user(l->locals,
+		    str_from(c->inbound_users.v[i]), why, sizeof(why));
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static int
+check(const struct logs *l, char *err, size_t cap)
+{
+	const struct submissions_stats *s = &l->submissions.stats;
+
+	if (l->stats.format_count == 0 ||
+	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0)) {
+		snprintf(err, cap,
+		    "%s: no line of %" PRIu64 " is one of a mail server's log "
+		    "that weir-replay knows (of Exchange: MSGTRK*.LOG); see "
+		    "--format",
+		    l->name_count == 1 ? l->names[0] : "the files",
+		    l->stats.lines);
+		return EX_DATAERR;
+	}
+	if (s->requests > 0)
+		return 0;
+	if (l->submissions.count > 0)
+		snprintf(err, cap,
+		    "nothing was sent by a login or from your networks, but "
+		    "%" PRIu64 " messages from elsewhere; this is the log of a "
+		    "server for incoming mail, or --my-networks must name "
+		    "those who send without a login",
+		    s->incoming + s->passing);
+	else
+		snprintf(err, cap,
+		    "no message of which sender and recipient are named in "
+		    "%" PRIu64 " lines; the log may begin or end in between",
+		    l->stats.lines);
+	return EX_DATAERR;
+}
+
+static int
+read_all(struct reading *r, const struct setup *setup, char *err, size_t cap)
+{
+	int status = make_locals(r->out, r->args, setup, err, cap);
+
+	if (status != 0)
+		return status;
+	if (r->args->journal)
+		return read_journal(r, err, cap);
+	return read_files(r, err, cap);
+}
+
+static char *
+any_domain(const struct submissions *s)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct str user = names_text(s->names,
+		    s->v[i].user != 0 ? s->v[i].user : s->v[i].sender);
+		size_t at = str_rindex(user, '@');
+
+		if (at < user.n)
+			return str_dup(str_sub(user, at + 1, user.n));
+	}
+	return xstrdup("stolen.test");
+}
+
+static int
+finish(struct logs *l, char *err, size_t cap)
+{
+	if (!locals_has_domains(l->locals)) {
+		l->has_guessed = true;
+		(void)submissions_guess_domains(&l->submissions, l->locals);
+	}
+	if (l->domain == NULL)
+		l->domain = any_domain(&l->submissions);
+	submissions_finish(&l->submissions, l->locals);
+	return check(l, err, cap);
+}
+
+int
+logs_read(struct logs *l, const struct command_args *args,
+    const struct setup *setup, char *err, size_t cap)
+{
+	struct reading r = {.args = args, .out = l};
+	struct join_settings join = {0};
+	int status;
+
+	*l = (struct logs){0};
+	l->names = xcalloc(args->file_count + 1, sizeof(*l->names));
+	submissions_init(&l->submissions);
+	join.names = l->submissions.names;
+	join.on_message = submissions_add;
+	join.arg = &l->submissions;
+	r.join = join_new(&join);
+	r.feed = feed_new(args->format, r.join);
+	buf_init(&r.start, START_MAX);
+	status = read_all(&r, setup, err, cap);
+	join_end(r.join);
+	l->stats = *feed_stats(r.feed);
+	l->joined = *join_stats(r.join);
+	if (status == 0)
+		status = finish(l, err, cap);
+	buf_clear(&r.start);
+	feed_free(r.feed);
+	join_free(r.join);
+	return status;
+}
+
+void
+logs_clear(struct logs *l)
+{
+	submissions_clear(&l->submissions);
+	locals_free(l->locals);
+	free(l->domain);
+	free(l->names);
+}
+
+/* ---- the table ---- */
+
+static void
+print_count(const char *what, uint64_t n)
+{
+	if (n > 0)
+		printf("  %-44s %12" PRIu64 "\n", what, n);
+}
+
+void
+logs_print(const struct logs *l)
+{
+	const struct feed_stats *s = &l->stats;
+	const struct submissions_stats *m = &l->submissions.stats;
+
+	printf("\nThe log\n");
+	print_count("lines read", s->lines);
+	for (int i = 0; i < READER_USES; i++)
+		print_count(reader_use_name[i], s->uses[i]);
+	print_count("  of these longer than 1 MiB", s->too_long);
+	for (size_t i = 0; i < s->sample_count; i++)
+		printf("    %s\n", s->samples[i]);
+	print_count("lines an hour before the one above", s->backwards);
+	print_count(
+	    "lines of messages begun before the log", l->joined.orphans);
+	print_count("messages by logins and our networks", m->requests);
+	print_count("messages from outside to us", m->incoming);
+	print_count("messages from outside to outside, left out", m->passing);
+	print_count("messages handed back by a content filter", l->joined.hops);
+	print_count("messages in two files, counted once", m->doubles);
+	print_count(
+	    "messages that name no recipient, left out", l->joined.nameless);
+	print_count(
+	    "messages that name some recipients only", l->joined.partial);
+	print_count("messages told apart too early: too many at once",
+	    l->joined.crowded);
+	print_count("recipients past the bounds, left out", l->joined.dropped);
+	print_count("messages past the bounds, left out", m->full);
+	for (size_t i = 0; i < s->format_count; i++)
+		printf("  A log of %s does not show: %s.\n",
+		    s->formats[i]->name, s->formats[i]->cannot);
+}

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""weir-replay as it is run: what it prints, what it refuses, what it leaves."""
+import gzip
+import json
+import lzma
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import BUILD, DEADLINE_S, until
+
+NODES = "".join(f"{i} 1 1 1\n" for i in range(1, 20))
+TWELVE = "0 1 " + " ".join(str(i) for i in range(2, 14)) + "\n"
+CONFIG = """hostname = "relay.test"
+next_hop = "127.0.0.1:25"
+listen "x" { address = "127.0.0.1:2525" }
+internal_domains = {}
+policy "default" { working_set = 64  interval = "1m"  burst = 10
+                   freeze_at = 100 }
+policy "slow" { match = {"user:nobody"}  interval = "1h"  burst = 1
+                initial = 1  freeze_at = 100 }
+"""
+
+
+@pytest.fixture
+def replay(tmp_path):
+    """Runs `weir-replay trace` on these files: (status, stdout, stderr)."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    (tmp_path / "weir.conf").write_text(CONFIG)
+
+    def run(messages, *args, nodes=NODES, config="weir.conf"):
+        for name, text in (("messages", messages), ("nodes", nodes)):
+            if text is not None:
+                data = text if isinstance(text, bytes) else text.encode()
+                (tmp_path / name).write_bytes(data)
+        done = subprocess.run(
+            [BUILD / "weir-replay", "trace", "messages", "--nodes", "nodes",
+             "-c", config, *args], cwd=tmp_path, text=True,
+            env=dict(os.environ, TMPDIR=str(scratch)),
+            capture_output=True, timeout=DEADLINE_S)
+        assert list(scratch.iterdir()) == []
+        return done.returncode, done.stdout, done.stderr
+    return run
+
+
+def test_twelve_at_once(replay):
+    status, out, err = replay(TWELVE)
+    assert (status, err) == (0, "")
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert "recipients that waited 2 (16.667 %) 0 (0.000 %)" in rows
+    assert "many in one message 2 0" in rows
+    assert "1 12 2 3m 2m 2 many in one message" in rows
+
+
+def test_colleagues_are_familiar(replay, tmp_path):
+    (tmp_path / "own.conf").write_text(
+        CONFIG.replace("internal_domains = {}\n", ""))
+    status, out, err = replay(TWELVE, config="own.conf")
+    assert (status, err) == (0, "")
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert "recipients that waited 0 (0.000 %) 0 (0.000 %)" in rows
+
+
+def test_packed_json_and_attack(replay):
+    status, out, err = replay(lzma.compress(TWELVE.encode()), "--json",
+                              "--attack", "10", "--attack", "1/60",
+                              nodes=lzma.compress(NODES.encode()))
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    cold = report["cold"]
+    assert (report["messages"], cold["recipients"]) == (1, 12)
+    assert cold["recipients_waited"] == {
+        "number": 2, "share": pytest.approx(2 / 12), "median_s": 60,
+        "p90_s": 120, "p99_s": 120, "longest_s": 120}
+    assert cold["waited_most"][0]["total_s"] == 180
+    assert [a["after_day"] for a in report["attacks"]] == [
+        {"strangers": 10, "known": 0}, {"strangers": 1440, "known": 0}]
+    assert report["attacks"][0]["frozen_after_s"] == 10.9
+    assert report["attacks"][1]["frozen_after_s"] is None
+
+
+def test_policy_by_name(replay):
+    status, out, _ = replay(TWELVE, "--policy", "slow", "--json")
+    assert status == 0
+    assert json.loads(out)["cold"]["recipients_waited"]["number"] == 11
+
+
+@pytest.mark.parametrize("messages,nodes,args,status,words", [
+    ("0 1 2\n1 1\n", NODES, [], 65, "messages:2: a recipient is missing"),
+    ("0 1 2\n", "1 1 1 1\n1 1 1 1\n", [], 65, "nodes:2: 1 is there twice"),
+    ("5 1 2\n4 1 2\n", NODES, [], 65, "messages:2: the time 4 is before"),
+    ("", NODES, [], 65, "messages: holds no message"),
+    (lzma.compress(TWELVE.encode())[:-9], NODES, [], 65,
+     "messages: ends in the middle"),
+    (None, NODES, [], 66, "messages: No such file or directory"),
+    (TWELVE, None, [], 66, "nodes: No such file or directory"),
+    (TWELVE, NODES, ["-c", "none"], 66, "none: cannot be read"),
+    (TWELVE, NODES, ["-c", "nodes"], 78, "nodes:1"),
+    (TWELVE, NODES, ["--policy", "fast"], 64, 'has no policy "fast"'),
+    (TWELVE, NODES, ["--attack", "fast"], 64, '"fast": is no rate'),
+    (TWELVE, NODES, ["another"], 64, "usage: weir-replay trace FILE"),
+    (TWELVE, NODES, ["--fast"], 64, "unrecognized option"),
+])
+def test_refused(replay, messages, nodes, args, status, words):
+    got, out, err = replay(messages, *args, nodes=nodes)
+    assert (got, out) == (status, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_report_that_cannot_be_printed(tmp_path):
+    (tmp_path / "m").write_text(TWELVE)
+    (tmp_path / "n").write_text(NODES)
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [BUILD / "weir-replay", "trace", tmp_path / "m", "--nodes",
+             tmp_path / "n"], stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=DEADLINE_S)
+    assert done.returncode == 74
+    assert "the report cannot be written" in done.stderr
+
+
+def test_interrupted(tmp_path):
+    """What it made goes with it."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    (tmp_path / "n").write_text(
+        "".join(f"{i} 1 1 1\n" for i in range(1, 1001)))
+    # Each message spends something, which is saved before it goes: minutes.
+    (tmp_path / "m").write_text("".join(
+        f"{i * 60} {1 + i % 1000} {2000 + i}\n" for i in range(400000)))
+    process = subprocess.Popen(
+        [BUILD / "weir-replay", "trace", tmp_path / "m", "--nodes",
+         tmp_path / "n"],
+        env=dict(os.environ, TMPDIR=str(scratch)),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Its spool is there, so the signals are caught.
+    until(lambda: list(scratch.glob("*/spool.db")), "the replay to begin")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, out) == (75, "")
+    assert err == "weir-replay: interrupted\n"
+    assert list(scratch.iterdir()) == []
+
+
+# ---- logs ----
+
+LOGIN = "client=pc[192.0.2.17], sasl_method=PLAIN, sasl_username=a@example.org"
+# The files are new, so the year is this one, or the last one.
+YEAR = (lambda t: t.tm_year - ((t.tm_mon, t.tm_mday) < (11, 28)))(
+    time.gmtime())
+SENT = "relay=h[198.51.100.1]:25, dsn=2.0.0, status=sent (250 ok)"
+
+
+def message(day, minute, queue_id, recipients, client=LOGIN):
+    """The lines of one message in Postfix's log."""
+    head = f"Nov {day:2} 10:{minute:02}:00 mx postfix"
+    return "".join(
+        [f"{head}/smtpd[1]: {queue_id}: {client}\n"]
+        + [f"{head}/smtp[2]: {queue_id}: to=<{r}@example.net>, {SENT}\n"
+           for r in recipients]
+        + [f"{head}/qmgr[3]: {queue_id}: removed\n"])
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Runs weir-replay, `log` unless said otherwise, on these files: (status, stdout, stderr)."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    (tmp_path / "weir.conf").write_text(CONFIG)
+
+    def run(files, *args, stdin=b"", command="log"):
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
+        done = subprocess.run(
+            [BUILD / "weir-replay", command, *files, *args], cwd=tmp_path,
+            env=dict(os.environ, TMPDIR=str(scratch), TZ="UTC"), input=stdin,
+            capture_output=True, timeout=DEADLINE_S)
+        assert list(scratch.iterdir()) == []
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+    return run
+
+
+def test_log(log):
+    """A file, an older one, packed, and one more on standard input."""
+    twelve = [f"r{i}" for i in range(12)]
+    files = {"mail.log": message(28, 1, "10012A94230", ["r1"]).encode(),
+             "mail.log.2": gzip.compress(
+                 message(2, 0, "10012A94230", twelve).encode())}
+    status, out, err = log(files, "-", "-c", "weir.conf", "--json",
+                           stdin=message(28, 2, "10012A94230",
+                                         twelve).encode())
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert (report["messages"], report["recipients"]) == (3, 25)
+    cold = report["cold"]
+    assert cold["recipients_waited"]["number"] == 2
+    assert cold["waited_most"][0]["user"] == "a@example.org"
+    assert report["log"]["submitted"] == 3
+    assert report["log"]["what_became_of_them"]["not understood"] == 0
+
+
+def test_log_frozen_and_compared(log, tmp_path):
+    """Who, when, and the line that shows why; not so with another policy."""
+    data = "".join(message(28, 1, f"10012A942{i:02}", [f"r{i}"])
+                   for i in range(40)) + "rubbish\n"
+    strict = CONFIG.replace("freeze_at = 100 }", "freeze_at = 20 }", 1)
+    (status, out, err) = log({"mail.log": data.encode()}, "-c", "weir.conf")
+    assert (status, err) == (0, "")
+    assert "frozen, and the last lines" not in out
+    assert "mail.log:121: rubbish" in out
+    (tmp_path / "strict.conf").write_text(strict)
+    status, out, err = log({"mail.log": data.encode()}, "-c", "strict.conf",
+                           "--compare", "weir.conf")
+    assert (status, err) == (0, "")
+    rows = out.splitlines()
+    at = rows.index("Who would have been frozen, and the last lines before it")
+    assert rows[at + 1].startswith(f"{YEAR}-11-28T10:01:00Z a@example.org: ")
+    assert rows[at + 2].startswith("    mail.log:")
+    assert any(row.split()[:1] == ["a@example.org"] and
+               row.split()[3:] == ["1", "0"] for row in rows)
+
+
+def test_learn(log, tmp_path):
+    """Each pair once, with its last time; or numbers, which trace takes."""
+    files = {"mail.log": (message(1, 1, "10012A94230", ["r1", "r2"])
+                          + message(28, 2, "10012A94231", ["r1"])).encode()}
+    status, out, err = log(files, command="learn")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"a@example.org r1@example.net {YEAR}-11-28T10:02:00Z",
+        f"a@example.org r2@example.net {YEAR}-11-01T10:01:00Z"]
+    status, out, err = log(files, "--anonymise", "--nodes", "nodes",
+                           command="learn")
+    assert (status, err) == (0, "")
+    assert "example" not in out + (tmp_path / "nodes").read_text()
+    (tmp_path / "trace").write_text(out)
+    status, out, err = log({}, "trace", "--nodes", "nodes", "--json",
+                           command="trace")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["cold"]["recipients"] == 3
+
+
+@pytest.mark.parametrize("data,args,status,words", [
+    (b"\x00\x01rubbish\n" * 9, [], 65, "is one of a mail server's log"),
+    (gzip.compress(message(28, 1, "10012A94230", ["r"]).encode(),
+                   mtime=0)[:-9], [], 65, "mail.log: ends in the middle"),
+    (message(28, 1, "10012A94230", ["r"],
+             client="client=m[203.0.113.5]").encode(), [], 65,
+     "--my-networks"),
+    (b"", [], 65, "no line of 0"),
+    (b"", ["--format", "qmail"], 64, "it is one of auto, postfix"),
+    (b"", ["--year", "26"], 64, "four digits"),
+    (b"", ["--my-networks", "10.0.0.0/8,x"], 64, '"x" is no network'),
+    (b"", ["--journal"], 64, "usage: weir-replay log"),
+    (b"", ["none.log"], 66, "none.log: No such file"),
+], ids=["rubbish", "cut", "incoming", "empty", "format", "year", "networks",
+        "journal", "missing"])
+def test_log_refused(log, data, args, status, words):
+    got, out, err = log({"mail.log": data}, *args)
+    assert (got, out) == (status, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_flows(tmp_path):
+    """Seven new addresses at once under the paper: two wait."""
+    (tmp_path / "f").write_bytes(lzma.compress("".join(
+        f"0.5 h {i} 6 443\n" for i in range(7)).encode()))
+
+    def run(*args):
+        return subprocess.run(
+            [BUILD / "weir-replay", "flows", *args], cwd=tmp_path, text=True,
+            capture_output=True, timeout=DEADLINE_S)
+    done = run("f", "--profile", "paper", "--profile", "workstation", "--json",
+               "--attack", "200")
+    assert (done.returncode, done.stderr) == (0, "")
+    paper, workstation = json.loads(done.stdout)["profiles"]
+    assert (paper["tcp"]["waited"], paper["tcp"]["longest_s"]) == (2, 2.0)
+    assert workstation["tcp"]["waited"] == 0
+    assert paper["attacks"] == [
+        {"rate": "200", "reached": 5, "frozen_after_s": 0.52}]
+    rows = [" ".join(line.split()) for line in run("f").stdout.splitlines()]
+    assert "profile workstation server gateway paper" in rows
+    assert "1/60 1440 / never 1440 / never 1440 / never 1440 / never" in rows
+    for args, words in ((["f", "--profile", "mail"], "no profile"),
+                        (["f", "--attack", "1,packed"], "packed"),
+                        (["f", "-c", "x"], "-c")):
+        refused = run(*args)
+        assert (refused.returncode, refused.stdout) == (64, "")
+        assert words in refused.stderr
+    (tmp_path / "f").write_text("0 h 1 6 443\n0 h 1 1 443\n")
+    refused = run("f")
+    assert refused.returncode == 65 and refused.stderr.startswith(
+        "weir-replay: f:2: the protocol")
