@@ -1,5 +1,5 @@
-noinst_LTLIBRARIES += libdelivery.la
-libdelivery_la_SOURCES = \
+noinst_LIBRARIES += libdelivery.a
+libdelivery_a_SOURCES = \
 	src/delivery/attempt.c \
 	src/delivery/attempt_fit.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
@@ -28,15 +28,14 @@ libdelivery_la_SOURCES = \
 	src/delivery/resolver.c src/delivery/resolver.h \
 	src/delivery/route.c src/delivery/route.h \
 	src/delivery/suspects.c src/delivery/suspects.h
-libdelivery_la_LIBADD = libspool.la libsmtp.la libnet.la libos.la libbase.la \
+delivery_libs = libdelivery.a $(spool_libs) $(smtp_libs) $(net_libs) \
 	$(EVENT_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_bounce tests/unit/test_delivery \
 	tests/unit/test_delivery_trouble tests/unit/test_ledger \
 	tests/unit/test_nexthop tests/unit/test_nexthop_failover
-delivery_test_libs = libdelivery.la libspool.la libsmtp.la libnet.la \
-	libos.la libbase.la $(CMOCKA_LIBS)
+delivery_test_libs = $(delivery_libs) $(CMOCKA_LIBS)
 delivery_test_hop = tests/unit/fake_hop.c tests/unit/fake_hop.h \
 	tests/unit/pump.h
 delivery_test_world = $(delivery_test_hop) \
@@ -45,18 +44,16 @@ nexthop_test_world = $(delivery_test_hop) \
 	tests/unit/nexthop_world.c tests/unit/nexthop_world.h
 check_PROGRAMS += tests/unit/test_notice_limit
 tests_unit_test_notice_limit_SOURCES = tests/unit/test_notice_limit.c
-tests_unit_test_notice_limit_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_notice_limit_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_mta_queue tests/unit/test_quarantine
 tests_unit_test_quarantine_SOURCES = tests/unit/test_quarantine.c \
 	tests/unit/pump.h
 tests_unit_test_quarantine_LDADD = $(delivery_test_libs)
 tests_unit_test_mta_queue_SOURCES = tests/unit/test_mta_queue.c
-tests_unit_test_mta_queue_LDADD = libdelivery.la libos.la libbase.la \
-	$(CMOCKA_LIBS)
+tests_unit_test_mta_queue_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_let_go tests/unit/test_mta_hold
 tests_unit_test_let_go_SOURCES = tests/unit/test_let_go.c
-tests_unit_test_let_go_LDADD = libdelivery.la libos.la libbase.la \
-	$(CMOCKA_LIBS)
+tests_unit_test_let_go_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 tests_unit_test_mta_hold_SOURCES = tests/unit/test_mta_hold.c \
 	tests/unit/pump.h
 tests_unit_test_mta_hold_LDADD = $(delivery_test_libs) $(SQLITE_LIBS)
@@ -65,10 +62,9 @@ tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(delivery_test_libs)
 check_PROGRAMS += tests/unit/test_credentials
 tests_unit_test_credentials_SOURCES = tests/unit/test_credentials.c
-tests_unit_test_credentials_LDADD = libdelivery.la libos.la libbase.la \
-	$(CMOCKA_LIBS)
+tests_unit_test_credentials_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 tests_unit_test_bounce_SOURCES = tests/unit/test_bounce.c
-tests_unit_test_bounce_LDADD = libdelivery.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_bounce_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 tests_unit_test_delivery_SOURCES = tests/unit/test_delivery.c \
 	$(delivery_test_world)
 tests_unit_test_delivery_LDADD = $(delivery_test_libs)
@@ -83,10 +79,9 @@ check_PROGRAMS += tests/unit/test_delivery_blame
 tests_unit_test_delivery_blame_SOURCES = \
 	tests/unit/test_delivery_blame.c $(delivery_test_world)
 tests_unit_test_delivery_blame_LDADD = $(delivery_test_libs)
-# Without libspool.la: its spool is a stand-in of its own.
+# Without the spool: its spool is a stand-in of its own.
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
-tests_unit_test_ledger_LDADD = libdelivery.la libnet.la libos.la libbase.la \
-	$(CMOCKA_LIBS)
+tests_unit_test_ledger_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
 	$(nexthop_test_world)
 tests_unit_test_nexthop_LDADD = $(delivery_test_libs)
@@ -98,5 +93,4 @@ endif
 noinst_PROGRAMS += tests/bench/bench_delivery
 BENCHES += tests/bench/bench_delivery
 tests_bench_bench_delivery_SOURCES = tests/bench/bench_delivery.c
-tests_bench_bench_delivery_LDADD = libdelivery.la libspool.la libsmtp.la \
-	libnet.la libos.la libbase.la
+tests_bench_bench_delivery_LDADD = $(delivery_libs)

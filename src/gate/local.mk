@@ -1,5 +1,5 @@
-noinst_LTLIBRARIES += libgate.la
-libgate_la_SOURCES = \
+noinst_LIBRARIES += libgate.a
+libgate_a_SOURCES = \
 	src/gate/gate.c src/gate/gate.h src/gate/gate_internal.h \
 	src/gate/acquaintance_learn.c \
 	src/gate/acquaintance_set.c src/gate/acquaintance_set.h \
@@ -52,18 +52,18 @@ libgate_la_SOURCES = \
 	src/gate/scope_rules.c src/gate/scope_rules.h \
 	src/gate/gate_scope.c \
 	src/gate/policy_options.c
-libgate_la_LIBADD = libthrottle.la libspool.la libos.la libbase.la
+gate_libs = libgate.a $(throttle_libs) $(spool_libs)
 
 noinst_PROGRAMS += tests/bench/bench_inbound
 tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
 tests_bench_bench_inbound_CFLAGS = $(AM_CFLAGS) -O2
-tests_bench_bench_inbound_LDADD = libgate.la
+tests_bench_bench_inbound_LDADD = $(gate_libs)
 BENCHES += tests/bench/bench_inbound
 
 noinst_PROGRAMS += tests/bench/bench_acquaintances
 BENCHES += tests/bench/bench_acquaintances
 tests_bench_bench_acquaintances_SOURCES = tests/bench/bench_acquaintances.c
-tests_bench_bench_acquaintances_LDADD = libgate.la
+tests_bench_bench_acquaintances_LDADD = $(gate_libs)
 
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h tests/unit/policy_rig.h \
@@ -72,73 +72,74 @@ check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound \
 	tests/unit/test_gate_lesson
 tests_unit_test_inbound_SOURCES = tests/unit/test_inbound.c \
 	tests/unit/throttle_random.h
-tests_unit_test_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_inbound_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_inbound_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_inbound_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_lesson_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_lesson_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_acquaintance_set tests/unit/test_acquaintances
 tests_unit_test_acquaintance_set_SOURCES = \
 	tests/unit/test_acquaintance_set.c tests/unit/throttle_random.h
-tests_unit_test_acquaintance_set_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_acquaintance_set_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_acquaintances_SOURCES = tests/unit/test_acquaintances.c \
 	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(SPOOL_KIT)
-tests_unit_test_acquaintances_LDADD = libgate.la $(SQLITE_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_acquaintances_LDADD = $(gate_libs) $(SQLITE_LIBS) \
+	$(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_history
 tests_unit_test_history_SOURCES = tests/unit/test_history.c $(gate_rig)
-tests_unit_test_history_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_history_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_path
 tests_unit_test_gate_path_SOURCES = tests/unit/test_gate_path.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_path_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_path_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_incoming
 tests_unit_test_gate_incoming_SOURCES = tests/unit/test_gate_incoming.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_incoming_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_incoming_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_tiers
 tests_unit_test_gate_tiers_SOURCES = tests/unit/test_gate_tiers.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_tiers_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_tiers_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_scope
 tests_unit_test_gate_scope_SOURCES = tests/unit/test_gate_scope.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_scope_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_scope_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_null
 tests_unit_test_gate_null_SOURCES = tests/unit/test_gate_null.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_null_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_null_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_decoys
 tests_unit_test_gate_decoys_SOURCES = tests/unit/test_gate_decoys.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_decoys_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_decoys_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_credit tests/unit/test_gate_credit \
 	tests/unit/test_networks tests/unit/test_gate_networks
 tests_unit_test_networks_SOURCES = tests/unit/test_networks.c
-tests_unit_test_networks_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_networks_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_networks_SOURCES = tests/unit/test_gate_networks.c \
 	$(gate_rig)
-tests_unit_test_gate_networks_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_networks_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_credit_SOURCES = tests/unit/test_credit.c
-tests_unit_test_credit_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_credit_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_credit_SOURCES = tests/unit/test_gate_credit.c \
 	$(gate_rig)
-tests_unit_test_gate_credit_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_credit_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_signals
 tests_unit_test_gate_signals_SOURCES = tests/unit/test_gate_signals.c \
 	$(gate_rig)
-tests_unit_test_gate_signals_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_signals_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_strangers
 tests_unit_test_gate_strangers_SOURCES = tests/unit/test_gate_strangers.c \
 	$(gate_rig)
-tests_unit_test_gate_strangers_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_strangers_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_spellings
 tests_unit_test_spellings_SOURCES = tests/unit/test_spellings.c
-tests_unit_test_spellings_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_spellings_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c
-tests_unit_test_login_LDADD = libsmtp.la libgate.la $(CMOCKA_LIBS)
+tests_unit_test_login_LDADD = $(smtp_libs) $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
 	tests/unit/test_gate \
 	tests/unit/test_gate_admin tests/unit/test_gate_observe \
@@ -146,30 +147,30 @@ check_PROGRAMS += tests/unit/test_policy tests/unit/test_policy_key \
 	tests/unit/test_gate_policy tests/unit/test_gate_restart
 tests_unit_test_policy_SOURCES = tests/unit/test_policy.c \
 	tests/unit/policy_rig.h
-tests_unit_test_policy_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_policy_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_policy_key_SOURCES = tests/unit/test_policy_key.c \
 	tests/unit/policy_rig.h
-tests_unit_test_policy_key_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_policy_key_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_SOURCES = tests/unit/test_gate.c $(gate_rig)
-tests_unit_test_gate_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_reached
 tests_unit_test_gate_reached_SOURCES = tests/unit/test_gate_reached.c \
 	$(gate_rig)
-tests_unit_test_gate_reached_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_reached_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_hand_SOURCES = tests/unit/test_gate_hand.c $(gate_rig)
-tests_unit_test_gate_hand_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_hand_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_admin_SOURCES = tests/unit/test_gate_admin.c $(gate_rig)
-tests_unit_test_gate_admin_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_admin_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_observe_SOURCES = tests/unit/test_gate_observe.c $(gate_rig)
-tests_unit_test_gate_observe_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_observe_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_policy_SOURCES = tests/unit/test_gate_policy.c $(gate_rig)
-tests_unit_test_gate_policy_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_policy_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
-tests_unit_test_gate_restart_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_restart_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_full tests/unit/test_gate_secure
 tests_unit_test_gate_full_SOURCES = tests/unit/test_gate_full.c $(gate_rig)
-tests_unit_test_gate_full_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_full_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \
 	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(gate_rig)
-tests_unit_test_gate_secure_LDADD = libgate.la $(CMOCKA_LIBS)
+tests_unit_test_gate_secure_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 endif

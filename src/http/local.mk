@@ -1,12 +1,12 @@
-noinst_LTLIBRARIES += libhttp.la
-libhttp_la_SOURCES = \
+noinst_LIBRARIES += libhttp.a
+libhttp_a_SOURCES = \
 	src/http/reader.c src/http/reader.h \
 	src/http/reply.c src/http/reply.h \
 	src/http/target.c src/http/target.h
-libhttp_la_LIBADD = libbase.la $(HTTP_PARSER_LIBS)
+http_libs = libhttp.a $(base_libs) $(HTTP_PARSER_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_http
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
-tests_unit_test_http_LDADD = libhttp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_http_LDADD = $(http_libs) $(CMOCKA_LIBS)
 endif

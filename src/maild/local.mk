@@ -1,6 +1,6 @@
 # What weir-maild is made of, apart from its main.
-noinst_LTLIBRARIES += libmaild.la
-libmaild_la_SOURCES = \
+noinst_LIBRARIES += libmaild.a
+libmaild_a_SOURCES = \
 	src/maild/control.c src/maild/control.h \
 	src/maild/control_change.c \
 	src/maild/control_events.c \
@@ -23,12 +23,12 @@ libmaild_la_SOURCES = \
 	src/maild/maild_options_http.c \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
 	src/maild/metrics.c src/maild/metrics.h
-libmaild_la_LIBADD = libfront.la libcontrol.la $(JANSSON_LIBS)
+maild_libs = libmaild.a $(front_libs) $(control_libs) $(JANSSON_LIBS)
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc
 weir_conf_doc_SOURCES = src/maild/gen_conf.c
-weir_conf_doc_LDADD = libmaild.la
+weir_conf_doc_LDADD = $(maild_libs)
 
 sbin_PROGRAMS += weir-maild
 weir_maild_SOURCES = \
@@ -41,20 +41,20 @@ weir_maild_SOURCES = \
 	src/maild/maild_probe.c src/maild/maild_probe.h \
 	src/maild/maild_run.c \
 	src/maild/maild_tls.c
-weir_maild_LDADD = libmaild.la
+weir_maild_LDADD = $(maild_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_config
 tests_unit_test_config_SOURCES = tests/unit/test_config.c
 tests_unit_test_config_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DWEIR_SRCDIR='"$(abs_srcdir)"'
-tests_unit_test_config_LDADD = libmaild.la $(CMOCKA_LIBS)
+tests_unit_test_config_LDADD = $(maild_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_control
 tests_unit_test_control_SOURCES = tests/unit/test_control.c \
 	tests/unit/control_world.c tests/unit/control_world.h
-tests_unit_test_control_LDADD = libmaild.la $(CMOCKA_LIBS)
+tests_unit_test_control_LDADD = $(maild_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
-tests_unit_test_control_conn_LDADD = libmaild.la $(CMOCKA_LIBS)
+tests_unit_test_control_conn_LDADD = $(maild_libs) $(CMOCKA_LIBS)
 endif

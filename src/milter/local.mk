@@ -1,4 +1,4 @@
-libfront_la_SOURCES += \
+libfront_a_SOURCES += \
 	src/milter/milter.h \
 	src/milter/milter_ask.c src/milter/milter_ask.h \
 	src/milter/milter_desk.c \
@@ -9,9 +9,9 @@ libfront_la_SOURCES += \
 	src/milter/milter_txn.c src/milter/milter_txn.h \
 	src/milter/milter_txn_private.h
 if HAVE_MILTER
-libfront_la_SOURCES += src/milter/milter.c src/milter/milter_filter.c
+libfront_a_SOURCES += src/milter/milter.c src/milter/milter_filter.c
 else
-libfront_la_SOURCES += src/milter/milter_none.c
+libfront_a_SOURCES += src/milter/milter_none.c
 endif
 EXTRA_DIST += src/milter/milter.c src/milter/milter_filter.c \
 	src/milter/milter_none.c
@@ -19,5 +19,5 @@ EXTRA_DIST += src/milter/milter.c src/milter/milter_filter.c \
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_milter
 tests_unit_test_milter_SOURCES = tests/unit/test_milter.c
-tests_unit_test_milter_LDADD = libfront.la $(CMOCKA_LIBS)
+tests_unit_test_milter_LDADD = $(front_libs) $(CMOCKA_LIBS)
 endif

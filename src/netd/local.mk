@@ -1,7 +1,7 @@
 # weir-netd: the throttle for TCP and UDP.
 if BUILD_NETD
-noinst_LTLIBRARIES += libnetd.la
-libnetd_la_SOURCES = \
+noinst_LIBRARIES += libnetd.a
+libnetd_a_SOURCES = \
 	src/netd/netd_config.c src/netd/netd_config.h \
 	src/netd/netd_options.c \
 	src/netd/rules.c src/netd/rules.h \
@@ -9,12 +9,12 @@ libnetd_la_SOURCES = \
 	src/netd/rules_iptables.c \
 	src/netd/rules_nft.c \
 	src/netd/state.c src/netd/state.h
-libnetd_la_LIBADD = libnetgate.la libnfq.la libos.la libbase.la -lpthread
+netd_libs = libnetd.a $(netgate_libs) $(nfq_libs) -lpthread
 
 # Prints weir-netd.conf(5)'s options and the sample.
 noinst_PROGRAMS += netd-conf-doc
 netd_conf_doc_SOURCES = src/netd/gen_conf.c
-netd_conf_doc_LDADD = libnetd.la
+netd_conf_doc_LDADD = $(netd_libs)
 
 sbin_PROGRAMS += weir-netd
 weir_netd_SOURCES = \
@@ -30,18 +30,18 @@ weir_netd_SOURCES = \
 	src/netd/run.c \
 	src/netd/sandbox.c src/netd/sandbox.h \
 	src/netd/views.c
-weir_netd_LDADD = libnetd.la libcontrol.la libnetgate.la libnfq.la libnet.la \
-	libos.la libbase.la $(JANSSON_LIBS) $(SECCOMP_LIBS) -lpthread
+weir_netd_LDADD = $(netd_libs) $(control_libs) $(JANSSON_LIBS) \
+	$(SECCOMP_LIBS) -lpthread
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_netd_state tests/unit/test_netd_rules
 tests_unit_test_netd_state_SOURCES = tests/unit/test_netd_state.c
-tests_unit_test_netd_state_LDADD = libnetd.la $(CMOCKA_LIBS)
+tests_unit_test_netd_state_LDADD = $(netd_libs) $(CMOCKA_LIBS)
 tests_unit_test_netd_rules_SOURCES = tests/unit/test_netd_rules.c
-tests_unit_test_netd_rules_LDADD = libnetd.la $(CMOCKA_LIBS)
+tests_unit_test_netd_rules_LDADD = $(netd_libs) $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/netload
 tests_bench_netload_SOURCES = tests/bench/netload.c
-tests_bench_netload_LDADD = libbase.la $(NFQUEUE_LIBS) $(MNL_LIBS)
+tests_bench_netload_LDADD = $(base_libs) $(NFQUEUE_LIBS) $(MNL_LIBS)
 endif

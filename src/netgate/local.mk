@@ -1,6 +1,6 @@
 # The decision about packets.
-noinst_LTLIBRARIES += libnetgate.la
-libnetgate_la_SOURCES = \
+noinst_LIBRARIES += libnetgate.a
+libnetgate_a_SOURCES = \
 	src/netgate/admin.c \
 	src/netgate/attempt.c \
 	src/netgate/credit.c src/netgate/credit.h \
@@ -15,20 +15,20 @@ libnetgate_la_SOURCES = \
 	src/netgate/netpolicy_options.c \
 	src/netgate/netprofile.c src/netgate/netprofile.h \
 	src/netgate/watch.c
-libnetgate_la_LIBADD = libthrottle.la libpacket.la libos.la libbase.la
+netgate_libs = libnetgate.a $(throttle_libs) $(packet_libs) $(os_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_netgate tests/unit/test_netgate_hosts \
 	tests/unit/test_netgate_proof tests/unit/test_netpolicy
 tests_unit_test_netgate_proof_SOURCES = tests/unit/test_netgate_proof.c \
 	tests/unit/netgate_rig.h
-tests_unit_test_netgate_proof_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netgate_proof_LDADD = $(netgate_libs) $(CMOCKA_LIBS)
 tests_unit_test_netgate_SOURCES = tests/unit/test_netgate.c \
 	tests/unit/netgate_rig.h
-tests_unit_test_netgate_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netgate_LDADD = $(netgate_libs) $(CMOCKA_LIBS)
 tests_unit_test_netgate_hosts_SOURCES = tests/unit/test_netgate_hosts.c \
 	tests/unit/netgate_rig.h
-tests_unit_test_netgate_hosts_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netgate_hosts_LDADD = $(netgate_libs) $(CMOCKA_LIBS)
 tests_unit_test_netpolicy_SOURCES = tests/unit/test_netpolicy.c
-tests_unit_test_netpolicy_LDADD = libnetgate.la $(CMOCKA_LIBS)
+tests_unit_test_netpolicy_LDADD = $(netgate_libs) $(CMOCKA_LIBS)
 endif

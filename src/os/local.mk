@@ -1,5 +1,5 @@
-noinst_LTLIBRARIES += libos.la
-libos_la_SOURCES = \
+noinst_LIBRARIES += libos.a
+libos_a_SOURCES = \
 	src/os/clock.c src/os/clock.h \
 	src/os/counters.c src/os/counters.h \
 	src/os/entries.c src/os/entries.h \
@@ -20,7 +20,7 @@ libos_la_SOURCES = \
 	src/os/program.c src/os/program.h \
 	src/os/rlimit.c src/os/rlimit.h \
 	src/os/systemd.c src/os/systemd.h
-libos_la_LIBADD = libbase.la $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
+os_libs = libos.a $(base_libs) $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
@@ -28,20 +28,20 @@ check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
 	tests/unit/test_rlimit tests/unit/test_events \
 	tests/unit/test_problems
 tests_unit_test_problems_SOURCES = tests/unit/test_problems.c
-tests_unit_test_problems_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_problems_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_events_SOURCES = tests/unit/test_events.c
-tests_unit_test_events_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_events_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_file_SOURCES = tests/unit/test_file.c
-tests_unit_test_file_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_file_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
-tests_unit_test_log_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_log_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_options_SOURCES = tests/unit/test_options.c \
 	tests/options_schema.h
-tests_unit_test_options_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_options_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_program_SOURCES = tests/unit/test_program.c
-tests_unit_test_program_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_program_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_rlimit_SOURCES = tests/unit/test_rlimit.c
-tests_unit_test_rlimit_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_rlimit_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
-tests_unit_test_priv_LDADD = libos.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_priv_LDADD = $(os_libs) $(CMOCKA_LIBS)
 endif

@@ -1,4 +1,4 @@
-libfront_la_SOURCES += \
+libfront_a_SOURCES += \
 	src/relay/ask_guard.c src/relay/ask_guard.h \
 	src/relay/auth_guard.c src/relay/auth_guard.h \
 	src/relay/auth_link.c src/relay/auth_link.h \
@@ -24,16 +24,17 @@ libfront_la_SOURCES += \
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_ask_guard
 tests_unit_test_ask_guard_SOURCES = tests/unit/test_ask_guard.c
-tests_unit_test_ask_guard_LDADD = libfront.la $(CMOCKA_LIBS)
+tests_unit_test_ask_guard_LDADD = $(front_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_auth_guard
 tests_unit_test_auth_guard_SOURCES = tests/unit/test_auth_guard.c
-tests_unit_test_auth_guard_LDADD = libfront.la $(CMOCKA_LIBS)
+tests_unit_test_auth_guard_LDADD = $(front_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_late
 tests_unit_test_late_SOURCES = tests/unit/test_late.c
-tests_unit_test_late_LDADD = libfront.la $(CMOCKA_LIBS)
+tests_unit_test_late_LDADD = $(front_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_relay_ends
 tests_unit_test_relay_ends_SOURCES = tests/unit/test_relay_ends.c \
 	tests/unit/fake_hop.c tests/unit/fake_hop.h tests/unit/pump.h \
 	tests/unit/policy_rig.h tests/unit/tls_kit.h
-tests_unit_test_relay_ends_LDADD = libfront.la $(OPENSSL_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_relay_ends_LDADD = $(front_libs) $(OPENSSL_LIBS) \
+	$(CMOCKA_LIBS)
 endif

@@ -1,7 +1,7 @@
 # What weir-replay is made of, apart from its main. (libreplay is the fuzz
 # targets'.)
-noinst_LTLIBRARIES += libtrace.la
-libtrace_la_SOURCES = \
+noinst_LIBRARIES += libtrace.a
+libtrace_a_SOURCES = \
 	src/replay/agenda.c src/replay/agenda.h \
 	src/replay/attack.c src/replay/attack.h \
 	src/replay/command.h src/replay/command_flows.c \
@@ -44,26 +44,26 @@ libtrace_la_SOURCES = \
 	src/replay/trace.c src/replay/trace.h \
 	src/replay/unpack.c src/replay/unpack.h \
 	src/replay/world.c src/replay/world.h
-libtrace_la_LIBADD = libmaild.la libnetgate.la $(LZMA_LIBS) $(ZSTD_LIBS) \
-	$(JANSSON_LIBS) -lz
+trace_libs = libtrace.a $(maild_libs) $(netgate_libs) $(LZMA_LIBS) \
+	$(ZSTD_LIBS) $(JANSSON_LIBS) -lz
 
 bin_PROGRAMS += weir-replay
 weir_replay_SOURCES = src/replay/main.c
-weir_replay_LDADD = libtrace.la
+weir_replay_LDADD = $(trace_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_flows
 tests_unit_test_flows_SOURCES = tests/unit/test_flows.c
-tests_unit_test_flows_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_flows_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_logs tests/unit/test_logs_servers \
 	tests/unit/test_replay tests/unit/test_trace
 tests_unit_test_logs_servers_SOURCES = tests/unit/test_logs_servers.c \
 	tests/unit/log_rig.h
-tests_unit_test_logs_servers_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_logs_servers_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
-tests_unit_test_logs_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_logs_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
-tests_unit_test_replay_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_replay_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
-tests_unit_test_trace_LDADD = libtrace.la $(CMOCKA_LIBS)
+tests_unit_test_trace_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 endif

@@ -1,5 +1,5 @@
-noinst_LTLIBRARIES += libsmtp.la
-libsmtp_la_SOURCES = \
+noinst_LIBRARIES += libsmtp.a
+libsmtp_a_SOURCES = \
 	src/smtp/address.c src/smtp/address.h \
 	src/smtp/clean.c src/smtp/clean.h \
 	src/smtp/client.c src/smtp/client.h \
@@ -27,7 +27,7 @@ libsmtp_la_SOURCES = \
 	src/smtp/server_time.c \
 	src/smtp/server_verbs.c \
 	src/smtp/xclient.c src/smtp/xclient.h
-libsmtp_la_LIBADD = libbase.la $(IDN2_LIBS)
+smtp_libs = libsmtp.a $(base_libs) $(IDN2_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_smtp_client \
@@ -36,67 +36,63 @@ tests_unit_test_smtp_client_SOURCES = tests/unit/test_smtp_client.c \
 	tests/unit/smtp_client_rig.h
 tests_unit_test_smtp_client_abuse_SOURCES = \
 	tests/unit/test_smtp_client_abuse.c tests/unit/smtp_client_rig.h
-tests_unit_test_smtp_client_abuse_LDADD = libsmtp.la libbase.la \
-	$(CMOCKA_LIBS)
-tests_unit_test_smtp_client_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_client_abuse_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
+tests_unit_test_smtp_client_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_dovecot tests/unit/test_sasl \
 	tests/unit/test_smtp_auth tests/unit/test_smtp_client_auth \
 	tests/unit/test_xclient
 tests_unit_test_dovecot_SOURCES = tests/unit/test_dovecot.c
-tests_unit_test_dovecot_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_dovecot_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 tests_unit_test_sasl_SOURCES = tests/unit/test_sasl.c
-tests_unit_test_sasl_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_sasl_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 tests_unit_test_smtp_auth_SOURCES = tests/unit/test_smtp_auth.c \
 	tests/unit/smtp_rig.h
-tests_unit_test_smtp_auth_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_auth_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 tests_unit_test_smtp_client_auth_SOURCES = \
 	tests/unit/test_smtp_client_auth.c tests/unit/smtp_client_rig.h
-tests_unit_test_smtp_client_auth_LDADD = libsmtp.la libbase.la \
-	$(CMOCKA_LIBS)
+tests_unit_test_smtp_client_auth_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 tests_unit_test_xclient_SOURCES = tests/unit/test_xclient.c
-tests_unit_test_xclient_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_xclient_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_client_ext
 tests_unit_test_smtp_client_ext_SOURCES = \
 	tests/unit/test_smtp_client_ext.c tests/unit/smtp_client_rig.h
-tests_unit_test_smtp_client_ext_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_client_ext_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_address
 tests_unit_test_smtp_address_SOURCES = tests/unit/test_smtp_address.c
-tests_unit_test_smtp_address_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_address_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_clean
 tests_unit_test_smtp_clean_SOURCES = tests/unit/test_smtp_clean.c
-tests_unit_test_smtp_clean_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_clean_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_data
 tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
-tests_unit_test_smtp_data_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_data_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_header_names
 tests_unit_test_header_names_SOURCES = tests/unit/test_header_names.c
-tests_unit_test_header_names_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_header_names_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_opening
 tests_unit_test_smtp_opening_SOURCES = tests/unit/test_smtp_opening.c
-tests_unit_test_smtp_opening_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_opening_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_reply
 tests_unit_test_smtp_reply_SOURCES = tests/unit/test_smtp_reply.c
-tests_unit_test_smtp_reply_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_reply_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server
 tests_unit_test_smtp_server_SOURCES = \
 	tests/unit/test_smtp_server.c tests/unit/smtp_rig.h
-tests_unit_test_smtp_server_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_server_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server_chunk
 tests_unit_test_smtp_server_chunk_SOURCES = \
 	tests/unit/test_smtp_server_chunk.c tests/unit/smtp_rig.h
-tests_unit_test_smtp_server_chunk_LDADD = \
-	libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_server_chunk_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_server_time
 tests_unit_test_smtp_server_time_SOURCES = \
 	tests/unit/test_smtp_server_time.c tests/unit/smtp_rig.h
-tests_unit_test_smtp_server_time_LDADD = \
-	libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_server_time_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_starttls
 tests_unit_test_smtp_starttls_SOURCES = tests/unit/test_smtp_starttls.c
-tests_unit_test_smtp_starttls_LDADD = libsmtp.la libbase.la $(CMOCKA_LIBS)
+tests_unit_test_smtp_starttls_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 endif
 
 noinst_PROGRAMS += tests/bench/bench_smtp
 BENCHES += tests/bench/bench_smtp
 tests_bench_bench_smtp_SOURCES = tests/bench/bench_smtp.c
-tests_bench_bench_smtp_LDADD = libsmtp.la libos.la libbase.la
+tests_bench_bench_smtp_LDADD = $(smtp_libs) $(os_libs)

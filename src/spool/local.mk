@@ -1,5 +1,5 @@
-noinst_LTLIBRARIES += libspool.la
-libspool_la_SOURCES = \
+noinst_LIBRARIES += libspool.a
+libspool_a_SOURCES = \
 	src/spool/accounts.c src/spool/accounts.h \
 	src/spool/acquaintance.c \
 	src/spool/arena.c src/spool/arena.h \
@@ -31,9 +31,9 @@ libspool_la_SOURCES = \
 	src/spool/turns.c src/spool/turns.h \
 	src/spool/walk.c src/spool/walk.h \
 	src/spool/writer.c src/spool/writer.h
-libspool_la_LIBADD = libos.la libbase.la $(SQLITE_LIBS) -lpthread
+spool_libs = libspool.a $(os_libs) $(SQLITE_LIBS) -lpthread
 
-SPOOL_TEST_LIBS = libspool.la libos.la libbase.la $(SQLITE_LIBS) $(CMOCKA_LIBS)
+SPOOL_TEST_LIBS = $(spool_libs) $(SQLITE_LIBS) $(CMOCKA_LIBS)
 SPOOL_KIT = tests/unit/spool_kit.c tests/unit/spool_kit.h
 
 if HAVE_CMOCKA
@@ -97,4 +97,4 @@ endif
 noinst_PROGRAMS += tests/bench/bench_spool
 BENCHES += tests/bench/bench_spool
 tests_bench_bench_spool_SOURCES = tests/bench/bench_spool.c
-tests_bench_bench_spool_LDADD = libspool.la libos.la libbase.la $(SQLITE_LIBS)
+tests_bench_bench_spool_LDADD = $(spool_libs) $(SQLITE_LIBS)

@@ -1,13 +1,13 @@
 # Fuzz targets. Each is a test here, over its corpus and what lies near it (see
 # tests/fuzz/replay.c), and a program of libFuzzer in `make fuzz`. A target has
 # seeds in tests/fuzz/corpus/<target>/ and words in tests/fuzz/<target>.dict.
-check_LTLIBRARIES += libreplay.la
-libreplay_la_SOURCES = \
+check_LIBRARIES += libreplay.a
+libreplay_a_SOURCES = \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/mutate.c tests/fuzz/mutate.h \
 	tests/fuzz/replay.c \
 	tests/fuzz/seeds.c
-libreplay_la_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
+libreplay_a_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
 	tests/fuzz/fuzz_acquaintances_load \
@@ -42,60 +42,61 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 
 tests_fuzz_fuzz_acquaintances_load_SOURCES = \
 	tests/fuzz/fuzz_acquaintances_load.c
-tests_fuzz_fuzz_acquaintances_load_LDADD = libreplay.la libgate.la
+tests_fuzz_fuzz_acquaintances_load_LDADD = libreplay.a $(gate_libs)
 tests_fuzz_fuzz_auth_SOURCES = tests/fuzz/fuzz_auth.c
-tests_fuzz_fuzz_auth_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_auth_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
-tests_fuzz_fuzz_proxy_LDADD = libreplay.la libnet.la libbase.la
+tests_fuzz_fuzz_proxy_LDADD = libreplay.a $(net_libs)
 tests_fuzz_fuzz_xclient_SOURCES = tests/fuzz/fuzz_xclient.c
-tests_fuzz_fuzz_xclient_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_xclient_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
-tests_fuzz_fuzz_config_LDADD = libreplay.la libmaild.la
+tests_fuzz_fuzz_config_LDADD = libreplay.a $(maild_libs)
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
-tests_fuzz_fuzz_control_LDADD = libreplay.la libmaild.la
+tests_fuzz_fuzz_control_LDADD = libreplay.a $(maild_libs)
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
-tests_fuzz_fuzz_dns_LDADD = libreplay.la libpacket.la
+tests_fuzz_fuzz_dns_LDADD = libreplay.a $(packet_libs)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
-tests_fuzz_fuzz_http_LDADD = libreplay.la libhttp.la libbase.la
+tests_fuzz_fuzz_http_LDADD = libreplay.a $(http_libs)
 tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c
-tests_fuzz_fuzz_inbound_load_LDADD = libreplay.la libgate.la
+tests_fuzz_fuzz_inbound_load_LDADD = libreplay.a $(gate_libs)
 tests_fuzz_fuzz_log_SOURCES = tests/fuzz/fuzz_log.c
-tests_fuzz_fuzz_log_LDADD = libreplay.la libtrace.la
+tests_fuzz_fuzz_log_LDADD = libreplay.a $(trace_libs)
 tests_fuzz_fuzz_mta_queue_SOURCES = tests/fuzz/fuzz_mta_queue.c
-tests_fuzz_fuzz_mta_queue_LDADD = libreplay.la libdelivery.la
+tests_fuzz_fuzz_mta_queue_LDADD = libreplay.a $(delivery_libs)
 tests_fuzz_fuzz_netgate_load_SOURCES = tests/fuzz/fuzz_netgate_load.c
-tests_fuzz_fuzz_netgate_load_LDADD = libreplay.la libnetgate.la
+tests_fuzz_fuzz_netgate_load_LDADD = libreplay.a $(netgate_libs)
 tests_fuzz_fuzz_packet_SOURCES = tests/fuzz/fuzz_packet.c
-tests_fuzz_fuzz_packet_LDADD = libreplay.la libpacket.la
+tests_fuzz_fuzz_packet_LDADD = libreplay.a $(packet_libs)
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c \
 	tests/options_schema.h
-tests_fuzz_fuzz_options_LDADD = libreplay.la libos.la libbase.la
+tests_fuzz_fuzz_options_LDADD = libreplay.a $(os_libs)
 tests_fuzz_fuzz_policy_request_SOURCES = tests/fuzz/fuzz_policy_request.c
-tests_fuzz_fuzz_policy_request_LDADD = libreplay.la libfront.la
+tests_fuzz_fuzz_policy_request_LDADD = libreplay.a $(front_libs)
 tests_fuzz_fuzz_reverse_path_SOURCES = tests/fuzz/fuzz_reverse_path.c
-tests_fuzz_fuzz_reverse_path_LDADD = libreplay.la libbase.la
+tests_fuzz_fuzz_reverse_path_LDADD = libreplay.a $(base_libs)
 tests_fuzz_fuzz_smtp_address_SOURCES = tests/fuzz/fuzz_smtp_address.c
-tests_fuzz_fuzz_smtp_address_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_address_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_smtp_client_SOURCES = tests/fuzz/fuzz_smtp_client.c
-tests_fuzz_fuzz_smtp_client_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_client_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_smtp_data_SOURCES = tests/fuzz/fuzz_smtp_data.c
-tests_fuzz_fuzz_smtp_data_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_data_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_smtp_server_SOURCES = tests/fuzz/fuzz_smtp_server.c
-tests_fuzz_fuzz_smtp_server_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_server_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_bounce_SOURCES = tests/fuzz/fuzz_bounce.c
-tests_fuzz_fuzz_bounce_LDADD = libreplay.la libdelivery.la
+tests_fuzz_fuzz_bounce_LDADD = libreplay.a $(delivery_libs)
 tests_fuzz_fuzz_smtp_bdat_SOURCES = tests/fuzz/fuzz_smtp_bdat.c
-tests_fuzz_fuzz_smtp_bdat_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_bdat_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_smtp_reply_SOURCES = tests/fuzz/fuzz_smtp_reply.c
-tests_fuzz_fuzz_smtp_reply_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_reply_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_smtp_starttls_SOURCES = tests/fuzz/fuzz_smtp_starttls.c
-tests_fuzz_fuzz_smtp_starttls_LDADD = libreplay.la libsmtp.la libbase.la
+tests_fuzz_fuzz_smtp_starttls_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_spool_load_SOURCES = tests/fuzz/fuzz_spool_load.c
-tests_fuzz_fuzz_spool_load_LDADD = libreplay.la libgate.la libsmtp.la $(SQLITE_LIBS)
+tests_fuzz_fuzz_spool_load_LDADD = libreplay.a $(gate_libs) $(smtp_libs) \
+	$(SQLITE_LIBS)
 tests_fuzz_fuzz_throttle_load_SOURCES = tests/fuzz/fuzz_throttle_load.c
-tests_fuzz_fuzz_throttle_load_LDADD = libreplay.la libthrottle.la libbase.la
+tests_fuzz_fuzz_throttle_load_LDADD = libreplay.a $(throttle_libs)
 tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz_trace.c
-tests_fuzz_fuzz_trace_LDADD = libreplay.la libtrace.la
+tests_fuzz_fuzz_trace_LDADD = libreplay.a $(trace_libs)
 
 # Searches with clang's libFuzzer, FUZZ_SECONDS for each of FUZZ_TARGETS. What
 # it finds worth keeping stays in fuzz/corpus/, what fails in fuzz/.
