@@ -41,11 +41,12 @@ libtrace_a_SOURCES = \
 	src/replay/setup.c src/replay/setup.h \
 	src/replay/stamp.c src/replay/stamp.h \
 	src/replay/submissions.c src/replay/submissions.h \
+	src/replay/svg.c src/replay/svg.h \
 	src/replay/trace.c src/replay/trace.h \
 	src/replay/unpack.c src/replay/unpack.h \
 	src/replay/world.c src/replay/world.h
 trace_libs = libtrace.a $(maild_libs) $(netgate_libs) $(LZMA_LIBS) \
-	$(ZSTD_LIBS) $(JANSSON_LIBS) -lz
+	$(ZSTD_LIBS) $(JANSSON_LIBS) -lz -lm
 
 bin_PROGRAMS += weir-replay
 weir_replay_SOURCES = src/replay/main.c
@@ -64,6 +65,9 @@ tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
 tests_unit_test_logs_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_svg
+tests_unit_test_svg_SOURCES = tests/unit/test_svg.c
+tests_unit_test_svg_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_trace_SOURCES = tests/unit/test_trace.c
 tests_unit_test_trace_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 endif
