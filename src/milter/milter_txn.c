@@ -6,6 +6,7 @@
 #include "milter/milter_txn_private.h"
 
 #include "delivery/let_go.h"
+#include "front/log_recipients.h"
 #include "front/room.h"
 
 #include "os/clock.h"
@@ -96,6 +97,14 @@ milter_txn_drop(struct milter_txn *t)
 	txn_free(t);
 }
 
+static const char *
+recipient_of(const void *arg, size_t i)
+{
+	const struct milter_txn *t = arg;
+
+	return t->rcpts[i].address;
+}
+
 void
 milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 {
@@ -103,12 +112,16 @@ milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 	char from[LOG_QUOTE_MAX], sender[LOG_QUOTE_MAX], mta[LOG_QUOTE_MAX];
 	char reason[LOG_QUOTE_MAX];
 	struct log *log = t->desk->parts.log;
+	const struct log_recipients to = {recipient_of, t, t->rcpt_count};
+	char names[LOG_RECIPIENTS_MAX];
+	size_t next;
 
 	if (!log_is_on(log, LOG_LEVEL_INFO))
 		return;
+	next = log_recipients_format(&to, 0, names);
 	log_event(log, LOG_LEVEL_INFO, "milter", "message",
 	    "id=%s fate=%s sender=%s from=%s client=%s mta_id=%s size=%llu "
-	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld reason=%s",
+	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld reason=%s%s",
 	    spool_id_format(t->id, id), fate,
 	    log_quote(str_from(t->gate != NULL ? gate_txn_source(t->gate) : ""),
 		sender),
@@ -116,7 +129,8 @@ milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 	    log_quote(str_from(t->queue_id), mta), (unsigned long long)t->size,
 	    t->rcpt_count, t->rcpt_count - t->held_count, t->held_count,
 	    (long long)(clock_wall_ms() - t->started_at),
-	    log_quote(str_from(why), reason));
+	    log_quote(str_from(why), reason), names);
+	log_recipients_rest(&to, log, "milter", id, next);
 }
 
 /* Refused by what is not the gate's to know. option as events have it. */

@@ -6,6 +6,7 @@
  */
 #include "relay/relay_internal.h"
 
+#include "front/log_recipients.h"
 #include "front/settle.h"
 #include "os/clock.h"
 
@@ -93,6 +94,14 @@ relay_make_temporary(struct smtp_reply *reply)
 		reply->enhanced[0] = '4';
 }
 
+static const char *
+recipient_of(const void *arg, size_t i)
+{
+	const struct txn *t = arg;
+
+	return t->rcpts[i].address;
+}
+
 void
 relay_log_message(
     const struct txn *t, const char *fate, const struct smtp_reply *reply)
@@ -100,13 +109,17 @@ relay_log_message(
 	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX];
 	char from[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX], sender[LOG_QUOTE_MAX];
 	struct log *log = t->relay->parts.log;
+	const struct log_recipients to = {recipient_of, t, t->rcpt_count};
+	char names[LOG_RECIPIENTS_MAX];
+	size_t next;
 
 	if (!log_is_on(log, LOG_LEVEL_INFO))
 		return;
+	next = log_recipients_format(&to, 0, names);
 	log_event(log, LOG_LEVEL_INFO, "smtp", "message",
 	    "id=%s fate=%s sender=%s from=%s client=%s size=%llu "
 	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld tls=%s cipher=%s "
-	    "code=%u reply=%s",
+	    "code=%u reply=%s%s",
 	    spool_id_format(t->id, id), fate,
 	    log_quote(str_from(t->gate == NULL ? "" : gate_txn_source(t->gate)),
 		sender),
@@ -116,5 +129,6 @@ relay_log_message(
 	    (long long)(clock_wall_ms() - t->started_at),
 	    t->tls != NULL ? t->tls : "none",
 	    t->tls != NULL ? t->tls_cipher : "none", reply->code,
-	    log_quote(reply->text, text));
+	    log_quote(reply->text, text), names);
+	log_recipients_rest(&to, log, "smtp", id, next);
 }

@@ -20,9 +20,11 @@ struct feed {
 	struct head head;
 	struct lines lines;
 	struct export entries;
+	struct rows rows;
 	char start[START]; /* until it shows what the file is */
 	size_t start_n;
-	bool has_begun, is_export;
+	enum { FEED_LINES, FEED_EXPORT, FEED_ROWS } kind;
+	bool has_begun;
 	struct join_place place;
 	_Alignas(max_align_t) char state[READER_STATE];
 };
@@ -52,12 +54,25 @@ feed_stats(const struct feed *f)
 }
 
 static void
+note_time(struct feed *f, int64_t at)
+{
+	if (at < f->stats.first)
+		f->stats.first = at;
+	if (at > f->stats.last)
+		f->stats.last = at;
+}
+
+static void
 on_record(void *arg, const struct reader_record *record)
 {
 	struct feed *f = arg;
 
-	if (record->at != HEAD_NO_TIME)
-		join_take(f->join, record, f->place);
+	if (record->at == HEAD_NO_TIME)
+		return;
+	/* Of what has no time in front of its lines. */
+	if (record->kind == READER_BEGIN)
+		note_time(f, record->at);
+	join_take(f->join, record, f->place);
 }
 
 static void
@@ -94,15 +109,6 @@ keep_sample(struct feed *f, struct str text)
 	snprintf(f->stats.samples[f->stats.sample_count++], FEED_SAMPLE_MAX,
 	    "%.60s:%u: %.120s", f->name, (unsigned)f->place.line,
 	    str_escape(str_sub(text, 0, 110), shown, sizeof(shown)));
-}
-
-static void
-note_time(struct feed *f, int64_t at)
-{
-	if (at < f->stats.first)
-		f->stats.first = at;
-	if (at > f->stats.last)
-		f->stats.last = at;
 }
 
 static void
@@ -153,6 +159,14 @@ on_entry(void *arg, const struct head_line *entry)
 	take_entry(f, entry);
 }
 
+static void
+on_row(void *arg, struct str object)
+{
+	struct head_line line = {.at = HEAD_NO_TIME, .text = object};
+
+	on_entry(arg, &line);
+}
+
 void
 feed_begin(
     struct feed *f, const char *name, uint32_t number, int64_t newest, int year)
@@ -164,12 +178,13 @@ feed_begin(
 	f->place = (struct join_place){.file = number};
 	f->has_begun = false;
 	f->start_n = 0;
-	f->is_export = false;
+	f->kind = FEED_LINES;
 	memset(f->state, 0, sizeof(f->state));
 	head_init(&f->head, newest, year);
 	lines_init(&f->lines, name, on_line, f);
 	f->lines.skips_long = true;
 	export_init(&f->entries, on_entry, f);
+	rows_init(&f->rows, on_row, f);
 }
 
 static void
@@ -177,10 +192,17 @@ push(struct feed *f, struct str piece)
 {
 	char err[ERR_MAX];
 
-	if (f->is_export)
-		export_push(&f->entries, piece);
-	else
+	switch (f->kind) {
+	case FEED_LINES:
 		(void)!lines_push(&f->lines, piece, err, sizeof(err));
+		break;
+	case FEED_EXPORT:
+		export_push(&f->entries, piece);
+		break;
+	case FEED_ROWS:
+		rows_push(&f->rows, piece);
+		break;
+	}
 }
 
 static void
@@ -189,7 +211,10 @@ begin(struct feed *f)
 	struct str start = {f->start, f->start_n};
 
 	f->has_begun = true;
-	f->is_export = export_is_it(start);
+	if (export_is_it(start))
+		f->kind = FEED_EXPORT;
+	else if (rows_is_it(start))
+		f->kind = FEED_ROWS;
 	push(f, start);
 }
 
@@ -216,20 +241,22 @@ void
 feed_end(struct feed *f)
 {
 	char err[ERR_MAX];
+	uint64_t too_long;
 
 	if (!f->has_begun)
 		begin(f);
-	if (f->is_export)
-		export_end(&f->entries);
-	else
-		(void)!lines_end(&f->lines, err, sizeof(err));
-	f->stats.lines += f->lines.long_count;
-	f->stats.uses[READER_STRANGE] += f->lines.long_count;
-	f->stats.too_long += f->lines.long_count;
+	export_end(&f->entries);
+	rows_end(&f->rows);
+	(void)!lines_end(&f->lines, err, sizeof(err));
+	too_long = f->lines.long_count + f->rows.long_count;
+	f->stats.lines += too_long;
+	f->stats.uses[READER_STRANGE] += too_long;
+	f->stats.too_long += too_long;
 	f->stats.backwards += f->head.clock.back;
 	head_clear(&f->head);
 	lines_clear(&f->lines);
 	export_clear(&f->entries);
+	rows_clear(&f->rows);
 }
 
 /* ---- order ---- */

@@ -10,6 +10,7 @@
 #include "replay/export.h"
 #include "replay/join.h"
 #include "replay/lines.h"
+#include "replay/rows.h"
 
 #define FEED_SAMPLES 3
 #define FEED_SAMPLE_MAX 200

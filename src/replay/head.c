@@ -167,6 +167,10 @@ parse_json(struct head *h, struct str line, struct head_line *out)
 {
 	struct head_json json;
 
+	/* Others read theirs themselves. */
+	if (memmem(line.p, line.n, "__REALTIME_TIMESTAMP", 20) == NULL &&
+	    memmem(line.p, line.n, "\"log\"", 5) == NULL)
+		return false;
 	if (!head_json_parse(&h->json, line, &json))
 		return false;
 	*out = json.line;

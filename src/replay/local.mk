@@ -26,9 +26,13 @@ libtrace_a_SOURCES = \
 	src/replay/reader.c src/replay/reader.h \
 	src/replay/reader_exchange.c \
 	src/replay/reader_exim.c \
+	src/replay/reader_json.c src/replay/reader_json.h \
+	src/replay/reader_kumomta.c \
 	src/replay/reader_opensmtpd.c \
 	src/replay/reader_postfix.c \
+	src/replay/reader_rspamd.c \
 	src/replay/reader_sendmail.c \
+	src/replay/reader_weir.c \
 	src/replay/replay.c src/replay/replay.h \
 	src/replay/replay_attack.c src/replay/replay_internal.h \
 	src/replay/report.c src/replay/report.h \
@@ -36,6 +40,7 @@ libtrace_a_SOURCES = \
 	src/replay/report_log.c src/replay/report_log.h \
 	src/replay/report_log_json.c \
 	src/replay/report_text.c \
+	src/replay/rows.c src/replay/rows.h \
 	src/replay/scratch.c src/replay/scratch.h \
 	src/replay/senders.c src/replay/senders.h \
 	src/replay/setup.c src/replay/setup.h \
@@ -56,11 +61,15 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_flows
 tests_unit_test_flows_SOURCES = tests/unit/test_flows.c
 tests_unit_test_flows_LDADD = $(trace_libs) $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test_logs tests/unit/test_logs_servers \
+check_PROGRAMS += tests/unit/test_logs tests/unit/test_logs_json \
+	tests/unit/test_logs_servers \
 	tests/unit/test_replay tests/unit/test_trace
 tests_unit_test_logs_servers_SOURCES = tests/unit/test_logs_servers.c \
 	tests/unit/log_rig.h
 tests_unit_test_logs_servers_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+tests_unit_test_logs_json_SOURCES = tests/unit/test_logs_json.c \
+	tests/unit/log_rig.h
+tests_unit_test_logs_json_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
 tests_unit_test_logs_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c

@@ -254,13 +254,38 @@ make_locals(struct logs *l, const struct command_args *args,
 
 /* ---- the whole ---- */
 
+static const char *
+why_empty(const struct logs *l)
+{
+	const char *why = l->stats.formats[0]->empty;
+
+	return why != NULL ? why : "the log may begin or end in between";
+}
+
+/* Of the format that was asked for. */
+static int
+check_format(
+    const struct logs *l, const struct reader *format, char *err, size_t cap)
+{
+	if (format == NULL || l->stats.uses[READER_USED] > 0 ||
+	    l->submissions.count > 0 || l->stats.lines == 0)
+		return 0;
+	snprintf(err, cap,
+	    "%s: no line of %" PRIu64 " is one of %s's; without --format "
+	    "weir-replay finds out whose it is",
+	    l->name_count == 1 ? l->names[0] : "the files", l->stats.lines,
+	    format->name);
+	return EX_DATAERR;
+}
+
 static int
 check(const struct logs *l, char *err, size_t cap)
 {
 	const struct submissions_stats *s = &l->submissions.stats;
 
 	if (l->stats.format_count == 0 ||
-	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0)) {
+	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0 &&
+		l->stats.formats[0]->empty == NULL)) {
 		snprintf(err, cap,
 		    "%s: no line of %" PRIu64 " is one of a mail server's log "
 		    "that weir-replay knows (of Exchange: MSGTRK*.LOG); see "
@@ -281,8 +306,8 @@ check(const struct logs *l, char *err, size_t cap)
 	else
 		snprintf(err, cap,
 		    "no message of which sender and recipient are named in "
-		    "%" PRIu64 " lines; the log may begin or end in between",
-		    l->stats.lines);
+		    "%" PRIu64 " lines; %s",
+		    l->stats.lines, why_empty(l));
 	return EX_DATAERR;
 }
 
@@ -313,8 +338,12 @@ any_domain(const struct submissions *s)
 }
 
 static int
-finish(struct logs *l, char *err, size_t cap)
+finish(struct logs *l, const struct reader *format, char *err, size_t cap)
 {
+	int status = check_format(l, format, err, cap);
+
+	if (status != 0)
+		return status;
 	if (!locals_has_domains(l->locals)) {
 		l->has_guessed = true;
 		(void)submissions_guess_domains(&l->submissions, l->locals);
@@ -347,7 +376,7 @@ logs_read(struct logs *l, const struct command_args *args,
 	l->stats = *feed_stats(r.feed);
 	l->joined = *join_stats(r.join);
 	if (status == 0)
-		status = finish(l, err, cap);
+		status = finish(l, args->format, err, cap);
 	buf_clear(&r.start);
 	feed_free(r.feed);
 	join_free(r.join);

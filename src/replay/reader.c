@@ -21,6 +21,9 @@ const struct reader *const reader_list[] = {
     &reader_sendmail,
     &reader_opensmtpd,
     &reader_exchange,
+    &reader_weir,
+    &reader_rspamd,
+    &reader_kumomta,
     NULL,
 };
 

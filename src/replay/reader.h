@@ -59,6 +59,8 @@ extern const char *const reader_use_name[READER_USES];
 struct reader {
 	const char *name;   /* of --format */
 	const char *cannot; /* what such a log cannot show, for the user */
+	/* Why nobody may be named in it, and what to do; may be NULL. */
+	const char *empty;
 	/* Only such a log has this line. */
 	bool (*knows)(const struct head_line *line);
 	/* state: READER_STATE bytes, aligned, zero at the file's start. */
@@ -69,8 +71,9 @@ struct reader {
 extern const struct reader *const reader_list[];    /* NULL ends it */
 const struct reader *reader_find(const char *name); /* NULL: none */
 
-extern const struct reader reader_exchange, reader_exim, reader_opensmtpd,
-    reader_postfix, reader_sendmail;
+extern const struct reader reader_exchange, reader_exim, reader_kumomta,
+    reader_opensmtpd, reader_postfix, reader_rspamd, reader_sendmail,
+    reader_weir;
 
 /* ---- what they share ---- */
 

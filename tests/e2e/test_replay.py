@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE_S, until
+from harness import BUILD, DEADLINE_S, message as text_of_mail, until
 
 NODES = "".join(f"{i} 1 1 1\n" for i in range(1, 20))
 TWELVE = "0 1 " + " ".join(str(i) for i in range(2, 14)) + "\n"
@@ -254,17 +254,34 @@ def test_learn(log, tmp_path):
      "--my-networks"),
     (b"", [], 65, "no line of 0"),
     (b"", ["--format", "qmail"], 64, "it is one of auto, postfix"),
+    (message(28, 1, "10012A94230", ["r"]).encode(), ["--format", "exim"], 65,
+     "no line of 3 is one of exim's; without --format"),
+    (b'[{"unix_time":1795893602,"user":"a","required_score":15}]', [], 65,
+     "history_redis"),
     (b"", ["--year", "26"], 64, "four digits"),
     (b"", ["--my-networks", "10.0.0.0/8,x"], 64, '"x" is no network'),
     (b"", ["--journal"], 64, "usage: weir-replay log"),
     (b"", ["none.log"], 66, "none.log: No such file"),
-], ids=["rubbish", "cut", "incoming", "empty", "format", "year", "networks",
-        "journal", "missing"])
+], ids=["rubbish", "cut", "incoming", "empty", "format", "other_format",
+        "rspamd", "year", "networks", "journal", "missing"])
 def test_log_refused(log, data, args, status, words):
     got, out, err = log({"mail.log": data}, *args)
     assert (got, out) == (status, "")
     assert words in err
     assert len(err.splitlines()) == 1
+
+
+def test_log_damaged(log):
+    """What is too long, and times that run backwards, are told of."""
+    data = (message(28, 1, "10012A94230", ["r1"]).encode()
+            + b"x" * 1500000 + b"\n"
+            + message(2, 1, "10012A94231", ["r1"]).encode())
+    status, out, err = log({"mail.log": data})
+    assert (status, err) == (0, "")
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert "of these longer than 1 MiB 1" in rows
+    assert "lines an hour before the one above 1" in rows
+    assert "messages by logins and our networks 2" in rows
 
 
 def test_flows(tmp_path):
@@ -297,3 +314,22 @@ def test_flows(tmp_path):
     refused = run("f")
     assert refused.returncode == 65 and refused.stderr.startswith(
         "weir-replay: f:2: the protocol")
+
+
+def test_log_of_weir(weir, log):
+    """The daemon's own log names every recipient, however many."""
+    w = weir(policy='key = envelope  interval = "1m"  burst = 100\n'
+                    'freeze_at = 100')
+    peer = w.hello()
+    crowd = [f"somebody.with.a.long.name.{i}@example.net" for i in range(90)]
+    peer.transact("a@example.org", ["o'b+c=d@example.com"],
+                  text_of_mail())
+    peer.transact("a@example.org", crowd, text_of_mail())
+    peer.ask("QUIT")
+    assert len(w.log_lines(" smtp recipients id=")) > 1
+    _, out, err = log({"weir.log": w.log().encode()}, "--json")
+    assert err == ""
+    report = json.loads(out)
+    assert report["log"]["formats"] == ["weir"]
+    assert (report["messages"], report["recipients"]) == (2, 91)
+    assert report["log"]["partial"] == 0
