@@ -22,8 +22,9 @@ below() {
 	throttle) echo "base weir" ;;
 	smtp) echo "base" ;;
 	http) echo "base" ;;
+	page) echo "base" ;;
 	net) echo "os base" ;;
-	control) echo "http net os base" ;;
+	control) echo "page http net os base" ;;
 	packet) echo "base" ;;
 	netgate) echo "throttle packet os base weir" ;;
 	nfq) echo "net os base" ;;

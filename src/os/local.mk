@@ -19,14 +19,17 @@ libos_a_SOURCES = \
 	src/os/process.c src/os/process.h \
 	src/os/program.c src/os/program.h \
 	src/os/rlimit.c src/os/rlimit.h \
-	src/os/systemd.c src/os/systemd.h
+	src/os/systemd.c src/os/systemd.h \
+	src/os/trend.c src/os/trend.h
 os_libs = libos.a $(base_libs) $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
 	tests/unit/test_options tests/unit/test_priv tests/unit/test_program \
 	tests/unit/test_rlimit tests/unit/test_events \
-	tests/unit/test_problems
+	tests/unit/test_problems tests/unit/test_trend
+tests_unit_test_trend_SOURCES = tests/unit/test_trend.c
+tests_unit_test_trend_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_problems_SOURCES = tests/unit/test_problems.c
 tests_unit_test_problems_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_events_SOURCES = tests/unit/test_events.c

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an administrator changes. What can be taken back happens at once and
+// offers that; what cannot is counted first by the daemon, and asked for.
+import {all, post, senderPath} from "./api.js";
+import {count, plain, size} from "./text.js";
+
+const CHUNK = 100;
+
+// Says of a change that failed why, and has the view ask anew: another
+// administrator may have been there first.
+async function attempt(app, what, work) {
+    try {
+        const done = await work();
+
+        for (const note of (done && done.notes) || [])
+            app.toast(plain(note, 500));
+        return done || {};
+    } catch (e) {
+        if (e.name === "AbortError")
+            return null;
+        app.toast(e.status === 404
+            ? `${what}: nothing to do any more. ${plain(e.message, 300)}`
+            : `${what}: ${plain(e.message, 300)}`, {bad: true});
+        return null;
+    } finally {
+        app.refresh();
+    }
+}
+
+export async function thaw(app, name, reason) {
+    const done = await attempt(app, `Thaw ${plain(name)}`,
+        () => post(senderPath(name) + "/thaw", reasonOf(reason)));
+
+    if (done)
+        app.toast(`Thawed ${plain(name)}; its queue goes on at its pace.`,
+            {undo: () => freeze(app, name, "thaw taken back", true)});
+}
+
+export async function freeze(app, name, reason, is_undo) {
+    const done = await attempt(app, `Freeze ${plain(name)}`,
+        () => post(senderPath(name) + "/freeze", reasonOf(reason)));
+
+    if (done)
+        app.toast(`Frozen: ${plain(name)}.`, is_undo ? {}
+            : {undo: () => thaw(app, name, "freeze taken back")});
+}
+
+const reasonOf = (reason) => reason ? {reason} : {};
+
+// Thaws and ends what waits: the count is the sender's.
+export async function thawAnd(app, name, then, reason) {
+    const found = await dry(app, then, {sender: name});
+
+    if (!found)
+        return;
+    const ok = await app.confirm({
+        title: `Thaw ${plain(name)} and ${then} its queue?`,
+        text: words(app, then, found), reason,
+        yes: then === "release" ? `Thaw, release ${found.recipients}`
+            : `Thaw, discard ${found.recipients}`,
+        danger: then === "discard"});
+    if (!ok)
+        return;
+    const done = await attempt(app, `Thaw ${plain(name)}`,
+        () => post(senderPath(name) + "/thaw",
+            {then, ...reasonOf(ok.reason)}));
+    if (done)
+        app.toast(`Thawed ${plain(name)}: ${did(app, then,
+            done.recipients)}.`);
+}
+
+async function dry(app, kind, select) {
+    try {
+        return await post("queue/" + kind, {...select, dry_run: true});
+    } catch (e) {
+        app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});
+        app.refresh();
+        return null;
+    }
+}
+
+const VERB = {release: "released", discard: "discarded", flush: "tried now"};
+
+function did(app, kind, n) {
+    return `${count(n, app.words.recipient)} ${VERB[kind]}`;
+}
+
+function words(app, kind, found) {
+    const what = count(found.messages ?? found.recipients, app.words.message) +
+        (app.is_net ? "" : ` to ${count(found.recipients, "recipient")}` +
+            (found.bytes ? ` (${size(found.bytes)})` : ""));
+
+    return {
+        release: `${what} will go now, past the limit. This cannot be ` +
+            "taken back.",
+        discard: `${what} will be removed for good. Nobody is told. This ` +
+            "cannot be taken back.",
+        flush: `${what} will be tried now.`,
+    }[kind];
+}
+
+// select: {ids} or {sender} or {all: true} with filters. Asks with a count.
+export async function bulk(app, kind, select, reason) {
+    const found = await dry(app, kind, select.ids
+        ? {ids: select.ids.slice(0, 1000)} : select);
+
+    if (!found)
+        return false;
+    if (select.ids && select.ids.length > 1000)
+        found.messages = select.ids.length;
+    if ((found.messages ?? found.recipients) === 0) {
+        app.toast(`Nothing here can be ${VERB[kind]}.`);
+        app.refresh();
+        return false;
+    }
+    const n = found.messages ?? found.recipients;
+    const ok = await app.confirm({
+        title: `${kind[0].toUpperCase()}${kind.slice(1)} ` +
+            `${count(n, app.words.message)}?`,
+        text: words(app, kind, found), reason,
+        yes: `${kind[0].toUpperCase()}${kind.slice(1)} ${n}`,
+        danger: kind === "discard"});
+    if (!ok)
+        return false;
+    return select.ids ? chunks(app, kind, select.ids, ok.reason)
+        : whole(app, kind, select, ok.reason);
+}
+
+async function whole(app, kind, select, reason) {
+    app.progress({text: `${kind} …`});
+    const done = await attempt(app, kind,
+        () => post("queue/" + kind, {...select, ...reasonOf(reason)}));
+
+    app.progress(null);
+    if (done)
+        app.toast(`${did(app, kind, done.recipients)}.`);
+    return Boolean(done);
+}
+
+// Some at a time, so that the bar moves and Stop stops.
+async function chunks(app, kind, ids, reason) {
+    let sum = 0, missed = 0, at = 0, is_stopped = false;
+
+    for (; at < ids.length && !is_stopped; at += CHUNK) {
+        app.progress({text: `${kind}: ${at} of ${ids.length}`, value: at,
+            max: ids.length, stop: () => { is_stopped = true; }});
+        const some = ids.slice(at, at + CHUNK);
+        try {
+            sum += (await post("queue/" + kind,
+                {ids: some, ...reasonOf(reason)})).recipients;
+        } catch (e) {
+            if (e.status !== 404) {
+                app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});
+                break;
+            }
+            missed += some.length; // gone meanwhile, all of them
+        }
+    }
+    app.progress(null);
+    app.toast(`${did(app, kind, sum)}${missed
+        ? `; ${count(missed, app.words.message)} had gone already` : ""}${
+        is_stopped ? "; stopped" : ""}.`);
+    app.refresh();
+    return true;
+}
+
+// What the server cannot select by itself is looked up first.
+export async function idsOf(app, query, max = 10000) {
+    app.progress({text: "counting …"});
+    try {
+        const found = await all("queue", query, max);
+
+        if (found.more)
+            app.toast(`Only the first ${max} are taken.`);
+        return found.items.map((m) => m.id);
+    } catch (e) {
+        app.toast(plain(e.message, 300), {bad: true});
+        return [];
+    } finally {
+        app.progress(null);
+    }
+}

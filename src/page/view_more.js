@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Events as they happen, audit, status, graphs, policies.
+import {get, post} from "./api.js";
+import {chart} from "./chart.js";
+import {h} from "./dom.js";
+import {ago, number, plain, size, span, strange, time} from "./text.js";
+import {button, choice, csvButton, facts, field, gauge, hashOf, senderLink,
+    table} from "./ui.js";
+import {problemList} from "./view_stuck.js";
+
+const EVENTS = 500;
+
+export function events(app) {
+    let rows = [], type = "", text = "", is_paused = false, missed = 0;
+
+    const nameOf = (e) => `${e.type} ${e.sender} ${e.id} ${e.first}`;
+
+    async function refresh(signal) {
+        if (!is_paused)
+            rows = (await get("events", {max: EVENTS}, signal)).items
+                .reverse();
+    }
+
+    // The same of one sender and one message is one entry that counts.
+    function onEvent(t, row) {
+        if (is_paused) {
+            missed++;
+        } else {
+            rows = [row, ...rows.filter((e) => nameOf(e) !== nameOf(row))]
+                .slice(0, EVENTS);
+        }
+        app.redraw();
+        return false;
+    }
+
+    function draw() {
+        const wanted = rows.filter((e) => (!type || e.type === type) &&
+            (!text || (e.sender + " " + e.detail).toLowerCase()
+                .includes(text.toLowerCase())));
+
+        return h("div", {},
+            h("form", {class: "filters", onsubmit: (e) =>
+                e.preventDefault()},
+            choice("Type", type, [["", "all"], ...(app.session.event_types ||
+                []).map((t) => [t, t])], (e) => {
+                type = e.target.value;
+                app.redraw();
+            }),
+            field("Contains", {type: "search", value: text, oninput: (e) => {
+                text = e.target.value;
+                app.redraw();
+            }}),
+            button(is_paused ? `Go on${missed ? ` (${missed} new)` : ""}`
+                : "Pause", () => {
+                is_paused = !is_paused;
+                missed = 0;
+                app.refresh();
+            }),
+            csvButton("events", ["at", "type", "sender", "id", "detail",
+                "count"].map((n) => [n, (e) => e[n]]), () => wanted)),
+            table(is_paused ? "Paused" : "The newest first, live", [
+                {name: "When", cell: (e) => time(e.at)},
+                {name: "What", cell: (e) => e.type},
+                {name: app.is_net ? "Host" : "Sender",
+                    cell: (e) => senderLink(e.sender)},
+                {name: "Detail", cell: (e) => [strange(e.detail), e.id &&
+                    !app.is_net ? [" ", h("a", {href: hashOf("message",
+                        e.id)}, e.id)] : ""]},
+                {name: "Times", n: true, cell: (e) => number(e.count)},
+            ], wanted.slice(0, 200), {key: nameOf,
+                empty: "No such event in memory."}));
+    }
+
+    return {title: "Events", refresh, draw, onEvent, every: 60000};
+}
+
+export function audit(app) {
+    let rows = [];
+
+    async function refresh(signal) {
+        rows = (await get("audit", {max: 500}, signal)).items;
+    }
+
+    const draw = () => h("div", {},
+        h("div", {class: "acts"}, csvButton("audit", ["at", "who", "action",
+            "target", "detail"].map((n) => [n, (a) => a[n]]), () => rows)),
+        table("What administrators did, the newest first", [
+            {name: "When", cell: (a) => time(a.at)},
+            {name: "Who", cell: (a) => strange(a.who)},
+            {name: "What", cell: (a) => plain(a.action)},
+            {name: "Target", cell: (a) => strange(a.target)},
+            {name: "Detail", cell: (a) => strange(a.detail)},
+        ], rows, {empty: "Nobody has changed anything yet."}));
+
+    return {title: "Audit", refresh, draw, every: 10000,
+        onEvent: (type) => ["freeze", "thaw", "release", "discard",
+            "reload"].includes(type)};
+}
+
+export function status(app) {
+    let s = null, problems = [];
+
+    async function refresh(signal) {
+        [s, problems] = await Promise.all([get("status", {}, signal),
+            get("problems", {max: 100}, signal).then((p) => p.items)]);
+    }
+
+    async function reload() {
+        try {
+            const done = await post("reload");
+
+            app.toast(["The configuration was read again.",
+                ...(done.notes || [])].map((n) => plain(n, 300)).join(" "));
+        } catch (e) {
+            app.toast(plain(e.message, 500), {bad: true});
+        }
+        app.refresh();
+    }
+
+    function draw() {
+        if (!s)
+            return h("p", {}, "Loading …");
+        const spool = s.spool || {};
+        const counters = Object.keys(s).filter((k) =>
+            typeof s[k] === "number" && k !== "uptime_s");
+
+        return h("div", {},
+            h("section", {}, h("h2", {}, "Daemon"), facts([
+                ["Program", `${app.session.daemon} ${s.version}`],
+                ["Mode", s.mode === "observe"
+                    ? "observe: nothing is held" : s.mode],
+                ["Running for", span(s.uptime_s)],
+                ["Started", time(s.started_at)],
+                [app.is_net ? "Hosts" : "Senders", number(s.senders)],
+                ["Frozen", number(s.frozen_senders)],
+                s.rules && ["Rules", strange(s.rules)],
+            ]), app.can("admin") && h("div", {class: "acts"},
+                button("Read the configuration again", reload))),
+            !app.is_net && h("section", {}, h("h2", {}, "Next hop"), facts([
+                ["Reached", s.next_hop_reached ? "yes" : "not yet"],
+                s.next_hop_problem && ["Problem",
+                    strange(s.next_hop_problem)],
+                ["Being delivered", number(s.delivering_messages)],
+            ])),
+            s.spool && h("section", {}, h("h2", {}, "Spool"), facts([
+                ["Messages", number(spool.messages)],
+                ...["held", "released", "deferred", "sending"]
+                    .filter((k) => k in spool).map((k) =>
+                        [`Recipients ${k}`, number(spool[k])]),
+                ["Free space", [size(spool.free_bytes),
+                    spool.short_of_space ? h("strong", {}, " too little: " +
+                        "mail is refused") : ""]],
+                ["Database errors", number(spool.database_errors)],
+            ])),
+            (s.expiring_certificates || []).length > 0 && h("section", {},
+                h("h2", {}, "Certificates"), h("ul", {},
+                    s.expiring_certificates.map((c) => h("li", {},
+                        strange(c.names), c.expired ? " expired "
+                            : " expires ", ago(c.expires_at), " (",
+                        h("code", {}, strange(c.file)), ")")))),
+            h("section", {}, h("h2", {}, "Problems"), problems.length > 0
+                ? problemList(problems) : h("p", {}, "None.")),
+            h("details", {}, h("summary", {}, "All counters since the start"),
+                table("Counters", [
+                    {name: "Counter", cell: (k) => k.replace(/_/g, " ")},
+                    {name: "Value", n: true, cell: (k) => number(s[k])},
+                ], counters, {key: (k) => k})));
+    }
+
+    return {title: "Status", refresh, draw, every: 5000};
+}
+
+export function graphs(app) {
+    let data = null, which = "day", missing = "";
+
+    async function refresh(signal) {
+        try {
+            data = await get("trend", {span: which}, signal);
+        } catch (e) {
+            if (e.status !== 404)
+                throw e;
+            missing = "This daemon keeps no graphs.";
+        }
+    }
+
+    function plot(title, names) {
+        const lines = names.map((n) => data.series.find((x) => x.name === n))
+            .filter(Boolean).map((x) => ({name: x.label, gauge: x.gauge,
+                values: x.values}));
+
+        return lines.length === 0 ? null : chart(title,
+            {start: Date.parse(data.start), step_s: data.step_s, lines});
+    }
+
+    function draw() {
+        const per = data && (data.step_s < 3600
+            ? span(data.step_s) : `${data.step_s / 3600} h`);
+
+        return h("div", {},
+            h("form", {class: "filters", onsubmit: (e) =>
+                e.preventDefault()}, choice("Span", which, [["day",
+                "last day"], ["week", "last week"]], (e) => {
+                which = e.target.value;
+                app.refresh();
+            })),
+            missing ? h("p", {}, missing) : !data ? h("p", {}, "Loading …")
+                : [
+                    plot("Waiting", ["held_recipients", "held_messages"]),
+                    plot("Frozen", ["frozen_senders"]),
+                    plot(`Verdicts, each ${per}`, ["passed_recipients",
+                        "delayed_recipients", "refused_recipients",
+                        "released_recipients", "discarded_recipients"]),
+                    plot(`Delivery, each ${per}`, ["messages",
+                        "delivered_recipients", "deferred_recipients",
+                        "bounces"]),
+                    h("p", {class: "dim"}, "Kept in the daemon's memory: " +
+                        "what lies before its start is not shown. Times " +
+                        "are local: ", new Intl.DateTimeFormat("en-GB",
+                        {timeZoneName: "long"}).formatToParts(new Date())
+                            .find((p) => p.type === "timeZoneName").value,
+                        "."),
+                ]);
+    }
+
+    return {title: "Graphs", refresh, draw, every: 60000};
+}
+
+export function policies(app, args, params) {
+    let lines = null, x = null, error = "";
+    const ask = {sender: params.get("sender") || "",
+        recipient: params.get("recipient") || "", client: ""};
+
+    async function refresh(signal) {
+        if (app.can("admin"))
+            lines = (await get("config", {}, signal)).lines;
+    }
+
+    async function explain(e) {
+        e.preventDefault();
+        error = "";
+        x = null;
+        try {
+            x = await get("explain", ask);
+        } catch (problem) {
+            error = problem.message;
+        }
+        app.redraw();
+    }
+
+    // The sections of one kind, as they are written.
+    function sections(kind) {
+        const out = [];
+        let open = null;
+
+        for (const line of lines) {
+            if (line.startsWith(kind + " "))
+                open = [];
+            if (open)
+                open.push(line);
+            if (open && /^}|\}\s*$/.test(line)) {
+                out.push(open.join("\n"));
+                open = null;
+            }
+        }
+        return out;
+    }
+
+    const answer = () => h("div", {class: "card", role: "status"},
+        h("p", {}, h("strong", {}, x.verdict), x.why ? [": ",
+            strange(x.why)] : "", x.observed ? " (observed only)" : "",
+        x.reply ? [", reply ", plain(x.reply)] : ""),
+        x.change && h("p", {}, strange(x.change)),
+        facts([
+            ["Sender", [senderLink(x.sender), x.seen ? ""
+                : " (never seen)"]],
+            ["Policy", strange(x.policy)],
+            x.tier && ["The recipient is", plain(x.tier)],
+            x.release && ["Would go", time(x.release)],
+            ["May pass at once", `${number(x.allowance)} of ` +
+                number(x.burst)],
+        ]),
+        h("div", {class: "gauges"}, [
+            {name: "Waiting", used: x.queue_length, max: x.freeze_at},
+            ...[...(x.limits || []), ...(x.scopes || [])].map((l) =>
+                typeof l === "object" ? {name: l.name || "Limit", ...l}
+                    : null),
+        ].filter((g) => g && g.max > 0).map(gauge)),
+        [...(x.limits || []), ...(x.scopes || [])].filter((l) =>
+            typeof l === "string").map((l) => h("p", {}, "Limit: ",
+            strange(l))));
+
+    function draw() {
+        return h("div", {},
+            !app.is_net && h("section", {}, h("h2", {}, "Explain"),
+                h("p", {}, "What would be said to a recipient of a sender " +
+                    "now, and why. Nothing is taken for it."),
+                h("form", {class: "filters", onsubmit: explain},
+                    field("Sender", {required: true, value: ask.sender,
+                        oninput: (e) => { ask.sender = e.target.value; }}),
+                    field("Recipient", {required: true,
+                        value: ask.recipient, oninput: (e) => {
+                            ask.recipient = e.target.value;
+                        }}),
+                    field("Client address (optional)", {value: ask.client,
+                        oninput: (e) => { ask.client = e.target.value; }}),
+                    h("button", {type: "submit", class: "main"}, "Explain")),
+                error && h("p", {class: "error", role: "alert"},
+                    strange(error)),
+                x && answer()),
+            lines && [
+                h("section", {}, h("h2", {}, "Policies in force"),
+                    sections("policy").map((p) => h("pre", {class: "text",
+                        tabindex: "0"}, strange(p, {max: 20000,
+                        lines: true})))),
+                h("details", {}, h("summary", {},
+                    "The whole configuration"),
+                h("pre", {class: "text", tabindex: "0"}, strange(
+                    lines.join("\n"), {max: 200000, lines: true})))],
+            !app.can("admin") && h("p", {class: "dim"}, "The configuration " +
+                "is shown to administrators with the right admin."));
+    }
+
+    return {title: "Policies", refresh, draw,
+        onEvent: (type) => type === "reload"};
+}

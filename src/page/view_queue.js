@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What waits, and one message of it.
+import {bulk, idsOf} from "./actions.js";
+import {get} from "./api.js";
+import {h} from "./dom.js";
+import {message} from "./mime.js";
+import {ago, count, number, plain, size, strange, subject, time}
+    from "./text.js";
+import {button, choice, csvButton, facts, field, hashOf, senderLink, table}
+    from "./ui.js";
+
+// By these the daemon itself selects for release and discard.
+const SELECTS = ["older", "recipient", "subject", "size_min", "size_max"];
+const STATES = ["", "held", "released", "deferred", "frozen", "sending",
+    "quarantined"];
+
+export function queue(app, args, params) {
+    const filter = Object.fromEntries(params);
+    let rows = [], next = null, timer, last = null;
+    const picked = new Set();
+
+    const query = () => ({...filter, limit: 100});
+
+    async function refresh(signal) {
+        const want = Math.max(rows.length, 100);
+        let page = await get("queue", query(), signal), list = page.items;
+
+        while (page.next && list.length < want) {
+            page = await get("queue", {...query(), cursor: page.next},
+                signal);
+            list = list.concat(page.items);
+        }
+        rows = list;
+        next = page.next;
+        // What has gone is picked no more; what lies further on may be.
+        if (!next) {
+            const here = new Set(rows.map((m) => m.id));
+            picked.forEach((id) => here.has(id) || picked.delete(id));
+        }
+    }
+
+    async function more() {
+        try {
+            const page = await get("queue", {...query(), cursor: next});
+
+            rows = rows.concat(page.items);
+            next = page.next;
+        } catch (e) {
+            app.toast(plain(e.message, 300), {bad: true});
+        }
+        app.redraw();
+    }
+
+    function set(name, value) {
+        if (value)
+            filter[name] = value;
+        else
+            delete filter[name];
+        picked.clear();
+        rows = [];
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+            const text = new URLSearchParams(filter).toString();
+
+            history.replaceState(null, "", hashOf("queue") +
+                (text ? "?" + text : ""));
+            app.refresh();
+        }, 300);
+    }
+
+    async function act(kind) {
+        let done;
+
+        if (picked.size > 0) {
+            done = await bulk(app, kind, {ids: [...picked]});
+        } else if (Object.keys(filter).every((k) => k === "sender" ||
+                   SELECTS.includes(k))) {
+            const select = {...filter};
+            for (const k of ["size_min", "size_max"]) {
+                if (k in select)
+                    select[k] = Number(select[k]);
+            }
+            done = await bulk(app, kind, filter.sender ? select
+                : {...select, all: true});
+        } else {
+            const ids = await idsOf(app, filter);
+            done = ids.length > 0 && await bulk(app, kind, {ids});
+        }
+        if (done) {
+            picked.clear();
+            app.refresh();
+        }
+    }
+
+    function pick(e, id) {
+        const ids = rows.map((m) => m.id);
+        const range = e.shiftKey && last && ids.includes(last)
+            ? ids.slice(Math.min(ids.indexOf(last), ids.indexOf(id)),
+                Math.max(ids.indexOf(last), ids.indexOf(id)) + 1) : [id];
+
+        for (const one of range)
+            e.target.checked ? picked.add(one) : picked.delete(one);
+        last = id;
+        app.redraw();
+    }
+
+    const columns = () => [
+        app.can("operate") && {name: "Select", head: h("input", {
+            type: "checkbox", "aria-label": "Select all that are shown",
+            checked: rows.length > 0 && rows.every((m) => picked.has(m.id)),
+            onchange: (e) => {
+                rows.forEach((m) => e.target.checked ? picked.add(m.id)
+                    : picked.delete(m.id));
+                app.redraw();
+            }}), cell: (m) => h("input", {type: "checkbox",
+            checked: picked.has(m.id), "aria-label":
+                `Select ${m.id}: ${plain(m.subject, 60)}`,
+            onclick: (e) => pick(e, m.id)})},
+        {name: "Since", cell: (m) => time(m.queued_at)},
+        {name: app.is_net ? "Host" : "Sender",
+            cell: (m) => senderLink(m.sender)},
+        {name: app.is_net ? "Protocol" : "Subject", cell: (m) => app.is_net
+            ? strange(m.subject)
+            : h("a", {href: hashOf("message", m.id)}, subject(m.subject))},
+        {name: "To", cell: (m) => [strange((m.recipients[0] || {}).address,
+            {max: 80}), m.recipients.length > 1
+            ? ` and ${number(m.recipients.length - 1)} more` : ""]},
+        {name: "State", cell: (m) => [...new Set(m.recipients
+            .map((r) => r.state))].join(", ")},
+        !app.is_net && {name: "Size", n: true, cell: (m) => size(m.size)},
+    ].filter(Boolean);
+
+    function draw() {
+        const text = (label, name, props) => field(label, {value:
+            filter[name] || "", oninput: (e) => set(name, e.target.value
+                .trim()), ...props});
+        const has = Object.keys(filter).length > 0;
+        const what = picked.size > 0 ? `${number(picked.size)} selected`
+            : has ? "all that match" : "all";
+
+        return h("div", {},
+            h("form", {class: "filters", role: "search",
+                onsubmit: (e) => e.preventDefault()},
+            text(app.is_net ? "Host" : "Sender", "sender"),
+            !app.is_net && [
+                text("Recipient (* and ?)", "recipient"),
+                text("Subject contains", "subject"),
+                choice("Older than", filter.older || "", [["", "any age"],
+                    ["10m", "10 minutes"], ["1h", "1 hour"],
+                    ["1d", "1 day"], ["3d", "3 days"]],
+                (e) => set("older", e.target.value)),
+                choice("State", filter.state || "", STATES.map((s) =>
+                    [s, s || "any state"]),
+                (e) => set("state", e.target.value)),
+                choice("Larger than", filter.size_min || "", [["",
+                    "any size"], ["100000", "100 kB"], ["1000000", "1 MB"],
+                ["10000000", "10 MB"]],
+                (e) => set("size_min", e.target.value)),
+            ]),
+            h("div", {class: "acts"},
+                app.can("operate") && rows.length > 0 && [
+                    button(`Release ${what}`, () => act("release")),
+                    button(`Discard ${what}`, () => act("discard"),
+                        {kind: "danger"}),
+                ],
+                csvButton("queue", [["id", (m) => m.id],
+                    ["queued at", (m) => m.queued_at],
+                    ["sender", (m) => m.sender], ["from", (m) => m.from],
+                    ["recipients", (m) => m.recipients.map((r) =>
+                        r.address).join(" ")],
+                    ["subject", (m) => m.subject], ["size", (m) => m.size],
+                    ["client", (m) => m.client]], () => rows)),
+            table(`${count(rows.length, app.words.message)}${next
+                ? ", and more" : ""}, the oldest first`, columns(), rows,
+            {key: (m) => m.id, empty: has ? "No held mail matches."
+                : "Nothing waits."}),
+            next && button("Show more", more));
+    }
+
+    return {title: "Queue", refresh, draw, every: 10000,
+        onEvent: (type) => ["hold", "release", "discard", "deliver",
+            "freeze", "thaw"].includes(type)};
+}
+
+export function held(app, [id]) {
+    let m = null, gone = "", content = null, raw = false, reason = "";
+
+    async function refresh(signal) {
+        try {
+            m = await get("queue/" + encodeURIComponent(id), {}, signal);
+            gone = "";
+        } catch (e) {
+            if (e.status !== 404)
+                throw e;
+            m = null;
+            gone = e.message;
+        }
+    }
+
+    async function read() {
+        try {
+            content = await get(`queue/${encodeURIComponent(id)}/content`);
+        } catch (e) {
+            app.toast(plain(e.message, 300), {bad: true});
+        }
+        app.redraw();
+    }
+
+    const act = (kind) => bulk(app, kind, {ids: [id]}, reason);
+
+    function text() {
+        if (!content)
+            return app.can("operate") ? h("p", {}, button("Read the message",
+                read), " ", h("span", {class: "dim"},
+                "Reading is noted in the audit log.")) : null;
+        const shown = message(content.content);
+
+        return h("section", {},
+            h("h2", {}, "The message"),
+            h("p", {}, button(raw ? "Show decoded" : "Show source", () => {
+                raw = !raw;
+                app.redraw();
+            }), " ", h("span", {class: "dim"}, "Shown as text; nothing of " +
+                "it is loaded or run.", content.truncated
+                ? " It is longer than what is shown." : "")),
+            raw ? h("pre", {class: "text", tabindex: "0", role: "region",
+                "aria-label": "Source"}, strange(content.content
+                .replace(/\r\n/g, "\n"), {max: 200000, lines: true}))
+                : [h("dl", {class: "headers"}, shown.fields.map(([n, v]) =>
+                    h("div", {}, h("dt", {}, strange(n, {max: 80})),
+                        h("dd", {}, subject(v))))),
+                shown.parts.map((p, i) => h("div", {class: "part"},
+                    h("h3", {}, strange(p.kind, {max: 80}), p.name
+                        ? [" ", strange(p.name)] : ""),
+                    p.text === null
+                        ? h("p", {class: "dim"}, `Not text: ${size(p.size)}.`)
+                        : h("pre", {class: "text", tabindex: "0",
+                            role: "region", "aria-label": `Part ${i + 1}`},
+                        strange(p.text.replace(/\r\n/g, "\n"),
+                            {max: 100000, lines: true}))))]);
+    }
+
+    function draw() {
+        if (gone)
+            return h("p", {}, "This message is no longer held: ",
+                strange(gone), " ", h("a", {href: hashOf("queue")},
+                    "Back to the queue"));
+        if (!m)
+            return h("p", {}, "Loading …");
+        return h("div", {},
+            facts([
+                ["Subject", subject(m.subject)],
+                ["Sender", senderLink(m.sender)],
+                ["From", strange(m.from || "<>")],
+                ["Client", strange(m.client || "–")],
+                ["Held since", [time(m.queued_at), " (", ago(m.queued_at),
+                    ")"]],
+                ["Size", size(m.size)], ["Policy", strange(m.policy)],
+                ["Id", h("code", {}, m.id)],
+                m.message_id && ["Message-ID", strange(m.message_id)],
+                m.mta_id && ["Mail server's id", strange(m.mta_id)],
+            ]),
+            app.can("operate") && h("div", {class: "acts"},
+                h("label", {class: "reason"}, h("span", {},
+                    "Reason (optional)"), h("input", {type: "text",
+                    maxlength: 200, autocomplete: "off",
+                    oninput: (e) => { reason = e.target.value; }})),
+                button("Let it go", () => act("release"), {kind: "main"}),
+                button("Discard it", () => act("discard"),
+                    {kind: "danger"})),
+            table(count(m.recipients.length, "recipient"), [
+                {name: "Address", cell: (r) => strange(r.address)},
+                {name: "State", cell: (r) => r.state},
+                {name: "Attempts", n: true, cell: (r) =>
+                    number(r.attempts || 0)},
+                {name: "Next try", cell: (r) => time(r.next_try)},
+                {name: "Last error", cell: (r) =>
+                    strange(r.last_error || "–")},
+            ], m.recipients.slice(0, 200), {key: (r) => r.address}),
+            text());
+    }
+
+    return {title: `Message ${plain(id, 30)}`, refresh, draw, every: 5000,
+        onEvent: (type, row) => row.id === id};
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All senders, and one of them.
+import {bulk, freeze, thaw, thawAnd} from "./actions.js";
+import {get, post, senderPath} from "./api.js";
+import {h} from "./dom.js";
+import {ago, clock, count, number, plain, strange, subject, time}
+    from "./text.js";
+import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
+    leftOf, nearness, senderLink, since, state, table} from "./ui.js";
+
+const HISTORY = 1000;
+
+export function senders(app, [which]) {
+    let rows = [], next = null, q = "", show = which || "all";
+    let timer;
+
+    const query = () => ({q, limit: 100,
+        frozen: show === "frozen" ? true : undefined,
+        busy: show === "busy" ? true : undefined});
+
+    async function refresh(signal) {
+        // What was paged in stays in sight.
+        const want = Math.max(rows.length, 100);
+        let page = await get("senders", query(), signal), list = page.items;
+
+        while (page.next && list.length < want) {
+            page = await get("senders", {...query(), cursor: page.next},
+                signal);
+            list = list.concat(page.items);
+        }
+        rows = list;
+        next = page.next;
+    }
+
+    async function more() {
+        const page = await get("senders", {...query(), cursor: next});
+
+        rows = rows.concat(page.items);
+        next = page.next;
+        app.redraw();
+    }
+
+    const columns = [
+        {name: "Sender", cell: (s) => senderLink(s.sender)},
+        {name: "State", cell: (s) => state(s) || "–"},
+        {name: "Waiting", n: true, cell: (s) => number(s.queue_length)},
+        {name: "Allowance", n: true, cell: (s) => number(s.allowance)},
+        {name: "Policy", cell: (s) => strange(s.policy)},
+        {name: "Last seen", cell: (s) => ago(s.last_seen)},
+        {name: "Frozen since", cell: (s) => time(s.frozen_at)},
+    ];
+
+    function draw() {
+        return h("div", {},
+            h("form", {class: "filters", role: "search",
+                onsubmit: (e) => { e.preventDefault(); app.refresh(); }},
+            field("Name contains", {type: "search", value: q,
+                oninput: (e) => {
+                    q = e.target.value;
+                    clearTimeout(timer);
+                    timer = setTimeout(() => { rows = []; app.refresh(); },
+                        250);
+                }}),
+            choice("State", show, [["all", "all"], ["busy",
+                "frozen or waiting"], ["frozen", "frozen"]], (e) => {
+                show = e.target.value;
+                rows = [];
+                app.refresh();
+            }),
+            csvButton("senders", [["sender", (s) => s.sender],
+                ["frozen", (s) => s.frozen], ["reason", (s) =>
+                    s.freeze_reason], ["waiting", (s) => s.queue_length],
+                ["policy", (s) => s.policy], ["last seen", (s) =>
+                    s.last_seen], ["frozen at", (s) => s.frozen_at]],
+            () => rows)),
+            table(`${count(rows.length, app.words.sender)}${next
+                ? ", and more" : ""}`, columns, rows,
+            {key: (s) => s.sender, empty: q || show !== "all"
+                ? "No sender matches." : "No sender in memory yet."}),
+            next && button("Show more", more));
+    }
+
+    return {title: app.is_net ? "Hosts" : "Senders", refresh, draw,
+        every: 10000, onEvent: (type) => type === "freeze" ||
+            type === "thaw"};
+}
+
+export function sender(app, [name]) {
+    let s = null, messages = [], events = [], audit = [], gone = "";
+    let reason = "", away = null;
+
+    const quiet = (promise) => promise.catch((e) => {
+        if (e.status === 404 || e.status === 403)
+            return {items: []};
+        throw e;
+    });
+
+    async function refresh(signal) {
+        try {
+            s = await get(senderPath(name), {}, signal);
+            gone = "";
+        } catch (e) {
+            if (e.status !== 404)
+                throw e;
+            s = null;
+            gone = e.message;
+        }
+        const [queue, seen, done] = await Promise.all([
+            quiet(app.is_net ? get("queue", {sender: name, limit: 20}, signal)
+                : get("find", {sender: name, max: 20}, signal)),
+            quiet(get("events", {max: HISTORY}, signal)),
+            app.is_net || app.session.domain ? {items: []}
+                : quiet(get("audit", {max: HISTORY}, signal)),
+        ]);
+        const full = s ? s.sender : name;
+
+        messages = queue.items;
+        events = seen.items.filter((e) => e.sender === full).reverse();
+        audit = done.items.filter((a) => a.target === full);
+    }
+
+    async function forget() {
+        const ok = await app.confirm({title: `Forget what ${plain(name)} ` +
+            "learnt from incoming mail?", text: "Who wrote to this sender " +
+            "counts as a stranger again. This cannot be taken back.",
+        reason, yes: "Forget", danger: true});
+
+        if (!ok)
+            return;
+        try {
+            const done = await post(senderPath(name) + "/forget", ok.reason
+                ? {reason: ok.reason} : {});
+            app.toast(`Forgot ${count(done.addresses, "address",
+                "addresses")}.`);
+        } catch (e) {
+            app.toast(plain(e.message, 300), {bad: true});
+        }
+        app.refresh();
+    }
+
+    function acts() {
+        if (!app.can("operate"))
+            return null;
+        const n = s ? number(s.queue_length) : "all";
+
+        return h("div", {class: "acts"},
+            h("label", {class: "reason"}, h("span", {},
+                "Reason (optional)"), h("input", {type: "text",
+                maxlength: 200, autocomplete: "off",
+                oninput: (e) => { reason = e.target.value; }})),
+            s && s.frozen ? [
+                button("Thaw", () => thaw(app, name, reason),
+                    {kind: "main"}),
+                button(`Thaw and release ${n}`, () => thawAnd(app, name,
+                    "release", reason)),
+                button(`Thaw and discard ${n}`, () => thawAnd(app, name,
+                    "discard", reason), {kind: "danger"}),
+            ] : button("Freeze", () => freeze(app, name, reason),
+                {kind: "main"}),
+            (messages.length > 0 || (s && s.queue_length > 0)) && [
+                button(`Release ${n}`, () => bulk(app, "release",
+                    {sender: name}, reason)),
+                button(`Discard ${n}`, () => bulk(app, "discard",
+                    {sender: name}, reason), {kind: "danger"}),
+            ],
+            !app.is_net && s && s.inbound > 0 &&
+                button("Forget learnt addresses", forget));
+    }
+
+    function waiting() {
+        const columns = app.is_net ? [
+            {name: "To", cell: (m) => strange(m.recipients[0].address)},
+            {name: "Protocol", cell: (m) => strange(m.subject)},
+            {name: "State", cell: (m) => m.recipients[0].state},
+            {name: "Since", cell: (m) => ago(m.queued_at)},
+        ] : [
+            {name: "Subject", cell: (m) => h("a", {href:
+                hashOf("message", m.id)}, subject(m.subject))},
+            {name: "From", cell: (m) => strange(m.from || "<>",
+                {max: 100})},
+            {name: "Client", cell: (m) => strange(m.client)},
+            {name: "Recipients", cell: (m) => [strange(
+                (m.recipients[0] || {}).address, {max: 80}),
+            m.recipients.length > 1
+                ? ` and ${number(m.recipients.length - 1)} more` : ""]},
+            {name: "Since", cell: (m) => ago(m.queued_at)},
+            {name: "Goes", cell: (m) => {
+                const r = m.recipients[0] || {};
+                return r.expected ? ago(r.expected)
+                    : plain(r.waits || r.state || "–");
+            }},
+        ];
+
+        return table("The first that wait", columns, messages,
+            {key: (m) => m.id, empty: "Nothing waits."});
+    }
+
+    function draw() {
+        if (gone && messages.length === 0)
+            return h("div", {}, h("p", {}, strange(gone)), acts());
+        if (!s && messages.length === 0)
+            return h("p", {}, "Loading …");
+        const near = s && nearness(s) >= 0.8;
+
+        return h("div", {},
+            s && h("p", {class: "headline"}, state({...s, near}), " ",
+                since(s)),
+            acts(),
+            s && h("section", {}, h("h2", {}, "Limits"),
+                h("div", {class: "gauges"}, gaugesOf(s).map(gauge),
+                    leftOf(s).map(gauge)),
+                facts([
+                    ["Policy", strange(s.policy)],
+                    ["Last seen", time(s.last_seen)],
+                    ["Recently reached", s.working_set_max
+                        ? `${number(s.working_set)} of ` +
+                          number(s.working_set_max)
+                        : number(s.working_set)],
+                    s.passed_new !== undefined && ["New recipients passed",
+                        number(s.passed_new)],
+                    s.inbound_max > 0 && ["Learnt from incoming mail",
+                        `${number(s.inbound)} of ${number(s.inbound_max)}`],
+                    s.never_freeze && ["Never frozen",
+                        "by a rule (never_freeze)"],
+                    s.last_reverse_path_held && ["Held for its reverse path",
+                        strange(s.last_reverse_path_held)],
+                    s.mta_held > 0 && ["On hold in the mail server",
+                        number(s.mta_held)],
+                ])),
+            h("section", {}, h("h2", {}, "Waiting"), waiting()),
+            h("section", {}, h("h2", {}, "History"),
+                table("Events", [
+                    {name: "When", cell: (e) => time(e.at)},
+                    {name: "What", cell: (e) => e.type},
+                    {name: "Detail", cell: (e) => strange(e.detail)},
+                    {name: "Times", n: true, cell: (e) => number(e.count)},
+                ], events.slice(0, 50), {key: (e) => e.id + e.type + e.first,
+                    empty: "No events in memory."}),
+                audit.length > 0 && table("What administrators did", [
+                    {name: "When", cell: (a) => time(a.at)},
+                    {name: "Who", cell: (a) => strange(a.who)},
+                    {name: "What", cell: (a) => plain(a.action)},
+                    {name: "Detail", cell: (a) => strange(a.detail)},
+                ], audit.slice(0, 50), {})));
+    }
+
+    return {title: plain(name, 80), refresh, draw, every: 5000, away,
+        onEvent: (type, row) => row.sender === (s ? s.sender : name)};
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The first screen: is anybody stuck?
+import {bulk, freeze, thaw, thawAnd} from "./actions.js";
+import {all, get, senderPath} from "./api.js";
+import {h} from "./dom.js";
+import {ago, count, number, plain, strange, subject} from "./text.js";
+import {button, gauge, gaugesOf, hashOf, nearness, senderLink, since, state}
+    from "./ui.js";
+
+const CARDS = 10;     // senders that are shown with all there is
+const MESSAGES = 5;   // of each
+const LOOK = 50;      // messages looked at for addresses and subjects
+const STALE_MS = 20000;
+const SIGNS = ["warn", "blast", "strangers", "credit", "networks",
+    "persistent", "spare", "decoy"];
+
+// [text, how often], the most frequent first.
+function tally(values) {
+    const seen = new Map();
+
+    for (const v of values.filter(Boolean))
+        seen.set(v, (seen.get(v) || 0) + 1);
+    return [...seen].sort((a, b) => b[1] - a[1]);
+}
+
+export function stuck(app) {
+    let busy = [], more = false, signs = [], problems = [], loaded = false;
+    const details = new Map(); // by sender: {at, sender, messages}
+    const reasons = new Map();
+
+    async function look(name, signal) {
+        const old = details.get(name);
+
+        if (old && Date.now() - old.at < STALE_MS)
+            return;
+        const [sender, messages] = await Promise.all([
+            get(senderPath(name), {}, signal),
+            (app.is_net ? get("queue", {sender: name, limit: LOOK}, signal)
+                : get("find", {sender: name, max: LOOK}, signal))
+                .catch((e) => {
+                    if (e.status === 404)
+                        return {items: []};
+                    throw e;
+                }),
+        ]);
+        details.set(name, {at: Date.now(), sender, messages: messages.items});
+    }
+
+    async function refresh(signal) {
+        const [list, events, trouble] = await Promise.all([
+            all("senders", {busy: true}, 1000, signal),
+            get("events", {max: 1000}, signal),
+            app.session.domain ? {items: []}
+                : get("problems", {max: 50}, signal),
+        ]);
+
+        busy = list.items.sort((a, b) => b.frozen - a.frozen ||
+            b.queue_length - a.queue_length);
+        more = list.more;
+        // Of the last day, each sender's latest.
+        const seen = new Set(busy.filter((s) => s.frozen)
+            .map((s) => s.sender));
+        signs = events.items.filter((e) => SIGNS.includes(e.type) &&
+            Date.now() - new Date(e.at) < 86400e3).reverse()
+            .filter((e) => !seen.has(e.sender) && seen.add(e.sender));
+        problems = trouble.items.filter((p) => !/^(frozen|waiting)/
+            .test(p.kind));
+        const wanted = [...busy.map((s) => s.sender),
+            ...signs.map((e) => e.sender).filter(Boolean)];
+        for (const name of details.keys()) {
+            if (!wanted.includes(name))
+                details.delete(name);
+        }
+        await Promise.all([...new Set(wanted)].slice(0, CARDS).map((name) =>
+            look(name, signal).catch((e) => {
+                if (e.name === "AbortError")
+                    throw e;
+                details.delete(name); // a scope, or gone meanwhile
+            })));
+        loaded = true;
+    }
+
+    function messageRow(name, m) {
+        const first = m.recipients[0] || {address: ""};
+
+        return h("li", {key: m.id},
+            app.is_net ? strange(m.subject) : h("a", {href:
+                hashOf("message", m.id)}, subject(m.subject)),
+            " → ", strange(first.address, {max: 80}),
+            m.recipients.length > 1
+                ? ` and ${number(m.recipients.length - 1)} more` : "",
+            h("span", {class: "dim"}, ", ", ago(m.queued_at),
+                first.expected ? [", goes ", ago(first.expected)]
+                    : first.waits ? [", ", plain(first.waits)] : ""),
+            app.can("operate") && h("span", {class: "acts"},
+                button("Let go", () => bulk(app, "release", {ids: [m.id]},
+                    reasons.get(name)), {label:
+                    `Let go: ${plain(m.subject, 60)} ${m.id}`}),
+                button("Discard", () => bulk(app, "discard", {ids: [m.id]},
+                    reasons.get(name)), {label:
+                    `Discard: ${plain(m.subject, 60)} ${m.id}`,
+                kind: "quiet"})));
+    }
+
+    function acts(s) {
+        const why = () => reasons.get(s.sender);
+        const n = number(s.queue_length);
+
+        if (!app.can("operate"))
+            return null;
+        return h("div", {class: "acts"},
+            h("label", {class: "reason"}, h("span", {}, "Reason (optional)"),
+                h("input", {type: "text", maxlength: 200, autocomplete: "off",
+                    oninput: (e) => reasons.set(s.sender, e.target.value)})),
+            s.frozen ? [
+                button("Thaw", () => thaw(app, s.sender, why()),
+                    {kind: "main", label: `Thaw ${plain(s.sender)}`}),
+                button(`Thaw and release ${n}`, () => thawAnd(app, s.sender,
+                    "release", why()), {label:
+                    `Thaw ${plain(s.sender)} and release ${n}`}),
+                button(`Thaw and discard ${n}`, () => thawAnd(app, s.sender,
+                    "discard", why()), {kind: "danger", label:
+                    `Thaw ${plain(s.sender)} and discard ${n}`}),
+            ] : button("Freeze", () => freeze(app, s.sender, why()),
+                {label: `Freeze ${plain(s.sender)}`}),
+            s.queue_length > 0 && [
+                button(`Release ${n}`, () => bulk(app, "release",
+                    {sender: s.sender}, why()), {label:
+                    `Release ${n} of ${plain(s.sender)}`}),
+                button(`Discard ${n}`, () => bulk(app, "discard",
+                    {sender: s.sender}, why()), {kind: "danger", label:
+                    `Discard ${n} of ${plain(s.sender)}`}),
+            ]);
+    }
+
+    function card(s, sign) {
+        const d = details.get(s.sender);
+        const all = d ? {...d.sender, ...s} : s;
+        const near = !all.frozen && d && nearness(all) >= 0.8;
+        const clients = d ? tally(d.messages.map((m) => m.client)) : [];
+        const subjects = d ? tally(d.messages.map((m) => m.subject)) : [];
+
+        return h("article", {key: s.sender, class: "card " +
+                (all.frozen ? "bad" : near ? "warn" : "")},
+        h("h3", {}, senderLink(s.sender), " ", state({...all, near})),
+        h("p", {}, since(all),
+            sign ? [" ", h("span", {class: "dim"}, sign.type, ": "),
+                strange(sign.detail), " (", ago(sign.at), ")"] : ""),
+        d && h("div", {class: "gauges"}, gaugesOf(all)
+            .filter((g, i) => i === 0 || g.used > 0).map(gauge)),
+        clients.length > 0 && h("p", {}, "From ",
+            clients.slice(0, 5).map(([c, n], i) => [i ? ", " : "",
+                h("code", {}, strange(c)), n > 1 ? ` (${n})` : ""]),
+            clients.length > 5 ? ` and ${clients.length - 5} more` : ""),
+        subjects.length > 0 && !app.is_net && h("p", {}, "Subjects: ",
+            subjects.slice(0, 3).map(([t, n], i) => [i ? "; " : "", "“",
+                subject(t), "”", n > 1 ? ` (${n})` : ""])),
+        acts(all),
+        d && d.messages.length > 0 && h("details", {open:
+            all.frozen && busy.length === 1},
+        h("summary", {}, `What waits: ${count(s.queue_length,
+            app.words.recipient)}`),
+        h("ul", {class: "messages"}, d.messages.slice(0, MESSAGES)
+            .map((m) => messageRow(s.sender, m))),
+        d.messages.length > MESSAGES && h("p", {}, h("a", {href:
+            hashOf("queue") + "?" + new URLSearchParams(
+                {sender: s.sender})}, "All of it"))));
+    }
+
+    function draw() {
+        const frozen = busy.filter((s) => s.frozen);
+        const near = signs.filter((e) => details.has(e.sender) &&
+            !busy.some((s) => s.sender === e.sender) &&
+            nearness(details.get(e.sender).sender) >= 0.8);
+        const other = signs.filter((e) => !near.includes(e));
+        const rest = busy.filter((s) => !s.frozen);
+
+        if (!loaded)
+            return h("p", {}, "Loading …");
+        return h("div", {},
+            h("p", {class: "headline", role: "status"},
+                frozen.length > 0
+                    ? `${count(frozen.length, app.words.sender)} frozen` +
+                      `${more ? " or more" : ""}, ${count(frozen.reduce(
+                          (n, s) => n + s.queue_length, 0),
+                      app.words.recipient)} waiting for you.`
+                    : rest.length + near.length > 0
+                        ? "Nobody is frozen."
+                        : "Nobody is stuck: nobody is frozen, nothing waits."),
+            frozen.slice(0, CARDS).map((s) => card(s)),
+            frozen.length > CARDS && h("p", {}, h("a", {href:
+                hashOf("senders", "frozen")},
+            `${frozen.length - CARDS} more frozen ${app.words.sender}s`)),
+            near.length + rest.length > 0 && h("h2", {}, "Near a limit, " +
+                "or waiting"),
+            near.map((e) => card(details.get(e.sender).sender, e)),
+            rest.slice(0, Math.max(CARDS - frozen.length, 3))
+                .map((s) => card(s, signs.find((e) =>
+                    e.sender === s.sender))),
+            rest.length > CARDS && h("p", {}, h("a", {href:
+                hashOf("senders", "busy")},
+            `All ${number(rest.length)} that wait`)),
+            other.length > 0 && [h("h2", {}, "Signs of the last day"),
+                h("ul", {}, other.slice(0, 20).map((e) => h("li", {},
+                    h("span", {class: "badge warn"}, e.type), " ",
+                    senderLink(e.sender), ": ", strange(e.detail), " ",
+                    h("span", {class: "dim"}, ago(e.at)))))],
+            problems.length > 0 && [h("h2", {}, "Other problems"),
+                problemList(problems)]);
+    }
+
+    return {title: "Is anybody stuck?", refresh, draw, every: 5000,
+        onEvent(type, row) {
+            if (["message", "deliver", "defer"].includes(type))
+                return false;
+            details.delete(row.sender);
+            return true;
+        }};
+}
+
+export function problemList(problems) {
+    return h("ul", {class: "problems"}, problems.map((p) => h("li", {},
+        h("strong", {}, plain(p.kind)), p.who ? [" ", strange(p.who)] : "",
+        p.reason ? [": ", strange(p.reason)] : "",
+        p.count > 1 ? ` (${number(p.count)} times)` : "",
+        p.last ? [", ", ago(p.last)] : "",
+        p.help ? h("div", {class: "dim"}, strange(p.help)) : "")));
+}
