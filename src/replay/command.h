@@ -26,8 +26,8 @@ struct command_args {
 	bool anonymise;
 	const char *profiles[PROFILES_MAX]; /* of flows */
 	size_t profile_count;
-	const char *config, *policy; /* NULL: not given */
-	bool json, no_local;
+	const char *config, *policy;    /* NULL: not given */
+	bool json, csv, html, no_local; /* one of three, or text */
 	struct attack_plan attacks[ATTACKS_MAX];
 	size_t attack_count;
 	const volatile sig_atomic_t *stop;

@@ -19,14 +19,14 @@ struct trial {
 
 static int
 run(struct trial *t, const struct command_args *args, const struct logs *l,
-    bool is_first, char *err, size_t cap)
+    char *err, size_t cap)
 {
 	struct people people;
 	struct replay_settings settings = {
 	    .trace = &l->submissions.trace,
 	    .nodes = &l->submissions.nodes,
 	    .attacks = args->attacks,
-	    .attack_count = is_first ? args->attack_count : 0,
+	    .attack_count = args->attack_count,
 	    .world = t->setup.world,
 	    .recipients_max = t->setup.recipients_max,
 	    .people = people_init(&people, l),
@@ -45,8 +45,10 @@ static int
 print(const struct command_args *args, const struct report_log *report,
     char *err, size_t cap)
 {
-	bool ok = args->json ? report_log_print_json(report)
-			     : report_log_print_text(report);
+	bool ok = args->json   ? report_log_print_json(report)
+		  : args->csv  ? report_log_print_csv(report, stdout)
+		  : args->html ? report_log_print_html(report, stdout)
+			       : report_log_print_text(report);
 
 	if (ok)
 		return 0;
@@ -98,9 +100,9 @@ command_log(const struct command_args *args, char *err, size_t cap)
 	if (status == 0)
 		status = logs_read(&l, args, &first.setup, err, cap);
 	if (status == 0)
-		status = run(&first, args, &l, true, err, cap);
+		status = run(&first, args, &l, err, cap);
 	if (status == 0 && compares)
-		status = run(&other, args, &l, false, err, cap);
+		status = run(&other, args, &l, err, cap);
 	if (status == 0)
 		status = report(
 		    args, &l, &first, compares ? &other : NULL, err, cap);

@@ -7,6 +7,7 @@ libtrace_a_SOURCES = \
 	src/replay/command.h src/replay/command_flows.c \
 	src/replay/command_learn.c \
 	src/replay/command_log.c src/replay/command_trace.c \
+	src/replay/csv.c src/replay/csv.h \
 	src/replay/export.c src/replay/export.h \
 	src/replay/feed.c src/replay/feed.h \
 	src/replay/flow_report.c src/replay/flow_report.h \
@@ -36,8 +37,11 @@ libtrace_a_SOURCES = \
 	src/replay/replay.c src/replay/replay.h \
 	src/replay/replay_attack.c src/replay/replay_internal.h \
 	src/replay/report.c src/replay/report.h \
+	src/replay/report_fate.c src/replay/report_fate.h \
 	src/replay/report_json.c \
 	src/replay/report_log.c src/replay/report_log.h \
+	src/replay/report_log_csv.c \
+	src/replay/report_log_html.c \
 	src/replay/report_log_json.c \
 	src/replay/report_text.c \
 	src/replay/rows.c src/replay/rows.h \
@@ -61,12 +65,14 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_flows
 tests_unit_test_flows_SOURCES = tests/unit/test_flows.c
 tests_unit_test_flows_LDADD = $(trace_libs) $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test_logs tests/unit/test_logs_json \
+check_PROGRAMS += tests/unit/test_csv tests/unit/test_logs tests/unit/test_logs_json \
 	tests/unit/test_logs_servers \
 	tests/unit/test_replay tests/unit/test_trace
 tests_unit_test_logs_servers_SOURCES = tests/unit/test_logs_servers.c \
 	tests/unit/log_rig.h
 tests_unit_test_logs_servers_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+tests_unit_test_csv_SOURCES = tests/unit/test_csv.c
+tests_unit_test_csv_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_logs_json_SOURCES = tests/unit/test_logs_json.c \
 	tests/unit/log_rig.h
 tests_unit_test_logs_json_LDADD = $(trace_libs) $(CMOCKA_LIBS)

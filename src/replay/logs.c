@@ -394,42 +394,61 @@ logs_clear(struct logs *l)
 
 /* ---- the table ---- */
 
-static void
-print_count(const char *what, uint64_t n)
+void
+logs_counts(const struct logs *l,
+    void (*fn)(void *arg, const char *what, uint64_t n), void *arg)
 {
-	if (n > 0)
-		printf("  %-44s %12" PRIu64 "\n", what, n);
+	const struct feed_stats *s = &l->stats;
+	const struct submissions_stats *m = &l->submissions.stats;
+	const struct {
+		const char *what;
+		uint64_t n;
+	} others[] = {
+	    {"  of these longer than 1 MiB", s->too_long},
+	    {"lines an hour before the one above", s->backwards},
+	    {"lines of messages begun before the log", l->joined.orphans},
+	    {"messages by logins and our networks", m->requests},
+	    {"messages from outside to us", m->incoming},
+	    {"messages from outside to outside, left out", m->passing},
+	    {"messages handed back by a content filter", l->joined.hops},
+	    {"messages in two files, counted once", m->doubles},
+	    {"messages that name no recipient, left out", l->joined.nameless},
+	    {"messages that name some recipients only", l->joined.partial},
+	    {"messages told apart too early: too many at once",
+		l->joined.crowded},
+	    {"recipients past the bounds, left out", l->joined.dropped},
+	    {"messages past the bounds, left out", m->full},
+	};
+
+	fn(arg, "lines read", s->lines);
+	for (int i = 0; i < READER_USES; i++) {
+		if (s->uses[i] > 0)
+			fn(arg, reader_use_name[i], s->uses[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (others[i].n > 0)
+			fn(arg, others[i].what, others[i].n);
+	}
+}
+
+static void
+print_count(void *arg, const char *what, uint64_t n)
+{
+	(void)arg;
+	printf("  %-48s %12" PRIu64 "\n", what, n);
 }
 
 void
 logs_print(const struct logs *l)
 {
 	const struct feed_stats *s = &l->stats;
-	const struct submissions_stats *m = &l->submissions.stats;
 
 	printf("\nThe log\n");
-	print_count("lines read", s->lines);
-	for (int i = 0; i < READER_USES; i++)
-		print_count(reader_use_name[i], s->uses[i]);
-	print_count("  of these longer than 1 MiB", s->too_long);
+	logs_counts(l, print_count, NULL);
+	if (s->sample_count > 0)
+		printf("  Not understood, for example\n");
 	for (size_t i = 0; i < s->sample_count; i++)
 		printf("    %s\n", s->samples[i]);
-	print_count("lines an hour before the one above", s->backwards);
-	print_count(
-	    "lines of messages begun before the log", l->joined.orphans);
-	print_count("messages by logins and our networks", m->requests);
-	print_count("messages from outside to us", m->incoming);
-	print_count("messages from outside to outside, left out", m->passing);
-	print_count("messages handed back by a content filter", l->joined.hops);
-	print_count("messages in two files, counted once", m->doubles);
-	print_count(
-	    "messages that name no recipient, left out", l->joined.nameless);
-	print_count(
-	    "messages that name some recipients only", l->joined.partial);
-	print_count("messages told apart too early: too many at once",
-	    l->joined.crowded);
-	print_count("recipients past the bounds, left out", l->joined.dropped);
-	print_count("messages past the bounds, left out", m->full);
 	for (size_t i = 0; i < s->format_count; i++)
 		printf("  A log of %s does not show: %s.\n",
 		    s->formats[i]->name, s->formats[i]->cannot);

@@ -27,5 +27,8 @@ void logs_clear(struct logs *l);
 /* The table that ends a report: lines by what became of them, and what such a
  * log cannot show. */
 void logs_print(const struct logs *l);
+/* The counts of that table that are not zero. */
+void logs_counts(const struct logs *l,
+    void (*fn)(void *arg, const char *what, uint64_t n), void *arg);
 
 #endif

@@ -17,7 +17,7 @@
 
 struct command {
 	const char *name, *usage, *doc;
-	bool needs_nodes, takes_logs;
+	bool needs_nodes, takes_logs, has_pages; /* --csv and --html */
 	int (*run)(const struct command_args *args, char *err, size_t cap);
 };
 
@@ -27,25 +27,27 @@ static const struct command commands[] = {
 	"[--attack RATE[,known=N][,packed][,unknown=SHARE]]... [--json]",
 	"who would have waited or been frozen, had weir been there: from a "
 	"trace",
-	true, false, command_trace},
+	true, false, false, command_trace},
     {"flows", "FILE [--profile NAME]... [--attack RATE[,udp]]... [--json]",
-	"the same for connections and weir-netd", false, false, command_flows},
+	"the same for connections and weir-netd", false, false, false,
+	command_flows},
     {"history", "FILE [-c FILE] [--policy NAME] [--json]",
 	"the same from the last day of weir-maild; weirctl explain --policy "
 	"runs it",
-	false, false, command_history},
+	false, false, false, command_history},
     {"log",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
 	"[--local-domains NAME,...] [--year YEAR] [-c FILE] [--policy NAME] "
 	"[--compare FILE] [--attack "
-	"RATE[,known=N][,packed][,unknown=SHARE]]... [--json]",
-	"the same from the logs of mail servers", false, true, command_log},
+	"RATE[,known=N][,packed][,unknown=SHARE]]... [--json|--csv|--html]",
+	"the same from the logs of mail servers", false, true, true,
+	command_log},
     {"learn",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
 	"[--local-domains NAME,...] [--year YEAR] [-c FILE] "
 	"[--anonymise --nodes FILE]",
 	"whom each sender of such logs wrote to, and when last", false, true,
-	command_learn},
+	false, command_learn},
     {0},
 };
 
@@ -55,6 +57,8 @@ enum {
 	OPT_PROFILE,
 	OPT_ATTACK,
 	OPT_JSON,
+	OPT_CSV,
+	OPT_HTML,
 	OPT_NO_LOCAL,
 	OPT_FORMAT,
 	OPT_NETWORKS,
@@ -71,6 +75,8 @@ static const struct option long_options[] = {
     {"profile", required_argument, NULL, OPT_PROFILE},
     {"attack", required_argument, NULL, OPT_ATTACK},
     {"json", no_argument, NULL, OPT_JSON},
+    {"csv", no_argument, NULL, OPT_CSV},
+    {"html", no_argument, NULL, OPT_HTML},
     {"no-local", no_argument, NULL, OPT_NO_LOCAL},
     {"format", required_argument, NULL, OPT_FORMAT},
     {"my-networks", required_argument, NULL, OPT_NETWORKS},
@@ -226,6 +232,12 @@ take_option(struct command_args *args, int opt)
 	case OPT_JSON:
 		args->json = true;
 		return true;
+	case OPT_CSV:
+		args->csv = true;
+		return true;
+	case OPT_HTML:
+		args->html = true;
+		return true;
 	case OPT_NO_LOCAL:
 		args->no_local = true;
 		return true;
@@ -257,6 +269,9 @@ static bool
 is_complete(const struct command *c, const struct command_args *args)
 {
 	if (args->anonymise && args->nodes == NULL)
+		return false;
+	if (args->json + args->csv + args->html > 1 ||
+	    ((args->csv || args->html) && !c->has_pages))
 		return false;
 	if (c->takes_logs)
 		return args->journal ? args->file_count == 0

@@ -3,6 +3,7 @@
 #include "replay/report_log.h"
 
 #include "base/units.h"
+#include "replay/report_fate.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,13 +16,19 @@
 bool
 report_log_is_bulk(const struct sender_habits *h)
 {
-	return h->day >= REPORT_BULK_DAY;
+	return h->day >= REPORT_BULK_DAY && h->bulk_days >= REPORT_BULK_DAYS;
+}
+
+bool
+report_log_is_burst(const struct sender_habits *h)
+{
+	return h->day >= REPORT_BULK_DAY && h->bulk_days < REPORT_BULK_DAYS;
 }
 
 bool
 report_log_is_slow(const struct sender_habits *h)
 {
-	return !report_log_is_bulk(h) && h->week >= REPORT_SLOW_WEEK;
+	return h->day < REPORT_BULK_DAY && h->week >= REPORT_SLOW_WEEK;
 }
 
 int64_t
@@ -75,6 +82,45 @@ when(const struct report_log *r, int64_t ms, char out[UNITS_TEXT_MAX])
 	return units_format_time(report_log_wall(r, ms), out);
 }
 
+const char *
+report_log_domains(const struct report_log *r)
+{
+	const struct logs *l = r->logs;
+
+	if (!l->has_guessed)
+		return "as configured";
+	return locals_has_domains(l->locals)
+		   ? "those of logins (say --local-domains)"
+		   : "none (say --local-domains)";
+}
+
+static double
+percent(uint64_t n, uint64_t of)
+{
+	return of > 0 ? 100.0 * (double)n / (double)of : 0;
+}
+
+void
+report_log_summary(const struct report *report, FILE *out)
+{
+	const struct report_figures *f = &report->figures[REPORT_COLD];
+	const struct report_spread *w = &f->waited;
+	char median[UNITS_TEXT_MAX], longest[UNITS_TEXT_MAX];
+
+	fprintf(out,
+	    "%" PRIu64 " of %" PRIu64 " recipients (%.3g %%) would have waited",
+	    w->count, f->recipients, percent(w->count, f->recipients));
+	if (w->count > 0)
+		fprintf(out, ": half of them %s or less, the longest %s",
+		    units_format_duration(w->median, median),
+		    units_format_duration(w->longest, longest));
+	fprintf(out,
+	    ". %" PRIu64 " of %" PRIu64
+	    " users would have been frozen, %" PRIu64
+	    " would have noticed nothing.\n",
+	    f->frozen_users, f->users, f->unnoticed);
+}
+
 static void
 print_head(const struct report_log *r)
 {
@@ -88,13 +134,12 @@ print_head(const struct report_log *r)
 	    r->report->days);
 	printf("from %s to %s\n", units_format_time(l->stats.first, first),
 	    units_format_time(l->stats.last, last));
-	printf("configuration: %s, policy: %s, local domains: %s\n\n",
+	printf("configuration: %s, policy: %s, local domains: %s\n",
 	    r->report->config != NULL ? r->report->config : "built in",
 	    r->report->policy != NULL ? r->report->policy : "as they match",
-	    !l->has_guessed ? "as configured"
-	    : locals_has_domains(l->locals)
-		? "those of logins (say --local-domains)"
-		: "none (say --local-domains)");
+	    report_log_domains(r));
+	report_log_summary(r->report, stdout);
+	putchar('\n');
 }
 
 static void
@@ -121,55 +166,79 @@ print_top(const struct report_log *r, enum report_column column)
 }
 
 static void
-print_recipients(const struct report_log *r, const struct trace_message *m)
+print_recipients(
+    const struct report_log *r, const struct trace_message *m, FILE *out)
 {
 	const struct submissions *s = &r->logs->submissions;
 	char text[NAME_MAX_SHOWN + 1];
 
 	for (uint32_t i = 0; i < m->count && i < RECIPIENTS_SHOWN; i++)
-		printf("%s%s", i > 0 ? ", " : "",
+		fprintf(out, "%s%s", i > 0 ? ", " : "",
 		    name(r, s->trace.recipients[m->first + i], text));
 	if (m->count > RECIPIENTS_SHOWN)
-		printf(" and %u more", (unsigned)(m->count - RECIPIENTS_SHOWN));
+		fprintf(out, " and %u more",
+		    (unsigned)(m->count - RECIPIENTS_SHOWN));
 }
 
 /* "    mail.log:17: 2026-11-28T19:19:32Z to a@b, c@d and 2 more" */
 static void
-print_evidence(const struct report_log *r, uint32_t message)
+print_evidence(const struct report_log *r, uint32_t message, FILE *out)
 {
 	const struct submissions *s = &r->logs->submissions;
 	const struct trace_message *m = &s->trace.messages[message];
 	const struct submission *sent = &s->v[s->of[message]];
 	char at[UNITS_TEXT_MAX];
 
-	printf("    %s:%u: %s to ", r->logs->names[sent->place.file],
+	fprintf(out, "    %s:%u: %s to ", r->logs->names[sent->place.file],
 	    (unsigned)sent->place.line, units_format_time(sent->at, at));
-	print_recipients(r, m);
-	putchar('\n');
+	print_recipients(r, m, out);
+	fputc('\n', out);
+}
+
+static void
+print_freeze(const struct report_log *r, const struct replay_freeze *f,
+    const struct report_fate *fate, FILE *out)
+{
+	uint32_t evidence[EVIDENCE];
+	size_t n = report_log_evidence(r, f, evidence, EVIDENCE);
+	char at[UNITS_TEXT_MAX], text[NAME_MAX_SHOWN + 1];
+
+	fprintf(out, "%s %s: %s", when(r, f->at, at), name(r, f->sender, text),
+	    f->reason);
+	if (fate->freezes > 1)
+		fprintf(out, " (and %" PRIu64 " times more after thaws)",
+		    fate->freezes - 1);
+	fputc('\n', out);
+	for (size_t i = 0; i < n; i++)
+		print_evidence(r, evidence[i], out);
+}
+
+void
+report_log_freezes(const struct report_log *r, size_t max, FILE *out)
+{
+	const struct replay_result *result = r->report->result;
+	struct report_fate *fates =
+	    report_fates(&r->logs->submissions.trace, result);
+	size_t n = 0;
+
+	for (size_t i = 0; i < result->freeze_count; i++) {
+		const struct replay_freeze *f = &result->freezes[i];
+
+		if (fates[f->sender].frozen == f && n++ < max)
+			print_freeze(r, f, &fates[f->sender], out);
+	}
+	if (n > max)
+		fprintf(out, "and %zu more senders; --json has all\n", n - max);
+	free(fates);
 }
 
 static void
 print_freezes(const struct report_log *r)
 {
-	const struct replay_result *result = r->report->result;
-	uint32_t evidence[EVIDENCE];
-
-	if (result->freeze_count == 0)
+	if (r->report->result->freeze_count == 0)
 		return;
 	printf("\nWho would have been frozen, and the last lines before it\n");
-	for (size_t i = 0; i < result->freeze_count && i < REPORT_LISTED; i++) {
-		const struct replay_freeze *f = &result->freezes[i];
-		char at[UNITS_TEXT_MAX], text[NAME_MAX_SHOWN + 1];
-		size_t n = report_log_evidence(r, f, evidence, EVIDENCE);
-
-		printf("%s %s: %s\n", when(r, f->at, at),
-		    name(r, f->sender, text), f->reason);
-		for (size_t k = 0; k < n; k++)
-			print_evidence(r, evidence[k]);
-	}
-	if (result->freeze_count > REPORT_LISTED)
-		printf("and %zu more; --json has all\n",
-		    result->freeze_count - REPORT_LISTED);
+	report_log_freezes(r, REPORT_LISTED, stdout);
 }
 
 static void
@@ -204,60 +273,102 @@ print_habits(const struct report_log *r, const char *title,
 		printf("and %zu more; --json has all\n", n - REPORT_LISTED);
 }
 
-/* ---- two configurations ---- */
-
-/* Of one sender under one of them. */
-struct fate {
-	uint64_t waited, freezes;
-};
-
-static struct fate *
-fates_of(const struct report *r, uint32_t id_max, const struct trace *t)
+/* Programs of the machine have no name of their own, and what would match
+ * others, or break a line, is not proposed. */
+static bool
+has_match(struct str who)
 {
-	struct fate *v = xcalloc((size_t)id_max + 1, sizeof(*v));
-
-	for (size_t i = 0; i < r->result->wait_count; i++)
-		v[t->messages[r->result->waits[i].message].sender].waited++;
-	for (size_t i = 0; i < r->result->freeze_count; i++)
-		v[r->result->freezes[i].sender].freezes++;
-	return v;
+	return str_is_shown(who) && !str_eq(who, STR("[local]")) &&
+	       str_index(who, '*') == who.n && str_index(who, '?') == who.n &&
+	       str_index(who, '"') == who.n && str_index(who, '\\') == who.n &&
+	       str_index(who, '$') == who.n;
 }
+
+/* Clients that do not log in are "[192.0.2.7]". */
+void
+report_log_match(struct str who, FILE *out)
+{
+	bool is_client = str_starts(who, STR("["));
+
+	if (is_client)
+		who = str_sub(who, 1, who.n - 2);
+	fprintf(
+	    out, "\"%s:%.*s\"", is_client ? "client" : "user", STR_ARG(who));
+}
+
+void
+report_log_bulk_policy(const struct report_log *r, FILE *out)
+{
+	const struct names *names = r->logs->submissions.names;
+	const char *between = "policy \"bulk\" {\n    match = {";
+
+	for (size_t i = 0; i < r->habit_count; i++) {
+		struct str who = names_text(names, r->habits[i].id);
+
+		if (!report_log_is_bulk(&r->habits[i]) || !has_match(who))
+			continue;
+		fputs(between, out);
+		report_log_match(who, out);
+		between = ",\n        ";
+	}
+	if (str_eq(str_from(between), STR(",\n        ")))
+		fputs("}\n    profile = machine\n}\n", out);
+}
+
+/* ---- two configurations ---- */
 
 static void
 print_compared(const struct report_log *r)
 {
 	const struct trace *t = &r->logs->submissions.trace;
-	struct fate *a, *b;
+	struct report_fate *a, *b;
 	size_t n = 0;
 
 	if (r->other == NULL)
 		return;
-	a = fates_of(r->report, t->id_max, t);
-	b = fates_of(r->other, t->id_max, t);
+	a = report_fates(t, r->report->result);
+	b = report_fates(t, r->other->result);
 	printf("\nWith %s instead\n", r->other->config);
 	for (uint32_t id = 0; id <= t->id_max; id++) {
 		char text[NAME_MAX_SHOWN + 1];
+		char before[UNITS_TEXT_MAX], after[UNITS_TEXT_MAX];
 
-		if (a[id].waited == b[id].waited &&
-		    a[id].freezes == b[id].freezes)
+		if (!report_fate_differs(&a[id], &b[id]))
 			continue;
 		if (n++ == 0)
-			printf("%-40s %9s %9s %9s %9s\n", "sender", "waited",
-			    "then", "frozen", "then");
+			printf("%-40s %9s %9s %10s %10s %9s %9s\n", "sender",
+			    "waited", "then", "longest", "then", "frozen",
+			    "then");
 		if (n <= REPORT_LISTED)
-			printf("%-40s %9" PRIu64 " %9" PRIu64 " %9" PRIu64
-			       " %9" PRIu64 "\n",
+			printf("%-40s %9" PRIu64 " %9" PRIu64
+			       " %10s %10s %9" PRIu64 " %9" PRIu64 "\n",
 			    name(r, id, text), a[id].waited, b[id].waited,
+			    units_format_duration(a[id].longest, before),
+			    units_format_duration(b[id].longest, after),
 			    a[id].freezes, b[id].freezes);
 	}
 	if (n > REPORT_LISTED)
 		printf("and %zu more senders\n", n - REPORT_LISTED);
 	if (n == 0)
-		printf("no sender waits or is frozen more often or less\n");
+		printf("no sender waits longer or is frozen more often, nor "
+		       "less\n");
 	printf("\nIts figures\n");
+	report_log_summary(r->other, stdout);
+	putchar('\n');
 	report_text_figures(r->other);
+	report_text_attacks(r->other);
 	free(a);
 	free(b);
+}
+
+static bool
+has_bulk(const struct report_log *r)
+{
+	for (size_t i = 0; i < r->habit_count; i++) {
+		if (report_log_is_bulk(&r->habits[i]))
+			return true;
+	}
+	return false;
 }
 
 bool
@@ -268,8 +379,14 @@ report_log_print_text(const struct report_log *r)
 	print_top(r, REPORT_COLD);
 	print_top(r, REPORT_WARM);
 	print_freezes(r);
+	print_habits(r, "A burst on a single day: was the account stolen? ",
+	    report_log_is_burst);
 	print_habits(r, "Bulk senders: give them a policy of their own",
 	    report_log_is_bulk);
+	if (has_bulk(r)) {
+		putchar('\n');
+		report_log_bulk_policy(r, stdout);
+	}
 	print_habits(r,
 	    "Slow senders: only windows of a week find them (limit)",
 	    report_log_is_slow);

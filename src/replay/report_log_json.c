@@ -3,9 +3,11 @@
 #include "replay/report_log.h"
 
 #include "base/units.h"
+#include "replay/report_fate.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define EVIDENCE 5
 
@@ -98,6 +100,8 @@ habits_json(const struct report_log *r)
 		json_object_set_new(o, "strangers_in_a_day", number(h->day));
 		json_object_set_new(o, "strangers_in_a_week", number(h->week));
 		json_object_set_new(
+		    o, "burst", json_boolean(report_log_is_burst(h)));
+		json_object_set_new(
 		    o, "bulk", json_boolean(report_log_is_bulk(h)));
 		json_object_set_new(
 		    o, "slow", json_boolean(report_log_is_slow(h)));
@@ -157,6 +161,46 @@ report_json(const struct report *r)
 	return o;
 }
 
+static json_t *
+fate_json(const struct report_log *r, const struct report_fate *f)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "waited", number(f->waited));
+	json_object_set_new(
+	    o, "longest_s", json_real((double)f->longest / 1000));
+	json_object_set_new(o, "freezes", number(f->freezes));
+	json_object_set_new(o, "frozen_at",
+	    f->frozen != NULL ? wall(report_log_wall(r, f->frozen->at))
+			      : json_null());
+	return o;
+}
+
+/* Whom the change touches, before and after. */
+static json_t *
+touched_json(const struct report_log *r)
+{
+	const struct trace *t = &r->logs->submissions.trace;
+	struct report_fate *a = report_fates(t, r->report->result);
+	struct report_fate *b = report_fates(t, r->other->result);
+	json_t *list = json_array();
+
+	for (uint32_t id = 0; id <= t->id_max; id++) {
+		json_t *o;
+
+		if (!report_fate_differs(&a[id], &b[id]))
+			continue;
+		o = json_object();
+		json_object_set_new(o, "sender", name(r, id));
+		json_object_set_new(o, "before", fate_json(r, &a[id]));
+		json_object_set_new(o, "after", fate_json(r, &b[id]));
+		json_array_append_new(list, o);
+	}
+	free(a);
+	free(b);
+	return list;
+}
+
 bool
 report_log_print_json(const struct report_log *r)
 {
@@ -166,8 +210,10 @@ report_log_print_json(const struct report_log *r)
 	json_object_set_new(o, "freezes", freezes_json(r));
 	json_object_set_new(o, "behaviour", habits_json(r));
 	json_object_set_new(o, "log", log_json(r->logs));
-	if (r->other != NULL)
+	if (r->other != NULL) {
 		json_object_set_new(o, "other", report_json(r->other));
+		json_object_set_new(o, "touched", touched_json(r));
+	}
 	ok = json_dumpf(o, stdout, JSON_INDENT(2)) == 0;
 	json_decref(o);
 	putchar('\n');

@@ -20,6 +20,9 @@ struct counting {
 	struct step *steps;
 	size_t step_count;
 	struct sender_habits *by_id;
+	struct {
+		uint32_t day, recipients;
+	} * today; /* by id: the last day of each */
 };
 
 static bool
@@ -29,6 +32,21 @@ is_stranger(struct counting *c, uint32_t sender, uint32_t to)
 
 	return map_set(c->pairs, (struct str){(const char *)pair, sizeof(pair)},
 		   c) == NULL;
+}
+
+static void
+note_day(struct counting *c, const struct trace_message *m)
+{
+	uint32_t day = m->seconds / DAY_S;
+	uint32_t before;
+
+	if (c->today[m->sender].day != day)
+		c->today[m->sender].recipients = 0;
+	c->today[m->sender].day = day;
+	before = c->today[m->sender].recipients;
+	c->today[m->sender].recipients += m->count;
+	if (before < SENDERS_BULK && before + m->count >= SENDERS_BULK)
+		c->by_id[m->sender].bulk_days++;
 }
 
 static void
@@ -42,6 +60,7 @@ count_message(struct counting *c, const struct trace_message *m)
 		    c, m->sender, c->trace->recipients[m->first + i]);
 	h->messages++;
 	h->recipients += m->count;
+	note_day(c, m);
 	h->strangers += strangers;
 	if (strangers > 0)
 		c->steps[c->step_count++] =
@@ -112,6 +131,7 @@ senders_habits(
 	    .pairs = map_new(),
 	    .steps = xcalloc(trace->message_count + 1, sizeof(*c.steps)),
 	    .by_id = xcalloc(trace->id_max + 1, sizeof(*c.by_id)),
+	    .today = xcalloc(trace->id_max + 1, sizeof(*c.today)),
 	};
 
 	for (uint32_t i = 0; i < trace->message_count; i++) {
@@ -128,5 +148,6 @@ senders_habits(
 	}
 	map_free(c.pairs, NULL);
 	free(c.steps);
+	free(c.today);
 	return c.by_id;
 }

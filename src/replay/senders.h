@@ -9,11 +9,14 @@
 
 #include "replay/trace.h"
 
+#define SENDERS_BULK 100
+
 struct sender_habits {
 	uint32_t id;
 	uint64_t messages, recipients, strangers;
 	uint32_t day, week;             /* strangers in the busiest */
 	uint32_t day_messages;          /* that named one, in the busiest */
+	uint32_t bulk_days;             /* with SENDERS_BULK recipients */
 	uint32_t day_start, week_start; /* seconds of the trace */
 };
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """weir-replay as it is run: what it prints, what it refuses, what it leaves."""
+import csv
 import gzip
+import html.parser
+import io
 import json
 import lzma
 import os
@@ -222,7 +225,67 @@ def test_log_frozen_and_compared(log, tmp_path):
     assert rows[at + 1].startswith(f"{YEAR}-11-28T10:01:00Z a@example.org: ")
     assert rows[at + 2].startswith("    mail.log:")
     assert any(row.split()[:1] == ["a@example.org"] and
-               row.split()[3:] == ["1", "0"] for row in rows)
+               row.split()[-2:] == ["1", "0"] for row in rows)
+
+
+class Page(html.parser.HTMLParser):
+    """A page that is sound: each element ends where it should."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def check(self, plots):
+        """It needs nothing else, and who cannot see a plot is told of it."""
+        tags = [tag for tag, _ in self.seen]
+        assert "script" not in tags and "link" not in tags
+        assert not any(key in attrs for _, attrs in self.seen
+                       for key in ("src", "href", "onload", "onclick"))
+        assert tags.count("svg") == tags.count("desc") == plots
+        assert tags.count("title") == plots + 1
+        assert tags.count("details") == plots
+
+
+def test_log_as_table_and_page(log, tmp_path):
+    """A sender that a spreadsheet would calculate, and a name of HTML."""
+    login = LOGIN.replace("a@example.org", "=cmd<b>@example.org")
+    data = "".join(message(day, 1, f"10012A9{day:02}{i:02}", [f"r{day}-{i}"],
+                           client=login)
+                   for day in (1, 28) for i in range(60))
+    (tmp_path / "strict.conf").write_text(
+        CONFIG.replace("freeze_at = 100 }", "freeze_at = 20 }", 1))
+    args = ["-c", "weir.conf", "--compare", "strict.conf", "--attack", "10"]
+    status, out, err = log({"mail.log": data.encode()}, *args, "--csv")
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert rows[0]["sender"] == "'=cmd<b>@example.org"
+    assert (rows[0]["recipients"], rows[0]["waited"]) == ("120", "100")
+    assert int(rows[0]["other_freezes"]) > 0
+    status, out, err = log({"mail.log": data.encode()}, *args, "--html")
+    assert (status, err) == (0, "")
+    page = Page(out)
+    page.check(plots=2)
+    assert any("=cmd<b>@example.org" in word for word in page.words)
+    assert "<b>" not in out
+    status, out, err = log({"mail.log": data.encode()}, "--html", "--json")
+    assert (status, out) == (64, "")
 
 
 def test_learn(log, tmp_path):
