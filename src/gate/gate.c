@@ -52,7 +52,8 @@ take_settings(struct gate *g, const struct gate_settings *settings)
 	g->learns = g->locals != NULL && policies_learn(g->policies);
 	inbound_set_bytes_max(g->inbound, settings->inbound_bytes);
 	history_set_bytes_max(g->history, settings->history_bytes);
-	reached_set_memory(g, settings->acquaintances_bytes);
+	reached_set_memory(
+	    g, settings->acquaintances_bytes, settings->acquaintances_scratch);
 	scope_book_set_rules(g->scopes, settings->scopes, g->now);
 }
 

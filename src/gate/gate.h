@@ -43,6 +43,9 @@ struct gate_settings {
 	uint64_t history_bytes; /* of memory, for the last day; 0: none */
 	/* Of memory, for whom senders know; 0: that is not remembered. */
 	uint64_t acquaintances_bytes;
+	/* Where that is not 0 all of them stay in memory, whatever it takes,
+	 * and none in the spool: for a replay. */
+	bool acquaintances_scratch;
 	/* The form in which recipients are compared; returns its length. Not
 	 * NULL (smtp_address_key). */
 	size_t (*recipient_key)(
@@ -386,7 +389,7 @@ struct history *gate_history(struct gate *g);
 /* The recipient is no stranger to whoever sends with these facts, as if mail
  * had reached it a while ago: for a replay, which begins in the middle. */
 void gate_assume_known(struct gate *g, const struct gate_facts *facts,
-    struct str recipient, int64_t now);
+    struct str recipient, int64_t now, int64_t wall);
 /* A held recipient of a source, by the throttle's key and the hash of its
  * address as the spool has them. False: it does not wait there. */
 struct gate_wait {

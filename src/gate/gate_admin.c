@@ -180,8 +180,9 @@ apply_source(const struct gate_admin_op *op,
 			    g->throttle, src, rows[i]->destination, g->now);
 			if (rows[i]->lane != GATE_LANE_FAMILIAR)
 				source_note_passed(source_data(src), g->now);
-			reached_note(g, str_from(rows[i]->source),
-			    rows[i]->destination, op->wall);
+			reached_note(g, source_policy(src),
+			    str_from(rows[i]->source), rows[i]->destination,
+			    op->wall);
 		}
 		source_touch(g, src);
 	}

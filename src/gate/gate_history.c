@@ -131,7 +131,7 @@ txn_history_free(struct gate_txn *txn)
 
 void
 gate_assume_known(struct gate *g, const struct gate_facts *given,
-    struct str recipient, int64_t now)
+    struct str recipient, int64_t now, int64_t wall)
 {
 	struct gate_facts facts = *given;
 	struct source_names names;
@@ -143,7 +143,11 @@ gate_assume_known(struct gate *g, const struct gate_facts *given,
 	struct str to = {
 	    text, g->recipient_key(recipient, policy->conf->fold_tags, text)};
 
+	uint64_t destination = hash_str(to, g->seed);
+
 	g->now = now;
-	if (src != NULL && to.n > 0)
-		throttle_learn(g->throttle, src, hash_str(to, g->seed), now);
+	if (src == NULL || to.n == 0)
+		return;
+	throttle_learn(g->throttle, src, destination, now);
+	reached_note(g, policy, (struct str){key, n}, destination, wall);
 }

@@ -8,6 +8,7 @@
  *	gate_recipient.c	their questions and answers
  *	gate_secure.c	what a message spends, durable before it goes
  *	gate_tier.c	the limiter of familiar recipients
+ *	gate_familiar.c	whom a sender knows, asked of its memory
  *	gate_freeze.c	freezing, made durable
  *	gate_hand.c	freezing by hand, with a reason and for a time
  *	gate_release.c	releases by the schedule, made durable
@@ -322,13 +323,15 @@ void learnt_count(struct gate *g);
 
 /* ---- whom sources know ---- */
 
-void reached_set_memory(struct gate *g, uint64_t bytes);
+/* is_scratch: never in the spool, as long as the gate lives. */
+void reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch);
 /* The source begins a message. */
-void reached_want(struct gate *g, struct str key, int64_t now, int64_t wall);
+void reached_want(struct gate *g, const struct policy *policy, struct str key,
+    int64_t now, int64_t wall);
 /* Its mail went to this destination, or is on its way there. In a copy for
  * gate_explain: nothing. */
-void reached_note(
-    struct gate *g, struct str key, uint64_t destination, int64_t wall);
+void reached_note(struct gate *g, const struct policy *policy, struct str key,
+    uint64_t destination, int64_t wall);
 
 /* ---- scopes ---- */
 
@@ -401,9 +404,11 @@ void words_credit(const struct gate_credit *credit,
     const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
 void words_networks(const struct gate_networks *networks,
     const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
-/* The same of a familiar recipient's, in the source's second limiter. */
+/* The same of a familiar recipient's, in the source's second limiter. by: why
+ * it is familiar, for one that passes. */
 void words_familiar(struct gate *g, struct throttle_source *src,
-    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX]);
+    const struct throttle_reservation *r, const char *by, int64_t now,
+    char out[WORDS_MAX]);
 /* Why a scope bars a recipient. */
 void words_scope(
     const struct scope_info *full, int64_t now, char out[WORDS_MAX]);

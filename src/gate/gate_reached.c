@@ -13,30 +13,35 @@ on_due(void *arg)
 }
 
 void
-reached_set_memory(struct gate *g, uint64_t bytes)
+reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch)
 {
 	struct acquaintances_settings settings = {
-	    .bytes_max = bytes, .on_due = on_due, .arg = g};
+	    .bytes_max = is_scratch ? SIZE_MAX : bytes,
+	    .on_due = on_due,
+	    .arg = g,
+	};
 
 	g->remembers = bytes > 0;
 	if (g->acquaintances == NULL)
-		g->acquaintances =
-		    acquaintances_new(&settings, g->spool, g->counters, g->log);
+		g->acquaintances = acquaintances_new(&settings,
+		    is_scratch ? NULL : g->spool, g->counters, g->log);
 	else
 		acquaintances_reload(g->acquaintances, &settings);
 }
 
 void
-reached_want(struct gate *g, struct str key, int64_t now, int64_t wall)
+reached_want(struct gate *g, const struct policy *policy, struct str key,
+    int64_t now, int64_t wall)
 {
-	if (g->remembers && !g->is_dry)
+	if (g->remembers && policy->remembers && !g->is_dry)
 		acquaintances_want(g->acquaintances, key, now, wall);
 }
 
 void
-reached_note(struct gate *g, struct str key, uint64_t destination, int64_t wall)
+reached_note(struct gate *g, const struct policy *policy, struct str key,
+    uint64_t destination, int64_t wall)
 {
-	if (g->remembers && !g->is_dry)
+	if (g->remembers && policy->remembers && !g->is_dry)
 		acquaintances_add(g->acquaintances, key, destination,
 		    ACQUAINTANCE_WROTE_TO, wall);
 }

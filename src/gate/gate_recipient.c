@@ -6,6 +6,7 @@
  * In observe mode the throttle runs as ever, but a hold passes, waits in the
  * queue under ticket 0, and is let go by the schedule without a trace.
  */
+#include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
 #include "gate/gate_strangers.h"
@@ -26,6 +27,7 @@ struct question {
 	int64_t now, wall;
 	gate_answer_fn *fn;
 	void *arg;
+	enum familiar told; /* by the memory of acquaintances */
 };
 
 static struct txn_entry *
@@ -249,7 +251,7 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 	signal_note_network(txn, now, wall);
 	src = txn_source(txn);
 	if (!txn->is_outside)
-		reached_want(txn->g, txn_key(txn), now, wall);
+		reached_want(txn->g, txn->policy, txn_key(txn), now, wall);
 	if (path_is_refused(txn) && txn->g->observe)
 		give_observed(&q, "sender address is not the login's own");
 	else if (path_is_refused(txn))
@@ -564,7 +566,7 @@ add_new(const struct question *q, struct throttle_source *src,
  * before that; so it has to wait among the new ones. */
 static bool
 add_familiar(const struct question *q, struct throttle_source *src,
-    const struct throttle_reservation *among_new)
+    const struct throttle_reservation *among_new, enum familiar told)
 {
 	struct gate_txn *txn = q->txn;
 	struct gate *g = txn->g;
@@ -583,7 +585,7 @@ add_familiar(const struct question *q, struct throttle_source *src,
 		return false;
 	}
 	throttle_cancel(g->throttle, src, among_new, q->now);
-	words_familiar(g, src, &r, q->now, why);
+	words_familiar(g, src, &r, familiar_words(told), q->now, why);
 	if (r.verdict == THROTTLE_PASS) {
 		add_reserved(txn, src, &r, THROTTLE_PASS)->is_familiar = true;
 		give_answer(q, THROTTLE_PASS, why);
@@ -600,14 +602,44 @@ add_familiar(const struct question *q, struct throttle_source *src,
 
 /* A frozen source refuses whoever it is. */
 static bool
-is_familiar(const struct question *q, const struct throttle_reservation *r)
+may_be_familiar(const struct question *q, const struct throttle_reservation *r)
 {
-	const struct gate_txn *txn = q->txn;
+	return q->txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
+	       (r->reason != THROTTLE_FROZEN || r->verdict != THROTTLE_REFUSE);
+}
 
-	return txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
-	       (r->reason != THROTTLE_FROZEN ||
-		   r->verdict != THROTTLE_REFUSE) &&
-	       locals_is_internal(txn->g->locals, q->address);
+static enum familiar
+ask_memory(const struct question *q, uint64_t destination)
+{
+	if (q->told != FAMILIAR_UNASKED)
+		return q->told;
+	if (locals_is_internal(q->txn->g->locals, q->address))
+		return FAMILIAR_INTERNAL;
+	return familiar_ask(&(struct familiar_later){
+	    .txn = q->txn,
+	    .destination = destination,
+	    .address = q->address,
+	    .wall = q->wall,
+	    .fn = q->fn,
+	    .arg = q->arg,
+	});
+}
+
+/* To take somebody for a stranger whom the sender knows would cost it
+ * allowance, and count for a freeze. */
+static void
+add_unread(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r)
+{
+	if (q->txn->g->observe || q->txn->g->is_dry) {
+		add_new(q, src, r);
+		return;
+	}
+	throttle_cancel(q->txn->g->throttle, src, r, q->now);
+	refuse(q, 451, "4.3.0",
+	    "whom the sender knows cannot be read from the spool, try again "
+	    "later",
+	    NULL);
 }
 
 static void
@@ -615,14 +647,55 @@ add_by_throttle(
     const struct question *q, struct throttle_source *src, uint64_t destination)
 {
 	struct throttle_reservation r;
+	enum familiar told = FAMILIAR_NO;
 
 	txn_reserve(q->txn, src, destination, q->now, &r);
-	if (is_answer(q->txn, &r))
+	if (is_answer(q->txn, &r)) {
 		add_answer(q, src, &r);
-	else if (is_reply(q->txn, &r))
+		return;
+	}
+	if (is_reply(q->txn, &r)) {
 		add_reply(q, src, &r);
-	else if (!is_familiar(q, &r) || !add_familiar(q, src, &r))
+		return;
+	}
+	if (may_be_familiar(q, &r))
+		told = ask_memory(q, destination);
+	switch (told) {
+	case FAMILIAR_INTERNAL:
+	case FAMILIAR_REACHED:
+	case FAMILIAR_IMPORTED:
+		if (add_familiar(q, src, &r, told))
+			break;
+		/* fall through */
+	case FAMILIAR_UNASKED:
+	case FAMILIAR_NO:
 		add_new(q, src, &r);
+		break;
+	case FAMILIAR_UNREAD:
+		add_unread(q, src, &r);
+		break;
+	case FAMILIAR_LATER:
+		throttle_cancel(q->txn->g->throttle, src, &r, q->now);
+		break;
+	}
+}
+
+/* Much may have happened meanwhile: the throttle is asked anew. */
+void
+recipient_resume(
+    const struct familiar_later *later, enum familiar told, int64_t now)
+{
+	struct question q = {
+	    .txn = later->txn,
+	    .address = later->address,
+	    .now = now,
+	    .wall = later->wall,
+	    .fn = later->fn,
+	    .arg = later->arg,
+	    .told = told,
+	};
+
+	add_by_throttle(&q, txn_need_source(q.txn, now), later->destination);
 }
 
 /* ---- decoys ---- */
@@ -718,7 +791,14 @@ void
 gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg)
 {
-	struct question q = {txn, address, now, wall, fn, arg};
+	struct question q = {
+	    .txn = txn,
+	    .address = address,
+	    .now = now,
+	    .wall = wall,
+	    .fn = fn,
+	    .arg = arg,
+	};
 	struct gate *g = txn->g;
 	char text[GATE_RECIPIENT_MAX], why[WORDS_MAX];
 	bool fold = txn->policy->conf->fold_tags;

@@ -88,7 +88,8 @@ release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
 	source_touch(g, src);
 	if (ticket == 0) /* observed: it has long gone */
 		return;
-	reached_note(g, str_from(source_name(src, name)), destination, g->wall);
+	reached_note(g, source_policy(src), str_from(source_name(src, name)),
+	    destination, g->wall);
 	if (!is_familiar)
 		source_note_passed(source_data(src), g->now);
 	if (g->collecting == NULL)

@@ -4,6 +4,7 @@
  * accepted or not, then committed or given back, all of it.
  */
 #include "gate/gate_txn.h"
+#include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
 #include "gate/gate_strangers.h"
@@ -103,6 +104,7 @@ txn_need_source(struct gate_txn *txn, int64_t now)
 static void
 txn_free(struct gate_txn *txn)
 {
+	familiar_drop(txn);
 	secure_forget(txn);
 	if (txn->entries != txn->first)
 		free(txn->entries);
@@ -401,7 +403,7 @@ tell_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	else if (e->signal != SIGNAL_NONE)
 		signal_words(txn, (enum signal)e->signal, &e->r, now, why);
 	else if (e->twin_of == NO_TWIN && e->is_familiar)
-		words_familiar(txn->g, src, &e->r, now, why);
+		words_familiar(txn->g, src, &e->r, "", now, why);
 	else if (e->twin_of == NO_TWIN)
 		words_why(txn->g, src, &e->r, now, why);
 	news.queue_length = source_queue(txn->g, src);
@@ -499,7 +501,8 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		src = source_get(g, txn_key(txn), txn->policy, now, true);
 	count_entry(txn, e);
 	if (goes(txn, e))
-		reached_note(g, txn_key(txn), e->r.destination, wall);
+		reached_note(
+		    g, txn->policy, txn_key(txn), e->r.destination, wall);
 	freeze_rearm(g, src);
 	if (is_new(e) && e->verdict == THROTTLE_PASS && ticket == 0) {
 		source_note_passed(source_data(src), now);

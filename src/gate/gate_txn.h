@@ -39,6 +39,7 @@ struct gate_txn {
 	struct gate_lesson *lesson;      /* NULL: nobody learns from it */
 	struct txn_history *history;     /* NULL: none is kept */
 	struct gate_secure_op *securing; /* NULL: nothing is on its way */
+	struct familiar_later *later;    /* NULL: no question is open */
 	struct txn_entry *entries;
 	uint32_t n, cap;
 	uint32_t reserved;

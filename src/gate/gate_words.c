@@ -177,7 +177,8 @@ words_networks(const struct gate_networks *networks,
 
 void
 words_familiar(struct gate *g, struct throttle_source *src,
-    const struct throttle_reservation *r, int64_t now, char out[WORDS_MAX])
+    const struct throttle_reservation *r, const char *by, int64_t now,
+    char out[WORDS_MAX])
 {
 	const struct throttle_policy *policy = &source_policy(src)->familiar;
 	struct throttle_source_info info;
@@ -186,8 +187,7 @@ words_familiar(struct gate *g, struct throttle_source *src,
 	switch (r->reason) {
 	case THROTTLE_KNOWN:
 	case THROTTLE_NEW:
-		str_copy(STR("familiar recipient (in internal_domains)"), out,
-		    WORDS_MAX);
+		snprintf(out, WORDS_MAX, "familiar recipient (%.60s)", by);
 		break;
 	case THROTTLE_BARRED:
 	case THROTTLE_LIMITED:

@@ -33,6 +33,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_strangers.c src/gate/gate_strangers.h \
 	src/gate/strangers.c src/gate/strangers.h \
 	src/gate/gate_tier.c src/gate/gate_tier.h \
+	src/gate/gate_familiar.c src/gate/gate_familiar.h \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_warn.c \
 	src/gate/gate_words.c \
@@ -102,6 +103,11 @@ check_PROGRAMS += tests/unit/test_gate_tiers
 tests_unit_test_gate_tiers_SOURCES = tests/unit/test_gate_tiers.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_tiers_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_familiar
+tests_unit_test_gate_familiar_SOURCES = tests/unit/test_gate_familiar.c \
+	$(gate_rig)
+tests_unit_test_gate_familiar_LDADD = $(gate_libs) $(SQLITE_LIBS) \
+	$(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_scope
 tests_unit_test_gate_scope_SOURCES = tests/unit/test_gate_scope.c \
 	tests/unit/inbound_rig.h $(gate_rig)

@@ -377,6 +377,7 @@ set_numbers(struct policy *policy, const struct policy_conf *conf,
 		return fail(conf, err, err_cap, "%s", error);
 	policy->has_familiar =
 	    conf->familiar_for_ms > 0 && !policy->throttle.paper;
+	policy->remembers = policy->has_familiar && shared == SHARED_MAX;
 	set_familiar(conf, &policy->throttle, &policy->familiar);
 	if (!policy->has_familiar) /* given for nothing, but it must be valid */
 		policy->familiar.freeze_at = 0;

@@ -139,6 +139,9 @@ struct policy {
 	 * a source may have come from another policy with a queue there. */
 	struct throttle_policy familiar;
 	bool has_familiar;
+	/* Whom its senders know is remembered, and asked. Not of those that
+	 * many share. */
+	bool remembers;
 	struct inbound_rules inbound;
 	struct warn_marks warn;
 	struct credit_rules credit;

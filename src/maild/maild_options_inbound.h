@@ -84,15 +84,18 @@
 	},								\
 	{								\
 		SIZE("acquaintances_memory", acquaintances_memory,	\
-		    "0", 0, MIB(65536)),				\
+		    "64M", 0, MIB(65536)),				\
 		.doc =							\
-		    "Memory for whom senders have written to; 0: that "	\
-		    "is not noted down. All of them are kept in the "	\
+		    "Memory for whom senders have written to "		\
+		    "(familiar_for); 0: that is not noted down, and "	\
+		    "the recipients in internal_domains alone are "	\
+		    "familiar. All of them are kept in the "		\
 		    "spool, 4096 for each sender, the oldest forgotten " \
-		    "first; this is what is held of them in memory. "	\
+		    "first; this is what is held of them in memory, 3 " \
+		    "KB for a sender as a rule. "			\
 		    "Past it the senders that were asked about least "	\
-		    "recently are read from the disk again. It changes " \
-		    "no verdict.",					\
+		    "recently are read from the disk again, which "	\
+		    "changes no verdict.",				\
 	}
 /* clang-format on */
 

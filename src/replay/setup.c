@@ -99,7 +99,7 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 	s->world.gate.observe = false;
 	/* Neither changes a verdict. */
 	s->world.gate.history_bytes = 0;
-	s->world.gate.acquaintances_bytes = 0;
+	s->world.gate.acquaintances_scratch = true;
 	if (s->only != NULL)
 		s->world.gate.policies = s->only;
 	s->recipients_max = c->recipients_max;

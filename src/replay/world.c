@@ -526,7 +526,7 @@ void
 world_assume_known(
     struct world *w, const struct gate_facts *facts, struct str address)
 {
-	gate_assume_known(w->gate, facts, address, mono(w));
+	gate_assume_known(w->gate, facts, address, mono(w), wall(w));
 }
 
 /* ---- the administrator ---- */

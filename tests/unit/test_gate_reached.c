@@ -24,7 +24,9 @@ reached(struct rig *r, const char *source)
 {
 	struct acquaintance_tally out;
 
-	reached_want(r->gate, str_from(source), r->now, r->wall);
+	reached_want(r->gate,
+	    source_choose_policy(r->gate, str_from(source), (struct str){0}),
+	    str_from(source), r->now, r->wall);
 	rig_pump(r);
 	assert_true(acquaintances_tally(
 	    r->gate->acquaintances, str_from(source), &out));

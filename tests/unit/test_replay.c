@@ -173,7 +173,7 @@ test_causes(void **state)
 {
 	(void)state;
 	play("working_set = 1  interval = \"1h\"  burst = 1  initial = 1  "
-	     "freeze_at = 100",
+	     "freeze_at = 100  familiar_for = \"0\"",
 	    "0 1 2\n"
 	    "36000 1 3\n"
 	    "36001 1 2\n"
@@ -257,11 +257,23 @@ static void
 test_idle(void **state)
 {
 	(void)state;
-	play(PLAIN "  idle_expiry = \"30d\"",
+	play(PLAIN "  idle_expiry = \"30d\"  familiar_for = \"0\"",
 	    "0 1 13\n"
 	    "2678400 1 2 3 4 5 6 7 8 9 10 11 12 13\n");
 	assert_int_equal(cold()->waited.count, 2);
 	assert_int_equal(cold()->causes[REPLAY_FORGOTTEN], 1);
+	assert_int_equal(cold()->causes[REPLAY_MANY_IN_ONE], 1);
+}
+
+/* But whom it wrote to is remembered. */
+static void
+test_idle_remembers(void **state)
+{
+	(void)state;
+	play(PLAIN "  idle_expiry = \"30d\"",
+	    "0 1 13\n"
+	    "2678400 1 2 3 4 5 6 7 8 9 10 11 12 13\n");
+	assert_int_equal(cold()->waited.count, 1);
 	assert_int_equal(cold()->causes[REPLAY_MANY_IN_ONE], 1);
 }
 
@@ -389,8 +401,8 @@ test_attacks(void **state)
 	assert_int_equal(c.result.freeze_count, 0);
 }
 
-/* It wrote to 70 people: 64 are in the working set, and ten of the others pass
- * by the allowance. So 70 pass, and four strangers with them. */
+/* It wrote to 70 people: 64 are in the working set, the others are familiar.
+ * Where nobody is, they pass by the allowance, and four strangers with them. */
 static void
 test_attack_known(void **state)
 {
@@ -400,6 +412,11 @@ test_attack_known(void **state)
 	(void)state;
 	attack("10,known=70", &plan);
 	play_as(PLAIN, NULL, "0 1 2\n", &plan, 1, false);
+	a = c.result.attacks;
+	assert_int_equal(a->at_freeze.known, 70);
+	assert_int_equal(a->at_freeze.strangers, 10);
+	play_as(
+	    PLAIN "  familiar_for = \"0\"", NULL, "0 1 2\n", &plan, 1, false);
 	a = c.result.attacks;
 	assert_int_equal(a->at_freeze.known, 70);
 	assert_int_equal(a->at_freeze.strangers, 4);
@@ -497,6 +514,7 @@ main(void)
 	    CASE(test_reject),
 	    CASE(test_given_up),
 	    CASE(test_idle),
+	    CASE(test_idle_remembers),
 	    CASE(test_incoming),
 	    CASE(test_incoming_without_local),
 	    CASE(test_not_a_user),
