@@ -199,7 +199,7 @@ ctl_forget(struct ctl *ctl)
 	if (status == CTL_OK && ctl->json)
 		printf("{\"addresses\": %" PRId64 "}\n", n);
 	else if (status == CTL_OK)
-		printf("forgotten: %s that wrote to %s\n",
+		printf("forgotten: %s that %s knew\n",
 		    text_count(n, "address", "addresses", count),
 		    ctl_text(done, "sender"));
 	json_decref(done);

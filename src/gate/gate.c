@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "gate/gate_internal.h"
+#include "gate/gate_recall.h"
 #include "gate/gate_tier.h"
 
 #include <stdlib.h>
@@ -77,6 +78,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->releases);
 	list_init(&g->admin);
 	list_init(&g->hands);
+	list_init(&g->recalls);
 	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;
 	g->full_told_at = LONG_AGO;
@@ -113,6 +115,7 @@ gate_free(struct gate *g)
 	freeze_clear(g);
 	release_clear(g);
 	admin_clear(g);
+	recall_clear(g);
 	g->is_quiet = true;
 	throttle_free(g->familiar); /* its sources pin the other's */
 	throttle_free(g->throttle);

@@ -287,8 +287,9 @@ void gate_discard(struct gate *g, const struct spool_select *select,
 void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg);
 
-/* What the sender learnt from incoming mail goes; count is of addresses.
- * ENOENT: there is nothing. */
+/* Whom the sender knows is forgotten, but for its working set: whom it wrote
+ * to, what was imported, and what it learnt from incoming mail. count is of
+ * addresses. ENOENT: there is nobody. */
 void gate_unlearn(struct gate *g, const char *sender, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 
@@ -322,6 +323,12 @@ struct gate_sender_info {
 	bool has_familiar; /* the policy has them */
 	struct throttle_source_info familiar;
 	uint32_t familiar_burst, familiar_freeze_at;
+	/* Whom it knows, of times past (familiar_for); of
+	 * gate_sender_find within gate_recall alone, else not known. */
+	struct gate_known {
+		bool is_told;
+		uint32_t total, reached, imported;
+	} known;
 	uint32_t waiting;
 	/* Messages to strangers in the window of stranger_messages. */
 	uint32_t stranger_messages, stranger_messages_max; /* max 0: none */
@@ -335,6 +342,11 @@ struct gate_sender_info {
 	const char *last_path;
 };
 
+/* Reads whom the sender knows, for gate_sender_find within fn. fn is called
+ * once: from within, or from the loop. */
+typedef void gate_recalled_fn(void *arg);
+void gate_recall(struct gate *g, struct str name, int64_t now, int64_t wall,
+    gate_recalled_fn *fn, void *arg);
 /* Finds a sender as people write it: "alice@example.org", "192.0.2.1" or the
  * exact key. One who never sent but learnt from incoming mail, or of which
  * signals count something, is found, with last_seen 0. */
@@ -381,7 +393,8 @@ struct gate_explanation { /* borrowed for the call */
 	const char *change; /* what would change it, in words */
 };
 typedef void gate_explained_fn(void *arg, const struct gate_explanation *x);
-/* fn is called once, from within. */
+/* fn is called once: from within, or from the loop when whom the sender knows
+ * had to be read. The question is copied. */
 void gate_explain(struct gate *g, const struct gate_question *q,
     gate_explained_fn *fn, void *arg);
 /* Mail of the last day that was taken or put off. */

@@ -5,13 +5,14 @@
  * with the schedule: a ticket that was let go a moment ago is no longer HELD
  * there, and one that left the queue twice does no harm here.
  *
- * Forgetting what was learnt goes by memory first: it comes back with the next
- * mail in any case.
+ * Forgetting whom a sender knows goes by memory first: it comes back with the
+ * next mail in any case.
  *
  * Thaw with release or discard does that first and thaws after it, so that
  * nothing of what is to be discarded gets out in between.
  */
 #include "gate/gate_internal.h"
+#include "gate/gate_recall.h"
 #include "gate/gate_tier.h"
 
 #include <errno.h>
@@ -485,7 +486,7 @@ admin_thaw_in_time(
 	thaw_durably(op);
 }
 
-/* ---- what was learnt from incoming mail ---- */
+/* ---- whom a sender knows ---- */
 
 static void
 on_forgotten(void *arg, int error)
@@ -493,29 +494,75 @@ on_forgotten(void *arg, int error)
 	op_end(arg, error);
 }
 
+struct forgetting {
+	struct recall recall;
+	struct gate_admin_op *op;
+	char key[GATE_KEY_MAX];
+};
+
+static void
+forgetting_free(struct recall *r)
+{
+	free(CONTAINER_OF(r, struct forgetting, recall));
+}
+
+static void
+forget(struct forgetting *f, bool is_read)
+{
+	struct gate_admin_op *op = f->op;
+	struct gate *g = op->g;
+	char detail[96];
+	struct spool_audit audit = {
+	    .at = op->wall,
+	    .who = op->who,
+	    .action = "forget",
+	    .target = f->key,
+	    .detail = detail,
+	};
+	struct acquaintance_tally known = {0};
+	uint64_t learnt = inbound_forget(g->inbound, str_from(f->key));
+
+	if (is_read &&
+	    !acquaintances_tally(g->acquaintances, str_from(f->key), &known))
+		known.total = 0; /* no memory to keep it in */
+	op->count = learnt + known.total;
+	/* A row that the disk does not give is replaced as well. */
+	if (op->count == 0 && (is_read || !g->remembers)) {
+		op_end(op, ENOENT);
+		return;
+	}
+	snprintf(detail, sizeof(detail),
+	    "%" PRIu64 " addresses learnt from incoming mail, %u remembered",
+	    learnt, (unsigned)known.total);
+	/* In the audit's commit, or before it. */
+	learnt_save_some(g, SIZE_MAX, op->wall);
+	if (g->remembers) {
+		acquaintances_forget(
+		    g->acquaintances, str_from(f->key), op->wall);
+		acquaintances_save(g->acquaintances, op->wall);
+	}
+	spool_audit_add(g->spool, &audit, on_forgotten, op);
+}
+
+static void
+on_recalled(struct recall *r, bool is_read)
+{
+	struct forgetting *f = CONTAINER_OF(r, struct forgetting, recall);
+
+	forget(f, is_read);
+	forgetting_free(r);
+}
+
 void
 gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg)
 {
-	char key[GATE_KEY_MAX], detail[64];
-	struct spool_audit audit = {
-	    .at = wall,
-	    .who = who,
-	    .action = "forget",
-	    .target = key,
-	    .detail = detail,
-	};
-	struct gate_admin_op *op;
+	struct forgetting *f = xcalloc(1, sizeof(*f));
 
-	if (!learnt_guess(g, str_from(sender), key)) {
-		fn(arg, ENOENT, 0);
-		return;
-	}
-	op = op_new(g, who, now, wall, fn, arg);
-	op->count = inbound_forget(g->inbound, str_from(key));
-	snprintf(detail, sizeof(detail),
-	    "%" PRIu64 " addresses learnt from incoming mail", op->count);
-	/* In the audit's commit, or before it. */
-	learnt_save_some(g, SIZE_MAX, wall);
-	spool_audit_add(g->spool, &audit, on_forgotten, op);
+	f->recall.fn = on_recalled;
+	f->recall.drop = forgetting_free;
+	f->op = op_new(g, who, now, wall, fn, arg);
+	if (!learnt_guess(g, str_from(sender), f->key))
+		source_resolve(g, str_from(sender), f->key);
+	recall_begin(g, str_from(f->key), wall, &f->recall);
 }

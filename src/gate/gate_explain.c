@@ -9,6 +9,7 @@
  * A queue is copied whole: queue_max entries, some milliseconds for 10 000.
  */
 #include "gate/gate_path.h"
+#include "gate/gate_recall.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -351,27 +352,90 @@ ask(struct explaining *e, const struct gate_facts *facts)
 	gate_cancel(e->txn, q->now);
 }
 
-void
-gate_explain(struct gate *g, const struct gate_question *q,
+/* Whose mail it is. */
+struct asked {
+	struct gate_facts facts;
+	char name[GATE_KEY_MAX], key[POLICY_SOURCE_MAX];
+	size_t n;
+};
+
+static void
+find_source(struct gate *g, const struct gate_question *q, struct asked *out)
+{
+	struct gate_facts names;
+	struct source_names text;
+
+	source_resolve(g, q->sender, out->name);
+	facts_for(g, str_from(out->name), q, &out->facts);
+	names = out->facts;
+	(void)source_of(g, &names, &text, out->key, &out->n);
+}
+
+static void
+explain_now(struct gate *g, const struct gate_question *q,
     gate_explained_fn *fn, void *arg)
 {
 	struct counters counters = {0};
 	struct explaining e = {.q = q, .fn = fn, .arg = arg};
-	char name[GATE_KEY_MAX], key[POLICY_SOURCE_MAX];
-	struct gate_facts facts, names;
-	struct source_names text;
 	struct throttle_source *src;
-	size_t n;
+	struct asked asked;
 
-	g->now = q->now;
-	source_resolve(g, q->sender, name);
-	facts_for(g, str_from(name), q, &facts);
-	names = facts;
-	(void)source_of(g, &names, &text, key, &n);
-	src = source_find(g, (struct str){key, n});
+	find_source(g, q, &asked);
+	src = source_find(g, (struct str){asked.key, asked.n});
 	e.g = copy_new(g, &counters);
 	if (src != NULL)
-		copy_source(e.g, src, (struct str){key, n}, q->now);
-	ask(&e, &facts);
+		copy_source(e.g, src, (struct str){asked.key, asked.n}, q->now);
+	ask(&e, &asked.facts);
 	copy_free(e.g);
+}
+
+/* Until whom the sender knows has been read. */
+struct explain_op {
+	struct recall recall;
+	struct gate *g;
+	struct gate_question q;
+	gate_explained_fn *fn;
+	void *arg;
+};
+
+static void
+op_free(struct recall *r)
+{
+	struct explain_op *op = CONTAINER_OF(r, struct explain_op, recall);
+
+	free((void *)(uintptr_t)op->q.sender.p);
+	free((void *)(uintptr_t)op->q.recipient.p);
+	free(op);
+}
+
+static void
+on_recalled(struct recall *r, bool is_read)
+{
+	struct explain_op *op = CONTAINER_OF(r, struct explain_op, recall);
+
+	(void)is_read;
+	if (op->q.now < op->g->now)
+		op->q.now = op->g->now;
+	explain_now(op->g, &op->q, op->fn, op->arg);
+	op_free(r);
+}
+
+void
+gate_explain(struct gate *g, const struct gate_question *q,
+    gate_explained_fn *fn, void *arg)
+{
+	struct explain_op *op = xcalloc(1, sizeof(*op));
+	struct asked asked;
+
+	g->now = q->now;
+	op->recall.fn = on_recalled;
+	op->recall.drop = op_free;
+	op->g = g;
+	op->q = *q;
+	op->q.sender.p = str_dup(q->sender);
+	op->q.recipient.p = str_dup(q->recipient);
+	op->fn = fn;
+	op->arg = arg;
+	find_source(g, q, &asked);
+	recall_begin(g, (struct str){asked.key, asked.n}, q->wall, &op->recall);
 }

@@ -2,9 +2,11 @@
 /*
  * Sources as the administrator sees them.
  */
+#include "gate/gate_recall.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int64_t
@@ -25,6 +27,22 @@ fill_familiar(struct gate *g, struct throttle_source *src,
 }
 
 static void
+fill_known(struct gate *g, struct gate_sender_info *out)
+{
+	struct acquaintance_tally t;
+
+	if (!g->remembers ||
+	    !acquaintances_tally(g->acquaintances, str_from(out->sender), &t))
+		return;
+	out->known = (struct gate_known){
+	    .is_told = true,
+	    .total = t.total,
+	    .reached = t.why[0],
+	    .imported = t.why[3],
+	};
+}
+
+static void
 fill_inbound(
     struct gate *g, const struct policy *policy, struct gate_sender_info *out)
 {
@@ -36,14 +54,29 @@ fill_inbound(
 	signal_networks(g, policy, str_from(out->sender), &out->networks);
 }
 
-/* Of one who never sent, or whose recipients were all refused. */
+/* By what people type, the key of one who knows somebody, as far as that has
+ * been read. */
+static bool
+known_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX])
+{
+	struct acquaintance_tally t;
+
+	source_resolve(g, name, out);
+	return g->remembers &&
+	       acquaintances_tally(g->acquaintances, str_from(out), &t) &&
+	       t.total > 0;
+}
+
+/* Of one who never sent, was silent for idle_expiry, or whose recipients were
+ * all refused. */
 static bool
 fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 {
 	const struct policy *policy;
 
 	if (!learnt_guess(g, name, g->shown_name) &&
-	    !signal_guess(g, name, g->shown_name))
+	    !signal_guess(g, name, g->shown_name) &&
+	    !known_guess(g, name, g->shown_name))
 		return false;
 	policy =
 	    source_choose_policy(g, str_from(g->shown_name), (struct str){0});
@@ -124,9 +157,11 @@ gate_sender_find(struct gate *g, struct str name, int64_t now, int64_t wall,
 	struct throttle_source *src = source_guess(g, name);
 
 	g->now = now;
-	if (src == NULL)
-		return fill_receiver(g, name, out);
-	fill(g, src, now, wall, out);
+	if (src != NULL)
+		fill(g, src, now, wall, out);
+	else if (!fill_receiver(g, name, out))
+		return false;
+	fill_known(g, out);
 	return true;
 }
 
@@ -250,4 +285,44 @@ size_t
 gate_frozen_count(const struct gate *g)
 {
 	return throttle_frozen_count(g->throttle);
+}
+
+/* ---- whom it knows ---- */
+
+struct recall_op {
+	struct recall recall;
+	gate_recalled_fn *fn;
+	void *arg;
+};
+
+static void
+op_free(struct recall *r)
+{
+	free(CONTAINER_OF(r, struct recall_op, recall));
+}
+
+static void
+on_recalled(struct recall *r, bool is_read)
+{
+	struct recall_op *op = CONTAINER_OF(r, struct recall_op, recall);
+
+	(void)is_read;
+	op->fn(op->arg);
+	op_free(r);
+}
+
+void
+gate_recall(struct gate *g, struct str name, int64_t now, int64_t wall,
+    gate_recalled_fn *fn, void *arg)
+{
+	struct recall_op *op = xcalloc(1, sizeof(*op));
+	char key[GATE_KEY_MAX];
+
+	g->now = now;
+	op->recall.fn = on_recalled;
+	op->recall.drop = op_free;
+	op->fn = fn;
+	op->arg = arg;
+	source_resolve(g, name, key);
+	recall_begin(g, str_from(key), wall, &op->recall);
 }

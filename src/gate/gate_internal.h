@@ -9,6 +9,7 @@
  *	gate_secure.c	what a message spends, durable before it goes
  *	gate_tier.c	the limiter of familiar recipients
  *	gate_familiar.c	whom a sender knows, asked of its memory
+ *	gate_recall.c	the same, read for an administrator
  *	gate_freeze.c	freezing, made durable
  *	gate_hand.c	freezing by hand, with a reason and for a time
  *	gate_release.c	releases by the schedule, made durable
@@ -87,6 +88,7 @@ struct gate {
 	struct list releases; /* struct gate_release_op */
 	struct list admin;    /* struct gate_admin_op */
 	struct list hands;    /* struct gate_hand, those with a time */
+	struct list recalls;  /* struct recall */
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;

@@ -34,6 +34,7 @@ libgate_a_SOURCES = \
 	src/gate/strangers.c src/gate/strangers.h \
 	src/gate/gate_tier.c src/gate/gate_tier.h \
 	src/gate/gate_familiar.c src/gate/gate_familiar.h \
+	src/gate/gate_recall.c src/gate/gate_recall.h \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_warn.c \
 	src/gate/gate_words.c \

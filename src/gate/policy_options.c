@@ -210,15 +210,19 @@ const struct option policy_options[] = {
 	.min = 0,
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
-	.doc = "A recipient is familiar when it is not in the working set but "
-	       "in one of internal_domains, whatever the time given here. A "
+	.doc = "A recipient is familiar when it is not in the working set, but "
+	       "mail of the sender went to it within this time, or "
+	       "it is in one of internal_domains, whatever the time. The "
+	       "time of the last mail is known to a week. A "
 	       "familiar recipient is no new one: it takes "
 	       "nothing from burst, limit and the limits of scopes, and has an "
 	       "allowance of its own (familiar_burst, familiar_interval, "
 	       "familiar_freeze_at), so that a thief does not reach a whole "
 	       "address book at once. 0: no recipient is familiar, and all "
-	       "that are not in the working set are new. The profiles tcp, udp "
-	       "and paper have no familiar recipients.",
+	       "that are not in the working set are new, and nobody is "
+	       "remembered. The profiles tcp, udp and paper have no familiar "
+	       "recipients. Of <>, and of senders that share one place, nobody "
+	       "is remembered.",
     },
     {
 	.name = "familiar_burst",

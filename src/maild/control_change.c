@@ -176,7 +176,7 @@ on_forgotten(void *arg, int error, uint64_t count)
 			control_no_sender(c);
 		else
 			control_fail(c, 1,
-			    "%s learnt nothing from incoming mail",
+			    "%s knows nobody whom it could forget",
 			    c->request.sender);
 	} else if (error != 0) {
 		control_fail_errno(c, error);

@@ -69,10 +69,14 @@ on_explained(void *arg, const struct gate_explanation *x)
 	struct control_conn *c = arg;
 	const struct gate_answer *a = &x->answer;
 	const struct throttle_policy *t = x->throttle;
-	json_t *reply = a->verdict == THROTTLE_REFUSE
-			    ? json_sprintf("%u %s", a->code, a->enhanced)
-			    : json_null();
-	json_t *row = json_pack(
+	json_t *reply, *row;
+
+	if (!control_resume(c))
+		return;
+	reply = a->verdict == THROTTLE_REFUSE
+		    ? json_sprintf("%u %s", a->code, a->enhanced)
+		    : json_null();
+	row = json_pack(
 	    "{s:o, s:b, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:I, s:I, "
 	    "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
 	    "sender", control_text(x->sender), "seen", (int)x->is_known,
@@ -120,5 +124,6 @@ control_explain(struct control_conn *c, int64_t now)
 		control_fail(c, 2, "explain: \"client\" must be an IP address");
 		return;
 	}
+	control_wait(c);
 	gate_explain(control_parts(c)->gate, &q, on_explained, c);
 }

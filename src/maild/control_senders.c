@@ -165,6 +165,9 @@ show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
 	json_object_set_new(
 	    row, "freeze_at", json_integer((json_int_t)s.freeze_at));
 	put_familiar(row, &s);
+	json_object_update(row, c->kept);
+	json_decref(c->kept);
+	c->kept = NULL;
 	json_object_set_new(row, "never_freeze", json_boolean(s.is_spared));
 	json_object_set_new(row, "limits_used", limits_of(&s));
 	if (s.stranger_messages_max > 0)
@@ -214,16 +217,48 @@ on_stopped(void *arg, int error, uint64_t n, uint64_t mta_held)
 		show(c, n, mta_held);
 }
 
-void
-control_show(struct control_conn *c, int64_t now)
+/* Whom it knows, which is in memory now and may not be later. null where that
+ * is not remembered, or cannot be read. */
+static json_t *
+known_of(const struct gate_known *known)
 {
-	if (!control_find_sender(c, now)) {
+	if (!known->is_told)
+		return json_pack("{s:n, s:n, s:n}", "remembered",
+		    "remembered_reached", "remembered_imported");
+	return json_pack("{s:I, s:I, s:I}", "remembered",
+	    (json_int_t)known->total, "remembered_reached",
+	    (json_int_t)known->reached, "remembered_imported",
+	    (json_int_t)known->imported);
+}
+
+static void
+on_recalled(void *arg)
+{
+	struct control_conn *c = arg;
+	struct gate_sender_info s;
+
+	if (!control_resume(c))
+		return;
+	if (!gate_sender_find(control_parts(c)->gate,
+		str_from(c->request.sender), loop_now(control_parts(c)->loop),
+		clock_wall_ms(), &s)) {
 		control_no_sender(c);
 		return;
 	}
+	c->kept = known_of(&s.known);
+	free(c->request.sender);
+	c->request.sender = xstrdup(s.sender);
 	control_wait(c);
 	spool_count_stopped(
 	    control_parts(c)->spool, c->request.sender, on_stopped, c);
+}
+
+void
+control_show(struct control_conn *c, int64_t now)
+{
+	control_wait(c);
+	gate_recall(control_parts(c)->gate, str_from(c->request.sender), now,
+	    clock_wall_ms(), on_recalled, c);
 }
 
 bool

@@ -132,7 +132,9 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
 	.run = control_forget,
-	.doc = "what a sender learnt from incoming mail counts no more",
+	.doc =
+	    "whom a sender knows beside its working set is forgotten: whom it "
+	    "wrote to, who was imported, who wrote to it",
     },
     {
 	.name = "events",

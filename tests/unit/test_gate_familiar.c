@@ -5,6 +5,7 @@
  */
 #include "gate_rig.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 
 #define MINUTE INT64_C(60000)
@@ -404,16 +405,117 @@ test_explains_the_tier(void **state)
 
 	(void)state;
 	open_forgotten(&r, POLICY);
-	rig_send(&r, "alice", "last@x"); /* now it has been read */
 	q.now = r.now;
 	q.wall = r.wall;
+	r.done = 0;
 	gate_explain(r.gate, &q, on_explained, &r);
+	assert_int_equal(r.done, 0); /* its row has to be read */
+	rig_pump(&r);
 	assert_int_equal(r.done, 1);
 	assert_string_equal(
 	    r.text, "familiar: familiar recipient (mail went to it before)");
 	q.recipient = STR("new@x");
 	gate_explain(r.gate, &q, on_explained, &r);
 	assert_int_equal(strncmp(r.text, "stranger", 8), 0);
+	assert_int_equal(look(&r).t.allowance, 1);
+	/* The gate ends before the answer has come. */
+	q.sender = STR("bob");
+	gate_explain(r.gate, &q, on_explained, &r);
+	assert_int_equal(r.done, 2);
+	rig_close(&r);
+}
+
+static void
+on_recalled(void *arg)
+{
+	struct rig *r = arg;
+	struct gate_sender_info info;
+
+	r->done++;
+	r->count = r->error = 0;
+	if (!rig_info(r, "alice", &info))
+		return;
+	assert_true(info.known.is_told);
+	assert_int_equal(info.known.reached, info.known.total);
+	assert_int_equal(info.known.imported, 0);
+	r->count = info.known.total;
+}
+
+static uint64_t
+recall(struct rig *r)
+{
+	gate_recall(r->gate, STR("alice"), r->now, r->wall, on_recalled, r);
+	rig_pump(r);
+	return r->count;
+}
+
+static int
+forget(struct rig *r, const char *sender)
+{
+	unsigned before = r->done;
+
+	gate_unlearn(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
+	rig_pump(r);
+	assert_int_equal(r->done, before + 1);
+	return r->error;
+}
+
+/* One that is in memory no more, too. */
+static void
+test_shows_whom_it_knows(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_forgotten(&r, TIGHT "idle_expiry = \"1h\" }");
+	assert_int_equal(recall(&r), 2);
+	rig_run(&r, DAY);
+	rig_restart(&r);
+	assert_int_equal(gate_sender_count(r.gate), 0);
+	assert_int_equal(recall(&r), 2);
+	rig_close(&r);
+}
+
+static void
+test_forgets_by_hand(void **state)
+{
+	struct buf audit;
+	struct rig r;
+
+	(void)state;
+	open_forgotten(&r, POLICY);
+	assert_int_equal(forget(&r, "nobody"), ENOENT);
+	assert_int_equal(forget(&r, "alice"), 0);
+	assert_int_equal(r.count, 2);
+	assert_int_equal(rig_send(&r, "alice", OLD), THROTTLE_PASS);
+	assert_null(strstr(r.why, "familiar"));
+	buf_init(&audit, 4096);
+	rig_audit(&r, &audit);
+	assert_non_null(strstr(buf_str(&audit).p, "2 remembered"));
+	buf_clear(&audit);
+	/* Durable with the audit's entry. */
+	assert_int_equal(forget(&r, "alice"), 0);
+	rig_restart(&r);
+	assert_int_equal(forget(&r, "alice"), ENOENT);
+	rig_close(&r);
+}
+
+/* What the disk does not give is replaced. */
+static void
+test_forgets_the_unread(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_forgotten(&r, POLICY);
+	sql(&r, "ALTER TABLE acquaintance RENAME TO away");
+	assert_int_equal(forget(&r, "alice"), EIO);
+	sql(&r, "ALTER TABLE away RENAME TO acquaintance");
+	rig_run(&r, 5000); /* it is written again */
+	rig_pump(&r);
+	rig_restart(&r);
+	assert_int_equal(rig_send(&r, "alice", OLD), THROTTLE_PASS);
+	assert_null(strstr(r.why, "familiar"));
 	rig_close(&r);
 }
 
@@ -435,6 +537,9 @@ main(void)
 	    cmocka_unit_test(test_assumed_is_familiar),
 	    cmocka_unit_test(test_scratch_answers_at_once),
 	    cmocka_unit_test(test_explains_the_tier),
+	    cmocka_unit_test(test_shows_whom_it_knows),
+	    cmocka_unit_test(test_forgets_by_hand),
+	    cmocka_unit_test(test_forgets_the_unread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
