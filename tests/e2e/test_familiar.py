@@ -57,27 +57,25 @@ def test_the_relay_remembers(relay):
     assert w.ctl("forget", ALICE) == {"addresses": 2}
     assert submit(w, OLD) == 250
     assert sorted(w.held()) == [NEW, OLD]
-    with pytest.raises(CtlError, match="nobody"):
+    with pytest.raises(CtlError, match="never seen"):
         w.ctl("forget", "mallory@example.com")
 
 
-def test_many_at_once_and_gone(relay):
-    """All of a message at once, while the row is read; some clients leave
-    without hearing the answers."""
+def test_some_leave_before_the_answer(relay):
+    """Each sender's row has to be read, and its client is gone, or has said
+    RSET, before or after that."""
     w, sink = relay
-    lines = ["EHLO client.test", f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{OLD}>",
-             "RSET", f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{OLD}>", "DATA"]
-    text = "".join(f"{line}\r\n" for line in lines).encode()
-    for cut in range(1, 30):
+    for cut in range(1, 40):
+        sender = f"s{cut}@example.com"
+        text = (f"EHLO client.test\r\nMAIL FROM:<{sender}>\r\n"
+                f"RCPT TO:<{OLD}>\r\nRCPT TO:<{NEW}>\r\nRSET\r\n"
+                f"MAIL FROM:<{sender}>\r\nRCPT TO:<{OLD}>\r\n").encode()
         gone = Peer.connect(w.port)
-        gone.sock.sendall(text[:len(text) * cut // 30])
+        gone.sock.sendall(text[:len(text) * cut // 39])
         gone.close()
-        c = w.hello()
-        for line in lines:
-            assert c.ask(line)[0] in (250, 354), line
-        assert c.submit(b"Subject: x\r\n\r\ny\r\n")[0] == 250
-        c.close()
-    assert sink.wait_for(31)[2:] == [OLD] * 29
+    assert submit(w, OLD) == 250
+    assert sink.wait_for(3)[2:] == [OLD]
+    until(lambda: len(w.ctl("senders")) == 1, "what they made to be gone")
     assert w.held() == []
 
 
@@ -107,18 +105,19 @@ def test_postfix_asks_and_it_remembers(protocol):
             with mta.client() as s:
                 s.ehlo()
                 s.mail(ALICE)
-                return s.rcpt(rcpt)[0], s.data(message())[0]
+                code = s.rcpt(rcpt)[0]
+                return s.data(message())[0] if code == 250 else code
 
         for rcpt in (OLD, LAST):
-            assert send(rcpt) == (250, 250)
+            assert send(rcpt) == 250
         until(lambda: sink.recipients() == [OLD, LAST], "both to be out")
         assert w.stop() == 0
         w.launch()
-        assert send(OLD) == (250, 250)
+        assert send(OLD) == 250
         until(lambda: sink.recipients()[2:] == [OLD], "the old one's mail")
         assert w.status()["passed_familiar"] == 1
         if protocol == "milter":
-            assert send(NEW) == (250, 250)
+            assert send(NEW) == 250
             until(lambda: w.held() == [NEW], "the new one to be held")
         else:
-            assert send(NEW)[0] == 450
+            assert send(NEW) == 450
