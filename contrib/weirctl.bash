@@ -135,6 +135,9 @@ _weir_replay() {
         options+=$'--journal\n--compare\n--anonymise\n--nodes\n'
     elif [[ ${COMP_WORDS[1]} == flows ]]; then
         options=$'--profile\n--attack\n--json\n'
+    elif [[ ${COMP_WORDS[1]} == epidemic ]]; then
+        options=$'--spread\n--hosts\n--rate\n--density\n--deployed\n'
+        options+=$'--seed\n--profile\n--policy\n--json\n--html\n'
     else
         options+=$'--nodes\n--no-local\n'
     fi
@@ -148,13 +151,17 @@ _weir_replay() {
         _weirctl_words $'auto\npostfix\nexim\nsendmail\nopensmtpd\nexchange' \
             "$cur"
         ;;
+    --spread) _weirctl_words $'random\nlocal\ncontacts' "$cur" ;;
+    --deployed) _weirctl_words $'0,50,75,100' "$cur" ;;
+    --rate) _weirctl_words $'1\n10\n200\n1/60' "$cur" ;;
+    --hosts | --density | --seed) ;;
     --profile) _weirctl_words $'workstation\nserver\ngateway\npaper' "$cur" ;;
     --policy | --my-networks | --local-domains | --year) ;;
     *)
         if [[ $cur == -* ]]; then
             _weirctl_words "$options"$'-c\n-V\n-h' "$cur"
         elif ((COMP_CWORD == 1)); then
-            _weirctl_words $'trace\nflows\nhistory\nlog\nlearn' "$cur"
+            _weirctl_words $'trace\nflows\nhistory\nlog\nlearn\nepidemic' "$cur"
         else
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi

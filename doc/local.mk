@@ -1,7 +1,8 @@
 # Manual pages. That of weir.conf is made from the table of options.
 dist_man_MANS += doc/weirctl.1 doc/weir-maild.8 doc/weir-replay.1
 nodist_man_MANS += doc/weir.conf.5
-EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md doc/replay.md
+EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md doc/replay.md \
+	doc/epidemic.md
 CLEANFILES += doc/weir.conf.5
 
 doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)

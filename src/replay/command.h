@@ -11,6 +11,29 @@
 
 #define COMMAND_LIST_MAX 64
 #define PROFILES_MAX 8
+#define DEPLOYMENTS_MAX 4
+
+/* The options of epidemic alone; 0: not given. */
+enum epidemic_option {
+	EPIDEMIC_SPREAD,
+	EPIDEMIC_HOSTS,
+	EPIDEMIC_RATE,
+	EPIDEMIC_DENSITY,
+	EPIDEMIC_DEPLOYED,
+	EPIDEMIC_SEED,
+};
+
+struct epidemic_options {
+	bool has_spread, has_seed;
+	int spread; /* enum outbreak_spread */
+	uint32_t hosts;
+	const char *rate_text;
+	double rate; /* a second */
+	double density;
+	unsigned shares[DEPLOYMENTS_MAX]; /* percent */
+	size_t share_count;
+	uint64_t seed;
+};
 
 /* All that options say, whatever the command. Borrowed. */
 struct command_args {
@@ -26,7 +49,8 @@ struct command_args {
 	bool anonymise;
 	const char *profiles[PROFILES_MAX]; /* of flows */
 	size_t profile_count;
-	const char *config, *policy;    /* NULL: not given */
+	const char *config, *policy; /* NULL: not given */
+	struct epidemic_options epidemic;
 	bool json, csv, html, no_local; /* one of three, or text */
 	struct attack_plan attacks[ATTACKS_MAX];
 	size_t attack_count;
@@ -41,6 +65,11 @@ MUST_CHECK int command_learn(
     const struct command_args *args, char *err, size_t cap);
 MUST_CHECK int command_log(
     const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_epidemic(
+    const struct command_args *args, char *err, size_t cap);
+/* False: the text is not what it must be, which is said in must. */
+MUST_CHECK bool epidemic_take_option(struct epidemic_options *o,
+    enum epidemic_option option, const char *text, const char **must);
 
 /* The last day, as weir-maild hands it out, under another configuration. */
 MUST_CHECK int command_history(

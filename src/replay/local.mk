@@ -4,24 +4,32 @@ noinst_LIBRARIES += libtrace.a
 libtrace_a_SOURCES = \
 	src/replay/agenda.c src/replay/agenda.h \
 	src/replay/attack.c src/replay/attack.h \
-	src/replay/command.h src/replay/command_flows.c \
+	src/replay/command.h src/replay/command_epidemic.c \
+	src/replay/command_flows.c \
 	src/replay/command_learn.c \
 	src/replay/command_log.c src/replay/command_trace.c \
+	src/replay/contacts.c src/replay/contacts.h \
 	src/replay/csv.c src/replay/csv.h \
+	src/replay/epidemic.c src/replay/epidemic.h \
+	src/replay/epidemic_html.c src/replay/epidemic_text.c \
 	src/replay/export.c src/replay/export.h \
 	src/replay/feed.c src/replay/feed.h \
+	src/replay/figures.c src/replay/figures.h \
 	src/replay/flow_report.c src/replay/flow_report.h \
 	src/replay/flow_run.c src/replay/flow_run.h \
 	src/replay/flows.c src/replay/flows.h \
 	src/replay/head.c src/replay/head.h \
 	src/replay/head_json.c src/replay/head_json.h \
 	src/replay/command_history.c \
+	src/replay/outbreak.c src/replay/outbreak.h \
 	src/replay/past.c src/replay/past.h \
 	src/replay/past_run.c src/replay/past_run.h \
 	src/replay/input.c src/replay/input.h \
 	src/replay/join.c src/replay/join.h \
 	src/replay/lines.c src/replay/lines.h \
 	src/replay/logs.c src/replay/logs.h \
+	src/replay/lone_worm.c src/replay/lone_worm.h \
+	src/replay/model.c src/replay/model.h \
 	src/replay/names.c src/replay/names.h \
 	src/replay/people.c src/replay/people.h \
 	src/replay/reader.c src/replay/reader.h \
@@ -80,6 +88,9 @@ tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
 tests_unit_test_logs_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_epidemic
+tests_unit_test_epidemic_SOURCES = tests/unit/test_epidemic.c
+tests_unit_test_epidemic_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_svg
 tests_unit_test_svg_SOURCES = tests/unit/test_svg.c
 tests_unit_test_svg_LDADD = $(trace_libs) $(CMOCKA_LIBS)

@@ -48,6 +48,12 @@ static const struct command commands[] = {
 	"[--anonymise --nodes FILE]",
 	"whom each sender of such logs wrote to, and when last", false, true,
 	false, command_learn},
+    {"epidemic",
+	"[TRACE] [--spread random|local|contacts] [--hosts N] [--rate RATE] "
+	"[--density SHARE] [--deployed SHARE,...] [--seed N] "
+	"[--profile NAME | -c FILE --policy NAME] [--json|--html]",
+	"how a worm spreads where a share of the hosts has the throttle", false,
+	false, true, command_epidemic},
     {0},
 };
 
@@ -67,6 +73,7 @@ enum {
 	OPT_JOURNAL,
 	OPT_COMPARE,
 	OPT_ANONYMISE,
+	OPT_EPIDEMIC, /* and those that follow it, as enum epidemic_option */
 };
 
 static const struct option long_options[] = {
@@ -85,6 +92,12 @@ static const struct option long_options[] = {
     {"journal", no_argument, NULL, OPT_JOURNAL},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"anonymise", no_argument, NULL, OPT_ANONYMISE},
+    {"spread", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_SPREAD},
+    {"hosts", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_HOSTS},
+    {"rate", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_RATE},
+    {"density", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_DENSITY},
+    {"deployed", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_DEPLOYED},
+    {"seed", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_SEED},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -192,6 +205,28 @@ set_year(struct command_args *args, const char *text)
 	return true;
 }
 
+static bool
+take_epidemic(struct command_args *args, int opt, const char *text)
+{
+	static const char *const names[] = {
+	    [EPIDEMIC_SPREAD] = "spread",
+	    [EPIDEMIC_HOSTS] = "hosts",
+	    [EPIDEMIC_RATE] = "rate",
+	    [EPIDEMIC_DENSITY] = "density",
+	    [EPIDEMIC_DEPLOYED] = "deployed",
+	    [EPIDEMIC_SEED] = "seed",
+	};
+	enum epidemic_option option = (enum epidemic_option)opt;
+	const char *must = "";
+
+	if (opt < 0 || opt > EPIDEMIC_SEED)
+		return false;
+	if (epidemic_take_option(&args->epidemic, option, text, &must))
+		return true;
+	complain("--%s: it is %s", names[opt], must);
+	return false;
+}
+
 /* "a,b" in place: the words of the command line are ours. */
 static bool
 add_words(const char *option, char *text, const char **to, size_t *n)
@@ -261,7 +296,7 @@ take_option(struct command_args *args, int opt)
 		args->anonymise = true;
 		return true;
 	default:
-		return false;
+		return take_epidemic(args, opt - OPT_EPIDEMIC, optarg);
 	}
 }
 
@@ -276,6 +311,8 @@ is_complete(const struct command *c, const struct command_args *args)
 	if (c->takes_logs)
 		return args->journal ? args->file_count == 0
 				     : args->file_count > 0;
+	if (c->run == command_epidemic)
+		return args->file_count <= 1 && !args->csv;
 	return args->file_count == 1 &&
 	       (!c->needs_nodes || args->nodes != NULL);
 }

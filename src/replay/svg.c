@@ -279,6 +279,12 @@ print_x_axis(FILE *out, const struct axis *a, const char *name)
 /* ---- a figure ---- */
 
 static size_t
+colour_of(const struct svg_series *s, size_t place)
+{
+	return s->colour > 0 ? (s->colour - 1) % SVG_SERIES_MAX : place;
+}
+
+static size_t
 rows_of_legend(size_t n)
 {
 	return (n + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS;
@@ -313,8 +319,8 @@ print_legend(
 		fprintf(out,
 		    "<path class=\"s%s\" style=\"stroke:var(--c%zu);"
 		    "stroke-width:%d\" d=\"M%.1f %.1fh26\"/>\n",
-		    series[i].is_dashed && !is_filled ? " d" : "", i,
-		    is_filled ? 10 : 2, x, y);
+		    series[i].is_dashed && !is_filled ? " d" : "",
+		    colour_of(&series[i], i), is_filled ? 10 : 2, x, y);
 		label(out, x + 34, y + 4, "start", series[i].name);
 	}
 }
@@ -375,7 +381,7 @@ print_line(FILE *out, const struct svg_plot *p, size_t number,
 	char move = 'M';
 
 	fprintf(out, "<path class=\"s%s\" style=\"stroke:var(--c%zu)\" d=\"",
-	    s->is_dashed ? " d" : "", number);
+	    s->is_dashed ? " d" : "", colour_of(s, number));
 	for (size_t i = 0; i < s->n; i++) {
 		if ((i % stride != 0 && i + 1 != s->n) || !is_drawn(p, s, i))
 			continue;
@@ -492,8 +498,8 @@ print_bar_group(FILE *out, const struct svg_bars *b, size_t n, size_t i,
 		fprintf(out,
 		    "<rect style=\"fill:var(--c%zu)\" x=\"%.1f\" y=\"%.1f\" "
 		    "width=\"%.1f\" height=\"%.1f\"/>\n",
-		    s, left + width * (double)s, top, width * 0.94,
-		    HEIGHT - BOTTOM - top);
+		    colour_of(&b->series[s], s), left + width * (double)s, top,
+		    width * 0.94, HEIGHT - BOTTOM - top);
 	}
 	label(out, left + group * 0.4, HEIGHT - BOTTOM + 19, "middle",
 	    b->labels[i]);

@@ -21,6 +21,7 @@ struct svg_series {
 	const double *x, *y;
 	size_t n;
 	bool is_dashed;
+	unsigned colour; /* 1 to SVG_SERIES_MAX; 0: by its place */
 };
 
 struct svg_plot {

@@ -68,6 +68,7 @@ def test_netd(tmp_path, line, offers):
     ("weir-replay log --format exi", ["exim"]),
     ("weir-replay trace --n", ["--nodes", "--no-local"]),
     ("weir-replay trace --attack 2", ["200"]),
+    ("weir-replay epidemic --spread l", ["local"]),
 ])
 def test_replay(tmp_path, line, offers):
     assert complete(line, tmp_path, "_weir_replay") == offers

@@ -396,3 +396,50 @@ def test_log_of_weir(weir, log):
     assert report["log"]["formats"] == ["weir"]
     assert (report["messages"], report["recipients"]) == (2, 91)
     assert report["log"]["partial"] == 0
+
+
+def epidemic(*args):
+    done = subprocess.run([BUILD / "weir-replay", "epidemic", *args],
+                          capture_output=True, text=True, timeout=DEADLINE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_epidemic():
+    status, out, err = epidemic("--hosts", "2000", "--json")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert [f["what"] for f in report["figures"] if not f["reproduced"]] == []
+    sides = {s["deployed_percent"]: s for s in report["deployments"]}
+    assert list(sides) == [0, 50, 75, 100]
+    assert sides[75]["half_s"] > 2 * sides[0]["half_s"]
+    assert sides[100]["ever_infected"] < 20
+    assert epidemic("--hosts", "2000", "--json")[1] == out
+
+
+def test_epidemic_by_mail(tmp_path):
+    trace = tmp_path / "trace"
+    trace.write_text("".join(
+        f"{i} {i % 20} {(i * 7 + 1) % 20}\n" for i in range(200)))
+    status, out, err = epidemic(str(trace), "--deployed", "0", "--html")
+    assert (status, err) == (0, "")
+    assert "<svg" in out and "<script" not in out
+
+
+@pytest.mark.parametrize("args,status,message", [
+    (["--hosts", "1"], 64, "--hosts: it is a number from 2 to 1000000"),
+    (["--spread", "mail"], 64, "--spread: it is random, local or contacts"),
+    (["--spread", "contacts"], 64, "--spread=contacts needs a trace"),
+    (["--deployed", "0,101"], 64, "--deployed: it is up to 4 percentages"),
+    (["--deployed", "1,2,3,4,5"], 64, "--deployed: it is up to 4 percentages"),
+    (["--rate", "10,udp"], 64, "--rate: it is attempts a second"),
+    (["--density", "nan%"], 64, "--density: it is a share"),
+    (["--profile", "x"], 64, 'no profile "x"'),
+    (["--csv"], 64, "usage: weir-replay epidemic"),
+    (["-c", "weir.conf"], 64, "-c and --policy are for mail"),
+    (["/nowhere"], 66, "/nowhere"),
+    (["/dev/null"], 65, "holds no message"),
+])
+def test_epidemic_mistakes(args, status, message):
+    result = epidemic(*args)
+    assert result[0] == status
+    assert message in result[2] and result[1] == ""

@@ -77,7 +77,7 @@ test_plot(void **state)
 {
 	static const double x[] = {0, 1, 2}, y[] = {0, 50, 100};
 	static const struct svg_series series[] = {
-	    {"a < b", x, y, 3, false}, {"none", x, y, 0, true}};
+	    {"a < b", x, y, 3, false, 0}, {"none", x, y, 0, true, 3}};
 	static const struct svg_plot plot = {"Spread", "It grows.", "hours",
 	    "hosts", false, 0, series, ARRAY_LEN(series)};
 	struct page p;
@@ -88,6 +88,7 @@ test_plot(void **state)
 	end(&p);
 	assert_has(&p, "<title>Spread</title>\n<desc>It grows.</desc>");
 	assert_has(&p, "a &lt; b");
+	assert_has(&p, "class=\"s d\" style=\"stroke:var(--c2)");
 	/* From the corner at the left below to that at the right above. */
 	assert_has(&p, "M76.0 328.0L410.0 172.0L744.0 16.0");
 	assert_has(&p, "<th scope=\"row\">2</th><td>100</td><td>-</td>");
@@ -98,7 +99,7 @@ static void
 test_logarithm(void **state)
 {
 	static const double x[] = {0, 1, 10, 100}, y[] = {5, 1, 2, NAN};
-	static const struct svg_series series = {"a", x, y, 4, false};
+	static const struct svg_series series = {"a", x, y, 4, false, 0};
 	static const struct svg_plot plot = {
 	    "t", "d", "x", "y", true, 0, &series, 1};
 	struct page p;
@@ -118,7 +119,7 @@ test_bars(void **state)
 {
 	static const double y[] = {1, 2};
 	static const char *const labels[] = {"one", "two"};
-	static const struct svg_series series = {"n", NULL, y, 2, false};
+	static const struct svg_series series = {"n", NULL, y, 2, false, 0};
 	static const struct svg_bars bars = {
 	    "t", "d", "count", labels, 2, &series, 1};
 	struct page p;
