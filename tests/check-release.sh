@@ -12,6 +12,20 @@ top=$PWD
 work=$top/build/check-release
 dest=$work/dest
 
+# One version: that of configure.ac heads NEWS.md and debian/changelog, and is
+# what a tag on this commit says.
+version=$(sed -n 's/^AC_INIT(\[weir], \[\([^]]*\)].*/\1/p' configure.ac)
+test -n "$version"
+case $(grep -m1 '^## ' NEWS.md) in
+"## $version" | "## $version,"*) ;;
+*) exit 1 ;;
+esac
+head -1 debian/changelog | grep -qF "weir ($version-"
+if [ -e .git ]; then
+    tags=$(git tag --points-at HEAD --list 'v*')
+    test "${tags:-v$version}" = "v$version"
+fi
+
 rm -rf "$work"
 mkdir "$work"
 make -C build --no-print-directory dist-xz

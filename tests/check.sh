@@ -164,6 +164,7 @@ MARKED=()
 # What only ./bootstrap check --long covers, by the reason that each mark gives.
 say_what_is_long() {
     suite "left out here, and part of ./bootstrap check --long"
+    echo "builds by clang, and without libraries that may be missing"
     PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q \
         -p no:cacheprovider --collect-only -m long --color=no tests/e2e \
         2>&1 </dev/null | sed -n 's/^long: //p' || true
@@ -249,6 +250,15 @@ thread_checks() {
     units build-tsan "unit tests, TSan" $(threaded_units)
 }
 
+# clang, and without each library that may be missing.
+other_builds() {
+    local name
+    suite "other builds"
+    for name in clang netd systemd milter zstd seccomp; do
+        one "built and unit tests: $name" tests/check-builds.sh "$name"
+    done
+}
+
 # A script that ends halfway has failed, and says so in its last line.
 broke_off() {
     [ -n "$FINISHED" ] && return
@@ -301,10 +311,12 @@ check() {
         MARKED=(-m "not long")
     fi
     e2e "end-to-end" "$(echo tests/e2e/test_*.py)" "${MARKED[@]}"
+    if [ "$1" = --long ]; then other_builds; fi
     suite "end-to-end tests of the daemon under ASan and UBSan"
     # The shim that fails the disk, a kill and packages leave nothing to see
     # here.
-    local left_out="faults crash netd_worm debian" file ignore=()
+    local left_out="faults crash netd_worm debian container other_systems" \
+        file ignore=()
     for file in $left_out; do
         ignore+=("--ignore=tests/e2e/test_$file.py")
     done

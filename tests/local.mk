@@ -1,11 +1,13 @@
 # What ./bootstrap check asks of the build.
 EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
-	tests/check-release.sh tests/cppcheck.suppress tests/libweir_user.c \
+	tests/check-builds.sh tests/check-release.sh tests/clang-flags \
+	tests/cppcheck.suppress tests/libweir_user.c \
 	tests/try.sh tests/outbreak.py .clang-format \
 	tests/bench/bench_auth.py tests/bench/bench_commands.py \
 	tests/bench/bench_limits.py \
 	tests/bench/bench_milter.py tests/bench/bench_netd.py \
-	tests/bench/bench_relay.py tests/bench/bench_tls.py
+	tests/bench/bench_relay.py tests/bench/bench_sizing.py \
+	tests/bench/bench_tls.py
 
 # Not by EXTRA_DIST, which would take what is built or cached there as well.
 dist-hook:

@@ -139,7 +139,7 @@ static enum ctl_status
 read_answer(int fd, ctl_row_fn *fn, void *arg, json_t **done)
 {
 	struct answer a = {.fd = fd};
-	enum ctl_status status;
+	enum ctl_status status = CTL_NO_DAEMON;
 	struct str line;
 	size_t used = 0;
 	bool last = false;
@@ -147,10 +147,8 @@ read_answer(int fd, ctl_row_fn *fn, void *arg, json_t **done)
 	buf_init(&a.in, LINE_MAX_BYTES);
 	while (!last && next_line(&a, &line, &used))
 		last = take_line(line, fn, arg, &status, done);
-	if (!last) {
+	if (!last)
 		ctl_error("the daemon closed the connection");
-		status = CTL_NO_DAEMON;
-	}
 	buf_clear(&a.in);
 	return status;
 }

@@ -278,5 +278,5 @@ main(int argc, char **argv)
 	status = ctl.command->run(&ctl);
 	if (fflush(stdout) != 0 && status == CTL_OK)
 		status = CTL_FAILED;
-	return status;
+	return (int)status;
 }

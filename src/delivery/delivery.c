@@ -550,7 +550,7 @@ delivery_free(struct delivery *d)
 	if (d == NULL)
 		return;
 	for (int i = 0; i < ATTEMPT_STATES; i++) {
-		while ((a = first_in(d, i)) != NULL)
+		while ((a = first_in(d, (enum attempt_state)i)) != NULL)
 			attempt_free(a);
 	}
 	ledger_free(d->ledger);

@@ -94,7 +94,8 @@ maild_gen_new(struct maild_config *conf)
 			    .line_max = (uint32_t)conf->line_max,
 			    .header_max = (uint32_t)conf->header_max,
 			    .received_max = conf->received_max,
-			    .bare_newline = conf->bare_newline,
+			    .bare_newline =
+				(enum smtp_bare_newline)conf->bare_newline,
 			},
 		},
 	    .message_size_max = conf->message_size,
@@ -570,7 +571,8 @@ maild_start(struct maild *m, const char *config_file)
 		return fail(EX_CONFIG, err);
 	m->config_file = config_file;
 	m->gen = m->first = maild_gen_new(conf);
-	m->log = log_new(conf->log, conf->log_level);
+	m->log = log_new(
+	    (enum log_target)conf->log, (enum log_level)conf->log_level);
 	maild_warn(conf, maild_on_warning, m);
 	m->events = events_new();
 	m->problems = problems_new(m->events);

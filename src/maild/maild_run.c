@@ -126,7 +126,8 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	/* Too few for any session is no reason to end what works. */
 	(void)!maild_fit_descriptors(gen, m->log);
 	m->gen = gen;
-	log_configure(m->log, gen->conf->log, gen->conf->log_level);
+	log_configure(m->log, (enum log_target)gen->conf->log,
+	    (enum log_level)gen->conf->log_level);
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
 	maild_set_weights(m, gen->conf);

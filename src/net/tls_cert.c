@@ -122,7 +122,8 @@ tls_fingerprint_parse(struct str s, unsigned char out[TLS_FINGERPRINT_BYTES])
 		if (v < 0 || digits == (size_t)TLS_FINGERPRINT_BYTES * 2)
 			return false;
 		out[digits / 2] =
-		    (unsigned char)(out[digits / 2] << 4 | (unsigned)v);
+		    (unsigned char)((unsigned)out[digits / 2] << 4 |
+				    (unsigned)v);
 		digits++;
 	}
 	return digits == (size_t)TLS_FINGERPRINT_BYTES * 2;

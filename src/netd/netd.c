@@ -310,7 +310,8 @@ start(struct netd *n, bool with_rules)
 	n->conf = netd_config_load(n->config_file, err, sizeof(err));
 	if (n->conf == NULL)
 		return netd_fail(EX_CONFIG, err);
-	n->log = log_new(n->conf->log, n->conf->log_level);
+	n->log = log_new(
+	    (enum log_target)n->conf->log, (enum log_level)n->conf->log_level);
 	n->events = events_new();
 	n->loop = loop_new();
 	n->fast = rules_printed_how(n->conf).fast;

@@ -455,7 +455,8 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	n->conf = conf;
 	if (conf->mode != old->mode)
 		set_all_blocked(n, conf->mode == NETD_ENFORCE);
-	log_configure(n->log, conf->log, conf->log_level);
+	log_configure(n->log, (enum log_target)conf->log,
+	    (enum log_level)conf->log_level);
 	settings = netd_gate_settings(n);
 	netgate_reload(n->gate, &settings, loop_now(n->loop));
 	netd_config_free(old);

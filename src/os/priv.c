@@ -117,7 +117,7 @@ priv_user_in_group(uid_t uid, gid_t primary, gid_t group)
 {
 	struct passwd pw;
 	gid_t *groups = NULL;
-	char *mem;
+	char *mem = NULL;
 	bool is_in = primary == group;
 	int n = 64, cap;
 

@@ -134,7 +134,7 @@ read_files(struct reading *r, char *err, size_t cap)
 
 /* ---- the journal ---- */
 
-static void
+static _Noreturn void
 run_journalctl(int out)
 {
 	/* Mail servers log under facility 2. */

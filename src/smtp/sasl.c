@@ -201,7 +201,7 @@ sasl_mech_find(struct str name)
 		if (str_ieq(name, mechs[i].name))
 			return mechs[i].mech;
 	}
-	return 0;
+	return (enum sasl_mech)0;
 }
 
 const char *

@@ -40,7 +40,7 @@ struct link {
 	size_t at, have, due; /* of in; of in; of out */
 };
 
-static void
+static _Noreturn void
 die(const char *what)
 {
 	fprintf(stderr, "auth_load: %s\n", what);
@@ -162,7 +162,7 @@ serve(void *arg)
 	return NULL;
 }
 
-static void
+static _Noreturn void
 run_sink(uint16_t port)
 {
 	struct sockaddr_in at = loopback(port);

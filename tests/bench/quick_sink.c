@@ -33,7 +33,7 @@ struct sink {
 	char in[1 << 17];
 };
 
-static void
+static _Noreturn void
 die(const char *what)
 {
 	fprintf(stderr, "quick_sink: %s\n", what);

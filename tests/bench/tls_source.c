@@ -41,7 +41,7 @@ struct link {
 	int fd;
 };
 
-static void
+static _Noreturn void
 die(const char *what)
 {
 	fprintf(stderr, "tls_source: %s\n", what);

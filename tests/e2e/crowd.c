@@ -59,7 +59,7 @@ struct crowd {
 	int epoll;
 };
 
-static void
+static _Noreturn void
 die(const char *what)
 {
 	fprintf(stderr, "crowd: %s: %s\n", what, strerror(errno));
@@ -213,7 +213,7 @@ flood(struct crowd *w, struct client *c)
 static void
 say_half_hello(struct crowd *w, struct client *c)
 {
-	static const char start[] = {22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3};
+	static const char start[] = {22, 3, 1, 2, 0, 1, 0, 1, (char)252, 3, 3};
 
 	say(w, c, start, sizeof(start));
 	c->answered = true;
@@ -322,7 +322,6 @@ kind_of(const char *name)
 			return (enum kind)i;
 	}
 	die("no such kind");
-	return IDLE;
 }
 
 static void

@@ -37,7 +37,7 @@ try_load(const struct throttle_policy *policy, const uint8_t *in, size_t n)
 	struct throttle_source *src = throttle_get(t, "a", 1, policy, 1000);
 	size_t before = throttle_save(src, 1000, NULL, 0);
 
-	if (throttle_load(t, src, in, n, n, 1000)) {
+	if (throttle_load(t, src, in, n, (int64_t)n, 1000)) {
 		struct throttle_source *twin =
 		    throttle_get(t, "b", 1, policy, 1000);
 		size_t need = throttle_save(src, 1000, NULL, 0);

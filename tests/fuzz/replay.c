@@ -60,7 +60,7 @@ watch_for_death(void)
 {
 	static const int fatal[] = {SIGABRT, SIGPROF, SIGSEGV, SIGBUS, SIGFPE};
 	struct sigaction sa = {
-	    .sa_handler = on_fatal, .sa_flags = SA_RESETHAND};
+	    .sa_handler = on_fatal, .sa_flags = (int)SA_RESETHAND};
 
 	snprintf(now.path, sizeof(now.path), "%s.crash", now.target);
 	/* A sanitizer reports first and exits without a signal. */

@@ -233,7 +233,7 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 	(void)answer(s, rule != NULL ? rule->reply : "220 fake ESMTP");
 }
 
-static void
+static _Noreturn void
 on_trouble(void *arg, int error, int64_t now)
 {
 	(void)arg;

@@ -206,7 +206,7 @@ test_freed_before_its_end(void **state)
 
 /* ---- behind a socket ---- */
 
-static void
+static _Noreturn void
 serve(int listener, const char *answer)
 {
 	char text[64] = "";

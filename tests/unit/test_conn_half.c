@@ -99,9 +99,11 @@ test_waits_quietly(void **state)
 	set_up_half(&o, &fd, "NOOP");
 	loop_timer_init(&timer, o.loop, on_time, &over);
 	loop_timer_set(&timer, loop_now(o.loop) + 50);
-	for (; !over; turns++)
+	while (!over) {
 		assert_true(
 		    event_base_loop(loop_base(o.loop), EVLOOP_ONCE) >= 0);
+		turns++;
+	}
 	assert_true(turns < 10);
 	loop_timer_clear(&timer);
 	assert_string_equal(o.log, "rh");

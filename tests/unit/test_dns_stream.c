@@ -96,8 +96,8 @@ test_any_cut(void **state)
 		for (size_t b = a; b <= sizeof(TWO) - 1; b++) {
 			begin(seen, 1000);
 			data(seen, 1000, 0, TWO, a);
-			data(seen, 1000, a, TWO + a, b - a);
-			data(seen, 1000, b, TWO + b, sizeof(TWO) - 1 - b);
+			data(seen, 1000, a, &TWO[a], b - a);
+			data(seen, 1000, b, &TWO[b], sizeof(TWO) - 1 - b);
 			assert_string_equal(seen->text, "abc;de;");
 		}
 	}
@@ -112,8 +112,8 @@ test_repeats(void **state)
 	data(seen, 1000, 0, TWO, 4);
 	data(seen, 1000, 0, TWO, 4); /* the same again */
 	data(seen, 1000, 0, TWO, 1);
-	data(seen, 1000, 2, TWO + 2, 5); /* overlaps */
-	data(seen, 1000, 7, TWO + 7, 2);
+	data(seen, 1000, 2, &TWO[2], 5); /* overlaps */
+	data(seen, 1000, 7, &TWO[7], 2);
 	assert_string_equal(seen->text, "abc;de;");
 }
 
@@ -123,7 +123,7 @@ test_gap_ends_it(void **state)
 	struct seen *seen = *state;
 
 	begin(seen, 1000);
-	data(seen, 1000, 1, TWO + 1, 8);
+	data(seen, 1000, 1, &TWO[1], 8);
 	data(seen, 1000, 0, TWO, 9);
 	assert_string_equal(seen->text, "");
 	/* A message between two is missing. */

@@ -27,7 +27,7 @@ make(enum netpolicy_profile profile)
 	return set;
 }
 
-static void
+__attribute__((format(printf, 2, 3))) static void
 add(struct flows *f, const char *fmt, ...)
 {
 	char line[128], why[200];

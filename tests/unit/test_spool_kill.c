@@ -96,7 +96,7 @@ child_next(struct child *c, struct child_put *p)
 	spool_put(c->k.spool, &km.m, b, on_child_put, p);
 }
 
-static void
+static _Noreturn void
 child_main(struct kit *k, int fd)
 {
 	struct child c = {.k = *k, .pipe = fd};

@@ -95,7 +95,8 @@ bound_round(uint64_t seed, bool reserved)
 		advance(t, &tape, tape.now + step);
 		throttle_reserve(t, src, 1000 + i, tape.now, &got);
 		if (reserved)
-			advance(t, &tape, tape.now + draw(&seed) % 40);
+			advance(
+			    t, &tape, tape.now + (int64_t)(draw(&seed) % 40));
 		tape.fate[i] = got.verdict == THROTTLE_HOLD;
 		throttle_commit(t, src, &got, i, tape.now);
 		if (got.verdict == THROTTLE_PASS)

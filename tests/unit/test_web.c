@@ -19,8 +19,6 @@
 #include "control/web.h"
 #include "pump.h"
 
-#define CLIENTS_MAX 80
-
 struct world {
 	struct loop *loop;
 	struct log *log;
