@@ -20,17 +20,13 @@ level_of(enum event_type type)
 		   : LOG_LEVEL_INFO;
 }
 
-void
-gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
+static void
+log_news(struct gate *g, const struct gate_news *news, const char *id)
 {
 	char sender[LOG_QUOTE_MAX], policy[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
-	char address[LOG_QUOTE_MAX], id[SPOOL_ID_TEXT] = "";
-	char mta[LOG_QUOTE_MAX], until[UNITS_TEXT_MAX] = "thaw";
+	char address[LOG_QUOTE_MAX], mta[LOG_QUOTE_MAX];
+	char until[UNITS_TEXT_MAX] = "thaw";
 
-	if (g->is_dry)
-		return;
-	if (news->ticket != 0)
-		spool_id_format(SPOOL_ID(news->ticket), id);
 	if (news->until != INT64_MAX)
 		units_format_time(news->until, until);
 	log_event(g->log, level_of(news->type), "gate",
@@ -46,6 +42,19 @@ gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
 	    news->mta_id != NULL ? log_quote(str_from(news->mta_id), mta) : "",
 	    news->until != 0 ? " until=" : "", news->until != 0 ? until : "",
 	    log_quote(str_from(news->why), why), news->queue_length);
+}
+
+void
+gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
+{
+	char id[SPOOL_ID_TEXT] = "";
+
+	if (g->is_dry)
+		return;
+	if (news->ticket != 0)
+		spool_id_format(SPOOL_ID(news->ticket), id);
+	if (log_is_on(g->log, level_of(news->type)))
+		log_news(g, news, id);
 	events_add_option(g->events, wall, news->type, news->option,
 	    news->sender, id, "%s%s%s",
 	    news->address != NULL ? news->address : "",

@@ -432,17 +432,21 @@ source_touch(struct gate *g, struct throttle_source *src)
 	list_append(&g->dirty, &data->dirty);
 }
 
-/* For free(). */
+/* For free(). NULL: nobody will read it. */
 static unsigned char *
 make_state(
     struct gate *g, struct throttle_source *src, int64_t now, size_t *size)
 {
 	const char *policy = source_policy(src)->conf->name;
 	uint64_t home = source_data(src)->home;
-	size_t n = throttle_save(src, now, NULL, 0), name_n = strlen(policy);
-	size_t familiar_n = tier_save(g, src, now, NULL, 0);
+	size_t n, familiar_n, name_n = strlen(policy);
 	unsigned char *state, *p;
 
+	*size = 0;
+	if (spool_is_scratch(g->spool))
+		return NULL;
+	n = throttle_save(src, now, NULL, 0);
+	familiar_n = tier_save(g, src, now, NULL, 0);
 	if (name_n > STATE_NAME_MAX)
 		name_n = 0;
 	p = state = xmalloc(

@@ -26,6 +26,7 @@
 #define OUTSTANDING_MAX 1000000
 #define CLAIM_MAX 1000
 #define SWEEP_MS 10000     /* of the gate, so many sources at a time */
+#define LULL_MS 60000      /* between two runs with nothing to let go */
 #define SWEEP_SOURCES 4000 /* a few less */
 #define UNKNOWN "unknown"  /* the address of who is not there */
 
@@ -39,7 +40,8 @@ struct world {
 	struct events *events;
 	struct counters counters;
 	struct gate *gate;
-	int64_t now; /* since the start */
+	int64_t now;    /* since the start */
+	int64_t ran_at; /* when the gate was last run */
 	uint64_t waiting;
 	bool verify_held;
 	bool is_claim_due;
@@ -284,6 +286,7 @@ static void
 run(struct world *w)
 {
 	gate_run(w->gate, mono(w), wall(w));
+	w->ran_at = w->now;
 	settle(w);
 }
 
@@ -309,9 +312,12 @@ world_advance(struct world *w, int64_t at)
 	for (;;) {
 		int64_t due = world_next_due(w);
 
+		/* Nothing to let go: its sweep is all that is due. */
+		if (w->waiting == 0 && due < w->ran_at + LULL_MS)
+			due = w->ran_at + LULL_MS;
 		if (due > at)
 			break;
-		w->now = due;
+		w->now = due > w->now ? due : w->now;
 		run(w);
 	}
 	w->now = at;

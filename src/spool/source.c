@@ -255,8 +255,12 @@ static void
 save(struct spool *s, char table, const char *key, const void *state,
     size_t size, int64_t wall_ms)
 {
-	struct snapshot *snap = snapshot_new(s, size);
+	struct snapshot *snap;
 
+	/* Only the next start would read it. */
+	if (s->settings.scratch)
+		return;
+	snap = snapshot_new(s, size);
 	if (snap == NULL)
 		return;
 	snap->saved_at = wall_ms;
@@ -372,6 +376,10 @@ spool_secure_state(struct spool *s, const char *key, const void *state,
 	so->simple.op.cost = size;
 	so->simple.fn = fn;
 	so->simple.arg = arg;
+	if (s->settings.scratch) {
+		core_refuse(s, &so->simple.op, 0);
+		return;
+	}
 	so->key = arena_string(&so->simple.mem, key);
 	so->snap = xmalloc(sizeof(*so->snap) + size);
 	*so->snap = (struct snapshot){.size = size, .saved_at = wall_ms};

@@ -127,6 +127,12 @@ spool_is_idle(const struct spool *s)
 	return s->outstanding == 0 && s->internal == 0;
 }
 
+bool
+spool_is_scratch(const struct spool *s)
+{
+	return s->settings.scratch;
+}
+
 /* ---- paths ---- */
 
 char *

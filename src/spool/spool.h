@@ -49,8 +49,9 @@ struct spool_settings {
 			       it; 0: any */
 	uint64_t held_max;  /* recipients, see spool_room; 0: any */
 	uint64_t held_bytes_max; /* of message texts; 0: as the disk has */
-	/* It ends with the process, as in a simulation: commits are not synced.
-	 * Never for mail. */
+	/* It ends with the process, as in a simulation: commits are not synced,
+	 * and what only the next start would read (the state of sources) is not
+	 * written. Never for mail. */
 	bool scratch;
 };
 
@@ -65,7 +66,9 @@ void spool_close(struct spool *s);
 /* Readable when spool_dispatch has completions to run. */
 int spool_fd(const struct spool *s);
 void spool_dispatch(struct spool *s);
-bool spool_is_idle(const struct spool *s);  /* nothing outstanding */
+bool spool_is_idle(const struct spool *s); /* nothing outstanding */
+/* States that are saved go nowhere: they need not be made. */
+bool spool_is_scratch(const struct spool *s);
 bool spool_is_short(const struct spool *s); /* below the free-space floor */
 /* Random, made once per spool: hashes in stored state stay valid. */
 uint64_t spool_seed(const struct spool *s);
