@@ -1,5 +1,5 @@
 # What ./bootstrap check asks of the build.
-EXTRA_DIST += .ci/run tests/check.sh tests/check-includes.sh \
+EXTRA_DIST += tests/make_mail_log.py .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-builds.sh tests/check-release.sh tests/clang-flags \
 	tests/cppcheck.suppress tests/libweir_user.c \
 	tests/try.sh tests/outbreak.py .clang-format \

@@ -47,6 +47,7 @@ struct command_args {
 	size_t network_count, domain_count;
 	const char *compare; /* a second configuration */
 	bool anonymise;
+	double target, keep_back;           /* of propose: shares */
 	const char *profiles[PROFILES_MAX]; /* of flows */
 	size_t profile_count;
 	const char *config, *policy; /* NULL: not given */
@@ -62,6 +63,8 @@ MUST_CHECK int command_trace(
 MUST_CHECK int command_flows(
     const struct command_args *args, char *err, size_t cap);
 MUST_CHECK int command_learn(
+    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_propose(
     const struct command_args *args, char *err, size_t cap);
 MUST_CHECK int command_log(
     const struct command_args *args, char *err, size_t cap);

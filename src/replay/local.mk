@@ -7,6 +7,7 @@ libtrace_a_SOURCES = \
 	src/replay/command.h src/replay/command_epidemic.c \
 	src/replay/command_flows.c \
 	src/replay/command_learn.c \
+	src/replay/command_propose.c \
 	src/replay/command_log.c src/replay/command_trace.c \
 	src/replay/contacts.c src/replay/contacts.h \
 	src/replay/csv.c src/replay/csv.h \
@@ -32,6 +33,8 @@ libtrace_a_SOURCES = \
 	src/replay/model.c src/replay/model.h \
 	src/replay/names.c src/replay/names.h \
 	src/replay/people.c src/replay/people.h \
+	src/replay/propose.c src/replay/propose.h \
+	src/replay/propose_log.c src/replay/propose_log.h \
 	src/replay/reader.c src/replay/reader.h \
 	src/replay/reader_exchange.c \
 	src/replay/reader_exim.c \
@@ -51,6 +54,8 @@ libtrace_a_SOURCES = \
 	src/replay/report_log_csv.c \
 	src/replay/report_log_html.c \
 	src/replay/report_log_json.c \
+	src/replay/report_propose.c src/replay/report_propose.h \
+	src/replay/report_propose_html.c \
 	src/replay/report_text.c \
 	src/replay/rows.c src/replay/rows.h \
 	src/replay/scratch.c src/replay/scratch.h \
@@ -79,6 +84,9 @@ check_PROGRAMS += tests/unit/test_csv tests/unit/test_logs tests/unit/test_logs_
 tests_unit_test_logs_servers_SOURCES = tests/unit/test_logs_servers.c \
 	tests/unit/log_rig.h
 tests_unit_test_logs_servers_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_propose
+tests_unit_test_propose_SOURCES = tests/unit/test_propose.c
+tests_unit_test_propose_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_csv_SOURCES = tests/unit/test_csv.c
 tests_unit_test_csv_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_logs_json_SOURCES = tests/unit/test_logs_json.c \

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -42,6 +43,14 @@ static const struct command commands[] = {
 	"RATE[,known=N][,packed][,unknown=SHARE]]... [--json|--csv|--html]",
 	"the same from the logs of mail servers", false, true, true,
 	command_log},
+    {"propose",
+	"FILE...|-|--journal [--target SHARE] [--keep-back SHARE] "
+	"[--format NAME] [--my-networks NET,...] [--local-domains NAME,...] "
+	"[--year YEAR] [-c FILE] [--policy NAME] "
+	"[--attack RATE[,known=N][,packed][,unknown=SHARE]]... "
+	"[--json|--csv|--html]",
+	"a policy that few of the senders of such logs would notice", false,
+	true, true, command_propose},
     {"learn",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
 	"[--local-domains NAME,...] [--year YEAR] [-c FILE] "
@@ -73,6 +82,8 @@ enum {
 	OPT_JOURNAL,
 	OPT_COMPARE,
 	OPT_ANONYMISE,
+	OPT_TARGET,
+	OPT_KEEP_BACK,
 	OPT_EPIDEMIC, /* and those that follow it, as enum epidemic_option */
 };
 
@@ -92,6 +103,8 @@ static const struct option long_options[] = {
     {"journal", no_argument, NULL, OPT_JOURNAL},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"anonymise", no_argument, NULL, OPT_ANONYMISE},
+    {"target", required_argument, NULL, OPT_TARGET},
+    {"keep-back", required_argument, NULL, OPT_KEEP_BACK},
     {"spread", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_SPREAD},
     {"hosts", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_HOSTS},
     {"rate", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_RATE},
@@ -227,6 +240,24 @@ take_epidemic(struct command_args *args, int opt, const char *text)
 	return false;
 }
 
+/* "0.1%" */
+static bool
+set_share(const char *option, const char *text, double *out)
+{
+	char *end;
+	double percent = strtod(text, &end);
+
+	if (text[0] >= '0' && text[0] <= '9' &&
+	    strspn(text, "0123456789.%") == strlen(text) &&
+	    strcmp(end, "%") == 0 && percent > 0 && percent < 100) {
+		*out = percent / 100;
+		return true;
+	}
+	complain(
+	    "%s: it is a share between 0%% and 100%%, such as 0.1%%", option);
+	return false;
+}
+
 /* "a,b" in place: the words of the command line are ours. */
 static bool
 add_words(const char *option, char *text, const char **to, size_t *n)
@@ -292,6 +323,10 @@ take_option(struct command_args *args, int opt)
 	case OPT_COMPARE:
 		args->compare = optarg;
 		return true;
+	case OPT_TARGET:
+		return set_share("--target", optarg, &args->target);
+	case OPT_KEEP_BACK:
+		return set_share("--keep-back", optarg, &args->keep_back);
 	case OPT_ANONYMISE:
 		args->anonymise = true;
 		return true;
@@ -344,7 +379,8 @@ take_words(struct command_args *args, char **words, int n)
 int
 main(int argc, char **argv)
 {
-	struct command_args args = {.stop = &stopped};
+	struct command_args args = {
+	    .stop = &stopped, .target = 0.001, .keep_back = 1.0 / 3};
 	const struct command *command;
 	char err[ERROR_MAX] = "";
 	int status, opt;

@@ -12,6 +12,7 @@
 #define EVIDENCE 5 /* lines for one freeze */
 #define RECIPIENTS_SHOWN 3
 #define NAME_MAX_SHOWN 40
+#define BULK_MAX 5e4
 
 bool
 report_log_is_bulk(const struct sender_habits *h)
@@ -296,10 +297,27 @@ report_log_match(struct str who, FILE *out)
 	    out, "\"%s:%.*s\"", is_client ? "client" : "user", STR_ARG(who));
 }
 
+/* 1, 2 or 5 times a power of ten, not below n. */
+static uint32_t
+round_up(double n)
+{
+	static const double leads[] = {1, 2, 5};
+
+	for (double power = 1;; power *= 10) {
+		for (size_t i = 0; i < ARRAY_LEN(leads); i++) {
+			double v = leads[i] * power;
+
+			if (v >= n || v >= BULK_MAX)
+				return (uint32_t)v;
+		}
+	}
+}
+
 void
 report_log_bulk_policy(const struct report_log *r, FILE *out)
 {
 	const struct names *names = r->logs->submissions.names;
+	uint32_t most = 0; /* strangers in a day */
 	const char *between = "policy \"bulk\" {\n    match = {";
 
 	for (size_t i = 0; i < r->habit_count; i++) {
@@ -310,9 +328,16 @@ report_log_bulk_policy(const struct report_log *r, FILE *out)
 		fputs(between, out);
 		report_log_match(who, out);
 		between = ",\n        ";
+		if (r->habits[i].day > most)
+			most = r->habits[i].day;
 	}
-	if (str_eq(str_from(between), STR(",\n        ")))
-		fputs("}\n    profile = machine\n}\n", out);
+	if (most == 0)
+		return;
+	fprintf(out,
+	    "}\n    profile = machine\n    burst = %u\n    interval = \"1s\"\n"
+	    "    freeze_at = %u\n    limit = {\"%u/1d\"}\n}\n",
+	    (unsigned)round_up(1.25 * most), (unsigned)round_up(2.0 * most),
+	    (unsigned)round_up(2.0 * most));
 }
 
 /* ---- two configurations ---- */

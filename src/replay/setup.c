@@ -8,6 +8,7 @@
 #include "maild/maild_gate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -103,6 +104,29 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 	if (s->only != NULL)
 		s->world.gate.policies = s->only;
 	s->recipients_max = c->recipients_max;
+	return 0;
+}
+
+int
+setup_try(struct setup *s, const struct setup *base, const char *policies,
+    char *err, size_t cap)
+{
+	const struct option_strings *spared = &base->config->never_freeze;
+	char *text = xasprintf("%s%s", least, policies);
+	char why[300];
+
+	*s = (struct setup){
+	    .world = base->world,
+	    .recipients_max = base->recipients_max,
+	};
+	s->config = maild_config_parse("the proposal", text, err, cap);
+	free(text);
+	if (s->config == NULL)
+		return EX_SOFTWARE;
+	s->world.gate.policies = s->config->policies;
+	for (size_t i = 0; i < spared->n; i++)
+		(void)!policies_spare(s->config->policies,
+		    str_from(spared->v[i]), why, sizeof(why));
 	return 0;
 }
 

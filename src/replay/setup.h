@@ -18,6 +18,9 @@ struct setup {
  * sysexits status with why in err; setup_clear in any case. */
 MUST_CHECK int setup_load(struct setup *s, const char *file, const char *policy,
     char *err, size_t cap);
+/* base with these policy sections in place of its own. base is borrowed. */
+MUST_CHECK int setup_try(struct setup *s, const struct setup *base,
+    const char *policies, char *err, size_t cap);
 void setup_clear(struct setup *s);
 
 #endif

@@ -9,7 +9,9 @@ import lzma
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -286,6 +288,75 @@ def test_log_as_table_and_page(log, tmp_path):
     assert "<b>" not in out
     status, out, err = log({"mail.log": data.encode()}, "--html", "--json")
     assert (status, out) == (64, "")
+
+
+@pytest.fixture(scope="module")
+def made_up_log():
+    """Eight people, a newsletter, a slow sender, and a stolen account."""
+    script = Path(__file__).parents[1] / "make_mail_log.py"
+    return subprocess.run(
+        [sys.executable, script, "--users", "8", "--days", "21"],
+        check=True, capture_output=True, timeout=DEADLINE_S).stdout
+
+
+BASE = CONFIG.split("policy", 1)[0]
+
+
+def test_propose(log, made_up_log, tmp_path):
+    """What is printed is a configuration; it keeps to its aim on a part of
+    the log that it was not fitted to, and says the same each time."""
+    files = {"mail.log": made_up_log}
+    status, out, err = log(files, "--target", "0.2%", command="propose")
+    assert (status, err) == (0, "")
+    assert "mallory@example.org" in out and "a burst, was it stolen?" in out
+    (tmp_path / "new.conf").write_text(BASE + out)
+    checked = subprocess.run(
+        [BUILD / "weir-maild", "-t", "-c", tmp_path / "new.conf"],
+        capture_output=True, text=True, timeout=DEADLINE_S)
+    assert checked.returncode == 0, checked.stderr
+    results = [log(files, "--target", "0.2%", "--json", command="propose")
+               for _ in range(2)]
+    assert results[0] == results[1]
+    report = json.loads(results[0][1])
+    assert report["is_reached"] and report["is_confirmed"]
+    assert report["fragment"] == out[out.index("policy "):]
+    then, now = report["proposal"], report["now"]
+    assert then["kept_back"]["share"] <= 0.002 < now["kept_back"]["share"]
+    assert then["kept_back_with_bursts"]["frozen_users"] == 1
+    assert (then["kept_back"]["strangers_reached"]
+            <= now["kept_back"]["strangers_reached"])
+    assert 'match = {"user:news@example.org"}' in out
+    # The replay of the whole log under it says the same of the kept part.
+    status, again, err = log(files, "-c", "new.conf", "--csv")
+    waited = {row["sender"]: int(row["waited"])
+              for row in csv.DictReader(io.StringIO(again, newline=""))}
+    assert waited.pop("mallory@example.org") > 500
+    assert sum(waited.values()) <= then["fitted"]["waited"] + 60
+
+
+def test_propose_as_table_and_page(log, made_up_log):
+    files = {"mail.log": made_up_log}
+    status, out, err = log(files, "--csv", command="propose")
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert sum(row["is_proposed"] == "1" for row in rows) == 1
+    status, out, err = log(files, "--html", command="propose")
+    assert (status, err) == (0, "")
+    Page(out).check(plots=2)
+
+
+@pytest.mark.parametrize("args,status,words", [
+    (["--target", "lots"], 64, "a share between 0% and 100%"),
+    (["--target", "0%"], 64, "a share between 0% and 100%"),
+    (["--keep-back", "100%"], 64, "a share between 0% and 100%"),
+    ([], 65, "too little mail"),
+], ids=["word", "zero", "all", "little"])
+def test_propose_refused(log, args, status, words):
+    got, out, err = log(
+        {"mail.log": message(28, 1, "10012A94230", ["r1"]).encode()}, *args,
+        command="propose")
+    assert (got, out) == (status, "")
+    assert words in err
 
 
 def test_learn(log, tmp_path):

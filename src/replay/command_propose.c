@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* weir-replay propose: reads logs, and searches a policy for who sent them. */
+#include "replay/command.h"
+#include "replay/logs.h"
+#include "replay/report_propose.h"
+#include "replay/setup.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Slow, at the pace of a person, fast, very fast, and in few messages. */
+static const char *const usual[] = {"1/60", "1", "10", "200", "100/1d,packed"};
+
+/* Those of the command line, or the usual ones. */
+static size_t
+choose_attacks(const struct command_args *args,
+    struct attack_plan plans[ATTACKS_MAX], char *err, size_t cap)
+{
+	for (size_t i = 0; i < args->attack_count; i++)
+		plans[i] = args->attacks[i];
+	if (args->attack_count > 0)
+		return args->attack_count;
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
+		if (!attack_parse(usual[i], &plans[i], err, cap))
+			panic("%s", err);
+	}
+	return ARRAY_LEN(usual);
+}
+
+static int
+print(const struct command_args *args, const struct propose_log *p, char *err,
+    size_t cap)
+{
+	const char *config = args->config;
+	bool ok = args->json   ? report_propose_json(p, config, stdout)
+		  : args->csv  ? report_propose_csv(p, stdout)
+		  : args->html ? report_propose_html(p, config, stdout)
+			       : report_propose_text(p, config, stdout);
+
+	if (ok)
+		return 0;
+	snprintf(err, cap, "the proposal cannot be written");
+	return EX_IOERR;
+}
+
+int
+command_propose(const struct command_args *args, char *err, size_t cap)
+{
+	struct attack_plan plans[ATTACKS_MAX];
+	struct propose_log p = {
+	    .attacks = plans,
+	    .attack_count = choose_attacks(args, plans, err, cap),
+	    .stop = args->stop,
+	    .is_told = isatty(STDERR_FILENO) == 1,
+	};
+	struct logs l = {0};
+	struct setup setup;
+	int status = setup_load(&setup, args->config, args->policy, err, cap);
+
+	p.logs = &l;
+	p.base = &setup;
+	if (status == 0)
+		status = logs_read(&l, args, &setup, err, cap);
+	if (status == 0)
+		status = propose_log_run(
+		    &p, args->target, args->keep_back, err, cap);
+	if (status == 0)
+		status = print(args, &p, err, cap);
+	propose_log_clear(&p);
+	logs_clear(&l);
+	setup_clear(&setup);
+	return status;
+}
