@@ -138,3 +138,15 @@ mailbox_plain(struct str address, char out[MAILBOX_PLAIN_MAX])
 	memcpy(out + n, rest.p, rest.n);
 	return (struct str){out, n + rest.n};
 }
+
+bool
+mailbox_is_in(struct str source, struct str domain)
+{
+	size_t at;
+
+	if (source.n > 2 && source.p[0] == '<' && source.p[source.n - 1] == '>')
+		source = str_sub(source, 1, source.n - 2);
+	at = str_rindex(source, '@');
+	return at < source.n && domain.n > 0 &&
+	       str_ieq(str_sub(source, at + 1, source.n), domain);
+}

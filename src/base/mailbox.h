@@ -32,4 +32,8 @@ bool mailbox_is_indirect(struct str address);
  * comes back as it is. The result borrows from address or out. */
 struct str mailbox_plain(struct str address, char out[MAILBOX_PLAIN_MAX]);
 
+/* Is a sender of a domain, as sources are named: "alice@example.org" or, by the
+ * envelope, "<alice@example.org>"? Letters in either case. */
+bool mailbox_is_in(struct str source, struct str domain);
+
 #endif

@@ -268,7 +268,16 @@ struct gate_freeze_order {
 };
 void gate_freeze(struct gate *g, const struct gate_freeze_order *order,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+struct gate_thaw_order {
+	const char *sender;
+	enum gate_thaw then;
+	const char *who;    /* for the audit log */
+	const char *reason; /* the same; NULL: none is given */
+};
 /* ENOENT: not known; count is of recipients released or discarded. */
+void gate_thaw_by(struct gate *g, const struct gate_thaw_order *order,
+    int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
+/* The same without a reason. */
 void gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
     const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 /* Releasing by hand makes the recipients known to their sender. */

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DETAIL_MAX (64 + GATE_NOTE_MAX)
+
 struct gate_admin_op {
 	struct list entry;
 	struct gate *g;
@@ -33,6 +35,7 @@ struct gate_admin_op {
 	enum gate_thaw then;
 	char *sender; /* thaw: the key */
 	char *who;
+	char *reason; /* of a thaw; NULL: none */
 	uint64_t count;
 	int64_t wall;
 	gate_done_fn *fn;
@@ -61,6 +64,7 @@ op_free(struct gate_admin_op *op)
 	list_remove(&op->entry);
 	free(op->sender);
 	free(op->who);
+	free(op->reason);
 	free(op);
 }
 
@@ -273,13 +277,24 @@ on_rows(void *arg, int error, const struct spool_row *rows, size_t n, bool last)
 	}
 }
 
+static void
+add_detail(char *out, size_t cap, const char *words, const char *value)
+{
+	size_t n = strlen(out);
+
+	if (value != NULL && n < cap)
+		snprintf(out + n, cap - n, "%s%s%s", n > 0 ? ", " : "", words,
+		    value);
+}
+
 /* The selection in words, for the audit log. */
 static void
 describe(const struct spool_select *select, char *target, size_t target_cap,
     char *detail, size_t detail_cap)
 {
-	char id[SPOOL_ID_TEXT], before[UNITS_TEXT_MAX];
+	char id[SPOOL_ID_TEXT], time[UNITS_TEXT_MAX];
 
+	detail[0] = '\0';
 	if (select->id_count > 1)
 		snprintf(target, target_cap, "%s and %zu more",
 		    spool_id_format(select->ids[0], id), select->id_count - 1);
@@ -289,15 +304,22 @@ describe(const struct spool_select *select, char *target, size_t target_cap,
 	else
 		snprintf(target, target_cap, "%s",
 		    select->source != NULL ? select->source : "all");
-	snprintf(detail, detail_cap, "%s%s%s%s",
-	    select->recipient != NULL ? "recipient " : "",
-	    select->recipient != NULL ? select->recipient : "",
-	    select->queued_before != 0
-		? (select->recipient != NULL ? ", before " : "before ")
-		: "",
-	    select->queued_before != 0
-		? units_format_time(select->queued_before, before)
-		: "");
+	add_detail(detail, detail_cap, "recipient ", select->recipient);
+	if (select->queued_before != 0)
+		add_detail(detail, detail_cap, "before ",
+		    units_format_time(select->queued_before, time));
+	if (select->queued_after != 0)
+		add_detail(detail, detail_cap, "after ",
+		    units_format_time(select->queued_after, time));
+	add_detail(detail, detail_cap, "subject ", select->subject);
+	if (select->size_min != 0)
+		add_detail(detail, detail_cap, "at least ",
+		    units_format_size(select->size_min, time));
+	if (select->size_max != 0)
+		add_detail(detail, detail_cap, "at most ",
+		    units_format_size(select->size_max, time));
+	add_detail(detail, detail_cap, "domain ", select->domain);
+	add_detail(detail, detail_cap, "reason: ", select->reason);
 }
 
 /* select->source is what people type; the spool knows keys. */
@@ -380,6 +402,7 @@ describe_thaw(const struct gate_admin_op *op, char *out, size_t cap)
 	else
 		snprintf(out, cap, "%" PRIu64 " recipients %s", op->count,
 		    op->then == GATE_THAW_RELEASE ? "released" : "discarded");
+	add_detail(out, cap, "reason: ", op->reason);
 	return out;
 }
 
@@ -387,7 +410,7 @@ static void
 thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
 {
 	struct gate *g = op->g;
-	char detail[64], why[160];
+	char detail[DETAIL_MAX], why[DETAIL_MAX + 160];
 	struct gate_news news = {
 	    .type = EVENT_THAW,
 	    .sender = op->sender,
@@ -433,7 +456,7 @@ on_thawed(void *arg, int error)
 static void
 thaw_durably(struct gate_admin_op *op)
 {
-	char detail[64];
+	char detail[DETAIL_MAX];
 	struct spool_audit audit = {
 	    .at = op->wall,
 	    .who = op->who,
@@ -450,10 +473,10 @@ thaw_durably(struct gate_admin_op *op)
 }
 
 void
-gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
-    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+gate_thaw_by(struct gate *g, const struct gate_thaw_order *order, int64_t now,
+    int64_t wall, gate_done_fn *fn, void *arg)
 {
-	struct throttle_source *src = source_guess(g, str_from(sender));
+	struct throttle_source *src = source_guess(g, str_from(order->sender));
 	struct spool_select select = {0};
 	struct gate_admin_op *op;
 	char key[GATE_KEY_MAX];
@@ -462,16 +485,28 @@ gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
 		fn(arg, ENOENT, 0);
 		return;
 	}
-	op = op_new(g, who, now, wall, fn, arg);
+	op = op_new(g, order->who, now, wall, fn, arg);
 	op->is_thaw = true;
-	op->then = then;
-	op->is_release = then == GATE_THAW_RELEASE;
+	op->then = order->then;
+	op->is_release = order->then == GATE_THAW_RELEASE;
 	op->sender = xstrdup(source_name(src, key));
+	if (order->reason != NULL)
+		op->reason = xstrdup(order->reason);
 	select.source = op->sender;
-	if (then == GATE_THAW_KEEP)
+	if (order->then == GATE_THAW_KEEP)
 		thaw_durably(op);
 	else
 		send_select(op, &select);
+}
+
+void
+gate_thaw(struct gate *g, const char *sender, enum gate_thaw then,
+    const char *who, int64_t now, int64_t wall, gate_done_fn *fn, void *arg)
+{
+	gate_thaw_by(g,
+	    &(struct gate_thaw_order){
+		.sender = sender, .then = then, .who = who},
+	    now, wall, fn, arg);
 }
 
 void

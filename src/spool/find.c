@@ -75,22 +75,6 @@ has_message_id(const struct spool_message *m, const char *id)
 	       str_ieq(str_from(id), str_from(m->message_id));
 }
 
-static bool
-has_subject(struct find_op *f, const struct spool_message *m, struct str part)
-{
-	char *text;
-	bool has;
-
-	if (m->subject == NULL)
-		return false;
-	if (strstr(m->subject, "=?") == NULL)
-		return fold_has(f->fold, str_from(m->subject), part);
-	text = header_decode(str_from(m->subject));
-	has = fold_has(f->fold, str_from(text), part);
-	free(text);
-	return has;
-}
-
 /* By all that stands in its row but the term. */
 static bool
 is_candidate(struct find_op *f, const struct spool_message *m)
@@ -98,7 +82,7 @@ is_candidate(struct find_op *f, const struct spool_message *m)
 	return (f->message_id == NULL || has_message_id(m, f->message_id)) &&
 	       (f->mta_id == NULL || has_mta_id(m, f->mta_id)) &&
 	       (!f->has_client || has_client(m, &f->client)) &&
-	       (f->subject.n == 0 || has_subject(f, m, f->subject));
+	       (f->subject.n == 0 || walk_has_subject(f->fold, m, f->subject));
 }
 
 /* The whole message, whatever its recipients are. */
@@ -110,7 +94,7 @@ has_term(struct find_op *f, const struct spool_message *m)
 	       (f->has_term_ip && has_client(m, &f->term_ip)) ||
 	       fold_has(f->fold, str_from(m->source), f->term) ||
 	       fold_has(f->fold, str_from(m->from), f->term) ||
-	       has_subject(f, m, f->term);
+	       walk_has_subject(f->fold, m, f->term);
 }
 
 /* ---- the walk ---- */
@@ -255,8 +239,10 @@ spool_find(struct spool *s, const struct spool_find *what, uint64_t after_id,
     size_t max, spool_found_fn *fn, void *arg)
 {
 	struct find_op *f = xcalloc(1, sizeof(*f));
-	struct spool_select select = {
-	    .source = what->source, .recipient = what->recipient, .all = true};
+	struct spool_select select = {.source = what->source,
+	    .recipient = what->recipient,
+	    .domain = what->domain,
+	    .all = true};
 	int error = walk_init(&f->walk, &f->mem, &select);
 
 	f->op.type = &find_type;

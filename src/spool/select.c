@@ -24,11 +24,9 @@
 #define BATCH_RCPTS 1000
 #define BATCH_MS 10 /* then others are served */
 
-enum select_what { SELECT_RELEASE, SELECT_FLUSH, SELECT_DISCARD };
-
 struct select_op {
 	struct op op;
-	enum select_what what;
+	enum spool_change what;
 	bool discard;
 	int64_t wall_ms;
 	struct arena mem;
@@ -109,15 +107,26 @@ may_doom(struct select_op *so, struct tx *tx, uint64_t id)
 /* Deferred mail is due in both other cases: who releases a message means it to
  * go now. */
 static bool
-is_wanted(const struct select_op *so, const struct spool_rcpt *r, int state)
+is_wanted(enum spool_change what, const struct spool_rcpt *r, int state,
+    int64_t wall_ms)
 {
-	if (so->what == SELECT_DISCARD)
+	if (what == SPOOL_TO_DISCARD)
 		return r->state != SPOOL_SENDING;
 	if (state == DB_STOPPED)
-		return so->what == SELECT_RELEASE;
+		return what == SPOOL_TO_RELEASE;
 	if (state == SPOOL_RELEASED)
-		return r->next_try > so->wall_ms;
-	return so->what == SELECT_RELEASE && state == SPOOL_HELD;
+		return r->next_try > wall_ms;
+	return what == SPOOL_TO_RELEASE && state == SPOOL_HELD;
+}
+
+bool
+spool_would_change(
+    enum spool_change what, const struct spool_rcpt *r, int64_t wall_ms)
+{
+	bool is_stopped = r->stopped && r->state == SPOOL_RELEASED;
+
+	return is_wanted(
+	    what, r, is_stopped ? DB_STOPPED : (int)r->state, wall_ms);
 }
 
 /* Collects first: the rows must not change under the statement. */
@@ -132,7 +141,7 @@ collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
 	while (db_step(tx->db, st)) {
 		if (!message_read_rcpt(tx->db, st, &so->batch, &r, &state) ||
 		    !walk_matches(&so->walk, r.address) ||
-		    !is_wanted(so, &r, state))
+		    !is_wanted(so->what, &r, state, so->wall_ms))
 			continue;
 		add_row(so, &r, wm->m.source);
 		tx->effects.recipients[state]--;
@@ -315,7 +324,7 @@ static const struct op_type select_type = {
 };
 
 static void
-submit(struct spool *s, enum select_what what,
+submit(struct spool *s, enum spool_change what,
     const struct spool_select *select, int64_t wall_ms,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
@@ -324,7 +333,7 @@ submit(struct spool *s, enum select_what what,
 
 	so->op.type = &select_type;
 	so->what = what;
-	so->discard = what == SELECT_DISCARD;
+	so->discard = what == SPOOL_TO_DISCARD;
 	so->wall_ms = wall_ms;
 	so->walk.upto = s->last_id;
 	so->audit = audit_copy(&so->mem, audit);
@@ -341,21 +350,21 @@ spool_release(struct spool *s, const struct spool_select *select,
     int64_t wall_ms, const struct spool_audit *audit, spool_rows_fn *fn,
     void *arg)
 {
-	submit(s, SELECT_RELEASE, select, wall_ms, audit, fn, arg);
+	submit(s, SPOOL_TO_RELEASE, select, wall_ms, audit, fn, arg);
 }
 
 void
 spool_flush(struct spool *s, const struct spool_select *select, int64_t wall_ms,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
-	submit(s, SELECT_FLUSH, select, wall_ms, audit, fn, arg);
+	submit(s, SPOOL_TO_FLUSH, select, wall_ms, audit, fn, arg);
 }
 
 void
 spool_discard(struct spool *s, const struct spool_select *select,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
-	submit(s, SELECT_DISCARD, select, 0, audit, fn, arg);
+	submit(s, SPOOL_TO_DISCARD, select, 0, audit, fn, arg);
 }
 
 /* ---- by ticket ---- */

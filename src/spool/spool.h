@@ -195,11 +195,16 @@ void spool_settle(
 struct spool_select {
 	const uint64_t *ids; /* messages; with id_count 0 not used */
 	size_t id_count;
-	const char *source;    /* NULL: any */
-	const char *recipient; /* pattern with * and ?, NULL: any */
-	int64_t queued_before; /* wall ms, 0: any */
-	bool all;              /* must be set when nothing else selects */
-	bool gone;             /* discard: the mail server has them no more */
+	const char *source;          /* NULL: any */
+	const char *recipient;       /* pattern with * and ?, NULL: any */
+	int64_t queued_before;       /* wall ms, 0: any */
+	int64_t queued_after;        /* wall ms, 0: any */
+	const char *domain;          /* of the source's address; NULL: any */
+	const char *subject;         /* part of it, decoded, in either case */
+	uint64_t size_min, size_max; /* bytes; size_max 0: any */
+	bool all;                    /* must be set when nothing else selects */
+	bool gone;          /* discard: the mail server has them no more */
+	const char *reason; /* not looked at: for the audit log; or NULL */
 };
 
 struct spool_row { /* a recipient that was changed */
@@ -244,6 +249,10 @@ void spool_flush(struct spool *s, const struct spool_select *select,
 /* The same for tickets that the schedule let go. */
 void spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
     int64_t wall_ms, spool_done_fn *fn, void *arg);
+/* What these would do to a recipient. */
+enum spool_change { SPOOL_TO_RELEASE, SPOOL_TO_FLUSH, SPOOL_TO_DISCARD };
+bool spool_would_change(
+    enum spool_change what, const struct spool_rcpt *r, int64_t wall_ms);
 /* Removes HELD and RELEASED recipients (never SENDING or pending ones). A
  * message in the mail server's queue is discarded whole or not at all: it is
  * doomed, and due to be claimed (spool_quarantine_claim), unless it is gone. */
@@ -272,6 +281,7 @@ struct spool_find {
 	const char *message_id, *mta_id, *client; /* whole */
 	const char *subject;                      /* part, decoded */
 	const char *source, *recipient;           /* as spool_select has them */
+	const char *domain;
 };
 struct spool_found {
 	const struct spool_message *messages;

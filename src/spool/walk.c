@@ -5,6 +5,8 @@
  */
 #include "spool/walk.h"
 
+#include "base/header.h"
+#include "base/mailbox.h"
 #include "spool/message.h"
 
 #include <errno.h>
@@ -35,6 +37,15 @@ walk_init(struct walk *w, struct arena *mem, const struct spool_select *select)
 		return EINVAL;
 	s->source = arena_string(mem, select->source);
 	s->recipient = arena_string(mem, select->recipient);
+	s->domain = arena_string(mem, select->domain);
+	if (select->subject != NULL) {
+		struct fold *fold = fold_new();
+
+		w->subject = fold_text(fold, str_from(select->subject));
+		w->subject.p = arena_copy(mem, w->subject.p, w->subject.n);
+		fold_free(fold);
+	}
+	s->subject = s->reason = NULL;
 	s->ids = NULL;
 	if (select->id_count > 0) {
 		size_t size = select->id_count * sizeof(*ids);
@@ -54,24 +65,48 @@ walk_matches(const struct walk *w, const char *address)
 	       str_iglob(str_from(w->select.recipient), str_from(address));
 }
 
+bool
+walk_has_subject(
+    struct fold *fold, const struct spool_message *m, struct str part)
+{
+	char *text;
+	bool has;
+
+	if (m->subject == NULL)
+		return false;
+	if (strstr(m->subject, "=?") == NULL)
+		return fold_has(fold, str_from(m->subject), part);
+	text = header_decode(str_from(m->subject));
+	has = fold_has(fold, str_from(text), part);
+	free(text);
+	return has;
+}
+
 static bool
-is_wanted(const struct walk *w, const struct spool_message *m)
+is_wanted(
+    const struct walk *w, const struct spool_message *m, struct fold *fold)
 {
 	const struct spool_select *s = &w->select;
 
 	return (s->source == NULL || strcmp(s->source, m->source) == 0) &&
-	       (s->queued_before == 0 || m->queued_at < s->queued_before);
+	       (s->domain == NULL ||
+		   mailbox_is_in(str_from(m->source), str_from(s->domain))) &&
+	       (s->queued_before == 0 || m->queued_at < s->queued_before) &&
+	       (s->queued_after == 0 || m->queued_at > s->queued_after) &&
+	       m->size >= s->size_min &&
+	       (s->size_max == 0 || m->size <= s->size_max) &&
+	       (fold == NULL || walk_has_subject(fold, m, w->subject));
 }
 
 static void
 take(const struct walk *w, struct db *db, sqlite3_stmt *st, struct arena *mem,
-    struct walk_page *page)
+    struct walk_page *page, struct fold *fold)
 {
 	struct walk_message *out = &page->v[page->n];
 
 	page->last = (uint64_t)sqlite3_column_int64(st, 0);
 	if (message_read(db, st, mem, &out->m, &out->pending, &out->in_file) &&
-	    is_wanted(w, &out->m))
+	    is_wanted(w, &out->m, fold))
 		page->n++;
 }
 
@@ -85,7 +120,7 @@ is_full(
 
 static void
 page_of_ids(const struct walk *w, struct db *db, struct arena *mem, size_t max,
-    struct walk_page *page)
+    struct walk_page *page, struct fold *fold)
 {
 	size_t i = 0;
 
@@ -100,7 +135,7 @@ page_of_ids(const struct walk *w, struct db *db, struct arena *mem, size_t max,
 		db_bind_int(st, 1, (int64_t)page->last);
 		if (!db_step(db, st))
 			continue;
-		take(w, db, st, mem, page);
+		take(w, db, st, mem, page, fold);
 		db_reset(st);
 	}
 	page->end = true;
@@ -123,26 +158,34 @@ begin(const struct walk *w, struct db *db)
 	return st;
 }
 
-void
-walk_page(const struct walk *w, struct db *db, struct arena *mem, size_t max,
-    struct walk_page *page)
+static void
+page_of_all(const struct walk *w, struct db *db, struct arena *mem, size_t max,
+    struct walk_page *page, struct fold *fold)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = begin(w, db);
 	size_t looked = 0;
 
-	*page = (struct walk_page){.last = w->after};
-	page->v = arena_alloc(mem, max * sizeof(*page->v));
-	if (w->select.id_count > 0) {
-		page_of_ids(w, db, mem, max, page);
-		return;
-	}
-	st = begin(w, db);
 	while (!is_full(page, mem, max, looked++)) {
 		if (!db_step(db, st)) {
 			page->end = true;
 			return;
 		}
-		take(w, db, st, mem, page);
+		take(w, db, st, mem, page, fold);
 	}
 	db_reset(st);
+}
+
+void
+walk_page(const struct walk *w, struct db *db, struct arena *mem, size_t max,
+    struct walk_page *page)
+{
+	struct fold *fold = w->subject.n > 0 ? fold_new() : NULL;
+
+	*page = (struct walk_page){.last = w->after};
+	page->v = arena_alloc(mem, max * sizeof(*page->v));
+	if (w->select.id_count > 0)
+		page_of_ids(w, db, mem, max, page, fold);
+	else
+		page_of_all(w, db, mem, max, page, fold);
+	fold_free(fold);
 }

@@ -6,10 +6,12 @@
 #ifndef SPOOL_WALK_H
 #define SPOOL_WALK_H
 
+#include "base/fold.h"
 #include "spool/core.h"
 
 struct walk {
 	struct spool_select select; /* strings in the owner's memory */
+	struct str subject;         /* folded */
 	uint64_t after;             /* last message that was looked at */
 	uint64_t upto;
 };
@@ -33,6 +35,9 @@ struct walk_page {
  * when it is through with all of them, or to the last that it did. */
 void walk_page(const struct walk *w, struct db *db, struct arena *mem,
     size_t max, struct walk_page *page);
+/* A part that was folded, of a message's decoded subject. */
+bool walk_has_subject(
+    struct fold *fold, const struct spool_message *m, struct str part);
 bool walk_matches(const struct walk *w, const char *address);
 
 #endif
