@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 
+#include "base/mailbox.h"
 #include "base/units.h"
 
 #include <inttypes.h>
@@ -47,6 +48,13 @@ control_send(struct control_conn *c, const char *kind, json_t *value)
 {
 	size_t limit = c->is_following ? CONTROL_FOLLOW_MAX : CONTROL_OUT_MAX;
 
+	if (c->sink != NULL) {
+		bool has_room = c->sink->row(c->sink_arg, kind, value);
+
+		c->rows += has_room;
+		c->is_full = !has_room && c->rows > 0;
+		return has_room;
+	}
 	if (!write_line(c, json_pack("{s:o}", kind, value), limit))
 		return false;
 	c->rows++;
@@ -62,11 +70,30 @@ control_send_only(struct control_conn *c, json_t *row)
 	return false;
 }
 
-static void
-finish(struct control_conn *c, json_t *last)
+bool
+control_is_behind(const struct control_conn *c)
 {
-	if (!write_line(c, last, c->out.max))
+	return c->sink != NULL ? c->is_full : c->out.len > 0;
+}
+
+bool
+control_sees(const struct control_conn *c, const char *sender)
+{
+	return c->domain == NULL ||
+	       mailbox_is_in(str_from(sender), str_from(c->domain));
+}
+
+static void
+finish(struct control_conn *c, json_t *last, const struct control_end *end)
+{
+	if (c->sink != NULL) {
+		if (!c->is_ended)
+			c->sink->end(c->sink_arg, end);
+		json_decref(last);
 		control_conn_end(c);
+	} else if (!write_line(c, last, c->out.max)) {
+		control_conn_end(c);
+	}
 	c->on_step = NULL;
 	c->rows = 0;
 	json_decref(c->kept);
@@ -79,15 +106,22 @@ control_done(struct control_conn *c, json_t *fields)
 {
 	json_t *last = json_pack("{s:b}", "done", 1);
 
-	if (fields != NULL) {
+	if (fields != NULL)
 		json_object_update(last, fields);
-		json_decref(fields);
-	}
-	finish(c, last);
+	finish(c, last, &(struct control_end){.fields = fields});
+	json_decref(fields);
+}
+
+/* weirctl knows two kinds. */
+static int
+exit_status(enum control_fault fault)
+{
+	return fault == CONTROL_USAGE ? CONTROL_USAGE : CONTROL_FAILED;
 }
 
 void
-control_fail(struct control_conn *c, int status, const char *fmt, ...)
+control_fail(
+    struct control_conn *c, enum control_fault fault, const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -95,8 +129,18 @@ control_fail(struct control_conn *c, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	finish(c, json_pack("{s:o,s:i}", "error", control_text(text), "status",
-		      status));
+	finish(c,
+	    json_pack("{s:o,s:i}", "error", control_text(text), "status",
+		exit_status(fault)),
+	    &(struct control_end){.fault = fault, .error = text});
+}
+
+/* The sink has what it wanted. */
+void
+control_conn_cut(struct control_conn *c)
+{
+	finish(c, NULL,
+	    &(struct control_end){.is_cut = true, .cursor = c->cursor});
 }
 
 void
@@ -115,7 +159,8 @@ control_resume(struct control_conn *c)
 		loop_task_set(&c->control->reap);
 		return false;
 	}
-	loop_timer_set(&c->idle, loop_now(loop) + CONTROL_IDLE_MS);
+	if (c->sink == NULL)
+		loop_timer_set(&c->idle, loop_now(loop) + CONTROL_IDLE_MS);
 	loop_timer_set(&c->tick, loop_now(loop));
 	return true;
 }
@@ -134,6 +179,21 @@ control_log_change(struct control_conn *c, uint64_t count)
 	    count);
 }
 
+void
+control_audit_change(
+    struct control_conn *c, const char *target, const char *detail)
+{
+	const struct control_server *server = &c->control->server;
+	char who[LOG_QUOTE_MAX], what[LOG_QUOTE_MAX];
+
+	log_event(server->log, LOG_LEVEL_INFO, "control", "change",
+	    "who=%s command=%s target=%s", log_quote(str_from(c->who), who),
+	    c->request.command->name, log_quote(str_from(target), what));
+	if (server->audit != NULL)
+		server->audit(c->control->parts, c->who,
+		    c->request.command->name, target, detail);
+}
+
 /* Bytes of the character at the start of s, 0: it is none. */
 static size_t
 utf8_length(struct str s)
@@ -145,15 +205,15 @@ utf8_length(struct str s)
 	return 0;
 }
 
-static json_t *
-repaired(struct str s)
+json_t *
+control_bytes(struct str s, size_t max)
 {
 	struct buf out;
 	json_t *text;
 	bool ok = true;
 
-	buf_init(&out, TEXT_MAX + 4);
-	while (ok && s.n > 0 && out.len < TEXT_MAX) {
+	buf_init(&out, max + 4);
+	while (ok && s.n > 0 && out.len < max) {
 		size_t n = utf8_length(s);
 
 		ok = n > 0 ? buf_append(&out, s.p, n)
@@ -175,7 +235,7 @@ control_text(const char *s)
 		return json_null();
 	if (text.n <= TEXT_MAX)
 		value = json_stringn(text.p, text.n);
-	return value != NULL ? value : repaired(text);
+	return value != NULL ? value : control_bytes(text, TEXT_MAX);
 }
 
 json_t *

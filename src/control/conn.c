@@ -33,25 +33,40 @@ set_tick(struct control_conn *c, int64_t now)
 	loop_timer_set(&c->tick, now);
 }
 
+/* The one place that decides whether somebody may give a command. */
+static bool
+may_run(struct control_conn *c)
+{
+	const struct control_command *command = c->request.command;
+	const char *sender = c->request.sender;
+
+	if (!(c->rights & command->right))
+		control_fail(c, CONTROL_DENIED, "%s: permission denied for %s",
+		    command->name, c->who);
+	else if (c->domain != NULL && !command->in_domain)
+		control_fail(c, CONTROL_DENIED,
+		    "%s: not for who may see one domain alone", command->name);
+	else if (sender != NULL && !control_sees(c, sender))
+		control_fail(c, CONTROL_ABSENT, "no such sender in %s: %s",
+		    c->domain, sender);
+	else
+		return true;
+	return false;
+}
+
 static void
 start_request(struct control_conn *c, struct str line, int64_t now)
 {
-	const struct control_command *command;
 	char err[512];
 
 	if (!control_request_read(c->control->server.grammar, line, &c->request,
 		err, sizeof(err))) {
-		control_fail(c, 2, "%s", err);
-		return;
-	}
-	command = c->request.command;
-	if (!(c->rights & command->right)) {
-		control_fail(c, 1, "%s: permission denied for %s",
-		    command->name, c->who);
+		control_fail(c, CONTROL_USAGE, "%s", err);
 		return;
 	}
 	c->cursor = 0;
-	command->run(c, now);
+	if (may_run(c))
+		c->request.command->run(c, now);
 }
 
 /* Moves input up to the end of a line to c->in. True: a line is there. */
@@ -63,7 +78,7 @@ read_line(struct control_conn *c)
 	bool whole = n < in.n;
 
 	if (!buf_append(&c->in, in.p, n)) {
-		control_fail(c, 2, "request is too long");
+		control_fail(c, CONTROL_USAGE, "request is too long");
 		conn_consume(c->conn, in.n);
 		c->rights = 0;
 		return false;
@@ -113,11 +128,29 @@ push_output(struct control_conn *c, int64_t now)
 		set_idle(c, now);
 }
 
+/* The next part of a listing that goes to a sink. */
+static void
+advance(struct control_conn *c, int64_t now)
+{
+	if (c->is_waiting)
+		return;
+	if (c->is_full) {
+		control_conn_cut(c);
+	} else if (c->on_step != NULL) {
+		set_tick(c, now);
+		c->on_step(c, now);
+	}
+}
+
 static void
 on_tick(void *arg, int64_t now)
 {
 	struct control_conn *c = arg;
 
+	if (c->sink != NULL) {
+		advance(c, now);
+		return;
+	}
 	push_output(c, now);
 	if (c->out.len > 0 || c->is_waiting)
 		return;
@@ -176,14 +209,14 @@ on_idle(void *arg, int64_t now)
 }
 
 /* Root, the daemon's own user, and members of the group. */
-static unsigned
-find_rights(const struct control *control, const struct ucred *peer)
+unsigned
+control_peer_rights(const struct control *control, uid_t uid, gid_t gid)
 {
-	if (peer->uid == 0 || peer->uid == geteuid())
-		return CONTROL_READ | CONTROL_CHANGE;
+	if (uid == 0 || uid == geteuid())
+		return CONTROL_RIGHTS;
 	if (control->admin_gid >= 0 &&
-	    priv_user_in_group(peer->uid, peer->gid, (gid_t)control->admin_gid))
-		return CONTROL_READ | CONTROL_CHANGE;
+	    priv_user_in_group(uid, gid, (gid_t)control->admin_gid))
+		return CONTROL_RIGHTS;
 	return 0;
 }
 
@@ -196,25 +229,25 @@ greet(struct control_conn *c, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 ||
 	    n != sizeof(peer)) {
-		control_fail(c, 1, "permission denied");
+		control_fail(c, CONTROL_DENIED, "permission denied");
 		return;
 	}
 	snprintf(c->who, sizeof(c->who), "%s (uid %lu)",
 	    priv_user_name(peer.uid, name, sizeof(name)),
 	    (unsigned long)peer.uid);
-	c->rights = find_rights(c->control, &peer);
+	c->rights = control_peer_rights(c->control, peer.uid, peer.gid);
 	if (c->rights != 0)
 		return;
 	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
 	    "denied", "who=%s", log_quote(str_from(c->who), who));
-	control_fail(c, 1,
+	control_fail(c, CONTROL_DENIED,
 	    "permission denied for %s: only root, the daemon's user and "
 	    "members of control_group may give commands",
 	    c->who);
 }
 
-struct control_conn *
-control_conn_new(struct control *control, int fd, int64_t now)
+static struct control_conn *
+make(struct control *control)
 {
 	struct control_conn *c = xcalloc(1, sizeof(*c));
 	struct loop *loop = control->server.loop;
@@ -226,9 +259,47 @@ control_conn_new(struct control *control, int fd, int64_t now)
 	buf_init(&c->out, CONTROL_OUT_MAX + LAST_LINE_MAX);
 	loop_timer_init(&c->tick, loop, on_tick, c);
 	loop_timer_init(&c->idle, loop, on_idle, c);
-	c->conn = conn_new(loop, fd, &conn_ops, c);
+	return c;
+}
+
+struct control_conn *
+control_conn_new(struct control *control, int fd, int64_t now)
+{
+	struct control_conn *c = make(control);
+
+	c->conn = conn_new(control->server.loop, fd, &conn_ops, c);
 	set_idle(c, now);
 	greet(c, fd);
+	return c;
+}
+
+struct control_conn *
+control_ask(struct control *control, const struct control_asker *asker,
+    json_t *request, uint64_t cursor, const struct control_sink *sink,
+    void *arg, int64_t now)
+{
+	struct control_conn *c = make(control);
+	char err[512];
+	bool ok;
+
+	list_append(&control->conns, &c->entry);
+	c->sink = sink;
+	c->sink_arg = arg;
+	c->rights = asker->rights;
+	if (asker->domain != NULL)
+		c->domain = xstrdup(asker->domain);
+	(void)str_copy(str_from(asker->who), c->who, sizeof(c->who));
+	c->cursor = cursor;
+	ok = control_request_take(
+	    control->server.grammar, request, &c->request, err, sizeof(err));
+	json_decref(request);
+	if (!ok)
+		control_fail(c, CONTROL_USAGE, "%s", err);
+	else if (may_run(c))
+		c->request.command->run(c, now);
+	/* What has no room the first time is cut off in the tick. */
+	if (!c->is_ended && !c->is_waiting)
+		set_tick(c, now);
 	return c;
 }
 
@@ -241,7 +312,8 @@ control_conn_end(struct control_conn *c)
 	events_unfollow(&c->follower);
 	loop_timer_clear(&c->tick);
 	loop_timer_clear(&c->idle);
-	conn_free(c->conn);
+	if (c->conn != NULL)
+		conn_free(c->conn);
 	c->conn = NULL;
 	list_remove(&c->entry);
 	list_append(&c->control->ended, &c->entry);
@@ -253,7 +325,9 @@ control_conn_free(struct control_conn *c)
 {
 	control_conn_end(c);
 	list_remove(&c->entry);
-	places_give(c->control->places, c->place);
+	if (c->place != NULL)
+		places_give(c->control->places, c->place);
+	free(c->domain);
 	control_request_clear(&c->request);
 	json_decref(c->kept);
 	buf_clear(&c->in);

@@ -27,6 +27,46 @@ struct control_server { /* all borrowed */
 	struct events *events;
 	const struct control_grammar *grammar;
 	uint32_t connections_max; /* at once; 0: CONTROL_CONNS_MAX */
+	/* Tokens and users; NULL: there is no HTTP. */
+	struct access_store *access;
+	/* Keeps what was done beyond the log; NULL: the log is all. */
+	void (*audit)(void *parts, const char *who, const char *action,
+	    const char *target, const char *detail);
+};
+
+struct access_store;
+
+/* How a request failed. */
+enum control_fault {
+	CONTROL_OK = 0,
+	CONTROL_FAILED = 1,
+	CONTROL_USAGE = 2,  /* the request is wrong */
+	CONTROL_ABSENT = 3, /* there is no such thing, or nothing fits */
+	CONTROL_LATER = 4,  /* the spool is busy */
+	CONTROL_DENIED = 5,
+};
+
+/* Who asks. */
+struct control_asker {
+	const char *who;    /* "alice (uid 1000)": for log and audit */
+	unsigned rights;    /* enum control_right */
+	const char *domain; /* NULL: all senders; else those in it alone */
+};
+
+struct control_end {
+	enum control_fault fault;
+	const char *error; /* in words, where it is a fault */
+	json_t *fields;    /* borrowed; NULL: none */
+	/* There was no room for all rows: ask again with the cursor. */
+	bool is_cut;
+	uint64_t cursor;
+};
+
+/* Where an answer goes that is not written to the control socket. */
+struct control_sink {
+	/* Takes value. False: there is no room for it. */
+	bool (*row)(void *arg, const char *kind, json_t *value);
+	void (*end)(void *arg, const struct control_end *end); /* last call */
 };
 
 #define CONTROL_CONNS_MAX 32
@@ -49,7 +89,11 @@ struct control {
 struct control_conn {
 	struct list entry;
 	struct control *control;
-	struct conn *conn;
+	struct conn *conn; /* NULL: the answer goes to sink */
+	const struct control_sink *sink;
+	void *sink_arg;
+	char *domain; /* NULL: all senders; else those in it alone */
+	bool is_full; /* sink has no room for more rows */
 	struct share_user *place;
 	char who[96];    /* "alice (uid 1000)" */
 	unsigned rights; /* enum control_right */
@@ -77,11 +121,22 @@ struct control *control_start(const struct control_server *server,
 /* Drops every connection. No operation may call back after it. */
 void control_stop(struct control *c);
 
+/*
+ * A request by another way than the socket, with the same grammar, rights and
+ * handlers. request is taken: {"command": ..., ...}. cursor 0: from the
+ * beginning. sink's functions may be called before it returns. The result may
+ * be given up with control_conn_end as long as sink->end was not called.
+ */
+struct control_conn *control_ask(struct control *control,
+    const struct control_asker *asker, json_t *request, uint64_t cursor,
+    const struct control_sink *sink, void *arg, int64_t now);
+
 /* ---- conn.c ---- */
 
 struct control_conn *control_conn_new(
     struct control *control, int fd, int64_t now);
 void control_conn_end(struct control_conn *c);
+void control_conn_cut(struct control_conn *c);  /* there is no room for more */
 void control_conn_free(struct control_conn *c); /* ended or at control_stop */
 
 /* ---- answers (control_answer.c); every json_t is taken ---- */
@@ -93,13 +148,26 @@ MUST_CHECK bool control_send(
 bool control_send_only(struct control_conn *c, json_t *row);
 /* {"done": true, ...fields}; fields may be NULL. */
 void control_done(struct control_conn *c, json_t *fields);
-/* status: weirctl's exit status. */
 PRINTF_LIKE(3, 4)
-void control_fail(struct control_conn *c, int status, const char *fmt, ...);
+void control_fail(
+    struct control_conn *c, enum control_fault fault, const char *fmt, ...);
+/* Rows wait for the client: what had no room may have it later. False: it never
+ * will. */
+bool control_is_behind(const struct control_conn *c);
+/* Whether the client may see and change a sender. */
+bool control_sees(const struct control_conn *c, const char *sender);
 /* An operation has been started, its callback will come. */
 void control_wait(struct control_conn *c);
 /* It came. False: the client has gone; return at once, c may be freed. */
 MUST_CHECK bool control_resume(struct control_conn *c);
+/* The same of what the daemon itself does not audit, and the audit log. */
+void control_audit_change(
+    struct control_conn *c, const char *target, const char *detail);
+/* Of a user at the other end of a Unix socket; 0: none. */
+unsigned control_peer_rights(
+    const struct control *control, uid_t uid, gid_t gid);
+/* Bytes as a JSON text of at most max; what is no UTF-8 becomes U+FFFD. */
+json_t *control_bytes(struct str s, size_t max);
 /* A change was made: one line in the log. */
 void control_log_change(struct control_conn *c, uint64_t count);
 

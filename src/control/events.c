@@ -29,7 +29,7 @@ send_past(void *arg, const struct event_item *item)
 	struct control_conn *c = arg;
 
 	/* Once one has no room, none after it is sent: there is no gap. */
-	if (c->cursor == 0 &&
+	if (c->cursor == 0 && control_sees(c, item->sender) &&
 	    !control_send(c, "event", control_event_row(item)))
 		c->cursor = item->seq;
 }

@@ -6,6 +6,7 @@
  */
 #include "control/request.h"
 
+#include "base/ip.h"
 #include "base/units.h"
 
 #include <stdarg.h>
@@ -24,8 +25,7 @@ struct problem {
 };
 
 struct argument {
-	const char *name;
-	enum control_arg bit;
+	struct control_argument a;
 	bool (*read)(const json_t *value, void *field, struct problem *p);
 	size_t offset;
 };
@@ -150,27 +150,236 @@ read_ids(const json_t *value, void *field, struct problem *p)
 	return true;
 }
 
+/* ---- of tokens ---- */
+
+static const struct {
+	const char *name;
+	unsigned rights;
+} rights[] = {
+    {"view", CONTROL_READ},
+    {"operate", CONTROL_READ | CONTROL_CHANGE},
+    {"admin", CONTROL_RIGHTS},
+};
+
+unsigned
+control_right_parse(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rights); i++) {
+		if (str_eq(name, str_from(rights[i].name)))
+			return rights[i].rights;
+	}
+	return 0;
+}
+
+const char *
+control_right_name(unsigned bits)
+{
+	size_t i = ARRAY_LEN(rights);
+
+	while (--i > 0) {
+		if ((bits & rights[i].rights) == rights[i].rights)
+			break;
+	}
+	return rights[i].name;
+}
+
+static bool
+read_right(const json_t *value, void *field, struct problem *p)
+{
+	*(unsigned *)field =
+	    control_right_parse(str_from(json_string_value(value)));
+	if (*(unsigned *)field == 0)
+		return refuse(p, "must be \"view\", \"operate\" or \"admin\"");
+	return true;
+}
+
+/* Shown in logs, and written into a file of words. */
+static bool
+read_name(const json_t *value, void *field, struct problem *p)
+{
+	struct str s = {json_string_value(value), json_string_length(value)};
+	bool ok = json_is_string(value) && s.n > 0 && s.n <= CONTROL_NAME_MAX;
+
+	for (size_t i = 0; ok && i < s.n; i++)
+		ok = (s.p[i] >= '0' && s.p[i] <= '9') ||
+		     (s.p[i] >= 'A' && s.p[i] <= 'Z') ||
+		     (s.p[i] >= 'a' && s.p[i] <= 'z') ||
+		     strchr("-_.@+", s.p[i]) != NULL;
+	if (!ok)
+		return refuse(p, "must be 1 to %d letters, digits and -_.@+",
+		    CONTROL_NAME_MAX);
+	*(char **)field = str_dup(s);
+	return true;
+}
+
+static bool
+read_domain(const json_t *value, void *field, struct problem *p)
+{
+	struct str s = {json_string_value(value), json_string_length(value)};
+
+	if (!json_is_string(value) || s.n == 0 || s.n > CONTROL_DOMAIN_MAX ||
+	    str_index(s, '@') < s.n || str_index(s, ' ') < s.n ||
+	    !str_is_shown(s))
+		return refuse(p, "must be a domain such as \"example.org\"");
+	*(char **)field = str_dup(s);
+	return true;
+}
+
+static bool
+read_password(const json_t *value, void *field, struct problem *p)
+{
+	struct str s = {json_string_value(value), json_string_length(value)};
+
+	if (!json_is_string(value) || s.n < CONTROL_PASSWORD_MIN ||
+	    s.n > CONTROL_WORD_MAX || memchr(s.p, '\0', s.n) != NULL)
+		return refuse(p, "must be a text of %d to %d bytes",
+		    CONTROL_PASSWORD_MIN, CONTROL_WORD_MAX);
+	*(char **)field = str_dup(s);
+	return true;
+}
+
+static bool
+read_size(const json_t *value, void *field, struct problem *p)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0)
+		return refuse(p, "must be a number of bytes");
+	*(uint64_t *)field = (uint64_t)n;
+	return true;
+}
+
+static bool
+read_state(const json_t *value, void *field, struct problem *p)
+{
+	static const char *const names[] = {"held", "released", "deferred",
+	    "sending", "frozen", "quarantined", "discarded"};
+	const char *s = json_string_value(value);
+
+	for (size_t i = 0; s != NULL && i < ARRAY_LEN(names); i++) {
+		if (strcmp(s, names[i]) == 0) {
+			*(char **)field = xstrdup(s);
+			return true;
+		}
+	}
+	return refuse(p,
+	    "must be held, released, deferred, sending, frozen, quarantined "
+	    "or discarded");
+}
+
+/* field is the request itself, as with ids. */
+static bool
+read_networks(const json_t *value, void *field, struct problem *p)
+{
+	struct control_request *r = field;
+	size_t n = json_array_size(value);
+	char shown[SHOWN_MAX];
+
+	if (n == 0 || n > CONTROL_NETWORKS_MAX)
+		return refuse(p, "must be a list of 1 to %d networks",
+		    CONTROL_NETWORKS_MAX);
+	r->networks = xcalloc(n, sizeof(*r->networks));
+	for (size_t i = 0; i < n; i++) {
+		const char *s = json_string_value(json_array_get(value, i));
+		struct ip_net net;
+
+		if (!ip_net_parse(str_from(s), &net))
+			return refuse(p,
+			    "\"%s\" is no network (\"192.0.2.0/24\" with no "
+			    "bits set past its length)",
+			    str_escape(str_from(s), shown, sizeof(shown)));
+		r->networks[r->network_count++] = xstrdup(s);
+	}
+	return true;
+}
+
 #define FIELD(name) offsetof(struct control_request, name)
+#define FLAG CONTROL_KIND_FLAG
+#define NUMBER CONTROL_KIND_NUMBER
+#define TEXT CONTROL_KIND_TEXT
+#define LIST CONTROL_KIND_LIST
 
 static const struct argument arguments[] = {
-    {"sender", CONTROL_SENDER, read_word, FIELD(sender)},
-    {"ids", CONTROL_IDS, read_ids, 0},
-    {"all", CONTROL_ALL, read_flag, FIELD(all)},
-    {"older", CONTROL_OLDER, read_duration, FIELD(older_ms)},
-    {"recipient", CONTROL_RECIPIENT, read_word, FIELD(recipient)},
-    {"frozen", CONTROL_FROZEN, read_flag, FIELD(frozen)},
-    {"busy", CONTROL_BUSY, read_flag, FIELD(busy)},
-    {"follow", CONTROL_FOLLOW, read_flag, FIELD(follow)},
-    {"then", CONTROL_THEN, read_then, FIELD(then)},
-    {"max", CONTROL_MAX, read_count, FIELD(max)},
-    {"term", CONTROL_TERM, read_word, FIELD(term)},
-    {"message_id", CONTROL_MESSAGE_ID, read_word, FIELD(message_id)},
-    {"mta_id", CONTROL_MTA_ID, read_word, FIELD(mta_id)},
-    {"subject", CONTROL_SUBJECT, read_word, FIELD(subject)},
-    {"client", CONTROL_CLIENT, read_word, FIELD(client)},
-    {"reason", CONTROL_REASON, read_reason, FIELD(reason)},
-    {"for", CONTROL_FOR, read_span, FIELD(for_ms)},
+    {{"sender", CONTROL_SENDER, TEXT, "A sender, as senders shows it."},
+	read_word, FIELD(sender)},
+    {{"ids", CONTROL_IDS, LIST, "Queue ids."}, read_ids, 0},
+    {{"all", CONTROL_ALL, FLAG, "All that fits the other members."}, read_flag,
+	FIELD(all)},
+    {{"older", CONTROL_OLDER, TEXT,
+	 "In the queue for longer than this: \"2h\"."},
+	read_duration, FIELD(older_ms)},
+    {{"newer", CONTROL_NEWER, TEXT, "In the queue for less than this."},
+	read_duration, FIELD(newer_ms)},
+    {{"recipient", CONTROL_RECIPIENT, TEXT,
+	 "Recipients that this pattern with * and ? matches."},
+	read_word, FIELD(recipient)},
+    {{"frozen", CONTROL_FROZEN, FLAG, "Frozen senders alone."}, read_flag,
+	FIELD(frozen)},
+    {{"busy", CONTROL_BUSY, FLAG,
+	 "Senders alone that are frozen or have a queue."},
+	read_flag, FIELD(busy)},
+    {{"follow", CONTROL_FOLLOW, FLAG, "Go on with what happens."}, read_flag,
+	FIELD(follow)},
+    {{"then", CONTROL_THEN, TEXT,
+	 "What becomes of the queue: \"release\" or \"discard\"."},
+	read_then, FIELD(then)},
+    {{"max", CONTROL_MAX, NUMBER, "At most so many rows."}, read_count,
+	FIELD(max)},
+    {{"term", CONTROL_TERM, TEXT,
+	 "An id, a Message-ID, a client, or part of a sender, recipient or "
+	 "subject."},
+	read_word, FIELD(term)},
+    {{"message_id", CONTROL_MESSAGE_ID, TEXT, "The Message-ID."}, read_word,
+	FIELD(message_id)},
+    {{"mta_id", CONTROL_MTA_ID, TEXT, "The mail server's queue id."}, read_word,
+	FIELD(mta_id)},
+    {{"subject", CONTROL_SUBJECT, TEXT, "Part of the subject, in either case."},
+	read_word, FIELD(subject)},
+    {{"client", CONTROL_CLIENT, TEXT, "The client's address."}, read_word,
+	FIELD(client)},
+    {{"reason", CONTROL_REASON, TEXT, "Why, for the audit log."}, read_reason,
+	FIELD(reason)},
+    {{"for", CONTROL_FOR, TEXT, "For how long: \"2h\"."}, read_span,
+	FIELD(for_ms)},
+    {{"name", CONTROL_NAME, TEXT, "The name of a token or a user."}, read_name,
+	FIELD(name)},
+    {{"right", CONTROL_RIGHT, TEXT, "\"view\", \"operate\" or \"admin\"."},
+	read_right, FIELD(right)},
+    {{"networks", CONTROL_NETWORKS, LIST, "Where it may be used from."},
+	read_networks, 0},
+    {{"domain", CONTROL_DOMAIN, TEXT, "Only for senders in this domain."},
+	read_domain, FIELD(domain)},
+    {{"expires", CONTROL_EXPIRES, TEXT, "How long it is valid: \"90d\"."},
+	read_span, FIELD(expires_ms)},
+    {{"password", CONTROL_PASSWORD, TEXT, "The user's password."},
+	read_password, FIELD(password)},
+    {{"dry_run", CONTROL_DRY_RUN, FLAG, "Count alone, and change nothing."},
+	read_flag, FIELD(dry_run)},
+    {{"size_min", CONTROL_SIZE_MIN, NUMBER,
+	 "Messages of this many bytes or more."},
+	read_size, FIELD(size_min)},
+    {{"size_max", CONTROL_SIZE_MAX, NUMBER,
+	 "Messages of this many bytes or less."},
+	read_size, FIELD(size_max)},
+    {{"state", CONTROL_STATE, TEXT, "Messages with a recipient in this state."},
+	read_state, FIELD(state)},
 };
+
+const struct control_argument *
+control_argument(size_t i)
+{
+	return i < ARRAY_LEN(arguments) ? &arguments[i].a : NULL;
+}
+
+const struct control_argument *
+control_argument_find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(arguments); i++) {
+		if (str_eq(name, str_from(arguments[i].a.name)))
+			return &arguments[i].a;
+	}
+	return NULL;
+}
 
 static bool
 find_command(const json_t *root, struct control_request *r, struct problem *p)
@@ -195,7 +404,7 @@ static const struct argument *
 find_argument(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(arguments); i++) {
-		if (strcmp(arguments[i].name, name) == 0)
+		if (strcmp(arguments[i].a.name, name) == 0)
 			return &arguments[i];
 	}
 	return NULL;
@@ -209,22 +418,24 @@ read_argument(struct control_request *r, const char *name, const json_t *value,
 	char shown[SHOWN_MAX], why[256];
 	struct problem inner = {p->grammar, why, sizeof(why)};
 
-	if (a == NULL || !(r->command->takes & a->bit))
+	if (a == NULL || !(r->command->takes & a->a.bit))
 		return refuse(p, "%s takes no \"%s\"", r->command->name,
 		    str_escape(str_from(name), shown, sizeof(shown)));
 	if (!a->read(value, (char *)r + a->offset, &inner))
 		return refuse(p, "%s: \"%s\" %s", r->command->name, name, why);
 	/* A flag that is false is one that was not given. */
 	if (!json_is_false(value))
-		r->given |= a->bit;
+		r->given |= a->a.bit;
 	return true;
 }
 
 static bool
-read_arguments(json_t *root, struct control_request *r, struct problem *p)
+read_arguments(
+    const json_t *object, struct control_request *r, struct problem *p)
 {
+	/* jansson's walk changes nothing. */
+	json_t *root = (json_t *)object, *value;
 	const char *name;
-	json_t *value;
 
 	json_object_foreach(root, name, value)
 	{
@@ -242,11 +453,11 @@ name_arguments(unsigned bits, char *out, size_t cap)
 
 	out[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(arguments); i++) {
-		if (!(bits & arguments[i].bit))
+		if (!(bits & arguments[i].a.bit))
 			continue;
 		if (n > 0)
 			n += str_copy(STR(", "), out + n, cap - n);
-		n += str_copy(str_from(arguments[i].name), out + n, cap - n);
+		n += str_copy(str_from(arguments[i].a.name), out + n, cap - n);
 	}
 }
 
@@ -274,6 +485,17 @@ check_given(const struct control_request *r, struct problem *p)
 }
 
 bool
+control_request_take(const struct control_grammar *grammar, const json_t *root,
+    struct control_request *out, char *err, size_t cap)
+{
+	struct problem p = {grammar, err, cap};
+
+	memset(out, 0, sizeof(*out));
+	return find_command(root, out, &p) && read_arguments(root, out, &p) &&
+	       check_given(out, &p);
+}
+
+bool
 control_request_read(const struct control_grammar *grammar, struct str line,
     struct control_request *out, char *err, size_t cap)
 {
@@ -290,8 +512,7 @@ control_request_read(const struct control_grammar *grammar, struct str line,
 		json_decref(root);
 		return refuse(&p, "a request is one JSON object in one line");
 	}
-	ok = find_command(root, out, &p) && read_arguments(root, out, &p) &&
-	     check_given(out, &p);
+	ok = control_request_take(grammar, root, out, err, cap);
 	json_decref(root);
 	return ok;
 }
@@ -308,6 +529,15 @@ control_request_clear(struct control_request *r)
 	free(r->subject);
 	free(r->client);
 	free(r->reason);
+	free(r->name);
+	free(r->domain);
+	free(r->state);
+	if (r->password != NULL)
+		explicit_bzero(r->password, strlen(r->password));
+	free(r->password);
+	for (size_t i = 0; i < r->network_count; i++)
+		free(r->networks[i]);
+	free(r->networks);
 	free(r->ids);
 	memset(r, 0, sizeof(*r));
 }

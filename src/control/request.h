@@ -13,6 +13,10 @@
 #define CONTROL_WORD_MAX 512   /* of a sender or a pattern */
 #define CONTROL_ROWS_MAX 10000 /* of "max" */
 #define CONTROL_REASON_MAX 200 /* bytes */
+#define CONTROL_NAME_MAX 64    /* bytes */
+#define CONTROL_DOMAIN_MAX 253
+#define CONTROL_NETWORKS_MAX 16
+#define CONTROL_PASSWORD_MIN 8
 #define CONTROL_FOR_MAX_MS (366 * 24 * INT64_C(3600000))
 
 enum control_arg {                    /* bits: what a command takes */
@@ -33,14 +37,31 @@ enum control_arg {                    /* bits: what a command takes */
 	CONTROL_CLIENT = 1 << 14,     /* "client": address */
 	CONTROL_REASON = 1 << 15,     /* "reason": a line of text */
 	CONTROL_FOR = 1 << 16,        /* "for": duration */
+	CONTROL_NAME = 1 << 17,       /* "name": a word */
+	CONTROL_RIGHT = 1 << 18,      /* "right": "view", "operate", "admin" */
+	CONTROL_NETWORKS = 1 << 19,   /* "networks": list of networks */
+	CONTROL_DOMAIN = 1 << 20,     /* "domain": a domain's name */
+	CONTROL_EXPIRES = 1 << 21,    /* "expires": duration */
+	CONTROL_PASSWORD = 1 << 22,   /* "password": text */
+	CONTROL_DRY_RUN = 1 << 23,    /* "dry_run": true */
+	CONTROL_SIZE_MIN = 1 << 24,   /* "size_min": bytes */
+	CONTROL_SIZE_MAX = 1 << 25,   /* "size_max": bytes */
+	CONTROL_STATE = 1 << 26,      /* "state": of a recipient */
+	CONTROL_NEWER = 1 << 27,      /* "newer": duration */
 };
 
-enum control_right { /* bits */
-	CONTROL_READ = 1 << 0,
-	CONTROL_CHANGE = 1 << 1, /* logged and audited */
+enum control_right {             /* bits; each holds those before it */
+	CONTROL_READ = 1 << 0,   /* "view" */
+	CONTROL_CHANGE = 1 << 1, /* "operate": logged and audited */
+	CONTROL_ADMIN = 1 << 2,  /* "admin": the daemon itself, and tokens */
 };
+#define CONTROL_RIGHTS (CONTROL_READ | CONTROL_CHANGE | CONTROL_ADMIN)
+/* "operate" is CONTROL_READ | CONTROL_CHANGE. 0: there is no such right. */
+unsigned control_right_parse(struct str name);
+const char *control_right_name(unsigned rights); /* of the highest */
 
 struct control_conn;
+struct json_t;
 
 struct control_command {
 	const char *name;
@@ -49,6 +70,7 @@ struct control_command {
 	unsigned needs_one; /* exactly one of these */
 	unsigned needs_any; /* one of these or more */
 	enum control_right right;
+	bool in_domain; /* it minds the asker's domain */
 	/* Ends, now or later, in control_done or control_fail. */
 	void (*run)(struct control_conn *c, int64_t now);
 	const char *doc;
@@ -59,21 +81,49 @@ struct control_grammar {
 	bool (*parse_id)(struct str s, uint64_t *out);
 };
 
+/* An argument as an option of a query has it, and in a description. */
+enum control_kind {
+	CONTROL_KIND_FLAG,
+	CONTROL_KIND_NUMBER,
+	CONTROL_KIND_TEXT,
+	CONTROL_KIND_LIST, /* of texts */
+};
+
+struct control_argument {
+	const char *name;
+	unsigned bit; /* enum control_arg */
+	enum control_kind kind;
+	const char *doc;
+};
+
+/* The i-th of all arguments; NULL past the last. */
+const struct control_argument *control_argument(size_t i);
+const struct control_argument *control_argument_find(struct str name);
+
 struct control_request {
 	const struct control_command *command; /* NULL: none */
 	unsigned given;                        /* enum control_arg */
 	char *sender, *recipient, *then;
 	char *term, *message_id, *mta_id, *subject, *client, *reason;
+	char *name, *domain, *password, *state;
+	unsigned right; /* enum control_right */
+	char **networks;
+	size_t network_count;
 	uint64_t *ids;
 	size_t id_count;
-	int64_t older_ms, for_ms;
+	int64_t older_ms, newer_ms, for_ms, expires_ms;
+	uint64_t size_min, size_max;
 	uint32_t max;
-	bool all, frozen, busy, follow;
+	bool all, frozen, busy, follow, dry_run;
 };
 
 /* False: what is wrong with it, in err. Clear the request in either case. */
 MUST_CHECK bool control_request_read(const struct control_grammar *grammar,
     struct str line, struct control_request *out, char *err, size_t cap);
+/* The same of an object that was read; it is borrowed. */
+MUST_CHECK bool control_request_take(const struct control_grammar *grammar,
+    const struct json_t *root, struct control_request *out, char *err,
+    size_t cap);
 void control_request_clear(struct control_request *r);
 
 #endif

@@ -6,38 +6,14 @@
  */
 #include "config.h"
 
-#include "control/web.h"
+#include "control/web_private.h"
 
-#include "base/list.h"
-#include "base/share.h"
-#include "control/control.h"
-#include "http/reply.h"
-#include "net/conn.h"
-#include "os/clock.h"
-
-#include <errno.h>
-#include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LINGER_MS 2000
-#define WRITE_CHUNK 32768
-#define OUT_MAX (8u << 20) /* bytes of an answer */
-#define FIELDS_MAX 12
-
-enum web_state {
-	WEB_OPENING, /* the TLS handshake */
-	WEB_READING,
-	WEB_ANSWERING, /* its handler runs */
-	WEB_WRITING,
-	WEB_ENDED, /* to be freed */
-};
-
 static const char *const state_name[] = {
-    "opening", "reading", "answering", "writing", "ended"};
+    "opening", "reading", "answering", "writing", "streaming", "ended"};
 
 /* From which states each may be reached, as bits. */
 static const unsigned may_follow[] = {
@@ -45,45 +21,13 @@ static const unsigned may_follow[] = {
     1u << WEB_OPENING | 1u << WEB_READING | 1u << WEB_WRITING,
     1u << WEB_READING,
     1u << WEB_READING | 1u << WEB_ANSWERING,
-    1u << WEB_OPENING | 1u << WEB_READING | 1u << WEB_WRITING,
+    1u << WEB_ANSWERING,
+    1u << WEB_OPENING | 1u << WEB_READING | 1u << WEB_ANSWERING |
+	1u << WEB_WRITING | 1u << WEB_STREAMING,
 };
 
-struct web_door {
-	struct list entry;
-	struct web *web;
-	struct listener *listener;
-	const struct web_access *access;
-};
-
-struct web {
-	struct web_server server;
-	struct list doors, conns, ended;
-	struct share *clients;
-	uint32_t count;
-	struct loop_task reap;
-	int64_t refused_due; /* the next line about a connection refused */
-};
-
-struct web_exchange {
-	struct list entry;
-	struct web *web;
-	const struct web_access *access;
-	bool is_local; /* over a Unix socket */
-	struct share_user *client;
-	struct conn *conn;
-	enum web_state state;
-	struct loop_timer deadline;
-	struct loop_task more; /* of what the client sent */
-	struct http_reader *reader;
-	struct http_target target;
-	int64_t began_at; /* the request's first byte */
-	struct buf out;
-	bool has_ended; /* the client sends no more */
-	bool closes;    /* after the answer */
-};
-
-static void
-set_state(struct web_exchange *x, enum web_state to, int64_t deadline)
+void
+web_set_state(struct web_exchange *x, enum web_state to, int64_t deadline)
 {
 	if ((may_follow[to] & 1u << x->state) == 0)
 		panic(
@@ -105,6 +49,7 @@ on_reap(void *arg, int64_t now)
 		list_remove(&x->entry);
 		loop_timer_clear(&x->deadline);
 		loop_task_clear(&x->more);
+		web_clear_answer(x);
 		http_reader_free(x->reader);
 		http_target_clear(&x->target);
 		buf_clear(&x->out);
@@ -112,13 +57,16 @@ on_reap(void *arg, int64_t now)
 	}
 }
 
-/* linger_ms 0: what was not written is lost. */
-static void
-end(struct web_exchange *x, int64_t linger_ms)
+void
+web_end(struct web_exchange *x, int64_t linger_ms)
 {
 	struct web *w = x->web;
+	void (*on_gone)(void *arg) = x->on_gone;
 
-	set_state(x, WEB_ENDED, INT64_MAX);
+	x->on_gone = NULL;
+	if (on_gone != NULL)
+		on_gone(x->gone_arg);
+	web_set_state(x, WEB_ENDED, INT64_MAX);
 	if (linger_ms > 0)
 		conn_close(x->conn, linger_ms);
 	else
@@ -136,18 +84,17 @@ end(struct web_exchange *x, int64_t linger_ms)
 static void
 begin_reading(struct web_exchange *x, int64_t patience_ms, int64_t now)
 {
-	set_state(x, WEB_READING, now + patience_ms);
+	web_set_state(x, WEB_READING, now + patience_ms);
 	x->began_at = 0;
 	/* There may be another request already. */
 	loop_task_set(&x->more);
 }
 
-/* Hands on what the client takes. */
-static void
-push(struct web_exchange *x, int64_t now)
+void
+web_push(struct web_exchange *x, int64_t now)
 {
 	while (x->out.len > 0 && !conn_is_full(x->conn)) {
-		struct str s = str_sub(buf_str(&x->out), 0, WRITE_CHUNK);
+		struct str s = str_sub(buf_str(&x->out), 0, WEB_WRITE_CHUNK);
 
 		conn_write(x->conn, s.p, s.n);
 		buf_consume(&x->out, s.n);
@@ -157,82 +104,13 @@ push(struct web_exchange *x, int64_t now)
 		return;
 	buf_trim(&x->out);
 	if (x->closes || (x->has_ended && conn_input(x->conn).n == 0)) {
-		end(x, LINGER_MS);
+		web_end(x, WEB_LINGER_MS);
 		return;
 	}
+	web_clear_answer(x);
 	http_target_clear(&x->target);
 	http_reader_next(x->reader);
 	begin_reading(x, x->web->server.idle_ms, now);
-}
-
-static bool
-write_head(struct web_exchange *x, unsigned code, const char *type,
-    size_t length, int64_t now)
-{
-	char date[HTTP_DATE_MAX], size[24];
-	struct http_reply_field fields[FIELDS_MAX];
-	size_t n = 0;
-
-	(void)now;
-	snprintf(size, sizeof(size), "%zu", length);
-	fields[n++] = (struct http_reply_field){
-	    "Date", str_from(http_date(clock_wall_ms(), date))};
-	fields[n++] = (struct http_reply_field){"Content-Type", str_from(type)};
-	fields[n++] =
-	    (struct http_reply_field){"Content-Length", str_from(size)};
-	fields[n++] =
-	    (struct http_reply_field){"Cache-Control", STR("no-store")};
-	fields[n++] =
-	    (struct http_reply_field){"X-Content-Type-Options", STR("nosniff")};
-	fields[n++] = (struct http_reply_field){"Content-Security-Policy",
-	    STR("default-src 'none'; frame-ancestors 'none'")};
-	if (code == 405)
-		fields[n++] =
-		    (struct http_reply_field){"Allow", STR("GET, HEAD")};
-	fields[n++] = (struct http_reply_field){
-	    "Connection", x->closes ? STR("close") : STR("keep-alive")};
-	return http_reply_head(&x->out, code, fields, n);
-}
-
-void
-web_answer(
-    struct web_exchange *x, unsigned code, const char *type, struct buf *body)
-{
-	int64_t now = loop_now(x->web->server.loop);
-	bool is_head =
-	    str_eq(http_reader_request(x->reader)->method, STR("HEAD"));
-
-	if (!write_head(x, code, type, body->len, now) ||
-	    (!is_head && !buf_append_str(&x->out, buf_str(body)))) {
-		/* The client sees that the answer is not whole. */
-		buf_reset(&x->out);
-		x->closes = true;
-	}
-	buf_clear(body);
-	set_state(x, WEB_WRITING, now + x->web->server.idle_ms);
-}
-
-void
-web_refuse(struct web_exchange *x, unsigned code, const char *fmt, ...)
-{
-	char text[1024];
-	struct buf body;
-	json_t *row;
-	char *dump;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	row = json_pack("{s:i, s:s, s:o}", "status", (int)code, "title",
-	    http_reason(code), "detail", control_text(text));
-	dump = json_dumps(row, JSON_COMPACT);
-	json_decref(row);
-	buf_init(&body, 8192);
-	if (dump == NULL || !buf_append_str(&body, str_from(dump)))
-		buf_reset(&body);
-	free(dump);
-	web_answer(x, code, "application/problem+json", &body);
 }
 
 void *
@@ -253,105 +131,44 @@ web_target(const struct web_exchange *x)
 	return &x->target;
 }
 
+struct web *
+web_of(const struct web_exchange *x)
+{
+	return x->web;
+}
+
+const struct web_access *
+web_access(const struct web_exchange *x)
+{
+	return x->access;
+}
+
+const struct web_who *
+web_who(const struct web_exchange *x)
+{
+	return &x->who;
+}
+
+uint32_t
+web_connections(const struct web *w)
+{
+	return w->count;
+}
+
 /* ---- requests ---- */
-
-/* "name:8025" and "[::1]:8025" without the port. */
-static struct str
-host_name(struct str host)
-{
-	size_t end = str_rindex(host, ']');
-
-	if (end < host.n)
-		return str_sub(host, 0, end + 1);
-	return str_sub(host, 0, str_index(host, ':'));
-}
-
-static bool
-is_our_host(const struct web_exchange *x, struct str host)
-{
-	struct str name = host_name(host), inner = name;
-	struct ip ip;
-
-	if (x->is_local || str_ieq(name, STR("localhost")))
-		return true;
-	if (name.n > 2 && name.p[0] == '[')
-		inner = str_sub(name, 1, name.n - 2);
-	if (ip_parse(inner, &ip))
-		return true;
-	for (size_t i = 0; i < x->access->host_count; i++) {
-		if (str_ieq(name, str_from(x->access->hosts[i])))
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_path(const struct http_target *t, const char *path)
-{
-	struct str rest = str_from(path);
-
-	str_cut(&rest, '/');
-	for (size_t i = 0; i < t->segment_count; i++) {
-		if (!str_eq(t->segments[i], str_cut(&rest, '/')))
-			return false;
-	}
-	return str_is_empty(rest) && !t->is_folder;
-}
-
-static bool
-is_method(const struct http_request *q, const char *method)
-{
-	return str_eq(q->method, str_from(method)) ||
-	       (str_eq(q->method, STR("HEAD")) && strcmp(method, "GET") == 0);
-}
-
-static void
-route(struct web_exchange *x, int64_t now)
-{
-	const struct http_request *q = http_reader_request(x->reader);
-	const struct web_route *r = x->web->server.routes;
-	bool has_path = false;
-
-	for (; r->path != NULL; r++) {
-		if (!is_path(&x->target, r->path))
-			continue;
-		has_path = true;
-		if (is_method(q, r->method))
-			break;
-	}
-	if (r->path == NULL && !has_path)
-		web_refuse(x, 404, "There is nothing at this path.");
-	else if (r->path == NULL)
-		web_refuse(x, 405, "This path does not take %.*s.",
-		    STR_ARG(q->method));
-	else if ((x->access->rights & r->right) == 0)
-		web_refuse(x, 403,
-		    "The section http \"%s\" does not give the right to it.",
-		    x->access->name);
-	else
-		r->run(x, now);
-}
 
 static void
 answer_request(struct web_exchange *x, int64_t now)
 {
-	const struct http_request *q = http_reader_request(x->reader);
-	const char *why;
-
-	x->closes = !q->keeps_alive;
-	set_state(x, WEB_ANSWERING, INT64_MAX);
-	if (!is_our_host(x, q->host))
-		web_refuse(x, 421,
-		    "This host name is not one of ours; list it in hosts of "
-		    "the section http \"%s\".",
-		    x->access->name);
-	else if (!http_target_parse(q->target, &x->target, &why))
-		web_refuse(x, 400, "%s", why);
-	else
-		route(x, now);
-	if (x->state != WEB_WRITING)
+	x->closes = !http_reader_request(x->reader)->keeps_alive;
+	web_set_state(x, WEB_ANSWERING, INT64_MAX);
+	web_answer_request(x, now);
+	if (x->state == WEB_WRITING)
+		web_push(x, now);
+	else if (x->state == WEB_STREAMING)
+		web_push_stream(x, now);
+	else if (x->state == WEB_ANSWERING && !x->is_waiting)
 		panic("web: a handler without an answer");
-	push(x, now);
 }
 
 static void
@@ -360,9 +177,9 @@ answer_refusal(struct web_exchange *x, int64_t now)
 	struct http_refusal refusal = http_reader_refusal(x->reader);
 
 	x->closes = true;
-	set_state(x, WEB_ANSWERING, INT64_MAX);
+	web_set_state(x, WEB_ANSWERING, INT64_MAX);
 	web_refuse(x, refusal.code, "%s", refusal.text);
-	push(x, now);
+	web_push(x, now);
 }
 
 static void
@@ -381,6 +198,9 @@ set_request_deadline(struct web_exchange *x, int64_t now)
 static void
 read_requests(struct web_exchange *x, int64_t now)
 {
+	/* Who listens to a stream has nothing more to say. */
+	if (x->state == WEB_STREAMING)
+		conn_consume(x->conn, conn_input(x->conn).n);
 	while (x->state == WEB_READING) {
 		struct str in = conn_input(x->conn);
 		size_t used;
@@ -410,7 +230,7 @@ read_requests(struct web_exchange *x, int64_t now)
 		}
 	}
 	if (x->state == WEB_READING && x->has_ended)
-		end(x, 0);
+		web_end(x, 0);
 }
 
 static void
@@ -433,7 +253,9 @@ on_drain(void *arg, int64_t now)
 	struct web_exchange *x = arg;
 
 	if (x->state == WEB_WRITING)
-		push(x, now);
+		web_push(x, now);
+	else if (x->state == WEB_STREAMING)
+		web_push_stream(x, now);
 }
 
 static void
@@ -450,8 +272,8 @@ on_eof(void *arg, int64_t now)
 	struct web_exchange *x = arg;
 
 	x->has_ended = true;
-	if (x->state == WEB_OPENING)
-		end(x, 0);
+	if (x->state == WEB_OPENING || x->state == WEB_STREAMING)
+		web_end(x, 0);
 	else
 		read_requests(x, now);
 }
@@ -462,7 +284,7 @@ on_end(void *arg, enum conn_end why, int error, int64_t now)
 	(void)why;
 	(void)error;
 	(void)now;
-	end(arg, 0);
+	web_end(arg, 0);
 }
 
 static const struct conn_ops conn_ops = {
@@ -480,14 +302,20 @@ on_deadline(void *arg, int64_t now)
 {
 	struct web_exchange *x = arg;
 
+	if (x->state == WEB_STREAMING &&
+	    (x->out.len == 0 || now - x->taken_at < x->web->server.idle_ms)) {
+		loop_timer_set(&x->deadline, now + x->beat_ms);
+		x->on_beat(x->gone_arg, now);
+		return;
+	}
 	if (x->state != WEB_READING || !http_reader_is_inside(x->reader)) {
-		end(x, 0);
+		web_end(x, 0);
 		return;
 	}
 	x->closes = true;
-	set_state(x, WEB_ANSWERING, INT64_MAX);
+	web_set_state(x, WEB_ANSWERING, INT64_MAX);
 	web_refuse(x, 408, "The request took too long.");
-	push(x, now);
+	web_push(x, now);
 }
 
 static void
@@ -557,10 +385,10 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 	x = xcalloc(1, sizeof(*x));
 	x->web = w;
 	x->access = door->access;
-	x->is_local = ip.family == IP_NONE;
+	x->peer_ip = ip;
 	x->client = client;
 	x->reader = http_reader_new();
-	buf_init(&x->out, OUT_MAX);
+	buf_init(&x->out, WEB_OUT_MAX);
 	loop_timer_init(&x->deadline, w->server.loop, on_deadline, x);
 	loop_task_init(&x->more, w->server.loop, on_more, x);
 	list_append(&w->conns, &x->entry);
@@ -570,7 +398,7 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 		begin_reading(x, x->web->server.head_ms, now);
 	else if (!conn_start_tls(
 		     x->conn, tls_accept(x->access->tls), w->server.head_ms))
-		end(x, 0);
+		web_end(x, 0);
 }
 
 static void
@@ -638,7 +466,8 @@ web_free(struct web *w)
 		return;
 	web_stop(w);
 	while (!list_is_empty(&w->conns))
-		end(LIST_ITEM(w->conns.next, struct web_exchange, entry), 0);
+		web_end(
+		    LIST_ITEM(w->conns.next, struct web_exchange, entry), 0);
 	on_reap(w, 0);
 	loop_task_clear(&w->reap);
 	share_free(w->clients);

@@ -4,6 +4,7 @@
  */
 #include "maild/control_private.h"
 
+#include "os/clock.h"
 #include "spool/spool.h"
 
 #include <errno.h>
@@ -26,11 +27,12 @@ void
 control_fail_errno(struct control_conn *c, int error)
 {
 	if (error == ENOENT)
-		control_fail(c, 1, "no such sender or message");
+		control_fail(c, CONTROL_ABSENT, "no such sender or message");
 	else if (error == EBUSY)
-		control_fail(c, 1, "the spool is busy; try again");
+		control_fail(c, CONTROL_LATER, "the spool is busy; try again");
 	else
-		control_fail(c, 1, "the spool failed: %s", strerror(error));
+		control_fail(
+		    c, CONTROL_FAILED, "the spool failed: %s", strerror(error));
 }
 
 const char *
@@ -41,6 +43,9 @@ control_unseen(const struct control_conn *c, char out[CONTROL_UNSEEN_MAX])
 	    control_parts(c)->gate, str_from(c->request.sender), like);
 	size_t n = str_copy(STR("never seen"), out, CONTROL_UNSEEN_MAX);
 
+	/* Whose they are others need not know. */
+	if (c->domain != NULL)
+		count = 0;
 	for (size_t i = 0; i < count && n + 1 < CONTROL_UNSEEN_MAX; i++)
 		n += (size_t)snprintf(out + n, CONTROL_UNSEEN_MAX - n, "%s%s",
 		    i == 0 ? "; did you mean " : " or ", like[i]);
@@ -54,8 +59,22 @@ control_no_sender(struct control_conn *c)
 {
 	char unseen[CONTROL_UNSEEN_MAX];
 
-	control_fail(c, 1, "no such sender: %s (%s)", c->request.sender,
-	    control_unseen(c, unseen));
+	control_fail(c, CONTROL_ABSENT, "no such sender: %s (%s)",
+	    c->request.sender, control_unseen(c, unseen));
+}
+
+static void
+on_audit(void *parts, const char *who, const char *action, const char *target,
+    const char *detail)
+{
+	const struct control_parts *p = parts;
+	struct spool_audit audit = {.at = clock_wall_ms(),
+	    .who = who,
+	    .action = action,
+	    .target = target,
+	    .detail = detail};
+
+	spool_audit_add(p->spool, &audit, NULL, NULL);
 }
 
 struct control *
@@ -68,6 +87,8 @@ control_new(
 	    .events = parts->events,
 	    .grammar = &grammar,
 	    .connections_max = parts->connections_max,
+	    .access = parts->access,
+	    .audit = on_audit,
 	};
 
 	return control_start(

@@ -26,7 +26,7 @@ fail_in_vain(struct control_conn *c)
 	if (c->request.sender != NULL && c->cursor != 0)
 		control_no_sender(c);
 	else
-		control_fail(c, 1, "nothing held fits that");
+		control_fail(c, CONTROL_ABSENT, "nothing held fits that");
 }
 
 static void
@@ -37,7 +37,7 @@ on_changed(void *arg, int error, uint64_t count)
 	if (!control_resume(c))
 		return;
 	if (error == EINVAL && c->request.sender != NULL) {
-		control_fail(c, 1,
+		control_fail(c, CONTROL_FAILED,
 		    "no sender can be called that; write it as senders "
 		    "shows it");
 	} else if (error != 0) {
@@ -56,6 +56,106 @@ on_changed(void *arg, int error, uint64_t count)
 	}
 }
 
+/* ---- counting first ---- */
+
+static const char *const change_name[] = {
+    [SPOOL_TO_RELEASE] = "release",
+    [SPOOL_TO_FLUSH] = "flush",
+    [SPOOL_TO_DISCARD] = "discard",
+};
+
+static enum spool_change
+change_of(const struct control_conn *c)
+{
+	enum spool_change what = SPOOL_TO_RELEASE;
+
+	while (strcmp(change_name[what], c->request.command->name) != 0)
+		what++;
+	return what;
+}
+
+static void
+add_number(json_t *object, const char *name, uint64_t n)
+{
+	n += (uint64_t)json_integer_value(json_object_get(object, name));
+	json_object_set_new(object, name, json_integer((json_int_t)n));
+}
+
+static void step_count(struct control_conn *c, int64_t now);
+
+static void
+on_counted(void *arg, int error, const struct spool_message *messages, size_t n)
+{
+	struct control_conn *c = arg;
+	int64_t wall = clock_wall_ms();
+
+	if (!control_resume(c))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct spool_message *m = &messages[i];
+		uint64_t count = 0;
+
+		for (size_t k = 0; k < m->rcpt_count; k++)
+			count += spool_would_change(
+			    change_of(c), &m->rcpts[k], wall);
+		c->cursor = m->id;
+		add_number(c->kept, "recipients", count);
+		add_number(c->kept, "messages", count > 0);
+		add_number(c->kept, "bytes", count > 0 ? m->size : 0);
+	}
+	c->on_step = step_count;
+	if (error != 0)
+		control_fail_errno(c, error);
+	else if (n == 0)
+		control_done(c, json_incref(c->kept));
+}
+
+static void
+step_count(struct control_conn *c, int64_t now)
+{
+	struct spool_select select = control_selection(c);
+
+	(void)now;
+	control_wait(c);
+	spool_list(control_parts(c)->spool, &select, c->cursor, CONTROL_PAGE,
+	    on_counted, c);
+}
+
+static void
+count_selected(struct control_conn *c, int64_t now)
+{
+	if (c->request.sender != NULL)
+		(void)control_find_sender(c, now);
+	c->kept = json_pack("{s:b, s:i, s:i, s:i}", "dry_run", 1, "messages", 0,
+	    "recipients", 0, "bytes", 0);
+	step_count(c, now);
+}
+
+/* ---- release, flush, discard ---- */
+
+struct spool_select
+control_selection(const struct control_conn *c)
+{
+	const struct control_request *r = &c->request;
+	int64_t wall = clock_wall_ms();
+	struct spool_select select = {.ids = r->ids,
+	    .id_count = r->id_count,
+	    .source = r->sender,
+	    .recipient = r->recipient,
+	    .domain = c->domain,
+	    .subject = r->subject,
+	    .size_min = r->size_min,
+	    .size_max = r->size_max,
+	    .reason = r->reason,
+	    .all = r->all || r->id_count == 0};
+
+	if (r->given & CONTROL_OLDER)
+		select.queued_before = wall - r->older_ms;
+	if (r->given & CONTROL_NEWER)
+		select.queued_after = wall - r->newer_ms;
+	return select;
+}
+
 static void
 change_selected(struct control_conn *c, int64_t now,
     void (*change)(struct gate *g, const struct spool_select *select,
@@ -63,27 +163,24 @@ change_selected(struct control_conn *c, int64_t now,
 	void *arg))
 {
 	const struct control_request *r = &c->request;
-	int64_t wall = clock_wall_ms();
 	struct spool_select select;
 
 	/* The cursor remembers that the gate does not know the sender: it may
 	 * have left mail in the spool. */
 	c->cursor = r->sender != NULL && !control_find_sender(c, now);
-	select = (struct spool_select){.ids = r->ids,
-	    .id_count = r->id_count,
-	    .source = r->sender,
-	    .recipient = r->recipient,
-	    .all = r->all};
-	if (r->given & CONTROL_OLDER)
-		select.queued_before = wall - r->older_ms;
+	select = control_selection(c);
 	control_wait(c);
-	change(
-	    control_parts(c)->gate, &select, c->who, now, wall, on_changed, c);
+	change(control_parts(c)->gate, &select, c->who, now, clock_wall_ms(),
+	    on_changed, c);
 }
 
 void
 control_release(struct control_conn *c, int64_t now)
 {
+	if (c->request.dry_run) {
+		count_selected(c, now);
+		return;
+	}
 	delivery_try_now(control_parts(c)->delivery, now);
 	change_selected(c, now, gate_release);
 }
@@ -91,6 +188,10 @@ control_release(struct control_conn *c, int64_t now)
 void
 control_flush(struct control_conn *c, int64_t now)
 {
+	if (c->request.dry_run) {
+		count_selected(c, now);
+		return;
+	}
 	delivery_try_now(control_parts(c)->delivery, now);
 	change_selected(c, now, gate_flush);
 }
@@ -98,7 +199,10 @@ control_flush(struct control_conn *c, int64_t now)
 void
 control_discard(struct control_conn *c, int64_t now)
 {
-	change_selected(c, now, gate_discard);
+	if (c->request.dry_run)
+		count_selected(c, now);
+	else
+		change_selected(c, now, gate_discard);
 }
 
 /* False: the request has failed. */
@@ -160,8 +264,12 @@ control_thaw(struct control_conn *c, int64_t now)
 		return;
 	}
 	control_wait(c);
-	gate_thaw(control_parts(c)->gate, c->request.sender, what, c->who, now,
-	    clock_wall_ms(), on_changed, c);
+	gate_thaw_by(control_parts(c)->gate,
+	    &(struct gate_thaw_order){.sender = c->request.sender,
+		.then = what,
+		.who = c->who,
+		.reason = c->request.reason},
+	    now, clock_wall_ms(), on_changed, c);
 }
 
 static void
@@ -175,7 +283,7 @@ on_forgotten(void *arg, int error, uint64_t count)
 		if (c->cursor != 0)
 			control_no_sender(c);
 		else
-			control_fail(c, 1,
+			control_fail(c, CONTROL_ABSENT,
 			    "%s knows nobody whom it could forget",
 			    c->request.sender);
 	} else if (error != 0) {

@@ -121,7 +121,8 @@ control_explain(struct control_conn *c, int64_t now)
 	}
 	q.recipient = path.address;
 	if (r->client != NULL && !ip_parse(str_from(r->client), &q.client)) {
-		control_fail(c, 2, "explain: \"client\" must be an IP address");
+		control_fail(c, CONTROL_USAGE,
+		    "explain: \"client\" must be an IP address");
 		return;
 	}
 	control_wait(c);

@@ -158,7 +158,7 @@ is_recalled(struct recall *r, const struct event_item *e)
 	unsigned unknown =
 	    CONTROL_MESSAGE_ID | CONTROL_SUBJECT | CONTROL_CLIENT;
 
-	if ((q->given & unknown) != 0 ||
+	if ((q->given & unknown) != 0 || !control_sees(r->c, e->sender) ||
 	    (q->sender != NULL && strcmp(q->sender, e->sender) != 0) ||
 	    (q->mta_id != NULL && memmem(detail.p, detail.n, q->mta_id,
 				      strlen(q->mta_id)) == NULL))
@@ -194,7 +194,7 @@ tell_nothing(struct control_conn *c)
 	events_each(control_parts(c)->events, 0, on_past, &r);
 	free(r.term);
 	fold_free(r.fold);
-	control_fail(c, 1,
+	control_fail(c, CONTROL_ABSENT,
 	    "no mail in the spool matches; of what was delivered, refused or "
 	    "never held the log tells, and the mail server's%s",
 	    r.sent > 0 ? "; above is what events know" : "");
@@ -222,9 +222,9 @@ send_found(struct control_conn *c, const struct spool_found *found)
 		json_t *row = found_row(c, &found->messages[i], &at);
 
 		if (!control_send(c, "row", row)) {
-			if (c->out.len > 0)
+			if (control_is_behind(c))
 				return true;
-			control_fail(c, 1,
+			control_fail(c, CONTROL_FAILED,
 			    "a message has too many recipients to be shown");
 			return false;
 		}
@@ -274,6 +274,7 @@ step_find(struct control_conn *c, int64_t now)
 	    .subject = r->subject,
 	    .source = r->sender,
 	    .recipient = r->recipient,
+	    .domain = c->domain,
 	};
 
 	(void)now;
@@ -289,7 +290,8 @@ control_find(struct control_conn *c, int64_t now)
 
 	if (c->request.client != NULL &&
 	    !ip_parse(str_from(c->request.client), &ip)) {
-		control_fail(c, 2, "find: \"client\" must be an IP address");
+		control_fail(
+		    c, CONTROL_USAGE, "find: \"client\" must be an IP address");
 		return;
 	}
 	/* One that the gate has forgotten may have mail in the spool. */

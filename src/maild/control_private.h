@@ -42,6 +42,8 @@ void control_thaw(struct control_conn *c, int64_t now);
 void control_forget(struct control_conn *c, int64_t now);
 void control_audit(struct control_conn *c, int64_t now);
 
+/* What the request's filters select, within the asker's domain. */
+struct spool_select control_selection(const struct control_conn *c);
 /* The throttle's key of the sender that the request names, in request.sender
  * from then on. False: the gate does not know it (it may be in the spool). */
 /* A message of the spool with its recipients. */

@@ -22,6 +22,25 @@ state_name(const struct spool_rcpt *r, bool doomed)
 	return spool_state_name[r->state];
 }
 
+/* state NULL: any. */
+static bool
+has_state(const struct spool_message *m, const char *state)
+{
+	if (state == NULL)
+		return true;
+	if (strcmp(state, "quarantined") == 0)
+		return m->mta_id != NULL;
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		const struct spool_rcpt *r = &m->rcpts[i];
+
+		if (strcmp(state, state_name(r, m->doomed)) == 0 ||
+		    (strcmp(state, "deferred") == 0 && r->attempts > 0 &&
+			r->state == SPOOL_RELEASED && !r->stopped))
+			return true;
+	}
+	return false;
+}
+
 static json_t *
 recipient_row(const struct spool_rcpt *r, bool doomed)
 {
@@ -74,11 +93,15 @@ send_page(
     struct control_conn *c, const struct spool_message *messages, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		if (!has_state(&messages[i], c->request.state)) {
+			c->cursor = messages[i].id;
+			continue;
+		}
 		if (!control_send(
 			c, "row", control_message_row(&messages[i]))) {
-			if (c->out.len > 0)
+			if (control_is_behind(c))
 				return true;
-			control_fail(c, 1,
+			control_fail(c, CONTROL_FAILED,
 			    "a message has too many recipients "
 			    "to be shown");
 			return false;
@@ -99,6 +122,8 @@ on_page(void *arg, int error, const struct spool_message *messages, size_t n)
 		control_fail_errno(c, error);
 	else if (n > 0 && !send_page(c, messages, n))
 		return;
+	else if (n == 0 && c->rows == 0 && c->request.id_count > 0)
+		control_fail_errno(c, ENOENT);
 	else if (n == 0 && c->rows == 0 && c->on_step == NULL)
 		control_no_sender(c);
 	else if (n == 0)
@@ -110,13 +135,9 @@ on_page(void *arg, int error, const struct spool_message *messages, size_t n)
 static void
 step_queue(struct control_conn *c, int64_t now)
 {
-	const struct control_request *r = &c->request;
-	struct spool_select select = {
-	    .source = r->sender, .recipient = r->recipient, .all = true};
+	struct spool_select select = control_selection(c);
 
 	(void)now;
-	if (r->given & CONTROL_OLDER)
-		select.queued_before = clock_wall_ms() - r->older_ms;
 	control_wait(c);
 	spool_list(control_parts(c)->spool, &select, c->cursor, CONTROL_PAGE,
 	    on_page, c);
@@ -127,7 +148,8 @@ control_queue(struct control_conn *c, int64_t now)
 {
 	/* A sender that the gate has forgotten may have mail on its way out: an
 	 * error only when there is none. */
-	if (c->request.sender == NULL || control_find_sender(c, now))
+	if (c->request.sender == NULL || control_find_sender(c, now) ||
+	    c->cursor != 0)
 		c->on_step = step_queue;
 	step_queue(c, now);
 }
@@ -217,7 +239,7 @@ on_envelope(
 
 	if (!control_resume(c))
 		return;
-	if (error != 0 || n == 0) {
+	if (error != 0 || n == 0 || !control_sees(c, messages[0].source)) {
 		control_fail_errno(c, error != 0 ? error : ENOENT);
 		return;
 	}
@@ -234,7 +256,7 @@ control_cat(struct control_conn *c, int64_t now)
 
 	(void)now;
 	if (c->request.id_count != 1) {
-		control_fail(c, 2, "cat takes one id");
+		control_fail(c, CONTROL_USAGE, "cat takes one id");
 		return;
 	}
 	control_wait(c);

@@ -47,9 +47,27 @@ sender_row(const struct gate_sender_info *s)
 	    control_time(s->next_release));
 }
 
+/* In either case, anywhere in the name. */
 static bool
-is_wanted(const struct control_request *r, const struct gate_sender_info *s)
+has_term(const char *sender, const char *term)
 {
+	struct str s = str_from(sender), part = str_from(term);
+
+	for (size_t i = 0; i + part.n <= s.n; i++) {
+		if (str_ieq(str_sub(s, i, part.n), part))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_wanted(const struct control_conn *c, const struct gate_sender_info *s)
+{
+	const struct control_request *r = &c->request;
+
+	if (!control_sees(c, s->sender) ||
+	    (r->term != NULL && !has_term(s->sender, r->term)))
+		return false;
 	if (r->frozen && !s->t.frozen)
 		return false;
 	return !r->busy || s->t.frozen || s->waiting > 0;
@@ -70,7 +88,7 @@ step_senders(struct control_conn *c, int64_t now)
 			return;
 		}
 		c->cursor = at;
-		if (!is_wanted(&c->request, &s))
+		if (!is_wanted(c, &s))
 			continue;
 		if (!control_send(c, "row", sender_row(&s))) {
 			c->cursor = was; /* again when there is room */
@@ -267,7 +285,8 @@ control_find_sender(struct control_conn *c, int64_t now)
 	struct gate_sender_info s;
 
 	if (!gate_sender_find(control_parts(c)->gate,
-		str_from(c->request.sender), now, clock_wall_ms(), &s))
+		str_from(c->request.sender), now, clock_wall_ms(), &s) ||
+	    !control_sees(c, s.sender))
 		return false;
 	free(c->request.sender);
 	c->request.sender = xstrdup(s.sender);

@@ -111,7 +111,8 @@ control_config(struct control_conn *c, int64_t now)
 	buf_init(&out, CONFIG_MAX);
 	if (!p->show_config(p->arg, &out)) {
 		buf_clear(&out);
-		control_fail(c, 1, "the configuration is too large to show");
+		control_fail(c, CONTROL_FAILED,
+		    "the configuration is too large to show");
 		return;
 	}
 	text = buf_take(&out);
@@ -147,7 +148,8 @@ control_reload(struct control_conn *c, int64_t now)
 
 	(void)now;
 	if (!p->reload(p->arg, err, sizeof(err))) {
-		control_fail(c, 1, "the old configuration stays: %s", err);
+		control_fail(
+		    c, CONTROL_FAILED, "the old configuration stays: %s", err);
 		return;
 	}
 	if (err[0] != '\0' && !control_send_only(c, json_pack("{s:o}", "note",

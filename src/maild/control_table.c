@@ -4,8 +4,13 @@
  */
 #include "maild/control_private.h"
 
+#include "control/access_store.h"
+
 #define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
-#define FILTERS (CONTROL_OLDER | CONTROL_RECIPIENT)
+#define FILTERS                                                                \
+	(CONTROL_OLDER | CONTROL_NEWER | CONTROL_RECIPIENT | CONTROL_SUBJECT | \
+	    CONTROL_SIZE_MIN | CONTROL_SIZE_MAX)
+#define CHANGES (CONTROL_REASON | CONTROL_DRY_RUN)
 #define FINDS                                                       \
 	(CONTROL_TERM | CONTROL_SENDER | CONTROL_RECIPIENT |        \
 	    CONTROL_MESSAGE_ID | CONTROL_MTA_ID | CONTROL_SUBJECT | \
@@ -20,8 +25,9 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "senders",
-	.takes = CONTROL_FROZEN | CONTROL_BUSY,
+	.takes = CONTROL_FROZEN | CONTROL_BUSY | CONTROL_TERM,
 	.right = CONTROL_READ,
+	.in_domain = true,
 	.run = control_senders,
 	.doc = "a row per sender in memory; busy: those alone that are frozen "
 	       "or have a queue",
@@ -31,6 +37,7 @@ const struct control_command control_commands[] = {
 	.takes = CONTROL_SENDER,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_READ,
+	.in_domain = true,
 	.run = control_show,
 	.doc = "one row: all that is known of a sender",
     },
@@ -52,8 +59,9 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "queue",
-	.takes = CONTROL_SENDER | FILTERS,
+	.takes = CONTROL_SENDER | CONTROL_IDS | CONTROL_STATE | FILTERS,
 	.right = CONTROL_READ,
+	.in_domain = true,
 	.run = control_queue,
 	.doc = "a row per message in the spool, the oldest first",
     },
@@ -62,6 +70,7 @@ const struct control_command control_commands[] = {
 	.takes = FINDS | CONTROL_MAX,
 	.needs_any = FINDS,
 	.right = CONTROL_READ,
+	.in_domain = true,
 	.run = control_find,
 	.doc = "a row per message in the spool that fits all of these, with "
 	       "what each recipient waits for; where there is none, what "
@@ -80,33 +89,37 @@ const struct control_command control_commands[] = {
 	.name = "cat",
 	.takes = CONTROL_IDS,
 	.needs = CONTROL_IDS,
-	.right = CONTROL_READ,
+	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_cat,
 	.doc = "a message: a row with its envelope, then rows with \"data\", "
 	       "in which each character stands for one byte",
     },
     {
 	.name = "release",
-	.takes = SELECTS | FILTERS,
+	.takes = SELECTS | FILTERS | CHANGES,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_release,
 	.doc = "lets held recipients go now, and those that wait for their "
 	       "next try",
     },
     {
 	.name = "flush",
-	.takes = SELECTS | FILTERS,
+	.takes = SELECTS | FILTERS | CHANGES,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_flush,
 	.doc = "tries released recipients now that wait for their next try",
     },
     {
 	.name = "discard",
-	.takes = SELECTS | FILTERS,
+	.takes = SELECTS | FILTERS | CHANGES,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_discard,
 	.doc = "removes held recipients for good",
     },
@@ -115,14 +128,16 @@ const struct control_command control_commands[] = {
 	.takes = CONTROL_SENDER | CONTROL_REASON | CONTROL_FOR,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_freeze,
 	.doc = "stops a sender, with a reason, and for a time",
     },
     {
 	.name = "thaw",
-	.takes = CONTROL_SENDER | CONTROL_THEN,
+	.takes = CONTROL_SENDER | CONTROL_THEN | CONTROL_REASON,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
+	.in_domain = true,
 	.run = control_thaw,
 	.doc = "lets a sender go on, with its queue, without, or all at once",
     },
@@ -140,6 +155,7 @@ const struct control_command control_commands[] = {
 	.name = "events",
 	.takes = CONTROL_FOLLOW | CONTROL_MAX,
 	.right = CONTROL_READ,
+	.in_domain = true,
 	.run = control_events,
 	.doc = "what happened lately, and what happens from now on",
     },
@@ -152,15 +168,16 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "config",
-	.right = CONTROL_READ,
+	.right = CONTROL_ADMIN,
 	.run = control_config,
 	.doc = "the configuration in force",
     },
     {
 	.name = "reload",
-	.right = CONTROL_CHANGE,
+	.right = CONTROL_ADMIN,
 	.run = control_reload,
 	.doc = "reads the configuration again",
     },
+    ACCESS_COMMANDS,
     {0},
 };

@@ -20,7 +20,6 @@ libmaild_a_SOURCES = \
 	src/maild/maild_warn.c src/maild/maild_warn.h \
 	src/maild/maild_options.c src/maild/maild_options_hop.h \
 	src/maild/maild_options_inbound.h \
-	src/maild/maild_options_http.c \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
 	src/maild/metrics.c src/maild/metrics.h
 maild_libs = libmaild.a $(front_libs) $(control_libs) $(JANSSON_LIBS)

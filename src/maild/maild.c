@@ -6,6 +6,8 @@
  * and an exit status; none after it is.
  */
 #include "maild/maild_internal.h"
+
+#include "control/access_store.h"
 #include "maild/maild_probe.h"
 #include "maild/maild_warn.h"
 
@@ -554,6 +556,8 @@ maild_build(struct maild *m)
 	    .certificate = maild_on_certificate,
 	    .arg = m,
 	};
+	if (maild_http_open(m, err, sizeof(err)) != 0)
+		return fail(EX_CONFIG, err);
 	m->control = control_new(&m->parts, m->control_listener, m->admin_gid);
 	m->control_listener = NULL;
 	return 0;
@@ -600,6 +604,7 @@ maild_stop(struct maild *m)
 	milter_free(m->milter);
 	if (m->control != NULL)
 		control_free(m->control);
+	access_store_free(m->access);
 	if (m->control_listener != NULL)
 		listener_free(m->control_listener);
 	for (size_t i = 0; i < m->listener_count; i++)

@@ -541,7 +541,7 @@ check_hop_tls(struct checking *k)
 
 /* Another section has the address: which one; NULL: none. */
 static const char *
-address_owner(struct checking *k, const struct maild_http *h, size_t i)
+address_owner(struct checking *k, const struct web_conf *h, size_t i)
 {
 	if (h->addr.ss.ss_family != AF_UNIX && addr_port(&h->addr) == 0)
 		return NULL;
@@ -560,36 +560,25 @@ address_owner(struct checking *k, const struct maild_http *h, size_t i)
 }
 
 static bool
-check_http(struct checking *k, struct maild_http *h, size_t i)
+check_http(struct checking *k, struct web_conf *h, size_t i)
 {
-	struct tls_server_settings tls = {
-	    .certs = strings(&h->tls_cert), .keys = strings(&h->tls_key)};
 	const char *owner;
-	char why[300];
+	char why[400];
 
-	if (!net_addr_parse(str_from(h->address), &h->addr, why, sizeof(why)) ||
-	    !maild_parse_mode(h->socket_mode, &h->mode))
-		return FAIL_HTTP(k, h, "address: %s", why);
+	if (!web_conf_check(h, false, why, sizeof(why)))
+		return FAIL_HTTP(k, h, "%s", why);
 	owner = address_owner(k, h, i);
 	if (owner != NULL)
 		return FAIL_HTTP(k, h,
 		    "address: %s is taken by \"%s\"; choose another",
 		    h->address, owner);
-	if (!read_networks(k, "clients", &h->clients, &h->nets, &h->net_count))
-		return false;
-	if (h->tls_cert.n == 0)
-		return h->tls_key.n == 0 ||
-		       FAIL_HTTP(k, h,
-			   "tls_key: is of no use without tls_cert; name the "
-			   "certificate");
-	h->tls_server = tls_server_new(&tls, why, sizeof(why));
-	return h->tls_server != NULL || FAIL_HTTP(k, h, "tls_cert: %s", why);
+	return true;
 }
 
 static bool
 check_https(struct checking *k)
 {
-	struct maild_http *h = k->c->http.v;
+	struct web_conf *h = k->c->http.v;
 
 	for (size_t i = 0; i < k->c->http.n; i++) {
 		if (!check_http(k, &h[i], i))
@@ -747,12 +736,8 @@ maild_config_free(struct maild_config *c)
 		tls_server_unref(l[i].tls_server);
 		free((struct ip_net *)l[i].peers.nets);
 	}
-	for (size_t i = 0; i < c->http.n; i++) {
-		struct maild_http *h = (struct maild_http *)c->http.v + i;
-
-		tls_server_unref(h->tls_server);
-		free(h->nets);
-	}
+	for (size_t i = 0; i < c->http.n; i++)
+		web_conf_clear((struct web_conf *)c->http.v + i);
 	free(c->socket_uids);
 	tls_client_unref(c->tls_client);
 	if (c->policies != NULL)

@@ -9,6 +9,7 @@
 #ifndef MAILD_MAILD_CONFIG_H
 #define MAILD_MAILD_CONFIG_H
 
+#include "control/web_conf.h"
 #include "delivery/credentials.h"
 #include "gate/locals.h"
 #include "gate/policy.h"
@@ -52,18 +53,6 @@ struct maild_listen {
 	struct option_strings clients;
 	struct peer_rules peers;       /* from these and socket_users */
 	struct tls_server *tls_server; /* from these; NULL: none */
-};
-
-struct maild_http {
-	char *name;
-	struct option_place place;
-	char *address, *socket_mode; /* as written */
-	struct net_addr addr;
-	unsigned mode;
-	struct option_strings clients, hosts, tls_cert, tls_key;
-	struct ip_net *nets; /* from clients */
-	size_t net_count;
-	struct tls_server *tls_server; /* from these; NULL: plain */
 };
 
 /* Durations are milliseconds, sizes bytes. */
@@ -138,7 +127,7 @@ struct maild_config {
 	uint64_t inbound_memory, acquaintances_memory, history_memory;
 
 	struct option_array listen; /* struct maild_listen */
-	struct option_array http;   /* struct maild_http */
+	struct option_array http;   /* struct web_conf */
 	struct option_array policy; /* struct policy_conf */
 	struct option_array scope;  /* struct scope_conf */
 
@@ -163,7 +152,6 @@ struct maild_config {
 
 extern const struct option_schema maild_schema;
 extern const struct option maild_listen_options[];
-extern const struct option maild_http_options[];
 
 /* NULL on an error: one line that names file, line and option in err, and that
  * says what to do. file is borrowed as long as the result lives. */
@@ -180,10 +168,10 @@ maild_config_listen(const struct maild_config *c, size_t i)
 	return (const struct maild_listen *)c->listen.v + i;
 }
 
-static inline const struct maild_http *
+static inline const struct web_conf *
 maild_config_http(const struct maild_config *c, size_t i)
 {
-	return (const struct maild_http *)c->http.v + i;
+	return (const struct web_conf *)c->http.v + i;
 }
 
 #endif

@@ -61,10 +61,10 @@ struct maild {
 	struct maild_door *doors; /* one for each listener, until the end */
 	size_t door_count;
 	size_t listener_count;
-	struct control_parts parts; /* what commands and metrics tell of */
-	struct web *web;            /* NULL: no http section */
-	struct maild_http_door *http_doors;
-	size_t http_door_count;
+	struct control_parts parts;  /* what commands and metrics tell of */
+	struct api *api;             /* NULL: no http section */
+	struct access_store *access; /* the same */
+	struct web_doors *doors_http;
 	int admin_gid;
 
 	struct loop_watch *spool_watch;
@@ -102,6 +102,8 @@ MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
 /* maild_http.c */
 /* -1: why in err. */
 MUST_CHECK int maild_http_bind(struct maild *m, char *err, size_t cap);
+/* Before the control socket: tokens and users. */
+MUST_CHECK int maild_http_open(struct maild *m, char *err, size_t cap);
 void maild_http_start(struct maild *m);
 void maild_http_update(struct maild *m); /* after a reload */
 void maild_http_stop(struct maild *m);

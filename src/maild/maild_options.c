@@ -706,14 +706,17 @@ static const struct option_section maild_sections[] = {
     },
     {
 	.name = "http",
-	.doc = "A socket on which HTTP is answered: /metrics, for Prometheus. "
-	       "Nothing is listened on without such a section. At most 64 "
-	       "connections, 8 from one address; a request has 30 seconds.",
-	.options = maild_http_options,
-	.size = sizeof(struct maild_http),
+	.doc =
+	    "A socket on which HTTP is answered: the dashboard, /metrics for "
+	    "Prometheus, and an API below /api/v1 (weir-api(7)). Tokens are "
+	    "made by weirctl token new. Nothing is listened on without such a "
+	    "section. At most 64 "
+	    "connections, 8 from one address; a request has 30 seconds.",
+	.options = web_conf_options,
+	.size = sizeof(struct web_conf),
 	.offset = offsetof(struct maild_config, http),
-	.title_offset = offsetof(struct maild_http, name),
-	.place_offset = offsetof(struct maild_http, place),
+	.title_offset = offsetof(struct web_conf, name),
+	.place_offset = offsetof(struct web_conf, place),
     },
     {
 	.name = "policy",

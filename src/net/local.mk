@@ -14,7 +14,8 @@ libnet_a_SOURCES = \
 	src/net/tls.c src/net/tls.h src/net/tls_private.h \
 	src/net/tls_cert.c \
 	src/net/tls_client.c \
-	src/net/tls_server.c
+	src/net/tls_server.c \
+	src/net/worker.c src/net/worker.h
 net_libs = libnet.a $(os_libs) $(EVENT_LIBS) $(OPENSSL_LIBS)
 
 if HAVE_CMOCKA

@@ -5,6 +5,7 @@
  */
 #include "netd/internal.h"
 
+#include "control/access_store.h"
 #include "os/clock.h"
 
 #include <stdlib.h>
@@ -36,7 +37,7 @@ change_selected(struct control_conn *c, int64_t now,
 	uint64_t count = change(netd_of(c)->gate, &select, now);
 
 	if (count == 0 && !r->all)
-		control_fail(c, 1, "nothing held fits that");
+		control_fail(c, CONTROL_ABSENT, "nothing held fits that");
 	else
 		changed(c, count);
 }
@@ -60,7 +61,7 @@ run_freeze(struct control_conn *c, int64_t now)
 		c->request.reason, now, clock_wall_ms()))
 		changed(c, 0);
 	else
-		control_fail(c, 1,
+		control_fail(c, CONTROL_FAILED,
 		    "not an address, or more hosts than hosts_max: %s",
 		    c->request.sender);
 }
@@ -95,7 +96,8 @@ run_config(struct control_conn *c, int64_t now)
 	buf_init(&out, CONFIG_MAX);
 	if (!options_print_values(&netd_schema, n->conf, &out)) {
 		buf_clear(&out);
-		control_fail(c, 1, "the configuration is too large to show");
+		control_fail(c, CONTROL_FAILED,
+		    "the configuration is too large to show");
 		return;
 	}
 	text = buf_take(&out);
@@ -112,7 +114,8 @@ run_reload(struct control_conn *c, int64_t now)
 	if (netd_reload(netd_of(c), err, sizeof(err)))
 		changed(c, 0);
 	else
-		control_fail(c, 1, "the old configuration stays: %s", err);
+		control_fail(
+		    c, CONTROL_FAILED, "the old configuration stays: %s", err);
 }
 
 #define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
@@ -179,7 +182,7 @@ static const struct control_command commands[] = {
     },
     {
 	.name = "thaw",
-	.takes = CONTROL_SENDER | CONTROL_THEN,
+	.takes = CONTROL_SENDER | CONTROL_THEN | CONTROL_REASON,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
 	.run = run_thaw,
@@ -194,16 +197,17 @@ static const struct control_command commands[] = {
     },
     {
 	.name = "config",
-	.right = CONTROL_READ,
+	.right = CONTROL_ADMIN,
 	.run = run_config,
 	.doc = "the configuration in force",
     },
     {
 	.name = "reload",
-	.right = CONTROL_CHANGE,
+	.right = CONTROL_ADMIN,
 	.run = run_reload,
 	.doc = "reads the configuration again",
     },
+    ACCESS_COMMANDS,
     {0},
 };
 

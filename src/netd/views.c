@@ -151,7 +151,8 @@ netd_show_senders(struct control_conn *c, int64_t now)
 void
 netd_no_such_host(struct control_conn *c)
 {
-	control_fail(c, 1, "no such sender: %s", c->request.sender);
+	control_fail(
+	    c, CONTROL_ABSENT, "no such sender: %s", c->request.sender);
 }
 
 void

@@ -101,8 +101,11 @@ test_table(void **state)
 	     c->name != NULL; c++) {
 		assert_non_null(c->run);
 		assert_non_null(c->doc);
-		assert_true(
-		    c->right == CONTROL_READ || c->right == CONTROL_CHANGE);
+		assert_true(c->right == CONTROL_READ ||
+			    c->right == CONTROL_CHANGE ||
+			    c->right == CONTROL_ADMIN);
+		/* What the daemon itself is about no domain has. */
+		assert_false(c->in_domain && c->right == CONTROL_ADMIN);
 		assert_int_equal((c->needs | c->needs_one) & ~c->takes, 0);
 	}
 }

@@ -74,10 +74,10 @@ on_secret(struct web_exchange *x, int64_t now)
 }
 
 static const struct web_route routes[] = {
-    {"GET", "/hello", WEB_METRICS, on_hello, ""},
-    {"POST", "/hello", WEB_METRICS, on_hello, ""},
-    {"GET", "/big", WEB_METRICS, on_big, ""},
-    {"GET", "/secret", (enum web_right)(1 << 10), on_secret, ""},
+    {"GET", "/hello", WEB_METRICS, on_hello, "", NULL, 0},
+    {"POST", "/hello", WEB_METRICS, on_hello, "", NULL, 0},
+    {"GET", "/big", WEB_METRICS, on_big, "", NULL, 0},
+    {"GET", "/secret", 1 << 20, on_secret, "", NULL, 0},
     {0},
 };
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Events as a browser's EventSource takes them (WHATWG HTML 9.2). An id names
+ * the run of the daemon too: after a restart the numbers begin anew.
+ */
+#include "config.h"
+
+#include "control/api.h"
+
+#include "base/mailbox.h"
+#include "os/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE_MAX (64u << 10)
+
+struct stream {
+	struct web_exchange *x;
+	struct event_follower follower;
+	char domain[WEB_DOMAIN_MAX];
+	/* Which of the asker's proof it hangs on. */
+	enum web_proof proof;
+	char id[32];
+};
+
+static void
+stream_free(struct stream *s)
+{
+	events_unfollow(&s->follower);
+	free(s);
+}
+
+static void
+on_gone(void *arg)
+{
+	stream_free(arg);
+}
+
+static bool
+sees(const struct stream *s, const char *sender)
+{
+	return s->domain[0] == '\0' ||
+	       mailbox_is_in(str_from(sender), str_from(s->domain));
+}
+
+/* False: the client takes nothing, and is dropped. */
+static bool
+say(struct stream *s, const char *type, const char *id, json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	struct buf piece;
+	bool ok;
+
+	json_decref(value);
+	buf_init(&piece, PIECE_MAX);
+	/* JSON has no line's end in it. */
+	ok = text != NULL &&
+	     (id[0] == '\0' || buf_printf(&piece, "id: %s\n", id)) &&
+	     buf_printf(&piece, "event: %s\ndata: %s\n\n", type, text) &&
+	     web_stream_write(s->x, buf_str(&piece));
+	free(text);
+	buf_clear(&piece);
+	return ok;
+}
+
+static bool
+say_event(struct stream *s, const struct event_item *item)
+{
+	char id[48];
+
+	if (!sees(s, item->sender))
+		return true;
+	snprintf(id, sizeof(id), "%s-%" PRIu64, api_of(s->x)->boot, item->seq);
+	return say(s, event_type_name[item->type], id, control_event_row(item));
+}
+
+static void
+drop(struct stream *s)
+{
+	web_stream_end(s->x);
+	stream_free(s);
+}
+
+static void
+on_event(void *arg, const struct event_item *item)
+{
+	struct stream *s = arg;
+
+	if (item->is_news && !say_event(s, item))
+		drop(s);
+}
+
+static bool
+is_still_known(const struct stream *s)
+{
+	struct access_store *store = api_of(s->x)->settings.store;
+
+	return s->proof == WEB_PEER ||
+	       (store != NULL && access_is_valid(store->access, str_from(s->id),
+				     clock_wall_ms()));
+}
+
+static void
+on_beat(void *arg, int64_t now)
+{
+	struct stream *s = arg;
+
+	(void)now;
+	if (!is_still_known(s) || !web_stream_write(s->x, STR(": \n\n")))
+		drop(s);
+}
+
+/* ---- what was missed ---- */
+
+struct past {
+	struct stream *stream;
+	bool ok;
+};
+
+static void
+on_past(void *arg, const struct event_item *item)
+{
+	struct past *p = arg;
+
+	p->ok = p->ok && say_event(p->stream, item);
+}
+
+static void
+on_first(void *arg, const struct event_item *item)
+{
+	uint64_t *oldest = arg;
+
+	if (*oldest == 0)
+		*oldest = item->seq;
+}
+
+/* "BOOT-SEQ" of this run; false: another one's, or too long ago. */
+static bool
+read_last(const struct api *a, struct str text, uint64_t *seq)
+{
+	size_t dash = str_rindex(text, '-');
+	uint64_t newest = events_before(a->settings.events, 0), oldest = 0;
+
+	events_each(a->settings.events, 0, on_first, &oldest);
+	return dash < text.n &&
+	       str_eq(str_sub(text, 0, dash), str_from(a->boot)) &&
+	       str_to_u64(str_sub(text, dash + 1, text.n), seq) &&
+	       *seq <= newest && *seq + 1 >= oldest;
+}
+
+static bool
+begin(struct stream *s, const struct api *a)
+{
+	const struct http_request *q = web_request(s->x);
+	const struct str *last = http_request_field(q, "Last-Event-ID");
+	uint64_t newest = events_before(a->settings.events, 0), seq = 0;
+	struct past past = {s, true};
+
+	if (!web_stream_write(s->x, STR("retry: 2000\n")) ||
+	    !say(s, "hello", "",
+		json_pack("{s:s, s:I, s:s}", "boot", a->boot, "seq",
+		    (json_int_t)newest, "version", a->settings.version)))
+		return false;
+	if (last == NULL)
+		return true;
+	if (!read_last(a, *last, &seq))
+		return say(s, "reset", "", json_object());
+	events_each(a->settings.events, seq, on_past, &past);
+	return past.ok;
+}
+
+void
+api_get_stream(struct web_exchange *x, int64_t now)
+{
+	const struct api *a = api_of(x);
+	const struct web_who *who = web_who(x);
+	struct stream *s;
+
+	(void)now;
+	if (str_eq(web_request(x)->method, STR("HEAD"))) {
+		web_refuse(x, 405, "A stream has no head alone.");
+		return;
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->x = x;
+	s->proof = who->proof;
+	(void)str_copy(str_from(who->domain), s->domain, sizeof(s->domain));
+	(void)str_copy(str_from(who->id), s->id, sizeof(s->id));
+	list_init(&s->follower.entry);
+	web_stream(x, "text/event-stream", API_BEAT_MS, on_beat, on_gone, s);
+	if (!begin(s, a)) {
+		drop(s);
+		return;
+	}
+	s->follower.on_event = on_event;
+	s->follower.arg = s;
+	events_follow(a->settings.events, &s->follower);
+}

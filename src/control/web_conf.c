@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "config.h"
+
+#include "control/web_conf.h"
+
+#include "os/option_check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IN_HTTP(field) .offset = offsetof(struct web_conf, field)
+
+static const char *const metrics_names[] = {"open", "token", NULL};
+
+PRINTF_LIKE(3, 4)
+static bool
+refuse(char *err, size_t cap, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, cap, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+/* ---- the options ---- */
+
+static bool
+check_address(const char *text, char *err, size_t cap)
+{
+	struct net_addr addr;
+	char why[128];
+
+	if (net_addr_parse(str_from(text), &addr, why, sizeof(why)))
+		return true;
+	return refuse(err, cap, "is not an address to listen on: %s", why);
+}
+
+static bool
+parse_mode(const char *text, unsigned *out)
+{
+	size_t n = strlen(text);
+
+	*out = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] < '0' || text[i] > '7')
+			return false;
+		*out = *out * 8 + (unsigned)(text[i] - '0');
+	}
+	return n >= 3 && n <= 4 && *out <= 0777;
+}
+
+static bool
+check_mode(const char *text, char *err, size_t cap)
+{
+	unsigned mode;
+
+	return parse_mode(text, &mode) ||
+	       refuse(err, cap,
+		   "is not a file mode; write octal digits, as in \"0660\"");
+}
+
+/* "https://mail.example.org/weir" taken apart. */
+static bool
+parse_url(struct str url, bool *is_https, struct str *host, struct str *path)
+{
+	struct str rest = url;
+
+	*is_https = str_istarts(url, STR("https://"));
+	if (!*is_https && !str_istarts(url, STR("http://")))
+		return false;
+	rest = str_sub(url, *is_https ? 8 : 7, url.n);
+	*host = str_sub(rest, 0, str_index(rest, '/'));
+	*path = str_sub(rest, host->n, rest.n);
+	if (host->n > 0 && host->p[0] != '[')
+		*host = str_sub(*host, 0, str_index(*host, ':'));
+	while (path->n > 0 && path->p[path->n - 1] == '/')
+		path->n--;
+	if (!str_is_ascii(url) || !str_is_shown(url) ||
+	    str_index(url, ' ') < url.n || str_index(url, '?') < url.n ||
+	    str_index(url, '#') < url.n || str_index(url, '@') < url.n)
+		return false;
+	for (size_t i = 0; i + 1 < path->n; i++) {
+		if (path->p[i] == '/' && path->p[i + 1] == '/')
+			return false;
+	}
+	return host->n > 0 && str_index(*path, '%') == path->n;
+}
+
+static bool
+check_url(const char *text, char *err, size_t cap)
+{
+	struct str host, path;
+	bool is_https;
+
+	return parse_url(str_from(text), &is_https, &host, &path) ||
+	       refuse(err, cap,
+		   "is not a URL such as \"https://mail.example.org/weir\"");
+}
+
+const struct option web_conf_options[] = {
+    {
+	.name = "address",
+	.type = OPTION_STRING,
+	IN_HTTP(address),
+	.required = true,
+	.sample = "127.0.0.1:8025",
+	.check = check_address,
+	.doc = "Where to listen for HTTP: \"127.0.0.1:8025\", \"[::1]:8025\" "
+	       "or \"unix:/path\". Over a Unix socket root, the daemon's user "
+	       "and members of control_group need no token.",
+    },
+    {
+	.name = "socket_mode",
+	.type = OPTION_STRING,
+	IN_HTTP(socket_mode),
+	.preset = "0660",
+	.check = check_mode,
+	.doc = "Permissions of a Unix socket, in octal digits.",
+    },
+    {
+	.name = "clients",
+	.type = OPTION_STRINGS,
+	IN_HTTP(clients),
+	.reloadable = true,
+	.sample = "127.0.0.1",
+	.check = option_check_network,
+	.doc = "Networks whose connections are accepted over TCP. Default: "
+	       "this machine (127.0.0.0/8 and ::1).",
+    },
+    {
+	.name = "hosts",
+	.type = OPTION_STRINGS,
+	IN_HTTP(hosts),
+	.reloadable = true,
+	.sample = "mail.example.org",
+	.doc = "Host names by which clients may ask, without a port. "
+	       "Addresses, localhost and the name in url are always accepted; "
+	       "any other name is answered with 421, unless a token comes with "
+	       "the request, so that a page of another site cannot read from "
+	       "here through a name of its own. Not looked at over a Unix "
+	       "socket.",
+    },
+    {
+	.name = "metrics",
+	.type = OPTION_ENUM,
+	IN_HTTP(metrics),
+	.preset = "open",
+	.names = metrics_names,
+	.reloadable = true,
+	.doc = "Who may read /metrics: open is every client of this section; "
+	       "token asks for a token with the right view, sent as a bearer "
+	       "token or as the password of Basic authentication.",
+    },
+    {
+	.name = "page",
+	.type = OPTION_BOOL,
+	IN_HTTP(page),
+	.preset = "true",
+	.reloadable = true,
+	.doc = "Serve the dashboard. The API below /api/v1 is there in either "
+	       "case.",
+    },
+    {
+	.name = "url",
+	.type = OPTION_STRING,
+	IN_HTTP(url),
+	.reloadable = true,
+	.sample = "https://mail.example.org/weir",
+	.check = check_url,
+	.doc = "The URL by which browsers reach this section through a "
+	       "reverse proxy: its host name is accepted, its path may stand "
+	       "before all others, and with https cookies are sent over TLS "
+	       "alone. Then nobody is believed to be who has opened the Unix "
+	       "socket.",
+    },
+    {
+	.name = "proxies",
+	.type = OPTION_STRINGS,
+	IN_HTTP(proxies),
+	.reloadable = true,
+	.sample = "127.0.0.1",
+	.check = option_check_network,
+	.doc = "Reverse proxies whose X-Forwarded-For names the client, for "
+	       "the networks of a token and for failed logins. The client that "
+	       "a proxy on a Unix socket names is believed as soon as this "
+	       "list has an entry.",
+    },
+    {
+	.name = "tls_cert",
+	.type = OPTION_STRINGS,
+	IN_HTTP(tls_cert),
+	.reloadable = true,
+	.check = option_check_path,
+	.doc = "PEM files with certificate and chain. With one, TLS is spoken "
+	       "from the first byte; without, plain HTTP.",
+    },
+    {
+	.name = "tls_key",
+	.type = OPTION_STRINGS,
+	IN_HTTP(tls_key),
+	.reloadable = true,
+	.check = option_check_path,
+	.doc = "Their keys; left out, they are in the same files.",
+    },
+    {0},
+};
+
+/* ---- the check ---- */
+
+static void
+read_nets(const struct option_strings *list, struct ip_net **out, size_t *n)
+{
+	*out = xcalloc(list->n + 1, sizeof(**out));
+	*n = 0;
+	for (size_t i = 0; i < list->n; i++) {
+		/* Checked by the table. */
+		if (ip_net_parse(str_from(list->v[i]), &(*out)[*n]))
+			++*n;
+	}
+}
+
+static void
+read_url(struct web_conf *h)
+{
+	struct str host = STR(""), path = STR("");
+
+	if (h->url != NULL &&
+	    !parse_url(str_from(h->url), &h->is_https, &host, &path))
+		panic("http: %s was checked", h->url);
+	h->prefix = str_dup(path);
+	h->url_host = str_dup(host);
+	h->host_names = xcalloc(h->hosts.n + 1, sizeof(*h->host_names));
+	for (size_t i = 0; i < h->hosts.n; i++)
+		h->host_names[h->host_count++] = h->hosts.v[i];
+	if (host.n > 0)
+		h->host_names[h->host_count++] = h->url_host;
+}
+
+static const char **
+strings(const struct option_strings *list)
+{
+	return (const char **)list->v;
+}
+
+static bool
+make_tls(struct web_conf *h, char *err, size_t cap)
+{
+	struct tls_server_settings tls = {
+	    .certs = {strings(&h->tls_cert), h->tls_cert.n},
+	    .keys = {strings(&h->tls_key), h->tls_key.n}};
+	char why[300];
+
+	if (h->tls_cert.n == 0)
+		return h->tls_key.n == 0 ||
+		       refuse(err, cap,
+			   "tls_key: is of no use without tls_cert; name the "
+			   "certificate");
+	h->tls_server = tls_server_new(&tls, why, sizeof(why));
+	return h->tls_server != NULL || refuse(err, cap, "tls_cert: %s", why);
+}
+
+bool
+web_conf_check(struct web_conf *h, bool unix_only, char *err, size_t cap)
+{
+	char why[300];
+
+	if (!net_addr_parse(str_from(h->address), &h->addr, why, sizeof(why)))
+		return refuse(err, cap, "address: %s", why);
+	if (!parse_mode(h->socket_mode, &h->mode))
+		return refuse(err, cap, "socket_mode: is not a file mode");
+	if (unix_only && h->addr.ss.ss_family != AF_UNIX)
+		return refuse(err, cap,
+		    "address: has to be a Unix socket here (\"unix:/path\"); "
+		    "let a reverse proxy stand before it");
+	read_nets(&h->clients, &h->nets, &h->net_count);
+	read_nets(&h->proxies, &h->proxy_nets, &h->proxy_count);
+	read_url(h);
+	return make_tls(h, err, cap);
+}
+
+void
+web_conf_clear(struct web_conf *h)
+{
+	tls_server_unref(h->tls_server);
+	free(h->nets);
+	free(h->proxy_nets);
+	free(h->prefix);
+	free(h->url_host);
+	free(h->host_names);
+}
+
+/* ---- listeners ---- */
+
+struct door {
+	char *name;
+	struct listener *listener; /* NULL: the web has it */
+	struct web_access access;
+};
+
+struct web_doors {
+	struct door *v;
+	size_t n;
+};
+
+static const struct web_conf *
+conf_at(const struct option_array *http, size_t i)
+{
+	return (const struct web_conf *)http->v + i;
+}
+
+struct web_doors *
+web_doors_bind(const struct option_array *http, int gid, char *err, size_t cap)
+{
+	struct web_doors *d = xcalloc(1, sizeof(*d));
+
+	d->v = xcalloc(http->n + 1, sizeof(*d->v));
+	for (size_t i = 0; i < http->n; i++) {
+		const struct web_conf *h = conf_at(http, i);
+		struct listener_options options = {
+		    .backlog = 64, .unix_mode = h->mode, .unix_gid = gid};
+		struct door *door = &d->v[d->n];
+		char why[512];
+
+		door->listener =
+		    listener_new(&h->addr, &options, why, sizeof(why));
+		if (door->listener == NULL) {
+			snprintf(err, cap, "%s:%u: http \"%s\": %s",
+			    h->place.file, h->place.line, h->name, why);
+			web_doors_free(d);
+			return NULL;
+		}
+		door->name = xstrdup(h->name);
+		d->n++;
+	}
+	return d;
+}
+
+size_t
+web_doors_count(const struct web_doors *d)
+{
+	return d->n;
+}
+
+static const struct web_conf *
+find_conf(const struct option_array *http, const char *name)
+{
+	for (size_t i = 0; i < http->n; i++) {
+		if (strcmp(conf_at(http, i)->name, name) == 0)
+			return conf_at(http, i);
+	}
+	return NULL;
+}
+
+static void
+update(struct door *door, const struct web_conf *h)
+{
+	struct tls_server *was = door->access.tls;
+
+	if (h == NULL) {
+		door->access = (struct web_access){
+		    .name = door->name, .tls = was, .is_closed = true};
+		return;
+	}
+	door->access = (struct web_access){
+	    .name = door->name,
+	    .tls = tls_server_ref(h->tls_server),
+	    .nets = h->nets,
+	    .net_count = h->net_count,
+	    .hosts = h->host_names,
+	    .host_count = h->host_count,
+	    .rights = h->metrics == WEB_METRICS_OPEN ? WEB_METRICS : 0,
+	    .has_page = h->page,
+	    .prefix = h->prefix,
+	    .is_https = h->is_https,
+	    .proxies = h->proxy_nets,
+	    .proxy_count = h->proxy_count,
+	};
+	tls_server_unref(was);
+}
+
+void
+web_doors_update(struct web_doors *d, const struct option_array *http)
+{
+	for (size_t i = 0; i < d->n; i++)
+		update(&d->v[i], find_conf(http, d->v[i].name));
+}
+
+void
+web_doors_listen(
+    struct web_doors *d, struct web *web, struct log *log, const char *part)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		struct door *door = &d->v[i];
+		char addr[NET_ADDR_TEXT_MAX];
+
+		log_event(log, LOG_LEVEL_INFO, part, "listen",
+		    "address=%s http=%s",
+		    net_addr_format(listener_addr(door->listener), addr),
+		    door->name);
+		web_listen(web, door->listener, &door->access);
+		door->listener = NULL;
+	}
+}
+
+void
+web_doors_free(struct web_doors *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->v[i].listener != NULL)
+			listener_free(d->v[i].listener);
+		tls_server_unref(d->v[i].access.tls);
+		free(d->v[i].name);
+	}
+	free(d->v);
+	free(d);
+}
