@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show explain history queue find problems cat release flush discard freeze"
-    commands+=" thaw forget events top audit config reload"
+    commands+=" thaw forget events top audit config reload token user"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -45,7 +45,8 @@ _weirctl() {
             ((i++))
             ;;
         -S | -n | --sender | --older | --recipient | --count | --message-id | \
-            --mta-id | --subject | --client | --reason | --for | --policy)
+            --mta-id | --subject | --client | --reason | --for | --policy | --newer | \
+            --right | --expires | --networks | --domain)
             ((i++))
             ;;
         -*) ;;
@@ -65,11 +66,15 @@ _weirctl() {
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         return
         ;;
-    --older | --for)
+    --older | --newer | --for | --expires)
         _weirctl_words $'10m\n1h\n2h\n1d' "$cur"
         return
         ;;
-    --recipient | -n | --count | --message-id | --mta-id | --subject | --client | \
+    --right)
+        _weirctl_words $'view\noperate\nadmin' "$cur"
+        return
+        ;;
+    --networks | --domain | --recipient | -n | --count | --message-id | --mta-id | --subject | --client | \
         --reason)
         return
         ;;
@@ -79,15 +84,20 @@ _weirctl() {
     "") options="-s --socket --json -h --help -V --version" ;;
     senders) options="--frozen --busy" ;;
     explain) options="--client --policy" ;;
-    queue) options="--older --recipient" ;;
+    queue) options="--older --newer --recipient --subject" ;;
     find)
         options="--message-id --mta-id --sender --recipient --subject"
         options+=" --client -n --count"
         ;;
-    release | flush) options="--sender --all --older --recipient" ;;
-    discard) options="--sender --all --older --recipient -y --yes" ;;
+    release | flush | discard)
+        options="--sender --all --older --newer --recipient --subject --reason"
+        options+=" --dry-run"
+        [[ $command != discard ]] || options+=" -y --yes"
+        ;;
+    token) options="--right --expires --networks --domain" ;;
+    user) options="--right --domain" ;;
     freeze) options="--reason --for" ;;
-    thaw) options="--release --discard" ;;
+    thaw) options="--release --discard --reason" ;;
     events) options="-f --follow -n --count" ;;
     top | audit | problems) options="-n --count" ;;
     esac
@@ -101,6 +111,8 @@ _weirctl() {
     show | explain | queue | freeze | forget)
         _weirctl_words "$(_weirctl_ask sender senders)" "$cur"
         ;;
+    token) [[ $prev != token ]] || _weirctl_words $'new\nlist\nrevoke' "$cur" ;;
+    user) [[ $prev != user ]] || _weirctl_words $'set\nlist\nremove' "$cur" ;;
     thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;
     flush)
         _weirctl_words "$(_weirctl_ask id queue)"$'\n'"$(_weirctl_ask sender senders)"$'\nall' "$cur"

@@ -19,9 +19,16 @@ change(struct ctl *ctl, json_t *request, const char *what)
 	json_t *done = NULL;
 	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
 	int64_t n = ctl_number(done, "recipients");
-	char count[TEXT_COUNT_MAX];
+	char count[TEXT_COUNT_MAX], mail[TEXT_COUNT_MAX];
 
-	if (status == CTL_OK && ctl->json)
+	if (status == CTL_OK && (ctl->given & CTL_DRY_RUN) && ctl->json)
+		json_dumpf(done, stdout, JSON_PRESERVE_ORDER);
+	else if (status == CTL_OK && (ctl->given & CTL_DRY_RUN))
+		printf("would be %s: %s of %s\n", what,
+		    text_count(n, "recipient", "recipients", count),
+		    text_count(ctl_number(done, "messages"), "message",
+			"messages", mail));
+	else if (status == CTL_OK && ctl->json)
 		printf("{\"recipients\": %" PRId64 "}\n", n);
 	else if (status == CTL_OK)
 		printf("%s: %s\n", what,
@@ -102,7 +109,7 @@ is_confirmed(const struct ctl *ctl)
 {
 	char answer[16] = "";
 
-	if (!(ctl->given & CTL_ALL) || (ctl->given & CTL_YES) ||
+	if (!(ctl->given & CTL_ALL) || (ctl->given & (CTL_YES | CTL_DRY_RUN)) ||
 	    !isatty(STDIN_FILENO))
 		return true;
 	fprintf(stderr,

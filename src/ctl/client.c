@@ -195,14 +195,17 @@ ctl_request(const struct ctl *ctl, const char *name)
 		unsigned bit;
 		const char *name;
 	} flags[] = {{CTL_ALL, "all"}, {CTL_FROZEN, "frozen"},
-	    {CTL_BUSY, "busy"}, {CTL_FOLLOW, "follow"}};
+	    {CTL_BUSY, "busy"}, {CTL_FOLLOW, "follow"},
+	    {CTL_DRY_RUN, "dry_run"}};
 	const struct {
 		const char *name, *value;
 	} texts[] = {{"sender", ctl->sender}, {"older", ctl->older},
 	    {"recipient", ctl->recipient}, {"message_id", ctl->message_id},
 	    {"mta_id", ctl->mta_id}, {"subject", ctl->subject},
 	    {"client", ctl->client}, {"reason", ctl->reason},
-	    {"for", ctl->span}};
+	    {"for", ctl->span}, {"right", ctl->right},
+	    {"expires", ctl->expires}, {"domain", ctl->domain},
+	    {"newer", ctl->newer}};
 	json_t *request = json_pack("{s:s}", "command", name);
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {

@@ -36,6 +36,12 @@ enum ctl_option {                 /* bits: what a command takes */
 	CTL_REASON = 1 << 15,     /* --reason */
 	CTL_FOR = 1 << 16,        /* --for */
 	CTL_POLICY = 1 << 17,     /* --policy */
+	CTL_RIGHT = 1 << 18,      /* --right */
+	CTL_EXPIRES = 1 << 19,    /* --expires */
+	CTL_NETWORKS = 1 << 20,   /* --networks */
+	CTL_DOMAIN = 1 << 21,     /* --domain */
+	CTL_DRY_RUN = 1 << 22,    /* --dry-run */
+	CTL_NEWER = 1 << 23,      /* --newer */
 };
 
 struct ctl {
@@ -44,7 +50,7 @@ struct ctl {
 	unsigned given; /* enum ctl_option */
 	const char *sender, *older, *recipient;
 	const char *message_id, *mta_id, *subject, *client, *reason, *span,
-	    *policy;
+	    *policy, *right, *expires, *networks, *domain, *newer;
 	uint32_t count;
 	const struct ctl_command *command;
 	char **words; /* after the command */
@@ -112,5 +118,7 @@ enum ctl_status ctl_top(struct ctl *ctl);
 enum ctl_status ctl_audit(struct ctl *ctl);
 enum ctl_status ctl_config(struct ctl *ctl);
 enum ctl_status ctl_reload(struct ctl *ctl);
+enum ctl_status ctl_token(struct ctl *ctl);
+enum ctl_status ctl_user(struct ctl *ctl);
 
 #endif

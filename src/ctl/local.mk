@@ -1,5 +1,6 @@
 bin_PROGRAMS += weirctl
 weirctl_SOURCES = \
+	src/ctl/access.c \
 	src/ctl/change.c \
 	src/ctl/client.c \
 	src/ctl/ctl.h \

@@ -14,7 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SELECTS (CTL_SENDER | CTL_ALL | CTL_OLDER | CTL_RECIPIENT)
+#define FILTERS (CTL_OLDER | CTL_NEWER | CTL_RECIPIENT | CTL_SUBJECT)
+#define SELECTS (CTL_SENDER | CTL_ALL | FILTERS | CTL_REASON | CTL_DRY_RUN)
+#define SELECT_WORDS                                            \
+	"[--older TIME] [--newer TIME] [--recipient PATTERN]\n" \
+	"        [--subject TEXT] [--reason TEXT] [--dry-run]"
+#define GRANTS (CTL_RIGHT | CTL_EXPIRES | CTL_NETWORKS | CTL_DOMAIN)
 #define FINDS                                                       \
 	(CTL_SENDER | CTL_RECIPIENT | CTL_MESSAGE_ID | CTL_MTA_ID | \
 	    CTL_SUBJECT | CTL_CLIENT)
@@ -32,8 +37,10 @@ static const struct ctl_command commands[] = {
 	"configuration"},
     {"history", "", 0, 0, 0, ctl_history,
 	"mail of the last day, for weir-replay history"},
-    {"queue", "[SENDER] [--older TIME] [--recipient PATTERN]",
-	CTL_OLDER | CTL_RECIPIENT, 0, 1, ctl_queue, "messages in the spool"},
+    {"queue",
+	"[SENDER] [--older TIME] [--newer TIME] [--recipient PATTERN]\n"
+	"        [--subject TEXT]",
+	FILTERS, 0, 1, ctl_queue, "messages in the spool"},
     {"find",
 	"[TERM] [--message-id ID] [--mta-id ID] [--sender S]\n"
 	"        [--recipient PATTERN] [--subject TEXT] [--client ADDRESS] "
@@ -43,20 +50,18 @@ static const struct ctl_command commands[] = {
     {"problems", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_problems,
 	"who was refused, waits for long, and why; what helps"},
     {"cat", "ID", 0, 1, 1, ctl_cat, "a message, its envelope first"},
-    {"release",
-	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN]",
-	SELECTS, 0, WORDS_ANY, ctl_release, "let held mail go now"},
-    {"flush", "[ID... | SENDER | all] [--older TIME] [--recipient PATTERN]",
-	SELECTS, 0, WORDS_ANY, ctl_flush,
-	"try released mail now that waits for its next try"},
-    {"discard",
-	"ID... | --sender S | --all [--older TIME] [--recipient PATTERN] [-y]",
+    {"release", "ID... | --sender S | --all " SELECT_WORDS, SELECTS, 0,
+	WORDS_ANY, ctl_release, "let held mail go now"},
+    {"flush", "[ID... | SENDER | all] " SELECT_WORDS, SELECTS, 0, WORDS_ANY,
+	ctl_flush, "try released mail now that waits for its next try"},
+    {"discard", "ID... | --sender S | --all [-y] " SELECT_WORDS,
 	SELECTS | CTL_YES, 0, WORDS_ANY, ctl_discard,
 	"remove held mail for good"},
     {"freeze", "SENDER [--reason TEXT] [--for TIME]", CTL_REASON | CTL_FOR, 1,
 	1, ctl_freeze, "stop a sender"},
-    {"thaw", "SENDER [--release | --discard]", CTL_RELEASE | CTL_DISCARD, 1, 1,
-	ctl_thaw, "let a sender go on; its queue goes with it"},
+    {"thaw", "SENDER [--release | --discard] [--reason TEXT]",
+	CTL_RELEASE | CTL_DISCARD | CTL_REASON, 1, 1, ctl_thaw,
+	"let a sender go on; its queue goes with it"},
     {"forget", "SENDER", 0, 1, 1, ctl_forget,
 	"whom a sender knows from incoming mail counts no more"},
     {"events", "[-f] [-n COUNT]", CTL_FOLLOW | CTL_COUNT, 0, 0, ctl_events,
@@ -67,6 +72,15 @@ static const struct ctl_command commands[] = {
 	"what administrators did"},
     {"config", "", 0, 0, 0, ctl_config, "the configuration in force"},
     {"reload", "", 0, 0, 0, ctl_reload, "read the configuration again"},
+    {"token",
+	"new NAME [--right view|operate|admin] [--expires TIME]\n"
+	"        [--networks NET,...] [--domain DOMAIN] | list | revoke ID",
+	GRANTS, 1, 2, ctl_token, "tokens for HTTP"},
+    {"user",
+	"set NAME [--right view|operate|admin] [--domain DOMAIN] | list |\n"
+	"        remove NAME",
+	CTL_RIGHT | CTL_DOMAIN, 1, 2, ctl_user,
+	"users of the dashboard; the password is asked for"},
     {0},
 };
 
@@ -86,6 +100,12 @@ enum long_option { /* those without a letter */
 	OPT_REASON,
 	OPT_FOR,
 	OPT_POLICY,
+	OPT_RIGHT,
+	OPT_EXPIRES,
+	OPT_NETWORKS,
+	OPT_DOMAIN,
+	OPT_DRY_RUN,
+	OPT_NEWER,
 };
 
 static const struct option long_options[] = {
@@ -101,6 +121,12 @@ static const struct option long_options[] = {
     {"reason", required_argument, NULL, OPT_REASON},
     {"for", required_argument, NULL, OPT_FOR},
     {"policy", required_argument, NULL, OPT_POLICY},
+    {"right", required_argument, NULL, OPT_RIGHT},
+    {"expires", required_argument, NULL, OPT_EXPIRES},
+    {"networks", required_argument, NULL, OPT_NETWORKS},
+    {"domain", required_argument, NULL, OPT_DOMAIN},
+    {"newer", required_argument, NULL, OPT_NEWER},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
     {"all", no_argument, NULL, OPT_ALL},
     {"yes", no_argument, NULL, 'y'},
     {"frozen", no_argument, NULL, OPT_FROZEN},
@@ -172,7 +198,12 @@ take_value(struct ctl *ctl, int opt)
 	    {OPT_CLIENT, CTL_CLIENT, &ctl->client},
 	    {OPT_REASON, CTL_REASON, &ctl->reason},
 	    {OPT_FOR, CTL_FOR, &ctl->span},
-	    {OPT_POLICY, CTL_POLICY, &ctl->policy}};
+	    {OPT_POLICY, CTL_POLICY, &ctl->policy},
+	    {OPT_RIGHT, CTL_RIGHT, &ctl->right},
+	    {OPT_EXPIRES, CTL_EXPIRES, &ctl->expires},
+	    {OPT_NETWORKS, CTL_NETWORKS, &ctl->networks},
+	    {OPT_DOMAIN, CTL_DOMAIN, &ctl->domain},
+	    {OPT_NEWER, CTL_NEWER, &ctl->newer}};
 
 	if (opt == 'n')
 		return take_count(ctl, optarg);
@@ -194,7 +225,8 @@ take_option(struct ctl *ctl, int opt)
 		unsigned bit;
 	} flags[] = {{OPT_ALL, CTL_ALL}, {'y', CTL_YES},
 	    {OPT_FROZEN, CTL_FROZEN}, {OPT_BUSY, CTL_BUSY}, {'f', CTL_FOLLOW},
-	    {OPT_RELEASE, CTL_RELEASE}, {OPT_DISCARD, CTL_DISCARD}};
+	    {OPT_RELEASE, CTL_RELEASE}, {OPT_DISCARD, CTL_DISCARD},
+	    {OPT_DRY_RUN, CTL_DRY_RUN}};
 
 	if (opt == OPT_JSON) {
 		ctl->json = true;
