@@ -66,7 +66,7 @@ control_send_only(struct control_conn *c, json_t *row)
 {
 	if (control_send(c, "row", row))
 		return true;
-	control_fail(c, 1, "the answer is too large");
+	control_fail(c, CONTROL_FAILED, "the answer is too large");
 	return false;
 }
 

@@ -39,7 +39,8 @@ def complete(line, tmp_path, function="_weirctl"):
 @pytest.mark.parametrize("line,offers", [
     ("weirctl re", ["release", "reload"]),
     ("weirctl --json -s /x que", ["queue"]),
-    ("weirctl thaw x --", ["--release", "--discard"]),
+    ("weirctl thaw x --", ["--release", "--discard",
+                            "--reason"]),
     ("weirctl show al", ["alice@example.org"]),
     # bash replaces what follows the last @ alone.
     ("weirctl show alice@ex", ["example.org"]),
