@@ -13,6 +13,7 @@ libcontrol_a_SOURCES = \
 	src/control/control.h \
 	src/control/events.c \
 	src/control/guard.c src/control/guard.h \
+	src/control/graph.c src/control/graph.h \
 	src/control/metrics.c src/control/metrics.h \
 	src/control/request.c src/control/request.h \
 	src/control/server.c \

@@ -28,6 +28,7 @@ struct control_parts { /* all borrowed */
 	struct events *events;
 	struct problems *problems;
 	struct counters *counters;
+	struct graph *graph; /* NULL: none is kept */
 	struct log *log;
 	const char *version;
 	uint32_t connections_max;    /* 0: CONTROL_CONNS_MAX */

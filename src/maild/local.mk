@@ -35,6 +35,7 @@ weir_maild_SOURCES = \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
 	src/maild/maild_alert.c \
+	src/maild/maild_graph.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
 	src/maild/maild_probe.c src/maild/maild_probe.h \

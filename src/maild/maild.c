@@ -536,6 +536,7 @@ maild_build(struct maild *m)
 	m->hook = hook_new(m->loop, m->log);
 	hook_set_events(m->hook, m->events);
 	list_init(&m->alerts);
+	m->graph = maild_graph_new(m);
 	m->parts = (struct control_parts){
 	    .loop = m->loop,
 	    .gate = m->gate,
@@ -546,6 +547,7 @@ maild_build(struct maild *m)
 	    .events = m->events,
 	    .problems = m->problems,
 	    .counters = &m->counters,
+	    .graph = m->graph,
 	    .log = m->log,
 	    .version = PACKAGE_VERSION,
 	    .connections_max = conf->control_connections_max,
@@ -605,6 +607,7 @@ maild_stop(struct maild *m)
 	if (m->control != NULL)
 		control_free(m->control);
 	access_store_free(m->access);
+	graph_free(m->graph);
 	if (m->control_listener != NULL)
 		listener_free(m->control_listener);
 	for (size_t i = 0; i < m->listener_count; i++)

@@ -6,6 +6,7 @@
 #ifndef MAILD_MAILD_INTERNAL_H
 #define MAILD_MAILD_INTERNAL_H
 
+#include "control/graph.h"
 #include "delivery/mta_hold.h"
 #include "delivery/quarantine.h"
 #include "maild/control.h"
@@ -61,6 +62,7 @@ struct maild {
 	struct maild_door *doors; /* one for each listener, until the end */
 	size_t door_count;
 	size_t listener_count;
+	struct graph *graph;
 	struct control_parts parts;  /* what commands and metrics tell of */
 	struct api *api;             /* NULL: no http section */
 	struct access_store *access; /* the same */
@@ -107,6 +109,9 @@ MUST_CHECK int maild_http_open(struct maild *m, char *err, size_t cap);
 void maild_http_start(struct maild *m);
 void maild_http_update(struct maild *m); /* after a reload */
 void maild_http_stop(struct maild *m);
+
+/* maild_graph.c */
+struct graph *maild_graph_new(struct maild *m);
 
 /* maild_tls.c */
 /* Tells the doors what the configuration in force says. */

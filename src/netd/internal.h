@@ -7,6 +7,7 @@
 #define NETD_INTERNAL_H
 
 #include "control/control.h"
+#include "control/graph.h"
 #include "net/hook.h"
 #include "netd/keeper.h"
 #include "netd/netd.h"
@@ -26,6 +27,7 @@ struct netd {
 	struct loop *loop;
 	struct listener *listener; /* until control has it */
 	struct control *control;
+	struct graph *graph;
 	struct keeper *keeper;
 	struct state *state;
 	struct hook *hook;
@@ -75,6 +77,10 @@ void netd_look_for_lost(struct netd *n, int64_t now);
 /* A frozen host stands in the site's own set, or stands there no more. */
 void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
 void netd_block_frozen(struct netd *n); /* after a start */
+
+/* ---- graph.c ---- */
+
+struct graph *netd_graph_new(struct netd *n);
 
 /* ---- views.c, problems.c: what the control socket shows; commands.c: what it
  * does ---- */

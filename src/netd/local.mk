@@ -20,6 +20,7 @@ sbin_PROGRAMS += weir-netd
 weir_netd_SOURCES = \
 	src/netd/apply.c src/netd/apply.h \
 	src/netd/commands.c \
+	src/netd/graph.c \
 	src/netd/internal.h \
 	src/netd/keeper.c src/netd/keeper.h \
 	src/netd/main.c \

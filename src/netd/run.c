@@ -531,6 +531,7 @@ netd_run_init(struct netd *n)
 	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
 	n->term = loop_signal_new(n->loop, SIGTERM, on_term, n);
 	n->intr = loop_signal_new(n->loop, SIGINT, on_term, n);
+	n->graph = netd_graph_new(n);
 	netd_hold_signals(false);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(n, loop_now(n->loop));
@@ -541,6 +542,7 @@ netd_run_clear(struct netd *n)
 {
 	if (n->hup == NULL)
 		return;
+	graph_free(n->graph);
 	loop_timer_clear(&n->timer);
 	loop_timer_clear(&n->look);
 	loop_timer_clear(&n->watchdog);

@@ -28,7 +28,7 @@ const VIEWS = [
 const MORE = {sender, message: held};
 
 const root = document.getElementById("app");
-let view = null, viewName = "", asking = null, again = false, timer = null;
+let view = null, viewName = "", viewSerial = 0, asking = null, again = false, timer = null;
 let settle = null, isLost = false, endFollow = null, error = "", login = null;
 let toasts = [], bar = null, dialog = null, isDue = false;
 
@@ -103,6 +103,7 @@ function show() {
     asking = null;
     clearTimeout(timer);
     viewName = name;
+    viewSerial++;
     error = "";
     view = make(app, args, params);
     app.redraw();
@@ -303,7 +304,8 @@ function draw() {
         isLost && h("p", {class: "lost", role: "alert"},
             "No connection to the daemon. What you see may be old; trying " +
             "again …"),
-        h("main", {id: "main", tabindex: "-1", key: location.hash},
+        h("main", {id: "main", tabindex: "-1", key: viewSerial,
+            once: (el) => viewSerial > 1 && el.focus()},
             h("h1", {}, view.title),
             error && h("p", {class: "error", role: "alert"}, error),
             view.draw()),

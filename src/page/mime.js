@@ -13,7 +13,7 @@ function split(text) {
 }
 
 export function fields(head) {
-    return head.replace(/\r?\n(?=[ \t])/g, "").split(/\r?\n/)
+    return head.replace(/\r?\n[ \t]+/g, " ").split(/\r?\n/)
         .slice(0, FIELDS_MAX).filter((line) => line !== "").map((line) => {
             const colon = line.indexOf(":");
 

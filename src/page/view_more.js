@@ -257,7 +257,7 @@ export function policies(app, args, params) {
                 open = [];
             if (open)
                 open.push(line);
-            if (open && /^}|\}\s*$/.test(line)) {
+            if (open && line.startsWith("}")) {
                 out.push(open.join("\n"));
                 open = null;
             }

@@ -156,8 +156,8 @@ export function stuck(app) {
             subjects.slice(0, 3).map(([t, n], i) => [i ? "; " : "", "“",
                 subject(t), "”", n > 1 ? ` (${n})` : ""])),
         acts(all),
-        d && d.messages.length > 0 && h("details", {open:
-            all.frozen && busy.length === 1},
+        d && d.messages.length > 0 && h("details", {open: all.frozen &&
+            busy.filter((b) => b.frozen).length <= 2},
         h("summary", {}, `What waits: ${count(s.queue_length,
             app.words.recipient)}`),
         h("ul", {class: "messages"}, d.messages.slice(0, MESSAGES)
@@ -187,6 +187,7 @@ export function stuck(app) {
                     : rest.length + near.length > 0
                         ? "Nobody is frozen."
                         : "Nobody is stuck: nobody is frozen, nothing waits."),
+            frozen.length > 0 && h("h2", {}, "Frozen"),
             frozen.slice(0, CARDS).map((s) => card(s)),
             frozen.length > CARDS && h("p", {}, h("a", {href:
                 hashOf("senders", "frozen")},
