@@ -133,7 +133,8 @@ async function whole(app, kind, select, reason) {
 
     app.progress(null);
     if (done)
-        app.toast(`${did(app, kind, done.recipients)}.`);
+        app.toast(done.recipients > 0 ? `${did(app, kind, done.recipients)}.`
+            : `${kind}: nothing to do any more.`);
     return Boolean(done);
 }
 
@@ -157,7 +158,8 @@ async function chunks(app, kind, ids, reason) {
         }
     }
     app.progress(null);
-    app.toast(`${did(app, kind, sum)}${missed
+    app.toast(sum === 0 && missed > 0 ? `${kind}: nothing to do any more.`
+        : `${did(app, kind, sum)}${missed
         ? `; ${count(missed, app.words.message)} had gone already` : ""}${
         is_stopped ? "; stopped" : ""}.`);
     app.refresh();

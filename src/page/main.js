@@ -59,11 +59,16 @@ const app = {
     },
     // Resolves to {reason}, or to null.
     confirm(question) {
+        const from = document.activeElement;
+
         return new Promise((resolve) => {
             dialog = {...question, reason: question.reason || "",
                 end(answer) {
                     dialog = null;
-                    app.redraw();
+                    draw();
+                    // Whoever goes by keys is where he was.
+                    if (from && from.isConnected)
+                        from.focus();
                     resolve(answer);
                 }};
             app.redraw();

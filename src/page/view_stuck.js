@@ -11,6 +11,7 @@ const CARDS = 10;     // senders that are shown with all there is
 const MESSAGES = 5;   // of each
 const LOOK = 50;      // messages looked at for addresses and subjects
 const STALE_MS = 20000;
+const SOON_MS = 2000; // where the queue has changed
 const SIGNS = ["warn", "blast", "strangers", "credit", "networks",
     "persistent", "spare", "decoy"];
 
@@ -28,10 +29,19 @@ export function stuck(app) {
     const details = new Map(); // by sender: {at, sender, messages}
     const reasons = new Map();
 
-    async function look(name, signal) {
-        const old = details.get(name);
+    function isFresh(name) {
+        const old = details.get(name), now = busy.find((s) =>
+            s.sender === name);
+        const age = old ? Date.now() - old.at : Infinity;
 
-        if (old && Date.now() - old.at < STALE_MS)
+        if (now && old && old.sender.frozen !== now.frozen)
+            return false;
+        return age < (now && old && old.sender.queue_length !==
+            now.queue_length ? SOON_MS : STALE_MS);
+    }
+
+    async function look(name, signal) {
+        if (isFresh(name))
             return;
         const [sender, messages] = await Promise.all([
             get(senderPath(name), {}, signal),

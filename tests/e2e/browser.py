@@ -184,7 +184,7 @@ class Page:
         end = time.monotonic() + DEADLINE_S
         while True:
             value = (condition() if callable(condition)
-                     else self.js(condition))
+                     else self.js(f"Boolean({condition})"))
             if value:
                 return value
             assert time.monotonic() < end, f"no {what}; the page: " + \

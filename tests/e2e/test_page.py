@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The dashboard's page in Chromium, with a real daemon behind it: an outbreak
+that an administrator sees and stops, every action, what strangers write, two
+administrators at once, a restart, keys alone, narrow screens, and axe-core's
+rules. Wherever a test ends, the page asked nobody but its own daemon, broke no
+content security policy and threw nothing."""
+import csv
+import smtplib
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+
+from browser import Browser
+from harness import DEADLINE_S, TOP, free_port, until
+
+MALLORY = "mallory@example.org"
+ALICE = "alice@example.org"
+POLICY = ('key = envelope  interval = "1h"  burst = 2  initial = 2'
+          '  freeze_at = 20')
+AXE = TOP / "build/axe/package/axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    b = Browser(tmp_path_factory.mktemp("chromium"))
+    yield b
+    b.stop()
+
+
+class Site:
+    def __init__(self, w, port, chromium):
+        self.w, self.port, self.chromium = w, port, chromium
+        self.url = f"http://127.0.0.1:{port}/"
+        self.pages = []
+        self.tokens = {}
+
+    def token(self, right="admin", *args):
+        key = (right, *args)
+        if key not in self.tokens:
+            self.tokens[key] = self.w.ctl(
+                "token", "new", f"ops{len(self.tokens)}", "--right", right,
+                *args)["token"]
+        return self.tokens[key]
+
+    def page(self, view="", right="admin", args=(), **kw):
+        """A browser of its own, logged in as ./bootstrap run has it."""
+        p = self.chromium.page(**kw)
+        self.pages.append(p)
+        p.open(f"{self.url}#token={self.token(right, *args)}")
+        p.shows("Is anybody stuck?")
+        if view:
+            self.go(p, view)
+        return p
+
+    @staticmethod
+    def go(p, view):
+        p.js(f"location.hash = {repr('#/' + view)}")
+
+    def send(self, sender, to, subject="m", body="hello\r\n", first=0):
+        """A message to each of so many strangers; how many were taken."""
+        taken = 0
+        with smtplib.SMTP("127.0.0.1", self.w.port,
+                          timeout=DEADLINE_S) as s:
+            for i in range(first, first + to):
+                try:
+                    s.sendmail(sender, f"n{i}@example.com",
+                               f"From: {sender}\r\nSubject: {subject}\r\n"
+                               f"\r\n{body}".encode())
+                    taken += 1
+                except smtplib.SMTPException:
+                    s.rset()
+        return taken
+
+    def outbreak(self, sender=MALLORY):
+        subprocess.run(
+            [sys.executable, TOP / "tests/outbreak.py", "--server",
+             f"127.0.0.1:{self.w.port}", "--from", sender, "--strangers",
+             "60"], capture_output=True, timeout=DEADLINE_S, check=False)
+
+    def held(self, sender=None):
+        try:
+            return self.w.ctl("queue", *([sender] if sender else []))
+        except AssertionError:
+            raise
+        except Exception:
+            return []
+
+    def is_frozen(self, sender):
+        return self.w.ctl("show", sender)["frozen"]
+
+
+@pytest.fixture
+def site(weir, chromium):
+    made = []
+
+    def make(policy=POLICY, **kw):
+        port = free_port()
+        w = weir(policy=policy, sections=f'http "admin" {{ address = '
+                 f'"127.0.0.1:{port}" }}', **kw)
+        made.append(Site(w, port, chromium))
+        return made[-1]
+
+    yield make
+    for s in made:
+        for p in s.pages:
+            own = (s.url, "data:", "blob:" + s.url)
+            assert [u for u in p.requests if not u.startswith(own)
+                    and u != "about:blank"] == []
+            assert [c for c in p.complaints if "status of 4" not in c
+                    and "ERR_CONNECTION_REFUSED" not in c
+                    and "ERR_INCOMPLETE_CHUNKED" not in c
+                    and "ERR_CONNECTION_RESET" not in c
+                    and "ERR_EMPTY_RESPONSE" not in c] == []
+            p.open("about:blank")
+
+
+def test_outbreak_is_seen_and_stopped(site):
+    """The page is open when it happens; one click and a count end it."""
+    s = site()
+    p = s.page()
+    p.shows("Nobody is stuck")
+    assert "token" not in p.js("location.href")
+    s.outbreak()
+    p.shows("1 sender frozen, 20 recipients waiting")
+    text = p.text()
+    assert MALLORY in text and "20 of 20" in text and "queue length" in text
+    assert "From 127.0.0.1" in text and "You have won" in text
+    p.shows(f"until <{MALLORY}> is thawed")
+    p.click("button", f"Thaw <{MALLORY}> and discard 20")
+    p.shows("20 messages to 20 recipients")
+    p.fill("Reason (optional)", "password was stolen")
+    p.click("button", "Thaw, discard 20")
+    p.shows("20 recipients discarded")
+    p.shows("Nobody is stuck")
+    assert not s.is_frozen(MALLORY) and s.w.ctl("status")[
+        "held_messages"] == 0
+    assert any("password was stolen" in str(a) and "ops0" in a["who"]
+               for a in s.w.ctl("audit"))
+
+
+def test_each_action(site):
+    s = site()
+    s.send(ALICE, 8)
+    p = s.page()
+    card = f"<{ALICE}>"
+    p.click("button", f"Freeze {card}")
+    p.shows("1 sender frozen")
+    assert s.is_frozen(ALICE)
+    p.click("button", "Undo")
+    p.shows("Nobody is frozen")
+    assert not s.is_frozen(ALICE)
+    s.w.run_ctl("freeze", ALICE)
+    # One click, and one that takes it back.
+    p.click("button", f"Thaw {card}")
+    p.shows("Nobody is frozen")
+    p.click("button", "Undo")
+    p.shows("1 sender frozen")
+    # One message goes, one is discarded; the others stay.
+    first = s.held()[0]["id"]
+    p.click("button", f"Let go: m {first}")
+    p.click("button", "Release 1")
+    p.shows("1 recipient released")
+    until(lambda: len(s.held()) == 5, "one message to go")
+    second = s.held()[0]["id"]
+    p.click("button", f"Discard: m {second}")
+    p.click("button", "Cancel")
+    assert len(s.held()) == 5
+    p.click("button", f"Discard: m {second}")
+    p.click("button", "Discard 1")
+    p.shows("1 recipient discarded")
+    assert s.held()[0]["id"] != second
+    p.click("button", f"Release 4 of {card}")
+    p.click("button", "Release 4")
+    p.shows("4 recipients released")
+    until(lambda: s.is_frozen(ALICE) and s.w.ctl("status")[
+        "held_recipients"] == 0, "a release that does not thaw")
+    p.click("button", f"Thaw {card}")
+    p.shows("Nobody is stuck")
+
+
+def test_queue(site):
+    """Filters, some and all that match, a bar that moves, a message that is
+    read and noted."""
+    s = site(policy=POLICY.replace("20", "500"))
+    s.send(ALICE, 130, subject="offer")
+    s.send("bob@example.org", 6, subject="other")
+    p = s.page("queue")
+    p.shows("100 messages, and more")
+    p.click("button", "Show more")
+    p.shows("132 messages")
+    p.fill("Subject contains", "other")
+    p.shows("4 messages")
+    p.click("checkbox", "/^Select [0-9A-Z]+: other/")
+    p.click("button", "Release 1 selected")
+    p.click("button", "Release 1")
+    p.shows("1 recipient released")
+    p.shows("3 messages")
+    p.click("button", "Discard all that match")
+    p.shows("3 messages to 3 recipients")
+    p.click("button", "Discard 3")
+    p.shows("No held mail matches")
+    p.fill("Subject contains", "")
+    p.shows("100 messages, and more")
+    p.click("button", "Show more")
+    p.shows("128 messages")
+    p.js("""window.bars = new Set(); new MutationObserver(() => {
+        const b = document.querySelector("progress");
+        if (b && b.max > 1) window.bars.add(b.value);
+    }).observe(document.body, {subtree: true, childList: true,
+        attributes: true})""")
+    p.click("checkbox", "Select all that are shown")
+    p.click("button", "Discard 128 selected")
+    p.click("button", "Discard 128")
+    p.shows("128 recipients discarded")
+    assert len(p.js("[...window.bars]")) == 2
+    assert s.w.ctl("status")["held_messages"] == 0
+
+
+def test_what_strangers_write(site, tmp_path):
+    """Markup, directions, controls and formulas are shown, and do nothing."""
+    s = site()
+    evil = '"<img src=x onerror=alert(1)>"@example.org'
+    subject = "=?utf-8?B?PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0PuKArmdwaC5leGU=?="
+    s.send(evil, 3, subject=subject, body="<script>alert(2)</script>\u202e\r\n")
+    s.send(ALICE, 3, subject="=HYPERLINK(1)")
+    s.send(ALICE, 1, subject="+1\t@SUM(1)", first=9)
+    p = s.page("queue")
+    p.shows("<script>alert(1)</script>U+202E")
+    assert "<img src=x" in p.text()
+    p.keep_downloads(tmp_path)
+    p.click("button", "Save as CSV")
+    until(lambda: list(tmp_path.glob("weir-queue-*.csv")), "a file")
+    rows = until(lambda: list(csv.DictReader(next(tmp_path.glob(
+        "weir-queue-*.csv")).open(encoding="utf-8-sig"))), "rows")
+    assert {r["subject"] for r in rows} == {
+        subject and "'" + subject, "'=HYPERLINK(1)", "'+1\t@SUM(1)"}
+    p.click("link", "/script/")
+    p.click("button", "Read the message")
+    p.shows("<script>alert(2)</script>")
+    assert p.text().count("U+202E") >= 2
+    p.click("button", "Show source")
+    p.shows(subject)
+    for view in ("", "senders", "events", "sender/" +
+                 urllib.parse.quote("<" + evil + ">", safe="")):
+        s.go(p, view)
+        p.shows("onerror")
+        assert p.js("document.querySelectorAll('img,iframe,script:not([src])')"
+                    ".length") == 0
+    assert any(a["action"] == "cat" for a in s.w.ctl("audit"))
+
+
+def test_two_administrators(site):
+    """What one does the other sees; what one did before the other is said."""
+    s = site()
+    s.send(ALICE, 6)
+    one, two = s.page(), s.page(right="operate")
+    one.click("button", f"Freeze <{ALICE}>")
+    two.shows("1 sender frozen")
+    two.click("button", f"Discard 4 of <{ALICE}>")
+    two.shows("4 messages to 4 recipients")
+    one.click("button", f"Thaw <{ALICE}> and release 4")
+    one.click("button", "Thaw, release 4")
+    one.shows("4 recipients released")
+    until(lambda: s.w.ctl("status")["held_messages"] == 0, "delivery")
+    two.click("button", "Discard 4")
+    two.shows("nothing to do any more")
+    two.shows("Nobody is stuck")
+
+
+def test_rights(site):
+    """Who may only look is offered nothing; a login ends."""
+    s = site()
+    s.send(ALICE, 4)
+    p = s.page(right="view")
+    p.shows(ALICE)
+    assert not p.has("button", "/Freeze|Release|Discard/")
+    s.go(p, "queue")
+    p.shows("2 messages")
+    assert not p.has("button", "/Release|Discard/")
+    p.click("button", "Log out")
+    p.shows("Log in")
+    p.open(s.url)
+    p.shows("Log in")
+    p.fill("Token", "weir_wrong")
+    p.click("button", "Log in")
+    p.until("document.querySelector('[role=alert]')", "refusal")
+    p.fill("Token", s.token("view"))
+    p.click("button", "Log in")
+    p.shows("Is anybody stuck?")
+
+
+def test_restart(site):
+    """A page that is left open says so, and goes on by itself."""
+    s = site()
+    s.send(ALICE, 4)
+    p = s.page()
+    p.shows(ALICE)
+    s.w.stop()
+    p.shows("No connection to the daemon")
+    s.w.launch()
+    p.hides("No connection to the daemon")
+    s.w.run_ctl("freeze", ALICE)
+    p.shows("1 sender frozen")
+
+
+def test_other_views(site):
+    s = site()
+    s.send(ALICE, 6)
+    s.w.run_ctl("freeze", ALICE)
+    s.w.run_ctl("thaw", ALICE)
+    p = s.page("events")
+    p.shows("thaw")
+    s.w.run_ctl("freeze", ALICE)  # live
+    p.until("[...document.querySelectorAll('tbody tr')][0]"
+            ".innerText.includes('freeze')", "the newest event")
+    p.click("button", "Pause")
+    s.w.run_ctl("thaw", ALICE)
+    p.click("button", "/^Go on .1 new/")
+    p.until("[...document.querySelectorAll('tbody tr')][0]"
+            ".innerText.includes('thaw')", "what was missed")
+    s.go(p, "senders")
+    p.fill("Name contains", "nobody")
+    p.shows("No sender matches")
+    p.fill("Name contains", "alic")
+    p.shows("1 sender")
+    p.click("link", f"<{ALICE}>")
+    p.shows("4 of 20")
+    p.shows("What administrators did")
+    s.go(p, "policies")
+    p.fill("Sender", ALICE)
+    p.fill("Recipient", "stranger@example.com")
+    p.click("button", "Explain")
+    p.shows("hold")
+    p.shows('policy "default" {')
+    p.shows("freeze_at = 20")
+    s.go(p, "status")
+    p.shows("enforce")
+    p.click("button", "Read the configuration again")
+    p.shows("was read again")
+    s.go(p, "audit")
+    p.shows("reload")
+    s.go(p, "graphs")
+    p.shows("Recipients held")
+    p.click("summary", "As a table")
+    p.until("[...document.querySelectorAll('.chart details[open] tbody tr')]"
+            "[0].innerText.includes('4')", "the table of a graph")
+    p.choose("Span", "week")
+    p.shows("Recipients held")
+
+
+def test_by_keys(site):
+    """Tab, Enter and Escape are enough, and nothing takes the focus away."""
+    s = site()
+    s.send(ALICE, 4)
+    p = s.page()
+    p.shows(ALICE)
+    p.js("document.activeElement.blur()")
+
+    def tab_to(name):
+        for _ in range(60):
+            p.key("Tab")
+            if p.focused() == name:
+                return
+        raise AssertionError(f"no way to {name}; at {p.focused()}")
+
+    tab_to("Reason (optional)")
+    p.call("Input.insertText", text="by keys")
+    tab_to(f"Discard 2 of <{ALICE}>")
+    p.key("Enter")
+    p.until("document.querySelector('dialog[open]')", "dialog")
+    p.key("Escape")
+    p.until("!document.querySelector('dialog[open]')", "end of the dialog")
+    assert len(s.held()) == 2
+    # Where it was, while the page draws itself anew.
+    s.send(ALICE, 1, first=50)
+    p.shows("3 of 20")
+    p.until("document.activeElement.textContent === 'Discard 3'", "focus")
+    p.key("Enter")
+    p.until("document.querySelector('dialog[open]')", "dialog")
+    assert p.js("document.querySelector('dialog input').value") == "by keys"
+    tab_to("Discard 3")
+    p.key("Enter")
+    p.shows("3 recipients discarded")
+
+
+VIEWS = ("stuck", "senders", "queue", "events", "graphs", "policies",
+         "status", "audit", f"sender/{urllib.parse.quote(ALICE)}")
+
+
+def seen_by_axe(p, what):
+    found = p.js("axe.run(document, {resultTypes: ['violations']}).then((r) =>"
+                 " r.violations.map((v) => [v.id, v.nodes.map((n) =>"
+                 " [n.html, n.failureSummary])]))")
+    assert found == [], (what, found)
+
+
+def test_everybody_can_use_it(site):
+    """axe-core finds nothing in either scheme, on a wide and a narrow screen,
+    and no view needs to be moved sideways at 320 pixels."""
+    assert AXE.exists(), "axe-core is not there: ./bootstrap check gets it"
+    s = site()
+    s.send(ALICE, 6, subject="=?utf-8?B?4oCuZ3Bq?=")
+    s.outbreak()
+    p = s.page()
+    p.js(AXE.read_text() + ";0")
+    views = (*VIEWS, "message/" + s.held(ALICE)[0]["id"])
+    for width in (1100, 320):
+        p.size(width, 900)
+        for view in views:
+            s.go(p, view)
+            p.until("document.querySelector('h1') && !document.querySelector("
+                    "'main').innerText.includes('Loading')", view)
+            if view.startswith("message"):
+                p.click("button", "Read the message")
+                p.shows("Show source")
+            assert p.js("document.documentElement.scrollWidth") <= width, view
+            for scheme in ("light", "dark"):
+                p.look(scheme)
+                seen_by_axe(p, (view, scheme, width))
+    s.go(p, "stuck")
+    p.click("button", f"Discard 20 of <{MALLORY}>")
+    p.shows("Discard 20 messages?")
+    seen_by_axe(p, "dialog")
+    p.key("Escape")
+    p.click("button", f"Thaw <{MALLORY}>")
+    p.shows("Undo")
+    seen_by_axe(p, "toast")
+    p.click("button", "Log out")
+    p.shows("Log in")
+    seen_by_axe(p, "login")
