@@ -3,12 +3,15 @@
 #
 # What ./bootstrap run shows: the relay on 127.0.0.1:2525 in front of a local
 # SMTP sink (aiosmtpd, which keeps what it gets in a maildir). Ctrl-C stops
-# both. WEIR_TRY_PORT chooses another port; the sink takes the next one.
+# both. WEIR_TRY_PORT chooses another port; the sink takes the next one, and the
+# dashboard WEIR_TRY_HTTP_PORT, or the one after that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 port=${WEIR_TRY_PORT:-2525}
 sink_port=$((port + 1))
+http_port=${WEIR_TRY_HTTP_PORT:-$([ "$port" = 2525 ] && echo 8025 ||
+    echo $((port + 2)))}
 dir=$PWD/build/try
 socket=$dir/control.sock
 sink=
@@ -53,7 +56,7 @@ up() {
     return 1
 }
 
-for p in "$port" "$sink_port"; do
+for p in "$port" "$sink_port" "$http_port"; do
     if listens "$p"; then
         echo "port $p is in use; choose others: WEIR_TRY_PORT=2600" \
             "./bootstrap run" >&2
@@ -72,6 +75,7 @@ control   = "$socket"
 next_hop  = "127.0.0.1:$sink_port"
 contact   = "the administrator of this demonstration"
 listen "submission" { address = "127.0.0.1:$port" protocol = smtp }
+http "dashboard" { address = "127.0.0.1:$http_port" }
 policy "default" {
     key = envelope
     interval = "1m"
@@ -98,13 +102,19 @@ if ! up "$port" "$relay"; then
     exit 75
 fi
 
+# Each run has a login of its own.
+token=$(build/weirctl -s "$socket" token new "try-$(date +%Y%m%d-%H%M%S)" \
+    --right admin --expires 1d)
+
 cat <<EOF
 
 weir relays on    127.0.0.1:$port
 control socket    build/try/control.sock
 next hop          127.0.0.1:$sink_port, a local sink (mail in build/try/delivered)
 log               build/try/weir.log
+dashboard         http://127.0.0.1:$http_port/#token=$token
 
+Open the dashboard in a browser of this machine; it shows what happens next.
 Try in another terminal, from this directory:
 
  1. Send a mail; it passes at once:
@@ -122,6 +132,8 @@ Try in another terminal, from this directory:
     build/weirctl -s build/try/control.sock queue mallory@example.org
     build/weirctl -s build/try/control.sock thaw mallory@example.org --release
     build/weirctl -s build/try/control.sock discard --sender mallory@example.org
+
+    or with a click in the dashboard.
 
 Ctrl-C stops both.
 EOF

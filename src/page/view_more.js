@@ -175,7 +175,7 @@ export function graphs(app) {
 
     async function refresh(signal) {
         try {
-            data = await get("trend", {span: which}, signal);
+            data = await get("graph", {span: which}, signal);
         } catch (e) {
             if (e.status !== 404)
                 throw e;
