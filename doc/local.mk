@@ -1,6 +1,7 @@
 # Manual pages. That of weir.conf is made from the table of options.
 dist_man_MANS += doc/weirctl.1 doc/weir-maild.8 doc/weir-replay.1
 nodist_man_MANS += doc/weir.conf.5
+EXTRA_DIST += doc/dashboard-light.png doc/dashboard-dark.png
 EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md doc/replay.md \
 	doc/epidemic.md
 CLEANFILES += doc/weir.conf.5
@@ -29,7 +30,7 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 endif
 dist_doc_DATA += doc/install.md doc/policies.md doc/postfix.md doc/sendmail.md doc/exim.md \
 	doc/exchange.md \
-	doc/providers.md doc/interop.md doc/defences.md \
+	doc/dashboard.md doc/providers.md doc/interop.md doc/defences.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
 	contrib/postfix-master-copies.cf \
 	contrib/sendmail.mc contrib/exim.conf \
