@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/graph.h"
 
+#include "control/api.h"
 #include "control/control.h"
 #include "os/clock.h"
 
@@ -83,4 +84,27 @@ graph_row(struct graph *g, enum trend_span span)
 			      "values", values_of(g, span, &view, i)));
 	return json_pack("{s:o, s:I, s:o}", "start", control_time(view.start),
 	    "step_s", (json_int_t)(view.step_ms / 1000), "series", list);
+}
+
+void
+graph_answer(struct graph *g, struct web_exchange *x)
+{
+	const struct str *value = http_target_parameter(web_target(x), "span");
+	size_t span = TREND_DAY;
+
+	if (web_who(x)->domain[0] != '\0') {
+		web_refuse(x, 403, "This is for all senders, not of a domain.");
+		return;
+	}
+	if (web_target(x)->parameter_count > (value != NULL ? 1 : 0)) {
+		web_refuse(x, 400, "The only parameter is \"span\".");
+		return;
+	}
+	while (value != NULL && span < TREND_SPANS &&
+	       !str_eq(*value, str_from(trend_span_name[span])))
+		span++;
+	if (span == TREND_SPANS)
+		web_refuse(x, 400, "\"span\" must be day or week.");
+	else
+		api_answer(x, 200, graph_row(g, (enum trend_span)span));
 }

@@ -6,6 +6,7 @@
 #ifndef CONTROL_GRAPH_H
 #define CONTROL_GRAPH_H
 
+#include "control/web.h"
 #include "net/loop.h"
 #include "os/trend.h"
 
@@ -28,5 +29,12 @@ void graph_free(struct graph *g); /* takes NULL */
 /* {"start": time, "step_s": n, "series": [{"name", "label", "gauge",
  * "values": [n or null]}]}, the step of now last. It looks once more. */
 json_t *graph_row(struct graph *g, enum trend_span span);
+
+/* The route that gives it: ?span=day, which is the default, or week. */
+void graph_answer(struct graph *g, struct web_exchange *x);
+#define GRAPH_DOC                                                       \
+	"What was counted over the last day by 5 minutes, or with "     \
+	"span=week by 30, from the daemon's memory; null where it did " \
+	"not run."
 
 #endif

@@ -39,7 +39,17 @@ on_metrics(struct web_exchange *x, int64_t now)
 	    &body);
 }
 
+static void
+on_graph(struct web_exchange *x, int64_t now)
+{
+	const struct maild *m = api_arg(x);
+
+	(void)now;
+	graph_answer(m->graph, x);
+}
+
 static const struct web_route routes[] = {
+    {"GET", API_PATH "/graph", CONTROL_READ, on_graph, GRAPH_DOC, NULL, 0},
     {"GET", "/metrics", WEB_METRICS, on_metrics,
 	"Metrics for Prometheus, as text or, where Accept prefers it, as "
 	"OpenMetrics.",
