@@ -110,6 +110,7 @@ web_push(struct web_exchange *x, int64_t now)
 	web_clear_answer(x);
 	http_target_clear(&x->target);
 	http_reader_next(x->reader);
+	x->idle_since = now;
 	begin_reading(x, x->web->server.idle_ms, now);
 }
 
@@ -345,6 +346,30 @@ is_allowed(const struct web_access *access, const struct ip *ip)
 	return false;
 }
 
+/* A browser keeps its connections when it has what it wanted, and makes another
+ * one without a word when it finds one closed. So the one that has idled
+ * longest behind an answer goes first. False: there is none. */
+static bool
+shed_idle(struct web *w, const struct share_user *client)
+{
+	struct web_exchange *longest = NULL;
+
+	for (struct list *e = w->conns.next; e != &w->conns; e = e->next) {
+		struct web_exchange *x =
+		    LIST_ITEM(e, struct web_exchange, entry);
+
+		if (x->idle_since == 0 || x->state != WEB_READING ||
+		    x->began_at != 0 || conn_input(x->conn).n > 0 ||
+		    (client != NULL && x->client != client))
+			continue;
+		if (longest == NULL || x->idle_since < longest->idle_since)
+			longest = x;
+	}
+	if (longest != NULL)
+		web_end(longest, 0);
+	return longest != NULL;
+}
+
 /* NULL: no place for this client. */
 static struct share_user *
 take_place(struct web *w, const struct ip *ip, const char **limit)
@@ -353,11 +378,11 @@ take_place(struct web *w, const struct ip *ip, const char **limit)
 	struct share_user *u;
 
 	*limit = "connections";
-	if (w->count >= WEB_CONNECTIONS_MAX)
+	if (w->count >= WEB_CONNECTIONS_MAX && !shed_idle(w, NULL))
 		return NULL;
 	u = share_join(w->clients, ip_site_key(ip, &site));
 	*limit = "client_connections";
-	if (share_used_by(u) < WEB_CLIENT_MAX) {
+	if (share_used_by(u) < WEB_CLIENT_MAX || shed_idle(w, u)) {
 		share_take(w->clients, u, 1);
 		*limit = NULL;
 	}

@@ -7,7 +7,8 @@
  * Slow or many clients cost a place here and nothing else: at most
  * WEB_CONNECTIONS_MAX connections, WEB_CLIENT_MAX from an address, 10 s for a
  * head, 30 s for a request, 60 s between requests and for each piece of an
- * answer that is not taken.
+ * answer that is not taken. Where a place is missing, a connection that idles
+ * behind an answer makes room.
  *
  * web.c has the connections, web_route.c decides what a request may reach,
  * web_answer.c writes answers.
@@ -25,7 +26,7 @@
 
 enum {
 	WEB_CONNECTIONS_MAX = 64,
-	WEB_CLIENT_MAX = 8,
+	WEB_CLIENT_MAX = 16, /* two browsers behind one address */
 	WEB_HEAD_MS = 10000,
 	WEB_REQUEST_MS = 30000,
 	WEB_IDLE_MS = 60000,

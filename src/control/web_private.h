@@ -56,6 +56,8 @@ struct web_exchange {
 	struct http_reader *reader;
 	struct http_target target;
 	int64_t began_at; /* the request's first byte */
+	/* When the last answer was written; 0: none was. */
+	int64_t idle_since;
 	struct buf out;
 	bool has_ended;  /* the client sends no more */
 	bool closes;     /* after the answer */

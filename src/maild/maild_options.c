@@ -711,7 +711,7 @@ static const struct option_section maild_sections[] = {
 	    "Prometheus, and an API below /api/v1 (weir-api(7)). Tokens are "
 	    "made by weirctl token new. Nothing is listened on without such a "
 	    "section. At most 64 "
-	    "connections, 8 from one address; a request has 30 seconds.",
+	    "connections, 16 from one address; a request has 30 seconds.",
 	.options = web_conf_options,
 	.size = sizeof(struct web_conf),
 	.offset = offsetof(struct maild_config, http),

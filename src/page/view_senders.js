@@ -14,7 +14,7 @@ export function senders(app, [which]) {
     let rows = [], next = null, q = "", show = which || "all";
     let timer;
 
-    const query = () => ({q, limit: 100,
+    const query = () => ({term: q, limit: 100,
         frozen: show === "frozen" ? true : undefined,
         busy: show === "busy" ? true : undefined});
 

@@ -362,6 +362,36 @@ test_caps(void **state)
 		close(c[i].fd);
 }
 
+/* One that idles behind an answer makes room, the longest first; one that has
+ * not been answered yet keeps its place. */
+static void
+test_idle_makes_room(void **state)
+{
+	struct world *w = *state;
+	struct client c[WEB_CLIENT_MAX + 2];
+
+	start(w, "127.0.0.1:0");
+	for (int i = 0; i < WEB_CLIENT_MAX; i++)
+		client_open(w, &c[i]);
+	for (int i = 1; i < 3; i++) {
+		client_send(
+		    &c[i], "GET /hello HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+		expect(w, &c[i], "hello");
+	}
+	for (int i = WEB_CLIENT_MAX; i < WEB_CLIENT_MAX + 2; i++) {
+		client_open(w, &c[i]);
+		client_send(
+		    &c[i], "GET /hello HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+		expect(w, &c[i], "hello");
+	}
+	expect(w, &c[1], NULL);
+	expect(w, &c[2], NULL);
+	client_send(&c[0], "GET /hello HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+	expect(w, &c[0], "hello");
+	for (int i = 0; i < WEB_CLIENT_MAX + 2; i++)
+		close(c[i].fd);
+}
+
 static void
 test_who_may_connect(void **state)
 {
@@ -411,6 +441,7 @@ main(void)
 	    TEST(test_large_answer),
 	    TEST(test_deadlines),
 	    TEST(test_caps),
+	    TEST(test_idle_makes_room),
 	    TEST(test_who_may_connect),
 	    TEST(test_unix_socket),
 	};
