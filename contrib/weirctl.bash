@@ -146,7 +146,8 @@ _weir_replay() {
         options+=$'--format\n--my-networks\n--local-domains\n--year\n'
         options+=$'--journal\n--compare\n--anonymise\n--nodes\n'
     elif [[ ${COMP_WORDS[1]} == flows ]]; then
-        options=$'--profile\n--attack\n--json\n'
+        options=$'--profile\n--policy\n--my-networks\n--attack\n'
+        options+=$'--propose\n--target\n--keep-back\n--json\n'
     elif [[ ${COMP_WORDS[1]} == epidemic ]]; then
         options=$'--spread\n--hosts\n--rate\n--density\n--deployed\n'
         options+=$'--seed\n--profile\n--policy\n--json\n--html\n'
@@ -166,6 +167,7 @@ _weir_replay() {
     --spread) _weirctl_words $'random\nlocal\ncontacts' "$cur" ;;
     --deployed) _weirctl_words $'0,50,75,100' "$cur" ;;
     --rate) _weirctl_words $'1\n10\n200\n1/60' "$cur" ;;
+    --target) _weirctl_words $'0.01%\n0.1%\n1%' "$cur" ;;
     --hosts | --density | --seed) ;;
     --profile) _weirctl_words $'workstation\nserver\ngateway\npaper' "$cur" ;;
     --policy | --my-networks | --local-domains | --year) ;;

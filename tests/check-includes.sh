@@ -35,8 +35,9 @@ below() {
 	relay | milter) echo "front delivery gate spool smtp $net_up" ;;
 	policyd) echo "gate smtp $net_up" ;;
 	replay)
-		# The one reader of weir.conf is maild's.
-		echo "maild relay milter policyd front control delivery gate" \
+		# The one reader of weir.conf is maild's, of weir-netd.conf
+		# netd's.
+		echo "netd maild relay milter policyd front control delivery gate" \
 		    "spool throttle smtp http netgate packet $net_up weir" ;;
 	maild)
 		echo "relay milter policyd front control delivery gate spool" \

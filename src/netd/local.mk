@@ -1,15 +1,21 @@
+# Its configuration alone, which weir-replay reads on any system.
+noinst_LIBRARIES += libnetdconf.a
+libnetdconf_a_SOURCES = \
+	src/netd/netd_config.c src/netd/netd_config.h \
+	src/netd/netd_options.c \
+	src/nfq/nfset_name.c src/nfq/nfset_name.h
+netdconf_libs = libnetdconf.a $(netgate_libs)
+
 # weir-netd: the throttle for TCP and UDP.
 if BUILD_NETD
 noinst_LIBRARIES += libnetd.a
 libnetd_a_SOURCES = \
-	src/netd/netd_config.c src/netd/netd_config.h \
-	src/netd/netd_options.c \
 	src/netd/rules.c src/netd/rules.h \
 	src/netd/rules_internal.h \
 	src/netd/rules_iptables.c \
 	src/netd/rules_nft.c \
 	src/netd/state.c src/netd/state.h
-netd_libs = libnetd.a $(netgate_libs) $(nfq_libs) -lpthread
+netd_libs = libnetd.a $(netdconf_libs) $(nfq_libs) -lpthread
 
 # Prints weir-netd.conf(5)'s options and the sample.
 noinst_PROGRAMS += netd-conf-doc

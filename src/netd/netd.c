@@ -33,25 +33,12 @@
 struct netgate_settings
 netd_gate_settings(const struct netd *n)
 {
-	const struct netd_config *c = n->conf;
+	struct netgate_settings s = netd_config_gate_settings(n->conf);
 
-	return (struct netgate_settings){
-	    .policies = c->policies,
-	    .observe = c->mode == NETD_OBSERVE,
-	    .hosts_max = c->hosts_max,
-	    .held_max = c->held_max,
-	    .ipv6_prefix = c->ipv6_prefix,
-	    .fast_path_ms = n->fast != RULES_FAST_NONE ? c->fast_path_ms : 0,
-	    .fast_path_ports = n->fast == RULES_FAST_IPSET,
-	    .aggregate_limit = &c->aggregate_limit,
-	    .never_block = c->never_block_nets.v,
-	    .never_block_count = c->never_block_nets.n,
-	    .dns_servers = c->dns_server_nets.v,
-	    .dns_server_count = c->dns_server_nets.n,
-	    .dns_resolvers = c->dns_resolver_nets.v,
-	    .dns_resolver_count = c->dns_resolver_nets.n,
-	    .decoys = c->decoy_ranges,
-	};
+	if (n->fast != RULES_FAST_NONE)
+		s.fast_path_ms = n->conf->fast_path_ms;
+	s.fast_path_ports = n->fast == RULES_FAST_IPSET;
+	return s;
 }
 
 static int

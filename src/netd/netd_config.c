@@ -181,6 +181,26 @@ netd_config_load(const char *file, char *err, size_t cap)
 	return load(file, NULL, err, cap);
 }
 
+struct netgate_settings
+netd_config_gate_settings(const struct netd_config *c)
+{
+	return (struct netgate_settings){
+	    .policies = c->policies,
+	    .observe = c->mode == NETD_OBSERVE,
+	    .hosts_max = c->hosts_max,
+	    .held_max = c->held_max,
+	    .ipv6_prefix = c->ipv6_prefix,
+	    .aggregate_limit = &c->aggregate_limit,
+	    .never_block = c->never_block_nets.v,
+	    .never_block_count = c->never_block_nets.n,
+	    .dns_servers = c->dns_server_nets.v,
+	    .dns_server_count = c->dns_server_nets.n,
+	    .dns_resolvers = c->dns_resolver_nets.v,
+	    .dns_resolver_count = c->dns_resolver_nets.n,
+	    .decoys = c->decoy_ranges,
+	};
+}
+
 void
 netd_config_free(struct netd_config *c)
 {

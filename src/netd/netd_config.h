@@ -8,7 +8,7 @@
 #define NETD_NETD_CONFIG_H
 
 #include "base/ip_ranges.h"
-#include "netgate/netpolicy.h"
+#include "netgate/netgate.h"
 #include "os/options.h"
 
 enum netd_mode { NETD_ENFORCE, NETD_OBSERVE };
@@ -59,6 +59,9 @@ struct netd_config *netd_config_parse(
     const char *file, const char *text, char *err, size_t err_cap);
 /* Does the daemon learn from what comes in? */
 bool netd_config_wants_in(const struct netd_config *c);
+/* All of it that the gate asks for, but for the fast path, which is the
+ * kernel's. Borrowed. */
+struct netgate_settings netd_config_gate_settings(const struct netd_config *c);
 void netd_config_free(struct netd_config *c);
 
 #endif

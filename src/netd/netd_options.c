@@ -6,7 +6,7 @@
 #include "config.h"
 
 #include "netd/netd_config.h"
-#include "nfq/nfset.h"
+#include "nfq/nfset_name.h"
 #include "os/log.h"
 #include "os/option_check.h"
 

@@ -10,18 +10,10 @@
 
 #include "base/ip.h"
 #include "net/loop.h"
-
-#define NFSET_NAME_MAX 64
-
-struct nfset_name {
-	uint8_t family; /* NFPROTO_* */
-	char table[NFSET_NAME_MAX], set[NFSET_NAME_MAX];
-};
+#include "nfq/nfset_name.h"
 
 struct nfset;
 
-/* "inet filter blocked4". */
-MUST_CHECK bool nfset_parse_name(struct str text, struct nfset_name *out);
 /* NULL and a reason in err. */
 struct nfset *nfset_new(struct loop *loop, char *err, size_t cap);
 void nfset_free(struct nfset *s);

@@ -51,6 +51,7 @@ struct command_args {
 	const char *profiles[PROFILES_MAX]; /* of flows */
 	size_t profile_count;
 	const char *config, *policy; /* NULL: not given */
+	bool propose;                /* of flows */
 	struct epidemic_options epidemic;
 	bool json, csv, html, no_local; /* one of three, or text */
 	struct attack_plan attacks[ATTACKS_MAX];

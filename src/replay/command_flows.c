@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* weir-replay flows: what the profiles of weir-netd would have held. */
+/* weir-replay flows: what policies of weir-netd would have held, and which one
+ * to choose. */
 #include "replay/command.h"
 #include "replay/flow_report.h"
 #include "replay/input.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-#define FREEZE_AT 100
-#define THAW_MS (3600 * INT64_C(1000))
+#define FLOWS_LEAST 100 /* for a proposal */
+#define TEXT_MAX 600
 
 static const char *const all_profiles[] = {
     "workstation", "server", "gateway", "paper"};
@@ -17,94 +19,257 @@ static const char *const all_profiles[] = {
 static const char *const outbreaks[] = {
     "20", "200", "850,udp", "1", "1/10", "1/60"};
 
-/* By the table of options. */
-static const char *const *
-profile_names(void)
+static int
+interrupted(char *err, size_t cap)
 {
-	const struct option *o = netpolicy_options;
-
-	while (strcmp(o->name, "profile") != 0)
-		o++;
-	return o->names;
+	snprintf(err, cap, "interrupted");
+	return EX_TEMPFAIL;
 }
 
-static bool
-find_profile(const char *name, int *out)
+/* Whom an attack comes from: policies match by address. */
+static struct ip
+first_source(const struct flows *f)
 {
-	const char *const *names = profile_names();
+	uint32_t i = 0;
 
-	for (int i = NETPOLICY_AUTO + 1; names[i] != NULL; i++) {
-		*out = i;
-		if (strcmp(names[i], name) == 0)
-			return true;
-	}
-	return false;
+	while (f->v[i].kind != FLOW_OPEN)
+		i++;
+	return f->ips[f->v[i].src];
 }
 
 static int
-fail_profile(const char *name, char *err, size_t cap)
+fill(struct flow_report *r, const struct flow_policy *p,
+    const volatile sig_atomic_t *stop, char *err, size_t cap)
 {
-	const char *const *names = profile_names();
-	int n = snprintf(err, cap, "--profile: no profile \"%s\";", name);
-
-	for (int i = NETPOLICY_AUTO + 1; names[i] != NULL && n > 0; i++) {
-		if ((size_t)n < cap)
-			n +=
-			    snprintf(err + n, cap - (size_t)n, " %s", names[i]);
-	}
-	return EX_USAGE;
-}
-
-static int
-fill(const struct command_args *args, const char *name,
-    const struct flow_report *r, struct flow_column *c, char *err, size_t cap)
-{
-	char title[] = "default";
-	struct netpolicy_conf conf = {
-	    .name = title, .freeze_at = FREEZE_AT, .thaw_after_ms = THAW_MS};
-	struct netpolicies *policies;
+	struct flow_column *c = &r->columns[r->column_count++];
+	struct ip attacker = first_source(r->flows);
 	bool ok;
 
-	if (!find_profile(name, &conf.profile))
-		return fail_profile(name, err, cap);
-	policies = netpolicies_new(&conf, 1, err, cap);
-	if (policies == NULL)
-		return EX_SOFTWARE;
-	c->profile = name;
-	ok = flow_run(policies, r->flows, args->stop, &c->result);
+	c->name = p->name;
+	ok = flow_run(&p->gate, r->flows, r->part, stop, &c->result);
 	for (size_t i = 0; ok && i < r->attack_count; i++)
 		ok = flow_run_attack(
-		    policies, &r->attacks[i], args->stop, &c->attacks[i]);
-	netpolicies_free(policies);
-	if (!ok)
-		snprintf(err, cap, "interrupted");
-	return ok ? 0 : EX_TEMPFAIL;
+		    &p->gate, &attacker, &r->attacks[i], stop, &c->attacks[i]);
+	return ok ? 0 : interrupted(err, cap);
+}
+
+static int
+fill_profile(struct flow_report *r, const char *name,
+    const volatile sig_atomic_t *stop, char *err, size_t cap)
+{
+	struct flow_policy p;
+	int status = flow_policy_profile(&p, name, err, cap);
+
+	if (status == 0)
+		status = fill(r, &p, stop, err, cap);
+	flow_policy_clear(&p);
+	return status;
 }
 
 static int
 make_report(const struct command_args *args, struct flow_report *r, char *err,
     size_t cap)
 {
-	const char *const *names =
-	    args->profile_count > 0 ? args->profiles : all_profiles;
-	size_t n = args->profile_count > 0 ? args->profile_count
-					   : ARRAY_LEN(all_profiles);
+	bool all = args->profile_count == 0 && args->config == NULL;
+	const char *const *names = all ? all_profiles : args->profiles;
+	size_t n = all ? ARRAY_LEN(all_profiles) : args->profile_count;
+	struct flow_policy file = {0};
 	int status = 0;
 
+	if (args->config != NULL) {
+		status = flow_policy_file(
+		    &file, args->config, args->policy, err, cap);
+		if (status == 0)
+			status = fill(r, &file, args->stop, err, cap);
+		flow_policy_clear(&file);
+	}
 	for (size_t i = 0; i < n && status == 0; i++)
-		status = fill(args, names[i], r, &r->columns[r->column_count++],
-		    err, cap);
+		status = fill_profile(r, names[i], args->stop, err, cap);
+	return status;
+}
+
+static int
+print_report(const struct command_args *args, struct flow_report *r, char *err,
+    size_t cap)
+{
+	int status = make_report(args, r, err, cap);
+
+	if (status != 0)
+		return status;
+	if (args->json ? flow_report_print_json(r) : flow_report_print_text(r))
+		return 0;
+	snprintf(err, cap, "the report cannot be written");
+	return EX_IOERR;
+}
+
+/* ---- a proposal ---- */
+
+static int
+compare(struct flow_report *r, const struct flow_policy *proposed,
+    const volatile sig_atomic_t *stop, char *err, size_t cap)
+{
+	int status = fill(r, proposed, stop, err, cap);
+
+	if (status == 0)
+		status = fill_profile(r, "workstation", stop, err, cap);
+	if (status == 0)
+		status = fill_profile(r, "paper", stop, err, cap);
+	return status;
+}
+
+static int
+print_proposal(const struct command_args *args, struct flow_proposal_report *r,
+    char *err, size_t cap)
+{
+	struct netpolicy_conf conf = flow_numbers_conf(&r->proposal->numbers);
+	struct flow_policy p;
+	int status = flow_policy_numbers(&p, &conf, err, cap);
+	bool ok = true;
+
+	p.name = "proposal";
+	if (status == 0)
+		status = compare(&r->sought, &p, args->stop, err, cap);
+	if (status == 0)
+		status = compare(&r->kept, &p, args->stop, err, cap);
+	if (status == 0)
+		ok = args->json ? flow_proposal_print_json(r)
+				: flow_proposal_print_text(r);
+	flow_policy_clear(&p);
+	if (ok)
+		return status;
+	snprintf(err, cap, "the report cannot be written");
+	return EX_IOERR;
+}
+
+static int
+propose(const struct command_args *args, const struct flow_report *r, char *err,
+    size_t cap)
+{
+	struct flow_proposal_report *p = xcalloc(1, sizeof(*p));
+	struct flow_proposal proposal;
+	char text[TEXT_MAX];
+	int status;
+
+	p->target = args->target;
+	p->sought = p->kept = *r;
+	p->proposal = &proposal;
+	p->text = text;
+	if (r->flows->opened < FLOWS_LEAST) {
+		snprintf(err, cap,
+		    "%s: %u flows are too few to choose a policy by; take a "
+		    "day or more",
+		    r->trace, (unsigned)r->flows->opened);
+		status = EX_DATAERR;
+	} else if (!flow_propose(r->flows, p->target, args->keep_back,
+		       r->attacks, r->attack_count, args->stop, &proposal)) {
+		status = interrupted(err, cap);
+	} else if (!proposal.is_found) {
+		snprintf(err, cap,
+		    "%s: of %u policies none holds so little; give a larger "
+		    "--target than %g%%, or policies for each kind of host",
+		    r->trace, proposal.tried, 100 * p->target);
+		status = EX_DATAERR;
+	} else {
+		flow_numbers_print(&proposal.numbers, text, sizeof(text));
+		p->sought.part = proposal.sought;
+		p->kept.part = proposal.kept;
+		status = print_proposal(args, p, err, cap);
+	}
+	free(p);
+	return status;
+}
+
+/* ---- what is read ---- */
+
+static int
+parse_nets(
+    const struct command_args *args, struct ip_net *nets, char *err, size_t cap)
+{
+	for (size_t i = 0; i < args->network_count; i++) {
+		if (ip_net_parse(str_from(args->networks[i]), &nets[i]))
+			continue;
+		snprintf(err, cap,
+		    "--my-networks: \"%s\" is not an address or a network "
+		    "(\"192.0.2.0/24\" with no bits set past its length)",
+		    args->networks[i]);
+		return EX_USAGE;
+	}
+	return 0;
+}
+
+static int
+read_capture(const struct command_args *args, struct flows *flows,
+    struct capture_stats *stats, char *err, size_t cap)
+{
+	struct ip_net nets[COMMAND_LIST_MAX];
+	struct capture *c;
+	int status = parse_nets(args, nets, err, cap);
+
+	if (status != 0)
+		return status;
+	c = capture_new(flows, nets, args->network_count);
+	status = capture_read(args->files[0], c, err, cap);
+	*stats = *capture_stats(c);
+	capture_free(c);
+	if (status != 0 || flows->opened > 0)
+		return status;
+	snprintf(err, cap,
+	    "%s: no host of %s opens anything in %llu packets; name the hosts' "
+	    "addresses in --my-networks",
+	    args->files[0],
+	    args->network_count > 0 ? "--my-networks" : "a private network",
+	    (unsigned long long)stats->packets);
+	return EX_DATAERR;
+}
+
+static int
+read_flows(const struct command_args *args, struct flow_report *r,
+    struct flows *flows, struct capture_stats *stats, char *err, size_t cap)
+{
+	int status;
+
+	if (capture_is(args->files[0])) {
+		r->capture = stats;
+		return read_capture(args, flows, stats, err, cap);
+	}
+	if (args->network_count > 0) {
+		snprintf(err, cap,
+		    "--my-networks is for a capture; a trace names its "
+		    "sources");
+		return EX_USAGE;
+	}
+	status = input_read(args->files[0], flows_add_line, flows, err, cap);
+	if (status == 0 && flows->count == 0) {
+		snprintf(err, cap, "%s: holds no flow", args->files[0]);
+		status = EX_DATAERR;
+	}
 	return status;
 }
 
 static int
 check_args(const struct command_args *args, char *err, size_t cap)
 {
-	if (args->config != NULL || args->policy != NULL || args->no_local ||
-	    args->nodes != NULL || args->compare != NULL) {
+	if (args->no_local || args->nodes != NULL || args->compare != NULL) {
+		snprintf(
+		    err, cap, "--no-local, --nodes and --compare are for mail");
+		return EX_USAGE;
+	}
+	if (args->policy != NULL && args->config == NULL) {
 		snprintf(err, cap,
-		    "-c, --policy, --no-local, --nodes and --compare are for "
-		    "mail");
+		    "--policy: names a policy of a file; add -c FILE, or use "
+		    "--profile");
+		return EX_USAGE;
+	}
+	if (args->config != NULL && args->profile_count == PROFILES_MAX) {
+		snprintf(err, cap, "--profile: more than %d beside -c",
+		    PROFILES_MAX - 1);
+		return EX_USAGE;
+	}
+	if (args->propose &&
+	    (args->config != NULL || args->profile_count > 0)) {
+		snprintf(err, cap,
+		    "--propose makes numbers of its own; leave out -c and "
+		    "--profile");
 		return EX_USAGE;
 	}
 	for (size_t i = 0; i < args->attack_count; i++) {
@@ -123,6 +288,7 @@ int
 command_flows(const struct command_args *args, char *err, size_t cap)
 {
 	struct attack_plan plans[ARRAY_LEN(outbreaks)];
+	struct capture_stats stats = {0};
 	struct flows flows = {0};
 	struct flow_report r = {
 	    .trace = args->files[0],
@@ -139,19 +305,11 @@ command_flows(const struct command_args *args, char *err, size_t cap)
 			    attack_parse(outbreaks[i], &plans[i], err, cap);
 	}
 	if (status == 0)
-		status = input_read(
-		    args->files[0], flows_add_line, &flows, err, cap);
-	if (status == 0 && flows.count == 0) {
-		snprintf(err, cap, "%s: holds no flow", args->files[0]);
-		status = EX_DATAERR;
-	}
+		status = read_flows(args, &r, &flows, &stats, err, cap);
+	r.part = flow_part_all(&flows);
 	if (status == 0)
-		status = make_report(args, &r, err, cap);
-	if (status == 0 && !(args->json ? flow_report_print_json(&r)
-					: flow_report_print_text(&r))) {
-		snprintf(err, cap, "the report cannot be written");
-		status = EX_IOERR;
-	}
+		status = args->propose ? propose(args, &r, err, cap)
+				       : print_report(args, &r, err, cap);
 	flows_clear(&flows);
 	return status;
 }

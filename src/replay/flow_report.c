@@ -16,12 +16,6 @@ static const char *const labels[FLOW_PROTOCOLS] = {
     "TCP connections", "UDP flows"};
 static const char *const keys[FLOW_PROTOCOLS] = {"tcp", "udp"};
 
-static int64_t
-length_ms(const struct flows *f)
-{
-	return f->count > 0 ? f->v[f->count - 1].at : 0;
-}
-
 static void
 print_cell(const char *text)
 {
@@ -111,18 +105,42 @@ print_attack(const struct flow_report *r, size_t i)
 	putchar('\n');
 }
 
-bool
-flow_report_print_text(const struct flow_report *r)
+static void
+print_capture(const struct capture_stats *s)
+{
+	printf("%" PRIu64 " packets: %" PRIu64 " open something, %" PRIu64
+	       " answers and %" PRIu64 " contacts that came in, %" PRIu64
+	       " go on, %" PRIu64 " copies of a SYN\n",
+	    s->packets, s->opened, s->answers, s->contacts, s->followed,
+	    s->copies);
+	printf("left out: %" PRIu64 " of other networks, %" PRIu64
+	       " broadcast or multicast, %" PRIu64 " not IP, %" PRIu64
+	       " broken\n",
+	    s->foreign, s->broadcast, s->not_ip, s->broken);
+}
+
+static void
+print_head(const struct flow_report *r)
 {
 	char length[UNITS_TEXT_MAX];
 
 	printf("%s: %u flows, %u addresses, %s\n", r->trace,
-	    (unsigned)r->flows->count, (unsigned)flows_address_count(r->flows),
-	    units_format_duration(length_ms(r->flows), length));
-	printf("every destination counts as one that DNS did not name\n\n");
-	printf("%-*s", LABEL_WIDTH, "profile");
+	    (unsigned)r->flows->opened, (unsigned)flows_address_count(r->flows),
+	    units_format_duration(flows_length(r->flows), length));
+	if (r->capture != NULL)
+		print_capture(r->capture);
+	else
+		printf("every destination counts as one that DNS did not "
+		       "name\n");
+	putchar('\n');
+}
+
+static void
+print_columns(const struct flow_report *r)
+{
+	printf("%-*s", LABEL_WIDTH, "policy");
 	EACH_COLUMN(c)
-	print_cell(c->profile);
+	print_cell(c->name);
 	putchar('\n');
 	for (int p = 0; p < FLOW_PROTOCOLS; p++)
 		print_protocol(r, p);
@@ -131,10 +149,40 @@ flow_report_print_text(const struct flow_report *r)
 	print_row(r, "  frozen", offsetof(struct flow_result, frozen), 0);
 	print_row(
 	    r, "  never noticed", offsetof(struct flow_result, unnoticed), 0);
+}
+
+static void
+print_attacks(const struct flow_report *r)
+{
 	if (r->attack_count > 0)
 		printf("\nOutbreaks: addresses reached / frozen after\n");
 	for (size_t i = 0; i < r->attack_count; i++)
 		print_attack(r, i);
+}
+
+bool
+flow_report_print_text(const struct flow_report *r)
+{
+	print_head(r);
+	print_columns(r);
+	print_attacks(r);
+	return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+bool
+flow_proposal_print_text(const struct flow_proposal_report *r)
+{
+	print_head(&r->kept);
+	printf("# For weir-netd.conf: of %u policies tried, the one under "
+	       "which outbreaks reach the fewest\n"
+	       "# addresses, of those that hold no more than %g %% of the "
+	       "flows below.\n%s",
+	    r->proposal->tried, 100 * r->target, r->text);
+	printf("\nThe first part, on which it was chosen\n");
+	print_columns(&r->sought);
+	printf("\nThe last part, kept back to check it\n");
+	print_columns(&r->kept);
+	print_attacks(&r->kept);
 	return fflush(stdout) == 0 && !ferror(stdout);
 }
 
@@ -179,7 +227,7 @@ column_json(const struct flow_report *r, const struct flow_column *c)
 			a->frozen_after < 0 ? json_null()
 					    : seconds(a->frozen_after)));
 	}
-	o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "profile", c->profile,
+	o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "profile", c->name,
 	    "freezes", number(c->result.freezes), "hosts",
 	    number(c->result.sources), "hosts_frozen", number(c->result.frozen),
 	    "hosts_never_noticed", number(c->result.unnoticed), "attacks",
@@ -189,22 +237,41 @@ column_json(const struct flow_report *r, const struct flow_column *c)
 	return o;
 }
 
-bool
-flow_report_print_json(const struct flow_report *r)
+static json_t *
+report_json(const struct flow_report *r)
 {
-	json_t *columns = json_array(), *o;
-	json_t *name = json_string(r->trace);
-	bool ok;
+	json_t *columns = json_array(), *name = json_string(r->trace);
 
 	EACH_COLUMN(c)
 	json_array_append_new(columns, column_json(r, c));
 	/* A file's name need not be UTF-8. */
-	o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "trace",
-	    name != NULL ? name : json_null(), "flows", number(r->flows->count),
-	    "addresses", number(flows_address_count(r->flows)), "length_s",
-	    seconds(length_ms(r->flows)), "profiles", columns);
-	ok = o != NULL && json_dumpf(o, stdout, JSON_INDENT(2)) == 0;
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "trace",
+	    name != NULL ? name : json_null(), "flows",
+	    number(r->flows->opened), "addresses",
+	    number(flows_address_count(r->flows)), "length_s",
+	    seconds(flows_length(r->flows)), "profiles", columns);
+}
+
+static bool
+dump(json_t *o)
+{
+	bool ok = o != NULL && json_dumpf(o, stdout, JSON_INDENT(2)) == 0;
+
 	json_decref(o);
 	putchar('\n');
 	return ok && fflush(stdout) == 0 && !ferror(stdout);
+}
+
+bool
+flow_report_print_json(const struct flow_report *r)
+{
+	return dump(report_json(r));
+}
+
+bool
+flow_proposal_print_json(const struct flow_proposal_report *r)
+{
+	return dump(json_pack("{s:f, s:s, s:i, s:o, s:o}", "target", r->target,
+	    "policy", r->text, "tried", (int)r->proposal->tried, "sought",
+	    report_json(&r->sought), "kept_back", report_json(&r->kept)));
 }

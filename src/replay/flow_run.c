@@ -7,6 +7,7 @@
 
 #include "netgate/netgate.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@
 #define SYN 0x02
 #define STILL INT64_MIN /* waits */
 #define NEVER (INT64_MIN + 1)
-#define NET 0x0a000000u /* addresses of the trace; the attacked are others */
+#define ATTACKED                                                    \
+	0x0b000000u /* the first address that an attack reaches for \
+		     */
 #define FIRST_PORT 1024
 #define PORTS 60000
 
@@ -25,7 +28,9 @@ struct run {
 	int64_t now;
 	int64_t *waits; /* by flow: ms, STILL or NEVER */
 	uint64_t freezes, reached;
-	uint8_t *frozen; /* by address: 1 */
+	uint32_t counts_from; /* the first flow that counts */
+	int64_t counts_at;    /* its time */
+	struct map *frozen;   /* by name; NULL: an attack */
 };
 
 static void
@@ -43,15 +48,12 @@ static void
 on_freeze(void *arg, const struct netgate_freeze *f)
 {
 	struct run *r = arg;
-	uint32_t address;
 
-	r->freezes++;
-	if (r->flows == NULL)
+	if (r->now < r->counts_at)
 		return;
-	memcpy(&address, f->source.bytes, sizeof(address));
-	address = ntohl(address) - NET;
-	if (address < flows_address_count(r->flows))
-		r->frozen[address] = 1;
+	r->freezes++;
+	if (r->frozen != NULL)
+		map_set(r->frozen, str_from(f->text), r);
 }
 
 static void
@@ -83,16 +85,6 @@ static const struct netgate_ops ops = {
     .on_state = on_state,
 };
 
-static struct ip
-address(uint32_t number)
-{
-	struct ip ip = {.family = IP_V4};
-	uint32_t bytes = htonl(number);
-
-	memcpy(ip.bytes, &bytes, sizeof(bytes));
-	return ip;
-}
-
 static void
 run_until(struct run *r, int64_t at)
 {
@@ -107,38 +99,70 @@ run_until(struct run *r, int64_t at)
 }
 
 static void
-send_flow(struct run *r, uint64_t id, const struct flow *f, uint32_t dst)
+send_packet(struct run *r, uint64_t id, const struct packet *p, int64_t at)
 {
 	static const struct netgate_origin proven = {.proven = true};
-	struct packet p = {
-	    .src = address(NET + f->src),
-	    .dst = address(dst),
-	    .protocol = f->protocol,
-	    .sport = (uint16_t)(FIRST_PORT + id % PORTS),
-	    .dport = f->dport,
-	    .tcp_flags = SYN,
-	    .tcp_seq = (uint32_t)id,
-	};
 
-	run_until(r, f->at);
-	netgate_packet(r->g, id, &p, proven, f->at, f->at);
+	run_until(r, at);
+	netgate_packet(r->g, id, p, proven, at, at);
 }
 
 static void
-begin(struct run *r, const struct netpolicies *policies, uint32_t hosts)
+learn(struct run *r, const struct flow *f)
 {
-	struct netgate_settings settings = {
+	struct str bytes = flows_packet(r->flows, f);
+	struct packet p;
+
+	run_until(r, f->at);
+	if (packet_parse(bytes.p, bytes.n, &p) == PACKET_OK)
+		netgate_watch(r->g, &p,
+		    f->kind == FLOW_CONTACT ? NETGATE_CONTACT : NETGATE_ANSWER,
+		    f->at);
+}
+
+static void
+play(struct run *r, uint32_t id)
+{
+	const struct flow *f = &r->flows->v[id];
+	struct packet p = {
+	    .protocol = f->protocol,
+	    .sport = f->sport,
+	    .dport = f->dport,
+	    .tcp_flags = SYN,
+	    .tcp_seq = f->seq,
+	};
+
+	if (f->kind != FLOW_OPEN) {
+		learn(r, f);
+		return;
+	}
+	p.src = r->flows->ips[f->src];
+	p.dst = r->flows->ips[f->dst];
+	send_packet(r, id, &p, f->at);
+}
+
+struct netgate_settings
+flow_gate(const struct netpolicies *policies)
+{
+	return (struct netgate_settings){
 	    .policies = policies,
-	    .hosts_max = hosts > 0 ? hosts : 1,
 	    .held_max = HELD_MAX,
 	    .ipv6_prefix = 128,
 	};
+}
 
+static void
+begin(struct run *r, const struct netgate_settings *gate, uint32_t hosts)
+{
+	struct netgate_settings settings = *gate;
+
+	if (settings.hosts_max == 0)
+		settings.hosts_max = hosts > 0 ? hosts : 1;
 	r->g = netgate_new(&settings, &ops, r, NULL);
 }
 
 static void
-count_flows(struct run *r, struct flow_result *out)
+count_flows(struct run *r, uint32_t end, struct flow_result *out)
 {
 	uint32_t n = flows_address_count(r->flows);
 	uint8_t *seen = xcalloc(n + 1, 1), *noticed = xcalloc(n + 1, 1);
@@ -147,10 +171,12 @@ count_flows(struct run *r, struct flow_result *out)
 
 	for (int i = 0; i < FLOW_PROTOCOLS; i++)
 		waits[i] = xcalloc(r->flows->count + 1, sizeof(*waits[i]));
-	for (uint32_t i = 0; i < r->flows->count; i++) {
+	for (uint32_t i = r->counts_from; i < end; i++) {
 		const struct flow *f = &r->flows->v[i];
 		int p = f->protocol == IPPROTO_TCP ? FLOW_TCP : FLOW_UDP;
 
+		if (f->kind != FLOW_OPEN)
+			continue;
 		out->of[p].flows++;
 		seen[f->src] = 1;
 		out->of[p].never += r->waits[i] < 0;
@@ -160,7 +186,6 @@ count_flows(struct run *r, struct flow_result *out)
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		out->sources += seen[i];
-		out->frozen += r->frozen[i];
 		out->unnoticed += seen[i] && !noticed[i];
 	}
 	for (int i = 0; i < FLOW_PROTOCOLS; i++) {
@@ -168,55 +193,66 @@ count_flows(struct run *r, struct flow_result *out)
 		free(waits[i]);
 	}
 	out->freezes = r->freezes;
+	out->frozen = map_count(r->frozen);
 	free(seen);
 	free(noticed);
 }
 
 bool
-flow_run(const struct netpolicies *policies, const struct flows *flows,
-    const volatile sig_atomic_t *stop, struct flow_result *out)
+flow_run(const struct netgate_settings *gate, const struct flows *flows,
+    struct flow_part part, const volatile sig_atomic_t *stop,
+    struct flow_result *out)
 {
-	uint32_t hosts = flows_address_count(flows);
-	struct run r = {.flows = flows};
+	struct run r = {.flows = flows, .counts_from = part.first};
 	uint32_t i = 0;
 
 	*out = (struct flow_result){0};
-	begin(&r, policies, hosts);
+	if (part.first < part.end)
+		r.counts_at = flows->v[part.first].at;
+	begin(&r, gate, flows_address_count(flows));
 	r.waits = xcalloc(flows->count + 1, sizeof(*r.waits));
-	r.frozen = xcalloc(hosts + 1, 1);
+	r.frozen = map_new();
 	for (uint32_t n = 0; n < flows->count; n++)
 		r.waits[n] = STILL;
-	for (; i < flows->count && !*stop; i++)
-		send_flow(&r, i, &flows->v[i], NET + flows->v[i].dst);
+	for (; i < part.end && !*stop; i++)
+		play(&r, i);
 	/* What still waits goes within as many intervals. */
-	for (uint64_t n = 0; netgate_held_count(r.g) > 0 && !*stop; n++)
+	while (netgate_held_count(r.g) > 0 && !*stop)
 		run_until(&r, netgate_next_due(r.g));
-	if (i == flows->count && !*stop)
-		count_flows(&r, out);
+	if (i == part.end && !*stop)
+		count_flows(&r, part.end, out);
 	netgate_free(r.g);
 	free(r.waits);
-	free(r.frozen);
+	map_free(r.frozen, NULL);
 	return !*stop;
 }
 
 bool
-flow_run_attack(const struct netpolicies *policies,
+flow_run_attack(const struct netgate_settings *gate, const struct ip *attacker,
     const struct attack_plan *plan, const volatile sig_atomic_t *stop,
     struct flow_attack_result *out)
 {
 	struct run r = {0};
-	struct flow f = {
+	struct packet p = {
+	    .src = *attacker,
+	    .dst.family = IP_V4,
 	    .protocol = plan->is_udp ? IPPROTO_UDP : IPPROTO_TCP,
 	    .dport = 445,
+	    .tcp_flags = SYN,
 	};
 
-	begin(&r, policies, 1);
+	begin(&r, gate, 1);
 	*out = (struct flow_attack_result){.frozen_after = -1};
 	for (uint32_t i = 0; r.freezes == 0 && !*stop; i++) {
-		f.at = attack_at(plan, i);
-		if (f.at >= ATTACK_MS)
+		uint32_t dst = htonl(ATTACKED + 1 + i);
+		int64_t at = attack_at(plan, i);
+
+		if (at >= ATTACK_MS)
 			break;
-		send_flow(&r, i, &f, NET + 1 + i);
+		memcpy(p.dst.bytes, &dst, sizeof(dst));
+		p.sport = (uint16_t)(FIRST_PORT + i % PORTS);
+		p.tcp_seq = i;
+		send_packet(&r, i, &p, at);
 	}
 	if (r.freezes > 0)
 		out->frozen_after = r.now;

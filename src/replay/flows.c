@@ -2,6 +2,7 @@
 /* See flows.h. */
 #include "replay/flows.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,10 @@
 
 #define CAP_FIRST 1024
 #define SECOND 1000
+#define MADE_UP 0x0a000000u
+#define FIRST_PORT 1024
+#define PORTS 60000
+#define LENGTH 2 /* bytes, before a packet */
 
 PRINTF_LIKE(3, 4)
 static bool
@@ -42,17 +47,29 @@ parse_time(struct str word, int64_t *out)
 	return true;
 }
 
+/* An address that is only a word gets one of its own. */
+static void
+set_address(struct flows *f, uint32_t number, struct str word)
+{
+	uint32_t made_up = htonl(MADE_UP + number);
+
+	if (number >= f->ip_cap) {
+		f->ip_cap = f->ip_cap > 0 ? 2 * f->ip_cap : CAP_FIRST;
+		f->ips = xrealloc(f->ips, f->ip_cap * sizeof(*f->ips));
+	}
+	if (ip_parse(word, &f->ips[number]))
+		return;
+	f->ips[number] = (struct ip){.family = IP_V4};
+	memcpy(f->ips[number].bytes, &made_up, sizeof(made_up));
+}
+
 /* The number of an address, a new one where it was not seen yet. */
 static bool
-take_address(struct flows *f, struct str *line, const char *what, uint32_t *out,
-    char *why, size_t cap)
+number_of(
+    struct flows *f, struct str word, uint32_t *out, char *why, size_t cap)
 {
-	struct str word = str_cut(line, ' ');
 	uintptr_t known;
 
-	if (word.n == 0 || word.n > FLOWS_WORD_MAX)
-		return fail(why, cap, "%s is missing, or longer than %d bytes",
-		    what, FLOWS_WORD_MAX);
 	if (f->words == NULL)
 		f->words = map_new();
 	known = (uintptr_t)map_find(f->words, word);
@@ -61,10 +78,23 @@ take_address(struct flows *f, struct str *line, const char *what, uint32_t *out,
 		    why, cap, "more than %d addresses", FLOWS_WORDS_MAX);
 	if (known == 0) {
 		known = map_count(f->words) + 1;
+		set_address(f, (uint32_t)known - 1, word);
 		map_set(f->words, word, (void *)known);
 	}
 	*out = (uint32_t)known - 1;
 	return true;
+}
+
+static bool
+take_address(struct flows *f, struct str *line, const char *what, uint32_t *out,
+    char *why, size_t cap)
+{
+	struct str word = str_cut(line, ' ');
+
+	if (word.n == 0 || word.n > FLOWS_WORD_MAX)
+		return fail(why, cap, "%s is missing, or longer than %d bytes",
+		    what, FLOWS_WORD_MAX);
+	return number_of(f, word, out, why, cap);
 }
 
 static bool
@@ -91,6 +121,7 @@ add(struct flows *f, const struct flow *flow, char *why, size_t cap)
 		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
 	}
 	f->v[f->count++] = *flow;
+	f->opened += flow->kind == FLOW_OPEN;
 	return true;
 }
 
@@ -100,7 +131,7 @@ flows_add_line(void *flows, struct str line, char *why, size_t cap)
 	struct flows *f = flows;
 	struct str word = str_cut(&line, ' ');
 	uint64_t protocol, port;
-	struct flow flow;
+	struct flow flow = {.kind = FLOW_OPEN};
 	char shown[64];
 
 	if (!parse_time(word, &flow.at))
@@ -126,7 +157,67 @@ flows_add_line(void *flows, struct str line, char *why, size_t cap)
 		    "destination, protocol and port");
 	flow.protocol = (uint8_t)protocol;
 	flow.dport = (uint16_t)port;
+	flow.sport = (uint16_t)(FIRST_PORT + f->count % PORTS);
+	flow.seq = f->count;
 	return add(f, &flow, why, cap);
+}
+
+bool
+flows_open(
+    struct flows *f, int64_t at, const struct packet *p, char *why, size_t cap)
+{
+	struct flow flow = {
+	    .at = at,
+	    .seq = p->tcp_seq,
+	    .sport = p->sport,
+	    .dport = p->dport,
+	    .protocol = p->protocol,
+	    .kind = FLOW_OPEN,
+	};
+	char src[IP_TEXT_MAX], dst[IP_TEXT_MAX];
+
+	return number_of(
+		   f, str_from(ip_format(&p->src, src)), &flow.src, why, cap) &&
+	       number_of(
+		   f, str_from(ip_format(&p->dst, dst)), &flow.dst, why, cap) &&
+	       add(f, &flow, why, cap);
+}
+
+bool
+flows_learn(struct flows *f, int64_t at, enum flow_kind kind, struct str packet,
+    char *why, size_t cap)
+{
+	struct flow flow = {.at = at, .seq = f->byte_count, .kind = kind};
+	uint32_t n = (uint32_t)packet.n + LENGTH;
+
+	if (n > FLOWS_BYTES_MAX - f->byte_count)
+		return fail(why, cap,
+		    "more than %u MB of DNS answers and contacts; take a "
+		    "shorter capture",
+		    FLOWS_BYTES_MAX >> 20);
+	if (f->byte_count + n > f->byte_cap) {
+		f->byte_cap = 2 * (f->byte_count + n);
+		f->bytes = xrealloc(f->bytes, f->byte_cap);
+	}
+	f->bytes[f->byte_count] = (uint8_t)(packet.n >> 8);
+	f->bytes[f->byte_count + 1] = (uint8_t)packet.n;
+	memcpy(f->bytes + f->byte_count + LENGTH, packet.p, packet.n);
+	f->byte_count += n;
+	return add(f, &flow, why, cap);
+}
+
+struct str
+flows_packet(const struct flows *f, const struct flow *flow)
+{
+	const uint8_t *p = f->bytes + flow->seq;
+
+	return (struct str){(const char *)p + LENGTH, (size_t)p[0] << 8 | p[1]};
+}
+
+int64_t
+flows_length(const struct flows *f)
+{
+	return f->count > 0 ? f->v[f->count - 1].at : 0;
 }
 
 uint32_t
@@ -139,6 +230,8 @@ void
 flows_clear(struct flows *f)
 {
 	free(f->v);
+	free(f->ips);
+	free(f->bytes);
 	if (f->words != NULL)
 		map_free(f->words, NULL);
 	*f = (struct flows){0};

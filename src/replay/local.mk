@@ -4,6 +4,8 @@ noinst_LIBRARIES += libtrace.a
 libtrace_a_SOURCES = \
 	src/replay/agenda.c src/replay/agenda.h \
 	src/replay/attack.c src/replay/attack.h \
+	src/replay/capture.c src/replay/capture.h \
+	src/replay/capture_file.c \
 	src/replay/command.h src/replay/command_epidemic.c \
 	src/replay/command_flows.c \
 	src/replay/command_learn.c \
@@ -16,6 +18,8 @@ libtrace_a_SOURCES = \
 	src/replay/export.c src/replay/export.h \
 	src/replay/feed.c src/replay/feed.h \
 	src/replay/figures.c src/replay/figures.h \
+	src/replay/flow_policy.c src/replay/flow_policy.h \
+	src/replay/flow_propose.c src/replay/flow_propose.h \
 	src/replay/flow_report.c src/replay/flow_report.h \
 	src/replay/flow_run.c src/replay/flow_run.h \
 	src/replay/flows.c src/replay/flows.h \
@@ -28,6 +32,7 @@ libtrace_a_SOURCES = \
 	src/replay/input.c src/replay/input.h \
 	src/replay/join.c src/replay/join.h \
 	src/replay/lines.c src/replay/lines.h \
+	src/replay/link.c src/replay/link.h \
 	src/replay/logs.c src/replay/logs.h \
 	src/replay/lone_worm.c src/replay/lone_worm.h \
 	src/replay/model.c src/replay/model.h \
@@ -67,8 +72,8 @@ libtrace_a_SOURCES = \
 	src/replay/trace.c src/replay/trace.h \
 	src/replay/unpack.c src/replay/unpack.h \
 	src/replay/world.c src/replay/world.h
-trace_libs = libtrace.a $(maild_libs) $(netgate_libs) $(LZMA_LIBS) \
-	$(ZSTD_LIBS) $(JANSSON_LIBS) -lz -lm
+trace_libs = libtrace.a $(maild_libs) $(netdconf_libs) $(LZMA_LIBS) \
+	$(ZSTD_LIBS) $(JANSSON_LIBS) $(PCAP_LIBS) -lz -lm
 
 bin_PROGRAMS += weir-replay
 weir_replay_SOURCES = src/replay/main.c
@@ -96,6 +101,9 @@ tests_unit_test_logs_SOURCES = tests/unit/test_logs.c tests/unit/log_rig.h
 tests_unit_test_logs_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
 tests_unit_test_replay_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_capture
+tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
+tests_unit_test_capture_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_epidemic
 tests_unit_test_epidemic_SOURCES = tests/unit/test_epidemic.c
 tests_unit_test_epidemic_LDADD = $(trace_libs) $(CMOCKA_LIBS)

@@ -29,9 +29,12 @@ static const struct command commands[] = {
 	"who would have waited or been frozen, had weir been there: from a "
 	"trace",
 	true, false, false, command_trace},
-    {"flows", "FILE [--profile NAME]... [--attack RATE[,udp]]... [--json]",
-	"the same for connections and weir-netd", false, false, false,
-	command_flows},
+    {"flows",
+	"FILE [--my-networks NET,...] [-c FILE [--policy NAME]] "
+	"[--profile NAME]... [--attack RATE[,udp]]... "
+	"[--propose [--target SHARE] [--keep-back SHARE]] [--json]",
+	"the same for connections and weir-netd, from a trace or a capture",
+	false, false, false, command_flows},
     {"history", "FILE [-c FILE] [--policy NAME] [--json]",
 	"the same from the last day of weir-maild; weirctl explain --policy "
 	"runs it",
@@ -82,6 +85,7 @@ enum {
 	OPT_JOURNAL,
 	OPT_COMPARE,
 	OPT_ANONYMISE,
+	OPT_PROPOSE,
 	OPT_TARGET,
 	OPT_KEEP_BACK,
 	OPT_EPIDEMIC, /* and those that follow it, as enum epidemic_option */
@@ -103,6 +107,7 @@ static const struct option long_options[] = {
     {"journal", no_argument, NULL, OPT_JOURNAL},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"anonymise", no_argument, NULL, OPT_ANONYMISE},
+    {"propose", no_argument, NULL, OPT_PROPOSE},
     {"target", required_argument, NULL, OPT_TARGET},
     {"keep-back", required_argument, NULL, OPT_KEEP_BACK},
     {"spread", required_argument, NULL, OPT_EPIDEMIC + EPIDEMIC_SPREAD},
@@ -297,6 +302,9 @@ take_option(struct command_args *args, int opt)
 		return add_attack(args, optarg);
 	case OPT_JSON:
 		args->json = true;
+		return true;
+	case OPT_PROPOSE:
+		args->propose = true;
 		return true;
 	case OPT_CSV:
 		args->csv = true;

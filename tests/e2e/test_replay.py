@@ -8,6 +8,8 @@ import json
 import lzma
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -436,11 +438,11 @@ def test_flows(tmp_path):
     assert paper["attacks"] == [
         {"rate": "200", "reached": 5, "frozen_after_s": 0.52}]
     rows = [" ".join(line.split()) for line in run("f").stdout.splitlines()]
-    assert "profile workstation server gateway paper" in rows
+    assert "policy workstation server gateway paper" in rows
     assert "1/60 1440 / never 1440 / never 1440 / never 1440 / never" in rows
     for args, words in ((["f", "--profile", "mail"], "no profile"),
                         (["f", "--attack", "1,packed"], "packed"),
-                        (["f", "-c", "x"], "-c")):
+                        (["f", "--policy", "x"], "-c")):
         refused = run(*args)
         assert (refused.returncode, refused.stdout) == (64, "")
         assert words in refused.stderr
@@ -514,3 +516,116 @@ def test_epidemic_mistakes(args, status, message):
     result = epidemic(*args)
     assert result[0] == status
     assert message in result[2] and result[1] == ""
+
+
+# ---- flows and captures ----
+
+
+def flows(tmp_path, data, *args, name="flows"):
+    (tmp_path / name).write_bytes(data)
+    done = subprocess.run([BUILD / "weir-replay", "flows", name, *args],
+                          cwd=tmp_path, capture_output=True, text=True,
+                          timeout=DEADLINE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+def capture_of(packets, linktype=101):
+    """A pcap file of (seconds, bytes of a frame); 101 is raw IP."""
+    out = struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, linktype)
+    for at, frame in packets:
+        out += struct.pack("<IIII", int(at), int(at % 1 * 1e6), len(frame),
+                           len(frame)) + frame
+    return out
+
+
+def syn(src, dst, port=40000):
+    tcp = struct.pack("!HHIIBBHHH", port, 443, port, 0, 0x50, 2, 0, 0, 0)
+    return struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0,
+        socket.inet_aton(src), socket.inet_aton(dst)) + tcp
+
+
+SEVEN = [(1000, syn("192.168.0.1", f"192.0.2.{i}", i)) for i in range(7)]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_capture(tmp_path, pack):
+    status, out, err = flows(tmp_path, pack(capture_of(SEVEN)), "--json",
+                             "--profile", "paper", "--attack", "200")
+    assert (status, err) == (0, "")
+    paper = json.loads(out)["profiles"][0]
+    assert paper["tcp"]["flows"] == 7 and paper["tcp"]["waited"] == 2
+    # The same as a trace of flows is the same.
+    trace = "".join(f"0 192.168.0.1 192.0.2.{i} 6 443\n" for i in range(7))
+    again = flows(tmp_path, trace.encode(), "--json", "--profile", "paper",
+                  "--attack", "200")
+    assert json.loads(again[1])["profiles"][0] == paper
+
+
+def test_flows_under_a_file(tmp_path):
+    (tmp_path / "netd.conf").write_text(
+        'policy "open" { match = {"192.168.0.1"} exempt = true }\n'
+        'policy "default" { profile = paper }\n')
+    args = ["-c", "netd.conf", "--attack", "200", "--json"]
+    _, out, err = flows(tmp_path, capture_of(SEVEN), *args)
+    assert err == ""
+    assert json.loads(out)["profiles"][0]["tcp"]["waited"] == 0
+    _, out, err = flows(
+        tmp_path, capture_of(SEVEN), *args, "--policy", "default")
+    column = json.loads(out)["profiles"][0]
+    assert column["tcp"]["waited"] == 2
+    assert column["attacks"][0]["reached"] == 5
+    _, out, err = flows(
+        tmp_path, capture_of(SEVEN), *args, "--profile", "paper")
+    assert [c["profile"] for c in json.loads(out)["profiles"]] == [
+        "netd.conf", "paper"]
+
+
+@pytest.mark.skipif(not (BUILD / "weir-netd").exists(), reason="no weir-netd")
+def test_flows_propose(tmp_path):
+    trace = "".join(
+        f"{i // 10 * 600} 192.168.0.1 d{i} 6 443\n" for i in range(600))
+    status, out, err = flows(tmp_path, trace.encode(), "--propose", "--json",
+                             "--attack", "20", "--attack", "1")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    (tmp_path / "netd.conf").write_text(report["policy"])
+    subprocess.run([BUILD / "weir-netd", "-t", "-c", tmp_path / "netd.conf"],
+                   check=True, timeout=DEADLINE_S)
+    # What the fragment says is what was measured.
+    _, out, _ = flows(tmp_path, trace.encode(), "-c", "netd.conf", "--json",
+                      "--attack", "20", "--attack", "1")
+    kept = report["kept_back"]["profiles"]
+    assert json.loads(out)["profiles"][0]["attacks"] == kept[0]["attacks"]
+    assert [c["profile"] for c in kept] == ["proposal", "workstation", "paper"]
+    assert kept[0]["tcp"]["waited"] == 0 and kept[2]["tcp"]["waited"] > 0
+
+
+@pytest.mark.parametrize("data,args,status,message", [
+    (capture_of(SEVEN, 105), [], 65, "link type 105"),
+    (capture_of(SEVEN)[:20], [], 65, "flows: "),
+    (capture_of(SEVEN), ["--my-networks", "203.0.113.0/24"], 65,
+     "no host of --my-networks opens anything in 7 packets"),
+    (capture_of(SEVEN), ["--my-networks", "203.0.113.1/24"], 64,
+     "not an address or a network"),
+    (b"0 a b 6 443\n", ["--my-networks", "10.0.0.0/8"], 64,
+     "--my-networks is for a capture"),
+    (b"0 a b 6 443\n", ["--propose"], 65, "1 flows are too few"),
+    (b"0 a b 6 443\n", ["--propose", "-c", "x"], 64, "numbers of its own"),
+    (b"0 a b 6 443\n", ["--propose", "--target", "1"], 64,
+     "--target: it is a share"),
+    (b"0 a b 6 443\n", ["--policy", "x"], 64, "add -c FILE"),
+    (b"0 a b 6 443\n", ["-c", "absent"], 66, "absent"),
+    (b"0 a b 6 443\n", ["-c", "flows"], 78, "flows:1"),
+], ids=range(11))
+def test_flow_mistakes(tmp_path, data, args, status, message):
+    result = flows(tmp_path, data, *args)
+    assert result[0] == status
+    assert message in result[2] and result[1] == ""
+
+
+def test_capture_that_was_cut(tmp_path):
+    status, out, err = flows(tmp_path, capture_of(SEVEN)[:-5], "--json",
+                             "--profile", "paper")
+    assert status == 0 and "ends within a packet" in err
+    assert json.loads(out)["flows"] == 6

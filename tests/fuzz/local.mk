@@ -13,6 +13,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_acquaintances_load \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_bounce \
+	tests/fuzz/fuzz_capture \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
@@ -49,6 +50,8 @@ tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = libreplay.a $(net_libs)
 tests_fuzz_fuzz_xclient_SOURCES = tests/fuzz/fuzz_xclient.c
 tests_fuzz_fuzz_xclient_LDADD = libreplay.a $(smtp_libs)
+tests_fuzz_fuzz_capture_SOURCES = tests/fuzz/fuzz_capture.c
+tests_fuzz_fuzz_capture_LDADD = libreplay.a $(trace_libs)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_config_LDADD = libreplay.a $(maild_libs)
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c

@@ -83,6 +83,14 @@ test_lines(void **state)
 	flows_clear(&f);
 }
 
+static bool
+run(const struct netpolicies *set, const struct flows *f, struct flow_result *r)
+{
+	struct netgate_settings gate = flow_gate(set);
+
+	return flow_run(&gate, f, flow_part_all(f), &never_stopped, r);
+}
+
 static void
 test_paper(void **state)
 {
@@ -96,7 +104,7 @@ test_paper(void **state)
 	for (int i = 0; i < 5; i++)
 		add(&f, "0 h %d 17 80", i);
 	add(&f, "0.5 quiet 1 6 80");
-	assert_true(flow_run(paper, &f, &never_stopped, &r));
+	assert_true(run(paper, &f, &r));
 	assert_int_equal(r.of[FLOW_TCP].flows, 8);
 	assert_int_equal(r.of[FLOW_TCP].waited.count, 2);
 	assert_int_equal(r.of[FLOW_TCP].waited.median, 1000);
@@ -109,7 +117,7 @@ test_paper(void **state)
 	for (int i = 0; i < 200; i++)
 		add(&f, "10 h x%d 6 80", i);
 	add(&f, "4000 h again 6 80");
-	assert_true(flow_run(paper, &f, &never_stopped, &r));
+	assert_true(run(paper, &f, &r));
 	assert_int_equal(r.freezes, 1);
 	assert_int_equal(r.frozen, 1);
 	/* Two places were free since the queue was empty. */
@@ -122,12 +130,15 @@ static struct flow_attack_result
 attack(enum netpolicy_profile profile, const char *text)
 {
 	struct netpolicies *set = make(profile);
+	struct netgate_settings gate = flow_gate(set);
+	struct ip attacker = {.family = IP_V4, .bytes = {10}};
 	struct flow_attack_result r;
 	struct attack_plan plan;
 	char err[200];
 
 	assert_true(attack_parse(text, &plan, err, sizeof(err)));
-	assert_true(flow_run_attack(set, &plan, &never_stopped, &r));
+	assert_true(
+	    flow_run_attack(&gate, &attacker, &plan, &never_stopped, &r));
 	netpolicies_free(set);
 	return r;
 }
