@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show explain history queue find problems cat release flush discard freeze"
-    commands+=" thaw forget events top audit config reload token user"
+    commands+=" thaw forget learn events top audit config reload token user"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -117,6 +117,7 @@ _weirctl() {
     flush)
         _weirctl_words "$(_weirctl_ask id queue)"$'\n'"$(_weirctl_ask sender senders)"$'\nall' "$cur"
         ;;
+    learn) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     cat | release | discard)
         _weirctl_words "$(_weirctl_ask id queue)" "$cur"
         ;;

@@ -168,3 +168,54 @@ units_format_time(int64_t wall_ms, char out[UNITS_TEXT_MAX])
 		str_copy(STR("-"), out, UNITS_TEXT_MAX);
 	return out;
 }
+
+static bool
+take_digits(struct str *s, size_t n, int *out)
+{
+	*out = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i == s->n || s->p[i] < '0' || s->p[i] > '9')
+			return false;
+		*out = *out * 10 + (s->p[i] - '0');
+	}
+	*s = str_sub(*s, n, s->n);
+	return true;
+}
+
+static bool
+take_char(struct str *s, char c)
+{
+	if (s->n == 0 || s->p[0] != c)
+		return false;
+	*s = str_sub(*s, 1, s->n);
+	return true;
+}
+
+bool
+units_parse_time(struct str s, int64_t *out_wall_ms)
+{
+	struct tm tm = {0}, read;
+	time_t at;
+
+	if (!take_digits(&s, 4, &tm.tm_year) || !take_char(&s, '-') ||
+	    !take_digits(&s, 2, &tm.tm_mon) || !take_char(&s, '-') ||
+	    !take_digits(&s, 2, &tm.tm_mday))
+		return false;
+	if (s.n > 0 &&
+	    (!take_char(&s, 'T') || !take_digits(&s, 2, &tm.tm_hour) ||
+		!take_char(&s, ':') || !take_digits(&s, 2, &tm.tm_min) ||
+		!take_char(&s, ':') || !take_digits(&s, 2, &tm.tm_sec) ||
+		!take_char(&s, 'Z') || s.n > 0))
+		return false;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	read = tm;
+	at = timegm(&tm);
+	/* The 31st of February becomes another day. */
+	if (tm.tm_mon != read.tm_mon || tm.tm_mday != read.tm_mday ||
+	    tm.tm_hour != read.tm_hour || tm.tm_min != read.tm_min ||
+	    tm.tm_sec != read.tm_sec)
+		return false;
+	*out_wall_ms = (int64_t)at * 1000;
+	return true;
+}

@@ -21,5 +21,7 @@ const char *units_format_duration(int64_t ms, char out[UNITS_TEXT_MAX]);
 const char *units_format_size(uint64_t bytes, char out[UNITS_TEXT_MAX]);
 /* RFC 3339 in UTC, to the second; "-" past the years of four digits. */
 const char *units_format_time(int64_t wall_ms, char out[UNITS_TEXT_MAX]);
+/* What that writes, or a day, which is its beginning: "2026-01-02". */
+MUST_CHECK bool units_parse_time(struct str s, int64_t *out_wall_ms);
 
 #endif

@@ -293,6 +293,34 @@ read_networks(const json_t *value, void *field, struct problem *p)
 	return true;
 }
 
+/* The same of rows. */
+static bool
+read_pairs(const json_t *value, void *field, struct problem *p)
+{
+	struct control_request *r = field;
+	size_t n = json_array_size(value);
+
+	if (n == 0 || n > CONTROL_PAIRS_MAX)
+		return refuse(
+		    p, "must be a list of 1 to %d rows", CONTROL_PAIRS_MAX);
+	r->pairs = xcalloc(n, sizeof(*r->pairs));
+	r->pair_count = n;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *row = json_array_get(value, i);
+		char **to[] = {&r->pairs[i].sender, &r->pairs[i].recipient,
+		    &r->pairs[i].time};
+
+		if (json_array_size(row) != ARRAY_LEN(to))
+			return refuse(
+			    p, "must be a list of [sender, recipient, time]");
+		for (size_t k = 0; k < ARRAY_LEN(to); k++) {
+			if (!read_word(json_array_get(row, k), to[k], p))
+				return false;
+		}
+	}
+	return true;
+}
+
 #define FIELD(name) offsetof(struct control_request, name)
 #define FLAG CONTROL_KIND_FLAG
 #define NUMBER CONTROL_KIND_NUMBER
@@ -363,6 +391,9 @@ static const struct argument arguments[] = {
 	read_size, FIELD(size_max)},
     {{"state", CONTROL_STATE, TEXT, "Messages with a recipient in this state."},
 	read_state, FIELD(state)},
+    {{"rows", CONTROL_PAIRS, LIST,
+	 "Rows of [sender, recipient, time of the last mail]."},
+	read_pairs, 0},
 };
 
 const struct control_argument *
@@ -539,5 +570,11 @@ control_request_clear(struct control_request *r)
 		free(r->networks[i]);
 	free(r->networks);
 	free(r->ids);
+	for (size_t i = 0; i < r->pair_count; i++) {
+		free(r->pairs[i].sender);
+		free(r->pairs[i].recipient);
+		free(r->pairs[i].time);
+	}
+	free(r->pairs);
 	memset(r, 0, sizeof(*r));
 }

@@ -17,6 +17,7 @@
 #define CONTROL_DOMAIN_MAX 253
 #define CONTROL_NETWORKS_MAX 16
 #define CONTROL_PASSWORD_MIN 8
+#define CONTROL_PAIRS_MAX 500  /* of "rows" */
 #define CONTROL_FOR_MAX_MS (366 * 24 * INT64_C(3600000))
 
 enum control_arg {                    /* bits: what a command takes */
@@ -48,6 +49,7 @@ enum control_arg {                    /* bits: what a command takes */
 	CONTROL_SIZE_MAX = 1 << 25,   /* "size_max": bytes */
 	CONTROL_STATE = 1 << 26,      /* "state": of a recipient */
 	CONTROL_NEWER = 1 << 27,      /* "newer": duration */
+	CONTROL_PAIRS = 1 << 28,      /* "rows": [sender, recipient, time] */
 };
 
 enum control_right {             /* bits; each holds those before it */
@@ -100,6 +102,10 @@ struct control_argument {
 const struct control_argument *control_argument(size_t i);
 const struct control_argument *control_argument_find(struct str name);
 
+struct control_pair { /* who wrote to whom, and when last */
+	char *sender, *recipient, *time;
+};
+
 struct control_request {
 	const struct control_command *command; /* NULL: none */
 	unsigned given;                        /* enum control_arg */
@@ -111,6 +117,8 @@ struct control_request {
 	size_t network_count;
 	uint64_t *ids;
 	size_t id_count;
+	struct control_pair *pairs;
+	size_t pair_count;
 	int64_t older_ms, newer_ms, for_ms, expires_ms;
 	uint64_t size_min, size_max;
 	uint32_t max;

@@ -111,6 +111,7 @@ enum ctl_status ctl_discard(struct ctl *ctl);
 enum ctl_status ctl_freeze(struct ctl *ctl);
 enum ctl_status ctl_thaw(struct ctl *ctl);
 enum ctl_status ctl_forget(struct ctl *ctl);
+enum ctl_status ctl_learn(struct ctl *ctl);
 enum ctl_status ctl_events(struct ctl *ctl);
 /* A line for one. */
 void ctl_print_event(const json_t *e);

@@ -4,6 +4,7 @@ weirctl_SOURCES = \
 	src/ctl/change.c \
 	src/ctl/client.c \
 	src/ctl/ctl.h \
+	src/ctl/learn.c \
 	src/ctl/look.c src/ctl/look.h \
 	src/ctl/mail.c \
 	src/ctl/main.c \

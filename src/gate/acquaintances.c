@@ -76,6 +76,7 @@ acquaintances_stats(
 	out->sources = map_count(a->sources);
 	out->bytes = a->bytes;
 	out->dirty = a->dirty_n;
+	out->is_failing = a->write_delay != 0;
 }
 
 void

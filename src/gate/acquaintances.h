@@ -147,6 +147,7 @@ struct acquaintances_stats {
 	size_t sources, bytes, dirty; /* in memory */
 	uint64_t reads, read_errors, damaged;
 	uint64_t dropped; /* not noted: no memory */
+	bool is_failing;  /* the last write failed, and is tried again */
 };
 void acquaintances_stats(
     const struct acquaintances *a, struct acquaintances_stats *out);

@@ -302,6 +302,29 @@ void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
 void gate_unlearn(struct gate *g, const char *sender, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 
+/*
+ * Acquaintances out of logs: the sender, as people write it, knows the
+ * recipient, an address without brackets, and mail went to it last at that
+ * time. No sender is made by it. After _new comes _end, from within the same
+ * call of the loop.
+ */
+struct gate_import;
+enum gate_imported {
+	GATE_IMPORT_TAKEN,
+	GATE_IMPORT_OLD,       /* before familiar_for */
+	GATE_IMPORT_FUTURE,    /* more than a day ahead */
+	GATE_IMPORT_NOBODY,    /* no name for a sender, or no address */
+	GATE_IMPORT_NONE_KEPT, /* of this sender nobody is remembered */
+	GATE_IMPORT_FULL, /* later: what waits to be saved fills the memory */
+};
+struct gate_import *gate_import_new(
+    struct gate *g, const char *who, int64_t now, int64_t wall);
+enum gate_imported gate_import_add(struct gate_import *im, struct str sender,
+    struct str recipient, int64_t last);
+/* fn when they are on disk, with an entry in the audit log; count is of those
+ * taken. EIO: what is stored of a sender could not be read. */
+void gate_import_end(struct gate_import *im, gate_done_fn *fn, void *arg);
+
 struct gate_credit { /* for recipients that are refused; max 0: off */
 	uint32_t left, max;
 	bool is_empty; /* new recipients wait for it */

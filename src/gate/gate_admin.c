@@ -523,10 +523,15 @@ admin_thaw_in_time(
 
 /* ---- whom a sender knows ---- */
 
+/* Writes end in their order: the rows were written before the entry. */
 static void
-on_forgotten(void *arg, int error)
+on_saved(void *arg, int error)
 {
-	op_end(arg, error);
+	struct gate_admin_op *op = arg;
+	struct acquaintances_stats stats;
+
+	acquaintances_stats(op->g->acquaintances, &stats);
+	op_end(op, error == 0 && stats.is_failing ? EIO : error);
 }
 
 struct forgetting {
@@ -576,7 +581,7 @@ forget(struct forgetting *f, bool is_read)
 		    g->acquaintances, str_from(f->key), op->wall);
 		acquaintances_save(g->acquaintances, op->wall);
 	}
-	spool_audit_add(g->spool, &audit, on_forgotten, op);
+	spool_audit_add(g->spool, &audit, on_saved, op);
 }
 
 static void
@@ -600,4 +605,27 @@ gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
 	if (!learnt_guess(g, str_from(sender), f->key))
 		source_resolve(g, str_from(sender), f->key);
 	recall_begin(g, str_from(f->key), wall, &f->recall);
+}
+
+void
+admin_learn(struct gate *g, const char *who, uint64_t count, int64_t wall,
+    gate_done_fn *fn, void *arg)
+{
+	struct gate_admin_op *op = op_new(g, who, g->now, wall, fn, arg);
+	char detail[64];
+	struct spool_audit audit = {
+	    .at = wall,
+	    .who = who,
+	    .action = "learn",
+	    .target = "",
+	    .detail = detail,
+	};
+
+	op->count = count;
+	snprintf(detail, sizeof(detail), "%" PRIu64 " acquaintances", count);
+	acquaintances_save(g->acquaintances, wall);
+	if (count > 0)
+		spool_audit_add(g->spool, &audit, on_saved, op);
+	else
+		op_end(op, 0);
 }

@@ -17,6 +17,7 @@
  *	gate_lesson.c	incoming messages, and who learns from them
  *	gate_inbound.c	what was learnt: asked, saved, read back
  *	gate_reached.c	whom the source wrote to, remembered
+ *	gate_import.c	acquaintances out of logs
  *	gate_load.c	what the spool knows at start
  *	gate_refill.c	queues filled again
  *	gate_scope.c	limits of many senders together
@@ -297,6 +298,9 @@ void release_clear(struct gate *g);
 /* A thaw of this source is under way. */
 bool admin_is_thawing(const struct gate *g, const char *sender);
 void admin_clear(struct gate *g);
+/* Saves what was imported. */
+void admin_learn(struct gate *g, const char *who, uint64_t count, int64_t wall,
+    gate_done_fn *fn, void *arg);
 
 /* ---- incoming mail ---- */
 

@@ -35,6 +35,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_tier.c src/gate/gate_tier.h \
 	src/gate/gate_familiar.c src/gate/gate_familiar.h \
 	src/gate/gate_recall.c src/gate/gate_recall.h \
+	src/gate/gate_import.c \
 	src/gate/gate_txn.c src/gate/gate_txn.h \
 	src/gate/gate_warn.c \
 	src/gate/gate_words.c \

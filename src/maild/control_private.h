@@ -40,6 +40,7 @@ void control_discard(struct control_conn *c, int64_t now);
 void control_freeze(struct control_conn *c, int64_t now);
 void control_thaw(struct control_conn *c, int64_t now);
 void control_forget(struct control_conn *c, int64_t now);
+void control_learn(struct control_conn *c, int64_t now);
 void control_audit(struct control_conn *c, int64_t now);
 
 /* What the request's filters select, within the asker's domain. */

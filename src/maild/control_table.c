@@ -152,6 +152,16 @@ const struct control_command control_commands[] = {
 	    "wrote to, who was imported, who wrote to it",
     },
     {
+	.name = "learn",
+	.takes = CONTROL_PAIRS,
+	.needs = CONTROL_PAIRS,
+	.right = CONTROL_CHANGE,
+	.run = control_learn,
+	.doc = "senders know these recipients: rows of [sender, recipient, "
+	       "time of the last mail]; answers how many rows were taken, "
+	       "learnt, too old, and which are wrong",
+    },
+    {
 	.name = "events",
 	.takes = CONTROL_FOLLOW | CONTROL_MAX,
 	.right = CONTROL_READ,

@@ -6,6 +6,7 @@ libmaild_a_SOURCES = \
 	src/maild/control_events.c \
 	src/maild/control_explain.c \
 	src/maild/control_find.c src/maild/control_history.c \
+	src/maild/control_learn.c \
 	src/maild/control_private.h \
 	src/maild/control_problems.c \
 	src/maild/control_queue.c \

@@ -4,7 +4,9 @@ row has to be read first: through the relay, and through a real Postfix with
 the milter and the policy service."""
 import contextlib
 import os
+import pathlib
 import tempfile
+import time
 
 import pytest
 
@@ -77,6 +79,53 @@ def test_some_leave_before_the_answer(relay):
     assert sink.wait_for(3)[2:] == [OLD]
     until(lambda: len(w.ctl("senders")) == 1, "what they made to be gone")
     assert w.held() == []
+
+
+def learn(w, *lines):
+    file = pathlib.Path(w.dir) / "known"
+    file.write_bytes(b"\n".join(
+        x.encode() if isinstance(x, str) else x for x in lines) + b"\n")
+    done = w.run_ctl("learn", str(file))
+    return done.returncode, done.stdout, done.stderr.replace(str(file), "F")
+
+
+def test_learns_from_a_file(relay):
+    w, sink = relay
+    today = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    assert learn(w, "# whom they know", "",
+                 f"{ALICE} {NEW} {today}", f"  {ALICE}\tnew2@x.test 2001-01-01",
+                 f"bob@example.com  {NEW} {today}\r") == (
+        0, "learnt 2 of 3 lines; 1 are older than familiar_for, 0 wrong\n", "")
+    why = w.ctl("explain", ALICE, NEW)
+    assert (why["tier"], why["verdict"]) == ("familiar", "pass")
+    assert w.ctl("explain", "bob@example.com", NEW)["tier"] == "familiar"
+    assert w.ctl("explain", "bob@example.com", OLD)["tier"] == "stranger"
+    assert w.ctl("show", ALICE)["remembered_imported"] == 1
+    w.kill()  # it is on disk
+    w.launch()
+    assert submit(w, NEW) == 250
+    assert sink.wait_for(3)[2:] == [NEW]
+    assert [a["action"] for a in w.ctl("audit")] == ["learn"]
+
+
+def test_learns_nothing_wrong(relay):
+    w, _ = relay
+    code, out, err = learn(
+        w, f"{ALICE} {NEW} 2999-01-01", "one", b"a b\xff 2026-01-01",
+        f"{ALICE} a@b@x.test 2026-01-01", "a b c d", "x" * 5000,
+        f"{ALICE} {NEW} 2026-02-30")
+    assert code == 1
+    assert out.endswith(" 7 wrong\n") and out.startswith("learnt 0 of 6 ")
+    lines = sorted(err.splitlines())
+    assert [x.split(":")[2] for x in lines] == list("1234567")
+    assert "F:1: the time lies ahead" in lines[0]
+    assert "not an address" in lines[3]
+    # A file of something else: told of, and not read to its end.
+    code, out, err = learn(w, *["rubbish"] * 1000000)
+    assert code == 1
+    assert len(err.splitlines()) == 21 and "from line 21 on" in err
+    assert w.run_ctl("learn", "/nowhere").returncode == 1
+    assert w.status()["senders"] == 1
 
 
 @pytest.mark.parametrize("protocol", ["milter", "policy"])

@@ -519,6 +519,118 @@ test_forgets_the_unread(void **state)
 	rig_close(&r);
 }
 
+static void
+end_import(struct rig *r, struct gate_import *im)
+{
+	unsigned before = r->done;
+
+	gate_import_end(im, rig_on_done, r);
+	rig_pump(r);
+	assert_int_equal(r->done, before + 1);
+}
+
+/* On disk when it is over, though the row had to be read before. */
+static void
+test_imports(void **state)
+{
+	struct gate_import *im;
+	struct rig r;
+
+	(void)state;
+	open_forgotten(&r, TIGHT "familiar_for = \"10d\" }");
+	im = gate_import_new(r.gate, "admin", r.now, r.wall);
+	assert_int_equal(
+	    gate_import_add(im, STR("alice"), STR("New@x"), r.wall - 9 * DAY),
+	    GATE_IMPORT_TAKEN);
+	assert_int_equal(
+	    gate_import_add(im, STR("bob"), STR("new@x"), r.wall + MINUTE),
+	    GATE_IMPORT_TAKEN);
+	assert_int_equal(
+	    gate_import_add(im, STR("bob"), STR("o@x"), r.wall - 11 * DAY),
+	    GATE_IMPORT_OLD);
+	assert_int_equal(
+	    gate_import_add(im, STR("bob"), STR("f@x"), r.wall + 2 * DAY),
+	    GATE_IMPORT_FUTURE);
+	assert_int_equal(gate_import_add(im, STR(""), STR("f@x"), r.wall),
+	    GATE_IMPORT_NOBODY);
+	assert_int_equal(gate_import_add(im, STR("<>"), STR("f@x"), r.wall),
+	    GATE_IMPORT_NONE_KEPT);
+	end_import(&r, im);
+	assert_int_equal(r.error, 0);
+	assert_int_equal(r.count, 2);
+	rig_restart(&r);
+	assert_int_equal(rig_send(&r, "alice", "new@x"), THROTTLE_PASS);
+	assert_non_null(strstr(r.why, "imported by weirctl learn"));
+	/* It is reached now, and what was there before is there. */
+	assert_int_equal(rig_send(&r, "alice", OLD), THROTTLE_PASS);
+	assert_non_null(strstr(r.why, "mail went to it before"));
+	assert_int_equal(rig_send(&r, "bob", "new@x"), THROTTLE_PASS);
+	assert_non_null(strstr(r.why, "imported"));
+	rig_close(&r);
+}
+
+static void
+test_imports_nothing_unread(void **state)
+{
+	struct gate_import *im;
+	struct rig r;
+
+	(void)state;
+	open_forgotten(&r, POLICY);
+	sql(&r, "ALTER TABLE acquaintance RENAME TO away");
+	im = gate_import_new(r.gate, "admin", r.now, r.wall);
+	assert_int_equal(
+	    gate_import_add(im, STR("alice"), STR("new@x"), r.wall),
+	    GATE_IMPORT_TAKEN);
+	end_import(&r, im);
+	assert_int_equal(r.error, EIO);
+	sql(&r, "ALTER TABLE away RENAME TO acquaintance");
+	/* The gate ends before it is over. */
+	im = gate_import_new(r.gate, "admin", r.now, r.wall);
+	gate_import_add(im, STR("bob"), STR("new@x"), r.wall);
+	gate_import_end(im, rig_on_done, &r);
+	rig_close(&r);
+}
+
+/* No memory for more: the rest is for later. */
+static void
+test_imports_as_much_as_there_is_room(void **state)
+{
+	struct gate_import *im;
+	unsigned taken = 0, from = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, POLICY);
+	r.settings.acquaintances_bytes = 20000;
+	gate_reload(r.gate, &r.settings, r.now);
+	for (int round = 0; round < 100 && from < 300; round++) {
+		im = gate_import_new(r.gate, "admin", r.now, r.wall);
+		for (unsigned i = from; i < 300; i++) {
+			char who[32];
+
+			snprintf(who, sizeof(who), "u%u", i);
+			if (gate_import_add(im, str_from(who), STR("a@x"),
+				r.wall) == GATE_IMPORT_FULL)
+				break;
+			from++;
+		}
+		end_import(&r, im);
+		assert_int_equal(r.error, 0);
+		taken += (unsigned)r.count;
+	}
+	assert_int_equal(taken, 300);
+	rig_restart(&r);
+	for (unsigned i = 0; i < 300; i++) {
+		char who[32];
+
+		snprintf(who, sizeof(who), "u%u", i);
+		rig_send(&r, who, "a@x");
+		assert_non_null(strstr(r.why, "imported"));
+	}
+	rig_close(&r);
+}
+
 int
 main(void)
 {
@@ -540,6 +652,9 @@ main(void)
 	    cmocka_unit_test(test_shows_whom_it_knows),
 	    cmocka_unit_test(test_forgets_by_hand),
 	    cmocka_unit_test(test_forgets_the_unread),
+	    cmocka_unit_test(test_imports),
+	    cmocka_unit_test(test_imports_nothing_unread),
+	    cmocka_unit_test(test_imports_as_much_as_there_is_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

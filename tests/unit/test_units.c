@@ -130,6 +130,28 @@ test_format_time(void **state)
 	assert_string_equal(units_format_time(INT64_MAX, out), "-");
 }
 
+static void
+test_parse_time(void **state)
+{
+	static const char *const wrong[] = {"", "2026", "2026-13-01",
+	    "2026-02-29", "2026-00-10", "2026-01-00", "2026-1-1", "26-01-01",
+	    "2026-01-01T", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z",
+	    "2026-01-01T00:60:00Z", "2026-01-01T00:00:00Zx",
+	    "2026-01-01 00:00:00Z", "-026-01-01", "2026-01-01x"};
+	char out[UNITS_TEXT_MAX];
+	int64_t at;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(units_parse_time(str_from(wrong[i]), &at));
+	assert_true(units_parse_time(STR("2024-02-29"), &at));
+	assert_string_equal(units_format_time(at, out), "2024-02-29T00:00:00Z");
+	assert_true(units_parse_time(STR("2024-02-28T23:59:59Z"), &at));
+	assert_int_equal(at, 1709164799000);
+	assert_true(units_parse_time(STR("1970-01-01"), &at));
+	assert_int_equal(at, 0);
+}
+
 int
 main(void)
 {
@@ -138,6 +160,7 @@ main(void)
 	    cmocka_unit_test(test_size),
 	    cmocka_unit_test(test_rate),
 	    cmocka_unit_test(test_format_duration),
+	    cmocka_unit_test(test_parse_time),
 	    cmocka_unit_test(test_format_size),
 	    cmocka_unit_test(test_format_time),
 	};
