@@ -17,7 +17,7 @@
 #define CONTROL_DOMAIN_MAX 253
 #define CONTROL_NETWORKS_MAX 16
 #define CONTROL_PASSWORD_MIN 8
-#define CONTROL_PAIRS_MAX 500  /* of "rows" */
+#define CONTROL_PAIRS_MAX 500 /* of "rows" */
 #define CONTROL_FOR_MAX_MS (366 * 24 * INT64_C(3600000))
 
 enum control_arg {                    /* bits: what a command takes */
