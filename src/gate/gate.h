@@ -350,6 +350,9 @@ struct gate_sender_info {
 	uint32_t passed;
 	const char *freeze_note; /* NULL: none was given */
 	uint32_t working_set_max, burst, freeze_at;
+	/* Of its policy, borrowed; used: t.limit_used. */
+	const struct throttle_limit *limits;
+	uint32_t limit_count;
 	/* Familiar recipients: allowance, queue_length and next_release of
 	 * them. t has the new ones alone; waiting is of both. */
 	bool has_familiar; /* the policy has them */

@@ -89,6 +89,8 @@ fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 	    .working_set_max = policy->throttle.working_set,
 	    .burst = policy->throttle.burst,
 	    .freeze_at = policy->throttle.freeze_at,
+	    .limits = policy->throttle.limits,
+	    .limit_count = policy->throttle.limit_count,
 	    .is_spared =
 		policies_spares(g->policies, policy, str_from(g->shown_name)),
 	};
@@ -132,6 +134,8 @@ fill(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall,
 	    .burst = policy->throttle.paper ? policy->throttle.working_set
 					    : policy->throttle.burst,
 	    .freeze_at = policy->throttle.freeze_at,
+	    .limits = policy->throttle.limits,
+	    .limit_count = policy->throttle.limit_count,
 	    .is_spared = throttle_is_spared(src),
 	    .new_paths = source_data(src)->new_paths,
 	    .held_paths = source_data(src)->held_paths,

@@ -117,6 +117,20 @@ limits_of(const struct gate_sender_info *s)
 	return limits;
 }
 
+static json_t *
+limits_told(const struct gate_sender_info *s)
+{
+	json_t *limits = json_array();
+
+	for (uint32_t i = 0; i < s->limit_count; i++)
+		json_array_append_new(
+		    limits, json_pack("{s:I, s:I, s:I}", "used",
+				(json_int_t)s->t.limit_used[i], "max",
+				(json_int_t)s->limits[i].count, "window_s",
+				(json_int_t)(s->limits[i].window_ms / 1000)));
+	return limits;
+}
+
 json_t *
 control_scope(const struct scope_info *info)
 {
@@ -188,6 +202,7 @@ show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
 	c->kept = NULL;
 	json_object_set_new(row, "never_freeze", json_boolean(s.is_spared));
 	json_object_set_new(row, "limits_used", limits_of(&s));
+	json_object_set_new(row, "limits", limits_told(&s));
 	if (s.stranger_messages_max > 0)
 		json_object_set_new(row, "stranger_messages",
 		    json_sprintf("%u of %u", (unsigned)s.stranger_messages,

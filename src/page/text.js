@@ -60,7 +60,10 @@ export function fromBase64(s) {
 
 // s: a character for each byte.
 export function fromQuoted(s) {
-    const raw = s.replace(/[ \t]+$/gm, "").replace(/=\r?\n/g, "")
+    // By lines: an expression that looks for blanks before an end of line
+    // takes for ever where there are many and no end.
+    const raw = s.split("\n").map((line) => line.trimEnd()).join("\n")
+        .replace(/=\n/g, "")
         .replace(/=([0-9a-f]{2})/gi,
             (all, x) => String.fromCharCode(parseInt(x, 16)));
 

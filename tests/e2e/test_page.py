@@ -251,6 +251,55 @@ def test_what_strangers_write(site, tmp_path):
     assert any(a["action"] == "cat" for a in s.w.ctl("audit"))
 
 
+def test_message_that_means_harm(site):
+    """A message made to keep the page busy is read like another."""
+    s = site()
+    body = ('--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: '
+            'quoted-printable\r\n\r\n=48ello' + " " * 900 + "=\r\nx=C3=A9"
+            "\r\n--b\r\nContent-Type: text/html\r\n\r\n<h1 onclick=x>hi</h1>"
+            "\r\n--b\r\nContent-Type: image/png; name=\"p.png\"\r\n\r\nAAAA"
+            + "\r\n--b\r\n" * 2000 + ("\r\n" + " " * 990) * 200)
+    s.send(ALICE, 3, body=body, subject=
+           'm\r\nContent-Type: multipart/mixed; boundary="b"')
+    p = s.page("message/" + s.held()[0]["id"])
+    p.click("button", "Read the message")
+    p.shows("Hello")
+    text = p.text()
+    assert "é" in text and "<h1 onclick=x>hi</h1>" in text
+    assert "image/png p.png" in text and "Not text" in text
+
+
+def test_near_a_limit(site):
+    """Who comes near a limit is shown before he is frozen."""
+    s = site(policy='key = envelope  interval = "1s"  burst = 60'
+             '  initial = 60  limit = {"20/1d"}')
+    p = s.page()
+    p.shows("Nobody is stuck")
+    s.send(ALICE, 17)
+    p.shows("near a limit")
+    p.shows("17 of 20 in 1 d")
+    p.click("button", f"Freeze <{ALICE}>")
+    p.shows("1 sender frozen")
+
+
+def test_a_domain_only(site):
+    """Who has a domain sees its senders, and is offered no more."""
+    s = site()
+    s.send(ALICE, 4)
+    s.send("eve@other.test", 4)
+    p = s.page(right="operate", args=("--domain", "other.test"))
+    p.shows("eve@other.test")
+    assert ALICE not in p.text()
+    assert not any(p.has("link", x) for x in ("Status", "Audit", "Graphs"))
+    p.click("button", "Freeze <eve@other.test>")
+    p.shows("1 sender frozen")
+    s.go(p, "queue")
+    p.shows("2 messages")
+    s.go(p, "events")
+    p.shows("freeze")
+    assert ALICE not in p.text()
+
+
 def test_two_administrators(site):
     """What one does the other sees; what one did before the other is said."""
     s = site()
