@@ -80,6 +80,21 @@ find_command(const struct control_command *c, const char *name)
 	return NULL;
 }
 
+static unsigned
+path_arguments(const char *path)
+{
+	unsigned bits = 0;
+
+	for (const char *p = path; (p = strchr(p, '{')) != NULL; p++) {
+		struct str name = {p + 1, strcspn(p + 1, "}")};
+		const struct control_argument *a = control_argument_find(
+		    str_eq(name, STR("id")) ? STR("ids") : name);
+
+		bits |= a != NULL ? a->bit : 0;
+	}
+	return bits;
+}
+
 /* The right is the command's, and what it is for is said there. */
 static bool
 join(const struct api *a, const struct web_route *from, struct web_route *to)
@@ -91,6 +106,8 @@ join(const struct api *a, const struct web_route *from, struct web_route *to)
 		return true;
 	c = find_command(a->settings.commands, from->command);
 	if (c == NULL)
+		return false;
+	if ((path_arguments(to->path) & ~c->takes) != 0)
 		return false;
 	to->right = c->right;
 	if (to->doc == NULL)

@@ -2,6 +2,7 @@
 #include "control/metrics.h"
 
 #include "base/str.h"
+#include "http/reply.h"
 #include "os/process.h"
 
 #include <math.h>
@@ -109,6 +110,22 @@ metrics_end(struct metrics *m)
 	if (m->openmetrics)
 		put(m, STR("# EOF\n"));
 	return !m->failed;
+}
+
+bool
+metrics_wants_open(const struct str *accept)
+{
+	return accept != NULL &&
+	       http_accepts(accept, "application/openmetrics-text") >
+		   http_accepts(accept, "text/plain");
+}
+
+const char *
+metrics_type(bool openmetrics)
+{
+	return openmetrics ? "application/openmetrics-text; version=1.0.0; "
+			     "charset=utf-8"
+			   : "text/plain; version=0.0.4; charset=utf-8";
 }
 
 void

@@ -39,6 +39,10 @@ void metrics_one(struct metrics *m, const char *name, enum metric_type type,
 /* False: it did not fit. */
 MUST_CHECK bool metrics_end(struct metrics *m);
 
+/* What a client's Accept prefers; NULL: it says nothing. */
+bool metrics_wants_open(const struct str *accept);
+const char *metrics_type(bool openmetrics); /* for Content-Type */
+
 /* process_* of this process, as Prometheus' own clients name them. */
 void metrics_process(struct metrics *m);
 

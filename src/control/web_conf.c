@@ -101,6 +101,61 @@ check_url(const char *text, char *err, size_t cap)
 		   "is not a URL such as \"https://mail.example.org/weir\"");
 }
 
+/* What a Unix socket has too. */
+#define SHARED_OPTIONS                                                         \
+	{                                                                      \
+	    .name = "metrics",                                                 \
+	    .type = OPTION_ENUM,                                               \
+	    IN_HTTP(metrics),                                                  \
+	    .preset = "open",                                                  \
+	    .names = metrics_names,                                            \
+	    .reloadable = true,                                                \
+	    .doc = "Who may read /metrics: open is every client of this "      \
+		   "section; "                                                 \
+		   "token asks for a token with the right view, sent as a "    \
+		   "bearer "                                                   \
+		   "token or as the password of Basic authentication.",        \
+	},                                                                     \
+	    {                                                                  \
+		.name = "page",                                                \
+		.type = OPTION_BOOL,                                           \
+		IN_HTTP(page),                                                 \
+		.preset = "true",                                              \
+		.reloadable = true,                                            \
+		.doc = "Serve the dashboard. The API below /api/v1 is there "  \
+		       "in either "                                            \
+		       "case.",                                                \
+	    },                                                                 \
+	    {                                                                  \
+		.name = "url",                                                 \
+		.type = OPTION_STRING,                                         \
+		IN_HTTP(url),                                                  \
+		.reloadable = true,                                            \
+		.sample = "https://mail.example.org/weir",                     \
+		.check = check_url,                                            \
+		.doc =                                                         \
+		    "The URL by which browsers reach this section through a "  \
+		    "reverse proxy: its host name is accepted, its path may "  \
+		    "stand "                                                   \
+		    "before all others, and with https cookies are sent over " \
+		    "TLS "                                                     \
+		    "alone. Then nobody is believed to be who has opened the " \
+		    "Unix "                                                    \
+		    "socket.",                                                 \
+	    },                                                                 \
+	{                                                                      \
+		.name = "proxies", .type = OPTION_STRINGS, IN_HTTP(proxies),   \
+		.reloadable = true, .sample = "127.0.0.1",                     \
+		.check = option_check_network,                                 \
+		.doc = "Reverse proxies whose X-Forwarded-For names the "      \
+		       "client, for "                                          \
+		       "the networks of a token and for failed logins. The "   \
+		       "client that "                                          \
+		       "a proxy on a Unix socket names is believed as soon "   \
+		       "as this "                                              \
+		       "list has an entry.",                                   \
+	}
+
 const struct option web_conf_options[] = {
     {
 	.name = "address",
@@ -144,51 +199,7 @@ const struct option web_conf_options[] = {
 	       "here through a name of its own. Not looked at over a Unix "
 	       "socket.",
     },
-    {
-	.name = "metrics",
-	.type = OPTION_ENUM,
-	IN_HTTP(metrics),
-	.preset = "open",
-	.names = metrics_names,
-	.reloadable = true,
-	.doc = "Who may read /metrics: open is every client of this section; "
-	       "token asks for a token with the right view, sent as a bearer "
-	       "token or as the password of Basic authentication.",
-    },
-    {
-	.name = "page",
-	.type = OPTION_BOOL,
-	IN_HTTP(page),
-	.preset = "true",
-	.reloadable = true,
-	.doc = "Serve the dashboard. The API below /api/v1 is there in either "
-	       "case.",
-    },
-    {
-	.name = "url",
-	.type = OPTION_STRING,
-	IN_HTTP(url),
-	.reloadable = true,
-	.sample = "https://mail.example.org/weir",
-	.check = check_url,
-	.doc = "The URL by which browsers reach this section through a "
-	       "reverse proxy: its host name is accepted, its path may stand "
-	       "before all others, and with https cookies are sent over TLS "
-	       "alone. Then nobody is believed to be who has opened the Unix "
-	       "socket.",
-    },
-    {
-	.name = "proxies",
-	.type = OPTION_STRINGS,
-	IN_HTTP(proxies),
-	.reloadable = true,
-	.sample = "127.0.0.1",
-	.check = option_check_network,
-	.doc = "Reverse proxies whose X-Forwarded-For names the client, for "
-	       "the networks of a token and for failed logins. The client that "
-	       "a proxy on a Unix socket names is believed as soon as this "
-	       "list has an entry.",
-    },
+    SHARED_OPTIONS,
     {
 	.name = "tls_cert",
 	.type = OPTION_STRINGS,
@@ -206,6 +217,28 @@ const struct option web_conf_options[] = {
 	.check = option_check_path,
 	.doc = "Their keys; left out, they are in the same files.",
     },
+    {0},
+};
+
+const struct option web_conf_unix_options[] = {
+    {
+	.name = "address",
+	.type = OPTION_STRING,
+	IN_HTTP(address),
+	.sample = "unix:/run/weir/netd-http.sock",
+	.check = check_address,
+	.doc = "Where to listen for HTTP: \"unix:/path\". Root, the daemon's "
+	       "user and members of control_group need no token.",
+    },
+    {
+	.name = "socket_mode",
+	.type = OPTION_STRING,
+	IN_HTTP(socket_mode),
+	.preset = "0660",
+	.check = check_mode,
+	.doc = "Permissions of a Unix socket, in octal digits.",
+    },
+    SHARED_OPTIONS,
     {0},
 };
 
@@ -268,6 +301,8 @@ web_conf_check(struct web_conf *h, bool unix_only, char *err, size_t cap)
 {
 	char why[300];
 
+	if (h->address == NULL)
+		return refuse(err, cap, "address: is missing");
 	if (!net_addr_parse(str_from(h->address), &h->addr, why, sizeof(why)))
 		return refuse(err, cap, "address: %s", why);
 	if (!parse_mode(h->socket_mode, &h->mode))

@@ -35,6 +35,8 @@ struct web_conf {
 };
 
 extern const struct option web_conf_options[];
+/* Of a daemon that listens on Unix sockets alone; none is required. */
+extern const struct option web_conf_unix_options[];
 
 /* unix_only: the daemon has rights that no network may reach. False: why, in
  * err, beginning with the option's name. */

@@ -8,7 +8,7 @@
 #include "maild/maild_internal.h"
 
 #include "control/api.h"
-#include "http/reply.h"
+#include "control/metrics.h"
 #include "maild/control_request.h"
 #include "maild/metrics.h"
 
@@ -18,11 +18,8 @@ static void
 on_metrics(struct web_exchange *x, int64_t now)
 {
 	const struct maild *m = api_arg(x);
-	const struct str *accept = http_request_field(web_request(x), "Accept");
 	bool openmetrics =
-	    http_accepts(accept, "application/openmetrics-text") >
-		http_accepts(accept, "text/plain") &&
-	    accept != NULL;
+	    metrics_wants_open(http_request_field(web_request(x), "Accept"));
 	struct buf body;
 
 	(void)now;
@@ -32,11 +29,7 @@ on_metrics(struct web_exchange *x, int64_t now)
 		web_refuse(x, 500, "The metrics are too large.");
 		return;
 	}
-	web_answer(x, 200,
-	    openmetrics ? "application/openmetrics-text; version=1.0.0; "
-			  "charset=utf-8"
-			: "text/plain; version=0.0.4; charset=utf-8",
-	    &body);
+	web_answer(x, 200, metrics_type(openmetrics), &body);
 }
 
 static void

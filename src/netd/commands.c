@@ -120,7 +120,7 @@ run_reload(struct control_conn *c, int64_t now)
 
 #define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
 
-static const struct control_command commands[] = {
+const struct control_command netd_commands[] = {
     {
 	.name = "status",
 	.right = CONTROL_READ,
@@ -129,7 +129,7 @@ static const struct control_command commands[] = {
     },
     {
 	.name = "senders",
-	.takes = CONTROL_FROZEN | CONTROL_BUSY,
+	.takes = CONTROL_FROZEN | CONTROL_BUSY | CONTROL_TERM,
 	.right = CONTROL_READ,
 	.run = netd_show_senders,
 	.doc = "a row per host in memory",
@@ -212,7 +212,7 @@ static const struct control_command commands[] = {
 };
 
 static const struct control_grammar grammar = {
-    .commands = commands,
+    .commands = netd_commands,
     .parse_id = str_to_u64,
 };
 
@@ -224,6 +224,7 @@ netd_control_new(struct netd *n, struct listener *listener, int admin_gid)
 	    .log = n->log,
 	    .events = n->events,
 	    .grammar = &grammar,
+	    .access = n->access,
 	};
 
 	return control_start(&server, &n, sizeof(n), listener, admin_gid);

@@ -6,8 +6,10 @@
 #ifndef NETD_INTERNAL_H
 #define NETD_INTERNAL_H
 
+#include "control/api.h"
 #include "control/control.h"
 #include "control/graph.h"
+#include "control/web_conf.h"
 #include "net/hook.h"
 #include "netd/keeper.h"
 #include "netd/netd.h"
@@ -28,6 +30,9 @@ struct netd {
 	struct listener *listener; /* until control has it */
 	struct control *control;
 	struct graph *graph;
+	struct web_doors *doors;
+	struct access_store *access; /* NULL: no http section */
+	struct api *api;             /* the same */
 	struct keeper *keeper;
 	struct state *state;
 	struct hook *hook;
@@ -92,6 +97,14 @@ void netd_show_sender(struct control_conn *c, int64_t now);
 void netd_show_queue(struct control_conn *c, int64_t now);
 void netd_show_problems(struct control_conn *c, int64_t now);
 void netd_no_such_host(struct control_conn *c);
+
+extern const struct control_command netd_commands[];
+
+/* ---- http.c ---- */
+
+/* Before the control socket. -1: why in err. */
+MUST_CHECK int netd_http_open(struct netd *n, char *err, size_t cap);
+void netd_http_start(struct netd *n);
 
 struct control *netd_control_new(
     struct netd *n, struct listener *listener, int admin_gid);

@@ -4,7 +4,7 @@ libnetdconf_a_SOURCES = \
 	src/netd/netd_config.c src/netd/netd_config.h \
 	src/netd/netd_options.c \
 	src/nfq/nfset_name.c src/nfq/nfset_name.h
-netdconf_libs = libnetdconf.a $(netgate_libs)
+netdconf_libs = libnetdconf.a $(netgate_libs) $(control_libs)
 
 # weir-netd: the throttle for TCP and UDP.
 if BUILD_NETD
@@ -27,6 +27,7 @@ weir_netd_SOURCES = \
 	src/netd/apply.c src/netd/apply.h \
 	src/netd/commands.c \
 	src/netd/graph.c \
+	src/netd/http.c \
 	src/netd/internal.h \
 	src/netd/keeper.c src/netd/keeper.h \
 	src/netd/main.c \

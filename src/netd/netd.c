@@ -56,10 +56,13 @@ bind_control(struct netd *n)
 	snprintf(text, sizeof(text), "unix:%s", n->conf->control);
 	if (net_addr_parse(str_from(text), &addr, err, sizeof(err)))
 		n->listener = listener_new(&addr, &options, err, sizeof(err));
-	if (n->listener != NULL)
-		return 0;
-	snprintf(text, sizeof(text), "control: %s", err);
-	return netd_fail(EX_TEMPFAIL, text);
+	if (n->listener == NULL) {
+		snprintf(text, sizeof(text), "control: %s", err);
+		return netd_fail(EX_TEMPFAIL, text);
+	}
+	n->doors = web_doors_bind(
+	    &n->conf->http, options.unix_gid, text, sizeof(text));
+	return n->doors != NULL ? 0 : netd_fail(EX_TEMPFAIL, text);
 }
 
 static struct nfqueue *
@@ -276,8 +279,11 @@ build(struct netd *n)
 	status = load_state(n);
 	if (status != 0)
 		return status;
+	if (netd_http_open(n, err, sizeof(err)) != 0)
+		return netd_fail(EX_CONFIG, err);
 	n->control = netd_control_new(n, n->listener, n->admin_gid);
 	n->listener = NULL;
+	netd_http_start(n);
 	if (n->conf->seccomp) {
 		if (!sandbox_enter(n->conf->freeze_command != NULL, &is_on, err,
 			sizeof(err)))
@@ -330,8 +336,11 @@ stop(struct netd *n)
 		log_event(n->log, LOG_LEVEL_ERROR, "netd", "rules",
 		    "note=\"they stay: both keepers were killed; weir-netd "
 		    "--remove-rules removes them\"");
+	api_free(n->api);
+	web_doors_free(n->doors);
 	if (n->control != NULL)
 		control_stop(n->control);
+	access_store_free(n->access);
 	if (n->listener != NULL)
 		listener_free(n->listener);
 	/* The frozen stay in the file. */

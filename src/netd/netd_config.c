@@ -157,13 +157,30 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 	       choose_tracking(c, file, err, cap);
 }
 
+static bool
+check_http(struct netd_config *c, char *err, size_t cap)
+{
+	for (size_t i = 0; i < c->http.n; i++) {
+		struct web_conf *h = (struct web_conf *)c->http.v + i;
+		char why[400];
+
+		if (web_conf_check(h, true, why, sizeof(why)))
+			continue;
+		snprintf(err, cap, "%s:%u: http \"%s\": %s", h->place.file,
+		    h->place.line, h->name, why);
+		return false;
+	}
+	return true;
+}
+
 static struct netd_config *
 load(const char *file, const char *text, char *err, size_t cap)
 {
 	struct netd_config *c =
 	    options_load(&netd_schema, file, text, err, cap);
 
-	if (c == NULL || check_all(c, file, err, cap))
+	if (c == NULL ||
+	    (check_all(c, file, err, cap) && check_http(c, err, cap)))
 		return c;
 	netd_config_free(c);
 	return NULL;
@@ -212,5 +229,7 @@ netd_config_free(struct netd_config *c)
 	free(c->dns_resolver_nets.v);
 	free(c->never_block_nets.v);
 	ip_ranges_free(c->decoy_ranges);
+	for (size_t i = 0; i < c->http.n; i++)
+		web_conf_clear((struct web_conf *)c->http.v + i);
 	options_free(&netd_schema, c);
 }

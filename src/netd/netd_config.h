@@ -8,6 +8,7 @@
 #define NETD_NETD_CONFIG_H
 
 #include "base/ip_ranges.h"
+#include "control/web_conf.h"
 #include "netgate/netgate.h"
 #include "os/options.h"
 
@@ -39,6 +40,7 @@ struct netd_config {
 	char *freeze_command, *freeze_set4, *freeze_set6;
 	int log, log_level;         /* enum log_target, enum log_level */
 	struct option_array policy; /* struct netpolicy_conf */
+	struct option_array http;   /* struct web_conf */
 
 	/* Made by the checks. */
 	struct netpolicies *policies;

@@ -442,6 +442,19 @@ static const struct option_section netd_sections[] = {
 	.title_offset = offsetof(struct netpolicy_conf, name),
 	.place_offset = offsetof(struct netpolicy_conf, place),
     },
+    {
+	.name = "http",
+	.doc = "A Unix socket on which HTTP is answered: the dashboard, "
+	       "/metrics for Prometheus, and an API below /api/v1. No network "
+	       "reaches it: the daemon has rights over the machine's packets. "
+	       "A reverse proxy may stand before it.",
+	.options = web_conf_unix_options,
+	.size = sizeof(struct web_conf),
+	.offset = offsetof(struct netd_config, http),
+	.title_offset = offsetof(struct web_conf, name),
+	.place_offset = offsetof(struct web_conf, place),
+	.is_example = true,
+    },
     {0},
 };
 

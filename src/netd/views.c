@@ -115,7 +115,8 @@ host_row(const struct netgate_host_info *h)
 static bool
 is_wanted(const struct control_request *r, const struct netgate_host_info *h)
 {
-	if (r->frozen && !h->frozen)
+	if ((r->frozen && !h->frozen) ||
+	    (r->term != NULL && strstr(h->source, r->term) == NULL))
 		return false;
 	return !r->busy || h->frozen || h->queue_length > 0;
 }

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """weir-netd among the rules of a site: what weir lets go, or only learns from,
 meets all of them, with the mark that it came with."""
+import gzip
+import http.client
+import json
 import os
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
 
 import netlab
-from harness import until
+from harness import CtlError, until
 from netlab import connect, resolve, send_udp
 
 REASON = netlab.why_not()
@@ -328,3 +332,62 @@ def test_resolver_on_this_host(lab):
         assert lab.within("host", resolve, "127.0.0.1", f"n{i}.test")
         assert lab.within("host", connect, f"10.99.2.{i}", 80, 5) < 1
     assert d.status()["dns_answers"] == 16
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def test_http(lab, tmp_path):
+    """Over a Unix socket alone: metrics that promtool takes, the commands, and
+    the page; a token where a proxy speaks for somebody."""
+    path = lab.dir / "http.sock"
+    d = lab.netd("host", sections=f'http "admin" {{ address = "unix:{path}" '
+                 '}', policy='interval = "1h"')
+
+    def ask(method, target, body=None, **headers):
+        c = UnixConnection(path)
+        c.request(method, target, body,
+                  {k.replace("_", "-"): v for k, v in headers.items()})
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        return r.status, text
+
+    for i in range(1, 8):
+        lab.within("host", send_udp, f"10.99.1.{i}", 80, b"x", 0.2)
+    until(lambda: d.status()["held_recipients"] == 2, "two wait")
+    status, text = ask("GET", "/metrics")
+    assert status == 200
+    done = subprocess.run(["promtool", "check", "metrics"], input=text,
+                          capture_output=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert b"\nweir_held_packets 2\n" in text
+    rows = json.loads(ask("GET", "/api/v1/senders")[1])["items"]
+    assert rows[0]["queue_length"] == 2
+    name = rows[0]["sender"]
+    held = json.loads(ask("GET", "/api/v1/queue?limit=1")[1])
+    assert len(held["items"]) == 1 and held["next"]
+    assert ask("POST", f"/api/v1/senders/{name}/freeze")[0] == 200
+    assert d.sender()["frozen"]
+    assert ask("GET", "/api/v1/status", X_Forwarded_For="192.0.2.1")[0] == 401
+    token = d.ctl("token", "new", "x", "--right", "view")["token"]
+    assert ask("GET", "/api/v1/status", X_Forwarded_For="192.0.2.1",
+               Authorization=f"Bearer {token}")[0] == 200
+    assert ask("POST", "/api/v1/reload", X_Forwarded_For="192.0.2.1",
+               Authorization=f"Bearer {token}")[0] == 403
+    # find, explain and audit are mail's.
+    assert ask("GET", "/api/v1/find?term=x")[0] == 404
+    assert ask("GET", "/api/v1/queue/1")[0] == 404
+    assert b"<html" in gzip.decompress(
+        ask("GET", "/", Accept_Encoding="gzip")[1])
+    d.config.write_text(d.config.read_text().replace("unix:" + str(path),
+                                                     "127.0.0.1:8025"))
+    with pytest.raises(CtlError, match="has to be a Unix socket"):
+        d.ctl("reload")

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * weir-netd's HTTP: the API over its commands, and metrics. Only over a Unix
+ * socket: the process holds CAP_NET_ADMIN.
+ */
+#include "config.h"
+
+#include "netd/internal.h"
+
+#include "control/metrics.h"
+#include "http/reply.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define METRICS_MAX (1u << 20)
+
+static const char *const counter_doc[NETGATE_COUNT_MAX] = {
+#define NETD_DOC(id, name, doc) [NETGATE_COUNT_##id] = doc,
+    NETGATE_COUNTERS(NETD_DOC)
+#undef NETD_DOC
+};
+
+/* What mail calls recipients is packets here. */
+static const char *
+name_counter(const char *name, char *out, size_t cap)
+{
+	size_t n = strlen(name), tail = strlen("recipients");
+
+	if (n > tail && strcmp(name + n - tail, "recipients") == 0)
+		snprintf(out, cap, "weir_%.*spackets", (int)(n - tail), name);
+	else
+		snprintf(out, cap, "weir_%s", name);
+	return out;
+}
+
+static void
+add_counters(struct metrics *m, const struct netd *n)
+{
+	const uint64_t *counters = netgate_counters(n->gate);
+	char name[80], help[160];
+
+	for (size_t i = 0; i < NETGATE_COUNT_MAX; i++) {
+		snprintf(help, sizeof(help), "Count of %s.", counter_doc[i]);
+		metrics_one(m,
+		    name_counter(netgate_counter_name[i], name, sizeof(name)),
+		    METRIC_COUNTER, help, (double)counters[i]);
+	}
+	metrics_one(m, "weir_malformed_packets", METRIC_COUNTER,
+	    "Packets that were malformed.", (double)n->malformed);
+	metrics_one(m, "weir_rules_restored", METRIC_COUNTER,
+	    "Times that missing rules were installed again.",
+	    (double)n->rules_restored);
+}
+
+static void
+add_hosts(struct metrics *m, const struct netd *n)
+{
+	uint64_t all = netgate_host_count(n->gate);
+	uint64_t frozen = netgate_frozen_count(n->gate);
+
+	metrics_family(
+	    m, "weir_hosts", METRIC_GAUGE, "Hosts in memory, by state.");
+	metrics_sample(m,
+	    (struct metric_label[]){{"state", "frozen"}, {NULL, NULL}},
+	    (double)frozen);
+	metrics_sample(m,
+	    (struct metric_label[]){{"state", "free"}, {NULL, NULL}},
+	    (double)(all > frozen ? all - frozen : 0));
+	metrics_one(m, "weir_held_packets", METRIC_GAUGE, "Packets that wait.",
+	    (double)netgate_held_count(n->gate));
+	metrics_one(m, "weir_memory_bytes", METRIC_GAUGE,
+	    "Memory of what is known of hosts.",
+	    (double)netgate_memory(n->gate));
+}
+
+/* Each queue that there can be, so that series do not come and go. */
+static void
+add_queues(struct metrics *m, const struct netd *n)
+{
+	const struct {
+		const char *name;
+		const struct nfqueue *queue;
+	} queues[] = {{"queue", n->queue}, {"answers", n->answers},
+	    {"contacts", n->contacts}};
+	struct nfqueue_stats none = {0};
+
+	metrics_family(m, "weir_queue_overruns", METRIC_COUNTER,
+	    "Times that a netfilter queue was full.");
+	for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
+		const struct nfqueue_stats *s =
+		    queues[i].queue != NULL ? nfqueue_get_stats(queues[i].queue)
+					    : &none;
+
+		metrics_sample(m,
+		    (struct metric_label[]){
+			{"queue", queues[i].name}, {NULL, NULL}},
+		    (double)s->overruns);
+	}
+}
+
+static bool
+print(const struct netd *n, bool openmetrics, struct buf *out)
+{
+	struct metrics m;
+
+	metrics_begin(&m, out, openmetrics);
+	metrics_family(&m, "weir_build", METRIC_INFO, "Version and mode.");
+	metrics_sample(&m,
+	    (struct metric_label[]){{"version", PACKAGE_VERSION},
+		{"mode", n->conf->mode == NETD_OBSERVE ? "observe" : "enforce"},
+		{NULL, NULL}},
+	    1);
+	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
+	    "When the daemon was started.", (double)n->started_at / 1000);
+	add_counters(&m, n);
+	add_hosts(&m, n);
+	add_queues(&m, n);
+	metrics_process(&m);
+	return metrics_end(&m);
+}
+
+static void
+on_metrics(struct web_exchange *x, int64_t now)
+{
+	const struct str *accept = http_request_field(web_request(x), "Accept");
+	bool openmetrics = metrics_wants_open(accept);
+	struct buf body;
+
+	(void)now;
+	buf_init(&body, METRICS_MAX);
+	if (print(api_arg(x), openmetrics, &body)) {
+		web_answer(x, 200, metrics_type(openmetrics), &body);
+		return;
+	}
+	buf_clear(&body);
+	web_refuse(x, 500, "The metrics are too large.");
+}
+
+static const struct web_route routes[] = {
+    {"GET", "/metrics", WEB_METRICS, on_metrics,
+	"Metrics for Prometheus, as text or, where Accept prefers it, as "
+	"OpenMetrics.",
+	NULL, 0},
+    {0},
+};
+
+int
+netd_http_open(struct netd *n, char *err, size_t cap)
+{
+	if (web_doors_count(n->doors) == 0)
+		return 0;
+	n->access =
+	    access_store_open(n->loop, n->log, n->conf->state, err, cap);
+	return n->access != NULL ? 0 : -1;
+}
+
+void
+netd_http_start(struct netd *n)
+{
+	if (n->access == NULL)
+		return;
+	web_doors_update(n->doors, &n->conf->http);
+	n->api = api_new(&(struct api_settings){.loop = n->loop,
+	    .log = n->log,
+	    .events = n->events,
+	    .control = n->control,
+	    .store = n->access,
+	    .commands = netd_commands,
+	    .daemon = "weir-netd",
+	    .version = PACKAGE_VERSION,
+	    .routes = routes,
+	    .arg = n});
+	web_doors_listen(n->doors, api_web(n->api), n->log, "netd");
+}
