@@ -29,6 +29,7 @@ below() {
 	netgate) echo "throttle packet os base weir" ;;
 	nfq) echo "net os base" ;;
 	spool) echo "os base" ;;
+	share) echo "throttle net os base weir" ;;
 	gate) echo "throttle spool os base weir" ;;
 	delivery) echo "spool smtp $net_up" ;;
 	front) echo "delivery gate spool smtp $net_up" ;;
@@ -38,10 +39,10 @@ below() {
 		# The one reader of weir.conf is maild's, of weir-netd.conf
 		# netd's.
 		echo "netd maild relay milter policyd front control delivery gate" \
-		    "spool throttle smtp http netgate packet $net_up weir" ;;
+		    "share spool throttle smtp http netgate packet $net_up weir" ;;
 	maild)
 		echo "relay milter policyd front control delivery gate spool" \
-		    "throttle smtp http $net_up weir" ;;
+		    "share throttle smtp http $net_up weir" ;;
 	netd | ctl)
 		echo "control delivery gate spool throttle smtp http" \
 		    "netgate nfq packet $net_up weir" ;;

@@ -54,7 +54,9 @@ enum throttle_freeze_reason {
 				      waits in a throttle beside this one */
 	THROTTLE_FREEZE_STRANGERS, /* throttle_freeze, of one that wrote to too
 				      many strangers in too many messages */
-	THROTTLE_FREEZE_LAST = THROTTLE_FREEZE_STRANGERS
+	THROTTLE_FREEZE_RELAY,     /* throttle_freeze, of one that another of
+				      several throttles froze */
+	THROTTLE_FREEZE_LAST = THROTTLE_FREEZE_RELAY
 };
 
 struct throttle_limit {

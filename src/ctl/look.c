@@ -158,6 +158,17 @@ print_problem(const json_t *row)
 }
 
 static void
+print_shared(const json_t *shared)
+{
+	const char *why = shared != NULL ? ctl_text(shared, "problem") : "";
+	char *text = text_safe(str_from(why), 0);
+
+	if (text[0] != '\0')
+		printf("warning: the shared server is not reached: %s\n", text);
+	free(text);
+}
+
+static void
 on_status(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
@@ -165,6 +176,7 @@ on_status(void *arg, const char *kind, const json_t *row)
 	print_headline(row);
 	print_certificates(json_object_get(row, "expiring_certificates"));
 	print_problem(row);
+	print_shared(json_object_get(row, "shared"));
 	print_members("", row);
 }
 

@@ -6,14 +6,12 @@
 #include "delivery/credentials.h"
 
 #include "base/buf.h"
-#include "os/file.h"
+#include "os/secret_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #define FILE_MAX 65536
 #define WORDS_MAX 3
@@ -32,53 +30,6 @@ struct reading {
 	char *err;
 	size_t cap;
 };
-
-/* systemd gives the service its right to a credential by an ACL, which stat
- * shows as one of the group's. The directory is the service's alone. */
-static bool
-is_systemd_credential(const char *path, const struct stat *st)
-{
-	const char *dir = getenv("CREDENTIALS_DIRECTORY");
-	char *real_dir, *real_path;
-	bool below = false;
-	size_t n;
-
-	if (dir == NULL || st->st_uid != 0 || (st->st_mode & 037) != 0)
-		return false;
-	real_dir = realpath(dir, NULL);
-	real_path = realpath(path, NULL);
-	if (real_dir != NULL && real_path != NULL) {
-		n = strlen(real_dir);
-		below =
-		    strncmp(real_path, real_dir, n) == 0 && real_path[n] == '/';
-	}
-	free(real_dir);
-	free(real_path);
-	return below;
-}
-
-static bool
-is_private(const struct reading *r)
-{
-	struct stat st;
-
-	if (stat(r->path, &st) != 0) {
-		snprintf(r->err, r->cap, "%s: cannot be read: %s", r->path,
-		    strerror(errno));
-		return false;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		snprintf(r->err, r->cap, "%s: is not a file", r->path);
-		return false;
-	}
-	if ((st.st_mode & 077) == 0 || is_systemd_credential(r->path, &st))
-		return true;
-	snprintf(r->err, r->cap,
-	    "%s: holds passwords and others may read it (mode %04o); run chmod "
-	    "600 on it",
-	    r->path, (unsigned)(st.st_mode & 07777));
-	return false;
-}
 
 /* Cuts a line into words, each terminated in place. */
 static size_t
@@ -191,18 +142,13 @@ credentials_load(const char *path, const char *const *hops, size_t hop_count,
 	struct credentials *c;
 	struct buf content;
 	size_t lines;
-	int error;
 
-	if (!is_private(&r))
-		return NULL;
 	buf_init(&content, FILE_MAX);
-	/* In one piece from the start: growing would leave copies. */
-	(void)buf_reserve(&content, FILE_MAX);
-	error = file_read(path, FILE_MAX - 1, &content);
-	if (error != 0 || !buf_append(&content, "", 1)) {
-		snprintf(err, err_cap, "%s: cannot be read: %s", path,
-		    strerror(error));
-		buf_clear(&content);
+	if (!secret_file_read(path, &content, err, err_cap))
+		return NULL;
+	if (!buf_append(&content, "", 1)) {
+		snprintf(err, err_cap, "%s: is too large", path);
+		secret_file_wipe(&content);
 		return NULL;
 	}
 	lines = count_lines(buf_str(&content));
@@ -211,8 +157,7 @@ credentials_load(const char *path, const char *const *hops, size_t hop_count,
 	c->size = content.len;
 	c->text = xmalloc(c->size);
 	memcpy(c->text, buf_str(&content).p, c->size);
-	explicit_bzero(content.mem, content.cap);
-	buf_clear(&content);
+	secret_file_wipe(&content);
 	if (strlen(c->text) + 1 != c->size)
 		snprintf(err, err_cap, "%s: holds a zero byte", path);
 	else if (read_lines(&r, c))

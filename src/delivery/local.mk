@@ -25,7 +25,6 @@ libdelivery_a_SOURCES = \
 	src/delivery/quarantine.c src/delivery/quarantine.h \
 	src/delivery/quarantine_check.c \
 	src/delivery/quarantine_private.h \
-	src/delivery/resolver.c src/delivery/resolver.h \
 	src/delivery/route.c src/delivery/route.h \
 	src/delivery/suspects.c src/delivery/suspects.h
 delivery_libs = libdelivery.a $(spool_libs) $(smtp_libs) $(net_libs) \

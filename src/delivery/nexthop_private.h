@@ -8,7 +8,7 @@
 
 #include "delivery/channel.h"
 #include "delivery/nexthop.h"
-#include "delivery/resolver.h"
+#include "net/resolver.h"
 
 #define HOP_REASON_MAX 512
 

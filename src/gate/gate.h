@@ -55,8 +55,19 @@ struct gate_settings {
 struct gate_freeze {
 	const char *sender, *policy, *reason; /* reason in words */
 	uint32_t queue_length, freeze_at;
-	uint32_t passed; /* gate_sender_info has it */
-	int64_t at;      /* wall */
+	uint32_t passed;  /* gate_sender_info has it */
+	int64_t at;       /* wall */
+	int64_t thaw_at;  /* wall, 0: not by itself */
+	const char *who;  /* NULL: a rule */
+	const char *note; /* by hand: why; NULL: none was given */
+};
+
+enum gate_thaw { GATE_THAW_KEEP, GATE_THAW_RELEASE, GATE_THAW_DISCARD };
+
+struct gate_thawed {
+	const char *sender, *who;
+	enum gate_thaw then; /* what became of its queue */
+	int64_t at;          /* wall */
 };
 
 struct gate_callbacks {
@@ -67,7 +78,7 @@ struct gate_callbacks {
 	 * goes back there. Each time somebody freezes it. */
 	void (*on_stopped)(void *arg, const char *sender);
 	/* It was thawed, durably. */
-	void (*on_thawed)(void *arg, const char *sender);
+	void (*on_thawed)(void *arg, const struct gate_thawed *thawed);
 	/* Once per freeze, after it is durable. */
 	void (*on_freeze)(void *arg, const struct gate_freeze *freeze);
 	/* next_due may have become earlier. */
@@ -250,8 +261,6 @@ void gate_txn_hear_name(struct gate_txn *txn, struct str address);
 /* error: errno; count: recipients changed. */
 typedef void gate_done_fn(void *arg, int error, uint64_t count);
 
-enum gate_thaw { GATE_THAW_KEEP, GATE_THAW_RELEASE, GATE_THAW_DISCARD };
-
 /*
  * By hand. A sender never seen may be frozen too, and one that is frozen gets
  * the new reason and time: without a time it stays so until it is thawed.
@@ -265,6 +274,7 @@ struct gate_freeze_order {
 	const char *note; /* the reason, shown with the sender; NULL: as it was,
 			     or none */
 	int64_t for_ms;   /* thawed after it; 0: by hand alone */
+	bool by_relay;    /* another relay froze it, and tells why in note */
 };
 void gate_freeze(struct gate *g, const struct gate_freeze_order *order,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);

@@ -446,7 +446,11 @@ on_thawed(void *arg, int error)
 		thaw_in_memory(op, src);
 	}
 	if (error == 0 && op->g->callbacks->on_thawed != NULL)
-		op->g->callbacks->on_thawed(op->g->arg, op->sender);
+		op->g->callbacks->on_thawed(
+		    op->g->arg, &(struct gate_thawed){.sender = op->sender,
+				    .who = op->who,
+				    .then = op->then,
+				    .at = op->wall});
 	/* What the freeze had stopped goes on. */
 	if (error == 0 && op->g->callbacks->on_released != NULL)
 		op->g->callbacks->on_released(op->g->arg);

@@ -114,6 +114,9 @@ tell(const struct gate_freeze_op *op)
 	    .freeze_at = op->freeze_at,
 	    .passed = src != NULL ? source_passed(source_data(src), g->now) : 0,
 	    .at = op->at,
+	    .thaw_at = op->thaw_at,
+	    .who = op->who,
+	    .note = op->note,
 	};
 	struct gate_news news = {
 	    .type = EVENT_FREEZE,
@@ -451,19 +454,25 @@ gate_freeze(struct gate *g, const struct gate_freeze_order *order, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg)
 {
 	struct str name = str_from(order->sender);
-	struct throttle_source *src = source_guess(g, name);
+	struct throttle_source *src =
+	    order->by_relay ? source_find(g, name) : source_guess(g, name);
 	struct throttle_source_info info;
 	struct gate_freeze_op *op;
 
 	g->now = now;
-	if (src == NULL)
+	if (src == NULL && order->by_relay)
+		src = source_get(g, name,
+		    source_choose_policy(g, name, (struct str){0}), now, true);
+	else if (src == NULL)
 		src = source_add_named(g, name, now);
 	if (src == NULL) {
 		fn(arg, EINVAL, 0);
 		return;
 	}
 	throttle_source_info(g->throttle, src, now, &info);
-	op = op_new(g, src, THROTTLE_FREEZE_HAND, now, wall);
+	op = op_new(g, src,
+	    order->by_relay ? THROTTLE_FREEZE_RELAY : THROTTLE_FREEZE_HAND, now,
+	    wall);
 	op->who = xstrdup(order->who);
 	op->fn = fn;
 	op->arg = arg;
@@ -475,7 +484,8 @@ gate_freeze(struct gate *g, const struct gate_freeze_order *order, int64_t now,
 	} else {
 		counters_add(g->counters, COUNT_FREEZES, 1);
 	}
-	if (order->for_ms > 0 && op->reason == THROTTLE_FREEZE_HAND)
+	if (order->for_ms > 0 && (op->reason == THROTTLE_FREEZE_HAND ||
+				     op->reason == THROTTLE_FREEZE_RELAY))
 		op->thaw_at = wall + order->for_ms;
 	add_note(op);
 	freeze_in_memory(g, src, op->reason, now, op->at);

@@ -248,6 +248,10 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		snprintf(out, WORDS_MAX,
 		    "frozen by an administrator, %" PRIu32 " %s waiting",
 		    source_queue(g, src), recipients(source_queue(g, src)));
+	else if (reason == THROTTLE_FREEZE_RELAY)
+		snprintf(out, WORDS_MAX,
+		    "frozen at another relay, %" PRIu32 " %s waiting",
+		    source_queue(g, src), recipients(source_queue(g, src)));
 	else if (reason == THROTTLE_FREEZE_DECOY)
 		str_copy(STR("wrote to a decoy"), out, WORDS_MAX);
 	else if (reason == THROTTLE_FREEZE_CREDIT)

@@ -12,6 +12,7 @@
 #include "gate/gate.h"
 #include "net/listener.h"
 #include "os/problems.h"
+#include "share/freezes.h"
 
 struct control;
 
@@ -41,6 +42,8 @@ struct control_parts { /* all borrowed */
 	const char *(*mode)(void *arg); /* "enforce", "observe" */
 	/* The i-th TLS certificate in use; false past the last. NULL: none. */
 	bool (*certificate)(void *arg, size_t i, struct tls_cert *out);
+	/* False: the relay stands alone. NULL: the same. */
+	bool (*shared)(void *arg, struct freezes_info *out);
 	void *arg;
 };
 

@@ -215,7 +215,8 @@ warn_of_rule(struct control_conn *c, int64_t now)
 	if (c->request.for_ms == 0 ||
 	    !gate_sender_find(control_parts(c)->gate,
 		str_from(c->request.sender), now, clock_wall_ms(), &s) ||
-	    !s.t.frozen || s.t.freeze_reason == THROTTLE_FREEZE_HAND)
+	    !s.t.frozen || s.t.freeze_reason == THROTTLE_FREEZE_HAND ||
+	    s.t.freeze_reason == THROTTLE_FREEZE_RELAY)
 		return true;
 	snprintf(note, sizeof(note),
 	    "%s was frozen by its policy, which no time ends: thaw it by hand",

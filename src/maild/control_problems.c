@@ -223,6 +223,26 @@ add_login(struct control_conn *c, int64_t wall)
 	    wall);
 }
 
+static void
+add_shared(struct control_conn *c, int64_t wall)
+{
+	const struct control_parts *p = control_parts(c);
+	struct freezes_info s;
+
+	if (p->shared == NULL || !p->shared(p->arg, &s) || s.is_up)
+		return;
+	keep(c,
+	    &(struct row){.kind = "shared",
+		.reason = s.why[0] != '\0' ? s.why : "not reached yet",
+		.option = "shared",
+		.help = "start the server, or mend the way to it; shared in "
+			"weir.conf(5); freezes stay at this relay until then",
+		.count = s.waiting > 0 ? (int64_t)s.waiting : -1,
+		.since = s.since,
+		.never_accepted = NEVER_UNKNOWN},
+	    wall);
+}
+
 struct walk {
 	struct control_conn *c;
 	size_t rows;
@@ -469,6 +489,7 @@ control_problems(struct control_conn *c, int64_t now)
 	add_next_hop(c, p->nexthop, "next_hop", now, wall);
 	add_next_hop(c, p->rest_hop, "milter_next_hop", now, wall);
 	add_login(c, wall);
+	add_shared(c, wall);
 	add_noted(c, PROBLEM_COMMAND, now, wall, on_command);
 	control_wait(c);
 	spool_deferred(p->spool, on_deferred, c);

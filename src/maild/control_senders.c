@@ -20,6 +20,8 @@ static const char *const reason_names[] = {
     [THROTTLE_FREEZE_CREDIT] = "unknown recipients",
     [THROTTLE_FREEZE_NETWORKS] = "client networks",
     [THROTTLE_FREEZE_FAMILIAR] = "familiar queue length",
+    [THROTTLE_FREEZE_STRANGERS] = "messages to strangers",
+    [THROTTLE_FREEZE_RELAY] = "another relay",
 };
 
 const char *

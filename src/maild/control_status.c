@@ -73,6 +73,21 @@ expiring(const struct control_parts *p)
 	return list;
 }
 
+static void
+add_shared(json_t *row, const struct control_parts *p)
+{
+	struct freezes_info s;
+
+	if (p->shared == NULL || !p->shared(p->arg, &s))
+		return;
+	json_object_set_new(row, "shared",
+	    json_pack("{s:b, s:o, s:o, s:I, s:I, s:I, s:I}", "up", (int)s.is_up,
+		"since", control_time(s.since), "problem",
+		control_text(s.is_up ? "" : s.why), "frozen",
+		(json_int_t)s.frozen, "waiting", (json_int_t)s.waiting, "sent",
+		(json_int_t)s.sent, "received", (json_int_t)s.received));
+}
+
 void
 control_status(struct control_conn *c, int64_t now)
 {
@@ -96,6 +111,7 @@ control_status(struct control_conn *c, int64_t now)
 	json_object_set_new(row, "next_hop_problem",
 	    control_text(delivery_problem(p->delivery)));
 	json_object_set_new(row, "expiring_certificates", expiring(p));
+	add_shared(row, p);
 	if (control_send_only(c, row))
 		control_done(c, NULL);
 }

@@ -22,8 +22,9 @@ libmaild_a_SOURCES = \
 	src/maild/maild_options.c src/maild/maild_options_hop.h \
 	src/maild/maild_options_inbound.h \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
+	src/maild/maild_options_share.h \
 	src/maild/metrics.c src/maild/metrics.h
-maild_libs = libmaild.a $(front_libs) $(control_libs) $(JANSSON_LIBS)
+maild_libs = libmaild.a $(share_libs) $(front_libs) $(control_libs) $(JANSSON_LIBS)
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc
@@ -41,6 +42,7 @@ weir_maild_SOURCES = \
 	src/maild/maild_limits.c \
 	src/maild/maild_probe.c src/maild/maild_probe.h \
 	src/maild/maild_run.c \
+	src/maild/maild_share.c \
 	src/maild/maild_tls.c
 weir_maild_LDADD = $(maild_libs)
 

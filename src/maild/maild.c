@@ -504,6 +504,7 @@ maild_build(struct maild *m)
 	    &maild_gate_callbacks, m);
 	if (gate_load(m->gate, loop_now(m->loop), clock_wall_ms()) != 0)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
+	maild_share_start(m);
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);
 	delivery_set_rest(m->delivery, m->rest_hop);
@@ -556,6 +557,7 @@ maild_build(struct maild *m)
 	    .show_config = maild_on_show_config,
 	    .mode = maild_on_mode,
 	    .certificate = maild_on_certificate,
+	    .shared = maild_on_shared,
 	    .arg = m,
 	};
 	if (maild_http_open(m, err, sizeof(err)) != 0)
@@ -623,11 +625,13 @@ maild_stop(struct maild *m)
 		nexthop_free(m->nexthop);
 	let_go_free(m->let_go);
 	nexthop_free(m->rest_hop);
+	maild_share_stop(m);
 	if (m->gate != NULL) {
 		gate_save(m->gate, loop_now(m->loop), clock_wall_ms());
 		gate_free(m->gate);
 	}
 	maild_alert_clear(m);
+	maild_share_clear(m);
 	hook_free(m->hook);
 	maild_run_clear(m);
 	if (m->spool != NULL)

@@ -13,6 +13,7 @@
 #include "net/addr.h"
 #include "net/tls.h"
 #include "os/program.h"
+#include "share/redis_url.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -201,4 +202,32 @@ maild_check_mode(const char *text, char *err, size_t cap)
 		return true;
 	return refuse(
 	    err, cap, "is not a file mode; write octal digits, as in \"0660\"");
+}
+
+bool
+maild_check_shared(const char *text, char *err, size_t cap)
+{
+	struct redis_url url;
+
+	return redis_url_parse(text, &url, err, cap);
+}
+
+/* Braces would be a hash tag of its own to a cluster. */
+bool
+maild_check_prefix(const char *text, char *err, size_t cap)
+{
+	struct str s = str_from(text);
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && strchr("._:-", c) == NULL)
+			return refuse(err, cap,
+			    "holds something else than letters, digits and "
+			    "._:-");
+	}
+	if (s.n == 0 || s.n > 64)
+		return refuse(err, cap, "is empty or longer than 64 bytes");
+	return true;
 }

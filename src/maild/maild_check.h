@@ -18,6 +18,8 @@ bool maild_check_command(const char *text, char *err, size_t cap);
 /* SHA-256 of a certificate, and "user=" with one. */
 bool maild_check_fingerprint(const char *text, char *err, size_t cap);
 bool maild_check_account(const char *text, char *err, size_t cap);
+bool maild_check_shared(const char *text, char *err, size_t cap);
+bool maild_check_prefix(const char *text, char *err, size_t cap);
 bool maild_check_mode(const char *text, char *err, size_t cap);
 /* Permission bits from octal digits. */
 MUST_CHECK bool maild_parse_mode(const char *text, unsigned *out);

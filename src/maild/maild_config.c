@@ -11,6 +11,8 @@
 #include "maild/maild_check.h"
 #include "os/file.h"
 #include "os/priv.h"
+#include "os/secret_file.h"
+#include "share/seal.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define SECRET_MAX 4096
 #define FILE_MAX (1u << 20)
 
 /* What a check needs to complain. */
@@ -662,13 +665,91 @@ check_signals(struct checking *k)
 	       read_senders(k, "decoys", &k->c->decoys, policies_add_decoy);
 }
 
+/* What a file holds, without the line end behind it. NULL: why is told. */
+static char *
+read_secret(struct checking *k, const char *option, const char *path,
+    bool one_line, size_t *n)
+{
+	struct buf content;
+	char why[300], *text;
+
+	buf_init(&content, SECRET_MAX);
+	if (!secret_file_read(path, &content, why, sizeof(why))) {
+		(void)!fail(k, option, "%s", why);
+		return NULL;
+	}
+	*n = content.len;
+	if (one_line)
+		*n = str_index(buf_str(&content), '\n');
+	else if (*n > 0 && buf_str(&content).p[*n - 1] == '\n')
+		--*n;
+	text = str_dup(str_sub(buf_str(&content), 0, *n));
+	secret_file_wipe(&content);
+	return text;
+}
+
+static bool
+read_shared_secrets(struct checking *k)
+{
+	struct maild_config *c = k->c;
+	size_t n;
+
+	if (c->shared_secret_file == NULL)
+		return fail(k, "shared",
+		    "needs the option shared_secret_file; make one with: head "
+		    "-c 32 /dev/urandom | base64 > FILE, and copy it to all "
+		    "relays");
+	c->shared_secret = read_secret(k, "shared_secret_file",
+	    c->shared_secret_file, false, &c->shared_secret_size);
+	if (c->shared_secret == NULL)
+		return false;
+	if (c->shared_secret_size < SEAL_SECRET_MIN)
+		return fail(k, "shared_secret_file",
+		    "%s: holds less than %d bytes; make one with: head -c 32 "
+		    "/dev/urandom | base64 > FILE",
+		    c->shared_secret_file, SEAL_SECRET_MIN);
+	if (c->shared_password_file == NULL)
+		return true;
+	c->shared_password = read_secret(
+	    k, "shared_password_file", c->shared_password_file, true, &n);
+	if (c->shared_password == NULL)
+		return false;
+	return n > 0 ||
+	       fail(k, "shared_password_file", "%s: its first line is empty",
+		   c->shared_password_file);
+}
+
+static bool
+check_shared(struct checking *k)
+{
+	struct maild_config *c = k->c;
+	struct tls_client_settings tls = {
+	    .verify = true, .ca_file = c->shared_tls_ca};
+	char why[300];
+
+	if (c->shared == NULL)
+		return true;
+	if (!redis_url_parse(c->shared, &c->shared_url, why, sizeof(why)))
+		return fail(k, "shared", "%s", why);
+	if (c->shared_user != NULL && c->shared_password_file == NULL)
+		return fail(
+		    k, "shared_user", "needs the option shared_password_file");
+	if (!read_shared_secrets(k))
+		return false;
+	if (!c->shared_url.is_tls)
+		return true;
+	c->shared_tls = tls_client_new(&tls, why, sizeof(why));
+	return c->shared_tls != NULL || fail(k, "shared", "%s", why);
+}
+
 static bool
 check_all(struct checking *k)
 {
 	fit_presets(k);
 	if (!check_hostname(k) || !check_listens(k) || !check_next_hops(k) ||
 	    !check_networks(k) || !check_peers(k) || !check_numbers(k) ||
-	    !check_tls(k) || !check_https(k) || !check_login(k))
+	    !check_tls(k) || !check_https(k) || !check_login(k) ||
+	    !check_shared(k))
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
@@ -740,6 +821,13 @@ maild_config_free(struct maild_config *c)
 		web_conf_clear((struct web_conf *)c->http.v + i);
 	free(c->socket_uids);
 	tls_client_unref(c->tls_client);
+	tls_client_unref(c->shared_tls);
+	if (c->shared_secret != NULL)
+		explicit_bzero(c->shared_secret, c->shared_secret_size);
+	if (c->shared_password != NULL)
+		explicit_bzero(c->shared_password, strlen(c->shared_password));
+	free(c->shared_secret);
+	free(c->shared_password);
 	if (c->policies != NULL)
 		policies_free(c->policies);
 	locals_free(c->locals);

@@ -18,6 +18,7 @@
 #include "net/peer.h"
 #include "net/tls.h"
 #include "os/options.h"
+#include "share/redis_url.h"
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
 enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
@@ -118,6 +119,11 @@ struct maild_config {
 	char *mta_hold_command;
 	int64_t queue_check_ms, queue_settle_ms, queue_command_timeout_ms;
 
+	char *shared; /* URL of the server; NULL: the relay stands alone */
+	char *shared_secret_file, *shared_user, *shared_password_file;
+	char *shared_prefix, *shared_tls_ca, *shared_tls_name;
+	int64_t shared_timeout_ms;
+
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;
 	struct option_strings never_freeze, decoys;
@@ -145,9 +151,13 @@ struct maild_config {
 	size_t xclient_net_count, proxy_net_count;
 	struct ip_net *my_nets; /* of my_networks, never empty */
 	size_t my_net_count;
-	struct net_addr auth_addr;       /* of auth_socket */
-	struct credentials *credentials; /* of next_hop_auth */
-	struct tls_client *tls_client;   /* to the next hop; NULL: none */
+	struct net_addr auth_addr;             /* of auth_socket */
+	struct credentials *credentials;       /* of next_hop_auth */
+	struct tls_client *tls_client;         /* to the next hop; NULL: none */
+	struct redis_url shared_url;           /* of shared */
+	char *shared_secret, *shared_password; /* of their files; NULL: none */
+	size_t shared_secret_size;
+	struct tls_client *shared_tls; /* to the shared server; NULL: none */
 };
 
 extern const struct option_schema maild_schema;

@@ -17,6 +17,7 @@
 #include "net/hook.h"
 #include "policyd/policyd.h"
 #include "relay/relay.h"
+#include "share/freezes.h"
 
 /* One configuration and what the relay is told of it. An old one lives until
  * the last session that began with it has ended. */
@@ -54,6 +55,8 @@ struct maild {
 	struct relay *relay;
 	struct control *control;
 	struct hook *hook;
+	struct freezes *freezes; /* NULL: the relay stands alone */
+	struct list share_ops;   /* changes of other relays, under way */
 	struct list alerts;    /* freezes that wait for what the spool knows */
 	struct milter *milter; /* NULL: none is configured */
 	struct maild_probe *probe; /* of the next hops; NULL: none */
@@ -132,6 +135,17 @@ void maild_on_warning(void *arg, const char *text); /* maild_warn_fn */
 bool maild_on_reload(void *arg, char *err, size_t err_cap);
 bool maild_on_show_config(void *arg, struct buf *out);
 const char *maild_on_mode(void *arg);
+
+/* ---- maild_share.c ---- */
+
+/* After gate_load: it tells what is frozen. */
+void maild_share_start(struct maild *m);
+void maild_share_stop(struct maild *m);  /* before the gate goes */
+void maild_share_clear(struct maild *m); /* after it */
+/* Something was done here, durably, whether or not another relay began it. */
+void maild_share_frozen(struct maild *m, const struct gate_freeze *freeze);
+void maild_share_thawed(struct maild *m, const struct gate_thawed *thawed);
+bool maild_on_shared(void *arg, struct freezes_info *out);
 
 /* ---- maild_alert.c ---- */
 

@@ -11,6 +11,7 @@
 #include "maild/maild_options_hop.h"
 #include "maild/maild_options_inbound.h"
 #include "maild/maild_options_milter.h"
+#include "maild/maild_options_share.h"
 #include "os/option_check.h"
 
 #define AT(field) .offset = offsetof(struct maild_config, field)
@@ -528,6 +529,8 @@ static const struct option maild_options[] = {
     MAILD_HOP_OPTIONS,
     /* ---- milter ---- */
     MAILD_MILTER_OPTIONS,
+    /* ---- several relays ---- */
+    MAILD_SHARE_OPTIONS,
     /* ---- TLS ---- */
     {
 	.name = "tls_cert",

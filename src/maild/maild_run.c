@@ -73,11 +73,11 @@ on_gate_stopped(void *arg, const char *sender)
 }
 
 static void
-on_gate_thawed(void *arg, const char *sender)
+on_gate_thawed(void *arg, const struct gate_thawed *thawed)
 {
 	struct maild *m = arg;
 
-	(void)sender;
+	maild_share_thawed(m, thawed);
 	mta_hold_kick(m->mta_hold, loop_now(m->loop));
 }
 
@@ -86,6 +86,7 @@ on_gate_freeze(void *arg, const struct gate_freeze *freeze)
 {
 	struct maild *m = arg;
 
+	maild_share_frozen(m, freeze);
 	maild_alert(m, freeze);
 }
 

@@ -151,6 +151,31 @@ add_way_out(struct metrics *m, const struct control_parts *p)
 }
 
 static void
+add_shared(struct metrics *m, const struct control_parts *p)
+{
+	struct freezes_info s;
+	bool has = p->shared != NULL && p->shared(p->arg, &s);
+
+	metrics_one(m, "weir_shared_up", METRIC_GAUGE,
+	    "0: the shared server does not answer. 1: it does, or the relay "
+	    "stands alone.",
+	    !has || s.is_up);
+	if (!has)
+		return;
+	metrics_one(m, "weir_shared_waiting", METRIC_GAUGE,
+	    "Freezes and thaws that the shared server has not heard of.",
+	    (double)s.waiting);
+	metrics_family(m, "weir_shared_changes", METRIC_COUNTER,
+	    "Freezes and thaws told to other relays, and heard from them.");
+	metrics_sample(m,
+	    (struct metric_label[]){{"direction", "sent"}, {NULL, NULL}},
+	    (double)s.sent);
+	metrics_sample(m,
+	    (struct metric_label[]){{"direction", "received"}, {NULL, NULL}},
+	    (double)s.received);
+}
+
+static void
 add_certificates(struct metrics *m, const struct control_parts *p)
 {
 	struct tls_cert cert;
@@ -191,6 +216,7 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	add_counters(&m, p->counters);
 	add_spool(&m, p);
 	add_way_out(&m, p);
+	add_shared(&m, p);
 	add_certificates(&m, p);
 	metrics_process(&m);
 	return metrics_end(&m);

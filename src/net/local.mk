@@ -11,6 +11,7 @@ libnet_a_SOURCES = \
 	src/net/peer.c src/net/peer.h \
 	src/net/places.c src/net/places.h \
 	src/net/proxy.c src/net/proxy.h \
+	src/net/resolver.c src/net/resolver.h \
 	src/net/tls.c src/net/tls.h src/net/tls_private.h \
 	src/net/tls_cert.c \
 	src/net/tls_client.c \

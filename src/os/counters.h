@@ -141,6 +141,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "messages of weir's own that came back to its milter")            \
 	X(PEERS_REFUSED, "peers_refused", TOTAL,                              \
 	    "connections to milter and policy service that were not allowed") \
+	X(SHARED_OUTAGES, "shared_outages", TOTAL,                            \
+	    "times that the shared server was lost, or not there at start")   \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions ended for what they sent")
 

@@ -70,6 +70,7 @@ kind_of(enum event_type type)
 	case EVENT_PERSISTENT:
 	case EVENT_WARN:
 	case EVENT_RULES:
+	case EVENT_SHARED:
 	case EVENT_RELOAD:
 		return KIND_RARE;
 	case EVENT_LIMIT:

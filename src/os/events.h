@@ -41,6 +41,7 @@
 	X(WARN, "warn", "a sender or scope came near a limit")               \
 	X(RULES, "rules", "rules of weir-netd were missing")                 \
 	X(COMMAND, "command", "a command of the site failed")                \
+	X(SHARED, "shared", "the shared server was lost or is back")         \
 	X(RELOAD, "reload", "the configuration was read again")
 
 enum event_type {

@@ -19,6 +19,7 @@ libos_a_SOURCES = \
 	src/os/process.c src/os/process.h \
 	src/os/program.c src/os/program.h \
 	src/os/rlimit.c src/os/rlimit.h \
+	src/os/secret_file.c src/os/secret_file.h \
 	src/os/systemd.c src/os/systemd.h \
 	src/os/trend.c src/os/trend.h
 os_libs = libos.a $(base_libs) $(CONFUSE_LIBS) $(SYSTEMD_LIBS)

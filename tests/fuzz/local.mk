@@ -17,6 +17,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
+	tests/fuzz/fuzz_freeze_record \
 	tests/fuzz/fuzz_http \
 	tests/fuzz/fuzz_inbound_load \
 	tests/fuzz/fuzz_log \
@@ -26,6 +27,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_packet \
 	tests/fuzz/fuzz_policy_request \
 	tests/fuzz/fuzz_proxy \
+	tests/fuzz/fuzz_resp \
 	tests/fuzz/fuzz_reverse_path \
 	tests/fuzz/fuzz_smtp_address \
 	tests/fuzz/fuzz_smtp_bdat \
@@ -58,6 +60,10 @@ tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c
 tests_fuzz_fuzz_control_LDADD = libreplay.a $(maild_libs)
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDADD = libreplay.a $(packet_libs)
+tests_fuzz_fuzz_freeze_record_SOURCES = tests/fuzz/fuzz_freeze_record.c
+tests_fuzz_fuzz_freeze_record_LDADD = libreplay.a $(share_libs)
+tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c
+tests_fuzz_fuzz_resp_LDADD = libreplay.a $(share_libs)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
 tests_fuzz_fuzz_http_LDADD = libreplay.a $(http_libs)
 tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c

@@ -9,7 +9,7 @@
  * what it was still asked is asked again of the new one. None is freed from
  * within its own callback.
  */
-#include "delivery/resolver.h"
+#include "net/resolver.h"
 
 #include <event2/dns.h>
 #include <event2/util.h>

@@ -2,11 +2,10 @@
 /*
  * Names of next hops to addresses, without blocking (libevent's evdns,
  * /etc/hosts included). Both files are read again when they change. Nothing is
- * set up until the first question. Inside
- * delivery alone.
+ * set up until the first question.
  */
-#ifndef DELIVERY_RESOLVER_H
-#define DELIVERY_RESOLVER_H
+#ifndef NET_RESOLVER_H
+#define NET_RESOLVER_H
 
 #include "net/addr.h"
 #include "net/loop.h"

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A link to a server that the test plays: what it sends and what it may be
+ * answered with.
+ */
+#include "share/redis_link.h"
+
+#include "net/conn.h"
+#include "net/listener.h"
+#include "pump.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct world {
+	struct loop *loop;
+	struct listener *listener;
+	struct conn *server; /* the last that was accepted */
+	struct redis_link *link;
+	char path[64], heard[8192], why[REDIS_LINK_WHY_MAX];
+	size_t heard_n;
+	unsigned accepted, ups, downs, answers, lost;
+	int64_t integer;
+	const char *role;
+};
+
+static void
+on_server_read(void *arg, int64_t now)
+{
+	struct world *w = arg;
+	struct str in = conn_input(w->server);
+
+	(void)now;
+	assert_true(w->heard_n + in.n < sizeof(w->heard));
+	memcpy(w->heard + w->heard_n, in.p, in.n);
+	w->heard_n += in.n;
+	w->heard[w->heard_n] = '\0';
+	conn_consume(w->server, in.n);
+	if (w->role != NULL && strstr(w->heard, "memory") != NULL) {
+		(void)conn_write(w->server, w->role, strlen(w->role));
+		w->heard_n = 0;
+		w->heard[0] = '\0';
+		w->role = NULL;
+	}
+}
+
+static void
+on_server_drain(void *arg, int64_t now)
+{
+	(void)arg;
+	(void)now;
+}
+
+static void
+on_server_end(void *arg, enum conn_end why, int error, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)why;
+	(void)error;
+	(void)now;
+	conn_free(w->server);
+	w->server = NULL;
+}
+
+static const struct conn_ops server_ops = {
+    .on_read = on_server_read,
+    .on_drain = on_server_drain,
+    .on_end = on_server_end,
+};
+
+static const char master[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+			     "$54\r\nmaxmemory:1000\r\nmaxmemory_policy:"
+			     "allkeys-lru\r\nmore:1\r\n\r\n";
+
+static void
+on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)peer;
+	(void)now;
+	if (w->server != NULL)
+		conn_free(w->server);
+	w->server = conn_new(w->loop, fd, &server_ops, w);
+	w->heard_n = 0;
+	w->accepted++;
+}
+
+static void
+on_trouble(void *arg, int error, int64_t now)
+{
+	(void)arg;
+	(void)now;
+	fail_msg("accept: %s", strerror(error));
+}
+
+static void
+on_up(void *arg, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)now;
+	w->ups++;
+}
+
+static void
+on_down(void *arg, const char *why, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)now;
+	w->downs++;
+	str_copy(str_from(why), w->why, sizeof(w->why));
+}
+
+static const struct redis_link_ops link_ops = {
+    .on_up = on_up, .on_down = on_down};
+
+static int
+set_up(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	struct net_addr addr;
+	char text[80], why[128];
+
+	snprintf(
+	    w->path, sizeof(w->path), "/tmp/weir-link-%d.sock", (int)getpid());
+	snprintf(text, sizeof(text), "unix:%s", w->path);
+	w->loop = loop_new();
+	assert_true(net_addr_parse(str_from(text), &addr, why, sizeof(why)));
+	w->listener = listener_new(&addr,
+	    &(struct listener_options){
+		.backlog = 8, .unix_mode = 0600, .unix_gid = -1},
+	    why, sizeof(why));
+	assert_non_null(w->listener);
+	listener_start(w->listener, w->loop, on_accept, on_trouble, w);
+	w->role = master;
+	*state = w;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+
+	redis_link_free(w->link);
+	if (w->server != NULL)
+		conn_free(w->server);
+	listener_free(w->listener);
+	loop_free(w->loop);
+	free(w);
+	return 0;
+}
+
+static void
+start(struct world *w, int64_t deadline_ms, const char *password)
+{
+	struct redis_link_settings s = {
+	    .user = password != NULL ? "weir" : NULL,
+	    .password = str_from(password),
+	    .deadline_ms = deadline_ms};
+	char text[80], why[128];
+
+	snprintf(text, sizeof(text), "unix:%s", w->path);
+	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
+	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+}
+
+static bool
+is_up(void *arg)
+{
+	return redis_link_is_up(((struct world *)arg)->link);
+}
+
+static bool
+is_down(void *arg)
+{
+	return ((struct world *)arg)->downs > 0;
+}
+
+static bool
+has_heard(void *arg)
+{
+	return ((struct world *)arg)->heard_n > 0;
+}
+
+static bool
+is_answered(void *arg)
+{
+	struct world *w = arg;
+
+	return w->answers + w->lost > 0;
+}
+
+static bool
+is_accepted_again(void *arg)
+{
+	return ((struct world *)arg)->accepted > 1;
+}
+
+static void
+on_answer(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)now;
+	if (reply == NULL) {
+		w->lost++;
+		/* Nothing can be asked of what is given up. */
+		assert_false(redis_link_is_up(w->link));
+		return;
+	}
+	w->answers++;
+	w->integer = reply->integer;
+}
+
+static struct redis_script script = {.text = "return 1"};
+
+static bool
+run(struct world *w)
+{
+	struct str key = STR("key"), arg = STR("value");
+
+	return redis_link_run(w->link, &script, &key, 1, &arg, 1, on_answer, w);
+}
+
+static void
+say(struct world *w, const char *text)
+{
+	(void)conn_write(w->server, text, strlen(text));
+}
+
+static void
+test_goes_up_and_runs_scripts(void **state)
+{
+	struct world *w = *state;
+	struct redis_link_memory memory;
+
+	start(w, 60000, NULL);
+	assert_false(run(w));
+	assert_true(pump_until(w->loop, is_up, w));
+	assert_int_equal(w->ups, 1);
+	redis_link_memory(w->link, &memory);
+	assert_int_equal(memory.max, 1000);
+	assert_string_equal(memory.policy, "allkeys-lru");
+	assert_true(run(w));
+	assert_true(pump_until(w->loop, has_heard, w));
+	assert_string_equal(w->heard,
+	    "*5\r\n$7\r\nEVALSHA\r\n$40\r\n"
+	    "e0e1f9fabfc9d4800c877a703b823ac0578ff8db\r\n"
+	    "$1\r\n1\r\n$3\r\nkey\r\n$5\r\nvalue\r\n");
+	w->heard_n = 0;
+	say(w, "-NOSCRIPT No matching script.\r\n");
+	assert_true(pump_until(w->loop, has_heard, w));
+	assert_string_equal(w->heard,
+	    "*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n"
+	    "$1\r\n1\r\n$3\r\nkey\r\n$5\r\nvalue\r\n");
+	say(w, ":1\r\n");
+	assert_true(pump_until(w->loop, is_answered, w));
+	assert_int_equal(w->integer, 1);
+	assert_int_equal(w->downs, 0);
+}
+
+static void
+test_logs_in_first(void **state)
+{
+	struct world *w = *state;
+
+	w->role = NULL;
+	start(w, 60000, "a password");
+	assert_true(pump_until(w->loop, has_heard, w));
+	assert_true(str_starts(str_from(w->heard),
+	    STR("*3\r\n$4\r\nAUTH\r\n$4\r\nweir\r\n$10\r\na password\r\n")));
+	say(w, "-WRONGPASS invalid\r\n");
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_non_null(strstr(w->why, "WRONGPASS"));
+}
+
+/* An answer that ends the connection: each open command hears of it once. */
+static void
+ends_with(struct world *w, const char *answer, const char *why)
+{
+	start(w, 60000, NULL);
+	assert_true(pump_until(w->loop, is_up, w));
+	assert_true(run(w) && run(w));
+	say(w, answer);
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_non_null(strstr(w->why, why));
+	assert_int_equal(w->lost, 2);
+	assert_int_equal(w->answers, 0);
+	assert_false(run(w));
+	/* It tries again by itself. */
+	w->role = master;
+	assert_true(pump_until(w->loop, is_accepted_again, w));
+	assert_true(pump_until(w->loop, is_up, w));
+}
+
+static void
+test_errors_are_outages(void **state)
+{
+	ends_with(*state, "-OOM command not allowed\r\n", "OOM");
+}
+
+static void
+test_loading_is_an_outage(void **state)
+{
+	ends_with(*state, "-LOADING Redis is loading\r\n", "LOADING");
+}
+
+static void
+test_a_second_noscript_is_an_outage(void **state)
+{
+	ends_with(*state, "-NOSCRIPT x\r\n-NOSCRIPT x\r\n-NOSCRIPT x\r\n",
+	    "NOSCRIPT");
+}
+
+static void
+test_garbage_is_an_outage(void **state)
+{
+	ends_with(*state, "220 hello\r\n", "no Redis server");
+}
+
+static void
+test_silence_is_an_outage(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 50, NULL);
+	assert_true(pump_until(w->loop, is_up, w));
+	assert_true(run(w));
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_non_null(strstr(w->why, "in time"));
+	assert_int_equal(w->lost, 1);
+}
+
+static void
+test_what_was_not_asked_is_an_outage(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 60000, NULL);
+	assert_true(pump_until(w->loop, is_up, w));
+	say(w, ":1\r\n");
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_non_null(strstr(w->why, "not asked"));
+}
+
+static void
+test_a_replica_is_an_outage(void **state)
+{
+	struct world *w = *state;
+
+	w->role = "*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$1\r\nx\r\n:0\r\n";
+	start(w, 60000, NULL);
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_non_null(strstr(w->why, "replica"));
+	assert_int_equal(w->ups, 0);
+}
+
+static void
+test_a_closed_connection_is_an_outage(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 60000, NULL);
+	assert_true(pump_until(w->loop, is_up, w));
+	assert_true(run(w));
+	conn_free(w->server);
+	w->server = NULL;
+	assert_true(pump_until(w->loop, is_down, w));
+	assert_int_equal(w->lost, 1);
+}
+
+int
+main(void)
+{
+#define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    LINK_TEST(test_goes_up_and_runs_scripts),
+	    LINK_TEST(test_logs_in_first),
+	    LINK_TEST(test_errors_are_outages),
+	    LINK_TEST(test_loading_is_an_outage),
+	    LINK_TEST(test_a_second_noscript_is_an_outage),
+	    LINK_TEST(test_garbage_is_an_outage),
+	    LINK_TEST(test_silence_is_an_outage),
+	    LINK_TEST(test_what_was_not_asked_is_an_outage),
+	    LINK_TEST(test_a_replica_is_an_outage),
+	    LINK_TEST(test_a_closed_connection_is_an_outage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
