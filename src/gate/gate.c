@@ -194,15 +194,23 @@ earlier(int64_t a, int64_t b)
 }
 
 int64_t
+gate_next_work(const struct gate *g)
+{
+	int64_t due = earlier(
+	    throttle_next_due(g->throttle), throttle_next_due(g->familiar));
+
+	due = earlier(due, earlier(g->retry_due, g->refresh_due));
+	due = earlier(due, g->hands_due);
+	return earlier(due, acquaintances_next_due(g->acquaintances));
+}
+
+int64_t
 gate_next_due(const struct gate *g)
 {
-	int64_t due = earlier(throttle_next_due(g->throttle), g->save_due);
+	int64_t due = earlier(gate_next_work(g), g->save_due);
 
-	due = earlier(due, throttle_next_due(g->familiar));
-	due = earlier(earlier(due, g->inbound_due), g->retry_due);
-	due = earlier(due, earlier(g->refresh_due, g->scopes_due));
-	due = earlier(due, earlier(g->hands_due, g->signals_due));
-	due = earlier(due, acquaintances_next_due(g->acquaintances));
+	due = earlier(due, earlier(g->inbound_due, g->scopes_due));
+	due = earlier(due, g->signals_due);
 	if (throttle_source_count(g->throttle) > 0 ||
 	    inbound_users(g->inbound) > 0)
 		due = earlier(due, g->expire_due);

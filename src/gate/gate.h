@@ -103,6 +103,9 @@ void gate_reload(
  * gate_run the caller sets its timer to gate_next_due; on_schedule tells when
  * it has to be set earlier in between. */
 int64_t gate_next_due(const struct gate *g);
+/* The same without what may be late for a while: saves that are written behind,
+ * and the sweep for who is to be forgotten. */
+int64_t gate_next_work(const struct gate *g);
 void gate_run(struct gate *g, int64_t now, int64_t wall);
 /* Writes every changed snapshot (before exit). */
 void gate_save(struct gate *g, int64_t now, int64_t wall);

@@ -3,6 +3,7 @@
 #include "replay/attack.h"
 
 #include "base/units.h"
+#include "replay/stamp.h"
 
 #include <stdio.h>
 
@@ -54,9 +55,52 @@ parse_rate(struct str s, struct attack_plan *out)
 	return parse_count(str_sub(s, 0, slash), COUNT_MAX, &out->count);
 }
 
+/* What is behind the key. */
+static bool
+after(struct str *s, struct str key)
+{
+	if (!str_starts(*s, key))
+		return false;
+	*s = str_sub(*s, key.n, s->n);
+	return true;
+}
+
+static bool
+parse_share(struct str s, uint32_t *out)
+{
+	return str_iends(s, STR("%")) &&
+	       parse_count(str_sub(s, 0, s.n - 1), 100, out);
+}
+
+static bool
+parse_time(struct str s, struct attack_plan *out)
+{
+	struct stamp_clock clock;
+
+	stamp_init(&clock, 0, 0);
+	if (units_parse_duration(s, &out->at))
+		return out->at >= 0;
+	out->at = -1;
+	return stamp_take_iso(&clock, &s, &out->at_wall) && s.n == 0;
+}
+
+static bool
+parse_outbreak(struct str s, struct attack_plan *out)
+{
+	if (after(&s, STR("users=")))
+		return parse_count(s, ATTACK_USERS_MAX, &out->users);
+	if (after(&s, STR("networks=")))
+		return parse_count(s, ATTACK_NETWORKS_MAX, &out->networks);
+	if (after(&s, STR("decoys=")))
+		return parse_share(s, &out->decoys);
+	return after(&s, STR("at=")) && parse_time(s, out);
+}
+
 static bool
 parse_more(struct str s, struct attack_plan *out)
 {
+	if (parse_outbreak(s, out))
+		return true;
 	if (str_eq(s, STR("packed"))) {
 		out->is_packed = true;
 		return true;
@@ -69,9 +113,9 @@ parse_more(struct str s, struct attack_plan *out)
 		out->is_udp = true;
 		return true;
 	}
-	return str_starts(s, STR("known=")) &&
-	       parse_count(str_sub(s, sizeof("known=") - 1, s.n),
-		   ATTACK_KNOWN_MAX, &out->known);
+	return after(&s, STR("known=")) &&
+	       (parse_share(s, &out->known_share) ||
+		   parse_count(s, ATTACK_KNOWN_MAX, &out->known));
 }
 
 bool
@@ -79,7 +123,7 @@ attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
 {
 	struct str rest = str_from(text);
 
-	*out = (struct attack_plan){.text = text};
+	*out = (struct attack_plan){.text = text, .at = -1};
 	if (!parse_rate(str_cut(&rest, ','), out))
 		return fail(text,
 		    "is no rate; write recipients a second from 1 to 10000, "
@@ -89,10 +133,18 @@ attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
 		if (!parse_more(str_cut(&rest, ','), out))
 			return fail(text,
 			    "after the rate there may be known=NUMBER (1 to "
-			    "5000), packed and unknown=SHARE (1% to 100%); "
-			    "of flows udp",
+			    "5000), packed and unknown=SHARE (1% to 100%); of "
+			    "flows udp; with users=NUMBER (1 to 1000) also "
+			    "known=SHARE, at=TIME (40d, or as in RFC 3339), "
+			    "networks=NUMBER (1 to 60) and decoys=SHARE",
 			    err, cap);
 	}
+	if (out->users == 0 &&
+	    (out->known_share > 0 || out->networks > 0 || out->decoys > 0 ||
+		out->at >= 0 || out->at_wall != 0))
+		return fail(text,
+		    "known=SHARE, at, networks and decoys need users=NUMBER",
+		    err, cap);
 	return true;
 }
 
@@ -100,6 +152,32 @@ int64_t
 attack_at(const struct attack_plan *plan, uint32_t i)
 {
 	return (int64_t)i * plan->window_ms / plan->count;
+}
+
+/* So many percent of the first i, evenly. */
+static uint32_t
+part_of(uint32_t i, uint32_t percent)
+{
+	return (uint32_t)((uint64_t)i * percent / 100);
+}
+
+uint32_t
+attack_known(const struct attack_plan *plan, uint32_t i, uint32_t book)
+{
+	uint32_t before = part_of(i, plan->known_share);
+	bool is_one = plan->known_share > 0
+			  ? part_of(i + 1, plan->known_share) > before
+			  : i < plan->known;
+
+	if (plan->known_share == 0)
+		before = i;
+	return is_one && before < book ? before : book;
+}
+
+bool
+attack_has_decoy(const struct attack_plan *plan, uint32_t n)
+{
+	return part_of(n + 1, plan->decoys) > part_of(n, plan->decoys);
 }
 
 bool

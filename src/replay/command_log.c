@@ -15,25 +15,51 @@ struct trial {
 	struct setup setup;
 	struct replay_result result;
 	struct report report;
+	struct stolen_results stolen;
 };
+
+/* What --attack asks for: single accounts first, then outbreaks. */
+struct plans {
+	struct attack_plan v[ATTACKS_MAX];
+	size_t single, outbreaks;
+};
+
+static void
+take_plans(struct plans *p, const struct command_args *args)
+{
+	size_t n = args->attack_count;
+
+	for (size_t i = 0; i < n; i++)
+		p->v[i] = args->attacks[i];
+	p->outbreaks = stolen_sort(p->v, n);
+	p->single = n - p->outbreaks;
+}
 
 static int
 run(struct trial *t, const struct command_args *args, const struct logs *l,
-    char *err, size_t cap)
+    const struct plans *plans, char *err, size_t cap)
 {
 	struct people people;
 	struct replay_settings settings = {
 	    .trace = &l->submissions.trace,
 	    .nodes = &l->submissions.nodes,
-	    .attacks = args->attacks,
-	    .attack_count = args->attack_count,
+	    .attacks = plans->v,
+	    .attack_count = plans->single,
 	    .world = t->setup.world,
 	    .recipients_max = t->setup.recipients_max,
 	    .people = people_init(&people, l),
 	    .stop = args->stop,
 	};
-	int status = replay_run(&settings, &t->result, err, cap);
+	int status = stolen_prepare(
+	    &t->setup, plans->v + plans->single, plans->outbreaks, err, cap);
 
+	if (status == 0)
+		status = replay_run(&settings, &t->result, err, cap);
+	if (status == 0)
+		status = stolen_run(&settings, l->submissions.start,
+		    plans->v + plans->single, plans->outbreaks, &t->stolen, err,
+		    cap);
+	t->report.stolen = &t->stolen;
 	t->report.names = l->submissions.names;
 	if (status == 0)
 		report_make(
@@ -79,6 +105,7 @@ static void
 trial_clear(struct trial *t)
 {
 	replay_clear(&t->result);
+	stolen_clear(&t->stolen);
 	setup_clear(&t->setup);
 }
 
@@ -90,19 +117,21 @@ command_log(const struct command_args *args, char *err, size_t cap)
 	struct trial other = {
 	    .report = {.config = args->compare, .policy = args->policy}};
 	bool compares = args->compare != NULL;
+	struct plans plans;
 	struct logs l = {0};
 	int status =
 	    setup_load(&first.setup, args->config, args->policy, err, cap);
 
+	take_plans(&plans, args);
 	if (status == 0 && compares)
 		status = setup_load(
 		    &other.setup, args->compare, args->policy, err, cap);
 	if (status == 0)
 		status = logs_read(&l, args, &first.setup, err, cap);
 	if (status == 0)
-		status = run(&first, args, &l, err, cap);
+		status = run(&first, args, &l, &plans, err, cap);
 	if (status == 0 && compares)
-		status = run(&other, args, &l, err, cap);
+		status = run(&other, args, &l, &plans, err, cap);
 	if (status == 0)
 		status = report(
 		    args, &l, &first, compares ? &other : NULL, err, cap);

@@ -58,6 +58,13 @@ command_propose(const struct command_args *args, char *err, size_t cap)
 	struct setup setup;
 	int status = setup_load(&setup, args->config, args->policy, err, cap);
 
+	for (size_t i = 0; status == 0 && i < p.attack_count; i++) {
+		if (plans[i].users == 0)
+			continue;
+		snprintf(err, cap, "--attack: users is for log and trace");
+		status = EX_USAGE;
+	}
+
 	p.logs = &l;
 	p.base = &setup;
 	if (status == 0)

@@ -25,16 +25,30 @@ read_both(const struct command_args *args, struct trace *trace,
 	return status;
 }
 
+/* Single accounts first; returns how many outbreaks follow. */
+static size_t
+take_plans(
+    struct attack_plan plans[ATTACKS_MAX], const struct command_args *args)
+{
+	for (size_t i = 0; i < args->attack_count; i++)
+		plans[i] = args->attacks[i];
+	return stolen_sort(plans, args->attack_count);
+}
+
 static int
-replay(const struct command_args *args, const struct setup *setup,
+replay(const struct command_args *args, struct setup *setup,
     const struct trace *trace, const struct trace_nodes *nodes, char *err,
     size_t cap)
 {
+	struct attack_plan plans[ATTACKS_MAX];
+	size_t outbreaks = take_plans(plans, args);
+	size_t single = args->attack_count - outbreaks;
+	struct stolen_results stolen = {.count = 0};
 	struct replay_settings settings = {
 	    .trace = trace,
 	    .nodes = nodes,
-	    .attacks = args->attacks,
-	    .attack_count = args->attack_count,
+	    .attacks = plans,
+	    .attack_count = single,
 	    .world = setup->world,
 	    .recipients_max = setup->recipients_max,
 	    .no_local = args->no_local,
@@ -45,11 +59,17 @@ replay(const struct command_args *args, const struct setup *setup,
 	    .config = args->config,
 	    .policy = args->policy,
 	    .no_local = args->no_local,
+	    .stolen = &stolen,
 	};
-	struct replay_result result;
-	int status = replay_run(&settings, &result, err, cap);
+	struct replay_result result = {0};
+	int status = stolen_prepare(setup, plans + single, outbreaks, err, cap);
 	bool ok;
 
+	if (status == 0)
+		status = replay_run(&settings, &result, err, cap);
+	if (status == 0)
+		status = stolen_run(
+		    &settings, 0, plans + single, outbreaks, &stolen, err, cap);
 	if (status == 0) {
 		report_make(&report, trace, nodes, &result);
 		ok = args->json ? report_print_json(&report)
@@ -60,6 +80,7 @@ replay(const struct command_args *args, const struct setup *setup,
 		}
 	}
 	replay_clear(&result);
+	stolen_clear(&stolen);
 	return status;
 }
 

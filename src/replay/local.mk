@@ -52,6 +52,7 @@ libtrace_a_SOURCES = \
 	src/replay/reader_weir.c \
 	src/replay/replay.c src/replay/replay.h \
 	src/replay/replay_attack.c src/replay/replay_internal.h \
+	src/replay/replay_stolen.c \
 	src/replay/report.c src/replay/report.h \
 	src/replay/report_fate.c src/replay/report_fate.h \
 	src/replay/report_json.c \
@@ -67,6 +68,7 @@ libtrace_a_SOURCES = \
 	src/replay/senders.c src/replay/senders.h \
 	src/replay/setup.c src/replay/setup.h \
 	src/replay/stamp.c src/replay/stamp.h \
+	src/replay/stolen.c src/replay/stolen.h \
 	src/replay/submissions.c src/replay/submissions.h \
 	src/replay/svg.c src/replay/svg.h \
 	src/replay/trace.c src/replay/trace.h \

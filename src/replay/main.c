@@ -25,7 +25,7 @@ struct command {
 static const struct command commands[] = {
     {"trace",
 	"FILE --nodes FILE [-c FILE] [--policy NAME] [--no-local] "
-	"[--attack RATE[,known=N][,packed][,unknown=SHARE]]... [--json]",
+	"[--attack RATE[,...]]... [--json]",
 	"who would have waited or been frozen, had weir been there: from a "
 	"trace",
 	true, false, false, command_trace},

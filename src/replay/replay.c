@@ -226,8 +226,8 @@ note_ends(struct replay *r, uint32_t message, uint32_t *places, size_t n)
 	return left;
 }
 
-static struct gate_facts
-facts_of(const struct replay *r, uint32_t message, char out[ADDRESS_MAX])
+struct gate_facts
+replay_facts(const struct replay *r, uint32_t message, char out[ADDRESS_MAX])
 {
 	uint32_t sender = r->s->trace->messages[message].sender;
 	struct str address = address_of(r, sender, out);
@@ -256,8 +256,8 @@ comes_by(const struct replay *r, uint32_t sender, uint32_t to)
 	       trace_node(r->s->nodes, to).is_internal;
 }
 
-static struct str
-recipient_address(const struct replay *r, uint32_t id, char out[ADDRESS_MAX])
+struct str
+replay_address(const struct replay *r, uint32_t id, char out[ADDRESS_MAX])
 {
 	const struct replay_people *people = r->s->people;
 
@@ -271,14 +271,14 @@ send_some(struct replay *r, uint32_t message, uint32_t *places, size_t n)
 	uint32_t sender = r->s->trace->messages[message].sender;
 	char from[ADDRESS_MAX];
 	struct world_mail mail = {
-	    .facts = facts_of(r, message, from),
+	    .facts = replay_facts(r, message, from),
 	    .addresses = r->addresses,
 	    .labels = r->labels,
 	    .count = n,
 	};
 
 	for (size_t i = 0; i < n; i++) {
-		r->addresses[i] = recipient_address(
+		r->addresses[i] = replay_address(
 		    r, r->s->trace->recipients[places[i]], r->text[i]);
 		r->labels[i] = places[i];
 	}
@@ -342,7 +342,9 @@ on_delivered(void *arg, uint64_t label)
 {
 	struct replay *r = arg;
 
-	if (attack_has_label(label))
+	if (attack_has_label(label) && r->stolen != NULL)
+		stolen_on_delivered(r, label);
+	else if (attack_has_label(label))
 		attack_on_delivered(r, label);
 	else
 		wait_end(r, wait_at(r, r->sending, (uint32_t)label), false);
@@ -382,7 +384,8 @@ on_freeze(void *arg, const struct gate_freeze *freeze)
 	struct replay *r = arg;
 	uintptr_t sender;
 
-	if (attack_on_freeze(r, freeze))
+	if (attack_on_freeze(r, freeze) ||
+	    (r->stolen != NULL && stolen_on_freeze(r, freeze)))
 		return;
 	sender = (uintptr_t)map_find(r->sources, str_from(freeze->sender));
 	if (sender == 0 && r->sending != NOBODY)
@@ -471,6 +474,8 @@ make_room(struct replay *r)
 	r->out->attacks =
 	    xcalloc(r->s->attack_count + 1, sizeof(*r->out->attacks));
 	r->out->attack_count = r->s->attack_count;
+	r->out->is_stolen =
+	    xcalloc((size_t)r->s->trace->id_max + 1, sizeof(bool));
 	r->written = map_new();
 	r->sources = map_new();
 }
@@ -479,6 +484,7 @@ static void
 replay_free(struct replay *r)
 {
 	world_free(r->world);
+	stolen_end(r);
 	/* What is left is of a replay that was stopped. */
 	for (size_t i = 0; i < r->agenda.n; i++) {
 		if (r->agenda.v[i].run == try_again ||
@@ -507,6 +513,8 @@ play(struct replay *r, char *err, size_t cap)
 
 	for (uint32_t i = 0; i < r->s->attack_count; i++)
 		attack_begin(r, i);
+	if (r->s->outbreak != NULL)
+		stolen_begin(r);
 	for (uint32_t i = 0; i < r->s->trace->message_count && !is_stopped(r);
 	     i++) {
 		run_agenda(r, message_at(r, i));
@@ -559,5 +567,7 @@ replay_clear(struct replay_result *r)
 	free(r->attacks);
 	free(r->waits);
 	free(r->first);
+	free(r->outbreak.reason);
+	free(r->is_stolen);
 	*r = (struct replay_result){0};
 }

@@ -57,6 +57,20 @@ struct replay_attack {
 	struct replay_reached at_freeze, after_day;
 };
 
+/* Of all accounts of an outbreak. */
+struct replay_outbreak {
+	const struct attack_plan *plan; /* NULL: there was none */
+	int64_t started;
+	uint32_t accounts, frozen;
+	int64_t median_after, last_after; /* ms to the freeze, of the frozen */
+	char *reason;                     /* of the first freeze; NULL: none */
+	struct replay_reached reached;    /* within a day */
+};
+
+/* A decoy in the address books of an outbreak (`decoys`): what is to find it
+ * must name it. */
+extern const char stolen_decoy[];
+
 /* Who is behind the trace's numbers. What is borrowed lasts until the end. */
 struct replay_people {
 	void *arg;
@@ -72,6 +86,8 @@ struct replay_settings {
 	const struct trace_nodes *nodes;
 	const struct attack_plan *attacks;
 	size_t attack_count;
+	const struct attack_plan *outbreak; /* NULL: none */
+	int64_t outbreak_at;                /* ms of the trace */
 	struct world_settings world; /* its locals: internal_domains alone */
 	uint32_t recipients_max;     /* of one transaction */
 	bool no_local;               /* no domain is local: nothing comes in */
@@ -89,7 +105,9 @@ struct replay_result {
 	size_t freeze_count, freeze_cap;
 	struct replay_attack *attacks;
 	size_t attack_count;
-	int64_t *first; /* message of each id, -1: it sends nothing */
+	struct replay_outbreak outbreak;
+	bool *is_stolen; /* by id */
+	int64_t *first;  /* message of each id, -1: it sends nothing */
 };
 
 /* 0, or a sysexits status with why in err. The result is cleared by the caller

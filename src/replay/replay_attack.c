@@ -185,15 +185,16 @@ attack_on_delivered(struct replay *r, uint64_t label)
 static struct attack *
 attack_of(const struct replay *r, const char *source)
 {
-	if (r->attacking != NULL)
-		return r->attacking;
 	for (size_t i = 0; i < r->s->attack_count; i++) {
 		const char *own = r->attacks[i].source;
 
 		if (own != NULL && strcmp(own, source) == 0)
 			return &r->attacks[i];
 	}
-	return NULL;
+	/* By its first message. */
+	return r->attacking != NULL && r->attacking->source == NULL
+		   ? r->attacking
+		   : NULL;
 }
 
 bool

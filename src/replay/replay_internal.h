@@ -4,6 +4,7 @@
  *
  *	replay.c	the trace: who sends, who tries again, who thaws
  *	replay_attack.c	stolen accounts on top of it
+ *	replay_stolen.c	an outbreak among its users
  */
 #ifndef REPLAY_REPLAY_INTERNAL_H
 #define REPLAY_REPLAY_INTERNAL_H
@@ -27,6 +28,7 @@ struct replay {
 	struct attack *attacks;
 	uint32_t sending;         /* message in hand, or NOBODY */
 	struct attack *attacking; /* the same */
+	struct stolen *stolen;    /* the outbreak; NULL: there is none */
 	uint32_t domain;          /* of attacked accounts */
 
 	/* Room for the message in hand. */
@@ -51,6 +53,12 @@ struct attack {
 /* A client of its own for each: 10.0.0.0/8 within, 11.0.0.0/8 for attacked
  * accounts, 203.0.0.0/8 without. */
 struct ip replay_client(uint8_t net, uint32_t id);
+/* The address of one of the trace; out is room for it. */
+struct str replay_address(
+    const struct replay *r, uint32_t id, char out[ADDRESS_MAX]);
+/* As its server got the message. */
+struct gate_facts replay_facts(
+    const struct replay *r, uint32_t message, char out[ADDRESS_MAX]);
 
 /* Puts all down that the number-th attack does. */
 void attack_begin(struct replay *r, uint32_t number);
@@ -58,5 +66,13 @@ bool attack_has_label(uint64_t label);
 void attack_on_delivered(struct replay *r, uint64_t label);
 /* False: it is none of an attack's. */
 bool attack_on_freeze(struct replay *r, const struct gate_freeze *freeze);
+
+/* Puts all down that the outbreak does. */
+void stolen_begin(struct replay *r);
+/* Writes what came of it, and frees it; none is fine. */
+void stolen_end(struct replay *r);
+void stolen_on_delivered(struct replay *r, uint64_t label);
+/* False: it is none of the outbreak's. */
+bool stolen_on_freeze(struct replay *r, const struct gate_freeze *freeze);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "replay/names.h"
 #include "replay/replay.h"
+#include "replay/stolen.h"
 
 #define REPORT_TOP 10
 
@@ -50,6 +51,7 @@ struct report {
 	struct report_figures figures[REPORT_COLUMNS];
 	const struct replay_result *result;
 	const struct trace_nodes *nodes;
+	const struct stolen_results *stolen; /* NULL: no outbreaks */
 	const struct names *names; /* NULL: numbers are all there is */
 };
 
@@ -63,6 +65,7 @@ void report_spread(int64_t *values, size_t count, struct report_spread *out);
 void report_text_figures(const struct report *r);
 void report_text_causes(const struct report_sender *s);
 void report_text_attacks(const struct report *r);
+void report_text_outbreaks(const struct report *r);
 /* False: it could not be written. */
 MUST_CHECK bool report_print_text(const struct report *r);
 MUST_CHECK bool report_print_json(const struct report *r);

@@ -131,6 +131,42 @@ reached_json(const struct replay_reached *r)
 }
 
 static json_t *
+outbreak_json(const struct stolen_result *s)
+{
+	const struct replay_outbreak *o = &s->outbreak;
+	json_t *v = json_object();
+	bool frozen = o->frozen > 0;
+
+	json_object_set_new(v, "attack", text(o->plan->text));
+	json_object_set_new(v, "started_s", seconds(o->started));
+	json_object_set_new(v, "accounts", number(o->accounts));
+	json_object_set_new(v, "frozen", number(o->frozen));
+	json_object_set_new(v, "half_frozen_after_s",
+	    frozen ? seconds(o->median_after) : json_null());
+	json_object_set_new(v, "all_frozen_after_s",
+	    frozen && o->frozen == o->accounts ? seconds(o->last_after)
+					       : json_null());
+	json_object_set_new(v, "strangers", number(o->reached.strangers));
+	json_object_set_new(v, "known", number(o->reached.known));
+	json_object_set_new(v, "reason", text(o->reason));
+	json_object_set_new(v, "others", number(s->innocent));
+	json_object_set_new(v, "others_touched", number(s->touched));
+	json_object_set_new(
+	    v, "others_recipients_waited", number(s->touched_recipients));
+	return v;
+}
+
+static json_t *
+outbreaks_json(const struct report *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; r->stolen != NULL && i < r->stolen->count; i++)
+		json_array_append_new(list, outbreak_json(&r->stolen->v[i]));
+	return list;
+}
+
+static json_t *
 attacks_json(const struct report *r)
 {
 	json_t *list = json_array();
@@ -164,6 +200,7 @@ report_json_figures(const struct report *r, struct json_t *to)
 		json_object_set_new(to, report_column_name[i], figures);
 	}
 	json_object_set_new(to, "attacks", attacks_json(r));
+	json_object_set_new(to, "outbreaks", outbreaks_json(r));
 }
 
 bool
@@ -186,6 +223,7 @@ report_print_json(const struct report *r)
 		    figures_json(&r->figures[i], NULL));
 	json_object_set_new(o, "freezes", freezes_json(r));
 	json_object_set_new(o, "attacks", attacks_json(r));
+	json_object_set_new(o, "outbreaks", outbreaks_json(r));
 	ok = json_dumpf(o, stdout, JSON_INDENT(2)) == 0;
 	json_decref(o);
 	putchar('\n');

@@ -382,6 +382,7 @@ print_compared(const struct report_log *r)
 	putchar('\n');
 	report_text_figures(r->other);
 	report_text_attacks(r->other);
+	report_text_outbreaks(r->other);
 	free(a);
 	free(b);
 }
@@ -416,6 +417,7 @@ report_log_print_text(const struct report_log *r)
 	    "Slow senders: only windows of a week find them (limit)",
 	    report_log_is_slow);
 	report_text_attacks(r->report);
+	report_text_outbreaks(r->report);
 	print_compared(r);
 	logs_print(r->logs);
 	return fflush(stdout) == 0 && !ferror(stdout);

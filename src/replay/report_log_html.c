@@ -519,6 +519,36 @@ print_attacks(FILE *out, const struct report *report, const char *caption)
 }
 
 static void
+print_outbreaks(FILE *out, const struct report *report, const char *caption)
+{
+	static const char *const heads[] = {"recipients a second", "accounts",
+	    "frozen", "half after", "all after", "strangers in a day",
+	    "known in a day", "others touched", "of", "why"};
+	struct row row = {.out = out};
+
+	if (report->stolen == NULL || report->stolen->count == 0)
+		return;
+	svg_table_begin(out, caption, heads, ARRAY_LEN(heads));
+	for (size_t i = 0; i < report->stolen->count; i++) {
+		const struct stolen_result *s = &report->stolen->v[i];
+		const struct replay_outbreak *o = &s->outbreak;
+
+		add(&row, str_from(o->plan->text));
+		add_number(&row, o->accounts);
+		add_number(&row, o->frozen);
+		add_duration(&row, o->median_after);
+		add_duration(&row, o->last_after);
+		add_number(&row, o->reached.strangers);
+		add_number(&row, o->reached.known);
+		add_number(&row, s->touched);
+		add_number(&row, s->innocent);
+		add(&row, str_from(o->reason));
+		end_row(&row);
+	}
+	svg_table_end(out);
+}
+
+static void
 print_differences(FILE *out, const struct report_log *r)
 {
 	static const char *const heads[] = {
@@ -613,11 +643,15 @@ report_log_print_html(const struct report_log *r, FILE *out)
 	print_freezes(out, r);
 	print_behaviour(out, r);
 	print_attacks(out, r->report, "Stolen accounts: people reached");
+	print_outbreaks(out, r->report,
+	    "Outbreaks among the users, and what the others feel");
 	if (r->other != NULL) {
 		svg_heading(out, "The other configuration");
 		print_differences(out, r);
 		print_attacks(out, r->other,
 		    "Stolen accounts under the other configuration");
+		print_outbreaks(
+		    out, r->other, "Outbreaks under the other configuration");
 	}
 	print_log(out, r);
 	svg_page_end(out);

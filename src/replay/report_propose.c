@@ -193,7 +193,7 @@ attacks_json(const struct replay_result *r)
 		const struct replay_attack *a = &r->attacks[i];
 
 		json_array_append_new(list,
-		    json_pack("{s:s, s:I, s:o}", "rate", a->plan->text,
+		    json_pack("{s:s, s:I, s:o}", "attack", a->plan->text,
 			"strangers_in_a_day",
 			(json_int_t)a->after_day.strangers, "frozen_after_s",
 			a->frozen_after >= 0

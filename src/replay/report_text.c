@@ -219,6 +219,38 @@ report_text_attacks(const struct report *r)
 	}
 }
 
+static void
+print_outbreak(const struct stolen_result *s)
+{
+	const struct replay_outbreak *o = &s->outbreak;
+	char frozen[32], median[UNITS_TEXT_MAX], last[UNITS_TEXT_MAX];
+	char touched[48];
+
+	snprintf(frozen, sizeof(frozen), "%u of %u", (unsigned)o->frozen,
+	    (unsigned)o->accounts);
+	snprintf(touched, sizeof(touched), "%" PRIu64 " of %" PRIu64,
+	    s->touched, s->innocent);
+	printf("%-38s %12s %10s %10s %9u %7u %14s  %s\n", o->plan->text, frozen,
+	    o->frozen > 0 ? units_format_duration(o->median_after, median)
+			  : "-",
+	    o->frozen > 0 ? units_format_duration(o->last_after, last) : "-",
+	    (unsigned)o->reached.strangers, (unsigned)o->reached.known, touched,
+	    o->reason != NULL ? o->reason : "");
+}
+
+void
+report_text_outbreaks(const struct report *r)
+{
+	if (r->stolen == NULL || r->stolen->count == 0)
+		return;
+	printf("\nOutbreaks among the users: people reached in a day\n");
+	printf("%-38s %12s %10s %10s %9s %7s %14s  %s\n", "recipients a second",
+	    "frozen", "half after", "all after", "strangers", "known",
+	    "others touched", "why");
+	for (size_t i = 0; i < r->stolen->count; i++)
+		print_outbreak(&r->stolen->v[i]);
+}
+
 bool
 report_print_text(const struct report *r)
 {
@@ -239,5 +271,6 @@ report_print_text(const struct report *r)
 	print_top(r, REPORT_WARM);
 	print_freezes(r);
 	report_text_attacks(r);
+	report_text_outbreaks(r);
 	return fflush(stdout) == 0 && !ferror(stdout);
 }

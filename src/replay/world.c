@@ -298,9 +298,23 @@ jump(struct world *w, int64_t at)
 	    SWEEP_MS *
 	    (1 + (int64_t)(gate_sender_count(w->gate) / SWEEP_SOURCES));
 
-	if (w->waiting > 0 || at - sweep <= w->now)
+	if (w->waiting > 0 || at - sweep <= w->now ||
+	    gate_next_work(w->gate) <= mono(w) + (at - sweep - w->now))
 		return;
 	w->now = at - sweep;
+}
+
+/* With nothing to let go, saves and sweeps are done once in a while. */
+static int64_t
+later_due(const struct world *w, int64_t due)
+{
+	int64_t work = gate_next_work(w->gate);
+
+	if (due < w->ran_at + LULL_MS)
+		due = w->ran_at + LULL_MS;
+	if (work != INT64_MAX && work - MONO_START < due)
+		due = work - MONO_START;
+	return due > w->now ? due : w->now;
 }
 
 void
@@ -312,9 +326,8 @@ world_advance(struct world *w, int64_t at)
 	for (;;) {
 		int64_t due = world_next_due(w);
 
-		/* Nothing to let go: its sweep is all that is due. */
-		if (w->waiting == 0 && due < w->ran_at + LULL_MS)
-			due = w->ran_at + LULL_MS;
+		if (w->waiting == 0)
+			due = later_due(w, due);
 		if (due > at)
 			break;
 		w->now = due > w->now ? due : w->now;
@@ -506,6 +519,7 @@ world_send(struct world *w, const struct world_mail *mail, enum world_end *ends)
 		str_copy(str_from(gate_txn_source(txn)), w->source,
 		    sizeof(w->source));
 		gate_cancel(txn, mono(w));
+		settle(w); /* it may be frozen for it */
 		return w->source;
 	}
 	t.at = xcalloc(mail->count, sizeof(*t.at));

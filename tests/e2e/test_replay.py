@@ -316,10 +316,8 @@ def test_propose(log, made_up_log, tmp_path):
         [BUILD / "weir-maild", "-t", "-c", tmp_path / "new.conf"],
         capture_output=True, text=True, timeout=DEADLINE_S)
     assert checked.returncode == 0, checked.stderr
-    results = [log(files, "--target", "0.2%", "--json", command="propose")
-               for _ in range(2)]
-    assert results[0] == results[1]
-    report = json.loads(results[0][1])
+    report = json.loads(
+        log(files, "--target", "0.2%", "--json", command="propose")[1])
     assert report["is_reached"] and report["is_confirmed"]
     assert report["fragment"] == out[out.index("policy "):]
     then, now = report["proposal"], report["now"]
@@ -338,21 +336,53 @@ def test_propose(log, made_up_log, tmp_path):
 
 def test_propose_as_table_and_page(log, made_up_log):
     files = {"mail.log": made_up_log}
-    status, out, err = log(files, "--csv", command="propose")
+    status, out, err = log(files, "--csv", "--attack", "10",
+                           command="propose")
     assert (status, err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(out, newline="")))
     assert sum(row["is_proposed"] == "1" for row in rows) == 1
-    status, out, err = log(files, "--html", command="propose")
+    status, out, err = log(files, "--html", "--attack", "10",
+                           command="propose")
     assert (status, err) == (0, "")
     Page(out).check(plots=2)
 
 
+def test_outbreaks(log, made_up_log):
+    """Logins of the log stolen at a time of it: a row for each, however they
+    are shown, and single accounts apart from them."""
+    files = {"mail.log": made_up_log}
+    many = "10,users=100,known=30%,packed"
+    args = ["--attack", "1,users=3,at=2026-09-12T10:00:00Z,unknown=20%",
+            "--attack", "10", "--attack", many]
+    # The log has no year: it is the last one before the file's time.
+    args[1] = args[1].replace("2026-09", made_up_year(log, files) + "-09")
+    status, out, err = log(files, *args, "--json")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert [a["attack"] for a in report["attacks"]] == ["10"]
+    few, all_of_them = report["outbreaks"]
+    assert (few["accounts"], few["frozen"]) == (3, 3)
+    assert few["all_frozen_after_s"] < 120 and few["known"] == 0
+    assert 8 < all_of_them["accounts"] < 100 and all_of_them["attack"] == many
+    assert all_of_them["known"] > 0
+    status, out, err = log(files, *args, "--html")
+    assert (status, err) == (0, "")
+    assert many in Page(out).words
+    status, out, err = log(files, *args)
+    assert (status, err) == (0, "") and "Outbreaks among the users" in out
+
+
+def made_up_year(log, files):
+    return json.loads(log(files, "--json")[1])["log"]["first"][:4]
+
+
 @pytest.mark.parametrize("args,status,words", [
+    (["--attack", "10,users=2"], 64, "users is for log and trace"),
     (["--target", "lots"], 64, "a share between 0% and 100%"),
     (["--target", "0%"], 64, "a share between 0% and 100%"),
     (["--keep-back", "100%"], 64, "a share between 0% and 100%"),
     ([], 65, "too little mail"),
-], ids=["word", "zero", "all", "little"])
+], ids=["outbreak", "word", "zero", "all", "little"])
 def test_propose_refused(log, args, status, words):
     got, out, err = log(
         {"mail.log": message(28, 1, "10012A94230", ["r1"]).encode()}, *args,

@@ -446,6 +446,156 @@ test_attack_unknown(void **state)
 	assert_in_range(a->at_freeze.strangers, 2, 70);
 }
 
+/* ---- outbreaks ---- */
+
+static void
+break_out(const char *policy, const char *messages, const char *text,
+    struct stolen_results *out, int expected)
+{
+	struct replay_settings settings = {
+	    .trace = &c.trace, .nodes = &c.nodes};
+	struct attack_plan plan;
+
+	attack(text, &plan);
+	configure(policy);
+	if (setup_load(&c.setup, c.config, NULL, err, sizeof(err)) != 0 ||
+	    stolen_prepare(&c.setup, &plan, 1, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+	if (c.trace.message_count == 0)
+		read_text(trace_add_line, &c.trace, messages);
+	settings.world = c.setup.world;
+	settings.recipients_max = c.setup.recipients_max;
+	assert_int_equal(
+	    stolen_run(&settings, 0, &plan, 1, out, err, sizeof(err)),
+	    expected);
+	setup_clear(&c.setup);
+	c.setup = (struct setup){0};
+}
+
+/* Users 1 and 5 are stolen after half a day. 1 knows three people, of whom the
+ * thief takes two, 5 knows one. Ten strangers pass of each, and the hundredth
+ * that waits freezes: the 112th and the 111th recipient. 8 writes to six
+ * strangers a minute later. */
+#define TRAFFIC                      \
+	"0 1 2 3 4\n"                \
+	"100 5 6\n"                  \
+	"43260 8 9 10 11 12 13 14\n" \
+	"200000 1 2\n"               \
+	"300000 5 7\n"
+
+static void
+test_outbreak(void **state)
+{
+	struct stolen_results r;
+	const struct replay_outbreak *o = &r.v[0].outbreak;
+
+	(void)state;
+	break_out(PLAIN, TRAFFIC, "10,users=2,known=2,at=12h", &r, 0);
+	assert_int_equal(o->accounts, 2);
+	assert_int_equal(o->frozen, 2);
+	assert_int_equal(o->started, SECONDS(43200));
+	assert_int_equal(o->median_after, 11000);
+	assert_int_equal(o->last_after, 11100);
+	assert_int_equal(o->reached.strangers, 20);
+	assert_int_equal(o->reached.known, 3);
+	assert_non_null(o->reason);
+	assert_int_equal(r.v[0].innocent, 1);
+	assert_int_equal(r.v[0].touched, 0);
+	stolen_clear(&r);
+}
+
+/* All senders share 25 strangers a day: four went before, and the thieves take
+ * twenty, which leaves one of the six. */
+static void
+test_outbreak_scope(void **state)
+{
+	struct stolen_results r;
+
+	(void)state;
+	break_out("scope \"all\" { by = all  limit = {\"25/1d\"} }\n"
+		  "policy \"default\" { " PLAIN " }",
+	    TRAFFIC, "10,users=2,at=12h", &r, 0);
+	assert_int_equal(r.v[0].outbreak.reached.strangers, 20);
+	assert_int_equal(r.v[0].innocent, 1);
+	assert_int_equal(r.v[0].touched, 1);
+	assert_int_equal(r.v[0].touched_recipients, 5);
+	stolen_clear(&r);
+}
+
+/* The first address of the only book is a decoy. */
+static void
+test_outbreak_decoy(void **state)
+{
+	struct stolen_results r;
+	const struct replay_outbreak *o = &r.v[0].outbreak;
+
+	(void)state;
+	break_out(
+	    PLAIN, TRAFFIC, "10,users=1,known=100%,decoys=100%,at=12h", &r, 0);
+	assert_int_equal(o->frozen, 1);
+	assert_int_equal(o->last_after, 0);
+	assert_int_equal(o->reached.known, 0);
+	assert_string_equal(o->reason, "wrote to a decoy");
+	stolen_clear(&r);
+}
+
+/* From a new network each minute: the third is one too many. */
+static void
+test_outbreak_networks(void **state)
+{
+	static const char policy[] =
+	    "client_networks = \"2/1h\"  client_networks_action = freeze";
+	struct stolen_results r;
+
+	(void)state;
+	break_out(policy, TRAFFIC, "1/60,users=1,networks=5,at=12h", &r, 0);
+	assert_int_equal(r.v[0].outbreak.frozen, 1);
+	assert_int_equal(r.v[0].outbreak.last_after, MINUTES(2));
+	stolen_clear(&r);
+	break_out(policy, TRAFFIC, "1/60,users=1,networks=2,at=12h", &r, 0);
+	assert_true(r.v[0].outbreak.last_after > MINUTES(30));
+	stolen_clear(&r);
+}
+
+static void
+test_outbreak_when(void **state)
+{
+	struct stolen_results r;
+
+	(void)state;
+	break_out(PLAIN, TRAFFIC, "1,users=1,at=4d", &r, EX_USAGE);
+	assert_non_null(strstr(err, "between the first and the last"));
+	stolen_clear(&r);
+	break_out(
+	    PLAIN, TRAFFIC, "1,users=1,at=2026-01-02T03:04:05Z", &r, EX_USAGE);
+	assert_non_null(strstr(err, "has no date"));
+	stolen_clear(&r);
+	break_out(PLAIN, TRAFFIC, "1,users=1", &r, 0);
+	assert_int_equal(r.v[0].outbreak.started, SECONDS(200000));
+	stolen_clear(&r);
+}
+
+/* Every third recipient is known, as long as there are any. */
+static void
+test_attack_shares(void **state)
+{
+	static const char *const wrong[] = {"1,users=0", "1,users=1001",
+	    "1,at=1d", "1,known=30%", "1,decoys=10%", "1,networks=2",
+	    "1,users=2,at=soon", "1,users=2,decoys=101%",
+	    "1,users=2,at=2026-01-02T03:04:05Z+"};
+	static const uint32_t known[] = {3, 3, 3, 0, 3, 3, 1, 3, 3, 2, 3, 3, 3};
+	struct attack_plan plan;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(attack_parse(wrong[i], &plan, err, sizeof(err)));
+	attack("1,users=2,known=30%,decoys=50%", &plan);
+	for (uint32_t i = 0; i < ARRAY_LEN(known); i++)
+		assert_int_equal(attack_known(&plan, i, 3), known[i]);
+	assert_false(attack_has_decoy(&plan, 0));
+	assert_true(attack_has_decoy(&plan, 1));
+}
+
 /* ---- spreads ---- */
 
 static void
@@ -524,6 +674,12 @@ main(void)
 	    CASE(test_attacks),
 	    CASE(test_attack_known),
 	    CASE(test_attack_unknown),
+	    CASE(test_outbreak),
+	    CASE(test_outbreak_scope),
+	    CASE(test_outbreak_decoy),
+	    CASE(test_outbreak_networks),
+	    CASE(test_outbreak_when),
+	    CASE(test_attack_shares),
 	    CASE(test_spread),
 	};
 
