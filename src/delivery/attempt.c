@@ -748,7 +748,21 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	settle(a, now);
 }
 
+static void
+on_hop_trace(void *arg, struct tap_who *out)
+{
+	const struct attempt *a = arg;
+	const struct spool_message *m = &a->job->m;
+
+	out->sender = m->source;
+	out->from = m->from;
+	(void)str_copy(str_from(a->id), out->id, sizeof(out->id));
+	if (ip_parse(str_from(m->client), &out->ip))
+		out->client = &out->ip;
+}
+
 static const struct hop_ops hop_ops = {
+    .on_trace = on_hop_trace,
     .on_ready = on_hop_ready,
     .on_reply = on_hop_reply,
     .on_drain = on_hop_drain,

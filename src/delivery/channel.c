@@ -128,12 +128,32 @@ on_client_starttls(void *arg)
 	ch->tls_due = true; /* when its input has been consumed */
 }
 
+static void
+on_client_said(void *arg, struct str line)
+{
+	struct channel *ch = arg;
+
+	if (ch->state != CHANNEL_DEAD)
+		ch->ops->on_said(ch, line);
+}
+
+static void
+on_client_heard(void *arg, const struct smtp_reply *reply)
+{
+	struct channel *ch = arg;
+
+	if (ch->state != CHANNEL_DEAD)
+		ch->ops->on_heard(ch, reply);
+}
+
 static const struct smtp_client_ops client_ops = {
     .write = on_client_write,
     .on_ready = on_client_ready,
     .on_starttls = on_client_starttls,
     .on_reply = on_client_reply,
     .on_fail = on_client_fail,
+    .on_said = on_client_said,
+    .on_heard = on_client_heard,
 };
 
 static void

@@ -38,6 +38,9 @@ struct channel_ops {
 	/* Last call; the channel is to be closed by its owner. */
 	void (*on_fail)(struct channel *ch, enum channel_fault fault,
 	    const struct smtp_reply *reply, int64_t now);
+	/* As smtp_client_ops has them, before all else. */
+	void (*on_said)(struct channel *ch, struct str line);
+	void (*on_heard)(struct channel *ch, const struct smtp_reply *reply);
 };
 
 struct channel_tls {

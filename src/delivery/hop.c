@@ -599,9 +599,50 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 	hop_serve_line(n, now);
 }
 
+/* ---- what a trace sees ---- */
+
+static bool
+whose(const struct channel *ch, struct tap_who *who)
+{
+	const struct nexthop *n = ch->pool;
+	const struct hop *h = ch->hop;
+
+	if (!tap_is_on(log_tap(n->log)))
+		return false;
+	*who = (struct tap_who){.hop = ch->name};
+	if (h != NULL && h->ops->on_trace != NULL)
+		h->ops->on_trace(h->arg, who);
+	return true;
+}
+
+static void
+on_channel_said(struct channel *ch, struct str line)
+{
+	const struct nexthop *n = ch->pool;
+	struct tap_who who;
+
+	if (whose(ch, &who))
+		tap_tell(log_tap(n->log), &who, TAP_COMMAND, line);
+}
+
+static void
+on_channel_heard(struct channel *ch, const struct smtp_reply *reply)
+{
+	const struct nexthop *n = ch->pool;
+	struct tap_who who;
+
+	if (whose(ch, &who))
+		tap_print(log_tap(n->log), &who, TAP_HOP, "%u %s%s%.*s",
+		    reply->code, reply->enhanced,
+		    reply->enhanced[0] != '\0' ? " " : "",
+		    STR_ARG(reply->text));
+}
+
 const struct channel_ops hop_channel_ops = {
     .on_ready = on_channel_ready,
     .on_reply = on_channel_reply,
     .on_drain = on_channel_drain,
     .on_fail = on_channel_fail,
+    .on_said = on_channel_said,
+    .on_heard = on_channel_heard,
 };

@@ -18,6 +18,7 @@
 #include "net/conn.h"
 #include "os/counters.h"
 #include "os/log.h"
+#include "os/tap.h"
 #include "smtp/client.h"
 
 struct nexthop;
@@ -66,6 +67,9 @@ struct hop_ops {
 	 * hop's refusal of this message, which it did not wait to the end
 	 * with; every other says only that nothing is known of the message. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply, int64_t now);
+	/* For a trace: whom it works for, as far as it is for somebody; *out is
+	 * all zero but for hop. NULL: for nobody. */
+	void (*on_trace)(void *arg, struct tap_who *out);
 };
 
 /* settings are copied. NULL and a reason in err: an address is wrong. */

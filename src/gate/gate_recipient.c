@@ -13,6 +13,7 @@
 #include "gate/gate_tier.h"
 
 #include "base/hash.h"
+#include "os/tap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,26 @@ add_entry(struct gate_txn *txn, enum throttle_verdict verdict)
 /* ---- answers ---- */
 
 static void
+tell_trace(const struct question *q, const struct gate_answer *a)
+{
+	static const char *const names[] = {[THROTTLE_PASS] = "pass",
+	    [THROTTLE_HOLD] = "hold",
+	    [THROTTLE_REFUSE] = "refuse"};
+	const struct gate_txn *txn = q->txn;
+	struct tap *tap = log_tap(txn->g->log);
+	struct tap_who who;
+
+	if (!tap_is_on(tap))
+		return;
+	who = (struct tap_who){.client = &txn->client, .sender = txn->key};
+	tap_print(tap, &who, TAP_VERDICT, "%s %.*s: %s%s (%s)",
+	    q->address.n > 0 ? "recipient" : "sender",
+	    q->address.n > 0 ? (int)q->address.n : (int)strlen(txn->key),
+	    q->address.n > 0 ? q->address.p : txn->key, names[a->verdict],
+	    a->observed ? ", observed" : "", a->why != NULL ? a->why : "");
+}
+
+static void
 give_answer(
     const struct question *q, enum throttle_verdict verdict, const char *why)
 {
@@ -65,6 +86,7 @@ give_answer(
 		answer.verdict = THROTTLE_HOLD;
 		answer.why = path_why(q->txn);
 	}
+	tell_trace(q, &answer);
 	q->fn(q->arg, &answer);
 }
 
@@ -75,6 +97,7 @@ give_observed(const struct question *q, const char *why)
 	struct gate_answer answer = {
 	    .verdict = THROTTLE_PASS, .observed = true, .why = why};
 
+	tell_trace(q, &answer);
 	q->fn(q->arg, &answer);
 }
 
@@ -115,6 +138,7 @@ give_refusal(const struct question *q, const struct refusal *refusal)
 	counters_add(txn->g->counters, COUNT_REFUSED_RECIPIENTS, 1);
 	gate_tell(txn->g, q->wall, &news);
 	free(to);
+	tell_trace(q, &answer);
 	q->fn(q->arg, &answer);
 }
 

@@ -30,7 +30,6 @@ note_sender(struct gate_txn *txn, const struct gate_facts *facts)
 
 	if (facts->sender.n == 0 || key.n == 0)
 		return;
-	txn->client = facts->client;
 	txn->answer_to = hash_str(key, g->seed);
 }
 
@@ -62,6 +61,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	src = source_find(g, txn_key(txn));
 	if (src != NULL)
 		source_get(g, txn_key(txn), policy, now, true);
+	txn->client = facts.client;
 	txn->scopes = gate_scope_pins(g, policy, &facts, txn_key(txn), src);
 	txn->by_command = facts.by_command;
 	txn->is_local = facts.local && facts.user.n == 0;

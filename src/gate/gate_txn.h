@@ -52,7 +52,7 @@ struct gate_txn {
 	bool is_barred;  /* stranger_messages made a recipient wait */
 	bool by_command; /* it cannot be told to come later */
 	bool has_routes, next_stays;
-	struct ip client;   /* of one from outside */
+	struct ip client;
 	uint64_t network;   /* of a login's client; 0: none */
 	uint64_t answer_to; /* the sender, as <> would reach it; 0: nobody */
 	uint32_t strangers; /* of a blast, and how many of them wait */

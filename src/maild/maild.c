@@ -567,6 +567,15 @@ maild_build(struct maild *m)
 	return 0;
 }
 
+void
+maild_set_tap(struct maild *m, const struct maild_config *conf)
+{
+	tap_configure(
+	    m->tap, conf->trace_net_count > 0
+			? ip_ranges_new(conf->trace_nets, conf->trace_net_count)
+			: NULL);
+}
+
 static int
 maild_start(struct maild *m, const char *config_file)
 {
@@ -581,6 +590,8 @@ maild_start(struct maild *m, const char *config_file)
 	m->gen = m->first = maild_gen_new(conf);
 	m->log = log_new(
 	    (enum log_target)conf->log, (enum log_level)conf->log_level);
+	m->tap = tap_new(m->log);
+	maild_set_tap(m, conf);
 	maild_warn(conf, maild_on_warning, m);
 	m->events = events_new();
 	m->problems = problems_new(m->events);
@@ -646,6 +657,7 @@ maild_stop(struct maild *m)
 		maild_gen_free(m->first);
 	if (m->gen != NULL)
 		maild_gen_free(m->gen);
+	tap_free(m->tap);
 	if (m->log != NULL)
 		log_free(m->log);
 }

@@ -368,6 +368,8 @@ check_networks(struct checking *k)
 		   &c->xclient_nets, &c->xclient_net_count) &&
 	       read_networks(k, "proxy_from", &c->proxy_from, &c->proxy_nets,
 		   &c->proxy_net_count) &&
+	       read_networks(k, "trace_clients", &c->trace_clients,
+		   &c->trace_nets, &c->trace_net_count) &&
 	       read_my_networks(k);
 }
 
@@ -836,6 +838,7 @@ maild_config_free(struct maild_config *c)
 	free(c->lenient_nets);
 	free(c->xclient_nets);
 	free(c->proxy_nets);
+	free(c->trace_nets);
 	free(c->my_nets);
 	credentials_free(c->credentials);
 	options_free(&maild_schema, c);

@@ -97,6 +97,7 @@ struct maild_config {
 	uint32_t auth_failures_max;
 	int login_form; /* enum login_form, in its order */
 	struct option_strings my_networks, xclient_from, proxy_from;
+	struct option_strings trace_clients;
 	struct option_strings tls_cert, tls_key;
 	int64_t tls_timeout_ms;
 	int next_hop_tls; /* enum maild_tls */
@@ -149,6 +150,8 @@ struct maild_config {
 	size_t lenient_net_count;
 	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */
 	size_t xclient_net_count, proxy_net_count;
+	struct ip_net *trace_nets; /* of trace_clients */
+	size_t trace_net_count;
 	struct ip_net *my_nets; /* of my_networks, never empty */
 	size_t my_net_count;
 	struct net_addr auth_addr;             /* of auth_socket */

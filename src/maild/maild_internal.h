@@ -15,6 +15,7 @@
 #include "maild/maild_gate.h"
 #include "milter/milter.h"
 #include "net/hook.h"
+#include "os/tap.h"
 #include "policyd/policyd.h"
 #include "relay/relay.h"
 #include "share/freezes.h"
@@ -41,6 +42,7 @@ struct maild {
 	struct maild_gen *first; /* of the start: what no reload changes */
 	struct list retired;
 	struct log *log;
+	struct tap *tap;
 	struct counters counters;
 	struct events *events;
 	struct problems *problems;
@@ -129,6 +131,8 @@ void maild_on_cert_timer(void *arg, int64_t now);
 void maild_run_init(struct maild *m);
 void maild_run_clear(struct maild *m);
 void maild_free_retired(struct maild *m, bool all);
+/* trace_clients, as this configuration has it. */
+void maild_set_tap(struct maild *m, const struct maild_config *conf);
 extern const struct gate_callbacks maild_gate_callbacks;
 extern const struct quarantine_callbacks maild_quarantine_callbacks;
 void maild_on_warning(void *arg, const char *text); /* maild_warn_fn */

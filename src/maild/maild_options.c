@@ -495,6 +495,19 @@ static const struct option maild_options[] = {
 	       "listen sections with proxy = true. Connections from elsewhere "
 	       "are closed there.",
     },
+    {
+	.name = "trace_clients",
+	.type = OPTION_STRINGS,
+	AT(trace_clients),
+	.reloadable = true,
+	.sample = "192.0.2.17",
+	.check = option_check_network,
+	.doc = "Networks whose clients are traced in the log, at level info: "
+	       "the SMTP dialogue with them and with the next hop on their "
+	       "behalf, changes of state, verdicts with their reasons. "
+	       "Passwords and message text are left out. For a short look, "
+	       "and for senders and next hops, use weirctl trace.",
+    },
     /* ---- next hop ---- */
     {
 	SWITCH("next_hop_xclient", next_hop_xclient, "false"),

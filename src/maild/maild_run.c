@@ -129,6 +129,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	m->gen = gen;
 	log_configure(m->log, (enum log_target)gen->conf->log,
 	    (enum log_level)gen->conf->log_level);
+	maild_set_tap(m, gen->conf);
 	gate_reload(m->gate, &gate, loop_now(m->loop));
 	delivery_reload(m->delivery, &out);
 	maild_set_weights(m, gen->conf);

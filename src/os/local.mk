@@ -21,6 +21,7 @@ libos_a_SOURCES = \
 	src/os/rlimit.c src/os/rlimit.h \
 	src/os/secret_file.c src/os/secret_file.h \
 	src/os/systemd.c src/os/systemd.h \
+	src/os/tap.c src/os/tap.h \
 	src/os/trend.c src/os/trend.h
 os_libs = libos.a $(base_libs) $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
 
@@ -31,6 +32,9 @@ check_PROGRAMS += tests/unit/test_file tests/unit/test_log \
 	tests/unit/test_problems tests/unit/test_trend
 tests_unit_test_trend_SOURCES = tests/unit/test_trend.c
 tests_unit_test_trend_LDADD = $(os_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_tap
+tests_unit_test_tap_SOURCES = tests/unit/test_tap.c
+tests_unit_test_tap_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_problems_SOURCES = tests/unit/test_problems.c
 tests_unit_test_problems_LDADD = $(os_libs) $(CMOCKA_LIBS)
 tests_unit_test_events_SOURCES = tests/unit/test_events.c

@@ -30,6 +30,7 @@
 struct log {
 	_Atomic(enum log_target) target;
 	_Atomic(enum log_level) least;
+	struct tap *tap;
 };
 
 static const struct {
@@ -50,6 +51,7 @@ log_new(enum log_target target, enum log_level least)
 
 	atomic_init(&log->target, target);
 	atomic_init(&log->least, least);
+	log->tap = NULL;
 	return log;
 }
 
@@ -64,6 +66,19 @@ log_configure(struct log *log, enum log_target target, enum log_level least)
 {
 	atomic_store(&log->target, target);
 	atomic_store(&log->least, least);
+}
+
+void
+log_set_tap(struct log *log, struct tap *tap)
+{
+	if (log != NULL)
+		log->tap = tap;
+}
+
+struct tap *
+log_tap(const struct log *log)
+{
+	return log != NULL ? log->tap : NULL;
 }
 
 bool

@@ -40,6 +40,12 @@ PRINTF_LIKE(5, 6)
 void log_event(struct log *log, enum log_level level, const char *subsystem,
     const char *event, const char *fields, ...);
 
+/* The tap beside the log (os/tap.h), so that whoever may write to one finds
+ * the other. NULL: none, or log is NULL. Set before there are threads. */
+struct tap;
+void log_set_tap(struct log *log, struct tap *tap);
+struct tap *log_tap(const struct log *log);
+
 #define LOG_QUOTE_MAX 512
 /* The value as it may stand after key=: escaped, cut, quoted when needed. */
 const char *log_quote(struct str s, char out[LOG_QUOTE_MAX]);

@@ -119,7 +119,14 @@ session_stop_asking(struct session *s, int64_t now)
 	session_helo_done(s, NULL, now);
 }
 
+static void
+on_caps_trace(void *arg, struct tap_who *out)
+{
+	relay_whose(arg, NULL, out);
+}
+
 static const struct hop_ops caps_ops = {
+    .on_trace = on_caps_trace,
     .on_ready = on_caps_ready,
     .on_fail = on_caps_fail,
 };

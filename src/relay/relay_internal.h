@@ -53,6 +53,7 @@
 #include "smtp/opening.h"
 
 #include "base/share.h"
+#include "os/tap.h"
 
 enum relay_limit { /* of those that a flood runs into */
 	RELAY_SESSIONS_MAX,
@@ -286,6 +287,9 @@ struct relay_states {
 /* Checks and traces a move; the caller makes it. s or t may be NULL. */
 void relay_move(const struct relay_states *states, const struct relay *r,
     const struct session *s, const struct txn *t, unsigned from, unsigned to);
+/* Whom a trace is about; s and t may be NULL, and a hop that is there stays. */
+void relay_whose(
+    const struct session *s, const struct txn *t, struct tap_who *out);
 void session_set_state(struct session *s, enum session_state state);
 /* The input is the engine's. */
 bool session_is_greeted(const struct session *s);

@@ -664,7 +664,16 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	}
 }
 
+static void
+on_hop_trace(void *arg, struct tap_who *out)
+{
+	const struct leg *l = arg;
+
+	relay_whose(l->txn->session, l->txn, out);
+}
+
 const struct hop_ops leg_ops = {
+    .on_trace = on_hop_trace,
     .on_ready = on_hop_ready,
     .on_reply = on_hop_reply,
     .on_drain = on_hop_drain,

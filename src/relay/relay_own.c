@@ -380,7 +380,16 @@ on_own_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	}
 }
 
+static void
+on_own_trace(void *arg, struct tap_who *out)
+{
+	const struct own *o = arg;
+
+	relay_whose(o->session, o->leg != NULL ? o->leg->txn : NULL, out);
+}
+
 static const struct hop_ops own_ops = {
+    .on_trace = on_own_trace,
     .on_ready = on_own_ready,
     .on_reply = on_own_reply,
     .on_drain = on_own_drain,

@@ -487,6 +487,30 @@ on_server_xforward(void *arg, const struct xclient *x)
 	session_on_xforward(s, x, loop_now(s->relay->parts.loop));
 }
 
+static void
+tell_trace(const struct session *s, enum tap_part part, struct str text)
+{
+	struct tap *tap = log_tap(s->relay->parts.log);
+	struct tap_who who = {0};
+
+	if (!tap_is_on(tap))
+		return;
+	relay_whose(s, s->txn, &who);
+	tap_tell(tap, &who, part, text);
+}
+
+static void
+on_server_heard(void *arg, struct str line)
+{
+	tell_trace(arg, TAP_CLIENT, line);
+}
+
+static void
+on_server_said(void *arg, struct str lines)
+{
+	tell_trace(arg, TAP_REPLY, lines);
+}
+
 static const struct smtp_server_ops server_ops = {
     .write = on_server_write,
     .on_helo = on_server_helo,
@@ -503,4 +527,6 @@ static const struct smtp_server_ops server_ops = {
     .on_auth_cancel = on_server_auth_cancel,
     .on_xclient = on_server_xclient,
     .on_xforward = on_server_xforward,
+    .on_heard = on_server_heard,
+    .on_said = on_server_said,
 };

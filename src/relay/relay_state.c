@@ -90,14 +90,41 @@ static const struct relay_states probe_states = {
     "probe", leg_names, leg_may_follow};
 
 void
+relay_whose(const struct session *s, const struct txn *t, struct tap_who *out)
+{
+	if (s != NULL) {
+		struct str user = session_user(s);
+
+		out->client = &s->client;
+		if (user.n > 0)
+			out->sender = user.p;
+	}
+	if (t == NULL)
+		return;
+	out->client = &t->client;
+	out->from = t->from;
+	(void)spool_id_format(t->id, out->id);
+	if (t->gate != NULL)
+		out->sender = gate_txn_source(t->gate);
+}
+
+void
 relay_move(const struct relay_states *states, const struct relay *r,
     const struct session *s, const struct txn *t, unsigned from, unsigned to)
 {
+	struct tap *tap = log_tap(r->parts.log);
 	char ip[IP_TEXT_MAX] = "", id[SPOOL_ID_TEXT] = "";
 
 	if ((states->may_follow[to] & BIT(from)) == 0)
 		panic("relay: %s from %s to %s", states->part,
 		    states->names[from], states->names[to]);
+	if (tap_is_on(tap)) {
+		struct tap_who who = {0};
+
+		relay_whose(s, t, &who);
+		tap_print(tap, &who, TAP_STATE, "%s: %s to %s", states->part,
+		    states->names[from], states->names[to]);
+	}
 	if (!log_is_on(r->parts.log, LOG_LEVEL_DEBUG))
 		return;
 	if (t != NULL || s != NULL)

@@ -126,6 +126,30 @@ may_send(const struct smtp_client *c, const struct client_command *next)
 	       last == CLIENT_END;
 }
 
+/* Of AUTH no more than the mechanism. */
+static void
+tell_said(
+    struct smtp_client *c, const struct client_command *cmd, struct str text)
+{
+	char shown[64];
+	struct str rest = text, verb = str_cut(&rest, ' '),
+		   mech = str_cut(&rest, ' ');
+
+	if (c->ops->on_said == NULL)
+		return;
+	if (cmd->type != CLIENT_AUTH) {
+		c->ops->on_said(c->arg, text);
+	} else if (!str_eq(verb, STR("AUTH"))) {
+		c->ops->on_said(c->arg, STR("***"));
+	} else if (rest.n == 0) {
+		c->ops->on_said(c->arg, text);
+	} else {
+		(void)snprintf(shown, sizeof(shown), "AUTH %.*s ***",
+		    (int)(mech.n < 32 ? mech.n : 32), mech.p);
+		c->ops->on_said(c->arg, str_from(shown));
+	}
+}
+
 void
 client_pump(struct smtp_client *c, int64_t now)
 {
@@ -140,8 +164,10 @@ client_pump(struct smtp_client *c, int64_t now)
 			continue;
 		}
 		text = client_queue_text(&c->queue);
-		if (text.n > 0)
+		if (text.n > 0) {
+			tell_said(c, next, text);
 			c->ops->write(c->arg, text.p, text.n);
+		}
 		if (next->type == CLIENT_AUTH)
 			explicit_bzero((char *)text.p, text.n);
 		client_queue_mark_sent(&c->queue);

@@ -18,7 +18,7 @@
 #include "smtp/sasl.h"
 #include "smtp/xclient.h"
 
-/* write is called from within every call; the other callbacks come from
+/* write and on_said are called from within every call; the others come from
  * feed, lost and run alone, and any call may be made from them, freeing the
  * client included. */
 
@@ -51,6 +51,12 @@ struct smtp_client_ops {
 	 * last word or, where there was none, a 451 of our own. Outstanding
 	 * commands get no on_reply. Last call; later commands do nothing. */
 	void (*on_fail)(void *arg, const struct smtp_reply *reply);
+	/* For a trace, and NULL where there is none: a command line with its
+	 * end, and each reply before anything comes of it. What may hold a
+	 * password is "***" there. No text of messages. Called from within
+	 * any call, and may make none. */
+	void (*on_said)(void *arg, struct str line);
+	void (*on_heard)(void *arg, const struct smtp_reply *reply);
 };
 
 enum smtp_client_tls {

@@ -325,11 +325,26 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
 	client_fail(c, reply);
 }
 
+/* What answers AUTH may repeat it. */
+static void
+tell_heard(const struct smtp_client *c, const struct smtp_reply *reply)
+{
+	struct smtp_reply shown = *reply;
+
+	if (c->ops->on_heard == NULL)
+		return;
+	if (c->queue.count > 0 &&
+	    client_queue_at(&c->queue, 0)->type == CLIENT_AUTH)
+		shown.text = STR("***");
+	c->ops->on_heard(c->arg, &shown);
+}
+
 static void
 on_reply(struct smtp_client *c, const struct smtp_reply *reply, int64_t now)
 {
 	struct client_command cmd;
 
+	tell_heard(c, reply);
 	/* Also what came before its command was written: it answers
 	 * nothing. */
 	if (c->expected == 0) {

@@ -122,6 +122,8 @@ smtp_server_write(
 		if (!smtp_reply_print(&cut, enhanced, &out))
 			panic("a reply of one line does not fit");
 	}
+	if (s->ops->on_said != NULL)
+		s->ops->on_said(s->arg, buf_str(&out));
 	s->ops->write(s->arg, buf_str(&out).p, out.len);
 	buf_clear(&out);
 }

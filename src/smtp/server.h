@@ -103,6 +103,12 @@ struct smtp_server_ops {
 	void (*on_xclient)(void *arg, const struct xclient *x);
 	/* -> smtp_server_reply */
 	void (*on_xforward)(void *arg, const struct xclient *x);
+	/* For a trace, and NULL where there is none: what the client said, a
+	 * command line without its end, and what it is answered, whole lines
+	 * with theirs. What may hold a password is "***" there. No text of
+	 * messages. */
+	void (*on_heard)(void *arg, struct str line);
+	void (*on_said)(void *arg, struct str lines);
 };
 
 struct smtp_server;

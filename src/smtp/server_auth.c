@@ -93,6 +93,8 @@ smtp_server_auth_challenge(
 	    smtp_server_refuse_early(s))
 		return true;
 	n = snprintf(line, sizeof(line), "334 %.*s\r\n", STR_ARG(challenge));
+	if (s->ops->on_said != NULL)
+		s->ops->on_said(s->arg, STR("334 ***"));
 	s->ops->write(s->arg, line, (size_t)n);
 	smtp_server_await_command(s);
 	return true;

@@ -77,6 +77,7 @@ struct smtp_server {
 	bool first_line;   /* no command line was seen yet */
 	bool mail_refused; /* and what was pipelined after it is no fault */
 	bool auth_open;    /* the next line is a response to a challenge */
+	bool auth_heard;   /* there was an AUTH */
 	bool authenticated;
 	bool trusted;      /* may say who others are */
 	bool text_refused; /* the same for further chunks of a message */
@@ -164,6 +165,9 @@ void smtp_server_auth_line(struct smtp_server *s, struct str line, bool more);
 
 /* server_verbs.c: one line without its end; more: input follows it already. */
 void smtp_server_command(struct smtp_server *s, struct str line, bool more);
+
+/* Its first word is a command that is known here. */
+bool smtp_server_is_command(struct str line);
 
 /* Counts a command that brings no mail. False: that was the last one. */
 MUST_CHECK bool smtp_server_count_idle(struct smtp_server *s);

@@ -6,6 +6,8 @@
  */
 #include "smtp/server_impl.h"
 
+#include <stdio.h>
+
 #define LINE_MAX_LEAST 512        /* RFC 5321 section 4.5.3.1.4 */
 #define LINE_SKIP_MAX (64 * 1024) /* a longer command line is the end */
 
@@ -54,6 +56,30 @@ is_foreign_line(struct str line)
 	return false;
 }
 
+/* Of AUTH no more than the mechanism; and after it nothing that is no command,
+ * since that may be the password of a client that was not heard out. */
+static void
+tell_heard(struct smtp_server *s, struct str line)
+{
+	char text[64];
+	struct str rest = line, verb = str_cut(&rest, ' '),
+		   mech = str_cut(&rest, ' ');
+	bool is_auth = str_ieq(verb, STR("AUTH"));
+
+	if (s->ops->on_heard == NULL)
+		return;
+	if (s->auth_open || (s->auth_heard && !smtp_server_is_command(line))) {
+		s->ops->on_heard(s->arg, STR("***"));
+	} else if (is_auth && rest.n > 0) {
+		(void)snprintf(text, sizeof(text), "AUTH %.*s ***",
+		    (int)(mech.n < 32 ? mech.n : 32), mech.p);
+		s->ops->on_heard(s->arg, str_from(text));
+	} else {
+		s->ops->on_heard(s->arg, line);
+	}
+	s->auth_heard = s->auth_heard || is_auth;
+}
+
 /* One line that ends in LF, which is not part of it. */
 static void
 take_line(struct smtp_server *s, struct str line, bool more)
@@ -64,6 +90,7 @@ take_line(struct smtp_server *s, struct str line, bool more)
 	s->first_line = false;
 	if (crlf)
 		line.n--;
+	tell_heard(s, line);
 	if (first && is_foreign_line(line)) {
 		refuse_foreign(s);
 		return;

@@ -494,6 +494,12 @@ run_verb(struct smtp_server *s, const struct verb *v, struct str args)
 		v->handle(s, args);
 }
 
+bool
+smtp_server_is_command(struct str line)
+{
+	return find_verb(take_word(&line)) != NULL;
+}
+
 void
 smtp_server_command(struct smtp_server *s, struct str line, bool more)
 {

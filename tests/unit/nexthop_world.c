@@ -59,7 +59,7 @@ on_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 	str_copy(reply->text, u->text, sizeof(u->text));
 }
 
-static const struct hop_ops ops = {on_ready, on_reply, on_drain, on_fail};
+static const struct hop_ops ops = {on_ready, on_reply, on_drain, on_fail, NULL};
 
 int
 setup(void **state)

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "os/tap.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PRINT_MAX 2048
+
+const char *const tap_part_name[TAP_PARTS] = {
+#define TAP_NAME(id, name, doc) name,
+    TAP_TABLE(TAP_NAME)
+#undef TAP_NAME
+};
+
+struct tap {
+	struct log *log;
+	struct ip_ranges *clients; /* NULL: none */
+	struct list followers;
+};
+
+struct tap *
+tap_new(struct log *log)
+{
+	struct tap *t = xcalloc(1, sizeof(*t));
+
+	t->log = log;
+	list_init(&t->followers);
+	log_set_tap(log, t);
+	return t;
+}
+
+void
+tap_free(struct tap *t)
+{
+	if (t == NULL)
+		return;
+	if (!list_is_empty(&t->followers))
+		panic("tap: freed with a follower");
+	log_set_tap(t->log, NULL);
+	ip_ranges_free(t->clients);
+	free(t);
+}
+
+void
+tap_configure(struct tap *t, struct ip_ranges *clients)
+{
+	ip_ranges_free(t->clients);
+	t->clients = clients;
+}
+
+bool
+tap_filter_parse(struct str what, struct tap_filter *out)
+{
+	if (what.n == 0 || what.n >= sizeof(out->what))
+		return false;
+	*out = (struct tap_filter){0};
+	out->is_net = ip_net_parse(what, &out->net);
+	(void)str_copy(what, out->what, sizeof(out->what));
+	return true;
+}
+
+void
+tap_follow(struct tap *t, struct tap_follower *f)
+{
+	list_append(&t->followers, &f->entry);
+}
+
+void
+tap_unfollow(struct tap_follower *f)
+{
+	list_remove(&f->entry);
+}
+
+bool
+tap_is_on(const struct tap *t)
+{
+	return t != NULL &&
+	       (t->clients != NULL || !list_is_empty(&t->followers));
+}
+
+static bool
+is_named(const char *name, const struct tap_filter *f)
+{
+	return name != NULL && str_ieq(str_from(name), str_from(f->what));
+}
+
+static bool
+fits(const struct tap_filter *f, const struct tap_who *who)
+{
+	if (f->is_net && who->client != NULL &&
+	    ip_net_has(&f->net, who->client))
+		return true;
+	return is_named(who->sender, f) || is_named(who->from, f) ||
+	       is_named(who->hop, f);
+}
+
+static void
+log_line(struct tap *t, const struct tap_line *line)
+{
+	const struct tap_who *who = line->who;
+	char ip[IP_TEXT_MAX], sender[LOG_QUOTE_MAX], hop[LOG_QUOTE_MAX],
+	    text[LOG_QUOTE_MAX];
+
+	log_event(t->log, LOG_LEVEL_INFO, "trace", tap_part_name[line->part],
+	    "client=%s sender=%s id=%s next_hop=%s text=%s",
+	    who->client != NULL ? ip_format(who->client, ip) : "",
+	    log_quote(str_from(who->sender), sender), who->id,
+	    log_quote(str_from(who->hop), hop), log_quote(line->text, text));
+}
+
+static void
+tell_line(struct tap *t, const struct tap_line *line)
+{
+	struct list *entry, *next;
+
+	if (t->clients != NULL && line->who->client != NULL &&
+	    ip_ranges_have(t->clients, line->who->client))
+		log_line(t, line);
+	list_each_safe (entry, next, &t->followers) {
+		struct tap_follower *f =
+		    LIST_ITEM(entry, struct tap_follower, entry);
+
+		if (fits(&f->filter, line->who))
+			f->on_line(f->arg, line);
+	}
+}
+
+void
+tap_tell(struct tap *t, const struct tap_who *who, enum tap_part part,
+    struct str text)
+{
+	if (!tap_is_on(t))
+		return;
+	do {
+		struct tap_line line = {
+		    .who = who, .part = part, .text = str_cut(&text, '\n')};
+
+		if (line.text.n > 0 && line.text.p[line.text.n - 1] == '\r')
+			line.text.n--;
+		tell_line(t, &line);
+	} while (text.n > 0);
+}
+
+void
+tap_print(struct tap *t, const struct tap_who *who, enum tap_part part,
+    const char *fmt, ...)
+{
+	char text[PRINT_MAX];
+	va_list ap;
+	int n;
+
+	if (!tap_is_on(t))
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	tap_tell(t, who, part,
+	    (struct str){
+		text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1});
+}
