@@ -79,10 +79,20 @@ tap_is_on(const struct tap *t)
 	       (t->clients != NULL || !list_is_empty(&t->followers));
 }
 
+/* <a@b>, as a sender by its envelope is shown, is a@b. */
+static struct str
+bare(struct str name)
+{
+	if (name.n > 2 && name.p[0] == '<' && name.p[name.n - 1] == '>')
+		return str_sub(name, 1, name.n - 2);
+	return name;
+}
+
 static bool
 is_named(const char *name, const struct tap_filter *f)
 {
-	return name != NULL && str_ieq(str_from(name), str_from(f->what));
+	return name != NULL &&
+	       str_ieq(bare(str_from(name)), bare(str_from(f->what)));
 }
 
 static bool
@@ -95,18 +105,31 @@ fits(const struct tap_filter *f, const struct tap_who *who)
 	       is_named(who->hop, f);
 }
 
+/* " key=value", or nothing where it is not known. */
+static const char *
+field(const char *key, const char *value, char out[LOG_QUOTE_MAX + 16])
+{
+	char quoted[LOG_QUOTE_MAX];
+
+	out[0] = '\0';
+	if (value != NULL && value[0] != '\0')
+		(void)snprintf(out, LOG_QUOTE_MAX + 16, " %s=%s", key,
+		    log_quote(str_from(value), quoted));
+	return out;
+}
+
 static void
 log_line(struct tap *t, const struct tap_line *line)
 {
 	const struct tap_who *who = line->who;
-	char ip[IP_TEXT_MAX], sender[LOG_QUOTE_MAX], hop[LOG_QUOTE_MAX],
-	    text[LOG_QUOTE_MAX];
+	char ip[IP_TEXT_MAX], text[LOG_QUOTE_MAX];
+	char sender[LOG_QUOTE_MAX + 16], hop[LOG_QUOTE_MAX + 16],
+	    id[LOG_QUOTE_MAX + 16];
 
 	log_event(t->log, LOG_LEVEL_INFO, "trace", tap_part_name[line->part],
-	    "client=%s sender=%s id=%s next_hop=%s text=%s",
-	    who->client != NULL ? ip_format(who->client, ip) : "",
-	    log_quote(str_from(who->sender), sender), who->id,
-	    log_quote(str_from(who->hop), hop), log_quote(line->text, text));
+	    "client=%s%s%s%s text=%s", ip_format(who->client, ip),
+	    field("sender", who->sender, sender), field("id", who->id, id),
+	    field("next_hop", who->hop, hop), log_quote(line->text, text));
 }
 
 static void

@@ -56,7 +56,8 @@ test_fits_client_sender_and_hop(void **state)
 	    .hop = "127.0.0.1:10025"};
 	const struct tap_who nobody = {0};
 	const char *const fit[] = {"192.0.2.7", "192.0.2.0/24", "alice",
-	    "ALICE", "alice@example.org", "127.0.0.1:10025"};
+	    "ALICE", "alice@example.org", "<alice@example.org>",
+	    "127.0.0.1:10025"};
 	const char *const other[] = {"192.0.2.8", "198.51.100.0/24", "alic",
 	    "127.0.0.1", "127.0.0.1:25"};
 	struct ear e;

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Why does one message wait? The dialogue on both sides, states and verdicts of
+one client, sender or next hop; and no password in it."""
+import base64
+
+from harness import message
+from test_auth import HOLD, PLAIN, SECRET, Hop, b64, no_secret_in, passing
+
+ALL = '{"127.0.0.0/8"}'
+
+
+def traced(w, part=r"\w+"):
+    return "\n".join(w.log_lines(rf" trace {part} "))
+
+
+def test_a_dialogue_in_the_log(weir, sink):
+    w = weir(policy=HOLD + "key = envelope", trace_clients=ALL)
+    c = w.hello()
+    code, text = c.transact("alice@example.org", ["new@example.com"],
+                            message(body="words of the message"))
+    assert code == 250 and "held" in text
+    c.close()
+    assert 'text="MAIL FROM:<alice@example.org>"' in traced(w, "client")
+    assert "text=DATA" in traced(w, "client")
+    assert "text=250-relay.weir.test" in traced(w, "reply")
+    # The next hop was asked about the held recipient.
+    assert 'text="RCPT TO:<new@example.com>' in traced(w, "command")
+    assert f"next_hop={sink.address}" in traced(w, "hop")
+    assert "recipient new@example.com: hold (" in traced(w, "verdict")
+    assert "transaction: text to end" in traced(w, "state")
+    [line] = w.log_lines(" trace verdict .*recipient ")
+    assert "client=127.0.0.1 sender=<alice@example.org>" in line
+    assert "words of the message" not in w.log()
+
+    # Delivery of what was held is of that client as well.
+    before = len(w.log_lines(" trace command "))
+    w.ctl("release", "--all")
+    w.wait_empty()
+    released = w.log_lines(" trace command ")[before:]
+    assert any('text="MAIL FROM:<alice@example.org>' in line
+               for line in released)
+
+    # A reload ends it.
+    w.options["trace_clients"] = '{"192.0.2.1"}'
+    w.write_config()
+    w.ctl("reload")
+    before = len(w.log_lines(" trace "))
+    w.hello().close()
+    assert len(w.log_lines(" trace ")) == before
+
+
+def test_passwords_are_left_out(weir, scripted, tmp_path):
+    """Of the client, of weir itself, and where either is repeated."""
+    hop = Hop(scripted, challenges={"LOGIN": [b64("Username:"),
+                                              b64("Password:")]})
+    credentials = tmp_path / "hop.auth"
+    credentials.write_text("weir:own-word\n")
+    credentials.chmod(0o600)
+    w = passing(weir, hop, policy=HOLD, next_hop_auth=f'"{credentials}"',
+                trace_clients=ALL)
+    c = w.hello()
+    assert c.ask(f"AUTH PLAIN {PLAIN}")[0] == 235
+    assert c.transact("alice@example.org", ["new@example.com"],
+                      message())[0] == 250
+    c.close()
+    c = w.hello()
+    assert c.ask("AUTH LOGIN")[0] == 334
+    assert c.ask(b64("alice@example.org"))[0] == 334
+    assert c.ask(b64(SECRET))[0] == 235
+    c.close()
+    c = w.hello()
+    # It goes on as if it had been asked.
+    assert c.ask("AUTH NONSENSE")[0] == 504
+    assert c.ask(b64(SECRET))[0] == 500
+    assert c.ask(f"auth plain  {PLAIN}")[0] in (235, 501)
+    c.close()
+    w.ctl("release", "--all")
+    w.wait_empty()
+    no_secret_in(w.log())
+    assert "own-word" not in w.log()
+    assert b64("\0weir\0own-word") not in w.log()
+    assert 'text="AUTH PLAIN ***"' in traced(w, "client")
+    assert 'text="AUTH PLAIN ***"' in traced(w, "command")
+    assert "text=***" in traced(w, "client")
+    assert 'text="334 ***"' in traced(w, "reply")
+    assert base64.b64encode(b"Password:").decode() not in traced(w)
+
+
+def test_a_hop_that_repeats_the_password(weir, scripted):
+    hop = Hop(scripted, accept=lambda lines: False,
+              refusal=f"535 5.7.8 no such thing: AUTH PLAIN {PLAIN}")
+    w = passing(weir, hop, trace_clients=ALL)
+    c = w.hello()
+    assert c.ask(f"AUTH PLAIN {PLAIN}")[0] == 535
+    c.close()
+    no_secret_in(traced(w, "hop"))
+    assert "535 5.7.8 ***" in traced(w, "hop")
