@@ -10,6 +10,7 @@
 #include "front/room.h"
 
 #include "os/clock.h"
+#include "os/tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,38 @@ milter_txn_now(const struct milter_txn *t)
 	return loop_now(t->desk->parts.loop);
 }
 
+/* What a mail server asked, and what it is answered. The question of MAIL has
+ * no transaction before its answer, so both are told then. */
+static void
+tell_tap(const struct milter_txn *t, const struct milter_ask *ask)
+{
+	static const char *const verbs[] = {[MILTER_MAIL] = "MAIL",
+	    [MILTER_RCPT] = "RCPT",
+	    [MILTER_TEXT] = "text",
+	    [MILTER_END] = "end of message",
+	    [MILTER_SECURE] = "may it go on"};
+	static const char *const answers[] = {[MILTER_OK] = "go on",
+	    [MILTER_HELD] = "go on, held",
+	    [MILTER_REFUSED] = "refuse"};
+	struct tap *tap = log_tap(t->desk->parts.log);
+	struct tap_who who = {.client = &t->client,
+	    .from = t->from,
+	    .sender = t->gate != NULL ? gate_txn_source(t->gate) : t->user};
+
+	if (!tap_is_on(tap) || ask->verb == MILTER_TEXT)
+		return;
+	(void)spool_id_format(t->id, who.id);
+	tap_print(tap, &who, TAP_CLIENT, "milter: %s%s%s", verbs[ask->verb],
+	    ask->address != NULL ? " " : "",
+	    ask->address != NULL ? ask->address : "");
+	if (ask->status == MILTER_REFUSED)
+		tap_print(tap, &who, TAP_REPLY, "milter: refuse %u %s %s",
+		    ask->code, ask->enhanced, ask->words);
+	else
+		tap_print(
+		    tap, &who, TAP_REPLY, "milter: %s", answers[ask->status]);
+}
+
 bool
 milter_txn_answer(struct milter_txn *t, enum milter_status status)
 {
@@ -61,6 +94,7 @@ milter_txn_answer(struct milter_txn *t, enum milter_status status)
 		return false;
 	t->ask = NULL;
 	ask->status = status;
+	tell_tap(t, ask);
 	return milter_answer(t->desk->port, ask);
 }
 

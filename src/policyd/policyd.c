@@ -12,6 +12,7 @@
 #include "net/conn.h"
 #include "net/places.h"
 #include "os/clock.h"
+#include "os/tap.h"
 #include "policyd/policy_request.h"
 #include "smtp/address.h"
 
@@ -158,6 +159,25 @@ end_lesson(struct policy_conn *c, int64_t now)
 /* ---- answers ---- */
 
 static void
+tell_tap(const struct policy_conn *c, const char *source, const char *action,
+    const char *text)
+{
+	const struct policy_request *rq = &c->parser.request;
+	struct tap *tap = log_tap(c->d->parts.log);
+	struct tap_who who = {.sender = source, .from = rq->sender};
+
+	if (!tap_is_on(tap))
+		return;
+	if (ip_parse(str_from(rq->client_address), &who.ip))
+		who.client = &who.ip;
+	tap_print(tap, &who, TAP_CLIENT,
+	    "policy: state=%s sender=%s recipient=%s", rq->protocol_state,
+	    rq->sender, rq->recipient);
+	tap_print(tap, &who, TAP_REPLY, "policy: %s%s%s", action,
+	    text[0] != '\0' ? " " : "", text);
+}
+
+static void
 reply(struct policy_conn *c, const char *action, const char *text)
 {
 	const struct policy_request *rq = &c->parser.request;
@@ -173,6 +193,7 @@ reply(struct policy_conn *c, const char *action, const char *text)
 	    log_quote(str_from(source), who),
 	    log_quote(str_from(rq->recipient), to), action,
 	    log_quote(str_from(text), what));
+	tell_tap(c, source, action, text);
 	conn_write(c->conn, line, (size_t)n);
 }
 

@@ -4,7 +4,9 @@ one client, sender or next hop; and no password in it."""
 import base64
 
 from harness import message
+from milter import MilterWeir
 from test_auth import HOLD, PLAIN, SECRET, Hop, b64, no_secret_in, passing
+from test_policy_service import answers, request
 
 ALL = '{"127.0.0.0/8"}'
 
@@ -95,3 +97,17 @@ def test_a_hop_that_repeats_the_password(weir, scripted):
     c.close()
     no_secret_in(traced(w, "hop"))
     assert "535 5.7.8 ***" in traced(w, "hop")
+
+
+def test_the_policy_service(tmp_path):
+    w = MilterWeir(tmp_path / "w", "127.0.0.1:1", protocol="policy",
+                   unix=False, policy=HOLD,
+                   trace_clients='{"192.0.2.0/24"}').start()
+    try:
+        answers(w.mta_port, request("new@example.com"), 1)
+        assert "state=RCPT sender=alice@example.org " \
+            "recipient=new@example.com" in traced(w, "client")
+        assert "policy: DEFER_IF_PERMIT" in traced(w, "reply")
+        assert "recipient new@example.com: hold" in traced(w, "verdict")
+    finally:
+        assert w.stop() == 0
