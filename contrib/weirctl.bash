@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show explain history queue find problems cat release flush discard freeze"
-    commands+=" thaw forget learn events top audit config reload token user"
+    commands+=" thaw forget learn events trace top audit config reload token user"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -97,6 +97,7 @@ _weirctl() {
     token) options="--right --expires --networks --domain" ;;
     user) options="--right --domain" ;;
     freeze) options="--reason --for" ;;
+    trace) options="--for" ;;
     thaw) options="--release --discard --reason" ;;
     events) options="-f --follow -n --count" ;;
     top | audit | problems) options="-n --count" ;;

@@ -259,6 +259,7 @@ make(struct control *control)
 	buf_init(&c->out, CONTROL_OUT_MAX + LAST_LINE_MAX);
 	loop_timer_init(&c->tick, loop, on_tick, c);
 	loop_timer_init(&c->idle, loop, on_idle, c);
+	control_trace_init(c);
 	return c;
 }
 
@@ -310,6 +311,8 @@ control_conn_end(struct control_conn *c)
 		return;
 	c->is_ended = true;
 	events_unfollow(&c->follower);
+	tap_unfollow(&c->tap);
+	loop_timer_clear(&c->until);
 	loop_timer_clear(&c->tick);
 	loop_timer_clear(&c->idle);
 	if (c->conn != NULL)

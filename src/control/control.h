@@ -17,6 +17,7 @@
 #include "net/places.h"
 #include "os/events.h"
 #include "os/log.h"
+#include "os/tap.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -110,6 +111,8 @@ struct control_conn {
 	json_t *kept; /* rows that were made and wait; NULL: none */
 	bool is_following;
 	struct event_follower follower;
+	struct tap_follower tap; /* of trace, */
+	struct loop_timer until; /* which may end by itself */
 };
 
 /* listener is taken (bound before privileges were dropped). admin_gid: members
@@ -178,6 +181,12 @@ json_t *control_time(int64_t wall_ms); /* RFC 3339; 0: null */
 /* What happened lately, and what happens from now on: the same for every
  * daemon. Takes CONTROL_FOLLOW and CONTROL_MAX. */
 void control_events(struct control_conn *c, int64_t now);
+/* A follower that did not read what it asked for, before its end. */
+void control_tell_dropped(const struct control_conn *c);
+/* What one client, sender or next hop says and is answered, from now on: for a
+ * daemon whose log has a tap (os/tap.h). Takes CONTROL_TERM and CONTROL_FOR. */
+void control_trace(struct control_conn *c, int64_t now);
+void control_trace_init(struct control_conn *c);
 json_t *control_event_row(const struct event_item *e);
 /* A text of many lines, a row {"line": ...} each, and the end. */
 void control_send_lines(struct control_conn *c, char *text);

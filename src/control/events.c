@@ -34,17 +34,24 @@ send_past(void *arg, const struct event_item *item)
 		c->cursor = item->seq;
 }
 
+void
+control_tell_dropped(const struct control_conn *c)
+{
+	char who[LOG_QUOTE_MAX];
+
+	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
+	    "follower-dropped", "who=%s reason=\"it does not read\"",
+	    log_quote(str_from(c->who), who));
+}
+
 static void
 on_event(void *arg, const struct event_item *item)
 {
 	struct control_conn *c = arg;
-	char who[LOG_QUOTE_MAX];
 
 	if (!item->is_news || control_send(c, "event", control_event_row(item)))
 		return;
-	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
-	    "follower-dropped", "who=%s reason=\"it does not read\"",
-	    log_quote(str_from(c->who), who));
+	control_tell_dropped(c);
 	control_conn_end(c);
 }
 

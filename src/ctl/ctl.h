@@ -113,6 +113,7 @@ enum ctl_status ctl_thaw(struct ctl *ctl);
 enum ctl_status ctl_forget(struct ctl *ctl);
 enum ctl_status ctl_learn(struct ctl *ctl);
 enum ctl_status ctl_events(struct ctl *ctl);
+enum ctl_status ctl_trace(struct ctl *ctl);
 /* A line for one. */
 void ctl_print_event(const json_t *e);
 enum ctl_status ctl_top(struct ctl *ctl);

@@ -71,6 +71,57 @@ ctl_events(struct ctl *ctl)
 	return ctl_ask(ctl, request, on_event, ctl, NULL);
 }
 
+/* ---- trace ---- */
+
+/* Who says it to whom. */
+static const char *
+arrow(const char *part)
+{
+	static const struct {
+		const char *part, *arrow;
+	} arrows[] = {{"client", "client > weir"}, {"reply", "client < weir"},
+	    {"command", "weir > next hop"}, {"hop", "weir < next hop"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(arrows); i++) {
+		if (strcmp(part, arrows[i].part) == 0)
+			return arrows[i].arrow;
+	}
+	return part;
+}
+
+static void
+on_trace(void *arg, const char *kind, const json_t *row)
+{
+	const struct ctl *ctl = arg;
+	char *line, *text;
+
+	(void)kind;
+	if (ctl->json) {
+		json_dumpf(row, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		printf("\n");
+		fflush(stdout);
+		return;
+	}
+	line = xasprintf("%s %s%s%s %-15s %s", ctl_text(row, "at"),
+	    ctl_text(row, "client"), *ctl_text(row, "id") ? " " : "",
+	    ctl_text(row, "id"), arrow(ctl_text(row, "part")),
+	    ctl_text(row, "text"));
+	text = text_safe(str_from(line), text_columns());
+	printf("%s\n", text);
+	fflush(stdout);
+	free(text);
+	free(line);
+}
+
+enum ctl_status
+ctl_trace(struct ctl *ctl)
+{
+	json_t *request = ctl_request(ctl, "trace");
+
+	json_object_set_new(request, "term", json_string(ctl->words[0]));
+	return ctl_ask(ctl, request, on_trace, ctl, NULL);
+}
+
 /* ---- top ---- */
 
 struct top {

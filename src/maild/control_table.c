@@ -170,6 +170,15 @@ const struct control_command control_commands[] = {
 	.doc = "what happened lately, and what happens from now on",
     },
     {
+	.name = "trace",
+	.takes = CONTROL_TERM | CONTROL_FOR,
+	.needs = CONTROL_TERM,
+	.right = CONTROL_READ,
+	.run = control_trace,
+	.doc = "the SMTP dialogue, changes of state and verdicts of a client, "
+	       "a sender or a next hop, from now on",
+    },
+    {
 	.name = "audit",
 	.takes = CONTROL_MAX,
 	.right = CONTROL_READ,

@@ -22,7 +22,7 @@ def pytest_report_collectionfinish(config, items):
     if not config.option.collectonly:
         return []
     what = collections.Counter(
-        mark.args[0] for item in items
+        " ".join(mark.args) or item.nodeid for item in items
         for mark in item.iter_markers("long"))
     return [f"long: {text} ({n})" for text, n in what.items()]
 

@@ -2,11 +2,28 @@
 """Why does one message wait? The dialogue on both sides, states and verdicts of
 one client, sender or next hop; and no password in it."""
 import base64
+import signal
+import subprocess
 
-from harness import message
+from harness import BUILD, DEADLINE_S, message, until
 from milter import MilterWeir
 from test_auth import HOLD, PLAIN, SECRET, Hop, b64, no_secret_in, passing
 from test_policy_service import answers, request
+
+class Follow:
+    """weirctl trace, from the moment when it follows."""
+
+    def __init__(self, w, *words):
+        self.w = w
+        self.process = subprocess.Popen(
+            [BUILD / "weirctl", "-s", w.control, "trace", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        until(lambda: w.log_lines(" control trace "), "the trace to begin")
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=DEADLINE_S)
+        return out
+
 
 ALL = '{"127.0.0.0/8"}'
 
@@ -111,3 +128,51 @@ def test_the_policy_service(tmp_path):
         assert "recipient new@example.com: hold" in traced(w, "verdict")
     finally:
         assert w.stop() == 0
+
+
+def test_weirctl_follows_one_sender(weir, sink):
+    w = weir(policy=HOLD + "key = envelope")
+    follow = Follow(w, "alice@example.org", "--for", "20s")
+    for who in ("bob", "alice"):
+        c = w.hello()
+        assert c.transact(f"{who}@example.org", [f"for-{who}@example.com"],
+                          message())[0] == 250
+        c.close()
+    until(lambda: len(w.queue()) == 2, "both to be held")
+    follow.process.send_signal(signal.SIGINT)
+    out = follow.end()
+    assert "client > weir   RCPT TO:<for-alice@example.com>" in out
+    assert "weir > next hop RCPT TO:<for-alice@example.com>" in out
+    assert "verdict         recipient for-alice@example.com: hold (" in out
+    assert "client < weir   250 2.0.0 Ok: held as " in out
+    assert "bob" not in out
+
+
+def test_weirctl_ends_by_itself(weir):
+    w = weir()
+    follow = Follow(w, "127.0.0.1", "--for", "1s")
+    w.hello().close()
+    out = follow.end()
+    assert follow.process.returncode == 0
+    assert "client > weir   EHLO client.test" in out
+
+
+def pour(w):
+    """A session of many lines; whether the follower is gone."""
+    c = w.hello()
+    for _ in range(90):
+        c.ask("NOOP " + 400 * "x")
+    c.close()
+    return w.log_lines("follower-dropped")
+
+
+def test_one_who_does_not_read_is_dropped(weir, sink):
+    w = weir(policy="exempt = true")
+    follow = Follow(w, "127.0.0.0/8")
+    follow.process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: pour(w), "the follower to be dropped")
+    finally:
+        follow.process.send_signal(signal.SIGCONT)
+    follow.end()
+    assert w.status()["uptime_s"] >= 0
