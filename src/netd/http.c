@@ -138,7 +138,17 @@ on_metrics(struct web_exchange *x, int64_t now)
 	web_refuse(x, 500, "The metrics are too large.");
 }
 
+static void
+on_graph(struct web_exchange *x, int64_t now)
+{
+	const struct netd *n = api_arg(x);
+
+	(void)now;
+	graph_answer(n->graph, x);
+}
+
 static const struct web_route routes[] = {
+    {"GET", API_PATH "/graph", CONTROL_READ, on_graph, GRAPH_DOC, NULL, 0},
     {"GET", "/metrics", WEB_METRICS, on_metrics,
 	"Metrics for Prometheus, as text or, where Accept prefers it, as "
 	"OpenMetrics.",

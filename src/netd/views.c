@@ -168,6 +168,9 @@ netd_show_sender(struct control_conn *c, int64_t now)
 		return;
 	}
 	row = host_row(&h);
+	set_number(row, "freeze_at", h.freeze_at);
+	set_number(row, "burst", h.burst);
+	set_number(row, "working_set_max", h.working_set_max);
 	set_number(row, "waiting_tcp", h.waiting[NETGATE_TCP]);
 	set_number(row, "waiting_udp", h.waiting[NETGATE_UDP]);
 	set_number(row, "waiting_unproven", h.waiting_claimed);

@@ -175,6 +175,7 @@ struct netgate_host_info {
 	const char *freeze_reason; /* NULL: not frozen */
 	const char *policy;
 	uint32_t queue_length, allowance, working_set, credit;
+	uint32_t freeze_at, burst, working_set_max; /* of its policy */
 	uint32_t waiting[NETGATE_PROTOCOLS];
 	uint32_t waiting_claimed; /* of these, not proven */
 	int64_t last_seen, frozen_at, thaw_at, next_release; /* wall, 0: none */

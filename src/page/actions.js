@@ -29,7 +29,7 @@ async function attempt(app, what, work) {
 
 export async function thaw(app, name, reason) {
     const done = await attempt(app, `Thaw ${plain(name)}`,
-        () => post(senderPath(name) + "/thaw", reasonOf(reason)));
+        () => post(senderPath(name) + "/thaw", reasonOf(app, reason)));
 
     if (done)
         app.toast(`Thawed ${plain(name)}; its queue goes on at its pace.`,
@@ -38,14 +38,15 @@ export async function thaw(app, name, reason) {
 
 export async function freeze(app, name, reason, is_undo) {
     const done = await attempt(app, `Freeze ${plain(name)}`,
-        () => post(senderPath(name) + "/freeze", reasonOf(reason)));
+        () => post(senderPath(name) + "/freeze", reason ? {reason} : {}));
 
     if (done)
         app.toast(`Frozen: ${plain(name)}.`, is_undo ? {}
             : {undo: () => thaw(app, name, "freeze taken back")});
 }
 
-const reasonOf = (reason) => reason ? {reason} : {};
+// weir-netd has no audit log; it keeps the reason of a freeze alone.
+const reasonOf = (app, reason) => reason && !app.is_net ? {reason} : {};
 
 // Thaws and ends what waits: the count is the sender's.
 export async function thawAnd(app, name, then, reason) {
@@ -63,7 +64,7 @@ export async function thawAnd(app, name, then, reason) {
         return;
     const done = await attempt(app, `Thaw ${plain(name)}`,
         () => post(senderPath(name) + "/thaw",
-            {then, ...reasonOf(ok.reason)}));
+            {then, ...reasonOf(app, ok.reason)}));
     if (done)
         app.toast(`Thawed ${plain(name)}: ${did(app, then,
             done.recipients)}.`);
@@ -71,6 +72,13 @@ export async function thawAnd(app, name, then, reason) {
 
 async function dry(app, kind, select) {
     try {
+        if (app.is_net) {
+            const n = select.ids ? select.ids.length
+                : (await all("queue", {sender: select.sender}, 10000))
+                    .items.length;
+
+            return {messages: n, recipients: n};
+        }
         return await post("queue/" + kind, {...select, dry_run: true});
     } catch (e) {
         app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});
@@ -129,7 +137,7 @@ export async function bulk(app, kind, select, reason) {
 async function whole(app, kind, select, reason) {
     app.progress({text: `${kind} …`});
     const done = await attempt(app, kind,
-        () => post("queue/" + kind, {...select, ...reasonOf(reason)}));
+        () => post("queue/" + kind, {...select, ...reasonOf(app, reason)}));
 
     app.progress(null);
     if (done)
@@ -148,7 +156,7 @@ async function chunks(app, kind, ids, reason) {
         const some = ids.slice(at, at + CHUNK);
         try {
             sum += (await post("queue/" + kind,
-                {ids: some, ...reasonOf(reason)})).recipients;
+                {ids: some, ...reasonOf(app, reason)})).recipients;
         } catch (e) {
             if (e.status !== 404) {
                 app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});

@@ -239,7 +239,7 @@ function drawLogin() {
 
 function drawDialog() {
     const d = dialog;
-    let reason = d.reason;
+    const reason = d.reason;
 
     return h("dialog", {key: "dialog", "aria-labelledby": "dialog-title",
         once: (el) => el.showModal(),
@@ -250,7 +250,8 @@ function drawDialog() {
     }},
     h("h2", {id: "dialog-title"}, d.title),
     h("p", {}, d.text),
-    h("label", {class: "reason"}, h("span", {}, "Reason (optional)"),
+    !app.is_net && h("label", {class: "reason"},
+        h("span", {}, "Reason (optional)"),
         h("input", {type: "text", maxlength: 200, autocomplete: "off",
             value: reason, oninput: (e) => { d.reason = e.target.value; }})),
     h("div", {class: "acts"},

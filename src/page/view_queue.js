@@ -6,8 +6,8 @@ import {h} from "./dom.js";
 import {message} from "./mime.js";
 import {ago, count, number, plain, size, strange, subject, time}
     from "./text.js";
-import {button, choice, csvButton, facts, field, hashOf, senderLink, table}
-    from "./ui.js";
+import {button, choice, csvButton, facts, field, hashOf, reasonField,
+    senderLink, table} from "./ui.js";
 
 // By these the daemon itself selects for release and discard.
 const SELECTS = ["older", "recipient", "subject", "size_min", "size_max"];
@@ -261,10 +261,7 @@ export function held(app, [id]) {
                 m.mta_id && ["Mail server's id", strange(m.mta_id)],
             ]),
             app.can("operate") && h("div", {class: "acts"},
-                h("label", {class: "reason"}, h("span", {},
-                    "Reason (optional)"), h("input", {type: "text",
-                    maxlength: 200, autocomplete: "off",
-                    oninput: (e) => { reason = e.target.value; }})),
+                reasonField(app, m, (text) => { reason = text; }),
                 button("Let it go", () => act("release"), {kind: "main"}),
                 button("Discard it", () => act("discard"),
                     {kind: "danger"})),

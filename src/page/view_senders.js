@@ -6,7 +6,8 @@ import {h} from "./dom.js";
 import {ago, clock, count, number, plain, strange, subject, time}
     from "./text.js";
 import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
-    leftOf, nearness, senderLink, since, state, table} from "./ui.js";
+    leftOf, nearness, reasonField, senderLink, since, state, table}
+    from "./ui.js";
 
 const HISTORY = 1000;
 
@@ -14,7 +15,7 @@ export function senders(app, [which]) {
     let rows = [], next = null, q = "", show = which || "all";
     let timer;
 
-    const query = () => ({term: q, limit: 100,
+    const query = () => ({term: app.is_net ? undefined : q, limit: 100,
         frozen: show === "frozen" ? true : undefined,
         busy: show === "busy" ? true : undefined});
 
@@ -28,7 +29,7 @@ export function senders(app, [which]) {
                 signal);
             list = list.concat(page.items);
         }
-        rows = list;
+        rows = app.is_net ? list.filter((s) => s.sender.includes(q)) : list;
         next = page.next;
     }
 
@@ -144,17 +145,16 @@ export function sender(app, [name]) {
         const n = s ? number(s.queue_length) : "all";
 
         return h("div", {class: "acts"},
-            h("label", {class: "reason"}, h("span", {},
-                "Reason (optional)"), h("input", {type: "text",
-                maxlength: 200, autocomplete: "off",
-                oninput: (e) => { reason = e.target.value; }})),
+            reasonField(app, s, (text) => { reason = text; }),
             s && s.frozen ? [
                 button("Thaw", () => thaw(app, name, reason),
                     {kind: "main"}),
-                button(`Thaw and release ${n}`, () => thawAnd(app, name,
-                    "release", reason)),
-                button(`Thaw and discard ${n}`, () => thawAnd(app, name,
-                    "discard", reason), {kind: "danger"}),
+                s.queue_length > 0 && [
+                    button(`Thaw and release ${n}`, () => thawAnd(app, name,
+                        "release", reason)),
+                    button(`Thaw and discard ${n}`, () => thawAnd(app, name,
+                        "discard", reason), {kind: "danger"}),
+                ],
             ] : button("Freeze", () => freeze(app, name, reason),
                 {kind: "main"}),
             (messages.length > 0 || (s && s.queue_length > 0)) && [
@@ -220,6 +220,11 @@ export function sender(app, [name]) {
                         number(s.passed_new)],
                     s.inbound_max > 0 && ["Learnt from incoming mail",
                         `${number(s.inbound)} of ${number(s.inbound_max)}`],
+                    app.is_net && ["Proven", s.proven
+                        ? "yes, by packets of its own"
+                        : "no, only claimed"],
+                    app.is_net && ["Waiting, TCP", number(s.waiting_tcp)],
+                    app.is_net && ["Waiting, UDP", number(s.waiting_udp)],
                     s.never_freeze && ["Never frozen",
                         "by a rule (never_freeze)"],
                     s.last_reverse_path_held && ["Held for its reverse path",

@@ -4,7 +4,8 @@ import {bulk, freeze, thaw, thawAnd} from "./actions.js";
 import {all, get, senderPath} from "./api.js";
 import {h} from "./dom.js";
 import {ago, count, number, plain, strange, subject} from "./text.js";
-import {button, gauge, gaugesOf, hashOf, nearness, senderLink, since, state}
+import {button, gauge, gaugesOf, hashOf, nearness, reasonField,
+    senderLink, since, state}
     from "./ui.js";
 
 const CARDS = 10;     // senders that are shown with all there is
@@ -119,18 +120,18 @@ export function stuck(app) {
         if (!app.can("operate"))
             return null;
         return h("div", {class: "acts"},
-            h("label", {class: "reason"}, h("span", {}, "Reason (optional)"),
-                h("input", {type: "text", maxlength: 200, autocomplete: "off",
-                    oninput: (e) => reasons.set(s.sender, e.target.value)})),
+            reasonField(app, s, (text) => reasons.set(s.sender, text)),
             s.frozen ? [
                 button("Thaw", () => thaw(app, s.sender, why()),
                     {kind: "main", label: `Thaw ${plain(s.sender)}`}),
-                button(`Thaw and release ${n}`, () => thawAnd(app, s.sender,
-                    "release", why()), {label:
-                    `Thaw ${plain(s.sender)} and release ${n}`}),
-                button(`Thaw and discard ${n}`, () => thawAnd(app, s.sender,
-                    "discard", why()), {kind: "danger", label:
-                    `Thaw ${plain(s.sender)} and discard ${n}`}),
+                s.queue_length > 0 && [
+                    button(`Thaw and release ${n}`, () => thawAnd(app,
+                        s.sender, "release", why()), {label:
+                        `Thaw ${plain(s.sender)} and release ${n}`}),
+                    button(`Thaw and discard ${n}`, () => thawAnd(app,
+                        s.sender, "discard", why()), {kind: "danger", label:
+                        `Thaw ${plain(s.sender)} and discard ${n}`}),
+                ],
             ] : button("Freeze", () => freeze(app, s.sender, why()),
                 {label: `Freeze ${plain(s.sender)}`}),
             s.queue_length > 0 && [
@@ -193,7 +194,7 @@ export function stuck(app) {
                     ? `${count(frozen.length, app.words.sender)} frozen` +
                       `${more ? " or more" : ""}, ${count(frozen.reduce(
                           (n, s) => n + s.queue_length, 0),
-                      app.words.recipient)} waiting for you.`
+                      app.words.recipient)} waiting.`
                     : rest.length + near.length > 0
                         ? "Nobody is frozen."
                         : "Nobody is stuck: nobody is frozen, nothing waits."),
