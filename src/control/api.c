@@ -132,6 +132,12 @@ make_routes(struct api *a)
 	a->routes[n] = (struct web_route){.path = NULL};
 }
 
+static const struct page_file *
+find_page(void *arg, const char *path)
+{
+	return page_find(((struct api *)arg)->page, path);
+}
+
 struct api *
 api_new(const struct api_settings *settings)
 {
@@ -139,6 +145,7 @@ api_new(const struct api_settings *settings)
 	uint8_t boot[8];
 
 	a->settings = *settings;
+	a->page = page_new(settings->page_dir);
 	if (RAND_bytes(boot, sizeof(boot)) != 1)
 		panic("api: no random bytes");
 	for (size_t i = 0; i < sizeof(boot); i++)
@@ -149,7 +156,7 @@ api_new(const struct api_settings *settings)
 	    .routes = a->routes,
 	    .arg = a,
 	    .identify = api_identify,
-	    .find_file = page_find});
+	    .find_file = find_page});
 	return a;
 }
 
@@ -160,6 +167,7 @@ api_free(struct api *a)
 		return;
 	web_free(a->web);
 	free(a->routes);
+	page_free(a->page);
 	free(a);
 }
 

@@ -33,6 +33,7 @@ enum api_flag {               /* of struct web_route: what the answer is */
 };
 
 struct api;
+struct page;
 
 struct api_settings { /* all borrowed */
 	struct loop *loop;
@@ -42,6 +43,7 @@ struct api_settings { /* all borrowed */
 	struct access_store *store; /* NULL: nobody can come but by a socket */
 	const struct control_command *commands;
 	const char *daemon, *version; /* "weir-maild" */
+	const char *page_dir;         /* NULL: the page that is built in */
 	/* Routes of the daemon's own, path NULL at the end; their handlers ask
 	 * api_arg. */
 	const struct web_route *routes;
@@ -77,6 +79,7 @@ struct api {
 	struct api_settings settings;
 	struct web *web;
 	struct web_route *routes;
+	struct page *page;
 	char boot[20]; /* of this run of the daemon */
 };
 

@@ -112,7 +112,8 @@ struct web_server { /* all borrowed */
 	/* Who asks; NULL: nobody is known. */
 	void (*identify)(
 	    const struct web_exchange *x, struct web_who *out, int64_t now);
-	const struct page_file *(*find_file)(const char *path); /* or NULL */
+	/* NULL: there are no files. arg as above. */
+	const struct page_file *(*find_file)(void *arg, const char *path);
 };
 
 struct web;

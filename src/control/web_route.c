@@ -302,7 +302,7 @@ find_file(const struct web_exchange *x, size_t skip)
 			return NULL;
 		n += (size_t)k;
 	}
-	return x->web->server.find_file(path);
+	return x->web->server.find_file(x->web->server.arg, path);
 }
 
 /* ---- rights ---- */

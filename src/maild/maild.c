@@ -687,9 +687,9 @@ log_started(struct maild *m)
 }
 
 int
-maild_run(const char *config_file)
+maild_run(const char *config_file, const char *page_dir)
 {
-	struct maild m = {.admin_gid = -1};
+	struct maild m = {.page_dir = page_dir, .admin_gid = -1};
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);

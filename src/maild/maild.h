@@ -9,6 +9,8 @@
  * 75 something is in use and may be free later; 74 the spool cannot be read or
  * written. One line on stderr says what and where. */
 int maild_check(const char *config_file);
-int maild_run(const char *config_file); /* until SIGTERM or SIGINT */
+/* Until SIGTERM or SIGINT. page_dir: where the dashboard's files are read from
+ * while they are worked on; NULL: they are built in. */
+int maild_run(const char *config_file, const char *page_dir);
 
 #endif

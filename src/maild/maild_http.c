@@ -90,6 +90,7 @@ maild_http_start(struct maild *m)
 	    .commands = control_commands,
 	    .daemon = "weir-maild",
 	    .version = PACKAGE_VERSION,
+	    .page_dir = m->page_dir,
 	    .routes = routes,
 	    .arg = m});
 	web_doors_listen(m->doors_http, api_web(m->api), m->log, "maild");

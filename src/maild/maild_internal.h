@@ -38,6 +38,7 @@ struct maild_door {
 
 struct maild {
 	const char *config_file;
+	const char *page_dir; /* NULL: the page that is built in */
 	struct maild_gen *gen;
 	struct maild_gen *first; /* of the start: what no reload changes */
 	struct list retired;

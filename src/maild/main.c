@@ -12,21 +12,25 @@
 #include <sysexits.h>
 
 static const char usage[] =
-    "usage: weir-maild [-t] [-c FILE]\n"
+    "usage: weir-maild [-t] [-c FILE] [--dashboard-dir DIR]\n"
     "       weir-maild -V\n"
     "  -c FILE  configuration (default " WEIR_SYSCONFDIR "/weir/weir.conf)\n"
     "  -t       check the configuration and exit\n"
+    "  --dashboard-dir DIR\n"
+    "           serve the dashboard's files from there, for work on it\n"
     "  -V       print the version and exit\n";
 
 int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
+	    {"dashboard-dir", required_argument, NULL, 'd'},
 	    {"version", no_argument, NULL, 'V'},
 	    {"help", no_argument, NULL, 'h'},
 	    {0},
 	};
 	const char *file = WEIR_SYSCONFDIR "/weir/weir.conf";
+	const char *page_dir = NULL;
 	bool check = false;
 	int opt;
 
@@ -34,6 +38,9 @@ main(int argc, char **argv)
 		switch (opt) {
 		case 'c':
 			file = optarg;
+			break;
+		case 'd':
+			page_dir = optarg;
 			break;
 		case 't':
 			check = true;
@@ -53,5 +60,5 @@ main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
-	return check ? maild_check(file) : maild_run(file);
+	return check ? maild_check(file) : maild_run(file, page_dir);
 }

@@ -20,12 +20,12 @@ src/page/files.c: page-pack$(EXEEXT) $(page_files)
 noinst_LIBRARIES += libpage.a
 libpage_a_SOURCES = src/page/page.c src/page/page.h
 nodist_libpage_a_SOURCES = src/page/files.c
-page_libs = libpage.a
+page_libs = libpage.a $(base_libs) $(ZLIB_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_page
 tests_unit_test_page_SOURCES = tests/unit/test_page.c
 tests_unit_test_page_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DWEIR_SRCDIR='"$(abs_srcdir)"'
-tests_unit_test_page_LDADD = $(page_libs) $(ZLIB_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_page_LDADD = $(page_libs) $(CMOCKA_LIBS)
 endif
