@@ -30,6 +30,7 @@ below() {
 	nfq) echo "net os base" ;;
 	spool) echo "os base" ;;
 	share) echo "throttle net os base weir" ;;
+	alert) echo "spool $net_up" ;;
 	gate) echo "throttle spool os base weir" ;;
 	delivery) echo "spool smtp $net_up" ;;
 	front) echo "delivery gate spool smtp $net_up" ;;
@@ -38,11 +39,12 @@ below() {
 	replay)
 		# The one reader of weir.conf is maild's, of weir-netd.conf
 		# netd's.
-		echo "netd maild relay milter policyd front control delivery gate" \
-		    "share spool throttle smtp http netgate packet $net_up weir" ;;
+		echo "netd maild alert relay milter policyd front control" \
+		    "delivery gate share spool throttle smtp http netgate packet" \
+		    "$net_up weir" ;;
 	maild)
-		echo "relay milter policyd front control delivery gate spool" \
-		    "share throttle smtp http $net_up weir" ;;
+		echo "alert relay milter policyd front control delivery gate" \
+		    "share spool throttle smtp http $net_up weir" ;;
 	netd | ctl)
 		echo "control delivery gate spool throttle smtp http" \
 		    "netgate nfq packet $net_up weir" ;;

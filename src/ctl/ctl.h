@@ -117,6 +117,7 @@ enum ctl_status ctl_trace(struct ctl *ctl);
 /* A line for one. */
 void ctl_print_event(const json_t *e);
 enum ctl_status ctl_top(struct ctl *ctl);
+enum ctl_status ctl_alert(struct ctl *ctl);
 enum ctl_status ctl_audit(struct ctl *ctl);
 enum ctl_status ctl_config(struct ctl *ctl);
 enum ctl_status ctl_reload(struct ctl *ctl);

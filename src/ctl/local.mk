@@ -1,6 +1,7 @@
 bin_PROGRAMS += weirctl
 weirctl_SOURCES = \
 	src/ctl/access.c \
+	src/ctl/alert.c \
 	src/ctl/change.c \
 	src/ctl/client.c \
 	src/ctl/ctl.h \

@@ -75,6 +75,8 @@ static const struct ctl_command commands[] = {
 	"status and busy senders, every 2 seconds"},
     {"audit", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_audit,
 	"what administrators did"},
+    {"alert", "[test NAME]", 0, 0, 2, ctl_alert,
+	"how alerts go; test: send one now"},
     {"config", "", 0, 0, 0, ctl_config, "the configuration in force"},
     {"reload", "", 0, 0, 0, ctl_reload, "read the configuration again"},
     {"token",

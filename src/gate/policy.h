@@ -52,6 +52,11 @@ enum policy_service { /* the policy service's answer to what must wait */
 };
 enum policy_paths { POLICY_PATHS_COUNT, POLICY_PATHS_FREE };
 enum policy_senders { POLICY_SENDERS_ANY, POLICY_SENDERS_OWN };
+enum policy_notify {
+	POLICY_NOTIFY_NONE,
+	POLICY_NOTIFY_FREEZE,
+	POLICY_NOTIFY_WARNING, /* and of a freeze */
+};
 enum policy_networks { POLICY_NETWORKS_HOLD, POLICY_NETWORKS_FREEZE };
 enum policy_multi { POLICY_SPLIT, POLICY_WHOLE };
 enum policy_frozen {
@@ -87,6 +92,7 @@ struct policy_conf {
 	int reverse_paths;         /* enum policy_paths */
 	int sender_addresses;      /* enum policy_senders */
 	char *sender_address_file; /* NULL: none */
+	int notify_sender;         /* enum policy_notify */
 	bool exempt, fold_tags;
 	bool learn_inbound;
 	uint32_t inbound_set;

@@ -20,6 +20,7 @@ static const char *const local_names[] = {"sender", "user", "client", NULL};
 static const char *const service_names[] = {"defer", "hold", "reject", NULL};
 static const char *const path_names[] = {"count", "free", NULL};
 static const char *const sender_names[] = {"any", "own", NULL};
+static const char *const notify_names[] = {"none", "freeze", "warning", NULL};
 static const char *const networks_names[] = {"hold", "freeze", NULL};
 static const char *const multi_names[] = {"split", "whole", NULL};
 static const char *const when_frozen_names[] = {
@@ -278,6 +279,24 @@ const struct option policy_options[] = {
 	       "10 points below it in between. Up to four; {} warns of "
 	       "nothing. After a restart of the daemon it may warn once "
 	       "more.",
+    },
+    {
+	.name = "notify_sender",
+	.type = OPTION_ENUM,
+	.offset = AT(notify_sender),
+	.preset = "none",
+	.names = notify_names,
+	.reloadable = true,
+	.doc = "Tell the sender itself, by mail to its own address. freeze: "
+	       "that it was frozen, once for each freeze. warning: that too, "
+	       "and that it came near a limit (warn_at), once a day at most. "
+	       "The message says what to do and whom to ask (contact), and no "
+	       "numbers, since whoever has stolen the account may read it. It "
+	       "goes to the login where that is an address, to the login at "
+	       "the first of local_domains where it is none, to an envelope "
+	       "sender only where that is in local_domains, and to nobody for "
+	       "clients by address and mail without an envelope sender. It "
+	       "has the null sender and is not throttled.",
     },
     {
 	.name = "refused_credit",

@@ -8,6 +8,7 @@
 #ifndef MAILD_CONTROL_H
 #define MAILD_CONTROL_H
 
+#include "alert/alert.h"
 #include "delivery/delivery.h"
 #include "gate/gate.h"
 #include "net/listener.h"
@@ -30,6 +31,7 @@ struct control_parts { /* all borrowed */
 	struct problems *problems;
 	struct counters *counters;
 	struct graph *graph; /* NULL: none is kept */
+	struct alert *alert; /* NULL: none */
 	struct log *log;
 	const char *version;
 	uint32_t connections_max;    /* 0: CONTROL_CONNS_MAX */

@@ -41,6 +41,8 @@ void control_freeze(struct control_conn *c, int64_t now);
 void control_thaw(struct control_conn *c, int64_t now);
 void control_forget(struct control_conn *c, int64_t now);
 void control_learn(struct control_conn *c, int64_t now);
+void control_alerts(struct control_conn *c, int64_t now);
+void control_alert_test(struct control_conn *c, int64_t now);
 void control_audit(struct control_conn *c, int64_t now);
 
 /* What the request's filters select, within the asker's domain. */

@@ -186,6 +186,22 @@ const struct control_command control_commands[] = {
 	.doc = "what administrators did, the newest first",
     },
     {
+	.name = "alerts",
+	.right = CONTROL_READ,
+	.run = control_alerts,
+	.doc = "a row per alert section: what waits, and how the last message "
+	       "went",
+    },
+    {
+	.name = "alert_test",
+	.takes = CONTROL_TERM,
+	.needs = CONTROL_TERM,
+	.right = CONTROL_CHANGE,
+	.run = control_alert_test,
+	.doc = "sends a test by the alert section named by term, and says "
+	       "whether it was taken",
+    },
+    {
 	.name = "config",
 	.right = CONTROL_ADMIN,
 	.run = control_config,

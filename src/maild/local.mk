@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libmaild.a
 libmaild_a_SOURCES = \
 	src/maild/control.c src/maild/control.h \
+	src/maild/control_alert.c \
 	src/maild/control_change.c \
 	src/maild/control_events.c \
 	src/maild/control_explain.c \
@@ -24,7 +25,7 @@ libmaild_a_SOURCES = \
 	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
 	src/maild/maild_options_share.h \
 	src/maild/metrics.c src/maild/metrics.h
-maild_libs = libmaild.a $(share_libs) $(front_libs) $(control_libs) $(JANSSON_LIBS)
+maild_libs = libmaild.a $(alert_libs) $(share_libs) $(front_libs) $(control_libs) $(JANSSON_LIBS)
 
 # Prints weir.conf(5)'s options and the sample.
 noinst_PROGRAMS += weir-conf-doc
@@ -36,7 +37,7 @@ weir_maild_SOURCES = \
 	src/maild/main.c \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
-	src/maild/maild_alert.c \
+	src/maild/maild_alert.c src/maild/maild_watch.c \
 	src/maild/maild_graph.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
@@ -44,7 +45,7 @@ weir_maild_SOURCES = \
 	src/maild/maild_run.c \
 	src/maild/maild_share.c \
 	src/maild/maild_tls.c
-weir_maild_LDADD = $(maild_libs)
+weir_maild_LDADD = $(maild_libs) $(CURL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_config

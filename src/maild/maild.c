@@ -536,7 +536,8 @@ maild_build(struct maild *m)
 		maild_start_milter(m);
 	m->hook = hook_new(m->loop, m->log);
 	hook_set_events(m->hook, m->events);
-	list_init(&m->alerts);
+	if (maild_alert_init(m) != 0)
+		return fail(EX_IOERR, "spool: stored alerts cannot be read");
 	m->graph = maild_graph_new(m);
 	m->parts = (struct control_parts){
 	    .loop = m->loop,
@@ -548,6 +549,7 @@ maild_build(struct maild *m)
 	    .events = m->events,
 	    .problems = m->problems,
 	    .counters = &m->counters,
+	    .alert = m->alert,
 	    .graph = m->graph,
 	    .log = m->log,
 	    .version = PACKAGE_VERSION,
@@ -641,7 +643,7 @@ maild_stop(struct maild *m)
 		gate_save(m->gate, loop_now(m->loop), clock_wall_ms());
 		gate_free(m->gate);
 	}
-	maild_alert_clear(m);
+	maild_alert_clear(m, m->is_clean);
 	maild_share_clear(m);
 	hook_free(m->hook);
 	maild_run_clear(m);
@@ -703,6 +705,7 @@ maild_run(const char *config_file, const char *page_dir)
 		systemd_notify("READY=1");
 		loop_run(m.loop);
 		status = m.status;
+		m.is_clean = status == 0;
 		log_event(m.log, LOG_LEVEL_INFO, "maild", "stop", "status=%d",
 		    status);
 	}

@@ -92,6 +92,8 @@ fail_section(struct checking *k, const struct option_place *place,
 
 #define FAIL_LISTEN(k, l, ...) \
 	fail_section(k, &(l)->place, "listen", (l)->name, __VA_ARGS__)
+#define FAIL_ALERT(k, a, ...) \
+	fail_section(k, &(a)->place, "alert", (a)->name, __VA_ARGS__)
 #define FAIL_HTTP(k, h, ...) \
 	fail_section(k, &(h)->place, "http", (h)->name, __VA_ARGS__)
 
@@ -745,13 +747,32 @@ check_shared(struct checking *k)
 }
 
 static bool
+check_alerts(struct checking *k)
+{
+	struct alert_conf *v = k->c->alert.v;
+	char why[400];
+
+	for (size_t i = 0; i < k->c->alert.n; i++) {
+		if (v[i].name[0] == '[' || strlen(v[i].name) > 64)
+			return FAIL_ALERT(k, &v[i],
+			    "give it a name of 1 to 64 bytes that does not "
+			    "begin with [");
+		if (!alert_conf_check(&v[i], why, sizeof(why)))
+			return FAIL_ALERT(k, &v[i], "%s", why);
+	}
+	return k->c->alert.n <= ALERT_CONF_MAX ||
+	       fail(k, NULL, "there are more than %d alert sections",
+		   ALERT_CONF_MAX);
+}
+
+static bool
 check_all(struct checking *k)
 {
 	fit_presets(k);
 	if (!check_hostname(k) || !check_listens(k) || !check_next_hops(k) ||
 	    !check_networks(k) || !check_peers(k) || !check_numbers(k) ||
 	    !check_tls(k) || !check_https(k) || !check_login(k) ||
-	    !check_shared(k))
+	    !check_alerts(k) || !check_shared(k))
 		return false;
 	k->c->policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
@@ -821,6 +842,8 @@ maild_config_free(struct maild_config *c)
 	}
 	for (size_t i = 0; i < c->http.n; i++)
 		web_conf_clear((struct web_conf *)c->http.v + i);
+	for (size_t i = 0; i < c->alert.n; i++)
+		alert_conf_clear((struct alert_conf *)c->alert.v + i);
 	free(c->socket_uids);
 	tls_client_unref(c->tls_client);
 	tls_client_unref(c->shared_tls);

@@ -9,6 +9,7 @@
 #ifndef MAILD_MAILD_CONFIG_H
 #define MAILD_MAILD_CONFIG_H
 
+#include "alert/alert_conf.h"
 #include "control/web_conf.h"
 #include "delivery/credentials.h"
 #include "gate/locals.h"
@@ -137,6 +138,7 @@ struct maild_config {
 	struct option_array http;   /* struct web_conf */
 	struct option_array policy; /* struct policy_conf */
 	struct option_array scope;  /* struct scope_conf */
+	struct option_array alert;  /* struct alert_conf */
 
 	/* Made by the checks. */
 	struct policies *policies;

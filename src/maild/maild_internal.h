@@ -6,6 +6,7 @@
 #ifndef MAILD_MAILD_INTERNAL_H
 #define MAILD_MAILD_INTERNAL_H
 
+#include "alert/courier.h"
 #include "control/graph.h"
 #include "delivery/mta_hold.h"
 #include "delivery/quarantine.h"
@@ -60,8 +61,15 @@ struct maild {
 	struct hook *hook;
 	struct freezes *freezes; /* NULL: the relay stands alone */
 	struct list share_ops;   /* changes of other relays, under way */
-	struct list alerts;    /* freezes that wait for what the spool knows */
-	struct milter *milter; /* NULL: none is configured */
+	struct alert *alert;
+	struct courier *courier;
+	struct list alerts; /* that wait for what the spool knows */
+	size_t alert_count; /* of these */
+	struct event_follower alert_follower;
+	struct loop_timer alert_timer, watch_timer;
+	struct maild_watch *watch;
+	char alert_from[256];      /* where no postmaster is configured */
+	struct milter *milter;     /* NULL: none is configured */
 	struct maild_probe *probe; /* of the next hops; NULL: none */
 	struct policyd *policyd;
 	struct listener **listeners, *control_listener; /* NULL: the milter's */
@@ -80,6 +88,7 @@ struct maild {
 	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
 	struct loop_timer cert_timer;
 	bool draining;
+	bool is_clean;          /* the loop ended as it was told to */
 	int status;             /* of the exit */
 	uint64_t sessions_peak; /* since memory was given back last */
 };
@@ -154,9 +163,29 @@ bool maild_on_shared(void *arg, struct freezes_info *out);
 
 /* ---- maild_alert.c ---- */
 
+/* With what the spool has of before. 0, or errno. */
+MUST_CHECK int maild_alert_init(struct maild *m);
+/* The loop is about to run, or the configuration has changed: who is frozen is
+ * frozen in the alerts as well. */
+void maild_alert_start(struct maild *m);
+void maild_alert_reload(struct maild *m);
 /* A sender was frozen: freeze_command, with what its held mail tells. */
 void maild_alert(struct maild *m, const struct gate_freeze *freeze);
-/* Before the spool goes: those that wait are given up. */
-void maild_alert_clear(struct maild *m);
+/* Of the program or the machine; subject and detail in words. */
+void maild_alert_raise(struct maild *m, enum alert_event event,
+    const char *subject, const char *detail);
+void maild_alert_end(
+    struct maild *m, enum alert_event event, const char *subject);
+/* Before the spool goes: what waits for an answer is given up. clean: the
+ * daemon was told to stop. */
+void maild_alert_clear(struct maild *m, bool clean);
+
+/* ---- maild_watch.c ---- */
+
+/* The disk and the next hops, every two seconds. */
+void maild_watch_start(struct maild *m);
+void maild_watch_stop(struct maild *m);
+/* The certificates, once a day. */
+void maild_watch_certificates(struct maild *m);
 
 #endif

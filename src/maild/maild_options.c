@@ -757,6 +757,18 @@ static const struct option_section maild_sections[] = {
 	.place_offset = offsetof(struct scope_conf, place),
 	.is_example = true,
     },
+    {
+	.name = "alert",
+	.doc = "Where alerts go, and which. Events are collected for "
+	       "group_wait and sent as one message, which is kept in the spool "
+	       "until it was taken. See alerts.md.",
+	.options = alert_options,
+	.size = sizeof(struct alert_conf),
+	.offset = offsetof(struct maild_config, alert),
+	.title_offset = offsetof(struct alert_conf, name),
+	.place_offset = offsetof(struct alert_conf, place),
+	.is_example = true,
+    },
     {0},
 };
 

@@ -138,6 +138,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	relay_reload(m->relay, &gen->relay);
 	maild_doors_update(m);
 	maild_http_update(m);
+	maild_alert_reload(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
 	if (old != m->first)
 		list_append(&m->retired, &old->entry);
@@ -196,8 +197,12 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 		log_event(m->log, LOG_LEVEL_ERROR, "maild", "reload",
 		    "result=failed kept=old error=%s",
 		    log_quote(str_from(err), text));
+		events_add(m->events, clock_wall_ms(), EVENT_RELOAD_FAILED, "",
+		    "", "%s", err);
+		maild_alert_raise(m, ALERT_RELOAD_FAILED, m->config_file, err);
 		return false;
 	}
+	maild_alert_end(m, ALERT_RELOAD_FAILED, m->config_file);
 	maild_warn(conf, maild_on_warning, m);
 	maild_apply(m, maild_gen_new(conf));
 	tell_fixed(m, err, err_cap);
@@ -411,6 +416,8 @@ maild_run_init(struct maild *m)
 	}
 	maild_http_start(m);
 	maild_probe_start(m);
+	maild_alert_start(m);
+	maild_watch_start(m);
 	delivery_kick(m->delivery, now, clock_wall_ms());
 	quarantine_kick(m->quarantine, now);
 	mta_hold_kick(m->mta_hold, now);
@@ -430,4 +437,5 @@ maild_run_clear(struct maild *m)
 	loop_timer_clear(&m->sweep);
 	loop_timer_clear(&m->drain_deadline);
 	loop_timer_clear(&m->cert_timer);
+	maild_watch_stop(m);
 }

@@ -126,5 +126,6 @@ maild_on_cert_timer(void *arg, int64_t now)
 		    left > 0 ? "days_left" : "expired_days",
 		    (long long)((left > 0 ? left : -left) / DAY_MS));
 	}
+	maild_watch_certificates(m);
 	loop_timer_set(&m->cert_timer, now + DAY_MS);
 }

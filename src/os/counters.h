@@ -91,6 +91,24 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "senders that used up a day's limit on 3 days of 7")              \
 	X(WARNINGS, "warnings", TOTAL,                                        \
 	    "senders and scopes that came to a part of a limit (warn_at)")    \
+	X(ALERTS_SENT_MAIL, "alerts_sent_mail", TOTAL,                        \
+	    "alerts given to delivery, or sent by mail (alert)")              \
+	X(ALERTS_SENT_WEBHOOK, "alerts_sent_webhook", TOTAL,                  \
+	    "alerts that a webhook took")                                     \
+	X(ALERTS_SENT_COMMAND, "alerts_sent_command", TOTAL,                  \
+	    "alerts that a command took")                                     \
+	X(ALERTS_FAILED_MAIL, "alerts_failed_mail", TOTAL,                    \
+	    "tries to send an alert by mail that failed")                     \
+	X(ALERTS_FAILED_WEBHOOK, "alerts_failed_webhook", TOTAL,              \
+	    "tries of a webhook that failed")                                 \
+	X(ALERTS_FAILED_COMMAND, "alerts_failed_command", TOTAL,              \
+	    "runs of an alert's command that failed")                         \
+	X(ALERTS_DROPPED_MAIL, "alerts_dropped_mail", TOTAL,                  \
+	    "alerts by mail that were given up after retry_for")              \
+	X(ALERTS_DROPPED_WEBHOOK, "alerts_dropped_webhook", TOTAL,            \
+	    "alerts to a webhook that were given up")                         \
+	X(ALERTS_DROPPED_COMMAND, "alerts_dropped_command", TOTAL,            \
+	    "alerts to a command that were given up")                         \
 	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(SENDERS_MADE_ROOM, "senders_made_room", TOTAL,                      \
 	    "idle senders forgotten early, at senders_max")                   \

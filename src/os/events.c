@@ -72,6 +72,11 @@ kind_of(enum event_type type)
 	case EVENT_RULES:
 	case EVENT_SHARED:
 	case EVENT_RELOAD:
+	case EVENT_RELOAD_FAILED:
+	case EVENT_DISK:
+	case EVENT_NEXT_HOP:
+	case EVENT_CERTIFICATE:
+	case EVENT_RESTART:
 		return KIND_RARE;
 	case EVENT_LIMIT:
 	case EVENT_COMMAND:

@@ -261,6 +261,10 @@
 	    " saved_at = excluded.saved_at, state = excluded.state")           \
 	X(FORGET_ACQUAINTANCES, "DELETE FROM acquaintance WHERE key = ?1")     \
 	X(GET_ACQUAINTANCES, "SELECT state FROM acquaintance WHERE key = ?1")  \
+	X(SAVE_ALERT, "REPLACE INTO alert (id, channel, state) VALUES "        \
+		      "(?1, ?2, ?3)")                                          \
+	X(FORGET_ALERT, "DELETE FROM alert WHERE id = ?1")                     \
+	X(GET_ALERTS, "SELECT id, channel, state FROM alert ORDER BY id")      \
 	X(GET_HELD,                                                            \
 	    "SELECT r.ticket, r.destination, r.address, m.source, r.lane"      \
 	    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)"         \

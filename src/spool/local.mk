@@ -1,7 +1,7 @@
 noinst_LIBRARIES += libspool.a
 libspool_a_SOURCES = \
 	src/spool/accounts.c src/spool/accounts.h \
-	src/spool/acquaintance.c \
+	src/spool/acquaintance.c src/spool/alert.c \
 	src/spool/arena.c src/spool/arena.h \
 	src/spool/body.c src/spool/body.h \
 	src/spool/claim.c src/spool/claim.h \

@@ -96,8 +96,14 @@ static const char version_9[] =
 		  "CREATE INDEX rcpt_owner ON rcpt (owner, state, next_try)"
 		  " WHERE state <> 1;";
 
+/* Alerts that wait to be told, are on their way, or whose trouble goes on
+ * (alert.c). */
+static const char version_10[] =
+    "CREATE TABLE alert (id INTEGER PRIMARY KEY,"
+    " channel TEXT NOT NULL, state TEXT NOT NULL);";
+
 static const char *const steps[] = {version_1, version_2, version_3, version_4,
-    version_5, version_6, version_7, version_8, version_9};
+    version_5, version_6, version_7, version_8, version_9, version_10};
 
 const struct schema schema_current = {steps, (int)ARRAY_LEN(steps)};
 

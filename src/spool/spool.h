@@ -505,6 +505,23 @@ typedef void spool_acquaintances_fn(void *arg, int error, struct str state);
 void spool_read_acquaintances(
     struct spool *s, const char *key, spool_acquaintances_fn *fn, void *arg);
 
+/* Alerts (src/alert), a row each; the state is their own affair. */
+#define SPOOL_ALERT_MAX (1u << 20) /* bytes of a state */
+struct spool_alert {
+	uint64_t id; /* of spool_new_id, or below 4096 */
+	const char *channel;
+	const char *state; /* NULL: the row is removed */
+};
+/* All rows and, in the same commit, a message (NULL: none; its body given as
+ * text), or nothing of it. Durable when fn is called. Not refused below the
+ * free-space floor: it is small, and may be about that. */
+void spool_save_alerts(struct spool *s, const struct spool_alert *rows,
+    size_t n, const struct spool_message *mail, struct str text,
+    spool_done_fn *fn, void *arg);
+/* At start, before the loop: every row, in the order of ids. 0 or errno. */
+MUST_CHECK int spool_load_alerts(struct spool *s,
+    void (*on_alert)(void *arg, const struct spool_alert *row), void *arg);
+
 /* How many recipients of a source its freeze has stopped, and how many messages
  * it put on hold in the mail server. */
 typedef void spool_count_fn(

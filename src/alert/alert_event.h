@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an alert may be about, and what is told of it. The table is the only
+ * place where the names stand: options, texts and the manual come from it.
+ */
+#ifndef ALERT_ALERT_EVENT_H
+#define ALERT_ALERT_EVENT_H
+
+#include "base/str.h"
+
+/* X(identifier, "name", lasts, "one of it", "several", "what to do").
+ * lasts: it goes on until its end is told, with reminders in between. "%s" in
+ * what to do is the sender or thing. */
+#define ALERT_EVENT_TABLE(X)                                                   \
+	X(FREEZE, "freeze", true, "is frozen", "senders frozen",               \
+	    "Look at what waits: weirctl show '%s'. If it is spam, change "    \
+	    "the password, then: weirctl thaw '%s' --discard. If it is "       \
+	    "wanted: weirctl thaw '%s' --release")                             \
+	X(THAW, "thaw", false, "was thawed", "senders thawed", "")             \
+	X(WARNING, "warning", false, "is near a limit",                        \
+	    "warnings about limits", "Look at it: weirctl show '%s'")          \
+	X(BLAST, "blast", false, "wrote one message to many new recipients",   \
+	    "messages to many new recipients",                                 \
+	    "Look at what waits: weirctl queue '%s'. A wanted message may "    \
+	    "be let go with weirctl release ID")                               \
+	X(DECOY, "decoy", false, "wrote to a decoy",                           \
+	    "senders wrote to decoys",                                         \
+	    "Nobody has a reason to write to a decoy. Change the password, "   \
+	    "then look: weirctl show '%s'")                                    \
+	X(NETWORKS, "networks", false, "logs in from too many networks",       \
+	    "logins from too many networks",                                   \
+	    "Ask the owner. If it was somebody else, change the password")     \
+	X(DISK, "disk", true, "has too little free space",                     \
+	    "disks with too little free space",                                \
+	    "New mail is put off with 4xx. Make room on the file system of "   \
+	    "the spool, or lower min_free")                                    \
+	X(NEXT_HOP, "next_hop", true, "cannot be reached",                     \
+	    "next hops that cannot be reached",                                \
+	    "Mail waits until it is back. Check the mail server: weirctl "     \
+	    "problems")                                                        \
+	X(CERTIFICATE, "certificate", true, "expires soon",                    \
+	    "certificates that expire soon", "Renew it, then: weirctl reload") \
+	X(RELOAD_FAILED, "reload_failed", true, "was not read again",          \
+	    "configuration errors",                                            \
+	    "The old configuration stays in force. Correct the file, then: "   \
+	    "weirctl reload")                                                  \
+	X(RESTART, "restart", false, "started again after a crash",            \
+	    "starts after a crash",                                            \
+	    "Nothing that was acknowledged is lost. Look into the log for "    \
+	    "the reason")                                                      \
+	X(TEST, "test", false, "sends a test", "tests", "Nothing to do")
+
+enum alert_event {
+#define ALERT_EVENT_ENUM(id, name, lasts, one, many, todo) ALERT_##id,
+	ALERT_EVENT_TABLE(ALERT_EVENT_ENUM)
+#undef ALERT_EVENT_ENUM
+	    ALERT_EVENT_MAX
+};
+
+struct alert_event_info {
+	const char *name;
+	bool lasts;
+	const char *one, *many, *todo;
+};
+
+extern const struct alert_event_info alert_event_info[ALERT_EVENT_MAX];
+
+/* False: no event has this name, or none that may be asked for. */
+MUST_CHECK bool alert_event_find(struct str name, enum alert_event *out);
+
+#endif
