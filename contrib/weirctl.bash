@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show explain history queue find problems cat release flush discard freeze"
-    commands+=" thaw forget learn events trace top audit config reload token user"
+    commands+=" thaw forget learn events trace top audit alert config reload token user"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do
@@ -115,6 +115,13 @@ _weirctl() {
     token) [[ $prev != token ]] || _weirctl_words $'new\nlist\nrevoke' "$cur" ;;
     user) [[ $prev != user ]] || _weirctl_words $'set\nlist\nremove' "$cur" ;;
     thaw) _weirctl_words "$(_weirctl_ask sender senders --frozen)" "$cur" ;;
+    alert)
+        if [[ $prev == test ]]; then
+            _weirctl_words "$(_weirctl_ask alert alert)" "$cur"
+        else
+            _weirctl_words test "$cur"
+        fi
+        ;;
     flush)
         _weirctl_words "$(_weirctl_ask id queue)"$'\n'"$(_weirctl_ask sender senders)"$'\nall' "$cur"
         ;;

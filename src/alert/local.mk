@@ -10,3 +10,14 @@ libalert_a_SOURCES = \
 # Without CURL_LIBS: whoever reads weir.conf has the options, only weir-maild
 # sends.
 alert_libs = libalert.a $(spool_libs) $(net_libs) $(JANSSON_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_alert
+tests_unit_test_alert_SOURCES = tests/unit/test_alert.c \
+	tests/unit/fault_libc.c tests/unit/fault_vfs.c \
+	tests/unit/fault_vfs.h tests/unit/spool_kit.c tests/unit/spool_kit.h
+tests_unit_test_alert_LDADD = $(alert_libs) $(CURL_LIBS) $(SQLITE_LIBS) \
+	$(CMOCKA_LIBS) -lpthread
+tests_unit_test_alert_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=rename
+endif

@@ -25,6 +25,21 @@ static const enum counter elsewhere[] = {COUNT_PASSED_RECIPIENTS,
     COUNT_FROZEN_SENDERS, COUNT_HELD_MESSAGES, COUNT_HELD_RECIPIENTS,
     COUNT_QUARANTINED_MESSAGES};
 
+static const struct {
+	enum counter id;
+	const char *channel, *result;
+} alerts[] = {
+    {COUNT_ALERTS_SENT_MAIL, "mail", "sent"},
+    {COUNT_ALERTS_FAILED_MAIL, "mail", "failed"},
+    {COUNT_ALERTS_DROPPED_MAIL, "mail", "dropped"},
+    {COUNT_ALERTS_SENT_WEBHOOK, "webhook", "sent"},
+    {COUNT_ALERTS_FAILED_WEBHOOK, "webhook", "failed"},
+    {COUNT_ALERTS_DROPPED_WEBHOOK, "webhook", "dropped"},
+    {COUNT_ALERTS_SENT_COMMAND, "command", "sent"},
+    {COUNT_ALERTS_FAILED_COMMAND, "command", "failed"},
+    {COUNT_ALERTS_DROPPED_COMMAND, "command", "dropped"},
+};
+
 static bool
 is_elsewhere(size_t id)
 {
@@ -34,6 +49,10 @@ is_elsewhere(size_t id)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
 		if (passed[i].id == (enum counter)id)
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(alerts); i++) {
+		if (alerts[i].id == (enum counter)id)
 			return true;
 	}
 	return false;
@@ -80,6 +99,18 @@ add_recipients(struct metrics *m, const struct counters *c)
 	add_verdict(m, "pass", "allowed", rest);
 	add_verdict(m, "hold", "throttle", c->v[COUNT_DELAYED_RECIPIENTS]);
 	add_verdict(m, "refuse", "throttle", c->v[COUNT_REFUSED_RECIPIENTS]);
+}
+
+static void
+add_alerts(struct metrics *m, const struct counters *c)
+{
+	metrics_family(m, "weir_alerts", METRIC_COUNTER,
+	    "Messages of alert sections: taken, tries that failed, given up.");
+	for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
+		metrics_sample(m,
+		    (struct metric_label[]){{"channel", alerts[i].channel},
+			{"result", alerts[i].result}, {NULL, NULL}},
+		    (double)c->v[alerts[i].id]);
 }
 
 static void
@@ -212,6 +243,7 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
 	    "When the daemon was started.", (double)p->started_at / 1000);
 	add_recipients(&m, p->counters);
+	add_alerts(&m, p->counters);
 	add_senders(&m, p);
 	add_counters(&m, p->counters);
 	add_spool(&m, p);

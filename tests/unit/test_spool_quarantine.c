@@ -310,6 +310,7 @@ test_from_version_1(void **state)
 	kit_close(k);
 	kit_sql(k, "DROP TABLE quarantine; DROP TABLE inbound;"
 		   " DROP TABLE mta_held; DROP TABLE acquaintance;"
+		   " DROP TABLE alert;"
 		   " DROP TABLE name; ALTER TABLE source DROP COLUMN note;"
 		   " ALTER TABLE source DROP COLUMN thaw_at;"
 		   " ALTER TABLE rcpt DROP COLUMN lane;"

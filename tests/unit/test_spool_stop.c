@@ -393,6 +393,7 @@ test_upgrade(void **state)
 	set_frozen(k, "alice", true);
 	kit_close(k);
 	kit_sql(k, "DROP TABLE mta_held; DROP TABLE acquaintance;"
+		   " DROP TABLE alert;"
 		   " UPDATE rcpt SET state = 2;"
 		   "ALTER TABLE rcpt DROP COLUMN lane;"
 		   " DROP INDEX rcpt_owner; ALTER TABLE rcpt DROP COLUMN owner;"
