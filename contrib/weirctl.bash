@@ -151,9 +151,14 @@ _weir_replay() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local options=$'--policy\n--attack\n--json\n'
 
-    if [[ ${COMP_WORDS[1]} == log || ${COMP_WORDS[1]} == learn ]]; then
+    if [[ ${COMP_WORDS[1]} =~ ^(log|propose|learn)$ ]]; then
         options+=$'--format\n--my-networks\n--local-domains\n--year\n'
-        options+=$'--journal\n--compare\n--anonymise\n--nodes\n'
+        options+=$'--journal\n'
+        case ${COMP_WORDS[1]} in
+        log) options+=$'--compare\n--csv\n--html\n' ;;
+        propose) options+=$'--target\n--keep-back\n--csv\n--html\n' ;;
+        learn) options+=$'--anonymise\n--nodes\n' ;;
+        esac
     elif [[ ${COMP_WORDS[1]} == flows ]]; then
         options=$'--profile\n--policy\n--my-networks\n--attack\n'
         options+=$'--propose\n--target\n--keep-back\n--json\n'
@@ -167,10 +172,11 @@ _weir_replay() {
     case $prev in
     --attack)
         _weirctl_words \
-            $'1/60\n1\n10\n200\n10,known=500\n100/1d,packed\n850,udp' "$cur"
+            $'1/60\n1\n10\n200\n10,known=500\n100/1d,packed\n10,users=100\n850,udp' "$cur"
         ;;
     --format)
-        _weirctl_words $'auto\npostfix\nexim\nsendmail\nopensmtpd\nexchange' \
+        _weirctl_words \
+            $'auto\npostfix\nexim\nsendmail\nopensmtpd\nexchange\nweir\nrspamd\nkumomta' \
             "$cur"
         ;;
     --spread) _weirctl_words $'random\nlocal\ncontacts' "$cur" ;;
@@ -179,12 +185,12 @@ _weir_replay() {
     --target) _weirctl_words $'0.01%\n0.1%\n1%' "$cur" ;;
     --hosts | --density | --seed) ;;
     --profile) _weirctl_words $'workstation\nserver\ngateway\npaper' "$cur" ;;
-    --policy | --my-networks | --local-domains | --year) ;;
+    --policy | --my-networks | --local-domains | --year | --keep-back) ;;
     *)
         if [[ $cur == -* ]]; then
             _weirctl_words "$options"$'-c\n-V\n-h' "$cur"
         elif ((COMP_CWORD == 1)); then
-            _weirctl_words $'trace\nflows\nhistory\nlog\nlearn\nepidemic' "$cur"
+            _weirctl_words $'trace\nflows\nhistory\nlog\npropose\nlearn\nepidemic' "$cur"
         else
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi

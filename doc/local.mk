@@ -2,7 +2,7 @@
 dist_man_MANS += doc/weirctl.1 doc/weir-maild.8 doc/weir-replay.1
 nodist_man_MANS += doc/weir.conf.5
 EXTRA_DIST += doc/dashboard-light.png doc/dashboard-dark.png
-EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md doc/replay.md \
+EXTRA_DIST += doc/weir.conf.5.in doc/testing.md doc/architecture.md \
 	doc/epidemic.md
 CLEANFILES += doc/weir.conf.5
 
@@ -28,7 +28,7 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 		$(srcdir)/doc/weir-netd.conf.5.in > $@.tmp && \
 	rm -f $@.options && mv -f $@.tmp $@
 endif
-dist_doc_DATA += doc/install.md doc/policies.md doc/cluster.md doc/postfix.md doc/sendmail.md doc/exim.md \
+dist_doc_DATA += doc/replay.md doc/replay-example.html doc/install.md doc/policies.md doc/cluster.md doc/postfix.md doc/sendmail.md doc/exim.md \
 	doc/exchange.md \
 	doc/dashboard.md doc/providers.md doc/alerts.md doc/interop.md doc/defences.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \

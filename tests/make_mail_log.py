@@ -10,9 +10,9 @@ import random
 
 
 def lines(at, host, number, login, client, recipients):
-    """As Postfix 3.7 logs a submission."""
+    """As Postfix 3.7 logs a submission, through rsyslog."""
     queue_id = f"{number:X}".rjust(11, "4")
-    head = at.strftime("%b %e %H:%M:%S") + f" {host} postfix"
+    head = at.strftime("%Y-%m-%dT%H:%M:%S+00:00") + f" {host} postfix"
     yield (f"{head}/submission/smtpd[{4000 + number % 900}]: {queue_id}: "
            f"client=unknown[{client}], sasl_method=PLAIN, "
            f"sasl_username={login}")

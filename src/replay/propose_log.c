@@ -375,11 +375,13 @@ check(struct trying *t, const struct setup *setup, struct propose_check *out,
 		status = play(
 		    p, setup, &t->one, true, &out->attacks, t->err, t->cap);
 	if (status == 0) {
+		count(p, &all, &result, (struct propose_window){0, p->fit.from},
+		    p->left_out_fit, &out->first);
 		count(p, &all, &result, p->fit, p->left_out_fit, &out->fit);
 		count(p, &all, &result, p->kept, p->left_out, &out->kept);
 		count(p, &all, &result, p->kept, NULL, &out->kept_all);
-		out->fit.reached = out->kept.reached = out->kept_all.reached =
-		    reached_of(&out->attacks);
+		out->first.reached = out->fit.reached = out->kept.reached =
+		    out->kept_all.reached = reached_of(&out->attacks);
 		if (is_proposal)
 			note_touched(p, &result);
 	}

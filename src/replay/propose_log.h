@@ -29,7 +29,9 @@ struct propose_touched {
 
 /* One policy, or the configuration as it is, outside of the search. */
 struct propose_check {
-	struct propose_outcome fit, kept, kept_all; /* all: bursts as well */
+	/* first: before the fit, while weir knows nobody yet; all: bursts as
+	 * well. */
+	struct propose_outcome first, fit, kept, kept_all;
 	struct replay_result attacks;
 };
 

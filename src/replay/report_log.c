@@ -405,7 +405,7 @@ report_log_print_text(const struct report_log *r)
 	print_top(r, REPORT_COLD);
 	print_top(r, REPORT_WARM);
 	print_freezes(r);
-	print_habits(r, "A burst on a single day: was the account stolen? ",
+	print_habits(r, "A burst on a single day: was the account stolen?",
 	    report_log_is_burst);
 	print_habits(r, "Bulk senders: give them a policy of their own",
 	    report_log_is_bulk);

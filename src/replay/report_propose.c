@@ -42,7 +42,7 @@ print_outcome(FILE *out, const char *label, const struct propose_outcome *o)
 	    o->recipients);
 	snprintf(frozen, sizeof(frozen), "%" PRIu64 " of %" PRIu64, o->frozen,
 	    o->users);
-	fprintf(out, "#   %-34s %18s  %7.3f %%  %12s\n", label, waited,
+	fprintf(out, "#   %-38s %18s  %7.3f %%  %12s\n", label, waited,
 	    100 * propose_share(o), frozen);
 }
 
@@ -51,8 +51,11 @@ print_outcomes(FILE *out, const struct propose_log *p, const char *config)
 {
 	char from[UNITS_TEXT_MAX], to[UNITS_TEXT_MAX], label[100];
 
-	fprintf(out, "#   %-34s %18s  %9s  %12s\n", "", "recipients waited",
+	fprintf(out, "#   %-38s %18s  %9s  %12s\n", "", "recipients waited",
 	    "share", "users frozen");
+	snprintf(label, sizeof(label), "first days, %s to %s",
+	    day_of(p, 0, from), day_of(p, p->fit.from, to));
+	print_outcome(out, label, &p->then.first);
 	snprintf(label, sizeof(label), "fitted, %s to %s",
 	    day_of(p, p->fit.from, from), day_of(p, p->fit.to, to));
 	print_outcome(out, label, &p->then.fit);
@@ -71,7 +74,7 @@ print_attacks(FILE *out, const struct propose_log *p)
 {
 	fprintf(out,
 	    "#\n# What a stolen account would reach in a day, and with %s\n"
-	    "#   %-34s %9s  %12s  %9s  %12s\n",
+	    "#   %-38s %9s  %12s  %9s  %12s\n",
 	    "what there is now", "recipients a second", "strangers",
 	    "frozen after", "now", "now");
 	for (size_t i = 0; i < p->attack_count; i++) {
@@ -79,7 +82,7 @@ print_attacks(FILE *out, const struct propose_log *p)
 		const struct replay_attack *now = &p->now.attacks.attacks[i];
 		char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX];
 
-		fprintf(out, "#   %-34s %9u  %12s  %9u  %12s\n",
+		fprintf(out, "#   %-38s %9u  %12s  %9u  %12s\n",
 		    then->plan->text, (unsigned)then->after_day.strangers,
 		    then->frozen_after >= 0
 			? units_format_duration(then->frozen_after, a)
@@ -206,10 +209,10 @@ attacks_json(const struct replay_result *r)
 static json_t *
 check_json(const struct propose_check *c)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "fitted",
-	    outcome_json(&c->fit), "kept_back", outcome_json(&c->kept),
-	    "kept_back_with_bursts", outcome_json(&c->kept_all), "attacks",
-	    attacks_json(&c->attacks));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "first_days",
+	    outcome_json(&c->first), "fitted", outcome_json(&c->fit),
+	    "kept_back", outcome_json(&c->kept), "kept_back_with_bursts",
+	    outcome_json(&c->kept_all), "attacks", attacks_json(&c->attacks));
 }
 
 static json_t *

@@ -52,6 +52,7 @@ print_outcomes(FILE *out, const struct propose_log *p)
 	    "", "recipients", "waited", "share", "users", "frozen"};
 
 	svg_table_begin(out, "Cost", heads, ARRAY_LEN(heads));
+	print_outcome(out, "proposal, the first days", &p->then.first);
 	print_outcome(out, "proposal, the part it was fitted on", &p->then.fit);
 	print_outcome(out, "proposal, the part kept back", &p->then.kept);
 	print_outcome(out, "the same, with bursts", &p->then.kept_all);

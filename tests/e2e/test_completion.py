@@ -70,6 +70,10 @@ def test_netd(tmp_path, line, offers):
     ("weir-replay trace --n", ["--nodes", "--no-local"]),
     ("weir-replay trace --attack 2", ["200"]),
     ("weir-replay epidemic --spread l", ["local"]),
+    ("weir-replay p", ["propose"]),
+    ("weir-replay propose --t", ["--target"]),
+    ("weir-replay log --c", ["--compare", "--csv"]),
+    ("weir-replay learn --c", [""]),
 ])
 def test_replay(tmp_path, line, offers):
     assert complete(line, tmp_path, "_weir_replay") == offers
