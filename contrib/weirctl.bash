@@ -190,7 +190,7 @@ _weir_replay() {
         if [[ $cur == -* ]]; then
             _weirctl_words "$options"$'-c\n-V\n-h' "$cur"
         elif ((COMP_CWORD == 1)); then
-            _weirctl_words $'trace\nflows\nhistory\nlog\npropose\nlearn\nepidemic' "$cur"
+            _weirctl_words $'trace\nflows\nhistory\nlog\npropose\nlearn\nverify\nepidemic' "$cur"
         else
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi

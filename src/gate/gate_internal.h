@@ -59,6 +59,7 @@ struct gate {
 	struct events *events;
 	struct counters *counters;
 	struct log *log;
+	uint64_t txn_count; /* so far: numbers them */
 	const struct gate_callbacks *callbacks;
 	void *arg;
 

@@ -9,6 +9,7 @@
 #include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
+#include "gate/gate_record.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -87,6 +88,7 @@ give_answer(
 		answer.why = path_why(q->txn);
 	}
 	tell_trace(q, &answer);
+	record_verdict(q->txn, q->address, answer.verdict, q->now);
 	q->fn(q->arg, &answer);
 }
 
@@ -98,6 +100,7 @@ give_observed(const struct question *q, const char *why)
 	    .verdict = THROTTLE_PASS, .observed = true, .why = why};
 
 	tell_trace(q, &answer);
+	record_verdict(q->txn, q->address, answer.verdict, q->now);
 	q->fn(q->arg, &answer);
 }
 
@@ -139,6 +142,7 @@ give_refusal(const struct question *q, const struct refusal *refusal)
 	gate_tell(txn->g, q->wall, &news);
 	free(to);
 	tell_trace(q, &answer);
+	record_verdict(txn, q->address, THROTTLE_REFUSE, q->now);
 	q->fn(q->arg, &answer);
 }
 
@@ -832,6 +836,7 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	uint32_t twin;
 
 	g->now = now;
+	txn->did_stay = txn->next_stays;
 	txn->next_stays = false;
 	/* All that is no address would be one destination. Fronts have parsed
 	 * it before: this is the last door. */

@@ -10,6 +10,7 @@
  * is saved behind; a crash in between costs the sender a stranger, never gives
  * it one.
  */
+#include "gate/gate_record.h"
 #include "gate/gate_strangers.h"
 
 #include <errno.h>
@@ -92,6 +93,7 @@ gate_secure(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 		gate_sender(txn, now, wall, fn, arg);
 		return;
 	}
+	record_secure(txn, now);
 	op = xcalloc(1, sizeof(*op));
 	*op = (struct gate_secure_op){
 	    .g = g, .txn = txn, .wall = wall, .fn = fn, .arg = arg};

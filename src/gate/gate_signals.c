@@ -7,6 +7,7 @@
  * What the next hop has said is believed; what others say that it said is
  * hearsay, see credit.h.
  */
+#include "gate/gate_record.h"
 #include "gate/gate_txn.h"
 
 #include <stdio.h>
@@ -180,7 +181,8 @@ gate_drop_refused(struct gate_txn *txn, const struct gate_reply *reply,
 		destination = e->r.destination;
 		is_cost = costs(txn, e) && is_unknown(reply);
 	}
-	gate_drop_last(txn, now);
+	record_drop(txn, reply->code, reply->enhanced, now);
+	txn_drop_last(txn, now);
 	if (!is_cost)
 		return;
 	refused(g, txn_key(txn), destination, false, now, wall);

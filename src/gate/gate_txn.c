@@ -7,6 +7,7 @@
 #include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
+#include "gate/gate_record.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -52,6 +53,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	txn = xcalloc(1, sizeof(*txn) + room + 1);
 	g->now = now;
 	txn->g = g;
+	txn->number = ++g->txn_count;
 	txn->policy = policy;
 	policies_ref(policy->set);
 	txn->entries = txn->first;
@@ -80,6 +82,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	if (given->teaches)
 		txn->lesson = gate_lesson_new(g, given);
 	txn_history_begin(txn, &facts);
+	record_begin(txn, given, now);
 	return txn;
 }
 
@@ -205,7 +208,7 @@ txn_end_blank(struct gate_txn *txn, int64_t now)
 }
 
 void
-gate_drop_last(struct gate_txn *txn, int64_t now)
+txn_drop_last(struct gate_txn *txn, int64_t now)
 {
 	const struct txn_entry *e;
 
@@ -223,9 +226,17 @@ gate_drop_last(struct gate_txn *txn, int64_t now)
 }
 
 void
+gate_drop_last(struct gate_txn *txn, int64_t now)
+{
+	record_drop(txn, 0, "", now);
+	txn_drop_last(txn, now);
+}
+
+void
 gate_drop_for_room(struct gate_txn *txn, int64_t now)
 {
-	gate_drop_last(txn, now);
+	record_drop(txn, 0, RECORD_NO_ROOM, now);
+	txn_drop_last(txn, now);
 	txn->is_short = true;
 }
 
@@ -637,6 +648,7 @@ gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	record_end(txn, "commit", now);
 	txn_history_end(txn, false, wall);
 	note_accepted(txn, now);
 	warn_source_again(txn->g, txn_source(txn), now, wall);
@@ -666,6 +678,7 @@ void
 gate_cancel(struct gate_txn *txn, int64_t now)
 {
 	txn->g->now = now;
+	record_end(txn, "cancel", now);
 	if (txn->was_secured && txn->src != NULL)
 		source_touch(txn->g, txn->src);
 	path_cancel(txn, now);
@@ -711,6 +724,7 @@ gate_doubt(struct gate_txn *txn, const bool *named, int64_t now, int64_t wall)
 	bool *reached = by_destination(txn, named);
 
 	txn->g->now = now;
+	record_end(txn, "doubt", now);
 	strangers_give_back(txn);
 	strangers_take(txn, reached, now);
 	txn_history_end(txn, false, wall);
@@ -775,6 +789,7 @@ void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	record_end(txn, "defer", now);
 	txn_history_end(txn, true, wall);
 	if (txn->was_secured && txn->src != NULL)
 		source_touch(txn->g, txn->src);

@@ -31,6 +31,7 @@ struct txn_entry {
 
 struct gate_txn {
 	struct gate *g;
+	uint64_t number; /* in the log */
 	const struct policy *policy;
 	struct txn_path *path;           /* of gate_path.c; NULL: it is free */
 	struct throttle_source *src;     /* while reserved > 0 */
@@ -52,6 +53,7 @@ struct gate_txn {
 	bool is_barred;  /* stranger_messages made a recipient wait */
 	bool by_command; /* it cannot be told to come later */
 	bool has_routes, next_stays;
+	bool did_stay; /* of the recipient in hand */
 	struct ip client;
 	uint64_t network;   /* of a login's client; 0: none */
 	uint64_t answer_to; /* the sender, as <> would reach it; 0: nobody */
@@ -101,6 +103,8 @@ struct throttle_source *txn_need_source(struct gate_txn *txn, int64_t now);
  */
 struct throttle *txn_lane(const struct gate_txn *txn, const struct txn_entry *e,
     struct throttle_source **src);
+/* gate_txn.c: gate_drop_last, without a line in the log. */
+void txn_drop_last(struct gate_txn *txn, int64_t now);
 /* gate_txn.c: what was to pass waits, whatever was answered. */
 void txn_hold_all(struct gate_txn *txn, int64_t now);
 /* gate_recipient.c: mail to it comes in. */

@@ -69,6 +69,9 @@ MUST_CHECK int command_propose(
     const struct command_args *args, char *err, size_t cap);
 MUST_CHECK int command_log(
     const struct command_args *args, char *err, size_t cap);
+/* Exit status 1: a verdict differs. */
+MUST_CHECK int command_verify(
+    const struct command_args *args, char *err, size_t cap);
 MUST_CHECK int command_epidemic(
     const struct command_args *args, char *err, size_t cap);
 /* False: the text is not what it must be, which is said in must. */

@@ -12,9 +12,11 @@ libtrace_a_SOURCES = \
 	src/replay/command_propose.c \
 	src/replay/command_log.c src/replay/command_trace.c \
 	src/replay/contacts.c src/replay/contacts.h \
+	src/replay/command_verify.c \
 	src/replay/csv.c src/replay/csv.h \
 	src/replay/epidemic.c src/replay/epidemic.h \
 	src/replay/epidemic_html.c src/replay/epidemic_text.c \
+	src/replay/exact.c src/replay/exact.h \
 	src/replay/export.c src/replay/export.h \
 	src/replay/feed.c src/replay/feed.h \
 	src/replay/figures.c src/replay/figures.h \
@@ -27,6 +29,7 @@ libtrace_a_SOURCES = \
 	src/replay/head_json.c src/replay/head_json.h \
 	src/replay/command_history.c \
 	src/replay/outbreak.c src/replay/outbreak.h \
+	src/replay/pairs.c src/replay/pairs.h \
 	src/replay/past.c src/replay/past.h \
 	src/replay/past_run.c src/replay/past_run.h \
 	src/replay/input.c src/replay/input.h \
@@ -109,6 +112,9 @@ tests_unit_test_capture_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_epidemic
 tests_unit_test_epidemic_SOURCES = tests/unit/test_epidemic.c
 tests_unit_test_epidemic_LDADD = $(trace_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_exact
+tests_unit_test_exact_SOURCES = tests/unit/test_exact.c
+tests_unit_test_exact_LDADD = $(trace_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_svg
 tests_unit_test_svg_SOURCES = tests/unit/test_svg.c
 tests_unit_test_svg_LDADD = $(trace_libs) $(CMOCKA_LIBS)

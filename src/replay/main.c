@@ -60,6 +60,9 @@ static const struct command commands[] = {
 	"[--anonymise --nodes FILE]",
 	"whom each sender of such logs wrote to, and when last", false, true,
 	false, command_learn},
+    {"verify", "FILE... -c FILE",
+	"whether a replay of weir-maild's own log at debug gives its verdicts",
+	false, true, false, command_verify},
     {"epidemic",
 	"[TRACE] [--spread random|local|contacts] [--hosts N] [--rate RATE] "
 	"[--density SHARE] [--deployed SHARE,...] [--seed N] "

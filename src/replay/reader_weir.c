@@ -5,11 +5,10 @@
  * in lines that follow under the same id. The sender is the key under which
  * weir counts it.
  */
+#include "replay/pairs.h"
 #include "replay/reader.h"
 
 #include <string.h>
-
-#define VALUE_MAX 512
 
 static bool
 take_level(struct str *s)
@@ -44,45 +43,6 @@ weir_knows(const struct head_line *line)
 
 /* ---- key=value ---- */
 
-/* "\x2c" and the like are what str_escape made of a byte. */
-static struct str
-unescape(struct str s, char out[VALUE_MAX])
-{
-	size_t n = 0;
-
-	while (s.n > 0 && n < VALUE_MAX) {
-		int high = -1, low = -1;
-
-		if (s.n >= 4 && s.p[0] == '\\' && s.p[1] == 'x') {
-			high = str_hex_digit(s.p[2]);
-			low = str_hex_digit(s.p[3]);
-		}
-		out[n++] =
-		    high >= 0 && low >= 0 ? (char)(high * 16 + low) : s.p[0];
-		s = str_sub(s, high >= 0 && low >= 0 ? 4 : 1, s.n);
-	}
-	return (struct str){out, n};
-}
-
-/* The next pair; the value is as it stands, without its quotes. */
-static bool
-take_pair(struct str *s, struct str *key, struct str *value)
-{
-	if (s->n == 0)
-		return false;
-	*key = str_sub(*s, 0, str_index(*s, '='));
-	*s = str_sub(*s, key->n + 1, s->n);
-	if (!str_starts(*s, STR("\""))) {
-		*value = str_cut(s, ' ');
-		return true;
-	}
-	*s = str_sub(*s, 1, s->n);
-	*value = str_cut(s, '"');
-	if (str_starts(*s, STR(" ")))
-		*s = str_sub(*s, 1, s->n);
-	return true;
-}
-
 static uint64_t
 number_of(struct str s)
 {
@@ -104,7 +64,7 @@ message_of(struct str s)
 	struct message m = {.id = STR("")};
 	struct str key, value;
 
-	while (take_pair(&s, &key, &value)) {
+	while (pairs_take(&s, &key, &value)) {
 		if (str_eq(key, STR("id")))
 			m.id = value;
 		else if (str_eq(key, STR("fate")))
@@ -146,12 +106,12 @@ static void
 emit_recipients(
     struct reader_record *r, struct str s, reader_emit_fn *emit, void *arg)
 {
-	char text[VALUE_MAX];
+	char text[PAIRS_VALUE_MAX];
 	struct str key, value;
 
 	r->kind = READER_RECIPIENT;
-	while (take_pair(&s, &key, &value)) {
-		r->address = unescape(value, text);
+	while (pairs_take(&s, &key, &value)) {
+		r->address = pairs_unescape(value, text);
 		if (str_eq(key, STR("to")) && value.n > 0)
 			emit(arg, r);
 	}
@@ -162,7 +122,7 @@ take_message(
     struct reader_record *r, struct str s, reader_emit_fn *emit, void *arg)
 {
 	struct message m = message_of(s);
-	char user[VALUE_MAX], from[VALUE_MAX];
+	char user[PAIRS_VALUE_MAX], from[PAIRS_VALUE_MAX];
 	int64_t ended = r->at;
 
 	if (m.id.n == 0 || m.fate.n == 0)
@@ -172,9 +132,9 @@ take_message(
 	r->kind = READER_BEGIN;
 	r->is_unique = true;
 	r->id = m.id;
-	r->user = login_of(unescape(m.sender, user));
+	r->user = login_of(pairs_unescape(m.sender, user));
 	r->has_sender = true;
-	r->address = unescape(m.from, from);
+	r->address = pairs_unescape(m.from, from);
 	r->has_client = ip_parse(m.client, &r->client);
 	r->is_local = !r->has_client && r->user.n == 0;
 	r->count = m.recipients < UINT32_MAX ? (uint32_t)m.recipients : 0;
@@ -210,7 +170,7 @@ weir_take(
 	if (!str_starts(s, STR("recipients ")))
 		return READER_NOTE;
 	s = str_sub(s, sizeof("recipients"), s.n);
-	if (!take_pair(&s, &key, &value) || !str_eq(key, STR("id")))
+	if (!pairs_take(&s, &key, &value) || !str_eq(key, STR("id")))
 		return READER_STRANGE;
 	r.id = value;
 	emit_recipients(&r, s, emit, arg);

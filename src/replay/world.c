@@ -226,7 +226,7 @@ world_new(const struct world_settings *settings,
 	}
 	w->events = events_new();
 	w->gate = gate_new(&settings->gate, w->spool, w->events, &w->counters,
-	    NULL, &callbacks, w);
+	    settings->log, &callbacks, w);
 	note_error(w, gate_load(w->gate, mono(w), wall(w)));
 	return w;
 }
@@ -534,6 +534,119 @@ world_send(struct world *w, const struct world_mail *mail, enum world_end *ends)
 	free(t.at);
 	settle(w);
 	return w->source;
+}
+
+/* ---- several transactions at once ---- */
+
+struct world_txn {
+	struct gate_txn *gate;
+	uint64_t *labels; /* of those that were taken; their number */
+	size_t n, cap;
+};
+
+struct world_txn *
+world_begin(struct world *w, const struct gate_facts *facts)
+{
+	struct world_txn *t = xcalloc(1, sizeof(*t));
+
+	t->gate = gate_begin(w->gate, facts, mono(w));
+	return t;
+}
+
+enum throttle_verdict
+world_ask_sender(struct world *w, struct world_txn *t)
+{
+	return ask_sender(w, t->gate);
+}
+
+enum throttle_verdict
+world_ask_secure(struct world *w, struct world_txn *t)
+{
+	return ask_secure(w, t->gate);
+}
+
+enum throttle_verdict
+world_ask_recipient(
+    struct world *w, struct world_txn *t, struct str address, bool stays)
+{
+	w->is_answered = false;
+	gate_next_stays(t->gate, stays);
+	gate_recipient(t->gate, address, mono(w), wall(w), on_answer, w);
+	if (answered(w) == THROTTLE_REFUSE)
+		return w->verdict;
+	if (t->n == t->cap) {
+		t->cap = t->cap > 0 ? 2 * t->cap : 4;
+		t->labels = xrealloc(t->labels, t->cap * sizeof(*t->labels));
+	}
+	t->labels[t->n] = t->n;
+	t->n++;
+	return w->verdict;
+}
+
+void
+world_drop(struct world *w, struct world_txn *t, const struct gate_reply *reply,
+    bool for_room)
+{
+	size_t before = gate_txn_count(t->gate);
+
+	if (for_room)
+		gate_drop_for_room(t->gate, mono(w));
+	else if (reply != NULL)
+		gate_drop_refused(t->gate, reply, mono(w), wall(w));
+	else
+		gate_drop_last(t->gate, mono(w));
+	t->n -= before - gate_txn_count(t->gate);
+}
+
+static void
+commit_taken(struct world *w, struct world_txn *t)
+{
+	struct world_mail mail = {.labels = t->labels, .count = t->n};
+	enum world_end *ends = xcalloc(t->n + 1, sizeof(*ends));
+	uint64_t *tickets = xcalloc(t->n + 1, sizeof(*tickets));
+	struct taken taken = {.mail = &mail, .ends = ends, .n = t->n};
+
+	taken.at = xcalloc(t->n + 1, sizeof(*taken.at));
+	for (size_t i = 0; i < t->n; i++)
+		taken.at[i] = i;
+	store(w, t->gate, &taken, tickets);
+	gate_commit(t->gate, tickets, mono(w), wall(w));
+	free(taken.at);
+	free(tickets);
+	free(ends);
+}
+
+static void
+doubt_taken(struct world *w, struct world_txn *t)
+{
+	bool *reached = xcalloc(t->n + 1, sizeof(*reached));
+
+	for (size_t i = 0; i < t->n; i++)
+		reached[i] = gate_txn_verdict(t->gate, i) == THROTTLE_PASS;
+	gate_doubt(t->gate, reached, mono(w), wall(w));
+	free(reached);
+}
+
+void
+world_end(struct world *w, struct world_txn *t, enum world_how how)
+{
+	switch (how) {
+	case WORLD_COMMIT:
+		commit_taken(w, t);
+		break;
+	case WORLD_CANCEL:
+		gate_cancel(t->gate, mono(w));
+		break;
+	case WORLD_DOUBT:
+		doubt_taken(w, t);
+		break;
+	case WORLD_DEFER:
+		gate_defer(t->gate, mono(w), wall(w));
+		break;
+	}
+	settle(w);
+	free(t->labels);
+	free(t);
 }
 
 const char *

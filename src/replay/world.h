@@ -25,6 +25,7 @@ struct world_settings {
 	uint64_t held_max;         /* of the spool */
 	uint64_t body_memory_bytes;
 	bool verify_held; /* the next hop is asked about held ones too */
+	struct log *log;  /* borrowed; NULL: none */
 };
 
 /* NULL: why in err, and a sysexits status. callbacks is borrowed. */
@@ -62,6 +63,25 @@ struct world_mail {
  * source's key, borrowed until the next call. */
 const char *world_send(
     struct world *w, const struct world_mail *mail, enum world_end *ends);
+
+/* ---- several transactions at once ---- */
+
+/* A transaction of its own, step by step, as a front end takes them. */
+struct world_txn;
+
+enum world_how { WORLD_COMMIT, WORLD_CANCEL, WORLD_DOUBT, WORLD_DEFER };
+
+struct world_txn *world_begin(struct world *w, const struct gate_facts *facts);
+enum throttle_verdict world_ask_sender(struct world *w, struct world_txn *t);
+enum throttle_verdict world_ask_secure(struct world *w, struct world_txn *t);
+/* stays: see gate_next_stays. */
+enum throttle_verdict world_ask_recipient(
+    struct world *w, struct world_txn *t, struct str address, bool stays);
+/* The last recipient is none. reply NULL: no next hop said so. */
+void world_drop(struct world *w, struct world_txn *t,
+    const struct gate_reply *reply, bool for_room);
+/* DOUBT: as if all that passed were reached. Frees t. */
+void world_end(struct world *w, struct world_txn *t, enum world_how how);
 
 /* The policy of the last mail, borrowed until the next. */
 const char *world_policy(const struct world *w);

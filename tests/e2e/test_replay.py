@@ -8,11 +8,13 @@ import json
 import lzma
 import os
 import re
+import random
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -678,3 +680,75 @@ def test_capture_that_was_cut(tmp_path):
                              "--profile", "paper")
     assert status == 0 and "ends within a packet" in err
     assert json.loads(out)["flows"] == 6
+
+
+# ---- the daemon's verdicts, once more ----
+
+BUSY_POLICY = """key = envelope  working_set = 6  interval = "1s"  burst = 3
+                 freeze_at = 9  limit = {"40/1h"}  stranger_messages = "30/1h"
+                 reverse_paths = free"""
+
+
+def send_busily(w, sender, seed):
+    """Transactions of all kinds; what is refused is refused."""
+    chance = random.Random(seed)
+    peer = w.hello()
+    for _ in range(25):
+        time.sleep(chance.expovariate(30))
+        peer.ask(f"MAIL FROM:<{sender}>")
+        taken = 0
+        for _ in range(chance.randrange(1, 4)):
+            to = f"r{chance.randrange(25)}@example.net"
+            taken += peer.ask(f"RCPT TO:<{to}>")[0] == 250
+        if taken == 0 or chance.random() < 0.15:
+            peer.ask("RSET")
+        else:
+            peer.submit(text_of_mail())
+    peer.ask("QUIT")
+
+
+def verify(w, *args, config=None):
+    return subprocess.run(
+        [BUILD / "weir-replay", "verify", *args, "-c", config or w.config],
+        capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def test_a_replay_gives_the_daemons_verdicts(weir, tmp_path):
+    """Under load, on real time: twelve clients of four senders at once."""
+    w = weir(policy=BUSY_POLICY, log_level="debug")
+    threads = [threading.Thread(
+        target=send_busily, args=(w, f"s{i % 4}@example.org", i))
+        for i in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(DEADLINE_S)
+    assert w.stop() == 0
+    log = w.log()
+    for verdict in ("pass", "hold", "refuse"):
+        assert f"verdict={verdict}" in log
+    for how in ("commit", "cancel"):
+        assert f"how={how}" in log
+    done = verify(w, w.log_path)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "all as the daemon gave them" in done.stdout
+    # The same each time, and it can tell.
+    assert verify(w, w.log_path).stdout == done.stdout
+    other = tmp_path / "other.conf"
+    other.write_text(
+        w.config.read_text().replace("burst = 3", "burst = 2"))
+    done = verify(w, w.log_path, config=other)
+    assert done.returncode == 1 and "hold here" in done.stdout
+
+
+def test_verify_needs_what_it_needs(weir, tmp_path):
+    w = weir()
+    peer = w.hello()
+    peer.transact("a@example.org", ["b@example.net"], text_of_mail())
+    peer.ask("QUIT")
+    done = verify(w, w.log_path)
+    assert done.returncode == 65 and "log_level = debug" in done.stderr
+    bad = tmp_path / "bad.log"
+    bad.write_text("2026-11-29T20:00:00Z debug gate begin txn=1 now=x\n")
+    done = verify(w, bad)
+    assert done.returncode == 65 and f"{bad}:1: " in done.stderr

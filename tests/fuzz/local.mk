@@ -39,6 +39,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_spool_load \
 	tests/fuzz/fuzz_throttle_load \
 	tests/fuzz/fuzz_trace \
+	tests/fuzz/fuzz_verify \
 	tests/fuzz/fuzz_xclient
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
@@ -50,6 +51,8 @@ tests_fuzz_fuzz_auth_SOURCES = tests/fuzz/fuzz_auth.c
 tests_fuzz_fuzz_auth_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = libreplay.a $(net_libs)
+tests_fuzz_fuzz_verify_SOURCES = tests/fuzz/fuzz_verify.c
+tests_fuzz_fuzz_verify_LDADD = libreplay.a $(trace_libs)
 tests_fuzz_fuzz_xclient_SOURCES = tests/fuzz/fuzz_xclient.c
 tests_fuzz_fuzz_xclient_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_capture_SOURCES = tests/fuzz/fuzz_capture.c
