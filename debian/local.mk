@@ -15,7 +15,8 @@ EXTRA_DIST += debian/changelog debian/clean debian/control debian/copyright \
 	debian/weir-maild.templates debian/weir-netd.docs \
 	debian/weir-netd.examples debian/weir-netd.install \
 	debian/weir-netd.postrm \
-	debian/weir-replay.install debian/weirctl.install
+	debian/weir-replay.docs debian/weir-replay.install \
+	debian/weirctl.install
 
 DEB_BUILD_FLAGS =
 .PHONY: deb

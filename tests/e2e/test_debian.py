@@ -8,20 +8,22 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import sqlite3
 
 import pytest
 
-import debsystem
 import netlab
-from debsystem import run
-from harness import BUILD, FastSink, until
+from debian_system import APT, DebianSystem, must, run, why_not
+from harness import BUILD, TOP, FastSink, until
 
 WHAT = "Debian packages: built, installed, upgraded, purged"
 NAMES = ("weir-maild", "weir-netd", "weir-replay", "weirctl", "libweir0",
          "libweir-dev")
 UPGRADE = "0.1.0-0weir9"
+BUILD_S = 3600
+INSTALL_S = 900
 
 SEND = """
 import smtplib, sys
@@ -34,8 +36,8 @@ with smtplib.SMTP("127.0.0.1", 2525, timeout=60) as s:
 def make_deb(directory, **kw):
     """Its log, in which blhc looks for flags."""
     env = dict(os.environ, DEB_BUILD_OPTIONS="nocheck", LC_ALL="C.UTF-8")
-    return run(["make", "-C", directory, "deb"], env=env,
-               timeout_s=3600, **kw).stdout
+    return must("make", "-C", directory, "deb", env=env, timeout=BUILD_S,
+                **kw)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +60,9 @@ def digests(directory):
 @pytest.mark.long(WHAT)
 def test_the_archive_makes_the_same_packages_elsewhere(packages, tmp_path):
     first, _ = packages
-    run(["tar", "-C", tmp_path, "-xf", *first.glob("*.orig.tar.xz")])
+    must("tar", "-C", tmp_path, "-xf", *first.glob("*.orig.tar.xz"))
     [tree] = tmp_path.iterdir()
-    run(["./configure"], cwd=tree)
+    must("./configure", cwd=tree, timeout=BUILD_S)
     make_deb(tree, umask=0o027)
     assert digests(first) == digests(tree / "deb")
     assert {n.split("_")[0] for n in digests(first)} >= set(NAMES)
@@ -73,15 +75,15 @@ def test_nothing_to_complain_of(packages):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     [changes] = first.glob("*.changes")
-    p = run(["lintian", "--pedantic", "--allow-root", "--suppress-tags",
-             "initial-upload-closes-no-bugs", "--fail-on",
-             "error,warning,pedantic", changes], check=False)
+    p = run("lintian", "--pedantic", "--allow-root", "--suppress-tags",
+            "initial-upload-closes-no-bugs", "--fail-on",
+            "error,warning,pedantic", changes, timeout=INSTALL_S)
     assert p.returncode == 0 and not re.search("^[EWP]:", p.stdout, re.M), \
         p.stdout
     path = first / "build.log"
     path.write_text(log)
     try:
-        p = run(["blhc", "--all", "--debian", path], check=False)
+        p = run("blhc", "--all", "--debian", path)
     finally:
         path.unlink()
     assert p.returncode == 0, p.stdout
@@ -94,40 +96,37 @@ def newer(source, directory, version):
         if "-dbgsym_" in deb.name:
             continue
         tree = directory / "tree"
-        run(["dpkg-deb", "-R", deb, tree])
+        must("dpkg-deb", "-R", deb, tree)
         control = tree / "DEBIAN/control"
         text = control.read_text()
         old = re.search("^Version: (.*)$", text, re.M)[1]
         control.write_text(text.replace(old, version))
-        run(["dpkg-deb", "--root-owner-group", "-b", tree, directory])
+        must("dpkg-deb", "--root-owner-group", "-b", tree, directory)
         shutil.rmtree(tree)
     return directory
 
 
 @pytest.fixture(scope="module")
-def system(packages, tmp_path_factory):
-    why = debsystem.why_not()
+def system(packages):
+    why = why_not()
     if why:
         pytest.skip(why)
-    top = tmp_path_factory.mktemp("debian")
-    s = debsystem.System(top / "root")
+    s = DebianSystem("weir.test")
     try:
         why = s.make()
         if why:
             pytest.skip(why)
-        debs = s.root / "debs"
+        debs = s.path("/debs")
         debs.mkdir()
         for deb in packages[0].glob("*.deb"):
             if "-dbgsym_" not in deb.name:
                 shutil.copy(deb, debs)
-        newer(debs, s.root / "newer", UPGRADE)
-        s.fetch("sh", "-c", " ".join(debsystem.APT) +
-                " --download-only install /debs/*.deb iptables nftables")
+        newer(debs, s.path("/newer"), UPGRADE)
+        s.fetch(f"{APT} --download-only install /debs/*.deb iptables nftables")
         s.boot()
         yield s
     finally:
         s.stop()
-        shutil.rmtree(top, ignore_errors=True)
 
 
 class Site:
@@ -135,16 +134,16 @@ class Site:
 
     def __init__(self, system):
         self.system = system
-        self.conf = system.root / "etc/weir/weir.conf"
-        self.spool = system.root / "var/lib/weir/spool.db"
+        self.conf = system.path("/etc/weir/weir.conf")
+        self.spool = system.path("/var/lib/weir/spool.db")
 
     def send(self, sender, *recipients):
         self.system.beside("/usr/bin/python3", "-c", SEND, sender,
                            *recipients)
 
     def ctl(self, *argv):
-        p = self.system("weirctl", "--json", *argv)
-        return json.loads(p.stdout) if p.stdout.strip() else None
+        text = self.system.must(shlex.join(["weirctl", "--json", *argv]))
+        return json.loads(text) if text.strip() else None
 
     def held(self):
         return sorted((m["id"], r["address"]) for m in self.ctl("queue")
@@ -154,31 +153,25 @@ class Site:
         return [s["sender"] for s in self.ctl("senders", "--frozen")]
 
     def active(self, unit="weir-maild"):
-        return self.system("systemctl", "is-active", unit,
-                           check=False).stdout.strip()
+        return self.system.run(f"systemctl is-active {unit}").stdout.strip()
 
     def enabled(self, unit):
-        return self.system("systemctl", "is-enabled", unit,
-                           check=False).stdout.strip()
+        return self.system.run(f"systemctl is-enabled {unit}").stdout.strip()
 
     def pid(self):
-        return self.system("systemctl", "show", "-P", "MainPID",
-                           "weir-maild").stdout.strip()
+        return self.system.must("systemctl show -P MainPID weir-maild").strip()
 
     def log(self):
-        return self.system("journalctl", "-u", "weir-maild",
-                           "--no-pager").stdout
+        return self.system.must("journalctl -u weir-maild --no-pager")
 
     def rules(self):
         """Of weir-netd, by whichever program made them."""
-        return [line for program in (["nft", "list", "ruleset"],
-                                     ["iptables-save"])
-                for line in self.system(*program).stdout.splitlines()
+        text = self.system.must("nft list ruleset && iptables-save")
+        return [line for line in text.splitlines()
                 if re.search("queue", line, re.I)]
 
     def apt(self, *argv):
-        return self.system("sh", "-c", " ".join([*debsystem.APT, *argv])
-                           ).stdout
+        return self.system.must(" ".join([APT, *argv]), timeout=INSTALL_S)
 
     def schema(self, version=None):
         with contextlib.closing(sqlite3.connect(self.spool)) as db:
@@ -197,11 +190,10 @@ def configure(site):
     system = site.system
     pid = site.pid()
     site.set('next_hop = {"127.0.0.1:10025"}', 'next_hop = "nonsense"')
-    assert system("systemctl", "reload", "weir-maild",
-                  check=False).returncode != 0
+    assert system.run("systemctl reload weir-maild").returncode != 0
     assert site.active() == "active"
     site.set('next_hop = "nonsense"', 'next_hop = {"unix:/srv/sink"}')
-    system("systemctl", "reload", "weir-maild")
+    system.must("systemctl reload weir-maild")
     assert site.pid() == pid
 
 
@@ -224,24 +216,23 @@ def refuse_wrong_start(site):
     """A configuration that is wrong is found before the daemon is."""
     system = site.system
     site.set('next_hop = {"unix:/srv/sink"}', 'next_hop = "nonsense"')
-    assert system("systemctl", "restart", "weir-maild",
-                  check=False).returncode != 0
+    assert system.run("systemctl restart weir-maild").returncode != 0
     until(lambda: site.active() == "failed", "an end of the tries",
           pause_s=0.5)
     assert "nonsense" in site.log()
     assert "Control process exited" in site.log()
     site.set('next_hop = "nonsense"', 'next_hop = {"unix:/srv/sink"}')
-    system("systemctl", "reset-failed", "weir-maild")
-    system("systemctl", "start", "weir-maild")
+    system.must("systemctl reset-failed weir-maild")
+    system.must("systemctl start weir-maild")
 
 
 def take_credential(site):
     """A password that root alone may read, and systemd hands over."""
     system = site.system
-    secret = system.root / "etc/weir/next_hop.auth"
+    secret = system.path("/etc/weir/next_hop.auth")
     secret.write_text("weir:secret\n")
     secret.chmod(0o600)
-    unit = system.root / "etc/systemd/system/weir-maild.service.d"
+    unit = system.path("/etc/systemd/system/weir-maild.service.d")
     unit.mkdir(parents=True)
     (unit / "password.conf").write_text(
         "[Service]\nLoadCredential=next_hop:/etc/weir/next_hop.auth\n"
@@ -249,22 +240,22 @@ def take_credential(site):
     path = "/run/credentials/weir-maild.service/next_hop"
     text = site.conf.read_text()
     site.conf.write_text(f'next_hop_auth = "{path}"\n' + text)
-    system("systemctl", "daemon-reload")
-    system("systemctl", "restart", "weir-maild")
+    system.must("systemctl daemon-reload")
+    system.must("systemctl restart weir-maild")
     assert site.active() == "active"
     # By an ACL, or where the file system has none, by its owner.
-    assert system("stat", "-c", "%U %a", path
-                  ).stdout in ("root 440\n", "weir 400\n")
+    assert system.must(f"stat -c '%U %a' {path}") in ("root 440\n",
+                                                      "weir 400\n")
     # A reload reads it again.
     before = site.log().count("maild reload result=done")
-    system("systemctl", "reload", "weir-maild")
+    system.must("systemctl reload weir-maild")
     until(lambda: site.log().count("maild reload result=done") > before,
           "the reload", pause_s=0.2)
     site.conf.write_text(text)
     shutil.rmtree(unit)
     secret.unlink()
-    system("systemctl", "daemon-reload")
-    system("systemctl", "restart", "weir-maild")
+    system.must("systemctl daemon-reload")
+    system.must("systemctl restart weir-maild")
 
 
 def run_netd(site):
@@ -272,15 +263,47 @@ def run_netd(site):
     if netlab.why_not():
         return
     system = site.system
-    system("systemctl", "start", "weir-netd")
+    system.must("systemctl start weir-netd")
     assert site.active("weir-netd") == "active"
     # The other daemon's end takes no socket with it.
-    system("systemctl", "restart", "weir-maild")
+    system.must("systemctl restart weir-maild")
     assert site.ctl("-s", "/run/weir/netd.sock", "status")["mode"]
     assert site.rules()
-    system("systemctl", "reload", "weir-netd")
-    system("systemctl", "stop", "weir-netd")
+    system.must("systemctl reload weir-netd")
+    system.must("systemctl stop weir-netd")
     until(lambda: not site.rules(), "no rules left", pause_s=0.2)
+
+
+def bounds(site):
+    """What systemd thinks of the units."""
+    for unit in ("weir-maild", "weir-netd"):
+        said = site.system.must(f"systemd-analyze security --no-pager {unit}")
+        found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+        assert float(found[1]) <= 1.6, said
+
+
+def run_another(site):
+    """The page's chapter about several instances, as it is typed there."""
+    system = site.system
+    page = (TOP / "doc/install.md").read_text()
+    begin = page.index("## Several instances")
+    blocks = re.findall("^```\n(.*?)^```", page[begin:page.index(
+        "\n## ", begin)], re.M | re.S)
+    assert len(blocks) == 2 and "%i.conf" in blocks[0]
+    system.must(blocks[0])
+    system.write("/etc/weir/lists.conf", blocks[1])
+    system.must("systemctl enable --now weir-maild@lists")
+    assert site.active("weir-maild@lists") == "active"
+    assert site.ctl("-s", "/run/weir-lists/control.sock", "status")
+    assert system.must("stat -c '%U %a' /var/lib/weir-lists"
+                       ) == "weir 700\n"
+    # Each has its own pid, and the end of one is nothing to the other.
+    pid = site.pid()
+    system.must("systemctl disable --now weir-maild@lists")
+    assert site.pid() == pid and site.active() == "active"
+    system.must("rm -r /etc/systemd/system/weir-maild@.service"
+                " /etc/weir/lists.conf /var/lib/weir-lists")
+    system.must("systemctl daemon-reload")
 
 
 def refuse_downgrade(site, held):
@@ -289,20 +312,19 @@ def refuse_downgrade(site, held):
     system = site.system
     known = site.schema()
     site.schema(known + 1)  # in the log of the database only: weir-maild runs
-    p = system("sh", "-c", "dpkg -i /debs/weir-maild_*.deb", check=False)
+    p = system.run("dpkg -i /debs/weir-maild_*.deb")
     assert p.returncode != 0, p.stdout
     assert f"written by a newer weir (schema {known + 1};" in p.stdout
-    assert UPGRADE in system("dpkg-query", "-W", "weir-maild").stdout
-    assert system("systemctl", "start", "weir-maild",
-                  check=False).returncode != 0
+    assert UPGRADE in system.must("dpkg-query -W weir-maild")
+    assert system.run("systemctl start weir-maild").returncode != 0
     assert "was written by a newer weir" in site.log()
-    system("systemctl", "stop", "weir-maild")
+    system.must("systemctl stop weir-maild")
     site.schema(known)
-    system("systemctl", "reset-failed", "weir-maild")
-    system("systemctl", "start", "weir-maild")
+    system.must("systemctl reset-failed weir-maild")
+    system.must("systemctl start weir-maild")
     assert site.held() == held
     # What it knows, it takes.
-    system("sh", "-c", "dpkg -i /debs/weir-maild_*.deb")
+    system.must("dpkg -i /debs/weir-maild_*.deb")
     assert site.held() == held
 
 
@@ -318,32 +340,33 @@ def remove_and_purge(site, held, sender):
     site.apt("install", "/debs/weir-maild_*.deb")
     assert site.held() == held
     assert site.frozen() == [sender]
-    system("sh", "-c", "echo weir-maild weir-maild/purge-spool boolean true |"
-           " debconf-set-selections")
+    system.must("echo weir-maild weir-maild/purge-spool boolean true |"
+                " debconf-set-selections")
     site.apt("purge", "'weir*'", "'libweir*'")
-    assert not (system.root / "var/lib/weir").exists()
-    assert not (system.root / "etc/weir").exists()
-    assert "weir" not in system("dpkg-query", "-W").stdout
-    left = system("sh", "-c", "find /etc /usr /lib/systemd /var/lib/systemd"
-                  " -name '*weir*'").stdout
+    assert not system.path("/var/lib/weir").exists()
+    assert not system.path("/etc/weir").exists()
+    assert "weir" not in system.must("dpkg-query -W")
+    left = system.must("find /etc /usr /lib/systemd /var/lib/systemd"
+                       " -name '*weir*'")
     assert left == "", left
 
 
 @pytest.mark.long(WHAT)
 def test_lived_with(system):
     site = Site(system)
-    sink = FastSink(address=f"unix:{system.root}/srv/sink")
-    (system.root / "srv/sink").chmod(0o666)
+    sink = FastSink(address=f"unix:{system.path('/srv/sink')}")
+    system.path("/srv/sink").chmod(0o666)
     try:
         site.apt("install", "/debs/*.deb", "iptables", "nftables")
         assert site.active() == "active"
         assert site.enabled("weir-maild") == "enabled"
         assert site.active("weir-netd") == "inactive"
         assert site.enabled("weir-netd") == "disabled"
-        assert "weir-admin" in system("id", "weir").stdout
-        assert system("stat", "-c", "%U %a", "/var/lib/weir"
-                      ).stdout == "weir 700\n"
+        assert "weir-admin" in system.must("id weir")
+        assert system.must("stat -c '%U %a' /var/lib/weir") == "weir 700\n"
+        bounds(site)
         configure(site)
+        run_another(site)
         held, sender = fill(site, sink)
         refuse_wrong_start(site)
         take_credential(site)
@@ -353,7 +376,7 @@ def test_lived_with(system):
         pid, conf = site.pid(), site.conf.read_text()
         site.apt("install", "/newer/*.deb")
         assert site.active() == "active" and site.pid() != pid
-        assert UPGRADE in system("dpkg-query", "-W", "weir-maild").stdout
+        assert UPGRADE in system.must("dpkg-query -W weir-maild")
         assert site.active("weir-netd") == "inactive"
         assert site.enabled("weir-netd") == "disabled"
         assert site.conf.read_text() == conf

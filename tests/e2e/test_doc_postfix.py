@@ -7,16 +7,16 @@ import functools
 import mailbox
 import os
 import re
-import shutil
-import subprocess
+import shlex
 import time
 
 import dkim
 import pytest
 
 import page
-from bare_debian import INSIDE, OUTSIDE, BareDebian, why_not
-from harness import BUILD, DEADLINE_S, TOP, message, until
+from debian_system import (INSIDE, OUTSIDE, DebianSystem, put_release,
+                           why_not)
+from harness import DEADLINE_S, TOP, until
 
 TREE = "/home/admin/weir"
 NAME = "mail.example.org"
@@ -76,22 +76,6 @@ class Site:
                          f" echo {name}:secret | chpasswd")
 
 
-def put_tree(debian):
-    """The release, as somebody unpacks it in their home directory."""
-    made = f"walk-{os.getpid()}"
-    try:
-        got = subprocess.run(
-            ["make", "-C", BUILD, "--no-print-directory", "-s", "distdir",
-             f"distdir={made}"], capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=DEADLINE_S)
-        assert got.returncode == 0, got.stderr[-2000:]
-        shutil.copytree(BUILD / made, debian.path(TREE))
-    finally:
-        subprocess.run(["chmod", "-R", "u+w", BUILD / made], check=False)
-        shutil.rmtree(BUILD / made, ignore_errors=True)
-    debian.must("chown -R admin: /home/admin")
-
-
 def do(site, step):
     debian, where = site.debian, f"{PAGE.name}:{step.line}"
     if step.kind in ("root", "user"):
@@ -137,17 +121,20 @@ def site():
     if os.environ.get("WEIR_SANITIZED"):
         why = "it builds weir itself"
     if why is not None:
-        pytest.skip(f"a bare Debian: {why}")
-    debian = BareDebian(NAME)
+        pytest.skip(why)
+    debian = DebianSystem(NAME, MAKEFLAGS=f"-j{os.cpu_count()}", CFLAGS="-O1")
     try:
-        debian.make()
+        why = debian.make()
+        if why is not None:
+            pytest.skip(why)
+        debian.fetch(f"echo {shlex.quote(ANSWERS)} | debconf-set-selections")
         for step in first_page():
             if step.what and step.what.startswith("apt-get install"):
-                debian.install(step.what.replace("install", "install -y", 1),
-                               ANSWERS)
+                debian.fetch(step.what.replace("install", "install -y", 1))
         debian.boot()
         debian.must("adduser --disabled-password --gecos '' admin")
-        put_tree(debian)
+        put_release(debian.path(TREE))
+        debian.must("chown -R admin: /home/admin")
         made = Site(debian)
         for step in first_page():
             do(made, step)
