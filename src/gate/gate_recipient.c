@@ -694,7 +694,7 @@ add_by_throttle(
 	case FAMILIAR_IMPORTED:
 		if (add_familiar(q, src, &r, told))
 			break;
-		/* fall through */
+		__attribute__((fallthrough));
 	case FAMILIAR_UNASKED:
 	case FAMILIAR_NO:
 		add_new(q, src, &r);

@@ -23,7 +23,7 @@ static const struct type types[] = {
     {".js", "text/javascript; charset=utf-8"},
 };
 
-static void
+static _Noreturn void
 fail(const char *file, const char *why)
 {
 	fprintf(stderr, "page-pack: %s: %s\n", file, why);

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS (86400 * INT64_C(1000))
 #define CELL_MAX 240
 #define LISTED 200 /* rows of a table */
 #define POINTS 200 /* of a curve */

@@ -44,7 +44,7 @@ test_step(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct model_curve c;
 
-		model_run(&m, 20, 11, 4 << i, &c);
+		model_run(&m, 20, 11, 4U << i, &c);
 		for (size_t k = 0; k < c.n; k++)
 			error[i] = fmax(error[i],
 			    fabs(c.ever[k] - model_logistic(&m, c.t[k])));
