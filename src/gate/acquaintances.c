@@ -15,6 +15,7 @@
 #define SAVE_EVERY_MS 20000
 #define WRITES_PER_RUN 256
 #define FULL_TOLD_EVERY_MS 60000
+#define SWEEP_REST_MS 3600000 /* between two rounds */
 #define LONG_AGO (INT64_MIN / 2)
 #define PENDING_MAX ACQUAINTANCES_MAX
 /* Of the map for each source: its entry, slots, and what malloc takes. */
@@ -35,6 +36,7 @@ acquaintances_new(const struct acquaintances_settings *settings,
 	list_init(&a->dirty);
 	list_init(&a->batches);
 	a->now = a->told_at = LONG_AGO;
+	a->sweep_due = LONG_AGO;
 	a->write_due = a->retry_due = INT64_MAX;
 	return a;
 }
@@ -442,6 +444,33 @@ acquaintances_run(struct acquaintances *a, int64_t now, int64_t wall)
 		acquaintance_write_some(a, WRITES_PER_RUN);
 	if (a->retry_due <= now)
 		acquaintance_read_again(a);
+}
+
+static void
+on_swept(void *arg, int error)
+{
+	struct acquaintances *a = arg;
+
+	(void)error; /* the next one comes by here again */
+	a->is_sweeping = false;
+	if (a->sweep_pos == 0)
+		a->sweep_due = a->now + SWEEP_REST_MS;
+}
+
+/* A day is in a row only when mail moved it there, a week later at most. */
+void
+acquaintances_sweep(struct acquaintances *a, int64_t now, int64_t wall)
+{
+	int64_t keep =
+	    a->settings.keep_ms + (ACQUAINTANCE_LAG + 1) * ACQUAINTANCE_DAY_MS;
+
+	acquaintance_note_time(a, now, wall);
+	if (a->spool == NULL || a->settings.keep_ms == 0 || a->is_sweeping ||
+	    now < a->sweep_due)
+		return;
+	a->is_sweeping = true;
+	spool_sweep_acquaintances(
+	    a->spool, &a->sweep_pos, wall - keep, on_swept, a);
 }
 
 void

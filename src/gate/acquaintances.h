@@ -30,8 +30,8 @@ struct acquaintances;
 
 struct acquaintances_settings {
 	size_t bytes_max; /* of memory (acquaintances_memory) */
-	/* Written to so long ago: forgotten, when the row is next written. 0:
-	 * never. */
+	/* Written to so long ago: forgotten, when the row is next written; and
+	 * a row that was not written for longer is swept away. 0: never. */
 	int64_t keep_ms;
 	/* acquaintances_next_due has become earlier; may be NULL. */
 	void (*on_due)(void *arg);
@@ -140,6 +140,8 @@ void acquaintances_forget(
 int64_t acquaintances_next_due(const struct acquaintances *a);
 /* Writes what has waited long enough, and tries again what failed. */
 void acquaintances_run(struct acquaintances *a, int64_t now, int64_t wall);
+/* Looks at some hundred rows for those that are old. */
+void acquaintances_sweep(struct acquaintances *a, int64_t now, int64_t wall);
 /* Hands all that changed to the spool (before exit). */
 void acquaintances_save(struct acquaintances *a, int64_t wall);
 

@@ -67,6 +67,8 @@ struct acquaintances {
 	int64_t write_delay;
 	int64_t retry_due; /* of a read */
 	int64_t told_at;   /* that memory is full */
+	int64_t sweep_pos, sweep_due;
+	bool is_sweeping;
 	struct acquaintances_stats stats;
 };
 

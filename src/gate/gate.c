@@ -258,6 +258,7 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 		throttle_expire(g->familiar, now, EXPIRE_STEPS);
 		throttle_expire(g->throttle, now, EXPIRE_STEPS);
 		learnt_sweep(g, EXPIRE_STEPS);
+		acquaintances_sweep(g->acquaintances, now, wall);
 		scope_sweep(g->scopes, EXPIRE_STEPS, now);
 		signal_sweep(g, EXPIRE_STEPS, now);
 		gate_scope_touch(g);

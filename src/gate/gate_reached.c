@@ -12,10 +12,23 @@ on_due(void *arg)
 	gate_changed(arg);
 }
 
+/* A familiar_for that is short for a day, by mistake, forgets nobody for good.
+ */
+#define KEEP_LEAST_MS (365 * ACQUAINTANCE_DAY_MS)
+
+static int64_t
+keep_ms(const struct policies *policies)
+{
+	int64_t most = policies_familiar_for(policies);
+
+	return most > KEEP_LEAST_MS ? most : KEEP_LEAST_MS;
+}
+
 void
 reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch)
 {
 	struct acquaintances_settings settings = {
+	    .keep_ms = keep_ms(g->policies),
 	    .bytes_max = is_scratch ? SIZE_MAX : bytes,
 	    .on_due = on_due,
 	    .arg = g,

@@ -668,6 +668,18 @@ policies_learn(const struct policies *set)
 	return false;
 }
 
+int64_t
+policies_familiar_for(const struct policies *set)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->v[i].own.familiar_for_ms > most)
+			most = set->v[i].own.familiar_for_ms;
+	}
+	return most;
+}
+
 const char *
 policy_bare_entry(const struct policy *policy)
 {

@@ -195,6 +195,8 @@ bool policies_have_decoys(const struct policies *p);
 bool policies_is_decoy(const struct policies *p, struct str address);
 /* One of them has learn_inbound. */
 bool policies_learn(const struct policies *p);
+/* The longest familiar_for. */
+int64_t policies_familiar_for(const struct policies *p);
 
 #define POLICY_SOURCE_MAX 400
 /*

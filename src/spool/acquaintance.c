@@ -81,6 +81,81 @@ spool_save_acquaintances(struct spool *s,
 	core_submit(s, &so->simple.op, CORE_WRITER);
 }
 
+/* ---- what is old ---- */
+
+#define SWEEP_ROWS 500
+
+struct sweep_op {
+	struct simple_op simple;
+	int64_t *pos;
+	int64_t from, next, before;
+};
+
+static struct sweep_op *
+sweep_of(struct op *op)
+{
+	return CONTAINER_OF(op, struct sweep_op, simple.op);
+}
+
+static int
+sweep_run(struct tx *tx, struct op *op)
+{
+	struct sweep_op *w = sweep_of(op);
+	sqlite3_stmt *last = db_get(tx->db, DB_LAST_ACQUAINTANCES);
+	sqlite3_stmt *st = db_get(tx->db, DB_SWEEP_ACQUAINTANCES);
+	int64_t max = 0;
+
+	if (db_step(tx->db, last)) {
+		max = sqlite3_column_int64(last, 0);
+		db_reset(last);
+	}
+	w->next = max - w->from > SWEEP_ROWS ? w->from + SWEEP_ROWS : 0;
+	if (max <= w->from)
+		return 0;
+	db_bind_int(st, 1, w->from);
+	db_bind_int(st, 2, w->from + SWEEP_ROWS);
+	db_bind_int(st, 3, w->before);
+	db_run(tx->db, st);
+	return 0;
+}
+
+static bool
+sweep_finish(struct spool *s, struct op *op, bool muted)
+{
+	if (!muted && op->error == 0)
+		*sweep_of(op)->pos = sweep_of(op)->next;
+	return simple_finish(s, op, muted);
+}
+
+static void
+sweep_free(struct op *op)
+{
+	arena_clear(&sweep_of(op)->simple.mem);
+	free(sweep_of(op));
+}
+
+static const struct op_type sweep_type = {
+    .name = "old acquaintances",
+    .run = sweep_run,
+    .finish = sweep_finish,
+    .free = sweep_free,
+};
+
+void
+spool_sweep_acquaintances(struct spool *s, int64_t *pos, int64_t before_wall_ms,
+    spool_done_fn *fn, void *arg)
+{
+	struct sweep_op *w = xcalloc(1, sizeof(*w));
+
+	w->simple.op.type = &sweep_type;
+	w->simple.fn = fn;
+	w->simple.arg = arg;
+	w->pos = pos;
+	w->from = *pos > 0 ? *pos : 0;
+	w->before = before_wall_ms;
+	core_submit(s, &w->simple.op, CORE_WRITER);
+}
+
 /* ---- reading ---- */
 
 struct read_op {

@@ -260,6 +260,10 @@
 	    " VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"             \
 	    " saved_at = excluded.saved_at, state = excluded.state")           \
 	X(FORGET_ACQUAINTANCES, "DELETE FROM acquaintance WHERE key = ?1")     \
+	X(SWEEP_ACQUAINTANCES,                                                 \
+	    "DELETE FROM acquaintance WHERE rowid > ?1 AND rowid <= ?2"        \
+	    " AND saved_at < ?3")                                              \
+	X(LAST_ACQUAINTANCES, "SELECT max(rowid) FROM acquaintance")           \
 	X(GET_ACQUAINTANCES, "SELECT state FROM acquaintance WHERE key = ?1")  \
 	X(SAVE_ALERT, "REPLACE INTO alert (id, channel, state) VALUES "        \
 		      "(?1, ?2, ?3)")                                          \

@@ -501,6 +501,11 @@ void spool_save_acquaintances(struct spool *s,
     spool_done_fn *fn, void *arg);
 /* state: empty when there is no row; what is too long, or no bytes, comes as
  * one byte 0. */
+/* Removes rows last saved before that time, among some hundred from *pos on (0
+ * at first, kept by the caller until fn); then *pos is where the next begin, 0
+ * after the last. */
+void spool_sweep_acquaintances(struct spool *s, int64_t *pos,
+    int64_t before_wall_ms, spool_done_fn *fn, void *arg);
 typedef void spool_acquaintances_fn(void *arg, int error, struct str state);
 void spool_read_acquaintances(
     struct spool *s, const char *key, spool_acquaintances_fn *fn, void *arg);

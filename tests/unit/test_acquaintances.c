@@ -423,6 +423,65 @@ test_old_ones_leave_the_row(void **state)
 	assert_int_equal(tally.total, 1);
 }
 
+static void
+sweep(struct world *w, unsigned times)
+{
+	while (times-- > 0) {
+		w->now += 10000;
+		acquaintances_sweep(w->a, w->now, w->wall);
+		pump(w);
+	}
+}
+
+static int64_t
+rows(struct world *w)
+{
+	return kit_ask(&w->kit, "SELECT count(*) FROM acquaintance");
+}
+
+/* Some hundred rows at a time, then a rest; what is in use stays. */
+static void
+test_old_rows_are_swept(void **state)
+{
+	struct world *w = *state;
+
+	for (uint64_t i = 0; i < 1200; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "user:u%u", (unsigned)i);
+		wrote(w, str_from(key), 1);
+	}
+	pump(w);
+	run(w, 20000);
+	for (int i = 0; i < 10; i++)
+		run(w, 1000);
+	assert_int_equal(rows(w), 1200);
+	restart(w);
+	sweep(w, 10); /* no time was given */
+	w->settings.keep_ms = 365 * DAY;
+	acquaintances_reload(w->a, &w->settings);
+	w->wall += 372 * DAY;
+	sweep(w, 3);
+	assert_int_equal(rows(w), 1200);
+	keeps(w, ALICE, 1);
+	w->wall += 2 * DAY;
+	sweep(w, 10); /* rests */
+	assert_int_equal(rows(w), 1201);
+	w->now += 3600000;
+	sweep(w, 1);
+	assert_int_equal(rows(w), 701);
+	/* A disk that fails is come back to. */
+	kit_sql(&w->kit, "ALTER TABLE acquaintance RENAME TO away");
+	sweep(w, 2);
+	kit_sql(&w->kit, "ALTER TABLE away RENAME TO acquaintance");
+	sweep(w, 2);
+	assert_int_equal(rows(w), 1);
+	assert_known(w, ALICE, 1);
+	/* The end comes while it is under way. */
+	w->now += 3600000;
+	acquaintances_sweep(w->a, w->now, w->wall);
+}
+
 /* ---- a disk that lies or fails ---- */
 
 static void
@@ -687,6 +746,7 @@ main(void)
 	    TEST(test_unsaved_stays),
 	    TEST(test_is_forgotten),
 	    TEST(test_old_ones_leave_the_row),
+	    TEST(test_old_rows_are_swept),
 	    TEST(test_damage_costs_one_source),
 	    TEST(test_unread_is_not_unknown),
 	    TEST(test_unwritten_is_written_again),
