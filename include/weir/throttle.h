@@ -120,6 +120,9 @@ struct throttle_callbacks {
 	 * goes on. Whenever the detector fires: it may be often. */
 	void (*on_spare)(void *arg, struct throttle_source *src,
 	    enum throttle_freeze_reason reason);
+	/* The source was silent for idle_expiry: false, when the caller counts
+	 * something of it that would be lost. NULL: true. */
+	bool (*may_expire)(void *arg, struct throttle_source *src, int64_t now);
 };
 
 /* callbacks is borrowed and may hold NULLs. seed: for the source table. */

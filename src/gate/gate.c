@@ -27,6 +27,7 @@ static const struct throttle_callbacks throttle_callbacks = {
     .on_freeze = freeze_on_throttle,
     .on_spare = freeze_on_spare,
     .on_expire = source_on_expire,
+    .may_expire = source_may_expire,
 };
 
 /* The new set is taken before the old one is given back: they may be one. */

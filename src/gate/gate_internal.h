@@ -202,6 +202,7 @@ const struct policy *source_of(const struct gate *g, struct gate_facts *facts,
 const struct policy *source_choose_policy(
     const struct gate *g, struct str key, struct str was);
 void source_on_expire(void *arg, struct throttle_source *src);
+bool source_may_expire(void *arg, struct throttle_source *src, int64_t now);
 /* The parts of a stored state. */
 struct source_state {
 	struct str policy, familiar,

@@ -13,6 +13,7 @@
  */
 #include "gate/gate_internal.h"
 
+#include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
 #include "base/bytes.h"
@@ -216,6 +217,22 @@ struct room {
 	int64_t last_seen;
 };
 
+/* Its window of stranger_messages would begin anew. */
+static bool
+has_strangers(struct throttle_source *src, int64_t now)
+{
+	const struct option_rate *rate;
+
+	return strangers_count(src, now, &rate) > 0;
+}
+
+bool
+source_may_expire(void *arg, struct throttle_source *src, int64_t now)
+{
+	(void)arg;
+	return source_data(src) == NULL || !has_strangers(src, now);
+}
+
 bool
 source_may_go(struct gate *g, struct throttle_source *src, int64_t now)
 {
@@ -225,7 +242,7 @@ source_may_go(struct gate *g, struct throttle_source *src, int64_t now)
 	switch (tier_stake(g, src, now)) {
 	case THROTTLE_STAKE_NONE:
 	case THROTTLE_STAKE_KNOWN:
-		return true;
+		return !has_strangers(src, now) || (n > 2 && key[0] == '<');
 	case THROTTLE_STAKE_SPENT:
 		return n > 2 && key[0] == '<';
 	case THROTTLE_STAKE_BUSY:

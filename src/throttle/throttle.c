@@ -388,7 +388,9 @@ is_idle(struct throttle *t, struct throttle_source *src, int64_t now)
 	int64_t expiry = src->policy->idle_expiry_ms;
 
 	return expiry != 0 && now - src->last_seen >= expiry &&
-	       throttle_stake(t, src, now) < THROTTLE_STAKE_SPENT;
+	       throttle_stake(t, src, now) < THROTTLE_STAKE_SPENT &&
+	       (t->callbacks->may_expire == NULL ||
+		   t->callbacks->may_expire(t->arg, src, now));
 }
 
 size_t

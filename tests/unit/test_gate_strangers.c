@@ -59,6 +59,35 @@ test_one_too_many_freezes(void **state)
 	rig_close(&r);
 }
 
+/* Nor does silence: the window stays, however short idle_expiry is. */
+static void
+test_silence_gives_nothing_back(void **state)
+{
+	static const char policy[] =
+	    "policy \"default\" { idle_expiry = \"1m\" interval = \"1m\" "
+	    "burst = 10 initial = 10 stranger_messages = \"4/1d\" }";
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, policy);
+	for (unsigned n = 0; n < 4; n++) {
+		assert_int_equal(send_nth(&r, "mallory", n), THROTTLE_PASS);
+		rig_run(&r, 2 * HOUR);
+	}
+	/* Nor does another's coming. */
+	r.settings.senders_max = 1;
+	rig_reload(&r, policy, false);
+	rig_send(&r, "bob", "n@x");
+	assert_int_equal(send_nth(&r, "mallory", 4), THROTTLE_PASS);
+	assert_true(rig_is_frozen(&r, "mallory"));
+	rig_close(&r);
+	rig_open(&r, policy);
+	assert_int_equal(send_nth(&r, "alice", 0), THROTTLE_PASS);
+	rig_run(&r, DAY + HOUR);
+	assert_int_equal(gate_sender_count(r.gate), 0);
+	rig_close(&r);
+}
+
 static void
 test_a_day_later_it_is_forgotten(void **state)
 {
@@ -356,6 +385,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_one_too_many_freezes),
+	    cmocka_unit_test(test_silence_gives_nothing_back),
 	    cmocka_unit_test(test_a_day_later_it_is_forgotten),
 	    cmocka_unit_test(test_retries_do_not_count),
 	    cmocka_unit_test(test_a_program_waits),
