@@ -120,6 +120,25 @@ test_many_are_not_learnt(void **state)
 	networks_clear(&s);
 }
 
+/* One of them that goes on when the others have stopped: its day begins with
+ * the last moment at which there were too many. */
+static void
+test_a_day_begins_anew(void **state)
+{
+	struct networks s = {0};
+	int64_t t = START;
+
+	(void)state;
+	assert_int_equal(use(&s, nth(0), t), NETWORKS_FEW);
+	t += 23 * HOUR;
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_not_equal(use(&s, nth(i), t), NETWORKS_LEARNT);
+	assert_int_equal(use(&s, nth(0), t + 2 * HOUR), NETWORKS_FEW);
+	assert_int_equal(use(&s, nth(0), t + DAY - 1), NETWORKS_FEW);
+	assert_int_equal(use(&s, nth(0), t + DAY), NETWORKS_LEARNT);
+	networks_clear(&s);
+}
+
 static void
 test_off(void **state)
 {
@@ -177,6 +196,7 @@ main(void)
 	    cmocka_unit_test(test_too_many),
 	    cmocka_unit_test(test_learnt_is_free),
 	    cmocka_unit_test(test_many_are_not_learnt),
+	    cmocka_unit_test(test_a_day_begins_anew),
 	    cmocka_unit_test(test_off),
 	    cmocka_unit_test(test_stored),
 	};
