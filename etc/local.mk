@@ -15,7 +15,8 @@ nodist_sysusers_DATA = sysusers.d/weir.conf
 nodist_tmpfiles_DATA = tmpfiles.d/weir.conf
 nodist_completions_DATA = contrib/weirctl contrib/weir-replay
 nodist_doc_DATA = etc/weir.conf.sample
-dist_doc_DATA += contrib/freeze-mail.sh contrib/prometheus-rules.yml
+dist_doc_DATA += contrib/freeze-mail.sh contrib/prometheus-rules.yml \
+	contrib/weir-decide.py contrib/weir-decide.sh
 
 etc/weir-maild.service: etc/weir-maild.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && \

@@ -81,6 +81,9 @@ struct gate_callbacks {
 	void (*on_thawed)(void *arg, const struct gate_thawed *thawed);
 	/* Once per freeze, after it is durable. */
 	void (*on_freeze)(void *arg, const struct gate_freeze *freeze);
+	/* A place in the queue that has no mail (gate_defer): its turn has
+	 * come, and whoever asks for it again passes. NULL: nobody asks. */
+	void (*on_turn)(void *arg, const char *sender, uint64_t destination);
 	/* next_due may have become earlier. */
 	void (*on_schedule)(void *arg);
 };

@@ -86,8 +86,12 @@ release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
 	char name[GATE_KEY_MAX];
 
 	source_touch(g, src);
-	if (ticket == 0) /* observed: it has long gone */
+	if (ticket == 0) { /* observed, or put off: there is no mail */
+		if (g->callbacks->on_turn != NULL)
+			g->callbacks->on_turn(
+			    g->arg, source_name(src, name), destination);
 		return;
+	}
 	reached_note(g, source_policy(src), str_from(source_name(src, name)),
 	    destination, g->wall);
 	if (!is_familiar)

@@ -18,6 +18,7 @@
 #define FOR_USER 1u
 #define FOR_SENDER 2u
 #define FOR_OWN 4u
+#define FOR_APP 8u
 #define FOR_ADDRESS (FOR_SENDER | FOR_OWN)
 #define NET_KEY (2 + sizeof(((struct ip *)0)->bytes))
 
@@ -189,7 +190,10 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 
 	if (str_istarts(entry, STR("client:")))
 		return add_client(m, str_sub(entry, 7, entry.n), err, err_cap);
-	if (str_istarts(entry, STR("user:"))) {
+	if (str_istarts(entry, STR("app:"))) {
+		facts = FOR_APP;
+		entry = str_sub(entry, 4, entry.n);
+	} else if (str_istarts(entry, STR("user:"))) {
 		facts = FOR_USER;
 		entry = str_sub(entry, 5, entry.n);
 	} else if (str_istarts(entry, STR("from:"))) {
@@ -297,13 +301,25 @@ has_client(const struct match *m, const struct ip *client)
 	return false;
 }
 
+/* "sms:alice" is one of the application sms's. */
+static bool
+has_application(const struct match *m, struct str user)
+{
+	char text[ENTRY_MAX];
+	struct str name = str_sub(user, 0, str_index(user, ':')), key;
+
+	return name.n < user.n && name.n > 0 && map_count(m->names) > 0 &&
+	       lower(name, text, &key) &&
+	       ((uintptr_t)map_find(m->names, key) & FOR_APP) != 0;
+}
+
 bool
 match_sender(const struct match *m, const struct match_facts *facts)
 {
 	return has_name(m, facts->user, FOR_USER) ||
 	       has_name(m, facts->sender, FOR_SENDER) ||
 	       has_name(m, facts->own, FOR_OWN) ||
-	       has_client(m, &facts->client);
+	       has_application(m, facts->user) || has_client(m, &facts->client);
 }
 
 bool

@@ -10,6 +10,7 @@
 #include "control/api.h"
 #include "control/metrics.h"
 #include "maild/control_request.h"
+#include "maild/decide.h"
 #include "maild/metrics.h"
 
 #define METRICS_MAX (4u << 20)
@@ -42,6 +43,22 @@ on_graph(struct web_exchange *x, int64_t now)
 }
 
 static const struct web_route routes[] = {
+    {"POST", API_PATH "/decide", CONTROL_CHANGE, decide_post,
+	"May a source reach these destinations? Takes from its allowance, or a "
+	"place in its queue; {\"source\", \"application\", \"destinations\", "
+	"\"client\", \"commit\": \"now\" or \"later\"}, or a \"batch\" of "
+	"these.",
+	NULL, API_BODY},
+    {"POST", API_PATH "/check", CONTROL_READ, decide_post_check,
+	"The same, and takes nothing.", NULL, API_BODY},
+    {"POST", API_PATH "/decisions/{decision}/commit", CONTROL_CHANGE,
+	decide_post_commit,
+	"What a decision with \"commit\": \"later\" has reserved is spent.",
+	NULL, 0},
+    {"POST", API_PATH "/decisions/{decision}/cancel", CONTROL_CHANGE,
+	decide_post_cancel, "It is given back.", NULL, API_REMOVED},
+    {"GET", API_PATH "/tickets/{ticket}", CONTROL_READ, decide_get_ticket,
+	"A destination that waits for its turn.", NULL, 0},
     {"GET", API_PATH "/graph", CONTROL_READ, on_graph, GRAPH_DOC, NULL, 0},
     {"GET", "/metrics", WEB_METRICS, on_metrics,
 	"Metrics for Prometheus, as text or, where Accept prefers it, as "
@@ -82,6 +99,8 @@ maild_http_start(struct maild *m)
 	if (m->access == NULL)
 		return;
 	maild_http_update(m);
+	m->decider = decide_new(
+	    m->loop, m->gate, m->events, m->log, m->gen->conf->spool);
 	m->api = api_new(&(struct api_settings){.loop = m->loop,
 	    .log = m->log,
 	    .events = m->events,
@@ -101,4 +120,6 @@ maild_http_stop(struct maild *m)
 {
 	api_free(m->api);
 	web_doors_free(m->doors_http);
+	decide_free(m->decider);
+	m->decider = NULL;
 }

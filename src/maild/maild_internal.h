@@ -80,6 +80,7 @@ struct maild {
 	struct control_parts parts;  /* what commands and metrics tell of */
 	struct api *api;             /* NULL: no http section */
 	struct access_store *access; /* the same */
+	struct decider *decider;     /* the same */
 	struct web_doors *doors_http;
 	int admin_gid;
 

@@ -5,6 +5,7 @@
  * on an error the old one stays and the log says why. A drain accepts nothing
  * new, lets sessions and deliveries finish, and has a deadline.
  */
+#include "maild/decide.h"
 #include "maild/maild_internal.h"
 #include "maild/maild_probe.h"
 #include "maild/maild_warn.h"
@@ -90,12 +91,22 @@ on_gate_freeze(void *arg, const struct gate_freeze *freeze)
 	maild_alert(m, freeze);
 }
 
+static void
+on_gate_turn(void *arg, const char *sender, uint64_t destination)
+{
+	struct maild *m = arg;
+
+	if (m->decider != NULL)
+		decide_turn(m->decider, sender, destination);
+}
+
 const struct gate_callbacks maild_gate_callbacks = {
     .on_released = on_gate_released,
     .on_stopped = on_gate_stopped,
     .on_thawed = on_gate_thawed,
     .on_freeze = on_gate_freeze,
     .on_schedule = on_gate_schedule,
+    .on_turn = on_gate_turn,
 };
 
 /* ---- reload ---- */
