@@ -11,7 +11,8 @@ import {sender, senders} from "./view_senders.js";
 import {stuck} from "./view_stuck.js";
 
 const RIGHTS = ["view", "operate", "admin"];
-const SETTLE_MS = 400; // events come in crowds
+const SETTLE_MS = 500; // events come in crowds
+const REST = 4;        // how long to leave the daemon alone, in answers' times
 const TOASTS = 4;
 
 // [name, text, view, who has no such thing]
@@ -28,8 +29,12 @@ const VIEWS = [
 const MORE = {sender, message: held};
 
 const root = document.getElementById("app");
-let view = null, viewName = "", viewSerial = 0, asking = null, again = false, timer = null;
-let settle = null, isLost = false, endFollow = null, error = "", login = null;
+// The view, and what it asks: by whom, again when that is there, how long the
+// last answer took.
+let view = null, viewName = "", viewSerial = 0;
+let asking = null, again = false, took = 0, timer = null, settle = null;
+let isLost = false, endFollow = null, error = "", login = null;
+// What is said beside it.
 let toasts = [], bar = null, dialog = null, isDue = false;
 
 const app = {
@@ -125,7 +130,7 @@ async function refresh() {
         return;
     }
     clearTimeout(timer);
-    const stop = new AbortController();
+    const stop = new AbortController(), began = Date.now();
     asking = stop;
     try {
         await mine.refresh(stop.signal);
@@ -141,10 +146,11 @@ async function refresh() {
     }
     if (view !== mine)
         return;
+    took = Date.now() - began;
     app.redraw();
     if (again) {
         again = false;
-        timer = setTimeout(refresh, SETTLE_MS);
+        timer = setTimeout(refresh, Math.max(SETTLE_MS, took * REST));
     } else {
         timer = setTimeout(refresh, document.hidden ? 60000
             : isLost ? 2000 : mine.every || 30000);
@@ -154,7 +160,8 @@ async function refresh() {
 function onEvent(type, row) {
     if (!view || !view.onEvent || !view.onEvent(type, row) || settle)
         return;
-    settle = setTimeout(() => { settle = null; refresh(); }, SETTLE_MS);
+    settle = setTimeout(() => { settle = null; refresh(); },
+        Math.max(SETTLE_MS, took * REST));
 }
 
 // ---- login ----
@@ -286,7 +293,8 @@ function draw() {
     }
     if (!app.session || !view)
         return;
-    document.title = `${view.title} – weir`;
+    document.title = `${view.alarm && view.alarm() ? `(${view.alarm()}) ` : ""
+    }${view.title} – weir`;
     render(root,
         h("a", {class: "skip", href: "#main", onclick: (e) => {
             e.preventDefault();

@@ -19,7 +19,8 @@ export function queue(app, args, params) {
     let rows = [], next = null, timer, last = null;
     const picked = new Set();
 
-    const query = () => ({...filter, limit: 100});
+    const query = () => ({...filter, limit: Math.min(1000,
+        Math.max(100, rows.length))});
 
     async function refresh(signal) {
         const want = Math.max(rows.length, 100);

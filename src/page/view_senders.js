@@ -15,7 +15,8 @@ export function senders(app, [which]) {
     let rows = [], next = null, q = "", show = which || "all";
     let timer;
 
-    const query = () => ({term: app.is_net ? undefined : q, limit: 100,
+    const query = () => ({term: app.is_net ? undefined : q,
+        limit: Math.min(1000, Math.max(100, rows.length)),
         frozen: show === "frozen" ? true : undefined,
         busy: show === "busy" ? true : undefined});
 

@@ -12,6 +12,7 @@ const CARDS = 10;     // senders that are shown with all there is
 const MESSAGES = 5;   // of each
 const LOOK = 50;      // messages looked at for addresses and subjects
 const STALE_MS = 20000;
+const EVENTS_MS = 60000; // what is missed between comes by itself
 const SOON_MS = 2000; // where the queue has changed
 const SIGNS = ["warn", "blast", "strangers", "credit", "networks",
     "persistent", "spare", "decoy"];
@@ -27,6 +28,7 @@ function tally(values) {
 
 export function stuck(app) {
     let busy = [], more = false, signs = [], problems = [], loaded = false;
+    let events = [], eventsAt = 0;
     const details = new Map(); // by sender: {at, sender, messages}
     const reasons = new Map();
 
@@ -58,20 +60,25 @@ export function stuck(app) {
     }
 
     async function refresh(signal) {
-        const [list, events, trouble] = await Promise.all([
+        const isOld = Date.now() - eventsAt > EVENTS_MS;
+        const [list, past, trouble] = await Promise.all([
             all("senders", {busy: true}, 1000, signal),
-            get("events", {max: 1000}, signal),
+            isOld ? get("events", {max: 1000}, signal) : null,
             app.session.domain ? {items: []}
                 : get("problems", {max: 50}, signal),
         ]);
 
+        if (past) {
+            eventsAt = Date.now();
+            events = past.items.filter((e) => SIGNS.includes(e.type));
+        }
         busy = list.items.sort((a, b) => b.frozen - a.frozen ||
             b.queue_length - a.queue_length);
         more = list.more;
         // Of the last day, each sender's latest.
         const seen = new Set(busy.filter((s) => s.frozen)
             .map((s) => s.sender));
-        signs = events.items.filter((e) => SIGNS.includes(e.type) &&
+        signs = events.filter((e) =>
             Date.now() - new Date(e.at) < 86400e3).reverse()
             .filter((e) => !seen.has(e.sender) && seen.add(e.sender));
         problems = trouble.items.filter((p) => !/^(frozen|waiting)/
@@ -225,9 +232,12 @@ export function stuck(app) {
         onEvent(type, row) {
             if (["message", "deliver", "defer"].includes(type))
                 return false;
+            if (SIGNS.includes(type))
+                events.push(row);
             details.delete(row.sender);
             return true;
-        }};
+        },
+        alarm: () => busy.filter((s) => s.frozen).length};
 }
 
 export function problemList(problems) {

@@ -22,7 +22,7 @@ FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
          "--no-default-browser-check", "--password-store=basic",
          "--disable-features=Translate,OptimizationHints,MediaRouter",
          "--hide-scrollbars", "--remote-debugging-pipe"]
-KEYS = {"Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40}
+KEYS = {"Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
 # The element that a person would take: shown, and with just this name.
 FIND = """

@@ -5,6 +5,7 @@ administrators at once, a restart, keys alone, narrow screens, and axe-core's
 rules. Wherever a test ends, the page asked nobody but its own daemon, broke no
 content security policy and threw nothing."""
 import csv
+import re
 import smtplib
 import subprocess
 import sys
@@ -127,6 +128,8 @@ def test_outbreak_is_seen_and_stopped(site):
     text = p.text()
     assert MALLORY in text and "20 of 20" in text and "queue length" in text
     assert "From 127.0.0.1" in text and "You have won" in text
+    assert re.search(r"frozen since [0-2]\d:\d\d:\d\d CES?T", text)
+    assert p.js("document.title").startswith("(1) ")
     p.shows(f"until <{MALLORY}> is thawed")
     p.click("button", f"Thaw <{MALLORY}> and discard 20")
     p.shows("20 messages to 20 recipients")
