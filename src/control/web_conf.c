@@ -123,8 +123,7 @@ check_url(const char *text, char *err, size_t cap)
 		.preset = "true",                                              \
 		.reloadable = true,                                            \
 		.doc = "Serve the dashboard. The API below /api/v1 is there "  \
-		       "in either "                                            \
-		       "case.",                                                \
+		       "in either case.",                                      \
 	    },                                                                 \
 	    {                                                                  \
 		.name = "url",                                                 \
