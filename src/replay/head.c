@@ -163,13 +163,19 @@ parse_stamped(struct head *h, struct str s, struct head_line *out)
 }
 
 static bool
+has(struct str s, struct str what)
+{
+	return s.p != NULL && memmem(s.p, s.n, what.p, what.n) != NULL;
+}
+
+static bool
 parse_json(struct head *h, struct str line, struct head_line *out)
 {
 	struct head_json json;
 
 	/* Others read theirs themselves. */
-	if (memmem(line.p, line.n, "__REALTIME_TIMESTAMP", 20) == NULL &&
-	    memmem(line.p, line.n, "\"log\"", 5) == NULL)
+	if (!has(line, STR("__REALTIME_TIMESTAMP")) &&
+	    !has(line, STR("\"log\"")))
 		return false;
 	if (!head_json_parse(&h->json, line, &json))
 		return false;

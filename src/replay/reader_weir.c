@@ -158,9 +158,10 @@ weir_take(
 	struct str s = line->text, subsystem, key, value;
 
 	(void)state;
+	if (line->at == HEAD_NO_TIME)
+		return READER_STRANGE;
 	if (!take_level(&s))
-		return line->at != HEAD_NO_TIME ? READER_OTHER_PROGRAM
-						: READER_STRANGE;
+		return READER_OTHER_PROGRAM;
 	subsystem = str_cut(&s, ' ');
 	if (!is_front(subsystem))
 		return READER_NOTE;

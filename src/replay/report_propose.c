@@ -261,6 +261,15 @@ touched_json(const struct propose_log *p)
 	return list;
 }
 
+/* A file's name need not be UTF-8. */
+static json_t *
+path_json(const char *path)
+{
+	json_t *v = path != NULL ? json_string(path) : NULL;
+
+	return v != NULL ? v : json_null();
+}
+
 bool
 report_propose_json(const struct propose_log *p, const char *config, FILE *out)
 {
@@ -275,14 +284,15 @@ report_propose_json(const struct propose_log *p, const char *config, FILE *out)
 			"fitted", outcome_json(&t->outcome)));
 	}
 	o = json_pack(
-	    "{s:f, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:o}",
+	    "{s:f, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "target", p->search.target, "is_reached", (int)p->search.is_reached,
 	    "is_confirmed", (int)propose_meets(&p->search, &p->then.kept),
 	    "fragment", p->fragment, "policy",
 	    policy_json(&p->search.best->policy), "fitted_on",
 	    window_json(p, p->fit), "kept_back", window_json(p, p->kept),
-	    "proposal", check_json(&p->then), "config", config, "now",
-	    check_json(&p->now), "touched", touched_json(p), "tried", tried);
+	    "proposal", check_json(&p->then), "config", path_json(config),
+	    "now", check_json(&p->now), "touched", touched_json(p), "tried",
+	    tried);
 	ok = o != NULL && json_dumpf(o, out, JSON_INDENT(2)) == 0;
 	json_decref(o);
 	fputc('\n', out);

@@ -76,6 +76,9 @@ play_as(const char *policy, const char *name, const char *messages,
 	    .no_local = no_local,
 	};
 
+	/* Of a case that plays twice. */
+	replay_clear(&c.result);
+	setup_clear(&c.setup);
 	configure(policy);
 	if (setup_load(&c.setup, c.config, name, err, sizeof(err)) != 0)
 		fail_msg("%s", err);
