@@ -34,4 +34,5 @@ dist_doc_DATA += doc/replay.md doc/replay-example.html doc/install.md doc/polici
 	contrib/postfix-main.cf contrib/postfix-master.cf \
 	contrib/postfix-master-copies.cf \
 	contrib/sendmail.mc contrib/exim.conf \
-	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service
+	contrib/weir-hold contrib/weir-hold.socket contrib/weir-hold@.service \
+	contrib/Containerfile contrib/weir-container.conf

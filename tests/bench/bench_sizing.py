@@ -20,7 +20,7 @@ from harness import Weir, free_port, listens, until  # noqa: E402
 SESSIONS = 20
 RCPTS = 10
 # Its recipients are known after the first message; nobody waits.
-FREE = 'interval = "1s"\nburst = 60000\nfreeze_at = 0\n'
+FREE = 'key = envelope\ninterval = "1s"\nburst = 60000\nfreeze_at = 0\n'
 
 
 def arguments():
