@@ -28,6 +28,9 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_web tests/unit/test_metrics
 tests_unit_test_web_SOURCES = tests/unit/test_web.c tests/unit/pump.h
 tests_unit_test_web_LDADD = $(control_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_graph
+tests_unit_test_graph_SOURCES = tests/unit/test_graph.c
+tests_unit_test_graph_LDADD = $(control_libs) $(CMOCKA_LIBS)
 tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
 tests_unit_test_metrics_LDADD = $(control_libs) $(CMOCKA_LIBS)
 endif

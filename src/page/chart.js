@@ -77,11 +77,11 @@ export function chart(title, {start, step_s, lines}) {
         h("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", class: "plot",
             "aria-label": `${title}. Latest: ${last.join(", ")}. ` +
                 "The table below has all values."},
-        [0, 0.5, 1].map((f) => h("g", {},
-            h("path", {class: "grid", d: `M${LEFT} ${y(top * f)}H${W - RIGHT}`
-            }),
-            h("text", {x: LEFT - 6, y: y(top * f) + 4,
-                "text-anchor": "end"}, number(top * f)))),
+        [0, 0.5, 1].map((f) => top * f).filter(Number.isInteger).map((v) =>
+            h("g", {},
+                h("path", {class: "grid", d: `M${LEFT} ${y(v)}H${W - RIGHT}`}),
+                h("text", {x: LEFT - 6, y: y(v) + 4, "text-anchor": "end"},
+                    number(v)))),
         ticks(start, end).map((t) => h("g", {},
             h("path", {class: "grid",
                 d: `M${at(t.at).toFixed(1)} ${TOP}V${H - BOTTOM}`}),

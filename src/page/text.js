@@ -105,7 +105,9 @@ export function span(s) {
         const min = Math.floor(s / 60) % 60;
         return `${Math.floor(s / 3600)} h${min ? ` ${min} min` : ""}`;
     }
-    return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
+    const hours = Math.floor(s / 3600) % 24;
+
+    return `${Math.floor(s / 86400)} d${hours ? ` ${hours} h` : ""}`;
 }
 
 const SHOWN = new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short",
