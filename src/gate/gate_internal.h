@@ -139,7 +139,8 @@ struct gate_source {       /* the throttle's user pointer */
 	/* never_freeze kept a freeze off, and that was told; until the queue
 	 * is down to half. */
 	bool was_spared;
-	uint8_t warned[1 + THROTTLE_LIMITS_MAX]; /* freeze_at, each limit */
+	/* freeze_at, each limit, and familiar_freeze_at. */
+	uint8_t warned[2 + THROTTLE_LIMITS_MAX];
 	/* See gate_strangers.h and gate_habit.c. */
 	struct strangers *strangers; /* NULL: none */
 	struct habit habit;

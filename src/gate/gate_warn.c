@@ -5,6 +5,7 @@
  * cost no look.
  */
 #include "gate/gate_strangers.h"
+#include "gate/gate_tier.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,6 +68,25 @@ warn_strangers(
 	tell(g, src, why, source_queue(g, src), wall);
 }
 
+static void
+warn_familiar(struct gate *g, struct throttle_source *src, int64_t wall)
+{
+	uint32_t waiting = tier_queue(g, src);
+	uint32_t freeze_at = source_policy(src)->familiar.freeze_at;
+	uint8_t *told = &source_data(src)->warned[1 + THROTTLE_LIMITS_MAX];
+	unsigned percent =
+	    warn_look(&source_policy(src)->warn, told, waiting, freeze_at);
+	char why[WORDS_MAX];
+
+	if (percent == 0 || freeze_is_on(src))
+		return;
+	snprintf(why, sizeof(why),
+	    "%u%% of familiar_freeze_at: %" PRIu32 " of %" PRIu32
+	    " familiar recipients waiting",
+	    percent, waiting, freeze_at);
+	tell(g, src, why, source_queue(g, src), wall);
+}
+
 void
 warn_source(
     struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
@@ -81,6 +101,7 @@ warn_source(
 	if (marks->n == 0)
 		return;
 	warn_strangers(g, src, now, wall);
+	warn_familiar(g, src, wall);
 	if (t->freeze_at == 0 && t->limit_count == 0)
 		return;
 	throttle_source_info(g->throttle, src, now, &info);

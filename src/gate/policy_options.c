@@ -274,7 +274,8 @@ const struct option policy_options[] = {
 	.preset = WARN_PRESET,
 	.reloadable = true,
 	.check = warn_check,
-	.doc = "Warn when a sender has come to this part of freeze_at, of "
+	.doc = "Warn when a sender has come to this part of freeze_at, "
+	       "of familiar_freeze_at, of "
 	       "one of its limits or of stranger_messages: with the event "
 	       "\"warn\" and a line in the "
 	       "log, once for each part, and again when the number has fallen "

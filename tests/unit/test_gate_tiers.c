@@ -114,6 +114,31 @@ test_refills(void **state)
 	close_rig(&r);
 }
 
+/* At 80 and 95 % of five; again only after it was far below. */
+static void
+test_warns_before_it(void **state)
+{
+	char detail[RIG_TEXT];
+	struct rig r;
+
+	(void)state;
+	open_rig(&r, POLICY);
+	for (unsigned i = 0; i < 6; i++)
+		send_familiar(&r, "f", i);
+	assert_int_equal(rig_events(&r, EVENT_WARN), 0);
+	send_familiar(&r, "f", 6);
+	assert_int_equal(rig_events(&r, EVENT_WARN), 1);
+	rig_last_event(&r, EVENT_WARN, detail);
+	assert_non_null(strstr(detail,
+	    "80% of familiar_freeze_at: 4 of 5 familiar recipients waiting"));
+	rig_run(&r, 20 * SECOND);
+	send_familiar(&r, "g", 0);
+	assert_int_equal(rig_events(&r, EVENT_WARN), 1);
+	send_familiar(&r, "g", 1);
+	assert_int_equal(rig_events(&r, EVENT_WARN), 2);
+	close_rig(&r);
+}
+
 /* Silent for long, but not done with what it has spent. */
 static void
 test_spent_is_not_forgotten(void **state)
@@ -573,6 +598,7 @@ main(void)
 	    cmocka_unit_test(test_refills),
 	    cmocka_unit_test(test_spent_is_not_forgotten),
 	    cmocka_unit_test(test_gives_back),
+	    cmocka_unit_test(test_warns_before_it),
 	    cmocka_unit_test(test_freezes),
 	    cmocka_unit_test(test_discard),
 	    cmocka_unit_test(test_never_freezes),
