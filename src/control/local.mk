@@ -26,6 +26,9 @@ control_libs = libcontrol.a $(http_libs) $(page_libs) $(net_libs) $(JANSSON_LIBS
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_web tests/unit/test_metrics
+check_PROGRAMS += tests/unit/test_access
+tests_unit_test_access_SOURCES = tests/unit/test_access.c
+tests_unit_test_access_LDADD = $(control_libs) $(CMOCKA_LIBS)
 tests_unit_test_web_SOURCES = tests/unit/test_web.c tests/unit/pump.h
 tests_unit_test_web_LDADD = $(control_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_graph

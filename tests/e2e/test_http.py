@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HTTP in the mail daemon: metrics as Prometheus' own tool takes them, what
 hostile requests get, TLS, a reload; and mail goes on meanwhile."""
+import hashlib
 import http.client
 import pathlib
 import re
@@ -8,6 +9,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -113,55 +115,89 @@ def test_alert_rules(web):
         assert re.search(f"^# TYPE {name} ", text, re.M), name
 
 
-HOSTILE = [
-    (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: a\r\n\r\n", 400),
-    (b"GET /metrics HTTP/1.1\r\n\r\n", 400),
-    (b"GET /metrics HTTP/1.1\nHost: localhost\n\n", 400),
-    (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", 400),
-    (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-     b"Content-Length: 6\r\n\r\nhello", 400),
-    (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n"
-     b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
-     b"0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 411),
-    (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n"
-     b"Content-Length: 99999999\r\n\r\n", 413),
-    (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * 1000000,
-     431),
-    (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 100
-     + b"\r\n", 431),
-    (b"GET /metrics HTTP/1.1\r\nHost: rebound.test\r\n\r\n", 421),
-    (b"GET /../metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    (b"GET /%2e/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    (b"GET /metrics%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    (b"GET /metrics/x HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
-    (b"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
-    (b"CONNECT localhost:25 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-    (b"EHLO localhost\r\n", None),
-    (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\n", 400),
-]
+HOSTILE = pathlib.Path(__file__).parent / "dialogues/http.txt"
 
 
-def test_hostile_requests(web):
+def read_hostile(words):
+    """[(name, bytes, [statuses])]"""
+    found = []
+    for line in HOSTILE.read_text().splitlines():
+        mark, _, rest = line.partition(" ")
+        if mark == "==":
+            found.append([rest, b"", []])
+        elif mark == ">":
+            for word, value in words.items():
+                rest = rest.replace("{%s}" % word, value)
+            rest = re.sub(r"\{([^{}*]+)\*(\d+)\}",
+                          lambda m: m[1] * int(m[2]), rest)
+            found[-1][1] += rest.encode().decode("unicode_escape").encode(
+                "latin-1")
+        elif mark == "=":
+            found[-1][2] = [] if rest == "closed" else rest.split()
+    return found
+
+
+def say(port, request):
+    """Statuses of what is answered until the connection ends."""
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.settimeout(DEADLINE_S)
+        try:
+            s.sendall(request)
+        except ConnectionError:  # refused before its end
+            pass
+        s.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while piece := s.recv(65536):
+                answer += piece
+        except ConnectionError:
+            pass
+    return re.findall(r"(?:^|\n|\})HTTP/1\.1 (\d+)",
+                      answer.decode("latin-1"))
+
+
+def test_hostile_requests(web, sink):
     w = web()
-    for request, code in HOSTILE:
-        with socket.create_connection(("127.0.0.1", w.web_port)) as s:
-            s.settimeout(DEADLINE_S)
-            try:
-                s.sendall(request)
-            except ConnectionError:  # refused before its end
-                pass
-            s.shutdown(socket.SHUT_WR)
-            answer = b""
-            try:
-                while piece := s.recv(65536):
-                    answer += piece
-            except ConnectionError:
-                pass
-            got = int(answer[9:12]) if answer else None
-            assert got == code, (request[:60], answer[:200])
-            assert answer.count(b"\r\nHTTP/1.1 ") == 0
+    send(w, [f"n{i}@example.com" for i in range(5)])
+    token = w.run_ctl("token", "new", "a", "--right", "admin").stdout.strip()
+    view = w.run_ctl("token", "new", "v").stdout.strip()
+    words = {"token": token, "view": view, "port": str(w.web_port),
+             "hash": hashlib.sha256(token.encode()).hexdigest()}
+    before = w.queue()
+    dialogues = read_hostile(words)
+    assert len(dialogues) > 50
+    for name, request, statuses in dialogues:
+        assert say(w.web_port, request) == statuses, name
+    assert w.queue() == before
+    assert len(w.ctl("token", "list")) == 2
     assert get(w.web_port)[0].status == 200
+
+
+def test_slow_clients_cost_mail_nothing(web, sink):
+    """All places taken by clients that say a byte now and then: mail goes on,
+    those that wait lose their place, and others find one."""
+    w = web('clients = {"127.0.0.0/8"}')
+    slow = []
+    for i in range(70):
+        s = socket.socket()
+        s.bind((f"127.0.1.{i // 4 + 1}", 0))
+        s.connect(("127.0.0.1", w.web_port))
+        s.sendall(b"GET /metrics HTT")
+        slow.append(s)
+    began = time.monotonic()
+    send(w, ["one@example.com"])
+    assert time.monotonic() - began < 5
+    until(lambda: get_or_none(w.web_port) == 200, "a place again", 60)
+    for s in slow:
+        s.close()
+    assert w.status()["messages"] == 1
+
+
+def get_or_none(port):
+    try:
+        return get(port)[0].status
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def test_hosts_and_reload(web):

@@ -10,6 +10,7 @@ libreplay_a_SOURCES = \
 libreplay_a_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 
 fuzz_targets = \
+	tests/fuzz/fuzz_access \
 	tests/fuzz/fuzz_acquaintances_load \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_bounce \
@@ -44,6 +45,8 @@ fuzz_targets = \
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.mk $(fuzz_targets:=.dict)
 
+tests_fuzz_fuzz_access_SOURCES = tests/fuzz/fuzz_access.c
+tests_fuzz_fuzz_access_LDADD = libreplay.a $(control_libs)
 tests_fuzz_fuzz_acquaintances_load_SOURCES = \
 	tests/fuzz/fuzz_acquaintances_load.c
 tests_fuzz_fuzz_acquaintances_load_LDADD = libreplay.a $(gate_libs)
