@@ -724,7 +724,7 @@ static const struct option_section maild_sections[] = {
 	.name = "http",
 	.doc =
 	    "A socket on which HTTP is answered: the dashboard, /metrics for "
-	    "Prometheus, and an API below /api/v1 (weir-api(7)). Tokens are "
+	    "Prometheus, and an API below /api/v1 (doc/api.md). Tokens are "
 	    "made by weirctl token new. Nothing is listened on without such a "
 	    "section. At most 64 "
 	    "connections, 16 from one address; a request has 30 seconds.",
