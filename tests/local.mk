@@ -3,6 +3,7 @@ EXTRA_DIST += tests/make_mail_log.py .ci/run tests/check.sh tests/check-includes
 	tests/check-builds.sh tests/check-release.sh tests/clang-flags \
 	tests/cppcheck.suppress tests/libweir_user.c \
 	tests/try.sh tests/outbreak.py .clang-format \
+	tests/bench/bench_api.py \
 	tests/bench/bench_auth.py tests/bench/bench_commands.py \
 	tests/bench/bench_limits.py \
 	tests/bench/bench_milter.py tests/bench/bench_netd.py \
