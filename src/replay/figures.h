@@ -9,8 +9,6 @@
 
 #include "base/base.h"
 
-#include <signal.h>
-
 struct figure {
 	const char *source; /* of the literature, see doc/epidemic.md */
 	const char *what;
@@ -22,8 +20,6 @@ struct figure {
 };
 
 extern const struct figure figures[]; /* what NULL ends it */
-
-#define FIGURES_MAX 40
 
 static inline bool
 figure_holds(const struct figure *f, double value)

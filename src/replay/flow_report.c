@@ -3,6 +3,7 @@
 #include "replay/flow_report.h"
 
 #include "base/units.h"
+#include "replay/flow_rates.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -152,6 +153,38 @@ print_columns(const struct flow_report *r)
 }
 
 static void
+print_rate(const char *label, const uint32_t *v)
+{
+	printf("%-*s", LABEL_WIDTH, label);
+	for (size_t i = 0; i < FLOW_RATES_WINDOWS; i++)
+		print_number(v[i]);
+	putchar('\n');
+}
+
+static void
+print_rates(const struct flow_report *r)
+{
+	struct flow_rates all, unnamed;
+	char text[UNITS_TEXT_MAX];
+
+	flow_rates_make(r->flows, &all, &unnamed);
+	printf("\nDestinations contacted, not passed in 99.9 %% of the "
+	       "windows\n%-*s",
+	    LABEL_WIDTH, "within");
+	for (size_t i = 0; i < FLOW_RATES_WINDOWS; i++)
+		print_cell(
+		    units_format_duration(flow_rates_window_ms[i], text));
+	putchar('\n');
+	print_rate("one host", all.host);
+	print_rate("all hosts together", all.together);
+	if (r->capture == NULL)
+		return;
+	printf("neither named by DNS nor first to come\n");
+	print_rate("  one host", unnamed.host);
+	print_rate("  all hosts together", unnamed.together);
+}
+
+static void
 print_attacks(const struct flow_report *r)
 {
 	if (r->attack_count > 0)
@@ -166,6 +199,7 @@ flow_report_print_text(const struct flow_report *r)
 	print_head(r);
 	print_columns(r);
 	print_attacks(r);
+	print_rates(r);
 	return fflush(stdout) == 0 && !ferror(stdout);
 }
 
@@ -238,6 +272,20 @@ column_json(const struct flow_report *r, const struct flow_column *c)
 }
 
 static json_t *
+rates_json(const struct flow_rates *v)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < FLOW_RATES_WINDOWS; i++)
+		json_array_append_new(
+		    rows, json_pack("{s:o, s:o, s:o}", "window_s",
+			      seconds(flow_rates_window_ms[i]), "one_host",
+			      number(v->host[i]), "together",
+			      number(v->together[i])));
+	return rows;
+}
+
+static json_t *
 report_json(const struct flow_report *r)
 {
 	json_t *columns = json_array(), *name = json_string(r->trace);
@@ -265,7 +313,15 @@ dump(json_t *o)
 bool
 flow_report_print_json(const struct flow_report *r)
 {
-	return dump(report_json(r));
+	struct flow_rates all, unnamed;
+	json_t *o = report_json(r);
+
+	flow_rates_make(r->flows, &all, &unnamed);
+	json_object_set_new(o, "contacts", rates_json(&all));
+	if (r->capture != NULL)
+		json_object_set_new(
+		    o, "contacts_unnamed", rates_json(&unnamed));
+	return dump(o);
 }
 
 bool

@@ -22,6 +22,7 @@ libtrace_a_SOURCES = \
 	src/replay/figures.c src/replay/figures.h \
 	src/replay/flow_policy.c src/replay/flow_policy.h \
 	src/replay/flow_propose.c src/replay/flow_propose.h \
+	src/replay/flow_rates.c src/replay/flow_rates.h \
 	src/replay/flow_report.c src/replay/flow_report.h \
 	src/replay/flow_run.c src/replay/flow_run.h \
 	src/replay/flows.c src/replay/flows.h \

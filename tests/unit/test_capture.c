@@ -15,6 +15,7 @@
 
 #include "replay/capture.h"
 #include "replay/flow_propose.h"
+#include "replay/flow_rates.h"
 #include "replay/flow_run.h"
 #include "replay/link.h"
 
@@ -347,6 +348,53 @@ test_no_proposal(void **state)
 	flows_clear(&f);
 }
 
+/* A thousand seconds in all, of which two have more than one destination: that
+ * is too many to be left out at 99.9 %, one is not. */
+static void
+test_rates(void **state)
+{
+	struct flow_rates all, unnamed;
+	struct flows f = {0};
+
+	(void)state;
+	for (int i = 0; i < 7; i++)
+		add(&f, "0 h d%d 6 443", i);
+	for (int i = 0; i < 4; i++)
+		add(&f, "500 h d%d 6 443", i);
+	add(&f, "500.5 h d0 6 443");
+	add(&f, "501 h d1 6 443");
+	add(&f, "999 h d0 6 443");
+	flow_rates_make(&f, &all, &unnamed);
+	assert_int_equal(all.together[0], 4);
+	assert_int_equal(all.host[0], 4);
+	/* 17 windows of a minute. */
+	assert_int_equal(all.host[2], 7);
+	assert_memory_equal(&all, &unnamed, sizeof(all));
+	flows_clear(&f);
+}
+
+/* Named by DNS for a time, or come by itself. */
+static void
+test_rates_of_unnamed(void **state)
+{
+	struct flow_rates all, unnamed;
+	struct flows f = {0};
+	struct capture *c = capture_new(&f, NULL, 0);
+
+	(void)state;
+	take(c, 0, udp(HOST, 5001, RESOLVER, 53, "q", 1));
+	take(c, 1, named(1));
+	take(c, 2, tcp(PEER, 9, HOST, 22, SYN, 1));
+	take(c, 1000, tcp(HOST, 1, "203.0.113.1", 443, SYN, 1));
+	take(c, 1000, tcp(HOST, 2, PEER, 443, SYN, 2));
+	take(c, 1000, tcp(HOST, 3, "203.0.113.9", 443, SYN, 3));
+	flow_rates_make(&f, &all, &unnamed);
+	assert_int_equal(all.host[0], 3);
+	assert_int_equal(unnamed.host[0], 1);
+	capture_free(c);
+	flows_clear(&f);
+}
+
 static void
 test_parts(void **state)
 {
@@ -378,6 +426,8 @@ main(void)
 	    cmocka_unit_test(test_dns_is_used),
 	    cmocka_unit_test(test_proposal),
 	    cmocka_unit_test(test_no_proposal),
+	    cmocka_unit_test(test_rates),
+	    cmocka_unit_test(test_rates_of_unnamed),
 	    cmocka_unit_test(test_parts),
 	};
 
