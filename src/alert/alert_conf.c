@@ -5,6 +5,7 @@
 #include "alert/alert_text.h"
 #include "os/file.h"
 #include "os/option_check.h"
+#include "os/secret_file.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -32,7 +33,8 @@ check_event(const char *text, char *err, size_t cap)
 		return true;
 	snprintf(err, cap,
 	    "is no event; there are freeze, thaw, warning, blast, decoy, "
-	    "networks, disk, next_hop, certificate, reload_failed, restart");
+	    "networks, disk, next_hop, certificate, reload_failed, "
+	    "shared_state, restart");
 	return false;
 }
 
@@ -112,7 +114,7 @@ const struct option alert_options[] = {
 	.offset = AT(events),
 	.preset = "{\"freeze\", \"thaw\", \"blast\", \"decoy\", \"networks\", "
 		  "\"disk\", \"next_hop\", \"certificate\", "
-		  "\"reload_failed\", \"restart\"}",
+		  "\"reload_failed\", \"shared_state\", \"restart\"}",
 	.reloadable = true,
 	.check = check_event,
 	.doc = "What to alert about. freeze: a sender was frozen. thaw: it was "
@@ -123,6 +125,7 @@ const struct option alert_options[] = {
 	       "networks. disk: the spool is below min_free. next_hop: a next "
 	       "hop cannot be reached. certificate: one expires within two "
 	       "weeks. reload_failed: the configuration was not read again. "
+	       "shared_state: the server of shared does not answer. "
 	       "restart: weir-maild was not stopped but ended.",
     },
     {
@@ -301,15 +304,23 @@ const struct option alert_options[] = {
 
 /* ---- files ---- */
 
+/* Without the line ends at its end. is_secret: nobody else may read it. */
 static char *
-read_text(
-    const char *option, const char *path, size_t *size, char *err, size_t cap)
+read_text(const char *option, const char *path, bool is_secret, size_t *size,
+    char *err, size_t cap)
 {
+	char why[300] = "";
 	struct buf content;
-	int error;
+	char *text;
+	int error = 0;
 
 	buf_init(&content, FILE_MAX);
-	error = file_read(path, FILE_MAX, &content);
+	if (is_secret && !secret_file_read(path, &content, why, sizeof(why))) {
+		snprintf(err, cap, "%s: %s", option, why);
+		return NULL;
+	}
+	if (!is_secret)
+		error = file_read(path, FILE_MAX, &content);
 	if (error != 0) {
 		snprintf(err, cap,
 		    "%s: %s cannot be read: %s; check the path and who may "
@@ -322,8 +333,9 @@ read_text(
 	while (*size > 0 && (content.mem[content.off + *size - 1] == '\n' ||
 				content.mem[content.off + *size - 1] == '\r'))
 		--*size;
-	content.len = *size;
-	return buf_take(&content);
+	text = str_dup(str_sub(buf_str(&content), 0, *size));
+	secret_file_wipe(&content);
+	return text;
 }
 
 static void
@@ -367,8 +379,8 @@ read_secret(struct alert_conf *c, char *err, size_t cap)
 {
 	if (c->secret_file == NULL)
 		return true;
-	c->secret =
-	    read_text("secret_file", c->secret_file, &c->secret_size, err, cap);
+	c->secret = read_text(
+	    "secret_file", c->secret_file, true, &c->secret_size, err, cap);
 	if (c->secret == NULL)
 		return false;
 	if (c->secret_size <= SECRET_MAX && decode_secret(c) &&
@@ -395,7 +407,7 @@ read_url(struct alert_conf *c, char *err, size_t cap)
 		c->endpoint = xstrdup(c->url);
 		return true;
 	}
-	c->endpoint = read_text("url_file", c->url_file, &size, err, cap);
+	c->endpoint = read_text("url_file", c->url_file, true, &size, err, cap);
 	if (c->endpoint == NULL)
 		return false;
 	if (size == strlen(c->endpoint) && is_url(c->endpoint))
@@ -430,7 +442,8 @@ read_headers(struct alert_conf *c, char *err, size_t cap)
 
 	if (c->header_file == NULL)
 		return true;
-	c->headers = read_text("header_file", c->header_file, &size, err, cap);
+	c->headers =
+	    read_text("header_file", c->header_file, true, &size, err, cap);
 	if (c->headers == NULL)
 		return false;
 	rest = (struct str){c->headers, size};
@@ -457,7 +470,8 @@ read_template(struct alert_conf *c, char *err, size_t cap)
 
 	if (c->template == NULL)
 		return true;
-	c->template_text = read_text("template", c->template, &size, err, cap);
+	c->template_text =
+	    read_text("template", c->template, false, &size, err, cap);
 	if (c->template_text == NULL)
 		return false;
 	if (alert_template_check(c->template_text, why, sizeof(why)))

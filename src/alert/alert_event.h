@@ -44,6 +44,10 @@
 	    "configuration errors",                                            \
 	    "The old configuration stays in force. Correct the file, then: "   \
 	    "weirctl reload")                                                  \
+	X(SHARED_STATE, "shared_state", true, "does not answer",               \
+	    "shared servers that do not answer",                               \
+	    "This relay goes on by itself: freezes and thaws of the others "   \
+	    "do not arrive. Check the server")                                 \
 	X(RESTART, "restart", false, "started again after a crash",            \
 	    "starts after a crash",                                            \
 	    "Nothing that was acknowledged is lost. Look into the log for "    \

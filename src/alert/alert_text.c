@@ -148,6 +148,7 @@ is_about_sender(const struct alert_item *i)
 	case ALERT_CERTIFICATE:
 	case ALERT_RELOAD_FAILED:
 	case ALERT_RESTART:
+	case ALERT_SHARED_STATE:
 	case ALERT_TEST:
 	case ALERT_EVENT_MAX:
 		break;

@@ -341,6 +341,8 @@ maild_alert_raise(struct maild *m, enum alert_event event, const char *subject,
 {
 	int64_t wall = clock_wall_ms();
 
+	if (m->alert == NULL) /* the start has not come so far */
+		return;
 	alert_raise(m->alert,
 	    &(struct alert_facts){.event = event,
 		.subject = subject,

@@ -159,6 +159,7 @@ on_up(void *arg)
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
 	    "the shared server %s answers", m->first->conf->shared);
 	warn_of_eviction(m);
+	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
 }
 
 static void
@@ -175,6 +176,7 @@ on_down(void *arg, const char *why)
 	    "the shared server %s does not answer, and this relay goes on by "
 	    "itself: %s",
 	    m->first->conf->shared, why);
+	maild_alert_raise(m, ALERT_SHARED_STATE, m->first->conf->shared, why);
 }
 
 static const struct freezes_ops ops = {

@@ -136,6 +136,8 @@ def test_signed_webhook_over_tls(make, sink, tmp_path):
     hook = Hook(pki.cert("hook", ["hook.test", "127.0.0.1"]))
     (tmp_path / "key").write_text(SECRET + "\n")
     (tmp_path / "fields").write_text("Authorization: Bearer s3cr3t-token\n")
+    for name in ("key", "fields"):
+        (tmp_path / name).chmod(0o600)
     weir = make(webhook(
         hook, scheme="https", secret_file=f'"{tmp_path}/key"',
         header_file=f'"{tmp_path}/fields"', ca_file=f'"{pki.ca}"',
@@ -422,8 +424,8 @@ def test_sender_is_told(make, sink):
     ('channel = webhook url = "https://x/" to = {"a@b"}', "take it out"),
     ('to = {"a@b.test"} events = {"frost"}', "is no event"),
     ('channel = webhook url = "https://x/" secret_file = "/etc/hostname"',
-     "16 to 512 bytes"),
-    ('channel = webhook url_file = "/nonexistent/x"', "cannot be read"),
+     "secret_file: /etc/hostname"),
+    ('channel = webhook url_file = "/nonexistent/x"', "/nonexistent/x"),
     ("channel = command", "command needs command"),
 ], ids=lambda value: None)
 def test_wrong_section(tmp_path, text, words):
