@@ -1,6 +1,8 @@
 noinst_LIBRARIES += libalert.a
 libalert_a_SOURCES = \
-	src/alert/alert.c src/alert/alert.h \
+	src/alert/alert.c src/alert/alert.h src/alert/alert_private.h \
+	src/alert/alert_batch.c src/alert/alert_raise.c \
+	src/alert/alert_store.c \
 	src/alert/alert_conf.c src/alert/alert_conf.h \
 	src/alert/alert_event.c src/alert/alert_event.h \
 	src/alert/alert_item.c src/alert/alert_item.h \

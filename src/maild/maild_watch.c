@@ -146,6 +146,13 @@ settle(struct maild *m, int64_t now)
 	/* It has just read its configuration. */
 	alert_end_others(
 	    m->alert, ALERT_RELOAD_FAILED, open, now, clock_wall_ms());
+	if (m->first->conf->shared != NULL) {
+		shown = alert_shown(m->first->conf->shared);
+		map_set(open, str_from(shown), w);
+		free(shown);
+	}
+	alert_end_others(
+	    m->alert, ALERT_SHARED_STATE, open, now, clock_wall_ms());
 	map_free(open, NULL);
 	w->settled_at = INT64_MAX;
 }
