@@ -384,7 +384,8 @@ put_string(struct buf *out, const char *value)
 	json_decref(j);
 }
 
-/* values NULL: only to see whether it is right. NULL and why in err. */
+/* values NULL: only to see whether it is right, with a letter for every text,
+ * which nothing but a string has room for. NULL and why in err. */
 static char *
 fill(const char *text, char *const *values, char *err, size_t cap)
 {
@@ -414,7 +415,9 @@ fill(const char *text, char *const *values, char *err, size_t cap)
 			goto wrong;
 		}
 		(void)!buf_append(&out, rest.p, (size_t)(hole - rest.p));
-		put_string(&out, values != NULL ? values[i] : "1");
+		put_string(&out, values != NULL    ? values[i]
+				 : i == HOLE_COUNT ? "1"
+						   : "g");
 		rest = str_from(end + 2);
 	}
 	(void)!buf_append_str(&out, rest);
@@ -449,6 +452,7 @@ alert_body(const struct alert_voice *v, const struct alert_conf *c,
 	const struct alert_item *i = first_of(b);
 	char time[UNITS_TEXT_MAX], err[200];
 	char *values[HOLES], *text;
+	json_t *j;
 
 	if (c->template_text == NULL)
 		return alert_json(v, c, b, ALERT_DIGEST_MAX);
@@ -464,7 +468,13 @@ alert_body(const struct alert_voice *v, const struct alert_conf *c,
 	text = fill(c->template_text, values, err, sizeof(err));
 	for (size_t h = 0; h < HOLES; h++)
 		free(values[h]);
-	return text != NULL ? text : alert_json(v, c, b, ALERT_DIGEST_MAX);
+	j = text != NULL ? json_loads(text, 0, NULL) : NULL;
+	if (j == NULL) { /* "1e{{count}}" */
+		free(text);
+		return alert_json(v, c, b, ALERT_DIGEST_MAX);
+	}
+	json_decref(j);
+	return text;
 }
 
 /* ---- mail ---- */

@@ -12,6 +12,7 @@ libreplay_a_CPPFLAGS = $(AM_CPPFLAGS) -DWEIR_SRCDIR='"$(abs_srcdir)"'
 fuzz_targets = \
 	tests/fuzz/fuzz_access \
 	tests/fuzz/fuzz_acquaintances_load \
+	tests/fuzz/fuzz_alert \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_bounce \
 	tests/fuzz/fuzz_capture \
@@ -50,6 +51,8 @@ tests_fuzz_fuzz_access_LDADD = libreplay.a $(control_libs)
 tests_fuzz_fuzz_acquaintances_load_SOURCES = \
 	tests/fuzz/fuzz_acquaintances_load.c
 tests_fuzz_fuzz_acquaintances_load_LDADD = libreplay.a $(gate_libs)
+tests_fuzz_fuzz_alert_SOURCES = tests/fuzz/fuzz_alert.c
+tests_fuzz_fuzz_alert_LDADD = libreplay.a $(alert_libs)
 tests_fuzz_fuzz_auth_SOURCES = tests/fuzz/fuzz_auth.c
 tests_fuzz_fuzz_auth_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c

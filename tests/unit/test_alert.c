@@ -727,6 +727,8 @@ test_templates(void **state)
 	assert_non_null(strstr(err, "{{b}} is not known"));
 	assert_false(
 	    alert_template_check("{\"a\": \"{{id\"}", err, sizeof(err)));
+	assert_false(
+	    alert_template_check("{\"n\": {{text}}}", err, sizeof(err)));
 	assert_false(alert_template_check("{\"a\": ", err, sizeof(err)));
 	assert_non_null(strstr(err, "is no JSON"));
 }
