@@ -366,6 +366,23 @@ retire(struct alert_route *r)
 	alert_route_free(r);
 }
 
+/* Of events that the section names no more. */
+static void
+drop_unwanted(struct alert *a)
+{
+	struct list *e, *i, *next;
+
+	list_each (e, &a->routes) {
+		struct alert_route *r = LIST_ITEM(e, struct alert_route, entry);
+
+		list_each_safe (i, next, &r->items) {
+			if (!r->is_gone &&
+			    !alert_route_wants(r, item_of(i)->event))
+				alert_route_drop_item(r, item_of(i));
+		}
+	}
+}
+
 void
 alert_reload(
     struct alert *a, const struct alert_settings *settings, int64_t now)
@@ -385,6 +402,7 @@ alert_reload(
 			retire(r);
 	}
 	set_routes(a);
+	drop_unwanted(a);
 	alert_start_save(a, now);
 	alert_schedule(a);
 }

@@ -478,7 +478,8 @@ compare(struct maild *m)
 		map_free(open, NULL);
 		return;
 	}
-	while (gate_sender_each(m->gate, &pos, now, wall, &info)) {
+	while (gate_frozen_count(m->gate) > 0 &&
+	       gate_sender_each(m->gate, &pos, now, wall, &info)) {
 		char *sender, *shown;
 
 		if (info.frozen_at == 0)
@@ -496,6 +497,10 @@ compare(struct maild *m)
 			a->is_alert = true;
 			a->event = ALERT_FREEZE;
 			a->at = info.frozen_at;
+		} else {
+			raise(m, ALERT_FREEZE, sender,
+			    "it was frozen before weir-maild started",
+			    info.frozen_at, NULL, NULL);
 		}
 		free(sender);
 	}

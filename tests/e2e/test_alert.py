@@ -98,7 +98,7 @@ def make(tmp_path):
 
     yield make
     for weir in made:
-        weir.stop()
+        assert weir.stop() == 0
 
 
 def section(name="hook", **options):

@@ -664,6 +664,28 @@ test_section_goes(void **state)
 	clear(&w);
 }
 
+/* What the section does not name any more is neither told nor repeated. */
+static void
+test_event_goes(void **state)
+{
+	struct alert_conf less = hook;
+	struct world w;
+
+	(void)state;
+	init(&w, &hook, 1);
+	raise_one(&w, ALERT_FREEZE, "alice");
+	pass(&w, 10000);
+	answer(&w, 0, true);
+	raise_one(&w, ALERT_BLAST, "bob");
+	less.wanted = 1u << ALERT_DISK;
+	w.settings.confs = &less;
+	alert_reload(w.alert, &w.settings, w.now);
+	pass(&w, 7200000);
+	assert_int_equal(1, w.count);
+	assert_int_equal(0, rows(&w));
+	clear(&w);
+}
+
 struct tried {
 	bool done, taken;
 };
@@ -845,6 +867,7 @@ main(void)
 	    cmocka_unit_test(test_to_sender_once),
 	    cmocka_unit_test(test_words_to_sender),
 	    cmocka_unit_test(test_section_goes),
+	    cmocka_unit_test(test_event_goes),
 	    cmocka_unit_test(test_tests),
 	    cmocka_unit_test(test_signature),
 	    cmocka_unit_test(test_templates),
