@@ -16,7 +16,8 @@ nodist_tmpfiles_DATA = tmpfiles.d/weir.conf
 nodist_completions_DATA = contrib/weirctl contrib/weir-replay
 nodist_doc_DATA = etc/weir.conf.sample
 dist_doc_DATA += contrib/freeze-mail.sh contrib/prometheus-rules.yml \
-	contrib/weir-decide.py contrib/weir-decide.sh
+	contrib/weir-decide.py contrib/weir-decide.sh \
+	contrib/two-relays.sh
 
 etc/weir-maild.service: etc/weir-maild.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc && \

@@ -293,6 +293,11 @@ void throttle_source_set_user(struct throttle_source *src, void *user);
  * and of which nothing else is known. */
 void throttle_exhaust(
     struct throttle *t, struct throttle_source *src, int64_t now);
+/* Its new destinations that passed somewhere else: taken off the allowance, as
+ * far as there is one, and counted in the limit windows. What waits is not
+ * touched. Under the paper's rules it counts in the windows alone. */
+void throttle_take(
+    struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now);
 
 /*
  * Snapshot of one source: working set, allowance, freeze, limit windows; not

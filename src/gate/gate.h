@@ -84,6 +84,11 @@ struct gate_callbacks {
 	/* A place in the queue that has no mail (gate_defer): its turn has
 	 * come, and whoever asks for it again passes. NULL: nobody asks. */
 	void (*on_turn)(void *arg, const char *sender, uint64_t destination);
+	/* Mail of the sender went to so many new recipients, at once or in
+	 * their turn, or so many messages named one (stranger_messages).
+	 * NULL: nobody shares it. */
+	void (*on_spent)(void *arg, const char *sender, uint32_t recipients,
+	    uint32_t messages);
 	/* next_due may have become earlier. */
 	void (*on_schedule)(void *arg);
 };
@@ -340,6 +345,11 @@ enum gate_imported gate_import_add(struct gate_import *im, struct str sender,
 /* fn when they are on disk, with an entry in the audit log; count is of those
  * taken. EIO: what is stored of a sender could not be read. */
 void gate_import_end(struct gate_import *im, gate_done_fn *fn, void *arg);
+
+/* The same happened at another relay that shares the sender, which need not
+ * have been seen here. */
+void gate_spent_elsewhere(struct gate *g, const char *sender,
+    uint32_t recipients, uint32_t messages, int64_t now);
 
 struct gate_credit { /* for recipients that are refused; max 0: off */
 	uint32_t left, max;

@@ -22,6 +22,7 @@
  *	gate_refill.c	queues filled again
  *	gate_scope.c	limits of many senders together
  *	gate_strangers.c	stranger_messages
+ *	gate_spent.c	what a sender spends at several relays
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
  *	gate_named.c	decoys that incoming mail names
@@ -457,5 +458,8 @@ void gate_tell_error(
     struct gate *g, const char *what, const char *sender, int error);
 /* Gauges, and the hearer of the schedule when something is due earlier. */
 void gate_changed(struct gate *g);
+/* The source spent this: for those who share it. NULL: nobody did. */
+void spent_tell(struct gate *g, struct throttle_source *src,
+    uint32_t recipients, uint32_t messages);
 
 #endif

@@ -94,8 +94,10 @@ release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
 	}
 	reached_note(g, source_policy(src), str_from(source_name(src, name)),
 	    destination, g->wall);
-	if (!is_familiar)
+	if (!is_familiar) {
 		source_note_passed(source_data(src), g->now);
+		spent_tell(g, src, 1, 0);
+	}
 	if (g->collecting == NULL)
 		g->collecting = op_new(g);
 	op_add(g->collecting, src, ticket);

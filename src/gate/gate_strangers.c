@@ -112,6 +112,18 @@ strangers_note_release(struct gate *g, struct throttle_source *src,
 	touch(g, src);
 }
 
+void
+strangers_add(struct gate *g, struct throttle_source *src, int64_t now)
+{
+	const struct option_rate *rate = rate_of(src);
+
+	if (rate->count == 0)
+		return;
+	strangers_note_message(
+	    &source_data(src)->strangers, rate->window_ms, now);
+	touch(g, src);
+}
+
 /* ---- a transaction ---- */
 
 static bool
@@ -202,6 +214,8 @@ strangers_judge(struct gate_txn *txn, int64_t now, int64_t wall)
 
 	if (src == NULL || (!txn->is_counted && !txn->is_barred))
 		return;
+	if (txn->is_counted)
+		spent_tell(g, src, 0, 1);
 	used = strangers_count(src, now, &rate);
 	if (rate->count == 0)
 		return;

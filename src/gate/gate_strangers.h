@@ -29,6 +29,8 @@ int64_t strangers_may_release(struct gate *g, struct throttle_source *src,
     uint64_t destination, int64_t now);
 void strangers_note_release(struct gate *g, struct throttle_source *src,
     uint64_t destination, int64_t now);
+/* A message to strangers that the source sent elsewhere. */
+void strangers_add(struct gate *g, struct throttle_source *src, int64_t now);
 /* Of the source's policy: how many of how many are used. */
 uint32_t strangers_count(
     struct throttle_source *src, int64_t now, const struct option_rate **rate);

@@ -517,6 +517,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	freeze_rearm(g, src);
 	if (is_new(e) && e->verdict == THROTTLE_PASS && ticket == 0) {
 		source_note_passed(source_data(src), now);
+		spent_tell(g, src, 1, 0);
 		signal_passed(txn, now);
 	}
 	if (e->is_reserved)

@@ -26,6 +26,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_release.c \
 	src/gate/gate_secure.c \
 	src/gate/gate_source.c \
+	src/gate/gate_spent.c \
 	src/gate/gate_signals.c \
 	src/gate/credit.c src/gate/credit.h \
 	src/gate/networks.c src/gate/networks.h \
@@ -177,6 +178,9 @@ tests_unit_test_gate_policy_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_full tests/unit/test_gate_secure
+check_PROGRAMS += tests/unit/test_gate_spent
+tests_unit_test_gate_spent_SOURCES = tests/unit/test_gate_spent.c $(gate_rig)
+tests_unit_test_gate_spent_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_full_SOURCES = tests/unit/test_gate_full.c $(gate_rig)
 tests_unit_test_gate_full_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \

@@ -113,6 +113,15 @@ strangers_note(struct strangers **all, uint64_t destination, bool is_first,
 }
 
 void
+strangers_note_message(struct strangers **all, int64_t window_ms, int64_t now)
+{
+	if (*all == NULL)
+		*all = xcalloc(1, sizeof(**all));
+	fit(*all, window_ms, now);
+	window_add(&(*all)->w, now);
+}
+
+void
 strangers_take_back(struct strangers *s, uint64_t destination, bool is_first)
 {
 	struct named *e = s != NULL ? find(s, destination) : NULL;

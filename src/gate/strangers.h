@@ -26,6 +26,9 @@ bool strangers_has(const struct strangers *s, uint64_t destination,
 /* It is named now. is_first: by a message that is counted for it. */
 void strangers_note(struct strangers **s, uint64_t destination, bool is_first,
     int64_t window_ms, int64_t now);
+/* A message of which only the number is known. */
+void strangers_note_message(
+    struct strangers **s, int64_t window_ms, int64_t now);
 /* What was counted last is taken back, and destination is nobody who was named.
  */
 void strangers_take_back(

@@ -20,6 +20,7 @@
 #include "policyd/policyd.h"
 #include "relay/relay.h"
 #include "share/freezes.h"
+#include "share/spends.h"
 
 /* One configuration and what the relay is told of it. An old one lives until
  * the last session that began with it has ended. */
@@ -60,6 +61,7 @@ struct maild {
 	struct control *control;
 	struct hook *hook;
 	struct freezes *freezes; /* NULL: the relay stands alone */
+	struct spends *spends;   /* the same */
 	struct list share_ops;   /* changes of other relays, under way */
 	struct alert *alert;
 	struct courier *courier;
@@ -159,6 +161,8 @@ void maild_share_stop(struct maild *m);  /* before the gate goes */
 void maild_share_clear(struct maild *m); /* after it */
 /* Something was done here, durably, whether or not another relay began it. */
 void maild_share_frozen(struct maild *m, const struct gate_freeze *freeze);
+void maild_share_spent(struct maild *m, const char *sender, uint32_t recipients,
+    uint32_t messages);
 void maild_share_thawed(struct maild *m, const struct gate_thawed *thawed);
 bool maild_on_shared(void *arg, struct freezes_info *out);
 

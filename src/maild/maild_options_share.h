@@ -13,10 +13,12 @@
 		.sample = "redis://127.0.0.1:6379/0",                        \
 		.check = maild_check_shared,                                 \
 		.doc = "Redis or Valkey server over which several relays "   \
-		       "freeze and thaw senders together: "                  \
+		       "count, freeze and thaw senders together: "           \
 		       "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" "   \
-		       "(TLS, verified) or \"unix:/path\". What one relay "  \
-		       "freezes is frozen at all of them within a second. "  \
+		       "(TLS, verified) or \"unix:/path\". What a sender "   \
+		       "spends at one relay is taken off at all of them, "   \
+		       "and what one relay freezes is frozen at all, "       \
+		       "within a second. "                                   \
 		       "When the server cannot be reached, each relay goes " \
 		       "on by itself. See doc/cluster.md. Default: none; "   \
 		       "the relay stands alone.",                            \

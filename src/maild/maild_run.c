@@ -100,11 +100,19 @@ on_gate_turn(void *arg, const char *sender, uint64_t destination)
 		decide_turn(m->decider, sender, destination);
 }
 
+static void
+on_gate_spent(
+    void *arg, const char *sender, uint32_t recipients, uint32_t messages)
+{
+	maild_share_spent(arg, sender, recipients, messages);
+}
+
 const struct gate_callbacks maild_gate_callbacks = {
     .on_released = on_gate_released,
     .on_stopped = on_gate_stopped,
     .on_thawed = on_gate_thawed,
     .on_freeze = on_gate_freeze,
+    .on_spent = on_gate_spent,
     .on_schedule = on_gate_schedule,
     .on_turn = on_gate_turn,
 };

@@ -160,6 +160,7 @@ on_up(void *arg)
 	    "the shared server %s answers", m->first->conf->shared);
 	warn_of_eviction(m);
 	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
+	spends_start(m->spends);
 }
 
 static void
@@ -220,6 +221,25 @@ maild_share_thawed(struct maild *m, const struct gate_thawed *t)
 				     .at = t->at});
 }
 
+void
+maild_share_spent(
+    struct maild *m, const char *sender, uint32_t recipients, uint32_t messages)
+{
+	if (m->spends != NULL)
+		spends_note(m->spends, sender, recipients, messages);
+}
+
+static void
+on_spent_elsewhere(
+    void *arg, const char *sender, uint32_t recipients, uint32_t messages)
+{
+	struct maild *m = arg;
+
+	counters_add(&m->counters, COUNT_SHARED_SPENT, recipients);
+	gate_spent_elsewhere(
+	    m->gate, sender, recipients, messages, loop_now(m->loop));
+}
+
 static void
 load(struct maild *m)
 {
@@ -264,6 +284,9 @@ maild_share_start(struct maild *m)
 	if (conf->shared == NULL)
 		return;
 	m->freezes = freezes_new(m->loop, &settings, &ops, m);
+	m->spends = spends_new(m->loop, freezes_link(m->freezes),
+	    freezes_seal(m->freezes), conf->shared_prefix, on_spent_elsewhere,
+	    m);
 	load(m);
 }
 
@@ -271,7 +294,9 @@ void
 maild_share_stop(struct maild *m)
 {
 	freezes_free(m->freezes);
+	spends_free(m->spends);
 	m->freezes = NULL;
+	m->spends = NULL;
 }
 
 void

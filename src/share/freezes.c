@@ -19,7 +19,6 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "share/freeze_record.h"
-#include "share/seal.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -720,4 +719,16 @@ freezes_info(const struct freezes *f, struct freezes_info *out)
 		out->frozen += e->is_frozen;
 	}
 	redis_link_memory(f->link, &out->memory);
+}
+
+struct redis_link *
+freezes_link(struct freezes *f)
+{
+	return f->link;
+}
+
+const struct seal *
+freezes_seal(const struct freezes *f)
+{
+	return f->seal;
 }

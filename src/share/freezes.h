@@ -18,6 +18,7 @@
 #define SHARE_FREEZES_H
 
 #include "share/redis_link.h"
+#include "share/seal.h"
 
 #define FREEZES_POLL_MS 250
 #define FREEZES_TTL_MS (35 * 24 * INT64_C(3600000)) /* without any relay */
@@ -78,6 +79,9 @@ struct freezes_info {
 	size_t frozen;
 	struct redis_link_memory memory;
 };
+/* For others who share the server. Borrowed. */
+struct redis_link *freezes_link(struct freezes *f);
+const struct seal *freezes_seal(const struct freezes *f);
 void freezes_info(const struct freezes *f, struct freezes_info *out);
 
 #endif

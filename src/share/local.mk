@@ -5,7 +5,8 @@ libshare_a_SOURCES = \
 	src/share/redis_link.c src/share/redis_link.h \
 	src/share/redis_url.c src/share/redis_url.h \
 	src/share/resp.c src/share/resp.h \
-	src/share/seal.c src/share/seal.h
+	src/share/seal.c src/share/seal.h \
+	src/share/spends.c src/share/spends.h
 share_libs = libshare.a $(net_libs) $(HIREDIS_LIBS)
 
 if HAVE_CMOCKA

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "throttle/core.h"
 #include "throttle/limiter.h"
+#include "throttle/limits.h"
 #include "throttle/working_set.h"
 
 #define MAGIC UINT32_C(0x01535457)
@@ -256,6 +257,21 @@ throttle_exhaust(struct throttle *t, struct throttle_source *src, int64_t now)
 	for (uint32_t i = src->set_len;
 	     src->policy->paper && i < src->policy->working_set; i++)
 		working_set_add(t, src, nobody(src, now, i));
+	limiter_wake(src, now);
+	source_settle(t, src, now);
+}
+
+void
+throttle_take(
+    struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now)
+{
+	now = source_clamp_now(t, now);
+	limiter_advance(t, src, TIME_MIN, now);
+	if (!src->policy->paper)
+		src->allowance =
+		    src->allowance > n ? (uint16_t)(src->allowance - n) : 0;
+	for (uint32_t i = 0; i < n && i < THROTTLE_COUNT_MAX; i++)
+		limits_note_pass(t, src, now);
 	limiter_wake(src, now);
 	source_settle(t, src, now);
 }

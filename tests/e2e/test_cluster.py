@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several relays that freeze together over a real Redis server."""
+import json
 import os
 import pathlib
 import re
@@ -8,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import message, until
+from harness import BUILD, free_port, hello, listens, message, until
 from pki import Pki
 from redis_server import Redis
 
@@ -179,6 +180,77 @@ def test_a_thaw_does_not_end_a_freeze_that_it_is_not_of(redis, relay):
     frozen(a, b)
 
 
+ALLOWED = KEY + 'interval = "1h"  burst = 4  initial = 4  limit = "20/1d"'
+SLOW = (KEY + 'interval = "1s"  burst = 50  initial = 50  freeze_at = 100\n'
+        'stranger_messages = "4/1d"')
+
+
+def send(w, *names):
+    """One message to each."""
+    peer = w.hello()
+    for name in names:
+        peer.transact("alice@example.org", [f"{name}@example.com"], message())
+    peer.ask("QUIT")
+
+
+def spent(w, n):
+    until(lambda: w.status()["shared_spent"] == n, "what others spent")
+
+
+def test_relays_share_an_allowance(redis, relay):
+    """Three relays and one sender get together what one relay would give."""
+    server = redis()
+    a, b, c = (relay(server, policy=ALLOWED) for _ in range(3))
+    is_up(a, b, c)
+    send(a, "one", "two", "three")
+    spent(b, 3)
+    send(b, "four", "five")
+    assert b.held() == ["five@example.com"]
+    spent(a, 1)
+    spent(c, 4)
+    send(a, "one", "six")
+    send(c, "seven")
+    assert a.held() == ["six@example.com"]
+    assert c.held() == ["seven@example.com"]
+    dump = str(server.call("DUMP", "{weir:1}:spent"))
+    assert "alice" not in dump and "example" not in dump
+
+
+def test_what_was_spent_in_an_outage_is_told_afterwards(redis, relay):
+    server = redis()
+    a, b = relay(server, policy=ALLOWED), relay(server, policy=ALLOWED)
+    is_up(a, b)
+    send(a, "zero")
+    spent(b, 1)
+    server.kill()
+    for w in (a, b):
+        until(lambda w=w: not shared(w)["up"], "the outage")
+    send(a, "one", "two", "three")
+    assert a.held() == []
+    server.start()
+    is_up(a, b)
+    spent(b, 4)
+    send(b, "four")
+    assert b.held() == ["four@example.com"]
+
+
+def messages(w):
+    return int(w.ctl("show", ALICE)["stranger_messages"].split()[0])
+
+
+def test_messages_to_strangers_count_at_all_relays(redis, relay):
+    server = redis()
+    a, b = relay(server, policy=SLOW), relay(server, policy=SLOW)
+    is_up(a, b)
+    send(a, "one", "two")
+    until(lambda: b.sender(ALICE) and messages(b) == 2, "the messages")
+    send(b, "three", "four")
+    until(lambda: messages(a) == 4, "the messages")
+    send(a, "five")
+    assert a.held() == ["five@example.com"]
+    assert "messages to new recipients" in a.log()
+
+
 def test_flushall_is_made_good(redis, relay):
     server = redis()
     a, b = relay(server), relay(server)
@@ -309,3 +381,42 @@ def test_tls_and_a_socket(redis, relay, tmp_path):
     a.ctl("freeze", ALICE)
     frozen(b)
     until(lambda: "TLS failed" in shared(liar)["problem"], "the refusal")
+
+
+def test_the_example_in_contrib(tmp_path, sink):
+    """Two relays behind haproxy: they know the client, and act as one."""
+    port = next(p for p in iter(free_port, None)
+                if not any(listens(p + i) for i in range(1, 4)))
+    with open(tmp_path / "log", "wb") as log:
+        script = subprocess.Popen(
+            [HERE / "../../contrib/two-relays.sh", tmp_path / "site"],
+            stdout=log, stderr=log,
+            env={**os.environ, "WEIR_BIN": str(BUILD), "PORT": str(port),
+                 "NEXT_HOP": sink.address, "BALANCE": "roundrobin"})
+
+    def ctl(n, *args):
+        done = subprocess.run(
+            [BUILD / "weirctl", "-s", tmp_path / f"site/mx{n}.sock", "--json",
+             *args], capture_output=True, text=True, timeout=60)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    try:
+        for n in (1, 2):
+            until(lambda n=n: (ctl(n, "status") or {}).get("shared", {}).get(
+                "up"), "the relays", deadline_s=120)
+        until(lambda: listens(port), "haproxy")
+        peers = [hello(port) for _ in range(2)]
+        for i, peer in enumerate(peers):
+            peer.transact("alice@example.org", [f"to{i}@example.com"],
+                          message())
+            peer.ask("QUIT")
+        assert len(sink.messages) == 2
+        for n in (1, 2):
+            until(lambda n=n: ctl(n, "status")["shared_spent"] == 1,
+                  "what the other spent")
+        ctl(1, "freeze", ALICE)
+        until(lambda: any(s["sender"] == ALICE and s["frozen"]
+                          for s in ctl(2, "senders")), "the freeze")
+    finally:
+        script.terminate()
+        script.wait(60)

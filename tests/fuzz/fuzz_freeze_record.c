@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzz target: a freeze as another relay wrote it. What is taken keeps to the
- * bounds and is written again as it was.
+ * Fuzz target: a freeze, and what a sender spent, as another relay wrote it.
+ * What is taken keeps to the bounds and is written again as it was.
  */
 #include "share/freeze_record.h"
 #include "share/freezes.h"
+#include "share/spends.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+read_spend(struct str in)
+{
+	struct spend v;
+	struct buf out;
+
+	if (!spend_read(in, &v))
+		return;
+	if (v.recipients > SPENDS_COUNT_MAX || v.messages > SPENDS_COUNT_MAX)
+		panic("past a bound");
+	buf_init(&out, FREEZE_RECORD_MAX);
+	if (!spend_write(&v, &out) || !str_eq(buf_str(&out), in))
+		panic("what was read is not written again");
+	buf_clear(&out);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,6 +32,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct freeze_record r;
 	struct buf out;
 
+	read_spend(in);
 	if (!freeze_record_read(in, &r))
 		return 0;
 	if (r.sender.n == 0 || r.sender.n > FREEZES_SENDER_MAX ||

@@ -69,7 +69,18 @@ on_stopped(void *arg, const char *sender)
 	r->stops++;
 }
 
-static const struct gate_callbacks callbacks = {.on_released = on_released,
+static void
+on_spent(void *arg, const char *sender, uint32_t recipients, uint32_t messages)
+{
+	struct rig *r = arg;
+
+	str_copy(str_from(sender), r->spent_sender, sizeof(r->spent_sender));
+	r->spent_recipients += recipients;
+	r->spent_messages += messages;
+}
+
+static const struct gate_callbacks callbacks = {.on_spent = on_spent,
+    .on_released = on_released,
     .on_stopped = on_stopped,
     .on_freeze = on_freeze,
     .on_schedule = on_schedule};

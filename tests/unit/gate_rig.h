@@ -35,6 +35,9 @@ struct rig {
 	char freeze_sender[128], freeze_policy[64], freeze_reason[RIG_TEXT];
 	uint32_t freeze_length, freeze_at, freeze_passed;
 
+	unsigned spent_recipients, spent_messages;
+	char spent_sender[128];
+
 	/* the last answer */
 	enum throttle_verdict verdict;
 	bool observed;

@@ -8,6 +8,7 @@
 #include "share/redis_url.h"
 #include "share/resp.h"
 #include "share/seal.h"
+#include "share/spends.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -217,6 +218,30 @@ test_records(void **state)
 	free(large);
 }
 
+static void
+test_what_was_spent(void **state)
+{
+	struct spend v = {7, 3, SPENDS_COUNT_MAX, STR("alice")}, back;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1024);
+	assert_true(spend_write(&v, &out));
+	assert_true(spend_read(buf_str(&out), &back));
+	assert_true(back.relay == 7 && back.recipients == 3 &&
+		    back.messages == SPENDS_COUNT_MAX &&
+		    str_eq(back.sender, v.sender));
+	for (size_t n = 0; n <= out.len - v.sender.n; n++)
+		assert_false(spend_read(str_sub(buf_str(&out), 0, n), &back));
+	buf_reset(&out);
+	v.recipients = SPENDS_COUNT_MAX + 1;
+	assert_true(spend_write(&v, &out));
+	assert_false(spend_read(buf_str(&out), &back));
+	v.sender = STR("");
+	assert_false(spend_write(&v, &out));
+	buf_clear(&out);
+}
+
 int
 main(void)
 {
@@ -228,6 +253,7 @@ main(void)
 	    cmocka_unit_test(test_addresses),
 	    cmocka_unit_test(test_what_is_sealed),
 	    cmocka_unit_test(test_records),
+	    cmocka_unit_test(test_what_was_spent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

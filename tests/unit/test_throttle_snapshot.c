@@ -214,6 +214,46 @@ test_exhaust(void **state)
 	assert_int_equal(throttle_run(f->t, MINUTE, 0), 1);
 }
 
+static void
+test_take(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_source_info info;
+
+	throttle_source_info(f->t, f->src, 0, &info);
+	throttle_take(f->t, f->src, info.allowance - 1, 0);
+	ask(f, 1, 0);
+	assert_int_equal(f->r.verdict, THROTTLE_PASS);
+	ask(f, 2, 0);
+	assert_int_equal(f->r.verdict, THROTTLE_HOLD);
+	/* More than there is left is no debt. */
+	throttle_take(f->t, f->src, 1000000, 0);
+	assert_int_equal(throttle_run(f->t, MINUTE - 1, 0), 0);
+	assert_int_equal(throttle_run(f->t, MINUTE, 0), 1);
+}
+
+static void
+test_take_counts_in_the_windows(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_policy p = *throttle_source_policy(f->src);
+	struct throttle_source_info info;
+	struct throttle_source *src;
+
+	p.burst = p.initial = 10;
+	p.limit_count = 1;
+	p.limits[0] = (struct throttle_limit){3, 60 * MINUTE};
+	src = throttle_get(f->t, "windows", 7, &p, 0);
+	throttle_take(f->t, src, 2, 0);
+	throttle_source_info(f->t, src, 0, &info);
+	assert_int_equal(info.limit_used[0], 2);
+	throttle_request(f->t, src, 1, 1, 0, &f->r);
+	assert_int_equal(f->r.verdict, THROTTLE_PASS);
+	throttle_request(f->t, src, 2, 2, 0, &f->r);
+	assert_int_equal(f->r.reason, THROTTLE_LIMITED);
+	throttle_forget(f->t, src);
+}
+
 int
 main(void)
 {
@@ -225,6 +265,8 @@ main(void)
 	    CASE(test_snapshot_of_reserved),
 	    CASE(test_snapshot_of_reserved_paper),
 	    CASE(test_exhaust),
+	    CASE(test_take),
+	    CASE(test_take_counts_in_the_windows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
