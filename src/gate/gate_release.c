@@ -87,6 +87,8 @@ release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
 
 	source_touch(g, src);
 	if (ticket == 0) { /* observed, or put off: there is no mail */
+		if (!is_familiar)
+			spent_tell(g, src, 1, 0);
 		if (g->callbacks->on_turn != NULL)
 			g->callbacks->on_turn(
 			    g->arg, source_name(src, name), destination);

@@ -7,8 +7,7 @@
  */
 #include "gate/gate_strangers.h"
 
-#define MESSAGES_MAX 1000 /* at once; no policy allows more without a freeze \
-			   */
+#define MESSAGES_MAX 1000 /* at once: more than any policy allows */
 
 void
 spent_tell(struct gate *g, struct throttle_source *src, uint32_t recipients,

@@ -33,6 +33,27 @@ test_what_passes_and_what_is_let_go_is_told(void **state)
 	rig_close(&r);
 }
 
+/* It passes as known when it is asked for again. */
+static void
+test_what_was_put_off_is_told_in_its_turn(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	rig_open(&r, SMALL);
+	gate_spent_elsewhere(r.gate, ALICE, 4, 0, r.now);
+	txn = rig_begin(&r, ALICE);
+	assert_int_equal(rig_ask(&r, txn, "a@example.com"), THROTTLE_HOLD);
+	gate_defer(txn, r.now, r.wall);
+	assert_int_equal(r.spent_recipients, 0);
+	rig_run(&r, MINUTE);
+	assert_int_equal(r.spent_recipients, 1);
+	assert_int_equal(rig_send(&r, ALICE, "a@example.com"), THROTTLE_PASS);
+	assert_int_equal(r.spent_recipients, 1);
+	rig_close(&r);
+}
+
 static void
 test_what_is_not_sent_is_not_told(void **state)
 {
@@ -155,6 +176,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_what_passes_and_what_is_let_go_is_told),
+	    cmocka_unit_test(test_what_was_put_off_is_told_in_its_turn),
 	    cmocka_unit_test(test_what_is_not_sent_is_not_told),
 	    cmocka_unit_test(test_what_others_spent_is_taken_off),
 	    cmocka_unit_test(test_messages_of_all_relays_freeze),
