@@ -29,7 +29,7 @@ async function attempt(app, what, work) {
 
 export async function thaw(app, name, reason) {
     const done = await attempt(app, `Thaw ${plain(name)}`,
-        () => post(senderPath(name) + "/thaw", reasonOf(app, reason)));
+        () => post(senderPath(name) + "/thaw", reasonOf(reason)));
 
     if (done)
         app.toast(`Thawed ${plain(name)}; its queue goes on at its pace.`,
@@ -38,15 +38,16 @@ export async function thaw(app, name, reason) {
 
 export async function freeze(app, name, reason, is_undo) {
     const done = await attempt(app, `Freeze ${plain(name)}`,
-        () => post(senderPath(name) + "/freeze", reason ? {reason} : {}));
+        () => post(senderPath(name) + "/freeze", reasonOf(reason)));
 
     if (done)
         app.toast(`Frozen: ${plain(name)}.`, is_undo ? {}
             : {undo: () => thaw(app, name, "freeze taken back")});
 }
 
-// weir-netd has no audit log; it keeps the reason of a freeze alone.
-const reasonOf = (app, reason) => reason && !app.is_net ? {reason} : {};
+const reasonOf = (reason) => reason ? {reason} : {};
+// weir-netd takes none for packets.
+const queueReason = (app, reason) => app.is_net ? {} : reasonOf(reason);
 
 // Thaws and ends what waits: the count is the sender's.
 export async function thawAnd(app, name, then, reason) {
@@ -64,7 +65,7 @@ export async function thawAnd(app, name, then, reason) {
         return;
     const done = await attempt(app, `Thaw ${plain(name)}`,
         () => post(senderPath(name) + "/thaw",
-            {then, ...reasonOf(app, ok.reason)}));
+            {then, ...reasonOf(ok.reason)}));
     if (done)
         app.toast(`Thawed ${plain(name)}: ${did(app, then,
             done.recipients)}.`);
@@ -127,6 +128,7 @@ export async function bulk(app, kind, select, reason) {
             `${count(n, app.words.message)}?`,
         text: words(app, kind, found), reason,
         yes: `${kind[0].toUpperCase()}${kind.slice(1)} ${n}`,
+        hasNoReason: app.is_net,
         danger: kind === "discard"});
     if (!ok)
         return false;
@@ -137,7 +139,7 @@ export async function bulk(app, kind, select, reason) {
 async function whole(app, kind, select, reason) {
     app.progress({text: `${kind} …`});
     const done = await attempt(app, kind,
-        () => post("queue/" + kind, {...select, ...reasonOf(app, reason)}));
+        () => post("queue/" + kind, {...select, ...queueReason(app, reason)}));
 
     app.progress(null);
     if (done)
@@ -156,7 +158,7 @@ async function chunks(app, kind, ids, reason) {
         const some = ids.slice(at, at + CHUNK);
         try {
             sum += (await post("queue/" + kind,
-                {ids: some, ...reasonOf(app, reason)})).recipients;
+                {ids: some, ...queueReason(app, reason)})).recipients;
         } catch (e) {
             if (e.status !== 404) {
                 app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});

@@ -257,7 +257,7 @@ function drawDialog() {
     }},
     h("h2", {id: "dialog-title"}, d.title),
     h("p", {}, d.text),
-    !app.is_net && h("label", {class: "reason"},
+    !d.hasNoReason && h("label", {class: "reason"},
         h("span", {}, "Reason (optional)"),
         h("input", {type: "text", maxlength: 200, autocomplete: "off",
             value: reason, oninput: (e) => { d.reason = e.target.value; }})),

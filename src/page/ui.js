@@ -131,13 +131,10 @@ export function since(s) {
         s.thaw_at ? [", thaws ", ago(s.thaw_at)] : ""];
 }
 
-// Where a change takes a reason: weir-netd keeps that of a freeze alone.
-export function reasonField(app, s, oninput) {
-    return app.is_net && (!s || s.frozen) ? null
-        : h("label", {class: "reason"},
-            h("span", {}, "Reason (optional)"),
-            h("input", {type: "text", maxlength: 200, autocomplete: "off",
-                oninput: (e) => oninput(e.target.value)}));
+export function reasonField(oninput) {
+    return h("label", {class: "reason"}, h("span", {}, "Reason (optional)"),
+        h("input", {type: "text", maxlength: 200, autocomplete: "off",
+            oninput: (e) => oninput(e.target.value)}));
 }
 
 export function facts(list) {

@@ -11,19 +11,18 @@ import {button, choice, csvButton, facts, field, hashOf, reasonField,
 
 // By these the daemon itself selects for release and discard.
 const SELECTS = ["older", "recipient", "subject", "size_min", "size_max"];
+const PAGE = 100; // rows, to begin with
 const STATES = ["", "held", "released", "deferred", "frozen", "sending",
     "quarantined"];
 
 export function queue(app, args, params) {
     const filter = Object.fromEntries(params);
-    let rows = [], next = null, timer, last = null;
+    let rows = [], next = null, want = PAGE, timer, last = null;
     const picked = new Set();
 
-    const query = () => ({...filter, limit: Math.min(1000,
-        Math.max(100, rows.length))});
+    const query = () => ({...filter, limit: Math.min(1000, want)});
 
     async function refresh(signal) {
-        const want = Math.max(rows.length, 100);
         let page = await get("queue", query(), signal), list = page.items;
 
         while (page.next && list.length < want) {
@@ -40,16 +39,11 @@ export function queue(app, args, params) {
         }
     }
 
-    async function more() {
-        try {
-            const page = await get("queue", {...query(), cursor: next});
-
-            rows = rows.concat(page.items);
-            next = page.next;
-        } catch (e) {
-            app.toast(plain(e.message, 300), {bad: true});
-        }
-        app.redraw();
+    // Only refresh() writes the rows: an answer that is on its way would else
+    // take away again what came in between.
+    function more() {
+        want += PAGE;
+        app.refresh();
     }
 
     function set(name, value) {
@@ -59,6 +53,7 @@ export function queue(app, args, params) {
             delete filter[name];
         picked.clear();
         rows = [];
+        want = PAGE;
         clearTimeout(timer);
         timer = setTimeout(() => {
             const text = new URLSearchParams(filter).toString();
@@ -262,7 +257,7 @@ export function held(app, [id]) {
                 m.mta_id && ["Mail server's id", strange(m.mta_id)],
             ]),
             app.can("operate") && h("div", {class: "acts"},
-                reasonField(app, m, (text) => { reason = text; }),
+                reasonField((text) => { reason = text; }),
                 button("Let it go", () => act("release"), {kind: "main"}),
                 button("Discard it", () => act("discard"),
                     {kind: "danger"})),

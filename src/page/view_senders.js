@@ -10,19 +10,19 @@ import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
     from "./ui.js";
 
 const HISTORY = 1000;
+const PAGE = 100; // rows, to begin with
 
 export function senders(app, [which]) {
-    let rows = [], next = null, q = "", show = which || "all";
+    let rows = [], next = null, want = PAGE, q = "", show = which || "all";
     let timer;
 
-    const query = () => ({term: app.is_net ? undefined : q,
-        limit: Math.min(1000, Math.max(100, rows.length)),
+    const query = () => ({term: q,
+        limit: Math.min(1000, want),
         frozen: show === "frozen" ? true : undefined,
         busy: show === "busy" ? true : undefined});
 
     async function refresh(signal) {
         // What was paged in stays in sight.
-        const want = Math.max(rows.length, 100);
         let page = await get("senders", query(), signal), list = page.items;
 
         while (page.next && list.length < want) {
@@ -30,16 +30,21 @@ export function senders(app, [which]) {
                 signal);
             list = list.concat(page.items);
         }
-        rows = app.is_net ? list.filter((s) => s.sender.includes(q)) : list;
+        rows = list;
         next = page.next;
     }
 
-    async function more() {
-        const page = await get("senders", {...query(), cursor: next});
+    function again() {
+        rows = [];
+        want = PAGE;
+        app.refresh();
+    }
 
-        rows = rows.concat(page.items);
-        next = page.next;
-        app.redraw();
+    // Only refresh() writes the rows: an answer that is on its way would else
+    // take away again what came in between.
+    function more() {
+        want += PAGE;
+        app.refresh();
     }
 
     const columns = [
@@ -60,14 +65,12 @@ export function senders(app, [which]) {
                 oninput: (e) => {
                     q = e.target.value;
                     clearTimeout(timer);
-                    timer = setTimeout(() => { rows = []; app.refresh(); },
-                        250);
+                    timer = setTimeout(again, 250);
                 }}),
             choice("State", show, [["all", "all"], ["busy",
                 "frozen or waiting"], ["frozen", "frozen"]], (e) => {
                 show = e.target.value;
-                rows = [];
-                app.refresh();
+                again();
             }),
             csvButton("senders", [["sender", (s) => s.sender],
                 ["frozen", (s) => s.frozen], ["reason", (s) =>
@@ -146,7 +149,7 @@ export function sender(app, [name]) {
         const n = s ? number(s.queue_length) : "all";
 
         return h("div", {class: "acts"},
-            reasonField(app, s, (text) => { reason = text; }),
+            reasonField((text) => { reason = text; }),
             s && s.frozen ? [
                 button("Thaw", () => thaw(app, name, reason),
                     {kind: "main"}),

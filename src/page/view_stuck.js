@@ -127,7 +127,7 @@ export function stuck(app) {
         if (!app.can("operate"))
             return null;
         return h("div", {class: "acts"},
-            reasonField(app, s, (text) => reasons.set(s.sender, text)),
+            reasonField((text) => reasons.set(s.sender, text)),
             s.frozen ? [
                 button("Thaw", () => thaw(app, s.sender, why()),
                     {kind: "main", label: `Thaw ${plain(s.sender)}`}),

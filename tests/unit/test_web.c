@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,23 @@ teardown(void **state)
 	log_free(w->log);
 	free(w);
 	return 0;
+}
+
+/* From another address of this machine, 127.0.0.host. */
+static void
+client_open_from(struct world *w, struct client *c, unsigned host)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(0x7f000000u + host)};
+
+	*c = (struct client){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+	assert_true(c->fd >= 0);
+	assert_int_equal(
+	    bind(c->fd, (const struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(
+	    connect(c->fd, (const struct sockaddr *)&w->addr.ss, w->addr.len),
+	    0);
+	fcntl(c->fd, F_SETFL, O_NONBLOCK);
 }
 
 static void
@@ -392,6 +410,31 @@ test_idle_makes_room(void **state)
 		close(c[i].fd);
 }
 
+/* The same for all of them together. */
+static void
+test_idle_makes_room_for_others(void **state)
+{
+	struct world *w = *state;
+	struct client c[WEB_CONNECTIONS_MAX + 2];
+
+	start(w, "127.0.0.1:0");
+	for (unsigned i = 0; i < WEB_CONNECTIONS_MAX; i++) {
+		client_open_from(w, &c[i], 1 + i / WEB_CLIENT_MAX);
+		pump_turns(w->loop, 2);
+	}
+	client_open_from(w, &c[WEB_CONNECTIONS_MAX], 99);
+	expect(w, &c[WEB_CONNECTIONS_MAX], NULL);
+	client_send(&c[3], "GET /hello HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+	expect(w, &c[3], "hello");
+	client_open_from(w, &c[WEB_CONNECTIONS_MAX + 1], 99);
+	client_send(&c[WEB_CONNECTIONS_MAX + 1],
+	    "GET /hello HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+	expect(w, &c[WEB_CONNECTIONS_MAX + 1], "hello");
+	expect(w, &c[3], NULL);
+	for (int i = 0; i < WEB_CONNECTIONS_MAX + 2; i++)
+		close(c[i].fd);
+}
+
 static void
 test_who_may_connect(void **state)
 {
@@ -442,6 +485,7 @@ main(void)
 	    TEST(test_deadlines),
 	    TEST(test_caps),
 	    TEST(test_idle_makes_room),
+	    TEST(test_idle_makes_room_for_others),
 	    TEST(test_who_may_connect),
 	    TEST(test_unix_socket),
 	};
