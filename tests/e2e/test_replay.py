@@ -392,6 +392,8 @@ def test_propose_refused(log, args, status, words):
 def test_walk_of_the_manual(tmp_path):
     """Each command runs, and what the page says it prints is printed."""
     page = (Path(__file__).parents[2] / "doc/replay.md").read_text()
+    page, _, rest = page.partition("\n## 6.")  # that needs a daemon's log
+    assert rest
     (tmp_path / "tests").symlink_to(Path(__file__).parents[1])
     lines = [line.strip() for line in page.splitlines()
              if line.startswith("    ") and line.strip()]
