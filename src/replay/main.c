@@ -42,16 +42,14 @@ static const struct command commands[] = {
     {"log",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
 	"[--local-domains NAME,...] [--year YEAR] [-c FILE] [--policy NAME] "
-	"[--compare FILE] [--attack "
-	"RATE[,known=N][,packed][,unknown=SHARE]]... [--json|--csv|--html]",
+	"[--compare FILE] [--attack RATE[,...]]... [--json|--csv|--html]",
 	"the same from the logs of mail servers", false, true, true,
 	command_log},
     {"propose",
 	"FILE...|-|--journal [--target SHARE] [--keep-back SHARE] "
 	"[--format NAME] [--my-networks NET,...] [--local-domains NAME,...] "
 	"[--year YEAR] [-c FILE] [--policy NAME] "
-	"[--attack RATE[,known=N][,packed][,unknown=SHARE]]... "
-	"[--json|--csv|--html]",
+	"[--attack RATE[,...]]... [--json|--csv|--html]",
 	"a policy that few of the senders of such logs would notice", false,
 	true, true, command_propose},
     {"learn",
