@@ -176,7 +176,7 @@ make_secret(struct access_entry *e, char secret[ACCESS_SECRET_MAX])
 static bool
 may_come_from(const struct access_entry *e, const struct ip *client)
 {
-	if (e->net_count == 0 || client == NULL || client->family == IP_NONE)
+	if (e->net_count == 0 || client == NULL)
 		return true;
 	for (size_t i = 0; i < e->net_count; i++) {
 		if (ip_net_has(&e->nets[i], client))
@@ -275,6 +275,12 @@ make_entry(const struct access_order *order, int64_t wall, bool is_session,
 	e->name = xstrdup(order->name);
 	e->rights = order->rights;
 	e->domain = order->domain != NULL ? xstrdup(order->domain) : NULL;
+	if (order->net_count > 0) {
+		e->nets = xcalloc(order->net_count, sizeof(*e->nets));
+		memcpy(
+		    e->nets, order->nets, order->net_count * sizeof(*e->nets));
+		e->net_count = order->net_count;
+	}
 	e->created = wall;
 	e->expires = order->for_ms > 0 ? wall + order->for_ms : 0;
 	return e;
@@ -290,7 +296,8 @@ access_add_token(struct access *a, const struct access_order *order,
 	if (a->token_count >= ACCESS_TOKENS_MAX)
 		return NULL;
 	e = make_entry(order, wall, false, secret);
-	if (!set_nets(e, order->networks, order->network_count)) {
+	if (order->network_count > 0 &&
+	    !set_nets(e, order->networks, order->network_count)) {
 		entry_free(e);
 		return NULL;
 	}

@@ -57,6 +57,9 @@ struct access_order {
 	char *const *networks;
 	size_t network_count;
 	int64_t for_ms; /* 0: for ever */
+	/* In place of networks: those of the token that a session is of. */
+	const struct ip_net *nets;
+	size_t net_count;
 };
 
 struct access *access_new(void);
@@ -70,9 +73,9 @@ MUST_CHECK bool access_print(const struct access *a, struct buf *out);
 /* A change was made since the last call. */
 bool access_take_changed(struct access *a);
 
-/* NULL: there is none, or it has expired, or not from there. client NULL or
- * IP_NONE: over a Unix socket, from where every token may come. Notes the
- * use. */
+/* NULL: there is none, or it has expired, or not from there. client NULL: a
+ * program of this machine, from where every token may come; IP_NONE: nobody
+ * knows from where. Notes the use. */
 struct access_entry *access_find(struct access *a, struct str secret,
     bool is_session, const struct ip *client, int64_t wall);
 /* Whether the token or session of that id still lets somebody in. */

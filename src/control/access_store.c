@@ -177,6 +177,7 @@ access_store_free(struct access_store *s)
 /* ---- passwords ---- */
 
 struct password {
+	struct access_store *store;
 	char *password, *hash; /* hash NULL: to be made */
 	char made[ACCESS_HASH_MAX];
 	bool is_right;
@@ -209,6 +210,7 @@ on_checked(void *arg, int64_t now)
 {
 	struct password *p = arg;
 
+	p->store->password_count--;
 	p->checked(p->arg, p->is_right, now);
 	free_password(p);
 }
@@ -226,6 +228,7 @@ on_hashed(void *arg, int64_t now)
 {
 	struct password *p = arg;
 
+	p->store->password_count--;
 	p->hashed(p->arg, p->is_right ? p->made : NULL, now);
 	free_password(p);
 }
@@ -239,13 +242,19 @@ static bool
 submit(struct access_store *s, const struct worker_job *job,
     const struct password *what)
 {
-	struct password *p = xcalloc(1, sizeof(*p));
+	struct password *p;
 
+	if (s->password_count >= ACCESS_PASSWORDS_MAX)
+		return false;
+	p = xcalloc(1, sizeof(*p));
 	*p = *what;
+	p->store = s;
 	p->password = xstrdup(what->password);
 	p->hash = what->hash != NULL ? xstrdup(what->hash) : NULL;
-	if (worker_submit(s->worker, job, p))
+	if (worker_submit(s->worker, job, p)) {
+		s->password_count++;
 		return true;
+	}
 	free_password(p);
 	return false;
 }

@@ -13,12 +13,14 @@
 #include "os/log.h"
 
 #define ACCESS_FILE "http-access.json"
-#define ACCESS_WAITING_MAX 16 /* passwords and writes */
+#define ACCESS_WAITING_MAX 16  /* passwords and writes */
+#define ACCESS_PASSWORDS_MAX 8 /* of these, so that writes find room */
 
 struct access_store {
 	struct access *access;
 	struct guard *guard;
 	struct worker *worker;
+	unsigned password_count; /* that wait */
 	struct loop *loop;
 	struct log *log;
 	char *path, *temporary;

@@ -35,6 +35,17 @@ take_entry(struct web_who *out, const struct access_entry *e)
 	out->expires = e->expires;
 }
 
+/* NULL: a program of this machine, over a Unix socket that no proxy stands
+ * before. */
+static const struct ip *
+client_of(const struct web_exchange *x)
+{
+	uid_t uid;
+	gid_t gid;
+
+	return web_peer(x, &uid, &gid) ? NULL : web_client(x);
+}
+
 /* Of a Unix socket all are one address. */
 static void
 fail(const struct web_exchange *x, struct web_who *out, int64_t now)
@@ -43,6 +54,11 @@ fail(const struct web_exchange *x, struct web_who *out, int64_t now)
 	struct guard *guard = a->settings.store->guard;
 	char text[IP_TEXT_MAX];
 
+	/* While it is locked nothing is tried, or told. */
+	out->proof = WEB_BLOCKED;
+	out->retry_ms = guard_locked_for(guard, web_client(x), now);
+	if (out->retry_ms > 0)
+		return;
 	guard_failed(guard, web_client(x), now);
 	out->retry_ms = guard_locked_for(guard, web_client(x), now);
 	out->proof = out->retry_ms > 0 ? WEB_BLOCKED : WEB_DENIED;
@@ -95,7 +111,7 @@ identify_token(const struct web_exchange *x, struct str field,
 	else if (!str_ieq(scheme, STR("Basic")) ||
 		 !decode_basic(str_trim(rest), basic, &secret))
 		secret = STR("");
-	e = access_find(a->settings.store->access, secret, false, web_client(x),
+	e = access_find(a->settings.store->access, secret, false, client_of(x),
 	    clock_wall_ms());
 	if (e != NULL)
 		take_entry(out, e);
@@ -121,8 +137,7 @@ identify_session(const struct web_exchange *x, struct web_who *out)
 
 	if (secret.n == 0)
 		return false;
-	e = access_find(
-	    s->access, secret, true, web_client(x), clock_wall_ms());
+	e = access_find(s->access, secret, true, client_of(x), clock_wall_ms());
 	if (e != NULL)
 		take_entry(out, e);
 	return e != NULL;
@@ -346,7 +361,7 @@ check_token(struct web_exchange *x, struct str secret, int64_t now)
 {
 	struct access_store *s = api_of(x)->settings.store;
 	const struct access_entry *e = access_find(
-	    s->access, secret, false, web_client(x), clock_wall_ms());
+	    s->access, secret, false, client_of(x), clock_wall_ms());
 	char name[CONTROL_NAME_MAX + 16];
 	int64_t wall = clock_wall_ms();
 
@@ -358,6 +373,8 @@ check_token(struct web_exchange *x, struct str secret, int64_t now)
 	begin_session(x, &(struct access_order){.name = name,
 			     .rights = e->rights,
 			     .domain = e->domain,
+			     .nets = e->nets,
+			     .net_count = e->net_count,
 			     .for_ms = e->expires > 0 ? e->expires - wall : 0});
 }
 

@@ -295,7 +295,12 @@ find_file(const struct web_exchange *x, size_t skip)
 	    (t->is_folder && t->segment_count > skip))
 		return NULL;
 	for (size_t i = skip; i < t->segment_count; i++) {
-		int k = snprintf(path + n, sizeof(path) - n, "/%.*s",
+		int k;
+
+		/* One that was encoded is no separator. */
+		if (str_index(t->segments[i], '/') < t->segments[i].n)
+			return NULL;
+		k = snprintf(path + n, sizeof(path) - n, "/%.*s",
 		    STR_ARG(t->segments[i]));
 
 		if (k < 0 || n + (size_t)k >= sizeof(path))

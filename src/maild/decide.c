@@ -684,10 +684,15 @@ decide_free(struct decider *d)
 {
 	if (d == NULL)
 		return;
-	while (!list_is_empty(&d->decisions))
-		decision_free(
-		    LIST_ITEM(d->decisions.next, struct decision, entry),
-		    loop_now(d->loop));
+	while (!list_is_empty(&d->decisions)) {
+		struct decision *c =
+		    LIST_ITEM(d->decisions.next, struct decision, entry);
+
+		/* Who has an answer already waits for none. */
+		if (c->on_drop != NULL && c->phase != DECIDE_OPEN)
+			c->on_drop(c);
+		decision_free(c, loop_now(d->loop));
+	}
 	if (d->has_changed)
 		save(d);
 	worker_free(d->worker);

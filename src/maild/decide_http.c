@@ -248,6 +248,12 @@ on_decided(struct decision *c)
 		ask_pump(a, loop_now(a->d->loop));
 }
 
+static void
+on_dropped(struct decision *c)
+{
+	ask_free(CONTAINER_OF(c->x_slot, struct ask, x));
+}
+
 /* ---- requests ---- */
 
 /* A problem in place of the decision. */
@@ -367,6 +373,7 @@ make_decision(struct ask *a, const json_t *request, const char **why)
 	c = decision_new(a->d, source, application, &ip, n);
 	c->kind = kind;
 	c->on_done = on_decided;
+	c->on_drop = on_dropped;
 	c->x_slot = &a->x;
 	*why = add_destinations(c, list);
 	if (*why == NULL)

@@ -54,6 +54,7 @@ struct decision {
 	char id[20];
 	struct loop_timer timer;
 	void (*on_done)(struct decision *c);
+	void (*on_drop)(struct decision *c); /* at the stop; NULL: nobody */
 };
 
 struct remembered {

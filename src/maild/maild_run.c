@@ -212,6 +212,8 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 			(void)nexthop_reload(m->rest_hop, &hop, err, err_cap);
 		}
 	}
+	m->parts.reloaded_at = clock_wall_ms();
+	m->parts.reload_failed = conf == NULL;
 	if (conf == NULL) {
 		log_event(m->log, LOG_LEVEL_ERROR, "maild", "reload",
 		    "result=failed kept=old error=%s",

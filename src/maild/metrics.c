@@ -242,6 +242,13 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	    1);
 	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
 	    "When the daemon was started.", (double)p->started_at / 1000);
+	metrics_one(&m, "weir_last_reload_timestamp_seconds", METRIC_GAUGE,
+	    "When the configuration was read last.",
+	    (double)(p->reloaded_at > 0 ? p->reloaded_at : p->started_at) /
+		1000);
+	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
+	    "1: the configuration in force is the file's of that time.",
+	    !p->reload_failed);
 	add_recipients(&m, p->counters);
 	add_alerts(&m, p->counters);
 	add_senders(&m, p);

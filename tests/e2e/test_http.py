@@ -293,3 +293,15 @@ def test_bad_sections(weir, extra, words):
                           capture_output=True, text=True)
     assert done.returncode != 0
     assert words in done.stderr and "weir.conf:" in done.stderr, done.stderr
+
+
+def test_last_reload(web):
+    w = web()
+    _, text = get(w.web_port)
+    assert value(text, "weir_last_reload_successful") == 1
+    was = value(text, "weir_last_reload_timestamp_seconds")
+    w.config.write_text(w.config.read_text() + "odd = 1\n")
+    assert w.run_ctl("reload").returncode == 1
+    _, text = get(w.web_port)
+    assert value(text, "weir_last_reload_successful") == 0
+    assert value(text, "weir_last_reload_timestamp_seconds") >= was

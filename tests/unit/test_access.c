@@ -53,6 +53,9 @@ test_tokens(void **state)
 	assert_ptr_equal(
 	    access_find(a, str_from(secret), false, NULL, 2000), e);
 	assert_null(access_find(a, str_from(secret), false, &far, 2000));
+	/* Through a proxy that does not tell. */
+	assert_null(access_find(
+	    a, str_from(secret), false, &(struct ip){.family = IP_NONE}, 2000));
 	/* A token is no session, and a part of one nothing. */
 	assert_null(access_find(a, str_from(secret), true, &near, 2000));
 	assert_null(access_find(a, str_from(secret + 5), false, &near, 2000));
@@ -77,6 +80,7 @@ test_sessions(void **state)
 	char first[ACCESS_SECRET_MAX], secret[ACCESS_SECRET_MAX];
 	char token[ACCESS_SECRET_MAX], id[ACCESS_ID_MAX];
 	const struct access_entry *e;
+	struct ip_net net = {.ip = ip("192.0.2.0"), .bits = 24};
 	int64_t now;
 
 	(void)state;
@@ -90,6 +94,14 @@ test_sessions(void **state)
 	assert_non_null(access_add_session(a, &order, now, secret));
 	assert_null(
 	    access_find(a, str_from(secret), true, NULL, now + ACCESS_IDLE_MS));
+	/* Those of its token are its networks. */
+	order.nets = &net;
+	order.net_count = 1;
+	assert_non_null(access_add_session(a, &order, now, secret));
+	assert_null(access_find(
+	    a, str_from(secret), true, &(struct ip){.family = IP_NONE}, now));
+	assert_non_null(access_find(a, str_from(secret), true, NULL, now));
+	order.net_count = 0;
 	/* The one least used lately makes room. */
 	for (size_t i = 0; i < ACCESS_SESSIONS_MAX + 1; i++)
 		assert_non_null(access_add_session(
