@@ -53,7 +53,7 @@ void acquaintances_reload(
 enum acquaintance_answer {
 	ACQUAINTANCE_UNKNOWN,
 	ACQUAINTANCE_KNOWN,
-	ACQUAINTANCE_ERROR, /* the disk does not say: as if unknown */
+	ACQUAINTANCE_ERROR, /* the disk does not say; no "unknown" */
 	ACQUAINTANCE_LATER, /* fn is called, once, from the loop */
 };
 
