@@ -159,7 +159,7 @@ ctl_token(struct ctl *ctl)
 static bool
 read_password(const char *prompt, char out[PASSWORD_MAX])
 {
-	struct termios was, quiet;
+	struct termios was = {0}, quiet;
 	bool is_tty =
 	    isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &was) == 0;
 	bool ok;

@@ -19,7 +19,6 @@
 #define DOWN_MS 10000
 #define SETTLE_MS 30000
 #define HOPS_MAX 32
-#define DAY_MS (24 * 3600 * INT64_C(1000))
 
 struct hop_watch {
 	char name[320], why[200];

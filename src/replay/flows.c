@@ -187,7 +187,8 @@ bool
 flows_learn(struct flows *f, int64_t at, enum flow_kind kind, struct str packet,
     char *why, size_t cap)
 {
-	struct flow flow = {.at = at, .seq = f->byte_count, .kind = kind};
+	struct flow flow = {
+	    .at = at, .seq = f->byte_count, .kind = (uint8_t)kind};
 	uint32_t n = (uint32_t)packet.n + LENGTH;
 
 	if (n > FLOWS_BYTES_MAX - f->byte_count)

@@ -59,7 +59,7 @@ cost(const struct propose *p, const struct propose_outcome *o)
 static struct propose_policy
 policy_at(const uint8_t place[PROPOSE_NUMBERS])
 {
-	struct propose_policy policy;
+	struct propose_policy policy = {0};
 
 	for (int i = 0; i < PROPOSE_NUMBERS; i++)
 		policy.v[i] = grid[i].v[place[i]];

@@ -121,7 +121,7 @@ resp_new(void)
 	r->reader = redisReaderCreateWithFunctions(&functions);
 	if (r->reader == NULL)
 		panic("out of memory");
-	redisReaderSetPrivdata(r->reader, r);
+	r->reader->privdata = r;
 	return r;
 }
 

@@ -102,7 +102,6 @@ take(struct capture *c, int64_t at, struct frame f)
 
 #define SYN 0x02
 #define ACK 0x10
-#define RST 0x04
 
 static void
 test_links(void **state)
@@ -290,7 +289,7 @@ test_dns_is_used(void **state)
 	}
 }
 
-static void
+__attribute__((format(printf, 2, 3))) static void
 add(struct flows *f, const char *fmt, ...)
 {
 	char line[128], why[200];
