@@ -50,6 +50,8 @@ class Hook:
         self.server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        # Some clients break off on purpose.
+        self.server.handle_error = lambda *args: None
         if pem is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pem)
