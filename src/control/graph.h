@@ -22,7 +22,7 @@ struct graph_source { /* all borrowed */
 
 struct graph;
 
-/* Looks at once, and from then on. */
+/* Looks at once, and every TREND_SAMPLE_MS from then on. */
 struct graph *graph_new(const struct graph_source *source);
 void graph_free(struct graph *g); /* takes NULL */
 
