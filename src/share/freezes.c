@@ -177,6 +177,13 @@ let_go(struct freezes *f, struct entry *e)
 	entry_free(e);
 }
 
+static void
+make_id(struct entry *e)
+{
+	if (RAND_bytes((unsigned char *)&e->id, sizeof(e->id)) != 1)
+		panic("no random numbers");
+}
+
 static char *
 copy(const char *s)
 {
@@ -296,6 +303,9 @@ send_put(struct freezes *f, struct entry *e)
 	struct put *p;
 	bool ok;
 
+	/* Nobody else knows of it. */
+	if (e->is_frozen && e->id == 0)
+		make_id(e);
 	buf_init(&sealed, SEALED_MAX);
 	seal_id(f->seal, "freeze", str_from(e->sender), id);
 	if (!seal_entry(f, e, id, &sealed)) {
@@ -375,10 +385,8 @@ static bool
 stays(const struct freezes *f, const struct entry *e, const struct record *r,
     uint64_t id)
 {
-	if (!e->is_dirty)
-		return false;
 	if (!e->is_frozen)
-		return e->id != 0 && e->id == id;
+		return e->is_dirty && e->id != 0 && e->id == id;
 	return e->id != 0 ? e->id != id : e->at + f->skew >= r->at;
 }
 
@@ -418,8 +426,10 @@ take_record(
 		let_go(f, e);
 		return;
 	}
-	if (stays(f, e, r, of->id))
+	if (stays(f, e, r, of->id)) {
+		e->is_dirty = true;
 		return;
+	}
 	e->gen++;
 	e->is_dirty = false;
 	e->id = of->id;
@@ -674,9 +684,8 @@ freezes_note(struct freezes *f, const struct freezes_change *change)
 	set(e, change);
 	e->gen++;
 	e->is_dirty = true;
-	if (e->is_frozen &&
-	    RAND_bytes((unsigned char *)&e->id, sizeof(e->id)) != 1)
-		panic("no random numbers");
+	if (e->is_frozen)
+		make_id(e);
 	if (f->is_up && !e->in_flight)
 		(void)!send_put(f, e); /* else with the next poll */
 }

@@ -123,10 +123,15 @@ def test_time_of_a_freeze_ends_everywhere(redis, relay):
     server = redis()
     a, b = relay(server), relay(server)
     is_up(a, b)
-    a.ctl("freeze", ALICE, "--for", "3s")
+    a.ctl("freeze", ALICE, "--for", "1h")
     frozen(b)
     until(lambda: b.sender(ALICE)["thaw_at"], "its time")
-    thawed(a, b)
+    b.ctl("thaw", ALICE)
+    thawed(a)
+    # Too short a time to be looked at on a busy machine.
+    a.ctl("freeze", BOB, "--for", "1s")
+    until(lambda: b.log_lines("gate freeze sender=<bob"), "the freeze")
+    thawed(a, b, sender=BOB)
 
 
 def test_an_outage_ends_with_what_both_sides_did(redis, relay):
@@ -251,6 +256,34 @@ def test_messages_to_strangers_count_at_all_relays(redis, relay):
     assert "messages to new recipients" in a.log()
 
 
+def test_an_older_thaw_that_somebody_puts_back(redis, relay):
+    """Whoever may write to the server thaws nobody."""
+    server = redis()
+    a, b = relay(server), relay(server)
+    is_up(a, b)
+    a.ctl("freeze", ALICE)
+    frozen(b)
+    a.ctl("thaw", ALICE)
+    thawed(b)
+    until(lambda: shared(a)["waiting"] == 0, "the thaw")
+    steal = ("local f = redis.call('HGETALL', KEYS[1])"
+             " redis.call('SET', 'stolen', f[2]) return 1")
+    assert server.call("EVAL", steal, 1, "{weir:1}:freezes") == b":1"
+    a.ctl("freeze", ALICE)
+    frozen(b)
+    until(lambda: shared(a)["waiting"] == 0, "the freeze")
+    put = ("local v = string.gsub(redis.call('GET', 'stolen'), '^%d+', '77')"
+           " local name = redis.call('HKEYS', KEYS[1])[1]"
+           " redis.call('HSET', KEYS[3], 'rev', 77)"
+           " redis.call('HSET', KEYS[1], name, v)"
+           " redis.call('ZADD', KEYS[2], 77, name) return 1")
+    assert server.call("EVAL", put, 3, *(
+        "{weir:1}:" + k for k in ("freezes", "changes", "meta"))) == b":1"
+    until(lambda: server.call("HGET", "{weir:1}:meta", "rev") != b"77",
+          "what is true")
+    assert is_frozen(a) and is_frozen(b)
+
+
 def test_flushall_is_made_good(redis, relay):
     server = redis()
     a, b = relay(server), relay(server)
@@ -313,9 +346,9 @@ def test_clocks_an_hour_apart(redis, relay, shiftclock, shift):
     frozen(b, sender=BOB)
     b.ctl("thaw", BOB)
     thawed(a, b, sender=BOB)
-    b.ctl("freeze", ALICE, "--for", "2s")
-    frozen(a)
-    thawed(a, b)
+    b.ctl("freeze", "<carol@example.org>", "--for", "1s")
+    until(lambda: a.log_lines("gate freeze sender=<carol"), "the freeze")
+    thawed(a, b, sender="<carol@example.org>")
 
 
 def acl_of_the_manual():
