@@ -249,6 +249,11 @@ make_locals(struct logs *l, const struct command_args *args,
 	for (size_t i = 0; i < c->inbound_users.n; i++)
 		(void)!locals_add_user(l->locals,
 		    str_from(c->inbound_users.v[i]), why, sizeof(why));
+	if (c->locals != NULL && !locals_local_is_internal(c->locals))
+		locals_clear_internal(l->locals);
+	for (size_t i = 0; i < c->internal_domains.n; i++)
+		(void)!locals_add_internal(l->locals,
+		    str_from(c->internal_domains.v[i]), why, sizeof(why));
 	return 0;
 }
 

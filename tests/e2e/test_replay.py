@@ -460,6 +460,21 @@ def test_log_refused(log, data, args, status, words):
     assert len(err.splitlines()) == 1
 
 
+def test_log_internal_domains(log, tmp_path):
+    """Colleagues are familiar, unless the configuration says otherwise."""
+    data = message(28, 1, "10012A94230", [f"r{i}" for i in range(30)])
+    files = {"mail.log": data.encode()}
+    for extra, waited in (("internal_domains = {}", 20), ("", 0),
+                          ('internal_domains = {"example.net"}', 0)):
+        (tmp_path / "own.conf").write_text(
+            CONFIG.replace("internal_domains = {}", extra))
+        _, out, err = log(files, "-c", "own.conf", "--local-domains",
+                          "example.net", "--json")
+        assert err == ""
+        got = json.loads(out)["cold"]["recipients_waited"]["number"]
+        assert got == waited, extra
+
+
 def test_log_damaged(log):
     """What is too long, and times that run backwards, are told of."""
     data = (message(28, 1, "10012A94230", ["r1"]).encode()
