@@ -98,8 +98,11 @@ main(int argc, char **argv)
 	static unsigned char in[FILE_MAX], out[FILE_MAX + 4096];
 	static char row[FILES_MAX][256];
 
-	if (argc < 2 || argc > FILES_MAX)
-		fail("usage", "page-pack FILE...");
+	if (argc < 2 || argc > FILES_MAX) {
+		fprintf(stderr, "usage: page-pack FILE... (%d at most)\n",
+		    FILES_MAX - 1);
+		return 1;
+	}
 	printf("/* Made by page-pack. */\n#include \"page/page.h\"\n\n");
 	for (int i = 1; i < argc; i++) {
 		const char *name = base_name(argv[i]);
