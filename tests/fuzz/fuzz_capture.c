@@ -10,6 +10,9 @@
 
 #include <pcap/dlt.h>
 
+/* Each has a table of 6 MB. */
+const unsigned fuzz_runs = 5000;
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
