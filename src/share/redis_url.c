@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEFAULT_PORT 6379
+#define DEFAULT_PORT 6379u
 
 static bool
 fail(char *err, size_t cap, const char *why)
