@@ -7,6 +7,7 @@
 
 #include "maild/limits_doc.h"
 #include "maild/maild_config.h"
+#include "milter/milter.h"
 #include "os/file.h"
 #include "os/log.h"
 
@@ -266,6 +267,21 @@ static const struct {
 	"weir.conf:4: inbound_source:", "address, localpart, envelope"},
 };
 
+/* A build without libmilter says so before it looks any further. */
+static bool
+is_as_expected(size_t i, const char *err)
+{
+	const char *start = errors[i].start, *part = errors[i].part;
+
+	if (!milter_is_built_in() &&
+	    strstr(errors[i].text, "protocol = milter") != NULL) {
+		start = "weir.conf:3: listen \"a\": protocol:";
+		part = "without libmilter";
+	}
+	return strncmp(err, start, strlen(start)) == 0 &&
+	       strstr(err, part) != NULL && strchr(err, '\n') == NULL;
+}
+
 static void
 test_errors(void **state)
 {
@@ -277,10 +293,7 @@ test_errors(void **state)
 
 		if (c != NULL)
 			fail_msg("taken:\n%s", errors[i].text);
-		if (strncmp(err, errors[i].start, strlen(errors[i].start)) !=
-			0 ||
-		    strstr(err, errors[i].part) == NULL ||
-		    strchr(err, '\n') != NULL)
+		if (!is_as_expected(i, err))
 			fail_msg("%s\ngave: %s\nnot: %s ... %s", errors[i].text,
 			    err, errors[i].start, errors[i].part);
 	}
