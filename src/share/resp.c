@@ -56,18 +56,26 @@ make_string(const redisReadTask *task, char *p, size_t n)
 	return place(task, v);
 }
 
-/* NULL is an error to hiredis. */
+/* hiredis 1.0 has other numbers here, and more types. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t count_type;
+#else
+typedef int count_type;
+#endif
+
+/* NULL is an error to hiredis. Below zero is more than there may be. */
 static void *
-make_array(const redisReadTask *task, int count)
+make_array(const redisReadTask *task, count_type n)
 {
 	struct resp *r = task->privdata;
+	size_t count = (size_t)n;
 	struct resp_value *v;
 
-	if (count < 0 || (size_t)count > RESP_ELEMENTS_MAX - r->elements)
+	if (count > RESP_ELEMENTS_MAX - r->elements)
 		return NULL;
-	r->elements += (size_t)count;
+	r->elements += count;
 	v = value_new(RESP_ARRAY);
-	v->count = (size_t)count;
+	v->count = count;
 	v->v = xcalloc(v->count + 1, sizeof(struct resp_value *));
 	return place(task, v);
 }
@@ -105,7 +113,33 @@ free_value(void *v)
 	resp_value_free(v);
 }
 
+#if HIREDIS_MAJOR >= 1
+/* Types of RESP3, which nobody asked for: errors. Without a function hiredis
+ * would give a number in place of a pointer. */
+static void *
+refuse_double(const redisReadTask *task, double v, char *text, size_t n)
+{
+	(void)task;
+	(void)v;
+	(void)text;
+	(void)n;
+	return NULL;
+}
+
+static void *
+refuse_bool(const redisReadTask *task, int v)
+{
+	(void)task;
+	(void)v;
+	return NULL;
+}
+#endif
+
 static redisReplyObjectFunctions functions = {
+#if HIREDIS_MAJOR >= 1
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
     .createString = make_string,
     .createArray = make_array,
     .createInteger = make_integer,
