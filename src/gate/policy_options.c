@@ -370,10 +370,12 @@ const struct option policy_options[] = {
 	.max = 1000000,
 	.reloadable = true,
 	.sample = "10000",
-	.doc = "No more than so many recipients of one sender wait, even "
-	       "where nothing freezes it. A message that would bring more is "
-	       "refused whole, with 452. Not below freeze_at. The profile mail "
-	       "has 10000, the others 100.",
+	.doc =
+	    "No more than so many recipients of one sender wait, even "
+	    "where nothing freezes it. A message that would bring more is "
+	    "refused whole, with 452. Familiar recipients are counted apart. "
+	    "Not below freeze_at. The profile mail "
+	    "has 10000, the others 100.",
     },
     {
 	.name = "idle_expiry",
