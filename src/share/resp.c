@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ARGS_MAX 64
+#define DEPTH_MAX 7 /* of arrays in arrays; hiredis 1.0 has no bound */
 
 struct resp {
 	redisReader *reader;
@@ -70,7 +71,12 @@ make_array(const redisReadTask *task, count_type n)
 	struct resp *r = task->privdata;
 	size_t count = (size_t)n;
 	struct resp_value *v;
+	int depth = 0;
 
+	for (const redisReadTask *t = task; t->parent != NULL; t = t->parent)
+		depth++;
+	if (depth > DEPTH_MAX)
+		return NULL;
 	if (count > RESP_ELEMENTS_MAX - r->elements)
 		return NULL;
 	r->elements += count;
