@@ -159,6 +159,8 @@ plot_front(FILE *out, const struct propose_log *p)
 	    .series_count = ARRAY_LEN(series),
 	};
 
+	if (p->search.trial_count == 0)
+		return;
 	for (size_t i = 0; i < p->search.trial_count; i++)
 		trials[i] = &p->search.trials[i];
 	qsort(trials, p->search.trial_count, sizeof(trials[0]), by_share);

@@ -170,10 +170,12 @@ static void
 cancel_inside(void *arg, const struct gate_answer *answer)
 {
 	struct rig *r = arg;
+	struct gate_txn *txn;
 
 	(void)answer;
 	r->answers++;
-	gate_cancel(((struct gate_txn **)(void *)r->text)[0], r->now);
+	memcpy(&txn, r->text, sizeof(txn));
+	gate_cancel(txn, r->now);
 }
 
 static void
