@@ -133,7 +133,9 @@ def test_an_answer_passes_at_once_and_after_a_kill(world):
     until(lambda: "dora@example.net" in t.sink.recipients()[before:],
           "the answer to dora")
     # An administrator takes it back.
-    assert t.weir.ctl("forget", ALICE) == {"addresses": 2}
+    # Those two, and dora once more, since mail went to her; bob too, if that
+    # was on disk before the kill.
+    assert t.weir.ctl("forget", ALICE)["addresses"] in (3, 4)
     assert t.learnt() == 0
     assert t.weir.run_ctl("forget", ALICE).returncode == 1
 

@@ -104,8 +104,9 @@ def test_ten_thousand_idle_and_a_thousand_trickling(weir, known_sink):
         idle_figures = idle.figures()
     until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
     until(lambda: descriptors(pid) <= before[1] + 40, "their descriptors")
-    # Memory is given back every ten seconds.
-    until(lambda: rss_kb(pid) < before[0] + (peak[0] - before[0]) / 2,
+    # Memory is given back every ten seconds, but for pages that hold something
+    # else as well: a third to a half of it.
+    until(lambda: rss_kb(pid) < before[0] + (peak[0] - before[0]) * 2 / 3,
           "the memory")
     after = rss_kb(pid), descriptors(pid)
     print(f"\nidle {idle_figures}\ntrickling {figures}\n"
