@@ -94,6 +94,7 @@ struct maild {
 	bool is_clean;          /* the loop ended as it was told to */
 	int status;             /* of the exit */
 	uint64_t sessions_peak; /* since memory was given back last */
+	unsigned gives_back;    /* sweeps that are to give some back yet */
 };
 
 struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */

@@ -361,9 +361,14 @@ give_back_memory(struct maild *m)
 
 	if (peak > m->sessions_peak)
 		m->sessions_peak = peak;
-	if (m->sessions_peak < CROWD || open > m->sessions_peak / 4)
+	if (m->sessions_peak >= CROWD && open <= m->sessions_peak / 4) {
+		m->sessions_peak = open;
+		m->gives_back = 2;
+	}
+	if (m->gives_back == 0)
 		return;
-	m->sessions_peak = open;
+	/* And once more: their connections linger for some seconds. */
+	m->gives_back--;
 	malloc_trim(0);
 }
 

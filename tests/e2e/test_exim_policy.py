@@ -114,7 +114,17 @@ def test_put_off_is_let_in_when_its_turn_has_come(site):
     site.set_policy(HOLD.replace("1h", "1s"))
     rcpts = [f"p{i}@example.com" for i in range(3)]
     assert [c for c, _ in site.ask(*rcpts)] == [250, 250, 451]
-    until(lambda: site.ask(rcpts[2])[0][0] == 250, "its turn")
+    said = set()
+
+    def is_let_in():
+        code, text = site.ask(rcpts[2])[0]
+        said.add(text)
+        return code == 250
+
+    try:
+        until(is_let_in, "its turn", pause_s=0.1)
+    finally:
+        print(said, site.weir.sender("alice"), sep="\n")
 
 
 def test_frozen_waits_or_is_refused(site):
