@@ -55,7 +55,7 @@
 	X(TEST, "test", false, "sends a test", "tests", "Nothing to do")
 
 enum alert_event {
-#define ALERT_EVENT_ENUM(id, name, lasts, one, many, todo) ALERT_##id,
+#define ALERT_EVENT_ENUM(id, name, lasts, one, many, advice) ALERT_##id,
 	ALERT_EVENT_TABLE(ALERT_EVENT_ENUM)
 #undef ALERT_EVENT_ENUM
 	    ALERT_EVENT_MAX
@@ -64,7 +64,7 @@ enum alert_event {
 struct alert_event_info {
 	const char *name;
 	bool lasts;
-	const char *one, *many, *todo;
+	const char *one, *many, *advice;
 };
 
 extern const struct alert_event_info alert_event_info[ALERT_EVENT_MAX];

@@ -188,9 +188,9 @@ link_of(const struct alert_conf *c, const struct alert_item *i)
 }
 
 static char *
-todo_of(const struct alert_item *i)
+advice_of(const struct alert_item *i)
 {
-	const char *rest = alert_event_info[i->event].todo, *hole;
+	const char *rest = alert_event_info[i->event].advice, *hole;
 	const char *name =
 	    strpbrk(i->subject, "'\\") == NULL ? i->subject : "SENDER";
 	struct buf out;
@@ -225,7 +225,7 @@ put_lines(struct buf *out, const char *title, const char *lines)
 
 static void
 put_item(struct buf *out, const struct alert_conf *c,
-    const struct alert_item *i, bool todo)
+    const struct alert_item *i, bool advice)
 {
 	char time[UNITS_TEXT_MAX];
 	char *text;
@@ -247,8 +247,8 @@ put_item(struct buf *out, const struct alert_conf *c,
 		put(out, "    ended: %s\n", units_format_time(i->ended, time));
 	put_lines(out, "from: ", i->clients);
 	put_lines(out, "subjects: ", i->subjects);
-	text = todo_of(i);
-	if (todo && text[0] != '\0')
+	text = advice_of(i);
+	if (advice && text[0] != '\0')
 		put(out, "    what to do: %s\n", text);
 	free(text);
 	text = link_of(c, i);
@@ -310,7 +310,7 @@ pack_time(int64_t wall)
 static json_t *
 pack_item(const struct alert_conf *c, const struct alert_item *i)
 {
-	char *todo = todo_of(i), *link = link_of(c, i);
+	char *advice = advice_of(i), *link = link_of(c, i);
 	json_t *j = json_pack(
 	    "{s:s,s:s,s:s,s:b,s:s,s:s,s:I,s:o,s:o,s:I,s:I,s:I,s:o,s:o,s:s,s:s}",
 	    "event", alert_event_info[i->event].name, "state", state_of(i),
@@ -320,10 +320,10 @@ pack_item(const struct alert_conf *c, const struct alert_item *i)
 	    pack_time(i->since), "ended", pack_time(i->ended), "waiting",
 	    (json_int_t)i->waiting, "limit", (json_int_t)i->limit, "passed",
 	    (json_int_t)i->passed, "clients", pack_lines(i->clients),
-	    "subjects", pack_lines(i->subjects), "what_to_do", todo, "link",
+	    "subjects", pack_lines(i->subjects), "what_to_do", advice, "link",
 	    link);
 
-	free(todo);
+	free(advice);
 	free(link);
 	return j;
 }
