@@ -6,6 +6,7 @@
  *	gate_source.c	the table of sources and what the gate keeps for each
  *	gate_txn.c	transactions: begin, commit, cancel
  *	gate_recipient.c	their questions and answers
+ *	gate_decoy.c	those about decoys
  *	gate_secure.c	what a message spends, durable before it goes
  *	gate_tier.c	the limiter of familiar recipients
  *	gate_familiar.c	whom a sender knows, asked of its memory

@@ -6,6 +6,7 @@
  * In observe mode the throttle runs as ever, but a hold passes, waits in the
  * queue under ticket 0, and is let go by the schedule without a trace.
  */
+#include "gate/gate_decoy.h"
 #include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
@@ -23,17 +24,8 @@
  * in the spool. */
 #define TWINS_MAX 32
 
-struct question {
-	struct gate_txn *txn;
-	struct str address; /* empty: of the sender */
-	int64_t now, wall;
-	gate_answer_fn *fn;
-	void *arg;
-	enum familiar told; /* by the memory of acquaintances */
-};
-
-static struct txn_entry *
-add_entry(struct gate_txn *txn, enum throttle_verdict verdict)
+struct txn_entry *
+question_add(struct gate_txn *txn, enum throttle_verdict verdict)
 {
 	struct txn_entry *e;
 
@@ -76,8 +68,8 @@ tell_trace(const struct question *q, const struct gate_answer *a)
 	    a->observed ? ", observed" : "", a->why != NULL ? a->why : "");
 }
 
-static void
-give_answer(
+void
+question_answer(
     const struct question *q, enum throttle_verdict verdict, const char *why)
 {
 	struct gate_answer answer = {.verdict = verdict, .why = why};
@@ -291,7 +283,7 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 		    NULL); /* told of that recipient */
 	else if (!freeze_is_on(src) || txn->is_decoyed || may_come_in(txn) ||
 		 (holds_when_frozen(txn) && all_wait(txn)))
-		give_answer(&q, THROTTLE_PASS, "sender may send");
+		question_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
 		give_observed(&q, "sender is frozen");
 	else
@@ -330,7 +322,7 @@ add_twin(const struct question *q, uint32_t first)
 	}
 	if (verdict == THROTTLE_HOLD)
 		txn->twins++;
-	e = add_entry(txn, verdict);
+	e = question_add(txn, verdict);
 	e->twin_of = first;
 	e->is_incoming = txn->entries[first].is_incoming;
 	e->is_familiar = txn->entries[first].is_familiar;
@@ -338,16 +330,16 @@ add_twin(const struct question *q, uint32_t first)
 	if (observed)
 		give_observed(q, why);
 	else
-		give_answer(q, verdict, why);
+		question_answer(q, verdict, why);
 }
 
 static void
 add_exempt(const struct question *q, uint64_t destination, const char *why)
 {
-	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
+	struct txn_entry *e = question_add(q->txn, THROTTLE_PASS);
 
 	e->r.destination = destination;
-	give_answer(q, THROTTLE_PASS, why);
+	question_answer(q, THROTTLE_PASS, why);
 }
 
 static void
@@ -356,18 +348,18 @@ add_incoming(const struct question *q, uint64_t destination)
 	struct txn_entry *e;
 
 	naming_add(q->txn, q->address);
-	e = add_entry(q->txn, THROTTLE_PASS);
+	e = question_add(q->txn, THROTTLE_PASS);
 
 	e->r.destination = destination;
 	e->is_incoming = true;
-	give_answer(q, THROTTLE_PASS, "mail that comes in is not counted");
+	question_answer(q, THROTTLE_PASS, "mail that comes in is not counted");
 }
 
 static struct txn_entry *
 add_reserved(struct gate_txn *txn, struct throttle_source *src,
     const struct throttle_reservation *r, enum throttle_verdict verdict)
 {
-	struct txn_entry *e = add_entry(txn, verdict);
+	struct txn_entry *e = question_add(txn, verdict);
 
 	e->r = *r;
 	e->is_reserved = true;
@@ -393,7 +385,7 @@ add_observed(const struct question *q, struct throttle_source *src,
 	} else {
 		throttle_cancel(is_familiar ? g->familiar : g->throttle,
 		    is_familiar ? tier_of(src) : src, r, q->now);
-		e = add_entry(txn, THROTTLE_PASS);
+		e = question_add(txn, THROTTLE_PASS);
 		e->r = *r;
 	}
 	e->is_observed = true;
@@ -416,12 +408,12 @@ static void
 add_answer(const struct question *q, struct throttle_source *src,
     const struct throttle_reservation *r)
 {
-	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
+	struct txn_entry *e = question_add(q->txn, THROTTLE_PASS);
 
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
 	e->r.destination = r->destination;
 	e->is_answer = true;
-	give_answer(q, THROTTLE_PASS, "recipient wrote to the sender");
+	question_answer(q, THROTTLE_PASS, "recipient wrote to the sender");
 }
 
 /* Of one recipient, and by it of the message: half of one is never taken. */
@@ -446,12 +438,12 @@ static void
 add_reply(const struct question *q, struct throttle_source *src,
     const struct throttle_reservation *r)
 {
-	struct txn_entry *e = add_entry(q->txn, THROTTLE_PASS);
+	struct txn_entry *e = question_add(q->txn, THROTTLE_PASS);
 
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
 	e->r.destination = r->destination;
 	e->is_reply = true;
-	give_answer(q, THROTTLE_PASS, "recipient wrote in lately");
+	question_answer(q, THROTTLE_PASS, "recipient wrote in lately");
 }
 
 static void
@@ -572,7 +564,7 @@ add_new(const struct question *q, struct throttle_source *src,
 	bar_by_scope(q, src, r, &scoped, why);
 	if (r->verdict == THROTTLE_PASS) {
 		add_reserved(q->txn, src, r, THROTTLE_PASS)->scoped = scoped;
-		give_answer(q, THROTTLE_PASS, why);
+		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
 		add_observed(q, src, r, false, why, signal);
 	} else if (r->verdict == THROTTLE_HOLD) {
@@ -581,7 +573,7 @@ add_new(const struct question *q, struct throttle_source *src,
 
 		e->signal = (uint8_t)signal;
 		e->is_over = is_over;
-		give_answer(q, THROTTLE_HOLD, why);
+		question_answer(q, THROTTLE_HOLD, why);
 	} else {
 		refuse_by_throttle(q, src, r, why);
 	}
@@ -616,12 +608,12 @@ add_familiar(const struct question *q, struct throttle_source *src,
 	words_familiar(g, src, &r, familiar_words(told), q->now, why);
 	if (r.verdict == THROTTLE_PASS) {
 		add_reserved(txn, src, &r, THROTTLE_PASS)->is_familiar = true;
-		give_answer(q, THROTTLE_PASS, why);
+		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
 		add_observed(q, src, &r, true, why, SIGNAL_NONE);
 	} else if (r.verdict == THROTTLE_HOLD) {
 		add_reserved(txn, src, &r, THROTTLE_HOLD)->is_familiar = true;
-		give_answer(q, THROTTLE_HOLD, why);
+		question_answer(q, THROTTLE_HOLD, why);
 	} else {
 		refuse_no_room(q, why);
 	}
@@ -670,8 +662,8 @@ add_unread(const struct question *q, struct throttle_source *src,
 	    NULL);
 }
 
-static void
-add_by_throttle(
+void
+question_count(
     const struct question *q, struct throttle_source *src, uint64_t destination)
 {
 	struct throttle_reservation r;
@@ -723,88 +715,10 @@ recipient_resume(
 	    .told = told,
 	};
 
-	add_by_throttle(&q, txn_need_source(q.txn, now), later->destination);
+	question_count(&q, txn_need_source(q.txn, now), later->destination);
 }
 
-/* ---- decoys ---- */
-
-/* As any recipient that waits: the client learns nothing. It queues at the
- * commit, since a frozen source reserves nothing. */
-static void
-add_waiting(
-    const struct question *q, uint64_t destination, enum throttle_reason reason)
-{
-	struct txn_entry *e = add_entry(q->txn, THROTTLE_HOLD);
-
-	e->r = (struct throttle_reservation){.destination = destination,
-	    .verdict = THROTTLE_HOLD,
-	    .reason = reason,
-	    .due_ms = INT64_MAX};
-	give_answer(q, THROTTLE_HOLD, "new recipient, waits");
-}
-
-static bool
-is_decoy(const struct gate_txn *txn, struct str address, struct str key)
-{
-	const struct policies *set = txn->g->policies;
-
-	return txn->has_sender && !freeze_is_on(txn_source(txn)) &&
-	       (policies_is_decoy(set, address) || policies_is_decoy(set, key));
-}
-
-static void
-tell_decoy(const struct question *q, struct throttle_source *src,
-    enum event_type type, const char *why)
-{
-	struct gate_txn *txn = q->txn;
-	char *to = str_dup(q->address);
-	struct gate_news news = {
-	    .type = type,
-	    .sender = txn->key,
-	    .policy = txn->policy->conf->name,
-	    .address = to,
-	    .why = why,
-	    .queue_length = source_queue(txn->g, src),
-	};
-
-	counters_add(txn->g->counters, COUNT_DECOY_TOUCHES, 1);
-	gate_tell(txn->g, q->wall, &news);
-	free(to);
-}
-
-static void
-touch_decoy(const struct question *q, uint64_t destination)
-{
-	struct gate_txn *txn = q->txn;
-	struct gate *g = txn->g;
-	struct throttle_source *src = txn_need_source(txn, q->now);
-
-	if (naming_has(txn, q->address) ||
-	    learnt_is_answer(g, txn->policy, txn_key(txn), destination)) {
-		tell_decoy(q, src, EVENT_DECOY,
-		    "decoy; not frozen: incoming mail named it to the sender");
-		add_by_throttle(q, src, destination);
-	} else if (g->observe) {
-		tell_decoy(q, src, EVENT_OBSERVE, "would freeze: decoy");
-		add_by_throttle(q, src, destination);
-	} else if (policies_of_key(g->policies, txn_key(txn)) != NULL) {
-		tell_decoy(q, src, EVENT_DECOY,
-		    "decoy; not frozen: many share this sender");
-		add_by_throttle(q, src, destination);
-	} else if (throttle_is_spared(src)) {
-		tell_decoy(
-		    q, src, EVENT_DECOY, "decoy; not frozen: never_freeze");
-		/* It and all new ones after it wait their turn. */
-		throttle_exhaust(g->throttle, src, q->now);
-		add_waiting(q, destination, THROTTLE_QUEUED);
-	} else {
-		tell_decoy(q, src, EVENT_DECOY, "decoy; sender is frozen");
-		txn->is_decoyed = true;
-		txn_hold_all(txn, q->now);
-		freeze_for(g, src, THROTTLE_FREEZE_DECOY, q->now, q->wall);
-		add_waiting(q, destination, THROTTLE_FROZEN);
-	}
-}
+/* ---- all of them ---- */
 
 static bool
 is_exempt(const struct gate_txn *txn, struct throttle_source *src,
@@ -861,13 +775,13 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	else if (incoming)
 		add_incoming(&q, destination);
 	else if (txn->is_decoyed)
-		add_waiting(&q, destination, THROTTLE_FROZEN);
-	else if (is_decoy(txn, address, key))
-		touch_decoy(&q, destination);
+		decoy_wait(&q, destination);
+	else if (decoy_is(txn, address, key))
+		decoy_touch(&q, destination);
 	else if (txn->is_exempt)
 		add_exempt(&q, destination, "policy is exempt");
 	else if (is_exempt(txn, txn_source(txn), address, key))
 		add_exempt(&q, destination, "recipient is exempt");
 	else
-		add_by_throttle(&q, txn_need_source(txn, now), destination);
+		question_count(&q, txn_need_source(txn, now), destination);
 }

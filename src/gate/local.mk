@@ -20,7 +20,8 @@ libgate_a_SOURCES = \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \
 	src/gate/gate_reached.c \
-	src/gate/gate_recipient.c \
+	src/gate/gate_recipient.c src/gate/gate_question.h \
+	src/gate/gate_decoy.c src/gate/gate_decoy.h \
 	src/gate/gate_record.c src/gate/gate_record.h \
 	src/gate/gate_refill.c \
 	src/gate/gate_release.c \
