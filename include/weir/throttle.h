@@ -282,6 +282,8 @@ bool throttle_expected(struct throttle *t, struct throttle_source *src,
     uint64_t destination, int64_t now, uint32_t *ahead, int64_t *due_ms);
 size_t throttle_source_count(const struct throttle *t);
 size_t throttle_frozen_count(const struct throttle *t);
+/* Sources with a queue that are not frozen. */
+size_t throttle_waiting_count(const struct throttle *t);
 size_t throttle_memory(const struct throttle *t); /* bytes, all told */
 /* Walks all sources: start with *pos = 0, ends with NULL. */
 struct throttle_source *throttle_each(const struct throttle *t, size_t *pos);

@@ -9,7 +9,12 @@
 #include "base/buf.h"
 #include "os/counters.h"
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_INFO };
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_INFO,
+	METRIC_HISTOGRAM
+};
 
 struct metrics {
 	struct buf *out;
@@ -30,12 +35,16 @@ void metrics_begin(struct metrics *m, struct buf *out, bool openmetrics);
  * the types bring. */
 void metrics_family(struct metrics *m, const char *name, enum metric_type type,
     const char *help);
-/* A sample of the family begun last; labels end with name NULL, NULL: none. */
+/* A sample of the family begun last, but for a histogram; labels end with name
+ * NULL, NULL: none. */
 void metrics_sample(
     struct metrics *m, const struct metric_label *labels, double value);
 /* One family with one sample and no label. */
 void metrics_one(struct metrics *m, const char *name, enum metric_type type,
     const char *help, double value);
+/* The table of counters and what goes with it: all series are there, at 0 where
+ * nothing happened yet. */
+void metrics_counters(struct metrics *m, const struct counters *c);
 /* False: it did not fit. */
 MUST_CHECK bool metrics_end(struct metrics *m);
 

@@ -189,6 +189,22 @@ nexthop_each_down(
 	return true;
 }
 
+const char *
+nexthop_look(const struct nexthop *n, size_t i, bool *is_down)
+{
+	return route_look(n->route, i, is_down) ? route_text(n->route, i)
+						: NULL;
+}
+
+/* One of a former configuration's route has no name in this one. */
+static void
+count_named(struct nexthop *n, const struct channel *ch, enum named_counter id)
+{
+	if (!ch->retired)
+		counters_add_named(
+		    n->counters, id, route_text(n->route, ch->target), 1);
+}
+
 bool
 nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
 {
@@ -400,6 +416,7 @@ nexthop_note_up(struct nexthop *n, struct channel *ch)
 	struct tls_info tls = {.version = "none", .cipher = "none"};
 
 	counters_add(n->counters, COUNT_NEXT_HOP_CONNECTIONS, 1);
+	count_named(n, ch, NAMED_HOP_CONNECTED);
 	if (level == LOG_LEVEL_INFO)
 		warn_of_clear(n, ch);
 	if (!log_is_on(n->log, level))
@@ -430,6 +447,7 @@ nexthop_note_fault(struct nexthop *n, struct channel *ch,
 	enum log_level level = LOG_LEVEL_DEBUG;
 
 	counters_add(n->counters, COUNT_NEXT_HOP_FAILURES, 1);
+	count_named(n, ch, NAMED_HOP_FAILED);
 	if (fault != CHANNEL_BROKEN) {
 		if (route_set_down(
 			n->route, &ch->addr, now, n->settings.rest_ms))

@@ -94,6 +94,10 @@ struct nexthop_down {
 bool nexthop_each_down(
     const struct nexthop *n, size_t *pos, struct nexthop_down *out);
 
+/* The i-th next hop as the configuration writes it, and whether all of it is
+ * down; NULL past the last. */
+const char *nexthop_look(const struct nexthop *n, size_t i, bool *is_down);
+
 /* A connection that came in. Is it one of ours, that we stand at both ends of?
  */
 struct nexthop_ends {

@@ -419,3 +419,18 @@ route_each_down(const struct route *r, size_t *pos, struct route_down *out)
 	}
 	return false;
 }
+
+bool
+route_look(const struct route *r, size_t target, bool *is_down)
+{
+	const struct target *t;
+	size_t down = 0;
+
+	if (target >= r->count)
+		return false;
+	t = &r->targets[target];
+	for (size_t i = 0; i < t->count; i++)
+		down += t->endpoints[i].is_down;
+	*is_down = t->count > 0 ? down == t->count : t->rest_until > 0;
+	return true;
+}

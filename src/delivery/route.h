@@ -81,6 +81,9 @@ bool route_set_down(
 void route_set_reason(
     struct route *r, const struct net_addr *addr, const char *why);
 void route_set_target_reason(struct route *r, size_t target, const char *why);
+/* Nothing of the target can be reached: each of its addresses is down, or the
+ * name has none. False past the last target. */
+bool route_look(const struct route *r, size_t target, bool *is_down);
 /* What is down, one at a time: start with *pos = 0, ends with false. */
 struct route_down {
 	char name[ROUTE_NAME_MAX];

@@ -74,6 +74,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->arg = arg;
 	g->seed = spool_seed(spool);
 	list_init(&g->dirty);
+	list_init(&g->near);
 	list_init(&g->secures);
 	list_init(&g->freezes);
 	list_init(&g->releases);
@@ -262,6 +263,7 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 		acquaintances_sweep(g->acquaintances, now, wall);
 		scope_sweep(g->scopes, EXPIRE_STEPS, now);
 		signal_sweep(g, EXPIRE_STEPS, now);
+		warn_sweep(g, EXPIRE_STEPS, now, wall);
 		gate_scope_touch(g);
 		g->expire_due = now + EXPIRE_EVERY_MS;
 	}

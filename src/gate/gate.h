@@ -482,6 +482,11 @@ bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
     struct gate_sender_info *out);
 size_t gate_sender_count(const struct gate *g);
 size_t gate_frozen_count(const struct gate *g);
+/* Whose new recipients wait, and who are not frozen. */
+size_t gate_waiting_count(const struct gate *g);
+/* Those that came to a part of a limit (warn_at), until they are well below it
+ * again. */
+size_t gate_near_count(const struct gate *g);
 /* Freezes since the start. Any thread: as long as it stays the same, nobody
  * was frozen, and a transaction need not be asked about again. */
 unsigned gate_freezes(const struct gate *g);

@@ -217,6 +217,9 @@ apply_rows(struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 			end++;
 		apply_source(op, sorted + i, end - i);
 	}
+	for (size_t i = 0; op->is_release && i < n; i++)
+		counters_observe(g->counters, HISTOGRAM_HELD,
+		    op->wall - spool_id_wall(sorted[i]->ticket));
 	free(sorted);
 	if (!op->is_gone)
 		counters_add(g->counters,

@@ -68,6 +68,7 @@ copy_new(const struct gate *g, struct counters *counters)
 
 	*copy = *g;
 	list_init(&copy->dirty);
+	list_init(&copy->near);
 	list_init(&copy->secures);
 	list_init(&copy->freezes);
 	list_init(&copy->releases);

@@ -321,6 +321,8 @@ freeze_settle(struct gate *g, int64_t now, int64_t wall)
 	freeze_set_at(g, src, wall);
 	source_data(src)->is_stored = true;
 	counters_add(g->counters, COUNT_FREEZES, 1);
+	counters_add_named(g->counters, NAMED_POLICY_FREEZES,
+	    source_policy(src)->conf->name, 1);
 	op_send(op_new(g, src, g->froze_reason, now, wall), on_frozen);
 	source_save(g, src, now, wall);
 }
@@ -483,6 +485,8 @@ gate_freeze(struct gate *g, const struct gate_freeze_order *order, int64_t now,
 		op->at = source_data(src)->frozen_at;
 	} else {
 		counters_add(g->counters, COUNT_FREEZES, 1);
+		counters_add_named(g->counters, NAMED_POLICY_FREEZES,
+		    source_policy(src)->conf->name, 1);
 	}
 	if (order->for_ms > 0 && (op->reason == THROTTLE_FREEZE_HAND ||
 				     op->reason == THROTTLE_FREEZE_RELAY))

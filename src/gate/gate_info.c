@@ -291,6 +291,18 @@ gate_frozen_count(const struct gate *g)
 	return throttle_frozen_count(g->throttle);
 }
 
+size_t
+gate_waiting_count(const struct gate *g)
+{
+	return throttle_waiting_count(g->throttle);
+}
+
+size_t
+gate_near_count(const struct gate *g)
+{
+	return g->near_count;
+}
+
 /* ---- whom it knows ---- */
 
 struct recall_op {

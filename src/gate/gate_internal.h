@@ -86,7 +86,9 @@ struct gate {
 	struct history *history; /* NULL: in a copy for gate_explain */
 	struct inbound_stats inbound_counted; /* what counters had then */
 
-	struct list dirty;    /* struct gate_source, the longest first */
+	struct list dirty; /* struct gate_source, the longest first */
+	struct list near;  /* the same, those that came near a limit */
+	size_t near_count;
 	struct list secures;  /* struct gate_secure_op */
 	struct list freezes;  /* struct gate_freeze_op */
 	struct list releases; /* struct gate_release_op */
@@ -121,6 +123,7 @@ struct gate {
 
 struct gate_source {       /* the throttle's user pointer */
 	struct list dirty; /* in no list: saved */
+	struct list near;  /* in no list: nothing of warned is told */
 	struct throttle_source *src;
 	struct throttle_source *familiar; /* gate_tier.h; NULL: all is left */
 	int64_t frozen_at; /* wall; 0: not frozen; freeze_set_at writes it */
@@ -385,6 +388,10 @@ void warn_source(
 void warn_source_again(
     struct gate *g, struct throttle_source *src, int64_t now, int64_t wall);
 void warn_scopes(struct gate *g, int64_t now, int64_t wall);
+/* Some of those near a limit may have moved away from it. */
+void warn_sweep(struct gate *g, size_t steps, int64_t now, int64_t wall);
+/* The source goes. */
+void warn_forget(struct gate *g, struct gate_source *data);
 
 /* ---- signals ---- */
 

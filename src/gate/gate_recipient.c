@@ -105,6 +105,22 @@ struct refusal {
 	const char *option; /* behind it; NULL: none */
 };
 
+static enum counter
+series_of(const struct gate_txn *txn, const struct refusal *refusal)
+{
+	const char *option = refusal->option != NULL ? refusal->option : "";
+
+	if (refusal->is_frozen)
+		return COUNT_REFUSE_FROZEN;
+	if (txn->is_short || strcmp(option, "queue_max") == 0 ||
+	    strcmp(option, "min_free") == 0)
+		return COUNT_REFUSE_NO_ROOM;
+	if (strcmp(option, "sender_addresses") == 0)
+		return COUNT_REFUSE_REVERSE_PATH;
+	return strcmp(refusal->enhanced, "5.1.3") == 0 ? COUNT_REFUSE_SYNTAX
+						       : COUNT_REFUSE_OTHER;
+}
+
 static void
 give_refusal(const struct question *q, const struct refusal *refusal)
 {
@@ -131,6 +147,9 @@ give_refusal(const struct question *q, const struct refusal *refusal)
 
 	txn->can_drop = false;
 	counters_add(txn->g->counters, COUNT_REFUSED_RECIPIENTS, 1);
+	counters_add(txn->g->counters, series_of(txn, refusal), 1);
+	counters_add_named(
+	    txn->g->counters, NAMED_POLICY_REFUSED, txn->policy->conf->name, 1);
 	gate_tell(txn->g, q->wall, &news);
 	free(to);
 	tell_trace(q, &answer);

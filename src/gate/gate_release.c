@@ -137,6 +137,9 @@ on_released(void *arg, int error)
 	/* ENOENT: an administrator was faster with all of them. */
 	if (error == 0) {
 		counters_add(g->counters, COUNT_RELEASED_RECIPIENTS, op->n);
+		for (size_t i = 0; i < op->n; i++)
+			counters_observe(g->counters, HISTOGRAM_HELD,
+			    op->wall - spool_id_wall(op->tickets[i]));
 		tell(op);
 		if (g->callbacks->on_released != NULL)
 			g->callbacks->on_released(g->arg);

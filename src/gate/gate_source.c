@@ -339,6 +339,7 @@ add_source(
 		return NULL;
 	data = xcalloc(1, sizeof(*data));
 	list_init(&data->dirty);
+	list_init(&data->near);
 	data->src = src;
 	throttle_source_set_user(src, data);
 	policies_ref(policy->set);
@@ -429,6 +430,7 @@ source_on_expire(void *arg, struct throttle_source *src)
 	if (data->is_stored && !g->is_quiet)
 		spool_forget_source(g->spool, source_name(src, name));
 	list_remove(&data->dirty);
+	warn_forget(g, data);
 	policies_free(source_policy(src)->set);
 	hand_drop(data);
 	free(data->last_path);

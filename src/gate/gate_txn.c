@@ -421,11 +421,77 @@ tell_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	gate_tell(txn->g, wall, &news);
 }
 
+/* A scope without room, that made it wait. */
 static void
-count_entry(struct gate_txn *txn, const struct txn_entry *e)
+count_scope(struct gate_txn *txn, int64_t now)
+{
+	struct scope_info info;
+
+	for (size_t i = 0;
+	     txn->scopes != NULL && scope_look(txn->scopes, i, now, &info);
+	     i++) {
+		if (info.used >= info.count) {
+			counters_add_named(
+			    txn->g->counters, NAMED_SCOPE_HELD, info.name, 1);
+			return;
+		}
+	}
+}
+
+/* Each recipient is in one of the series. */
+static enum counter
+series_of(const struct gate_txn *txn, const struct txn_entry *e)
+{
+	bool holds = e->verdict == THROTTLE_HOLD;
+
+	if (e->twin_of != NO_TWIN)
+		e = &txn->entries[e->twin_of];
+	if (holds && e->r.reason == THROTTLE_FROZEN)
+		return COUNT_HOLD_FROZEN;
+	if (holds && e->is_over)
+		return COUNT_HOLD_STRANGERS;
+	if (holds && e->r.reason == THROTTLE_BARRED)
+		return COUNT_HOLD_SCOPE;
+	if (holds && e->signal == SIGNAL_CREDIT)
+		return COUNT_HOLD_CREDIT;
+	if (holds && e->signal == SIGNAL_NETWORKS)
+		return COUNT_HOLD_NETWORKS;
+	if (holds)
+		return e->is_familiar ? COUNT_HOLD_FAMILIAR
+				      : COUNT_HOLD_ALLOWANCE;
+	if (path_is_held(txn))
+		return COUNT_HOLD_REVERSE_PATH;
+	if (e->is_observed)
+		return COUNT_PASS_OBSERVED;
+	if (e->is_incoming)
+		return COUNT_PASS_INCOMING;
+	if (e->is_reply)
+		return COUNT_PASS_REPLY;
+	if (e->is_answer)
+		return COUNT_PASS_WROTE_TO_SENDER;
+	if (e->is_familiar)
+		return COUNT_PASS_FAMILIAR;
+	if (txn->is_exempt)
+		return COUNT_PASS_EXEMPT;
+	return e->is_reserved && e->r.reason == THROTTLE_KNOWN
+		   ? COUNT_PASS_RECENT
+		   : COUNT_PASS_ALLOWED;
+}
+
+static void
+count_entry(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 {
 	struct counters *c = txn->g->counters;
+	enum counter series = series_of(txn, e);
 
+	counters_add(c, series, 1);
+	if (series == COUNT_HOLD_SCOPE)
+		count_scope(txn, now);
+	counters_add_named(c,
+	    e->verdict == THROTTLE_HOLD || path_is_held(txn)
+		? NAMED_POLICY_HELD
+		: NAMED_POLICY_PASSED,
+	    txn->policy->conf->name, 1);
 	if (e->verdict == THROTTLE_HOLD || path_is_held(txn))
 		counters_add(c, COUNT_DELAYED_RECIPIENTS, 1);
 	else
@@ -510,7 +576,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	/* Nothing reserved pins the source of what a decoy holds. */
 	if (src == NULL && e->verdict == THROTTLE_HOLD && ticket != 0)
 		src = source_get(g, txn_key(txn), txn->policy, now, true);
-	count_entry(txn, e);
+	count_entry(txn, e, now);
 	if (goes(txn, e))
 		reached_note(
 		    g, txn->policy, txn_key(txn), e->r.destination, wall);

@@ -87,9 +87,8 @@ warn_familiar(struct gate *g, struct throttle_source *src, int64_t wall)
 	tell(g, src, why, source_queue(g, src), wall);
 }
 
-void
-warn_source(
-    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+static void
+look(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
 {
 	const struct throttle_policy *t = throttle_source_policy(src);
 	const struct warn_marks *marks = &source_policy(src)->warn;
@@ -124,6 +123,53 @@ warn_source(
 		    percent, info.limit_used[i], t->limits[i].count,
 		    units_format_duration(t->limits[i].window_ms, window));
 		tell(g, src, why, info.queue_length, wall);
+	}
+}
+
+static bool
+is_near(const struct gate_source *data)
+{
+	const uint8_t *told = strangers_told(data->strangers);
+
+	return is_told(data) || (told != NULL && *told != 0);
+}
+
+void
+warn_forget(struct gate *g, struct gate_source *data)
+{
+	g->near_count -= !list_is_empty(&data->near);
+	list_remove(&data->near);
+}
+
+/* To the end of the list, so that a sweep comes to each. */
+static void
+note_near(struct gate *g, struct gate_source *data)
+{
+	warn_forget(g, data);
+	if (!is_near(data))
+		return;
+	list_append(&g->near, &data->near);
+	g->near_count++;
+}
+
+void
+warn_source(
+    struct gate *g, struct throttle_source *src, int64_t now, int64_t wall)
+{
+	look(g, src, now, wall);
+	note_near(g, source_data(src));
+}
+
+void
+warn_sweep(struct gate *g, size_t steps, int64_t now, int64_t wall)
+{
+	if (steps > g->near_count)
+		steps = g->near_count;
+	for (size_t i = 0; i < steps; i++) {
+		struct gate_source *data =
+		    LIST_ITEM(g->near.next, struct gate_source, near);
+
+		warn_source(g, data->src, now, wall);
 	}
 }
 

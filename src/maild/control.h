@@ -37,7 +37,8 @@ struct control_parts { /* all borrowed */
 	uint32_t connections_max;    /* 0: CONTROL_CONNS_MAX */
 	struct access_store *access; /* NULL: there is no HTTP */
 	int64_t started_at;          /* wall ms */
-	int64_t reloaded_at;         /* the last reload, wall ms; 0: none */
+	int64_t oldest_held; /* message in the spool, wall ms; 0: none */
+	int64_t reloaded_at; /* the last reload, wall ms; 0: none */
 	bool reload_failed;
 	/* What the program does for a command; arg is given back. Of a reload
 	 * that was done err may hold what is to be known of it. */

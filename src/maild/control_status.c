@@ -16,9 +16,11 @@
 static void
 add_counters(json_t *row, const struct counters *counters)
 {
-	for (size_t i = 0; i < COUNT_MAX; i++)
-		json_object_set_new(row, counter_info[i].name,
-		    json_integer((json_int_t)counters->v[i]));
+	for (size_t i = 0; i < COUNT_MAX; i++) {
+		if (counter_info[i].name != NULL)
+			json_object_set_new(row, counter_info[i].name,
+			    json_integer((json_int_t)counters->v[i]));
+	}
 }
 
 static void

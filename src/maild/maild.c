@@ -478,6 +478,46 @@ maild_set_weights(struct maild *m, const struct maild_config *conf)
 	free(weights);
 }
 
+static void
+name_policy(struct maild *m, const struct policy *policy)
+{
+	if (policy != NULL)
+		counters_name(&m->counters, COUNTER_POLICY, policy->conf->name);
+}
+
+void
+maild_name_counters(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	const struct policy_conf *policies = conf->policy.v;
+	const struct scope_conf *scopes = conf->scope.v;
+	const struct option_strings *hops[] = {
+	    &conf->next_hop, &m->first->conf->milter_next_hop};
+	struct counters *c = &m->counters;
+
+	counters_names_begin(c);
+	for (size_t i = 0; i < conf->policy.n; i++)
+		counters_name(c, COUNTER_POLICY, policies[i].name);
+	name_policy(m, policies_default(conf->policies));
+	name_policy(m, policies_find(conf->policies, STR("null")));
+	name_policy(m, policies_find(conf->policies, STR("overflow")));
+	counters_name(c, COUNTER_SCOPE, SCOPE_LOCAL);
+	counters_name(c, COUNTER_SCOPE, SCOPE_NEW_LOCAL);
+	for (size_t i = 0; i < conf->scope.n; i++)
+		counters_name(c, COUNTER_SCOPE, scopes[i].name);
+	for (size_t i = 0; i < m->door_count; i++) {
+		/* libmilter accepts by itself. */
+		if (maild_config_listen(m->first->conf, i)->protocol !=
+		    MAILD_MILTER)
+			counters_name(c, COUNTER_LISTENER, m->doors[i].name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
+		for (size_t j = 0; j < hops[i]->n; j++)
+			counters_name(c, COUNTER_NEXT_HOP, hops[i]->v[j]);
+	}
+	counters_names_end(c);
+}
+
 static int
 maild_build(struct maild *m)
 {
@@ -489,6 +529,7 @@ maild_build(struct maild *m)
 	struct mta_hold_settings hold = maild_mta_hold_settings(conf);
 	char err[512];
 
+	maild_name_counters(m);
 	m->nexthop =
 	    nexthop_new(m->loop, &hop, &m->counters, m->log, err, sizeof(err));
 	if (m->nexthop == NULL)
@@ -643,6 +684,7 @@ maild_stop(struct maild *m)
 		gate_save(m->gate, loop_now(m->loop), clock_wall_ms());
 		gate_free(m->gate);
 	}
+	counters_clear(&m->counters);
 	maild_alert_clear(m, m->is_clean);
 	maild_share_clear(m);
 	hook_free(m->hook);

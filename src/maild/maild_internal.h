@@ -106,6 +106,8 @@ struct nexthop_settings maild_rest_hop_settings(
 struct delivery_settings maild_delivery_settings(
     struct maild *m, const struct maild_config *conf);
 void maild_set_weights(struct maild *m, const struct maild_config *conf);
+/* Series for all that the configuration in force names. */
+void maild_name_counters(struct maild *m);
 
 struct quarantine_settings maild_quarantine_settings(
     const struct maild_config *conf);

@@ -146,6 +146,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	/* Too few for any session is no reason to end what works. */
 	(void)!maild_fit_descriptors(gen, m->log);
 	m->gen = gen;
+	maild_name_counters(m);
 	log_configure(m->log, (enum log_target)gen->conf->log,
 	    (enum log_level)gen->conf->log_level);
 	maild_set_tap(m, gen->conf);
@@ -387,6 +388,8 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
 	const struct maild_door *door = arg;
 
+	counters_add_named(
+	    &door->maild->counters, NAMED_LISTENER_CONNECTIONS, door->name, 1);
 	relay_accept(door->maild->relay, fd, peer, &door->listen, now);
 }
 
@@ -395,6 +398,8 @@ on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
 	const struct maild_door *door = arg;
 
+	counters_add_named(
+	    &door->maild->counters, NAMED_LISTENER_CONNECTIONS, door->name, 1);
 	policyd_accept(door->maild->policyd, fd, peer, door->peers, now);
 }
 

@@ -30,6 +30,7 @@ struct maild_watch {
 	struct hop_watch hops[HOPS_MAX];
 	size_t hop_count;
 	bool is_short;
+	bool is_asking; /* for the oldest message that is held */
 	int64_t settled_at;
 };
 
@@ -157,12 +158,28 @@ settle(struct maild *m, int64_t now)
 }
 
 static void
+on_oldest(void *arg, int error, int64_t wall_ms)
+{
+	struct maild *m = arg;
+
+	if (m->watch == NULL)
+		return;
+	m->watch->is_asking = false;
+	if (error == 0)
+		m->parts.oldest_held = wall_ms;
+}
+
+static void
 on_look(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
 	look_at_disk(m);
 	look_at_hops(m, now);
+	if (!m->watch->is_asking) {
+		m->watch->is_asking = true;
+		spool_oldest_held(m->spool, on_oldest, m);
+	}
 	if (now >= m->watch->settled_at)
 		settle(m, now);
 	loop_timer_set(&m->watch_timer, now + LOOK_MS);

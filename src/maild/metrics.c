@@ -2,115 +2,13 @@
 #include "maild/metrics.h"
 
 #include "control/metrics.h"
-
-#include <stdio.h>
-#include <string.h>
-
-/* Why recipients pass: the parts of COUNT_PASSED_RECIPIENTS that have a counter
- * of their own. */
-static const struct {
-	enum counter id;
-	const char *why;
-} passed[] = {
-    {COUNT_PASSED_KNOWN, "recent"},
-    {COUNT_PASSED_FAMILIAR, "familiar"},
-    {COUNT_PASSED_INBOUND, "wrote_to_sender"},
-    {COUNT_PASSED_REPLIES, "reply"},
-    {COUNT_PASSED_INCOMING, "incoming"},
-};
-
-/* Counters that other series hold: the sum, and what owners are asked for. */
-static const enum counter elsewhere[] = {COUNT_PASSED_RECIPIENTS,
-    COUNT_DELAYED_RECIPIENTS, COUNT_REFUSED_RECIPIENTS, COUNT_SENDERS,
-    COUNT_FROZEN_SENDERS, COUNT_HELD_MESSAGES, COUNT_HELD_RECIPIENTS,
-    COUNT_QUARANTINED_MESSAGES};
-
-static const struct {
-	enum counter id;
-	const char *channel, *result;
-} alerts[] = {
-    {COUNT_ALERTS_SENT_MAIL, "mail", "sent"},
-    {COUNT_ALERTS_FAILED_MAIL, "mail", "failed"},
-    {COUNT_ALERTS_DROPPED_MAIL, "mail", "dropped"},
-    {COUNT_ALERTS_SENT_WEBHOOK, "webhook", "sent"},
-    {COUNT_ALERTS_FAILED_WEBHOOK, "webhook", "failed"},
-    {COUNT_ALERTS_DROPPED_WEBHOOK, "webhook", "dropped"},
-    {COUNT_ALERTS_SENT_COMMAND, "command", "sent"},
-    {COUNT_ALERTS_FAILED_COMMAND, "command", "failed"},
-    {COUNT_ALERTS_DROPPED_COMMAND, "command", "dropped"},
-};
-
-static bool
-is_elsewhere(size_t id)
-{
-	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
-		if (elsewhere[i] == (enum counter)id)
-			return true;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
-		if (passed[i].id == (enum counter)id)
-			return true;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(alerts); i++) {
-		if (alerts[i].id == (enum counter)id)
-			return true;
-	}
-	return false;
-}
+#include "os/clock.h"
 
 static void
-add_counters(struct metrics *m, const struct counters *c)
-{
-	char name[80];
-
-	for (size_t i = 0; i < COUNT_MAX; i++) {
-		if (is_elsewhere(i))
-			continue;
-		snprintf(name, sizeof(name), "weir_%s", counter_info[i].name);
-		metrics_one(m, name,
-		    counter_info[i].type == COUNTER_TOTAL ? METRIC_COUNTER
-							  : METRIC_GAUGE,
-		    counter_info[i].doc, (double)c->v[i]);
-	}
-}
-
-static void
-add_verdict(struct metrics *m, const char *verdict, const char *why, uint64_t n)
+add_state(struct metrics *m, const char *state, uint64_t n)
 {
 	metrics_sample(m,
-	    (struct metric_label[]){
-		{"verdict", verdict}, {"why", why}, {NULL, NULL}},
-	    (double)n);
-}
-
-static void
-add_recipients(struct metrics *m, const struct counters *c)
-{
-	uint64_t rest = c->v[COUNT_PASSED_RECIPIENTS];
-
-	metrics_family(m, "weir_recipients", METRIC_COUNTER,
-	    "Recipients by the throttle's verdict and its reason.");
-	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
-		uint64_t n = c->v[passed[i].id];
-
-		add_verdict(m, "pass", passed[i].why, n);
-		rest -= n < rest ? n : rest;
-	}
-	add_verdict(m, "pass", "allowed", rest);
-	add_verdict(m, "hold", "throttle", c->v[COUNT_DELAYED_RECIPIENTS]);
-	add_verdict(m, "refuse", "throttle", c->v[COUNT_REFUSED_RECIPIENTS]);
-}
-
-static void
-add_alerts(struct metrics *m, const struct counters *c)
-{
-	metrics_family(m, "weir_alerts", METRIC_COUNTER,
-	    "Messages of alert sections: taken, tries that failed, given up.");
-	for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
-		metrics_sample(m,
-		    (struct metric_label[]){{"channel", alerts[i].channel},
-			{"result", alerts[i].result}, {NULL, NULL}},
-		    (double)c->v[alerts[i].id]);
+	    (struct metric_label[]){{"state", state}, {NULL, NULL}}, (double)n);
 }
 
 static void
@@ -118,20 +16,25 @@ add_senders(struct metrics *m, const struct control_parts *p)
 {
 	uint64_t all = gate_sender_count(p->gate);
 	uint64_t frozen = gate_frozen_count(p->gate);
+	uint64_t waiting = gate_waiting_count(p->gate);
 
-	metrics_family(
-	    m, "weir_senders", METRIC_GAUGE, "Senders in memory, by state.");
-	metrics_sample(m,
-	    (struct metric_label[]){{"state", "frozen"}, {NULL, NULL}},
-	    (double)frozen);
-	metrics_sample(m,
-	    (struct metric_label[]){{"state", "free"}, {NULL, NULL}},
-	    (double)(all > frozen ? all - frozen : 0));
+	metrics_family(m, "weir_senders", METRIC_GAUGE,
+	    "Senders in memory, by state: frozen; waiting, with new recipients "
+	    "in their queue; free.");
+	add_state(m, "frozen", frozen);
+	add_state(m, "waiting", waiting);
+	add_state(
+	    m, "free", all > frozen + waiting ? all - frozen - waiting : 0);
+	metrics_one(m, "weir_senders_near_limit", METRIC_GAUGE,
+	    "Senders that came to a part of a limit (warn_at) and are not well "
+	    "below it again.",
+	    (double)gate_near_count(p->gate));
 }
 
 static void
 add_spool(struct metrics *m, const struct control_parts *p)
 {
+	int64_t wall = clock_wall_ms();
 	struct spool_stats s;
 
 	spool_stats(p->spool, &s);
@@ -143,13 +46,16 @@ add_spool(struct metrics *m, const struct control_parts *p)
 	metrics_family(m, "weir_spool_recipients", METRIC_GAUGE,
 	    "Recipients in the spool, by state.");
 	for (size_t i = SPOOL_HELD; i <= SPOOL_SENDING; i++)
-		metrics_sample(m,
-		    (struct metric_label[]){
-			{"state", spool_state_name[i]}, {NULL, NULL}},
-		    (double)s.recipients[i]);
+		add_state(m, spool_state_name[i], s.recipients[i]);
 	metrics_one(m, "weir_spool_stopped_recipients", METRIC_GAUGE,
 	    "Recipients that were let go and wait for the end of a freeze.",
 	    (double)s.stopped);
+	metrics_one(m, "weir_oldest_held_seconds", METRIC_GAUGE,
+	    "Age of the oldest message of which a recipient is held; 0: none "
+	    "is.",
+	    p->oldest_held > 0 && wall > p->oldest_held
+		? (double)(wall - p->oldest_held) / 1000
+		: 0);
 	metrics_one(m, "weir_spool_free_bytes", METRIC_GAUGE,
 	    "Free space where the spool lies.", (double)s.free_bytes);
 	metrics_one(m, "weir_spool_short_of_space", METRIC_GAUGE,
@@ -165,6 +71,18 @@ add_spool(struct metrics *m, const struct control_parts *p)
 }
 
 static void
+add_hops(struct metrics *m, const struct nexthop *n)
+{
+	const char *name;
+	bool is_down;
+
+	for (size_t i = 0; (name = nexthop_look(n, i, &is_down)) != NULL; i++)
+		metrics_sample(m,
+		    (struct metric_label[]){{"next_hop", name}, {NULL, NULL}},
+		    !is_down);
+}
+
+static void
 add_way_out(struct metrics *m, const struct control_parts *p)
 {
 	struct smtp_caps caps;
@@ -175,6 +93,12 @@ add_way_out(struct metrics *m, const struct control_parts *p)
 	metrics_one(m, "weir_next_hop_reached", METRIC_GAUGE,
 	    "1: the next hop has been reached since the start.",
 	    nexthop_caps(p->nexthop, &caps));
+	metrics_family(m, "weir_next_hop_up", METRIC_GAUGE,
+	    "0: none of the next hop's addresses could be reached when they "
+	    "were tried last.");
+	add_hops(m, p->nexthop);
+	if (p->rest_hop != NULL && p->rest_hop != p->nexthop)
+		add_hops(m, p->rest_hop);
 	metrics_one(m, "weir_next_hop_problem", METRIC_GAUGE,
 	    "1: released mail waits, since the next hop has a problem.",
 	    delivery_problem(p->delivery) != NULL &&
@@ -249,10 +173,8 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
 	    "1: the configuration in force is the file's of that time.",
 	    !p->reload_failed);
-	add_recipients(&m, p->counters);
-	add_alerts(&m, p->counters);
+	metrics_counters(&m, p->counters);
 	add_senders(&m, p);
-	add_counters(&m, p->counters);
 	add_spool(&m, p);
 	add_way_out(&m, p);
 	add_shared(&m, p);

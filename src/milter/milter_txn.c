@@ -191,6 +191,7 @@ refuse_path(struct milter_desk *d, struct milter_ask *ask, const char *source)
 	    is_mail ? "from" : "to", log_quote(str_from(ask->address), address),
 	    smtp_path_error_text(ask->path_error));
 	counters_add(d->parts.counters, COUNT_REFUSED_RECIPIENTS, 1);
+	counters_add(d->parts.counters, COUNT_REFUSE_SYNTAX, 1);
 	if (source[0] != '\0')
 		events_add_option(d->parts.events, clock_wall_ms(),
 		    EVENT_REFUSE, NULL, source, "", "%s",

@@ -11,8 +11,14 @@
 
 enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 
-/* X(identifier, "name", type, "what it counts") */
-#define COUNTER_TABLE(X)                                                      \
+/*
+ * X(identifier, "name", type, "what it counts")
+ * O(the same): metrics have it otherwise, by its parts or from its owner
+ * S(identifier, "name" or NULL, type, "what it counts", "family", "labels"): in
+ * metrics a series of a family, whose help is in COUNTER_FAMILIES. NULL: in
+ * metrics alone. Series of a family stand together.
+ */
+#define COUNTER_TABLE(X, O, S)                                                \
 	X(SESSIONS, "sessions", TOTAL, "SMTP sessions accepted")              \
 	X(SESSIONS_OPEN, "sessions_open", GAUGE, "SMTP sessions open now")    \
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
@@ -31,27 +37,70 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "of these, repeats of what the next hop accepted too late")       \
 	X(MESSAGES_REFUSED, "messages_refused", TOTAL,                        \
 	    "messages refused after DATA")                                    \
-	X(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                      \
+	O(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                      \
 	    "recipients passed at once")                                      \
-	X(PASSED_KNOWN, "passed_known", TOTAL,                                \
+	O(PASSED_KNOWN, "passed_known", TOTAL,                                \
 	    "of these, recipients in the working set")                        \
-	X(PASSED_FAMILIAR, "passed_familiar", TOTAL,                          \
+	O(PASSED_FAMILIAR, "passed_familiar", TOTAL,                          \
 	    "of these, familiar recipients (familiar_for)")                   \
-	X(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
+	O(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
 	    "of these, recipients that had written to the sender")            \
-	X(PASSED_REPLIES, "passed_replies", TOTAL,                            \
+	O(PASSED_REPLIES, "passed_replies", TOTAL,                            \
 	    "of these, answers without an envelope sender to who wrote in")   \
-	X(PASSED_INCOMING, "passed_incoming", TOTAL,                          \
+	O(PASSED_INCOMING, "passed_incoming", TOTAL,                          \
 	    "of these, recipients of mail that came in, not counted")         \
-	X(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
+	O(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
 	    "recipients held in the queue")                                   \
-	X(DELAYED_FAMILIAR, "delayed_familiar", TOTAL,                        \
+	O(DELAYED_FAMILIAR, "delayed_familiar", TOTAL,                        \
 	    "of these, familiar recipients (familiar_for)")                   \
+	S(PASS_ALLOWED, NULL, TOTAL, "the allowance had room", "recipients",  \
+	    "verdict=\"pass\",why=\"allowed\"")                               \
+	S(PASS_RECENT, NULL, TOTAL, "reached lately", "recipients",           \
+	    "verdict=\"pass\",why=\"recent\"")                                \
+	S(PASS_FAMILIAR, NULL, TOTAL, "familiar", "recipients",               \
+	    "verdict=\"pass\",why=\"familiar\"")                              \
+	S(PASS_WROTE_TO_SENDER, NULL, TOTAL, "had written to the sender",     \
+	    "recipients", "verdict=\"pass\",why=\"wrote_to_sender\"")         \
+	S(PASS_REPLY, NULL, TOTAL, "an answer without an envelope sender",    \
+	    "recipients", "verdict=\"pass\",why=\"reply\"")                   \
+	S(PASS_INCOMING, NULL, TOTAL, "mail that comes in", "recipients",     \
+	    "verdict=\"pass\",why=\"incoming\"")                              \
+	S(PASS_EXEMPT, NULL, TOTAL, "of an exempt policy", "recipients",      \
+	    "verdict=\"pass\",why=\"exempt\"")                                \
+	S(PASS_OBSERVED, NULL, TOTAL,                                         \
+	    "enforce mode would have held or refused it", "recipients",       \
+	    "verdict=\"pass\",why=\"observed\"")                              \
+	S(HOLD_ALLOWANCE, NULL, TOTAL, "the allowance was used up",           \
+	    "recipients", "verdict=\"hold\",why=\"allowance\"")               \
+	S(HOLD_FAMILIAR, NULL, TOTAL, "that of familiar recipients was",      \
+	    "recipients", "verdict=\"hold\",why=\"familiar\"")                \
+	S(HOLD_SCOPE, NULL, TOTAL, "a scope was full", "recipients",          \
+	    "verdict=\"hold\",why=\"scope\"")                                 \
+	S(HOLD_CREDIT, NULL, TOTAL, "refused_credit", "recipients",           \
+	    "verdict=\"hold\",why=\"credit\"")                                \
+	S(HOLD_NETWORKS, NULL, TOTAL, "client_networks", "recipients",        \
+	    "verdict=\"hold\",why=\"networks\"")                              \
+	S(HOLD_STRANGERS, NULL, TOTAL, "stranger_messages", "recipients",     \
+	    "verdict=\"hold\",why=\"strangers\"")                             \
+	S(HOLD_REVERSE_PATH, NULL, TOTAL, "a new reverse path", "recipients", \
+	    "verdict=\"hold\",why=\"reverse_path\"")                          \
+	S(HOLD_FROZEN, NULL, TOTAL, "the sender is frozen", "recipients",     \
+	    "verdict=\"hold\",why=\"frozen\"")                                \
+	S(REFUSE_FROZEN, NULL, TOTAL, "the sender is frozen", "recipients",   \
+	    "verdict=\"refuse\",why=\"frozen\"")                              \
+	S(REFUSE_NO_ROOM, NULL, TOTAL, "no room in the queue or the spool",   \
+	    "recipients", "verdict=\"refuse\",why=\"no_room\"")               \
+	S(REFUSE_REVERSE_PATH, NULL, TOTAL, "sender_addresses", "recipients", \
+	    "verdict=\"refuse\",why=\"reverse_path\"")                        \
+	S(REFUSE_SYNTAX, NULL, TOTAL, "the address cannot be one",            \
+	    "recipients", "verdict=\"refuse\",why=\"syntax\"")                \
+	S(REFUSE_OTHER, NULL, TOTAL, "all else, such as a failing spool",     \
+	    "recipients", "verdict=\"refuse\",why=\"other\"")                 \
 	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
 	    "held recipients released by time or by hand")                    \
 	X(DISCARDED_RECIPIENTS, "discarded_recipients", TOTAL,                \
 	    "held recipients discarded by hand")                              \
-	X(REFUSED_RECIPIENTS, "refused_recipients", TOTAL,                    \
+	O(REFUSED_RECIPIENTS, "refused_recipients", TOTAL,                    \
 	    "recipients refused by the throttle")                             \
 	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                            \
 	    "recipients that enforce mode would have held or refused")        \
@@ -91,34 +140,43 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "senders that used up a day's limit on 3 days of 7")              \
 	X(WARNINGS, "warnings", TOTAL,                                        \
 	    "senders and scopes that came to a part of a limit (warn_at)")    \
-	X(ALERTS_SENT_MAIL, "alerts_sent_mail", TOTAL,                        \
-	    "alerts given to delivery, or sent by mail (alert)")              \
-	X(ALERTS_SENT_WEBHOOK, "alerts_sent_webhook", TOTAL,                  \
-	    "alerts that a webhook took")                                     \
-	X(ALERTS_SENT_COMMAND, "alerts_sent_command", TOTAL,                  \
-	    "alerts that a command took")                                     \
-	X(ALERTS_FAILED_MAIL, "alerts_failed_mail", TOTAL,                    \
-	    "tries to send an alert by mail that failed")                     \
-	X(ALERTS_FAILED_WEBHOOK, "alerts_failed_webhook", TOTAL,              \
-	    "tries of a webhook that failed")                                 \
-	X(ALERTS_FAILED_COMMAND, "alerts_failed_command", TOTAL,              \
-	    "runs of an alert's command that failed")                         \
-	X(ALERTS_DROPPED_MAIL, "alerts_dropped_mail", TOTAL,                  \
-	    "alerts by mail that were given up after retry_for")              \
-	X(ALERTS_DROPPED_WEBHOOK, "alerts_dropped_webhook", TOTAL,            \
-	    "alerts to a webhook that were given up")                         \
-	X(ALERTS_DROPPED_COMMAND, "alerts_dropped_command", TOTAL,            \
-	    "alerts to a command that were given up")                         \
-	X(SENDERS, "senders", GAUGE, "senders in memory")                     \
+	S(ALERTS_SENT_MAIL, "alerts_sent_mail", TOTAL,                        \
+	    "alerts given to delivery, or sent by mail (alert)", "alerts",    \
+	    "channel=\"mail\",result=\"sent\"")                               \
+	S(ALERTS_SENT_WEBHOOK, "alerts_sent_webhook", TOTAL,                  \
+	    "alerts that a webhook took", "alerts",                           \
+	    "channel=\"webhook\",result=\"sent\"")                            \
+	S(ALERTS_SENT_COMMAND, "alerts_sent_command", TOTAL,                  \
+	    "alerts that a command took", "alerts",                           \
+	    "channel=\"command\",result=\"sent\"")                            \
+	S(ALERTS_FAILED_MAIL, "alerts_failed_mail", TOTAL,                    \
+	    "tries to send an alert by mail that failed", "alerts",           \
+	    "channel=\"mail\",result=\"failed\"")                             \
+	S(ALERTS_FAILED_WEBHOOK, "alerts_failed_webhook", TOTAL,              \
+	    "tries of a webhook that failed", "alerts",                       \
+	    "channel=\"webhook\",result=\"failed\"")                          \
+	S(ALERTS_FAILED_COMMAND, "alerts_failed_command", TOTAL,              \
+	    "runs of an alert's command that failed", "alerts",               \
+	    "channel=\"command\",result=\"failed\"")                          \
+	S(ALERTS_DROPPED_MAIL, "alerts_dropped_mail", TOTAL,                  \
+	    "alerts by mail that were given up after retry_for", "alerts",    \
+	    "channel=\"mail\",result=\"dropped\"")                            \
+	S(ALERTS_DROPPED_WEBHOOK, "alerts_dropped_webhook", TOTAL,            \
+	    "alerts to a webhook that were given up", "alerts",               \
+	    "channel=\"webhook\",result=\"dropped\"")                         \
+	S(ALERTS_DROPPED_COMMAND, "alerts_dropped_command", TOTAL,            \
+	    "alerts to a command that were given up", "alerts",               \
+	    "channel=\"command\",result=\"dropped\"")                         \
+	O(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(SENDERS_MADE_ROOM, "senders_made_room", TOTAL,                      \
 	    "idle senders forgotten early, at senders_max")                   \
 	X(SENDERS_SHARED, "senders_shared", TOTAL,                            \
 	    "messages of new senders counted as [overflow], at senders_max")  \
-	X(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
-	X(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
-	X(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
+	O(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
+	O(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
+	O(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
-	X(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
+	O(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
 	    "of these, messages in the mail server's own hold queue")         \
 	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
 	    "messages that a release_command or discard_command ended")       \
@@ -144,9 +202,9 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "learnt addresses that made room for newer ones")                 \
 	X(INBOUND_EXPIRED, "inbound_expired", TOTAL,                          \
 	    "learnt addresses that expired")                                  \
-	X(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
+	O(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
-	X(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
+	O(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
 	    "next hop connections that failed")                               \
 	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed")    \
 	X(AUTH_LOGINS, "auth_logins", TOTAL, "logins that succeeded")         \
@@ -167,23 +225,137 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "sessions ended for what they sent")
 
 enum counter {
-#define COUNTER_ENUM(id, name, type, doc) COUNT_##id,
-	COUNTER_TABLE(COUNTER_ENUM)
+#define COUNTER_ENUM(id, ...) COUNT_##id,
+	COUNTER_TABLE(COUNTER_ENUM, COUNTER_ENUM, COUNTER_ENUM)
 #undef COUNTER_ENUM
 	    COUNT_MAX
 };
 
 struct counter_info {
-	const char *name;
+	const char *name; /* NULL: in metrics alone */
 	enum counter_type type;
 	const char *doc;
+	/* In metrics: "" in family: not there; NULL: a family of its own.
+	 * labels are written as they stand there. */
+	const char *family, *labels;
 };
 
 extern const struct counter_info counter_info[COUNT_MAX];
 
+/* ---- of what the configuration names ---- */
+
+enum counter_kind {
+	COUNTER_POLICY,
+	COUNTER_LISTENER,
+	COUNTER_NEXT_HOP,
+	COUNTER_SCOPE,
+	COUNTER_KINDS
+};
+/* By enum counter_kind, as the label is called. */
+extern const char *const counter_kind_name[COUNTER_KINDS];
+
+/* X(identifier, kind, "family", "further labels") */
+#define NAMED_COUNTER_TABLE(X)                                               \
+	X(POLICY_PASSED, POLICY, "policy_recipients", "verdict=\"pass\"")    \
+	X(POLICY_HELD, POLICY, "policy_recipients", "verdict=\"hold\"")      \
+	X(POLICY_REFUSED, POLICY, "policy_recipients", "verdict=\"refuse\"") \
+	X(POLICY_FREEZES, POLICY, "policy_freezes", "")                      \
+	X(LISTENER_CONNECTIONS, LISTENER, "connections", "")                 \
+	X(HOP_CONNECTED, NEXT_HOP, "next_hop_connections", "")               \
+	X(HOP_FAILED, NEXT_HOP, "next_hop_failures", "")                     \
+	X(SCOPE_HELD, SCOPE, "scope_recipients_held", "")
+
+enum named_counter {
+#define NAMED_ENUM(id, ...) NAMED_##id,
+	NAMED_COUNTER_TABLE(NAMED_ENUM)
+#undef NAMED_ENUM
+	    NAMED_MAX
+};
+
+struct named_counter_info {
+	enum counter_kind kind;
+	const char *family, *labels;
+};
+
+extern const struct named_counter_info named_counter_info[NAMED_MAX];
+
+struct counter_row { /* of one name */
+	char *name;
+	bool is_kept;
+	uint64_t v[NAMED_MAX];
+};
+
+/* Of one kind there are never more. */
+#define COUNTER_NAMES_MAX 1000
+
+struct counter_names {
+	struct counter_row *rows;
+	size_t n;
+};
+
+/* ---- how long things took ---- */
+
+/* X(identifier, "family") */
+#define HISTOGRAM_TABLE(X) X(HELD, "held_duration_seconds")
+
+enum histogram {
+#define HISTOGRAM_ENUM(id, name) HISTOGRAM_##id,
+	HISTOGRAM_TABLE(HISTOGRAM_ENUM)
+#undef HISTOGRAM_ENUM
+	    HISTOGRAM_MAX
+};
+
+extern const char *const histogram_name[HISTOGRAM_MAX];
+
+/* Upper bounds in seconds, 1 minute to 3 days. */
+#define HISTOGRAM_BUCKETS 12
+extern const uint32_t histogram_bounds[HISTOGRAM_BUCKETS];
+
+struct histogram_values {
+	uint64_t in[HISTOGRAM_BUCKETS + 1]; /* the last: above all bounds */
+	uint64_t sum_ms;
+};
+
+/* ---- all of it ---- */
+
+/* What a family is about; of families named in the tables above. */
+#define COUNTER_FAMILIES(X)                                                    \
+	X("recipients",                                                        \
+	    "Recipients by the throttle's verdict and its reason.")            \
+	X("alerts",                                                            \
+	    "Messages of alert sections: taken, tries that failed, given up.") \
+	X("policy_recipients",                                                 \
+	    "Recipients by the policy of their sender and the verdict.")       \
+	X("policy_freezes", "Senders frozen, by their policy.")                \
+	X("connections", "Connections accepted, by listener.")                 \
+	X("next_hop_connections", "Connections made to each next hop.")        \
+	X("next_hop_failures", "Connections to each next hop that failed.")    \
+	X("scope_recipients_held",                                             \
+	    "Recipients that waited for room in a scope.")                     \
+	X("held_duration_seconds",                                             \
+	    "How long released recipients had been held.")
+
+/* NULL: there is no such family. */
+const char *counter_family_doc(const char *family);
+
+/* All zero: nothing was counted, and no name is known. */
 struct counters {
 	uint64_t v[COUNT_MAX];
+	struct counter_names names[COUNTER_KINDS];
+	struct histogram_values histograms[HISTOGRAM_MAX];
 };
+
+void counters_clear(struct counters *c); /* frees the names */
+/* Of a name that is not known yet it begins at 0. */
+void counters_name(
+    struct counters *c, enum counter_kind kind, const char *name);
+/* Between the two the names of a new configuration are given; others go. */
+void counters_names_begin(struct counters *c);
+void counters_names_end(struct counters *c);
+/* Nothing for a name that the configuration has not. */
+void counters_add_named(
+    struct counters *c, enum named_counter id, const char *name, uint64_t n);
+void counters_observe(struct counters *c, enum histogram id, int64_t ms);
 
 static inline void
 counters_add(struct counters *c, enum counter id, uint64_t n)

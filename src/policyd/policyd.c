@@ -372,6 +372,7 @@ take_addresses(struct policy_conn *c)
 	else
 		return true;
 	counters_add(c->d->parts.counters, COUNT_REFUSED_RECIPIENTS, 1);
+	counters_add(c->d->parts.counters, COUNT_REFUSE_SYNTAX, 1);
 	return false;
 }
 

@@ -83,3 +83,62 @@ spool_deferred(struct spool *s, spool_deferred_fn *fn, void *arg)
 	d->arg = arg;
 	core_submit_new(s, &d->op, CORE_READER);
 }
+
+/* ---- the oldest that is held ---- */
+
+struct oldest_op {
+	struct op op;
+	int64_t wall_ms;
+	spool_oldest_fn *fn;
+	void *arg;
+};
+
+static int
+oldest_run(struct tx *tx, struct op *op)
+{
+	struct oldest_op *o = CONTAINER_OF(op, struct oldest_op, op);
+	sqlite3_stmt *st = db_get(tx->db, DB_OLDEST_HELD);
+
+	o->wall_ms = 0;
+	db_bind_int(st, 1, LOOK_MAX);
+	if (db_step(tx->db, st) && sqlite3_column_type(st, 0) != SQLITE_NULL)
+		o->wall_ms = spool_id_wall(
+		    SPOOL_ID((uint64_t)sqlite3_column_int64(st, 0)));
+	db_reset(st);
+	return 0;
+}
+
+static bool
+oldest_finish(struct spool *s, struct op *op, bool muted)
+{
+	struct oldest_op *o = CONTAINER_OF(op, struct oldest_op, op);
+
+	(void)s;
+	if (!muted)
+		o->fn(o->arg, op->error, o->wall_ms);
+	return false;
+}
+
+static void
+oldest_free(struct op *op)
+{
+	free(CONTAINER_OF(op, struct oldest_op, op));
+}
+
+static const struct op_type oldest_type = {
+    .name = "oldest_held",
+    .run = oldest_run,
+    .finish = oldest_finish,
+    .free = oldest_free,
+};
+
+void
+spool_oldest_held(struct spool *s, spool_oldest_fn *fn, void *arg)
+{
+	struct oldest_op *o = xcalloc(1, sizeof(*o));
+
+	o->op.type = &oldest_type;
+	o->fn = fn;
+	o->arg = arg;
+	core_submit_new(s, &o->op, CORE_READER);
+}

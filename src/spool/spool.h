@@ -546,6 +546,11 @@ typedef void spool_deferred_fn(
     void *arg, int error, const struct spool_deferred *rows, size_t n);
 void spool_deferred(struct spool *s, spool_deferred_fn *fn, void *arg);
 
+/* When the oldest message came of which a recipient is held, wall ms; 0: none
+ * is, among the first 100 000 recipients. */
+typedef void spool_oldest_fn(void *arg, int error, int64_t wall_ms);
+void spool_oldest_held(struct spool *s, spool_oldest_fn *fn, void *arg);
+
 void spool_audit_add(struct spool *s, const struct spool_audit *audit,
     spool_done_fn *fn, void *arg);
 /* The newest first, at most max. */

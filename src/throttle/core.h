@@ -33,6 +33,7 @@ struct source_busy {
 	int64_t due;               /* as the heap has it */
 	int64_t barred_until;      /* when may_release is asked again */
 	bool is_barred;            /* the head, by may_release */
+	bool is_counted;           /* in throttle_waiting_count */
 	uint32_t heap_pos;         /* 1-based; 0: in no heap */
 };
 
@@ -67,7 +68,7 @@ struct throttle {
 	void *arg;
 	uint64_t seed;
 	size_t max_sources;
-	size_t frozen;
+	size_t frozen, waiting; /* waiting: and not frozen */
 	size_t bytes;
 	/* throttle_blast_begin: appends to it are of one message; NULL: none */
 	struct throttle_source *blast_of;

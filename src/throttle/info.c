@@ -109,6 +109,12 @@ throttle_source_count(const struct throttle *t)
 }
 
 size_t
+throttle_waiting_count(const struct throttle *t)
+{
+	return t->waiting;
+}
+
+size_t
 throttle_frozen_count(const struct throttle *t)
 {
 	return t->frozen;

@@ -57,6 +57,7 @@ drop_busy(struct throttle *t, struct throttle_source *src)
 
 	if (!busy)
 		return;
+	t->waiting -= busy->is_counted;
 	due_heap_remove(&t->heap, src);
 	delay_queue_clear(&busy->queue, &t->bytes);
 	time_ring_free(&busy->passes, &t->bytes);
@@ -78,10 +79,14 @@ void
 source_schedule(struct throttle *t, struct throttle_source *src)
 {
 	struct source_busy *busy = src->busy;
+	bool waits = source_waiting(src) > 0 && !source_is_frozen(src);
 	int64_t due;
 
 	if (!busy)
 		return;
+	t->waiting += waits;
+	t->waiting -= busy->is_counted;
+	busy->is_counted = waits;
 	if (busy->queue.owed + busy->queue.waiting == 0) {
 		if (!busy->passes && !busy->appends) {
 			drop_busy(t, src);

@@ -140,7 +140,7 @@ main(int argc, char **argv)
 	    .body_memory_bytes = 1 << 20,
 	    .outstanding_max = 100000,
 	    .scratch = true};
-	struct counters counters = {{0}};
+	struct counters counters = {.v = {0}};
 	struct acquaintances *a;
 	struct spool *s;
 	double size, begin = seconds();

@@ -60,19 +60,42 @@ def test_metrics(web, sink):
     send(w, [f"n{i}@example.com" for i in range(5)])
     r, text = get(w.web_port)
     assert r.getheader("Content-Type").startswith("text/plain; version=0.0.4")
-    assert value(text, 'weir_recipients_total{verdict="hold",why="throttle"}'
+    assert value(text, 'weir_recipients_total{verdict="hold",why="allowance"}'
                  ) == 3
     assert value(text, 'weir_recipients_total{verdict="pass",why="allowed"}'
                  ) == 2
+    for verdict, n in ("pass", 2), ("hold", 3), ("refuse", 0):
+        assert value(text, 'weir_policy_recipients_total{policy="default",'
+                     f'verdict="{verdict}"}}') == n
     assert value(text, 'weir_spool_recipients{state="held"}') == 3
     assert value(text, 'weir_senders{state="frozen"}') == 0
+    assert value(text, 'weir_senders{state="waiting"}') == 1
     assert value(text, "weir_messages_total") == 1
     assert FROM not in text and "example.com" not in text
     # Series are there from the start, at 0.
     assert value(text, "weir_freezes_total") == 0
+    for series in ("connections_total{listener=", "next_hop_up{next_hop=",
+                   "next_hop_connections_total{next_hop=",
+                   'scope_recipients_held_total{scope="local"} 0',
+                   'recipients_total{verdict="refuse",why="frozen"} 0',
+                   'alerts_total{channel="mail",result="sent"} 0',
+                   'held_duration_seconds_bucket{le="60.0"} 0',
+                   'policy_freezes_total{policy="default"} 0'):
+        assert f"\nweir_{series}" in text, series
+    until(lambda: value(get(w.web_port)[1], "weir_oldest_held_seconds") > 0,
+          "the oldest is found")
     w.run_ctl("freeze", FROM)
     _, text = get(w.web_port)
     assert value(text, 'weir_senders{state="frozen"}') == 1
+    assert value(text, 'weir_senders{state="waiting"}') == 0
+    w.run_ctl("release", "--sender", FROM)
+    _, text = get(w.web_port)
+    assert value(text, "weir_held_duration_seconds_count") == 3
+    assert value(text, 'weir_held_duration_seconds_bucket{le="60.0"}') == 3
+    assert value(text, 'weir_held_duration_seconds_bucket{le="+Inf"}') == 3
+    assert 0 < value(text, "weir_held_duration_seconds_sum") < 180
+    until(lambda: value(get(w.web_port)[1], "weir_oldest_held_seconds") == 0,
+          "nothing is held")
     done = subprocess.run(["promtool", "check", "metrics"], input=text,
                           capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
@@ -95,8 +118,9 @@ def test_openmetrics(web):
             family = line.split()[2]
             continue
         name = line.split("{")[0].split()[0]
-        suffix = {"counter": "_total", "gauge": "", "info": "_info"}
-        assert name == family + suffix[types[family]], line
+        suffix = {"counter": ["_total"], "gauge": [""], "info": ["_info"],
+                  "histogram": ["_bucket", "_sum", "_count"]}
+        assert name in [family + x for x in suffix[types[family]]], line
         seen.append(line.rpartition(" ")[0])
     assert len(seen) == len(set(seen))
     # Prometheus sends both; one that takes anything gets the older text.

@@ -196,9 +196,39 @@ remove_tree(const char *dir)
 	rmdir(dir);
 }
 
+static uint64_t
+sum(const struct counters *c, enum counter first, enum counter last)
+{
+	uint64_t n = 0;
+
+	for (enum counter i = first; i <= last; i++)
+		n += c->v[i];
+	return n;
+}
+
+/* Each recipient is in one series, and gauges are what a walk finds. */
+static void
+check_counts(struct rig *r)
+{
+	const struct counters *c = &r->counters;
+	struct gate_sender_info info;
+	size_t pos = 0, waiting = 0;
+
+	assert_int_equal(sum(c, COUNT_PASS_ALLOWED, COUNT_PASS_OBSERVED),
+	    c->v[COUNT_PASSED_RECIPIENTS]);
+	assert_int_equal(sum(c, COUNT_HOLD_ALLOWANCE, COUNT_HOLD_FROZEN),
+	    c->v[COUNT_DELAYED_RECIPIENTS]);
+	assert_int_equal(sum(c, COUNT_REFUSE_FROZEN, COUNT_REFUSE_OTHER),
+	    c->v[COUNT_REFUSED_RECIPIENTS]);
+	while (gate_sender_each(r->gate, &pos, r->now, r->wall, &info))
+		waiting += info.t.queue_length > 0 && !info.t.frozen;
+	assert_int_equal(gate_waiting_count(r->gate), waiting);
+}
+
 void
 rig_close(struct rig *r)
 {
+	check_counts(r);
 	close_spool(r);
 	policies_free(r->settings.policies);
 	events_free(r->events);

@@ -231,7 +231,9 @@ test_warns_of_freeze_at(void **state)
 	rig_open(&r, TEN);
 	rig_send_many(&r, "eve", "a", 1 + 15);
 	last_warning(&r, 0, NULL);
+	assert_int_equal(gate_near_count(r.gate), 0);
 	rig_send_many(&r, "eve", "b", 1);
+	assert_int_equal(gate_near_count(r.gate), 1);
 	last_warning(&r, 1, "80% of freeze_at: 16 of 20 recipients waiting");
 	rig_send_many(&r, "eve", "c", 2);
 	last_warning(&r, 1, "80% of freeze_at: 16 of 20 recipients waiting");
@@ -251,6 +253,11 @@ test_warns_of_freeze_at(void **state)
 	rig_send_many(&r, "eve", "g", 4);
 	assert_true(rig_is_frozen(&r, "eve"));
 	last_warning(&r, 4, "95% of freeze_at: 19 of 20 recipients waiting");
+	/* It needs no mail to be far from the limit again. */
+	assert_int_equal(gate_near_count(r.gate), 1);
+	rig_thaw(&r, "eve", GATE_THAW_KEEP);
+	rig_run(&r, 30 * 60000);
+	assert_int_equal(gate_near_count(r.gate), 0);
 	rig_close(&r);
 }
 
