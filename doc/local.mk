@@ -30,7 +30,7 @@ doc/weir-netd.conf.5: doc/weir-netd.conf.5.in netd-conf-doc$(EXEEXT)
 endif
 dist_doc_DATA += doc/api.md doc/replay.md doc/replay-example.html doc/install.md doc/policies.md doc/cluster.md doc/postfix.md doc/sendmail.md doc/exim.md \
 	doc/exchange.md \
-	doc/dashboard.md doc/providers.md doc/alerts.md doc/interop.md doc/defences.md \
+	doc/dashboard.md doc/metrics.md doc/providers.md doc/alerts.md doc/interop.md doc/defences.md \
 	contrib/postfix-main.cf contrib/postfix-master.cf \
 	contrib/postfix-master-copies.cf \
 	contrib/sendmail.mc contrib/exim.conf \

@@ -16,6 +16,7 @@ nodist_tmpfiles_DATA = tmpfiles.d/weir.conf
 nodist_completions_DATA = contrib/weirctl contrib/weir-replay
 nodist_doc_DATA = etc/weir.conf.sample
 dist_doc_DATA += contrib/freeze-mail.sh contrib/prometheus-rules.yml \
+	contrib/grafana-weir-maild.json contrib/grafana-weir-netd.json \
 	contrib/weir-decide.py contrib/weir-decide.sh \
 	contrib/two-relays.sh
 

@@ -114,6 +114,13 @@ print(const struct netd *n, bool openmetrics, struct buf *out)
 	    1);
 	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
 	    "When the daemon was started.", (double)n->started_at / 1000);
+	metrics_one(&m, "weir_last_reload_timestamp_seconds", METRIC_GAUGE,
+	    "When the configuration was read last.",
+	    (double)(n->reloaded_at > 0 ? n->reloaded_at : n->started_at) /
+		1000);
+	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
+	    "1: the configuration in force is the file's of that time.",
+	    !n->reload_failed);
 	add_counters(&m, n);
 	add_hosts(&m, n);
 	add_queues(&m, n);

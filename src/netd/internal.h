@@ -52,7 +52,8 @@ struct netd {
 	uint64_t rules_restored;
 	const char *rules_trouble; /* static; NULL: they stand and are kept */
 	int admin_gid;
-	int64_t started_at;
+	int64_t started_at, reloaded_at; /* wall ms; 0: no reload yet */
+	bool reload_failed;              /* the last one */
 	uint64_t malformed;
 
 	struct loop_signal *hup, *term, *intr;

@@ -444,6 +444,8 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	struct netgate_settings settings;
 	char text[LOG_QUOTE_MAX];
 
+	n->reloaded_at = clock_wall_ms();
+	n->reload_failed = conf == NULL;
 	if (conf == NULL) {
 		log_event(n->log, LOG_LEVEL_ERROR, "netd", "reload",
 		    "result=failed kept=old error=%s",

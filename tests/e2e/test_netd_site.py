@@ -13,8 +13,10 @@ import threading
 import pytest
 
 import netlab
+import openmetrics
 from harness import CtlError, until
 from netlab import connect, resolve, send_udp
+from test_dashboards import NETD, expressions, named
 
 REASON = netlab.why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"netd: {REASON}")
@@ -369,6 +371,13 @@ def test_http(lab, tmp_path):
                           capture_output=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert b"\nweir_held_packets 2\n" in text
+    text = ask("GET", "/metrics",
+               Accept="application/openmetrics-text")[1].decode()
+    have = {s[0] for f in openmetrics.check(text).values()
+            for s in f["samples"]}
+    for expression in expressions(json.loads(NETD.read_text())):
+        for name in named(expression):
+            assert name in have, name
     rows = json.loads(ask("GET", "/api/v1/senders")[1])["items"]
     assert rows[0]["queue_length"] == 2
     name = rows[0]["sender"]
