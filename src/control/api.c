@@ -58,6 +58,11 @@ static const struct web_route shared[] = {
     COMMAND("GET", "/explain", "explain", API_ONE),
     COMMAND("GET", "/events", "events", API_LIST),
     COMMAND("GET", "/audit", "audit", API_LIST),
+    COMMAND("GET", "/history", "history", API_PAGED),
+    COMMAND("POST", "/learn", "learn", API_CHANGE),
+    COMMAND("GET", "/alerts", "alerts", API_LIST),
+    COMMAND("POST", "/alerts/{term}/test", "alert_test", API_CHANGE),
+    {"GET", PATH("/trace/stream"), 0, api_get_trace, NULL, "trace", 0},
     COMMAND("GET", "/config", "config", API_LINES),
     COMMAND("POST", "/reload", "reload", API_CHANGE),
     COMMAND("GET", "/tokens", "tokens", API_LIST),
@@ -315,6 +320,8 @@ from_text(const struct control_argument *a, struct str text)
 			   : NULL;
 	case CONTROL_KIND_LIST:
 		return list_of(text);
+	case CONTROL_KIND_ROWS:
+		return NULL;
 	case CONTROL_KIND_TEXT:
 		break;
 	}
@@ -339,6 +346,8 @@ put(struct web_exchange *x, json_t *request, struct str name, struct str text)
 		web_refuse(x, 400, "\"%s\" %s.", a->name,
 		    value == NULL ? a->kind == CONTROL_KIND_FLAG
 					? "has to be true or false"
+				    : a->kind == CONTROL_KIND_ROWS
+					? "has to be in the body"
 					: "has to be a number"
 				  : "is there twice");
 		return false;
@@ -466,12 +475,12 @@ on_row(void *arg, const char *kind, json_t *value)
 	return ok;
 }
 
-static unsigned
-code_of(const struct call *call, enum control_fault fault)
+unsigned
+api_code(enum control_fault fault)
 {
 	switch (fault) {
 	case CONTROL_OK:
-		return call->flags & API_MADE ? 201 : 200;
+		return 200;
 	case CONTROL_USAGE:
 		return 400;
 	case CONTROL_ABSENT:
@@ -559,7 +568,9 @@ static void
 on_end(void *arg, const struct control_end *end)
 {
 	struct call *call = arg;
-	unsigned code = code_of(call, end->fault);
+	unsigned code = end->fault == CONTROL_OK && (call->flags & API_MADE)
+			    ? 201
+			    : api_code(end->fault);
 	/* A search that finds nothing has found nothing. */
 	bool is_empty =
 	    end->fault == CONTROL_ABSENT && strcmp(call->command, "find") == 0;
@@ -638,31 +649,44 @@ check_body(struct web_exchange *x)
 	return false;
 }
 
+json_t *
+api_request(struct web_exchange *x, uint64_t *limit, uint64_t *cursor)
+{
+	const struct web_route *route = web_route(x);
+	bool is_paged = (route->flags & API_PAGED) != 0;
+	json_t *request;
+
+	*limit = is_paged ? API_LIMIT : UINT64_MAX;
+	*cursor = 0;
+	if (!check_body(x) || (request = api_body(x)) == NULL)
+		return NULL;
+	/* Only the path says what is done. */
+	if (json_object_get(request, "command") != NULL) {
+		json_decref(request);
+		web_refuse(x, 400, "There is no member \"command\" here.");
+		return NULL;
+	}
+	if (!put_path(x, request) ||
+	    !read_query(x, request, is_paged, limit, cursor)) {
+		json_decref(request);
+		return NULL;
+	}
+	json_object_set_new(request, "command", json_string(route->command));
+	return request;
+}
+
 static void
 run_command(struct web_exchange *x, int64_t now)
 {
 	const struct web_route *route = web_route(x);
 	const struct api *a = api_of(x);
-	bool is_paged = (route->flags & API_PAGED) != 0;
-	uint64_t limit = is_paged ? API_LIMIT : UINT64_MAX, cursor = 0;
 	struct control_asker asker = api_asker(x);
+	uint64_t limit, cursor;
 	struct call *call;
-	json_t *request;
+	json_t *request = api_request(x, &limit, &cursor);
 
-	if (!check_body(x) || (request = api_body(x)) == NULL)
+	if (request == NULL)
 		return;
-	/* Only the path says what is done. */
-	if (json_object_get(request, "command") != NULL) {
-		json_decref(request);
-		web_refuse(x, 400, "There is no member \"command\" here.");
-		return;
-	}
-	if (!put_path(x, request) ||
-	    !read_query(x, request, is_paged, &limit, &cursor)) {
-		json_decref(request);
-		return;
-	}
-	json_object_set_new(request, "command", json_string(route->command));
 	call = xcalloc(1, sizeof(*call));
 	call->x = x;
 	call->command = route->command;

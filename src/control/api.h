@@ -63,6 +63,11 @@ struct api *api_of(const struct web_exchange *x);
 json_t *api_body(struct web_exchange *x);
 /* value is taken. */
 void api_answer(struct web_exchange *x, unsigned code, json_t *value);
+/* Path, query and body as the request of the route's command; limit and cursor
+ * are the page's. NULL: the request is refused. */
+json_t *api_request(struct web_exchange *x, uint64_t *limit, uint64_t *cursor);
+/* The status for how a command ended. */
+unsigned api_code(enum control_fault fault);
 /* Who asks, as the log has it, and what he may. */
 struct control_asker api_asker(const struct web_exchange *x);
 
@@ -92,6 +97,7 @@ void api_delete_session(struct web_exchange *x, int64_t now);
 
 /* api_stream.c */
 void api_get_stream(struct web_exchange *x, int64_t now);
+void api_get_trace(struct web_exchange *x, int64_t now);
 
 /* api_doc.c */
 void api_get_description(struct web_exchange *x, int64_t now);

@@ -47,6 +47,9 @@ schema_of(const struct control_argument *a)
 	case CONTROL_KIND_LIST:
 		return json_pack("{s:s, s:{s:s}}", "type", "array", "items",
 		    "type", "string");
+	case CONTROL_KIND_ROWS:
+		return json_pack("{s:s, s:{s:s, s:{s:s}}}", "type", "array",
+		    "items", "type", "array", "items", "type", "string");
 	case CONTROL_KIND_TEXT:
 		break;
 	}
@@ -253,6 +256,8 @@ operation(const struct api *a, const struct web_route *r)
 	op = json_pack("{s:s, s:s, s:s, s:o, s:o}", "operationId", id,
 	    "description", r->doc, "x-weir-right", right_name(r->right),
 	    "parameters", parameters, "responses", answers_of(r));
+	if (c != NULL)
+		json_object_set_new(op, "x-weir-command", json_string(c->name));
 	if (c != NULL && is_read)
 		add_query(parameters, r, c, in_path);
 	else if (c != NULL && strcmp(r->method, "POST") == 0)

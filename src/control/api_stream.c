@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Events as a browser's EventSource takes them (WHATWG HTML 9.2). An id names
- * the run of the daemon too: after a restart the numbers begin anew.
+ * Events, and a trace, as a browser's EventSource takes them (WHATWG HTML 9.2).
+ * An id names the run of the daemon too: after a restart the numbers begin
+ * anew.
  */
 #include "config.h"
 
@@ -48,7 +49,7 @@ sees(const struct stream *s, const char *sender)
 
 /* False: the client takes nothing, and is dropped. */
 static bool
-say(struct stream *s, const char *type, const char *id, json_t *value)
+say(struct web_exchange *x, const char *type, const char *id, json_t *value)
 {
 	char *text = json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	struct buf piece;
@@ -60,7 +61,7 @@ say(struct stream *s, const char *type, const char *id, json_t *value)
 	ok = text != NULL &&
 	     (id[0] == '\0' || buf_printf(&piece, "id: %s\n", id)) &&
 	     buf_printf(&piece, "event: %s\ndata: %s\n\n", type, text) &&
-	     web_stream_write(s->x, buf_str(&piece));
+	     web_stream_write(x, buf_str(&piece));
 	free(text);
 	buf_clear(&piece);
 	return ok;
@@ -74,7 +75,8 @@ say_event(struct stream *s, const struct event_item *item)
 	if (!sees(s, item->sender))
 		return true;
 	snprintf(id, sizeof(id), "%s-%" PRIu64, api_of(s->x)->boot, item->seq);
-	return say(s, event_type_name[item->type], id, control_event_row(item));
+	return say(
+	    s->x, event_type_name[item->type], id, control_event_row(item));
 }
 
 static void
@@ -93,13 +95,14 @@ on_event(void *arg, const struct event_item *item)
 		drop(s);
 }
 
+/* The token or session that it hangs on is still there. */
 static bool
-is_still_known(const struct stream *s)
+is_still_known(struct web_exchange *x, enum web_proof proof, const char *id)
 {
-	struct access_store *store = api_of(s->x)->settings.store;
+	struct access_store *store = api_of(x)->settings.store;
 
-	return s->proof == WEB_PEER ||
-	       (store != NULL && access_is_valid(store->access, str_from(s->id),
+	return proof == WEB_PEER ||
+	       (store != NULL && access_is_valid(store->access, str_from(id),
 				     clock_wall_ms()));
 }
 
@@ -109,7 +112,8 @@ on_beat(void *arg, int64_t now)
 	struct stream *s = arg;
 
 	(void)now;
-	if (!is_still_known(s) || !web_stream_write(s->x, STR(": \n\n")))
+	if (!is_still_known(s->x, s->proof, s->id) ||
+	    !web_stream_write(s->x, STR(": \n\n")))
 		drop(s);
 }
 
@@ -160,16 +164,25 @@ begin(struct stream *s, const struct api *a)
 	struct past past = {s, true};
 
 	if (!web_stream_write(s->x, STR("retry: 2000\n")) ||
-	    !say(s, "hello", "",
+	    !say(s->x, "hello", "",
 		json_pack("{s:s, s:I, s:s}", "boot", a->boot, "seq",
 		    (json_int_t)newest, "version", a->settings.version)))
 		return false;
 	if (last == NULL)
 		return true;
 	if (!read_last(a, *last, &seq))
-		return say(s, "reset", "", json_object());
+		return say(s->x, "reset", "", json_object());
 	events_each(a->settings.events, seq, on_past, &past);
 	return past.ok;
+}
+
+static bool
+is_head(struct web_exchange *x)
+{
+	if (!str_eq(web_request(x)->method, STR("HEAD")))
+		return false;
+	web_refuse(x, 405, "A stream has no head alone.");
+	return true;
 }
 
 void
@@ -180,10 +193,8 @@ api_get_stream(struct web_exchange *x, int64_t now)
 	struct stream *s;
 
 	(void)now;
-	if (str_eq(web_request(x)->method, STR("HEAD"))) {
-		web_refuse(x, 405, "A stream has no head alone.");
+	if (is_head(x))
 		return;
-	}
 	s = xcalloc(1, sizeof(*s));
 	s->x = x;
 	s->proof = who->proof;
@@ -198,4 +209,98 @@ api_get_stream(struct web_exchange *x, int64_t now)
 	s->follower.on_event = on_event;
 	s->follower.arg = s;
 	events_follow(a->settings.events, &s->follower);
+}
+
+/* ---- a trace ---- */
+
+struct traced {
+	struct web_exchange *x;
+	struct control_conn *c;
+	enum web_proof proof;
+	char id[32];
+	bool is_open, is_over;
+};
+
+static bool
+on_trace_row(void *arg, const char *kind, json_t *value)
+{
+	struct traced *t = arg;
+
+	(void)kind;
+	if (say(t->x, "trace", "", value))
+		return true;
+	/* Who asked for the row ends the command. */
+	web_stream_end(t->x);
+	free(t);
+	return false;
+}
+
+static void
+on_trace_end(void *arg, const struct control_end *end)
+{
+	struct traced *t = arg;
+
+	if (!t->is_open) {
+		web_refuse(t->x, api_code(end->fault), "%s",
+		    end->error != NULL ? end->error : "It is over.");
+		t->is_over = true;
+		return;
+	}
+	/* Or else a browser would begin it anew. */
+	(void)!say(t->x, "end", "", json_object());
+	web_stream_end(t->x);
+	free(t);
+}
+
+static const struct control_sink trace_sink = {
+    .row = on_trace_row, .end = on_trace_end};
+
+static void
+on_trace_gone(void *arg)
+{
+	struct traced *t = arg;
+
+	control_conn_end(t->c);
+	free(t);
+}
+
+static void
+on_trace_beat(void *arg, int64_t now)
+{
+	struct traced *t = arg;
+
+	(void)now;
+	if (is_still_known(t->x, t->proof, t->id) &&
+	    web_stream_write(t->x, STR(": \n\n")))
+		return;
+	web_stream_end(t->x);
+	on_trace_gone(t);
+}
+
+void
+api_get_trace(struct web_exchange *x, int64_t now)
+{
+	const struct web_who *who = web_who(x);
+	struct control_asker asker = api_asker(x);
+	uint64_t limit, cursor;
+	struct traced *t;
+	json_t *request;
+
+	if (is_head(x) || (request = api_request(x, &limit, &cursor)) == NULL)
+		return;
+	t = xcalloc(1, sizeof(*t));
+	t->x = x;
+	t->proof = who->proof;
+	(void)str_copy(str_from(who->id), t->id, sizeof(t->id));
+	/* What is said comes later; what is wrong with the request, at once. */
+	t->c = control_ask(api_of(x)->settings.control, &asker, request, cursor,
+	    &trace_sink, t, now);
+	if (t->is_over) {
+		free(t);
+		return;
+	}
+	t->is_open = true;
+	web_stream(x, "text/event-stream", API_BEAT_MS, on_trace_beat,
+	    on_trace_gone, t);
+	(void)!web_stream_write(x, STR(": \n\n"));
 }

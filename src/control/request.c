@@ -354,8 +354,9 @@ static const struct argument arguments[] = {
     {{"max", CONTROL_MAX, NUMBER, "At most so many rows."}, read_count,
 	FIELD(max)},
     {{"term", CONTROL_TERM, TEXT,
-	 "An id, a Message-ID, a client, or part of a sender, recipient or "
-	 "subject."},
+	 "What to look for, by its name: an id, a Message-ID, a client, part "
+	 "of a "
+	 "sender, recipient or subject; for alerts the name of the section."},
 	read_word, FIELD(term)},
     {{"message_id", CONTROL_MESSAGE_ID, TEXT, "The Message-ID."}, read_word,
 	FIELD(message_id)},
@@ -391,7 +392,7 @@ static const struct argument arguments[] = {
 	read_size, FIELD(size_max)},
     {{"state", CONTROL_STATE, TEXT, "Messages with a recipient in this state."},
 	read_state, FIELD(state)},
-    {{"rows", CONTROL_PAIRS, LIST,
+    {{"rows", CONTROL_PAIRS, CONTROL_KIND_ROWS,
 	 "Rows of [sender, recipient, time of the last mail]."},
 	read_pairs, 0},
 };

@@ -89,6 +89,7 @@ enum control_kind {
 	CONTROL_KIND_NUMBER,
 	CONTROL_KIND_TEXT,
 	CONTROL_KIND_LIST, /* of texts */
+	CONTROL_KIND_ROWS, /* of lists of texts; never in a query */
 };
 
 struct control_argument {

@@ -38,7 +38,8 @@ on_tested(void *arg, bool taken, const char *why)
 	if (!control_resume(c))
 		return;
 	if (!taken) {
-		control_fail(c, 1, "the test was not taken: %s", why);
+		control_fail(
+		    c, CONTROL_FAILED, "the test was not taken: %s", why);
 		return;
 	}
 	control_log_change(c, 1);
@@ -55,7 +56,7 @@ control_alert_test(struct control_conn *c, int64_t now)
 	    alert_test(a, c->request.term, now, clock_wall_ms(), on_tested, c))
 		return;
 	if (control_resume(c))
-		control_fail(c, 1,
+		control_fail(c, CONTROL_ABSENT,
 		    "no alert section is called \"%s\"; weirctl alert lists "
 		    "them",
 		    c->request.term);

@@ -5,6 +5,8 @@ import base64
 import http.client
 import json
 import os
+import pathlib
+import re
 import smtplib
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from harness import BUILD, DEADLINE_S, free_port, message, until
 FROM = "mallory@example.org"
 TIGHT = 'key = envelope  interval = "1h"  burst = 2  initial = 2'
 RIGHTS = ["view", "operate", "admin"]
+SOURCE = pathlib.Path(__file__).parents[2] / "src"
 
 
 class Api:
@@ -32,7 +35,8 @@ class Api:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def ask(self, method, path, body=None, token=None, raw=None, **headers):
+    def ask(self, method, path, body=None, token=None, raw=None, whole=True,
+            **headers):
         """(status, headers, JSON or text)"""
         headers = {k.replace("_", "-"): v for k, v in headers.items()}
         if token:
@@ -44,7 +48,8 @@ class Api:
                                        timeout=DEADLINE_S)
         c.request(method, path, raw, headers)
         r = c.getresponse()
-        text = r.read().decode()
+        is_json = "json" in (r.getheader("Content-Type") or "")
+        text = r.read().decode() if whole or is_json else ""
         c.close()
         if "json" in (r.getheader("Content-Type") or ""):
             text = json.loads(text)
@@ -61,10 +66,10 @@ class Api:
 
 @pytest.fixture
 def api(weir, sink):
-    def make(extra="", policy=TIGHT, **kw):
+    def make(extra="", policy=TIGHT, alerts="", **kw):
         port = free_port()
         w = weir(sections=f'http "admin" {{ address = "127.0.0.1:{port}" '
-                 f"{extra} }}", policy=policy, **kw)
+                 f"{extra} }}\n{alerts}", policy=policy, **kw)
         return Api(w, port)
     return make
 
@@ -74,35 +79,54 @@ def send(a, to, sender=FROM, subject="m"):
         s.sendmail(sender, to, message(subject))
 
 
-def test_each_route_asks_for_its_right(api):
+def check_rights(ask, tokens):
     """Of each row of the table: without a token, with a right that is too low,
-    with the right. What the table says comes from the API itself."""
-    a = api("metrics = token")
-    tokens = {r: a.token(r, r) for r in RIGHTS}
-    routes = a.get("openapi.json", tokens["view"])["paths"]
-    seen = 0
+    with the right. What the table says comes from the API itself. ask: (method,
+    path, token) to (status, JSON or text). Returns {command: right}."""
+    routes = ask("GET", "/api/v1/openapi.json", tokens["view"])[1]["paths"]
+    commands = {}
     for path, methods in routes.items():
         for method, op in methods.items():
             right = op["x-weir-right"]
+            commands.setdefault(op.get("x-weir-command"), right)
             url = path.replace("{id}", "0S9N9W1VW0000").replace("{", "")
             url = url.replace("}", "")
-            if path.endswith("/stream"):
-                continue  # has a test of its own
             where = method.upper(), url
-            nobody = a.ask(*where)[0]
+            status, text = ask(*where, None)
             if right == "none":
-                assert nobody not in (401, 403), where
+                assert status not in (401, 403), where
                 continue
-            assert nobody == 401, where
+            assert status == 401, where
             need = {"login": "view", "metrics": "view"}.get(right, right)
             for other in RIGHTS:
-                status, _, text = a.ask(*where, token=tokens[other])
+                status, text = ask(*where, tokens[other])
                 if RIGHTS.index(other) < RIGHTS.index(need):
                     assert status == 403 and f'"{need}"' in text["detail"]
                 else:
                     assert status not in (401, 403), (where, other, text)
-                seen += 1
-    assert seen > 80
+    return commands
+
+
+def commands_of(path):
+    """The command table's, as its source has it."""
+    return set(re.findall(r"\.name = \"([a-z_]+)\"",
+                          (SOURCE / path).read_text()))
+
+
+def test_each_route_asks_for_its_right(api):
+    a = api("metrics = token")
+
+    def ask(method, path, token):
+        # A stream has no end.
+        status, _, text = a.ask(method, path, token=token,
+                                whole=not path.endswith("/stream"))
+        return status, text
+
+    commands = check_rights(ask, {r: a.token(r, r) for r in RIGHTS})
+    # All that weirctl can do, the API can.
+    table = commands_of("maild/control_table.c")
+    assert "learn" in table and table <= set(commands)
+    assert {"tokens", "user_set", "token_revoke"} <= set(commands)
 
 
 def test_tokens(api, tmp_path):
@@ -311,9 +335,9 @@ def read_events(s, wanted, deadline_s=DEADLINE_S):
     raise AssertionError(f"no {wanted} in {found}")
 
 
-def open_stream(a, token, last=None):
+def open_stream(a, token, last=None, path="/api/v1/events/stream"):
     s = socket.create_connection(("127.0.0.1", a.port), timeout=DEADLINE_S)
-    head = (f"GET /api/v1/events/stream HTTP/1.1\r\nHost: localhost\r\n"
+    head = (f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {token}\r\n")
     if last:
         head += f"Last-Event-ID: {last}\r\n"
@@ -348,6 +372,68 @@ def test_stream(api):
     with open_stream(a, t, event["id"]) as s:
         hello = json.loads(read_events(s, "reset")[0]["data"])
         assert hello["boot"] != boot
+
+
+def test_trace(api):
+    """What one client says and is answered, until the time is over."""
+    a = api()
+    t = a.token("s", "view")
+    own = a.token("d", "view", "--domain", "example.org")
+    path = "/api/v1/trace/stream?for=3s&term="
+    assert a.ask("GET", path + "127.0.0.1", token=own)[0] == 403
+    assert a.ask("GET", "/api/v1/trace/stream", token=t)[0] == 400
+    status, _, problem = a.ask("GET", path.replace("3s", "soon") + "x",
+                               token=t)
+    assert status == 400 and "for" in problem["detail"]
+    with open_stream(a, t, path=path + "127.0.0.1") as s:
+        until(lambda: a.weir.log_lines("control trace "), "it has begun")
+        send(a, ["new@example.com"])
+        rows = read_events(s, "end")
+    texts = [json.loads(r["data"])["text"] for r in rows
+             if r.get("event") == "trace"]
+    assert any(x.startswith("MAIL FROM:<" + FROM) or FROM in x for x in texts)
+    assert any("RCPT" in x for x in texts)
+    # It hangs on its token.
+    with open_stream(a, t, path=path.replace("3s", "1h") + "192.0.2.1") as s:
+        until(lambda: len(a.weir.log_lines("control trace ")) == 2, "begun")
+    assert a.weir.run_ctl("status").returncode == 0
+
+
+def test_alerts_learn_and_history(api, tmp_path):
+    """What else weirctl can do."""
+    log = tmp_path / "told"
+    script = tmp_path / "tell"
+    script.write_text(f"#!/bin/sh\ncat >{log}\n")
+    script.chmod(0o755)
+    a = api(alerts=f'alert "hook" {{ channel = command  command = {{"{script}"}} }}',
+            policy='key = envelope  interval = "1h"  burst = 2  initial = 2  '
+                   'familiar_for = "30d"')
+    view, t = a.token("v", "view"), a.token("o", "operate")
+    row, = a.get("alerts", view)["items"]
+    assert (row["alert"], row["channel"]) == ("hook", "command")
+    assert a.post("alerts/hook/test", view)[0] == 403
+    status, _, answer = a.post("alerts/hook/test", t)
+    assert status == 200 and log.exists(), answer
+    status, _, answer = a.post("alerts/other/test", t)
+    assert status == 404 and "other" in answer["detail"]
+    # Whom a sender knows.
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                         time.gmtime(time.time() - 86400))
+    rows = [[FROM, f"old{i}@example.com", when] for i in range(5)]
+    status, _, answer = a.post("learn", t, rows=rows + [[FROM, "x", "soon"]])
+    assert status == 200 and answer["learnt"] == 5, answer
+    assert answer["bad"] == [{"row": 5, "why": answer["bad"][0]["why"]}]
+    assert a.ask("GET", "/api/v1/learn?rows=a", token=t)[0] == 405
+    assert a.post("learn", t, rows=[])[0] == 400
+    send(a, [f"old{i}@example.com" for i in range(5)])
+    assert a.get("queue", t)["items"] == []
+    # The last day's mail, in pages.
+    send(a, ["new@example.com"])
+    page = a.get("history?limit=1", t)
+    first, = page["items"]
+    assert len(first["recipients"]) == 5 and page["next"]
+    page = a.get("history?limit=1&cursor=" + page["next"], t)
+    assert page["items"][0]["recipients"][0]["address"].startswith("new@")
 
 
 def test_unix_socket(weir, sink, tmp_path):

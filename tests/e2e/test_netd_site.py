@@ -16,6 +16,7 @@ import netlab
 import openmetrics
 from harness import CtlError, until
 from netlab import connect, resolve, send_udp
+from test_api import RIGHTS, check_rights, commands_of
 from test_dashboards import NETD, expressions, named
 
 REASON = netlab.why_not()
@@ -350,8 +351,8 @@ def test_http(lab, tmp_path):
     """Over a Unix socket alone: metrics that promtool takes, the commands, and
     the page; a token where a proxy speaks for somebody."""
     path = lab.dir / "http.sock"
-    d = lab.netd("host", sections=f'http "admin" {{ address = "unix:{path}" '
-                 '}', policy='interval = "1h"')
+    d = lab.netd("host", sections=f'http "admin" {{ address = "unix:{path}"  '
+                 'metrics = token }', policy='interval = "1h"')
 
     def ask(method, target, body=None, **headers):
         c = UnixConnection(path)
@@ -391,6 +392,22 @@ def test_http(lab, tmp_path):
                Authorization=f"Bearer {token}")[0] == 200
     assert ask("POST", "/api/v1/reload", X_Forwarded_For="192.0.2.1",
                Authorization=f"Bearer {token}")[0] == 403
+    tokens = {r: d.ctl("token", "new", r, "--right", r)["token"]
+              for r in RIGHTS}
+
+    def try_route(method, target, who):
+        headers = {"Authorization": f"Bearer {tokens[who]}"} if who else {}
+        c = UnixConnection(path)
+        c.request(method, target, None,
+                  {"X-Forwarded-For": "192.0.2.1", **headers})
+        r = c.getresponse()
+        is_json = "json" in (r.getheader("Content-Type") or "")
+        text = json.loads(r.read()) if is_json else ""
+        c.close()
+        return r.status, text
+
+    commands = check_rights(try_route, {r: r for r in RIGHTS})
+    assert commands_of("netd/commands.c") <= set(commands)
     # find, explain and audit are mail's.
     assert ask("GET", "/api/v1/find?term=x")[0] == 404
     assert ask("GET", "/api/v1/queue/1")[0] == 404
