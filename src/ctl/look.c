@@ -81,7 +81,7 @@ static void
 print_members(const char *prefix, const json_t *row)
 {
 	static const char *const shown[] = {"version", "mode", "uptime_s",
-	    "expiring_certificates", "next_hop_problem"};
+	    "expiring_certificates", "next_hop_problem", "next_hops"};
 	const char *name;
 	json_t *value;
 
@@ -148,6 +148,24 @@ print_certificates(const json_t *list)
 }
 
 static void
+print_next_hops(const json_t *list)
+{
+	const json_t *hop;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, hop)
+	{
+		char *name = text_safe(str_from(ctl_text(hop, "address")), 0);
+		char *why = text_safe(str_from(ctl_text(hop, "reason")), 0);
+
+		printf("  next hop %s: %s%s%s\n", name, ctl_text(hop, "state"),
+		    why[0] != '\0' ? ", " : "", why);
+		free(name);
+		free(why);
+	}
+}
+
+static void
 print_problem(const json_t *row)
 {
 	char *text = text_safe(str_from(ctl_text(row, "next_hop_problem")), 0);
@@ -177,6 +195,7 @@ on_status(void *arg, const char *kind, const json_t *row)
 	print_certificates(json_object_get(row, "expiring_certificates"));
 	print_problem(row);
 	print_shared(json_object_get(row, "shared"));
+	print_next_hops(json_object_get(row, "next_hops"));
 	print_members("", row);
 }
 
@@ -275,6 +294,7 @@ on_show(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
 	(void)kind;
+	print_next_hops(json_object_get(row, "next_hops"));
 	print_members("", row);
 }
 

@@ -175,17 +175,18 @@ nexthop_free(struct nexthop *n)
 }
 
 bool
-nexthop_each_down(
-    const struct nexthop *n, size_t *pos, struct nexthop_down *out)
+nexthop_each(const struct nexthop *n, size_t *pos, struct nexthop_place *out)
 {
-	struct route_down down;
+	struct route_place place;
 
-	if (!route_each_down(n->route, pos, &down))
+	if (!route_each(n->route, pos, &place))
 		return false;
-	(void)str_copy(str_from(down.name), out->name, sizeof(out->name));
-	(void)str_copy(str_from(down.why), out->why, sizeof(out->why));
-	out->failed_at = down.failed_at;
-	out->rest_until = down.rest_until;
+	(void)str_copy(str_from(place.name), out->name, sizeof(out->name));
+	(void)str_copy(str_from(place.why), out->why, sizeof(out->why));
+	out->is_up = place.health == ROUTE_UP;
+	out->is_down = place.health == ROUTE_DOWN;
+	out->failed_at = place.failed_at;
+	out->rest_until = place.rest_until;
 	return true;
 }
 
@@ -203,6 +204,15 @@ count_named(struct nexthop *n, const struct channel *ch, enum named_counter id)
 	if (!ch->retired)
 		counters_add_named(
 		    n->counters, id, route_text(n->route, ch->target), 1);
+}
+
+struct nexthop_load
+nexthop_load(const struct nexthop *n)
+{
+	return (struct nexthop_load){.open = n->open_count,
+	    .idle = n->idle_count,
+	    .max = n->settings.connections_max,
+	    .line = nexthop_line(n)};
 }
 
 bool

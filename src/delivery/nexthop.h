@@ -85,14 +85,22 @@ bool nexthop_has_choice(const struct nexthop *n);
 /* What the next hop offered last, as hop_caps. False: never reached yet. */
 bool nexthop_caps(const struct nexthop *n, struct smtp_caps *caps);
 
-/* The addresses that failed when they were tried last, one at a time: start
- * with *pos = 0, ends with false. Times are monotonic. */
-struct nexthop_down {
-	char name[320], why[200]; /* why may be empty */
+/* How each address did when it was tried last, one at a time: start with
+ * *pos = 0, ends with false. Times are monotonic. */
+struct nexthop_place {
+	char name[320];
+	bool is_up, is_down; /* neither: not tried yet */
+	char why[200];       /* is_down; may be empty */
 	int64_t failed_at, rest_until;
 };
-bool nexthop_each_down(
-    const struct nexthop *n, size_t *pos, struct nexthop_down *out);
+bool nexthop_each(
+    const struct nexthop *n, size_t *pos, struct nexthop_place *out);
+
+struct nexthop_load {
+	uint32_t open, idle, max; /* connections */
+	uint32_t line;            /* who waits for one */
+};
+struct nexthop_load nexthop_load(const struct nexthop *n);
 
 /* The i-th next hop as the configuration writes it, and whether all of it is
  * down; NULL past the last. */

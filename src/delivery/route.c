@@ -387,34 +387,40 @@ route_set_reason(struct route *r, const struct net_addr *addr, const char *why)
 	}
 }
 
-/* at: an endpoint, or past the last the name itself. */
+/* at: an endpoint, or past the last the name itself where it has none. */
 static bool
-fill_down(const struct target *t, size_t at, struct route_down *out)
+fill_place(const struct target *t, size_t at, struct route_place *out)
 {
 	const struct endpoint *e = &t->endpoints[at];
 
-	out->why = t->why;
 	if (at < t->count) {
 		name_endpoint(t, &e->addr, out->name);
+		out->health = e->is_down ? ROUTE_DOWN
+			      : e->is_up ? ROUTE_UP
+					 : ROUTE_UNTRIED;
 		out->rest_until = e->rest_until;
 		out->failed_at = e->rest_until - e->rest_ms;
-		return e->is_down;
+	} else if (at == 0) {
+		(void)str_copy(str_from(t->text), out->name, sizeof(out->name));
+		out->health = t->rest_until > 0 ? ROUTE_DOWN : ROUTE_UNTRIED;
+		out->rest_until = t->rest_until;
+		out->failed_at = t->rest_until - t->rest_ms;
+	} else {
+		return false;
 	}
-	(void)str_copy(str_from(t->text), out->name, sizeof(out->name));
-	out->rest_until = t->rest_until;
-	out->failed_at = t->rest_until - t->rest_ms;
-	return t->count == 0 && t->rest_until > 0;
+	out->why = out->health == ROUTE_DOWN ? t->why : "";
+	return true;
 }
 
 bool
-route_each_down(const struct route *r, size_t *pos, struct route_down *out)
+route_each(const struct route *r, size_t *pos, struct route_place *out)
 {
-	while (*pos < r->count * (ROUTE_ENDPOINTS_MAX + 1)) {
+	while (*pos < r->count * ROUTE_ENDPOINTS_MAX) {
 		const struct target *t =
-		    &r->targets[*pos / (ROUTE_ENDPOINTS_MAX + 1)];
-		size_t at = (*pos)++ % (ROUTE_ENDPOINTS_MAX + 1);
+		    &r->targets[*pos / ROUTE_ENDPOINTS_MAX];
+		size_t at = (*pos)++ % ROUTE_ENDPOINTS_MAX;
 
-		if (at <= t->count && fill_down(t, at, out))
+		if (fill_place(t, at, out))
 			return true;
 	}
 	return false;

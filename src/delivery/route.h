@@ -84,13 +84,15 @@ void route_set_target_reason(struct route *r, size_t target, const char *why);
 /* Nothing of the target can be reached: each of its addresses is down, or the
  * name has none. False past the last target. */
 bool route_look(const struct route *r, size_t target, bool *is_down);
-/* What is down, one at a time: start with *pos = 0, ends with false. */
-struct route_down {
+/* How each address did when it was tried last, one at a time: start with
+ * *pos = 0, ends with false. */
+enum route_health { ROUTE_UNTRIED, ROUTE_UP, ROUTE_DOWN };
+struct route_place {
 	char name[ROUTE_NAME_MAX];
-	const char *why; /* borrowed, "": not told */
-	int64_t failed_at, rest_until;
+	enum route_health health;
+	const char *why;               /* borrowed, "": not told */
+	int64_t failed_at, rest_until; /* DOWN */
 };
-bool route_each_down(
-    const struct route *r, size_t *pos, struct route_down *out);
+bool route_each(const struct route *r, size_t *pos, struct route_place *out);
 
 #endif

@@ -183,27 +183,31 @@ static void
 add_next_hop(struct control_conn *c, const struct nexthop *n,
     const char *option, int64_t now, int64_t wall)
 {
-	struct nexthop_down down;
+	struct nexthop_place place;
 	char help[160];
 	size_t pos = 0, rows = 0;
 
 	snprintf(help, sizeof(help),
 	    "%s in weir.conf(5); weirctl flush when it is back", option);
-	while (n != NULL && rows++ < rows_max(c) &&
-	       nexthop_each_down(n, &pos, &down))
+	while (
+	    n != NULL && rows < rows_max(c) && nexthop_each(n, &pos, &place)) {
+		if (!place.is_down)
+			continue;
+		rows++;
 		keep(c,
 		    &(struct row){.kind = "next_hop",
-			.who = down.name,
-			.reason = down.why,
+			.who = place.name,
+			.reason = place.why,
 			.option = option,
 			.help = help,
 			.count = -1,
-			.last = wall + (down.failed_at - now),
-			.next = down.rest_until > now
-				    ? wall + (down.rest_until - now)
+			.last = wall + (place.failed_at - now),
+			.next = place.rest_until > now
+				    ? wall + (place.rest_until - now)
 				    : 0,
 			.never_accepted = NEVER_UNKNOWN},
 		    wall);
+	}
 }
 
 static void

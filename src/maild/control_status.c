@@ -75,6 +75,42 @@ expiring(const struct control_parts *p)
 	return list;
 }
 
+/* In the order in which they are tried. */
+static void
+add_next_hops(json_t *row, const struct nexthop *n, int64_t now)
+{
+	struct nexthop_load load = nexthop_load(n);
+	json_t *list = json_array();
+	int64_t wall = clock_wall_ms();
+	struct nexthop_place place;
+	size_t pos = 0;
+
+	while (nexthop_each(n, &pos, &place)) {
+		json_t *one = json_pack("{s:o, s:s}", "address",
+		    control_text(place.name), "state",
+		    place.is_up     ? "up"
+		    : place.is_down ? "down"
+				    : "untried");
+
+		if (place.is_down) {
+			json_object_set_new(
+			    one, "reason", control_text(place.why));
+			json_object_set_new(one, "failed_at",
+			    control_time(wall + (place.failed_at - now)));
+			if (place.rest_until > now)
+				json_object_set_new(one, "next_try",
+				    control_time(
+					wall + (place.rest_until - now)));
+		}
+		json_array_append_new(list, one);
+	}
+	json_object_set_new(row, "next_hops", list);
+	json_object_set_new(row, "next_hop_pool",
+	    json_pack("{s:I, s:I, s:I, s:I}", "open", (json_int_t)load.open,
+		"idle", (json_int_t)load.idle, "max", (json_int_t)load.max,
+		"waiting", (json_int_t)load.line));
+}
+
 static void
 add_shared(json_t *row, const struct control_parts *p)
 {
@@ -98,7 +134,6 @@ control_status(struct control_conn *c, int64_t now)
 	json_t *row = json_object();
 	int64_t up_ms = clock_wall_ms() - p->started_at;
 
-	(void)now;
 	json_object_set_new(row, "version", control_text(p->version));
 	json_object_set_new(row, "mode", control_text(p->mode(p->arg)));
 	set_number(row, "uptime_s", up_ms > 0 ? (uint64_t)up_ms / 1000 : 0);
@@ -112,6 +147,7 @@ control_status(struct control_conn *c, int64_t now)
 	    json_boolean(nexthop_caps(p->nexthop, &caps)));
 	json_object_set_new(row, "next_hop_problem",
 	    control_text(delivery_problem(p->delivery)));
+	add_next_hops(row, p->nexthop, now);
 	json_object_set_new(row, "expiring_certificates", expiring(p));
 	add_shared(row, p);
 	if (control_send_only(c, row))

@@ -59,7 +59,7 @@ look_at_disk(struct maild *m)
 /* ---- next hops ---- */
 
 static void
-note_down(struct maild_watch *w, const struct nexthop_down *down, int64_t now)
+note_down(struct maild_watch *w, const struct nexthop_place *down, int64_t now)
 {
 	struct hop_watch *h = NULL;
 
@@ -81,11 +81,13 @@ note_down(struct maild_watch *w, const struct nexthop_down *down, int64_t now)
 static void
 note_pool(struct maild_watch *w, const struct nexthop *pool, int64_t now)
 {
-	struct nexthop_down down;
+	struct nexthop_place place;
 	size_t pos = 0;
 
-	while (pool != NULL && nexthop_each_down(pool, &pos, &down))
-		note_down(w, &down, now);
+	while (pool != NULL && nexthop_each(pool, &pos, &place)) {
+		if (place.is_down)
+			note_down(w, &place, now);
+	}
 }
 
 static void

@@ -104,38 +104,53 @@ test_has_other(void **state)
 /* Each that failed last, with the reason, until it is known to be back; a name
  * without addresses too. */
 static void
-test_what_is_down(void **state)
+test_how_each_does(void **state)
 {
 	static const char *const named[] = {"192.0.2.1:25", "mx.test:25"};
 	char err[128];
 	struct route *r = route_new(named, 2, err, sizeof(err));
 	struct route_cursor cursor;
 	struct route_choice first = search(r, &cursor, 0);
-	struct route_down down;
+	struct route_place place;
 	size_t pos = 0;
 
 	(void)state;
-	assert_false(route_each_down(r, &pos, &down));
+	assert_true(route_each(r, &pos, &place));
+	assert_string_equal(place.name, "192.0.2.1:25");
+	assert_int_equal(place.health, ROUTE_UNTRIED);
+	assert_string_equal(place.why, "");
+	assert_true(route_each(r, &pos, &place));
+	assert_string_equal(place.name, "mx.test:25");
+	assert_int_equal(place.health, ROUTE_UNTRIED);
+	assert_false(route_each(r, &pos, &place));
 	assert_true(route_set_down(r, &first.addr, 5000, REST));
 	route_set_reason(r, &first.addr, "refused");
 	assert_true(route_begin_resolve(r, 1));
 	assert_false(route_end_resolve(r, 1, NULL, 0, 6000, REST));
 	route_set_target_reason(r, 1, "no such name");
 	pos = 0;
-	assert_true(route_each_down(r, &pos, &down));
-	assert_string_equal(down.name, "192.0.2.1:25");
-	assert_string_equal(down.why, "refused");
-	assert_int_equal(down.failed_at, 5000);
-	assert_int_equal(down.rest_until, 5000 + REST);
-	assert_true(route_each_down(r, &pos, &down));
-	assert_string_equal(down.name, "mx.test:25");
-	assert_string_equal(down.why, "no such name");
-	assert_int_equal(down.failed_at, 6000);
-	assert_false(route_each_down(r, &pos, &down));
+	assert_true(route_each(r, &pos, &place));
+	assert_string_equal(place.name, "192.0.2.1:25");
+	assert_int_equal(place.health, ROUTE_DOWN);
+	assert_string_equal(place.why, "refused");
+	assert_int_equal(place.failed_at, 5000);
+	assert_int_equal(place.rest_until, 5000 + REST);
+	assert_true(route_each(r, &pos, &place));
+	assert_string_equal(place.name, "mx.test:25");
+	assert_int_equal(place.health, ROUTE_DOWN);
+	assert_string_equal(place.why, "no such name");
+	assert_int_equal(place.failed_at, 6000);
+	assert_false(route_each(r, &pos, &place));
 	assert_true(route_set_up(r, &first.addr));
 	assert_true(route_end_resolve(r, 1, &first.addr, 1, 7000, REST));
 	pos = 0;
-	assert_false(route_each_down(r, &pos, &down));
+	assert_true(route_each(r, &pos, &place));
+	assert_int_equal(place.health, ROUTE_UP);
+	assert_string_equal(place.why, "");
+	assert_true(route_each(r, &pos, &place));
+	assert_string_equal(place.name, "mx.test[192.0.2.1]:25");
+	assert_int_equal(place.health, ROUTE_UNTRIED);
+	assert_false(route_each(r, &pos, &place));
 	route_free(r);
 }
 
@@ -146,7 +161,7 @@ main(void)
 	    cmocka_unit_test(test_one_search_looks_whether_it_is_back),
 	    cmocka_unit_test(test_the_only_one_is_always_tried),
 	    cmocka_unit_test(test_has_other),
-	    cmocka_unit_test(test_what_is_down),
+	    cmocka_unit_test(test_how_each_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
