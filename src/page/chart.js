@@ -40,22 +40,23 @@ function ticks(from, to) {
     return out;
 }
 
-// A line for each stretch without a gap (null: nothing is known).
-function path(values, x, y) {
-    let d = "", is_drawing = false;
+// A line for each stretch without a gap (null: nothing is known), and a dot for
+// a value that stands alone.
+function paths(values, x, y) {
+    let d = "", dots = "", is_drawing = false;
 
     values.forEach((v, i) => {
         if (v === null) {
             is_drawing = false;
             return;
         }
-        d += `${is_drawing ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
-        // A lone value is a dot.
+        const at = `${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
         if (!is_drawing && (values[i + 1] ?? null) === null)
-            d += "h.1";
+            dots += `M${at}h.1`;
+        d += `${is_drawing ? "L" : "M"}${at}`;
         is_drawing = true;
     });
-    return d;
+    return [d, dots];
 }
 
 // lines: [{name, values}], a value for each step_s from start (ms) on.
@@ -87,8 +88,12 @@ export function chart(title, {start, step_s, lines}) {
                 d: `M${at(t.at).toFixed(1)} ${TOP}V${H - BOTTOM}`}),
             h("text", {x: at(t.at).toFixed(1), y: H - 6,
                 "text-anchor": "middle"}, t.text))),
-        lines.map((l, i) => h("path", {class: `line line${i}`,
-            d: path(l.values, x, y)}))),
+        lines.map((l, i) => {
+            const [d, dots] = paths(l.values, x, y);
+
+            return h("g", {}, h("path", {class: `line line${i}`, d}),
+                h("path", {class: `dots dots${i}`, d: dots}));
+        })),
         table(title, start, step_s, lines));
 }
 

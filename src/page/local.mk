@@ -2,7 +2,7 @@
 page_files = src/page/index.html src/page/page.css \
 	src/page/actions.js src/page/api.js src/page/chart.js src/page/dom.js \
 	src/page/main.js src/page/mime.js src/page/text.js src/page/ui.js \
-	src/page/view_more.js src/page/view_queue.js \
+	src/page/view_access.js src/page/view_more.js src/page/view_queue.js \
 	src/page/view_senders.js src/page/view_stuck.js
 EXTRA_DIST += $(page_files)
 
@@ -11,7 +11,7 @@ page_pack_SOURCES = src/page/pack.c
 page_pack_LDADD = $(ZLIB_LIBS)
 
 CLEANFILES += src/page/files.c
-src/page/files.c: page-pack$(EXEEXT) $(page_files)
+src/page/files.c: page-pack$(EXEEXT) $(page_files) src/page/local.mk
 	$(AM_V_GEN)$(MKDIR_P) src/page && \
 	files= && for f in $(page_files); do \
 		files="$$files $(srcdir)/$$f"; \

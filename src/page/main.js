@@ -5,6 +5,7 @@ import {call, follow, get, watchConnection} from "./api.js";
 import {h, render} from "./dom.js";
 import {plain} from "./text.js";
 import {button, field, hashOf} from "./ui.js";
+import {access} from "./view_access.js";
 import {audit, events, graphs, policies, status} from "./view_more.js";
 import {held, queue} from "./view_queue.js";
 import {sender, senders} from "./view_senders.js";
@@ -25,6 +26,7 @@ const VIEWS = [
     ["policies", "Policies", policies, "domain"],
     ["status", "Status", status, "domain"],
     ["audit", "Audit", audit, "domain net"],
+    ["access", "Access", access],
 ];
 const MORE = {sender, message: held};
 
@@ -51,11 +53,18 @@ const app = {
     toast(text, {undo, bad} = {}) {
         const t = {text, undo, bad, key: Symbol("toast")};
 
-        toasts = [...toasts, t].slice(-TOASTS);
-        setTimeout(() => {
+        // Not while somebody is about to press its button.
+        const end = () => {
+            if (t.el && t.el.matches(":hover, :focus-within")) {
+                setTimeout(end, 2000);
+                return;
+            }
             toasts = toasts.filter((x) => x !== t);
             app.redraw();
-        }, bad ? 30000 : 15000);
+        };
+
+        toasts = [...toasts, t].slice(-TOASTS);
+        setTimeout(end, bad ? 30000 : 15000);
         app.redraw();
     },
     progress(p) {
@@ -269,6 +278,7 @@ function drawDialog() {
 
 const drawToasts = () => h("div", {class: "toasts", role: "status",
     "aria-live": "polite"}, toasts.map((t) => h("div", {key: t.key,
+    once: (el) => { t.el = el; },
     class: t.bad ? "toast bad" : "toast"}, h("span", {}, t.text),
 t.undo && button("Undo", () => {
     toasts = toasts.filter((x) => x !== t);

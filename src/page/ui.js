@@ -16,20 +16,23 @@ export function button(text, onclick, {kind, disabled, label, title} = {}) {
         disabled: Boolean(disabled), "aria-label": label}, text);
 }
 
-// columns: [{name, cell(row), n: numbers, csv(row)}]. The roles are there
-// because a narrow screen lays the rows out as blocks, which takes them away.
+// columns: [{name, cell(row), n: numbers, k: words that are not broken, a:
+// addresses}]. The roles are there because a narrow screen lays the rows out as
+// blocks, which takes them away.
 export function table(caption, columns, rows, {key, empty} = {}) {
+    const kind = (c) => c.n ? "n" : c.k ? "k" : c.a ? "a" : "";
+
     if (rows.length === 0)
         return h("p", {class: "dim"}, empty || "Nothing.");
     return h("table", {class: "list", role: "table"},
         h("caption", {}, caption),
         h("thead", {role: "rowgroup"}, h("tr", {role: "row"},
             columns.map((c) => h("th", {scope: "col", role: "columnheader",
-                class: c.n ? "n" : ""}, c.head || c.name)))),
+                class: kind(c)}, c.head || c.name)))),
         h("tbody", {role: "rowgroup"}, rows.map((r) => h("tr", {
             role: "row", key: key ? key(r) : undefined},
         columns.map((c) => h("td", {role: "cell", "data-name": c.name,
-            class: c.n ? "n" : ""}, c.cell(r)))))));
+            class: kind(c)}, c.cell(r)))))));
 }
 
 // columns: [[name, value(row)]]

@@ -4,8 +4,8 @@ import {get, post} from "./api.js";
 import {chart} from "./chart.js";
 import {h} from "./dom.js";
 import {ago, number, plain, size, span, strange, time} from "./text.js";
-import {button, choice, csvButton, facts, field, gauge, hashOf, senderLink,
-    table} from "./ui.js";
+import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
+    senderLink, table} from "./ui.js";
 import {problemList} from "./view_stuck.js";
 
 const EVENTS = 500;
@@ -60,8 +60,8 @@ export function events(app) {
                 "count"].map((n) => [n, (e) => e[n]]), () => wanted)),
             table(is_paused ? "Paused" : "The newest first, live", [
                 {name: "When", cell: (e) => time(e.at)},
-                {name: "What", cell: (e) => e.type},
-                {name: app.is_net ? "Host" : "Sender",
+                {name: "What", k: true, cell: (e) => e.type},
+                {name: app.is_net ? "Host" : "Sender", a: !app.is_net,
                     cell: (e) => senderLink(e.sender)},
                 {name: "Detail", cell: (e) => [strange(e.detail), e.id &&
                     !app.is_net ? [" ", h("a", {href: hashOf("message",
@@ -87,7 +87,7 @@ export function audit(app) {
         table("What administrators did, the newest first", [
             {name: "When", cell: (a) => time(a.at)},
             {name: "Who", cell: (a) => strange(a.who)},
-            {name: "What", cell: (a) => plain(a.action)},
+            {name: "What", k: true, cell: (a) => plain(a.action)},
             {name: "Target", cell: (a) => strange(a.target)},
             {name: "Detail", cell: (a) => strange(a.detail)},
         ], rows, {empty: "Nobody has changed anything yet."}));
@@ -117,6 +117,31 @@ export function status(app) {
         app.refresh();
     }
 
+    function nextHops() {
+        const pool = s.next_hop_pool || {};
+        const states = {up: "works", down: h("span", {class: "badge bad"},
+            "down"), untried: "not tried yet"};
+
+        return h("section", {}, h("h2", {}, "Next hops"),
+            s.next_hop_problem && h("p", {class: "error", role: "alert"},
+                strange(s.next_hop_problem)),
+            table("In the order in which they are tried", [
+                {name: "Address", cell: (n) => strange(n.address)},
+                {name: "State", cell: (n) => states[n.state] || n.state},
+                {name: "Last error", cell: (n) => strange(n.reason || "–")},
+                {name: "Failed", cell: (n) => ago(n.failed_at)},
+                {name: "Next try", cell: (n) => n.next_try
+                    ? ago(n.next_try) : n.state === "down"
+                        ? "with the next message" : "–"},
+            ], s.next_hops || [], {key: (n) => n.address}),
+            facts([
+                ["Connections", [`${number(pool.open)} of ` +
+                    `${number(pool.max)}, ${number(pool.idle)} idle`]],
+                ["Waiting for one", number(pool.waiting)],
+                ["Being delivered", number(s.delivering_messages)],
+            ]));
+    }
+
     function draw() {
         if (!s)
             return h("p", {}, "Loading …");
@@ -136,12 +161,7 @@ export function status(app) {
                 s.rules && ["Rules", strange(s.rules)],
             ]), app.can("admin") && h("div", {class: "acts"},
                 button("Read the configuration again", reload))),
-            !app.is_net && h("section", {}, h("h2", {}, "Next hop"), facts([
-                ["Reached", s.next_hop_reached ? "yes" : "not yet"],
-                s.next_hop_problem && ["Problem",
-                    strange(s.next_hop_problem)],
-                ["Being delivered", number(s.delivering_messages)],
-            ])),
+            !app.is_net && nextHops(),
             s.spool && h("section", {}, h("h2", {}, "Spool"), facts([
                 ["Messages", number(spool.messages)],
                 ...["held", "released", "deferred", "sending"]
@@ -269,7 +289,7 @@ export function policies(app, args, params) {
         h("p", {}, h("strong", {}, x.verdict), x.why ? [": ",
             strange(x.why)] : "", x.observed ? " (observed only)" : "",
         x.reply ? [", reply ", plain(x.reply)] : ""),
-        x.change && h("p", {}, strange(x.change)),
+        x.change && h("p", {}, "What would change it: ", strange(x.change)),
         facts([
             ["Sender", [senderLink(x.sender), x.seen ? ""
                 : " (never seen)"]],
@@ -279,15 +299,7 @@ export function policies(app, args, params) {
             ["May pass at once", `${number(x.allowance)} of ` +
                 number(x.burst)],
         ]),
-        h("div", {class: "gauges"}, [
-            {name: "Waiting", used: x.queue_length, max: x.freeze_at},
-            ...[...(x.limits || []), ...(x.scopes || [])].map((l) =>
-                typeof l === "object" ? {name: l.name || "Limit", ...l}
-                    : null),
-        ].filter((g) => g && g.max > 0).map(gauge)),
-        [...(x.limits || []), ...(x.scopes || [])].filter((l) =>
-            typeof l === "string").map((l) => h("p", {}, "Limit: ",
-            strange(l))));
+        h("div", {class: "gauges"}, gaugesOf(x).map(gauge)));
 
     function draw() {
         return h("div", {},

@@ -113,15 +113,15 @@ export function queue(app, args, params) {
                 `Select ${m.id}: ${plain(m.subject, 60)}`,
             onclick: (e) => pick(e, m.id)})},
         {name: "Since", cell: (m) => time(m.queued_at)},
-        {name: app.is_net ? "Host" : "Sender",
+        {name: app.is_net ? "Host" : "Sender", a: !app.is_net,
             cell: (m) => senderLink(m.sender)},
         {name: app.is_net ? "Protocol" : "Subject", cell: (m) => app.is_net
             ? strange(m.subject)
             : h("a", {href: hashOf("message", m.id)}, subject(m.subject))},
-        {name: "To", cell: (m) => [strange((m.recipients[0] || {}).address,
+        {name: "To", a: true, cell: (m) => [strange((m.recipients[0] || {}).address,
             {max: 80}), m.recipients.length > 1
             ? ` and ${number(m.recipients.length - 1)} more` : ""]},
-        {name: "State", cell: (m) => [...new Set(m.recipients
+        {name: "State", k: true, cell: (m) => [...new Set(m.recipients
             .map((r) => r.state))].join(", ")},
         !app.is_net && {name: "Size", n: true, cell: (m) => size(m.size)},
     ].filter(Boolean);
@@ -180,11 +180,28 @@ export function queue(app, args, params) {
 
 export function held(app, [id]) {
     let m = null, gone = "", content = null, raw = false, reason = "";
+    let waits = new Map();
+
+    // What each recipient waits for, as "find" says it.
+    function goes(r) {
+        const w = waits.get(r.address) || {};
+
+        return w.expected ? [time(w.expected), " (", ago(w.expected), ")"]
+            : strange(w.waits || "–");
+    }
 
     async function refresh(signal) {
         try {
             m = await get("queue/" + encodeURIComponent(id), {}, signal);
             gone = "";
+            const found = await get("find", {term: id, max: 1}, signal)
+                .catch((e) => {
+                    if (e.status !== 404)
+                        throw e;
+                    return {items: []}; // gone between the two
+                });
+            waits = new Map(found.items.flatMap((f) => f.recipients || [])
+                .map((r) => [r.address, r]));
         } catch (e) {
             if (e.status !== 404)
                 throw e;
@@ -263,7 +280,8 @@ export function held(app, [id]) {
                     {kind: "danger"})),
             table(count(m.recipients.length, "recipient"), [
                 {name: "Address", cell: (r) => strange(r.address)},
-                {name: "State", cell: (r) => r.state},
+                {name: "State", k: true, cell: (r) => r.state},
+                {name: "Goes", cell: (r) => goes(r)},
                 {name: "Attempts", n: true, cell: (r) =>
                     number(r.attempts || 0)},
                 {name: "Next try", cell: (r) => time(r.next_try)},

@@ -49,7 +49,7 @@ export function senders(app, [which]) {
 
     const columns = [
         {name: "Sender", cell: (s) => senderLink(s.sender)},
-        {name: "State", cell: (s) => state(s) || "–"},
+        {name: "State", k: true, cell: (s) => state(s) || "–"},
         {name: "Waiting", n: true, cell: (s) => number(s.queue_length)},
         {name: "Allowance", n: true, cell: (s) => number(s.allowance)},
         {name: "Policy", cell: (s) => strange(s.policy)},
@@ -180,14 +180,14 @@ export function sender(app, [name]) {
         ] : [
             {name: "Subject", cell: (m) => h("a", {href:
                 hashOf("message", m.id)}, subject(m.subject))},
-            {name: "From", cell: (m) => strange(m.from || "<>",
+            {name: "From", a: true, cell: (m) => strange(m.from || "<>",
                 {max: 100})},
-            {name: "Client", cell: (m) => strange(m.client)},
-            {name: "Recipients", cell: (m) => [strange(
+            {name: "Client", k: true, cell: (m) => strange(m.client)},
+            {name: "Recipients", a: true, cell: (m) => [strange(
                 (m.recipients[0] || {}).address, {max: 80}),
             m.recipients.length > 1
                 ? ` and ${number(m.recipients.length - 1)} more` : ""]},
-            {name: "Since", cell: (m) => ago(m.queued_at)},
+            {name: "Since", k: true, cell: (m) => ago(m.queued_at)},
             {name: "Goes", cell: (m) => {
                 const r = m.recipients[0] || {};
                 return r.expected ? ago(r.expected)
@@ -240,7 +240,7 @@ export function sender(app, [name]) {
             h("section", {}, h("h2", {}, "History"),
                 table("Events", [
                     {name: "When", cell: (e) => time(e.at)},
-                    {name: "What", cell: (e) => e.type},
+                    {name: "What", k: true, cell: (e) => e.type},
                     {name: "Detail", cell: (e) => strange(e.detail)},
                     {name: "Times", n: true, cell: (e) => number(e.count)},
                 ], events.slice(0, 50), {key: (e) => e.id + e.type + e.first,
@@ -248,7 +248,7 @@ export function sender(app, [name]) {
                 audit.length > 0 && table("What administrators did", [
                     {name: "When", cell: (a) => time(a.at)},
                     {name: "Who", cell: (a) => strange(a.who)},
-                    {name: "What", cell: (a) => plain(a.action)},
+                    {name: "What", k: true, cell: (a) => plain(a.action)},
                     {name: "Detail", cell: (a) => strange(a.detail)},
                 ], audit.slice(0, 50), {})));
     }

@@ -101,7 +101,7 @@ export function stuck(app) {
     function messageRow(name, m) {
         const first = m.recipients[0] || {address: ""};
 
-        return h("li", {key: m.id},
+        return h("li", {key: m.id}, h("span", {},
             app.is_net ? strange(m.subject) : h("a", {href:
                 hashOf("message", m.id)}, subject(m.subject)),
             " → ", strange(first.address, {max: 80}),
@@ -109,7 +109,7 @@ export function stuck(app) {
                 ? ` and ${number(m.recipients.length - 1)} more` : "",
             h("span", {class: "dim"}, ", ", ago(m.queued_at),
                 first.expected ? [", goes ", ago(first.expected)]
-                    : first.waits ? [", ", plain(first.waits)] : ""),
+                    : first.waits ? [", ", plain(first.waits)] : "")),
             app.can("operate") && h("span", {class: "acts"},
                 button("Let go", () => bulk(app, "release", {ids: [m.id]},
                     reasons.get(name)), {label:
@@ -168,8 +168,11 @@ export function stuck(app) {
             .filter((g, i) => i === 0 || g.used > 0).map(gauge)),
         clients.length > 0 && h("p", {}, "From ",
             clients.slice(0, 5).map(([c, n], i) => [i ? ", " : "",
-                h("code", {}, strange(c)), n > 1 ? ` (${n})` : ""]),
-            clients.length > 5 ? ` and ${clients.length - 5} more` : ""),
+                h("code", {}, strange(c)), n > 1
+                    ? ` (${count(n, app.words.message)})` : ""]),
+            clients.length > 5 ? ` and ${clients.length - 5} more` : "",
+            d.messages.length === LOOK && h("span", {class: "dim"},
+                `; the first ${LOOK} were looked at`)),
         subjects.length > 0 && !app.is_net && h("p", {}, "Subjects: ",
             subjects.slice(0, 3).map(([t, n], i) => [i ? "; " : "", "“",
                 subject(t), "”", n > 1 ? ` (${n})` : ""])),
@@ -244,7 +247,8 @@ export function problemList(problems) {
     return h("ul", {class: "problems"}, problems.map((p) => h("li", {},
         h("strong", {}, plain(p.kind)), p.who ? [" ", strange(p.who)] : "",
         p.reason ? [": ", strange(p.reason)] : "",
-        p.count > 1 ? ` (${number(p.count)} times)` : "",
+        p.count > 1 ? ` (${number(p.count)} ${/^(refused|command)/.test(
+            p.kind) ? "times" : "waiting"})` : "",
         p.last ? [", ", ago(p.last)] : "",
         p.help ? h("div", {class: "dim"}, strange(p.help)) : "")));
 }

@@ -126,11 +126,12 @@ class Weir:
         return self
 
     command = BUILD / "weir-maild"
+    arguments = ()
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [self.command, "-c", self.config], stderr=log,
+                [self.command, *self.arguments, "-c", self.config], stderr=log,
                 stdout=log, env={**os.environ, **self.preload})
 
     def launch(self):

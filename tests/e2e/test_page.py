@@ -6,6 +6,7 @@ rules. Wherever a test ends, the page asked nobody but its own daemon, broke no
 content security policy and threw nothing."""
 import csv
 import re
+import shutil
 import smtplib
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import urllib.parse
 import pytest
 
 from browser import Browser
-from harness import DEADLINE_S, TOP, free_port, until
+from harness import DEADLINE_S, TOP, Sink, free_port, until
 
 MALLORY = "mallory@example.org"
 ALICE = "alice@example.org"
@@ -343,6 +344,139 @@ def test_rights(site):
     p.shows("Is anybody stuck?")
 
 
+def test_tokens(site):
+    """A token is made, shown once, used, and revoked; who used it is out."""
+    s = site()
+    p = s.page("access")
+    p.shows("For browsers, scripts and Prometheus")
+    p.fill("Name of the token", "portal")
+    p.fill("Only this domain (optional)", "a@b")
+    p.click("button", "Make a token")
+    p.shows('must be a domain such as "example.org"')
+    assert p.js(f"{p.pick('textbox', 'Name of the token')}.value") == "portal"
+    p.fill("Only this domain (optional)", "")
+    p.choose("Right of the token", "operate")
+    p.fill("Only from (optional)", "127.0.0.0/8 192.0.2.0/24")
+    p.click("button", "Make a token")
+    p.shows("never again")
+    assert "must be a domain" not in p.text()
+    assert p.js("document.activeElement.ariaLabel") == "The new token"
+    secret = p.js(f"{p.pick('textbox', 'Token')}.value")
+    address = p.js(f"""{p.pick('textbox',
+                   'Address that logs a browser in')}.value""")
+    assert address == f"{s.url}#token={secret}"
+    two = s.chromium.page()
+    s.pages.append(two)
+    two.open(address)
+    two.shows("token portal (operate)")
+    # Put away, it is nowhere; nor is it after the view was left.
+    p.click("button", "Done, hide it")
+    p.hides("never again")
+    nowhere = f"""!(document.documentElement.outerHTML + [...document
+        .querySelectorAll("input")].map((i) => i.value)).includes("{secret}")"""
+    assert p.js(nowhere)
+    s.go(p, "status")
+    p.shows("Daemon")
+    s.go(p, "access")
+    p.shows("127.0.0.0/8, 192.0.2.0/24")
+    assert p.js(nowhere)
+    made = next(t for t in s.w.ctl("token", "list") if t["name"] == "portal")
+    assert made["right"] == "operate" and made["expires"]
+    # Cancelled, nothing happens; confirmed, it is gone and says so.
+    p.click("button", f"Revoke portal {made['id']}")
+    p.shows("Revoke the token portal?")
+    p.click("button", "Cancel")
+    assert any(t["name"] == "portal" for t in s.w.ctl("token", "list"))
+    p.click("button", f"Revoke portal {made['id']}")
+    p.click("button", "Revoke")
+    p.shows("The token portal is revoked")
+    two.shows("The session has ended. Log in again.")
+    s.go(p, "audit")
+    p.shows("token_revoke")
+    p.shows("right operate")
+
+
+def test_users(site):
+    """A user with a password logs in, gets another right, and is removed."""
+    s = site()
+    p = s.page("access")
+    p.shows("There is no user")
+    p.fill("Name of the user", "carol")
+    p.fill("Password (8 or more)", "long enough 1")
+    p.choose("Right of the user", "view")
+    p.click("button", "Save the user")
+    p.shows("The user carol can log in")
+    assert p.js(f"{p.pick('textbox', 'Password (8 or more)')}.value") == ""
+
+    def log_in(q, password):
+        q.shows("Password")
+        q.fill("Name", "carol")
+        q.fill("Password", password)
+        q.click("button", "Log in")
+
+    two = s.chromium.page()
+    s.pages.append(two)
+    two.open(s.url)
+    log_in(two, "wrong")
+    two.shows("Name, password or token is wrong")
+    log_in(two, "long enough 1")
+    two.shows("carol (view)")
+    p.fill("Name of the user", "carol")
+    p.fill("Password (8 or more)", "another one 2")
+    p.choose("Right of the user", "operate")
+    p.click("button", "Save the user")
+    p.shows("Replace the user carol?")
+    p.click("button", "Replace")
+    p.shows("The user carol is replaced")
+    two.shows("The session has ended. Log in again.")
+    log_in(two, "another one 2")
+    two.shows("carol (operate)")
+    p.click("button", "Remove carol")
+    p.click("button", "Remove")
+    p.shows("The user carol is removed")
+    p.shows("There is no user")
+    two.shows("The session has ended. Log in again.")
+    assert s.w.ctl("user", "list") == []
+
+
+@pytest.mark.parametrize("right, args", [
+    ("operate", ()), ("admin", ("--domain", "other.test"))],
+    ids=["too low", "one domain"])
+def test_access_is_for_administrators(site, right, args):
+    """Others see their own login, and are offered and told no more."""
+    s = site()
+    p = s.page("access", right=right, args=args)
+    p.shows("This login")
+    p.shows("Tokens and users are shown to administrators")
+    assert ("other.test" in p.text()) == bool(args)
+    assert not p.js("document.querySelector('main form, main table')")
+    for what in ("tokens", "users"):
+        assert p.js(f"fetch('api/v1/{what}').then((r) => r.status)") == 403
+        assert p.js(f"""fetch('api/v1/{what}', {{method: "POST", headers:
+            {{"Content-Type": "application/json"}}, body: JSON.stringify({{
+            name: "x", right: "admin", password: "long enough 1"}})}})
+            .then((r) => r.status)""") in (400, 403)
+    assert len(s.w.ctl("token", "list")) == 1
+
+
+def test_dashboard_dir(site, tmp_path):
+    """The page comes from a directory, and a change is there at a reload."""
+    s = site()
+    directory = tmp_path / "page"
+    shutil.copytree(TOP / "src/page", directory)
+    view = directory / "view_stuck.js"
+    text = view.read_text()
+    view.write_text(text.replace("Nobody is stuck:", "Nobody waits here:"))
+    s.w.arguments = ("--dashboard-dir", directory)
+    s.w.stop()
+    s.w.launch()
+    p = s.page()
+    p.shows("Nobody waits here")
+    view.write_text(text.replace("Nobody is stuck:", "All is well:"))
+    p.call("Page.reload")
+    p.shows("All is well")
+
+
 def test_restart(site):
     """A page that is left open says so, and goes on by itself."""
     s = site()
@@ -402,6 +536,39 @@ def test_other_views(site):
     p.shows("Recipients held")
 
 
+def test_next_hops(site):
+    """Which works, which is down and why; a message says when it goes."""
+    sink = Sink().start()
+    dead = sink.port
+    s = site(next_hop=sink.address)
+    p = s.page("status")
+    p.shows("not tried yet")
+    s.send(ALICE, 3)
+    p.shows("works")
+    s.go(p, "message/" + s.held()[0]["id"])
+    p.shows("(in 59 min)")
+    sink.stop()
+    s.w.restart()
+    s.go(p, "status")
+    p.shows("not tried yet")
+    s.w.run_ctl("release", "--all")
+    p.shows("Connection refused")
+    row = p.js("document.querySelector('main tbody tr').innerText")
+    assert "down" in row and "in " in row
+    hop, = s.w.ctl("status")["next_hops"]
+    assert hop["state"] == "down" and "refused" in hop["reason"]
+    assert re.search(rf"next hop 127.0.0.1:{dead}: down, .*refused",
+                     s.w.run_ctl("status").stdout)
+    sink = Sink(dead).start()
+    try:
+        s.w.run_ctl("flush")
+        p.shows("works")
+        p.until("!document.querySelector('main').innerText.includes("
+                "'Connection refused')", "end of the failure")
+    finally:
+        sink.stop()
+
+
 def test_by_keys(site):
     """Tab, Enter and Escape are enough, and nothing takes the focus away."""
     s = site()
@@ -450,7 +617,7 @@ def test_narrow(site):
 
 
 VIEWS = ("stuck", "senders", "queue", "events", "graphs", "policies",
-         "status", "audit", f"sender/{urllib.parse.quote(ALICE)}")
+         "status", "audit", "access", f"sender/{urllib.parse.quote(ALICE)}")
 
 
 def seen_by_axe(p, what):
