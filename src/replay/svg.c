@@ -21,30 +21,31 @@
 #define TICKS 6
 #define LABEL_MAX 48
 #define POINTS_MAX 1500 /* of one line; more would not be seen */
+#define POINTS_A_LINE 8 /* of text: a page of long lines looks packed */
 
 static const char style[] =
-    ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;"
-    "--line:#d0d7de;--paper:#fff;--c0:#0072b2;--c1:#d55e00;--c2:#007a59;"
-    "--c3:#a8447f;--c4:#9a6700;--c5:#1f77d0;--c6:#b3261e;--c7:#57606a}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;"
-    "--line:#3d444d;--paper:#0d1117;--c0:#56b4e9;--c1:#ff9350;--c2:#3fc79a;"
-    "--c3:#e59cc4;--c4:#e3b341;--c5:#79b8ff;--c6:#ff8a80;--c7:#9aa5b1}}"
-    "body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);"
-    "background:var(--paper);max-width:60em;margin:2em auto;padding:0 1em}"
-    "h1,h2{line-height:1.2}figure{margin:1.5em 0}figcaption{font-weight:600}"
-    "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;"
-    "fill:var(--soft)}.grid{stroke:var(--line);stroke-width:1}"
-    ".axis{stroke:var(--soft);stroke-width:1}"
-    ".s{fill:none;stroke-width:2;stroke-linejoin:round}"
-    ".d{stroke-dasharray:6 4}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "caption{text-align:left;font-weight:600;padding:.3em 0}"
-    "th,td{text-align:right;padding:.15em .7em;"
-    "border-bottom:1px solid var(--line)}"
-    "th:first-child,td:first-child{text-align:left;padding-left:0}"
-    "pre{background:color-mix(in srgb,var(--line) 35%,transparent);"
-    "padding:.8em;overflow-x:auto}div.wide{overflow-x:auto}"
-    "details{margin:.5em 0}summary{cursor:pointer}"
+    ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;\n"
+    "--line:#d0d7de;--paper:#fff;--c0:#0072b2;--c1:#d55e00;--c2:#007a59;\n"
+    "--c3:#a8447f;--c4:#9a6700;--c5:#1f77d0;--c6:#b3261e;--c7:#57606a}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;\n"
+    "--line:#3d444d;--paper:#0d1117;--c0:#56b4e9;--c1:#ff9350;--c2:#3fc79a;\n"
+    "--c3:#e59cc4;--c4:#e3b341;--c5:#79b8ff;--c6:#ff8a80;--c7:#9aa5b1}}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);\n"
+    "background:var(--paper);max-width:60em;margin:2em auto;padding:0 1em}\n"
+    "h1,h2{line-height:1.2}figure{margin:1.5em 0}figcaption{font-weight:600}\n"
+    "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;\n"
+    "fill:var(--soft)}.grid{stroke:var(--line);stroke-width:1}\n"
+    ".axis{stroke:var(--soft);stroke-width:1}\n"
+    ".s{fill:none;stroke-width:2;stroke-linejoin:round}\n"
+    ".d{stroke-dasharray:6 4}\n"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
+    "caption{text-align:left;font-weight:600;padding:.3em 0}\n"
+    "th,td{text-align:right;padding:.15em .7em;\n"
+    "border-bottom:1px solid var(--line)}\n"
+    "th:first-child,td:first-child{text-align:left;padding-left:0}\n"
+    "pre{background:color-mix(in srgb,var(--line) 35%,transparent);\n"
+    "padding:.8em;overflow-x:auto}div.wide{overflow-x:auto}\n"
+    "details{margin:.5em 0}summary{cursor:pointer}\n"
     "@media print{details{display:block}}";
 
 /* A newline and a tab stay: they do no harm, and a block needs them. */
@@ -378,16 +379,18 @@ print_line(FILE *out, const struct svg_plot *p, size_t number,
 {
 	const struct svg_series *s = &p->series[number];
 	size_t stride = s->n / POINTS_MAX + 1;
-	char move = 'M';
+	size_t drawn = 0;
 
 	fprintf(out, "<path class=\"s%s\" style=\"stroke:var(--c%zu)\" d=\"",
 	    s->is_dashed ? " d" : "", colour_of(s, number));
 	for (size_t i = 0; i < s->n; i++) {
 		if ((i % stride != 0 && i + 1 != s->n) || !is_drawn(p, s, i))
 			continue;
-		fprintf(out, "%c%.1f %.1f", move, place_x(x, x_of(p, s->x[i])),
+		fprintf(out, "%s%c%.1f %.1f",
+		    drawn > 0 && drawn % POINTS_A_LINE == 0 ? "\n" : "",
+		    drawn > 0 ? 'L' : 'M', place_x(x, x_of(p, s->x[i])),
 		    place_y(y, fmin(s->y[i], y->high)));
-		move = 'L';
+		drawn++;
 	}
 	fputs("\"/>\n", out);
 }
