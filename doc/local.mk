@@ -15,6 +15,20 @@ doc/weir.conf.5: doc/weir.conf.5.in weir-conf-doc$(EXEEXT)
 		$(srcdir)/doc/weir.conf.5.in > $@.tmp && \
 	rm -f $@.options $@.limits && mv -f $@.tmp $@
 
+# That of the log is made from the table of its events.
+EXTRA_DIST += doc/weir-log.5.in
+nodist_man_MANS += doc/weir-log.5
+CLEANFILES += doc/weir-log.5
+
+doc/weir-log.5: doc/weir-log.5.in weir-log-doc$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) doc && \
+	./weir-log-doc$(EXEEXT) --events > $@.events && \
+	./weir-log-doc$(EXEEXT) --keys > $@.keys && \
+	sed -e '/^@EVENTS@$$/{r $@.events' -e 'd;}' \
+		-e '/^@KEYS@$$/{r $@.keys' -e 'd;}' \
+		$(srcdir)/doc/weir-log.5.in > $@.tmp && \
+	rm -f $@.events $@.keys && mv -f $@.tmp $@
+
 EXTRA_DIST += doc/weir-netd.conf.5.in doc/netd-trial.md
 if BUILD_NETD
 dist_man_MANS += doc/weir-netd.8

@@ -232,6 +232,7 @@ style_checks() {
     suite "style and static analysis"
     one "clang-format" format_check
     one "include directions" tests/check-includes.sh
+    one "log events" tests/check-log.py
     one "cppcheck" cppcheck_check
     one "shellcheck" shell_check
     one "manual pages" manual_check

@@ -348,12 +348,10 @@ static void
 retire(struct alert_route *r)
 {
 	struct alert *a = r->alert;
-	char name[LOG_QUOTE_MAX];
 
 	if (r->item_count > 0 || r->batch != NULL)
-		log_event(a->log, LOG_LEVEL_WARNING, "alert", "dropped",
-		    "alert=%s note=\"the section is gone\"",
-		    log_quote(str_from(r->name), name));
+		log_write(a->log, LOG_EV_ALERT_DROPPED, KV(alert, r->name),
+		    KV(reason, "the section is gone"));
 	while (!list_is_empty(&r->items))
 		alert_route_drop_item(r, item_of(r->items.next));
 	r->conf = NULL;
@@ -420,7 +418,6 @@ on_row(void *arg, const struct spool_alert *row)
 	struct alert_route *r = alert_route_find(a, row->channel);
 	struct alert_item *item = NULL;
 	struct alert_batch *batch = NULL;
-	char quoted[LOG_QUOTE_MAX];
 
 	if (row->id == RUNNING_ROW) {
 		l->crashed = true;
@@ -429,11 +426,9 @@ on_row(void *arg, const struct spool_alert *row)
 	if (r == NULL || !alert_read(row->state, &item, &batch) ||
 	    (batch != NULL && (r->batch != NULL || r->is_senders)) ||
 	    r->item_count >= ALERT_ITEMS_MAX) {
-		log_event(a->log, LOG_LEVEL_WARNING, "alert", "dropped",
-		    "alert=%s note=\"%s\"",
-		    log_quote(str_from(row->channel), quoted),
-		    r == NULL ? "the section is gone"
-			      : "it cannot be read back");
+		log_write(a->log, LOG_EV_ALERT_DROPPED, KV(alert, row->channel),
+		    KV(reason, r == NULL ? "the section is gone"
+					 : "it cannot be read back"));
 		if (item != NULL)
 			alert_item_free(item);
 		alert_batch_free(batch);

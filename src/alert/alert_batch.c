@@ -54,14 +54,13 @@ static void
 log_failed(struct alert_route *r, const char *why, bool for_good)
 {
 	struct alert *a = r->alert;
-	char name[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX];
 
-	log_event(a->log, for_good ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-	    "alert", for_good ? "given_up" : "failed",
-	    "alert=%s channel=%s id=%s attempts=%" PRIu32 " error=%s",
-	    log_quote(str_from(r->name), name),
-	    alert_channel_name[alert_route_channel(r)], r->batch->id,
-	    r->attempts, log_quote(str_from(why), text));
+	log_write(a->log,
+	    for_good ? LOG_EV_ALERT_GIVEN_UP : LOG_EV_ALERT_FAILED,
+	    KV(alert, r->name),
+	    KV(channel, alert_channel_name[alert_route_channel(r)]),
+	    KV(alert_id, r->batch->id), KV(attempts, r->attempts),
+	    KV(error, why));
 }
 
 static void
@@ -86,16 +85,13 @@ static void
 on_taken(struct alert_route *r)
 {
 	struct alert *a = r->alert;
-	char name[LOG_QUOTE_MAX];
-	char *summary = alert_summary(r->batch), text[LOG_QUOTE_MAX];
+	char *summary = alert_summary(r->batch);
 
 	alert_route_count_result(a, r, COUNT_ALERTS_SENT_MAIL,
 	    COUNT_ALERTS_SENT_WEBHOOK, COUNT_ALERTS_SENT_COMMAND);
-	log_event(a->log, LOG_LEVEL_INFO, "alert", "sent",
-	    "alert=%s channel=%s id=%s summary=%s",
-	    log_quote(str_from(r->name), name),
-	    alert_channel_name[alert_route_channel(r)], r->batch->id,
-	    log_quote(str_from(summary), text));
+	log_write(a->log, LOG_EV_ALERT_SENT, KV(alert, r->name),
+	    KV(channel, alert_channel_name[alert_route_channel(r)]),
+	    KV(alert_id, r->batch->id), KV(summary, summary));
 	free(summary);
 	set_error(r, "");
 	r->last_sent = a->wall;

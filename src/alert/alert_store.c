@@ -155,9 +155,8 @@ alert_on_saved(void *arg, int error)
 		a->is_dirty = true;
 		a->save_at = a->now + SAVE_AGAIN_MS;
 		counters_add(a->counters, COUNT_SPOOL_ERRORS, 1);
-		log_event(a->log, LOG_LEVEL_ERROR, "alert", "spool-error",
-		    "error=\"%s\" note=\"what can be sent is sent\"",
-		    strerror(error));
+		log_write(a->log, LOG_EV_ALERT_SPOOL_ERROR,
+		    KV(error, strerror(error)));
 	}
 	alert_saving_free(s);
 	if (r != NULL)

@@ -65,13 +65,11 @@ on_saved(void *arg, int64_t now)
 {
 	struct save *save = arg;
 	struct access_store *s = save->store;
-	char error[LOG_QUOTE_MAX];
 
 	(void)now;
 	if (save->error != 0)
-		log_event(s->log, LOG_LEVEL_ERROR, "http", "access-file",
-		    "file=%s error=%s", s->path,
-		    log_quote(str_from(strerror(save->error)), error));
+		log_write(s->log, LOG_EV_HTTP_ACCESS_FILE_FAILED,
+		    KV(file, s->path), KV(error, strerror(save->error)));
 	if (save->fn != NULL)
 		save->fn(save->arg, save->error);
 	free_save(save);
@@ -163,9 +161,8 @@ access_store_free(struct access_store *s)
 		return;
 	if (s->worker != NULL && access_take_changed(s->access) &&
 	    !access_store_save(s, NULL, NULL))
-		log_event(s->log, LOG_LEVEL_WARNING, "http", "access-file",
-		    "file=%s note=\"sessions may have to log in anew\"",
-		    s->path);
+		log_write(
+		    s->log, LOG_EV_HTTP_ACCESS_FILE_UNSAVED, KV(file, s->path));
 	worker_free(s->worker);
 	access_free(s->access);
 	guard_free(s->guard);

@@ -169,14 +169,11 @@ void
 control_log_change(struct control_conn *c, uint64_t count)
 {
 	const struct control_request *r = &c->request;
-	char who[LOG_QUOTE_MAX], target[LOG_QUOTE_MAX];
 	const char *on = r->all ? "all" : r->id_count > 0 ? "ids" : "-";
 
-	log_event(c->control->server.log, LOG_LEVEL_INFO, "control", "change",
-	    "who=%s command=%s target=%s count=%" PRIu64,
-	    log_quote(str_from(c->who), who), r->command->name,
-	    log_quote(str_from(r->sender != NULL ? r->sender : on), target),
-	    count);
+	log_write(c->control->server.log, LOG_EV_CONTROL_CHANGE, KV(by, c->who),
+	    KV(command, r->command->name),
+	    KV(target, r->sender != NULL ? r->sender : on), KV(count, count));
 }
 
 void
@@ -184,11 +181,9 @@ control_audit_change(
     struct control_conn *c, const char *target, const char *detail)
 {
 	const struct control_server *server = &c->control->server;
-	char who[LOG_QUOTE_MAX], what[LOG_QUOTE_MAX];
 
-	log_event(server->log, LOG_LEVEL_INFO, "control", "change",
-	    "who=%s command=%s target=%s", log_quote(str_from(c->who), who),
-	    c->request.command->name, log_quote(str_from(target), what));
+	log_write(server->log, LOG_EV_CONTROL_CHANGE, KV(by, c->who),
+	    KV(command, c->request.command->name), KV(target, target));
 	if (server->audit != NULL)
 		server->audit(c->control->parts, c->who,
 		    c->request.command->name, target, detail);

@@ -52,7 +52,6 @@ fail(const struct web_exchange *x, struct web_who *out, int64_t now)
 {
 	const struct api *a = api_of(x);
 	struct guard *guard = a->settings.store->guard;
-	char text[IP_TEXT_MAX];
 
 	/* While it is locked nothing is tried, or told. */
 	out->proof = WEB_BLOCKED;
@@ -62,9 +61,9 @@ fail(const struct web_exchange *x, struct web_who *out, int64_t now)
 	guard_failed(guard, web_client(x), now);
 	out->retry_ms = guard_locked_for(guard, web_client(x), now);
 	out->proof = out->retry_ms > 0 ? WEB_BLOCKED : WEB_DENIED;
-	log_event(a->settings.log, LOG_LEVEL_WARNING, "http", "login-failed",
-	    "http=%s client=%s locked_s=%" PRId64, web_access(x)->name,
-	    ip_format(web_client(x), text), (out->retry_ms + 999) / 1000);
+	log_write(a->settings.log, LOG_EV_HTTP_LOGIN_FAILED,
+	    KV(listener, web_access(x)->name), KV(client, web_client(x)),
+	    KV(locked_ms, out->retry_ms));
 }
 
 /* The password of Basic, in out (RFC 7617). False: malformed. */
@@ -232,8 +231,8 @@ save(const struct api *a)
 	struct access_store *s = a->settings.store;
 
 	if (!access_store_save(s, NULL, NULL))
-		log_event(a->settings.log, LOG_LEVEL_INFO, "http",
-		    "access-file", "note=\"busy; written later\"");
+		log_write(a->settings.log, LOG_EV_HTTP_ACCESS_FILE_LATER,
+		    LOG_NO_FIELDS);
 }
 
 static void
@@ -241,7 +240,7 @@ begin_session(struct web_exchange *x, const struct access_order *order)
 {
 	const struct api *a = api_of(x);
 	struct access_store *s = a->settings.store;
-	char secret[ACCESS_SECRET_MAX], client[IP_TEXT_MAX];
+	char secret[ACCESS_SECRET_MAX];
 	int64_t wall = clock_wall_ms();
 	const struct access_entry *e =
 	    access_add_session(s->access, order, wall, secret);
@@ -251,9 +250,9 @@ begin_session(struct web_exchange *x, const struct access_order *order)
 	guard_passed(s->guard, web_client(x));
 	set_cookie(x, secret, (e->expires - wall) / 1000);
 	explicit_bzero(secret, sizeof(secret));
-	log_event(a->settings.log, LOG_LEVEL_INFO, "http", "login",
-	    "who=\"%s\" right=%s client=%s", who.name,
-	    control_right_name(who.rights), ip_format(web_client(x), client));
+	log_write(a->settings.log, LOG_EV_HTTP_LOGIN, KV(by, who.name),
+	    KV(right, control_right_name(who.rights)),
+	    KV(client, web_client(x)));
 	save(a);
 	api_answer(x, 200, session_row(a, &who));
 }

@@ -225,7 +225,7 @@ greet(struct control_conn *c, int fd)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
-	char name[64], who[LOG_QUOTE_MAX];
+	char name[64];
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 ||
 	    n != sizeof(peer)) {
@@ -238,8 +238,8 @@ greet(struct control_conn *c, int fd)
 	c->rights = control_peer_rights(c->control, peer.uid, peer.gid);
 	if (c->rights != 0)
 		return;
-	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
-	    "denied", "who=%s", log_quote(str_from(c->who), who));
+	log_write(
+	    c->control->server.log, LOG_EV_CONTROL_DENIED, KV(by, c->who));
 	control_fail(c, CONTROL_DENIED,
 	    "permission denied for %s: only root, the daemon's user and "
 	    "members of control_group may give commands",

@@ -37,11 +37,8 @@ send_past(void *arg, const struct event_item *item)
 void
 control_tell_dropped(const struct control_conn *c)
 {
-	char who[LOG_QUOTE_MAX];
-
-	log_event(c->control->server.log, LOG_LEVEL_WARNING, "control",
-	    "follower-dropped", "who=%s reason=\"it does not read\"",
-	    log_quote(str_from(c->who), who));
+	log_write(c->control->server.log, LOG_EV_CONTROL_FOLLOWER_DROPPED,
+	    KV(by, c->who), KV(reason, "it does not read"));
 }
 
 static void

@@ -38,10 +38,9 @@ refuse(struct control *control, int fd, struct str who, int64_t now)
 		errno = 0;
 	close(fd);
 	if (peer_is_news(&control->full_due, now))
-		log_event(control->server.log, LOG_LEVEL_WARNING, "control",
-		    "refuse",
-		    "limit=control_connections_max who=\"%.*s\" open=%u",
-		    STR_ARG(who), places_used(control->places));
+		log_write(control->server.log, LOG_EV_CONTROL_REFUSE,
+		    KV(limit, "control_connections_max"), KV(by, who),
+		    KV(open, places_used(control->places)));
 }
 
 static void
@@ -72,12 +71,10 @@ static void
 on_trouble(void *arg, int error, int64_t now)
 {
 	struct control *control = arg;
-	char text[LOG_QUOTE_MAX];
 
 	(void)now;
-	log_event(control->server.log, LOG_LEVEL_WARNING, "control",
-	    "accept-failed", "error=%s",
-	    log_quote(str_from(strerror(error)), text));
+	log_write(control->server.log, LOG_EV_CONTROL_ACCEPT_FAILED,
+	    KV(error, strerror(error)));
 }
 
 struct control *

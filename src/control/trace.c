@@ -58,7 +58,6 @@ void
 control_trace(struct control_conn *c, int64_t now)
 {
 	struct tap *tap = log_tap(c->control->server.log);
-	char who[LOG_QUOTE_MAX], of[LOG_QUOTE_MAX];
 
 	if (!tap_filter_parse(str_from(c->request.term), &c->tap.filter)) {
 		control_fail(c, CONTROL_USAGE,
@@ -70,9 +69,8 @@ control_trace(struct control_conn *c, int64_t now)
 	c->tap.on_line = on_line;
 	c->tap.arg = c;
 	tap_follow(tap, &c->tap);
-	log_event(c->control->server.log, LOG_LEVEL_INFO, "control", "trace",
-	    "who=%s of=%s", log_quote(str_from(c->who), who),
-	    log_quote(str_from(c->request.term), of));
+	log_write(c->control->server.log, LOG_EV_CONTROL_TRACE, KV(by, c->who),
+	    KV(target, c->request.term));
 	if (c->request.given & CONTROL_FOR)
 		loop_timer_set(&c->until, now + c->request.for_ms);
 }

@@ -328,9 +328,9 @@ note_refused(struct web *w, const struct web_access *access,
 	if (now < w->refused_due)
 		return;
 	w->refused_due = now + 1000;
-	log_event(w->server.log, LOG_LEVEL_WARNING, "http", "refuse",
-	    "http=%s client=%s limit=%s open=%u", access->name,
-	    net_addr_format(peer, text), limit, w->count);
+	log_write(w->server.log, LOG_EV_HTTP_REFUSE, KV(listener, access->name),
+	    KV(client, net_addr_format(peer, text)), KV(limit, limit),
+	    KV(open, w->count));
 }
 
 static bool
@@ -430,12 +430,10 @@ static void
 on_trouble(void *arg, int error, int64_t now)
 {
 	struct web_door *door = arg;
-	char text[LOG_QUOTE_MAX];
 
 	(void)now;
-	log_event(door->web->server.log, LOG_LEVEL_WARNING, "http",
-	    "accept-failed", "http=%s error=%s", door->access->name,
-	    log_quote(str_from(strerror(error)), text));
+	log_write(door->web->server.log, LOG_EV_HTTP_ACCEPT_FAILED,
+	    KV(listener, door->access->name), KV(error, strerror(error)));
 }
 
 struct web *

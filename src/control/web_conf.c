@@ -424,17 +424,16 @@ web_doors_update(struct web_doors *d, const struct option_array *http)
 }
 
 void
-web_doors_listen(
-    struct web_doors *d, struct web *web, struct log *log, const char *part)
+web_doors_listen(struct web_doors *d, struct web *web, struct log *log)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		struct door *door = &d->v[i];
 		char addr[NET_ADDR_TEXT_MAX];
 
-		log_event(log, LOG_LEVEL_INFO, part, "listen",
-		    "address=%s http=%s",
-		    net_addr_format(listener_addr(door->listener), addr),
-		    door->name);
+		log_write(log, LOG_EV_HTTP_LISTEN,
+		    KV(address,
+			net_addr_format(listener_addr(door->listener), addr)),
+		    KV(listener, door->name));
 		web_listen(web, door->listener, &door->access);
 		door->listener = NULL;
 	}

@@ -57,8 +57,7 @@ size_t web_doors_count(const struct web_doors *d);
 /* What the configuration says now; http is borrowed until the next call. */
 void web_doors_update(struct web_doors *d, const struct option_array *http);
 /* Serves them. part: "maild", for the log. */
-void web_doors_listen(
-    struct web_doors *d, struct web *web, struct log *log, const char *part);
+void web_doors_listen(struct web_doors *d, struct web *web, struct log *log);
 void web_doors_free(struct web_doors *d); /* after the web; takes NULL */
 
 #endif

@@ -395,8 +395,8 @@ fail_reading(struct attempt *a, int error, int64_t now)
 	struct smtp_reply reply =
 	    smtp_reply_make(451, "4.3.0", "the spool could not be read");
 
-	log_event(a->d->log, LOG_LEVEL_ERROR, "delivery", "read",
-	    "id=%s error=\"%s\"", a->id, strerror(error));
+	log_write(a->d->log, LOG_EV_DELIVERY_READ_FAILED, KV(id, a->id),
+	    KV(error, strerror(error)));
 	drop_hop(a);
 	decide_rest(a, &reply, true);
 	settle(a, now);

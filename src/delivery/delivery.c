@@ -215,8 +215,8 @@ on_claimed(
 
 	d->claiming = false;
 	if (error != 0) {
-		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "claim",
-		    "error=\"%s\"", strerror(error));
+		log_write(d->log, LOG_EV_DELIVERY_CLAIM_FAILED,
+		    KV(error, strerror(error)));
 		d->more = true;
 		d->rest_until = d->rest_until > now + CLAIM_AGAIN_MS
 				    ? d->rest_until
@@ -251,8 +251,8 @@ check_clock(struct delivery *d, int64_t now, int64_t wall)
 	bool set_back = d->clock_known && ahead < d->clock_ahead - SET_BACK_MS;
 
 	if (set_back)
-		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "clock",
-		    "set_back_ms=%lld", (long long)(d->clock_ahead - ahead));
+		log_write(d->log, LOG_EV_DELIVERY_CLOCK,
+		    KV(set_back_ms, (d->clock_ahead - ahead)));
 	if (set_back || !d->clock_known)
 		spool_mend_due(d->spool, wall, wall + latest);
 	d->clock_known = true;
@@ -410,7 +410,7 @@ delivery_on_reached(struct delivery *d, int64_t now)
 		return;
 	d->rest_ms = 0;
 	d->rest_until = now;
-	log_event(d->log, LOG_LEVEL_INFO, "delivery", "resume", "rest=over");
+	log_write(d->log, LOG_EV_DELIVERY_RESUME, LOG_NO_FIELDS);
 	wake_at(d, now);
 }
 
@@ -419,7 +419,7 @@ delivery_on_no_login(
     struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
 	struct delivery *d = a->d;
-	char hop[LOG_QUOTE_MAX], words[LOG_QUOTE_MAX], text[256];
+	char text[256];
 
 	snprintf(d->problem, sizeof(d->problem),
 	    "the next hop %.200s wants weir to log in or to use TLS: %u %s; "
@@ -429,11 +429,9 @@ delivery_on_no_login(
 	if (now < d->problem_log_next)
 		return;
 	d->problem_log_next = now + PROBLEM_LOG_MS;
-	log_event(d->log, LOG_LEVEL_WARNING, "delivery", "no_login",
-	    "next_hop=%s code=%u reply=%s hint=\"mail waits; see next_hop_auth "
-	    "and next_hop_tls\"",
-	    log_quote(str_from(a->hop_name), hop), reply->code,
-	    log_quote(reply->text, words));
+	log_write(d->log, LOG_EV_DELIVERY_NO_LOGIN, KV(next_hop, a->hop_name),
+	    KV(code, reply->code), KV(reply, reply->text),
+	    KV(advice, "mail waits; see next_hop_auth and next_hop_tls"));
 }
 
 void
@@ -464,19 +462,17 @@ next_rest(const struct delivery *d)
 static void
 start_rest(struct delivery *d, const char *reason, int64_t now)
 {
-	enum log_level level =
-	    d->rest_ms == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	enum log_event_id event =
+	    d->rest_ms == 0 ? LOG_EV_DELIVERY_REST : LOG_EV_DELIVERY_REST_AGAIN;
 	int64_t next_try;
 	struct attempt *a;
-	char why[LOG_QUOTE_MAX];
 
 	d->rest_ms = next_rest(d);
 	d->rest_until = now + d->rest_ms;
 	d->ceiling_until = INT64_MAX;
 	next_try = clock_wall_ms() + d->rest_ms;
-	log_event(d->log, level, "delivery", "rest",
-	    "rest_ms=%lld queued=%u reason=%s", (long long)d->rest_ms,
-	    d->count[ATTEMPT_QUEUED], log_quote(str_from(reason), why));
+	log_write(d->log, event, KV(rest_ms, d->rest_ms),
+	    KV(queued, d->count[ATTEMPT_QUEUED]), KV(reason, reason));
 	while ((a = first_in(d, ATTEMPT_QUEUED)) != NULL ||
 	       (a = first_in(d, ATTEMPT_LAST)) != NULL)
 		attempt_put_back(a, reason, next_try);
@@ -494,8 +490,8 @@ delivery_on_unreachable(
 
 	if (talking > 0 && !d->draining) {
 		if (d->ceiling_until == INT64_MAX)
-			log_event(d->log, LOG_LEVEL_INFO, "delivery", "limit",
-			    "connections=%u for_ms=%d", talking, CEILING_MS);
+			log_write(d->log, LOG_EV_DELIVERY_LIMIT,
+			    KV(connections, talking), KV(for_ms, CEILING_MS));
 		d->ceiling = talking;
 		d->ceiling_until = now + CEILING_MS;
 		attempt_queue_again(a);

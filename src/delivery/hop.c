@@ -418,10 +418,12 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	    answer->count, now, n->settings.rest_ms);
 
 	if (!usable) {
+		char name[HOP_REASON_MAX];
+
 		route_set_target_reason(n->route, answer->tag, answer->error);
-		log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "rest",
-		    "address=%s:%u reason=\"%s\"", host, (unsigned)port,
-		    answer->error);
+		snprintf(name, sizeof(name), "%.200s:%u", host, (unsigned)port);
+		log_write(n->log, LOG_EV_NEXT_HOP_REST, KV(next_hop, name),
+		    KV(reason, answer->error));
 	}
 	list_init(&again);
 	list_each_safe (entry, next, &n->hops[HOP_RESOLVING]) {
@@ -511,14 +513,12 @@ try_plain(struct hop *h, struct channel *ch, const char *reason, int64_t now)
 {
 	struct nexthop *n = h->n;
 	struct route_choice choice = {.addr = ch->addr, .target = ch->target};
-	char name[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
 
 	if (h->state != HOP_DIALING || ch->tls.required || ch->tls.implicit ||
 	    ch->retired)
 		return false;
-	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "plain",
-	    "address=%s reason=%s", log_quote(str_from(ch->name), name),
-	    log_quote(str_from(reason), why));
+	log_write(n->log, LOG_EV_NEXT_HOP_PLAIN, KV(next_hop, ch->name),
+	    KV(reason, reason));
 	str_copy(str_from(ch->name), choice.name, sizeof(choice.name));
 	str_copy(str_from(ch->host), choice.host, sizeof(choice.host));
 	nexthop_shut(n, ch, false, now);

@@ -83,8 +83,8 @@ static void
 set_limit(struct nexthop *n, uint32_t limit, int64_t now)
 {
 	if (n->limit == 0)
-		log_event(n->log, LOG_LEVEL_INFO, "next_hop", "limit",
-		    "connections=%u for_ms=%d", limit, GROW_MS);
+		log_write(n->log, LOG_EV_NEXT_HOP_LIMIT, KV(connections, limit),
+		    KV(for_ms, GROW_MS));
 	n->limit = limit;
 	n->limit_grows = now + GROW_MS;
 }

@@ -111,11 +111,11 @@ set_stuck(struct ledger *l, int error)
 		return;
 	l->stuck = error != 0;
 	if (l->stuck)
-		log_event(l->log, LOG_LEVEL_ERROR, "delivery", "record",
-		    "results=%zu error=\"%s\"", l->pending, strerror(error));
+		log_write(l->log, LOG_EV_DELIVERY_RECORD_FAILED,
+		    KV(results, l->pending), KV(error, strerror(error)));
 	else
-		log_event(l->log, LOG_LEVEL_INFO, "delivery", "record",
-		    "results=%zu error=none", l->pending);
+		log_write(
+		    l->log, LOG_EV_DELIVERY_RECORD, KV(results, l->pending));
 }
 
 static void
@@ -146,9 +146,9 @@ on_finished(void *arg, int error)
 
 	if (error == EINVAL && b->has_bounce) {
 		/* Nobody can be told; the results count all the same. */
-		log_event(l->log, LOG_LEVEL_ERROR, "delivery", "bounce_lost",
-		    "ticket=%llu error=\"not a message\"",
-		    (unsigned long long)b->results[0].ticket);
+		log_write(l->log, LOG_EV_DELIVERY_BOUNCE_LOST,
+		    KV(ticket, b->results[0].ticket),
+		    KV(error, "not a message"));
 		b->has_bounce = false;
 		send(b);
 		return;

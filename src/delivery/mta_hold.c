@@ -135,13 +135,11 @@ log_end(const struct mta_hold *h, const char *what, size_t messages,
     const struct command_end *end)
 {
 	bool failed = end->status != 0 || end->timed_out;
-	char said[LOG_QUOTE_MAX], text[256];
+	char text[256];
 
-	log_event(h->log, failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-	    "mta_hold", failed ? "fail" : "run",
-	    "command=%s messages=%zu status=%d timed_out=%d said=%s", what,
-	    messages, end->status, end->timed_out,
-	    log_quote(str_from(end->said), said));
+	log_write(h->log, failed ? LOG_EV_MTA_HOLD_FAILED : LOG_EV_MTA_HOLD_RUN,
+	    KV(command, what), KV(messages, messages), KV(status, end->status),
+	    KV(timed_out, end->timed_out), KV(output, end->said));
 	if (!failed)
 		return;
 	counters_add(h->counters, COUNT_MTA_HOLD_FAILURES, 1);
@@ -251,14 +249,12 @@ static void
 set_result(struct mta_hold *h, size_t i, bool is_held, const char *fate)
 {
 	const struct spool_mta_held *m = &h->batch[i];
-	char sender[LOG_QUOTE_MAX], mta[LOG_QUOTE_MAX];
 
 	h->done[i] = true;
 	h->results[h->result_count++] =
 	    (struct spool_mta_result){m->row, is_held};
-	log_event(h->log, LOG_LEVEL_INFO, "mta_hold", "message",
-	    "mta_id=%s sender=%s fate=%s", log_quote(str_from(m->mta_id), mta),
-	    log_quote(str_from(m->source), sender), fate);
+	log_write(h->log, LOG_EV_MTA_HOLD_MESSAGE, KV(mta_id, m->mta_id),
+	    KV(sender, m->source), KV(result, fate));
 }
 
 static void
@@ -448,7 +444,6 @@ on_noted(void *arg, int error, const struct spool_mta_answer *answer)
 {
 	struct mta_hold *h = arg;
 	struct freeze *f = h->freeze;
-	char sender[LOG_QUOTE_MAX];
 
 	h->freeze = NULL;
 	if (error != 0) {
@@ -460,10 +455,9 @@ on_noted(void *arg, int error, const struct spool_mta_answer *answer)
 		let_go_forget(h->let_go, h->found[i].id);
 	/* 0: it was thawed meanwhile. */
 	if (answer->n < h->found_count)
-		log_event(h->log, LOG_LEVEL_WARNING, "mta_hold", "passed_over",
-		    "sender=%s messages=%zu",
-		    log_quote(str_from(f->source), sender),
-		    h->found_count - answer->n);
+		log_write(h->log, LOG_EV_MTA_HOLD_PASSED_OVER,
+		    KV(sender, f->source),
+		    KV(messages, h->found_count - answer->n));
 	end_look(h, f);
 	go_on(h);
 }
@@ -681,8 +675,8 @@ parse(struct mta_hold *h, struct mta_command *c, const char *text)
 
 	mta_command_clear(c);
 	if (text != NULL && !mta_command_parse(text, c, err, sizeof(err)))
-		log_event(h->log, LOG_LEVEL_ERROR, "mta_hold", "command",
-		    "error=\"%s\"", err);
+		log_write(
+		    h->log, LOG_EV_MTA_HOLD_COMMAND_FAILED, KV(error, err));
 }
 
 static void

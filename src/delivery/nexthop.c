@@ -405,72 +405,56 @@ static void
 warn_of_clear(struct nexthop *n, const struct channel *ch)
 {
 	unsigned mechs = smtp_client_caps(ch->client)->auth;
-	char list[128], name[LOG_QUOTE_MAX];
+	char list[128];
 
 	if (mechs == 0 || channel_is_safe(ch))
 		return;
-	log_event(n->log, LOG_LEVEL_WARNING, "next_hop", "auth",
-	    "address=%s offered=\"%s\" used=no reason=\"no password goes there "
-	    "in clear; see next_hop_tls and next_hop_auth_in_clear\"",
-	    log_quote(str_from(ch->name), name),
-	    sasl_mechs_format(mechs, list, sizeof(list)));
+	log_write(n->log, LOG_EV_NEXT_HOP_NO_AUTH, KV(next_hop, ch->name),
+	    KV(mechanisms, sasl_mechs_format(mechs, list, sizeof(list))),
+	    KV(reason, "no password goes there in clear; see next_hop_tls and "
+		       "next_hop_auth_in_clear"));
 }
 
 void
 nexthop_note_up(struct nexthop *n, struct channel *ch)
 {
-	enum log_level level = route_set_up(n->route, &ch->addr)
-				   ? LOG_LEVEL_INFO
-				   : LOG_LEVEL_DEBUG;
-	char name[LOG_QUOTE_MAX];
+	bool is_news = route_set_up(n->route, &ch->addr);
+	enum log_event_id event =
+	    is_news ? LOG_EV_NEXT_HOP_CONNECT : LOG_EV_NEXT_HOP_CONNECT_AGAIN;
 	struct tls_info tls = {.version = "none", .cipher = "none"};
 
 	counters_add(n->counters, COUNT_NEXT_HOP_CONNECTIONS, 1);
 	count_named(n, ch, NAMED_HOP_CONNECTED);
-	if (level == LOG_LEVEL_INFO)
+	if (is_news)
 		warn_of_clear(n, ch);
-	if (!log_is_on(n->log, level))
+	if (!log_has(n->log, event))
 		return;
 	if (conn_is_tls(ch->conn))
 		tls = conn_tls_info(ch->conn);
-	log_event(n->log, level, "next_hop", "connect",
-	    "address=%s tls=%s cipher=%s verified=%s resumed=%s",
-	    log_quote(str_from(ch->name), name), tls.version, tls.cipher,
-	    tls.verified ? "yes" : "no", tls.resumed ? "yes" : "no");
-}
-
-static void
-log_fault(struct nexthop *n, enum log_level level, const char *event,
-    const struct channel *ch, const char *reason)
-{
-	char name[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
-
-	log_event(n->log, level, "next_hop", event, "address=%s reason=%s",
-	    log_quote(str_from(ch->name), name),
-	    log_quote(str_from(reason), why));
+	log_write(n->log, event, KV(next_hop, ch->name), KV(tls, tls.version),
+	    KV(cipher, tls.cipher), KV(verified, tls.verified),
+	    KV(resumed, tls.resumed));
 }
 
 void
 nexthop_note_fault(struct nexthop *n, struct channel *ch,
     enum channel_fault fault, const char *reason, int64_t now)
 {
-	enum log_level level = LOG_LEVEL_DEBUG;
+	enum log_event_id event = LOG_EV_NEXT_HOP_FAILED_AGAIN;
 
 	counters_add(n->counters, COUNT_NEXT_HOP_FAILURES, 1);
 	count_named(n, ch, NAMED_HOP_FAILED);
 	if (fault != CHANNEL_BROKEN) {
-		if (route_set_down(
-			n->route, &ch->addr, now, n->settings.rest_ms))
-			level = LOG_LEVEL_WARNING;
+		event = route_set_down(
+			    n->route, &ch->addr, now, n->settings.rest_ms)
+			    ? LOG_EV_NEXT_HOP_REST
+			    : LOG_EV_NEXT_HOP_REST_AGAIN;
 		route_set_reason(n->route, &ch->addr, reason);
-		log_fault(n, level, "rest", ch, reason);
-		return;
-	}
-	if (now >= n->broken_log_next) {
-		level = LOG_LEVEL_WARNING;
+	} else if (now >= n->broken_log_next) {
+		event = LOG_EV_NEXT_HOP_FAILED;
 		n->broken_log_next = now + BROKEN_LOG_MS;
 	}
-	log_fault(n, level, "fail", ch, reason);
+	log_write(n->log, event, KV(next_hop, ch->name), KV(reason, reason));
 }
 
 /* ---- time ---- */

@@ -158,19 +158,17 @@ tell_admin(const struct delivery *d, const struct spool_message *m,
 	struct str why = r->state != SPOOL_HELD && r->last_error != NULL
 			     ? str_from(r->last_error)
 			     : held;
-	char id[SPOOL_ID_TEXT], sender[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX];
-	char to[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX], shown[256];
+	char id[SPOOL_ID_TEXT];
+	char shown[256];
 	char age[UNITS_TEXT_MAX];
 
 	spool_id_format(m->id, id);
 	units_format_duration((wall - m->queued_at) / 1000 * 1000, age);
-	log_event(d->log, LOG_LEVEL_WARNING, "delivery", "delayed",
-	    "id=%s sender=%s from=%s to=%s recipients=%zu age=\"%s\" "
-	    "notice=%s reason=%s",
-	    id, log_quote(str_from(m->source), sender),
-	    log_quote(str_from(m->from), from),
-	    log_quote(str_from(r->address), to), m->rcpt_count, age,
-	    notice[0] != '\0' ? notice : "none", log_quote(why, text));
+	log_write(d->log, LOG_EV_DELIVERY_DELAYED, KV(id, id),
+	    KV(sender, m->source), KV(from, m->from), KV(to, r->address),
+	    KV(recipients, m->rcpt_count), KV(age_ms, age),
+	    KV(notice, notice[0] != '\0' ? notice : "none"),
+	    KV(reason, why));
 	events_add(d->events, wall, EVENT_DELAY, m->source, id,
 	    "%zu recipients wait for %s: %s", m->rcpt_count, age,
 	    str_escape(why, shown, sizeof(shown)));
@@ -182,8 +180,8 @@ on_marked(void *arg, int error)
 	struct delivery *d = arg;
 
 	if (error != 0) {
-		log_event(d->log, LOG_LEVEL_WARNING, "delivery", "notice",
-		    "error=\"%s\"", strerror(error));
+		log_write(d->log, LOG_EV_DELIVERY_NOTICE_FAILED,
+		    KV(error, strerror(error)));
 		rest(d);
 		return;
 	}

@@ -131,10 +131,11 @@ next_try(const struct attempt *a, size_t i, int64_t wall)
 
 struct told { /* of one recipient */
 	enum event_type event;
-	const char *name; /* of the log line */
-	enum log_level level;
+	enum log_event_id line;
 	const char *reply;
-	const char *more; /* further fields, with a blank before them */
+	const char *bounce_id; /* NULL: there is none */
+	const char *reason;    /* beside the reply; NULL: none */
+	int64_t next_try;      /* wall; 0: none, INT64_MAX: never */
 };
 
 static void
@@ -144,21 +145,13 @@ tell(const struct attempt *a, size_t i, const struct told *t, int64_t wall)
 	const struct spool_message *m = &a->job->m;
 	const char *to = m->rcpts[i].address;
 	int64_t delay = wall - m->queued_at;
-	char sender[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX], rcpt[LOG_QUOTE_MAX];
-	char hop[LOG_QUOTE_MAX], reply[LOG_QUOTE_MAX];
 	char shown[2][256];
 
-	if (log_is_on(d->log, t->level))
-		log_event(d->log, t->level, "delivery", t->name,
-		    "id=%s sender=%s from=%s to=%s next_hop=%s"
-		    " delay=%lld.%03d%s reply=%s",
-		    a->id, log_quote(str_from(m->source), sender),
-		    log_quote(str_from(m->from), from),
-		    log_quote(str_from(to), rcpt),
-		    log_quote(str_from(a->hop_name), hop),
-		    (long long)(delay > 0 ? delay / 1000 : 0),
-		    (int)(delay > 0 ? delay % 1000 : 0), t->more,
-		    log_quote(str_from(t->reply), reply));
+	log_write(d->log, t->line, KV(id, a->id), KV(sender, m->source),
+	    KV(from, m->from), KV(to, to), KV(next_hop, a->hop_name),
+	    KV(delay_ms, delay > 0 ? delay : 0), KV(bounce, t->bounce_id),
+	    KV(reason, t->reason), KV(next_try, t->next_try),
+	    KV(reply, t->reply));
 	events_add(d->events, wall, t->event, m->source, a->id, "%s: %s",
 	    str_escape(str_from(to), shown[0], sizeof(shown[0])),
 	    str_escape(str_from(t->reply), shown[1], sizeof(shown[1])));
@@ -175,8 +168,9 @@ fate_text(const struct fate *f)
 static void
 tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
-	const struct told t = {EVENT_DELIVER, "deliver", LOG_LEVEL_INFO,
-	    fate_text(&a->fates[i]), ""};
+	const struct told t = {.event = EVENT_DELIVER,
+	    .line = LOG_EV_DELIVERY_DELIVER,
+	    .reply = fate_text(&a->fates[i])};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
@@ -185,12 +179,11 @@ tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 static void
 tell_deferred(const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
 {
-	char more[64], wait[UNITS_TEXT_MAX];
-	const struct told t = {EVENT_DEFER, "defer", LOG_LEVEL_INFO,
-	    fate_text(&a->fates[i]), more};
+	const struct told t = {.event = EVENT_DEFER,
+	    .line = LOG_EV_DELIVERY_DEFER,
+	    .reply = fate_text(&a->fates[i]),
+	    .next_try = next_try};
 
-	snprintf(more, sizeof(more), " next_try=\"%s\"",
-	    units_format_duration(next_try - wall, wait));
 	counters_add(a->d->counters, COUNT_DEFERRED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
 }
@@ -200,18 +193,19 @@ tell_ended(
     const struct attempt *a, size_t i, const char *bounce_id, int64_t wall)
 {
 	bool reported = wants_report(a, i), dead = a->job->m.from[0] == '\0';
-	char more[48] = "";
+	struct told t = {.event = EVENT_BOUNCE,
+	    .line = LOG_EV_DELIVERY_BOUNCE,
+	    .reply = fate_text(&a->fates[i]),
+	    .bounce_id = bounce_id};
+
 	/* A report that nobody can be given: the administrator is the last who
 	 * may hear of it. */
-	const struct told t = {EVENT_BOUNCE, reported ? "bounce" : "drop",
-	    dead ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, fate_text(&a->fates[i]),
-	    more};
-
-	if (reported)
-		snprintf(more, sizeof(more), " bounce=%s", bounce_id);
-	else
-		snprintf(more, sizeof(more), " reason=\"%s\"",
-		    dead ? "null sender" : "notify");
+	if (!reported) {
+		t.line =
+		    dead ? LOG_EV_DELIVERY_DEAD_LETTER : LOG_EV_DELIVERY_DROP;
+		t.bounce_id = NULL;
+		t.reason = dead ? "null sender" : "notify";
+	}
 	if (dead)
 		counters_add(a->d->counters, COUNT_DEAD_LETTERS, 1);
 	tell(a, i, &t, wall);
@@ -224,13 +218,13 @@ static void
 tell_unreported(const struct attempt *a, size_t i, int64_t wall)
 {
 	bool stays = a->fates[i].kind != FATE_DELIVERED;
-	char more[96], wait[UNITS_TEXT_MAX];
-	const struct told t = {stays ? EVENT_DEFER : EVENT_DELIVER,
-	    stays ? "bounce-put-off" : "report-left-out", LOG_LEVEL_WARNING,
-	    fate_text(&a->fates[i]), more};
+	const struct told t = {.event = stays ? EVENT_DEFER : EVENT_DELIVER,
+	    .line = stays ? LOG_EV_DELIVERY_BOUNCE_PUT_OFF
+			  : LOG_EV_DELIVERY_REPORT_LEFT_OUT,
+	    .reply = fate_text(&a->fates[i]),
+	    .reason = "report_limit",
+	    .next_try = stays ? a->report_at : INT64_MAX};
 
-	snprintf(more, sizeof(more), " reason=report_limit next_try=\"%s\"",
-	    stays ? units_format_duration(a->report_at - wall, wait) : "never");
 	tell(a, i, &t, wall);
 }
 

@@ -39,13 +39,12 @@ quarantine_log_end(const struct quarantine *q, const char *what,
     size_t messages, const struct command_end *end)
 {
 	bool failed = end->status != 0 || end->timed_out;
-	char said[LOG_QUOTE_MAX], text[256];
+	char text[256];
 
-	log_event(q->log, failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-	    "quarantine", failed ? "fail" : "run",
-	    "command=%s messages=%zu status=%d timed_out=%d said=%s", what,
-	    messages, end->status, end->timed_out,
-	    log_quote(str_from(end->said), said));
+	log_write(q->log,
+	    failed ? LOG_EV_QUARANTINE_FAILED : LOG_EV_QUARANTINE_RUN,
+	    KV(command, what), KV(messages, messages), KV(status, end->status),
+	    KV(timed_out, end->timed_out), KV(output, end->said));
 	if (!failed)
 		return;
 	counters_add(q->counters, COUNT_QUARANTINE_FAILURES, 1);
@@ -104,15 +103,14 @@ static void
 log_message(
     const struct quarantine *q, const struct spool_quarantined *e, bool gone)
 {
-	char id[SPOOL_ID_TEXT], mta[LOG_QUOTE_MAX];
+	char id[SPOOL_ID_TEXT];
 
 	if (!gone)
 		return;
 	counters_add(q->counters, COUNT_QUARANTINE_ENDED, 1);
-	log_event(q->log, LOG_LEVEL_INFO, "quarantine", "message",
-	    "id=%s mta_id=%s fate=%s", spool_id_format(e->id, id),
-	    log_quote(str_from(e->mta_id), mta),
-	    e->doomed ? "discarded" : "released");
+	log_write(q->log, LOG_EV_QUARANTINE_MESSAGE,
+	    KV(id, spool_id_format(e->id, id)), KV(mta_id, e->mta_id),
+	    KV(result, e->doomed ? "discarded" : "released"));
 }
 
 static void
@@ -135,12 +133,10 @@ static void
 drop_invalid(struct quarantine *q)
 {
 	for (size_t i = 0; i < q->n; i++) {
-		char mta[LOG_QUOTE_MAX];
-
 		if (mta_id_ok(str_from(q->batch[i].mta_id)))
 			continue;
-		log_event(q->log, LOG_LEVEL_ERROR, "quarantine", "bad_id",
-		    "mta_id=%s", log_quote(str_from(q->batch[i].mta_id), mta));
+		log_write(q->log, LOG_EV_QUARANTINE_BAD_ID,
+		    KV(mta_id, q->batch[i].mta_id));
 		set_result(q, i,
 		    q->batch[i].doomed ? NULL : "its queue id is damaged",
 		    RETRY_MAX_MS);
@@ -369,8 +365,8 @@ parse(struct quarantine *q, struct mta_command *c, const char *text)
 
 	mta_command_clear(c);
 	if (text != NULL && !mta_command_parse(text, c, err, sizeof(err)))
-		log_event(q->log, LOG_LEVEL_ERROR, "quarantine", "command",
-		    "error=\"%s\"", err);
+		log_write(
+		    q->log, LOG_EV_QUARANTINE_COMMAND_FAILED, KV(error, err));
 }
 
 static void

@@ -53,8 +53,8 @@ set_proven(struct quarantine *q)
 		return;
 	q->check.is_proven = true;
 	spool_set_queue_proof(q->spool, proof_of(q));
-	log_event(q->log, LOG_LEVEL_INFO, "quarantine", "proven",
-	    "command=queue_command");
+	log_write(
+	    q->log, LOG_EV_QUARANTINE_PROVEN, KV(command, "queue_command"));
 }
 
 /* ---- the walk through ours ---- */
@@ -85,9 +85,10 @@ forget(struct quarantine *q)
 
 	if (c->missing_count == 0)
 		return;
-	log_event(q->log, c->is_proven ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
-	    "quarantine", "gone", "messages=%zu still_held=%zu forgotten=%d",
-	    c->missing_count, c->seen_count, c->is_proven);
+	log_write(q->log,
+	    c->is_proven ? LOG_EV_QUARANTINE_GONE
+			 : LOG_EV_QUARANTINE_GONE_UNPROVEN,
+	    KV(messages, c->missing_count), KV(still_held, c->seen_count));
 	if (!c->is_proven)
 		return;
 	counters_add(q->counters, COUNT_QUARANTINE_GONE, c->missing_count);

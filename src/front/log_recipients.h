@@ -9,21 +9,18 @@
 
 #include "os/log.h"
 
-#define LOG_RECIPIENTS_MAX 1500
-
 struct log_recipients {
 	const char *(*address)(const void *arg, size_t i);
 	const void *arg;
 	size_t count;
 };
 
-/* " to=bob@example.net to=...", from number `from` on; returns the first that
- * did not fit, or count. */
-size_t log_recipients_format(
-    const struct log_recipients *r, size_t from, char out[LOG_RECIPIENTS_MAX]);
-/* What is left from `from` on: "<subsystem> recipients id=... to=... to=...".
- */
+/* Those from number `from` on that one line has room for, at least one unless
+ * there is none; out->end is the first that it has no room for, or count. */
+void log_recipients_take(
+    const struct log_recipients *r, size_t from, struct log_list *out);
+/* What is left from `from` on, in lines of event, with id. */
 void log_recipients_rest(const struct log_recipients *r, struct log *log,
-    const char *subsystem, const char *id, size_t from);
+    enum log_event_id event, const char *id, size_t from);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define RETRY_MS 1000
@@ -42,9 +43,9 @@ on_settled(void *arg, int error)
 	char id[SPOOL_ID_TEXT];
 
 	if (error != 0 && error != ENOENT) {
-		log_event(st->log, LOG_LEVEL_ERROR, "smtp", "settle",
-		    "id=%s keep=%d errno=%d", spool_id_format(st->id, id),
-		    st->keep, error);
+		log_write(st->log, LOG_EV_SMTP_SETTLE_FAILED,
+		    KV(id, spool_id_format(st->id, id)), KV(keep, st->keep),
+		    KV(error, strerror(error)));
 		loop_timer_set(&st->timer, loop_now(st->loop) + RETRY_MS);
 		return;
 	}

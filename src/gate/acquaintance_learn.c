@@ -101,13 +101,10 @@ refuse(struct acquaintance_source *s)
 static void
 tell_learnt(const struct acquaintance_source *s, unsigned why)
 {
-	char source[LOG_QUOTE_MAX];
-
 	if (!log_is_on(s->a->log, LOG_LEVEL_DEBUG))
 		return;
-	log_event(s->a->log, LOG_LEVEL_DEBUG, "gate", "learn",
-	    "sender=%s why=%s", log_quote(acquaintance_key(s), source),
-	    why == ACQUAINTANCE_BESIDE ? "beside" : "wrote");
+	log_write(s->a->log, LOG_EV_GATE_LEARN, KV(sender, acquaintance_key(s)),
+	    KV(reason, why == ACQUAINTANCE_BESIDE ? "beside" : "wrote"));
 }
 
 static uint32_t

@@ -38,14 +38,11 @@ told_earlier(struct acquaintances *a)
 /* ---- reading ---- */
 
 static void
-tell_row(
-    const struct acquaintance_source *s, const char *event, const char *why)
+tell_row(const struct acquaintance_source *s, enum log_event_id event,
+    const char *why)
 {
-	char source[LOG_QUOTE_MAX];
-
-	log_event(s->a->log, LOG_LEVEL_WARNING, "gate", event,
-	    "sender=%s why=\"%s\"", log_quote(acquaintance_key(s), source),
-	    why);
+	log_write(
+	    s->a->log, event, KV(sender, acquaintance_key(s)), KV(reason, why));
 }
 
 static void
@@ -59,13 +56,13 @@ load(struct acquaintance_source *s, struct str state)
 	s->is_stored = true;
 	if (wrong != NULL) {
 		a->stats.damaged++;
-		tell_row(s, "bad-acquaintances", wrong);
+		tell_row(s, LOG_EV_GATE_BAD_ACQUAINTANCES, wrong);
 		acquaintance_touch(s);
 		return;
 	}
 	s->rate_at = a->now + (int64_t)row.rate_in;
 	if (row.is_ahead)
-		tell_row(s, "acquaintances-ahead",
+		tell_row(s, LOG_EV_GATE_ACQUAINTANCES_AHEAD,
 		    "saved on a day that is still to come; taken as of today");
 }
 
@@ -80,7 +77,7 @@ put_off(struct acquaintance_source *s, int error)
 	s->delay = next_delay(s->delay);
 	s->retry_at = a->now + s->delay;
 	if (!was_told)
-		tell_row(s, "acquaintances-unread", strerror(error));
+		tell_row(s, LOG_EV_GATE_ACQUAINTANCES_UNREAD, strerror(error));
 	if (s->retry_at < a->retry_due) {
 		a->retry_due = s->retry_at;
 		told_earlier(a);
@@ -166,9 +163,9 @@ on_written(void *arg, int error)
 		a->write_delay = 0;
 	} else {
 		if (a->write_delay == 0)
-			log_event(a->log, LOG_LEVEL_WARNING, "gate",
-			    "acquaintances-unsaved", "unsaved=%zu why=\"%s\"",
-			    a->dirty_n, strerror(error));
+			log_write(a->log, LOG_EV_GATE_ACQUAINTANCES_UNSAVED,
+			    KV(unsaved, a->dirty_n),
+			    KV(error, strerror(error)));
 		a->write_delay = next_delay(a->write_delay);
 		a->write_due = a->now + a->write_delay;
 		told_earlier(a);

@@ -158,10 +158,11 @@ tell_full(struct acquaintances *a)
 	if (a->now - a->told_at < FULL_TOLD_EVERY_MS)
 		return;
 	a->told_at = a->now;
-	log_event(a->log, LOG_LEVEL_WARNING, "gate", "acquaintances-full",
-	    "sources=%zu bytes=%zu unsaved=%zu why=\"acquaintances_memory is "
-	    "used up by what waits to be written, nobody new is remembered\"",
-	    map_count(a->sources), a->bytes, a->dirty_n);
+	log_write(a->log, LOG_EV_GATE_ACQUAINTANCES_FULL,
+	    KV(senders, map_count(a->sources)), KV(size_bytes, a->bytes),
+	    KV(unsaved, a->dirty_n),
+	    KV(reason, "acquaintances_memory is used up by what waits to be "
+		       "written, nobody new is remembered"));
 }
 
 bool

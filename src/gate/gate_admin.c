@@ -249,12 +249,10 @@ static void
 tell_named(
     const struct gate_admin_op *op, const struct spool_row *rows, size_t n)
 {
-	char whose[SPOOL_WHOSE_MAX], who[LOG_QUOTE_MAX], mail[LOG_QUOTE_MAX];
+	char whose[SPOOL_WHOSE_MAX];
 
-	log_event(op->g->log, LOG_LEVEL_INFO, "gate", "named",
-	    "who=%s action=%s mail=%s", log_quote(str_from(op->who), who),
-	    action_of(op),
-	    log_quote(str_from(spool_whose(rows, n, whose)), mail));
+	log_write(op->g->log, LOG_EV_GATE_NAMED, KV(by, op->who),
+	    KV(action, action_of(op)), KV(sender, spool_whose(rows, n, whose)));
 }
 
 static void

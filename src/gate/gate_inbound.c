@@ -82,7 +82,6 @@ on_stored(void *arg, const struct spool_source *row)
 	    source_choose_policy(l->g, key, (struct str){0});
 	struct throttle_source *src = source_find(l->g, key);
 	int64_t age = l->wall > row->saved_at ? l->wall - row->saved_at : 0;
-	char quoted[LOG_QUOTE_MAX];
 
 	if (src != NULL)
 		policy = source_policy(src);
@@ -91,10 +90,9 @@ on_stored(void *arg, const struct spool_source *row)
 		&policy->inbound, l->g->now))
 		return;
 	l->bad++;
-	log_event(l->g->log, LOG_LEVEL_WARNING, "gate", "bad-state",
-	    "sender=%s why=\"what it learnt from incoming mail cannot be read "
-	    "back\"",
-	    log_quote(key, quoted));
+	log_write(l->g->log, LOG_EV_GATE_BAD_STATE, KV(sender, key),
+	    KV(reason,
+		"what it learnt from incoming mail cannot be read back"));
 }
 
 int
@@ -105,9 +103,8 @@ learnt_load(struct gate *g, int64_t wall)
 	struct inbound_stats stats;
 
 	inbound_stats(g->inbound, &stats);
-	log_event(g->log, LOG_LEVEL_INFO, "gate", "inbound-loaded",
-	    "users=%zu addresses=%zu bad=%" PRIu64, stats.users,
-	    stats.addresses, l.bad);
+	log_write(g->log, LOG_EV_GATE_INBOUND_LOADED, KV(users, stats.users),
+	    KV(addresses, stats.addresses), KV(unreadable, l.bad));
 	return error;
 }
 

@@ -221,22 +221,19 @@ tell_full(struct gate *g)
 		return;
 	g->inbound_told_at = g->now;
 	inbound_stats(g->inbound, &stats);
-	log_event(g->log, LOG_LEVEL_WARNING, "gate", "inbound-full",
-	    "users=%zu addresses=%zu bytes=%zu why=\"inbound_memory is used "
-	    "up, no more users learn from incoming mail\"",
-	    stats.users, stats.addresses, stats.bytes);
+	log_write(g->log, LOG_EV_GATE_INBOUND_FULL, KV(users, stats.users),
+	    KV(addresses, stats.addresses), KV(size_bytes, stats.bytes),
+	    KV(reason, "inbound_memory is used up, no more users learn from "
+		       "incoming mail"));
 }
 
 static void
 tell_learnt(const struct gate_lesson *l, const struct lesson_item *item)
 {
-	char user[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX];
-
 	if (!log_is_on(l->g->log, LOG_LEVEL_DEBUG))
 		return;
-	log_event(l->g->log, LOG_LEVEL_DEBUG, "gate", "learn",
-	    "sender=%s from=%s", log_quote(str_from(item->user), user),
-	    log_quote(str_from(l->from), from));
+	log_write(l->g->log, LOG_EV_GATE_LEARN, KV(sender, item->user),
+	    KV(from, l->from));
 }
 
 static void

@@ -23,11 +23,9 @@ struct loading {
 static void
 tell_bad(struct loading *l, const char *key, const char *what)
 {
-	char quoted[LOG_QUOTE_MAX];
-
 	l->bad++;
-	log_event(l->g->log, LOG_LEVEL_WARNING, "gate", "bad-state",
-	    "sender=%s why=\"%s\"", log_quote(str_from(key), quoted), what);
+	log_write(l->g->log, LOG_EV_GATE_BAD_STATE, KV(sender, key),
+	    KV(reason, what));
 }
 
 static void
@@ -204,11 +202,10 @@ gate_load(struct gate *g, int64_t now, int64_t wall)
 	g->is_quiet = false;
 	if (error == 0)
 		error = learnt_load(g, wall);
-	log_event(g->log, LOG_LEVEL_INFO, "gate", "loaded",
-	    "senders=%" PRIu64 " left_out=%" PRIu64 " frozen=%zu held=%" PRIu64
-	    " bad=%" PRIu64,
-	    l.sources, l.left_out, throttle_frozen_count(g->throttle), l.held,
-	    l.bad);
+	log_write(g->log, LOG_EV_GATE_LOADED, KV(senders, l.sources),
+	    KV(left_out, l.left_out),
+	    KV(frozen, throttle_frozen_count(g->throttle)), KV(held, l.held),
+	    KV(unreadable, l.bad));
 	gate_changed(g);
 	return error;
 }

@@ -8,41 +8,23 @@
 #include <inttypes.h>
 #include <string.h>
 
-static enum log_level
-level_of(enum event_type type)
-{
-	return type == EVENT_FREEZE || type == EVENT_SPARE ||
-		       type == EVENT_WARN || type == EVENT_DECOY ||
-		       type == EVENT_CREDIT || type == EVENT_NETWORKS ||
-		       type == EVENT_BLAST || type == EVENT_STRANGERS ||
-		       type == EVENT_PERSISTENT
-		   ? LOG_LEVEL_WARNING
-		   : LOG_LEVEL_INFO;
-}
-
-static void
-log_news(struct gate *g, const struct gate_news *news, const char *id)
-{
-	char sender[LOG_QUOTE_MAX], policy[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
-	char address[LOG_QUOTE_MAX], mta[LOG_QUOTE_MAX];
-	char until[UNITS_TEXT_MAX] = "thaw";
-
-	if (news->until != INT64_MAX)
-		units_format_time(news->until, until);
-	log_event(g->log, level_of(news->type), "gate",
-	    event_type_name[news->type],
-	    "sender=%s policy=%s%s%s%s%s%s%s%s%s why=%s queue_length=%" PRIu32,
-	    log_quote(str_from(news->sender), sender),
-	    log_quote(str_from(news->policy), policy),
-	    id[0] != '\0' ? " id=" : "", id,
-	    news->address != NULL ? " to=" : "",
-	    news->address != NULL ? log_quote(str_from(news->address), address)
-				  : "",
-	    news->mta_id != NULL ? " mta_id=" : "",
-	    news->mta_id != NULL ? log_quote(str_from(news->mta_id), mta) : "",
-	    news->until != 0 ? " until=" : "", news->until != 0 ? until : "",
-	    log_quote(str_from(news->why), why), news->queue_length);
-}
+static const enum log_event_id line_of[EVENT_TYPE_MAX] = {
+    [EVENT_HOLD] = LOG_EV_GATE_HOLD,
+    [EVENT_OBSERVE] = LOG_EV_GATE_OBSERVE,
+    [EVENT_REFUSE] = LOG_EV_GATE_REFUSE,
+    [EVENT_RELEASE] = LOG_EV_GATE_RELEASE,
+    [EVENT_DISCARD] = LOG_EV_GATE_DISCARD,
+    [EVENT_FREEZE] = LOG_EV_GATE_FREEZE,
+    [EVENT_THAW] = LOG_EV_GATE_THAW,
+    [EVENT_SPARE] = LOG_EV_GATE_SPARE,
+    [EVENT_DECOY] = LOG_EV_GATE_DECOY,
+    [EVENT_CREDIT] = LOG_EV_GATE_CREDIT,
+    [EVENT_NETWORKS] = LOG_EV_GATE_NETWORKS,
+    [EVENT_BLAST] = LOG_EV_GATE_BLAST,
+    [EVENT_STRANGERS] = LOG_EV_GATE_STRANGERS,
+    [EVENT_PERSISTENT] = LOG_EV_GATE_PERSISTENT,
+    [EVENT_WARN] = LOG_EV_GATE_WARN,
+};
 
 void
 gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
@@ -53,8 +35,11 @@ gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
 		return;
 	if (news->ticket != 0)
 		spool_id_format(SPOOL_ID(news->ticket), id);
-	if (log_is_on(g->log, level_of(news->type)))
-		log_news(g, news, id);
+	log_write(g->log, line_of[news->type], KV(sender, news->sender),
+	    KV(policy, news->policy), KV(id, news->ticket != 0 ? id : NULL),
+	    KV(to, news->address), KV(mta_id, news->mta_id),
+	    KV(until, news->until), KV(reason, news->why),
+	    KV(queue_length, news->queue_length));
 	events_add_option(g->events, wall, news->type, news->option,
 	    news->sender, id, "%s%s%s",
 	    news->address != NULL ? news->address : "",
@@ -64,13 +49,9 @@ gate_tell(struct gate *g, int64_t wall, const struct gate_news *news)
 void
 gate_tell_error(struct gate *g, const char *what, const char *sender, int error)
 {
-	char quoted[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
-
 	counters_add(g->counters, COUNT_SPOOL_ERRORS, 1);
-	log_event(g->log, LOG_LEVEL_ERROR, "gate", "spool-error",
-	    "doing=%s sender=%s error=%s", what,
-	    log_quote(str_from(sender), quoted),
-	    log_quote(str_from(strerror(error)), why));
+	log_write(g->log, LOG_EV_GATE_SPOOL_ERROR, KV(task, what),
+	    KV(sender, sender), KV(error, strerror(error)));
 }
 
 void

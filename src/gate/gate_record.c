@@ -40,18 +40,15 @@ void
 record_begin(
     const struct gate_txn *txn, const struct gate_facts *facts, int64_t now)
 {
-	char user[LOG_QUOTE_MAX], from[LOG_QUOTE_MAX], helo[LOG_QUOTE_MAX];
-	char client[IP_TEXT_MAX], flags[FLAGS_MAX];
+	char flags[FLAGS_MAX];
 
 	if (!is_on(txn))
 		return;
 	flags_text(facts, flags);
-	log_event(txn->g->log, LOG_LEVEL_DEBUG, "gate", "begin",
-	    "txn=%llu now=%lld user=%s from=%s helo=%s client=%s flags=%s",
-	    (unsigned long long)txn->number, (long long)now,
-	    log_quote(facts->user, user), log_quote(facts->sender, from),
-	    log_quote(facts->helo, helo), ip_format(&facts->client, client),
-	    flags);
+	log_write(txn->g->log, LOG_EV_GATE_BEGIN, KV(txn, txn->number),
+	    KV(now_ms, now), KV(user, facts->user), KV(from, facts->sender),
+	    KV(helo, facts->helo), KV(client, &facts->client),
+	    KV(flags, flags));
 }
 
 void
@@ -63,41 +60,33 @@ record_verdict(const struct gate_txn *txn, struct str address,
 	    [THROTTLE_HOLD] = "hold",
 	    [THROTTLE_REFUSE] = "refuse",
 	};
-	char to[LOG_QUOTE_MAX];
 
 	if (!is_on(txn))
 		return;
-	log_event(txn->g->log, LOG_LEVEL_DEBUG, "gate", "verdict",
-	    "txn=%llu now=%lld verdict=%s stays=%d%s%s",
-	    (unsigned long long)txn->number, (long long)now, names[verdict],
-	    txn->did_stay, address.n > 0 ? " to=" : "",
-	    address.n > 0 ? log_quote(address, to) : "");
+	log_write(txn->g->log, LOG_EV_GATE_VERDICT, KV(txn, txn->number),
+	    KV(now_ms, now), KV(verdict, names[verdict]),
+	    KV(stays, txn->did_stay),
+	    KV(to, address.n > 0 ? address : (struct str){0}));
 }
 
 void
 record_secure(const struct gate_txn *txn, int64_t now)
 {
-	log_event(txn->g->log, LOG_LEVEL_DEBUG, "gate", "secure",
-	    "txn=%llu now=%lld", (unsigned long long)txn->number,
-	    (long long)now);
+	log_write(txn->g->log, LOG_EV_GATE_SECURE, KV(txn, txn->number),
+	    KV(now_ms, now));
 }
 
 void
 record_drop(const struct gate_txn *txn, unsigned code, const char *enhanced,
     int64_t now)
 {
-	char quoted[LOG_QUOTE_MAX];
-
-	log_event(txn->g->log, LOG_LEVEL_DEBUG, "gate", "drop",
-	    "txn=%llu now=%lld code=%u enhanced=%s",
-	    (unsigned long long)txn->number, (long long)now, code,
-	    log_quote(str_from(enhanced), quoted));
+	log_write(txn->g->log, LOG_EV_GATE_DROP, KV(txn, txn->number),
+	    KV(now_ms, now), KV(code, code), KV(enhanced, enhanced));
 }
 
 void
 record_end(const struct gate_txn *txn, const char *how, int64_t now)
 {
-	log_event(txn->g->log, LOG_LEVEL_DEBUG, "gate", "end",
-	    "txn=%llu now=%lld how=%s", (unsigned long long)txn->number,
-	    (long long)now, how);
+	log_write(txn->g->log, LOG_EV_GATE_END, KV(txn, txn->number),
+	    KV(now_ms, now), KV(how, how));
 }

@@ -212,7 +212,6 @@ note_reading(struct control_conn *c, const struct spool_message *m)
 	const struct control_parts *p = control_parts(c);
 	struct spool_row *rows = xcalloc(m->rcpt_count, sizeof(*rows));
 	char id[SPOOL_ID_TEXT], whose[SPOOL_WHOSE_MAX];
-	char who[LOG_QUOTE_MAX], mail[LOG_QUOTE_MAX];
 	struct spool_audit audit = {.at = clock_wall_ms(),
 	    .who = c->who,
 	    .action = "cat",
@@ -225,8 +224,8 @@ note_reading(struct control_conn *c, const struct spool_message *m)
 		    .address = m->rcpts[i].address};
 	(void)spool_whose(rows, m->rcpt_count, whose);
 	free(rows);
-	log_event(p->log, LOG_LEVEL_INFO, "control", "cat", "who=%s mail=%s",
-	    log_quote(str_from(c->who), who), log_quote(str_from(whose), mail));
+	log_write(
+	    p->log, LOG_EV_CONTROL_CAT, KV(by, c->who), KV(sender, whose));
 	spool_audit_add(p->spool, &audit, NULL, NULL);
 }
 

@@ -155,12 +155,10 @@ on_saved(void *arg, int64_t now)
 {
 	struct save *s = arg;
 	struct decider *d = s->d;
-	char text[LOG_QUOTE_MAX];
 
 	if (s->error != 0)
-		log_event(d->log, LOG_LEVEL_ERROR, "http", "decisions-file",
-		    "file=%s error=%s", d->path,
-		    log_quote(str_from(strerror(s->error)), text));
+		log_write(d->log, LOG_EV_HTTP_DECISIONS_FILE_FAILED,
+		    KV(file, d->path), KV(error, strerror(s->error)));
 	save_free(s);
 	d->is_writing = false;
 	if (d->has_changed)

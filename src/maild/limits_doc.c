@@ -27,7 +27,7 @@ static const struct limit per_client[] = {
 	"421 4.7.0 Too many failed logins, to that user; others at the address "
 	"wait their turn, and hear 421 where that would take long; who has "
 	"logged in there within a week is not held up",
-	"log \"smtp auth\" and \"smtp refuse limit=auth_failures_max\"; "
+	"log \"smtp auth_failed\" and \"smtp refuse limit=auth_failures_max\"; "
 	"auth_failures, auth_locked"},
     {"queue_max", "452 with the sender, the limit and when a place is free",
 	"refused_recipients"},

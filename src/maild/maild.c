@@ -713,21 +713,19 @@ log_started(struct maild *m)
 	struct spool_stats stats;
 
 	for (size_t i = 0; i < m->listener_count; i++)
-		log_event(m->log, LOG_LEVEL_INFO, "maild", "listen",
-		    "address=%s name=%s",
-		    net_addr_format(
-			m->listeners[i] != NULL
-			    ? listener_addr(m->listeners[i])
-			    : &maild_config_listen(m->gen->conf, i)->addr,
-			addr),
-		    m->doors[i].name);
+		log_write(m->log, LOG_EV_MAILD_LISTEN,
+		    KV(address,
+			net_addr_format(
+			    m->listeners[i] != NULL
+				? listener_addr(m->listeners[i])
+				: &maild_config_listen(m->gen->conf, i)->addr,
+			    addr)),
+		    KV(listener, m->doors[i].name));
 	spool_stats(m->spool, &stats);
-	log_event(m->log, LOG_LEVEL_INFO, "maild", "start",
-	    "version=%s mode=%s held_messages=%llu senders=%zu "
-	    "frozen_senders=%zu",
-	    PACKAGE_VERSION, maild_on_mode(m),
-	    (unsigned long long)stats.messages, gate_sender_count(m->gate),
-	    gate_frozen_count(m->gate));
+	log_write(m->log, LOG_EV_MAILD_START, KV(version, PACKAGE_VERSION),
+	    KV(mode, maild_on_mode(m)), KV(held_messages, stats.messages),
+	    KV(senders, gate_sender_count(m->gate)),
+	    KV(frozen_senders, gate_frozen_count(m->gate)));
 }
 
 int
@@ -748,8 +746,7 @@ maild_run(const char *config_file, const char *page_dir)
 		loop_run(m.loop);
 		status = m.status;
 		m.is_clean = status == 0;
-		log_event(m.log, LOG_LEVEL_INFO, "maild", "stop", "status=%d",
-		    status);
+		log_write(m.log, LOG_EV_MAILD_STOP, KV(status, status));
 	}
 	maild_stop(&m);
 	return status;

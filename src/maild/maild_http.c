@@ -112,7 +112,7 @@ maild_http_start(struct maild *m)
 	    .page_dir = m->page_dir,
 	    .routes = routes,
 	    .arg = m});
-	web_doors_listen(m->doors_http, api_web(m->api), m->log, "maild");
+	web_doors_listen(m->doors_http, api_web(m->api), m->log);
 }
 
 void

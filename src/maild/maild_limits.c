@@ -64,10 +64,9 @@ maild_fit_descriptors(struct maild_gen *g, struct log *log)
 	g->relay.sessions_max = fit;
 	if (g->relay.client_sessions_max > fit)
 		g->relay.client_sessions_max = fit;
-	log_event(log, LOG_LEVEL_WARNING, "maild", "limits",
-	    "sessions_max=%u lowered_to=%u descriptors=%llu needed=%llu "
-	    "note=\"raise LimitNOFILE= of the service or ulimit -n\"",
-	    conf->sessions_max, fit, (unsigned long long)have,
-	    (unsigned long long)need);
+	log_write(log, LOG_EV_MAILD_LIMITS,
+	    KV(sessions_max, conf->sessions_max), KV(lowered_to, fit),
+	    KV(descriptors, have), KV(needed, need),
+	    KV(advice, "raise LimitNOFILE= of the service or ulimit -n"));
 	return true;
 }

@@ -177,8 +177,7 @@ tell_fixed(struct maild *m, char *note, size_t cap)
 	note[0] = '\0';
 	if (name == NULL)
 		return;
-	log_event(m->log, LOG_LEVEL_WARNING, "maild", "reload",
-	    "option=%s note=\"takes effect at the next start\"", name);
+	log_write(m->log, LOG_EV_MAILD_RELOAD_LATER, KV(option, name));
 	snprintf(note, cap,
 	    "%s was changed, which takes effect at the next start", name);
 }
@@ -187,10 +186,8 @@ void
 maild_on_warning(void *arg, const char *text)
 {
 	struct maild *m = arg;
-	char quoted[LOG_QUOTE_MAX];
 
-	log_event(m->log, LOG_LEVEL_WARNING, "maild", "config", "reason=%s",
-	    log_quote(str_from(text), quoted));
+	log_write(m->log, LOG_EV_MAILD_CONFIG, KV(reason, text));
 }
 
 bool
@@ -200,7 +197,6 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	struct maild_config *conf =
 	    maild_config_load(m->config_file, err, err_cap);
 	struct nexthop_settings hop;
-	char text[LOG_QUOTE_MAX];
 
 	if (conf != NULL) {
 		hop = maild_nexthop_settings(conf);
@@ -216,9 +212,7 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	m->parts.reloaded_at = clock_wall_ms();
 	m->parts.reload_failed = conf == NULL;
 	if (conf == NULL) {
-		log_event(m->log, LOG_LEVEL_ERROR, "maild", "reload",
-		    "result=failed kept=old error=%s",
-		    log_quote(str_from(err), text));
+		log_write(m->log, LOG_EV_MAILD_RELOAD_FAILED, KV(error, err));
 		events_add(m->events, clock_wall_ms(), EVENT_RELOAD_FAILED, "",
 		    "", "%s", err);
 		maild_alert_raise(m, ALERT_RELOAD_FAILED, m->config_file, err);
@@ -230,8 +224,7 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	tell_fixed(m, err, err_cap);
 	events_add(m->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
 	    m->config_file);
-	log_event(m->log, LOG_LEVEL_INFO, "maild", "reload",
-	    "result=done file=%s", m->config_file);
+	log_write(m->log, LOG_EV_MAILD_RELOAD, KV(file, m->config_file));
 	return true;
 }
 
@@ -305,8 +298,8 @@ on_drain_deadline(void *arg, int64_t now)
 	struct maild *m = arg;
 
 	(void)now;
-	log_event(m->log, LOG_LEVEL_WARNING, "maild", "drain",
-	    "result=cut_short deliveries=%u", delivery_active(m->delivery));
+	log_write(m->log, LOG_EV_MAILD_DRAIN_CUT,
+	    KV(deliveries, delivery_active(m->delivery)));
 	loop_stop(m->loop);
 }
 
@@ -321,8 +314,8 @@ on_term(void *arg, int64_t now)
 	}
 	m->draining = true;
 	systemd_notify("STOPPING=1");
-	log_event(m->log, LOG_LEVEL_INFO, "maild", "drain", "sessions=%llu",
-	    (unsigned long long)m->counters.v[COUNT_SESSIONS_OPEN]);
+	log_write(m->log, LOG_EV_MAILD_DRAIN,
+	    KV(sessions, m->counters.v[COUNT_SESSIONS_OPEN]));
 	/* Closed, not only left alone: a client that comes now goes elsewhere
 	 * at once and does not wait in the backlog. */
 	for (size_t i = 0; i < m->listener_count; i++)
@@ -410,8 +403,8 @@ on_accept_trouble(void *arg, int error, int64_t now)
 	const struct maild *m = door->maild;
 
 	(void)now;
-	log_event(
-	    m->log, LOG_LEVEL_WARNING, "maild", "accept", "errno=%d", error);
+	log_write(
+	    m->log, LOG_EV_MAILD_ACCEPT_FAILED, KV(error, strerror(error)));
 }
 
 void

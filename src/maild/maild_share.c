@@ -119,12 +119,11 @@ static void
 on_change(void *arg, const struct freezes_change *c)
 {
 	struct maild *m = arg;
-	char who[WHO_MAX], sender[LOG_QUOTE_MAX], by[LOG_QUOTE_MAX];
+	char who[WHO_MAX];
 
-	log_event(m->log, LOG_LEVEL_INFO, "shared",
-	    c->is_frozen ? "freeze" : "thaw", "sender=%s by=%s",
-	    log_quote(str_from(c->sender), sender),
-	    log_quote(str_from(who_of(c, who)), by));
+	log_write(m->log,
+	    c->is_frozen ? LOG_EV_SHARED_FREEZE : LOG_EV_SHARED_THAW,
+	    KV(sender, c->sender), KV(by, who_of(c, who)));
 	if (c->is_frozen)
 		freeze(m, c, who);
 	else
@@ -137,16 +136,15 @@ static void
 warn_of_eviction(struct maild *m)
 {
 	struct freezes_info info;
-	char policy[LOG_QUOTE_MAX];
 
 	freezes_info(m->freezes, &info);
 	if (info.memory.max == 0 || info.memory.policy[0] == '\0' ||
 	    strcmp(info.memory.policy, "noeviction") == 0)
 		return;
-	log_event(m->log, LOG_LEVEL_WARNING, "shared", "eviction",
-	    "maxmemory_policy=%s note=\"when the server's memory is full it "
-	    "drops keys without an error; set maxmemory-policy noeviction\"",
-	    log_quote(str_from(info.memory.policy), policy));
+	log_write(m->log, LOG_EV_SHARED_EVICTION,
+	    KV(maxmemory_policy, info.memory.policy),
+	    KV(reason, "a full server drops keys without an error"),
+	    KV(advice, "set maxmemory-policy noeviction"));
 }
 
 static void
@@ -154,8 +152,7 @@ on_up(void *arg)
 {
 	struct maild *m = arg;
 
-	log_event(m->log, LOG_LEVEL_INFO, "shared", "up", "server=%s",
-	    m->first->conf->shared);
+	log_write(m->log, LOG_EV_SHARED_UP, KV(server, m->first->conf->shared));
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
 	    "the shared server %s answers", m->first->conf->shared);
 	warn_of_eviction(m);
@@ -167,12 +164,10 @@ static void
 on_down(void *arg, const char *why)
 {
 	struct maild *m = arg;
-	char text[LOG_QUOTE_MAX];
 
 	counters_add(&m->counters, COUNT_SHARED_OUTAGES, 1);
-	log_event(m->log, LOG_LEVEL_WARNING, "shared", "down",
-	    "server=%s reason=%s", m->first->conf->shared,
-	    log_quote(str_from(why), text));
+	log_write(m->log, LOG_EV_SHARED_DOWN,
+	    KV(server, m->first->conf->shared), KV(reason, why));
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
 	    "the shared server %s does not answer, and this relay goes on by "
 	    "itself: %s",

@@ -112,19 +112,12 @@ maild_on_cert_timer(void *arg, int64_t now)
 	struct maild *m = arg;
 	int64_t wall = clock_wall_ms();
 	struct tls_cert cert;
-	char file[LOG_QUOTE_MAX], names[LOG_QUOTE_MAX];
 
 	for (size_t i = 0; maild_on_certificate(m, i, &cert); i++) {
-		int64_t left = cert.expires_at - wall;
-
-		if (left >= CONTROL_CERT_SOON_MS)
+		if (cert.expires_at - wall >= CONTROL_CERT_SOON_MS)
 			continue;
-		log_event(m->log, LOG_LEVEL_WARNING, "maild", "certificate",
-		    "file=%s names=%s %s=%lld",
-		    log_quote(str_from(cert.file), file),
-		    log_quote(str_from(cert.names), names),
-		    left > 0 ? "days_left" : "expired_days",
-		    (long long)((left > 0 ? left : -left) / DAY_MS));
+		log_write(m->log, LOG_EV_MAILD_CERTIFICATE, KV(file, cert.file),
+		    KV(names, cert.names), KV(expires, cert.expires_at));
 	}
 	maild_watch_certificates(m);
 	loop_timer_set(&m->cert_timer, now + DAY_MS);

@@ -50,7 +50,7 @@ int milter_accept(int fd, struct sockaddr *addr, socklen_t *len) __asm__(
 static bool
 is_welcome(struct milter *m, int fd)
 {
-	char why[160], quoted[LOG_QUOTE_MAX];
+	char why[160];
 	struct peer peer;
 
 	peer_find(fd, &peer);
@@ -58,8 +58,8 @@ is_welcome(struct milter *m, int fd)
 		return true;
 	milter_post(m->desk.port, milter_ask_new(MILTER_DENIED, NULL));
 	if (peer_is_news(&m->denied_due, clock_mono_ms()))
-		log_event(m->desk.parts.log, LOG_LEVEL_WARNING, "milter",
-		    "denied", "reason=%s", log_quote(str_from(why), quoted));
+		log_write(
+		    m->desk.parts.log, LOG_EV_MILTER_DENIED, KV(reason, why));
 	return false;
 }
 
@@ -173,8 +173,8 @@ on_ended(void *arg, int64_t now)
 	(void)now;
 	loop_watch_free(m->ended_watch);
 	m->ended_watch = NULL;
-	log_event(m->desk.parts.log, LOG_LEVEL_ERROR, "milter", "ended",
-	    "error=\"libmilter ended by itself\"");
+	log_write(m->desk.parts.log, LOG_EV_MILTER_ENDED,
+	    KV(error, "libmilter ended by itself"));
 	m->desk.parts.on_ended(m->desk.parts.arg);
 }
 

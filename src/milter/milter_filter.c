@@ -135,14 +135,11 @@ unneeded_steps(enum milter_hold hold)
 static void
 note_refusal(struct milter_filter *f, const struct ip *client, unsigned open)
 {
-	char text[IP_TEXT_MAX];
-
 	milter_post(f->desk->port, milter_ask_new(MILTER_FULL, NULL));
 	if (!peer_is_news(&f->full_due, clock_mono_ms()))
 		return;
-	log_event(f->desk->parts.log, LOG_LEVEL_WARNING, "milter", "refuse",
-	    "client=%s limit=milter_connections_max open=%u",
-	    client != NULL ? ip_format(client, text) : "-", open);
+	log_write(f->desk->parts.log, LOG_EV_MILTER_REFUSE, KV(client, client),
+	    KV(limit, "milter_connections_max"), KV(open, open));
 }
 
 /* How many there are with it. 0: it is refused. The connection ends, and with
@@ -178,9 +175,9 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 	if (smfi_getpriv(ctx) != NULL)
 		return SMFIS_REJECT;
 	if ((actions & need) != need) {
-		log_event(d->parts.log, LOG_LEVEL_ERROR, "milter", "negotiate",
-		    "result=refused error=\"the mail server does not let a "
-		    "filter do what milter_hold needs\"");
+		log_write(d->parts.log, LOG_EV_MILTER_NEGOTIATE_FAILED,
+		    KV(error, "the mail server does not let a filter do what "
+			      "milter_hold needs"));
 		return SMFIS_REJECT;
 	}
 	*want_actions = need;

@@ -34,27 +34,26 @@ milter_own_met(struct milter_desk *d, const struct milter_ask *ask)
 {
 	if (!milter_own_by_connection(d, ask))
 		return;
-	log_event(d->parts.log, LOG_LEVEL_WARNING, "milter", "own_connection",
-	    "error=\"next_hop leads to a listener that has this very milter, "
-	    "so that what weir lets out comes back to it: that listener needs "
-	    "receive_override_options=no_milters, or next_hop another one\"");
+	log_write(d->parts.log, LOG_EV_MILTER_OWN_CONNECTION,
+	    KV(error, "next_hop leads to a listener that has this very milter, "
+		      "so that what weir lets out comes back to it: that "
+		      "listener needs receive_override_options=no_milters, or "
+		      "next_hop another one"));
 }
 
 void
 milter_own_tell(struct milter_desk *d, const struct milter_txn *t)
 {
 	int64_t now = loop_now(d->parts.loop);
-	char from[LOG_QUOTE_MAX];
 
 	counters_add(d->parts.counters, COUNT_OWN_MAIL, 1);
 	if (d->own_told != 0 && now < d->own_told + TELL_MS)
 		return;
 	d->own_told = now;
-	log_event(d->parts.log, LOG_LEVEL_WARNING, "milter", "own_mail",
-	    "from=%s error=\"mail that weir let go came back to this milter, "
-	    "and passes: the listener that next_hop or a content filter hands "
-	    "it to needs receive_override_options=no_milters\"",
-	    log_quote(str_from(t->from), from));
+	log_write(d->parts.log, LOG_EV_MILTER_OWN_MAIL, KV(from, t->from),
+	    KV(error, "mail that weir let go came back to this milter, and "
+		      "passes: the listener that next_hop or a content filter "
+		      "hands it to needs receive_override_options=no_milters"));
 }
 
 static bool

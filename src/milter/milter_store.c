@@ -227,12 +227,10 @@ on_secured(void *arg, const struct gate_answer *answer)
 static void
 refuse_id(struct milter_txn *t)
 {
-	char id[LOG_QUOTE_MAX];
-
-	log_event(t->desk->parts.log, LOG_LEVEL_ERROR, "milter", "queue_id",
-	    "mta_id=%s error=\"the mail server gave no queue id (macro i) that "
-	    "can be used\"",
-	    log_quote(str_from(t->queue_id), id));
+	log_write(t->desk->parts.log, LOG_EV_MILTER_QUEUE_ID,
+	    KV(mta_id, t->queue_id),
+	    KV(error,
+		"the mail server gave no queue id (macro i) that can be used"));
 	(void)milter_txn_refuse(t, 451, "4.3.5",
 	    "The message cannot be held here, try again later");
 	milter_txn_drop(t);
@@ -245,7 +243,6 @@ static void
 note_short_id(struct milter_txn *t)
 {
 	struct str id = str_from(t->queue_id);
-	char text[LOG_QUOTE_MAX];
 
 	if (t->desk->short_told || id.n > SHORT_ID_MAX)
 		return;
@@ -254,10 +251,9 @@ note_short_id(struct milter_txn *t)
 			return;
 	}
 	t->desk->short_told = true;
-	log_event(t->desk->parts.log, LOG_LEVEL_WARNING, "milter", "short_id",
-	    "mta_id=%s reason=\"queue ids of this kind are given again soon; "
-	    "set enable_long_queue_ids = yes in Postfix's main.cf\"",
-	    log_quote(id, text));
+	log_write(t->desk->parts.log, LOG_EV_MILTER_SHORT_ID, KV(mta_id, id),
+	    KV(reason, "queue ids of this kind are given again soon; set "
+		       "enable_long_queue_ids = yes in Postfix's main.cf"));
 }
 
 /* The commands name one mail server. Another one's message would stay in its
@@ -268,7 +264,6 @@ is_another_server(struct milter_txn *t)
 {
 	struct milter_desk *d = t->desk;
 	const char *server = t->ask->server;
-	char first[LOG_QUOTE_MAX], name[LOG_QUOTE_MAX];
 	struct spool_stats stats;
 
 	spool_stats(d->parts.spool, &stats);
@@ -280,11 +275,10 @@ is_another_server(struct milter_txn *t)
 		str_copy(str_from(server), d->server, sizeof(d->server));
 	if (str_ieq(str_from(server), str_from(d->server)))
 		return false;
-	log_event(d->parts.log, LOG_LEVEL_ERROR, "milter", "server",
-	    "server=%s first=%s error=\"release_command and its like serve the "
-	    "first; give the other a weir of its own\"",
-	    log_quote(str_from(server), name),
-	    log_quote(str_from(d->server), first));
+	log_write(d->parts.log, LOG_EV_MILTER_SERVER, KV(server, server),
+	    KV(first_server, d->server),
+	    KV(error, "release_command and its like serve the first; give the "
+		      "other a weir of its own"));
 	return true;
 }
 

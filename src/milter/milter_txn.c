@@ -142,29 +142,23 @@ recipient_of(const void *arg, size_t i)
 void
 milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 {
-	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX];
-	char from[LOG_QUOTE_MAX], sender[LOG_QUOTE_MAX], mta[LOG_QUOTE_MAX];
-	char reason[LOG_QUOTE_MAX];
+	char id[SPOOL_ID_TEXT];
 	struct log *log = t->desk->parts.log;
 	const struct log_recipients to = {recipient_of, t, t->rcpt_count};
-	char names[LOG_RECIPIENTS_MAX];
-	size_t next;
+	struct log_list first;
 
-	if (!log_is_on(log, LOG_LEVEL_INFO))
+	if (!log_has(log, LOG_EV_MILTER_MESSAGE))
 		return;
-	next = log_recipients_format(&to, 0, names);
-	log_event(log, LOG_LEVEL_INFO, "milter", "message",
-	    "id=%s fate=%s sender=%s from=%s client=%s mta_id=%s size=%llu "
-	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld reason=%s%s",
-	    spool_id_format(t->id, id), fate,
-	    log_quote(str_from(t->gate != NULL ? gate_txn_source(t->gate) : ""),
-		sender),
-	    log_quote(str_from(t->from), from), ip_format(&t->client, ip),
-	    log_quote(str_from(t->queue_id), mta), (unsigned long long)t->size,
-	    t->rcpt_count, t->rcpt_count - t->held_count, t->held_count,
-	    (long long)(clock_wall_ms() - t->started_at),
-	    log_quote(str_from(why), reason), names);
-	log_recipients_rest(&to, log, "milter", id, next);
+	log_recipients_take(&to, 0, &first);
+	log_write(log, LOG_EV_MILTER_MESSAGE,
+	    KV(id, spool_id_format(t->id, id)), KV(result, fate),
+	    KV(sender, t->gate != NULL ? gate_txn_source(t->gate) : ""),
+	    KV(from, t->from), KV(client, &t->client), KV(mta_id, t->queue_id),
+	    KV(size_bytes, t->size), KV(recipients, t->rcpt_count),
+	    KV(passed, t->rcpt_count - t->held_count), KV(held, t->held_count),
+	    KV(delay_ms, clock_wall_ms() - t->started_at), KV(reason, why),
+	    KV(to, &first));
+	log_recipients_rest(&to, log, LOG_EV_MILTER_RECIPIENTS, id, first.end);
 }
 
 /* Refused by what is not the gate's to know. option as events have it. */
@@ -183,13 +177,12 @@ tell_refused(struct milter_txn *t, const char *address, const char *option,
 static void
 refuse_path(struct milter_desk *d, struct milter_ask *ask, const char *source)
 {
-	char from[LOG_QUOTE_MAX], address[LOG_QUOTE_MAX];
 	bool is_mail = ask->verb == MILTER_MAIL;
 
-	log_event(d->parts.log, LOG_LEVEL_INFO, "milter", "refuse",
-	    "sender=%s %s=%s reason=\"%s\"", log_quote(str_from(source), from),
-	    is_mail ? "from" : "to", log_quote(str_from(ask->address), address),
-	    smtp_path_error_text(ask->path_error));
+	log_write(d->parts.log, LOG_EV_MILTER_REFUSE_ADDRESS,
+	    KV(sender, source), KV(from, is_mail ? ask->address : NULL),
+	    KV(to, is_mail ? NULL : ask->address),
+	    KV(reason, smtp_path_error_text(ask->path_error)));
 	counters_add(d->parts.counters, COUNT_REFUSED_RECIPIENTS, 1);
 	counters_add(d->parts.counters, COUNT_REFUSE_SYNTAX, 1);
 	if (source[0] != '\0')

@@ -93,8 +93,7 @@ tell_failure(struct hook *h, const char *why)
 static void
 hook_start(struct hook *h, size_t slot, struct waiting_run *run)
 {
-	char why[PROGRAM_WHY_MAX], name[LOG_QUOTE_MAX],
-	    error_text[LOG_QUOTE_MAX];
+	char why[PROGRAM_WHY_MAX];
 	char *argv[] = {run->command, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -119,9 +118,8 @@ hook_start(struct hook *h, size_t slot, struct waiting_run *run)
 	}
 	if (program_can_run(run->command, why, sizeof(why)))
 		snprintf(why, sizeof(why), "%s", strerror(error));
-	log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
-	    "command=%s error=%s", log_quote(str_from(run->command), name),
-	    log_quote(str_from(why), error_text));
+	log_write(h->log, LOG_EV_HOOK_FAILED, KV(command, run->command),
+	    KV(error, why));
 	tell_failure(h, why);
 }
 
@@ -148,10 +146,10 @@ on_failure(struct hook *h, const char *command, int status)
 {
 	int code =
 	    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	char name[LOG_QUOTE_MAX], why[32];
+	char why[32];
 
-	log_event(h->log, LOG_LEVEL_WARNING, "hook", "fail",
-	    "command=%s status=%d", log_quote(str_from(command), name), code);
+	log_write(
+	    h->log, LOG_EV_HOOK_FAILED, KV(command, command), KV(status, code));
 	snprintf(why, sizeof(why), "status %d", code);
 	tell_failure(h, why);
 }
@@ -203,8 +201,8 @@ hook_run(struct hook *h, const char *command, const struct hook_freeze *freeze)
 	if (command == NULL)
 		return;
 	if (h->waiting_count >= HOOK_WAITING_MAX) {
-		log_event(h->log, LOG_LEVEL_WARNING, "hook", "skip",
-		    "waiting=%u", h->waiting_count);
+		log_write(
+		    h->log, LOG_EV_HOOK_SKIP, KV(waiting, h->waiting_count));
 		return;
 	}
 	run = run_new(command, freeze);

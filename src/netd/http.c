@@ -189,5 +189,5 @@ netd_http_start(struct netd *n)
 	    .version = PACKAGE_VERSION,
 	    .routes = routes,
 	    .arg = n});
-	web_doors_listen(n->doors, api_web(n->api), n->log, "netd");
+	web_doors_listen(n->doors, api_web(n->api), n->log);
 }

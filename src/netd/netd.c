@@ -164,8 +164,7 @@ install_rules(struct netd *n)
 	n->fast = result.how.fast;
 	netd_set_repeat(n, result.repeats);
 	str_copy(str_from(result.text), n->rules, sizeof(n->rules));
-	log_event(n->log, LOG_LEVEL_INFO, "netd", "rules", "installed=\"%s\"",
-	    n->rules);
+	log_write(n->log, LOG_EV_NETD_RULES, KV(rules, n->rules));
 	return 0;
 }
 
@@ -176,12 +175,12 @@ static void
 check_bridge(struct netd *n)
 {
 	static const char *const sysctls[][2] = {
-	    {"bridge-nf-call-iptables",
+	    {"net.bridge.bridge-nf-call-iptables",
 		"IPv4 frames, unless the bridge has nf_call_iptables itself"},
-	    {"bridge-nf-call-ip6tables",
+	    {"net.bridge.bridge-nf-call-ip6tables",
 		"IPv6 frames, unless the bridge has nf_call_ip6tables itself"},
-	    {"bridge-nf-filter-vlan-tagged", "VLAN-tagged frames"},
-	    {"bridge-nf-filter-pppoe-tagged", "PPPoE frames"},
+	    {"net.bridge.bridge-nf-filter-vlan-tagged", "VLAN-tagged frames"},
+	    {"net.bridge.bridge-nf-filter-pppoe-tagged", "PPPoE frames"},
 	};
 	char path[80];
 
@@ -191,14 +190,13 @@ check_bridge(struct netd *n)
 
 		buf_init(&text, 16);
 		snprintf(path, sizeof(path), "/proc/sys/net/bridge/%s",
-		    sysctls[i][0]);
+		    sysctls[i][0] + sizeof("net.bridge.") - 1);
 		rest =
 		    file_read(path, 16, &text) == 0 ? buf_str(&text) : STR("");
 		if (!str_eq(str_cut(&rest, '\n'), STR("1")))
-			log_event(n->log, LOG_LEVEL_WARNING, "netd", "bridge",
-			    "sysctl=net.bridge.%s note=\"is not 1: not "
-			    "throttled are %s\"",
-			    sysctls[i][0], sysctls[i][1]);
+			log_write(n->log, LOG_EV_NETD_BRIDGE,
+			    KV(sysctl, sysctls[i][0]),
+			    KV(passed_by, sysctls[i][1]));
 		buf_clear(&text);
 	}
 }
@@ -256,8 +254,9 @@ load_state(struct netd *n)
 	    n->gate, buf_str(&text), loop_now(n->loop), clock_wall_ms(), &bad);
 	buf_clear(&text);
 	if (frozen > 0 || bad > 0)
-		log_event(n->log, bad > 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		    "netd", "state", "frozen=%zu unreadable=%zu", frozen, bad);
+		log_write(n->log,
+		    bad > 0 ? LOG_EV_NETD_STATE_DAMAGED : LOG_EV_NETD_STATE,
+		    KV(frozen, frozen), KV(unreadable, bad));
 	netd_block_frozen(n);
 	return 0;
 }
@@ -333,9 +332,9 @@ stop(struct netd *n)
 {
 	/* First: from here on packets pass, or find no queue. */
 	if (!keeper_stop(n->keeper))
-		log_event(n->log, LOG_LEVEL_ERROR, "netd", "rules",
-		    "note=\"they stay: both keepers were killed; weir-netd "
-		    "--remove-rules removes them\"");
+		log_write(n->log, LOG_EV_NETD_RULES_STAY,
+		    KV(reason, "both keepers were killed"),
+		    KV(advice, "weir-netd --remove-rules removes them"));
 	api_free(n->api);
 	web_doors_free(n->doors);
 	if (n->control != NULL)
@@ -376,18 +375,19 @@ netd_run(const char *config_file, bool with_rules)
 	netd_hold_signals(true);
 	status = start(&n, with_rules);
 	if (status == 0) {
-		log_event(n.log, LOG_LEVEL_INFO, "netd", "start",
-		    "version=%s mode=%s queue=%u fail=%s frozen=%zu "
-		    "seccomp=%s",
-		    PACKAGE_VERSION,
-		    n.conf->mode == NETD_OBSERVE ? "observe" : "enforce",
-		    n.conf->queue,
-		    n.conf->fail == NETD_FAIL_OPEN ? "open" : "closed",
-		    netgate_frozen_count(n.gate), n.has_seccomp ? "on" : "off");
+		log_write(n.log, LOG_EV_NETD_START,
+		    KV(version, PACKAGE_VERSION),
+		    KV(mode,
+			n.conf->mode == NETD_OBSERVE ? "observe" : "enforce"),
+		    KV(queue, n.conf->queue),
+		    KV(fail,
+			n.conf->fail == NETD_FAIL_OPEN ? "open" : "closed"),
+		    KV(frozen, netgate_frozen_count(n.gate)),
+		    KV(seccomp, n.has_seccomp ? "on" : "off"));
 		systemd_notify("READY=1");
 		netd_set_timer(&n);
 		loop_run(n.loop);
-		log_event(n.log, LOG_LEVEL_INFO, "netd", "stop", "status=0");
+		log_write(n.log, LOG_EV_NETD_STOP, KV(status, 0));
 	}
 	stop(&n);
 	return status;

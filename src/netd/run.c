@@ -33,10 +33,9 @@ netd_look_for_lost(struct netd *n, int64_t now)
 	if (held == 0 || !nfqueue_lost_all(n->queue))
 		return;
 	netgate_lose_held(n->gate, now);
-	log_event(n->log, LOG_LEVEL_WARNING, "netd", "lost",
-	    "packets=%zu note=\"the kernel threw away what waited: a chain of "
-	    "nftables was removed, or an interface went down\"",
-	    held);
+	log_write(n->log, LOG_EV_NETD_LOST, KV(packets, held),
+	    KV(reason, "the kernel threw away what waited: a chain of nftables "
+		       "was removed, or an interface went down"));
 }
 
 static void
@@ -258,9 +257,8 @@ on_store(void *arg, int64_t now)
 	if (netgate_save(n->gate, &text))
 		state_write(n->state, buf_take(&text));
 	else
-		log_event(n->log, LOG_LEVEL_ERROR, "netd", "state",
-		    "error=\"%zu frozen hosts are more than the file holds\"",
-		    netgate_frozen_count(n->gate));
+		log_write(n->log, LOG_EV_NETD_STATE_FULL,
+		    KV(frozen, netgate_frozen_count(n->gate)));
 	buf_clear(&text);
 }
 
@@ -319,16 +317,16 @@ void
 netd_on_keeper(void *arg, const struct keeper_report *r)
 {
 	static const struct {
-		enum log_level level;
+		enum log_event_id event;
 		const char *what;
 	} news[] = {
-	    [KEEPER_RESTORED] = {LOG_LEVEL_WARNING,
+	    [KEEPER_RESTORED] = {LOG_EV_NETD_RULES_RESTORED,
 		"missing or changed by another program; put back"},
-	    [KEEPER_MISSING] = {LOG_LEVEL_ERROR,
+	    [KEEPER_MISSING] = {LOG_EV_NETD_RULES_MISSING,
 		"missing, and cannot be put back"},
-	    [KEEPER_REPLACED] = {LOG_LEVEL_WARNING,
+	    [KEEPER_REPLACED] = {LOG_EV_NETD_KEEPER_REPLACED,
 		"their keeper was killed; the one that stood by took over"},
-	    [KEEPER_GONE] = {LOG_LEVEL_ERROR,
+	    [KEEPER_GONE] = {LOG_EV_NETD_KEEPER_GONE,
 		"nobody keeps them: both keepers were killed; restart "
 		"weir-netd"},
 	};
@@ -347,8 +345,8 @@ netd_on_keeper(void *arg, const struct keeper_report *r)
 		    str_from(r->result.text[0] != '\0' ? r->result.text
 						       : news[r->news].what),
 		    n->rules, sizeof(n->rules));
-	log_event(n->log, news[r->news].level, "netd", "rules",
-	    "note=\"%s\" rules=\"%s\"", news[r->news].what, n->rules);
+	log_write(n->log, news[r->news].event, KV(reason, news[r->news].what),
+	    KV(rules, n->rules));
 	events_add(n->events, clock_wall_ms(), EVENT_RULES, "", "", "%s",
 	    news[r->news].what);
 }
@@ -420,9 +418,7 @@ tell_fixed(struct netd *n, const struct netd_config *conf)
 	if (option == NULL && !n->can_start && conf->freeze_command != NULL)
 		option = "freeze_command";
 	if (option != NULL)
-		log_event(n->log, LOG_LEVEL_WARNING, "netd", "reload",
-		    "option=%s note=\"takes effect at the next start\"",
-		    option);
+		log_write(n->log, LOG_EV_NETD_RELOAD_LATER, KV(option, option));
 }
 
 /* These are in force as they were at start: sets, tables and the names of hosts
@@ -442,14 +438,11 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	struct netd_config *conf = netd_config_load(n->config_file, err, cap);
 	struct netd_config *old = n->conf;
 	struct netgate_settings settings;
-	char text[LOG_QUOTE_MAX];
 
 	n->reloaded_at = clock_wall_ms();
 	n->reload_failed = conf == NULL;
 	if (conf == NULL) {
-		log_event(n->log, LOG_LEVEL_ERROR, "netd", "reload",
-		    "result=failed kept=old error=%s",
-		    log_quote(str_from(err), text));
+		log_write(n->log, LOG_EV_NETD_RELOAD_FAILED, KV(error, err));
 		return false;
 	}
 	tell_fixed(n, conf);
@@ -466,8 +459,7 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	netd_set_timer(n);
 	events_add(n->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
 	    n->config_file);
-	log_event(n->log, LOG_LEVEL_INFO, "netd", "reload",
-	    "result=done file=%s", n->config_file);
+	log_write(n->log, LOG_EV_NETD_RELOAD, KV(file, n->config_file));
 	return true;
 }
 

@@ -61,8 +61,8 @@ run(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		error = write_file(s, text);
 		if (error != 0)
-			log_event(s->log, LOG_LEVEL_ERROR, "state", "fail",
-			    "file=%s error=\"%s\"", s->path, strerror(error));
+			log_write(s->log, LOG_EV_STATE_WRITE_FAILED,
+			    KV(file, s->path), KV(error, strerror(error)));
 		free(text);
 		pthread_mutex_lock(&s->lock);
 	}

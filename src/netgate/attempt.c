@@ -156,9 +156,9 @@ tell_spared(struct netgate *g, struct host *h)
 				  : NETGATE_COUNT_SPARED);
 	if (is_told(g, &h->spared_at))
 		return;
-	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "spared",
-	    "source=%s policy=%s reason=\"queue length\" note=\"%s\"", h->text,
-	    h->policy->name, why_spared(h));
+	log_write(g->log, LOG_EV_NETGATE_SPARE, KV(sender, h->text),
+	    KV(policy, h->policy->name), KV(reason, "queue length"),
+	    KV(not_frozen, why_spared(h)));
 	tell(g, h, NETGATE_NOTICE_FULL, &none);
 }
 
@@ -166,21 +166,19 @@ bool
 attempt_touch_decoy(struct netgate *g, const struct attempt *a)
 {
 	struct host *h = a->host;
-	char text[IP_TEXT_MAX];
 
 	count(g, NETGATE_COUNT_DECOYS);
 	if (!h->never_block) {
-		log_event(g->log, LOG_LEVEL_WARNING, "netgate", "decoy",
-		    "source=%s decoy=%s", h->text, ip_format(&a->dst, text));
+		log_write(g->log, LOG_EV_NETGATE_DECOY, KV(sender, h->text),
+		    KV(decoy, &a->dst));
 		freeze_host(g, h, "decoy");
 		attempt_refuse(g, a, true);
 		return true;
 	}
 	if (is_told(g, &h->decoy_at))
 		return false;
-	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "decoy",
-	    "source=%s decoy=%s note=\"not frozen: %s\"", h->text,
-	    ip_format(&a->dst, text), why_spared(h));
+	log_write(g->log, LOG_EV_NETGATE_DECOY, KV(sender, h->text),
+	    KV(decoy, &a->dst), KV(not_frozen, why_spared(h)));
 	tell(g, h, NETGATE_NOTICE_DECOY, &a->dst);
 	return false;
 }

@@ -196,9 +196,9 @@ freeze_host(struct netgate *g, struct host *h, const char *reason)
 	host_fast_clear(g, h);
 	(void)freeze_flush(g, h, FLUSH_REFUSE);
 	count(g, NETGATE_COUNT_FREEZES);
-	log_event(g->log, LOG_LEVEL_WARNING, "netgate", "freeze",
-	    "source=%s policy=%s reason=\"%s\" queue_length=%" PRIu32, h->text,
-	    h->policy->name, reason, f.queue_length);
+	log_write(g->log, LOG_EV_NETGATE_FREEZE, KV(sender, h->text),
+	    KV(policy, h->policy->name), KV(reason, reason),
+	    KV(queue_length, f.queue_length));
 	g->ops->on_freeze(g->arg, &f);
 	g->ops->on_state(g->arg);
 }
@@ -239,8 +239,7 @@ thaw_host(struct netgate *g, struct host *h, const char *who)
 		if (h->src[i] != NULL)
 			throttle_thaw(g->throttle[i], h->src[i], g->now);
 	}
-	log_event(
-	    g->log, LOG_LEVEL_INFO, "netgate", "thaw", "source=%s", h->text);
+	log_write(g->log, LOG_EV_NETGATE_THAW, KV(sender, h->text));
 	g->ops->on_thaw(g->arg, &h->ip, who);
 	g->ops->on_state(g->arg);
 }

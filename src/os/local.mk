@@ -5,7 +5,7 @@ libos_a_SOURCES = \
 	src/os/entries.c src/os/entries.h \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
-	src/os/log.c src/os/log.h \
+	src/os/log.c src/os/log.h src/os/log_table.def \
 	src/os/caps.c src/os/caps.h \
 	src/os/option_check.c src/os/option_check.h \
 	src/os/options.c src/os/options.h \
@@ -24,6 +24,11 @@ libos_a_SOURCES = \
 	src/os/tap.c src/os/tap.h \
 	src/os/trend.c src/os/trend.h
 os_libs = libos.a $(base_libs) $(CONFUSE_LIBS) $(SYSTEMD_LIBS)
+
+# Prints weir-log(5)'s events and keys.
+noinst_PROGRAMS += weir-log-doc
+weir_log_doc_SOURCES = src/os/gen_log.c
+weir_log_doc_LDADD = $(os_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_file tests/unit/test_log \

@@ -12,6 +12,7 @@
 #include "os/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,15 +34,39 @@ struct log {
 	struct tap *tap;
 };
 
-static const struct {
-	const char *name;
-	int priority; /* syslog's */
-} levels[] = {
-    [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
-    [LOG_LEVEL_INFO] = {"info", LOG_INFO},
-    [LOG_LEVEL_WARNING] = {"warning", LOG_WARNING},
-    [LOG_LEVEL_ERROR] = {"error", LOG_ERR},
-    [LOG_LEVEL_FATAL] = {"fatal", LOG_CRIT},
+const char *const log_level_name[] = {
+    [LOG_LEVEL_DEBUG] = "debug",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_WARNING] = "warning",
+    [LOG_LEVEL_ERROR] = "error",
+    [LOG_LEVEL_FATAL] = "fatal",
+};
+
+static const int priorities[] = {
+    /* syslog's */
+    [LOG_LEVEL_DEBUG] = LOG_DEBUG,
+    [LOG_LEVEL_INFO] = LOG_INFO,
+    [LOG_LEVEL_WARNING] = LOG_WARNING,
+    [LOG_LEVEL_ERROR] = LOG_ERR,
+    [LOG_LEVEL_FATAL] = LOG_CRIT,
+};
+
+const struct log_event log_events[LOG_EV_MAX] = {
+#define LOG_EVENT(id, level, name, keys, doc) \
+	[LOG_EV_##id] = {name, keys, doc, LOG_LEVEL_##level},
+#include "os/log_table.def"
+};
+
+const struct log_key_row log_keys[LOG_KEY_MAX] = {
+#define LOG_KEY(name, kind, doc) \
+	[LOG_KEY_##name] = {#name, doc, LOG_KIND_##kind},
+#include "os/log_table.def"
+};
+
+const struct log_part log_parts[] = {
+#define LOG_PART(name, program, doc) {name, program, doc},
+#include "os/log_table.def"
+    {NULL, NULL, NULL},
 };
 
 struct log *
@@ -87,6 +112,25 @@ log_is_on(const struct log *log, enum log_level level)
 	return log != NULL && level >= atomic_load(&log->least);
 }
 
+bool
+log_has(const struct log *log, enum log_event_id event)
+{
+	return log_is_on(log, log_events[event].level);
+}
+
+bool
+log_event_allows(enum log_event_id event, enum log_key key)
+{
+	struct str rest = str_from(log_events[event].keys);
+	struct str name = str_from(log_keys[key].name);
+
+	while (rest.n > 0) {
+		if (str_eq(str_cut(&rest, ' '), name))
+			return true;
+	}
+	return false;
+}
+
 static void
 write_stderr(char *line, size_t n)
 {
@@ -115,7 +159,7 @@ send_journal(int priority, const char *line)
 static void
 write_line(enum log_target target, enum log_level level, char *line, size_t n)
 {
-	int priority = levels[level].priority;
+	int priority = priorities[level];
 
 	if (target == LOG_TARGET_STDERR)
 		write_stderr(line, n);
@@ -150,37 +194,156 @@ addf(char line[LINE_MAX_BYTES], size_t n, const char *fmt, ...)
 	return n;
 }
 
+/* What has been made of a line. */
+static void
+finish(
+    struct log *log, enum log_level level, char line[LINE_MAX_BYTES], size_t n)
+{
+	/* What is no value of a field must not forge a second line either. */
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned char)line[i] < ' ')
+			line[i] = '?';
+	}
+	write_line(atomic_load(&log->target), level, line, n);
+}
+
+static size_t
+begin(const struct log *log, char line[LINE_MAX_BYTES])
+{
+	char when[UNITS_TEXT_MAX];
+
+	/* The others stamp the line themselves. */
+	if (atomic_load(&log->target) != LOG_TARGET_STDERR)
+		return 0;
+	return addf(line, 0, "%s ", units_format_time(clock_wall_ms(), when));
+}
+
+static size_t
+add_text(
+    char line[LINE_MAX_BYTES], size_t n, enum log_key key, struct str value)
+{
+	char quoted[LOG_QUOTE_MAX];
+
+	return addf(
+	    line, n, " %s=%s", log_keys[key].name, log_quote(value, quoted));
+}
+
+static const char *
+time_text(int64_t wall_ms, char out[UNITS_TEXT_MAX])
+{
+	if (wall_ms == 0)
+		return NULL;
+	return wall_ms == INT64_MAX ? "never" : units_format_time(wall_ms, out);
+}
+
+static struct log_field
+as_shown(const struct log_field *f, char room[IP_TEXT_MAX + UNITS_TEXT_MAX])
+{
+	bool is_number = f->type == LOG_VALUE_INT || f->type == LOG_VALUE_UINT;
+	enum log_kind kind = log_keys[f->key].kind;
+
+	if (is_number && kind == LOG_KIND_TIME)
+		return log_value_text(f->key, time_text(f->v.i, room));
+	if (is_number && kind == LOG_KIND_YESNO)
+		return log_value_text(f->key, f->v.u != 0 ? "yes" : "no");
+	if (f->type == LOG_VALUE_IP)
+		return log_value_text(
+		    f->key, f->v.ip != NULL ? ip_format(f->v.ip, room) : NULL);
+	return *f;
+}
+
+/* A value that is left out. */
+static bool
+is_none(const struct log_field *f)
+{
+	return (f->type == LOG_VALUE_TEXT && f->v.text == NULL) ||
+	       (f->type == LOG_VALUE_STR && f->v.str.p == NULL);
+}
+
+static void
+check_key(enum log_event_id event, enum log_key key)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	if (!log_event_allows(event, key))
+		panic("log: %s has no key %s", log_events[event].name,
+		    log_keys[key].name);
+#else
+	(void)event;
+	(void)key;
+#endif
+}
+
+static size_t
+add_field(char line[LINE_MAX_BYTES], size_t n, const struct log_field *f)
+{
+	const char *key = log_keys[f->key].name;
+
+	switch (f->type) {
+	case LOG_VALUE_TEXT:
+		return add_text(line, n, f->key, str_from(f->v.text));
+	case LOG_VALUE_STR:
+		return add_text(line, n, f->key, f->v.str);
+	case LOG_VALUE_LIST:
+		for (size_t i = f->v.list->from; i < f->v.list->end; i++)
+			n = add_text(line, n, f->key,
+			    str_from(f->v.list->item(f->v.list->arg, i)));
+		return n;
+	case LOG_VALUE_INT:
+		return addf(line, n, " %s=%" PRId64, key, f->v.i);
+	case LOG_VALUE_UINT:
+		return addf(line, n, " %s=%" PRIu64, key, f->v.u);
+	case LOG_VALUE_IP: /* as_shown made a text of it */
+		break;
+	}
+	return n;
+}
+
+void
+log_write_fields(struct log *log, enum log_event_id event,
+    const struct log_field *fields, size_t count)
+{
+	const struct log_event *e = &log_events[event];
+	char line[LINE_MAX_BYTES];
+	int saved_errno = errno;
+	size_t n;
+
+	if (!log_is_on(log, e->level))
+		return;
+	n = begin(log, line);
+	n = addf(line, n, "%s %s", log_level_name[e->level], e->name);
+	for (size_t i = 0; i < count; i++) {
+		char room[IP_TEXT_MAX + UNITS_TEXT_MAX];
+		struct log_field f = as_shown(&fields[i], room);
+
+		if (f.key == LOG_KEY_NONE || is_none(&f))
+			continue;
+		check_key(event, f.key);
+		n = add_field(line, n, &f);
+	}
+	finish(log, e->level, line, n);
+	errno = saved_errno;
+}
+
 void
 log_event(struct log *log, enum log_level level, const char *subsystem,
     const char *event, const char *fields, ...)
 {
 	char line[LINE_MAX_BYTES];
-	char when[UNITS_TEXT_MAX];
-	enum log_target target;
-	size_t n = 0;
+	size_t n;
 	va_list ap;
 	int saved_errno = errno;
 
 	if (!log_is_on(log, level))
 		return;
-	target = atomic_load(&log->target);
-	/* The others stamp the line themselves. */
-	if (target == LOG_TARGET_STDERR)
-		n = addf(
-		    line, n, "%s ", units_format_time(clock_wall_ms(), when));
-	n = addf(line, n, "%s %s %s", levels[level].name, subsystem, event);
+	n = begin(log, line);
+	n = addf(line, n, "%s %s %s", log_level_name[level], subsystem, event);
 	if (fields[0] != '\0') {
 		n = addf(line, n, " ");
 		va_start(ap, fields);
 		n = add(line, n, fields, ap);
 		va_end(ap);
 	}
-	/* A value that missed log_quote must not forge a second line. */
-	for (size_t i = 0; i < n; i++) {
-		if ((unsigned char)line[i] < ' ')
-			line[i] = '?';
-	}
-	write_line(target, level, line, n);
+	finish(log, level, line, n);
 	errno = saved_errno;
 }
 

@@ -105,31 +105,26 @@ fits(const struct tap_filter *f, const struct tap_who *who)
 	       is_named(who->hop, f);
 }
 
-/* " key=value", or nothing where it is not known. */
+/* NULL where it is not known, which leaves the key out. */
 static const char *
-field(const char *key, const char *value, char out[LOG_QUOTE_MAX + 16])
+known(const char *value)
 {
-	char quoted[LOG_QUOTE_MAX];
-
-	out[0] = '\0';
-	if (value != NULL && value[0] != '\0')
-		(void)snprintf(out, LOG_QUOTE_MAX + 16, " %s=%s", key,
-		    log_quote(str_from(value), quoted));
-	return out;
+	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 static void
 log_line(struct tap *t, const struct tap_line *line)
 {
+	static const enum log_event_id lines[TAP_PARTS] = {
+#define TAP_LINE(id, name, doc) [TAP_##id] = LOG_EV_TRACE_##id,
+	    TAP_TABLE(TAP_LINE)
+#undef TAP_LINE
+	};
 	const struct tap_who *who = line->who;
-	char ip[IP_TEXT_MAX], text[LOG_QUOTE_MAX];
-	char sender[LOG_QUOTE_MAX + 16], hop[LOG_QUOTE_MAX + 16],
-	    id[LOG_QUOTE_MAX + 16];
 
-	log_event(t->log, LOG_LEVEL_INFO, "trace", tap_part_name[line->part],
-	    "client=%s%s%s%s text=%s", ip_format(who->client, ip),
-	    field("sender", who->sender, sender), field("id", who->id, id),
-	    field("next_hop", who->hop, hop), log_quote(line->text, text));
+	log_write(t->log, lines[line->part], KV(client, who->client),
+	    KV(sender, known(who->sender)), KV(id, known(who->id)),
+	    KV(next_hop, known(who->hop)), KV(text, line->text));
 }
 
 static void

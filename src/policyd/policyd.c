@@ -181,18 +181,14 @@ static void
 reply(struct policy_conn *c, const char *action, const char *text)
 {
 	const struct policy_request *rq = &c->parser.request;
-	char who[LOG_QUOTE_MAX], to[LOG_QUOTE_MAX], state[LOG_QUOTE_MAX];
-	char what[LOG_QUOTE_MAX], line[ANSWER_MAX];
+	char line[ANSWER_MAX];
 	const char *source = c->gate != NULL ? gate_txn_source(c->gate) : "";
 	int n = snprintf(line, sizeof(line), "action=%s%s%.500s\n\n", action,
 	    text[0] != '\0' ? " " : "", text);
 
-	log_event(c->d->parts.log, LOG_LEVEL_INFO, "policy", "answer",
-	    "state=%s sender=%s recipient=%s action=%s text=%s",
-	    log_quote(str_from(rq->protocol_state), state),
-	    log_quote(str_from(source), who),
-	    log_quote(str_from(rq->recipient), to), action,
-	    log_quote(str_from(text), what));
+	log_write(c->d->parts.log, LOG_EV_POLICY_ANSWER,
+	    KV(protocol_state, rq->protocol_state), KV(sender, source),
+	    KV(to, rq->recipient), KV(action, action), KV(text, text));
 	tell_tap(c, source, action, text);
 	conn_write(c->conn, line, (size_t)n);
 }
@@ -422,8 +418,8 @@ pump(struct policy_conn *c, int64_t now)
 			continue;
 		}
 		if (got == POLICY_BAD) {
-			log_event(c->d->parts.log, LOG_LEVEL_WARNING, "policy",
-			    "close", "reason=\"not a policy request\"");
+			log_write(c->d->parts.log, LOG_EV_POLICY_CLOSE,
+			    KV(reason, "not a policy request"));
 			counters_add(
 			    c->d->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
 			policy_conn_end(c, LINGER_MS, now);
@@ -489,15 +485,14 @@ static bool
 is_welcome(struct policyd *d, const struct peer *peer,
     const struct peer_rules *rules, int64_t now)
 {
-	char why[160], quoted[LOG_QUOTE_MAX];
+	char why[160];
 
 	if (peer_may(rules, peer, why, sizeof(why)))
 		return true;
 	counters_add(d->parts.counters, COUNT_PEERS_REFUSED, 1);
 	if (!peer_is_news(&d->denied_due, now))
 		return false;
-	log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "denied",
-	    "reason=%s", log_quote(str_from(why), quoted));
+	log_write(d->parts.log, LOG_EV_POLICY_DENIED, KV(reason, why));
 	return false;
 }
 
@@ -514,9 +509,9 @@ refuse(struct policyd *d, const struct net_addr *addr, int64_t now)
 	    "policy service were open");
 	if (!peer_is_news(&d->full_due, now))
 		return;
-	log_event(d->parts.log, LOG_LEVEL_WARNING, "policy", "refuse",
-	    "client=%s limit=policy_connections_max open=%u", text,
-	    places_used(d->places));
+	log_write(d->parts.log, LOG_EV_POLICY_REFUSE, KV(client, text),
+	    KV(limit, "policy_connections_max"),
+	    KV(open, places_used(d->places)));
 }
 
 void

@@ -117,8 +117,8 @@ drop(struct auth_link *l, const char *why, int64_t now)
 	l->rest_until = now + REST_MS;
 	loop_timer_set(&l->timer, INT64_MAX);
 	loop_task_set(&l->fail);
-	log_event(l->log, LOG_LEVEL_WARNING, "auth", "lost",
-	    "address=%s reason=\"%s\"", net_addr_format(&l->addr, addr), why);
+	log_write(l->log, LOG_EV_AUTH_LOST,
+	    KV(address, net_addr_format(&l->addr, addr)), KV(reason, why));
 }
 
 static void
@@ -252,9 +252,9 @@ on_ready(void *arg, unsigned mechs)
 	l->is_up = true;
 	l->mechs = mechs;
 	loop_timer_set(&l->timer, INT64_MAX);
-	log_event(l->log, LOG_LEVEL_INFO, "auth", "connect",
-	    "address=%s mechanisms=\"%s\"", net_addr_format(&l->addr, addr),
-	    sasl_mechs_format(mechs, names, sizeof(names)));
+	log_write(l->log, LOG_EV_AUTH_CONNECT,
+	    KV(address, net_addr_format(&l->addr, addr)),
+	    KV(mechanisms, sasl_mechs_format(mechs, names, sizeof(names))));
 	for (struct list *e = l->tries.next; e != &l->tries; e = e->next) {
 		struct auth_try *t = LIST_ITEM(e, struct auth_try, entry);
 

@@ -176,10 +176,9 @@ relay_tell_limit(struct relay *r, enum relay_limit limit, const char *source,
 		told->kept_back++;
 		return;
 	}
-	log_event(r->parts.log, LOG_LEVEL_WARNING, "smtp", "refuse",
-	    "client=%s limit=%s open=%u unlogged=%llu", text,
-	    limits[limit].name, r->session_count,
-	    (unsigned long long)told->kept_back);
+	log_write(r->parts.log, LOG_EV_SMTP_REFUSE, KV(client, text),
+	    KV(limit, limits[limit].name), KV(open, r->session_count),
+	    KV(unlogged, told->kept_back));
 	*told = (struct relay_told){.next = now + TOLD_EVERY_MS};
 }
 

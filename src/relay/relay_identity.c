@@ -81,13 +81,11 @@ session_forget_login(struct session *s, int64_t now)
 static void
 refuse_proxy(struct session *s, const char *why)
 {
-	char ip[IP_TEXT_MAX];
 	struct conn *c = s->conn;
 
 	counters_add(s->relay->parts.counters, COUNT_PROTOCOL_ERRORS, 1);
-	log_event(s->relay->parts.log, LOG_LEVEL_WARNING, "smtp", "proxy",
-	    "peer=%s listen=\"%s\" error=\"%s\"", ip_format(&s->peer, ip),
-	    s->listen.name, why);
+	log_write(s->relay->parts.log, LOG_EV_SMTP_PROXY, KV(peer, &s->peer),
+	    KV(listener, s->listen.name), KV(error, why));
 	session_end(s);
 	conn_free(c);
 }
@@ -167,7 +165,6 @@ session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 {
 	struct smtp_reply full = smtp_reply_make(
 	    421, "4.7.0", "Too many connections, come again later");
-	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX];
 	bool room = true;
 
 	session_forget_login(s, now);
@@ -192,10 +189,8 @@ session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 		s->local = x->dest_addr;
 	if (x->given & XCLIENT_DESTPORT)
 		s->local_port = x->dest_port;
-	log_event(s->relay->parts.log, LOG_LEVEL_INFO, "smtp", "xclient",
-	    "peer=%s client=%s user=%s", ip_format(&s->peer, ip),
-	    ip_format(&s->client, (char[IP_TEXT_MAX]){0}),
-	    log_quote(str_from(s->user), user));
+	log_write(s->relay->parts.log, LOG_EV_SMTP_XCLIENT, KV(peer, &s->peer),
+	    KV(client, &s->client), KV(user, s->user));
 	if (room)
 		smtp_server_xclient_done(s->server, s->user != NULL, now);
 	else

@@ -105,22 +105,19 @@ login_free_all(struct list *over)
 }
 
 static void
-login_log(const struct session *s, enum log_level level, const char *result,
+login_log(const struct session *s, enum log_event_id event, const char *result,
     const struct smtp_reply *reply)
 {
 	const struct sasl_watch *w = &s->login->watch;
-	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX];
 	char words[LOG_QUOTE_MAX];
 
-	log_event(s->relay->parts.log, level, "smtp", "auth",
-	    "result=%s user=%s mechanism=%s client=%s failures=%u code=%u "
-	    "reply=%s",
-	    result, log_quote(sasl_watch_user(w), user),
-	    sasl_mech_name(w->mech), ip_format(&s->client, ip),
-	    auth_guard_count(
-		s->relay->guard, &s->client, loop_now(s->relay->parts.loop)),
-	    reply->code,
-	    log_quote(sasl_hide(reply->text, words, sizeof(words)), text));
+	log_write(s->relay->parts.log, event, KV(result, result),
+	    KV(user, sasl_watch_user(w)),
+	    KV(mechanism, sasl_mech_name(w->mech)), KV(client, &s->client),
+	    KV(failures, auth_guard_count(s->relay->guard, &s->client,
+			     loop_now(s->relay->parts.loop))),
+	    KV(code, reply->code),
+	    KV(reply, sasl_hide(reply->text, words, sizeof(words))));
 }
 
 /* ---- the end ---- */
@@ -152,7 +149,7 @@ login_unavailable(struct session *s, const char *why, int64_t now)
 	    454, "4.7.0", "Temporary authentication failure, try again later");
 	struct smtp_reply cause = smtp_reply_make(454, "4.7.0", why);
 
-	login_log(s, LOG_LEVEL_WARNING, "unavailable", &cause);
+	login_log(s, LOG_EV_SMTP_AUTH_FAILED, "unavailable", &cause);
 	login_answer(s, &reply, now);
 }
 
@@ -164,7 +161,7 @@ login_refused(struct session *s, const struct smtp_reply *reply, int64_t now)
 	    s->relay->guard, &s->client, sasl_watch_user(&g->watch), now);
 
 	counters_add(s->relay->parts.counters, COUNT_AUTH_FAILURES, 1);
-	login_log(s, LOG_LEVEL_WARNING, "refused", reply);
+	login_log(s, LOG_EV_SMTP_AUTH_FAILED, "refused", reply);
 	login_set_state(s, LOGIN_SLOWED);
 	/* Who stood in line was slow already. */
 	g->due = now + (delay > g->waited_ms ? delay - g->waited_ms : 0);
@@ -189,7 +186,7 @@ login_succeeded(struct session *s, struct str user,
     const struct smtp_reply *reply, bool passed, int64_t now)
 {
 	counters_add(s->relay->parts.counters, COUNT_AUTH_LOGINS, 1);
-	login_log(s, LOG_LEVEL_INFO, "ok", reply);
+	login_log(s, LOG_EV_SMTP_AUTH, "ok", reply);
 	auth_guard_passed(s->relay->guard, &s->client,
 	    sasl_watch_user(&s->login->watch), now);
 	free(s->user);
@@ -371,7 +368,7 @@ watch(struct session *s, struct str line, int64_t now)
 	case SASL_GOES_ON:
 		return true;
 	case SASL_MALFORMED:
-		login_log(s, LOG_LEVEL_INFO, "malformed", &bad);
+		login_log(s, LOG_EV_SMTP_AUTH, "malformed", &bad);
 		login_answer(s, &bad, now);
 		return false;
 	case SASL_OPAQUE:

@@ -129,10 +129,10 @@ relay_move(const struct relay_states *states, const struct relay *r,
 		return;
 	if (t != NULL || s != NULL)
 		ip_format(t != NULL ? &t->client : &s->client, ip);
-	log_event(r->parts.log, LOG_LEVEL_DEBUG, "smtp", "state",
-	    "client=%s id=%s part=%s from=%s to=%s", ip,
-	    t != NULL ? spool_id_format(t->id, id) : "", states->part,
-	    states->names[from], states->names[to]);
+	log_write(r->parts.log, LOG_EV_SMTP_STATE, KV(client, ip),
+	    KV(id, t != NULL ? spool_id_format(t->id, id) : ""),
+	    KV(part, states->part), KV(old, states->names[from]),
+	    KV(new, states->names[to]));
 }
 
 void

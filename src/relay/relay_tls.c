@@ -59,16 +59,13 @@ static void
 log_done(const struct session *s)
 {
 	struct tls_info tls = conn_tls_info(s->conn);
-	char ip[IP_TEXT_MAX], user[LOG_QUOTE_MAX], sni[LOG_QUOTE_MAX];
 
 	counters_add(s->relay->parts.counters, COUNT_TLS_SESSIONS, 1);
 	if (!log_is_on(s->relay->parts.log, LOG_LEVEL_INFO))
 		return;
-	log_event(s->relay->parts.log, LOG_LEVEL_INFO, "smtp", "tls",
-	    "client=%s tls=%s cipher=%s resumed=%s sni=%s user=%s",
-	    ip_format(&s->client, ip), tls.version, tls.cipher,
-	    tls.resumed ? "yes" : "no", log_quote(str_from(tls.sni), sni),
-	    log_quote(str_from(tls.user), user));
+	log_write(s->relay->parts.log, LOG_EV_SMTP_TLS, KV(client, &s->client),
+	    KV(tls, tls.version), KV(cipher, tls.cipher),
+	    KV(resumed, tls.resumed), KV(sni, tls.sni), KV(user, tls.user));
 }
 
 void
@@ -91,17 +88,14 @@ session_on_tls(void *arg, int64_t now)
 void
 session_tls_log_end(const struct session *s)
 {
-	char ip[IP_TEXT_MAX], why[LOG_QUOTE_MAX];
 	const char *error = conn_tls_error(s->conn);
 
 	if (!conn_is_shaking(s->conn))
 		return;
 	counters_add(s->relay->parts.counters, COUNT_TLS_FAILURES, 1);
-	log_event(s->relay->parts.log, LOG_LEVEL_WARNING, "smtp", "tls_fail",
-	    "client=%s reason=%s", ip_format(&s->client, ip),
-	    log_quote(
-		str_from(error[0] != '\0' ? error : "no handshake in time"),
-		why));
+	log_write(s->relay->parts.log, LOG_EV_SMTP_TLS_FAILED,
+	    KV(client, &s->client),
+	    KV(reason, error[0] != '\0' ? error : "no handshake in time"));
 }
 
 struct str

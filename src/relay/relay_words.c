@@ -106,29 +106,23 @@ void
 relay_log_message(
     const struct txn *t, const char *fate, const struct smtp_reply *reply)
 {
-	char id[SPOOL_ID_TEXT], ip[IP_TEXT_MAX];
-	char from[LOG_QUOTE_MAX], text[LOG_QUOTE_MAX], sender[LOG_QUOTE_MAX];
+	char id[SPOOL_ID_TEXT];
 	struct log *log = t->relay->parts.log;
 	const struct log_recipients to = {recipient_of, t, t->rcpt_count};
-	char names[LOG_RECIPIENTS_MAX];
-	size_t next;
+	struct log_list first;
 
-	if (!log_is_on(log, LOG_LEVEL_INFO))
+	if (!log_has(log, LOG_EV_SMTP_MESSAGE))
 		return;
-	next = log_recipients_format(&to, 0, names);
-	log_event(log, LOG_LEVEL_INFO, "smtp", "message",
-	    "id=%s fate=%s sender=%s from=%s client=%s size=%llu "
-	    "recipients=%zu passed=%zu held=%zu delay_ms=%lld tls=%s cipher=%s "
-	    "code=%u reply=%s%s",
-	    spool_id_format(t->id, id), fate,
-	    log_quote(str_from(t->gate == NULL ? "" : gate_txn_source(t->gate)),
-		sender),
-	    log_quote(str_from(t->from), from), ip_format(&t->client, ip),
-	    (unsigned long long)t->size, t->rcpt_count,
-	    t->rcpt_count - t->held_count, t->held_count,
-	    (long long)(clock_wall_ms() - t->started_at),
-	    t->tls != NULL ? t->tls : "none",
-	    t->tls != NULL ? t->tls_cipher : "none", reply->code,
-	    log_quote(reply->text, text), names);
-	log_recipients_rest(&to, log, "smtp", id, next);
+	log_recipients_take(&to, 0, &first);
+	log_write(log, LOG_EV_SMTP_MESSAGE, KV(id, spool_id_format(t->id, id)),
+	    KV(result, fate),
+	    KV(sender, t->gate != NULL ? gate_txn_source(t->gate) : ""),
+	    KV(from, t->from), KV(client, &t->client), KV(size_bytes, t->size),
+	    KV(recipients, t->rcpt_count),
+	    KV(passed, t->rcpt_count - t->held_count), KV(held, t->held_count),
+	    KV(delay_ms, clock_wall_ms() - t->started_at),
+	    KV(tls, t->tls != NULL ? t->tls : "none"),
+	    KV(cipher, t->tls != NULL ? t->tls_cipher : "none"),
+	    KV(code, reply->code), KV(reply, reply->text), KV(to, &first));
+	log_recipients_rest(&to, log, LOG_EV_SMTP_RECIPIENTS, id, first.end);
 }

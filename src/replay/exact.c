@@ -106,7 +106,7 @@ read_pair(struct asked *a, struct str key, struct str value)
 
 	if (str_eq(key, STR("txn")))
 		return take_number(value, &a->number);
-	if (str_eq(key, STR("now"))) {
+	if (str_eq(key, STR("now_ms"))) {
 		if (!take_number(value, &n) || n > (uint64_t)1 << 53)
 			return false;
 		a->now = (int64_t)n;
@@ -134,7 +134,7 @@ read_pair(struct asked *a, struct str key, struct str value)
 	} else if (str_eq(key, STR("flags"))) {
 		a->flags = value;
 	} else if (str_eq(key, STR("stays"))) {
-		a->stays = str_eq(value, STR("1"));
+		a->stays = str_eq(value, STR("yes"));
 	}
 	return true;
 }

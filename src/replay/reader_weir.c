@@ -67,7 +67,7 @@ message_of(struct str s)
 	while (pairs_take(&s, &key, &value)) {
 		if (str_eq(key, STR("id")))
 			m.id = value;
-		else if (str_eq(key, STR("fate")))
+		else if (str_eq(key, STR("result")))
 			m.fate = value;
 		else if (str_eq(key, STR("sender")))
 			m.sender = value;

@@ -77,8 +77,8 @@ put_aside(struct tx *tx, uint64_t ticket)
 {
 	sqlite3_stmt *st = db_get(tx->db, DB_PUT_ASIDE);
 
-	log_event(tx->db->log, LOG_LEVEL_ERROR, "spool", "put_aside",
-	    "ticket=%" PRIu64 " reason=damaged", ticket);
+	log_write(tx->db->log, LOG_EV_SPOOL_PUT_ASIDE, KV(ticket, ticket),
+	    KV(reason, "damaged"));
 	db_bind_int(st, 1, (int64_t)ticket);
 	db_bind_text(st, 2, DAMAGED_TEXT);
 	db_run(tx->db, st);

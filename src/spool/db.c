@@ -126,14 +126,14 @@ db_tune(struct db *db, bool scratch)
 static void
 note_error(struct db *db, int rc)
 {
-	char what[LOG_QUOTE_MAX];
+	int os_error = sqlite3_system_errno(db->h);
 
 	if (db->rc != SQLITE_OK)
 		return;
 	db->rc = rc;
-	log_event(db->log, LOG_LEVEL_ERROR, "spool", "database_error",
-	    "code=%d errno=%d error=%s", rc, sqlite3_system_errno(db->h),
-	    log_quote(str_from(sqlite3_errmsg(db->h)), what));
+	log_write(db->log, LOG_EV_SPOOL_DATABASE_ERROR, KV(sqlite_code, rc),
+	    KV(os_error, os_error > 0 ? strerror(os_error) : NULL),
+	    KV(error, sqlite3_errmsg(db->h)));
 }
 
 int
@@ -336,7 +336,7 @@ db_take_bad_row(struct db *db, const char *table, uint64_t key)
 
 	db->bad_row = false;
 	if (bad)
-		log_event(db->log, LOG_LEVEL_ERROR, "spool", "bad_row",
-		    "table=%s key=%" PRIu64, table, key);
+		log_write(db->log, LOG_EV_SPOOL_BAD_ROW, KV(table, table),
+		    KV(key, key));
 	return bad;
 }

@@ -29,6 +29,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BATCH_MAX 64
@@ -88,8 +89,8 @@ remove_path(struct filer *f, uint64_t id, bool temporary)
 	char *path = core_body_path(f->spool, id, temporary);
 
 	if (unlink(path) != 0 && errno != ENOENT)
-		log_event(f->spool->log, LOG_LEVEL_WARNING, "spool",
-		    "unlink_failed", "path=%s errno=%d", path, errno);
+		log_write(f->spool->log, LOG_EV_SPOOL_UNLINK_FAILED,
+		    KV(file, path), KV(error, strerror(errno)));
 	free(path);
 }
 
@@ -129,9 +130,9 @@ filer_seal(struct filer *f, struct body_file *file)
 	if (err != 0) {
 		char id[SPOOL_ID_TEXT];
 
-		log_event(f->spool->log, LOG_LEVEL_ERROR, "spool",
-		    "body_file_failed", "id=%s errno=%d",
-		    spool_id_format(file->id, id), err);
+		log_write(f->spool->log, LOG_EV_SPOOL_BODY_FILE_FAILED,
+		    KV(id, spool_id_format(file->id, id)),
+		    KV(error, strerror(err)));
 		atomic_fetch_add(&f->spool->errors, 1);
 		filer_abort(f, file);
 		return err;

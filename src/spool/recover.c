@@ -137,8 +137,8 @@ recover_unlock(struct spool *s, bool clean)
 		return;
 	/* Not truncated: the next start takes more care than it needs. */
 	if (clean && ftruncate(s->lock_fd, 0) != 0)
-		log_event(s->log, LOG_LEVEL_WARNING, "spool", "lock_truncate",
-		    "errno=%d", errno);
+		log_write(s->log, LOG_EV_SPOOL_LOCK_TRUNCATE,
+		    KV(error, strerror(errno)));
 	close(s->lock_fd);
 }
 
@@ -227,8 +227,7 @@ check_database(struct spool *s, struct db *db, struct recover_failure *failure)
 
 	if (stat(s->database, &st) != 0 || st.st_size > CHECK_BYTES_MAX)
 		return true;
-	log_event(s->log, LOG_LEVEL_INFO, "spool", "checking", "path=%s",
-	    s->database);
+	log_write(s->log, LOG_EV_SPOOL_CHECKING, KV(file, s->database));
 	if (sqlite3_prepare_v2(
 		db->h, "PRAGMA quick_check(1)", -1, &stmt, NULL) == SQLITE_OK &&
 	    sqlite3_step(stmt) == SQLITE_ROW) {

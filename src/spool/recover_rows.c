@@ -87,9 +87,9 @@ set_damaged(struct spool *s, struct tx *tx, uint64_t id, bool damaged)
 	} else if (message_flags(tx->db, id, &flags)) {
 		message_unblock(tx, id, &flags);
 	}
-	log_event(s->log, damaged ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-	    "spool", damaged ? "body_missing" : "body_is_back", "id=%s dir=%s",
-	    spool_id_format(id, text), s->bodies);
+	log_write(s->log,
+	    damaged ? LOG_EV_SPOOL_BODY_MISSING : LOG_EV_SPOOL_BODY_IS_BACK,
+	    KV(id, spool_id_format(id, text)), KV(dir, s->bodies));
 }
 
 struct filed { /* a message whose body is a file */
@@ -184,8 +184,8 @@ remove_orphans(struct spool *s, struct db *db)
 	}
 	closedir(dir);
 	if (removed > 0)
-		log_event(s->log, LOG_LEVEL_INFO, "spool", "orphans_removed",
-		    "files=%u dir=%s", removed, s->bodies);
+		log_write(s->log, LOG_EV_SPOOL_ORPHANS_REMOVED,
+		    KV(files, removed), KV(dir, s->bodies));
 }
 
 /* ---- counts and marks ---- */

@@ -148,23 +148,22 @@ static bool
 reopen(struct writer *w)
 {
 	struct spool *s = w->spool;
-	char err[256], quoted[LOG_QUOTE_MAX];
+	char err[256];
 	bool ok;
 
 	db_close(&w->db);
 	w->reopen_at = w->now + REOPEN_MS;
 	if (db_open(&w->db, s->database, DB_WRITE, s->log, err, sizeof(err)) !=
 	    SQLITE_OK) {
-		log_event(s->log, LOG_LEVEL_ERROR, "spool", "reopen_failed",
-		    "path=%s error=%s", s->database,
-		    log_quote(str_from(err), quoted));
+		log_write(s->log, LOG_EV_SPOOL_REOPEN_FAILED,
+		    KV(file, s->database), KV(error, err));
 		return false;
 	}
 	sqlite3_wal_hook(w->db.h, on_wal, w);
 	ok = db_tune(&w->db, s->settings.scratch) == SQLITE_OK &&
 	     overwrite_failed(w);
-	log_event(s->log, LOG_LEVEL_WARNING, "spool", "reopened",
-	    "path=%s usable=%s", s->database, ok ? "yes" : "no");
+	log_write(s->log, LOG_EV_SPOOL_REOPENED, KV(file, s->database),
+	    KV(usable, ok));
 	if (!ok)
 		db_close(&w->db);
 	return ok;
@@ -316,10 +315,10 @@ look_at_space(struct writer *w)
 	was = atomic_exchange(&s->is_short, is);
 	atomic_store(&s->free_bytes, bytes);
 	if (was != is)
-		log_event(s->log, is ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
-		    "spool", is ? "space_short" : "space_enough",
-		    "dir=%s free=%" PRIu64 " floor=%" PRIu64, s->settings.dir,
-		    bytes, s->settings.min_free_bytes);
+		log_write(s->log,
+		    is ? LOG_EV_SPOOL_SPACE_SHORT : LOG_EV_SPOOL_SPACE_ENOUGH,
+		    KV(dir, s->settings.dir), KV(free_bytes, bytes),
+		    KV(floor_bytes, s->settings.min_free_bytes));
 }
 
 /* In the writer's own thread, between commits: readers never wait for it, and
@@ -339,8 +338,8 @@ checkpoint(struct writer *w, bool idle)
 	if (rc == SQLITE_OK || rc == SQLITE_BUSY)
 		return;
 	count_error(w->spool);
-	log_event(w->spool->log, LOG_LEVEL_ERROR, "spool", "checkpoint_failed",
-	    "code=%d error=%s", rc, sqlite3_errstr(rc));
+	log_write(w->spool->log, LOG_EV_SPOOL_CHECKPOINT_FAILED,
+	    KV(sqlite_code, rc), KV(error, sqlite3_errstr(rc)));
 }
 
 /* After an outbreak was discarded its pages would count as used disk for ever,

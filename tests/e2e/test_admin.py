@@ -149,7 +149,7 @@ def test_find(held):
                              "three@example.net"]):
         assert len(held.log_lines(
             rf"gate hold sender=<{ALICE}> .*id=\w{{13}} to={to} "
-            rf"until=20\S+Z why=.* queue_length={at + 1}")) == 1, held.log()
+            rf"until=20\S+Z reason=.* queue_length={at + 1}")) == 1, held.log()
     held.ctl("freeze", ALICE)
     assert f"frozen, until <{ALICE}> is thawed" in human(held, "find", "six@")
     held.ctl("release", "--sender", BOB)
@@ -568,7 +568,7 @@ def test_a_bad_file_keeps_the_old_configuration(held, how):
         assert "nonsense" in done.stderr
     else:
         held.process.send_signal(signal.SIGHUP)
-    until(lambda: held.log_lines(rf"maild reload .*weir\.conf:{line}"),
+    until(lambda: held.log_lines(rf"maild reload_failed .*weir\.conf:{line}"),
           "the log to name the line")
     code, text = held.hello().transact(ALICE, ["new@example.com"], message())
     assert code == 250 and "held" in text
@@ -658,7 +658,7 @@ def test_sighup_keeps_sessions(held):
     held.options["message_size"] = '"70K"'
     held.write_config()
     held.process.send_signal(signal.SIGHUP)
-    until(lambda: held.log_lines("maild reload .*result=done"), "the reload")
+    until(lambda: held.log_lines("info maild reload file="), "the reload")
     peer.send(" and half\r\n.\r\n")
     assert peer.reply()[0] == 250
     assert "SIZE 71680" in held.hello().extensions
@@ -670,10 +670,10 @@ def test_reload_says_what_it_cannot_change(held):
     done = held.run_ctl("reload")
     assert done.returncode == 0
     assert "min_free was changed" in done.stdout, done.stdout
-    assert len(held.log_lines("reload .*min_free")) == 1
+    assert len(held.log_lines("reload_later option=min_free")) == 1
     # It is no more in force after a second time.
     assert "min_free was changed" in held.run_ctl("reload").stdout
-    assert len(held.log_lines("reload .*min_free")) == 2
+    assert len(held.log_lines("reload_later option=min_free")) == 2
     held.options["min_free"] = '"1M"'
     held.write_config()
     assert held.run_ctl("reload").stdout == (

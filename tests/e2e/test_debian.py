@@ -247,9 +247,9 @@ def take_credential(site):
     assert system.must(f"stat -c '%U %a' {path}") in ("root 440\n",
                                                       "weir 400\n")
     # A reload reads it again.
-    before = site.log().count("maild reload result=done")
+    before = site.log().count("info maild reload file=")
     system.must("systemctl reload weir-maild")
-    until(lambda: site.log().count("maild reload result=done") > before,
+    until(lambda: site.log().count("info maild reload file=") > before,
           "the reload", pause_s=0.2)
     site.conf.write_text(text)
     shutil.rmtree(unit)

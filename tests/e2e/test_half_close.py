@@ -232,7 +232,7 @@ def test_reset_while_it_waits(weir, scripted):
     reset(peer)
     no_session(w)
     hop.go.set()
-    until(lambda: w.log_lines("smtp message .*fate=split"), "the end")
+    until(lambda: w.log_lines("smtp message .*result=split"), "the end")
     assert len(hop.messages) == 1 and w.held() == ["new@example.com"]
 
 
@@ -246,7 +246,7 @@ def test_gone_before_the_answer(weir, scripted):
     assert hop.reached.wait(10)
     hop.go.set()
     no_session(w)
-    until(lambda: w.log_lines("smtp message .*fate=split"), "the end")
+    until(lambda: w.log_lines("smtp message .*result=split"), "the end")
     assert len(hop.messages) == 1 and w.held() == ["new@example.com"]
 
 

@@ -293,7 +293,7 @@ def test_a_flood_ends_at_its_bounds(tmp_path):
         assert status["inbound_refused"] > 10000
         assert status["senders"] == 0
         assert w.peak_rss_kb() - before < 8 * 1024
-        assert len(w.log_lines("inbound-full")) == 1
+        assert len(w.log_lines("inbound_full")) == 1
         # Who was there before knows whom he knew.
         assert w.ctl("show", "user0@example.com")["inbound"] == 5
     finally:

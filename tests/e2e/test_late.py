@@ -44,7 +44,7 @@ def test_one_copy(weir, scripted):
     code, words = send(w)
     assert code == 451 and "not answered" in words, words
     hop.go.set()
-    until(lambda: w.log_lines("fate=late"), "the late reply")
+    until(lambda: w.log_lines("result=late"), "the late reply")
     for _ in range(2):  # the 250 may be lost as well
         code, words = send(w)
         assert code == 250 and "earlier attempt" in words, words

@@ -148,7 +148,7 @@ def test_where_it_came_from(site, kind):  # noqa: F811
     s = site(kind, policy=HOLD_ALL)
     assert s.mta.transact("a@example.org", ["p0@example.com"],
                           message())[0] == 250
-    logged = s.w.log_lines("milter message .*fate=held")[0]
+    logged = s.w.log_lines("milter message .*result=held")[0]
     queue_id = logged.partition("mta_id=")[2].split()[0]
     assert len(queue_id) > 5
     s.w.ctl("release", "--all")

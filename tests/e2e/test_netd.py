@@ -391,7 +391,7 @@ def test_reload(pair):
     d.policy = "exempt = true"
     d.write_config()
     d.process.send_signal(signal.SIGHUP)
-    until(lambda: "result=done" in d.log(), "the reload")
+    until(lambda: "info netd reload file=" in d.log(), "the reload")
     assert pair.within("host", connect, NEW[0]) < 0.3
     # Rules that reject are not there: to be frozen is to be dropped.
     d.policy = "when_frozen = reject"
@@ -423,7 +423,7 @@ def test_reload(pair):
     d.config.write_text("nonsense = 1\n")
     with pytest.raises(CtlError):
         d.ctl("reload")
-    assert "kept=old" in d.log()
+    assert "netd reload_failed " in d.log()
     assert pair.within("host", connect, NEW[1]) < 0.3
 
 
@@ -525,7 +525,7 @@ def test_fast_path_is_chosen(pair):
     """What the kernel has, said in the log; and what cannot be is refused."""
     d = pair.netd("host", fast_path='"1m"')
     kinds = [k for k in ("ipset", "nft") if not netlab.why_no_sets(k)]
-    said = re.search(r'installed="([^"]*)"', d.log())[1]
+    said = re.search(r'netd rules rules="([^"]*)"', d.log())[1]
     if not kinds:
         assert "no fast path" in said
     elif "nft cannot queue" in said:

@@ -414,7 +414,7 @@ def test_a_program_that_fails_does_no_harm(weir, sink, tmp_path):
     hook.chmod(0o755)
     w = weir(next_hop=sink.address, policy=SMALL, freeze_command=f'"{hook}"')
     freeze(w)
-    until(lambda: w.log_lines(r"hook fail .*status=3"), "a warning")
+    until(lambda: w.log_lines(r"hook failed .*status=3"), "a warning")
     assert w.status()["frozen_senders"] == 1
 
 

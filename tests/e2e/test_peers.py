@@ -288,7 +288,7 @@ def test_smtp_source_through_weir_to_smtp_sink(tmp_path, reuse):
         status = w.status()
         assert status["messages"] == 500
         assert status["held_recipients"] == 0
-        assert len(w.log_lines(" smtp message .*fate=passed")) == 500
+        assert len(w.log_lines(" smtp message .*result=passed")) == 500
     finally:
         assert w.stop() == 0
         sink.stop()

@@ -545,7 +545,7 @@ def test_one_line_per_message_with_its_fate(weir, sink):
     peer.transact("a@example.org", ["b@known.test"], b"a\nb\r\n")
     peer.ask("QUIT")
     lines = w.log_lines(r" smtp message ")
-    fates = [line.split("fate=")[1].split()[0] for line in lines]
+    fates = [line.split(" result=")[1].split()[0] for line in lines]
     assert fates == ["passed", "held", "split", "refused", "faulty"]
     for line in lines:
         for key in ("id=", "sender=", "from=", "client=", "size=",

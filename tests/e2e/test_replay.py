@@ -766,6 +766,6 @@ def test_verify_needs_what_it_needs(weir, tmp_path):
     done = verify(w, w.log_path)
     assert done.returncode == 65 and "log_level = debug" in done.stderr
     bad = tmp_path / "bad.log"
-    bad.write_text("2026-11-29T20:00:00Z debug gate begin txn=1 now=x\n")
+    bad.write_text("2026-11-29T20:00:00Z debug gate begin txn=1 now_ms=x\n")
     done = verify(w, bad)
     assert done.returncode == 65 and f"{bad}:1: " in done.stderr

@@ -327,5 +327,5 @@ def test_report_that_is_refused_is_told_to_the_administrator(weir, hop):
     w.ctl("release", "--all")
     until(lambda: w.status()["dead_letters"] == 1, "the count")
     w.wait_empty()
-    assert w.log_lines("warning delivery drop .*reason=.null sender. "
+    assert w.log_lines("warning delivery dead_letter .*reason=.null sender. "
                        ".*nobody either")

@@ -121,7 +121,7 @@ def test_bounces_carry_to_the_allowance_at_most(weir, postfix, user, to, rcpt):
     sender = w.ctl("show", user or "127.0.0.1")
     assert sender["held_for_reverse_path"] == 30
     assert sender["last_reverse_path_held"] == "s39@x.test"
-    assert w.log_lines(r"gate hold .*to=s39@x.test why=\"reverse path is new")
+    assert w.log_lines(r"gate hold .*to=s39@x.test reason=\"reverse path is new")
 
 
 def test_own_bounces_are_limited(weir, hop):
@@ -143,7 +143,7 @@ def test_own_bounces_are_limited(weir, hop):
     assert len(w.held()) == 18
     assert sum(e["count"] for e in w.ctl("events")
                if e["type"] == "defer") >= 18
-    assert len(w.log_lines("bounce-put-off .*reason=report_limit")) == 18
+    assert len(w.log_lines("bounce_put_off .*reason=report_limit")) == 18
 
 
 # ---- honest mail ----

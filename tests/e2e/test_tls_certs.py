@@ -118,7 +118,7 @@ def test_client_certificate_is_required(tls_weir, pki, pairs, clients, kind,
         assert senders == {"carol" if kind == "known" else "dave"}
     else:
         assert senders == set()
-        until(lambda: w.log_lines("smtp tls_fail .*certificate"), "why")
+        until(lambda: w.log_lines("smtp tls_failed .*certificate"), "why")
     # Nor is there a way round it without TLS.
     p = hello(w.tls_port)
     assert p.ask(f"MAIL FROM:<{FROM}>")[0] == 530

@@ -163,7 +163,7 @@ def pour(w):
     for _ in range(90):
         c.ask("NOOP " + 400 * "x")
     c.close()
-    return w.log_lines("follower-dropped")
+    return w.log_lines("follower_dropped")
 
 
 def test_one_who_does_not_read_is_dropped(weir, sink):

@@ -254,19 +254,19 @@ static void
 test_lines(void **state)
 {
 	static const char *const bad[] = {
-	    "debug gate begin txn=1 now=-1",
-	    "debug gate begin txn=x now=1",
+	    "debug gate begin txn=1 now_ms=-1",
+	    "debug gate begin txn=x now_ms=1",
 	    "debug gate begin txn=1",
-	    "debug gate begin txn=0 now=1",
-	    "debug gate begin txn=1 now=1 client=x",
-	    "debug gate begin txn=1 now=99999999999999999999",
+	    "debug gate begin txn=0 now_ms=1",
+	    "debug gate begin txn=1 now_ms=1 client=x",
+	    "debug gate begin txn=1 now_ms=99999999999999999999",
 	};
 	static const char *const others[] = {
 	    "",
 	    "debug gate begin",
-	    "debug gate learn txn=1 now=1",
-	    "info gate begin txn=1 now=1",
-	    "debug gate verdict txn=7 now=1 verdict=pass to=a@b",
+	    "debug gate learn txn=1 now_ms=1",
+	    "info gate begin txn=1 now_ms=1",
+	    "debug gate verdict txn=7 now_ms=1 verdict=pass to=a@b",
 	};
 	struct setup setup;
 	struct world *w;
@@ -286,7 +286,7 @@ test_lines(void **state)
 	/* A daemon that starts again begins at 1; its clock may, too. */
 	for (int i = 0; i < 2; i++) {
 		assert_true(exact_add_line(e,
-		    STR("x debug gate begin txn=1 now=5 user=a from=\"b c\" "
+		    STR("x debug gate begin txn=1 now_ms=5 user=a from=\"b c\" "
 			"helo=d client=192.0.2.1 flags=lt"),
 		    err, sizeof(err)));
 	}

@@ -35,19 +35,19 @@ test_weir(void **state)
 {
 	(void)state;
 	rig_file(WEIR
-	    "A fate=split sender=alice@example.org from=alice@example.org "
+	    "A result=split sender=alice@example.org from=alice@example.org "
 	    "client=192.0.2.17 size=90 recipients=3 passed=2 held=1 "
 	    "delay_ms=2000 tls=none cipher=none code=250 reply=\"2.0.0 Ok: "
 	    "to=x\" to=bob@example.net to=\"a\\x20b@example.net\"\n"
 	    "2026-11-28T19:19:32Z info smtp recipients id=0S9N9W1A "
 	    "to=carol@example.com\n"
 	    "2026-11-28T19:19:32Z info gate hold sender=alice@example.org "
-	    "policy=default id=0S9N9W1A to=carol@example.com why=x "
+	    "policy=default id=0S9N9W1A to=carol@example.com reason=x "
 	    "queue_length=1\n" WEIR
-	    "B fate=refused sender=alice@example.org from=alice@example.org "
+	    "B result=refused sender=alice@example.org from=alice@example.org "
 	    "client=192.0.2.17 recipients=1 passed=1 held=0 delay_ms=0 "
 	    "code=550 reply=no to=bob@example.net\n" WEIR
-	    "C fate=passed sender=[203.0.113.9] from=\"\" "
+	    "C result=passed sender=[203.0.113.9] from=\"\" "
 	    "client=203.0.113.9 recipients=1 passed=1 held=0 delay_ms=0 "
 	    "code=250 reply=ok to=alice@example.org\n");
 	assert_string_equal(rig_end(),
@@ -67,11 +67,11 @@ test_weir_milter(void **state)
 {
 	(void)state;
 	rig_file("Nov 28 19:19:32 mx weir-maild[7]: info milter message id=M1 "
-		 "fate=passed sender=\"user:[odd]\" from=a@example.org "
+		 "result=passed sender=\"user:[odd]\" from=a@example.org "
 		 "client=192.0.2.17 mta_id=4jcp size=1 recipients=1 passed=1 "
 		 "held=0 delay_ms=0 reason=\"\" to=bob@example.net\n"
 		 "Nov 28 19:19:33 mx weir-maild[7]: warning gate freeze "
-		 "sender=x policy=default why=full queue_length=100\n"
+		 "sender=x policy=default reason=full queue_length=100\n"
 		 "Nov 28 19:19:34 mx cron[9]: x\n");
 	assert_string_equal(
 	    rig_end(), "2026-11-28T19:19:32Z [odd]: bob@example.net\n");
