@@ -548,7 +548,7 @@ def test_one_line_per_message_with_its_fate(weir, sink):
     fates = [line.split(" result=")[1].split()[0] for line in lines]
     assert fates == ["passed", "held", "split", "refused", "faulty"]
     for line in lines:
-        for key in ("id=", "sender=", "from=", "client=", "size=",
+        for key in ("id=", "sender=", "from=", "client=", "size_bytes=",
                     "recipients=", "passed=", "held=", "code=", "reply="):
             assert key in line, line
     assert "\x01" not in w.log()
