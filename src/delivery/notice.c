@@ -167,8 +167,7 @@ tell_admin(const struct delivery *d, const struct spool_message *m,
 	log_write(d->log, LOG_EV_DELIVERY_DELAYED, KV(id, id),
 	    KV(sender, m->source), KV(from, m->from), KV(to, r->address),
 	    KV(recipients, m->rcpt_count), KV(age_ms, age),
-	    KV(notice, notice[0] != '\0' ? notice : "none"),
-	    KV(reason, why));
+	    KV(notice, notice[0] != '\0' ? notice : "none"), KV(reason, why));
 	events_add(d->events, wall, EVENT_DELAY, m->source, id,
 	    "%zu recipients wait for %s: %s", m->rcpt_count, age,
 	    str_escape(why, shown, sizeof(shown)));
