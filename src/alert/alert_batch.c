@@ -26,7 +26,8 @@ fill_batch(struct alert_route *r, struct alert_batch *b, size_t max)
 
 		if (item->want == ALERT_WANT_NONE)
 			continue;
-		if (n == max && r->is_senders)
+		/* A notice is for the one who waits for it. */
+		if (n == max && (r->is_senders || item->event == ALERT_RELEASE))
 			break;
 		if (n < max) {
 			struct alert_item *copy = alert_item_copy(item);

@@ -52,6 +52,8 @@
 	    "starts after a crash",                                            \
 	    "Nothing that was acknowledged is lost. Look into the log for "    \
 	    "the reason")                                                      \
+	X(RELEASE, "release", false, "may go now",                             \
+	    "destinations of decisions may go now", "Ask again: it passes")    \
 	X(TEST, "test", false, "sends a test", "tests", "Nothing to do")
 
 enum alert_event {

@@ -55,6 +55,9 @@ alert_item_update(struct alert_item *item, const struct alert_facts *f)
 	set(&item->subjects, shown_lines(f->subjects));
 	set(&item->to, alert_shown(f->to));
 	set(&item->contact, alert_shown(f->contact));
+	set(&item->ticket, alert_shown(f->ticket != NULL ? f->ticket : ""));
+	set(&item->destination,
+	    alert_shown(f->destination != NULL ? f->destination : ""));
 	item->waiting = f->waiting;
 	item->limit = f->limit;
 	item->passed = f->passed;
@@ -90,6 +93,8 @@ alert_item_copy(const struct alert_item *from)
 	item->subjects = xstrdup(from->subjects);
 	item->to = xstrdup(from->to);
 	item->contact = xstrdup(from->contact);
+	item->ticket = xstrdup(from->ticket);
+	item->destination = xstrdup(from->destination);
 	return item;
 }
 
@@ -104,6 +109,8 @@ alert_item_free(struct alert_item *item)
 	free(item->subjects);
 	free(item->to);
 	free(item->contact);
+	free(item->ticket);
+	free(item->destination);
 	free(item);
 }
 
@@ -134,14 +141,15 @@ pack_item(const struct alert_item *i)
 {
 	/* The texts are valid UTF-8: str_escape made them so. */
 	return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,"
-			 "s:I,s:I,s:I,s:I}",
+			 "s:I,s:I,s:I,s:I,s:s,s:s}",
 	    "event", alert_event_info[i->event].name, "want", (int)i->want,
 	    "subject", i->subject, "detail", i->detail, "policy", i->policy,
 	    "clients", i->clients, "subjects", i->subjects, "to", i->to,
 	    "contact", i->contact, "waiting", (json_int_t)i->waiting, "limit",
 	    (json_int_t)i->limit, "passed", (json_int_t)i->passed, "count",
 	    (json_int_t)i->count, "since", (json_int_t)i->since, "ended",
-	    (json_int_t)i->ended, "told_at", (json_int_t)i->told_at);
+	    (json_int_t)i->ended, "told_at", (json_int_t)i->told_at, "ticket",
+	    i->ticket, "destination", i->destination);
 }
 
 static char *
@@ -203,7 +211,7 @@ static struct alert_item *
 unpack_item(json_t *j)
 {
 	const char *event, *subject, *detail, *policy, *clients, *subjects;
-	const char *to, *contact;
+	const char *to, *contact, *ticket = "", *destination = "";
 	json_int_t waiting, limit, passed, count, since, ended, told_at;
 	struct alert_facts f = {0};
 	struct alert_item *item;
@@ -211,19 +219,21 @@ unpack_item(json_t *j)
 
 	if (json_unpack(j,
 		"{s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,"
-		"s:I,s:I}",
+		"s:I,s:I,s?s,s?s}",
 		"event", &event, "want", &want, "subject", &subject, "detail",
 		&detail, "policy", &policy, "clients", &clients, "subjects",
 		&subjects, "to", &to, "contact", &contact, "waiting", &waiting,
 		"limit", &limit, "passed", &passed, "count", &count, "since",
-		&since, "ended", &ended, "told_at", &told_at) != 0 ||
+		&since, "ended", &ended, "told_at", &told_at, "ticket", &ticket,
+		"destination", &destination) != 0 ||
 	    want < 0 || want >= ALERT_WANTS ||
 	    !alert_event_find(str_from(event), &f.event))
 		return NULL;
 	if (!is_fit(subject, false) || !is_fit(detail, false) ||
 	    !is_fit(policy, false) || !is_fit(clients, true) ||
 	    !is_fit(subjects, true) || !is_fit(to, false) ||
-	    !is_fit(contact, false))
+	    !is_fit(contact, false) || !is_fit(ticket, false) ||
+	    !is_fit(destination, false))
 		return NULL;
 	f.detail = f.policy = f.clients = f.subjects = f.to = "";
 	f.contact = f.subject = "";
@@ -237,6 +247,8 @@ unpack_item(json_t *j)
 	set(&item->subjects, xstrdup(subjects));
 	set(&item->to, xstrdup(to));
 	set(&item->contact, xstrdup(contact));
+	set(&item->ticket, xstrdup(ticket));
+	set(&item->destination, xstrdup(destination));
 	item->waiting = (uint32_t)bounded(waiting, UINT32_MAX);
 	item->limit = (uint32_t)bounded(limit, UINT32_MAX);
 	item->passed = (uint32_t)bounded(passed, UINT32_MAX);

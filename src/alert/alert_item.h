@@ -34,6 +34,8 @@ struct alert_facts {
 	const char *subjects;    /* the same, of its mail */
 	const char *to;          /* notify_sender: the sender's address */
 	const char *contact;     /* who helps the sender */
+	const char *ticket;      /* of ALERT_RELEASE; NULL: none */
+	const char *destination; /* the same */
 	uint32_t waiting, limit; /* limit 0: not told */
 	uint32_t passed;
 	int64_t since; /* wall ms */
@@ -45,6 +47,7 @@ struct alert_item {
 	enum alert_event event;
 	enum alert_want want;
 	char *subject, *detail, *policy, *clients, *subjects, *to, *contact;
+	char *ticket, *destination; /* "": none */
 	uint32_t waiting, limit, passed;
 	uint32_t count;                /* how often, until it was told */
 	int64_t since, ended, told_at; /* wall ms; 0: not yet */

@@ -11,14 +11,16 @@
 #include <string.h>
 
 static struct alert_item *
-find_item(struct alert_route *r, enum alert_event event, const char *subject)
+find_item(struct alert_route *r, enum alert_event event, const char *subject,
+    const char *ticket)
 {
 	struct list *e;
 
 	list_each (e, &r->items) {
 		struct alert_item *i = item_of(e);
 
-		if (i->event == event && strcmp(i->subject, subject) == 0)
+		if (i->event == event && strcmp(i->subject, subject) == 0 &&
+		    strcmp(i->ticket, ticket) == 0)
 			return i;
 	}
 	return NULL;
@@ -94,7 +96,8 @@ static void
 raise_on(struct alert_route *r, const struct alert_facts *f)
 {
 	char *subject = alert_shown(f->subject);
-	struct alert_item *item = find_item(r, f->event, subject);
+	struct alert_item *item =
+	    find_item(r, f->event, subject, f->ticket != NULL ? f->ticket : "");
 
 	free(subject);
 	if (item == NULL)
@@ -170,7 +173,7 @@ alert_end(struct alert *a, enum alert_event event, const char *subject,
 	list_each (e, &a->routes) {
 		struct alert_route *r = LIST_ITEM(e, struct alert_route, entry);
 		struct alert_item *item =
-		    r->is_gone ? NULL : find_item(r, event, shown);
+		    r->is_gone ? NULL : find_item(r, event, shown, "");
 
 		if (item != NULL)
 			end_item(r, item, detail);

@@ -142,6 +142,7 @@ is_about_sender(const struct alert_item *i)
 	case ALERT_BLAST:
 	case ALERT_DECOY:
 	case ALERT_NETWORKS:
+	case ALERT_RELEASE:
 		return i->subject[0] != '\0';
 	case ALERT_DISK:
 	case ALERT_NEXT_HOP:
@@ -323,6 +324,11 @@ pack_item(const struct alert_conf *c, const struct alert_item *i)
 	    "subjects", pack_lines(i->subjects), "what_to_do", advice, "link",
 	    link);
 
+	if (i->event == ALERT_RELEASE) {
+		json_object_set_new(j, "ticket", json_string(i->ticket));
+		json_object_set_new(
+		    j, "destination", json_string(i->destination));
+	}
 	free(advice);
 	free(link);
 	return j;

@@ -3,28 +3,21 @@
  * One transaction asks for all destinations and keeps those that pass; each
  * that has to wait is dropped from it, and takes its place in the queue by a
  * transaction of its own that is put off, just as mail of the policy service
- * does. DECIDE_FILE keeps which destination each place is for, so that an event
- * can name it, and so that it takes its place again after a restart.
+ * does. decide_file.c keeps which destination each place is for, so that an
+ * event can name it, and so that it takes its place again after a restart.
  */
 #include "config.h"
 
 #include "maild/decide_private.h"
 
 #include "os/clock.h"
-#include "os/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define FILE_MAX (16u << 20)
-#define SAVE_MS 1000
 
 /* ---- places ---- */
 
@@ -58,26 +51,18 @@ waiting_free(struct waiting *w)
 	free(w);
 }
 
-static void
-note_change(struct decider *d)
-{
-	d->has_changed = true;
-	if (!d->is_writing && d->save.due == INT64_MAX)
-		loop_timer_set(&d->save, loop_now(d->loop) + SAVE_MS);
-}
-
 void
 decide_drop_waiting(struct decider *d, struct waiting *w)
 {
+	decide_file_gone(d, w->ticket);
 	(void)map_remove(d->by_ticket, str_from(w->ticket));
 	list_remove(&w->entry);
 	waiting_free(w);
-	note_change(d);
 }
 
 /* The one that waits longest makes room: its turn is not told. */
-static struct waiting *
-add_waiting(struct decider *d, const char *sender, uint64_t destination,
+void
+decide_add_waiting(struct decider *d, const char *sender, uint64_t destination,
     const char *source, const char *application, const char *text)
 {
 	struct waiting *w = xcalloc(1, sizeof(*w));
@@ -85,7 +70,7 @@ add_waiting(struct decider *d, const char *sender, uint64_t destination,
 	decide_ticket(sender, destination, w->ticket);
 	if (decide_find_waiting(d, str_from(w->ticket)) != NULL) {
 		free(w);
-		return NULL;
+		return;
 	}
 	if (map_count(d->by_ticket) >= DECIDE_WAITING_MAX)
 		decide_drop_waiting(
@@ -97,8 +82,7 @@ add_waiting(struct decider *d, const char *sender, uint64_t destination,
 	w->destination = destination;
 	list_append(&d->waiting, &w->entry);
 	(void)map_set(d->by_ticket, str_from(w->ticket), w);
-	note_change(d);
-	return w;
+	decide_file_waiting(d, w);
 }
 
 void
@@ -113,140 +97,9 @@ decide_turn(struct decider *d, const char *sender, uint64_t destination)
 		return;
 	events_add(d->events, clock_wall_ms(), EVENT_RELEASE, sender, w->ticket,
 	    "%.200s: may go now (%s)", w->text, w->application);
+	if (d->on_turn != NULL)
+		d->on_turn(d->arg, w->sender, w->ticket, w->text);
 	decide_drop_waiting(d, w);
-}
-
-/* ---- the file ---- */
-
-struct save {
-	struct decider *d;
-	char *text;
-	int error;
-};
-
-static void
-run_save(void *arg)
-{
-	struct save *s = arg;
-	int fd = open(
-	    s->d->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	s->error =
-	    fd < 0 ? errno : file_write_all(fd, s->text, strlen(s->text));
-	if (s->error == 0)
-		s->error = file_sync(fd);
-	if (fd >= 0)
-		close(fd);
-	if (s->error == 0)
-		s->error = file_rename_sync(s->d->temporary, s->d->path);
-}
-
-static void
-save_free(void *arg)
-{
-	struct save *s = arg;
-
-	free(s->text);
-	free(s);
-}
-
-static void
-on_saved(void *arg, int64_t now)
-{
-	struct save *s = arg;
-	struct decider *d = s->d;
-
-	if (s->error != 0)
-		log_write(d->log, LOG_EV_HTTP_DECISIONS_FILE_FAILED,
-		    KV(file, d->path), KV(error, strerror(s->error)));
-	save_free(s);
-	d->is_writing = false;
-	if (d->has_changed)
-		loop_timer_set(&d->save, now + SAVE_MS);
-}
-
-static const struct worker_job save_job = {
-    .run = run_save, .done = on_saved, .drop = save_free};
-
-static void
-save(struct decider *d)
-{
-	json_t *rows = json_array();
-	struct save *s = xcalloc(1, sizeof(*s));
-	struct list *i;
-
-	list_each (i, &d->waiting) {
-		const struct waiting *w = LIST_ITEM(i, struct waiting, entry);
-
-		json_array_append_new(rows,
-		    json_pack("{s:o, s:o, s:s, s:o, s:o}", "sender",
-			control_text(w->sender), "source",
-			control_text(w->source), "application", w->application,
-			"destination", control_text(w->text), "hash",
-			json_sprintf("%" PRIx64, w->destination)));
-	}
-	s->d = d;
-	s->text = json_dumps(rows, JSON_COMPACT);
-	json_decref(rows);
-	d->has_changed = false;
-	d->is_writing =
-	    s->text != NULL && worker_submit(d->worker, &save_job, s);
-	if (!d->is_writing)
-		save_free(s);
-}
-
-static void
-on_save(void *arg, int64_t now)
-{
-	(void)now;
-	save(arg);
-}
-
-static bool
-read_hash(const char *text, uint64_t *out)
-{
-	struct str s = str_from(text);
-
-	*out = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		int digit = str_hex_digit(s.p[i]);
-
-		if (digit < 0)
-			return false;
-		*out = *out << 4 | (uint64_t)digit;
-	}
-	return s.n > 0 && s.n <= 16;
-}
-
-/* What cannot be read is not told of later, and nothing else. */
-static void
-load(struct decider *d)
-{
-	struct buf text;
-	json_t *rows = NULL;
-	size_t n;
-
-	buf_init(&text, FILE_MAX);
-	if (file_read(d->path, FILE_MAX, &text) == 0)
-		rows = json_loadb(
-		    buf_str(&text).p, text.len, JSON_REJECT_DUPLICATES, NULL);
-	buf_clear(&text);
-	n = json_array_size(rows);
-	for (size_t i = 0; i < n && i < DECIDE_WAITING_MAX; i++) {
-		const char *sender, *source, *application, *destination, *hash;
-		uint64_t value;
-
-		if (json_unpack(json_array_get(rows, i),
-			"{s:s, s:s, s:s, s:s, s:s}", "sender", &sender,
-			"source", &source, "application", &application,
-			"destination", &destination, "hash", &hash) == 0 &&
-		    read_hash(hash, &value))
-			(void)add_waiting(
-			    d, sender, value, source, application, destination);
-	}
-	json_decref(rows);
-	d->has_changed = false;
-	loop_timer_set(&d->save, INT64_MAX);
 }
 
 /* ---- a decision ---- */
@@ -452,7 +305,7 @@ on_one(void *arg, const struct gate_answer *a)
 		gate_defer(c->one, now, wall);
 		item->has_ticket = true;
 		find_due(c, item, now);
-		(void)add_waiting(c->d, c->key, item->destination, c->source,
+		decide_add_waiting(c->d, c->key, item->destination, c->source,
 		    c->application, item->text);
 		break;
 	case THROTTLE_REFUSE:
@@ -653,27 +506,22 @@ restore(struct decider *d, int64_t now)
 }
 
 struct decider *
-decide_new(struct loop *loop, struct gate *gate, struct events *events,
-    struct log *log, const char *dir)
+decide_new(const struct decide_settings *settings)
 {
 	struct decider *d = xcalloc(1, sizeof(*d));
 
-	d->loop = loop;
-	d->gate = gate;
-	d->events = events;
-	d->log = log;
-	d->path = xasprintf("%s/" DECIDE_FILE, dir);
-	d->temporary = xasprintf("%s/" DECIDE_FILE ".new", dir);
+	d->loop = settings->loop;
+	d->gate = settings->gate;
+	d->events = settings->events;
+	d->log = settings->log;
+	d->on_turn = settings->on_turn;
+	d->arg = settings->arg;
 	list_init(&d->decisions);
 	list_init(&d->remembered);
 	list_init(&d->waiting);
 	d->by_ticket = map_new();
-	loop_timer_init(&d->save, loop, on_save, d);
-	d->worker = worker_new(loop, 2);
-	if (d->worker == NULL)
-		panic("decide: no thread");
-	load(d);
-	restore(d, loop_now(loop));
+	decide_file_open(d, settings->dir);
+	restore(d, loop_now(d->loop));
 	return d;
 }
 
@@ -691,9 +539,7 @@ decide_free(struct decider *d)
 			c->on_drop(c);
 		decision_free(c, loop_now(d->loop));
 	}
-	if (d->has_changed)
-		save(d);
-	worker_free(d->worker);
+	decide_file_close(d);
 	while (!list_is_empty(&d->waiting)) {
 		struct waiting *w =
 		    LIST_ITEM(d->waiting.next, struct waiting, entry);
@@ -701,18 +547,82 @@ decide_free(struct decider *d)
 		list_remove(&w->entry);
 		waiting_free(w);
 	}
-	while (!list_is_empty(&d->remembered)) {
-		struct remembered *r =
-		    LIST_ITEM(d->remembered.next, struct remembered, entry);
-
-		list_remove(&r->entry);
-		json_decref(r->answer);
-		free(r->key);
-		free(r);
-	}
+	while (!list_is_empty(&d->remembered))
+		decide_forget(
+		    d, LIST_ITEM(d->remembered.next, struct remembered, entry));
 	map_free(d->by_ticket, NULL);
-	loop_timer_clear(&d->save);
-	free(d->path);
-	free(d->temporary);
 	free(d);
+}
+
+/* ---- what was answered before ---- */
+
+void
+decide_forget(struct decider *d, struct remembered *r)
+{
+	list_remove(&r->entry);
+	d->remembered_count--;
+	d->remembered_bytes -= r->answer.len;
+	buf_clear(&r->answer);
+	free(r->key);
+	free(r);
+}
+
+struct remembered *
+decide_find_remembered(struct decider *d, const char *key, int64_t now)
+{
+	struct list *i, *next;
+
+	list_each_safe (i, next, &d->remembered) {
+		struct remembered *r = LIST_ITEM(i, struct remembered, entry);
+
+		if (r->code != 0 && now >= r->until)
+			decide_forget(d, r);
+		else if (strcmp(r->key, key) == 0)
+			return r;
+	}
+	return NULL;
+}
+
+struct remembered *
+decide_remember(struct decider *d, const char *key, uint64_t body)
+{
+	struct remembered *r;
+
+	if (d->remembered_count >= DECIDE_REMEMBERED_MAX) {
+		r = LIST_ITEM(d->remembered.next, struct remembered, entry);
+		if (r->code == 0)
+			return NULL;
+		decide_forget(d, r);
+	}
+	r = xcalloc(1, sizeof(*r));
+	r->key = xstrdup(key);
+	r->body = body;
+	buf_init(&r->answer, DECIDE_ANSWER_MAX);
+	list_append(&d->remembered, &r->entry);
+	d->remembered_count++;
+	return r;
+}
+
+bool
+decide_remember_answer(struct decider *d, struct remembered *r, unsigned code,
+    struct str answer, int64_t until)
+{
+	struct list *i, *next;
+
+	if (!buf_append_str(&r->answer, answer)) {
+		decide_forget(d, r);
+		return false;
+	}
+	r->code = code;
+	r->until = until;
+	d->remembered_bytes += answer.n;
+	list_each_safe (i, next, &d->remembered) {
+		struct remembered *old = LIST_ITEM(i, struct remembered, entry);
+
+		if (d->remembered_bytes <= DECIDE_ANSWERS_MAX)
+			break;
+		if (old != r && old->code != 0)
+			decide_forget(d, old);
+	}
+	return true;
 }

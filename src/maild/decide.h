@@ -25,9 +25,21 @@
 
 struct decider;
 
-/* All borrowed. dir: where DECIDE_FILE is read from, and kept. */
-struct decider *decide_new(struct loop *loop, struct gate *gate,
-    struct events *events, struct log *log, const char *dir);
+/* The turn of a destination has come. */
+typedef void decide_turn_fn(
+    void *arg, const char *source, const char *ticket, const char *destination);
+
+struct decide_settings { /* all borrowed */
+	struct loop *loop;
+	struct gate *gate;
+	struct events *events;
+	struct log *log;
+	const char *dir;         /* where DECIDE_FILE is read from, and kept */
+	decide_turn_fn *on_turn; /* NULL: the event is enough */
+	void *arg;
+};
+
+struct decider *decide_new(const struct decide_settings *settings);
 /* Before the gate and behind the web: nothing is reserved any more. Takes
  * NULL. */
 void decide_free(struct decider *d);

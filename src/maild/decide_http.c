@@ -27,7 +27,9 @@
 struct ask {
 	struct web_exchange *x; /* NULL: the client has gone */
 	struct decider *d;
-	json_t *body, *answers;
+	json_t *body, *answers, *answer;
+	struct decide_wait wait; /* for what the answer promises */
+	bool is_open, has_place; /* one waits for its commit; has a ticket */
 	size_t at;
 	enum decide_kind kind;
 	unsigned code; /* of the last answer that is no success */
@@ -45,52 +47,13 @@ decide_of(const struct web_exchange *x)
 	return m->decider;
 }
 
-/* ---- what was answered before ---- */
-
 static void
-forget(struct decider *d, struct remembered *r)
+set_retry(struct web_exchange *x)
 {
-	list_remove(&r->entry);
-	d->remembered_count--;
-	json_decref(r->answer);
-	free(r->key);
-	free(r);
-}
+	char text[24];
 
-static struct remembered *
-find_remembered(struct decider *d, const char *key, int64_t now)
-{
-	struct list *i, *next;
-
-	list_each_safe (i, next, &d->remembered) {
-		struct remembered *r = LIST_ITEM(i, struct remembered, entry);
-
-		if (r->code != 0 && now >= r->until)
-			forget(d, r);
-		else if (strcmp(r->key, key) == 0)
-			return r;
-	}
-	return NULL;
-}
-
-/* NULL: all of them wait for their answer. */
-static struct remembered *
-remember(struct decider *d, const char *key, uint64_t body)
-{
-	struct remembered *r;
-
-	if (d->remembered_count >= DECIDE_REMEMBERED_MAX) {
-		r = LIST_ITEM(d->remembered.next, struct remembered, entry);
-		if (r->code == 0)
-			return NULL;
-		forget(d, r);
-	}
-	r = xcalloc(1, sizeof(*r));
-	r->key = xstrdup(key);
-	r->body = body;
-	list_append(&d->remembered, &r->entry);
-	d->remembered_count++;
-	return r;
+	snprintf(text, sizeof(text), "%d", RETRY_FROZEN_S);
+	web_set_field(x, "Retry-After", text);
 }
 
 /* True: answered from memory, or refused; or *out is where the answer goes
@@ -102,7 +65,8 @@ is_known(struct web_exchange *x, struct decider *d, struct remembered **out)
 	const struct str *field = http_request_field(q, "Idempotency-Key");
 	uint64_t body = hash_bytes(q->body.p, q->body.n, 0);
 	struct remembered *r;
-	char key[KEY_MAX + WEB_NAME_MAX + 8];
+	char key[DECIDE_KEY_MAX];
+	struct buf answer;
 
 	*out = NULL;
 	if (field == NULL)
@@ -116,18 +80,26 @@ is_known(struct web_exchange *x, struct decider *d, struct remembered **out)
 	/* One's keys are nobody else's. */
 	snprintf(
 	    key, sizeof(key), "%s %.*s", web_who(x)->name, STR_ARG(*field));
-	r = find_remembered(d, key, loop_now(d->loop));
+	r = decide_find_remembered(d, key, loop_now(d->loop));
 	if (r == NULL) {
-		*out = remember(d, key, body);
+		*out = decide_remember(d, key, body);
 		return false;
 	}
-	if (r->body != body)
+	if (r->body != body) {
 		web_refuse(x, 422,
 		    "This Idempotency-Key was used for another request.");
-	else if (r->code == 0)
+		return true;
+	}
+	if (r->code == 0) {
 		web_refuse(x, 409, "The first request is still under way.");
-	else
-		api_answer(x, r->code, json_incref(r->answer));
+		return true;
+	}
+	buf_init(&answer, DECIDE_ANSWER_MAX);
+	if (!buf_append_str(&answer, buf_str(&r->answer)))
+		panic("decide: an answer that is too large to be given");
+	if (r->code == 429)
+		set_retry(x);
+	web_answer(x, r->code, "application/json", &answer);
 	return true;
 }
 
@@ -199,6 +171,7 @@ ask_free(struct ask *a)
 {
 	json_decref(a->body);
 	json_decref(a->answers);
+	json_decref(a->answer);
 	free(a);
 }
 
@@ -209,29 +182,55 @@ is_batch(const struct ask *a)
 }
 
 static void
+on_durable(struct decide_wait *w, bool ok)
+{
+	struct ask *a = CONTAINER_OF(w, struct ask, wait);
+
+	if (a->x != NULL) {
+		if (a->code == 429)
+			set_retry(a->x);
+		if (!ok)
+			json_object_set_new(a->answer, "durable", json_false());
+		api_answer(a->x, a->code, json_incref(a->answer));
+	}
+	ask_free(a);
+}
+
+static void
+on_ended(struct decide_wait *w)
+{
+	ask_free(CONTAINER_OF(w, struct ask, wait));
+}
+
+/* A place, and a key that was used, are promises: they are on the disk first.
+ */
+static void
 ask_end(struct ask *a, int64_t now)
 {
-	unsigned code = is_batch(a) || a->code == 0 ? 200 : a->code;
-	json_t *answer = is_batch(a)
-			     ? json_pack("{s:O}", "batch", a->answers)
-			     : json_incref(json_array_get(a->answers, 0));
+	struct remembered *r = a->remembered;
+	char *text;
 
-	if (a->remembered != NULL) {
-		a->remembered->code = code;
-		a->remembered->answer = json_incref(answer);
-		a->remembered->until = now + DECIDE_REMEMBERED_MS;
+	a->code = is_batch(a) || a->code == 0 ? 200 : a->code;
+	a->answer = is_batch(a) ? json_pack("{s:O}", "batch", a->answers)
+				: json_incref(json_array_get(a->answers, 0));
+	if (r != NULL) {
+		text =
+		    json_dumps(a->answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		/* A restart cancels what waits for its commit. */
+		r->is_stored = !a->is_open;
+		if (decide_remember_answer(a->d, r, a->code,
+			str_from(text != NULL ? text : ""),
+			now + DECIDE_REMEMBERED_MS) &&
+		    !a->is_open)
+			decide_file_answer(a->d, r);
+		free(text);
 	}
-	if (a->x != NULL) {
-		if (code == 429) {
-			char text[24];
-
-			snprintf(text, sizeof(text), "%d", RETRY_FROZEN_S);
-			web_set_field(a->x, "Retry-After", text);
-		}
-		api_answer(a->x, code, json_incref(answer));
-	}
-	json_decref(answer);
-	ask_free(a);
+	a->wait.fn = on_durable;
+	a->wait.drop = on_ended;
+	if (a->has_place || r != NULL)
+		decide_file_wait(a->d, &a->wait);
+	else
+		on_durable(&a->wait, true);
 }
 
 static void
@@ -242,6 +241,9 @@ on_decided(struct decision *c)
 	json_array_append_new(a->answers, decision_row(c));
 	if (is_all_refused(c))
 		a->code = 429;
+	a->is_open = a->is_open || c->phase == DECIDE_OPEN;
+	for (size_t i = 0; i < c->n; i++)
+		a->has_place = a->has_place || c->items[i].has_ticket;
 	a->decision = NULL;
 	a->is_waiting = false;
 	if (!a->is_pumping)

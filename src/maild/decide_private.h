@@ -6,6 +6,7 @@
 #ifndef MAILD_DECIDE_PRIVATE_H
 #define MAILD_DECIDE_PRIVATE_H
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "maild/decide.h"
 
@@ -13,6 +14,9 @@
 #define DECIDE_APPLICATION_MAX 32
 #define DECIDE_TICKET_MAX 40
 #define DECIDE_WHY_MAX 256
+#define DECIDE_KEY_MAX 512 /* of an Idempotency-Key, and whose it is */
+#define DECIDE_ANSWER_MAX (6u << 20)   /* bytes of one that is remembered */
+#define DECIDE_ANSWERS_MAX (12u << 20) /* of all of them */
 
 /* DECIDE_RESTORE: of one that waited before a restart; what passes is told,
  * and not spent. */
@@ -60,10 +64,11 @@ struct decision {
 struct remembered {
 	struct list entry;
 	char *key;
-	uint64_t body; /* hash of what was asked */
-	unsigned code; /* 0: not answered yet */
-	json_t *answer;
-	int64_t until;
+	uint64_t body;     /* hash of what was asked */
+	unsigned code;     /* 0: not answered yet */
+	struct buf answer; /* JSON */
+	int64_t until;     /* monotonic ms */
+	bool is_stored;    /* it outlives a restart */
 };
 
 struct waiting { /* a place in a queue that somebody wants to hear of */
@@ -81,13 +86,12 @@ struct decider {
 	struct list decisions; /* all that are not ended */
 	size_t open_count;
 	struct list remembered;
-	size_t remembered_count;
+	size_t remembered_count, remembered_bytes;
 	struct list waiting;
 	struct map *by_ticket;
-	struct worker *worker;
-	char *path, *temporary;
-	bool has_changed, is_writing;
-	struct loop_timer save;
+	struct decide_file *file; /* NULL: it is being read */
+	decide_turn_fn *on_turn;
+	void *arg;
 };
 
 struct decision *decision_new(struct decider *d, const char *source,
@@ -104,6 +108,43 @@ struct decision *decide_find_open(struct decider *d, struct str id);
 void decide_ticket(
     const char *sender, uint64_t destination, char out[DECIDE_TICKET_MAX]);
 struct waiting *decide_find_waiting(struct decider *d, struct str ticket);
+/* Nothing when it is there. */
+void decide_add_waiting(struct decider *d, const char *sender,
+    uint64_t destination, const char *source, const char *application,
+    const char *text);
 void decide_drop_waiting(struct decider *d, struct waiting *w);
+
+/* What was answered for an Idempotency-Key, or is about to be. NULL: nothing.
+ */
+struct remembered *decide_find_remembered(
+    struct decider *d, const char *key, int64_t now);
+/* A new one, not answered yet. NULL: all of them wait for their answer. */
+struct remembered *decide_remember(
+    struct decider *d, const char *key, uint64_t body);
+/* Older ones make room. False: it is too large, and r is gone. */
+MUST_CHECK bool decide_remember_answer(struct decider *d, struct remembered *r,
+    unsigned code, struct str answer, int64_t until);
+void decide_forget(struct decider *d, struct remembered *r);
+
+/* ---- decide_file.c ---- */
+
+/* Reads what is there, and keeps it up to date from then on. */
+void decide_file_open(struct decider *d, const char *dir);
+/* Writes what is left. */
+void decide_file_close(struct decider *d);
+void decide_file_waiting(struct decider *d, const struct waiting *w);
+void decide_file_gone(struct decider *d, const char *ticket);
+void decide_file_answer(struct decider *d, const struct remembered *r);
+
+struct decide_wait {
+	struct list entry;
+	uint64_t added;
+	/* All that was given before is on the disk; false: it could not be
+	 * written (yet). */
+	void (*fn)(struct decide_wait *w, bool ok);
+	void (*drop)(struct decide_wait *w); /* instead, at the end */
+};
+/* fn may come from within. */
+void decide_file_wait(struct decider *d, struct decide_wait *w);
 
 #endif

@@ -38,7 +38,7 @@ weir_maild_SOURCES = \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
 	src/maild/maild_alert.c src/maild/maild_watch.c \
-	src/maild/decide.c src/maild/decide.h \
+	src/maild/decide.c src/maild/decide.h src/maild/decide_file.c \
 	src/maild/decide_http.c src/maild/decide_private.h \
 	src/maild/maild_graph.c \
 	src/maild/maild_http.c \

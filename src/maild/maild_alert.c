@@ -357,6 +357,30 @@ maild_alert_raise(struct maild *m, enum alert_event event, const char *subject,
 }
 
 void
+maild_alert_turn(
+    void *arg, const char *source, const char *ticket, const char *destination)
+{
+	struct maild *m = arg;
+	int64_t wall = clock_wall_ms();
+
+	if (m->alert == NULL || !alert_is_wanted(m->alert, ALERT_RELEASE))
+		return;
+	alert_raise(m->alert,
+	    &(struct alert_facts){.event = ALERT_RELEASE,
+		.subject = source,
+		.detail = "its turn has come",
+		.policy = "",
+		.clients = "",
+		.subjects = "",
+		.to = "",
+		.contact = "",
+		.ticket = ticket,
+		.destination = destination,
+		.since = wall},
+	    loop_now(m->loop), wall);
+}
+
+void
 maild_alert_end(struct maild *m, enum alert_event event, const char *subject)
 {
 	alert_end(

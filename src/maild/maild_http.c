@@ -99,8 +99,13 @@ maild_http_start(struct maild *m)
 	if (m->access == NULL)
 		return;
 	maild_http_update(m);
-	m->decider = decide_new(
-	    m->loop, m->gate, m->events, m->log, m->gen->conf->spool);
+	m->decider = decide_new(&(struct decide_settings){.loop = m->loop,
+	    .gate = m->gate,
+	    .events = m->events,
+	    .log = m->log,
+	    .dir = m->gen->conf->spool,
+	    .on_turn = maild_alert_turn,
+	    .arg = m});
 	m->api = api_new(&(struct api_settings){.loop = m->loop,
 	    .log = m->log,
 	    .events = m->events,

@@ -184,6 +184,9 @@ void maild_alert_raise(struct maild *m, enum alert_event event,
     const char *subject, const char *detail);
 void maild_alert_end(
     struct maild *m, enum alert_event event, const char *subject);
+/* The turn of a decision's destination has come (decide_turn_fn). */
+void maild_alert_turn(
+    void *arg, const char *source, const char *ticket, const char *destination);
 /* Before the spool goes: what waits for an answer is given up. clean: the
  * daemon was told to stop. */
 void maild_alert_clear(struct maild *m, bool clean);

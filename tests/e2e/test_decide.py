@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Decisions for programs that are no mail: the same policies, places in the
 same queue, and what a program needs to be sure of."""
+import base64
+import hashlib
+import hmac
 import json
 import pathlib
 import subprocess
@@ -9,6 +12,7 @@ import sys
 import pytest
 
 from harness import DEADLINE_S, until
+from test_alert import hook  # noqa: F401
 from test_api import Api, api, open_stream, read_events  # noqa: F401
 
 TIGHT = 'interval = "1h"  burst = 3  initial = 3'
@@ -115,6 +119,80 @@ def test_once(api):  # noqa: F811
     assert decide(a, other, "alice", ["c"], key="k1")[0] == 200
 
 
+def killed(a):
+    a.weir.kill()
+    a.weir.start()
+
+
+def test_answers_survive_a_kill(api):  # noqa: F811
+    """What an answer promises is on the disk before it: the place of each that
+    has to wait, and the answer for its key."""
+    a = api(policy=TIGHT)
+    t = a.token("im", "operate")
+    for i in range(5):
+        source = f"s{i}"
+        first = decide(a, t, source, ["a", "b", "c", "d"], key=f"k{i}")
+        assert verdicts(first[1]) == ["pass"] * 3 + ["hold"]
+        # At once: nothing has time for what comes later.
+        killed(a)
+        ticket = first[1]["destinations"][3]["ticket"]
+        row = a.get(f"tickets/{ticket}", t)
+        assert (row["destination"], row["before"]) == ("d", 0)
+        assert decide(a, t, source, ["a", "b", "c", "d"],
+                      key=f"k{i}") == first
+        assert decide(a, t, source, ["e"], key=f"k{i}")[0] == 422
+        # What was spent is spent.
+        assert verdicts(decide(a, t, source, ["e"], "check")[1]) == ["hold"]
+    # In the order in which they came, and each once.
+    _, more = decide(a, t, "s0", ["e", "d", "f"])
+    assert [d["ticket"] for d in more["destinations"]][1] == row["ticket"] \
+        or verdicts(more) == ["hold"] * 3
+    killed(a)
+    places = [a.get("tickets/" + d["ticket"], t)["before"]
+              for d in more["destinations"]]
+    assert places == [1, 0, 2]
+    # What waits for its commit is given back, so its answer is forgotten.
+    status, later = decide(a, t, "x", ["a"], key="later", commit="later")
+    killed(a)
+    status, again = decide(a, t, "x", ["a"], key="later", commit="later")
+    assert status == 200 and again["decision"] != later["decision"]
+    # A frozen one's refusal says for how long, too.
+    a.weir.run_ctl("freeze", "im:y")
+    for _ in range(2):
+        body = {"source": "y", "application": "im", "destinations": ["a"]}
+        status, r, _ = a.ask("POST", "/api/v1/decide", body, t,
+                             Idempotency_Key="frozen")
+        assert status == 429 and int(r.getheader("Retry-After")) > 0
+        killed(a)
+
+
+def test_disk_that_fails(api):  # noqa: F811
+    """Then the answer says that it may be forgotten; later it is written."""
+    a = api(policy=TIGHT)
+    t = a.token("im", "operate")
+    _, first = decide(a, t, "alice", ["a", "b", "c", "d"])
+    assert "durable" not in first
+    path = a.weir.spool / "http-decisions.json"
+    text = path.read_text()
+    path.unlink()
+    path.mkdir()
+    _, second = decide(a, t, "alice", ["e"])
+    assert second["durable"] is False
+    assert a.weir.log_lines("http decisions_file_failed .*error=")
+    path.rmdir()
+    until(path.exists, "it is written anew")
+    until(lambda: len(path.read_text().splitlines()) == 2, "both places")
+    killed(a)
+    for answer, n in (first, 3), (second, 0):
+        a.get("tickets/" + answer["destinations"][n]["ticket"], t)
+    # What cannot be read is told, and the rest is.
+    a.weir.stop()
+    path.write_text(text + "nonsense\n" + text[:-20])
+    a.weir.start()
+    assert a.weir.log_lines("http decisions_file_damaged .*count=1")
+    a.get("tickets/" + first["destinations"][3]["ticket"], t)
+
+
 def test_batch_and_domain(api):  # noqa: F811
     a = api(policy=TIGHT)
     t = a.token("im", "operate", "--domain", "example.org")
@@ -145,6 +223,60 @@ def test_release_notice(api):  # noqa: F811
     assert a.ask("GET", f"/api/v1/tickets/{ticket}", token=t)[0] == 404
     assert verdicts(decide(a, t, "alice", ["3"], application="sms")[1]) == [
         "pass"]
+
+
+def test_release_notice_by_webhook(api, hook, tmp_path):  # noqa: F811
+    """Signed, with ticket, source and destination, each once, and after a kill
+    as well."""
+    secret = tmp_path / "secret"
+    secret.write_text("an example key of thirty-two bytes")
+    secret.chmod(0o600)
+    told = tmp_path / "told"
+    script = tmp_path / "tell"
+    script.write_text(f"#!/bin/sh\ncat >>{told}\n")
+    script.chmod(0o755)
+    a = api(policy=TIGHT + " }\n" + SMS.rstrip("} "), alerts=f"""
+        alert "turns" {{ channel = webhook  events = {{"release"}}
+            url = "http://127.0.0.1:{hook.port}/in"
+            secret_file = "{secret}"  group_wait = "0s"
+            group_limit = "10000/1h" }}
+        alert "people" {{ channel = command  group_wait = "0s"  command = "{script}" }}""")
+    t = a.token("im", "operate")
+    hook.answer = lambda handler: handler.send_error(503)
+    _, answer = decide(a, t, "alice", ["1", "2", "3"], application="sms")
+    ticket = answer["destinations"][2]["ticket"]
+    hook.wait_for(1)
+    killed(a)
+    hook.answer = None
+
+    def notices():
+        return [e for _, body in hook.posts[1:]
+                for e in json.loads(body)["events"]]
+
+    until(lambda: ticket in [e["ticket"] for e in notices()], "the notice",
+          30)
+    notice = notices()[0]
+    assert (notice["event"], notice["sender"], notice["destination"]) == (
+        "release", "sms:alice", "3")
+    headers, body = hook.posts[-1]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}."
+    mac = hmac.new(secret.read_bytes(), signed.encode() + body,
+                   hashlib.sha256).digest()
+    assert headers["webhook-signature"] == \
+        "v1," + base64.b64encode(mac).decode()
+    assert verdicts(decide(a, t, "alice", ["3"], application="sms")[1]) == [
+        "pass"]
+    # Several are several, whoever they are for; nobody else is told.
+    n = len(hook.posts)
+    _, answer = decide(a, t, "bob", [str(i) for i in range(5)],
+                       application="sms")
+    waiting = {d["ticket"] for d in answer["destinations"] if d["ticket"]}
+    assert len(waiting) == 3
+    until(lambda: waiting <= {e["ticket"] for e in notices()}, "all of them",
+          30)
+    assert len(hook.posts) > n
+    until(told.exists, "the crash is told")
+    assert '"release"' not in told.read_text()
 
 
 @pytest.mark.parametrize("client", [
