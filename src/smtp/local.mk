@@ -13,6 +13,7 @@ libsmtp_a_SOURCES = \
 	src/smtp/dovecot.c src/smtp/dovecot.h \
 	src/smtp/envelope.h \
 	src/smtp/ext.c src/smtp/ext.h \
+	src/smtp/dsn.c src/smtp/dsn.h \
 	src/smtp/header_names.c src/smtp/header_names.h \
 	src/smtp/opening.c src/smtp/opening.h \
 	src/smtp/reply.c src/smtp/reply.h \
@@ -66,6 +67,9 @@ tests_unit_test_smtp_clean_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_smtp_data
 tests_unit_test_smtp_data_SOURCES = tests/unit/test_smtp_data.c
 tests_unit_test_smtp_data_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_smtp_dsn
+tests_unit_test_smtp_dsn_SOURCES = tests/unit/test_smtp_dsn.c
+tests_unit_test_smtp_dsn_LDADD = $(smtp_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_header_names
 tests_unit_test_header_names_SOURCES = tests/unit/test_header_names.c
 tests_unit_test_header_names_LDADD = $(smtp_libs) $(CMOCKA_LIBS)

@@ -35,6 +35,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_smtp_bdat \
 	tests/fuzz/fuzz_smtp_client \
 	tests/fuzz/fuzz_smtp_data \
+	tests/fuzz/fuzz_smtp_dsn \
 	tests/fuzz/fuzz_smtp_reply \
 	tests/fuzz/fuzz_smtp_server \
 	tests/fuzz/fuzz_smtp_starttls \
@@ -59,6 +60,8 @@ tests_fuzz_fuzz_proxy_SOURCES = tests/fuzz/fuzz_proxy.c
 tests_fuzz_fuzz_proxy_LDADD = libreplay.a $(net_libs)
 tests_fuzz_fuzz_verify_SOURCES = tests/fuzz/fuzz_verify.c
 tests_fuzz_fuzz_verify_LDADD = libreplay.a $(trace_libs)
+tests_fuzz_fuzz_smtp_dsn_SOURCES = tests/fuzz/fuzz_smtp_dsn.c
+tests_fuzz_fuzz_smtp_dsn_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_xclient_SOURCES = tests/fuzz/fuzz_xclient.c
 tests_fuzz_fuzz_xclient_LDADD = libreplay.a $(smtp_libs)
 tests_fuzz_fuzz_capture_SOURCES = tests/fuzz/fuzz_capture.c
