@@ -290,7 +290,9 @@ static void
 send_envelope(struct attempt *a, int64_t now)
 {
 	const struct spool_message *m = &a->job->m;
+	const struct delivery_settings *s = &a->d->settings;
 	struct smtp_client *c = hop_client(a->hop);
+	char envid[DELIVERY_ENVID_MAX];
 	struct smtp_mail mail = {
 	    .from = address_of(m->from, true),
 	    .size = m->size,
@@ -301,6 +303,9 @@ send_envelope(struct attempt *a, int64_t now)
 	    .envid = str_from(m->envid),
 	};
 
+	if (mail.envid.n == 0 && mail.from.n > 0 && a->dsn &&
+	    s->envid != NULL && s->envid(s->why_arg, m, envid))
+		mail.envid = str_from(envid);
 	/* What only goes along is left out where it cannot be written. */
 	if (!smtp_client_can_mail(&mail))
 		mail.envid = STR("");

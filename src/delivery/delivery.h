@@ -15,6 +15,7 @@
 
 #define DELIVERY_WHY_MAX 256
 #define DELIVERY_PROBLEM_MAX 512
+#define DELIVERY_ENVID_MAX (SMTP_ENVID_MAX + 1)
 
 struct delivery;
 struct handed;
@@ -46,7 +47,11 @@ struct delivery_settings {
 	 * know. */
 	void (*on_end)(void *arg, const struct spool_message *m, size_t rcpt,
 	    const struct smtp_reply *reply, bool to_rcpt);
-	void *why_arg; /* of both */
+	/* The ENVID of mail that came with none and has an envelope sender;
+	 * false: it needs none. NULL: nothing does. */
+	bool (*envid)(void *arg, const struct spool_message *m,
+	    char out[DELIVERY_ENVID_MAX]);
+	void *why_arg; /* of all three */
 };
 
 struct delivery *delivery_new(struct loop *loop, struct spool *spool,

@@ -98,7 +98,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->spellings = spellings_new();
 	g->history = history_new(0);
 	g->scopes = scope_book_new();
-	g->signals = signals_book_new();
+	g->signals = signals_book_new(spool_key(spool));
 	take_settings(g, settings);
 	/* The gate itself counts senders: some are let in past senders_max. */
 	g->throttle =

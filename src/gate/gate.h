@@ -170,6 +170,8 @@ struct gate_reply {
 	const char *enhanced;
 	bool to_rcpt; /* in answer to RCPT, not to the text */
 };
+/* It says that the address is unknown. */
+bool gate_reply_is_unknown(const struct gate_reply *reply);
 /* The same where the next hop refused it: an address that is unknown there
  * costs the sender credit (refused_credit). */
 void gate_drop_refused(struct gate_txn *txn, const struct gate_reply *reply,
@@ -198,6 +200,8 @@ enum gate_path gate_txn_path(const struct gate_txn *txn);
 bool gate_txn_is_decoyed(const struct gate_txn *txn);
 /* That, or its sender is frozen and it is taken all the same. */
 bool gate_txn_is_suspect(const struct gate_txn *txn);
+/* Its client is nobody of ours: what is refused of it costs nobody. */
+bool gate_txn_is_outside(const struct gate_txn *txn);
 const char *gate_txn_source(const struct gate_txn *txn);
 const char *gate_txn_policy(const struct gate_txn *txn);
 const struct policy_conf *gate_txn_conf(const struct gate_txn *txn);
@@ -237,6 +241,38 @@ void gate_doubt(
 void gate_defer(struct gate_txn *txn, int64_t now, int64_t wall);
 /* It was not. Frees txn. */
 void gate_cancel(struct gate_txn *txn, int64_t now);
+
+/*
+ * ---- bounces ----
+ *
+ * Mail that goes on with an ENVID of weir's can be known when it bounces: new
+ * recipients that are unknown then cost their sender credit, as those do that
+ * the next hop refuses at once (refused_credit), but never the last of it.
+ */
+#define GATE_ENVID_MAX 72
+/* The ENVID for mail that passes and came with none; message: its queue id,
+ * always the same. False: it needs none. */
+bool gate_txn_envid(
+    struct gate_txn *txn, uint64_t message, char out[GATE_ENVID_MAX]);
+/* The same for mail that was held. */
+bool gate_envid(struct gate *g, const char *source, uint64_t message,
+    char out[GATE_ENVID_MAX]);
+/* A new recipient of it has the mail. */
+void gate_sent(struct gate *g, const char *source, uint64_t message,
+    uint64_t destination, int64_t now);
+/* A report may be read: it is mail without an envelope sender. */
+bool gate_txn_hears_bounces(const struct gate_txn *txn);
+/* A recipient that a report calls failed. It counts when the report is accepted
+ * and is of mail that weir sent on to that recipient; once. Between the last
+ * recipient and the commit. Slices are borrowed. */
+struct gate_bounced {
+	struct str envid;
+	struct str original; /* Original-Recipient; may be empty */
+	struct str final;
+	struct str status;
+};
+void gate_txn_hear_bounced(
+    struct gate_txn *txn, const struct gate_bounced *bounced);
 
 /* What became of a recipient that was held, and then let go: the next hop has
  * the mail, or has refused the recipient for good. Of mail with an envelope

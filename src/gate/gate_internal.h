@@ -27,6 +27,7 @@
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
  *	gate_named.c	decoys that incoming mail names
+ *	gate_bounce.c	bounces of mail that passed
  *	gate_signals.c	what gives a stolen account away
  *	gate_warn.c	who comes near a limit
  *	gate_history.c	mail of the last day, for a trial of another policy
@@ -397,6 +398,14 @@ void warn_forget(struct gate *g, struct gate_source *data);
 
 enum signal { SIGNAL_NONE, SIGNAL_CREDIT, SIGNAL_NETWORKS };
 
+/* The next hop refused a recipient of the source as unknown. hearsay: somebody
+ * says so, see credit.h. False: it costs nothing. */
+bool signal_refused(struct gate *g, struct str key, uint64_t destination,
+    bool hearsay, int64_t now, int64_t wall);
+/* 5.1.1 and the like. */
+bool signal_is_unknown(const char *enhanced);
+/* The policy of a source, whether or not it is in memory. */
+const struct policy *signal_policy(const struct gate *g, struct str key);
 void signal_credit(const struct gate *g, const struct policy *policy,
     struct str key, struct gate_credit *out);
 void signal_networks(const struct gate *g, const struct policy *policy,

@@ -13,20 +13,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* 4xx, a full mailbox and all that is policy say nothing about the address. */
-static bool
-is_unknown(const struct gate_reply *reply)
+bool
+signal_is_unknown(const char *enhanced)
 {
 	static const char *const codes[] = {"5.1.1", "5.1.2", "5.1.10"};
 
-	if (reply->code < 500 || reply->code > 599)
-		return false;
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		if (strcmp(reply->enhanced, codes[i]) == 0)
+		if (strcmp(enhanced, codes[i]) == 0)
 			return true;
 	}
-	return reply->to_rcpt && reply->code == 550 &&
-	       reply->enhanced[0] == '\0';
+	return false;
+}
+
+/* 4xx, a full mailbox and all that is policy say nothing about the address. */
+bool
+gate_reply_is_unknown(const struct gate_reply *reply)
+{
+	if (reply->code < 500 || reply->code > 599)
+		return false;
+	return signal_is_unknown(reply->enhanced) ||
+	       (reply->to_rcpt && reply->code == 550 &&
+		   reply->enhanced[0] == '\0');
 }
 
 void
@@ -36,8 +43,8 @@ signal_touch(struct gate *g)
 		g->signals_due = g->now + GATE_SAVE_EVERY_MS;
 }
 
-static const struct policy *
-policy_of(const struct gate *g, struct str key)
+const struct policy *
+signal_policy(const struct gate *g, struct str key)
 {
 	struct throttle_source *src = source_find(g, key);
 
@@ -112,23 +119,23 @@ freeze(struct gate *g, struct str key, const struct policy *policy,
 	freeze_for(g, src, reason, now, wall);
 }
 
-static void
-refused(struct gate *g, struct str key, uint64_t destination, bool hearsay,
-    int64_t now, int64_t wall)
+bool
+signal_refused(struct gate *g, struct str key, uint64_t destination,
+    bool hearsay, int64_t now, int64_t wall)
 {
-	const struct policy *policy = policy_of(g, key);
+	const struct policy *policy = signal_policy(g, key);
 	enum credit_result result;
 	struct signals *s;
 
 	if (policy->credit.credit == 0 || policy->conf->exempt)
-		return;
+		return false;
 	s = signals_get(g->signals, key, now);
 	if (s == NULL)
-		return;
+		return false;
 	result = credit_refused(
 	    &s->credit, &policy->credit, destination, hearsay, now);
 	signal_touch(g);
-	if (result != CREDIT_FREE)
+	if (result != CREDIT_FREE && !hearsay)
 		counters_add(g->counters, COUNT_UNKNOWN_RECIPIENTS, 1);
 	if (result == CREDIT_EMPTIED)
 		tell(g, key, policy, EVENT_CREDIT,
@@ -137,6 +144,7 @@ refused(struct gate *g, struct str key, uint64_t destination, bool hearsay,
 		freeze(g, key, policy, THROTTLE_FREEZE_CREDIT,
 		    "too many unknown recipients; not frozen: never_freeze",
 		    now, wall);
+	return result != CREDIT_FREE;
 }
 
 static void
@@ -147,7 +155,7 @@ delivered(struct gate *g, struct str key, int64_t now)
 	if (s == NULL || !s->credit.is_known)
 		return;
 	s = signals_get(g->signals, key, now);
-	credit_delivered(&s->credit, &policy_of(g, key)->credit, now);
+	credit_delivered(&s->credit, &signal_policy(g, key)->credit, now);
 	signal_touch(g);
 }
 
@@ -179,13 +187,13 @@ gate_drop_refused(struct gate_txn *txn, const struct gate_reply *reply,
 	if (txn->can_drop && txn->n > 0) {
 		e = &txn->entries[txn->n - 1];
 		destination = e->r.destination;
-		is_cost = costs(txn, e) && is_unknown(reply);
+		is_cost = costs(txn, e) && gate_reply_is_unknown(reply);
 	}
 	record_drop(txn, reply->code, reply->enhanced, now);
 	txn_drop_last(txn, now);
 	if (!is_cost)
 		return;
-	refused(g, txn_key(txn), destination, false, now, wall);
+	(void)signal_refused(g, txn_key(txn), destination, false, now, wall);
 	gate_changed(g);
 }
 
@@ -202,8 +210,9 @@ gate_undelivered(struct gate *g, const char *source, uint64_t destination,
     const struct gate_reply *reply, int64_t now, int64_t wall)
 {
 	g->now = now;
-	if (is_unknown(reply))
-		refused(g, str_from(source), destination, false, now, wall);
+	if (gate_reply_is_unknown(reply))
+		(void)signal_refused(
+		    g, str_from(source), destination, false, now, wall);
 	gate_changed(g);
 }
 

@@ -113,6 +113,7 @@ txn_free(struct gate_txn *txn)
 		free(txn->entries);
 	gate_lesson_free(txn->lesson);
 	naming_free(txn);
+	bounce_free(txn);
 	txn_history_free(txn);
 	path_free(txn);
 	scope_pins_free(txn->scopes);
@@ -271,6 +272,12 @@ gate_txn_is_suspect(const struct gate_txn *txn)
 	return txn->is_decoyed ||
 	       (freeze_is_on(txn_source(txn)) && !txn->g->observe &&
 		   (last == NULL || !last->is_incoming));
+}
+
+bool
+gate_txn_is_outside(const struct gate_txn *txn)
+{
+	return txn->is_outside;
 }
 
 const char *
@@ -585,6 +592,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		source_note_passed(source_data(src), now);
 		spent_tell(g, src, 1, 0);
 		signal_passed(txn, now);
+		bounce_note_passed(txn, e->r.destination, now);
 	}
 	if (e->is_reserved)
 		keep_pins(txn, src);
@@ -723,6 +731,7 @@ gate_commit(
 	begin_blast(txn);
 	path_commit(txn, tickets, now, wall);
 	naming_commit(txn, now);
+	bounce_commit(txn, now, wall);
 	for (uint32_t i = 0; i < txn->n; i++) {
 		const struct txn_entry *e = &txn->entries[i];
 		uint64_t ticket = tickets != NULL ? tickets[i] : 0;

@@ -33,10 +33,12 @@ struct gate_txn {
 	struct gate *g;
 	uint64_t number; /* in the log */
 	const struct policy *policy;
-	struct txn_path *path;           /* of gate_path.c; NULL: it is free */
-	struct throttle_source *src;     /* while reserved > 0 */
-	struct scope_pins *scopes;       /* NULL: none */
-	struct naming *naming;           /* of gate_named.c; NULL: none */
+	struct txn_path *path;       /* of gate_path.c; NULL: it is free */
+	struct throttle_source *src; /* while reserved > 0 */
+	struct scope_pins *scopes;   /* NULL: none */
+	struct naming *naming;       /* of gate_named.c; NULL: none */
+	struct bounces *bounces;     /* of gate_bounce.c; NULL: none */
+	uint64_t message; /* under which it has an ENVID; 0: it has none */
 	struct gate_lesson *lesson;      /* NULL: nobody learns from it */
 	struct txn_history *history;     /* NULL: none is kept */
 	struct gate_secure_op *securing; /* NULL: nothing is on its way */
@@ -129,6 +131,11 @@ void naming_cut(struct gate_txn *txn);
 void naming_free(struct gate_txn *txn);
 void naming_commit(struct gate_txn *txn, int64_t now);
 bool naming_has(const struct gate_txn *txn, struct str decoy);
+/* gate_bounce.c: what a report told; and a new recipient has the mail. */
+void bounce_commit(struct gate_txn *txn, int64_t now, int64_t wall);
+void bounce_free(struct gate_txn *txn);
+void bounce_note_passed(
+    struct gate_txn *txn, uint64_t destination, int64_t now);
 /* gate_secure.c */
 void secure_forget(struct gate_txn *txn); /* it ends */
 

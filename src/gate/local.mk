@@ -31,7 +31,9 @@ libgate_a_SOURCES = \
 	src/gate/gate_signals.c \
 	src/gate/credit.c src/gate/credit.h \
 	src/gate/networks.c src/gate/networks.h \
+	src/gate/envid.c src/gate/envid.h src/gate/gate_bounce.c \
 	src/gate/named.c src/gate/named.h src/gate/gate_named.c \
+	src/gate/sent.c src/gate/sent.h \
 	src/gate/signals.c src/gate/signals.h \
 	src/gate/gate_strangers.c src/gate/gate_strangers.h \
 	src/gate/strangers.c src/gate/strangers.h \
@@ -58,7 +60,7 @@ libgate_a_SOURCES = \
 	src/gate/scope_rules.c src/gate/scope_rules.h \
 	src/gate/gate_scope.c \
 	src/gate/policy_options.c
-gate_libs = libgate.a $(throttle_libs) $(spool_libs)
+gate_libs = libgate.a $(throttle_libs) $(spool_libs) $(OPENSSL_LIBS)
 
 noinst_PROGRAMS += tests/bench/bench_inbound
 tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
@@ -137,6 +139,10 @@ tests_unit_test_credit_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_credit_SOURCES = tests/unit/test_gate_credit.c \
 	$(gate_rig)
 tests_unit_test_gate_credit_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_bounce
+tests_unit_test_gate_bounce_SOURCES = tests/unit/test_gate_bounce.c \
+	$(gate_rig)
+tests_unit_test_gate_bounce_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_signals
 tests_unit_test_gate_signals_SOURCES = tests/unit/test_gate_signals.c \
 	$(gate_rig)

@@ -318,8 +318,12 @@ const struct option policy_options[] = {
 	    "new recipients wait, even where burst is not used up, until a "
 	    "quarter of it is back; the event \"credit\" says so. "
 	    "Recipients that were refused lately cost nothing again, nor "
-	    "does mail without an envelope sender. A list with less than a "
-	    "quarter of dead addresses never uses it up. 0 counts nothing. "
+	    "does mail without an envelope sender. A bounce of mail that weir "
+	    "sent on counts like a refusal, for each new recipient once, but "
+	    "never takes the last credit: weir knows such mail by the ENVID "
+	    "(RFC 3461) that it gives where the client gave none and the next "
+	    "hop offers DSN. A list with less than a quarter of dead "
+	    "addresses never uses the credit up. 0 counts nothing. "
 	    "The profiles tcp, udp and paper count nothing.",
     },
     {

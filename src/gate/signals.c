@@ -18,14 +18,19 @@
 #define VERSION 1
 #define PART_HEADER 3
 #define IDLE_MS (2 * CREDIT_WHOLE_MS)
-#define BYTES_MAX NETWORKS_STATE_MAX /* of a part */
+#define BYTES_MAX                                                 \
+	(NETWORKS_STATE_MAX > SENT_STATE_MAX ? NETWORKS_STATE_MAX \
+					     : SENT_STATE_MAX)
+#define PARTS 4
 
 static const struct str row_prefix = STR("[signals] ");
 
-enum part { PART_CREDIT = 1, PART_NETWORKS = 2, PART_NAMED = 3 };
+enum part { PART_CREDIT = 1, PART_NETWORKS = 2, PART_NAMED = 3, PART_SENT = 4 };
 
 struct signals_book {
+	unsigned char key[ENVID_KEY];
 	struct map *map;
+	struct map *tags;    /* the same, by tag */
 	struct list changed; /* struct signals, the longest first */
 	struct list used;    /* the one unheard of for longest first */
 	struct list gone;    /* struct gone: rows to be removed */
@@ -38,10 +43,12 @@ struct gone {
 };
 
 struct signals_book *
-signals_book_new(void)
+signals_book_new(const unsigned char key[ENVID_KEY])
 {
 	struct signals_book *b = xcalloc(1, sizeof(*b));
 
+	memcpy(b->key, key, sizeof(b->key));
+	b->tags = map_new();
 	b->map = map_new();
 	list_init(&b->changed);
 	list_init(&b->used);
@@ -57,6 +64,7 @@ free_signals(void *p)
 	list_remove(&s->changed);
 	list_remove(&s->used);
 	networks_clear(&s->networks);
+	free(s->sent);
 	free(s);
 }
 
@@ -74,6 +82,7 @@ signals_book_free(struct signals_book *b)
 		return;
 	while (!list_is_empty(&b->gone))
 		free_gone(LIST_ITEM(b->gone.next, struct gone, entry));
+	map_free(b->tags, NULL);
 	map_free(b->map, free_signals);
 	free(b);
 }
@@ -90,6 +99,18 @@ signals_find(const struct signals_book *b, struct str key)
 	return map_find(b->map, key);
 }
 
+static struct str
+tag_key(const uint64_t *tag)
+{
+	return (struct str){(const char *)tag, sizeof(*tag)};
+}
+
+struct signals *
+signals_find_tag(const struct signals_book *b, uint64_t tag)
+{
+	return map_find(b->tags, tag_key(&tag));
+}
+
 static void
 drop(struct signals_book *b, struct signals *s)
 {
@@ -99,6 +120,8 @@ drop(struct signals_book *b, struct signals *s)
 	memcpy(g->key, s->key, s->key_n);
 	list_append(&b->gone, &g->entry);
 	map_remove(b->map, (struct str){s->key, s->key_n});
+	if (signals_find_tag(b, s->tag) == s)
+		map_remove(b->tags, tag_key(&s->tag));
 	free_signals(s);
 }
 
@@ -117,6 +140,9 @@ add(struct signals_book *b, struct str key)
 	s->key_n = key.n;
 	memcpy(s->key, key.p, key.n);
 	map_set(b->map, key, s);
+	s->tag = envid_sender(b->key, key);
+	if (signals_find_tag(b, s->tag) == NULL)
+		map_set(b->tags, tag_key(&s->tag), s);
 	return s;
 }
 
@@ -203,6 +229,12 @@ save(const struct signals *s, int64_t now, struct signals_state *out)
 {
 	unsigned char bytes[BYTES_MAX] = {0};
 
+	_Static_assert(2 + PARTS * PART_HEADER + CREDIT_STATE_MAX +
+			       NETWORKS_STATE_MAX + NAMED_STATE_MAX +
+			       SENT_STATE_MAX <=
+			   SIGNALS_STATE_MAX,
+	    "a state");
+
 	out->bytes[0] = SIGNALS_STATE_MARK;
 	out->bytes[1] = VERSION;
 	out->n = 2;
@@ -215,6 +247,8 @@ save(const struct signals *s, int64_t now, struct signals_state *out)
 	if (s->named.n > 0)
 		put_part(
 		    out, PART_NAMED, bytes, named_save(&s->named, now, bytes));
+	if (s->sent != NULL)
+		put_part(out, PART_SENT, bytes, sent_save(s->sent, now, bytes));
 }
 
 bool
@@ -259,6 +293,11 @@ load_part(struct signals *s, unsigned tag, const unsigned char *p, size_t n,
 		       networks_load(&s->networks, p, n, age_ms, now);
 	case PART_NAMED:
 		return named_load(&s->named, p, n, age_ms, now);
+	case PART_SENT:
+		if (s->sent != NULL)
+			return false;
+		s->sent = xcalloc(1, sizeof(*s->sent));
+		return sent_load(s->sent, p, n, age_ms, now);
 	}
 	return true;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What is counted about a sender beside its throttle: its credit for refused
- * recipients, the networks that a login is used from, and the decoys that
- * incoming mail named to it. By the source's key and not in the source, since
- * it outlives what is forgotten there. Bounded: at SIGNALS_MAX senders the one
- * of which nothing was heard for longest makes room. Pure; `now` is monotonic
- * ms.
+ * recipients, the new ones that a bounce may yet tell of, the networks that a
+ * login is used from, and the decoys that incoming mail named to it. By the
+ * source's key and not in the source, since it outlives what is forgotten
+ * there. Bounded: at SIGNALS_MAX senders the one of which nothing was heard for
+ * longest makes room. Pure; `now` is monotonic ms.
  */
 #ifndef GATE_SIGNALS_H
 #define GATE_SIGNALS_H
@@ -13,8 +13,10 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "gate/credit.h"
+#include "gate/envid.h"
 #include "gate/named.h"
 #include "gate/networks.h"
+#include "gate/sent.h"
 
 #define SIGNALS_MAX 100000
 #define SIGNALS_KEY_MAX 512
@@ -29,15 +31,20 @@ struct signals {
 	struct credit credit;
 	struct networks networks;
 	struct named named;
+	struct sent *sent; /* NULL: nothing */
+	uint64_t tag;      /* envid_sender of the key */
 	size_t key_n;
 	char key[];
 };
 
-struct signals_book *signals_book_new(void);
+/* key: of ENVIDs, copied. */
+struct signals_book *signals_book_new(const unsigned char key[ENVID_KEY]);
 void signals_book_free(struct signals_book *b); /* takes NULL */
 size_t signals_count(const struct signals_book *b);
 /* NULL: nothing is counted of it. */
 struct signals *signals_find(const struct signals_book *b, struct str key);
+/* By its name in ENVIDs. */
+struct signals *signals_find_tag(const struct signals_book *b, uint64_t tag);
 /* Made where it is missing; it has changed. NULL: no key is so long. */
 struct signals *signals_get(
     struct signals_book *b, struct str key, int64_t now);

@@ -251,11 +251,23 @@ on_delivery_end(void *arg, const struct spool_message *m, size_t rcpt,
 		return;
 	if (reply == NULL) {
 		gate_delivered(d->gate, m->source, now);
+		if (m->envid == NULL || m->envid[0] == '\0')
+			gate_sent(d->gate, m->source, m->id,
+			    m->rcpts[rcpt].destination, now);
 		return;
 	}
 	gate_undelivered(d->gate, m->source, m->rcpts[rcpt].destination,
 	    &(struct gate_reply){reply->code, reply->enhanced, to_rcpt}, now,
 	    clock_wall_ms());
+}
+
+static bool
+make_envid(
+    void *arg, const struct spool_message *m, char out[DELIVERY_ENVID_MAX])
+{
+	struct maild *d = arg;
+
+	return gate_envid(d->gate, m->source, m->id, out);
 }
 
 struct delivery_settings
@@ -277,6 +289,7 @@ maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 		conf->report_rate_address.window_ms},
 	    .why_held = maild_why_held,
 	    .on_end = on_delivery_end,
+	    .envid = make_envid,
 	    .why_arg = m,
 	};
 }

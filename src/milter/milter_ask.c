@@ -127,6 +127,7 @@ milter_ask_free(struct milter_ask *ask)
 	free(ask->queue_id);
 	free(ask->orcpt);
 	free(ask->envid);
+	free(ask->bounced);
 	free(ask->subject);
 	free(ask->message_id);
 	free(ask->names);

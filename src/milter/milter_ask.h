@@ -50,6 +50,10 @@ struct milter_ask {
 	/* The question. Heap, NULL: not given. */
 	char *user, *address, *helo, *queue_id, *orcpt, *envid, *subject;
 	char *names; /* PASSED: addresses in the header, a blank behind each */
+	/* PASSED, TAKEN: of a report, for each failed recipient ENVID, its
+	 * original address, its final one and a status, tabs between them, and
+	 * a line end. */
+	char *bounced;
 	char *message_id;                /* END: without brackets */
 	char *server;                    /* END: the MTA's name (macro j) */
 	enum smtp_path_error path_error; /* of address, which is then raw */
@@ -61,6 +65,9 @@ struct milter_ask {
 	bool unsure_any;   /* END: the same of all recipients */
 	bool local, utf8, require_tls;
 	bool stays; /* RCPT: the MTA delivers it itself */
+	/* RCPT: the code with which the MTA has refused it; "": it has not.
+	 * Then it is not part of the message, and the answer is MILTER_OK. */
+	char refusal[16];
 	enum smtp_body body_type;
 	enum smtp_ret ret;
 	unsigned notify;

@@ -67,7 +67,7 @@ take_word(struct milter_peer *peer, struct milter_ask *ask)
 	else if (ask->verb == MILTER_PASSED)
 		milter_txn_passed(t, ask);
 	else if (ask->verb == MILTER_TAKEN)
-		milter_txn_taken(t);
+		milter_txn_taken(t, ask);
 	else
 		milter_txn_drop(t);
 }

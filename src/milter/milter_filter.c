@@ -85,7 +85,7 @@ refuse_as_told(SMFICTX *ctx, struct milter_ask *ask)
 
 #define WANTED_STEPS                                                      \
 	(SMFIP_NOUNKNOWN | SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_HDR | \
-	    SMFIP_NR_EOH | SMFIP_HDR_LEADSPC | SMFIP_SKIP)
+	    SMFIP_NR_EOH | SMFIP_HDR_LEADSPC | SMFIP_SKIP | SMFIP_RCPT_REJ)
 #define NO_TEXT_STEPS (SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY)
 
 static void
@@ -93,7 +93,7 @@ ask_for_macros(SMFICTX *ctx)
 {
 	static char connect[] = "{client_addr}", helo[] = "j";
 	static char mail[] = "{auth_authen} {client_addr}";
-	static char rcpt[] = "{rcpt_mailer}";
+	static char rcpt[] = "{rcpt_mailer} {rcpt_host}";
 	static char id[] = "i", end[] = "i j";
 
 	(void)smfi_setsymlist(ctx, SMFIM_CONNECT, connect);
@@ -350,21 +350,54 @@ is_staying(SMFICTX *ctx)
 	return false;
 }
 
+/* The mail server has refused it, and tells so: in place of a host it names the
+ * enhanced code. For an address of a virtual alias domain Postfix has words
+ * behind that, and takes it. */
+static bool
+read_refusal(SMFICTX *ctx, const struct milter_conn *c, char out[16])
+{
+	const char *mailer = symbol(ctx, "{rcpt_mailer}");
+	struct str code = str_from(symbol(ctx, "{rcpt_host}"));
+	size_t dots = 0;
+
+	if ((c->steps & SMFIP_RCPT_REJ) == 0 || mailer == NULL ||
+	    strcmp(mailer, "error") != 0 || code.n < 5 || code.n > 11)
+		return false;
+	for (size_t i = 0; i < code.n; i++) {
+		dots += code.p[i] == '.';
+		if (strchr("0123456789.", code.p[i]) == NULL)
+			return false;
+	}
+	str_copy(code, out, 16);
+	return dots == 2;
+}
+
 static sfsistat
 on_envrcpt(SMFICTX *ctx, char **argv)
 {
 	struct milter_conn *c = smfi_getpriv(ctx);
 	struct milter_ask *ask;
+	char refusal[sizeof(ask->refusal)] = "";
+	bool is_refused;
 
 	if (c == NULL)
 		return CLOSE_CONNECTION;
+	is_refused = read_refusal(ctx, c, refusal);
+	if (is_refused &&
+	    !gate_reply_is_unknown(&(struct gate_reply){550, refusal, true}))
+		return SMFIS_CONTINUE;
 	ask = milter_conn_rcpt(c, argv);
-	ask->stays = is_staying(ctx);
+	str_copy(str_from(refusal), ask->refusal, sizeof(ask->refusal));
+	ask->stays = !is_refused && is_staying(ctx);
 	ask = milter_wait(c->port, ask, c->settings->command_timeout_ms);
 	if (ask == NULL) {
 		/* The loop may still count it: the message is given up. */
 		milter_conn_drop(c);
 		return refuse_late(ctx);
+	}
+	if (is_refused) {
+		milter_ask_free(ask);
+		return SMFIS_CONTINUE;
 	}
 	if (ask->status == MILTER_REFUSED) {
 		c->has_refused = true;
@@ -423,7 +456,8 @@ may_be_frozen(const struct milter_conn *c)
 static bool
 may_go_now(const struct milter_conn *c)
 {
-	return c->in_txn && c->rcpt_count > 0 && c->held_count == 0 && c->known;
+	return c->in_txn && c->rcpt_count > 0 && c->held_count == 0 &&
+	       c->known && c->report == NULL;
 }
 
 static sfsistat
@@ -451,6 +485,10 @@ on_header(SMFICTX *ctx, char *name, char *value)
 	if (c->settings->hold != MILTER_QUARANTINE)
 		milter_conn_look(c, name, value);
 	milter_conn_names(c, name, value);
+	(void)(milter_conn_report(c, str_from(name)) &&
+	       milter_conn_report(c, STR(": ")) &&
+	       milter_conn_report(c, str_from(value)) &&
+	       milter_conn_report(c, STR("\r\n")));
 	if (c->held_count > 0)
 		milter_conn_header(
 		    c, name, value, (c->steps & SMFIP_HDR_LEADSPC) != 0);
@@ -465,6 +503,7 @@ on_eoh(SMFICTX *ctx)
 
 	if (c == NULL)
 		return CLOSE_CONNECTION;
+	(void)milter_conn_report(c, STR("\r\n"));
 	if (c->held_count > 0)
 		milter_conn_text(c, STR("\r\n"));
 	return no_reply(c, SMFIP_NR_EOH);
@@ -477,10 +516,12 @@ on_body(SMFICTX *ctx, unsigned char *p, size_t n)
 
 	if (c == NULL)
 		return CLOSE_CONNECTION;
-	if (c->held_count == 0 || c->failed)
+	if (!milter_conn_report(c, (struct str){(const char *)p, n}) &&
+	    (c->held_count == 0 || c->failed))
 		return (c->steps & SMFIP_SKIP) != 0 ? SMFIS_SKIP
 						    : SMFIS_CONTINUE;
-	milter_conn_text(c, (struct str){(const char *)p, n});
+	if (c->held_count > 0 && !c->failed)
+		milter_conn_text(c, (struct str){(const char *)p, n});
 	return SMFIS_CONTINUE;
 }
 

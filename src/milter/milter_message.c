@@ -8,6 +8,7 @@
 
 #include "base/header.h"
 #include "milter/milter_txn.h"
+#include "smtp/dsn.h"
 #include "smtp/header_names.h"
 #include "spool/spool.h"
 
@@ -19,6 +20,7 @@
 
 #define PIECE (128 * 1024)
 #define NAMES_MAX 4096
+#define BOUNCED_MAX 16384
 #define TEXT_MAX (1u << 20) /* of one question; a piece and one callback */
 #define SUBJECT_MAX 256
 #define SHOWN_MAX (64 * 1024)
@@ -35,6 +37,7 @@ milter_conn_new(
 	c->peer = milter_peer_new();
 	buf_init(&c->text, TEXT_MAX);
 	buf_init(&c->names, NAMES_MAX);
+	buf_init(&c->bounced, BOUNCED_MAX);
 	return c;
 }
 
@@ -50,6 +53,9 @@ forget(struct milter_conn *c)
 	free(c->message_id);
 	buf_clear(&c->text);
 	buf_clear(&c->names);
+	buf_clear(&c->bounced);
+	free(c->report);
+	c->report = NULL;
 	c->rcpts = NULL;
 	c->queue_id = c->subject = c->message_id = NULL;
 	c->rcpt_count = c->rcpt_cap = c->held_count = c->header_bytes = 0;
@@ -169,6 +175,12 @@ milter_conn_mail(struct milter_conn *c, char **argv)
 	struct milter_ask *ask = envelope_ask(c, MILTER_MAIL, argv);
 
 	forget(c);
+	/* What is not taken goes without an ENVID of weir's. */
+	if (ask->path_error == SMTP_PATH_OK && ask->address[0] == '\0' &&
+	    c->settings->hold == MILTER_TAKE) {
+		c->report = xmalloc(sizeof(*c->report));
+		smtp_dsn_init(c->report);
+	}
 	c->in_txn = true;
 	ask->client = c->client;
 	ask->client_port = c->client_port;
@@ -310,6 +322,36 @@ milter_conn_names(struct milter_conn *c, const char *name, const char *value)
 	    str_from(name), str_from(value), on_header_name, c);
 }
 
+static bool
+has_tab(struct str s)
+{
+	return str_index(s, '\t') < s.n;
+}
+
+/* What finds no room was not told. */
+static void
+on_bounced(void *arg, const struct smtp_dsn_rcpt *r)
+{
+	struct milter_conn *c = arg;
+	size_t n = r->envid.n + r->original.n + r->final.n + r->status.n + 4;
+
+	if (has_tab(r->envid) || has_tab(r->original) || has_tab(r->final) ||
+	    has_tab(r->status) || buf_room(&c->bounced) <= n ||
+	    !buf_printf(&c->bounced, "%.*s\t%.*s\t%.*s\t%.*s\n",
+		STR_ARG(r->envid), STR_ARG(r->original), STR_ARG(r->final),
+		STR_ARG(r->status)))
+		return;
+}
+
+bool
+milter_conn_report(struct milter_conn *c, struct str text)
+{
+	if (c->report == NULL || smtp_dsn_is_over(c->report))
+		return false;
+	smtp_dsn_feed(c->report, text, on_bounced, c);
+	return !smtp_dsn_is_over(c->report);
+}
+
 void
 milter_conn_look(struct milter_conn *c, const char *name, const char *value)
 {
@@ -375,6 +417,8 @@ say(struct milter_conn *c, enum milter_verb verb)
 		ask->queue_id = xstrdup(c->queue_id);
 	if (verb == MILTER_PASSED && buf_str(&c->names).n > 0)
 		ask->names = str_dup(buf_str(&c->names));
+	if (buf_str(&c->bounced).n > 0)
+		ask->bounced = str_dup(buf_str(&c->bounced));
 	milter_post(c->port, ask);
 }
 

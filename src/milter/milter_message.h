@@ -36,6 +36,8 @@ struct milter_conn {
 	unsigned freezes; /* gate_freezes when the last recipient was asked */
 	struct buf text;  /* not yet given to the loop */
 	struct buf names; /* addresses in the header, a blank behind each */
+	struct smtp_dsn *report; /* of a bounce; NULL: not to be read */
+	struct buf bounced;      /* what it told, see struct milter_ask */
 	size_t header_bytes;
 	bool failed, header_too_big; /* the text is lost: 4xx at the end */
 };
@@ -57,6 +59,8 @@ void milter_conn_add_rcpt(struct milter_conn *c, const char *raw, bool held);
 /* Notes whom a field of the header names. */
 void milter_conn_names(
     struct milter_conn *c, const char *name, const char *value);
+/* The text of what may be a bounce. False: no more of it is wanted. */
+bool milter_conn_report(struct milter_conn *c, struct str text);
 void milter_conn_look(
     struct milter_conn *c, const char *name, const char *value);
 /* has_space: value begins with what stood behind the colon. */

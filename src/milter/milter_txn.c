@@ -381,6 +381,13 @@ on_recipient(void *arg, const struct gate_answer *answer)
 
 	if (t->ask == NULL)
 		return;
+	if (t->ask->refusal[0] != '\0') {
+		gate_drop_refused(t->gate,
+		    &(struct gate_reply){550, t->ask->refusal, true},
+		    milter_txn_now(t), clock_wall_ms());
+		(void)milter_txn_answer(t, MILTER_OK);
+		return;
+	}
 	switch (answer->verdict) {
 	case THROTTLE_PASS:
 		add_rcpt(t, false);
@@ -401,6 +408,12 @@ milter_txn_rcpt(struct milter_txn *t)
 {
 	struct milter_ask *ask = t->ask;
 
+	if (ask->refusal[0] != '\0' &&
+	    (t->is_own || ask->path_error != SMTP_PATH_OK ||
+		gate_txn_is_outside(t->gate))) {
+		(void)milter_txn_answer(t, MILTER_OK);
+		return;
+	}
 	if (ask->path_error != SMTP_PATH_OK) {
 		t->ask = NULL;
 		refuse_path(
@@ -452,6 +465,23 @@ note_let_go(const struct milter_txn *t)
 		    str_from(t->queue_id), milter_txn_now(t));
 }
 
+/* Of a report: before the commit. */
+static void
+hear_bounced(struct milter_txn *t, const char *bounced)
+{
+	struct str text = str_from(bounced);
+
+	while (t->gate != NULL && text.n > 0) {
+		struct str line = str_cut(&text, '\n');
+		struct gate_bounced b = {.envid = str_cut(&line, '\t')};
+
+		b.original = str_cut(&line, '\t');
+		b.final = str_cut(&line, '\t');
+		b.status = line;
+		gate_txn_hear_bounced(t->gate, &b);
+	}
+}
+
 static void
 commit(struct milter_txn *t, const char *fate)
 {
@@ -498,11 +528,12 @@ milter_txn_passed(struct milter_txn *t, struct milter_ask *ask)
 	names = str_from(ask->names);
 	while (t->gate != NULL && names.n > 0)
 		gate_txn_hear_name(t->gate, str_cut(&names, ' '));
+	hear_bounced(t, ask->bounced);
 	commit(t, "passed");
 }
 
 void
-milter_txn_taken(struct milter_txn *t)
+milter_txn_taken(struct milter_txn *t, const struct milter_ask *ask)
 {
 	struct milter_desk *d = t->desk;
 	bool goes = t->take_all;
@@ -512,6 +543,7 @@ milter_txn_taken(struct milter_txn *t)
 		milter_txn_drop(t);
 		return;
 	}
+	hear_bounced(t, ask->bounced);
 	/* First, so that what passes of it goes also where this commit freezes
 	 * its sender: a freeze stops what was let go before. */
 	commit(t, t->held_count < t->rcpt_count ? "split" : "held");

@@ -75,7 +75,7 @@ void milter_txn_secure(struct milter_txn *t);
 void milter_txn_stop(struct milter_txn *t, const struct gate_answer *answer);
 /* The MTA goes on with it: they free t. */
 void milter_txn_passed(struct milter_txn *t, struct milter_ask *ask);
-void milter_txn_taken(struct milter_txn *t);
+void milter_txn_taken(struct milter_txn *t, const struct milter_ask *ask);
 
 /* milter_own.c */
 /* A client connected to the mail server. */

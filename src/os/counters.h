@@ -126,6 +126,10 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients that were decoys")                                    \
 	X(UNKNOWN_RECIPIENTS, "unknown_recipients", TOTAL,                    \
 	    "new recipients refused as unknown (refused_credit)")             \
+	X(BOUNCED_RECIPIENTS, "bounced_recipients", TOTAL,                    \
+	    "new recipients that a bounce called unknown (refused_credit)")   \
+	X(BOUNCES_IGNORED, "bounces_ignored", TOTAL,                          \
+	    "bounces of a recipient that weir sent nothing to, or once more") \
 	X(CREDIT_HOLDS, "credit_holds", TOTAL,                                \
 	    "recipients held because their sender wrote to unknown ones")     \
 	X(NETWORK_HOLDS, "network_holds", TOTAL,                              \

@@ -91,6 +91,7 @@ kind_of(enum event_type type)
 	case EVENT_DEFER:
 	case EVENT_BOUNCE:
 	case EVENT_DELAY:
+	case EVENT_UNKNOWN:
 	case EVENT_TYPE_MAX:
 		break;
 	}

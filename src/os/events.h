@@ -33,6 +33,7 @@
 	X(THAW, "thaw", "a sender was thawed")                                \
 	X(DECOY, "decoy", "a decoy was touched")                              \
 	X(CREDIT, "credit", "a sender wrote to too many unknown recipients")  \
+	X(UNKNOWN, "unknown", "a bounce called a recipient unknown")          \
 	X(NETWORKS, "networks", "a login is used from too many networks")     \
 	X(SPARE, "spare", "a queue is full, and nobody may be frozen")        \
 	X(BLAST, "blast", "much of a message to many waits")                  \

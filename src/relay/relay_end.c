@@ -75,6 +75,10 @@ txn_data_go(struct txn *t, int64_t now)
 		t->names = xmalloc(sizeof(*t->names));
 	if (t->names != NULL)
 		smtp_header_names_init(t->names);
+	if (t->report == NULL && gate_txn_hears_bounces(t->gate))
+		t->report = xmalloc(sizeof(*t->report));
+	if (t->report != NULL)
+		smtp_dsn_init(t->report);
 	if (t->held_count > 0)
 		t->body = spool_body_new(t->relay->parts.spool, t->id);
 	txn_begin_spare(t);
@@ -243,12 +247,25 @@ on_header_name(void *arg, struct str address)
 		gate_txn_hear_name(t->gate, address);
 }
 
+static void
+on_bounced(void *arg, const struct smtp_dsn_rcpt *rcpt)
+{
+	struct txn *t = arg;
+
+	if (t->gate != NULL)
+		gate_txn_hear_bounced(
+		    t->gate, &(struct gate_bounced){rcpt->envid, rcpt->original,
+				 rcpt->final, rcpt->status});
+}
+
 void
 txn_on_body(struct txn *t, struct str chunk, int64_t now)
 {
 	txn_write_trace(t, now);
 	if (t->names != NULL)
 		smtp_header_names_feed(t->names, chunk, on_header_name, t);
+	if (t->report != NULL)
+		smtp_dsn_feed(t->report, chunk, on_bounced, t);
 	if (t->late_text != NULL)
 		late_text_add(t->late_text, chunk);
 	if (!smtp_opening_is_over(&t->opening)) {

@@ -49,6 +49,7 @@
 #include "relay/auth_link.h"
 #include "relay/late.h"
 #include "relay/relay.h"
+#include "smtp/dsn.h"
 #include "smtp/header_names.h"
 #include "smtp/opening.h"
 
@@ -258,6 +259,7 @@ struct txn {
 	int64_t started_at; /* wall */
 	struct smtp_opening opening;
 	struct smtp_header_names *names; /* of the header; NULL: who cares */
+	struct smtp_dsn *report;         /* the same of a bounce */
 	bool chunked;                    /* its text comes by BDAT */
 	/* At the end: what is on its way to the disk, and the first that came
 	 * back as a failure or as the gate's no; code 0: none. */

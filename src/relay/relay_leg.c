@@ -132,6 +132,23 @@ leg_say_again(struct leg *l, int64_t now)
 	}
 }
 
+/* With an ENVID of weir's where the client gave none and the peer would return
+ * it. What a probe begins is never sent. */
+static void
+leg_send_mail(struct leg *l, int64_t now)
+{
+	struct smtp_client *c = hop_client(l->hop);
+	struct txn *t = l->txn;
+	struct smtp_mail mail = t->mail;
+	char envid[GATE_ENVID_MAX];
+
+	if (!l->is_probe && mail.envid.n == 0 &&
+	    (smtp_client_caps(c)->ext & SMTP_EXT_DSN) != 0 &&
+	    gate_txn_envid(t->gate, t->id, envid))
+		mail.envid = str_from(envid);
+	smtp_client_mail(c, &mail, 0, now);
+}
+
 static void
 leg_open(struct leg *l, int64_t now)
 {
@@ -156,7 +173,7 @@ leg_open(struct leg *l, int64_t now)
 	l->mail_refused = false;
 	l->reused =
 	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
-	smtp_client_mail(hop_client(l->hop), &l->txn->mail, 0, now);
+	leg_send_mail(l, now);
 	leg_say_again(l, now);
 	if (l->rcpt_waits)
 		leg_send_rcpt(l, now);

@@ -96,6 +96,7 @@ txn_free(struct txn *t)
 	free(t->message_id);
 	free(t->no_text);
 	free(t->names);
+	free(t->report);
 	free(t);
 }
 

@@ -71,7 +71,8 @@ struct spool {
 	char *bodies;                   /* fixed: directory of body files */
 	char *database;                 /* fixed */
 	struct log *log;
-	uint64_t seed; /* fixed */
+	uint64_t seed;                     /* fixed */
+	uint64_t key[SPOOL_KEY_BYTES / 8]; /* fixed */
 	int lock_fd;
 
 	struct writer *writer;

@@ -278,20 +278,32 @@ find_last_id(struct spool *s, struct db *db)
 	s->id_mark = s->last_id;
 }
 
-static void
-find_seed(struct spool *s, struct db *db, uint64_t random)
+/* What is missing is made of random. */
+static uint64_t
+find_number(struct db *db, const char *key, uint64_t random)
 {
-	int64_t seed = get_meta(db, "seed");
+	int64_t v = get_meta(db, key);
 
-	if (seed == 0) {
+	if (v == 0) {
 		sqlite3_stmt *st = db_get(db, DB_SET_META);
 
-		seed = (int64_t)(random | 1);
-		db_bind_text(st, 1, "seed");
-		db_bind_int(st, 2, seed);
+		v = (int64_t)(random | 1);
+		db_bind_text(st, 1, key);
+		db_bind_int(st, 2, v);
 		db_run(db, st);
 	}
-	s->seed = (uint64_t)seed;
+	return (uint64_t)v;
+}
+
+static void
+find_secrets(struct spool *s, struct db *db)
+{
+	static const char *const names[] = {"key1", "key2", "key3", "key4"};
+
+	_Static_assert(ARRAY_LEN(names) == ARRAY_LEN(s->key), "key");
+	s->seed = find_number(db, "seed", s->seed);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		s->key[i] = find_number(db, names[i], s->key[i]);
 }
 
 bool
@@ -304,7 +316,7 @@ recover_rows(struct spool *s, struct db *db, struct recover_failure *failure)
 	if (db->rc == SQLITE_OK)
 		db_exec(db, put_right);
 	check_files(s, &tx);
-	find_seed(s, db, s->seed);
+	find_secrets(s, db);
 	if (db->rc == SQLITE_OK)
 		db_run(db, db_get(db, DB_COMMIT));
 	if (db->rc == SQLITE_OK) {

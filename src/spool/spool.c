@@ -168,6 +168,8 @@ spool_new(const struct spool_settings *settings, struct log *log)
 	s->log = log;
 	s->lock_fd = -1;
 	s->seed = hash_random_seed();
+	for (size_t i = 0; i < ARRAY_LEN(s->key); i++)
+		s->key[i] = hash_random_seed();
 	s->lazy = map_new();
 	s->accounts = accounts_new();
 	pthread_mutex_init(&s->lazy_lock, NULL);
@@ -368,6 +370,12 @@ uint64_t
 spool_seed(const struct spool *s)
 {
 	return s->seed;
+}
+
+const unsigned char *
+spool_key(const struct spool *s)
+{
+	return (const unsigned char *)s->key;
 }
 
 static uint64_t

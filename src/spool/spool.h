@@ -72,6 +72,9 @@ bool spool_is_scratch(const struct spool *s);
 bool spool_is_short(const struct spool *s); /* below the free-space floor */
 /* Random, made once per spool: hashes in stored state stay valid. */
 uint64_t spool_seed(const struct spool *s);
+/* The same for what others are not to be able to make: SPOOL_KEY_BYTES. */
+#define SPOOL_KEY_BYTES 32
+const unsigned char *spool_key(const struct spool *s);
 
 struct spool_stats {
 	uint64_t messages;

@@ -16,7 +16,7 @@ DELRCPT, SETSYMLIST = 0x08, 0x100
 NOBODY, NOHDRS, NOEOH = 0x10, 0x20, 0x40
 NR_HDR, NOUNKNOWN, SKIP = 0x80, 0x100, 0x400
 NR_CONN, NR_HELO, NR_EOH = 0x1000, 0x2000, 0x40000
-HDR_LEADSPC = 0x100000
+HDR_LEADSPC, RCPT_REJ = 0x100000, 0x800
 # What Sendmail 8.17 and Postfix 3.7 offer in version 6.
 ALL_ACTIONS, ALL_STEPS = 0x1ff, 0x1fffff
 # The steps that a version knows.
@@ -108,12 +108,12 @@ def test_take_asks_for_what_it_needs(milter):
     assert mta.actions == DELRCPT | SETSYMLIST
     # No replies are waited for where weir has nothing to say.
     assert mta.steps == (NOUNKNOWN | NR_CONN | NR_HELO | NR_HDR | NR_EOH |
-                         HDR_LEADSPC | SKIP)
+                         HDR_LEADSPC | SKIP | RCPT_REJ)
     # Connection, HELO, MAIL, RCPT, DATA, end: no more macros than these.
     asked = {m for text in mta.macros.values() for m in text.split()}
     assert {"{auth_authen}", "{client_addr}", "i"} <= asked
-    assert asked <= {"{auth_authen}", "{client_addr}", "{rcpt_mailer}", "i",
-                     "j"}
+    assert asked <= {"{auth_authen}", "{client_addr}", "{rcpt_mailer}",
+                     "{rcpt_host}", "i", "j"}
     mta.close()
 
 

@@ -242,7 +242,7 @@ def test_over_a_login_of_its_own(relay, tls_sink, pki):
     assert peer.ask("AUTH PLAIN AGFsaWNlAHB3")[0] == 235
     assert peer.transact(FROM, ["b@known.test"], message(),
                          " REQUIRETLS")[0] == 250
-    assert sink.mails[-1].endswith(" REQUIRETLS")
+    assert " REQUIRETLS" in sink.mails[-1]
 
 
 # ---- held mail ----
@@ -335,7 +335,7 @@ def test_waits_while_the_certificate_is_wrong(relay, tls_sink, pki, cert):
     assert sink.mails == [] and w.held() == ["new@example.com"]
     sink.context = pki.server(cert)
     sink.wait_for(1)
-    assert sink.mails[-1].endswith(" REQUIRETLS")
+    assert " REQUIRETLS" in sink.mails[-1]
 
 
 def test_bounces_carry_it(relay, tls_sink, pki):

@@ -18,6 +18,7 @@
 #define DAY (24 * HOUR)
 #define START (1000 * DAY)
 
+static const unsigned char envid_key[ENVID_KEY] = {7};
 static const struct credit_rules rules = {.credit = 20, .freeze_ms = HOUR};
 
 static enum credit_result
@@ -184,7 +185,7 @@ get(struct signals_book *b, const char *key)
 static void
 test_is_kept(void **state)
 {
-	struct signals_book *b = signals_book_new(), *again;
+	struct signals_book *b = signals_book_new(envid_key), *again;
 	struct signals_state s;
 	struct signals *alice = get(b, "alice@example.org");
 	uint64_t d = spend(&alice->credit, START);
@@ -200,7 +201,7 @@ test_is_kept(void **state)
 
 	/* A minute under way, a minute on the disk: of the hour two are over.
 	 */
-	again = signals_book_new();
+	again = signals_book_new(envid_key);
 	assert_true(
 	    signals_load(again, str_from(s.row), bytes, MINUTE, 5 * HOUR));
 	alice = signals_find(again, STR("alice@example.org"));
@@ -214,14 +215,14 @@ test_is_kept(void **state)
 
 	/* Cut, longer, of other bytes: refused, or read as something sane. */
 	for (size_t n = 0; n < bytes.n; n++) {
-		struct signals_book *bad = signals_book_new();
+		struct signals_book *bad = signals_book_new(envid_key);
 
 		assert_false(n != 2 && signals_load(bad, str_from(s.row),
 					   str_sub(bytes, 0, n), 0, START));
 		signals_book_free(bad);
 	}
 	for (size_t n = 0; n < bytes.n * 8; n++) {
-		struct signals_book *bad = signals_book_new();
+		struct signals_book *bad = signals_book_new(envid_key);
 		struct signals *found;
 
 		s.bytes[n / 8] ^= (unsigned char)(1u << n % 8);
@@ -241,7 +242,7 @@ test_is_kept(void **state)
 static void
 test_is_forgotten(void **state)
 {
-	struct signals_book *b = signals_book_new();
+	struct signals_book *b = signals_book_new(envid_key);
 	struct signals_state s;
 
 	(void)state;
@@ -263,7 +264,7 @@ test_is_forgotten(void **state)
 static void
 test_is_bounded(void **state)
 {
-	struct signals_book *b = signals_book_new();
+	struct signals_book *b = signals_book_new(envid_key);
 	char key[32];
 
 	(void)state;
