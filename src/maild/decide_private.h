@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A decision, shared by decide.c (which leads it through the gate) and
- * decide_http.c (requests and answers).
+ * A decision, shared by decide.c (which leads it through the gate),
+ * decide_file.c (what outlives the daemon) and decide_http.c (requests and
+ * answers).
  */
 #ifndef MAILD_DECIDE_PRIVATE_H
 #define MAILD_DECIDE_PRIVATE_H

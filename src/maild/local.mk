@@ -15,6 +15,8 @@ libmaild_a_SOURCES = \
 	src/maild/control_senders.c \
 	src/maild/control_status.c \
 	src/maild/control_table.c \
+	src/maild/decide.c src/maild/decide.h src/maild/decide_file.c \
+	src/maild/decide_private.h \
 	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
@@ -38,8 +40,7 @@ weir_maild_SOURCES = \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
 	src/maild/maild_alert.c src/maild/maild_watch.c \
-	src/maild/decide.c src/maild/decide.h src/maild/decide_file.c \
-	src/maild/decide_http.c src/maild/decide_private.h \
+	src/maild/decide_http.c \
 	src/maild/maild_graph.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
@@ -63,4 +64,8 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = $(maild_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_decide
+tests_unit_test_decide_SOURCES = tests/unit/test_decide.c tests/unit/pump.h \
+	$(gate_rig)
+tests_unit_test_decide_LDADD = $(maild_libs) $(CMOCKA_LIBS)
 endif
