@@ -138,3 +138,107 @@ def test_a_decoy_named_by_incoming_mail(weir, postfix):
     until(lambda: w.status()["tarpit_replies"] == late + 3, "the delay")
     assert w.stop() == 0
     assert peer.reply()[0] == 451
+
+
+def new_people(n):
+    return [f"n{i}@relayed.test" for i in range(n)]
+
+
+def send_each(w, user, to):
+    """A message to each; the last reply."""
+    peer = as_user(w.hello(), user)
+    last = None
+    for address in to:
+        code, last = peer.ask(f"MAIL FROM:<{user}>")
+        if code != 250:
+            break
+        code, last = peer.ask(f"RCPT TO:<{address}>")
+        if code == 250:
+            code, last = peer.submit(message())
+    peer.close()
+    return code, last
+
+
+SLOW = 'interval = "1h"  burst = 1  initial = 1  freeze_at = 5  '
+
+
+def test_warnings_and_who_is_never_frozen(weir, postfix):
+    vip, eve = "vip@example.com", "eve@example.org"
+    w = weir(next_hop=postfix.address, xclient_from='{"127.0.0.1"}',
+             never_freeze=f'{{"user:{vip}"}}', verify_held="false",
+             policy=SLOW + 'warn_at = {"60%", "80%"}  queue_max = 8')
+    for user in (vip, eve):
+        assert send_each(w, user, PEOPLE[:1])[0] == 250
+        assert send_each(w, user, new_people(4))[0] == 250
+    # Once for each part, not once for each message above it.
+    warned = [e["detail"] for e in events(w, "warn") if e["sender"] == eve]
+    assert len(warned) == 2 and "60%" in warned[0] and "80%" in warned[1]
+    assert w.status()["warnings"] == 4
+    assert len(w.log_lines(f"gate warn sender={eve}")) == 2
+
+    code, _ = send_each(w, eve, ["n5@relayed.test", "n6@relayed.test"])
+    assert code == 451 and w.ctl("show", eve)["frozen"]
+    code, text = send_each(w, vip, ["n5@relayed.test", "n6@relayed.test"])
+    assert code == 250 and "wait" in "\n".join([text] if isinstance(
+        text, str) else text)
+    shown = w.ctl("show", vip)
+    assert not shown["frozen"] and shown["never_freeze"]
+    told = events(w, "spare")
+    assert [e["sender"] for e in told] == [vip]
+    assert w.status()["spared_freezes"] == 1
+    assert len(w.log_lines(f"gate spare sender={vip}")) == 1
+    # It is mail all the same, and a person may stop it.
+    w.ctl("release", "--sender", vip)
+    until(lambda: not [m for m in w.ctl("queue") if m["sender"] == vip],
+          "what was released")
+    w.ctl("freeze", vip)
+    assert send_each(w, vip, PEOPLE[:1])[0] == 451
+
+
+def test_networks_may_freeze(weir, postfix):
+    w = weir(next_hop=postfix.address, xclient_from='{"127.0.0.1"}',
+             policy='client_networks = "1/1h"  interval = "1h"  '
+             'client_networks_action = freeze')
+    eve = "eve@example.org"
+
+    def mail(client):
+        peer = w.hello()
+        assert peer.ask(f"XCLIENT ADDR={client} LOGIN={eve}")[0] == 220
+        assert peer.ask("EHLO client.test")[0] == 250
+        reply = peer.ask(f"MAIL FROM:<{eve}>")
+        peer.close()
+        return reply
+
+    assert mail("192.0.2.1")[0] == 250
+    assert mail("192.0.2.200")[0] == 250
+    code, text = mail("203.0.113.7")
+    assert code == 451 and "too many networks" in text[0]
+    assert w.ctl("show", eve)["freeze_reason"] == "client networks"
+    assert len(events(w, "networks")) == len(events(w, "freeze")) == 1
+    assert "203.0.113.0/24" in w.log_lines("gate networks")[0]
+
+
+def test_signals_in_observe_mode(weir, postfix):
+    """All pass, and what would have been is told."""
+    eve, trap = "eve@example.org", "trap@example.com"
+    postfix.clear()
+    w = weir(next_hop=postfix.address, xclient_from='{"127.0.0.1"}',
+             mode="observe", decoys=f'{{"{trap}"}}', policy=SLOW +
+             'refused_credit = 2  client_networks = "1/1h"  '
+             'client_networks_action = freeze')
+    for i in range(2):
+        assert ask(w, eve, f"guess{i}@example.com")[0] == 550
+    assert ask(w, eve, trap)[0] == 550  # of Postfix, to whom it is nobody
+    for client in ("192.0.2.1", "203.0.113.7"):
+        peer = w.hello()
+        assert peer.ask(f"XCLIENT ADDR={client} LOGIN={eve}")[0] == 220
+        assert peer.ask("EHLO client.test")[0] == 250
+        assert peer.transact(eve, PEOPLE, message())[0] == 250
+        peer.close()
+    postfix.wait_for(4)
+    assert w.held() == [] and not w.ctl("show", eve)["frozen"]
+    assert w.status()["frozen_senders"] == 0
+    assert len(w.log_lines("gate observe .*would freeze: decoy")) == 1
+    assert w.log_lines("gate observe .*would freeze: used from")
+    assert len(events(w, "credit")) == len(events(w, "networks")) == 1
+    assert w.status()["observed_holds"] > 0
