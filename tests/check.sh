@@ -203,6 +203,22 @@ e2e() {
     count "$name" "${passed:-0}" "$failed" "$skipped"
 }
 
+# simulation SECONDS: each seed that ever failed, and fresh ones.
+simulation() {
+    local log=build/sim.log passed failed line
+    if ! make -C build --no-print-directory tests/sim/sim >"$log" 2>&1; then
+        tail -30 "$log"
+        count "simulation (build)" 0 1
+        return
+    fi
+    JOBS=$JOBS tests/sim/run.sh build/tests/sim/sim "$1" 2>&1 |
+        tee "$log" || true
+    line=$(tail -1 "$log")
+    passed=$(sum_of passed "$line")
+    failed=$(sum_of failed "$line")
+    count "simulation" "${passed:-0}" "${failed:-1}"
+}
+
 sources() {
     find src include tests -name '*.[ch]' -print0
 }
@@ -219,7 +235,7 @@ cppcheck_check() {
 }
 
 shell_check() {
-    shellcheck bootstrap .ci/run tests/*.sh contrib/*.sh contrib/*.bash \
+    shellcheck bootstrap .ci/run tests/*.sh tests/sim/*.sh contrib/*.sh contrib/*.bash \
         debian/*.preinst debian/*.postrm \
         contrib/weir-hold
 }
@@ -295,6 +311,8 @@ check() {
         return
     fi
     style_checks
+    suite "simulation"
+    if [ "$1" = --long ]; then simulation 1800; else simulation 60; fi
     suite "the same under ASan and UBSan"
     build_in build-asan --enable-werror \
         --enable-sanitize=address,undefined CFLAGS='-O1 -g'

@@ -35,8 +35,7 @@ weir_conf_doc_SOURCES = src/maild/gen_conf.c
 weir_conf_doc_LDADD = $(maild_libs)
 
 sbin_PROGRAMS += weir-maild
-weir_maild_SOURCES = \
-	src/maild/main.c \
+maild_run_sources = \
 	src/maild/maild.c src/maild/maild.h \
 	src/maild/maild_internal.h \
 	src/maild/maild_alert.c src/maild/maild_watch.c \
@@ -48,6 +47,7 @@ weir_maild_SOURCES = \
 	src/maild/maild_run.c \
 	src/maild/maild_share.c \
 	src/maild/maild_tls.c
+weir_maild_SOURCES = src/maild/main.c $(maild_run_sources)
 weir_maild_LDADD = $(maild_libs) $(CURL_LIBS)
 
 if HAVE_CMOCKA
