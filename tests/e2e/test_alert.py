@@ -418,6 +418,89 @@ def test_sender_is_told(make, sink):
     assert not any("mallory" in r for m in sink.messages for r in m[1])
 
 
+def notices(sink, address):
+    """(subject, text) of what this sender was told."""
+    found = []
+    for sender, rcpts, text, _ in sink.messages:
+        message = email.message_from_bytes(text, policy=email.policy.default)
+        if rcpts == [address] and message["Auto-Submitted"]:
+            assert sender.strip("<>") == ""
+            found.append((message["Subject"], message.get_content()))
+    return found
+
+
+def test_sender_is_warned(make, sink):
+    """Near a limit once a day, whatever happens in between; frozen once more;
+    by "freeze" alone nobody is warned."""
+    weir = make("", sink.address, local_domains='"example.org"')
+    weir.policy = weir.policy.replace("freeze_at = 3", "freeze_at = 10")
+    weir.policy += '\nnotify_sender = warning  warn_at = {"50%", "80%"}'
+    weir.sections = ("policy \"quiet\" { match = {\"bob@example.org\"} key = "
+                     "envelope interval = \"1h\" burst = 1 initial = 1 "
+                     "freeze_at = 10 notify_sender = freeze "
+                     "warn_at = {\"50%\"} }")
+    weir.write_config()
+    weir.run_ctl("reload")
+
+    def send(sender, first, count):
+        peer = weir.hello()
+        for i in range(first, first + count):
+            assert peer.transact(sender, [f"r{i}@far.test"],
+                                 b"Subject: x\r\n\r\nx\r\n")[0] == 250
+        peer.close()
+
+    warning = "Your account is close to a sending limit"
+    send("alice@example.org", 0, 6)  # one passed, five of ten wait
+    until(lambda: notices(sink, "alice@example.org"), "the warning")
+    (subject, text), = notices(sink, "alice@example.org")
+    assert subject == warning and "help@weir.test" in text
+    assert "change your" in text and not re.search(r"\d of \d|http", text)
+    send("alice@example.org", 6, 3)  # 80 %
+    weir.run_ctl("discard", "--sender", "alice@example.org")
+    send("alice@example.org", 20, 6)
+    until(lambda: len([e for e in weir.ctl("events")
+                       if e["type"] == "warn"]) >= 3, "three warnings")
+    weir.kill()
+    weir.launch()
+    send("alice@example.org", 40, 6)
+    until(lambda: weir.sender("<alice@example.org>")["frozen"], "the freeze")
+    until(lambda: len(notices(sink, "alice@example.org")) > 1, "the notice")
+    send("bob@example.org", 0, 6)
+    quiet(weir)
+    assert [n[0] for n in notices(sink, "alice@example.org")] == [
+        warning, "Mail from your account has been stopped"]
+    assert notices(sink, "bob@example.org") == []
+
+
+def test_login_is_told(make, sink):
+    """A login without a domain at the first of ours; a client that is known
+    by its address alone has none to be told at."""
+    weir = make("", sink.address, local_domains='{"example.org", "b.test"}',
+                xclient_from='{"127.0.0.1"}')
+    weir.policy = POLICY.replace("key = envelope", "") + \
+        "\nnotify_sender = freeze"
+    weir.write_config()
+    weir.run_ctl("reload")
+
+    def outbreak_of(*xclient):
+        peer = weir.hello()
+        if xclient:
+            assert peer.ask("XCLIENT " + " ".join(xclient))[0] == 220
+            assert peer.ask("EHLO client.test")[0] == 250
+        for i in range(4):
+            assert peer.transact("news@elsewhere.test", [f"r{i}@far.test"],
+                                 b"Subject: x\r\n\r\nx\r\n")[0] == 250
+        peer.close()
+
+    outbreak_of("LOGIN=carol")
+    until(lambda: notices(sink, "carol@example.org"), "the notice")
+    outbreak_of()
+    until(lambda: sum(s["frozen"] for s in weir.ctl("senders")) == 2,
+          "both frozen")
+    quiet(weir)
+    assert len([m for m in sink.messages if m[0].strip("<>") == ""]) == 1
+
+
 @pytest.mark.parametrize("text, words", [
     ("channel = mail", "mail needs to"),
     ("channel = webhook", "either url or url_file"),
