@@ -98,11 +98,24 @@ export function audit(app) {
 }
 
 export function status(app) {
-    let s = null, problems = [];
+    let s = null, problems = [], alerts = [];
 
     async function refresh(signal) {
-        [s, problems] = await Promise.all([get("status", {}, signal),
-            get("problems", {max: 100}, signal).then((p) => p.items)]);
+        [s, problems, alerts] = await Promise.all([get("status", {}, signal),
+            get("problems", {max: 100}, signal).then((p) => p.items),
+            app.is_net ? [] : get("alerts", {}, signal)
+                .then((list) => list.items)]);
+    }
+
+    async function test(a) {
+        try {
+            await post(`alerts/${encodeURIComponent(a.alert)}/test`);
+            app.toast(`Test sent by ${plain(a.alert)}.`);
+        } catch (e) {
+            app.toast(`Test of ${plain(a.alert)}: ${plain(e.message, 500)}`,
+                {bad: true});
+        }
+        app.refresh();
     }
 
     async function reload() {
@@ -142,6 +155,21 @@ export function status(app) {
             ]));
     }
 
+    const alertSection = () => h("section", {}, h("h2", {}, "Alerts"),
+        table("Who is told of freezes and failures", [
+            {name: "Alert", cell: (a) => strange(a.alert)},
+            {name: "Channel", k: true, cell: (a) => plain(a.channel)},
+            {name: "Waiting", n: true, cell: (a) => number(a.waiting)},
+            {name: "Last sent", cell: (a) => ago(a.last_sent, "never")},
+            {name: "Last error", cell: (a) => a.last_error
+                ? [strange(a.last_error), a.attempts > 1
+                    ? ` (${number(a.attempts)} attempts)` : ""] : "–"},
+            app.can("operate") && {name: "Action", cell: (a) =>
+                button("Send a test", () => test(a), {label:
+                    `Send a test by ${plain(a.alert)}`})},
+        ].filter(Boolean), alerts, {key: (a) => a.alert, empty: "Nobody is " +
+            "told: the configuration has no alert section."}));
+
     function draw() {
         if (!s)
             return h("p", {}, "Loading …");
@@ -178,6 +206,7 @@ export function status(app) {
                         strange(c.names), c.expired ? " expired "
                             : " expires ", ago(c.expires_at), " (",
                         h("code", {}, strange(c.file)), ")")))),
+            !app.is_net && alertSection(),
             h("section", {}, h("h2", {}, "Problems"), problems.length > 0
                 ? problemList(problems) : h("p", {}, "None.")),
             h("details", {}, h("summary", {}, "All counters since the start"),

@@ -125,16 +125,19 @@ export function sender(app, [name]) {
     }
 
     async function forget() {
-        const ok = await app.confirm({title: `Forget what ${plain(name)} ` +
-            "learnt from incoming mail?", text: "Who wrote to this sender " +
-            "counts as a stranger again. This cannot be taken back.",
-        reason, yes: "Forget", danger: true});
+        const n = (s.remembered || 0) + (s.inbound || 0);
+        const ok = await app.confirm({
+            title: `Forget whom ${plain(name)} knows?`,
+            text: `${count(n, "address", "addresses")} that this sender ` +
+                "wrote to, that were imported, or that wrote to it are " +
+                "strangers again; the last it wrote to stay known. This " +
+                "cannot be undone.",
+            yes: `Forget ${number(n)}`, danger: true, hasNoReason: true});
 
         if (!ok)
             return;
         try {
-            const done = await post(senderPath(name) + "/forget", ok.reason
-                ? {reason: ok.reason} : {});
+            const done = await post(senderPath(name) + "/forget");
             app.toast(`Forgot ${count(done.addresses, "address",
                 "addresses")}.`);
         } catch (e) {
@@ -167,8 +170,9 @@ export function sender(app, [name]) {
                 button(`Discard ${n}`, () => bulk(app, "discard",
                     {sender: name}, reason), {kind: "danger"}),
             ],
-            !app.is_net && s && s.inbound > 0 &&
-                button("Forget learnt addresses", forget));
+            // It is of no domain's administrator.
+            !app.session.domain && s && (s.remembered > 0 || s.inbound > 0) &&
+                button("Forget whom it knows", forget));
     }
 
     function waiting() {
@@ -222,6 +226,9 @@ export function sender(app, [name]) {
                         : number(s.working_set)],
                     s.passed_new !== undefined && ["New recipients passed",
                         number(s.passed_new)],
+                    s.remembered > 0 && ["Remembered", `${number(
+                        s.remembered)}, of these ${number(
+                        s.remembered_imported)} imported`],
                     s.inbound_max > 0 && ["Learnt from incoming mail",
                         `${number(s.inbound)} of ${number(s.inbound_max)}`],
                     app.is_net && ["Proven", s.proven

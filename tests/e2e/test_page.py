@@ -10,6 +10,7 @@ import shutil
 import smtplib
 import subprocess
 import sys
+import time
 import urllib.parse
 
 import pytest
@@ -97,10 +98,10 @@ class Site:
 def site(weir, chromium):
     made = []
 
-    def make(policy=POLICY, **kw):
+    def make(policy=POLICY, sections="", **kw):
         port = free_port()
         w = weir(policy=policy, sections=f'http "admin" {{ address = '
-                 f'"127.0.0.1:{port}" }}', **kw)
+                 f'"127.0.0.1:{port}" }}\n{sections}', **kw)
         made.append(Site(w, port, chromium))
         return made[-1]
 
@@ -499,12 +500,12 @@ def test_other_views(site):
     p = s.page("events")
     p.shows("thaw")
     s.w.run_ctl("freeze", ALICE)  # live
-    p.until("[...document.querySelectorAll('tbody tr')][0]"
+    p.until("[...document.querySelectorAll('tbody tr')][0]?"
             ".innerText.includes('freeze')", "the newest event")
     p.click("button", "Pause")
     s.w.run_ctl("thaw", ALICE)
     p.click("button", "/^Go on .1 new/")
-    p.until("[...document.querySelectorAll('tbody tr')][0]"
+    p.until("[...document.querySelectorAll('tbody tr')][0]?"
             ".innerText.includes('thaw')", "what was missed")
     s.go(p, "senders")
     p.fill("Name contains", "nobody")
@@ -531,7 +532,7 @@ def test_other_views(site):
     p.shows("Recipients held")
     p.click("summary", "As a table")
     p.until("[...document.querySelectorAll('.chart details[open] tbody tr')]"
-            "[0].innerText.includes('4')", "the table of a graph")
+            "[0]?.innerText.includes('4')", "the table of a graph")
     p.choose("Span", "week")
     p.shows("Recipients held")
 
@@ -567,6 +568,51 @@ def test_next_hops(site):
                 "'Connection refused')", "end of the failure")
     finally:
         sink.stop()
+
+
+def test_alerts(site, sink):
+    """How the sections do, a test of each, and that there is none."""
+    s = site()
+    p = s.page("status")
+    p.shows("Nobody is told: the configuration has no alert section")
+    dead = free_port()
+    s = site(sections=f"""
+        alert "admins" {{ to = {{"admin@example.org"}} }}
+        alert "hook" {{ channel = webhook  url = "http://127.0.0.1:{dead}/" }}
+        """)
+    p = s.page("status")
+    p.click("button", "Send a test by admins")
+    p.shows("Test sent by admins")
+    until(lambda: any("admin@example.org" in m[1] for m in sink.messages),
+          "the test")
+    p.click("button", "Send a test by hook")
+    p.shows("Test of hook: the test was not taken")
+    p = s.page("status", right="view")
+    p.shows("webhook")
+    assert not p.has("button", "/Send a test/")
+
+
+def test_forget(site):
+    """After a theft: whom a sender knows is counted, and forgotten."""
+    s = site()
+    s.send(ALICE, 1)
+    until(lambda: s.w.ctl("show", ALICE)["passed_new"] == 1, "the mail")
+    past = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400))
+    rows = s.w.dir / "rows"
+    rows.write_text("".join(f"{ALICE} old{i}@example.com {past}\n"
+                            for i in range(3)))
+    done = s.w.run_ctl("learn", rows)
+    assert done.returncode == 0, done.stderr
+    p = s.page(f"sender/{urllib.parse.quote(ALICE)}")
+    p.shows("3 imported")
+    remembered = s.w.ctl("show", ALICE)["remembered"]
+    assert remembered >= 3
+    p.click("button", "Forget whom it knows")
+    p.shows(f"{remembered} addresses that this sender wrote to")
+    p.click("button", f"Forget {remembered}")
+    p.shows(f"Forgot {remembered} addresses")
+    p.hides("Forget whom it knows")
+    assert s.w.ctl("show", ALICE)["remembered"] == 0
 
 
 def test_by_keys(site):
