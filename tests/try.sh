@@ -4,7 +4,8 @@
 # What ./bootstrap run shows: the relay on 127.0.0.1:2525 in front of a local
 # SMTP sink (aiosmtpd, which keeps what it gets in a maildir). Ctrl-C stops
 # both. WEIR_TRY_PORT chooses another port; the sink takes the next one, and the
-# dashboard WEIR_TRY_HTTP_PORT, or the one after that.
+# dashboard WEIR_TRY_HTTP_PORT, or the one after that. WEIR_TRY_DIR is for the
+# files, in place of build/try.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +13,8 @@ port=${WEIR_TRY_PORT:-2525}
 sink_port=$((port + 1))
 http_port=${WEIR_TRY_HTTP_PORT:-$([ "$port" = 2525 ] && echo 8025 ||
     echo $((port + 2)))}
-dir=$PWD/build/try
+dir=${WEIR_TRY_DIR:-$PWD/build/try}
+shown=${dir#"$PWD/"}
 socket=$dir/control.sock
 sink=
 relay=
@@ -37,7 +39,7 @@ stop() {
 # shellcheck disable=SC2317
 on_signal() {
     stop
-    printf '\nStopped. What is held stays in build/try/spool for the next run.\n'
+    printf '\nStopped. What is held stays in %s/spool for the next run.\n' "$shown"
     exit 0
 }
 
@@ -109,9 +111,9 @@ token=$(build/weirctl -s "$socket" token new "try-$(date +%Y%m%d-%H%M%S)" \
 cat <<EOF
 
 weir relays on    127.0.0.1:$port
-control socket    build/try/control.sock
-next hop          127.0.0.1:$sink_port, a local sink (mail in build/try/delivered)
-log               build/try/weir.log
+control socket    $shown/control.sock
+next hop          127.0.0.1:$sink_port, a local sink (mail in $shown/delivered)
+log               $shown/weir.log
 dashboard         http://127.0.0.1:$http_port/#token=$token
 
 Open the dashboard in a browser of this machine; it shows what happens next.
@@ -128,10 +130,10 @@ Try in another terminal, from this directory:
 
  3. Look, then release what was held, or discard it:
 
-    build/weirctl -s build/try/control.sock senders
-    build/weirctl -s build/try/control.sock queue mallory@example.org
-    build/weirctl -s build/try/control.sock thaw mallory@example.org --release
-    build/weirctl -s build/try/control.sock discard --sender mallory@example.org
+    build/weirctl -s $shown/control.sock senders
+    build/weirctl -s $shown/control.sock queue mallory@example.org
+    build/weirctl -s $shown/control.sock thaw mallory@example.org --release
+    build/weirctl -s $shown/control.sock discard --sender mallory@example.org
 
     or with a click in the dashboard.
 
