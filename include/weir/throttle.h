@@ -287,6 +287,15 @@ size_t throttle_waiting_count(const struct throttle *t);
 size_t throttle_memory(const struct throttle *t); /* bytes, all told */
 /* Walks all sources: start with *pos = 0, ends with NULL. */
 struct throttle_source *throttle_each(const struct throttle *t, size_t *pos);
+/* The same in parts, whatever is made or forgotten in between: all that are
+ * there the whole time come, and none comes twice. Up to max sources behind a
+ * mark, 0 at the start; 0 of them: the end. A mark is at most 2^62. */
+struct throttle_page_row {
+	struct throttle_source *source;
+	uint64_t mark; /* the next part begins behind it */
+};
+size_t throttle_page(const struct throttle *t, uint64_t after,
+    struct throttle_page_row *rows, size_t max);
 /* A pointer of the caller's per source, NULL at first. */
 void *throttle_source_user(const struct throttle_source *src);
 void throttle_source_set_user(struct throttle_source *src, void *user);

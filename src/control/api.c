@@ -42,7 +42,7 @@ static const struct web_route shared[] = {
     {"GET", PATH("/events/stream"), CONTROL_READ, api_get_stream,
 	"What happens, as server-sent events.", NULL, 0},
     COMMAND("GET", "/status", "status", API_ONE),
-    COMMAND("GET", "/senders", "senders", API_PAGED),
+    COMMAND("GET", "/senders", "senders", API_PAGED | API_OF_RUN),
     COMMAND("GET", "/senders/{sender}", "show", API_ONE),
     COMMAND("POST", "/senders/{sender}/freeze", "freeze", API_CHANGE),
     COMMAND("POST", "/senders/{sender}/thaw", "thaw", API_CHANGE),
@@ -58,7 +58,7 @@ static const struct web_route shared[] = {
     COMMAND("GET", "/explain", "explain", API_ONE),
     COMMAND("GET", "/events", "events", API_LIST),
     COMMAND("GET", "/audit", "audit", API_LIST),
-    COMMAND("GET", "/history", "history", API_PAGED),
+    COMMAND("GET", "/history", "history", API_PAGED | API_OF_RUN),
     COMMAND("POST", "/learn", "learn", API_CHANGE),
     COMMAND("GET", "/alerts", "alerts", API_LIST),
     COMMAND("POST", "/alerts/{term}/test", "alert_test", API_CHANGE),
@@ -495,13 +495,27 @@ api_code(enum control_fault fault)
 	return 409;
 }
 
+/* One of another run is in another order. */
+#define RUN_MAX 8 /* letters of boot */
+
+static json_t *
+cursor_text(const struct call *call, uint64_t at)
+{
+	char cursor[API_CURSOR_MAX];
+
+	api_cursor_format(call->command, at, cursor);
+	if (call->flags & API_OF_RUN)
+		return json_sprintf(
+		    "%.*s%s", RUN_MAX, api_of(call->x)->boot, cursor);
+	return json_string(cursor);
+}
+
 /* The rest of an object whose rows are there already. */
 static bool
 end_list(struct call *call, const struct control_end *end, struct buf *out)
 {
 	const char *name = call->flags & API_LINES ? "lines" : "items";
 	json_t *rest = json_object();
-	char cursor[API_CURSOR_MAX];
 	char *text;
 	bool ok;
 
@@ -509,9 +523,7 @@ end_list(struct call *call, const struct control_end *end, struct buf *out)
 		json_object_update(rest, end->fields);
 	if (call->flags & API_PAGED)
 		json_object_set_new(rest, "next",
-		    end->is_cut ? json_string(api_cursor_format(
-				      call->command, end->cursor, cursor))
-				: json_null());
+		    end->is_cut ? cursor_text(call, end->cursor) : json_null());
 	if (json_array_size(call->events) > 0)
 		json_object_set(rest, "events", call->events);
 	if (end->error != NULL)
@@ -603,6 +615,29 @@ on_gone(void *arg)
 	call_free(call);
 }
 
+/* False: the request is refused. */
+static bool
+read_cursor(struct web_exchange *x, struct str text, uint64_t *cursor)
+{
+	const struct web_route *route = web_route(x);
+	struct str run = {api_of(x)->boot, RUN_MAX};
+
+	if (route->flags & API_OF_RUN) {
+		if (text.n > RUN_MAX &&
+		    !str_eq(str_sub(text, 0, RUN_MAX), run)) {
+			web_refuse(x, 410,
+			    "The daemon was started anew since the page "
+			    "before: begin with the first.");
+			return false;
+		}
+		text = str_sub(text, RUN_MAX, text.n);
+	}
+	if (api_cursor_parse(route->command, text, cursor))
+		return true;
+	web_refuse(x, 400, "\"cursor\" has to be \"next\" of the page before.");
+	return false;
+}
+
 /* Query and body become the request; limit and cursor are the page's. False: it
  * is refused. */
 static bool
@@ -610,7 +645,6 @@ read_query(struct web_exchange *x, json_t *request, bool is_paged,
     uint64_t *limit, uint64_t *cursor)
 {
 	const struct http_target *t = web_target(x);
-	const char *command = web_route(x)->command;
 
 	for (size_t i = 0; i < t->parameter_count; i++) {
 		const struct http_parameter *p = &t->parameters[i];
@@ -625,11 +659,8 @@ read_query(struct web_exchange *x, json_t *request, bool is_paged,
 			return false;
 		}
 		if (is_paged && str_eq(p->name, STR("cursor"))) {
-			if (api_cursor_parse(command, p->value, cursor))
+			if (read_cursor(x, p->value, cursor))
 				continue;
-			web_refuse(x, 400,
-			    "\"cursor\" has to be \"next\" of the page "
-			    "before.");
 			return false;
 		}
 		if (!put(x, request, p->name, p->value))

@@ -30,6 +30,7 @@ enum api_flag {               /* of struct web_route: what the answer is */
 	API_MADE = 1 << 6,    /* 201 and the row */
 	API_REMOVED = 1 << 7, /* 204 */
 	API_BODY = 1 << 8,    /* no command, but takes a body: see the doc */
+	API_OF_RUN = 1 << 9,  /* its cursors end with the daemon */
 };
 
 struct api;

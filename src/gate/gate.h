@@ -516,6 +516,13 @@ int64_t gate_sender_oldest(struct gate *g, const char *sender);
  * the next call of either. */
 bool gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
     struct gate_sender_info *out);
+/* The same in parts, whoever comes and goes in between: each that is there all
+ * the time comes once. Looks at up to max (1000) behind *mark, which is 0 at
+ * the start, until fn returns false; *mark is behind the last that fn took.
+ * False: the end was reached. */
+MUST_CHECK bool gate_sender_page(struct gate *g, uint64_t *mark, size_t max,
+    int64_t now, int64_t wall,
+    bool (*fn)(void *arg, const struct gate_sender_info *info), void *arg);
 size_t gate_sender_count(const struct gate *g);
 size_t gate_frozen_count(const struct gate *g);
 /* Whose new recipients wait, and who are not frozen. */

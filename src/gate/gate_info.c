@@ -279,6 +279,27 @@ gate_sender_each(struct gate *g, size_t *pos, int64_t now, int64_t wall,
 	return true;
 }
 
+#define PAGE_MAX 1000
+
+bool
+gate_sender_page(struct gate *g, uint64_t *mark, size_t max, int64_t now,
+    int64_t wall, bool (*fn)(void *arg, const struct gate_sender_info *info),
+    void *arg)
+{
+	struct throttle_page_row rows[PAGE_MAX];
+	size_t n = throttle_page(
+	    g->throttle, *mark, rows, max < PAGE_MAX ? max : PAGE_MAX);
+	struct gate_sender_info info;
+
+	for (size_t i = 0; i < n; i++) {
+		fill(g, rows[i].source, now, wall, &info);
+		if (!fn(arg, &info))
+			return true;
+		*mark = rows[i].mark;
+	}
+	return n > 0;
+}
+
 size_t
 gate_sender_count(const struct gate *g)
 {

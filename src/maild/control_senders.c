@@ -75,28 +75,21 @@ is_wanted(const struct control_conn *c, const struct gate_sender_info *s)
 	return !r->busy || s->t.frozen || s->waiting > 0;
 }
 
+/* False: there is no room; it comes again. */
+static bool
+send_sender(void *arg, const struct gate_sender_info *s)
+{
+	struct control_conn *c = arg;
+
+	return !is_wanted(c, s) || control_send(c, "row", sender_row(s));
+}
+
 static void
 step_senders(struct control_conn *c, int64_t now)
 {
-	struct gate *gate = control_parts(c)->gate;
-	int64_t wall = clock_wall_ms();
-	struct gate_sender_info s;
-
-	for (int i = 0; i < LOOK_MAX; i++) {
-		size_t at = (size_t)c->cursor, was = at;
-
-		if (!gate_sender_each(gate, &at, now, wall, &s)) {
-			control_done(c, NULL);
-			return;
-		}
-		c->cursor = at;
-		if (!is_wanted(c, &s))
-			continue;
-		if (!control_send(c, "row", sender_row(&s))) {
-			c->cursor = was; /* again when there is room */
-			return;
-		}
-	}
+	if (!gate_sender_page(control_parts(c)->gate, &c->cursor, LOOK_MAX, now,
+		clock_wall_ms(), send_sender, c))
+		control_done(c, NULL);
 }
 
 void

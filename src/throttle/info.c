@@ -126,6 +126,13 @@ throttle_memory(const struct throttle *t)
 	return t->bytes;
 }
 
+size_t
+throttle_page(const struct throttle *t, uint64_t after,
+    struct throttle_page_row *rows, size_t max)
+{
+	return source_table_page(&t->table, after, rows, max);
+}
+
 struct throttle_source *
 throttle_each(const struct throttle *t, size_t *pos)
 {

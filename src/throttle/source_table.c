@@ -6,6 +6,7 @@
  */
 #include "throttle/source_table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "throttle/core.h"
@@ -143,6 +144,60 @@ source_table_each(
 	}
 	*pos = 0;
 	return NULL;
+}
+
+/* ---- in the order of the hashes, which no change of the table changes ---- */
+
+#define MARK_SHIFT 2 /* marks have 62 bits */
+
+static uint64_t
+mark_of(uint64_t hash)
+{
+	return (hash >> MARK_SHIFT) + 1;
+}
+
+static int
+compare_marks(const void *a, const void *b)
+{
+	const struct throttle_page_row *x = a, *y = b;
+
+	return (x->mark > y->mark) - (x->mark < y->mark);
+}
+
+static size_t
+page_of_shard(const struct table_shard *s, uint64_t after,
+    struct throttle_page_row *rows, size_t max)
+{
+	struct throttle_page_row *found = xcalloc(s->used + 1, sizeof(*found));
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < s->cap; i++) {
+		if (s->slots[i].src && mark_of(s->slots[i].hash) > after)
+			found[n++] = (struct throttle_page_row){
+			    s->slots[i].src, mark_of(s->slots[i].hash)};
+	}
+	qsort(found, n, sizeof(*found), compare_marks);
+	n = n < max ? n : max;
+	memcpy(rows, found, n * sizeof(*rows));
+	free(found);
+	return n;
+}
+
+size_t
+source_table_page(const struct source_table *table, uint64_t after,
+    struct throttle_page_row *rows, size_t max)
+{
+	uint64_t hash = after > 0 ? (after - 1) << MARK_SHIFT : 0;
+	size_t n = 0;
+
+	if (after > (UINT64_MAX >> MARK_SHIFT))
+		return 0;
+	for (uint32_t i = shard_of(hash); i < TABLE_SHARDS && n < max; i++) {
+		if (table->shards[i].used > 0)
+			n += page_of_shard(
+			    &table->shards[i], after, rows + n, max - n);
+	}
+	return n;
 }
 
 void

@@ -42,6 +42,10 @@ void source_table_remove(struct source_table *table, uint64_t hash,
  * two calls may make the walk skip others. */
 struct throttle_source *source_table_each(
     const struct source_table *table, uint64_t *pos, size_t *steps);
+/* throttle_page. */
+struct throttle_page_row;
+size_t source_table_page(const struct source_table *table, uint64_t after,
+    struct throttle_page_row *rows, size_t max);
 void source_table_clear(struct source_table *table, size_t *bytes);
 
 #endif

@@ -257,6 +257,36 @@ def test_senders_and_freeze(api):
                  Content_Type="application/json")[0] == 400
 
 
+def test_pages_of_senders(api):
+    """While senders come: each comes once; of another run they are refused."""
+    a = api()
+    t = a.token()
+    for i in range(60):
+        a.weir.run_ctl("freeze", f"s{i}@example.org")
+    names, cursor = [], ""
+    while cursor is not None:
+        page = a.get(f"senders?limit=7&frozen=true{cursor}", t)
+        names += [r["sender"] for r in page["items"]]
+        cursor = page["next"] and "&cursor=" + page["next"]
+        for i in range(20):
+            a.weir.run_ctl("freeze", f"{len(names)}-{i}@example.net")
+        if len(names) > 60:
+            break
+    old = a.get("senders?limit=7&frozen=true", t)["next"]
+    while cursor is not None:
+        page = a.get(f"senders?limit=500&frozen=true{cursor}", t)
+        names += [r["sender"] for r in page["items"]]
+        cursor = page["next"] and "&cursor=" + page["next"]
+    assert len(names) == len(set(names))
+    assert {f"<s{i}@example.org>" for i in range(60)} <= set(names)
+    for bad in ("q1", "zzzzzzzzs1", old[:8], old[:8] + "q1", old + "x"):
+        assert a.ask("GET", f"/api/v1/senders?cursor={bad}", token=t)[0] in (
+            400, 410), bad
+    a.weir.restart()
+    status, _, problem = a.ask("GET", f"/api/v1/senders?cursor={old}", token=t)
+    assert status == 410 and "anew" in problem["detail"]
+
+
 def test_login(api):
     """By password and by token; the cookie; where it may come from; how wrong
     ones are slowed down."""

@@ -54,6 +54,54 @@ test_sources(void **state)
 	assert_non_null(throttle_get(f->t, key, sizeof(key) - 1, &f->p, 0));
 }
 
+/* Pages while sources come and go: who is there all the time comes once. */
+static void
+test_pages(void **state)
+{
+	enum { STAY = 3000, GUESTS = 4000 };
+	struct throttle_policy p = throttle_profile_mail;
+	struct throttle *t = throttle_new(7, SIZE_MAX, NULL, NULL);
+	struct throttle_page_row rows[100];
+	uint8_t *seen = calloc(STAY + GUESTS, 1);
+	uint64_t after = 0;
+	uint32_t guest = STAY;
+	size_t n, calls = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < STAY; i++)
+		assert_non_null(throttle_get(t, &i, sizeof(i), &p, 0));
+	while ((n = throttle_page(t, after, rows, 100)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			size_t len;
+			uint32_t id;
+			const void *key =
+			    throttle_source_key(rows[i].source, &len);
+
+			memcpy(&id, key, sizeof(id));
+			assert_true(rows[i].mark > after);
+			after = rows[i].mark;
+			assert_int_equal(seen[id]++, 0);
+		}
+		assert_true(after <= UINT64_C(1) << 62);
+		/* Shards grow now, and shrink later. */
+		for (int i = 0; i < 200 && guest < STAY + GUESTS; i++, guest++)
+			assert_non_null(
+			    throttle_get(t, &guest, sizeof(guest), &p, 0));
+		for (int i = 0; ++calls > 20 && i < 300 && guest > STAY; i++) {
+			guest--;
+			throttle_forget(
+			    t, throttle_find(t, &guest, sizeof(guest)));
+		}
+	}
+	for (uint32_t i = 0; i < STAY; i++)
+		assert_int_equal(seen[i], 1);
+	assert_true(calls > 20);
+	assert_int_equal(throttle_page(t, UINT64_MAX, rows, 100), 0);
+	assert_int_equal(throttle_page(t, UINT64_C(1) << 62, rows, 100), 0);
+	free(seen);
+	throttle_free(t);
+}
+
 static void
 test_memory_is_accounted(void **state)
 {
@@ -194,6 +242,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(test_policy_swap),
 	    CASE(test_sources),
+	    CASE(test_pages),
 	    CASE(test_memory_is_accounted),
 	    CASE(test_expiry),
 	    CASE(test_expiry_in_steps),
