@@ -35,7 +35,7 @@ _weirctl() {
     read -r -a words <<<"${line%"$cur"}"
     prev=${words[-1]}
     local commands="status senders show explain history queue find problems cat release flush discard freeze"
-    commands+=" thaw forget learn events trace top audit alert config reload token user"
+    commands+=" thaw forget learn events trace top audit alert config reload ask token user"
     local command="" options="" i _weirctl_socket=()
 
     for ((i = 1; i < ${#words[@]}; i++)); do

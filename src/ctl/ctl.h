@@ -121,6 +121,7 @@ enum ctl_status ctl_alert(struct ctl *ctl);
 enum ctl_status ctl_audit(struct ctl *ctl);
 enum ctl_status ctl_config(struct ctl *ctl);
 enum ctl_status ctl_reload(struct ctl *ctl);
+enum ctl_status ctl_ask_any(struct ctl *ctl);
 enum ctl_status ctl_token(struct ctl *ctl);
 enum ctl_status ctl_user(struct ctl *ctl);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * status, senders, show, audit, config, reload.
+ * status, senders, show, audit, config, reload, and any other by its name.
  */
 #include "ctl/look.h"
 
@@ -412,5 +412,64 @@ ctl_reload(struct ctl *ctl)
 		printf("the configuration was read again%s%s\n",
 		    note != NULL ? "; " : "", note != NULL ? note : "");
 	free(note);
+	return status;
+}
+
+/* ---- any command ---- */
+
+static void
+on_any(void *arg, const char *kind, const json_t *value)
+{
+	(void)arg;
+	(void)kind;
+	json_dumpf(value, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	fputs("\n", stdout);
+}
+
+/* A value is JSON where it can be read as that, and a text where it cannot. */
+static bool
+add_argument(json_t *request, const char *word)
+{
+	struct str value = str_from(word), name = str_cut(&value, '=');
+	json_t *json;
+	char *key;
+	bool ok;
+
+	if (name.n == 0 || name.p + name.n == value.p) {
+		ctl_error("\"%s\" is not NAME=VALUE", word);
+		return false;
+	}
+	json = json_loadb(value.p, value.n, JSON_DECODE_ANY, NULL);
+	if (json == NULL)
+		json = json_stringn(value.p, value.n);
+	key = str_dup(name);
+	ok = json != NULL && json_object_set_new(request, key, json) == 0;
+	free(key);
+	if (!ok)
+		ctl_error("\"%s\" is not UTF-8", word);
+	return ok;
+}
+
+enum ctl_status
+ctl_ask_any(struct ctl *ctl)
+{
+	json_t *request = json_pack("{s:s}", "command", ctl->words[0]);
+	json_t *done = NULL;
+	enum ctl_status status;
+
+	if (request == NULL) {
+		ctl_error("\"%s\" is not UTF-8", ctl->words[0]);
+		return CTL_USAGE;
+	}
+	for (int i = 1; i < ctl->word_count; i++) {
+		if (!add_argument(request, ctl->words[i])) {
+			json_decref(request);
+			return CTL_USAGE;
+		}
+	}
+	status = ctl_ask(ctl, request, on_any, NULL, &done);
+	if (status == CTL_OK && json_object_size(done) > 1)
+		on_any(NULL, "done", done);
+	json_decref(done);
 	return status;
 }

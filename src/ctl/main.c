@@ -79,6 +79,8 @@ static const struct ctl_command commands[] = {
 	"how alerts go; test: send one now"},
     {"config", "", 0, 0, 0, ctl_config, "the configuration in force"},
     {"reload", "", 0, 0, 0, ctl_reload, "read the configuration again"},
+    {"ask", "COMMAND [NAME=VALUE ...]", 0, 1, WORDS_ANY, ctl_ask_any,
+	"any command of the daemon, answered in JSON"},
     {"token",
 	"new NAME [--right view|operate|admin] [--expires TIME]\n"
 	"        [--networks NET,...] [--domain DOMAIN] | list | revoke ID",

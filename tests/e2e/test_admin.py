@@ -693,3 +693,16 @@ def test_the_spool_is_nobody_elses_business(held):
     for path in [held.spool, *held.spool.rglob("*")]:
         assert os.stat(path).st_mode & 0o077 == 0, path
     assert os.stat(held.control).st_mode & 0o007 == 0
+
+
+def test_any_command_by_its_name(held):
+    """What the daemon has is asked for without a line in weirctl."""
+    rows = [json.loads(line) for line in held.run_ctl(
+        "ask", "senders", "frozen=false", "term=alice").stdout.splitlines()]
+    assert rows and all("alice" in row["sender"] for row in rows)
+    assert held.run_ctl("ask", "status").stdout.count("\n") == 1
+    for args, words in ((["nonsense"], "nonsense"), (["senders", "x"], "x"),
+                        (["senders", "max=5"], "max"), (["senders", "=5"], "=5"),
+                        ([], "usage: weirctl ask")):
+        done = held.run_ctl("ask", *args)
+        assert done.returncode == 2 and words in done.stderr, done
