@@ -2,8 +2,8 @@
 #include "alert/alert_event.h"
 
 const struct alert_event_info alert_event_info[ALERT_EVENT_MAX] = {
-#define ALERT_EVENT_ROW(id, name, lasts, one, many, advice) \
-	{name, lasts, one, many, advice},
+#define ALERT_EVENT_ROW(id, name, of, lasts, one, many, advice) \
+	{name, ALERT_OF_##of, lasts, one, many, advice},
     ALERT_EVENT_TABLE(ALERT_EVENT_ROW)
 #undef ALERT_EVENT_ROW
 };

@@ -8,63 +8,68 @@
 
 #include "base/str.h"
 
-/* X(identifier, "name", lasts, "one of it", "several", "what to do").
- * lasts: it goes on until its end is told, with reminders in between. "%s" in
- * what to do is the sender or thing. */
+/* X(identifier, "name", SENDER or THING, lasts, "one of it", "several", "what
+ * to do"). SENDER: its subject is a sender, and a link goes there. lasts: it
+ * goes on until its end is told, with reminders in between. "%s" in what to do
+ * is the sender or thing. */
 #define ALERT_EVENT_TABLE(X)                                                   \
-	X(FREEZE, "freeze", true, "is frozen", "senders frozen",               \
+	X(FREEZE, "freeze", SENDER, true, "is frozen", "senders frozen",       \
 	    "Look at what waits: weirctl show '%s'. If it is spam, change "    \
 	    "the password, then: weirctl thaw '%s' --discard. If it is "       \
 	    "wanted: weirctl thaw '%s' --release")                             \
-	X(THAW, "thaw", false, "was thawed", "senders thawed", "")             \
-	X(WARNING, "warning", false, "is near a limit",                        \
+	X(THAW, "thaw", SENDER, false, "was thawed", "senders thawed", "")     \
+	X(WARNING, "warning", SENDER, false, "is near a limit",                \
 	    "warnings about limits", "Look at it: weirctl show '%s'")          \
-	X(BLAST, "blast", false, "wrote one message to many new recipients",   \
+	X(BLAST, "blast", SENDER, false,                                       \
+	    "wrote one message to many new recipients",                        \
 	    "messages to many new recipients",                                 \
 	    "Look at what waits: weirctl queue '%s'. A wanted message may "    \
 	    "be let go with weirctl release ID")                               \
-	X(DECOY, "decoy", false, "wrote to a decoy",                           \
+	X(DECOY, "decoy", SENDER, false, "wrote to a decoy",                   \
 	    "senders wrote to decoys",                                         \
 	    "Nobody has a reason to write to a decoy. Change the password, "   \
 	    "then look: weirctl show '%s'")                                    \
-	X(NETWORKS, "networks", false, "logs in from too many networks",       \
-	    "logins from too many networks",                                   \
+	X(NETWORKS, "networks", SENDER, false,                                 \
+	    "logs in from too many networks", "logins from too many networks", \
 	    "Ask the owner. If it was somebody else, change the password")     \
-	X(DISK, "disk", true, "has too little free space",                     \
+	X(DISK, "disk", THING, true, "has too little free space",              \
 	    "disks with too little free space",                                \
 	    "New mail is put off with 4xx. Make room on the file system of "   \
 	    "the spool, or lower min_free")                                    \
-	X(NEXT_HOP, "next_hop", true, "cannot be reached",                     \
+	X(NEXT_HOP, "next_hop", THING, true, "cannot be reached",              \
 	    "next hops that cannot be reached",                                \
 	    "Mail waits until it is back. Check the mail server: weirctl "     \
 	    "problems")                                                        \
-	X(CERTIFICATE, "certificate", true, "expires soon",                    \
+	X(CERTIFICATE, "certificate", THING, true, "expires soon",             \
 	    "certificates that expire soon", "Renew it, then: weirctl reload") \
-	X(RELOAD_FAILED, "reload_failed", true, "was not read again",          \
+	X(RELOAD_FAILED, "reload_failed", THING, true, "was not read again",   \
 	    "configuration errors",                                            \
 	    "The old configuration stays in force. Correct the file, then: "   \
 	    "weirctl reload")                                                  \
-	X(SHARED_STATE, "shared_state", true, "does not answer",               \
+	X(SHARED_STATE, "shared_state", THING, true, "does not answer",        \
 	    "shared servers that do not answer",                               \
 	    "This relay goes on by itself: freezes and thaws of the others "   \
 	    "do not arrive. Check the server")                                 \
-	X(RESTART, "restart", false, "started again after a crash",            \
+	X(RESTART, "restart", THING, false, "started again after a crash",     \
 	    "starts after a crash",                                            \
 	    "Nothing that was acknowledged is lost. Look into the log for "    \
 	    "the reason")                                                      \
-	X(RELEASE, "release", false, "may go now",                             \
+	X(RELEASE, "release", SENDER, false, "may go now",                     \
 	    "destinations of decisions may go now", "Ask again: it passes")    \
-	X(TEST, "test", false, "sends a test", "tests", "Nothing to do")
+	X(TEST, "test", THING, false, "sends a test", "tests", "Nothing to do")
 
 enum alert_event {
-#define ALERT_EVENT_ENUM(id, name, lasts, one, many, advice) ALERT_##id,
+#define ALERT_EVENT_ENUM(id, name, of, lasts, one, many, advice) ALERT_##id,
 	ALERT_EVENT_TABLE(ALERT_EVENT_ENUM)
 #undef ALERT_EVENT_ENUM
 	    ALERT_EVENT_MAX
 };
 
+enum alert_of { ALERT_OF_SENDER, ALERT_OF_THING };
+
 struct alert_event_info {
 	const char *name;
+	enum alert_of of;
 	bool lasts;
 	const char *one, *many, *advice;
 };

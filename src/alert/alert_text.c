@@ -135,26 +135,8 @@ alert_summary(const struct alert_batch *b)
 static bool
 is_about_sender(const struct alert_item *i)
 {
-	switch (i->event) {
-	case ALERT_FREEZE:
-	case ALERT_THAW:
-	case ALERT_WARNING:
-	case ALERT_BLAST:
-	case ALERT_DECOY:
-	case ALERT_NETWORKS:
-	case ALERT_RELEASE:
-		return i->subject[0] != '\0';
-	case ALERT_DISK:
-	case ALERT_NEXT_HOP:
-	case ALERT_CERTIFICATE:
-	case ALERT_RELOAD_FAILED:
-	case ALERT_RESTART:
-	case ALERT_SHARED_STATE:
-	case ALERT_TEST:
-	case ALERT_EVENT_MAX:
-		break;
-	}
-	return false;
+	return alert_event_info[i->event].of == ALERT_OF_SENDER &&
+	       i->subject[0] != '\0';
 }
 
 static void
