@@ -117,19 +117,18 @@ const struct option alert_options[] = {
 		  "\"reload_failed\", \"shared_state\", \"restart\"}",
 	.reloadable = true,
 	.check = check_event,
-	.doc =
-	    "What to alert about. freeze: a sender was frozen. thaw: it was "
-	    "thawed. warning: a sender or a scope came near a limit "
-	    "(warn_at), or may not be frozen although its queue is full. "
-	    "blast: one message to many new recipients. decoy: a decoy "
-	    "was written to. networks: a login is used from too many "
-	    "networks. disk: the spool is below min_free. next_hop: a next "
-	    "hop cannot be reached. certificate: one expires within two "
-	    "weeks. reload_failed: the configuration was not read again. "
-	    "shared_state: the server of shared does not answer. "
-	    "restart: weir-maild was not stopped but ended. release: the turn "
-	    "of a destination has come that POST /api/v1/decide told to "
-	    "wait; for programs, in a section of its own.",
+	.doc = "What to alert about. freeze: a sender was frozen. thaw: it was "
+	       "thawed. warning: a sender or a scope came near a limit "
+	       "(warn_at), or may not be frozen although its queue is full. "
+	       "blast: one message to many new recipients. decoy: a decoy was "
+	       "written to. networks: a login is used from too many networks. "
+	       "disk: the spool is below min_free. next_hop: a next hop cannot "
+	       "be reached. certificate: one expires within two weeks. "
+	       "reload_failed: the configuration could not be reloaded. "
+	       "shared_state: the server of shared does not answer. restart: "
+	       "weir-maild was not stopped but ended. release: the turn of a "
+	       "destination has come that POST /api/v1/decide told to wait; "
+	       "for programs, in a section of its own.",
     },
     {
 	.name = "to",

@@ -14,49 +14,53 @@
  * is the sender or thing. */
 #define ALERT_EVENT_TABLE(X)                                                   \
 	X(FREEZE, "freeze", SENDER, true, "is frozen", "senders frozen",       \
-	    "Look at what waits: weirctl show '%s'. If it is spam, change "    \
-	    "the password, then: weirctl thaw '%s' --discard. If it is "       \
-	    "wanted: weirctl thaw '%s' --release")                             \
+	    "Check the waiting mail: weirctl show '%s'. If it is "             \
+	    "spam, change the password, then run: weirctl thaw "               \
+	    "'%s' --discard. If it is legitimate, run: weirctl "               \
+	    "thaw '%s' --release")                                             \
 	X(THAW, "thaw", SENDER, false, "was thawed", "senders thawed", "")     \
 	X(WARNING, "warning", SENDER, false, "is near a limit",                \
-	    "warnings about limits", "Look at it: weirctl show '%s'")          \
+	    "warnings about limits", "Check the sender: weirctl show '%s'")    \
 	X(BLAST, "blast", SENDER, false,                                       \
 	    "wrote one message to many new recipients",                        \
 	    "messages to many new recipients",                                 \
-	    "Look at what waits: weirctl queue '%s'. A wanted message may "    \
-	    "be let go with weirctl release ID")                               \
+	    "Check the waiting mail: weirctl queue '%s'. Release "             \
+	    "a legitimate message with weirctl release ID")                    \
 	X(DECOY, "decoy", SENDER, false, "wrote to a decoy",                   \
 	    "senders wrote to decoys",                                         \
-	    "Nobody has a reason to write to a decoy. Change the password, "   \
-	    "then look: weirctl show '%s'")                                    \
+	    "Nobody has a reason to write to a decoy. Change the "             \
+	    "password, then check the sender: weirctl show '%s'")              \
 	X(NETWORKS, "networks", SENDER, false,                                 \
-	    "logs in from too many networks", "logins from too many networks", \
-	    "Ask the owner. If it was somebody else, change the password")     \
+	    "is used from too many networks", "logins from too many networks", \
+	    "Ask the owner of the account. If it was somebody else, change "   \
+	    "the password")                                                    \
 	X(DISK, "disk", THING, true, "has too little free space",              \
 	    "disks with too little free space",                                \
-	    "New mail is put off with 4xx. Make room on the file system of "   \
-	    "the spool, or lower min_free")                                    \
+	    "New mail is deferred with 4xx. Free space on the "                \
+	    "file system of the spool, or lower min_free")                     \
 	X(NEXT_HOP, "next_hop", THING, true, "cannot be reached",              \
 	    "next hops that cannot be reached",                                \
-	    "Mail waits until it is back. Check the mail server: weirctl "     \
-	    "problems")                                                        \
+	    "Mail waits until the server is back. Check it: "                  \
+	    "weirctl problems")                                                \
 	X(CERTIFICATE, "certificate", THING, true, "expires soon",             \
-	    "certificates that expire soon", "Renew it, then: weirctl reload") \
-	X(RELOAD_FAILED, "reload_failed", THING, true, "was not read again",   \
-	    "configuration errors",                                            \
-	    "The old configuration stays in force. Correct the file, then: "   \
-	    "weirctl reload")                                                  \
+	    "certificates that expire soon",                                   \
+	    "Renew it, then run: weirctl reload")                              \
+	X(RELOAD_FAILED, "reload_failed", THING, true,                         \
+	    "could not be reloaded", "configuration errors",                   \
+	    "The old configuration remains in use. Correct the "               \
+	    "file, then run: weirctl reload")                                  \
 	X(SHARED_STATE, "shared_state", THING, true, "does not answer",        \
 	    "shared servers that do not answer",                               \
-	    "This relay goes on by itself: freezes and thaws of the others "   \
-	    "do not arrive. Check the server")                                 \
-	X(RESTART, "restart", THING, false, "started again after a crash",     \
-	    "starts after a crash",                                            \
-	    "Nothing that was acknowledged is lost. Look into the log for "    \
-	    "the reason")                                                      \
+	    "This relay works on its own: it does not receive "                \
+	    "freezes and thaws from the others. Check the server")             \
+	X(RESTART, "restart", THING, false, "restarted after a crash",         \
+	    "restarts after a crash",                                          \
+	    "No acknowledged mail is lost. See the log for the "               \
+	    "cause")                                                           \
 	X(RELEASE, "release", SENDER, false, "may go now",                     \
 	    "destinations of decisions may go now", "Ask again: it passes")    \
-	X(TEST, "test", THING, false, "sends a test", "tests", "Nothing to do")
+	X(TEST, "test", THING, false, "sends a test", "tests",                 \
+	    "No action needed")
 
 enum alert_event {
 #define ALERT_EVENT_ENUM(id, name, of, lasts, one, many, advice) ALERT_##id,

@@ -397,7 +397,7 @@ fill(const char *text, char *const *values, char *err, size_t cap)
 			i++;
 		if (i == HOLES) {
 			snprintf(err, cap,
-			    "{{%.*s}} is not known; there are text, summary, "
+			    "unknown placeholder {{%.*s}}; use text, summary, "
 			    "id, time, host, count, event, sender, link",
 			    (int)(name.n > 40 ? 40 : name.n), name.p);
 			goto wrong;
@@ -594,34 +594,28 @@ alert_mail_to_sender(const struct alert_voice *v, const struct alert_item *item,
 	    alert_sender_subject(item));
 	if (item->event == ALERT_FREEZE)
 		put(&text,
-		    "The mail server %s has stopped mail from your account\n"
-		    "%s since %s.\n\n"
-		    "More of it went to new recipients than is usual. Stolen\n"
-		    "passwords are the most frequent reason for that.\n\n"
-		    "What to do:\n\n"
-		    "- If you did not send this mail: change your password "
-		    "now,\n"
-		    "  on a computer that you trust, and tell us.\n"
-		    "- If you did: tell us what it is, and we let it go.\n",
+		    "The mail server %s has stopped mail from your account\n%s "
+		    "since %s.\n\nIt was sent to an unusual number of new "
+		    "recipients. The most\ncommon cause is a stolen "
+		    "password.\n\nWhat to do:\n\n- If you did not send this "
+		    "mail: change your password now,\n  on a computer that you "
+		    "trust, and contact us.\n- If you did: tell us what it is, "
+		    "and we will release it.\n",
 		    v->hostname, item->to,
 		    units_format_time(item->since, time));
 	else
 		put(&text,
-		    "Your account %s is about to reach what the mail server\n"
-		    "%s lets one account send to new recipients. Mail past\n"
-		    "that waits for a while.\n\n"
-		    "What to do:\n\n"
-		    "- If you did not send mail to many people: change your\n"
-		    "  password now, on a computer that you trust, and tell "
-		    "us.\n"
-		    "- If you did: you need do nothing. For large mailings "
-		    "ask\n"
-		    "  us for a better way.\n",
+		    "Your account %s is close to the limit for mail to "
+		    "new\nrecipients at the mail server %s. Mail beyond "
+		    "the\nlimit is delayed.\n\nWhat to do:\n\n- If you did not "
+		    "send mail to many people: change your\n  password now, on "
+		    "a computer that you trust, and contact us.\n- If you did: "
+		    "no action is needed. For large mailings, ask\n  us for a "
+		    "better way.\n",
 		    item->to, v->hostname);
 	put(&text,
-	    "\nWho can help: %s\n\n"
-	    "This message was made by a program. We never ask for your\n"
-	    "password, and this message has no link to follow.\n",
+	    "\nContact: %s\n\nThis message was sent automatically. We never "
+	    "ask for your\npassword, and this message contains no links.\n",
 	    help);
 	body = buf_take(&text);
 	put_text(&out, body);

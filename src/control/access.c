@@ -639,7 +639,7 @@ read_entries(struct access *a, const json_t *root, const char *what, size_t max,
 	const json_t *list = json_object_get(root, what);
 
 	if (!json_is_array(list) || json_array_size(list) > max)
-		return refuse(p, "\"%s\" is no list, or too long", what);
+		return refuse(p, "\"%s\" is not a list, or is too long", what);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct access_entry *e = read_entry(
 		    json_array_get(list, i), strcmp(what, "sessions") == 0);
@@ -658,7 +658,7 @@ read_users(struct access *a, const json_t *root, struct problem *p)
 	const json_t *list = json_object_get(root, "users");
 
 	if (!json_is_array(list) || json_array_size(list) > ACCESS_USERS_MAX)
-		return refuse(p, "\"users\" is no list, or too long");
+		return refuse(p, "\"users\" is not a list, or is too long");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *row = json_array_get(list, i);
 		const char *name = text_of(row, "name", CONTROL_NAME_MAX);

@@ -19,8 +19,8 @@ store_of(struct control_conn *c)
 	struct access_store *s = c->control->server.access;
 
 	if (s == NULL)
-		control_fail(c, CONTROL_FAILED,
-		    "there is no http section in the configuration");
+		control_fail(
+		    c, CONTROL_FAILED, "the configuration has no http section");
 	return s;
 }
 
@@ -103,7 +103,7 @@ on_saved(void *arg, int error)
 		return;
 	if (error != 0) {
 		control_fail(c, CONTROL_FAILED,
-		    "done until the next start, since the file cannot be "
+		    "in effect until the next restart only: the file cannot be "
 		    "written: %s",
 		    strerror(error));
 		return;
@@ -121,7 +121,8 @@ save(struct control_conn *c, struct access_store *s, const char *target,
 	control_wait(c);
 	if (!access_store_save(s, on_saved, c) && control_resume(c))
 		control_fail(c, CONTROL_LATER,
-		    "done until the next start: too much waits to be written");
+		    "in effect until the next restart only: too many writes "
+		    "are pending");
 }
 
 static struct access_order
@@ -160,7 +161,7 @@ access_run_token_new(struct control_conn *c, int64_t now)
 	e = access_add_token(s->access, &order, clock_wall_ms(), secret);
 	if (e == NULL) {
 		control_fail(c, CONTROL_FAILED,
-		    "there are %d tokens already; revoke some",
+		    "limit of %d tokens reached; revoke some",
 		    ACCESS_TOKENS_MAX);
 		return;
 	}
@@ -205,7 +206,7 @@ on_hashed(void *arg, const char *hash, int64_t now)
 		    c, CONTROL_FAILED, "libcrypt cannot make yescrypt hashes");
 	else if (access_set_user(s->access, &order, hash, clock_wall_ms()) ==
 		 NULL)
-		control_fail(c, CONTROL_FAILED, "there are %d users already",
+		control_fail(c, CONTROL_FAILED, "limit of %d users reached",
 		    ACCESS_USERS_MAX);
 	else
 		save(c, s, c->request.name,
@@ -224,7 +225,7 @@ access_run_user_set(struct control_conn *c, int64_t now)
 	if (!access_store_hash(s, c->request.password, on_hashed, c) &&
 	    control_resume(c))
 		control_fail(c, CONTROL_LATER,
-		    "too many passwords wait to be checked; try again");
+		    "too many password checks pending, try again later");
 }
 
 void

@@ -126,8 +126,8 @@ load(struct access_store *s, char *err, size_t cap)
 	buf_clear(&text);
 	if (!ok)
 		snprintf(err, cap,
-		    "%s: %s; mend it, or move it away: tokens and users are "
-		    "made anew then",
+		    "%s: %s; repair it, or move it away to start without "
+		    "tokens and users",
 		    s->path, why);
 	return ok;
 }

@@ -59,51 +59,50 @@ void access_run_users(struct control_conn *c, int64_t now);
 void access_run_user_set(struct control_conn *c, int64_t now);
 void access_run_user_remove(struct control_conn *c, int64_t now);
 
-#define ACCESS_COMMANDS                                                    \
-	{                                                                  \
-	    .name = "tokens",                                              \
-	    .right = CONTROL_ADMIN,                                        \
-	    .run = access_run_tokens,                                      \
-	    .doc = "a row per token of HTTP",                              \
-	},                                                                 \
-	    {                                                              \
-		.name = "token_new",                                       \
-		.takes = CONTROL_NAME | CONTROL_RIGHT | CONTROL_EXPIRES |  \
-			 CONTROL_NETWORKS | CONTROL_DOMAIN,                \
-		.needs = CONTROL_NAME | CONTROL_RIGHT,                     \
-		.right = CONTROL_ADMIN,                                    \
-		.run = access_run_token_new,                               \
-		.doc = "makes a token and shows it, this once",            \
-	    },                                                             \
-	    {                                                              \
-		.name = "token_revoke",                                    \
-		.takes = CONTROL_NAME,                                     \
-		.needs = CONTROL_NAME,                                     \
-		.right = CONTROL_ADMIN,                                    \
-		.run = access_run_token_revoke,                            \
-		.doc = "ends a token, by its id, and what it logged in",   \
-	    },                                                             \
-	    {                                                              \
-		.name = "users",                                           \
-		.right = CONTROL_ADMIN,                                    \
-		.run = access_run_users,                                   \
-		.doc = "a row per user of the dashboard",                  \
-	    },                                                             \
-	    {                                                              \
-		.name = "user_set",                                        \
-		.takes = CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT | \
-			 CONTROL_DOMAIN,                                   \
-		.needs = CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT,  \
-		.right = CONTROL_ADMIN,                                    \
-		.run = access_run_user_set,                                \
-		.doc = "a user of the dashboard with a password; one of "  \
-		       "that name is replaced",                            \
-	    },                                                             \
-	{                                                                  \
-		.name = "user_remove", .takes = CONTROL_NAME,              \
-		.needs = CONTROL_NAME, .right = CONTROL_ADMIN,             \
-		.run = access_run_user_remove,                             \
-		.doc = "removes a user of the dashboard",                  \
+#define ACCESS_COMMANDS                                                      \
+	{                                                                    \
+	    .name = "tokens",                                                \
+	    .right = CONTROL_ADMIN,                                          \
+	    .run = access_run_tokens,                                        \
+	    .doc = "list API tokens",                                        \
+	},                                                                   \
+	    {                                                                \
+		.name = "token_new",                                         \
+		.takes = CONTROL_NAME | CONTROL_RIGHT | CONTROL_EXPIRES |    \
+			 CONTROL_NETWORKS | CONTROL_DOMAIN,                  \
+		.needs = CONTROL_NAME | CONTROL_RIGHT,                       \
+		.right = CONTROL_ADMIN,                                      \
+		.run = access_run_token_new,                                 \
+		.doc = "create a token and show it once",                    \
+	    },                                                               \
+	    {                                                                \
+		.name = "token_revoke",                                      \
+		.takes = CONTROL_NAME,                                       \
+		.needs = CONTROL_NAME,                                       \
+		.right = CONTROL_ADMIN,                                      \
+		.run = access_run_token_revoke,                              \
+		.doc = "revoke a token by its id and end its sessions",      \
+	    },                                                               \
+	    {                                                                \
+		.name = "users",                                             \
+		.right = CONTROL_ADMIN,                                      \
+		.run = access_run_users,                                     \
+		.doc = "list dashboard users",                               \
+	    },                                                               \
+	    {                                                                \
+		.name = "user_set",                                          \
+		.takes = CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT |   \
+			 CONTROL_DOMAIN,                                     \
+		.needs = CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT,    \
+		.right = CONTROL_ADMIN,                                      \
+		.run = access_run_user_set,                                  \
+		.doc = "create or replace a dashboard user with a password", \
+	    },                                                               \
+	{                                                                    \
+		.name = "user_remove", .takes = CONTROL_NAME,                \
+		.needs = CONTROL_NAME, .right = CONTROL_ADMIN,               \
+		.run = access_run_user_remove,                               \
+		.doc = "remove a dashboard user",                            \
 	}
 
 #endif

@@ -30,7 +30,7 @@ static void run_command(struct web_exchange *x, int64_t now);
 /* What each daemon has of it: a command that it does not know has no route. */
 static const struct web_route shared[] = {
     {"GET", PATH("/session"), WEB_LOGIN, api_get_session,
-	"Who is logged in, and what he may.", NULL, 0},
+	"The current session and its rights.", NULL, 0},
     {"POST", PATH("/session"), WEB_ANYBODY, api_post_session,
 	"Logs in: {\"token\": ...} or {\"name\": ..., \"password\": ...}; the "
 	"answer sets a cookie.",
@@ -40,7 +40,7 @@ static const struct web_route shared[] = {
     {"GET", PATH("/openapi.json"), WEB_LOGIN, api_get_description,
 	"This description.", NULL, 0},
     {"GET", PATH("/events/stream"), CONTROL_READ, api_get_stream,
-	"What happens, as server-sent events.", NULL, 0},
+	"Events as they happen, as server-sent events.", NULL, 0},
     COMMAND("GET", "/status", "status", API_ONE),
     COMMAND("GET", "/senders", "senders", API_PAGED | API_OF_RUN),
     COMMAND("GET", "/senders/{sender}", "show", API_ONE),
@@ -273,17 +273,18 @@ api_body(struct web_exchange *x)
 	if (q->body.n == 0)
 		return json_object();
 	if (!is_json(http_request_field(q, "Content-Type"))) {
-		web_refuse(x, 415, "The body has to be application/json.");
+		web_refuse(x, 415, "The body must be application/json.");
 		return NULL;
 	}
 	body = json_loadb(q->body.p, q->body.n, JSON_REJECT_DUPLICATES, &why);
 	if (json_is_object(body))
 		return body;
 	if (body == NULL)
-		web_refuse(x, 400, "The body is no JSON, at byte %d: %s.",
-		    why.position, why.text);
+		web_refuse(x, 400,
+		    "The body is not valid JSON, at byte %d: %s.", why.position,
+		    why.text);
 	else
-		web_refuse(x, 400, "The body has to be a JSON object.");
+		web_refuse(x, 400, "The body must be a JSON object.");
 	json_decref(body);
 	return NULL;
 }
@@ -336,7 +337,7 @@ put(struct web_exchange *x, json_t *request, struct str name, struct str text)
 	json_t *value;
 
 	if (a == NULL) {
-		web_refuse(x, 400, "There is no parameter \"%.*s\" here.",
+		web_refuse(x, 400, "Unknown parameter \"%.*s\".",
 		    name.n < 64 ? (int)name.n : 64, name.p);
 		return false;
 	}
@@ -345,11 +346,11 @@ put(struct web_exchange *x, json_t *request, struct str name, struct str text)
 		json_decref(value);
 		web_refuse(x, 400, "\"%s\" %s.", a->name,
 		    value == NULL ? a->kind == CONTROL_KIND_FLAG
-					? "has to be true or false"
+					? "must be true or false"
 				    : a->kind == CONTROL_KIND_ROWS
 					? "has to be in the body"
-					: "has to be a number"
-				  : "is there twice");
+					: "must be a number"
+				  : "is given twice");
 		return false;
 	}
 	json_object_set_new(request, a->name, value);
@@ -634,7 +635,7 @@ read_cursor(struct web_exchange *x, struct str text, uint64_t *cursor)
 	}
 	if (api_cursor_parse(route->command, text, cursor))
 		return true;
-	web_refuse(x, 400, "\"cursor\" has to be \"next\" of the page before.");
+	web_refuse(x, 400, "\"cursor\" must be \"next\" of the previous page.");
 	return false;
 }
 
@@ -654,7 +655,7 @@ read_query(struct web_exchange *x, json_t *request, bool is_paged,
 			    *limit <= API_LIMIT_MAX)
 				continue;
 			web_refuse(x, 400,
-			    "\"limit\" has to be a number from 1 to %d.",
+			    "\"limit\" must be a number from 1 to %d.",
 			    API_LIMIT_MAX);
 			return false;
 		}
@@ -676,7 +677,7 @@ check_body(struct web_exchange *x)
 	if (strcmp(web_route(x)->method, "POST") == 0 ||
 	    web_request(x)->body.n == 0)
 		return true;
-	web_refuse(x, 400, "This takes no body.");
+	web_refuse(x, 400, "This request takes no body.");
 	return false;
 }
 
@@ -694,7 +695,7 @@ api_request(struct web_exchange *x, uint64_t *limit, uint64_t *cursor)
 	/* Only the path says what is done. */
 	if (json_object_get(request, "command") != NULL) {
 		json_decref(request);
-		web_refuse(x, 400, "There is no member \"command\" here.");
+		web_refuse(x, 400, "Unknown member \"command\".");
 		return NULL;
 	}
 	if (!put_path(x, request) ||

@@ -111,11 +111,11 @@ add_query(json_t *list, const struct web_route *r,
 	if ((r->flags & API_PAGED) == 0)
 		return;
 	add_parameter(list, "limit", "query", false,
-	    "Rows of a page; a page may have fewer.",
+	    "Maximum number of rows per page; a page may have fewer.",
 	    json_pack("{s:s, s:i, s:i, s:i}", "type", "integer", "minimum", 1,
 		"maximum", API_LIMIT_MAX, "default", API_LIMIT));
 	add_parameter(list, "cursor", "query", false,
-	    "\"next\" of the page before.",
+	    "\"next\" of the previous page.",
 	    json_pack("{s:s}", "type", "string"));
 }
 
@@ -210,14 +210,13 @@ answers_of(const struct web_route *r)
 	if (r->flags & API_REMOVED || strcmp(r->method, "DELETE") == 0)
 		code = "204";
 	answers = json_pack("{s:o, s:o}", code, answer_of(r), "400",
-	    problem("The request is wrong."));
+	    problem("Invalid request."));
 	if (r->right != WEB_ANYBODY)
-		json_object_set_new(
-		    answers, "401", problem("Nobody is logged in."));
+		json_object_set_new(answers, "401", problem("Not logged in."));
 	if (r->right != WEB_ANYBODY && r->right != WEB_LOGIN)
 		json_object_set_new(
-		    answers, "403", problem("The right is too low."));
-	json_object_set_new(answers, "default", problem("It failed."));
+		    answers, "403", problem("Insufficient right."));
+	json_object_set_new(answers, "default", problem("The command failed."));
 	return answers;
 }
 
@@ -297,12 +296,12 @@ paths_of(const struct api *a)
 json_t *
 api_describe(const struct api *a)
 {
-	json_t *schemes = json_pack(
-	    "{s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "token",
-	    "type", "http", "scheme", "bearer", "basic", "type", "http",
-	    "scheme", "basic", "description",
-	    "The password is a token, the name is not looked at.", "session",
-	    "type", "apiKey", "in", "cookie", "name", API_SESSION);
+	json_t *schemes =
+	    json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}",
+		"token", "type", "http", "scheme", "bearer", "basic", "type",
+		"http", "scheme", "basic", "description",
+		"The password is a token; the user name is ignored.", "session",
+		"type", "apiKey", "in", "cookie", "name", API_SESSION);
 	json_t *schema = json_pack(
 	    "{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "type", "object",
 	    "properties", "type", "type", "string", "title", "type", "string",
@@ -313,8 +312,8 @@ api_describe(const struct api *a)
 	    "s:{s:o, s:{s:o}}}",
 	    "openapi", "3.1.0", "info", "title", a->settings.daemon, "version",
 	    a->settings.version, "description",
-	    "What weirctl can do, with the same words and rights. Times are "
-	    "RFC 3339 in UTC, members in _s are seconds.",
+	    "The commands of weirctl, with the same names and rights. Times "
+	    "are RFC 3339 in UTC; members ending in _s are in seconds.",
 	    "security", "token", "basic", "session", "paths", paths_of(a),
 	    "components", "securitySchemes", schemes, "schemas", "problem",
 	    schema);

@@ -288,7 +288,7 @@ on_slow(void *arg, int64_t now)
 	struct login *l = arg;
 
 	(void)now;
-	web_refuse(l->x, 401, "Name, password or token is wrong.");
+	web_refuse(l->x, 401, "Wrong name, password or token.");
 	login_free(l);
 }
 
@@ -352,7 +352,7 @@ check_password(struct web_exchange *x, const char *name, const char *password)
 		return;
 	login_free(l);
 	web_set_field(x, "Retry-After", "2");
-	web_refuse(x, 503, "Too many passwords wait to be checked.");
+	web_refuse(x, 503, "Too many password checks pending.");
 }
 
 static void
@@ -387,7 +387,7 @@ api_post_session(struct web_exchange *x, int64_t now)
 	char seconds[24];
 
 	if (s == NULL) {
-		web_refuse(x, 404, "Nobody can log in here.");
+		web_refuse(x, 404, "Login is not possible here.");
 		return;
 	}
 	locked_ms = guard_locked_for(s->guard, web_client(x), now);
@@ -415,7 +415,7 @@ api_post_session(struct web_exchange *x, int64_t now)
 		check_password(x, name, password);
 	else
 		web_refuse(x, 400,
-		    "A login is {\"token\": ...} or {\"name\": ..., "
+		    "A login must be {\"token\": ...} or {\"name\": ..., "
 		    "\"password\": ...}.");
 	json_decref(body);
 }

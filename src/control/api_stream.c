@@ -181,7 +181,7 @@ is_head(struct web_exchange *x)
 {
 	if (!str_eq(web_request(x)->method, STR("HEAD")))
 		return false;
-	web_refuse(x, 405, "A stream has no head alone.");
+	web_refuse(x, 405, "HEAD is not available for a stream.");
 	return true;
 }
 

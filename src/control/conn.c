@@ -45,7 +45,8 @@ may_run(struct control_conn *c)
 		    command->name, c->who);
 	else if (c->domain != NULL && !command->in_domain)
 		control_fail(c, CONTROL_DENIED,
-		    "%s: not for who may see one domain alone", command->name);
+		    "%s: not allowed for an account limited to one domain",
+		    command->name);
 	else if (sender != NULL && !control_sees(c, sender))
 		control_fail(c, CONTROL_ABSENT, "no such sender in %s: %s",
 		    c->domain, sender);

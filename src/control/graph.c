@@ -93,11 +93,12 @@ graph_answer(struct graph *g, struct web_exchange *x)
 	size_t span = TREND_DAY;
 
 	if (web_who(x)->domain[0] != '\0') {
-		web_refuse(x, 403, "This is for all senders, not of a domain.");
+		web_refuse(x, 403,
+		    "This covers all senders and is not available per domain.");
 		return;
 	}
 	if (web_target(x)->parameter_count > (value != NULL ? 1 : 0)) {
-		web_refuse(x, 400, "The only parameter is \"span\".");
+		web_refuse(x, 400, "The only parameter allowed is \"span\".");
 		return;
 	}
 	while (value != NULL && span < TREND_SPANS &&

@@ -32,9 +32,9 @@ json_t *graph_row(struct graph *g, enum trend_span span);
 
 /* The route that gives it: ?span=day, which is the default, or week. */
 void graph_answer(struct graph *g, struct web_exchange *x);
-#define GRAPH_DOC                                                       \
-	"What was counted over the last day by 5 minutes, or with "     \
-	"span=week by 30, from the daemon's memory; null where it did " \
-	"not run."
+#define GRAPH_DOC                                              \
+	"Counts of the last day per 5 minutes, or with "       \
+	"span=week per 30 minutes, from the daemon's memory; " \
+	"null where it was not running."
 
 #endif

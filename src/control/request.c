@@ -58,7 +58,7 @@ read_word(const json_t *value, void *field, struct problem *p)
 
 	if (!json_is_string(value) || n == 0 || n > CONTROL_WORD_MAX)
 		return refuse(
-		    p, "must be a text of 1 to %d bytes", CONTROL_WORD_MAX);
+		    p, "must be a string of 1 to %d bytes", CONTROL_WORD_MAX);
 	*(char **)field = xstrdup(json_string_value(value));
 	return true;
 }
@@ -141,7 +141,7 @@ read_ids(const json_t *value, void *field, struct problem *p)
 		const char *s = json_string_value(json_array_get(value, i));
 
 		if (s == NULL)
-			return refuse(p, "must be a list of texts");
+			return refuse(p, "must be a list of strings");
 		if (!p->grammar->parse_id(str_from(s), &r->ids[i]))
 			return refuse(p, "\"%s\" is not a queue id",
 			    str_escape(str_from(s), shown, sizeof(shown)));
@@ -232,7 +232,7 @@ read_password(const json_t *value, void *field, struct problem *p)
 
 	if (!json_is_string(value) || s.n < CONTROL_PASSWORD_MIN ||
 	    s.n > CONTROL_WORD_MAX || memchr(s.p, '\0', s.n) != NULL)
-		return refuse(p, "must be a text of %d to %d bytes",
+		return refuse(p, "must be a string of %d to %d bytes",
 		    CONTROL_PASSWORD_MIN, CONTROL_WORD_MAX);
 	*(char **)field = str_dup(s);
 	return true;
@@ -285,8 +285,8 @@ read_networks(const json_t *value, void *field, struct problem *p)
 
 		if (!ip_net_parse(str_from(s), &net))
 			return refuse(p,
-			    "\"%s\" is no network (\"192.0.2.0/24\" with no "
-			    "bits set past its length)",
+			    "\"%s\" is not a network; write it as "
+			    "\"192.0.2.0/24\", host bits 0",
 			    str_escape(str_from(s), shown, sizeof(shown)));
 		r->networks[r->network_count++] = xstrdup(s);
 	}
@@ -328,11 +328,11 @@ read_pairs(const json_t *value, void *field, struct problem *p)
 #define LIST CONTROL_KIND_LIST
 
 static const struct argument arguments[] = {
-    {{"sender", CONTROL_SENDER, TEXT, "A sender, as senders shows it."},
+    {{"sender", CONTROL_SENDER, TEXT, "A sender, as listed by senders."},
 	read_word, FIELD(sender)},
     {{"ids", CONTROL_IDS, LIST, "Queue ids."}, read_ids, 0},
-    {{"all", CONTROL_ALL, FLAG, "All that fits the other members."}, read_flag,
-	FIELD(all)},
+    {{"all", CONTROL_ALL, FLAG, "All that matches the other members."},
+	read_flag, FIELD(all)},
     {{"older", CONTROL_OLDER, TEXT,
 	 "In the queue for longer than this: \"2h\"."},
 	read_duration, FIELD(older_ms)},
@@ -341,17 +341,17 @@ static const struct argument arguments[] = {
     {{"recipient", CONTROL_RECIPIENT, TEXT,
 	 "Recipients that this pattern with * and ? matches."},
 	read_word, FIELD(recipient)},
-    {{"frozen", CONTROL_FROZEN, FLAG, "Frozen senders alone."}, read_flag,
+    {{"frozen", CONTROL_FROZEN, FLAG, "Frozen senders only."}, read_flag,
 	FIELD(frozen)},
     {{"busy", CONTROL_BUSY, FLAG,
-	 "Senders alone that are frozen or have a queue."},
+	 "Only senders that are frozen or have mail waiting."},
 	read_flag, FIELD(busy)},
-    {{"follow", CONTROL_FOLLOW, FLAG, "Go on with what happens."}, read_flag,
+    {{"follow", CONTROL_FOLLOW, FLAG, "Follow new events."}, read_flag,
 	FIELD(follow)},
     {{"then", CONTROL_THEN, TEXT,
 	 "What becomes of the queue: \"release\" or \"discard\"."},
 	read_then, FIELD(then)},
-    {{"max", CONTROL_MAX, NUMBER, "At most so many rows."}, read_count,
+    {{"max", CONTROL_MAX, NUMBER, "Maximum number of rows."}, read_count,
 	FIELD(max)},
     {{"term", CONTROL_TERM, TEXT,
 	 "What to look for, by its name: an id, a Message-ID, a client, part "
@@ -362,7 +362,7 @@ static const struct argument arguments[] = {
 	FIELD(message_id)},
     {{"mta_id", CONTROL_MTA_ID, TEXT, "The mail server's queue id."}, read_word,
 	FIELD(mta_id)},
-    {{"subject", CONTROL_SUBJECT, TEXT, "Part of the subject, in either case."},
+    {{"subject", CONTROL_SUBJECT, TEXT, "Part of the subject, ignoring case."},
 	read_word, FIELD(subject)},
     {{"client", CONTROL_CLIENT, TEXT, "The client's address."}, read_word,
 	FIELD(client)},
@@ -374,7 +374,8 @@ static const struct argument arguments[] = {
 	FIELD(name)},
     {{"right", CONTROL_RIGHT, TEXT, "\"view\", \"operate\" or \"admin\"."},
 	read_right, FIELD(right)},
-    {{"networks", CONTROL_NETWORKS, LIST, "Where it may be used from."},
+    {{"networks", CONTROL_NETWORKS, LIST,
+	 "Networks from which it may be used."},
 	read_networks, 0},
     {{"domain", CONTROL_DOMAIN, TEXT, "Only for senders in this domain."},
 	read_domain, FIELD(domain)},
@@ -382,7 +383,7 @@ static const struct argument arguments[] = {
 	read_span, FIELD(expires_ms)},
     {{"password", CONTROL_PASSWORD, TEXT, "The user's password."},
 	read_password, FIELD(password)},
-    {{"dry_run", CONTROL_DRY_RUN, FLAG, "Count alone, and change nothing."},
+    {{"dry_run", CONTROL_DRY_RUN, FLAG, "Only count; change nothing."},
 	read_flag, FIELD(dry_run)},
     {{"size_min", CONTROL_SIZE_MIN, NUMBER,
 	 "Messages of this many bytes or more."},
@@ -428,7 +429,7 @@ find_command(const json_t *root, struct control_request *r, struct problem *p)
 			return true;
 		}
 	}
-	return refuse(p, "no command \"%s\"",
+	return refuse(p, "unknown command \"%s\"",
 	    str_escape(str_from(name), shown, sizeof(shown)));
 }
 

@@ -216,7 +216,7 @@ web_answer_file(struct web_exchange *x, const struct page_file *file)
 		return;
 	}
 	if (!takes_gzip(q)) {
-		web_refuse(x, 406, "The page is there gzipped alone.");
+		web_refuse(x, 406, "The page is available gzip-encoded only.");
 		return;
 	}
 	begin_head(x, &h);

@@ -289,8 +289,7 @@ make_tls(struct web_conf *h, char *err, size_t cap)
 	if (h->tls_cert.n == 0)
 		return h->tls_key.n == 0 ||
 		       refuse(err, cap,
-			   "tls_key: is of no use without tls_cert; name the "
-			   "certificate");
+			   "tls_key: requires tls_cert; set the certificate");
 	h->tls_server = tls_server_new(&tls, why, sizeof(why));
 	return h->tls_server != NULL || refuse(err, cap, "tls_cert: %s", why);
 }
@@ -308,8 +307,8 @@ web_conf_check(struct web_conf *h, bool unix_only, char *err, size_t cap)
 		return refuse(err, cap, "socket_mode: is not a file mode");
 	if (unix_only && h->addr.ss.ss_family != AF_UNIX)
 		return refuse(err, cap,
-		    "address: has to be a Unix socket here (\"unix:/path\"); "
-		    "let a reverse proxy stand before it");
+		    "address: must be a Unix socket here (\"unix:/path\"); put "
+		    "a reverse proxy in front of it");
 	read_nets(&h->clients, &h->nets, &h->net_count);
 	read_nets(&h->proxies, &h->proxy_nets, &h->proxy_count);
 	read_url(h);

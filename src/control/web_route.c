@@ -344,7 +344,7 @@ refuse_nobody(struct web_exchange *x)
 		: "Basic realm=\"weir\", charset=\"UTF-8\"");
 	web_refuse(x, 401, "%s",
 	    x->who.proof == WEB_DENIED
-		? "The token is not valid here, or has expired."
+		? "The token is invalid here or has expired."
 		: "This needs a token (weirctl token new) or a login.");
 }
 
@@ -379,7 +379,7 @@ run_route(struct web_exchange *x, int64_t now)
 		x->route->run(x, now);
 	else if (x->web->server.identify == NULL)
 		web_refuse(x, 403,
-		    "The section http \"%s\" does not give the right to it.",
+		    "The http section \"%s\" does not grant this right.",
 		    x->access->name);
 	else if (!is_known(x))
 		refuse_nobody(x);
@@ -400,12 +400,12 @@ route(struct web_exchange *x, int64_t now)
 	if (x->route != NULL)
 		run_route(x, now);
 	else if (x->allow[0] != '\0')
-		web_refuse(x, 405, "This path does not take %.*s.",
+		web_refuse(x, 405, "This path does not support %.*s.",
 		    STR_ARG(q->method));
 	else if ((file = find_file(x, skip)) != NULL)
 		web_answer_file(x, file);
 	else
-		web_refuse(x, 404, "There is nothing at this path.");
+		web_refuse(x, 404, "Nothing at this path.");
 }
 
 void
@@ -417,7 +417,8 @@ web_answer_request(struct web_exchange *x, int64_t now)
 	x->who = (struct web_who){.proof = WEB_NOBODY};
 	if (x->access->is_closed) {
 		web_refuse(x, 403,
-		    "The section http \"%s\" is in the configuration no more.",
+		    "The http section \"%s\" is no longer in the "
+		    "configuration.",
 		    x->access->name);
 		return;
 	}
@@ -426,12 +427,13 @@ web_answer_request(struct web_exchange *x, int64_t now)
 		x->web->server.identify(x, &x->who, now);
 	if (!is_our_host(x, q->host) && x->who.proof != WEB_TOKEN)
 		web_refuse(x, 421,
-		    "This host name is not one of ours; list it in hosts of "
-		    "the section http \"%s\".",
+		    "Unknown host name; list it in hosts of the http section "
+		    "\"%s\".",
 		    x->access->name);
 	else if (is_cross_site(x))
-		web_refuse(
-		    x, 403, "A page of another site may change nothing here.");
+		web_refuse(x, 403,
+		    "Requests from pages of other sites may not change "
+		    "anything.");
 	else if (!http_target_parse(q->target, &x->target, &why))
 		web_refuse(x, 400, "%s", why);
 	else

@@ -188,12 +188,12 @@ set_user(struct ctl *ctl)
 	enum ctl_status status = CTL_USAGE;
 
 	if (!read_password("Password", password)) {
-		ctl_error("no password was given");
+		ctl_error("no password given");
 		return CTL_USAGE;
 	}
 	if (isatty(STDIN_FILENO) &&
 	    (!read_password("Again", again) || strcmp(password, again) != 0)) {
-		ctl_error("the two are not the same");
+		ctl_error("the two passwords differ");
 	} else {
 		request = named(ctl, "user_set");
 		if (ctl->right == NULL)

@@ -46,8 +46,7 @@ check_selection(const struct ctl *ctl)
 
 	if (n == 1)
 		return true;
-	ctl_error("%s what? Give queue ids, or --sender, or --all",
-	    ctl->command->name);
+	ctl_error("%s: name queue ids, --sender or --all", ctl->command->name);
 	return false;
 }
 
@@ -113,9 +112,9 @@ is_confirmed(const struct ctl *ctl)
 	    !isatty(STDIN_FILENO))
 		return true;
 	fprintf(stderr,
-	    "Discard all held mail%s? It cannot be brought back. "
-	    "[y/N] ",
-	    ctl->older != NULL || ctl->recipient != NULL ? " that fits" : "");
+	    "Discard all held mail%s? This cannot be undone. [y/N] ",
+	    ctl->older != NULL || ctl->recipient != NULL ? " that matches"
+							 : "");
 	if (fgets(answer, sizeof(answer), stdin) == NULL)
 		return false;
 	return strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0;
@@ -176,7 +175,8 @@ ctl_thaw(struct ctl *ctl)
 	unsigned then = ctl->given & (CTL_RELEASE | CTL_DISCARD);
 
 	if (then == (CTL_RELEASE | CTL_DISCARD)) {
-		ctl_error("thaw: --release and --discard exclude each other");
+		ctl_error(
+		    "thaw: --release and --discard are mutually exclusive");
 		return CTL_USAGE;
 	}
 	request = ctl_request(ctl, "thaw");

@@ -129,7 +129,8 @@ take_line(struct str line, ctl_row_fn *fn, void *arg, enum ctl_status *status,
 				fn(arg, kinds[i], value);
 		}
 		if (last)
-			ctl_error("the daemon does not speak our language");
+			ctl_error(
+			    "unexpected answer: this is not a weir daemon");
 	}
 	json_decref(root);
 	return last;
@@ -179,7 +180,8 @@ ctl_ask(
 	if (fd < 0)
 		tell_unreachable(ctl->socket, errno);
 	else if (!send_all(fd, str_from(text)) || !send_all(fd, STR("\n")))
-		ctl_error("cannot ask the daemon: %s", strerror(errno));
+		ctl_error("cannot send the request to the daemon: %s",
+		    strerror(errno));
 	else
 		status = read_answer(fd, fn, arg, done);
 	if (fd >= 0)

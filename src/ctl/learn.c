@@ -105,9 +105,8 @@ send_rows(struct learning *l)
 		if (taken > 0) {
 			pauses = 0;
 		} else if (++pauses > PAUSES_MAX) {
-			ctl_error("the daemon has no memory left for more; "
-				  "raise acquaintances_memory, and learn the "
-				  "file again");
+			ctl_error("acquaintances_memory is full; raise it and "
+				  "learn the file again");
 			l->status = CTL_FAILED;
 			return false;
 		}
@@ -145,8 +144,8 @@ take_line(struct learning *l, struct str text)
 	}
 	if (n != ARRAY_LEN(words)) {
 		tell_wrong(l, l->line,
-		    "a line is a sender, a recipient and the time of the last "
-		    "mail, with blanks between them");
+		    "expected a sender, a recipient and the time of the last "
+		    "mail, separated by blanks");
 		return true;
 	}
 	json_array_append_new(
@@ -227,8 +226,8 @@ ctl_learn(struct ctl *ctl)
 	if (!is_stdin)
 		fclose(l.in);
 	if (l.wrong >= WRONG_MAX)
-		ctl_error("%s: %u lines are wrong; the rest, from line %" PRIu64
-			  " on, was not read",
+		ctl_error("%s: %u malformed lines; the rest, from line %" PRIu64
+			  " on, was ignored",
 		    l.name, l.wrong, l.line + 1);
 	if (l.status != CTL_NO_DAEMON && l.status != CTL_USAGE)
 		print_result(&l);

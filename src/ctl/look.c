@@ -182,7 +182,7 @@ print_shared(const json_t *shared)
 	char *text = text_safe(str_from(why), 0);
 
 	if (text[0] != '\0')
-		printf("warning: the shared server is not reached: %s\n", text);
+		printf("warning: cannot reach the shared server: %s\n", text);
 	free(text);
 }
 
@@ -283,9 +283,9 @@ ctl_senders(struct ctl *ctl)
 		return ctl_ask_json_list(ctl, request);
 	look_senders_init(&t);
 	status = ctl_ask(ctl, request, on_sender, &t, NULL);
-	table_finish(&t, status == CTL_OK ? "no senders\n(mail that comes in "
-					    "is not counted)"
-					  : NULL);
+	table_finish(&t, status == CTL_OK
+			     ? "no senders\n(incoming mail is not counted)"
+			     : NULL);
 	return status;
 }
 
@@ -409,8 +409,8 @@ ctl_reload(struct ctl *ctl)
 	    ctl_ask(ctl, ctl_request(ctl, "reload"), on_note, &note, NULL);
 
 	if (status == CTL_OK && !ctl->json)
-		printf("the configuration was read again%s%s\n",
-		    note != NULL ? "; " : "", note != NULL ? note : "");
+		printf("configuration reloaded%s%s\n", note != NULL ? "; " : "",
+		    note != NULL ? note : "");
 	free(note);
 	return status;
 }

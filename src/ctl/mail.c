@@ -154,8 +154,8 @@ ctl_find(struct ctl *ctl)
 	enum ctl_status status;
 
 	if (ctl->word_count == 0 && (ctl->given & ~(unsigned)CTL_COUNT) == 0) {
-		ctl_error("find what? Give a queue id, a Message-ID, an "
-			  "address or a part of the subject");
+		ctl_error("find: name a queue id, a Message-ID, an address or "
+			  "part of the subject");
 		json_decref(request);
 		return CTL_USAGE;
 	}
@@ -168,7 +168,7 @@ ctl_find(struct ctl *ctl)
 		return ctl_ask_json_list(ctl, request);
 	status = ctl_ask(ctl, request, on_found, NULL, &done);
 	if (ctl_flag(done, "more"))
-		ctl_error("there is more; name it more closely, or see -n");
+		ctl_error("more matches exist; narrow the search or raise -n");
 	json_decref(done);
 	return status;
 }

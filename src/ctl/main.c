@@ -28,68 +28,67 @@
 static const struct ctl_command commands[] = {
     {"status", "", 0, 0, 0, ctl_status, "mode, counters, spool"},
     {"senders", "[--frozen | --busy]", CTL_FROZEN | CTL_BUSY, 0, 0, ctl_senders,
-	"senders in memory; busy: frozen or with a queue"},
-    {"show", "SENDER", 0, 1, 1, ctl_show, "all that is known of a sender"},
+	"list senders; busy: frozen or with mail waiting"},
+    {"show", "SENDER", 0, 1, 1, ctl_show, "show everything about a sender"},
     {"explain", "SENDER RECIPIENT [--client ADDRESS] | --policy FILE",
 	CTL_CLIENT | CTL_POLICY, 0, 2, ctl_explain,
-	"what would become of a mail now, and why; or who of the last\n"
-	"        day's senders would be held or frozen under another "
-	"configuration"},
+	"predict what would happen to a message now, and why; or which of\n    "
+	"    the last day's senders another configuration would hold or "
+	"freeze"},
     {"history", "", 0, 0, 0, ctl_history,
-	"mail of the last day, for weir-replay history"},
+	"print the mail of the last day, for weir-replay history"},
     {"queue",
 	"[SENDER] [--older TIME] [--newer TIME] [--recipient PATTERN]\n"
 	"        [--subject TEXT]",
-	FILTERS, 0, 1, ctl_queue, "messages in the spool"},
+	FILTERS, 0, 1, ctl_queue, "list messages in the spool"},
     {"find",
 	"[TERM] [--message-id ID] [--mta-id ID] [--sender S]\n"
 	"        [--recipient PATTERN] [--subject TEXT] [--client ADDRESS] "
 	"[-n COUNT]",
 	FINDS | CTL_COUNT, 0, 1, ctl_find,
-	"where mail is, and what it waits for"},
+	"find mail and show what it is waiting for"},
     {"problems", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_problems,
-	"who was refused, waits for long, and why; what helps"},
-    {"cat", "ID", 0, 1, 1, ctl_cat, "a message, its envelope first"},
+	"list refused and long-waiting mail, the reason and the remedy"},
+    {"cat", "ID", 0, 1, 1, ctl_cat, "print a message, envelope first"},
     {"release", "ID... | --sender S | --all " SELECT_WORDS, SELECTS, 0,
-	WORDS_ANY, ctl_release, "let held mail go now"},
+	WORDS_ANY, ctl_release, "release held mail now"},
     {"flush", "[ID... | SENDER | all] " SELECT_WORDS, SELECTS, 0, WORDS_ANY,
-	ctl_flush, "try released mail now that waits for its next try"},
+	ctl_flush, "retry deferred mail now"},
     {"discard", "ID... | --sender S | --all [-y] " SELECT_WORDS,
-	SELECTS | CTL_YES, 0, WORDS_ANY, ctl_discard,
-	"remove held mail for good"},
+	SELECTS | CTL_YES, 0, WORDS_ANY, ctl_discard, "delete held mail"},
     {"freeze", "SENDER [--reason TEXT] [--for TIME]", CTL_REASON | CTL_FOR, 1,
 	1, ctl_freeze, "stop a sender"},
     {"thaw", "SENDER [--release | --discard] [--reason TEXT]",
 	CTL_RELEASE | CTL_DISCARD | CTL_REASON, 1, 1, ctl_thaw,
-	"let a sender go on; its queue goes with it"},
+	"resume a sender; its queue stays and is released one per interval"},
     {"forget", "SENDER", 0, 1, 1, ctl_forget,
-	"whom a sender knows beside its working set is forgotten"},
+	"forget a sender's known recipients outside its working set"},
     {"learn", "FILE | -", 0, 1, 1, ctl_learn,
-	"whom senders wrote to, from weir-replay learn"},
+	"import who wrote to whom, from weir-replay learn"},
     {"events", "[-f] [-n COUNT]", CTL_FOLLOW | CTL_COUNT, 0, 0, ctl_events,
-	"what happened; -f: and what happens"},
+	"list recent events; -f: follow new ones"},
     {"trace", "CLIENT | NETWORK | SENDER | NEXT_HOP [--for TIME]", CTL_FOR, 1,
 	1, ctl_trace,
-	"the SMTP dialogue of one, its states and verdicts, live"},
+	"follow the SMTP dialogue, states and verdicts of one of them"},
     {"top", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_top,
-	"status and busy senders, every 2 seconds"},
+	"show status and busy senders, updated every 2 seconds"},
     {"audit", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_audit,
-	"what administrators did"},
+	"list what administrators did"},
     {"alert", "[test NAME]", 0, 0, 2, ctl_alert,
-	"how alerts go; test: send one now"},
-    {"config", "", 0, 0, 0, ctl_config, "the configuration in force"},
-    {"reload", "", 0, 0, 0, ctl_reload, "read the configuration again"},
+	"show alert channels; test: send an alert now"},
+    {"config", "", 0, 0, 0, ctl_config, "print the configuration in use"},
+    {"reload", "", 0, 0, 0, ctl_reload, "reload the configuration"},
     {"ask", "COMMAND [NAME=VALUE ...]", 0, 1, WORDS_ANY, ctl_ask_any,
 	"any command of the daemon, answered in JSON"},
     {"token",
 	"new NAME [--right view|operate|admin] [--expires TIME]\n"
 	"        [--networks NET,...] [--domain DOMAIN] | list | revoke ID",
-	GRANTS, 1, 2, ctl_token, "tokens for HTTP"},
+	GRANTS, 1, 2, ctl_token, "manage API tokens"},
     {"user",
 	"set NAME [--right view|operate|admin] [--domain DOMAIN] | list |\n"
 	"        remove NAME",
 	CTL_RIGHT | CTL_DOMAIN, 1, 2, ctl_user,
-	"users of the dashboard; the password is asked for"},
+	"manage dashboard users; set prompts for the password"},
     {0},
 };
 
@@ -275,7 +274,8 @@ take_words(struct ctl *ctl, char **words, int n)
 	ctl->word_count = n - 1;
 	if (c == NULL) {
 		ctl_error(
-		    "no command \"%s\"; weirctl help lists them", words[0]);
+		    "unknown command \"%s\"; weirctl help lists all commands",
+		    words[0]);
 		return false;
 	}
 	if (ctl->word_count < c->words_min || ctl->word_count > c->words_max ||

@@ -116,11 +116,10 @@ ctl_problems(struct ctl *ctl)
 		if (rows == 0)
 			printf("no problems in the last %s\n", age);
 		else
-			printf(
-			    "refusals and failures are of the last %s\n", age);
+			printf("refusals and failures: last %s\n", age);
 	}
 	if (ctl_flag(done, "more"))
-		ctl_error("there is more of some kind, see -n");
+		ctl_error("some lists were cut, raise -n");
 	json_decref(done);
 	return status;
 }

@@ -51,19 +51,19 @@ tell_rights(const char *socket, const struct stat *st, char *out, size_t cap)
 	if (name[0] == '\0' || (st->st_mode & 0060) != 0060 ||
 	    (daemon != NULL && daemon->pw_gid == st->st_gid))
 		snprintf(out, cap,
-		    "it is open to root and %s alone. Use sudo, or write "
-		    "control_group = \"weir-admin\" into weir.conf, restart "
-		    "weir-maild, and as root: adduser %s weir-admin",
+		    "only root and %s may use it. Use sudo; or set "
+		    "control_group = \"weir-admin\" in weir.conf, restart "
+		    "weir-maild, and run as root: adduser %s weir-admin",
 		    owner, user);
 	else if (is_member(st->st_gid))
 		snprintf(out, cap,
-		    "it is open to the group %s, of which %s is a member, but "
-		    "was not yet when this session began. Log in again",
+		    "it is open to the group %s. %s is a member, but joined "
+		    "after this session started. Log in again",
 		    name, user);
 	else
 		snprintf(out, cap,
-		    "it is open to root, %s and members of the group %s. As "
-		    "root: adduser %s %s, then log in again",
+		    "only root, %s and members of the group %s may use it. Run "
+		    "as root: adduser %s %s, then log in again",
 		    owner, name, user, name);
 }
 
@@ -82,7 +82,7 @@ reach_words(const char *socket, int error, char *out, size_t cap)
 		tell_rights(socket, &st, out, cap);
 		return;
 	}
-	snprintf(out, cap, "%s may not use %s: its directory is closed: %s",
+	snprintf(out, cap, "%s may not use %s: no access to its directory: %s",
 	    priv_user_name(geteuid(), user, sizeof(user)), socket,
 	    strerror(errno));
 }

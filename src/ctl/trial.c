@@ -137,14 +137,14 @@ ctl_explain_policy(struct ctl *ctl)
 	asked = ctl_ask(ctl, ctl_request(ctl, "history"), on_trial, &t, &done);
 	ended = finish(&t);
 	if (asked == CTL_OK && t.pid == 0 && t.error == 0) {
-		ctl_error("nothing to try it on: no mail was taken in the last "
-			  "day, or since the start%s",
+		ctl_error("no mail to test with: none was accepted in the last "
+			  "day or since the start%s",
 		    ctl_flag(done, "kept") ? "" : "; history_memory is 0");
 		ended = CTL_FAILED;
 	}
 	if (ctl_flag(done, "cut"))
-		ctl_error("the day is not whole: history_memory is full, and "
-			  "the oldest mail is not in it");
+		ctl_error("less than a day is covered: history_memory is full "
+			  "and the oldest mail was dropped");
 	json_decref(done);
 	return asked != CTL_OK ? asked : ended;
 }

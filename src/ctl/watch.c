@@ -210,7 +210,7 @@ print_senders(struct top *top)
 	look_senders_init(&t);
 	for (size_t i = 0; i < n && i < lines; i++)
 		look_add_sender(&t, rows[i], wall);
-	table_finish(&t, "nobody waits, nobody is frozen");
+	table_finish(&t, "nothing waiting, nothing frozen");
 	free(rows);
 }
 
@@ -231,7 +231,7 @@ top_print(struct top *top, const struct ctl *ctl)
 		printf("\n");
 		print_senders(top);
 		if (top->has_keys)
-			printf("\nq leaves");
+			printf("\nq: quit");
 		else if (!top->is_tty)
 			printf("\n");
 	}
@@ -312,6 +312,6 @@ ctl_top(struct ctl *ctl)
 	top_close(&top);
 	/* What was said of it went with the screen. */
 	if (status != CTL_OK && top.has_keys)
-		ctl_error("the daemon does not answer any more");
+		ctl_error("the daemon no longer answers");
 	return status;
 }

@@ -51,7 +51,7 @@ attempt_fits(struct attempt *a)
 		    "it needs 8BITMIME, which the next hop does not offer");
 	else if (size > 0 && m->size > size)
 		refuse_all(a, is_bounce || nexthop_has_choice(a->d->nexthop),
-		    "5.3.4", "it is larger than the next hop takes");
+		    "5.3.4", "it is larger than the next hop accepts");
 	else if (m->require_tls && !is_bounce && !hop_is_tls(a->hop))
 		/* RFC 8689 section 4.2.1: the others first. */
 		refuse_all(a, has_others, "5.7.10",

@@ -192,18 +192,18 @@ static const struct action {
 	const char *name, *subject;
 	const char *before, *after; /* the date of the message */
 } actions[] = {
-    [BOUNCE_FAILED] = {"failed", "Undelivered mail, returned to sender",
+    [BOUNCE_FAILED] = {"failed", "Undelivered mail returned to sender",
 	"Your message of ",
-	" could not be\r\ndelivered to the recipients below, and will not be"
-	" tried again for them.\r\n"},
-    [BOUNCE_DELAYED] = {"delayed", "Delayed mail, still waiting to be sent",
+	" could not be\r\ndelivered to the recipients below. Delivery will not "
+	"be attempted again.\r\n"},
+    [BOUNCE_DELAYED] = {"delayed", "Delayed mail (still being retried)",
 	"Your message of ",
-	" still waits for the\r\nrecipients below. It is kept, and you need"
-	" not send it again.\r\n"},
+	" has not yet been\r\ndelivered to the recipients below. It is still "
+	"queued. Do not send it again.\r\n"},
     [BOUNCE_RELAYED] = {"relayed", "Successful mail delivery report",
 	"Your message of ",
-	" was passed on for the\r\nrecipients below, to a mail server that"
-	" does not report deliveries. You may\r\nhear no more of it.\r\n"},
+	" was relayed for the\r\nrecipients below to a mail server that does "
+	"not report deliveries. You may\r\nnot receive further reports.\r\n"},
     [BOUNCE_DELIVERED] = {"delivered", "Successful mail delivery report",
 	"Your message of ", " was delivered to the\r\nrecipients below.\r\n"},
 };
@@ -310,10 +310,10 @@ put_notice(
 	put(p, STR(".\r\n\r\n"));
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		put_group(p, f, (enum bounce_action)i);
-	put(p, STR("For help, please write to <"));
+	put(p, STR("For help, contact <"));
 	put_text(p, f->postmaster, SIZE_MAX);
-	put(p, STR("> and add this report;\r\n"
-		   "the message was known here as "));
+	put(p, STR("> and include this report.\r\nThe message was queued here "
+		   "as "));
 	put_text(p, f->original_id, SIZE_MAX);
 	put(p, STR(".\r\n\r\n"));
 }

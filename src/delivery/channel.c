@@ -189,7 +189,7 @@ static void
 start_tls(struct channel *ch, int64_t now)
 {
 	struct smtp_reply reply = smtp_reply_make(
-	    451, "4.7.5", "TLS: text in plain before the handshake");
+	    451, "4.7.5", "TLS: plaintext data before the handshake");
 	struct tls *t = tls_connect(ch->tls.client, ch->tls.name, ch->name);
 
 	ch->tls_due = false;

@@ -74,8 +74,8 @@ channel_login_start(struct channel *ch, const char **why, int64_t now)
 		return false;
 	}
 	if (!channel_is_safe(ch)) {
-		*why = "next_hop_auth: the password is not sent in clear; see "
-		       "next_hop_auth_in_clear";
+		*why = "next_hop_auth: the password is not sent without TLS; "
+		       "see next_hop_auth_in_clear";
 		return false;
 	}
 	conn_set_secret(ch->conn, true);

@@ -197,7 +197,8 @@ set_last(struct attempt *a, int64_t now, int64_t wall)
 	struct delivery *d = a->d;
 
 	if (d->count[ATTEMPT_LAST] >= LAST_MAX) {
-		attempt_put_back(a, "others go first", wall + LAST_WAIT_MS);
+		attempt_put_back(
+		    a, "other mail is due first", wall + LAST_WAIT_MS);
 		return;
 	}
 	a->suspect = a->fresh = true;
@@ -422,8 +423,8 @@ delivery_on_no_login(
 	char text[256];
 
 	snprintf(d->problem, sizeof(d->problem),
-	    "the next hop %.200s wants weir to log in or to use TLS: %u %s; "
-	    "see next_hop_auth and next_hop_tls",
+	    "the next hop %.200s requires weir to authenticate or to use TLS: "
+	    "%u %s; see next_hop_auth and next_hop_tls",
 	    a->hop_name, reply->code,
 	    str_escape(reply->text, text, sizeof(text)));
 	if (now < d->problem_log_next)

@@ -108,7 +108,7 @@ why_held(const struct delivery *d, const struct spool_message *m,
 	const struct delivery_settings *s = &d->settings;
 
 	if (s->why_held == NULL)
-		return STR("It is held by the throttle");
+		return STR("It exceeds the sending rate and is on hold");
 	return str_from(s->why_held(s->why_arg, m, out));
 }
 
@@ -128,8 +128,7 @@ report_of(const struct delivery *d, const struct spool_message *m, size_t i,
 	if (r->state == SPOOL_HELD)
 		return out;
 	out.status = STR("4.4.7");
-	out.reason = STR("It could not be delivered so far, and is tried "
-			 "again");
+	out.reason = STR("It could not be delivered yet and will be retried");
 	out.reply = str_from(r->last_error);
 	/* Mail that was held for longer has still tries before it. */
 	if (m->queued_at + d->settings.max_age_ms > wall)

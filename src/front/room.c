@@ -11,9 +11,9 @@ room_words(const struct spool_usage *u, char out[ROOM_TEXT_MAX])
 	unsigned shift = bytes ? 20 : 0;
 
 	snprintf(out, ROOM_TEXT_MAX,
-	    "Too much mail is held here: %llu of %llu %s, %llu of them yours; "
-	    "try again later, when some of it has been sent",
-	    (unsigned long long)(u->used >> shift),
+	    "Hold queue is full (%s), try again later: %llu of %llu %s in use, "
+	    "%llu by this sender",
+	    u->limit, (unsigned long long)(u->used >> shift),
 	    (unsigned long long)(u->max >> shift), bytes ? "MB" : "recipients",
 	    (unsigned long long)(u->own >> shift));
 	return out;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The refusal of what the spool has no room for, in words: which limit, how
- * much of it is used, and when to come again.
+ * much of it is used, and when to try again later.
  */
 #ifndef FRONT_ROOM_H
 #define FRONT_ROOM_H

@@ -19,7 +19,7 @@ add_waiting(
 	    .verdict = THROTTLE_HOLD,
 	    .reason = reason,
 	    .due_ms = INT64_MAX};
-	question_answer(q, THROTTLE_HOLD, "new recipient, waits");
+	question_answer(q, THROTTLE_HOLD, "new recipient, must wait");
 }
 
 bool

@@ -85,8 +85,10 @@ end_freeze(struct gate *g, struct gate_hand *hand, int64_t now, int64_t wall)
 		return;
 	}
 	snprintf(note, sizeof(note),
-	    "its time is over, but %u of %u recipients wait%s%.120s", waiting,
-	    freeze_at, hand->note[0] != '\0' ? "; it was: " : "", hand->note);
+	    "the time of its freeze is over, but %u of %u recipients are "
+	    "waiting%s%.120s",
+	    waiting, freeze_at,
+	    hand->note[0] != '\0' ? "; the reason was: " : "", hand->note);
 	freeze_go_on(g, src, note, now, wall);
 }
 

@@ -249,7 +249,7 @@ txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now, int64_t wall,
 	    .txn = txn, .now = now, .wall = wall, .fn = fn, .arg = arg};
 
 	refuse(&q, full ? 452 : 451, full ? "4.3.1" : "4.3.0",
-	    full ? "the spool has no room left, try again later"
+	    full ? "the spool is full, try again later"
 		 : "the spool failed, try again later",
 	    full ? "min_free" : NULL);
 }
@@ -292,13 +292,13 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 	if (!txn->is_outside)
 		reached_want(txn->g, txn->policy, txn_key(txn), now, wall);
 	if (path_is_refused(txn) && txn->g->observe)
-		give_observed(&q, "sender address is not the login's own");
+		give_observed(&q, "sender address not owned by the login");
 	else if (path_is_refused(txn))
 		refuse_path(&q);
 	else if (txn->is_short)
 		refuse(&q, 452, "4.5.3",
-		    "no room for some of the recipients, so that the message "
-		    "is taken for none; try again later",
+		    "no room for some of the recipients, so the message is "
+		    "refused for all of them; try again later",
 		    NULL); /* told of that recipient */
 	else if (!freeze_is_on(src) || txn->is_decoyed || may_come_in(txn) ||
 		 (holds_when_frozen(txn) && all_wait(txn)))
@@ -327,7 +327,7 @@ find_twin(const struct gate_txn *txn, uint64_t destination)
 static void
 add_twin(const struct question *q, uint32_t first)
 {
-	static const char why[] = "named before in this message";
+	static const char why[] = "duplicate recipient in this message";
 	struct gate_txn *txn = q->txn;
 	enum throttle_verdict verdict = txn->entries[first].verdict;
 	bool observed = txn->entries[first].is_observed;
@@ -335,8 +335,8 @@ add_twin(const struct question *q, uint32_t first)
 	struct txn_entry *e;
 
 	if (verdict == THROTTLE_HOLD && txn->twins >= TWINS_MAX) {
-		refuse(
-		    q, 452, "4.5.3", "the same recipient too many times", NULL);
+		refuse(q, 452, "4.5.3",
+		    "duplicate recipient, given too many times", NULL);
 		return;
 	}
 	if (verdict == THROTTLE_HOLD)
@@ -371,7 +371,7 @@ add_incoming(const struct question *q, uint64_t destination)
 
 	e->r.destination = destination;
 	e->is_incoming = true;
-	question_answer(q, THROTTLE_PASS, "mail that comes in is not counted");
+	question_answer(q, THROTTLE_PASS, "incoming mail is not counted");
 }
 
 static struct txn_entry *
@@ -462,7 +462,8 @@ add_reply(const struct question *q, struct throttle_source *src,
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
 	e->r.destination = r->destination;
 	e->is_reply = true;
-	question_answer(q, THROTTLE_PASS, "recipient wrote in lately");
+	question_answer(
+	    q, THROTTLE_PASS, "recipient wrote to the sender recently");
 }
 
 static void
@@ -676,8 +677,8 @@ add_unread(const struct question *q, struct throttle_source *src,
 	}
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
 	refuse(q, 451, "4.3.0",
-	    "whom the sender knows cannot be read from the spool, try again "
-	    "later",
+	    "the sender's known recipients cannot be read from the spool, try "
+	    "again later",
 	    NULL);
 }
 

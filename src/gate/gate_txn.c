@@ -395,7 +395,7 @@ tell_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 {
 	const struct gate_names *names = txn->names;
 	size_t i = (size_t)(e - txn->entries);
-	char why[WORDS_MAX] = "named before in this message";
+	char why[WORDS_MAX] = "duplicate recipient in this message";
 	struct gate_news news = {
 	    .type = e->is_observed ? EVENT_OBSERVE : EVENT_HOLD,
 	    .sender = txn->key,
@@ -414,8 +414,8 @@ tell_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		news.until = goes_at(
 		    txn, path_queued_as(txn, e->r.destination), now, wall);
 	if (e->verdict == THROTTLE_PASS && !e->is_observed)
-		str_copy(
-		    STR("goes with the rest of its message"), why, sizeof(why));
+		str_copy(STR("waits for the other recipients of its message"),
+		    why, sizeof(why));
 	else if (e->twin_of == NO_TWIN && e->r.reason == THROTTLE_BARRED)
 		why_barred(txn, e, now, why);
 	else if (e->signal != SIGNAL_NONE)

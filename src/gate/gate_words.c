@@ -53,12 +53,6 @@ in_time(const char *before, int64_t at, int64_t now, char out[64])
 	return out;
 }
 
-static const char *
-waits(uint32_t n)
-{
-	return n == 1 ? "waits" : "wait";
-}
-
 /* of: "", "familiar ". */
 static void
 why_held(const char *of, const struct throttle_source_info *info,
@@ -70,9 +64,9 @@ why_held(const char *of, const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "%sallowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
-	    " %s before it%s",
-	    of, info->allowance, most, r->queue_length, waits(r->queue_length),
-	    in_time("; goes", r->due_ms, now, when));
+	    " ahead of it%s",
+	    of, info->allowance, most, r->queue_length,
+	    in_time("; expected release", r->due_ms, now, when));
 }
 
 static void
@@ -85,11 +79,11 @@ why_limited(const struct throttle_source_info *info,
 
 	snprintf(out, WORDS_MAX,
 	    "%" PRIu32 " of %" PRIu32 " new recipients in %s used; %" PRIu32
-	    " %s before it%s",
+	    " ahead of it%s",
 	    info->limit_used[i], policy->limits[i].count,
 	    units_format_duration(policy->limits[i].window_ms, window),
-	    r->queue_length, waits(r->queue_length),
-	    in_time("; goes", r->due_ms, now, when));
+	    r->queue_length,
+	    in_time("; expected release", r->due_ms, now, when));
 }
 
 static void
@@ -142,7 +136,7 @@ words_why(struct gate *g, struct throttle_source *src,
 		    "new", &info, policy, throttle_is_spared(src), r, now, out);
 		break;
 	case THROTTLE_FROZEN:
-		str_copy(STR("sender is frozen, waits until it is thawed"), out,
+		str_copy(STR("sender is frozen, held until it is thawed"), out,
 		    WORDS_MAX);
 		break;
 	}
@@ -156,9 +150,9 @@ words_credit(const struct gate_credit *credit,
 
 	snprintf(out, WORDS_MAX,
 	    "too many unknown recipients, %" PRIu32 " of %" PRIu32
-	    " credit left; %" PRIu32 " %s before it%s",
-	    credit->left, credit->max, r->queue_length, waits(r->queue_length),
-	    in_time("; goes", r->due_ms, now, when));
+	    " credit left; %" PRIu32 " ahead of it%s",
+	    credit->left, credit->max, r->queue_length,
+	    in_time("; expected release", r->due_ms, now, when));
 }
 
 void
@@ -169,10 +163,10 @@ words_networks(const struct gate_networks *networks,
 
 	snprintf(out, WORDS_MAX,
 	    "used from too many networks, %" PRIu32 " of %" PRIu32
-	    " in %s; %" PRIu32 " %s before it%s",
+	    " in %s; %" PRIu32 " ahead of it%s",
 	    networks->fresh, networks->max,
 	    units_format_duration(networks->window_ms, window), r->queue_length,
-	    waits(r->queue_length), in_time("; goes", r->due_ms, now, when));
+	    in_time("; expected release", r->due_ms, now, when));
 }
 
 void
@@ -269,7 +263,7 @@ words_freeze(struct gate *g, struct throttle_source *src,
 		 policy->freeze_growth.count > 0)
 		snprintf(out, WORDS_MAX,
 		    "%" PRIu32 " new recipients waiting, %" PRIu32
-		    " came within %s",
+		    " arrived within %s",
 		    info.queue_length, policy->freeze_growth.count,
 		    units_format_duration(
 			policy->freeze_growth.window_ms, window));
@@ -319,7 +313,7 @@ words_reply_frozen(struct gate *g, struct throttle_source *src, int64_t now,
 	/* Whoever stole an account is not told what gave him away. */
 	if (info.freeze_reason == THROTTLE_FREEZE_DECOY)
 		str_copy(STR("unusual recipients"), why, sizeof(why));
-	snprintf(out, WORDS_REPLY_MAX, "%s is frozen since %s: %s%s%s%s",
+	snprintf(out, WORDS_REPLY_MAX, "%s has been frozen since %s: %s%s%s%s",
 	    ascii(source_name(src, key), name, sizeof(name)),
 	    units_format_time(source_data(src)->frozen_at, since), why,
 	    contact != NULL ? "; write to " : "",

@@ -146,7 +146,7 @@ check_doubled(struct http_reader *r)
 	for (size_t i = 0; i < ARRAY_LEN(single); i++) {
 		if (count_fields(&r->request, single[i]) > 1)
 			return refuse(r, 400,
-			    "A header field that may be there once is there "
+			    "A header field that may be there once is given "
 			    "twice.");
 	}
 	if (count_fields(&r->request, "Host") != 1)

@@ -26,7 +26,7 @@ fail_in_vain(struct control_conn *c)
 	if (c->request.sender != NULL && c->cursor != 0)
 		control_no_sender(c);
 	else
-		control_fail(c, CONTROL_ABSENT, "nothing held fits that");
+		control_fail(c, CONTROL_ABSENT, "no held mail matches");
 }
 
 static void

@@ -165,8 +165,7 @@ add_disk(struct control_conn *c, int64_t wall)
 		return;
 	spool_stats(p->spool, &stats);
 	snprintf(reason, sizeof(reason),
-	    "the spool has no room left: %" PRIu64
-	    " MB are free; nothing more is held",
+	    "the spool is full: %" PRIu64 " MB are free; nothing more is held",
 	    stats.free_bytes >> 20);
 	keep(c,
 	    &(struct row){.kind = "disk",

@@ -39,7 +39,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_READ,
 	.in_domain = true,
 	.run = control_show,
-	.doc = "one row: all that is known of a sender",
+	.doc = "one row: everything about a sender",
     },
     {
 	.name = "explain",
@@ -72,7 +72,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_READ,
 	.in_domain = true,
 	.run = control_find,
-	.doc = "a row per message in the spool that fits all of these, with "
+	.doc = "a row per message in the spool that matches all filters, with "
 	       "what each recipient waits for; where there is none, what "
 	       "events know of it",
     },
@@ -147,9 +147,8 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_CHANGE,
 	.run = control_forget,
-	.doc =
-	    "whom a sender knows beside its working set is forgotten: whom it "
-	    "wrote to, who was imported, who wrote to it",
+	.doc = "forget a sender's known recipients outside its working set: "
+	       "whom it wrote to, who was imported, who wrote to it",
     },
     {
 	.name = "learn",
@@ -183,7 +182,7 @@ const struct control_command control_commands[] = {
 	.takes = CONTROL_MAX,
 	.right = CONTROL_READ,
 	.run = control_audit,
-	.doc = "what administrators did, the newest first",
+	.doc = "what administrators did, newest first",
     },
     {
 	.name = "alerts",
@@ -205,7 +204,7 @@ const struct control_command control_commands[] = {
 	.name = "config",
 	.right = CONTROL_ADMIN,
 	.run = control_config,
-	.doc = "the configuration in force",
+	.doc = "the configuration in use",
     },
     {
 	.name = "reload",

@@ -57,7 +57,7 @@ static const struct limit per_session[] = {
 	"protocol_errors"},
     {"message_size", "552 5.3.4 message size exceeds the limit",
 	"messages_refused"},
-    {"line_max", "554 5.6.0 message holds a line that is too long",
+    {"line_max", "554 5.6.0 message contains a line that is too long",
 	"messages_refused"},
     {"header_max", "552 5.3.4 message header exceeds the limit",
 	"messages_refused"},
@@ -65,7 +65,8 @@ static const struct limit per_session[] = {
     {"command_timeout", "421 4.4.2 timeout", "protocol_errors"},
     {"data_timeout", "421 4.4.2 timeout", "protocol_errors"},
     {"message_timeout", "421 4.4.2 timeout", "protocol_errors"},
-    {"data_rate_min", "421 4.4.2 data comes too slowly", "protocol_errors"},
+    {"data_rate_min", "421 4.4.2 data rate too low, closing the connection",
+	"protocol_errors"},
     {"tls_timeout", "the connection is closed", "tls_failures"},
     {NULL, NULL, NULL},
 };
@@ -77,20 +78,19 @@ static const struct limit in_all[] = {
 	"log \"smtp refuse limit=sessions_max\", one line a second; "
 	"sessions_shed, sessions_refused"},
     {"envelope_memory",
-	"452 4.3.1 Too many recipients are in hand here, to RCPT; each client "
-	"or login has a share",
+	"452 4.3.1 Too many recipients in open transactions, to RCPT; each "
+	"client or login has a share",
 	"log \"smtp refuse limit=envelope_memory\"; limit_refusals"},
     {"body_memory", "clients are read as fast as the disk writes", NULL},
     {"held_max",
-	"452 4.3.1 Too much mail is held here, to RCPT, with the limit and its "
-	"use; each sender has a share",
+	"452 4.3.1 Hold queue is full (held_max), to RCPT, with the limit and "
+	"its use; each sender has a share",
 	"log \"smtp refuse limit=held_max\"; limit_refusals"},
     {"held_bytes_max",
-	"452 4.3.1 Too much mail is held here, to the end of the message; each "
-	"sender has a share",
+	"452 4.3.1 Hold queue is full (held_bytes_max), to the end of the "
+	"message; each sender has a share",
 	"log \"smtp refuse limit=held_bytes_max\"; limit_refusals"},
-    {"min_free", "452 4.3.1 the spool has no room left",
-	"status: short_of_space"},
+    {"min_free", "452 4.3.1 the spool is full", "status: short_of_space"},
     {"senders_max", "an idle sender is forgotten, or new ones share one",
 	"log \"gate full\""},
     {"inbound_memory",

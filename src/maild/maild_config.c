@@ -261,7 +261,7 @@ check_next_hops(struct checking *k)
 		for (size_t j = 0; j < i; j++) {
 			if (strcasecmp(hops->v[i], hops->v[j]) == 0)
 				return fail(k, "next_hop",
-				    "\"%s\" is there twice; take one out",
+				    "\"%s\" is given twice; take one out",
 				    hops->v[i]);
 		}
 		if (str_starts(hop, STR("lmtp:")))

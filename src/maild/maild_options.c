@@ -643,10 +643,10 @@ static const struct option maild_options[] = {
     },
     {
 	FIXED_SIZE("held_bytes_max", held_bytes_max, "2G", MIB(1)),
-	.doc = "Size of all messages in the spool, as far as min_free leaves "
-	       "room for it. Past it a message with a held recipient is "
-	       "answered with 452. When more than half is used each sender "
-	       "has a share; see LIMITS.",
+	.doc = "Size of all messages in the spool, as far as min_free "
+	       "leaves room for it. Past it a message with a held recipient is "
+	       "answered with 452. When more than half is used each sender has "
+	       "a share; see LIMITS.",
     },
     {
 	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),

@@ -171,7 +171,7 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	    (double)(p->reloaded_at > 0 ? p->reloaded_at : p->started_at) /
 		1000);
 	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
-	    "1: the configuration in force is the file's of that time.",
+	    "1: the configuration in use is the file's of that time.",
 	    !p->reload_failed);
 	metrics_counters(&m, p->counters);
 	add_senders(&m, p);

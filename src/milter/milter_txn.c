@@ -118,7 +118,7 @@ milter_txn_drop(struct milter_txn *t)
 	if (t->peer != NULL)
 		t->peer->txn = NULL;
 	t->peer = NULL;
-	(void)milter_txn_refuse(t, 451, "4.3.2", "The message was given up");
+	(void)milter_txn_refuse(t, 451, "4.3.2", "The message was abandoned");
 	if (t->putting)
 		return;
 	if (t->stored)
@@ -361,12 +361,12 @@ hold_rcpt(struct milter_txn *t, const char *why)
 		(void)milter_txn_refuse(t, 452, "4.3.1", text);
 	} else if (spool_is_short(d->parts.spool)) {
 		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-		tell_refused(t, t->ask->address, "min_free",
-		    "the spool has no room left");
+		tell_refused(
+		    t, t->ask->address, "min_free", "the spool is full");
 		gate_drop_last(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1",
-		    "New recipients would be held, and the spool has no room "
-		    "left; try again later");
+		    "New recipients would be held and the spool is full, try "
+		    "again later");
 	} else {
 		spool_stake_recipient(d->parts.spool, &t->stake, source);
 		add_rcpt(t, true);

@@ -37,7 +37,7 @@ change_selected(struct control_conn *c, int64_t now,
 	uint64_t count = change(netd_of(c)->gate, &select, now);
 
 	if (count == 0 && !r->all)
-		control_fail(c, CONTROL_ABSENT, "nothing held fits that");
+		control_fail(c, CONTROL_ABSENT, "no held mail matches");
 	else
 		changed(c, count);
 }
@@ -199,7 +199,7 @@ const struct control_command netd_commands[] = {
 	.name = "config",
 	.right = CONTROL_ADMIN,
 	.run = run_config,
-	.doc = "the configuration in force",
+	.doc = "the configuration in use",
     },
     {
 	.name = "reload",

@@ -119,7 +119,7 @@ print(const struct netd *n, bool openmetrics, struct buf *out)
 	    (double)(n->reloaded_at > 0 ? n->reloaded_at : n->started_at) /
 		1000);
 	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
-	    "1: the configuration in force is the file's of that time.",
+	    "1: the configuration in use is the file's of that time.",
 	    !n->reload_failed);
 	add_counters(&m, n);
 	add_hosts(&m, n);

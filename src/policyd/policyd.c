@@ -387,7 +387,7 @@ ask(struct policy_conn *c, int64_t now)
 	}
 	if (rq->cut) {
 		reply(c, "DEFER_IF_PERMIT",
-		    "4.7.1 an attribute is too long to be judged");
+		    "4.7.1 policy request attribute too long");
 		go_on(c, now);
 		return;
 	}

@@ -150,15 +150,15 @@ static const struct {
     [RELAY_CLIENT_SESSIONS_MAX] = {"client_sessions_max",
 	"too many sessions of this client were open"},
     [RELAY_ENVELOPE_MEMORY] = {"envelope_memory",
-	"too many recipients were in hand at once"},
-    [RELAY_HELD_MAX] = {"held_max", "too many recipients are held"},
-    [RELAY_HELD_BYTES_MAX] = {"held_bytes_max", "too much mail is held"},
+	"too many recipients were in open transactions"},
+    [RELAY_HELD_MAX] = {"held_max", "the hold queue was full"},
+    [RELAY_HELD_BYTES_MAX] = {"held_bytes_max", "the hold queue was full"},
     [RELAY_NEXT_HOP_CONNECTIONS] = {"next_hop_connections",
 	"slow or idle while others waited for the next hop"},
     [RELAY_AUTH_FAILURES_MAX] = {"auth_failures_max", "too many failed logins"},
     [RELAY_REFUSED_MAX] = {"refused_max",
-	"asked about too many recipients and sent them no mail"},
-    [RELAY_MIN_FREE] = {"min_free", "the spool has no room left"},
+	"probed too many recipients without sending mail"},
+    [RELAY_MIN_FREE] = {"min_free", "the spool is full"},
 };
 
 void
@@ -269,7 +269,7 @@ relay_drain(struct relay *r, void (*fn)(void *arg), void *arg)
 {
 	int64_t now = loop_now(r->parts.loop);
 	struct smtp_reply bye = smtp_reply_make(
-	    421, "4.3.2", "Service is shutting down, come again");
+	    421, "4.3.2", "Service is shutting down, try again later");
 	struct list *e, *next;
 
 	r->draining = true;

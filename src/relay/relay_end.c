@@ -296,7 +296,8 @@ txn_answer_late(struct txn *t, int64_t now)
 {
 	struct session *s = t->session;
 	struct smtp_reply late = smtp_reply_make(451, "4.4.2",
-	    "The message could not be stored or passed on in time, try again");
+	    "The message could not be stored or relayed in time, try again "
+	    "later");
 
 	txn_doubt(t, now);
 	relay_log_message(t, "timeout", &late);
@@ -499,8 +500,8 @@ txn_is_repeat(struct txn *t, int64_t now)
 	struct smtp_reply taken = smtp_reply_make(250, "2.0.0",
 	    "Ok: the next hop accepted this message at an earlier attempt");
 	struct smtp_reply wait = smtp_reply_make(451, "4.4.2",
-	    "The next hop has not answered an earlier attempt at this message "
-	    "yet, try again later");
+	    "The next hop has not yet replied to an earlier attempt with this "
+	    "message, try again later");
 
 	if (t->late_text == NULL)
 		return false;
@@ -605,8 +606,8 @@ on_stored(void *arg, int error)
 	if (error != 0)
 		counters_add(t->relay->parts.counters, COUNT_SPOOL_ERRORS, 1);
 	if (error == ENOSPC)
-		txn_say_no(t, 452, "4.3.1",
-		    "The spool has no room left, try again later");
+		txn_say_no(
+		    t, 452, "4.3.1", "The spool is full, try again later");
 	else if (error != 0)
 		txn_say_no(t, 451, "4.3.0",
 		    "The message could not be stored, try again later");
@@ -711,7 +712,7 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 	struct session *s = t->session;
 	struct str subject = smtp_server_subject(s->server);
 	struct smtp_reply too_big = smtp_reply_make(
-	    552, "5.3.4", "The message is larger than the next hop takes");
+	    552, "5.3.4", "The message is larger than the next hop accepts");
 	bool cut_is_dead;
 
 	txn_set_state(t, TXN_END);

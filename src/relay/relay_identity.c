@@ -120,7 +120,7 @@ void
 session_read_proxy(struct session *s, int64_t now)
 {
 	static const char line[] =
-	    "421 4.7.0 Too many connections, come again later\r\n";
+	    "421 4.7.0 Too many connections, try again later\r\n";
 	struct proxy_header h;
 	bool room;
 
@@ -129,7 +129,7 @@ session_read_proxy(struct session *s, int64_t now)
 		conn_set_read_max(s->conn, h.need);
 		return;
 	case PROXY_BAD:
-		refuse_proxy(s, "these first bytes are no PROXY header");
+		refuse_proxy(s, "the first bytes are not a PROXY header");
 		return;
 	case PROXY_DONE:
 		break;
@@ -164,7 +164,7 @@ void
 session_on_xclient(struct session *s, const struct xclient *x, int64_t now)
 {
 	struct smtp_reply full = smtp_reply_make(
-	    421, "4.7.0", "Too many connections, come again later");
+	    421, "4.7.0", "Too many connections, try again later");
 	bool room = true;
 
 	session_forget_login(s, now);

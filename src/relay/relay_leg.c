@@ -34,7 +34,7 @@ static void
 leg_send_rcpt(struct leg *l, int64_t now)
 {
 	static const char text[] =
-	    "The next hop does not offer DSN any more, begin a new session";
+	    "The next hop no longer offers DSN, start a new session";
 	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
 	const struct relay_rcpt *asked = &l->txn->asked;
 	struct smtp_rcpt rcpt = {
@@ -60,10 +60,10 @@ lost_extension(const struct leg *l)
 	const struct smtp_mail *mail = &l->txn->mail;
 
 	if (mail->utf8 && (ext & SMTP_EXT_SMTPUTF8) == 0)
-		return "The next hop does not offer SMTPUTF8, begin a new "
+		return "The next hop does not offer SMTPUTF8, start a new "
 		       "session";
 	if (mail->body == SMTP_BODY_8BITMIME && (ext & SMTP_EXT_8BITMIME) == 0)
-		return "The next hop does not offer 8BITMIME, begin a new "
+		return "The next hop does not offer 8BITMIME, start a new "
 		       "session";
 	return NULL;
 }
@@ -85,12 +85,11 @@ static void
 leg_refuse_tls(struct leg *l, int64_t now)
 {
 	const char *enhanced = l->in_plain ? "5.7.10" : "5.7.30";
-	const char *text =
-	    l->in_plain
-		? "Encryption needed for REQUIRETLS: there is no TLS to the "
-		  "next hop any more"
-		: "REQUIRETLS support required: the next hop does not offer it "
-		  "over verified TLS any more";
+	const char *text = l->in_plain
+			       ? "Encryption needed for REQUIRETLS: the "
+				 "connection to the next hop no longer uses TLS"
+			       : "REQUIRETLS support required: the next hop no "
+				 "longer offers it over verified TLS";
 	struct smtp_reply lost = smtp_reply_make(550, enhanced, text);
 
 	if (nexthop_has_choice(l->txn->relay->parts.nexthop) || l->is_mute)
@@ -185,7 +184,7 @@ static void
 leg_take_own(struct leg *l, int64_t now)
 {
 	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
-	    "The next hop closed the connection of your login, log in anew");
+	    "The next hop closed the connection of this login, log in again");
 
 	if (!own_take(l, now)) {
 		leg_set_state(l, LEG_DEAD);
@@ -295,7 +294,7 @@ leg_data(struct leg *l, int64_t now)
 	l->data_waits = true;
 	if (l->state != LEG_OPEN) {
 		gone = smtp_reply_make(451, "4.4.2",
-		    "The next hop closed the connection, try again");
+		    "The next hop closed the connection, try again later");
 		leg_answer(l, &gone, false, now);
 		return;
 	}
@@ -315,11 +314,10 @@ leg_end(struct leg *l, int64_t now)
 	struct smtp_reply gone;
 
 	if (l->state != LEG_BODY) {
-		gone = l->text_refused
-			   ? said(l)
-			   : smtp_reply_make(451, "4.4.2",
-				 "The next hop closed the connection, try "
-				 "again");
+		gone = l->text_refused ? said(l)
+				       : smtp_reply_make(451, "4.4.2",
+					     "The next hop closed the "
+					     "connection, try again later");
 		txn_end_answer(l->txn, &gone, now);
 		return;
 	}
@@ -360,7 +358,7 @@ void
 leg_give_up(struct leg *l, int64_t now)
 {
 	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
-	    "No connection to the next hop came free, try again later");
+	    "No connection to the next hop is free, try again later");
 
 	if (l->state != LEG_CONNECTING || l->hop == NULL)
 		return;
@@ -439,8 +437,8 @@ static struct smtp_reply
 no_login(void)
 {
 	return smtp_reply_make(451, "4.7.0",
-	    "The next hop wants this relay to log in or to use TLS; "
-	    "the administrator can help");
+	    "The next hop requires this relay to authenticate or to use TLS; "
+	    "contact the administrator");
 }
 
 /* The transaction ends there, whatever was said of it before. */
@@ -457,8 +455,8 @@ static bool
 leg_lose_login(struct leg *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
-	    "The next hop takes no more mail over the connection of your "
-	    "login, log in anew");
+	    "The next hop accepts no more mail on the connection of this "
+	    "login, log in again");
 
 	if (reply->code >= 500)
 		return false;
@@ -512,8 +510,8 @@ static void
 leg_again_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply no = smtp_reply_make(451, "4.4.2",
-	    "The next hop began anew and takes a recipient no more that it "
-	    "took before, try again");
+	    "The connection to the next hop was reopened and a recipient it "
+	    "had accepted was refused, try again later");
 
 	l->again--;
 	l->accepted += smtp_reply_is_ok(reply);

@@ -87,7 +87,7 @@ verdict_of(const struct relay_rcpt *r)
 {
 	if (r->verdict == 0)
 		return smtp_reply_make(451, "4.4.2",
-		    "The next hop closed the connection before it answered");
+		    "The next hop closed the connection before it replied");
 	return smtp_reply_make(
 	    r->verdict, r->verdict_enhanced, r->verdict_text);
 }
@@ -141,8 +141,8 @@ accept_rest(struct txn *t, int64_t now)
 	struct smtp_reply reply;
 
 	snprintf(text, sizeof(text),
-	    "Ok: delivered but for %zu of %zu recipients, which %s: tried "
-	    "again or bounced",
+	    "Ok: delivered except to %zu of %zu recipients; these are queued "
+	    "as %s and will be retried or bounced",
 	    n, t->rcpt_count - t->held_count, spool_id_format(t->spare_id, id));
 	reply = smtp_reply_make(250, "2.0.0", text);
 	txn_settle(t, t->spare_id, true);
@@ -156,7 +156,7 @@ on_spare_stored(void *arg, int error)
 	int64_t now = loop_now(t->relay->parts.loop);
 	struct delivery *d = t->relay->parts.delivery;
 	struct smtp_reply reply = smtp_reply_make(451, "4.3.0",
-	    "Some recipients failed and could not be stored, try again");
+	    "Some recipients failed and could not be stored, try again later");
 
 	if (error == 0 && t->state != TXN_LATE) {
 		accept_rest(t, now);

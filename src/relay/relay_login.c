@@ -239,7 +239,7 @@ login_answer_refused(struct session *s, int64_t now)
 		sasl_watch_user(&g->watch), s->settings->auth_failures_max,
 		now)) {
 		reply = smtp_reply_make(421, "4.7.0",
-		    "Too many failed logins from your address, come again "
+		    "Too many failed logins from your address, try again "
 		    "later");
 	} else {
 		str_copy(str_from(g->text), text, sizeof(text));
@@ -301,7 +301,7 @@ on_dovecot_answer(void *arg, const struct dovecot_answer *answer)
 	if (answer->what == DOVECOT_CONTINUE) {
 		login_challenge(s, answer->challenge, now);
 	} else if (answer->what == DOVECOT_FAIL && answer->temporary) {
-		login_unavailable(s, "Dovecot cannot tell now", now);
+		login_unavailable(s, "temporary failure in Dovecot", now);
 	} else if (answer->what == DOVECOT_FAIL) {
 		login_refused_here(s, "Authentication failed", now);
 	} else if (answer->user.n == 0 || answer->user.n > SASL_USER_MAX) {
@@ -375,8 +375,8 @@ watch(struct session *s, struct str line, int64_t now)
 		if (may_be_nameless(s))
 			return true;
 		login_refused_here(s,
-		    "The response must name the user (a=): the token alone "
-		    "does not tell",
+		    "The response must name the user (a=); the token alone "
+		    "does not identify one",
 		    now);
 		return false;
 	case SASL_NAMELESS:
@@ -439,7 +439,8 @@ send_line(struct session *s, struct str line, int64_t now)
 	else if (own_client(s) != NULL)
 		smtp_client_auth_line(own_client(s), line, 0, now);
 	else
-		login_unavailable(s, "who checks it has gone", now);
+		login_unavailable(
+		    s, "the connection that checks it is gone", now);
 	if (s->login != NULL)
 		session_set_timer(s);
 }
@@ -493,8 +494,9 @@ login_on_hop_ready(struct session *s, int64_t now)
 		return;
 	if (!(own_mechs(s) & g->watch.mech)) {
 		login_unavailable(s,
-		    "the next hop does not offer this mechanism now, or no "
-		    "password goes to it in clear (next_hop_auth_in_clear)",
+		    "the next hop does not offer this mechanism now, or "
+		    "passwords are not sent to it without TLS "
+		    "(next_hop_auth_in_clear)",
 		    now);
 		return;
 	}
@@ -519,8 +521,10 @@ login_on_hop_reply(
 		if (user.n > 0 || may_be_nameless(s))
 			login_succeeded(s, user, &own, true, now);
 		else
-			login_unavailable(
-			    s, "the next hop has not asked who it is", now);
+			login_unavailable(s,
+			    "the next hop accepted the login without asking "
+			    "for a user name",
+			    now);
 	} else if (reply->code < 500) {
 		char text[300];
 

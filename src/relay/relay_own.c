@@ -125,7 +125,8 @@ static void
 make_room(struct relay *r, int64_t now)
 {
 	struct smtp_reply bye = smtp_reply_make(421, "4.3.2",
-	    "Others need the connection that your login keeps, come again");
+	    "Idle too long while others are waiting for a connection, try "
+	    "again later");
 	struct session *s;
 
 	if (!nexthop_is_private_full(r->parts.nexthop) ||

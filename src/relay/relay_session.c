@@ -87,7 +87,7 @@ session_close(
 void
 session_txn_done(struct session *s)
 {
-	static const char text[] = "Service is shutting down, come again";
+	static const char text[] = "Service is shutting down, try again later";
 	int64_t now = loop_now(s->relay->parts.loop);
 	struct smtp_reply bye;
 

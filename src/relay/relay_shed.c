@@ -41,7 +41,8 @@ static void
 shed(struct session *s, int64_t now)
 {
 	struct smtp_reply bye = smtp_reply_make(421, "4.3.2",
-	    "Others need this connection and it was idle, come again");
+	    "Idle too long while others are waiting for a connection, try "
+	    "again later");
 	struct conn *c = s->conn;
 
 	counters_add(s->relay->parts.counters, COUNT_SESSIONS_SHED, 1);

@@ -87,7 +87,7 @@ end_slow(struct txn *t, int64_t now)
 {
 	struct relay *r = t->relay;
 	struct smtp_reply bye = smtp_reply_make(421, "4.3.2",
-	    "Others wait for the next hop and you are slow, come again later");
+	    "Connection too slow while others are waiting, try again later");
 
 	counters_add(r->parts.counters, COUNT_SLOW_ENDED, 1);
 	relay_tell_limit(r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &t->client, now);

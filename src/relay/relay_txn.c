@@ -166,14 +166,14 @@ may_mail(const struct session *s, struct smtp_reply *no, int64_t now)
 		relay_tell_limit(
 		    s->relay, RELAY_REFUSED_MAX, NULL, &s->client, now);
 		*no = smtp_reply_make(421, "4.7.0",
-		    "Too many recipients asked about from your address, and "
-		    "no mail to them; come again later");
+		    "Too many recipients probed from your address without "
+		    "sending mail, try again later");
 		return false;
 	}
 	if (!own_is_lost(s))
 		return true;
 	*no = smtp_reply_make(421, "4.4.2",
-	    "The next hop closed the connection of your login, log in anew");
+	    "The next hop closed the connection of this login, log in again");
 	return false;
 }
 
@@ -318,8 +318,8 @@ static void
 txn_rcpt_pass(struct txn *t, int64_t now)
 {
 	struct smtp_reply later = smtp_reply_make(452, "4.5.3",
-	    "One recipient at a time while the spool has no room left; send "
-	    "the others in another message");
+	    "One recipient at a time while the spool is full; send the others "
+	    "in another message");
 
 	if (is_too_many(t)) {
 		txn_refuse_rcpt(t, &later, now);
@@ -348,8 +348,8 @@ static void
 txn_no_disk(struct txn *t, int64_t now)
 {
 	struct smtp_reply no_room = smtp_reply_make(452, "4.3.1",
-	    "New recipients would be held, and the spool has no room left; "
-	    "try again later");
+	    "New recipients would be held and the spool is full, try again "
+	    "later");
 
 	counters_add(t->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
 	relay_tell_limit(t->relay, RELAY_MIN_FREE, gate_txn_source(t->gate),
@@ -425,8 +425,8 @@ txn_no_memory(struct txn *t, int64_t now)
 	struct smtp_reply full;
 
 	snprintf(text, sizeof(text),
-	    "Too many recipients are in hand here at once: %llu of %llu KiB "
-	    "are used, %llu by you; end other messages, or try again later",
+	    "Too many recipients in open transactions: %llu of %llu KiB in "
+	    "use, %llu by you; finish other messages or try again later",
 	    (unsigned long long)(share_used(r->envelopes) >> 10),
 	    (unsigned long long)(max >> 10),
 	    (unsigned long long)(share_used_by(t->room) >> 10));

@@ -212,7 +212,7 @@ smtp_path_error_text(enum smtp_path_error e)
 	case SMTP_PATH_TOO_LONG:
 		return "address longer than 254 bytes";
 	case SMTP_PATH_NOT_ASCII:
-		return "address outside of ASCII needs SMTPUTF8";
+		return "non-ASCII address requires SMTPUTF8";
 	}
 	panic("path error %d", (int)e);
 }

@@ -443,7 +443,7 @@ smtp_client_abandon(struct smtp_client *c, int64_t now)
 	if (!is_usable(c))
 		return;
 	if (c->body_open || c->data_waits) {
-		client_doom(c, "the message was given up");
+		client_doom(c, "the message was abandoned");
 		return;
 	}
 	for (uint32_t i = c->queue.count; i-- > 0;) {
@@ -473,7 +473,7 @@ smtp_client_quit(struct smtp_client *c, int64_t now)
 	if (!is_usable(c) || c->phase != CLIENT_READY)
 		return;
 	if (c->body_open || c->data_waits)
-		client_doom(c, "the message was given up");
+		client_doom(c, "the message was abandoned");
 	else
 		queue_text(c, CLIENT_QUIT, 0, "QUIT\r\n", now);
 }

@@ -43,8 +43,7 @@ on_greeting(struct smtp_client *c, const struct client_command *cmd,
 	if (reply->code == 220)
 		client_queue_hello(c, CLIENT_EHLO, now);
 	else if (is_positive(reply))
-		client_fail_with(
-		    c, "4.5.0", "next hop: this is no SMTP greeting");
+		client_fail_with(c, "4.5.0", "next hop: not an SMTP greeting");
 	else
 		client_fail(c, reply);
 }
@@ -185,8 +184,8 @@ on_data(struct smtp_client *c, const struct client_command *cmd,
 	c->data_waits = false;
 	if (is_positive(reply) && c->rcpts_ok == 0 && c->lmtp) {
 		/* RFC 2033 section 4.2: it must be 503. */
-		client_fail_with(
-		    c, "4.5.0", "next hop: takes a message for nobody");
+		client_fail_with(c, "4.5.0",
+		    "next hop: accepted DATA without a valid recipient");
 		return;
 	}
 	if (is_positive(reply) && c->rcpts_ok == 0) {
@@ -216,8 +215,8 @@ on_end(struct smtp_client *c, const struct client_command *cmd,
 	if (!c->chunks.failed) {
 		tell(c, cmd, reply);
 	} else if (is_positive(reply)) {
-		client_fail_with(
-		    c, "4.5.0", "next hop: took a message with a hole in it");
+		client_fail_with(c, "4.5.0",
+		    "next hop: accepted a message with a chunk missing");
 	} else {
 		failure = client_chunk_failure(c);
 		tell(c, cmd, &failure);
@@ -318,7 +317,7 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply)
 {
 	/* From here on commands do nothing. */
-	c->doom = "the next hop said 421";
+	c->doom = "the next hop replied with 421";
 	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET &&
 	    cmd->type != CLIENT_XCLIENT && cmd->type != CLIENT_CHUNK)
 		tell(c, cmd, reply);
@@ -350,7 +349,7 @@ on_reply(struct smtp_client *c, const struct smtp_reply *reply, int64_t now)
 	if (c->expected == 0) {
 		if (is_positive(reply))
 			client_fail_with(
-			    c, "4.5.0", "next hop: reply out of turn");
+			    c, "4.5.0", "next hop: unexpected reply");
 		else
 			client_fail(c, reply);
 		return;
@@ -361,7 +360,8 @@ on_reply(struct smtp_client *c, const struct smtp_reply *reply, int64_t now)
 	if (reply->code == 421)
 		shut_down(c, &cmd, reply);
 	else if (!is_possible(&cmd, reply))
-		client_fail_with(c, "4.5.0", "next hop: impossible reply");
+		client_fail_with(c, "4.5.0",
+		    "next hop: invalid reply code for this command");
 	else
 		command_info[cmd.type].on_reply(c, &cmd, reply, now);
 	client_pump(c, now);
@@ -414,7 +414,7 @@ start_tls(struct smtp_client *c, bool waited, struct str rest)
 {
 	if (rest.n > 0 || c->in.len > 0)
 		client_fail_with(c, "4.7.5",
-		    "next hop: text in plain behind the reply to STARTTLS");
+		    "next hop: plaintext data after the reply to STARTTLS");
 	else if (!waited)
 		c->ops->on_starttls(c->arg);
 }

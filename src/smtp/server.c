@@ -283,7 +283,7 @@ smtp_server_greet(struct smtp_server *s, bool talked_early, int64_t now)
 		return;
 	if (talked_early) {
 		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.0",
-		    "you talk before the greeting");
+		    "protocol error: data sent before the greeting");
 		return;
 	}
 	say_greeting(s);

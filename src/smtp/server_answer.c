@@ -174,14 +174,14 @@ fault_reply(enum smtp_data_fault fault)
 		break;
 	case SMTP_DATA_BARE_NEWLINE:
 		return smtp_reply_make(550, "5.5.2",
-		    "message holds a bare <CR> or <LF>; lines end in "
+		    "message contains a bare <CR> or <LF>; lines must end in "
 		    "<CR><LF>");
 	case SMTP_DATA_TOO_BIG:
 		return smtp_reply_make(
 		    552, "5.3.4", "message size exceeds the limit");
 	case SMTP_DATA_LINE_TOO_LONG:
 		return smtp_reply_make(
-		    554, "5.6.0", "message holds a line that is too long");
+		    554, "5.6.0", "message contains a line that is too long");
 	case SMTP_DATA_HEADER_TOO_BIG:
 		return smtp_reply_make(
 		    552, "5.3.4", "message header exceeds the limit");
@@ -230,8 +230,8 @@ choose_reply(const struct smtp_server *s, enum smtp_question question,
 	if (r == NULL)
 		return fault_reply(s->decoder.fault);
 	if (!is_fitting(s, question, r))
-		return smtp_reply_make(451, "4.5.0",
-		    "the next hop gave a reply that makes no sense");
+		return smtp_reply_make(
+		    451, "4.5.0", "the next hop sent an invalid reply");
 	return plain_acceptance(r);
 }
 

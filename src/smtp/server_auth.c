@@ -43,10 +43,10 @@ smtp_server_verb_auth(struct smtp_server *s, struct str args)
 	enum sasl_mech mech = sasl_mech_find(str_trim(str_sub(args, 0, blank)));
 
 	if (s->authenticated) {
-		smtp_server_fault(s, 503, "5.5.1", "you have logged in");
+		smtp_server_fault(s, 503, "5.5.1", "already authenticated");
 	} else if (!(mech & s->caps.auth)) {
 		smtp_server_fault(
-		    s, 504, "5.5.4", "this mechanism is not offered");
+		    s, 504, "5.5.4", "authentication mechanism not offered");
 	} else if (!sasl_is_base64(initial)) {
 		smtp_server_fault(
 		    s, 501, "5.5.2", "the initial response is not base64");
@@ -71,7 +71,7 @@ smtp_server_auth_line(struct smtp_server *s, struct str line, bool more)
 		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.0",
 		    "illegal pipelining: wait for the reply to this line");
 	} else if (str_eq(line, STR("*"))) {
-		cancel(s, "5.7.0", "login cancelled");
+		cancel(s, "5.7.0", "authentication aborted");
 	} else if (str_eq(line, STR("=")) || !sasl_is_base64(line)) {
 		cancel(s, "5.5.2", "the response is not base64");
 	} else {

@@ -139,8 +139,7 @@ smtp_server_bdat(struct smtp_server *s, struct str args)
 	    (rest.n > 0 && !str_ieq(rest, STR("LAST")))) {
 		/* How much is text now, and where do commands go on? */
 		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 501, "5.5.4",
-		    "expected BDAT and a number of octets, then LAST or "
-		    "nothing");
+		    "syntax: BDAT octets [LAST]");
 		return;
 	}
 	if (k->size == 0 && rest.n == 0 && !smtp_server_count_idle(s))

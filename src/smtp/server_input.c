@@ -25,7 +25,7 @@ static void
 refuse_foreign(struct smtp_server *s)
 {
 	smtp_server_end(s, SMTP_SERVER_PROTOCOL, 521, "5.5.1",
-	    "this is an SMTP server; you speak something else");
+	    "this is an SMTP server; the client does not speak SMTP");
 }
 
 /* HTTP requests, "SSH-2.0-...": the first line of another protocol. */
@@ -96,8 +96,8 @@ take_line(struct smtp_server *s, struct str line, bool more)
 		return;
 	}
 	if (!crlf && s->limits->data.bare_newline < SMTP_BARE_ALLOW) {
-		smtp_server_fault(
-		    s, 500, "5.5.2", "bare <LF>; a command ends in <CR><LF>");
+		smtp_server_fault(s, 500, "5.5.2",
+		    "bare <LF>; commands must end in <CR><LF>");
 		return;
 	}
 	if (str_index(line, '\r') < line.n || str_index(line, '\0') < line.n) {
@@ -121,7 +121,7 @@ skip_line(struct smtp_server *s, struct str *in, size_t lf)
 	*in = str_sub(*in, ended ? lf + 1 : lf, in->n);
 	if (s->skipped > LINE_SKIP_MAX) {
 		smtp_server_end(s, SMTP_SERVER_PROTOCOL, 554, "5.5.2",
-		    "command line without end");
+		    "command line does not end, closing the connection");
 	} else if (ended) {
 		s->skipped = 0;
 		s->first_line = false;

@@ -230,7 +230,7 @@ read_param(
 	}
 	bit = 1u << (p - params);
 	*t->error = smtp_reply_make(501, "5.5.4",
-	    (*seen & bit) ? "parameter given twice"
+	    (*seen & bit) ? "duplicate parameter"
 			  : "malformed parameter value");
 	if ((*seen & bit) || has_value != p->has_value)
 		return false;

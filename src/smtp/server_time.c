@@ -153,7 +153,7 @@ smtp_server_run(struct smtp_server *s, int64_t now)
 		    "timeout: the message took too long");
 	} else if (s->window_bytes < window_least(s->limits)) {
 		smtp_server_end(s, SMTP_SERVER_TOO_SLOW, 421, "4.4.2",
-		    "data comes too slowly");
+		    "data rate too low, closing the connection");
 	} else {
 		open_window(s);
 	}

@@ -203,9 +203,9 @@ take_path(struct smtp_server *s, struct str *args, bool is_mail,
 
 	if (args->n == 0 || (args->p[0] != '<' && !s->limits->lenient)) {
 		smtp_server_fault(s, 501, "5.5.4",
-		    is_mail ? "the address must stand in angle brackets: "
+		    is_mail ? "the address must be enclosed in angle brackets: "
 			      "MAIL FROM:<user@example.org>"
-			    : "the address must stand in angle brackets: "
+			    : "the address must be enclosed in angle brackets: "
 			      "RCPT TO:<user@example.org>");
 		return false;
 	}
@@ -246,7 +246,7 @@ on_verb_mail(struct smtp_server *s, struct str args)
 
 	if (!take_keyword(&args, STR("FROM:"))) {
 		smtp_server_fault(s, 501, "5.5.4",
-		    "expected MAIL FROM:<address> [parameters]");
+		    "syntax: MAIL FROM:<address> [parameters]");
 		return;
 	}
 	if (!take_path(s, &args, true, &path))
@@ -274,8 +274,7 @@ has_room(struct smtp_server *s)
 	if (max == 0 || s->recipients < max)
 		return true;
 	smtp_server_in_vain(s, 452, "4.5.3",
-	    "too many recipients for one message, send it to the rest "
-	    "in another one");
+	    "too many recipients for one message, send the rest separately");
 	return false;
 }
 
@@ -288,7 +287,7 @@ on_verb_rcpt(struct smtp_server *s, struct str args)
 
 	if (!take_keyword(&args, STR("TO:"))) {
 		smtp_server_fault(
-		    s, 501, "5.5.4", "expected RCPT TO:<address> [parameters]");
+		    s, 501, "5.5.4", "syntax: RCPT TO:<address> [parameters]");
 		return;
 	}
 	if (!take_path(s, &args, false, &path))
@@ -332,7 +331,7 @@ on_verb_vrfy(struct smtp_server *s, struct str args)
 {
 	(void)args;
 	smtp_server_say(
-	    s, 252, "2.5.0", "addresses are not verified here, send the mail");
+	    s, 252, "2.5.0", "cannot VRFY user; send a message to find out");
 }
 
 static void
@@ -351,8 +350,7 @@ on_verb_starttls(struct smtp_server *s, struct str args)
 
 	(void)args;
 	if (s->tls == SMTP_SERVER_TLS_ACTIVE) {
-		smtp_server_fault(
-		    s, 503, "5.5.1", "TLS is in use in this session already");
+		smtp_server_fault(s, 503, "5.5.1", "TLS is already active");
 		return;
 	}
 	if (!smtp_server_forget(s))
@@ -371,37 +369,35 @@ on_verb_quit(struct smtp_server *s, struct str args)
 
 static const struct verb verbs[] = {
     {STR("MAIL"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE, on_verb_mail,
-	"expected MAIL FROM:<address> [parameters]"},
+	"syntax: MAIL FROM:<address> [parameters]"},
     {STR("RCPT"), IN_TRANSACTION, 1, WORDS_ANY, 0, on_verb_rcpt,
-	"expected RCPT TO:<address> [parameters]"},
+	"syntax: RCPT TO:<address> [parameters]"},
     {STR("DATA"), SMTP_PHASE_RCPT, 0, 0, VERB_LAST, on_verb_data,
-	"expected DATA alone"},
+	"syntax: DATA"},
     /* Whatever is wrong with it, its octets are taken first. */
     {STR("BDAT"), ANY_TIME, 0, WORDS_ANY, VERB_PLAIN, smtp_server_bdat, ""},
     {STR("EHLO"), ANY_TIME, 1, 1,
 	VERB_LAST | VERB_IDLE | VERB_PLAIN | VERB_LOOSE, on_verb_ehlo,
-	"expected EHLO and a host name"},
+	"syntax: EHLO hostname"},
     {STR("HELO"), ANY_TIME, 1, 1,
 	VERB_LAST | VERB_IDLE | VERB_PLAIN | VERB_LOOSE, on_verb_helo,
-	"expected HELO and a host name"},
+	"syntax: HELO hostname"},
     {STR("STARTTLS"), IN_SESSION, 0, 0, VERB_LAST | VERB_IDLE | VERB_PLAIN,
-	on_verb_starttls, "expected STARTTLS alone"},
-    {STR("RSET"), ANY_TIME, 0, 0, VERB_IDLE, on_verb_rset,
-	"expected RSET alone"},
-    {STR("QUIT"), ANY_TIME, 0, 0, VERB_PLAIN, on_verb_quit,
-	"expected QUIT alone"},
+	on_verb_starttls, "syntax: STARTTLS"},
+    {STR("RSET"), ANY_TIME, 0, 0, VERB_IDLE, on_verb_rset, "syntax: RSET"},
+    {STR("QUIT"), ANY_TIME, 0, 0, VERB_PLAIN, on_verb_quit, "syntax: QUIT"},
     {STR("NOOP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE | VERB_PLAIN, on_verb_noop,
 	""},
     {STR("VRFY"), ANY_TIME, 1, WORDS_ANY, VERB_IDLE, on_verb_vrfy,
-	"expected VRFY and an address"},
+	"syntax: VRFY address"},
     {STR("HELP"), ANY_TIME, 0, WORDS_ANY, VERB_IDLE, on_verb_help, ""},
     {STR("AUTH"), SMTP_PHASE_READY, 1, 2, VERB_LAST | VERB_IDLE | VERB_LOGIN,
-	smtp_server_verb_auth, "expected AUTH and a mechanism"},
+	smtp_server_verb_auth, "syntax: AUTH mechanism [initial-response]"},
     {STR("XCLIENT"), SMTP_PHASE_GREETED | SMTP_PHASE_READY, 1, WORDS_ANY,
 	VERB_LAST | VERB_IDLE | VERB_TRUST, smtp_server_verb_xclient,
-	"expected XCLIENT and attributes"},
+	"syntax: XCLIENT attribute=value..."},
     {STR("XFORWARD"), SMTP_PHASE_READY, 1, WORDS_ANY, VERB_IDLE | VERB_TRUST,
-	smtp_server_verb_xforward, "expected XFORWARD and attributes"},
+	smtp_server_verb_xforward, "syntax: XFORWARD attribute=value..."},
     /* Known, and not offered: 502. */
     {STR("EXPN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
     {STR("ETRN"), ANY_TIME, 0, WORDS_ANY, 0, NULL, ""},
@@ -426,10 +422,10 @@ refuse_order(struct smtp_server *s, const struct verb *v)
 		smtp_server_fault(s, 503, "5.5.1", "send EHLO or HELO first");
 	else if (s->phase == SMTP_PHASE_CHUNKS)
 		smtp_server_fault(s, 503, "5.5.1",
-		    "a message is on its way in chunks; RSET forgets it");
+		    "BDAT transfer in progress; send RSET to abort it");
 	else if (!(v->phases & IN_TRANSACTION))
 		smtp_server_fault(s, 503, "5.5.1",
-		    "a sender was given already; RSET forgets it");
+		    "nested MAIL command; send RSET to start over");
 	else if (s->phase == SMTP_PHASE_MAIL)
 		smtp_server_in_vain(s, 554, "5.5.1", "no valid recipients");
 	else if (s->mail_refused)
@@ -470,7 +466,7 @@ refuse_offer(struct smtp_server *s, const struct verb *v)
 {
 	if (v->flags & VERB_TRUST)
 		smtp_server_fault(
-		    s, 550, "5.7.0", "you are not authorized for this command");
+		    s, 550, "5.7.0", "not authorized to use this command");
 	else
 		smtp_server_fault(s, 502, "5.5.1", "command not offered");
 }

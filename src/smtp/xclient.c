@@ -314,15 +314,15 @@ read_attr(struct xclient *x, struct str word, unsigned allowed)
 	if (info == NULL)
 		return "unknown attribute";
 	if (x->given & info->attr)
-		return "an attribute is given twice";
+		return "duplicate attribute";
 	if (!xtext_decode(word, value, &n))
-		return "an attribute's value is no xtext";
+		return "attribute value is not valid xtext";
 	x->given |= info->attr;
 	if (is_unavailable(x, info->attr, (struct str){value, n}))
 		return NULL;
 	if (memchr(value, '\0', n) != NULL ||
 	    !info->read(x, (struct str){value, n}))
-		return "an attribute's value is malformed";
+		return "malformed attribute value";
 	return NULL;
 }
 
@@ -340,7 +340,7 @@ xclient_parse(
 			*why = read_attr(out, word, allowed);
 	}
 	if (*why == NULL && out->given == 0)
-		*why = "expected attributes: NAME=value";
+		*why = "expected attribute=value";
 	return *why == NULL;
 }
 

@@ -19,17 +19,17 @@ UTF8_HOPS = {"postfix", "exim", "aiosmtpd"}
 WITHOUT_UTF8 = {
     # On a connection that it uses again it leaves the refusal to weir.
     "postfix": ("bounced", r"5\.6\.7.*SMTPUTF8 is required|"
-                r"553 5\.6\.7 address outside of ASCII needs SMTPUTF8"),
+                r"553 5\.6\.7 non-ASCII address requires SMTPUTF8"),
     # It makes an A-label of the local part, which is another address.
     "exim": ("rewritten", r"xn--"),
     "smtplib": ("refused", r"SMTPUTF8 not supported by server"),
-    "nodemailer": ("refused", r"553 .*outside of ASCII needs SMTPUTF8"),
+    "nodemailer": ("refused", r"553 .*non-ASCII address requires SMTPUTF8"),
 }
 # And of clients that know none themselves, whoever is the next hop.
 NO_UTF8 = {
     "opensmtpd": ("refused", r"SMTPUTF8 not supported by server"),
-    "msmtp": ("refused", r"553 .*outside of ASCII needs SMTPUTF8"),
-    "swaks": ("refused", r"553 .*outside of ASCII needs SMTPUTF8"),
+    "msmtp": ("refused", r"553 .*non-ASCII address requires SMTPUTF8"),
+    "swaks": ("refused", r"553 .*non-ASCII address requires SMTPUTF8"),
 }
 
 TRACE = {b"received", b"return-path", b"delivered-to", b"x-original-to"}

@@ -142,7 +142,7 @@ def test_find(held):
     assert len(held.ctl("find", "--client", "127.0.0.1")) == 5
     assert len(held.ctl("find", "--client", "127.0.0.1", "--sender", BOB)) == 2
     text = human(held, "find", "--subject", "gr\u00fc")
-    assert "six@example.com: held, 3 before it, expected in" in text
+    assert "six@example.com: held, 3 ahead of it, expected release in" in text
     assert "<Lost.1@laptop>" in text
     # Each held recipient has a line of its own.
     for at, to in enumerate(["one@example.com", "two@example.com",
@@ -442,7 +442,7 @@ def test_who_may_have_been_meant(held):
     (["release"], 2, "--all"),
     (["discard"], 2, "--all"),
     (["release", "--all", "--sender", "x"], 2, "--all"),
-    (["thaw", "x", "--release", "--discard"], 2, "exclude"),
+    (["thaw", "x", "--release", "--discard"], 2, "exclusive"),
     (["events", "-n", "no"], 2, "number"),
     (["release", "no id"], None, "queue id"),
     (["release", "--all", "--older", "soon"], None, "duration"),
@@ -677,7 +677,7 @@ def test_reload_says_what_it_cannot_change(held):
     held.options["min_free"] = '"1M"'
     held.write_config()
     assert held.run_ctl("reload").stdout == (
-        "the configuration was read again\n")
+        "configuration reloaded\n")
 
 
 def test_a_new_next_hop_by_reload(held, fast_sink):

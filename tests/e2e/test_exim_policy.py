@@ -91,7 +91,7 @@ def test_known_pass_and_new_ones_wait(site):
     assert [code for code, _ in replies] == [250, 451, 250]
     assert replies[1][1] == (
         "4.7.1 new recipient must wait: allowance used up, 0 of 2 left; "
-        "0 wait before it; goes in 1h")
+        "0 ahead of it; expected release in 1h")
     # One recipient was put off; the message goes to the others.
     refused = site.send("p0@example.com", "p2@example.com")
     assert list(refused) == ["p2@example.com"]
@@ -132,12 +132,12 @@ def test_frozen_waits_or_is_refused(site):
     site.weir.ctl("freeze", "alice")
     code, text = site.ask("a@example.com")[0]
     assert code == 451
-    assert text.startswith("4.7.1 alice is frozen since ") and (
+    assert text.startswith("4.7.1 alice has been frozen since ") and (
         "help@weir.test" in text)
     site.set_policy(HOLD + "when_frozen = reject")
     code, text = site.ask("a@example.com")[0]
     assert code == 550
-    assert text.startswith("5.7.1 alice is frozen since ")
+    assert text.startswith("5.7.1 alice has been frozen since ")
     # Others are not concerned, and a bounce is nobody's.
     assert site.ask("a@example.com", user="bob")[0][0] == 250
     assert site.ask("alice@example.org", sender="")[0][0] == 250

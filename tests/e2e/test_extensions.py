@@ -347,7 +347,7 @@ def test_unknown_next_hop_costs_no_mail(weir, scripted):
         peer.ask("MAIL FROM:<jörg@example.org>" + mail)
         code, lines = peer.ask("RCPT TO:<bob@known.test>")
         assert code == 451
-        return "begin a new session" in lines[0]
+        return "start a new session" in lines[0]
 
     until(lacks, "the next hop", pause_s=0.3)
     assert "SMTPUTF8" not in w.hello().extensions

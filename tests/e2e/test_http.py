@@ -205,7 +205,7 @@ def test_hosts_and_reload(web):
     w = web('hosts = {"relay.weir.test"}')
     assert get(w.web_port, Host="relay.weir.test")[0].status == 200
     r, text = get(w.web_port, Host="new.weir.test")
-    assert r.status == 421 and "hosts of the section" in text
+    assert r.status == 421 and "hosts of the http section" in text
     w.sections = section(w.web_port, 'hosts = {"new.weir.test"}')
     w.write_config()
     assert w.run_ctl("reload").returncode == 0

@@ -324,7 +324,7 @@ def test_proxy_header_missing(weir, first):
     w = weir(**PROXY)
     c = proxied(w, first)
     assert rest(c) == b""  # closed without a word
-    assert w.log_lines("smtp proxy.*no PROXY header")
+    assert w.log_lines("smtp proxy.*not a PROXY header")
 
 
 def test_proxy_counts_sessions_of_the_client(weir):

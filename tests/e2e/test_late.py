@@ -42,7 +42,7 @@ def test_one_copy(weir, scripted):
     hop = Slow(scripted)
     w = begin(weir, hop)
     code, words = send(w)
-    assert code == 451 and "not answered" in words, words
+    assert code == 451 and "not yet replied" in words, words
     hop.go.set()
     until(lambda: w.log_lines("result=late"), "the late reply")
     for _ in range(2):  # the 250 may be lost as well

@@ -415,5 +415,5 @@ def test_http(lab, tmp_path):
         ask("GET", "/", Accept_Encoding="gzip")[1])
     d.config.write_text(d.config.read_text().replace("unix:" + str(path),
                                                      "127.0.0.1:8025"))
-    with pytest.raises(CtlError, match="has to be a Unix socket"):
+    with pytest.raises(CtlError, match="must be a Unix socket"):
         d.ctl("reload")

@@ -419,7 +419,7 @@ def test_users(site):
     s.pages.append(two)
     two.open(s.url)
     log_in(two, "wrong")
-    two.shows("Name, password or token is wrong")
+    two.shows("Wrong name, password or token")
     log_in(two, "long enough 1")
     two.shows("carol (view)")
     p.fill("Name of the user", "carol")

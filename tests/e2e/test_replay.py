@@ -101,7 +101,7 @@ def test_policy_by_name(replay):
 
 @pytest.mark.parametrize("messages,nodes,args,status,words", [
     ("0 1 2\n1 1\n", NODES, [], 65, "messages:2: a recipient is missing"),
-    ("0 1 2\n", "1 1 1 1\n1 1 1 1\n", [], 65, "nodes:2: 1 is there twice"),
+    ("0 1 2\n", "1 1 1 1\n1 1 1 1\n", [], 65, "nodes:2: 1 is given twice"),
     ("5 1 2\n4 1 2\n", NODES, [], 65, "messages:2: the time 4 is before"),
     ("", NODES, [], 65, "messages: holds no message"),
     (lzma.compress(TWELVE.encode())[:-9], NODES, [], 65,

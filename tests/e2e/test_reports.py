@@ -148,7 +148,7 @@ def test_one_report_for_both_fates(weir, hop):
     hop.wait_for(2)
     w.wait_empty()
     ((m, notice, fields, _),) = hop.reports()
-    assert m["Subject"] == "Undelivered mail, returned to sender"
+    assert m["Subject"] == "Undelivered mail returned to sender"
     assert {f["Final-Recipient"]: f["Action"] for f in fields[1:]} == {
         "rfc822; good@example.com": "relayed",
         "rfc822; bad@example.com": "failed"}
@@ -170,9 +170,9 @@ def test_delay_notice(weir, hop):
     until(lambda: len(w.log_lines("delivery delayed")) >= 4, "the log")
     (m, notice, fields, third), second = hop.reports()
     assert (m["To"], m["Subject"]) == (
-        "a@example.org", "Delayed mail, still waiting to be sent")
+        "a@example.org", "Delayed mail (still being retried)")
     assert "many new recipients" in re.sub(r"\s+", " ", notice)
-    assert "need not send it again" in re.sub(r"\s+", " ", notice)
+    assert "Do not send it again" in re.sub(r"\s+", " ", notice)
     assert fields[0]["Original-Envelope-Id"] == "E7"
     assert [(f["Final-Recipient"], f["Action"]) for f in fields[1:]] == [
         ("rfc822; new@example.com", "delayed"),

@@ -77,7 +77,7 @@ def test_mistakes(weir, tmp_path):
         return done.returncode, done.stderr
 
     code, said = fails("explain", "--policy", path)
-    assert code == 1 and "no mail was taken in the last day" in said
+    assert code == 1 and "none was accepted in the last day" in said
     peer = w.hello()
     peer.transact(ALICE, ["a@example.com"], message())
     code, said = fails("explain", "--policy", str(tmp_path / "none.conf"))

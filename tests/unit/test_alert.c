@@ -746,7 +746,7 @@ test_templates(void **state)
 	    "{\"text\": \"{{ text }}\", \"n\": {{count}}}", err, sizeof(err)));
 	assert_false(
 	    alert_template_check("{\"a\": \"{{b}}\"}", err, sizeof(err)));
-	assert_non_null(strstr(err, "{{b}} is not known"));
+	assert_non_null(strstr(err, "unknown placeholder {{b}}"));
 	assert_false(
 	    alert_template_check("{\"a\": \"{{id\"}", err, sizeof(err)));
 	assert_false(

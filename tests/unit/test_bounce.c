@@ -513,8 +513,8 @@ test_actions(void **state)
 	assert_true(has(r.header, "Subject: Undelivered mail"));
 	s = r.parts[0];
 	(void)take_until(&s, "could not be");
-	(void)take_until(&s, "still waits");
-	(void)take_until(&s, "was passed on");
+	(void)take_until(&s, "still queued");
+	(void)take_until(&s, "was relayed");
 	(void)take_until(&s, "was delivered");
 	assert_true(has(s, "postmaster@example.org"));
 	s = r.parts[1];

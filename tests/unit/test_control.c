@@ -28,7 +28,7 @@ static const struct {
     {"{\"command\":\"status\",\"command\":\"senders\"}", "one JSON object"},
     {"{}", "needs a \"command\""},
     {"{\"command\":1}", "needs a \"command\""},
-    {"{\"command\":\"dance\\u001b\"}", "no command \"dance\\x1b\""},
+    {"{\"command\":\"dance\\u001b\"}", "unknown command \"dance\\x1b\""},
     {"{\"command\":\"status\",\"all\":true}", "takes no \"all\""},
     {"{\"command\":\"status\",\"who\":\"me\"}", "takes no \"who\""},
     {"{\"command\":\"show\"}", "show needs: sender"},
@@ -41,7 +41,7 @@ static const struct {
     {"{\"command\":\"release\",\"all\":true,\"sender\":\"a\"}", "needs one of"},
     {"{\"command\":\"release\",\"ids\":[]}", "list of 1 to"},
     {"{\"command\":\"release\",\"ids\":\"x\"}", "list of 1 to"},
-    {"{\"command\":\"release\",\"ids\":[1]}", "list of texts"},
+    {"{\"command\":\"release\",\"ids\":[1]}", "list of strings"},
     {"{\"command\":\"release\",\"ids\":[\"..\"]}", "not a queue id"},
     {"{\"command\":\"release\",\"all\":true,\"older\":\"2\"}", "duration"},
     {"{\"command\":\"thaw\",\"sender\":\"a\",\"then\":\"run\"}",
@@ -231,7 +231,8 @@ test_find(void **state)
 	assert_string_equal(text(r, "what"), "held");
 	assert_int_equal(number(r, "before"), 2);
 	assert_int_equal(strlen(text(r, "expected")), 20);
-	assert_non_null(strstr(text(r, "waits"), "2 before it, expected in "));
+	assert_non_null(
+	    strstr(text(r, "waits"), "2 ahead of it, expected release in "));
 	json_decref(lines);
 	assert_int_equal(count_rows(w, "{\"command\":\"find\",\"sender\":"
 				       "\"Alice@example.org\",\"max\":2}"),
@@ -494,7 +495,7 @@ test_release(void **state)
 	    "{\"command\":\"release\",\"ids\":[\"%s\"]}",
 	    spool_id_format(first, id));
 	expect_done(w, line, 1);
-	expect_error(w, line, 1, "nothing held fits");
+	expect_error(w, line, 1, "no held mail matches");
 	expect_done(w,
 	    "{\"command\":\"release\",\"sender\":\"alice@example.org\","
 	    "\"recipient\":\"n3@*\"}",

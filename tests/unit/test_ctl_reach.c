@@ -109,9 +109,10 @@ test_who_has_no_rights(void **state)
 	/* The group of control_group. */
 	assert_int_equal(chown(p->at.sun_path, owner, group), 0);
 	ask_as(p, nobody, 65534);
-	assert_non_null(strstr(p->words,
-	    "open to root, daemon and members of the group adm. As root: "
-	    "adduser nobody adm, then log in again"));
+	assert_non_null(
+	    strstr(p->words, "only root, daemon and members of the group adm "
+			     "may use it. Run as root: "
+			     "adduser nobody adm, then log in again"));
 	assert_non_null(strstr(p->words, p->at.sun_path));
 	/* The daemon's own: nobody is to join that. */
 	assert_int_equal(chown(p->at.sun_path, owner, own), 0);
@@ -125,7 +126,7 @@ test_who_has_no_rights(void **state)
 	/* Not even the directory. */
 	assert_int_equal(chmod(p->dir, 0700), 0);
 	ask_as(p, nobody, 65534);
-	assert_non_null(strstr(p->words, "its directory is closed"));
+	assert_non_null(strstr(p->words, "no access to its directory"));
 }
 
 static void

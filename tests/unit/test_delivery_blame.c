@@ -257,7 +257,7 @@ expect_wait(struct world *w, const char *command, const char *reply)
 		   .attempts = 9});
 	kick(w);
 	wait_count(w, &w->events_seen[EVENT_DEFER], defers + 2);
-	if (strstr(delivery_problem(w->d), "log in") == NULL ||
+	if (strstr(delivery_problem(w->d), "authenticate") == NULL ||
 	    w->counters.v[COUNT_BOUNCES] != 0)
 		fail_msg("%s %s: %s", command, reply, delivery_problem(w->d));
 	fake_clear_rules(w->fake);

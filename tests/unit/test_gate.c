@@ -31,7 +31,8 @@ test_allowance(void **state)
 	assert_int_equal(c.passed, 10);
 	assert_int_equal(c.held, 2);
 	snprintf(why, sizeof(why), "%s", r.why);
-	assert_true(has(why, "0 of 10 left; 1 waits before it; goes in 2m"));
+	assert_true(
+	    has(why, "0 of 10 left; 1 ahead of it; expected release in 2m"));
 	assert_int_equal(rig_queue(&r, "alice"), 2);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 2);
 	/* A known one passes at once while new ones wait. */
@@ -89,9 +90,9 @@ test_outbreak(void **state)
 	assert_int_equal(r.code, 451);
 	assert_string_equal(r.enhanced, "4.7.1");
 	assert_string_equal(r.text,
-	    "mallory is frozen since 2026-01-01T10:00:00Z: 100 of 100 "
-	    "recipients waiting; write to postmaster@example.org to have it "
-	    "released");
+	    "mallory has been frozen since 2026-01-01T10:00:00Z: 100 "
+	    "of 100 recipients waiting; write to "
+	    "postmaster@example.org to have it released");
 	/* Nothing moves while it is frozen. */
 	before = r.released;
 	rig_run(&r, 24 * HOUR);
@@ -476,7 +477,7 @@ test_no_room_for_a_part(void **state)
 	rig_sender(&r, txn);
 	assert_int_equal(r.verdict, THROTTLE_REFUSE);
 	assert_int_equal(r.code, 452);
-	assert_true(has(r.text, "taken for none"));
+	assert_true(has(r.text, "refused for all of them"));
 	gate_cancel(txn, r.now);
 	/* The same where the front finds no room (held_max). */
 	txn = rig_begin(&r, "alice");

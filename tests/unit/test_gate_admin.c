@@ -201,9 +201,9 @@ test_freeze(void **state)
 	assert_int_equal(r.freezes, 1);
 	assert_string_equal(r.freeze_sender, "alice");
 	assert_int_equal(rig_send(&r, "alice", "a@x"), THROTTLE_REFUSE);
-	assert_non_null(strstr(r.text,
-	    "alice is frozen since 2026-01-01T10:00:00Z: frozen by an "
-	    "administrator"));
+	assert_non_null(
+	    strstr(r.text, "alice has been frozen since 2026-01-01T10:00:00Z: "
+			   "frozen by an administrator"));
 	/* Twice is once. */
 	assert_int_equal(rig_freeze(&r, "alice"), 0);
 	assert_int_equal(r.freezes, 1);

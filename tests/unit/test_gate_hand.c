@@ -203,7 +203,8 @@ test_too_much_waits(void **state)
 	assert_true(rig_is_frozen(&r, "alice"));
 	rig_last_event(&r, EVENT_FREEZE, detail);
 	assert_non_null(strstr(detail,
-	    "its time is over, but 7 of 5 recipients wait; it was: look"));
+	    "the time of its freeze is over, but 7 of 5 recipients are "
+	    "waiting; the reason was: look"));
 	assert_int_equal(2, r.freezes); /* the administrator hears of it */
 	assert_true(rig_info(&r, "alice", &info));
 	assert_int_equal(0, info.thaw_at);

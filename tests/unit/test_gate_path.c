@@ -289,7 +289,8 @@ test_whole(void **state)
 	/* The path's own, and one for each recipient. */
 	assert_int_equal(rig_events(&r, EVENT_HOLD), 3);
 	rig_last_event(&r, EVENT_HOLD, event);
-	assert_string_equal(event, "goes with the rest of its message");
+	assert_string_equal(
+	    event, "waits for the other recipients of its message");
 	assert_int_equal(rig_queue(&r, "alice"), 1);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 1);
 	assert_int_equal(rig_deliver(&r, NULL), 0);

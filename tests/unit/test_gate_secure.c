@@ -279,7 +279,7 @@ test_disk_fails(void **state)
 	assert_int_equal(secure(&r, txn), THROTTLE_REFUSE);
 	assert_int_equal(r.code, 452);
 	assert_string_equal(r.enhanced, "4.3.1");
-	assert_non_null(strstr(r.text, "no room left"));
+	assert_non_null(strstr(r.text, "the spool is full"));
 	gate_cancel(txn, r.now);
 	/* Known recipients need no disk. */
 	txn = rig_begin(&r, "alice");

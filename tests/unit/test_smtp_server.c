@@ -43,7 +43,7 @@ static const struct dialogue order[] = {
 	HI_OUT "503 5.5.1 send MAIL first\n503 5.5.1 send MAIL first\n",
 	"E:c "},
     {"nested MAIL", 0, OPEN "MAIL FROM:<q@x>\r\n",
-	OPEN_OUT "503 5.5.1 a sender was given already; RSET forgets it\n",
+	OPEN_OUT "503 5.5.1 nested MAIL command; send RSET to start over\n",
 	OPEN_EVENTS},
     {"DATA without recipients", 0,
 	HI "MAIL FROM:<a@x>\r\nRCPT TO:<no@y>\r\nDATA\r\n|",
@@ -72,7 +72,7 @@ static const struct dialogue order[] = {
 	OPEN_OUT "421 4.3.2 going down\n",
 	OPEN_EVENTS "R:shut@y/0/ RESET CLOSE:CLOSED"},
     {"an answer that is none", 0, OPEN "RCPT TO:<odd@y>\r\n",
-	OPEN_OUT "451 4.5.0 the next hop gave a reply that makes no sense\n",
+	OPEN_OUT "451 4.5.0 the next hop sent an invalid reply\n",
 	OPEN_EVENTS "R:odd@y/0/ "},
     {"an acceptance that sounds like the end", 0,
 	OPEN "RCPT TO:<bye@y>\r\nNOOP\r\n",
@@ -89,15 +89,15 @@ static const struct dialogue syntax[] = {
     {"no brackets", 0,
 	HI "MAIL FROM:a@x\r\nMAIL FROM:<a@x>\r\n"
 	   "RCPT TO:b@y\r\n",
-	HI_OUT "501 5.5.4 the address must stand in angle brackets: "
-	       "MAIL FROM:<user@example.org>\n250 2.1.0 sender ok\n"
-	       "501 5.5.4 the address must stand in angle brackets: "
-	       "RCPT TO:<user@example.org>\n",
+	HI_OUT
+	"501 5.5.4 the address must be enclosed in angle brackets: MAIL "
+	"FROM:<user@example.org>\n250 2.1.0 sender ok\n501 5.5.4 the address "
+	"must be enclosed in angle brackets: RCPT TO:<user@example.org>\n",
 	NULL},
     {"no keyword", 0, HI "MAIL TO:<a@x>\r\nMAIL\r\nMAIL <a@x>\r\n",
-	HI_OUT "501 5.5.4 expected MAIL FROM:<address> [parameters]\n"
-	       "501 5.5.4 expected MAIL FROM:<address> [parameters]\n"
-	       "501 5.5.4 expected MAIL FROM:<address> [parameters]\n",
+	HI_OUT "501 5.5.4 syntax: MAIL FROM:<address> [parameters]\n501 5.5.4 "
+	       "syntax: MAIL FROM:<address> [parameters]\n501 5.5.4 syntax: "
+	       "MAIL FROM:<address> [parameters]\n",
 	"E:c "},
     {"bad paths", 0,
 	HI "MAIL FROM:<a@>\r\nMAIL FROM:<a@x>SIZE=1\r\n"
@@ -115,18 +115,15 @@ static const struct dialogue syntax[] = {
 	"E:c M:a@x.org/0/0/0/0/ R:Postmaster/0/ "},
     {"bad HELO names", 0,
 	"EHLO\r\n|EHLO a b\r\n|EHLO <c>\r\n|HELO " A256 "\r\n|",
-	"501 expected EHLO and a host name\n"
-	"501 expected EHLO and a host name\n"
-	"501 expected a host name or an address literal\n"
-	"501 expected a host name or an address literal\n",
+	"501 syntax: EHLO hostname\n501 syntax: EHLO hostname\n501 expected a "
+	"host name or an address literal\n501 expected a host name or an "
+	"address literal\n",
 	""},
     {"HELO names that pass", 0,
 	"EHLO [127.0.0.1]\r\n|EHLO my_pc\r\n|EHLO [IPv6:::1]\r\n|",
 	HI_OUT HI_OUT HI_OUT, "E:[127.0.0.1] E:my_pc E:[IPv6:::1] "},
     {"arguments where none may be", 0, HI "RSET x\r\nQUIT now\r\n",
-	HI_OUT "501 5.5.4 expected RSET alone\n"
-	       "501 5.5.4 expected QUIT alone\n",
-	"E:c "},
+	HI_OUT "501 5.5.4 syntax: RSET\n501 5.5.4 syntax: QUIT\n", "E:c "},
     {"known and unknown", 0,
 	HI "STARTTLS\r\nAUTH PLAIN x\r\nBDAT 5 LAST\r\n12345FOO\r\n",
 	HI_OUT "502 5.5.1 command not offered\n"
@@ -135,17 +132,16 @@ static const struct dialogue syntax[] = {
 	       "500 5.5.2 command not recognized\n",
 	"E:c "},
     {"VRFY, NOOP, HELP", 0, HI "VRFY a\r\nNOOP a b\r\nHELP\r\nVRFY\r\n",
-	HI_OUT "252 2.5.0 addresses are not verified here, send the "
-	       "mail\n250 2.0.0 OK\n214 2.0.0 EHLO HELO MAIL RCPT DATA "
-	       "RSET NOOP VRFY QUIT; see RFC 5321\n"
-	       "501 5.5.4 expected VRFY and an address\n",
+	HI_OUT "252 2.5.0 cannot VRFY user; send a message to find out\n250 "
+	       "2.0.0 OK\n214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY "
+	       "QUIT; see RFC 5321\n501 5.5.4 syntax: VRFY address\n",
 	"E:c "},
     {"bare LF in commands", 0, HI "NOOP\nNOOP\r\n",
-	HI_OUT "500 5.5.2 bare <LF>; a command ends in <CR><LF>\n"
-	       "250 2.0.0 OK\n",
+	HI_OUT
+	"500 5.5.2 bare <LF>; commands must end in <CR><LF>\n250 2.0.0 OK\n",
 	"E:c "},
     {"bare LF is no matter when normalized", NORMALIZE, HI "NOOP\n",
-	HI_OUT "500 5.5.2 bare <LF>; a command ends in <CR><LF>\n", "E:c "},
+	HI_OUT "500 5.5.2 bare <LF>; commands must end in <CR><LF>\n", "E:c "},
     {"bare LF allowed", ALLOW, HI "NOOP\nNOOP\r\n",
 	HI_OUT "250 2.0.0 OK\n250 2.0.0 OK\n", "E:c "},
     {"bare CR in commands", 0, HI "NOOP\rRSET\r\n\r\n",
@@ -160,8 +156,7 @@ static const struct dialogue syntax[] = {
 static const struct dialogue lenient[] = {
     {"HELO with what would break a header", LENIENT,
 	"HELO My (PC)<x>\r\n|EHLO B\xfcro\r\n|HELO\r\n|",
-	"250 mx.example.org\n" HI_OUT "501 5.5.4 expected HELO and a host "
-	"name\n",
+	"250 mx.example.org\n" HI_OUT "501 5.5.4 syntax: HELO hostname\n",
 	"H:My??PC??x? E:B?ro "},
     {"addresses without brackets, parameters after HELO", LENIENT,
 	"HELO c\r\n|MAIL FROM: a@x SIZE=9 BODY=8BITMIME\r\n"
@@ -207,7 +202,7 @@ static const struct dialogue parameters[] = {
 	       "501 5.5.4 malformed parameter value\n",
 	"E:c "},
     {"twice", 0, HI "MAIL FROM:<a@x> SIZE=1 size=1\r\n",
-	HI_OUT "501 5.5.4 parameter given twice\n", "E:c "},
+	HI_OUT "501 5.5.4 duplicate parameter\n", "E:c "},
     {"not ours", 0,
 	HI "MAIL FROM:<a@x> AUTH=<>\r\nMAIL FROM:<a@x> =\r\n"
 	   "MAIL FROM:<a@x> NOTIFY=NEVER\r\n",
@@ -237,25 +232,25 @@ static const struct dialogue parameters[] = {
     {"UTF-8", 0,
 	HI "MAIL FROM:<\xC3\xBC@x>\r\nMAIL FROM:<\xC3\xBC@x> SMTPUTF8\r\n"
 	   "RCPT TO:<b@\xC3\xBC.org>\r\nRCPT TO:<\xFF@y>\r\n",
-	HI_OUT "553 5.6.7 address outside of ASCII needs SMTPUTF8\n"
-	       "250 2.1.0 sender ok\n250 2.1.5 recipient ok\n"
-	       "501 5.1.3 bad address syntax\n",
+	HI_OUT
+	"553 5.6.7 non-ASCII address requires SMTPUTF8\n250 2.1.0 sender "
+	"ok\n250 2.1.5 recipient ok\n501 5.1.3 bad address syntax\n",
 	"E:c M:\xC3\xBC@x/0/0/1/0/ R:b@\xC3\xBC.org/0/ "},
     {"UTF-8 in a recipient alone", 0, OPEN "RCPT TO:<\xC3\xBC@y>\r\n",
-	OPEN_OUT "553 5.6.7 address outside of ASCII needs SMTPUTF8\n",
+	OPEN_OUT "553 5.6.7 non-ASCII address requires SMTPUTF8\n",
 	OPEN_EVENTS},
 };
 
 #define REC "Received: x\r\n"
 static const struct dialogue defences[] = {
     {"bare LF in data", 0, OPEN "DATA\r\n|a\nb\r\n.\r\nNOOP\r\n",
-	OPEN_OUT GO "550 5.5.2 message holds a bare <CR> or <LF>; lines "
-		    "end in <CR><LF>\n250 2.0.0 OK\n",
+	OPEN_OUT GO "550 5.5.2 message contains a bare <CR> or <LF>; lines "
+		    "must end in <CR><LF>\n250 2.0.0 OK\n",
 	NULL},
     {"smuggled by LF", 0,
 	OPEN "DATA\r\n|a\n.\nMAIL FROM:<evil@x>\r\n.\r\nNOOP\r\n",
-	OPEN_OUT GO "550 5.5.2 message holds a bare <CR> or <LF>; lines "
-		    "end in <CR><LF>\n250 2.0.0 OK\n",
+	OPEN_OUT GO "550 5.5.2 message contains a bare <CR> or <LF>; lines "
+		    "must end in <CR><LF>\n250 2.0.0 OK\n",
 	NULL},
     {"smuggled by LF, normalized", NORMALIZE,
 	OPEN "DATA\r\n|a\n.\r\nMAIL FROM:<evil@x>\r\n.\r\nNOOP\r\n",
@@ -269,7 +264,7 @@ static const struct dialogue defences[] = {
 	NULL},
     {"long text line", 0, OPEN "DATA\r\n|" A256 A64 "\r\n.\r\nNOOP\r\n",
 	OPEN_OUT GO
-	"554 5.6.0 message holds a line that is too long\n250 2.0.0 OK\n",
+	"554 5.6.0 message contains a line that is too long\n250 2.0.0 OK\n",
 	NULL},
     {"loop", 0, OPEN "DATA\r\n|" REC REC REC REC "\r\nx\r\n.\r\nNOOP\r\n",
 	OPEN_OUT GO "554 5.4.6 too many hops: mail loop\n250 2.0.0 OK\n", NULL},
@@ -286,9 +281,9 @@ static const struct dialogue defences[] = {
 	"E:c CLOSE:ERRORS"},
     {"idle commands", 0,
 	HI "NOOP\r\nRSET\r\nVRFY a\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n",
-	HI_OUT "250 2.0.0 OK\n250 2.0.0 OK\n252 2.5.0 addresses are not "
-	       "verified here, send the mail\n250 2.0.0 OK\n"
-	       "250 2.0.0 OK\n421 4.7.0 too many commands without mail\n",
+	HI_OUT "250 2.0.0 OK\n250 2.0.0 OK\n252 2.5.0 cannot VRFY user; send a "
+	       "message to find out\n250 2.0.0 OK\n250 2.0.0 OK\n421 4.7.0 too "
+	       "many commands without mail\n",
 	"E:c CLOSE:ERRORS"},
     {"refused recipients", 0,
 	OPEN "RCPT TO:<no1@y>\r\nRCPT TO:<no2@y>\r\nRCPT TO:<no3@y>\r\n"
@@ -301,23 +296,24 @@ static const struct dialogue defences[] = {
     {"too many recipients", 0,
 	OPEN "RCPT TO:<c@y>\r\nRCPT TO:<d@y>\r\nRCPT TO:<e@y>\r\n"
 	     "DATA\r\n|.\r\n",
-	OPEN_OUT "250 2.1.5 recipient ok\n250 2.1.5 recipient ok\n"
-		 "452 4.5.3 too many recipients for one message, send it "
-		 "to the rest in another one\n" GO "250 2.0.0 queued\n",
+	OPEN_OUT
+	"250 2.1.5 recipient ok\n250 2.1.5 recipient ok\n452 4.5.3 too many "
+	"recipients for one message, send the rest separately\n" GO
+	"250 2.0.0 queued\n",
 	OPEN_EVENTS "R:c@y/0/ R:d@y/0/ D <END0> "},
     {"HTTP", 0, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-	"521 this is an SMTP server; you speak something else\n",
+	"521 this is an SMTP server; the client does not speak SMTP\n",
 	"CLOSE:PROTOCOL"},
     {"HTTP by POST and LF", 0, "POST / HTTP/1.1\nMAIL FROM:<a@x>\n",
-	"521 this is an SMTP server; you speak something else\n",
+	"521 this is an SMTP server; the client does not speak SMTP\n",
 	"CLOSE:PROTOCOL"},
     {"HTTP later is just unknown", 0, HI "GET / HTTP/1.1\r\n",
 	HI_OUT "500 5.5.2 command not recognized\n", "E:c "},
     {"TLS", 0, "\x16\x03\x01\x02",
-	"521 this is an SMTP server; you speak something else\n",
+	"521 this is an SMTP server; the client does not speak SMTP\n",
 	"CLOSE:PROTOCOL"},
     {"SSH", 0, "SSH-2.0-x\r\n",
-	"521 this is an SMTP server; you speak something else\n",
+	"521 this is an SMTP server; the client does not speak SMTP\n",
 	"CLOSE:PROTOCOL"},
     {"pipelining behind EHLO", WHOLE, "EHLO c\r\nMAIL FROM:<a@x>\r\n",
 	"554 illegal pipelining: wait for the reply to this command\n",
@@ -414,7 +410,8 @@ test_endless_line(void **state)
 		feed(&r, (struct str){junk, sizeof(junk)});
 		assert_int_equal(r.in.len, 0);
 	}
-	check_out(&r, "endless", "554 command line without end\n");
+	check_out(&r, "endless",
+	    "554 command line does not end, closing the connection\n");
 	check_events(&r, "endless", "CLOSE:PROTOCOL");
 	rig_clear(&r);
 }
@@ -430,7 +427,8 @@ test_early_talk(void **state)
 	r.server = smtp_server_new(&r.limits, "mx.example.org", &ops, &r);
 	assert_int_equal(smtp_server_feed(r.server, "EHLO c\r\n", 8, 0), 0);
 	smtp_server_greet(r.server, true, 0);
-	check_out(&r, "early", "554 you talk before the greeting\n");
+	check_out(
+	    &r, "early", "554 protocol error: data sent before the greeting\n");
 	check_events(&r, "early", "CLOSE:PROTOCOL");
 	rig_clear(&r);
 }

@@ -18,7 +18,7 @@
 	"250 CHUNKING\n"
 #define CHUNK_OUT CHUNK_HI_OUT "250 2.1.0 sender ok\n250 2.1.5 recipient ok\n"
 #define GOT(n) "250 2.0.0 " n " octets received\n"
-#define OVER "a message is on its way in chunks; RSET forgets it\n"
+#define OVER "BDAT transfer in progress; send RSET to abort it\n"
 
 static const struct dialogue good[] = {
     {"one chunk", CHUNKING,
@@ -90,13 +90,13 @@ static const struct dialogue bad[] = {
 	"E:nodata M:a@x/0/0/0/0/ R:b@y/0/ D D RESET "},
     {"a bare LF refuses at the end of its chunk", CHUNKING,
 	OPEN "BDAT 4\r\na\nb\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n",
-	CHUNK_OUT "550 5.5.2 message holds a bare <CR> or <LF>; lines end in "
-		  "<CR><LF>\n503 5.5.1 the message was refused\n"
-		  "503 5.5.1 the message was refused\n",
+	CHUNK_OUT "550 5.5.2 message contains a bare <CR> or <LF>; lines must "
+		  "end in <CR><LF>\n503 5.5.1 the message was refused\n503 "
+		  "5.5.1 the message was refused\n",
 	OPEN_EVENTS "D a<END1> "},
     {"a bare CR at the very end", CHUNKING, OPEN "BDAT 2 LAST\r\na\r",
-	CHUNK_OUT "550 5.5.2 message holds a bare <CR> or <LF>; lines end in "
-		  "<CR><LF>\n",
+	CHUNK_OUT "550 5.5.2 message contains a bare <CR> or <LF>; lines must "
+		  "end in <CR><LF>\n",
 	OPEN_EVENTS "D a<END1> "},
     {"bare ones become CR LF", CHUNKING | NORMALIZE,
 	OPEN "BDAT 2\r\na\nBDAT 5 LAST\r\n.\n\rb\r",
@@ -106,17 +106,14 @@ static const struct dialogue bad[] = {
 	CHUNK_OUT "250 2.0.0 queued\n250 2.0.0 OK\n",
 	OPEN_EVENTS "D a\r\n.\r\n.\r\n<END0> "},
     {"no number: the end", CHUNKING, OPEN "BDAT LAST\r\nQUIT\r\n",
-	CHUNK_OUT "501 5.5.4 expected BDAT and a number of octets, then LAST "
-		  "or nothing\n",
+	CHUNK_OUT "501 5.5.4 syntax: BDAT octets [LAST]\n",
 	OPEN_EVENTS "RESET CLOSE:PROTOCOL"},
     {"a word too many: the end", CHUNKING, OPEN "BDAT 5 LAST now\r\nQUIT\r\n",
-	CHUNK_OUT "501 5.5.4 expected BDAT and a number of octets, then LAST "
-		  "or nothing\n",
+	CHUNK_OUT "501 5.5.4 syntax: BDAT octets [LAST]\n",
 	OPEN_EVENTS "RESET CLOSE:PROTOCOL"},
     {"too large a number: the end", CHUNKING,
 	OPEN "BDAT 18446744073709551616\r\nQUIT\r\n",
-	CHUNK_OUT "501 5.5.4 expected BDAT and a number of octets, then LAST "
-		  "or nothing\n",
+	CHUNK_OUT "501 5.5.4 syntax: BDAT octets [LAST]\n",
 	OPEN_EVENTS "RESET CLOSE:PROTOCOL"},
     {"empty chunks without end", CHUNKING,
 	OPEN "BDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\n",
@@ -213,7 +210,8 @@ test_octet_time(void **state)
 	feed(&r, STR("a"));
 	r.now += 500;
 	smtp_server_run(r.server, r.now);
-	check_out(&r, "octets", "421 4.4.2 data comes too slowly\n");
+	check_out(&r, "octets",
+	    "421 4.4.2 data rate too low, closing the connection\n");
 	rig_clear(&r);
 }
 

@@ -109,7 +109,8 @@ test_slow_data(void **state)
 	assert_false(r.closed);
 	assert_int_equal(smtp_server_next_due(r.server), 1400);
 	at(&r, 1400);
-	check_out(&r, "slow", "421 4.4.2 data comes too slowly\n");
+	check_out(&r, "slow",
+	    "421 4.4.2 data rate too low, closing the connection\n");
 	rig_clear(&r);
 }
 

@@ -244,7 +244,7 @@ test_refusals(void **state)
 	    {"GET /secret HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"HTTP/1.1 403 "},
 	    {"GET /hello HTTP/1.1\r\nHost: evil.test\r\n\r\n",
-		"hosts of the section"},
+		"hosts of the http section"},
 	    {"GET /hello HTTP/1.1\r\nHost: ours.test:99\r\n\r\n",
 		"HTTP/1.1 200 "},
 	    {"GET /hello HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
