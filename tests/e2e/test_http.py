@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """HTTP in the mail daemon: metrics as Prometheus' own tool takes them, what
 hostile requests get, TLS, a reload; and mail goes on meanwhile."""
+import concurrent.futures
 import hashlib
 import http.client
 import pathlib
@@ -119,20 +120,26 @@ def test_openmetrics(web):
 HOSTILE = pathlib.Path(__file__).parent / "dialogues/http.txt"
 
 
+def unescape(text):
+    return text.encode().decode("unicode_escape").encode("latin-1")
+
+
 def read_hostile(words):
-    """[(name, bytes, [statuses])]"""
+    """[(name, bytes, [statuses], (seconds, text) or None)]"""
     found = []
     for line in HOSTILE.read_text().splitlines():
         mark, _, rest = line.partition(" ")
         if mark == "==":
-            found.append([rest, b"", []])
+            found.append([rest, b"", [], None])
         elif mark == ">":
             for word, value in words.items():
                 rest = rest.replace("{%s}" % word, value)
             rest = re.sub(r"\{([^{}*]+)\*(\d+)\}",
                           lambda m: m[1] * int(m[2]), rest)
-            found[-1][1] += rest.encode().decode("unicode_escape").encode(
-                "latin-1")
+            found[-1][1] += unescape(rest)
+        elif mark == "~":
+            seconds, _, text = rest.partition(" ")
+            found[-1][3] = int(seconds), unescape(text)
         elif mark == "=":
             found[-1][2] = [] if rest == "closed" else rest.split()
     return found
@@ -157,6 +164,35 @@ def say(port, request):
                       answer.decode("latin-1"))
 
 
+def say_slowly(port, request, seconds, text):
+    """The same of a client that does not come to an end, and whether it was
+    ended in time."""
+    began, answer, sent = time.monotonic(), b"", 0
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.sendall(request)
+        s.settimeout(0.5)
+        while time.monotonic() < began + seconds:
+            try:
+                piece = s.recv(65536)
+                if not piece:
+                    break
+                answer += piece
+                continue
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                break
+            try:
+                if text:
+                    s.sendall(text[sent % len(text):][:1])
+                    sent += 1
+            except ConnectionError:
+                break
+        else:
+            return ["not ended"]
+    return re.findall(r"(?:^|\n|\})HTTP/1\.1 (\d+)", answer.decode("latin-1"))
+
+
 def test_hostile_requests(web, sink):
     w = web()
     send(w, [f"n{i}@example.com" for i in range(5)])
@@ -167,10 +203,27 @@ def test_hostile_requests(web, sink):
     before = w.queue()
     dialogues = read_hostile(words)
     assert len(dialogues) > 50
-    for name, request, statuses in dialogues:
+    for name, request, statuses, pace in dialogues:
+        if pace:
+            continue
         assert say(w.web_port, request) == statuses, name
     assert w.queue() == before
     assert len(w.ctl("token", "list")) == 2
+    assert get(w.web_port)[0].status == 200
+
+
+@pytest.mark.long("clients that send a header or a body by the byte")
+def test_hostile_slow_requests(web):
+    """Together, since they take their time."""
+    w = web()
+    words = {"token": w.run_ctl("token", "new", "a", "--right",
+                                "admin").stdout.strip()}
+    slow = [d for d in read_hostile(words) if d[3]]
+    assert len(slow) > 3
+    with concurrent.futures.ThreadPoolExecutor(len(slow)) as pool:
+        heard = pool.map(lambda d: say_slowly(w.web_port, d[1], *d[3]), slow)
+        for (name, _, statuses, _), got in zip(slow, heard):
+            assert got == statuses, name
     assert get(w.web_port)[0].status == 200
 
 
