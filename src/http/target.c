@@ -48,11 +48,14 @@ decode(struct decoder *d, struct str s, bool is_form, struct str *out)
 
 	out->p = d->out;
 	while (i < s.n) {
+		/* Some read a bare one as a slash. An encoded one may be of a
+		 * sender's name. */
+		bool is_bare_backslash = s.p[i] == '\\';
 		char c;
 
 		if (!next_char(s, &i, is_form, &c))
 			return fail(d, "The percent-encoding is wrong.");
-		if ((unsigned char)c < ' ' || c == 0x7f || c == '\\')
+		if ((unsigned char)c < ' ' || c == 0x7f || is_bare_backslash)
 			return fail(
 			    d, "The target holds a character that it may not.");
 		d->out[n++] = c;

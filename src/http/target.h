@@ -28,8 +28,8 @@ struct http_target {
 };
 
 /* False: why, one sentence. "." and ".." as segments, empty segments, control
- * characters, backslashes, bad percent-encoding and bytes that are no UTF-8
- * are refused. Clear it in either case. */
+ * characters, backslashes that are not encoded, bad percent-encoding and bytes
+ * that are no UTF-8 are refused. Clear it in either case. */
 MUST_CHECK bool http_target_parse(
     struct str target, struct http_target *out, const char **why);
 void http_target_clear(struct http_target *t);

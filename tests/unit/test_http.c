@@ -245,7 +245,7 @@ test_target(void **state)
 {
 	static const char *const bad[] = {"", "a", "//", "/a//b", "/a//", "/..",
 	    "/a/../b", "/%2e%2e/b", "/.", "/a%", "/a%2", "/a%zz", "/a%00",
-	    "/a%0a", "/a%5cb", "/%ff", "/a?b=%", "/a?b=%0d"};
+	    "/a%0a", "/a\\b", "/a?b=\\", "/%ff", "/a?b=%", "/a?b=%0d"};
 	struct http_target t;
 
 	(void)state;
@@ -260,6 +260,11 @@ test_target(void **state)
 	assert_string_equal(http_target_parameter(&t, "frozen")->p, "1");
 	assert_string_equal(http_target_parameter(&t, "name")->p, "\xc3\xa4 b");
 	assert_null(http_target_parameter(&t, "x"));
+	http_target_clear(&t);
+	assert_true(is_target("/a%5cb?c=%5c", &t));
+	assert_int_equal(t.segment_count, 1);
+	assert_string_equal(t.segments[0].p, "a\\b");
+	assert_string_equal(http_target_parameter(&t, "c")->p, "\\");
 	assert_null(http_target_parameter(&t, "y"));
 	http_target_clear(&t);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
