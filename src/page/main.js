@@ -238,6 +238,7 @@ function drawLogin() {
         login.why && h("p", {class: "error", role: "alert"}, login.why),
         h("form", {onsubmit: submit},
             field("Name", {name: "name", autocomplete: "username",
+                once: (el) => el.focus(),
                 oninput: (e) => { form.name = e.target.value; }}),
             field("Password", {type: "password", name: "password",
                 autocomplete: "current-password",

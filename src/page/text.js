@@ -22,6 +22,10 @@ export function plain(s, max = 200) {
     return t.length > max ? t.slice(0, max) + "…" : t;
 }
 
+export function sentence(s) {
+    return s[0].toUpperCase() + s.slice(1);
+}
+
 // As a node. lines: newline and tab are text (a message's), not marked.
 export function strange(s, {max = 1000, lines = false} = {}) {
     const text = String(s ?? "").replace(MARKS, "$1"), out = [];

@@ -3,7 +3,8 @@
 import {get, post} from "./api.js";
 import {chart} from "./chart.js";
 import {h} from "./dom.js";
-import {ago, number, plain, size, span, strange, time} from "./text.js";
+import {ago, number, plain, sentence, size, span, strange, time}
+    from "./text.js";
 import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
     senderLink, table} from "./ui.js";
 import {problemList} from "./view_stuck.js";
@@ -125,7 +126,7 @@ export function status(app) {
             app.toast(["The configuration was read again.",
                 ...(done.notes || [])].map((n) => plain(n, 300)).join(" "));
         } catch (e) {
-            app.toast(plain(e.message, 500), {bad: true});
+            app.toast(sentence(plain(e.message, 500)), {bad: true});
         }
         app.refresh();
     }

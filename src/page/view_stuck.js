@@ -161,9 +161,9 @@ export function stuck(app) {
         return h("article", {key: s.sender, class: "card " +
                 (all.frozen ? "bad" : near ? "warn" : "")},
         h("h3", {}, senderLink(s.sender), " ", state({...all, near})),
-        h("p", {}, since(all),
-            sign ? [" ", h("span", {class: "dim"}, sign.type, ": "),
-                strange(sign.detail), " (", ago(sign.at), ")"] : ""),
+        h("p", {}, since(all)),
+        sign && h("p", {}, h("span", {class: "badge warn"}, sign.type), " ",
+            strange(sign.detail), " (", ago(sign.at), ")"),
         d && h("div", {class: "gauges"}, gaugesOf(all)
             .filter((g, i) => i === 0 || g.used > 0).map(gauge)),
         clients.length > 0 && h("p", {}, "From ",
@@ -193,8 +193,10 @@ export function stuck(app) {
         const near = signs.filter((e) => details.has(e.sender) &&
             !busy.some((s) => s.sender === e.sender) &&
             nearness(details.get(e.sender).sender) >= 0.8);
-        const other = signs.filter((e) => !near.includes(e));
         const rest = busy.filter((s) => !s.frozen);
+        const cards = rest.slice(0, Math.max(CARDS - frozen.length, 3));
+        const other = signs.filter((e) => !near.includes(e) &&
+            !cards.some((s) => s.sender === e.sender));
 
         if (!loaded)
             return h("p", {}, "Loading …");
@@ -216,10 +218,9 @@ export function stuck(app) {
             near.length + rest.length > 0 && h("h2", {}, "Near a limit, " +
                 "or waiting"),
             near.map((e) => card(details.get(e.sender).sender, e)),
-            rest.slice(0, Math.max(CARDS - frozen.length, 3))
-                .map((s) => card(s, signs.find((e) =>
-                    e.sender === s.sender))),
-            rest.length > CARDS && h("p", {}, h("a", {href:
+            cards.map((s) => card(s, signs.find((e) =>
+                e.sender === s.sender))),
+            rest.length > cards.length && h("p", {}, h("a", {href:
                 hashOf("senders", "busy")},
             `All ${number(rest.length)} that wait`)),
             other.length > 0 && [h("h2", {}, "Signs of the last day"),

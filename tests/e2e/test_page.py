@@ -256,6 +256,82 @@ def test_what_strangers_write(site, tmp_path):
     assert any(a["action"] == "cat" for a in s.w.ctl("audit"))
 
 
+def test_sender_with_quotes(site):
+    """A sender whose name is escaped is looked at and stopped like another."""
+    s = site()
+    evil = '"a\\\\b <img>"@example.org'
+    s.send(evil, 5)
+    p = s.page()
+    p.shows("3 of 20")
+    p.shows("From 127.0.0.1")
+    name = s.w.ctl("senders")[0]["sender"]
+    assert "\\x5c" in name and "\\x22" in name
+    p.click("button", f"Freeze {name}")
+    p.shows("1 sender frozen")
+    p.click("link", name)
+    p.click("button", "Thaw and discard 3")
+    p.shows("3 messages to 3 recipients")
+    p.click("button", "Thaw, discard 3")
+    p.shows("3 recipients discarded")
+    assert s.w.ctl("status")["held_messages"] == 0
+    s.go(p, "queue?" + urllib.parse.urlencode({"sender": name}))
+    p.shows("No held mail matches")
+
+
+def test_message_view(site):
+    """Of one message: it goes, or is discarded, with a reason; then it says so
+    and the way back."""
+    s = site()
+    s.send(ALICE, 4)
+    first, second = (m["id"] for m in s.held())
+    p = s.page("message/" + first)
+    p.fill("Reason (optional)", "known to me")
+    p.click("button", "Let it go")
+    p.shows("1 message to 1 recipient")
+    p.click("button", "Release 1")
+    p.shows("no longer held")
+    p.click("link", "Back to the queue")
+    p.shows("1 message, the oldest first")
+    s.go(p, "message/" + second)
+    p.click("button", "Discard it")
+    p.click("button", "Discard 1")
+    p.shows("no longer held")
+    assert any("known to me" in a["detail"] for a in s.w.ctl("audit"))
+
+
+def test_what_goes_wrong_is_told(site):
+    """A configuration that is wrong, a term that is none, no daemon: in words,
+    and what was typed stays."""
+    s = site()
+    s.send(ALICE, 4)
+    p = s.page("status")
+    p.shows("enforce")
+    config = s.w.config.read_text()
+    s.w.config.write_text(config + "\nfrozen_at = 3\n")
+    p.click("button", "Read the configuration again")
+    p.shows("The old configuration stays")
+    p.shows("no such option 'frozen_at'")
+    s.w.config.write_text(config)
+    s.go(p, "policies")
+    p.fill("Sender", ALICE)
+    p.fill("Recipient", "x@example.com")
+    p.fill("Client address (optional)", "nowhere")
+    p.click("button", "Explain")
+    p.until("document.querySelector('main [role=alert]')", "refusal")
+    assert p.js(f"{p.pick('textbox', 'Client address (optional)')}.value"
+                ) == "nowhere"
+    s.go(p, "")
+    p.fill("Reason (optional)", "typed before")
+    s.w.stop()
+    p.shows("No connection to the daemon")
+    p.click("button", f"Freeze <{ALICE}>")
+    p.shows(f"Freeze <{ALICE}>: no answer from the daemon")
+    s.w.launch()
+    p.hides("No connection to the daemon")
+    assert p.js(f"{p.pick('textbox', 'Reason (optional)')}.value"
+                ) == "typed before"
+
+
 def test_message_that_means_harm(site):
     """A message made to keep the page busy is read like another."""
     s = site()
@@ -631,6 +707,9 @@ def test_by_keys(site):
         raise AssertionError(f"no way to {name}; at {p.focused()}")
 
     tab_to("Reason (optional)")
+    # Whoever goes by keys sees where he is.
+    assert p.js("getComputedStyle(document.activeElement).outlineStyle") \
+        == "solid"
     p.call("Input.insertText", text="by keys")
     tab_to(f"Discard 2 of <{ALICE}>")
     p.key("Enter")
