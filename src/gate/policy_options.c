@@ -68,8 +68,8 @@ const struct option policy_options[] = {
 	.offset = AT(exempt),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Mail of these senders always passes and is not counted. An "
-	       "administrator may freeze them by hand all the same.",
+	.doc = "Mail from these senders always passes and is not counted. An "
+	       "administrator can still freeze them by hand.",
     },
     {
 	.name = "exempt_recipients",
@@ -78,9 +78,9 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.sample = "{\"postmaster@example.org\", \"@example.org\"}",
 	.doc = "Recipients that always pass and are not counted: addresses, "
-	       "domains (@example.org) and file:/path. A frozen sender does "
-	       "not reach them either. A domain does not match an address "
-	       "that may lead elsewhere, one with %, ! or @ in its local "
+	       "domains (@example.org) and file:/path. A frozen sender cannot "
+	       "write to them either. A domain does not match an address that "
+	       "may lead elsewhere, that is, one with %, ! or @ in its local "
 	       "part (user%example.net@example.org).",
     },
     {
@@ -90,14 +90,13 @@ const struct option policy_options[] = {
 	.preset = "mail",
 	.names = profile_names,
 	.reloadable = true,
-	.doc =
-	    "Where the numbers come from that the policy does not give. "
-	    "mail is for people who write mail. machine is for shops, ticket "
-	    "systems and mailing lists: the same but for limit, which is "
-	    "2000/1d, and no stranger_messages. tcp, udp and paper (the "
-	    "same as tcp) follow the published throttle to the letter: "
-	    "the allowance is the free room in the working set, and "
-	    "burst and initial have no effect.",
+	.doc = "Source of the values that the policy does not set. mail is for "
+	       "people who write mail. machine is for shops, ticket systems "
+	       "and mailing lists: the same as mail, but with limit 2000/1d "
+	       "and without stranger_messages. tcp, udp and paper (the same as "
+	       "tcp) follow the published throttle to the letter: the "
+	       "allowance is the free room in the working set, and burst and "
+	       "initial have no effect.",
     },
     {
 	.name = "working_set",
@@ -107,9 +106,9 @@ const struct option policy_options[] = {
 	.max = THROTTLE_WORKING_SET_MAX,
 	.reloadable = true,
 	.sample = "64",
-	.doc = "How many recipients of a sender are remembered as known; the "
-	       "least recently used is forgotten first. Mail to them passes "
-	       "at once. The profile mail has 64, the others 5.",
+	.doc = "Number of known recipients remembered per sender. The least "
+	       "recently used one is forgotten first. Mail to known recipients "
+	       "passes at once. The profile mail has 64, the others 5.",
     },
     {
 	.name = "interval",
@@ -119,9 +118,9 @@ const struct option policy_options[] = {
 	.max = 365 * MS_DAY,
 	.reloadable = true,
 	.sample = "1m",
-	.doc = "One held recipient is let go each interval. An interval in "
-	       "which nothing waits adds one to the allowance. The profile "
-	       "mail has 1m, the others 1s.",
+	.doc = "Time between two releases: one held recipient is released per "
+	       "interval. Each interval in which nothing is waiting adds one "
+	       "to the allowance. The profile mail has 1m, the others 1s.",
     },
     {
 	.name = "burst",
@@ -131,8 +130,8 @@ const struct option policy_options[] = {
 	.max = 65535,
 	.reloadable = true,
 	.sample = "10",
-	.doc = "The largest allowance: so many new recipients may pass at "
-	       "once after a quiet time. The profile mail has 10.",
+	.doc = "Maximum allowance: this many new recipients may pass at once "
+	       "after a quiet period. The profile mail has 10.",
     },
     {
 	.name = "initial",
@@ -142,8 +141,8 @@ const struct option policy_options[] = {
 	.min = 0,
 	.max = 65535,
 	.reloadable = true,
-	.doc = "The allowance of a sender that was never seen before. It is "
-	       "never more than burst.",
+	.doc = "Allowance of a sender that has not been seen before. It is "
+	       "capped at burst.",
     },
     {
 	.name = "freeze_at",
@@ -155,11 +154,11 @@ const struct option policy_options[] = {
 	.max = 1000000,
 	.reloadable = true,
 	.doc = "Freeze a sender when this many of its recipients are waiting, "
-	       "until an administrator thaws it. Of the messages that name "
-	       "more than burst new recipients the largest one that waits "
-	       "does not count; the event \"blast\" tells of each. The "
-	       "message that freezes its sender is taken whole. 0 never "
-	       "freezes on the length of the queue.",
+	       "until an administrator thaws it. The largest waiting message "
+	       "with more than burst new recipients does not count; the event "
+	       "\"blast\" reports each such message. The message that causes "
+	       "the freeze is accepted as a whole. 0: never freeze because of "
+	       "the queue length.",
     },
     {
 	.name = "freeze_growth",
@@ -167,9 +166,9 @@ const struct option policy_options[] = {
 	.offset = AT(freeze_growth),
 	.reloadable = true,
 	.sample = "50/1m",
-	.doc = "Freezes a sender whose queue takes in so many recipients in "
-	       "so long a time, however short it is. Not set: only "
-	       "freeze_at counts.",
+	.doc = "Freeze a sender when this many recipients join its queue "
+	       "within this time, whatever the queue length. If not set, only "
+	       "freeze_at applies.",
     },
     {
 	.name = "limit",
@@ -178,13 +177,13 @@ const struct option policy_options[] = {
 	.given = AT(has_limit),
 	.reloadable = true,
 	.sample = "{\"30/1h\", \"100/1d\"}",
-	.doc = "Let at most this many new recipients go in any window of that "
-	       "length, whatever the allowance says; others wait until the "
-	       "window has room. Up to four; a short one and a long one "
-	       "together leave people alone and keep the long-term rate low. "
-	       "{} is none. If not set, the profile machine has {\"2000/1d\"}, "
-	       "and the profile mail has {\"100/1d\"} where the policy sets "
-	       "none of interval, burst and freeze_at either.",
+	.doc = "Maximum number of new recipients released in any window of "
+	       "this length, whatever the allowance; others wait until the "
+	       "window has room. Up to four limits. A short window and a long "
+	       "one together leave people undisturbed and keep the long-term "
+	       "rate low. {}: no limit. If not set, the profile machine has "
+	       "{\"2000/1d\"}, and the profile mail has {\"100/1d\"} where the "
+	       "policy sets none of interval, burst and freeze_at either.",
     },
     {
 	.name = "stranger_messages",
@@ -193,17 +192,17 @@ const struct option policy_options[] = {
 	.given = AT(has_stranger_messages),
 	.reloadable = true,
 	.sample = "40/1d",
-	.doc = "Freeze a login that sends more messages to strangers than "
-	       "this. A message counts, once, when it names a new recipient "
-	       "that no earlier message in the window has named; so neither a "
-	       "retry nor a second message to somebody who still waits "
-	       "counts. The message that is one too many is taken. Senders "
-	       "without a login (client addresses, programs, key = envelope) "
-	       "are not frozen: their further new recipients wait until the "
-	       "window has room, and the event \"strangers\" tells. \"0\" is "
-	       "none. If not set, the profile mail has \"40/1d\" where the "
-	       "policy sets none of interval, burst, freeze_at and limit; the "
-	       "others have none.",
+	.doc = "Freeze a login that sends more messages than this to "
+	       "strangers. A message counts once, when it names a new "
+	       "recipient that no earlier message in the window has named. A "
+	       "retry, or a second message to a recipient who is still "
+	       "waiting, does not count. The message that exceeds the limit is "
+	       "accepted. Senders without a login (client addresses, programs, "
+	       "key = envelope) are not frozen: their further new recipients "
+	       "wait until the window has room, and the event \"strangers\" "
+	       "reports it. \"0\": no limit. If not set, the profile mail has "
+	       "\"40/1d\" where the policy sets none of interval, burst, "
+	       "freeze_at and limit; the others have no limit.",
     },
     {
 	.name = "familiar_for",
@@ -213,19 +212,19 @@ const struct option policy_options[] = {
 	.min = 0,
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
-	.doc = "A recipient is familiar when it is not in the working set, but "
-	       "mail of the sender went to it within this time, or "
-	       "it is in one of internal_domains, whatever the time. The "
-	       "time of the last mail is known to a week. A "
-	       "familiar recipient is no new one: it takes "
-	       "nothing from burst, limit and the limits of scopes, and has an "
-	       "allowance of its own (familiar_burst, familiar_interval, "
-	       "familiar_freeze_at), so that a thief does not reach a whole "
-	       "address book at once. 0: no recipient is familiar, and all "
-	       "that are not in the working set are new, and nobody is "
-	       "remembered. The profiles tcp, udp and paper have no familiar "
-	       "recipients. Of <>, and of senders that share one place, nobody "
-	       "is remembered.",
+	.doc =
+	    "How long a recipient stays familiar after the last mail from the "
+	    "sender. A recipient is familiar when it is not in the working set "
+	    "and the sender has written to it within this time, or when its "
+	    "domain is in internal_domains. The time of the last mail is "
+	    "recorded to the week. A familiar recipient is not new: it uses "
+	    "nothing of burst, limit and the limits of scopes, but has an "
+	    "allowance of its own (familiar_burst, familiar_interval, "
+	    "familiar_freeze_at). So a thief cannot reach a whole address book "
+	    "at once. 0: no recipient is familiar; every recipient outside the "
+	    "working set is new, and none is remembered. The profiles tcp, udp "
+	    "and paper have no familiar recipients. For <>, and for senders "
+	    "that share one place, none are remembered.",
     },
     {
 	.name = "familiar_burst",
@@ -235,10 +234,10 @@ const struct option policy_options[] = {
 	.max = 65535,
 	.reloadable = true,
 	.sample = "100",
-	.doc = "This many familiar recipients may pass at once after a quiet "
-	       "time. If not set, 100, or burst where that is larger. It must "
-	       "not be below burst. To do without familiar recipients, set "
-	       "familiar_for to 0.",
+	.doc = "Maximum allowance for familiar recipients: this many may pass "
+	       "at once after a quiet period. If not set, 100, or burst where "
+	       "that is larger. It must not be below burst. To turn familiar "
+	       "recipients off, set familiar_for to 0.",
     },
     {
 	.name = "familiar_interval",
@@ -248,10 +247,11 @@ const struct option policy_options[] = {
 	.max = 365 * MS_DAY,
 	.reloadable = true,
 	.sample = "10s",
-	.doc = "One familiar recipient that waits is released each time this "
-	       "has passed. While none waits, each such time adds one to the "
-	       "allowance, up to familiar_burst. If not set, 10s, or interval "
-	       "where that is shorter. It must not be longer than interval.",
+	.doc =
+	    "Time between two releases of familiar recipients: one is released "
+	    "per interval. Each interval in which none is waiting adds one to "
+	    "the allowance, up to familiar_burst. If not set, 10s, or interval "
+	    "where that is shorter. It must not be longer than interval.",
     },
     {
 	.name = "familiar_freeze_at",
@@ -262,10 +262,10 @@ const struct option policy_options[] = {
 	.max = 1000000,
 	.reloadable = true,
 	.doc = "Freeze a sender when this many familiar recipients are "
-	       "waiting. 0 never freezes on them. The default 300 gives way "
-	       "to freeze_at where that is larger or 0, and to queue_max where "
-	       "that is smaller. freeze_at does not count familiar recipients, "
-	       "and queue_max counts them apart from new ones.",
+	       "waiting. 0: never. Where freeze_at is larger or 0, it replaces "
+	       "the default 300; where queue_max is smaller, it does. "
+	       "freeze_at does not count familiar recipients, and queue_max "
+	       "counts them separately from new ones.",
     },
     {
 	.name = "warn_at",
@@ -274,14 +274,13 @@ const struct option policy_options[] = {
 	.preset = WARN_PRESET,
 	.reloadable = true,
 	.check = warn_check,
-	.doc = "Warn when a sender has come to this part of freeze_at, "
-	       "of familiar_freeze_at, of "
-	       "one of its limits or of stranger_messages: with the event "
-	       "\"warn\" and a line in the "
-	       "log, once for each part, and again when the number has fallen "
-	       "10 points below it in between. Up to four; {} warns of "
-	       "nothing. After a restart of the daemon it may warn once "
-	       "more.",
+	.doc =
+	    "Warn when a sender reaches this part of freeze_at, of "
+	    "familiar_freeze_at, of one of its limits or of stranger_messages. "
+	    "The warning is the event \"warn\" and a log line, once for each "
+	    "part; it is repeated only after the number has fallen 10 points "
+	    "below that part. Up to four; {}: no warnings. After a restart of "
+	    "the daemon a warning may be repeated once.",
     },
     {
 	.name = "notify_sender",
@@ -290,16 +289,16 @@ const struct option policy_options[] = {
 	.preset = "none",
 	.names = notify_names,
 	.reloadable = true,
-	.doc = "Tell the sender itself, by mail to its own address. freeze: "
-	       "that it was frozen, once for each freeze. warning: that too, "
-	       "and that it came near a limit (warn_at), once a day at most. "
-	       "The message says what to do and whom to ask (contact), and no "
+	.doc = "Notify the sender by mail to its own address. freeze: that it "
+	       "was frozen, once per freeze. warning: also that it came close "
+	       "to a limit (warn_at), at most once a day. The message says "
+	       "what to do and whom to contact (contact). It contains no "
 	       "numbers, since whoever has stolen the account may read it. It "
-	       "goes to the login where that is an address, to the login at "
-	       "the first of local_domains where it is none, to an envelope "
-	       "sender only where that is in local_domains, and to nobody for "
-	       "clients by address and mail without an envelope sender. It "
-	       "has the null sender and is not throttled.",
+	       "goes to the login if that is an address; to the login at the "
+	       "first of local_domains if it is not; to an envelope sender "
+	       "only if that is in local_domains. It is not sent for client "
+	       "addresses and mail without an envelope sender. It has the null "
+	       "sender and is not throttled.",
     },
     {
 	.name = "refused_credit",
@@ -310,21 +309,17 @@ const struct option policy_options[] = {
 	.max = CREDIT_MAX,
 	.reloadable = true,
 	.doc =
-	    "Credit of a sender for unknown recipients. A new recipient "
-	    "that the next hop refuses for good as unknown costs one: 5.1.1, "
-	    "5.1.2 or 5.1.10, or 550 without such a code in answer to RCPT. "
-	    "Each new recipient that accepts the mail gives a third back, "
-	    "and time gives back all of it within a week. Without credit "
-	    "new recipients wait, even where burst is not used up, until a "
-	    "quarter of it is back; the event \"credit\" says so. "
-	    "Recipients that were refused lately cost nothing again, nor "
-	    "does mail without an envelope sender. A bounce of mail that weir "
-	    "sent on counts like a refusal, for each new recipient once, but "
-	    "never takes the last credit: weir knows such mail by the ENVID "
-	    "(RFC 3461) that it gives where the client gave none and the next "
-	    "hop offers DSN. A list with less than a quarter of dead "
-	    "addresses never uses the credit up. 0 counts nothing. "
-	    "The profiles tcp, udp and paper count nothing.",
+	    "Credit of a sender for unknown recipients. A new recipient that "
+	    "the next hop permanently rejects as unknown costs one: 5.1.1, "
+	    "5.1.2 or 5.1.10, or 550 without such a code in the reply to RCPT. "
+	    "Each new recipient that accepts the mail restores a third of one, "
+	    "and time restores the whole credit within a week. Without credit, "
+	    "new recipients wait even if burst is not used up, until a quarter "
+	    "of the credit is restored; the event \"credit\" reports it. "
+	    "Recipients that were refused recently do not cost credit again, "
+	    "nor does mail without an envelope sender. A list with less than a "
+	    "quarter of dead addresses never uses up the credit. 0: nothing is "
+	    "counted. The profiles tcp, udp and paper count nothing.",
     },
     {
 	.name = "credit_freeze",
@@ -336,8 +331,8 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.doc = "Freeze a sender that has been without refused_credit for this "
 	       "long and is still sending to unknown recipients. A quarter of "
-	       "this time without a refusal, a minute at least, gives a "
-	       "quarter of the credit back. 0s never freezes for it.",
+	       "this time without a refusal, but at least a minute, restores a "
+	       "quarter of the credit. 0s: never freeze for it.",
     },
     {
 	.name = "client_networks",
@@ -345,14 +340,14 @@ const struct option policy_options[] = {
 	.offset = AT(client_networks),
 	.reloadable = true,
 	.sample = "8/1h",
-	.doc = "The largest number of new client networks from which one login "
-	       "may be used within this time: /24 of IPv4, /48 of IPv6. A "
-	       "network that is used again after a day is learnt and does not "
-	       "count any more, until it has not been used for 90 days; none "
-	       "is learnt while there are too many. Clients on this machine "
+	.doc = "Maximum number of new client networks from which one login may "
+	       "be used within this time: /24 of IPv4, /48 of IPv6. A network "
+	       "that is used again after a day is learned and no longer "
+	       "counts, until it has not been used for 90 days. None is "
+	       "learned while the limit is exceeded. Clients on this machine "
 	       "do not count. Up to 32, within a day at most. The event "
-	       "\"networks\" says when there are more. Not set: any number. "
-	       "Mobile phones change their network often.",
+	       "\"networks\" reports when the limit is exceeded. If not set, "
+	       "no limit. Mobile phones change networks often.",
     },
     {
 	.name = "client_networks_action",
@@ -361,10 +356,10 @@ const struct option policy_options[] = {
 	.preset = "hold",
 	.names = networks_names,
 	.reloadable = true,
-	.doc = "What happens to a login that is used from more than "
-	       "client_networks. hold: new recipients of mail from networks "
-	       "that are not learnt wait, even where burst is not used up. "
-	       "freeze: the login is frozen.",
+	.doc =
+	    "Action for a login that is used from more than client_networks. "
+	    "hold: new recipients of mail from networks that are not learned "
+	    "wait, even if burst is not used up. freeze: the login is frozen.",
     },
     {
 	.name = "queue_max",
@@ -374,12 +369,11 @@ const struct option policy_options[] = {
 	.max = 1000000,
 	.reloadable = true,
 	.sample = "10000",
-	.doc =
-	    "No more than so many recipients of one sender wait, even "
-	    "where nothing freezes it. A message that would bring more is "
-	    "refused whole, with 452. Familiar recipients are counted apart. "
-	    "Not below freeze_at. The profile mail "
-	    "has 10000, the others 100.",
+	.doc = "Maximum number of waiting recipients per sender, even where "
+	       "nothing freezes it. A message that would exceed it is refused "
+	       "as a whole, with 452. Familiar recipients are counted "
+	       "separately. It must not be below freeze_at. The profile mail "
+	       "has 10000, the others 100.",
     },
     {
 	.name = "idle_expiry",
@@ -389,9 +383,9 @@ const struct option policy_options[] = {
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
 	.sample = "30d",
-	.doc = "A sender that was silent so long is forgotten with all its "
-	       "known recipients, unless it is frozen or has mail waiting. "
-	       "The profile mail has 30d, the others 1h.",
+	.doc = "Forget a sender and all its known recipients after this much "
+	       "inactivity, unless it is frozen or has mail waiting. The "
+	       "profile mail has 30d, the others 1h.",
     },
     {
 	.name = "key",
@@ -400,12 +394,12 @@ const struct option policy_options[] = {
 	.preset = "first",
 	.names = key_names,
 	.reloadable = true,
-	.doc = "What counts as one sender. first: the authenticated user, "
-	       "else the client's address, else the envelope sender; user "
-	       "is the same. client: the client's address, whoever "
-	       "authenticated. envelope: the envelope sender; it can be "
-	       "forged, so use it only where clients are trusted to give "
-	       "their own. Quotes that quote nothing make no other one.",
+	.doc = "What counts as one sender. first: the authenticated user, else "
+	       "the client address, else the envelope sender; user is the "
+	       "same. client: the client address, whoever is authenticated. "
+	       "envelope: the envelope sender; it can be forged, so use it "
+	       "only where clients are trusted to give their own. Redundant "
+	       "quotes in the local part do not make a different sender.",
     },
     {
 	.name = "local",
@@ -414,16 +408,16 @@ const struct option policy_options[] = {
 	.preset = "sender",
 	.names = local_names,
 	.reloadable = true,
-	.doc = "Mail that programs of the mail server's own machine hand in "
-	       "without authentication (sendmail(1), PHP; milter and policy "
-	       "service alone), where key would name the client. sender: the "
-	       "envelope sender counts. user: its local part counts, whatever "
-	       "the domain, as in www-data. client: all of it is one sender. "
-	       "Mail without an envelope sender is counted as <>, under the "
-	       "policy \"null\"; so is what a mail server on this machine "
-	       "sends through the relay without a login. "
-	       "A program may choose its envelope sender freely unless the "
-	       "mail server forbids it.",
+	.doc =
+	    "What counts as one sender for mail that programs on the mail "
+	    "server's own machine submit without authentication (sendmail(1), "
+	    "PHP; milter and policy service only), where key would be the "
+	    "client. sender: the envelope sender. user: its local part, "
+	    "whatever the domain, as in www-data. client: all such mail is one "
+	    "sender. Mail without an envelope sender counts as <>, under the "
+	    "policy \"null\"; so does what a mail server on this machine sends "
+	    "through the relay without a login. A program can choose its "
+	    "envelope sender freely unless the mail server forbids it.",
     },
     {
 	.name = "service",
@@ -432,11 +426,11 @@ const struct option policy_options[] = {
 	.preset = "defer",
 	.names = service_names,
 	.reloadable = true,
-	.doc = "What the policy service (protocol = policy) answers for a "
-	       "recipient that must wait: defer (DEFER_IF_PERMIT), hold (HOLD, "
-	       "the whole message goes to the mail server's hold queue) or "
-	       "reject (REJECT). A recipient that was deferred is let in when "
-	       "its turn has come.",
+	.doc =
+	    "Reply of the policy service (protocol = policy) for a recipient "
+	    "that must wait. defer: DEFER_IF_PERMIT. hold: HOLD, the whole "
+	    "message goes to the mail server's hold queue. reject: REJECT. A "
+	    "deferred recipient is accepted once it is due for release.",
     },
     {
 	.name = "ipv6_prefix",
@@ -446,8 +440,7 @@ const struct option policy_options[] = {
 	.min = 16,
 	.max = 128,
 	.reloadable = true,
-	.doc = "IPv6 clients with so many leading bits in common are one "
-	       "sender.",
+	.doc = "IPv6 clients that share this many leading bits are one sender.",
     },
     {
 	.name = "multi",
@@ -456,9 +449,9 @@ const struct option policy_options[] = {
 	.preset = "split",
 	.names = multi_names,
 	.reloadable = true,
-	.doc = "A message with known and new recipients: split sends it to "
-	       "the known ones at once and to the others when they may go; "
-	       "whole keeps it until all of them may.",
+	.doc = "Handling of a message with known and new recipients. split: "
+	       "send it to the known ones at once and to the others when they "
+	       "are released. whole: keep it until all of them are released.",
     },
     {
 	.name = "when_frozen",
@@ -467,13 +460,13 @@ const struct option policy_options[] = {
 	.preset = "tempfail",
 	.names = when_frozen_names,
 	.reloadable = true,
-	.doc = "Mail of a frozen sender: tempfail answers 451, so that an "
-	       "honest client keeps it and tries again, but mail that a "
-	       "program hands in by sendmail(1), which hears no answer, is "
-	       "held by the milter; hold takes all of it into "
-	       "the queue, up to queue_max; reject answers 550. A message that "
-	       "was begun before the freeze is stopped at DATA or at its end: "
-	       "with 451, or 550 for reject.",
+	.doc =
+	    "Reply to mail from a frozen sender. tempfail: 451, so that an "
+	    "honest client keeps the mail and tries again; mail that a program "
+	    "submits with sendmail(1), which sees no reply, is held by the "
+	    "milter. hold: accept all of it into the queue, up to queue_max. "
+	    "reject: 550. A message that was started before the freeze is "
+	    "stopped at DATA or at its end: with 451, or 550 for reject.",
     },
     {
 	.name = "reverse_paths",
@@ -482,20 +475,20 @@ const struct option policy_options[] = {
 	.preset = "count",
 	.names = path_names,
 	.reloadable = true,
-	.doc = "Bounces carry the text of a message to its reverse path (MAIL "
-	       "FROM). count: a reverse path that is new to the sender and "
-	       "foreign to the site costs one new recipient; where none is "
-	       "left, the whole message waits. Not foreign are the null path, "
-	       "the login's own address, addresses in local_domains, "
-	       "inbound_users and sender_address_file, and the first path that "
-	       "a sender uses. VERP, BATV, SRS and user+tag count by their "
-	       "base address. Mail from xclient_from without a login does not "
-	       "count, nor does mail that comes in (local_domains), nor mail "
-	       "without a login to exempt_recipients, unless a local program "
-	       "hands it to the milter or asks the policy service. free: "
-	       "no reverse path counts; for mail servers that forward other "
-	       "people's mail without SRS. The profiles tcp, udp and paper are "
-	       "always free.",
+	.doc =
+	    "Bounces carry the text of a message to its reverse path (MAIL "
+	    "FROM). count: a reverse path that is new to the sender and "
+	    "foreign to the site costs one new recipient; if none is left, the "
+	    "whole message waits. Not foreign are the null path, the login's "
+	    "own address, addresses in local_domains, inbound_users and "
+	    "sender_address_file, and the first path that a sender uses. VERP, "
+	    "BATV, SRS and user+tag count by their base address. Mail from "
+	    "xclient_from without a login does not count, nor does incoming "
+	    "mail (local_domains), nor mail without a login to "
+	    "exempt_recipients, unless a local program submits it to the "
+	    "milter or asks the policy service. free: no reverse path counts; "
+	    "for mail servers that forward other people's mail without SRS. "
+	    "The profiles tcp, udp and paper always use free.",
     },
     {
 	.name = "sender_addresses",
@@ -504,13 +497,13 @@ const struct option policy_options[] = {
 	.preset = "any",
 	.names = sender_names,
 	.reloadable = true,
-	.doc = "Which envelope senders (MAIL FROM) a login may give. own: its "
-	       "own address, which is the login itself, its name before @ in "
-	       "one of local_domains, or what inbound_users or "
-	       "sender_address_file give it; others are refused with 553 "
-	       "5.7.1. The null sender is always allowed, and clients without "
-	       "a login are not asked. It is what "
-	       "reject_authenticated_sender_login_mismatch is in Postfix.",
+	.doc = "Envelope senders (MAIL FROM) that a login may use. any: every "
+	       "address. own: its own addresses only, that is, the login "
+	       "itself, its name before @ in one of local_domains, and those "
+	       "that inbound_users or sender_address_file assign to it; others "
+	       "are refused with 553 5.7.1. The null sender is always allowed, "
+	       "and clients without a login are not checked. It corresponds to "
+	       "reject_authenticated_sender_login_mismatch in Postfix.",
     },
     {
 	.name = "weight",
@@ -520,11 +513,11 @@ const struct option policy_options[] = {
 	.min = 1,
 	.max = 100,
 	.reloadable = true,
-	.doc = "The share of these senders in the delivery of released mail. "
-	       "Senders with mail due take turns, so that the many messages "
-	       "of one do not delay another's; a sender of weight 2 sends "
-	       "twice as much in each round. It has no effect while only one "
-	       "sender has mail due.",
+	.doc =
+	    "Share of these senders in the delivery of released mail. Senders "
+	    "with mail due take turns, so that the many messages of one do not "
+	    "delay another's. A sender of weight 2 sends twice as much in each "
+	    "round. It has no effect while only one sender has mail due.",
     },
     {
 	.name = "sender_address_file",
@@ -533,10 +526,10 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.check = option_check_path,
 	.sample = "\"/etc/weir/senders\"",
-	.doc = "A file of the addresses that are a login's own beside its "
-	       "login. Each line has a login and behind it addresses, or "
-	       "@example.org for a whole domain, separated by blanks or "
-	       "commas; # begins a comment. It is read again at a reload.",
+	.doc = "File with further addresses that belong to a login. Each line "
+	       "has a login, followed by addresses or @example.org for a whole "
+	       "domain, separated by blanks or commas; # starts a comment. It "
+	       "is read again at a reload.",
     },
     {
 	.name = "fold_tags",
@@ -544,8 +537,7 @@ const struct option policy_options[] = {
 	.offset = AT(fold_tags),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "user+tag@example.org counts as the recipient "
-	       "user@example.org.",
+	.doc = "Count user+tag@example.org as the recipient user@example.org.",
     },
     {
 	.name = "learn_inbound",
@@ -553,14 +545,15 @@ const struct option policy_options[] = {
 	.offset = AT(learn_inbound),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Who wrote to one of these senders is somebody known: the "
-	       "answer passes and takes nothing from the allowance. Learnt "
-	       "from mail that comes in through weir's own listeners, without "
-	       "a login, from an address outside of local_domains to one in "
-	       "it, once the message has been accepted. Off unless asked for, "
-	       "since what comes in can be forged: the bounds are "
-	       "inbound_set, inbound_rate and inbound_expiry. A frozen sender "
-	       "stays frozen, and mail that waits already goes on waiting.",
+	.doc =
+	    "Treat whoever wrote to one of these senders as known to it: the "
+	    "answer passes and uses nothing of the allowance. Addresses are "
+	    "learned from mail that arrives at weir's own listeners, without a "
+	    "login, from an address outside local_domains to one inside, once "
+	    "the message has been accepted. It is off by default, since "
+	    "incoming mail can be forged; inbound_set, inbound_rate and "
+	    "inbound_expiry bound it. A frozen sender stays frozen, and mail "
+	    "that is already waiting continues to wait.",
     },
     {
 	.name = "inbound_set",
@@ -570,9 +563,9 @@ const struct option policy_options[] = {
 	.min = 1,
 	.max = INBOUND_SET_MAX,
 	.reloadable = true,
-	.doc = "How many addresses are remembered from a sender's incoming "
-	       "mail, apart from working_set; the one that was silent longest "
-	       "is forgotten first.",
+	.doc = "Number of addresses remembered from a sender's incoming mail, "
+	       "apart from working_set. The one that has been silent the "
+	       "longest is forgotten first.",
     },
     {
 	.name = "inbound_rate",
@@ -580,16 +573,14 @@ const struct option policy_options[] = {
 	.offset = AT(inbound_rate),
 	.preset = "50/1d",
 	.reloadable = true,
-	.doc = "So many new addresses are learnt at once, and then no more "
-	       "than as many in each such time, evenly. It is what somebody "
-	       "who has stolen an account gains by writing to it from forged "
-	       "addresses. So that nobody uses it up for others, one domain "
-	       "or one client network (/24, IPv6 /48) has half of it at most, "
-	       "and one domain from one network a fifth, five at least: forged "
-	       "mail from one "
+	.doc = "Maximum rate of newly learned addresses per sender; 50/1d "
+	       "allows 50 at once, then one every 29 minutes. This is what "
+	       "somebody who has stolen an account can gain by writing to it "
+	       "from forged addresses. One domain or one client network (/24, "
+	       "IPv6 /48) gets at most half of it, and one domain from one "
+	       "network a fifth, but at least five. So forged mail from one "
 	       "network leaves half for the rest, however many domains it "
-	       "invents. With a client on this machine the domain alone "
-	       "counts.",
+	       "invents. For a client on this machine only the domain counts.",
     },
     {
 	.name = "inbound_expiry",
@@ -599,7 +590,7 @@ const struct option policy_options[] = {
 	.min = MS_MINUTE,
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
-	.doc = "An address is forgotten so long after its last mail.",
+	.doc = "Forget a learned address this long after its last mail.",
     },
     {
 	.name = "contact",
@@ -607,8 +598,8 @@ const struct option policy_options[] = {
 	.offset = AT(contact),
 	.reloadable = true,
 	.sample = "\"postmaster@example.org\"",
-	.doc = "Who can help, told in replies to clients. Not set: the "
-	       "contact given for the whole relay.",
+	.doc = "Contact named in replies to clients. If not set, the contact "
+	       "of the whole relay.",
     },
     {.name = NULL},
 };
