@@ -118,6 +118,9 @@ void gate_run(struct gate *g, int64_t now, int64_t wall);
 /* Writes every changed snapshot (before exit). */
 void gate_save(struct gate *g, int64_t now, int64_t wall);
 
+/* There is a policy of this name. */
+bool gate_has_policy(const struct gate *g, struct str name);
+
 /* ---- a transaction ---- */
 
 struct gate_answer {

@@ -300,6 +300,12 @@ gate_sender_page(struct gate *g, uint64_t *mark, size_t max, int64_t now,
 	return n > 0;
 }
 
+bool
+gate_has_policy(const struct gate *g, struct str name)
+{
+	return policies_find(g->policies, name) != NULL;
+}
+
 size_t
 gate_sender_count(const struct gate *g)
 {

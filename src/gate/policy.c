@@ -534,6 +534,11 @@ policies_free(struct policies *set)
 const struct policy *
 policies_select(const struct policies *set, const struct gate_facts *facts)
 {
+	const struct policy *named =
+	    facts->policy.n > 0 ? policies_find(set, facts->policy) : NULL;
+
+	if (named != NULL)
+		return named;
 	for (size_t i = 0; i < set->n; i++) {
 		const struct policy *policy = &set->v[i];
 		const struct match_facts own = {

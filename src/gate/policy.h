@@ -119,6 +119,9 @@ struct gate_facts {
 	struct str sender; /* envelope, empty: null sender */
 	struct str helo;
 	struct ip client; /* IP_NONE: a Unix socket */
+	/* By its name, whatever match says; empty, or of none that there is:
+	 * by match. */
+	struct str policy;
 	bool local; /* a program of the MTA's own machine: policy's `local` */
 	/* By a command, which hears no 451: the mail server would hand it in
 	 * again and again, and let it go when the sender is thawed. */

@@ -42,7 +42,7 @@ on_tested(void *arg, bool taken, const char *why)
 		    c, CONTROL_FAILED, "the test was not taken: %s", why);
 		return;
 	}
-	control_log_change(c, 1);
+	control_audit_change(c, c->request.term, "");
 	control_done(c, NULL);
 }
 

@@ -47,6 +47,7 @@ waiting_free(struct waiting *w)
 	free(w->sender);
 	free(w->source);
 	free(w->application);
+	free(w->policy);
 	free(w->text);
 	free(w);
 }
@@ -63,7 +64,8 @@ decide_drop_waiting(struct decider *d, struct waiting *w)
 /* The one that waits longest makes room: its turn is not told. */
 void
 decide_add_waiting(struct decider *d, const char *sender, uint64_t destination,
-    const char *source, const char *application, const char *text)
+    const char *source, const char *application, const char *policy,
+    const char *text)
 {
 	struct waiting *w = xcalloc(1, sizeof(*w));
 
@@ -78,6 +80,7 @@ decide_add_waiting(struct decider *d, const char *sender, uint64_t destination,
 	w->sender = xstrdup(sender);
 	w->source = xstrdup(source);
 	w->application = xstrdup(application);
+	w->policy = xstrdup(policy);
 	w->text = xstrdup(text);
 	w->destination = destination;
 	list_append(&d->waiting, &w->entry);
@@ -123,13 +126,14 @@ make_id(char out[20])
 
 struct decision *
 decision_new(struct decider *d, const char *source, const char *application,
-    const struct ip *client, size_t n)
+    const char *policy, const struct ip *client, size_t n)
 {
 	struct decision *c = xcalloc(1, sizeof(*c));
 
 	c->d = d;
 	c->source = xasprintf("%s:%s", application, source);
 	c->application = xstrdup(application);
+	c->wanted = xstrdup(policy);
 	c->client = *client;
 	c->items = xcalloc(n + 1, sizeof(*c->items));
 	loop_timer_init(&c->timer, d->loop, on_expired, c);
@@ -196,6 +200,7 @@ decision_free(struct decision *c, int64_t now)
 	free(c->items);
 	free(c->source);
 	free(c->application);
+	free(c->wanted);
 	free(c);
 }
 
@@ -205,6 +210,7 @@ begin(struct decision *c, int64_t now)
 	/* Its own name is no foreign reverse path. */
 	struct gate_facts facts = {.user = str_from(c->source),
 	    .sender = str_from(c->source),
+	    .policy = str_from(c->wanted),
 	    .client = c->client};
 
 	return gate_begin(c->d->gate, &facts, now);
@@ -306,7 +312,7 @@ on_one(void *arg, const struct gate_answer *a)
 		item->has_ticket = true;
 		find_due(c, item, now);
 		decide_add_waiting(c->d, c->key, item->destination, c->source,
-		    c->application, item->text);
+		    c->application, c->wanted, item->text);
 		break;
 	case THROTTLE_REFUSE:
 		gate_cancel(c->one, now);
@@ -495,7 +501,7 @@ restore(struct decider *d, int64_t now)
 		if (strlen(w->source) <= skip)
 			continue;
 		c = decision_new(
-		    d, w->source + skip, w->application, &nobody, 1);
+		    d, w->source + skip, w->application, w->policy, &nobody, 1);
 		c->kind = DECIDE_RESTORE;
 		c->on_done = on_restored;
 		if (decision_add(c, w->text))

@@ -62,10 +62,11 @@ put(struct buf *out, json_t *line)
 static json_t *
 waiting_line(const struct waiting *w)
 {
-	return json_pack("{s:{s:o, s:o, s:s, s:o, s:o}}", "wait", "sender",
+	return json_pack("{s:{s:o, s:o, s:s, s:o, s:o, s:o}}", "wait", "sender",
 	    control_text(w->sender), "source", control_text(w->source),
-	    "application", w->application, "destination", control_text(w->text),
-	    "hash", json_sprintf("%" PRIx64, w->destination));
+	    "application", w->application, "policy", control_text(w->policy),
+	    "destination", control_text(w->text), "hash",
+	    json_sprintf("%" PRIx64, w->destination));
 }
 
 static json_t *
@@ -302,14 +303,17 @@ static bool
 read_waiting(struct decider *d, json_t *line)
 {
 	const char *sender, *source, *application, *destination, *hash;
+	const char *policy = "";
 	uint64_t value;
 
-	if (json_unpack(line, "{s:s, s:s, s:s, s:s, s:s}", "sender", &sender,
-		"source", &source, "application", &application, "destination",
-		&destination, "hash", &hash) != 0 ||
+	if (json_unpack(line, "{s:s, s:s, s:s, s:s, s:s, s?s}", "sender",
+		&sender, "source", &source, "application", &application,
+		"destination", &destination, "hash", &hash, "policy",
+		&policy) != 0 ||
 	    !read_hex(hash, &value))
 		return false;
-	decide_add_waiting(d, sender, value, source, application, destination);
+	decide_add_waiting(
+	    d, sender, value, source, application, policy, destination);
 	return true;
 }
 

@@ -291,8 +291,8 @@ text_of(const json_t *request, const char *name)
 static const char *
 check_members(const json_t *request)
 {
-	static const char *const names[] = {
-	    "source", "application", "destinations", "client", "commit"};
+	static const char *const names[] = {"source", "application",
+	    "destinations", "policy", "client", "commit"};
 	json_t *value;
 	const char *name;
 
@@ -304,7 +304,8 @@ check_members(const json_t *request)
 			i++;
 		if (i == ARRAY_LEN(names))
 			return "A decision has the members source, "
-			       "application, destinations, client and commit.";
+			       "application, destinations, policy, client and "
+			       "commit.";
 	}
 	return NULL;
 }
@@ -347,6 +348,7 @@ make_decision(struct ask *a, const json_t *request, const char **why)
 	const char *source = text_of(request, "source");
 	const char *application = text_of(request, "application");
 	const char *client = text_of(request, "client");
+	const char *policy = text_of(request, "policy");
 	size_t n = json_array_size(list);
 	enum decide_kind kind = a->kind;
 	struct ip ip = {.family = IP_NONE};
@@ -366,13 +368,18 @@ make_decision(struct ask *a, const json_t *request, const char **why)
 		    "and hyphens.";
 	else if (client != NULL && !ip_parse(str_from(client), &ip))
 		*why = "\"client\" has to be an IP address.";
+	else if (json_object_get(request, "policy") != NULL &&
+		 (policy == NULL ||
+		     !gate_has_policy(a->d->gate, str_from(policy))))
+		*why = "\"policy\" has to be the name of a policy.";
 	else if (n < 1 || n > DECIDE_DESTINATIONS_MAX)
 		*why = "\"destinations\" has to be a list of 1 to 1000.";
 	else if (kind == DECIDE_LATER && a->d->open_count >= DECIDE_OPEN_MAX)
 		*why = "Too many decisions wait for their commit.";
 	if (*why != NULL)
 		return NULL;
-	c = decision_new(a->d, source, application, &ip, n);
+	c = decision_new(
+	    a->d, source, application, policy != NULL ? policy : "", &ip, n);
 	c->kind = kind;
 	c->on_done = on_decided;
 	c->on_drop = on_dropped;

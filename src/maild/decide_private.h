@@ -49,6 +49,7 @@ struct decision {
 	enum decide_kind kind;
 	enum decide_phase phase;
 	char *source, *application; /* source: "sms:alice" */
+	char *wanted;               /* policy; "": by match */
 	char key[512];              /* the gate's name of it */
 	char policy[128];
 	struct ip client;
@@ -75,7 +76,8 @@ struct remembered {
 struct waiting { /* a place in a queue that somebody wants to hear of */
 	struct list entry;
 	char ticket[DECIDE_TICKET_MAX];
-	char *sender, *source, *application, *text;
+	char *sender, *source, *application, *policy,
+	    *text; /* policy: as wanted */
 	uint64_t destination;
 };
 
@@ -95,8 +97,10 @@ struct decider {
 	void *arg;
 };
 
+/* policy: by name, "": by match. */
 struct decision *decision_new(struct decider *d, const char *source,
-    const char *application, const struct ip *client, size_t n);
+    const char *application, const char *policy, const struct ip *client,
+    size_t n);
 /* False: the destination cannot be one. */
 MUST_CHECK bool decision_add(struct decision *c, const char *text);
 /* Leads it on; on_done comes, perhaps at once. */
@@ -112,7 +116,7 @@ struct waiting *decide_find_waiting(struct decider *d, struct str ticket);
 /* Nothing when it is there. */
 void decide_add_waiting(struct decider *d, const char *sender,
     uint64_t destination, const char *source, const char *application,
-    const char *text);
+    const char *policy, const char *text);
 void decide_drop_waiting(struct decider *d, struct waiting *w);
 
 /* What was answered for an Idempotency-Key, or is about to be. NULL: nothing.

@@ -46,7 +46,8 @@ static const struct web_route routes[] = {
     {"POST", API_PATH "/decide", CONTROL_CHANGE, decide_post,
 	"May a source reach these destinations? Takes from its allowance, or a "
 	"place in its queue; {\"source\", \"application\", \"destinations\", "
-	"\"client\", \"commit\": \"now\" or \"later\"}, or a \"batch\" of "
+	"\"policy\", \"client\", \"commit\": \"now\" or \"later\"}, or a "
+	"\"batch\" of "
 	"these.",
 	NULL, API_BODY},
     {"POST", API_PATH "/check", CONTROL_READ, decide_post_check,

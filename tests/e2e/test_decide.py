@@ -74,7 +74,8 @@ def test_decide(api):  # noqa: F811
     for bad in ({"source": ""}, {"destinations": []}, {"application": "A"},
                 {"application": "user"}, {"destinations": [1]},
                 {"commit": "soon"}, {"client": "x"}, {"odd": 1},
-                {"destinations": ["a\nb"]}):
+                {"destinations": ["a\nb"]}, {"policy": "none"},
+                {"policy": 1}):
         body = {"source": "s", "application": "im", "destinations": ["d"],
                 **bad}
         assert a.post("decide", t, **body)[0] == 400, bad
@@ -215,6 +216,10 @@ def test_release_notice(api):  # noqa: F811
         read_events(s, "hello")
         _, answer = decide(a, t, "alice", ["1", "2", "3"], application="sms")
         assert answer["policy"] == "sms"
+        # Or by its name.
+        _, other = decide(a, t, "alice", ["1", "2", "3"], policy="sms")
+        assert other["policy"] == "sms" and other["source"] == "im:alice"
+        assert verdicts(other) == ["pass", "pass", "hold"]
         assert verdicts(answer) == ["pass", "pass", "hold"]
         ticket = answer["destinations"][2]["ticket"]
         event = json.loads(read_events(s, "release")[-1]["data"])

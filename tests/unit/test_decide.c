@@ -22,6 +22,7 @@
 
 struct desk {
 	struct rig r;
+	const char *policy; /* that decisions name */
 	struct loop *loop;
 	struct loop_watch *watch;
 	struct decider *d;
@@ -82,6 +83,7 @@ static void
 desk_open(struct desk *k)
 {
 	memset(k, 0, sizeof(*k));
+	k->policy = "";
 	rig_open(&k->r, POLICY);
 	k->loop = loop_new();
 	k->r.now = loop_now(k->loop);
@@ -129,8 +131,8 @@ ask(struct desk *k, enum decide_kind kind, const char *source,
     const char *letters)
 {
 	const struct ip nobody = {.family = IP_NONE};
-	struct decision *c =
-	    decision_new(k->d, source, "im", &nobody, strlen(letters));
+	struct decision *c = decision_new(
+	    k->d, source, "im", k->policy, &nobody, strlen(letters));
 
 	c->kind = kind;
 	c->on_done = on_done;
@@ -300,6 +302,34 @@ test_later(void **state)
 	desk_close(&k);
 }
 
+/* By name, after a restart as well. */
+static void
+test_policy(void **state)
+{
+	struct desk k;
+
+	(void)state;
+	desk_open(&k);
+	assert_true(gate_has_policy(k.r.gate, STR("default")));
+	assert_false(gate_has_policy(k.r.gate, STR("other")));
+	rig_reload(&k.r,
+	    POLICY " policy \"tight\" { match = {\"app:none\"} interval = "
+		   "\"1h\" burst = 1 initial = 1 }",
+	    false);
+	k.policy = "tight";
+	assert_string_equal(ask(&k, DECIDE_NOW, "eve", "ab"), "ph");
+	k.policy = "";
+	assert_string_equal(ask(&k, DECIDE_NOW, "bob", "ab"), "pp");
+	desk_restart(&k);
+	assert_int_equal(map_count(k.d->by_ticket), 1);
+	assert_string_equal(
+	    LIST_ITEM(k.d->waiting.next, struct waiting, entry)->policy,
+	    "tight");
+	k.policy = "tight";
+	assert_string_equal(ask(&k, DECIDE_CHECK, "eve", "c"), "h");
+	desk_close(&k);
+}
+
 static void
 test_names(void **state)
 {
@@ -310,7 +340,7 @@ test_names(void **state)
 
 	(void)state;
 	desk_open(&k);
-	c = decision_new(k.d, "eve", "im", &nobody, 8);
+	c = decision_new(k.d, "eve", "im", "", &nobody, 8);
 	memset(longest, '!', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';
 	assert_false(decision_add(c, ""));
@@ -508,7 +538,7 @@ test_most_places(void **state)
 	(void)state;
 	desk_open(&k);
 	for (uint64_t i = 0; i <= DECIDE_WAITING_MAX; i++)
-		decide_add_waiting(k.d, "im:eve", i, "im:eve", "im", "x");
+		decide_add_waiting(k.d, "im:eve", i, "im:eve", "im", "", "x");
 	assert_int_equal(map_count(k.d->by_ticket), DECIDE_WAITING_MAX);
 	decide_ticket("im:eve", 0, first);
 	decide_ticket("im:eve", 1, second);
@@ -608,6 +638,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_verdicts),
 	    cmocka_unit_test(test_later),
+	    cmocka_unit_test(test_policy),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_places_survive),
 	    cmocka_unit_test(test_failing_disk),
