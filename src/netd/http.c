@@ -36,12 +36,47 @@ name_counter(const char *name, char *out, size_t cap)
 }
 
 static void
+add_verdict(struct metrics *m, const char *verdict, const char *why, uint64_t n)
+{
+	metrics_sample(m,
+	    (struct metric_label[]){
+		{"verdict", verdict}, {"why", why}, {NULL, NULL}},
+	    (double)n);
+}
+
+/* Each packet once. */
+static void
+add_verdicts(struct metrics *m, const uint64_t *c)
+{
+	uint64_t passed = c[NETGATE_COUNT_PASSED];
+	uint64_t known = c[NETGATE_COUNT_KNOWN];
+
+	metrics_family(m, "weir_decided_packets", METRIC_COUNTER,
+	    "First packets of contacts by the throttle's verdict and its "
+	    "reason.");
+	add_verdict(m, "pass", "recent", known);
+	add_verdict(m, "pass", "allowed", passed > known ? passed - known : 0);
+	add_verdict(m, "hold", "allowance", c[NETGATE_COUNT_DELAYED]);
+	add_verdict(m, "refuse", "throttle", c[NETGATE_COUNT_REFUSED]);
+}
+
+static bool
+is_verdict(size_t id)
+{
+	return id == NETGATE_COUNT_PASSED || id == NETGATE_COUNT_KNOWN ||
+	       id == NETGATE_COUNT_DELAYED || id == NETGATE_COUNT_REFUSED;
+}
+
+static void
 add_counters(struct metrics *m, const struct netd *n)
 {
 	const uint64_t *counters = netgate_counters(n->gate);
 	char name[80], help[160];
 
+	add_verdicts(m, counters);
 	for (size_t i = 0; i < NETGATE_COUNT_MAX; i++) {
+		if (is_verdict(i))
+			continue;
 		snprintf(help, sizeof(help), "Count of %s.", counter_doc[i]);
 		metrics_one(m,
 		    name_counter(netgate_counter_name[i], name, sizeof(name)),
