@@ -11,7 +11,7 @@ import tempfile
 from browser import Browser
 from harness import TOP, Sink, Weir, free_port
 
-SIZE = (860, 640)
+SIZE = (1000, 760)
 
 
 def main(out):

@@ -93,6 +93,7 @@ def test_hosts_and_packets(lab, proxy, page):
     for view, text in (("queue", "Nothing waits"), ("senders", "1 host"),
                        ("events", "thaw"), ("status", "weir-netd"),
                        ("policies", "policy"), ("graphs", "Packets passed"),
+                       ("access", "For browsers, scripts"),
                        (f"sender/{HOST}", "Waiting, UDP")):
         page.js(f"location.hash = '#/{view}'")
         page.shows(text)
