@@ -1,16 +1,33 @@
 noinst_LIBRARIES += libshare.a
 libshare_a_SOURCES = \
+	src/share/decide.c src/share/decide.h \
 	src/share/freeze_record.c src/share/freeze_record.h \
 	src/share/freezes.c src/share/freezes.h \
+	src/share/question.h \
 	src/share/redis_link.c src/share/redis_link.h \
 	src/share/redis_url.c src/share/redis_url.h \
 	src/share/resp.c src/share/resp.h \
 	src/share/seal.c src/share/seal.h \
 	src/share/spends.c src/share/spends.h
+nodist_libshare_a_SOURCES = src/share/decide_text.c
+EXTRA_DIST += src/share/decide.lua
+CLEANFILES += src/share/decide_text.c
+src/share/decide_text.c: src/share/decide.lua
+	$(AM_V_GEN)$(MKDIR_P) src/share && { \
+	echo 'extern const char decide_text[];' && \
+	echo 'const char decide_text[] =' && \
+	sed -e 's/\\/&&/g' -e 's/"/\\"/g' -e 's/.*/    "&\\n"/' \
+		$(srcdir)/src/share/decide.lua && echo '    ;'; } >$@.tmp && \
+	mv -f $@.tmp $@
 share_libs = libshare.a $(net_libs) $(HIREDIS_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link
+check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \
+	tests/unit/test_decide_oracle
+tests_unit_test_decide_oracle_SOURCES = tests/unit/test_decide_oracle.c \
+	tests/unit/pump.h tests/unit/throttle_random.h
+tests_unit_test_decide_oracle_LDADD = $(share_libs) $(throttle_libs) \
+	$(CMOCKA_LIBS)
 tests_unit_test_resp_SOURCES = tests/unit/test_resp.c
 tests_unit_test_resp_LDADD = $(share_libs) $(CMOCKA_LIBS)
 tests_unit_test_redis_link_SOURCES = tests/unit/test_redis_link.c \

@@ -22,7 +22,7 @@
 #define SETUP_MS 2000
 #define REST_MIN_MS 100
 #define REST_MAX_MS 5000
-#define RUN_ARGS_MAX 32
+#define RUN_ARGS_MAX 2048
 
 enum link_state {
 	LINK_RESTS,

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGS_MAX 64
+#define ARGS_MAX 2050
 #define DEPTH_MAX 7 /* of arrays in arrays; hiredis 1.0 has no bound */
 
 struct resp {

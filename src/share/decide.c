@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Questions into arguments of the script, its reply into answers. The reply is
+ * an input like any other: what does not fit is no answer.
+ */
+#include "share/decide.h"
+
+#include "base/list.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME 8 /* bytes of a relay, a destination, a ticket */
+#define KEYS 3
+#define HEAD 8       /* arguments before the steps */
+#define REPLY_HEAD 9 /* elements before the rulings */
+#define RULING 5     /* elements of each */
+#define GRANTED_MAX 8192
+#define TEXT_MAX (1u << 16)
+
+extern const char decide_text[]; /* decide.lua */
+
+struct decide {
+	struct redis_link *link;
+	const struct seal *seal;
+	char *prefix;
+	char relay[NAME];
+	struct redis_script script;
+	struct list open; /* struct ask */
+};
+
+struct ask {
+	struct list entry;
+	size_t reserves;
+	uint64_t *destinations; /* of these */
+	share_answer_fn *fn;
+	void *arg;
+};
+
+/* ---- the question ---- */
+
+static void
+put_name(char out[NAME], uint64_t v)
+{
+	for (unsigned i = 0; i < NAME; i++)
+		out[i] = (char)(unsigned char)(v >> 8 * i);
+}
+
+static uint64_t
+get_name(const char in[NAME])
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < NAME; i++)
+		v |= (uint64_t)(unsigned char)in[i] << 8 * i;
+	return v;
+}
+
+static bool
+write_policy(const struct share_question *q, struct buf *out)
+{
+	const struct throttle_policy *p = q->policy;
+
+	if (!buf_printf(out, "%u %" PRId64 " %u %u %u %u %" PRId64 " %u %d %d",
+		p->working_set, p->interval_ms, p->burst, p->initial,
+		p->freeze_at, p->freeze_growth.count,
+		p->freeze_growth.window_ms, p->queue_max, p->hold_when_frozen,
+		q->is_spared))
+		return false;
+	for (uint32_t i = 0; i < p->limit_count; i++) {
+		if (!buf_printf(out, " %u %" PRId64, p->limits[i].count,
+			p->limits[i].window_ms))
+			return false;
+	}
+	return true;
+}
+
+static bool
+write_ages(const struct share_level *seed, struct buf *out)
+{
+	for (size_t i = 0; i < seed->ages_n; i++) {
+		if (!buf_printf(out, "%" PRId64 " ",
+			seed->ages[i] > 0 ? seed->ages[i] : 0))
+			return false;
+	}
+	return true;
+}
+
+/* Everything that the arguments point to. */
+struct words {
+	struct buf policy, seed, ages, names;
+	char frozen[2], untold[16], lease[16], at[24];
+	struct str args[HEAD + 3 * SHARE_STEPS_MAX];
+	size_t n;
+};
+
+static const char *const letters[] = {
+    [SHARE_RESERVE] = "R",
+    [SHARE_RESERVE_HELD] = "H",
+    [SHARE_PASSED] = "C",
+    [SHARE_CANCEL] = "X",
+    [SHARE_QUEUE] = "Q",
+    [SHARE_BARRED] = "b",
+    [SHARE_APPEND] = "A",
+    [SHARE_LEARN] = "L",
+    [SHARE_BLAST_BEGIN] = "B",
+    [SHARE_BLAST_END] = "E",
+    [SHARE_HAVE] = "J",
+};
+
+static char *
+add_name(struct words *w, uint64_t v)
+{
+	char *at = buf_reserve(&w->names, NAME);
+
+	put_name(at, v);
+	buf_commit(&w->names, NAME);
+	return at;
+}
+
+static void
+write_step(struct words *w, const struct share_step *s)
+{
+	char *at;
+
+	w->args[w->n++] = str_from(letters[s->what]);
+	if (s->what == SHARE_HAVE) {
+		at = w->names.mem + w->names.off + w->names.len;
+		for (size_t i = 0; i < s->list_n; i++)
+			(void)add_name(w, s->list[i]);
+		w->args[w->n++] = (struct str){at, NAME * s->list_n};
+		w->args[w->n++] = STR("");
+		return;
+	}
+	at = add_name(w, s->destination);
+	w->args[w->n++] = (struct str){at, NAME};
+	if (s->what == SHARE_QUEUE || s->what == SHARE_BARRED) {
+		at = add_name(w, s->ticket);
+		(void)add_name(w, s->reservation);
+		w->args[w->n++] = (struct str){at, 2 * NAME};
+		return;
+	}
+	at = add_name(w, s->what == SHARE_APPEND ? s->ticket : s->reservation);
+	w->args[w->n++] = (struct str){at, NAME};
+}
+
+static bool
+write_words(
+    const struct decide *d, const struct share_question *q, struct words *w)
+{
+	size_t names = 0;
+
+	for (size_t i = 0; i < q->steps_n; i++)
+		names += 3 + q->steps[i].list_n;
+	/* All at once: the arguments point into it. */
+	if (q->steps_n > SHARE_STEPS_MAX || NAME * names > TEXT_MAX ||
+	    (names > 0 && buf_reserve(&w->names, NAME * names) == NULL) ||
+	    !write_policy(q, &w->policy))
+		return false;
+	if (q->seed != NULL && (!buf_printf(&w->seed, "%u %" PRId64,
+				    q->seed->allowance, q->seed->tick_in) ||
+				   !write_ages(q->seed, &w->ages)))
+		return false;
+	snprintf(w->frozen, sizeof(w->frozen), "%d",
+	    q->is_frozen    ? 1
+	    : q->was_thawed ? 2
+			    : 0);
+	snprintf(w->untold, sizeof(w->untold), "%u",
+	    q->untold < THROTTLE_COUNT_MAX ? q->untold : THROTTLE_COUNT_MAX);
+	snprintf(w->lease, sizeof(w->lease), "%d", DECIDE_LEASE_S);
+	snprintf(w->at, sizeof(w->at), "%" PRId64, q->at);
+	w->args[w->n++] = buf_str(&w->policy);
+	w->args[w->n++] = (struct str){d->relay, NAME};
+	w->args[w->n++] = str_from(w->frozen);
+	w->args[w->n++] = str_from(w->untold);
+	w->args[w->n++] = buf_str(&w->seed);
+	w->args[w->n++] = buf_str(&w->ages);
+	w->args[w->n++] = str_from(w->lease);
+	w->args[w->n++] = q->at != 0 ? str_from(w->at) : STR("");
+	for (size_t i = 0; i < q->steps_n; i++)
+		write_step(w, &q->steps[i]);
+	return true;
+}
+
+/* ---- the answer ---- */
+
+static bool
+read_number(const struct resp_value *reply, size_t i, int64_t low, int64_t high,
+    int64_t *out)
+{
+	const struct resp_value *v = resp_at(reply, i);
+
+	*out = v->integer;
+	return v->type == RESP_INTEGER && *out >= low && *out <= high;
+}
+
+static bool
+read_ruling(const struct resp_value *reply, size_t at, uint64_t destination,
+    struct throttle_reservation *out)
+{
+	int64_t verdict, reason, which, length, due;
+
+	if (!read_number(reply, at, THROTTLE_PASS, THROTTLE_REFUSE, &verdict) ||
+	    !read_number(
+		reply, at + 1, THROTTLE_KNOWN, THROTTLE_FULL, &reason) ||
+	    !read_number(reply, at + 2, 0, THROTTLE_LIMITS_MAX - 1, &which) ||
+	    !read_number(reply, at + 3, 0, UINT32_MAX, &length) ||
+	    !read_number(reply, at + 4, -1, INT64_C(1) << 40, &due))
+		return false;
+	*out = (struct throttle_reservation){
+	    .destination = destination,
+	    .verdict = (enum throttle_verdict)verdict,
+	    .reason = (enum throttle_reason)reason,
+	    .limit_index = (uint8_t)which,
+	    .queue_length = (uint32_t)length,
+	    .due_ms = due < 0 ? INT64_MAX : due,
+	};
+	return true;
+}
+
+static bool
+read_level(const struct resp_value *reply, struct share_answer *out)
+{
+	int64_t v[6], froze;
+
+	for (size_t i = 0; i < 6; i++) {
+		bool is_time = i == 1 || i == 5;
+
+		if (!read_number(reply, i + 1, is_time ? -1 : 0,
+			is_time ? INT64_C(1) << 41 : UINT32_MAX, &v[i]))
+			return false;
+	}
+	if (!read_number(
+		reply, 7, THROTTLE_FREEZE_NONE, THROTTLE_FREEZE_GROWTH, &froze))
+		return false;
+	out->allowance = (uint32_t)v[0];
+	out->tick_in = v[1];
+	out->waiting = (uint32_t)v[2];
+	out->own_waiting = (uint32_t)v[3];
+	out->mine = (uint32_t)v[4];
+	out->next_in = v[5];
+	out->froze = (enum throttle_freeze_reason)froze;
+	return true;
+}
+
+/* granted and rulings have room. */
+static bool
+read_answer(const struct ask *a, const struct resp_value *reply,
+    struct share_answer *out, uint64_t *granted,
+    struct throttle_reservation *rulings)
+{
+	struct str names = resp_text(resp_at(reply, 8));
+	int64_t is_known;
+
+	*out = (struct share_answer){.granted = granted, .rulings = rulings};
+	if (reply->type != RESP_ARRAY ||
+	    !read_number(reply, 0, 0, 1, &is_known))
+		return false;
+	out->is_unknown = is_known == 0;
+	if (out->is_unknown)
+		return true;
+	if (reply->count != REPLY_HEAD + RULING * a->reserves ||
+	    !read_level(reply, out) || names.n % NAME != 0 ||
+	    names.n / NAME > GRANTED_MAX)
+		return false;
+	out->granted_n = names.n / NAME;
+	for (size_t i = 0; i < out->granted_n; i++)
+		granted[i] = get_name(names.p + NAME * i);
+	out->rulings_n = a->reserves;
+	for (size_t i = 0; i < a->reserves; i++) {
+		if (!read_ruling(reply, REPLY_HEAD + RULING * i,
+			a->destinations[i], &rulings[i]))
+			return false;
+	}
+	return true;
+}
+
+static void
+ask_free(struct ask *a)
+{
+	list_remove(&a->entry);
+	free(a->destinations);
+	free(a);
+}
+
+static void
+on_reply(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct ask *a = arg;
+	share_answer_fn *fn = a->fn;
+	void *fn_arg = a->arg;
+	struct throttle_reservation *rulings;
+	struct share_answer answer;
+	uint64_t *granted;
+	bool ok = false;
+
+	rulings = xcalloc(a->reserves + 1, sizeof(*rulings));
+	granted = xcalloc(
+	    resp_text(resp_at(reply, 8)).n / NAME + 1, sizeof(*granted));
+	if (reply != NULL)
+		ok = read_answer(a, reply, &answer, granted, rulings);
+	ask_free(a);
+	fn(fn_arg, ok ? &answer : NULL, now);
+	free(rulings);
+	free(granted);
+}
+
+static bool
+ask_server(struct decide *d, const struct share_question *q, const struct words *w,
+    struct ask *a)
+{
+	static const char *const parts[KEYS] = {"state", "queue", "index"};
+	unsigned char id[SEAL_ID];
+	char hex[2 * SEAL_ID + 1];
+	struct str keys[KEYS];
+	bool ok;
+
+	seal_id(d->seal, "sender", q->sender, id);
+	for (size_t i = 0; i < SEAL_ID; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	for (size_t i = 0; i < KEYS; i++)
+		keys[i] = str_from(xasprintf(
+		    "{%s:%d:%s}:%s", d->prefix, DECIDE_VERSION, hex, parts[i]));
+	ok = redis_link_run(
+	    d->link, &d->script, keys, KEYS, w->args, w->n, on_reply, a);
+	for (size_t i = 0; i < KEYS; i++)
+		free((void *)(uintptr_t)keys[i].p);
+	return ok;
+}
+
+static bool
+ask(void *arg, const struct share_question *q, share_answer_fn *fn,
+    void *fn_arg)
+{
+	struct decide *d = arg;
+	struct words *w;
+	struct ask *a;
+	bool ok;
+
+	if (!redis_link_is_up(d->link))
+		return false;
+	w = xcalloc(1, sizeof(*w));
+	buf_init(&w->policy, TEXT_MAX);
+	buf_init(&w->seed, TEXT_MAX);
+	buf_init(&w->ages, TEXT_MAX);
+	buf_init(&w->names, TEXT_MAX);
+	a = xcalloc(1, sizeof(*a));
+	a->fn = fn;
+	a->arg = fn_arg;
+	a->destinations = xcalloc(q->steps_n + 1, sizeof(*a->destinations));
+	for (size_t i = 0; i < q->steps_n; i++) {
+		if (q->steps[i].what <= SHARE_RESERVE_HELD)
+			a->destinations[a->reserves++] =
+			    q->steps[i].destination;
+	}
+	list_append(&d->open, &a->entry);
+	ok = write_words(d, q, w) && ask_server(d, q, w, a);
+	if (!ok)
+		ask_free(a);
+	buf_clear(&w->policy);
+	buf_clear(&w->seed);
+	buf_clear(&w->ages);
+	buf_clear(&w->names);
+	free(w);
+	return ok;
+}
+
+static uint64_t
+destination(void *arg, struct str recipient)
+{
+	const struct decide *d = arg;
+	unsigned char id[SEAL_ID];
+
+	seal_id(d->seal, "recipient", recipient, id);
+	return get_name((const char *)id);
+}
+
+static bool
+is_up(void *arg)
+{
+	return redis_link_is_up(((const struct decide *)arg)->link);
+}
+
+const struct share_ops decide_ops = {
+    .ask = ask, .destination = destination, .is_up = is_up};
+
+struct decide *
+decide_new(struct redis_link *link, const struct seal *seal, const char *prefix,
+    const char *relay)
+{
+	struct decide *d = xcalloc(1, sizeof(*d));
+	unsigned char id[SEAL_ID];
+
+	d->link = link;
+	d->seal = seal;
+	d->prefix = xstrdup(prefix);
+	seal_id(seal, "relay", str_from(relay), id);
+	memcpy(d->relay, id, NAME);
+	d->script.text = decide_text;
+	list_init(&d->open);
+	return d;
+}
+
+void
+decide_free(struct decide *d)
+{
+	if (d == NULL)
+		return;
+	while (!list_is_empty(&d->open))
+		ask_free(LIST_ITEM(d->open.next, struct ask, entry));
+	free(d->prefix);
+	free(d);
+}

@@ -1,0 +1,528 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+--
+-- src/throttle for one sender that several relays share: the same rules, in the
+-- same order, under the server's clock. tests/unit/test_decide_oracle.c holds
+-- the two against each other. Paper's rules are not in it.
+--
+-- KEYS: state, queue, what waits by destination (one hash tag).
+-- ARGV: 1 policy, 2 relay (8 bytes), 3 frozen there (0, 1; 2: thawed now), 4
+-- what passed without being asked for, 5 allowance and time to the tick for a
+-- server that knows nothing, "" if that shall be told, 6 ages of passes for it,
+-- 7 seconds of a lease, 8 the time ("": the server's), then threes of operation,
+-- destination (8 bytes), id. An entry of the queue: relay, destination, id (8
+-- bytes each), blast.
+
+local floor, ceil, sub, cat = math.floor, math.ceil, string.sub, table.concat
+local pack, unpack_d = struct.pack, struct.unpack
+local NEVER, LONG_AGO = math.huge, -math.huge
+local PASS, HOLD, REFUSE = 0, 1, 2
+local KNOWN, NEW, QUEUED, LIMITED, BARRED, FROZEN, FULL = 0, 1, 2, 3, 4, 5, 6
+local LENGTH, GROWTH = 1, 2
+
+local n = {}
+for word in string.gmatch(ARGV[1], '%S+') do n[#n + 1] = tonumber(word) end
+local set_max, interval, burst, initial, freeze_at = n[1], n[2], n[3], n[4], n[5]
+local growth, growth_window, queue_max = n[6], n[7], n[8]
+local holds_frozen, spared = n[9] == 1, n[10] == 1
+local limits, keep = {}, 0
+for i = 11, #n, 2 do
+  limits[#limits + 1] = {n[i], n[i + 1]}
+  if n[i] > keep then keep = n[i] end
+end
+local relay, lease = ARGV[2], tonumber(ARGV[7]) * 1000
+
+local now = tonumber(ARGV[8])
+if not now then
+  local t = redis.call('TIME')
+  now = tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+end
+
+local S, waiting, held, passing, froze, grants
+do
+  local text = redis.call('GET', KEYS[1])
+  if text then
+    S = cmsgpack.unpack(text)
+  elseif ARGV[5] == '' then
+    return {0}
+  else
+    redis.call('DEL', KEYS[2], KEYS[3])
+    S = {a = initial, t = 0, w = '', p = '', g = '', n = now, r = {}, h = {},
+      m = {}, o = {}, u = {}}
+  end
+  if S.n > now then now = S.n end
+  S.n = now
+  waiting, held, passing, froze, grants = redis.call('LLEN', KEYS[2]), 0, 0, 0, {}
+  for _, r in pairs(S.r) do
+    if r[1] == HOLD then held = held + 1 else passing = passing + 1 end
+  end
+end
+
+-- ---- rings of moments ----
+
+local function add_time(ring, most, at)
+  ring = ring .. pack('>d', at)
+  if #ring > 8 * most then ring = sub(ring, -8 * most) end
+  return ring
+end
+local function latest(ring, k)
+  return (unpack_d('>d', ring, #ring - 8 * k + 1))
+end
+local function count_after(ring, since)
+  local count = 0
+  while 8 * count < #ring and latest(ring, count + 1) > since do
+    count = count + 1
+  end
+  return count
+end
+
+-- ---- the working set ----
+
+local function find(dest)
+  local at = string.find(S.w, dest, 1, true)
+  while at and at % 8 ~= 1 do at = string.find(S.w, dest, at + 1, true) end
+  return at
+end
+local function learn(dest)
+  local at = find(dest)
+  if at then
+    S.w = sub(S.w, 1, at - 1) .. sub(S.w, at + 8) .. dest
+    return
+  end
+  if #S.w >= 8 * set_max then S.w = sub(S.w, #S.w - 8 * set_max + 9) end
+  S.w = S.w .. dest
+end
+
+-- ---- limit windows ----
+
+local function room_at(limit, m, reserved_opens)
+  local k = limit[1] - m + 1
+  if k <= passing then return reserved_opens end
+  k = k - passing
+  if 8 * k > #S.p then return LONG_AGO end
+  return latest(S.p, k) + limit[2]
+end
+local function limits_open_at()
+  local open, which = LONG_AGO, 0
+  for i, limit in ipairs(limits) do
+    if limit[1] > 0 then
+      local at = room_at(limit, 1, NEVER)
+      if at > open then open, which = at, i - 1 end
+    end
+  end
+  return open, which
+end
+local function limits_bound(count)
+  local bound = now
+  for _, limit in ipairs(limits) do
+    if limit[1] > 0 then
+      local at = room_at(limit, (count - 1) % limit[1] + 1, now + limit[2])
+      if at < now then at = now end
+      at = at + floor((count - 1) / limit[1]) * limit[2]
+      if at > bound then bound = at end
+    end
+  end
+  return bound
+end
+local function note_pass(at)
+  if keep > 0 then S.p = add_time(S.p, keep, at) end
+end
+
+-- ---- what waits ----
+
+local function largest_blast()
+  local largest
+  for _, b in ipairs(S.u) do
+    if b[1] > (largest and largest[1] or 0) then largest = b end
+  end
+  return largest
+end
+local function own_waiting()
+  if waiting == 0 then return 0 end
+  local own, blast = waiting, largest_blast()
+  if blast then own = own - blast[1] end
+  if S.b then own = own > S.a and own - S.a or 0 end
+  return own
+end
+local function is_long()
+  return freeze_at > 0 and own_waiting() >= freeze_at
+end
+local function entry_gone(entry)
+  local of, blast = sub(entry, 1, 8), string.byte(entry, 25)
+  if blast > 0 and S.u[blast] then S.u[blast][1] = S.u[blast][1] - 1 end
+  S.m[of] = S.m[of] and S.m[of] > 1 and S.m[of] - 1 or nil
+  waiting = waiting - 1
+  if redis.call('HINCRBY', KEYS[3], sub(entry, 9, 16), -1) <= 0 then
+    redis.call('HDEL', KEYS[3], sub(entry, 9, 16))
+  end
+end
+local function if_empty()
+  if waiting == 0 then S.u, S.b, S.bu = {}, nil, nil end
+end
+local function let_go(entry)
+  local of, id = sub(entry, 1, 8), sub(entry, 17, 24)
+  entry_gone(entry)
+  if of == relay then
+    grants[#grants + 1] = id
+  elseif #(S.o[of] or '') < 32768 then
+    S.o[of] = (S.o[of] or '') .. id
+  end
+end
+local function let_head_go(at)
+  local head = redis.call('LPOP', KEYS[2])
+  local dest = sub(head, 9, 16)
+  local same = tonumber(redis.call('HGET', KEYS[3], dest) or '1')
+  let_go(head)
+  if same > 1 then
+    for _, e in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+      if sub(e, 9, 16) == dest then
+        redis.call('LREM', KEYS[2], 1, e)
+        let_go(e)
+      end
+    end
+  end
+  learn(dest)
+  note_pass(at)
+end
+local function ahead_of(dest)
+  if redis.call('HEXISTS', KEYS[3], dest) == 0 then
+    return redis.call('HLEN', KEYS[3]) + held
+  end
+  local seen, count = {}, 0
+  for _, e in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+    local d = sub(e, 9, 16)
+    if d == dest then return count end
+    if not seen[d] then seen[d], count = true, count + 1 end
+  end
+  return count
+end
+
+-- ---- the limiter ----
+
+local function is_full() return S.a + passing >= burst end
+local function wake()
+  if not S.t and (not is_full() or (burst == 0 and waiting > 0)) then
+    S.t = now + interval
+  end
+end
+local function wake_at(at)
+  if not S.t and (not is_full() or (burst == 0 and waiting > 0)) then
+    S.t = at + interval
+  end
+end
+local function tick_from(at)
+  if S.t >= at then return S.t end
+  return S.t + ceil((at - S.t) / interval) * interval
+end
+local function tick_releases()
+  return S.t and (burst == 0 or not is_full())
+end
+local function next_move(from)
+  if S.f or waiting == 0 then return NEVER end
+  local open, move = limits_open_at(), NEVER
+  if open == NEVER then return NEVER end
+  if S.b and S.bu > open then open = S.bu end
+  if S.a > 0 then move = open > from and open or from end
+  if tick_releases() then
+    local tick = tick_from(open)
+    if tick < move then move = tick end
+  end
+  return move
+end
+local function advance(from)
+  local at = next_move(from)
+  while at <= now do
+    if tick_releases() and tick_from(at) == at then
+      S.t = at + interval
+    else
+      if S.t then S.t = tick_from(at) end
+      S.a = S.a - 1
+      wake_at(at)
+    end
+    let_head_go(at)
+    at = next_move(from)
+  end
+  if not S.t or S.t > now then return end
+  local ticks = floor((now - S.t) / interval) + 1
+  S.t = S.t + ticks * interval
+  if S.f or waiting > 0 then return end
+  local missing = is_full() and 0 or burst - S.a - passing
+  if ticks >= missing then ticks, S.t = missing, nil end
+  S.a = S.a + ticks
+end
+local function settle()
+  advance(now)
+  if_empty()
+end
+local function take()
+  S.a = S.a - 1
+  passing = passing + 1
+end
+local function give_back()
+  passing = passing - 1
+  if not is_full() then S.a = S.a + 1 end
+end
+local function due_of(dest)
+  local ahead = ahead_of(dest)
+  local due = limits_bound(ahead + 1)
+  if ahead < S.a then return due end
+  local tick = (S.t or now + interval) + (ahead - S.a) * interval
+  if tick < due then
+    tick = tick + ceil((due - tick) / interval) * interval
+  end
+  return tick
+end
+
+-- ---- requests ----
+
+local function hold(reason, due)
+  if S.x and not holds_frozen and not S.f and not spared and is_long() or
+      waiting + held >= queue_max then
+    return REFUSE, FULL, now
+  end
+  return HOLD, reason, due
+end
+local out
+local function reserve(dest, id, always)
+  local which, verdict, reason, due = 0, PASS, KNOWN, now
+  local length = waiting + held
+  if S.f then
+    if holds_frozen or always then
+      verdict, reason, due = hold(FROZEN, NEVER)
+    else
+      verdict, reason = REFUSE, FROZEN
+    end
+  elseif not find(dest) then
+    local open, index = limits_open_at()
+    local full = open > now
+    if full then which = index end
+    if not full and waiting == 0 and held == 0 and S.a > 0 then
+      reason = NEW
+    else
+      verdict, reason, due = hold(full and LIMITED or QUEUED, due_of(dest))
+      if verdict == HOLD and S.b and due < S.bu then due = S.bu end
+    end
+  end
+  if verdict == HOLD then
+    held = held + 1
+    S.r[id] = {HOLD, now + lease}
+  elseif verdict == PASS and reason == NEW then
+    take()
+    S.r[id] = {PASS, now + lease}
+  end
+  for _, v in ipairs({verdict, reason, which, length,
+      due == NEVER and -1 or due - now}) do
+    out[#out + 1] = v
+  end
+end
+local function spend(at)
+  passing = passing - 1
+  wake()
+  note_pass(at)
+end
+local function commit_pass(dest, id)
+  local r = S.r[id]
+  S.r[id] = nil
+  if r and r[1] == PASS then
+    if find(dest) then give_back() else spend(now) end
+  end
+  learn(dest)
+end
+local function cancel(id)
+  local r = S.r[id]
+  if not r then return end
+  S.r[id] = nil
+  if r[1] == HOLD then held = held - 1 else give_back() end
+end
+local blast_open, blast = false, 0
+local function detect()
+  if is_long() and not S.x then return LENGTH end
+  if growth > 0 then
+    local since = now - growth_window
+    local count, largest = count_after(S.g, since), largest_blast()
+    for _, b in ipairs(S.u) do
+      if b[1] > 0 and (b[3] or LONG_AGO) > since then count = count + b[2] end
+    end
+    if largest and (largest[3] or LONG_AGO) > since then
+      count = count - largest[2]
+    end
+    if count >= growth then return GROWTH end
+  end
+  return 0
+end
+local function push(dest, id, number)
+  redis.call('RPUSH', KEYS[2], relay .. dest .. id .. string.char(number))
+  redis.call('HINCRBY', KEYS[3], dest, 1)
+  waiting = waiting + 1
+  S.m[relay] = (S.m[relay] or 0) + 1
+end
+local function append(dest, id, counts)
+  if not is_long() then S.x = nil end
+  local number = 0
+  if blast_open then
+    if blast == 0 or not S.u[blast] then
+      local i = 1
+      while S.u[i] and S.u[i][1] > 0 do i = i + 1 end
+      blast = i <= 255 and i or 0
+      if blast > 0 then S.u[blast] = {0, 0, counts and now or nil} end
+    end
+    number = blast
+  end
+  if number > 0 then
+    S.u[number][1] = S.u[number][1] + 1
+    S.u[number][2] = S.u[number][2] + 1
+  end
+  push(dest, id, number)
+  if number == 0 and counts and growth > 0 then
+    S.g = add_time(S.g, growth, now)
+  end
+end
+local function end_append()
+  wake()
+  if not S.f then
+    local reason = detect()
+    if reason ~= 0 and not spared then
+      froze, S.f, S.ft = reason, true, now
+      return if_empty()
+    end
+  end
+  settle()
+end
+local function freeze()
+  if S.f then return end
+  advance(LONG_AGO)
+  S.f = true
+end
+local function thaw()
+  if not S.f then return end
+  advance(LONG_AGO)
+  S.f, S.ft, S.g = nil, nil, ''
+  S.x = is_long() or nil
+  for _, b in ipairs(S.u) do b[3] = nil end
+  wake()
+  settle()
+end
+
+-- What this relay really has: the rest goes, what is missing comes to the end.
+local function join(list)
+  local has = {}
+  for i = 1, #list, 8 do
+    local id = sub(list, i, i + 7)
+    has[id] = (has[id] or 0) + 1
+  end
+  for _, e in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+    if sub(e, 1, 8) == relay then
+      local id = sub(e, 17, 24)
+      if (has[id] or 0) > 0 then
+        has[id] = has[id] - 1
+      else
+        redis.call('LREM', KEYS[2], 1, e)
+        entry_gone(e)
+      end
+    end
+  end
+  for i = 1, #list, 8 do
+    local id = sub(list, i, i + 7)
+    if has[id] > 0 then
+      has[id] = has[id] - 1
+      push(id, id, 0)
+    end
+  end
+  if is_long() then S.x = true end
+  wake()
+  settle()
+end
+
+-- ---- the call ----
+
+if ARGV[5] ~= '' and S.t == 0 then
+  local a, t = string.match(ARGV[5], '^(%d+) (-?%d+)$')
+  S.a = tonumber(a)
+  if S.a > burst then S.a = burst end
+  S.t = tonumber(t) >= 0 and now + tonumber(t) or nil
+  for age in string.gmatch(ARGV[6], '%d+') do note_pass(now - tonumber(age)) end
+  wake()
+elseif S.t == 0 then
+  S.t = nil
+end
+-- Another policy since.
+if S.a > burst then S.a = burst end
+if S.t and S.t > now + interval then S.t = now + interval end
+if #S.w > 8 * set_max then S.w = sub(S.w, -8 * set_max) end
+
+-- Whose lease is over has gone: what it may have sent counts as sent.
+for id, r in pairs(S.r) do
+  if r[2] <= now then
+    S.r[id] = nil
+    if r[1] == HOLD then held = held - 1 else spend(now) end
+  end
+end
+for of, till in pairs(S.h) do
+  if till <= now and of ~= relay then
+    S.h[of], S.o[of] = nil, nil
+    if S.m[of] then
+      for _, e in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+        if sub(e, 1, 8) == of then
+          redis.call('LREM', KEYS[2], 1, e)
+          entry_gone(e)
+        end
+      end
+    end
+  end
+end
+if_empty()
+
+-- What the script itself found is not undone by a relay that has not heard yet.
+if ARGV[3] == '1' then
+  freeze()
+  S.ft = nil
+elseif ARGV[3] == '2' or not S.ft or now - S.ft >= 2000 then
+  thaw()
+end
+advance(LONG_AGO)
+if_empty()
+for _ = 1, tonumber(ARGV[4]) do
+  if S.a > 0 then S.a = S.a - 1 end
+  note_pass(now)
+  wake()
+end
+out = {1, 0, 0, 0, 0, 0, 0, 0, ''}
+for i = 9, #ARGV, 3 do
+  local what, dest, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if what == 'R' then reserve(dest, id, false)
+  elseif what == 'H' then reserve(dest, id, true)
+  elseif what == 'C' then commit_pass(dest, id) settle()
+  elseif what == 'X' then cancel(id) settle()
+  elseif what == 'Q' or what == 'b' then
+    -- id: of the reservation, then of the request
+    cancel(sub(id, 9))
+    append(dest, sub(id, 1, 8), true)
+    if what == 'b' and not S.b then S.b, S.bu = true, now + 1 end
+    end_append()
+  elseif what == 'A' then append(dest, id, false) end_append()
+  elseif what == 'L' then learn(dest)
+  elseif what == 'B' then blast_open, blast = true, 0
+  elseif what == 'E' then blast_open = false
+  elseif what == 'J' then join(dest)
+  end
+end
+
+for i = 1, #(S.o[relay] or ''), 8 do
+  grants[#grants + 1] = sub(S.o[relay], i, i + 7)
+end
+S.o[relay] = nil
+S.h[relay] = S.m[relay] and now + lease or nil
+local move = next_move(now)
+out[2], out[3] = S.a, S.t and S.t - now or -1
+out[4], out[5], out[6] = waiting, own_waiting(), S.m[relay] or 0
+out[7] = move == NEVER and -1 or move - now
+out[8], out[9] = froze, cat(grants)
+
+-- As long as it differs from what a server that knows nothing would make of it.
+local ttl = (burst + 1) * interval
+for _, limit in ipairs(limits) do if limit[2] > ttl then ttl = limit[2] end end
+if waiting > 0 or S.f or ttl < 86400000 then ttl = ttl + 86400000 end
+if ttl > 3456000000 then ttl = 3456000000 end
+redis.call('SET', KEYS[1], cmsgpack.pack(S), 'PX', ttl)
+redis.call('PEXPIRE', KEYS[2], ttl)
+redis.call('PEXPIRE', KEYS[3], ttl)
+return out

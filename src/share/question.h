@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is asked about one sender of the throttle that several relays share, and
+ * what is answered: the throttle's own words (weir/throttle.h), later. Whoever
+ * asks includes this alone, and knows no server.
+ */
+#ifndef SHARE_QUESTION_H
+#define SHARE_QUESTION_H
+
+#include "base/str.h"
+#include "weir/throttle.h"
+
+#define SHARE_STEPS_MAX 600 /* of one question */
+#define SHARE_LIST_MAX 4000 /* of one SHARE_HAVE */
+
+enum share_what {
+	SHARE_RESERVE,      /* gets a ruling */
+	SHARE_RESERVE_HELD, /* the same; throttle_reserve_held */
+	SHARE_PASSED,       /* a reservation to pass, or a known one: it went */
+	SHARE_CANCEL,
+	SHARE_QUEUE,  /* throttle_commit of what waits */
+	SHARE_BARRED, /* the same, for something that is the relay's own */
+	SHARE_APPEND, /* throttle_append */
+	SHARE_LEARN,  /* throttle_learn */
+	SHARE_BLAST_BEGIN,
+	SHARE_BLAST_END,
+	SHARE_HAVE /* all of this relay that waits; order is the server's */
+};
+
+struct share_step {
+	enum share_what what;
+	uint64_t destination; /* the same at all relays */
+	uint64_t reservation; /* unlike any other's of this relay; 0: none */
+	uint64_t ticket;      /* of what is queued: comes back in granted */
+	const uint64_t *list; /* SHARE_HAVE: tickets */
+	size_t list_n;
+};
+
+/* For a server that knows nothing of the sender. */
+struct share_level {
+	uint32_t allowance;
+	int64_t tick_in;     /* ms; -1: the clock stands */
+	const int64_t *ages; /* ms, of passes, the oldest first */
+	size_t ages_n;
+};
+
+struct share_question { /* borrowed for the call */
+	struct str sender;
+	const struct throttle_policy *policy; /* not paper */
+	bool is_spared, is_frozen;
+	bool was_thawed;                /* just now, here */
+	uint32_t untold;                /* passed here, and nobody was asked */
+	const struct share_level *seed; /* NULL: answer is_unknown first */
+	const struct share_step *steps;
+	size_t steps_n;
+	int64_t at; /* for tests; 0: by the server's clock */
+};
+
+struct share_answer {    /* borrowed for the call */
+	bool is_unknown; /* nothing was done */
+	uint32_t allowance, waiting, own_waiting;
+	uint32_t mine; /* of waiting, this relay's */
+	int64_t tick_in;
+	int64_t next_in; /* ms until the next may go; -1: not before a change */
+	enum throttle_freeze_reason froze; /* the detector has fired */
+	/* Tickets of this relay that may go now, for each destination at
+	 * least one. They wait there no more. */
+	const uint64_t *granted;
+	size_t granted_n;
+	/* For each reservation of the question, in order. due_ms is in ms from
+	 * now on, or INT64_MAX. */
+	const struct throttle_reservation *rulings;
+	size_t rulings_n;
+};
+
+/* answer NULL: none came in time. The question may have been carried out. */
+typedef void share_answer_fn(
+    void *arg, const struct share_answer *answer, int64_t now);
+
+struct share_ops {
+	/* False: the server is not there, fn is not called. */
+	bool (*ask)(void *arg, const struct share_question *q,
+	    share_answer_fn *fn, void *fn_arg);
+	/* A recipient's name at all relays. */
+	uint64_t (*destination)(void *arg, struct str recipient);
+	bool (*is_up)(void *arg);
+};
+
+#endif

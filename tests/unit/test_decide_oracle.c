@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Holds the script that decides in the shared server against the throttle:
+ * random policies, requests, times, freezes and thaws, asked of a real
+ * redis-server by three relays in turn, and of src/throttle beside it. Every
+ * verdict with its reason and its time, each release, the allowance and what
+ * the detector says must be equal.
+ *
+ * WEIR_TEST_SEED repeats a run, WEIR_TEST_OPS sets its length.
+ */
+#include "throttle_random.h"
+
+#include "pump.h"
+#include "share/decide.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RELAYS 3
+#define OPEN_MAX 40
+#define ROUND_OPS 400
+#define RELEASED_MAX 4096
+
+struct open {
+	struct throttle_reservation r;
+	uint64_t id;
+	unsigned relay;
+};
+
+struct world {
+	char dir[64], socket[96];
+	pid_t server;
+	struct loop *loop;
+	struct redis_link *link;
+	struct seal *seal;
+	struct decide *relays[RELAYS];
+
+	struct throttle *t;
+	struct throttle_policy policy;
+	struct throttle_source *src;
+	char sender[32];
+	int64_t now, begin;
+	uint64_t seed, ids, seen[3][THROTTLE_FULL + 1], releases;
+	bool is_spared, is_frozen, was_thawed; /* as the relays know */
+	struct open open[OPEN_MAX];
+	unsigned open_n;
+	uint64_t let_go[RELEASED_MAX], granted[RELEASED_MAX];
+	size_t let_go_n, granted_n;
+	enum throttle_freeze_reason froze; /* not told yet */
+
+	/* of the last question */
+	bool is_answered;
+	struct share_answer answer;
+	struct throttle_reservation ruling;
+};
+
+/* ---- the server ---- */
+
+static void
+on_up(void *arg, int64_t now)
+{
+	(void)arg;
+	(void)now;
+}
+
+static void
+on_down(void *arg, const char *why, int64_t now)
+{
+	(void)arg;
+	(void)now;
+	if (getenv("WEIR_TEST_VERBOSE") != NULL)
+		fprintf(stderr, "redis: %s\n", why);
+}
+
+static const struct redis_link_ops link_ops = {
+    .on_up = on_up, .on_down = on_down};
+
+static bool
+is_up(void *arg)
+{
+	return redis_link_is_up(((struct world *)arg)->link);
+}
+
+static int
+set_up(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	struct redis_link_settings s = {.deadline_ms = PUMP_LIMIT_MS};
+	char text[128], why[128];
+
+	snprintf(w->dir, sizeof(w->dir), "/tmp/weir-oracle-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	snprintf(w->socket, sizeof(w->socket), "%s/redis.sock", w->dir);
+	w->server = fork();
+	assert_true(w->server >= 0);
+	if (w->server == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execlp("redis-server", "redis-server", "--port", "0",
+		    "--unixsocket", w->socket, "--dir", w->dir, "--save", "",
+		    "--appendonly", "no", "--loglevel", "warning", NULL);
+		_exit(127);
+	}
+	w->loop = loop_new();
+	w->seal = seal_new(STR("a secret of this site alone"));
+	snprintf(text, sizeof(text), "unix:%s", w->socket);
+	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
+	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+	assert_true(pump_until(w->loop, is_up, w));
+	for (unsigned i = 0; i < RELAYS; i++) {
+		snprintf(text, sizeof(text), "mx%u", i);
+		w->relays[i] = decide_new(w->link, w->seal, "weir", text);
+	}
+	*state = w;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+	char text[160];
+
+	redis_link_free(w->link);
+	for (unsigned i = 0; i < RELAYS; i++)
+		decide_free(w->relays[i]);
+	seal_free(w->seal);
+	loop_free(w->loop);
+	(void)kill(w->server, SIGTERM);
+	(void)waitpid(w->server, NULL, 0);
+	(void)unlink(w->socket);
+	snprintf(text, sizeof(text), "%s/dump.rdb", w->dir);
+	(void)unlink(text);
+	(void)rmdir(w->dir);
+	free(w);
+	return 0;
+}
+
+static void
+on_answer(void *arg, const struct share_answer *answer, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)now;
+	assert_non_null(answer);
+	w->is_answered = true;
+	loop_stop(w->loop);
+	w->answer = *answer;
+	if (answer->rulings_n > 0)
+		w->ruling = answer->rulings[0];
+	for (size_t i = 0; i < answer->granted_n; i++) {
+		assert_true(w->granted_n < RELEASED_MAX);
+		w->granted[w->granted_n++] = answer->granted[i];
+	}
+}
+
+static void
+question(struct world *w, unsigned relay, const struct share_step *steps,
+    size_t n, const struct share_level *seed)
+{
+	struct share_question q = {
+	    .sender = str_from(w->sender),
+	    .policy = &w->policy,
+	    .is_spared = w->is_spared,
+	    .is_frozen = w->is_frozen,
+	    .was_thawed = w->was_thawed,
+	    .seed = seed,
+	    .steps = steps,
+	    .steps_n = n,
+	    .at = w->now,
+	};
+
+	w->was_thawed = false;
+	w->is_answered = false;
+	assert_true(decide_ops.ask(w->relays[relay], &q, on_answer, w));
+	loop_run(w->loop); /* the answer ends it, or its deadline the test */
+	assert_true(w->is_answered);
+}
+
+/* ---- the throttle ---- */
+
+static void
+on_release(void *arg, struct throttle_source *src, uint64_t destination,
+    uint64_t ticket)
+{
+	struct world *w = arg;
+
+	(void)src;
+	(void)destination;
+	assert_true(w->let_go_n < RELEASED_MAX);
+	w->let_go[w->let_go_n++] = ticket;
+}
+
+static void
+on_freeze(
+    void *arg, struct throttle_source *src, enum throttle_freeze_reason reason)
+{
+	struct world *w = arg;
+
+	(void)src;
+	w->froze = reason;
+}
+
+static const struct throttle_callbacks callbacks = {
+    .on_release = on_release, .on_freeze = on_freeze};
+
+/* ---- both side by side ---- */
+
+static uint64_t
+below(struct world *w, uint64_t n)
+{
+	return draw(&w->seed) % n;
+}
+
+static void
+draw_policy(struct world *w)
+{
+	struct throttle_policy *p = &w->policy;
+
+	*p = (struct throttle_policy){
+	    .working_set = 1 + (uint32_t)below(w, 12),
+	    .interval_ms = 10 + (int64_t)below(w, 200),
+	    .burst = (uint32_t)below(w, 8),
+	    .queue_max = 5 + (uint32_t)below(w, 60),
+	    .hold_when_frozen = below(w, 4) == 0,
+	};
+	p->initial = (uint32_t)below(w, p->burst + 1);
+	if (below(w, 4) > 0)
+		p->freeze_at = 2 + (uint32_t)below(w, p->queue_max - 2);
+	if (below(w, 3) == 0)
+		p->freeze_growth = (struct throttle_limit){
+		    2 + (uint32_t)below(w, 10), 50 + (int64_t)below(w, 2000)};
+	p->limit_count = (uint32_t)below(w, THROTTLE_LIMITS_MAX + 1);
+	for (uint32_t i = 0; i < p->limit_count; i++)
+		p->limits[i] = (struct throttle_limit){
+		    (uint32_t)below(w, 12), 20 + (int64_t)below(w, 4000)};
+	w->is_spared = below(w, 6) == 0;
+	assert_null(throttle_policy_error(p));
+}
+
+static void
+same_reservation(struct world *w, const struct throttle_reservation *r)
+{
+	const struct throttle_reservation *s = &w->ruling;
+	int64_t due = r->due_ms == INT64_MAX ? INT64_MAX : r->due_ms - w->now;
+
+	assert_int_equal(s->verdict, r->verdict);
+	assert_int_equal(s->reason, r->reason);
+	assert_int_equal(s->queue_length, r->queue_length);
+	assert_int_equal(s->limit_index, r->limit_index);
+	if (r->verdict == THROTTLE_HOLD)
+		assert_true(s->due_ms == due);
+	w->seen[r->verdict][r->reason]++;
+}
+
+/* What one of them let go reaches the relay that it waits at. */
+static void
+same_state(struct world *w)
+{
+	struct throttle_source_info info;
+	bool found;
+
+	for (unsigned i = 0; i < RELAYS; i++)
+		question(w, i, NULL, 0, NULL);
+	(void)throttle_run(w->t, w->now, 0);
+	throttle_source_info(w->t, w->src, w->now, &info);
+	assert_int_equal(w->answer.allowance, info.allowance);
+	assert_int_equal(w->answer.waiting, info.queue_length);
+	assert_int_equal(w->answer.own_waiting, info.own_waiting);
+	assert_int_equal(w->granted_n, w->let_go_n);
+	/* Three relays: each hears of its own, so the order is that within
+	 * one. */
+	for (size_t i = 0; i < w->let_go_n; i++) {
+		found = false;
+		for (size_t j = 0; j < w->granted_n && !found; j++) {
+			found = w->granted[j] == w->let_go[i];
+			if (found)
+				w->granted[j] = 0;
+		}
+		assert_true(found);
+	}
+	w->releases += w->let_go_n;
+	w->let_go_n = w->granted_n = 0;
+	if (info.next_release == INT64_MAX)
+		assert_int_equal(w->answer.next_in, -1);
+	else
+		assert_true(w->answer.next_in == info.next_release - w->now);
+}
+
+static void
+after_commit(struct world *w)
+{
+	assert_int_equal(w->answer.froze, w->froze);
+	if (w->froze != THROTTLE_FREEZE_NONE)
+		w->is_frozen = true;
+	w->froze = THROTTLE_FREEZE_NONE;
+}
+
+static void
+reserve(struct world *w)
+{
+	bool held = below(w, 5) == 0;
+	struct share_step s = {
+	    .what = held ? SHARE_RESERVE_HELD : SHARE_RESERVE,
+	    .destination = 1 + below(w, 40),
+	    .reservation = ++w->ids,
+	};
+	struct open *o = &w->open[w->open_n];
+
+	o->id = s.reservation;
+	o->relay = (unsigned)below(w, RELAYS);
+	if (held)
+		throttle_reserve_held(
+		    w->t, w->src, s.destination, w->now, &o->r);
+	else
+		throttle_reserve(w->t, w->src, s.destination, w->now, &o->r);
+	question(w, o->relay, &s, 1, NULL);
+	same_reservation(w, &o->r);
+	if (o->r.verdict == THROTTLE_PASS && o->r.reason == THROTTLE_NEW &&
+	    below(w, 8) == 0) {
+		throttle_bar(w->t, w->src, &o->r, w->now, w->now);
+		if (o->r.verdict == THROTTLE_REFUSE) {
+			question(w, o->relay,
+			    &(struct share_step){.what = SHARE_CANCEL,
+				.destination = s.destination,
+				.reservation = o->id},
+			    1, NULL);
+			return;
+		}
+		/* The relay asks for a place in its stead. */
+		question(w, o->relay,
+		    &(struct share_step){.what = SHARE_CANCEL,
+			.destination = s.destination,
+			.reservation = o->id},
+		    1, NULL);
+		throttle_cancel(w->t, w->src, &o->r, w->now);
+		return;
+	}
+	if (o->r.verdict != THROTTLE_REFUSE)
+		w->open_n++;
+}
+
+static void
+end_one(struct world *w)
+{
+	unsigned i = (unsigned)below(w, w->open_n);
+	struct open o = w->open[i];
+	bool is_new = o.r.reason != THROTTLE_KNOWN;
+	struct share_step s = {
+	    .destination = o.r.destination,
+	    .reservation = is_new ? o.id : 0,
+	    .ticket = ++w->ids,
+	};
+
+	w->open[i] = w->open[--w->open_n];
+	if (below(w, 4) == 0) {
+		throttle_cancel(w->t, w->src, &o.r, w->now);
+		s.what = SHARE_CANCEL;
+		question(w, o.relay, &s, 1, NULL);
+		return;
+	}
+	throttle_commit(w->t, w->src, &o.r, s.ticket, w->now);
+	s.what = o.r.verdict == THROTTLE_HOLD ? SHARE_QUEUE : SHARE_PASSED;
+	question(w, o.relay, &s, 1, NULL);
+	after_commit(w);
+}
+
+/* One message: all that one relay has open, at once. */
+static void
+end_message(struct world *w)
+{
+	struct share_step steps[OPEN_MAX + 2];
+	unsigned relay = (unsigned)below(w, RELAYS), kept = 0;
+	bool is_blast = below(w, 2) == 0;
+	size_t n = 0;
+
+	if (is_blast) {
+		throttle_blast_begin(w->t, w->src);
+		steps[n++] = (struct share_step){.what = SHARE_BLAST_BEGIN};
+	}
+	for (unsigned i = 0; i < w->open_n; i++) {
+		struct open o = w->open[i];
+
+		if (o.relay != relay) {
+			w->open[kept++] = o;
+			continue;
+		}
+		steps[n] = (struct share_step){
+		    .what = o.r.verdict == THROTTLE_HOLD ? SHARE_QUEUE
+							 : SHARE_PASSED,
+		    .destination = o.r.destination,
+		    .reservation = o.r.reason == THROTTLE_KNOWN ? 0 : o.id,
+		    .ticket = ++w->ids,
+		};
+		throttle_commit(w->t, w->src, &o.r, steps[n++].ticket, w->now);
+	}
+	w->open_n = kept;
+	throttle_blast_end(w->t);
+	if (is_blast)
+		steps[n++] = (struct share_step){.what = SHARE_BLAST_END};
+	question(w, relay, steps, n, NULL);
+	after_commit(w);
+}
+
+static void
+append(struct world *w)
+{
+	struct share_step s = {.what = SHARE_APPEND,
+	    .destination = 1 + below(w, 40),
+	    .ticket = ++w->ids};
+
+	throttle_append(w->t, w->src, s.destination, s.ticket, w->now);
+	question(w, (unsigned)below(w, RELAYS), &s, 1, NULL);
+	after_commit(w);
+}
+
+static void
+learn(struct world *w)
+{
+	struct share_step s = {
+	    .what = SHARE_LEARN, .destination = 1 + below(w, 40)};
+
+	throttle_learn(w->t, w->src, s.destination, w->now);
+	question(w, (unsigned)below(w, RELAYS), &s, 1, NULL);
+}
+
+static void
+freeze_or_thaw(struct world *w)
+{
+	if (w->is_frozen) {
+		throttle_thaw(w->t, w->src, w->now);
+		w->is_frozen = false;
+		w->was_thawed = true;
+	} else if (below(w, 4) == 0) {
+		throttle_freeze(w->t, w->src, THROTTLE_FREEZE_HAND, w->now);
+		w->froze = THROTTLE_FREEZE_NONE;
+		w->is_frozen = true;
+	}
+}
+
+static void
+step(struct world *w)
+{
+	uint64_t pick = below(w, 100);
+
+	if (below(w, 3) == 0)
+		w->now += (int64_t)below(w, below(w, 10) == 0 ? 5000 : 120);
+	if (pick < 50 && w->open_n < OPEN_MAX)
+		reserve(w);
+	else if (pick < 80 && w->open_n > 0)
+		end_one(w);
+	else if (pick < 86 && w->open_n > 0)
+		end_message(w);
+	else if (pick < 90)
+		append(w);
+	else if (pick < 94)
+		learn(w);
+	else if (pick < 97)
+		freeze_or_thaw(w);
+	same_state(w);
+	/* No lease ends: the throttle knows none. */
+	if (w->now - w->begin > 30 * 1000) {
+		while (w->open_n > 0)
+			end_one(w);
+		w->begin = w->now;
+	}
+}
+
+static void
+begin_round(struct world *w)
+{
+	struct share_level seed = {0};
+
+	draw_policy(w);
+	snprintf(w->sender, sizeof(w->sender), "sender%llu",
+	    (unsigned long long)++w->ids);
+	w->t = throttle_new(1, 10, &callbacks, w);
+	w->src = throttle_get(
+	    w->t, w->sender, strlen(w->sender), &w->policy, w->now);
+	throttle_spare(w->src, w->is_spared);
+	w->open_n = 0;
+	w->is_frozen = w->was_thawed = false;
+	w->begin = w->now;
+	question(w, 0, NULL, 0, NULL);
+	assert_true(w->answer.is_unknown);
+	seed.allowance = w->policy.initial;
+	seed.tick_in =
+	    w->policy.initial < w->policy.burst ? w->policy.interval_ms : -1;
+	question(w, 0, NULL, 0, &seed);
+	assert_false(w->answer.is_unknown);
+}
+
+static void
+test_every_verdict_is_the_throttles(void **state)
+{
+	struct world *w = *state;
+	uint64_t ops = from_environment("WEIR_TEST_OPS", 8000), done = 0;
+
+	w->seed = from_environment("WEIR_TEST_SEED", 20261130);
+	w->now = 1000000;
+	print_message("WEIR_TEST_SEED=%llu\n", (unsigned long long)w->seed);
+	while (done < ops) {
+		begin_round(w);
+		for (unsigned i = 0; i < ROUND_OPS; i++)
+			step(w);
+		done += ROUND_OPS;
+		while (w->open_n > 0)
+			end_one(w);
+		throttle_free(w->t);
+		w->let_go_n = w->granted_n = 0;
+		w->now += 1000000;
+	}
+	/* Nothing is equal for want of occasion. */
+	assert_true(w->seen[THROTTLE_PASS][THROTTLE_KNOWN] > 0);
+	assert_true(w->seen[THROTTLE_PASS][THROTTLE_NEW] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_QUEUED] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_LIMITED] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_FROZEN] > 0);
+	assert_true(w->seen[THROTTLE_REFUSE][THROTTLE_FROZEN] > 0);
+	assert_true(w->seen[THROTTLE_REFUSE][THROTTLE_FULL] > 0);
+	assert_true(w->releases > 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		test_every_verdict_is_the_throttles, set_up, tear_down),
+	};
+
+	/* Without the server there is nothing to hold the throttle against. */
+	if (system("redis-server --version >/dev/null 2>&1") != 0)
+		return 77;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
