@@ -31,7 +31,8 @@ below() {
 	spool) echo "os base" ;;
 	share) echo "throttle net os base weir" ;;
 	alert) echo "spool $net_up" ;;
-	gate) echo "throttle spool os base weir" ;;
+	# The questions alone: share/question.h needs no network.
+	gate) echo "share throttle spool os base weir" ;;
 	delivery) echo "spool smtp $net_up" ;;
 	front) echo "delivery gate spool smtp $net_up" ;;
 	relay | milter) echo "front delivery gate spool smtp $net_up" ;;

@@ -311,6 +311,31 @@ void throttle_take(
     struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now);
 
 /*
+ * Several throttles share a source, and one of them decides (src/share): the
+ * others follow it. rule makes what was just reserved what that one says.
+ * follow sets the allowance and the time to the next tick (-1: the clock
+ * stands), and lets nothing go. let_go lets all requests for a destination go,
+ * wherever they stand; false: none waits. Who follows answers may_release with
+ * a later moment meanwhile.
+ */
+void throttle_rule(struct throttle *t, struct throttle_source *src,
+    struct throttle_reservation *r, const struct throttle_reservation *ruling);
+void throttle_follow(struct throttle *t, struct throttle_source *src,
+    uint32_t allowance, int64_t tick_in_ms, int64_t now);
+bool throttle_let_go(struct throttle *t, struct throttle_source *src,
+    uint64_t destination, int64_t now);
+/* What is left, for one that knows nothing of the source. */
+#define THROTTLE_LEVEL_AGES 2048
+struct throttle_level {
+	uint32_t allowance;
+	uint32_t ages;
+	int64_t tick_in_ms;                   /* -1: the clock stands */
+	int64_t ages_ms[THROTTLE_LEVEL_AGES]; /* of passes, the oldest first */
+};
+void throttle_level(struct throttle *t, struct throttle_source *src,
+    int64_t now, struct throttle_level *out);
+
+/*
  * Snapshot of one source: working set, allowance, freeze, limit windows; not
  * the queue (the spool owns that). What is reserved to pass counts as spent, at
  * the moment of the snapshot. Times are stored as ages. save returns the

@@ -81,6 +81,9 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->admin);
 	list_init(&g->hands);
 	list_init(&g->recalls);
+	list_init(&g->shared_asks);
+	list_init(&g->shared_sources);
+	g->shared_due = INT64_MAX;
 	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;
 	g->full_told_at = LONG_AGO;
@@ -118,6 +121,7 @@ gate_free(struct gate *g)
 	release_clear(g);
 	admin_clear(g);
 	recall_clear(g);
+	shared_clear(g);
 	g->is_quiet = true;
 	throttle_free(g->familiar); /* its sources pin the other's */
 	throttle_free(g->throttle);
@@ -203,6 +207,7 @@ gate_next_work(const struct gate *g)
 
 	due = earlier(due, earlier(g->retry_due, g->refresh_due));
 	due = earlier(due, g->hands_due);
+	due = earlier(due, g->shared_due);
 	return earlier(due, acquaintances_next_due(g->acquaintances));
 }
 
@@ -244,6 +249,7 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 	}
 	if (g->hands_due <= now)
 		hand_run(g, now, wall);
+	shared_run(g, now, wall);
 	release_run(g, now, wall);
 	if (g->refresh_due <= now)
 		refresh_some(g);

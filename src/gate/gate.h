@@ -22,6 +22,7 @@
 #include "spool/spool.h"
 
 struct gate;
+struct share_ops; /* share/question.h */
 struct gate_txn;
 struct gate_lesson;
 
@@ -99,6 +100,11 @@ struct gate *gate_new(const struct gate_settings *settings, struct spool *spool,
 /* Nothing of the gate may run after it: no spool_dispatch, only spool_close.
  * Every transaction has been ended. */
 void gate_free(struct gate *g);
+/* New recipients are asked about there, for several relays; ops NULL: no more.
+ * refuses: while nobody answers they are told to come later, else this relay
+ * decides. */
+void gate_share(
+    struct gate *g, const struct share_ops *ops, void *arg, bool refuses);
 /* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
 /* New settings for whatever comes from now on; queues and freezes stay. Sources

@@ -57,6 +57,7 @@ void
 freeze_set_at(struct gate *g, struct throttle_source *src, int64_t at)
 {
 	source_data(src)->frozen_at = at;
+	shared_note_freeze(g, src, at != 0);
 	if (at != 0) {
 		tier_freeze(g, src);
 		atomic_fetch_add(&g->freeze_count, 1);

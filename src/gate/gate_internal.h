@@ -24,6 +24,7 @@
  *	gate_scope.c	limits of many senders together
  *	gate_strangers.c	stranger_messages
  *	gate_spent.c	what a sender spends at several relays
+ *	gate_shared.c	the throttle of several relays
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
  *	gate_named.c	decoys that incoming mail names
@@ -47,6 +48,7 @@
 #include "gate/signals.h"
 #include "gate/spellings.h"
 #include "gate/strangers.h"
+#include "share/question.h"
 
 #include <stdatomic.h>
 
@@ -96,6 +98,13 @@ struct gate {
 	struct list admin;    /* struct gate_admin_op */
 	struct list hands;    /* struct gate_hand, those with a time */
 	struct list recalls;  /* struct recall */
+	/* See gate_shared.h; ops NULL: this relay is alone. */
+	const struct share_ops *share_ops;
+	void *share_arg;
+	bool share_refuses;
+	uint64_t share_ids; /* of the last reservation */
+	struct list shared_asks, shared_sources;
+	int64_t shared_due;
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;
@@ -153,6 +162,8 @@ struct gate_source {       /* the throttle's user pointer */
 	bool is_program; /* by its last mail: no login */
 	bool was_barred; /* by stranger_messages, and that was told */
 	bool is_habit_changed, has_habit_row;
+	struct shared_source *shared; /* NULL: nothing is kept */
+	uint32_t waiting_elsewhere;   /* at other relays, when it was asked */
 };
 
 /* NULL: not there. */
@@ -362,6 +373,25 @@ void gate_scope_touch(struct gate *g);
 /* p: those that a transaction has reserved in; NULL: all, up to max. */
 void gate_scope_save(struct gate *g, struct scope_pins *p, size_t max,
     int64_t now, int64_t wall);
+
+/* The same for one that the shared throttle lets go: scopes and the like. */
+int64_t gate_scope_may_go(struct gate *g, struct throttle_source *src,
+    uint64_t destination, int64_t now);
+
+/* ---- several relays ---- */
+
+/* When may_release may be asked again; now: this relay decides. */
+int64_t shared_may_release(
+    struct gate *g, struct throttle_source *src, int64_t now);
+/* A new recipient was let go, and the server did not say so: always, and where
+ * it is not there. */
+void shared_note_untold(struct gate *g, struct throttle_source *src);
+void shared_note_alone(struct gate *g, struct throttle_source *src);
+void shared_note_freeze(
+    struct gate *g, struct throttle_source *src, bool is_frozen);
+void shared_run(struct gate *g, int64_t now, int64_t wall);
+void shared_forget(struct gate_source *data); /* it goes */
+void shared_clear(struct gate *g);            /* at gate_free */
 
 /* ---- over days ---- */
 

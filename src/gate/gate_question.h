@@ -15,6 +15,8 @@ struct question {
 	gate_answer_fn *fn;
 	void *arg;
 	enum familiar told; /* by the memory of acquaintances */
+	uint64_t shared;    /* reserved where it is shared; 0: not */
+	bool was_asked;     /* there */
 };
 
 /* The entry of the recipient in hand; valid until the next one. */

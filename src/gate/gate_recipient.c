@@ -11,6 +11,7 @@
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
 #include "gate/gate_record.h"
+#include "gate/gate_shared.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -42,6 +43,7 @@ question_add(struct gate_txn *txn, enum throttle_verdict verdict)
 	e = &txn->entries[txn->n++];
 	*e =
 	    (struct txn_entry){.verdict = (uint8_t)verdict, .twin_of = NO_TWIN};
+	e->site = txn->site;
 	txn->can_drop = true;
 	return e;
 }
@@ -568,6 +570,56 @@ bar_by_strangers(const struct question *q, struct throttle_source *src,
 	return r->verdict == THROTTLE_HOLD;
 }
 
+/* What is reserved there is not needed. */
+static void
+give_up_shared(const struct question *q)
+{
+	struct txn_entry e = {.site = q->txn->site, .shared = q->shared};
+
+	if (q->shared == 0)
+		return;
+	shared_note(q->txn, SHARE_CANCEL, &e, 0);
+	shared_tell(q->txn, q->now);
+}
+
+/* shared_fail = tempfail. */
+static bool
+refuse_alone(const struct question *q, struct throttle_source *src)
+{
+	if (!shared_refuses(q->txn->g, src))
+		return false;
+	refuse(q, 451, "4.3.0",
+	    "the server that the relays share does not answer, try again later",
+	    "shared_fail");
+	return true;
+}
+
+/* True: somebody else has to say, or nobody does and that is refused. */
+static bool
+ask_others(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r)
+{
+	struct gate_txn *txn = q->txn;
+	struct shared_later later = {
+	    .txn = txn,
+	    .destination = r->destination,
+	    .is_held = holds_when_frozen(txn),
+	    .address = q->address,
+	    .wall = q->wall,
+	    .fn = q->fn,
+	    .arg = q->arg,
+	};
+
+	if (r->reason == THROTTLE_KNOWN || r->reason == THROTTLE_FROZEN ||
+	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
+		return false;
+	throttle_cancel(txn->g->throttle, src, r, q->now);
+	if (shared_ask(src, &later) || refuse_alone(q, src))
+		return true;
+	txn_reserve(txn, src, later.destination, q->now, r);
+	return false;
+}
+
 static void
 add_new(const struct question *q, struct throttle_source *src,
     struct throttle_reservation *r)
@@ -578,12 +630,18 @@ add_new(const struct question *q, struct throttle_source *src,
 	enum signal signal;
 	bool is_over;
 
+	if (!q->was_asked && ask_others(q, src, r))
+		return;
 	words_why(g, src, r, q->now, why);
 	signal = hold_for_signal(q, src, r, why);
 	is_over = bar_by_strangers(q, src, r, why);
 	bar_by_scope(q, src, r, &scoped, why);
 	if (r->verdict == THROTTLE_PASS) {
-		add_reserved(q->txn, src, r, THROTTLE_PASS)->scoped = scoped;
+		struct txn_entry *e =
+		    add_reserved(q->txn, src, r, THROTTLE_PASS);
+
+		e->scoped = scoped;
+		e->shared = q->shared;
 		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
 		add_observed(q, src, r, false, why, signal);
@@ -593,10 +651,47 @@ add_new(const struct question *q, struct throttle_source *src,
 
 		e->signal = (uint8_t)signal;
 		e->is_over = is_over;
+		e->shared = q->shared;
 		question_answer(q, THROTTLE_HOLD, why);
 	} else {
+		give_up_shared(q);
 		refuse_by_throttle(q, src, r, why);
 	}
+}
+
+/* Much may have happened meanwhile: the throttle is asked anew. */
+void
+shared_resume(const struct shared_later *later,
+    const struct throttle_reservation *ruling, int64_t now)
+{
+	struct question q = {
+	    .txn = later->txn,
+	    .address = later->address,
+	    .now = now,
+	    .wall = later->wall,
+	    .fn = later->fn,
+	    .arg = later->arg,
+	    .was_asked = true,
+	};
+	struct throttle_source *src = txn_need_source(q.txn, now);
+	struct throttle_reservation r;
+
+	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
+		q.shared = later->reservation;
+	if (ruling == NULL && refuse_alone(&q, src))
+		return;
+	txn_reserve(q.txn, src, later->destination, now, &r);
+	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {
+		give_up_shared(&q);
+	} else if (ruling != NULL) {
+		struct throttle_reservation made = *ruling;
+
+		made.destination = later->destination;
+		if (made.due_ms != INT64_MAX)
+			made.due_ms += now;
+		throttle_rule(q.txn->g->throttle, src, &r, &made);
+	}
+	add_new(&q, src, &r);
 }
 
 /* ---- familiar recipients ---- */
@@ -781,6 +876,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 		return;
 	}
 	destination = hash_str(key, g->seed);
+	if (g->share_ops != NULL)
+		txn->site = g->share_ops->destination(g->share_arg, key);
 	twin = find_twin(txn, destination);
 	if (txn->lesson != NULL)
 		lesson_add(txn->lesson, txn->n, address);

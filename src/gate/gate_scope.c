@@ -69,11 +69,10 @@ gate_scope_load_source(struct gate *g, struct throttle_source *src)
 }
 
 int64_t
-gate_scope_may_release(
-    void *arg, struct throttle_source *src, uint64_t destination, int64_t now)
+gate_scope_may_go(struct gate *g, struct throttle_source *src,
+    uint64_t destination, int64_t now)
 {
 	struct gate_source *data = source_data(src);
-	struct gate *g = arg;
 	struct scope_info full;
 	uint32_t mask;
 	int64_t at;
@@ -97,6 +96,21 @@ gate_scope_may_release(
 	gate_scope_touch(g);
 	strangers_note_release(g, src, destination, now);
 	return now;
+}
+
+int64_t
+gate_scope_may_release(
+    void *arg, struct throttle_source *src, uint64_t destination, int64_t now)
+{
+	struct gate *g = arg;
+	int64_t at = shared_may_release(g, src, now);
+
+	if (at > now)
+		return at;
+	at = gate_scope_may_go(g, src, destination, now);
+	if (at <= now)
+		shared_note_alone(g, src);
+	return at;
 }
 
 void

@@ -435,6 +435,7 @@ source_on_expire(void *arg, struct throttle_source *src)
 	free(data->last_path);
 	scope_pins_free(data->scopes);
 	habit_forget(g, src);
+	shared_forget(data);
 	free(data);
 }
 

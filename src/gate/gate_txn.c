@@ -8,6 +8,7 @@
 #include "gate/gate_history.h"
 #include "gate/gate_path.h"
 #include "gate/gate_record.h"
+#include "gate/gate_shared.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -108,6 +109,8 @@ static void
 txn_free(struct gate_txn *txn)
 {
 	familiar_drop(txn);
+	shared_drop(txn);
+	free(txn->steps);
 	secure_forget(txn);
 	if (txn->entries != txn->first)
 		free(txn->entries);
@@ -152,6 +155,8 @@ give_back(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 		return;
 	scope_cancel(txn->scopes, e->scoped);
 	t = txn_lane(txn, e, &src);
+	if (e->shared != 0)
+		shared_note(txn, SHARE_CANCEL, e, 0);
 	throttle_cancel(t, src, &e->r, now);
 	unpin(txn);
 }
@@ -195,6 +200,7 @@ txn_end(struct gate_txn *txn)
 {
 	struct gate *g = txn->g;
 
+	shared_tell(txn, g->now);
 	txn_free(txn);
 	gate_changed(g);
 }
@@ -224,6 +230,7 @@ txn_drop_last(struct gate_txn *txn, int64_t now)
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
 	give_back(txn, e, now);
+	shared_tell(txn, now);
 }
 
 void
@@ -570,6 +577,33 @@ goes(const struct gate_txn *txn, const struct txn_entry *e)
 	       !path_is_held(txn);
 }
 
+/* What becomes of it, as those who share hear it. */
+static void
+share_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
+    uint64_t as)
+{
+	bool is_barred = e->r.reason == THROTTLE_BARRED;
+
+	if (txn->g->share_ops == NULL)
+		return;
+	if (e->verdict == THROTTLE_PASS) {
+		if (is_new(e) && e->shared == 0)
+			shared_note_untold(txn->g, txn->src);
+		if (e->is_reserved || e->is_answer)
+			shared_note(txn, SHARE_PASSED, e, 0);
+	} else if (is_of_familiar(e, ticket)) {
+		return;
+	} else if (e->is_reserved && as == e->r.destination) {
+		shared_note(txn, is_barred ? SHARE_BARRED : SHARE_QUEUE, e, as);
+	} else if (e->is_reserved) {
+		if (e->shared != 0)
+			shared_note(txn, SHARE_CANCEL, e, 0);
+		shared_note(txn, SHARE_APPEND, e, as);
+	} else if (ticket != 0) {
+		shared_note(txn, SHARE_APPEND, e, as);
+	}
+}
+
 static void
 commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
     int64_t now, int64_t wall)
@@ -587,6 +621,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	if (goes(txn, e))
 		reached_note(
 		    g, txn->policy, txn_key(txn), e->r.destination, wall);
+	share_entry(txn, e, ticket, as);
 	freeze_rearm(g, src);
 	if (is_new(e) && e->verdict == THROTTLE_PASS && ticket == 0) {
 		source_note_passed(source_data(src), now);
@@ -688,6 +723,7 @@ begin_blast(struct gate_txn *txn)
 	txn->strangers = count_strangers(txn, false);
 	txn->blast = count_strangers(txn, true);
 	throttle_blast_begin(txn->g->throttle, txn->src);
+	shared_note(txn, SHARE_BLAST_BEGIN, NULL, 0);
 }
 
 static void
@@ -723,6 +759,7 @@ gate_commit(
     struct gate_txn *txn, const uint64_t *tickets, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	txn->g->wall = wall;
 	record_end(txn, "commit", now);
 	txn_history_end(txn, false, wall);
 	note_accepted(txn, now);
@@ -743,6 +780,7 @@ gate_commit(
 		commit_entry(txn, e, ticket, now, wall);
 	}
 	end_blast(txn, tickets, wall);
+	shared_note(txn, SHARE_BLAST_END, NULL, 0);
 	strangers_judge(txn, now, wall);
 	if (txn->lesson != NULL)
 		lesson_learn(
@@ -800,6 +838,7 @@ gate_doubt(struct gate_txn *txn, const bool *named, int64_t now, int64_t wall)
 	bool *reached = by_destination(txn, named);
 
 	txn->g->now = now;
+	txn->g->wall = wall;
 	record_end(txn, "doubt", now);
 	strangers_give_back(txn);
 	strangers_take(txn, reached, now);
@@ -865,6 +904,7 @@ void
 gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 {
 	txn->g->now = now;
+	txn->g->wall = wall;
 	record_end(txn, "defer", now);
 	txn_history_end(txn, true, wall);
 	if (txn->was_secured && txn->src != NULL)
@@ -883,6 +923,7 @@ gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 			give_back(txn, e, now);
 	}
 	throttle_blast_end(txn->g->throttle);
+	shared_note(txn, SHARE_BLAST_END, NULL, 0);
 	strangers_judge(txn, now, wall);
 	txn_end_blank(txn, now);
 }

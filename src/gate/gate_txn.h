@@ -26,6 +26,8 @@ struct txn_entry {
 	bool is_named;   /* strangers_take has counted it */
 	bool is_over;    /* waits for stranger_messages */
 	uint32_t scoped; /* reserved in these scopes */
+	uint64_t site;   /* its name at all relays; 0: nobody shares */
+	uint64_t shared; /* reserved there; 0: nobody was asked */
 	uint8_t verdict; /* as it was answered */
 };
 
@@ -43,6 +45,10 @@ struct gate_txn {
 	struct txn_history *history;     /* NULL: none is kept */
 	struct gate_secure_op *securing; /* NULL: nothing is on its way */
 	struct familiar_later *later;    /* NULL: no question is open */
+	struct shared_later *sharing;    /* NULL: nobody else is asked */
+	struct share_step *steps; /* for those who share; told at the end */
+	size_t steps_n;
+	uint64_t site; /* of the recipient in hand */
 	struct txn_entry *entries;
 	uint32_t n, cap;
 	uint32_t reserved;

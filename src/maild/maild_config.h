@@ -58,6 +58,8 @@ struct maild_listen {
 };
 
 /* Durations are milliseconds, sizes bytes. */
+enum shared_fail { SHARED_FAIL_LOCAL, SHARED_FAIL_TEMPFAIL };
+
 struct maild_config {
 	char *hostname;
 	char *spool, *control, *control_group, *user;
@@ -125,6 +127,7 @@ struct maild_config {
 	char *shared_secret_file, *shared_user, *shared_password_file;
 	char *shared_prefix, *shared_tls_ca, *shared_tls_name;
 	int64_t shared_timeout_ms;
+	int shared_fail; /* enum shared_fail */
 
 	char *freeze_command; /* program, absolute path; NULL: none */
 	uint32_t senders_max;

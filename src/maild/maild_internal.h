@@ -19,6 +19,7 @@
 #include "os/tap.h"
 #include "policyd/policyd.h"
 #include "relay/relay.h"
+#include "share/arbiter.h"
 #include "share/freezes.h"
 #include "share/spends.h"
 
@@ -62,6 +63,7 @@ struct maild {
 	struct hook *hook;
 	struct freezes *freezes; /* NULL: the relay stands alone */
 	struct spends *spends;   /* the same */
+	struct arbiter *arbiter; /* the same */
 	struct list share_ops;   /* changes of other relays, under way */
 	struct alert *alert;
 	struct courier *courier;
@@ -160,8 +162,9 @@ const char *maild_on_mode(void *arg);
 
 /* After gate_load: it tells what is frozen. */
 void maild_share_start(struct maild *m);
-void maild_share_stop(struct maild *m);  /* before the gate goes */
-void maild_share_clear(struct maild *m); /* after it */
+void maild_share_reload(struct maild *m); /* new options */
+void maild_share_stop(struct maild *m);   /* before the gate goes */
+void maild_share_clear(struct maild *m);  /* after it */
 /* Something was done here, durably, whether or not another relay began it. */
 void maild_share_frozen(struct maild *m, const struct gate_freeze *freeze);
 void maild_share_spent(struct maild *m, const char *sender, uint32_t recipients,

@@ -57,6 +57,8 @@ static const char *const login_form_names[] = {
 static const char *const newline_names[] = {
     "reject", "normalize", "allow", NULL};
 
+static const char *const shared_fail_names[] = {"local", "tempfail", NULL};
+
 static const struct option maild_options[] = {
     /* ---- the daemon ---- */
     {

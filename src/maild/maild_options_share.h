@@ -15,10 +15,10 @@
 		.doc = "Redis or Valkey server over which several relays "   \
 		       "count, freeze and thaw senders together: "           \
 		       "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" "   \
-		       "(TLS, verified) or \"unix:/path\". What a sender "   \
-		       "spends at one relay is taken off at all of them, "   \
-		       "and what one relay freezes is frozen at all, "       \
-		       "within a second. "                                   \
+		       "(TLS, verified) or \"unix:/path\". It decides "      \
+		       "which new recipients of a sender pass and which "    \
+		       "wait, at all relays as if they were one; what one "  \
+		       "relay freezes is frozen at all within a second. "    \
 		       "When the server cannot be reached, each relay goes " \
 		       "on by itself. See doc/cluster.md. Default: none; "   \
 		       "the relay stands alone.",                            \
@@ -95,6 +95,15 @@
 			   "After it the connection is closed and the "      \
 			   "relay goes on by itself until the server "       \
 			   "answers again.",                                 \
+	    },                                                               \
+	    {                                                                \
+		    CHOICE("shared_fail", shared_fail, "local",              \
+			shared_fail_names),                                  \
+		    .doc = "What happens to mail to new recipients while "   \
+			   "the shared server does not answer. local: each " \
+			   "relay decides by itself, by what it knew last. " \
+			   "tempfail: such mail is refused with 451 and "    \
+			   "comes again; mail to known recipients passes.",  \
 	    }
 /* clang-format on */
 

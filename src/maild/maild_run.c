@@ -151,6 +151,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	    (enum log_level)gen->conf->log_level);
 	maild_set_tap(m, gen->conf);
 	gate_reload(m->gate, &gate, loop_now(m->loop));
+	maild_share_reload(m);
 	delivery_reload(m->delivery, &out);
 	maild_set_weights(m, gen->conf);
 	quarantine_reload(m->quarantine, &held);

@@ -282,14 +282,29 @@ maild_share_start(struct maild *m)
 	m->spends = spends_new(m->loop, freezes_link(m->freezes),
 	    freezes_seal(m->freezes), conf->shared_prefix, on_spent_elsewhere,
 	    m);
+	m->arbiter = arbiter_new(freezes_link(m->freezes),
+	    freezes_seal(m->freezes), conf->shared_prefix, conf->hostname);
 	load(m);
+	maild_share_reload(m);
+}
+
+void
+maild_share_reload(struct maild *m)
+{
+	if (m->arbiter != NULL)
+		gate_share(m->gate, &arbiter_ops, m->arbiter,
+		    m->gen->conf->shared_fail == SHARED_FAIL_TEMPFAIL);
 }
 
 void
 maild_share_stop(struct maild *m)
 {
+	if (m->gate != NULL)
+		gate_share(m->gate, NULL, NULL, false);
 	freezes_free(m->freezes);
 	spends_free(m->spends);
+	arbiter_free(m->arbiter);
+	m->arbiter = NULL;
 	m->freezes = NULL;
 	m->spends = NULL;
 }

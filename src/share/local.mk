@@ -1,6 +1,6 @@
 noinst_LIBRARIES += libshare.a
 libshare_a_SOURCES = \
-	src/share/decide.c src/share/decide.h \
+	src/share/arbiter.c src/share/arbiter.h \
 	src/share/freeze_record.c src/share/freeze_record.h \
 	src/share/freezes.c src/share/freezes.h \
 	src/share/question.h \
@@ -9,24 +9,24 @@ libshare_a_SOURCES = \
 	src/share/resp.c src/share/resp.h \
 	src/share/seal.c src/share/seal.h \
 	src/share/spends.c src/share/spends.h
-nodist_libshare_a_SOURCES = src/share/decide_text.c
-EXTRA_DIST += src/share/decide.lua
-CLEANFILES += src/share/decide_text.c
-src/share/decide_text.c: src/share/decide.lua
+nodist_libshare_a_SOURCES = src/share/arbiter_text.c
+EXTRA_DIST += src/share/arbiter.lua
+CLEANFILES += src/share/arbiter_text.c
+src/share/arbiter_text.c: src/share/arbiter.lua
 	$(AM_V_GEN)$(MKDIR_P) src/share && { \
-	echo 'extern const char decide_text[];' && \
-	echo 'const char decide_text[] =' && \
+	echo 'extern const char arbiter_text[];' && \
+	echo 'const char arbiter_text[] =' && \
 	sed -e 's/\\/&&/g' -e 's/"/\\"/g' -e 's/.*/    "&\\n"/' \
-		$(srcdir)/src/share/decide.lua && echo '    ;'; } >$@.tmp && \
+		$(srcdir)/src/share/arbiter.lua && echo '    ;'; } >$@.tmp && \
 	mv -f $@.tmp $@
 share_libs = libshare.a $(net_libs) $(HIREDIS_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \
-	tests/unit/test_decide_oracle
-tests_unit_test_decide_oracle_SOURCES = tests/unit/test_decide_oracle.c \
+	tests/unit/test_arbiter_oracle
+tests_unit_test_arbiter_oracle_SOURCES = tests/unit/test_arbiter_oracle.c \
 	tests/unit/pump.h tests/unit/throttle_random.h
-tests_unit_test_decide_oracle_LDADD = $(share_libs) $(throttle_libs) \
+tests_unit_test_arbiter_oracle_LDADD = $(share_libs) $(throttle_libs) \
 	$(CMOCKA_LIBS)
 tests_unit_test_resp_SOURCES = tests/unit/test_resp.c
 tests_unit_test_resp_LDADD = $(share_libs) $(CMOCKA_LIBS)

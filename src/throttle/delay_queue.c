@@ -176,13 +176,22 @@ gather(struct delay_queue *q, uint64_t destination, uint32_t count)
 	free(same);
 }
 
-uint64_t
-delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes)
+/* A destination's first request may be gone: all are numbered anew. */
+static void
+rank_all(struct delay_queue *q, size_t *bytes)
 {
-	uint64_t destination = first_waiting(q)->destination;
+	dest_index_free(&q->index, bytes);
+	q->next_rank = 0;
+	for (uint32_t i = 0; i < q->waiting; i++)
+		rank_entry(q, i, bytes);
+}
+
+static void
+let_go(struct delay_queue *q, uint64_t destination, int64_t at, size_t *bytes)
+{
 	uint32_t count = count_waiting(q, destination);
 
-	if (count > 1)
+	if (count > 1 || first_waiting(q)->destination != destination)
 		gather(q, destination, count);
 	if (q->index)
 		dest_index_remove(
@@ -195,7 +204,28 @@ delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes)
 	q->waiting -= count;
 	if (q->waiting == 0)
 		dest_index_free(&q->index, bytes);
+}
+
+uint64_t
+delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes)
+{
+	uint64_t destination = first_waiting(q)->destination;
+
+	let_go(q, destination, at, bytes);
 	return destination;
+}
+
+bool
+delay_queue_let_go_of(
+    struct delay_queue *q, uint64_t destination, int64_t at, size_t *bytes)
+{
+	uint32_t rank;
+
+	if (q->waiting == 0 || !find_rank(q, q->waiting, destination, &rank))
+		return false;
+	let_go(q, destination, at, bytes);
+	rank_all(q, bytes);
+	return true;
 }
 
 uint64_t
@@ -296,10 +326,6 @@ delay_queue_remove(struct delay_queue *q,
 	}
 	if (is_ranked)
 		return n - kept;
-	/* A destination's first request may be gone: number them anew. */
-	dest_index_free(&q->index, bytes);
-	q->next_rank = 0;
-	for (uint32_t i = 0; i < q->waiting; i++)
-		rank_entry(q, i, bytes);
+	rank_all(q, bytes);
 	return n - kept;
 }

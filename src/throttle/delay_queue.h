@@ -42,6 +42,9 @@ void delay_queue_append(struct delay_queue *q, uint64_t destination,
 /* Lets the head go, and every other request for its destination; returns that
  * destination. Something must wait. */
 uint64_t delay_queue_let_go(struct delay_queue *q, int64_t at, size_t *bytes);
+/* The same for one that need not be the head; false: it does not wait. */
+bool delay_queue_let_go_of(
+    struct delay_queue *q, uint64_t destination, int64_t at, size_t *bytes);
 /* The destination that goes next; something must wait. */
 uint64_t delay_queue_head(const struct delay_queue *q);
 /* When the first of the owed was let go; there must be one. */

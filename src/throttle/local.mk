@@ -13,7 +13,7 @@ throttle_sources = \
 	src/throttle/limits.c src/throttle/limits.h \
 	src/throttle/mem.h \
 	src/throttle/profiles.c \
-	src/throttle/request.c \
+	src/throttle/request.c src/throttle/shared.c \
 	src/throttle/snapshot.c \
 	src/throttle/source_table.c src/throttle/source_table.h \
 	src/throttle/throttle.c \

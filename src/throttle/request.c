@@ -327,6 +327,26 @@ throttle_bar(struct throttle *t, struct throttle_source *src,
 }
 
 void
+throttle_rule(struct throttle *t, struct throttle_source *src,
+    struct throttle_reservation *r, const struct throttle_reservation *ruling)
+{
+	if (r->verdict != THROTTLE_REFUSE)
+		check_open(src, r);
+	if (r->verdict == THROTTLE_HOLD)
+		src->hold_reserved--;
+	else if (r->verdict == THROTTLE_PASS && r->reason == THROTTLE_KNOWN)
+		src->known_reserved--;
+	else if (r->verdict == THROTTLE_PASS)
+		limiter_give_back(src);
+	*r = *ruling;
+	if (r->verdict == THROTTLE_PASS && r->reason == THROTTLE_NEW &&
+	    !src->policy->paper && src->allowance == 0)
+		src->allowance = 1;
+	take(src, r);
+	source_schedule(t, src);
+}
+
+void
 throttle_request(struct throttle *t, struct throttle_source *src,
     uint64_t destination, uint64_t ticket, int64_t now,
     struct throttle_reservation *out)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: BSD-3-Clause
 --
 -- src/throttle for one sender that several relays share: the same rules, in the
--- same order, under the server's clock. tests/unit/test_decide_oracle.c holds
+-- same order, under the server's clock. tests/unit/test_arbiter_oracle.c holds
 -- the two against each other. Paper's rules are not in it.
 --
 -- KEYS: state, queue, what waits by destination (one hash tag).

@@ -11,7 +11,7 @@
 #include "throttle_random.h"
 
 #include "pump.h"
-#include "share/decide.h"
+#include "share/arbiter.h"
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -35,7 +35,7 @@ struct world {
 	struct loop *loop;
 	struct redis_link *link;
 	struct seal *seal;
-	struct decide *relays[RELAYS];
+	struct arbiter *relays[RELAYS];
 
 	struct throttle *t;
 	struct throttle_policy policy;
@@ -110,7 +110,7 @@ set_up(void **state)
 	assert_true(pump_until(w->loop, is_up, w));
 	for (unsigned i = 0; i < RELAYS; i++) {
 		snprintf(text, sizeof(text), "mx%u", i);
-		w->relays[i] = decide_new(w->link, w->seal, "weir", text);
+		w->relays[i] = arbiter_new(w->link, w->seal, "weir", text);
 	}
 	*state = w;
 	return 0;
@@ -124,7 +124,7 @@ tear_down(void **state)
 
 	redis_link_free(w->link);
 	for (unsigned i = 0; i < RELAYS; i++)
-		decide_free(w->relays[i]);
+		arbiter_free(w->relays[i]);
 	seal_free(w->seal);
 	loop_free(w->loop);
 	(void)kill(w->server, SIGTERM);
@@ -173,7 +173,7 @@ question(struct world *w, unsigned relay, const struct share_step *steps,
 
 	w->was_thawed = false;
 	w->is_answered = false;
-	assert_true(decide_ops.ask(w->relays[relay], &q, on_answer, w));
+	assert_true(arbiter_ops.ask(w->relays[relay], &q, on_answer, w));
 	loop_run(w->loop); /* the answer ends it, or its deadline the test */
 	assert_true(w->is_answered);
 }

@@ -3,7 +3,7 @@
  * Questions into arguments of the script, its reply into answers. The reply is
  * an input like any other: what does not fit is no answer.
  */
-#include "share/decide.h"
+#include "share/arbiter.h"
 
 #include "base/list.h"
 
@@ -20,9 +20,9 @@
 #define GRANTED_MAX 8192
 #define TEXT_MAX (1u << 16)
 
-extern const char decide_text[]; /* decide.lua */
+extern const char arbiter_text[]; /* arbiter.lua */
 
-struct decide {
+struct arbiter {
 	struct redis_link *link;
 	const struct seal *seal;
 	char *prefix;
@@ -148,7 +148,7 @@ write_step(struct words *w, const struct share_step *s)
 
 static bool
 write_words(
-    const struct decide *d, const struct share_question *q, struct words *w)
+    const struct arbiter *d, const struct share_question *q, struct words *w)
 {
 	size_t names = 0;
 
@@ -169,7 +169,7 @@ write_words(
 			    : 0);
 	snprintf(w->untold, sizeof(w->untold), "%u",
 	    q->untold < THROTTLE_COUNT_MAX ? q->untold : THROTTLE_COUNT_MAX);
-	snprintf(w->lease, sizeof(w->lease), "%d", DECIDE_LEASE_S);
+	snprintf(w->lease, sizeof(w->lease), "%d", ARBITER_LEASE_S);
 	snprintf(w->at, sizeof(w->at), "%" PRId64, q->at);
 	w->args[w->n++] = buf_str(&w->policy);
 	w->args[w->n++] = (struct str){d->relay, NAME};
@@ -308,8 +308,8 @@ on_reply(void *arg, const struct resp_value *reply, int64_t now)
 }
 
 static bool
-ask_server(struct decide *d, const struct share_question *q, const struct words *w,
-    struct ask *a)
+ask_server(struct arbiter *d, const struct share_question *q,
+    const struct words *w, struct ask *a)
 {
 	static const char *const parts[KEYS] = {"state", "queue", "index"};
 	unsigned char id[SEAL_ID];
@@ -321,8 +321,8 @@ ask_server(struct decide *d, const struct share_question *q, const struct words 
 	for (size_t i = 0; i < SEAL_ID; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
 	for (size_t i = 0; i < KEYS; i++)
-		keys[i] = str_from(xasprintf(
-		    "{%s:%d:%s}:%s", d->prefix, DECIDE_VERSION, hex, parts[i]));
+		keys[i] = str_from(xasprintf("{%s:%d:%s}:%s", d->prefix,
+		    ARBITER_VERSION, hex, parts[i]));
 	ok = redis_link_run(
 	    d->link, &d->script, keys, KEYS, w->args, w->n, on_reply, a);
 	for (size_t i = 0; i < KEYS; i++)
@@ -334,7 +334,7 @@ static bool
 ask(void *arg, const struct share_question *q, share_answer_fn *fn,
     void *fn_arg)
 {
-	struct decide *d = arg;
+	struct arbiter *d = arg;
 	struct words *w;
 	struct ask *a;
 	bool ok;
@@ -370,7 +370,7 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 static uint64_t
 destination(void *arg, struct str recipient)
 {
-	const struct decide *d = arg;
+	const struct arbiter *d = arg;
 	unsigned char id[SEAL_ID];
 
 	seal_id(d->seal, "recipient", recipient, id);
@@ -380,17 +380,17 @@ destination(void *arg, struct str recipient)
 static bool
 is_up(void *arg)
 {
-	return redis_link_is_up(((const struct decide *)arg)->link);
+	return redis_link_is_up(((const struct arbiter *)arg)->link);
 }
 
-const struct share_ops decide_ops = {
+const struct share_ops arbiter_ops = {
     .ask = ask, .destination = destination, .is_up = is_up};
 
-struct decide *
-decide_new(struct redis_link *link, const struct seal *seal, const char *prefix,
-    const char *relay)
+struct arbiter *
+arbiter_new(struct redis_link *link, const struct seal *seal,
+    const char *prefix, const char *relay)
 {
-	struct decide *d = xcalloc(1, sizeof(*d));
+	struct arbiter *d = xcalloc(1, sizeof(*d));
 	unsigned char id[SEAL_ID];
 
 	d->link = link;
@@ -398,13 +398,13 @@ decide_new(struct redis_link *link, const struct seal *seal, const char *prefix,
 	d->prefix = xstrdup(prefix);
 	seal_id(seal, "relay", str_from(relay), id);
 	memcpy(d->relay, id, NAME);
-	d->script.text = decide_text;
+	d->script.text = arbiter_text;
 	list_init(&d->open);
 	return d;
 }
 
 void
-decide_free(struct decide *d)
+arbiter_free(struct arbiter *d)
 {
 	if (d == NULL)
 		return;

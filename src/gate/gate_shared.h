@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Several relays, one throttle: what a stranger may is asked of the server that
+ * they share, and this relay's own throttle follows what it says. While the
+ * server is not there that throttle decides, as warm as the last answer left
+ * it. What is asked is how a new recipient falls, and who goes next of what
+ * waits; known and familiar ones, scopes, signals and reverse paths are decided
+ * here.
+ */
+#ifndef GATE_GATE_SHARED_H
+#define GATE_GATE_SHARED_H
+
+#include "gate/gate_txn.h"
+
+/* A recipient's question that is on its way. */
+struct shared_later {
+	struct gate_txn *txn; /* NULL: it has ended meanwhile */
+	uint64_t destination;
+	uint64_t reservation;
+	bool is_held; /* a frozen source holds it, too */
+	struct str address;
+	int64_t wall;
+	gate_answer_fn *fn;
+	void *arg;
+};
+
+/* The server is there, and decides about this source. */
+bool shared_rules(const struct gate *g, const struct throttle_source *src);
+/* Nobody asks it, and shared_fail says that strangers come later. */
+bool shared_refuses(const struct gate *g, const struct throttle_source *src);
+/* ask: all but reservation; copied. False: it cannot be asked now. Else
+ * shared_resume comes later. */
+MUST_CHECK bool shared_ask(
+    struct throttle_source *src, const struct shared_later *ask);
+/* gate_recipient.c. ruling NULL: no answer came. */
+void shared_resume(const struct shared_later *later,
+    const struct throttle_reservation *ruling, int64_t now);
+/* The transaction ends or is dropped: no answer comes any more. */
+void shared_drop(struct gate_txn *txn);
+
+/* What became of a recipient is told when the transaction ends. */
+void shared_note(struct gate_txn *txn, enum share_what what,
+    const struct txn_entry *e, uint64_t ticket);
+void shared_tell(struct gate_txn *txn, int64_t now);
+
+#endif
