@@ -105,6 +105,8 @@ void gate_free(struct gate *g);
  * decides. */
 void gate_share(
     struct gate *g, const struct share_ops *ops, void *arg, bool refuses);
+/* It is there again: what was decided here meanwhile is told. */
+void gate_share_again(struct gate *g, int64_t now);
 /* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
 /* New settings for whatever comes from now on; queues and freezes stay. Sources
@@ -446,6 +448,10 @@ struct gate_sender_info {
 	 * and the last that was held (NULL: none). */
 	uint32_t new_paths, held_paths;
 	const char *last_path;
+	/* Several relays share its throttle: new recipients that waited at the
+	 * others when that was last heard. */
+	bool is_shared;
+	uint32_t waiting_elsewhere;
 };
 
 /* Reads whom the sender knows, for gate_sender_find within fn. fn is called

@@ -140,6 +140,7 @@ fill(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall,
 	    .new_paths = source_data(src)->new_paths,
 	    .held_paths = source_data(src)->held_paths,
 	    .last_path = source_data(src)->last_path,
+	    .waiting_elsewhere = source_data(src)->waiting_elsewhere,
 	};
 	out->stranger_messages = strangers_count(src, now, &rate);
 	out->stranger_messages_max = rate->count;
@@ -165,6 +166,8 @@ gate_sender_find(struct gate *g, struct str name, int64_t now, int64_t wall,
 		fill(g, src, now, wall, out);
 	else if (!fill_receiver(g, name, out))
 		return false;
+	if (src != NULL)
+		out->is_shared = shared_look(g, src);
 	fill_known(g, out);
 	return true;
 }

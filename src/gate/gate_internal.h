@@ -387,8 +387,12 @@ int64_t shared_may_release(
  * it is not there. */
 void shared_note_untold(struct gate *g, struct throttle_source *src);
 void shared_note_alone(struct gate *g, struct throttle_source *src);
+/* Not by its turn. */
+void shared_note_removed(struct gate *g, struct throttle_source *src);
 void shared_note_freeze(
     struct gate *g, struct throttle_source *src, bool is_frozen);
+/* Somebody looks at it: what is told next is fresh. */
+bool shared_look(struct gate *g, struct throttle_source *src);
 void shared_run(struct gate *g, int64_t now, int64_t wall);
 void shared_forget(struct gate_source *data); /* it goes */
 void shared_clear(struct gate *g);            /* at gate_free */

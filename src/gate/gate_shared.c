@@ -140,6 +140,18 @@ shared_note_alone(struct gate *g, struct throttle_source *src)
 }
 
 void
+shared_note_removed(struct gate *g, struct throttle_source *src)
+{
+	struct shared_source *s;
+
+	if (!shared_rules(g, src))
+		return;
+	s = shared_of(g, src);
+	s->differs = true;
+	want(g, s, g->now);
+}
+
+void
 shared_note_freeze(struct gate *g, struct throttle_source *src, bool is_frozen)
 {
 	struct shared_source *s;
@@ -148,8 +160,23 @@ shared_note_freeze(struct gate *g, struct throttle_source *src, bool is_frozen)
 		return;
 	s = shared_of(g, src);
 	s->was_thawed = !is_frozen;
+	s->differs = true;
 	want(g, s, g->now);
 	gate_changed(g);
+}
+
+bool
+shared_look(struct gate *g, struct throttle_source *src)
+{
+	struct shared_source *s = source_data(src)->shared;
+
+	if (!shared_rules(g, src))
+		return false;
+	if (s != NULL && s->asking == 0) {
+		want(g, s, g->now);
+		gate_changed(g);
+	}
+	return true;
 }
 
 /* ---- answers ---- */
@@ -520,7 +547,7 @@ shared_run(struct gate *g, int64_t now, int64_t wall)
 		if (!shared_rules(g, s->src))
 			continue;
 		if (s->asking > 0)
-			want(g, s, now + RETRY_MS);
+			want(g, s, now + ASK_MIN_MS);
 		else
 			ask_on(g, s, now, wall);
 	}
@@ -536,6 +563,24 @@ gate_share(struct gate *g, const struct share_ops *ops, void *arg, bool refuses)
 	g->share_refuses = refuses;
 	if (g->share_ids == 0)
 		g->share_ids = hash_random_seed();
+}
+
+void
+gate_share_again(struct gate *g, int64_t now)
+{
+	struct list *e;
+
+	g->now = now;
+	list_each (e, &g->shared_sources) {
+		struct shared_source *s =
+		    LIST_ITEM(e, struct shared_source, entry);
+		struct throttle_source_info info;
+
+		throttle_source_info(g->throttle, s->src, now, &info);
+		if (s->untold > 0 || info.queue_length > 0 || info.frozen)
+			want(g, s, now);
+	}
+	gate_changed(g);
 }
 
 void

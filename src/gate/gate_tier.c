@@ -185,6 +185,8 @@ tier_remove(struct gate *g, struct throttle_source *src,
 {
 	size_t n = throttle_remove(g->throttle, src, match, arg);
 
+	if (n > 0)
+		shared_note_removed(g, src);
 	if (tier_of(src) != NULL)
 		n += throttle_remove(g->familiar, tier_of(src), match, arg);
 	return n;

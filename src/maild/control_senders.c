@@ -198,6 +198,9 @@ show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
 	json_object_set_new(row, "never_freeze", json_boolean(s.is_spared));
 	json_object_set_new(row, "limits_used", limits_of(&s));
 	json_object_set_new(row, "limits", limits_told(&s));
+	if (s.is_shared)
+		json_object_set_new(row, "waiting_elsewhere",
+		    json_integer((json_int_t)s.waiting_elsewhere));
 	if (s.stranger_messages_max > 0)
 		json_object_set_new(row, "stranger_messages",
 		    json_sprintf("%u of %u", (unsigned)s.stranger_messages,

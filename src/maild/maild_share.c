@@ -158,6 +158,7 @@ on_up(void *arg)
 	warn_of_eviction(m);
 	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
 	spends_start(m->spends);
+	gate_share_again(m->gate, loop_now(m->loop));
 }
 
 static void
