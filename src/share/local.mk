@@ -16,10 +16,15 @@ src/share/arbiter_text.c: src/share/arbiter.lua
 	$(AM_V_GEN)$(MKDIR_P) src/share && { \
 	echo 'extern const char arbiter_text[];' && \
 	echo 'const char arbiter_text[] =' && \
-	sed -e 's/\\/&&/g' -e 's/"/\\"/g' -e 's/.*/    "&\\n"/' \
+	sed -e '/^ *--/d' -e 's/\\/&&/g' -e 's/"/\\"/g' -e 's/.*/    "&\\n"/' \
 		$(srcdir)/src/share/arbiter.lua && echo '    ;'; } >$@.tmp && \
 	mv -f $@.tmp $@
 share_libs = libshare.a $(net_libs) $(HIREDIS_LIBS)
+
+noinst_PROGRAMS += tests/bench/bench_arbiter
+BENCHES += tests/bench/bench_arbiter
+tests_bench_bench_arbiter_SOURCES = tests/bench/bench_arbiter.c
+tests_bench_bench_arbiter_LDADD = $(share_libs) $(throttle_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \

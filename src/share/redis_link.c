@@ -59,6 +59,7 @@ struct redis_link {
 	enum link_state state;
 	struct resolver *resolver;
 	size_t tries; /* of the resolver */
+	uint64_t connections;
 	struct net_addr addr;
 	struct conn *conn;
 	struct resp *resp;
@@ -198,10 +199,11 @@ name_script(struct redis_script *s)
 
 /* The words behind the script's name are kept: EVAL repeats them. */
 static void
-send_run(struct redis_link *l, const struct pending *p)
+send_run(struct redis_link *l, struct pending *p)
 {
-	const char *verb = p->is_again ? "EVAL" : "EVALSHA";
-	const char *what = p->is_again ? p->script->text : p->script->sha;
+	bool is_whole = p->is_again && p->script->loaded_by != l->connections;
+	const char *verb = is_whole ? "EVAL" : "EVALSHA";
+	const char *what = is_whole ? p->script->text : p->script->sha;
 	char head[64];
 	int n;
 
@@ -211,6 +213,9 @@ send_run(struct redis_link *l, const struct pending *p)
 	(void)conn_write(l->conn, what, strlen(what));
 	(void)conn_write(l->conn, "\r\n", 2);
 	(void)conn_write(l->conn, p->tail, p->tail_n);
+	/* Whatever is sent behind it finds the script there. */
+	if (is_whole)
+		p->script->loaded_by = l->connections;
 }
 
 bool
@@ -328,6 +333,7 @@ set_up(struct redis_link *l, int64_t now)
 	char db[16];
 
 	l->state = LINK_SETUP;
+	l->connections++;
 	l->resp = resp_new();
 	conn_set_secret(l->conn, true);
 	words[0] = STR("AUTH");

@@ -41,10 +41,11 @@ struct redis_link_ops {
 	void (*on_down)(void *arg, const char *why, int64_t now);
 };
 
-/* A script; embedded in static memory. sha is filled in on first use. */
+/* A script; of one link. sha is filled in on first use. */
 struct redis_script {
 	const char *text;
 	char sha[41];
+	uint64_t loaded_by; /* the connection that sent the text; one link */
 };
 
 /* reply NULL: there will be none. It may have been done or not. Borrowed. */
