@@ -381,6 +381,10 @@ def test_login_and_a_wrong_password(redis, relay, tmp_path):
     frozen(b)
     a.ctl("thaw", ALICE)
     thawed(b)
+    # All that the script does is allowed.
+    send(a, *(f"to{i}" for i in range(12)), "to0", "to11")
+    a.ctl("discard", "--sender", ALICE)
+    assert shared(a)["up"] and not a.log_lines("NOPERM")
 
 
 def test_a_replica_and_full_memory_are_outages(redis, relay):
