@@ -373,7 +373,7 @@ def test_login_and_a_wrong_password(redis, relay, tmp_path):
     b = relay(server, shared_user='"weir"', shared_password_file=f'"{bad}"')
     is_up(a)
     until(lambda: "WRONGPASS" in shared(b)["problem"], "the refusal")
-    assert "warning: the shared server" in b.run_ctl("status").stdout
+    assert "cannot reach the shared server" in b.run_ctl("status").stdout
     assert "wrong-one" not in b.log() and "right-one" not in a.log()
     bad.write_text("right-one\n")
     b.restart()
@@ -451,7 +451,7 @@ def test_the_example_in_contrib(tmp_path, sink):
             peer.ask("QUIT")
         assert len(sink.messages) == 2
         for n in (1, 2):
-            until(lambda n=n: ctl(n, "status")["shared_spent"] == 1,
+            until(lambda n=n: ctl(n, "status")["shared_spent"] >= 1,
                   "what the other spent")
         ctl(1, "freeze", ALICE)
         until(lambda: any(s["sender"] == ALICE and s["frozen"]
