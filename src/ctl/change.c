@@ -19,6 +19,7 @@ change(struct ctl *ctl, json_t *request, const char *what)
 	json_t *done = NULL;
 	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
 	int64_t n = ctl_number(done, "recipients");
+	bool goes_on = json_is_true(json_object_get(done, "goes_on"));
 	char count[TEXT_COUNT_MAX], mail[TEXT_COUNT_MAX];
 
 	if (status == CTL_OK && (ctl->given & CTL_DRY_RUN) && ctl->json)
@@ -29,10 +30,14 @@ change(struct ctl *ctl, json_t *request, const char *what)
 		    text_count(ctl_number(done, "messages"), "message",
 			"messages", mail));
 	else if (status == CTL_OK && ctl->json)
-		printf("{\"recipients\": %" PRId64 "}\n", n);
+		printf("{\"recipients\": %" PRId64 "%s}\n", n,
+		    goes_on ? ", \"goes_on\": true" : "");
 	else if (status == CTL_OK)
-		printf("%s: %s\n", what,
-		    text_count(n, "recipient", "recipients", count));
+		printf("%s: %s%s\n", what,
+		    text_count(n, "recipient", "recipients", count),
+		    goes_on ? " so far; the rest follows, and the log says "
+			      "when it is done (gate changed)"
+			    : "");
 	json_decref(done);
 	return status;
 }

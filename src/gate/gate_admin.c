@@ -37,7 +37,8 @@ struct gate_admin_op {
 	char *who;
 	char *reason; /* of a thaw; NULL: none */
 	uint64_t count;
-	int64_t wall;
+	int64_t wall, answer_at;
+	bool is_answered;
 	gate_done_fn *fn;
 	void *arg;
 };
@@ -52,6 +53,7 @@ op_new(struct gate *g, const char *who, int64_t now, int64_t wall,
 	op->g = g;
 	op->who = xstrdup(who);
 	op->wall = wall;
+	op->answer_at = now + GATE_ANSWER_MS;
 	op->fn = fn;
 	op->arg = arg;
 	list_append(&g->admin, &op->entry);
@@ -68,12 +70,29 @@ op_free(struct gate_admin_op *op)
 	free(op);
 }
 
+static const char *action_of(const struct gate_admin_op *op);
+
+/* Nobody waits for hundreds of thousands. A thaw comes after its queue has
+ * gone. */
+static void
+answer_early(struct gate_admin_op *op)
+{
+	if (op->is_answered || op->is_thaw || op->fn == NULL ||
+	    op->g->now < op->answer_at)
+		return;
+	op->is_answered = true;
+	op->fn(op->arg, EINPROGRESS, op->count);
+}
+
 static void
 op_end(struct gate_admin_op *op, int error)
 {
 	struct gate *g = op->g;
 
-	if (op->fn != NULL)
+	if (op->is_answered)
+		log_write(g->log, LOG_EV_GATE_CHANGED, KV(by, op->who),
+		    KV(action, action_of(op)), KV(recipients, op->count));
+	else if (op->fn != NULL)
 		op->fn(op->arg, error, op->count);
 	op_free(op);
 	gate_changed(g);
@@ -84,6 +103,13 @@ admin_clear(struct gate *g)
 {
 	while (!list_is_empty(&g->admin))
 		op_free(LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
+}
+
+void
+gate_set_now(struct gate *g, int64_t now)
+{
+	if (now > g->now)
+		g->now = now;
 }
 
 bool
@@ -274,6 +300,7 @@ on_rows(void *arg, int error, const struct spool_row *rows, size_t n, bool last)
 	} else if (last) {
 		op_end(op, 0);
 	} else {
+		answer_early(op);
 		gate_changed(g);
 	}
 }

@@ -163,13 +163,9 @@ find(struct gate *g, const struct envid *id, struct str address,
 static void
 ignore(struct gate *g, const struct gate_bounced *bounced)
 {
-	char to[LOG_QUOTE_MAX], envid[LOG_QUOTE_MAX];
-
 	counters_add(g->counters, COUNT_BOUNCES_IGNORED, 1);
-	log_event(g->log, LOG_LEVEL_INFO, "gate", "bounce-ignored",
-	    "to=%s envid=%s reason=\"no mail of ours to that recipient, or "
-	    "counted before\"",
-	    log_quote(bounced->final, to), log_quote(bounced->envid, envid));
+	log_write(g->log, LOG_EV_GATE_BOUNCE_IGNORED, KV(to, bounced->final),
+	    KV(envid, bounced->envid));
 }
 
 void

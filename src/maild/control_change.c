@@ -33,6 +33,7 @@ static void
 on_changed(void *arg, int error, uint64_t count)
 {
 	struct control_conn *c = arg;
+	bool goes_on = error == EINPROGRESS;
 
 	if (!control_resume(c))
 		return;
@@ -40,9 +41,9 @@ on_changed(void *arg, int error, uint64_t count)
 		control_fail(c, CONTROL_FAILED,
 		    "no sender can be called that; write it as senders "
 		    "shows it");
-	} else if (error != 0) {
+	} else if (error != 0 && !goes_on) {
 		control_fail_errno(c, error);
-	} else if (is_in_vain(c, count)) {
+	} else if (!goes_on && is_in_vain(c, count)) {
 		fail_in_vain(c);
 	} else {
 		control_log_change(c, count);
@@ -50,9 +51,10 @@ on_changed(void *arg, int error, uint64_t count)
 		if (c->request.sender != NULL)
 			control_find_sender(
 			    c, loop_now(control_parts(c)->loop));
-		control_done(
-		    c, json_pack("{s:I,s:s?}", "recipients", (json_int_t)count,
-			   "sender", c->request.sender));
+		control_done(c, json_pack("{s:I,s:o*,s:s?}", "recipients",
+				    (json_int_t)count, "goes_on",
+				    goes_on ? json_true() : NULL, "sender",
+				    c->request.sender));
 	}
 }
 

@@ -333,7 +333,7 @@ on_spool_ready(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
-	(void)now;
+	gate_set_now(m->gate, now);
 	spool_dispatch(m->spool);
 }
 

@@ -143,7 +143,8 @@ async function whole(app, kind, select, reason) {
 
     app.progress(null);
     if (done)
-        app.toast(done.recipients > 0 ? `${did(app, kind, done.recipients)}.`
+        app.toast(done.recipients > 0 ? `${did(app, kind, done.recipients)}${
+            done.goes_on ? " so far; the rest follows" : ""}.`
             : `${kind}: nothing to do any more.`);
     return Boolean(done);
 }

@@ -31,7 +31,8 @@ def place_of_one(weir, sink, count):
     """eve's many are released, and bob's one when some of them have left: at
     which place it comes, and how long that took."""
     eve, bob = "<eve@example.org>", "<bob@example.org>"
-    assert weir.ctl("release", "--sender", eve)["recipients"] == count
+    done = weir.ctl("release", "--sender", eve)
+    assert done["recipients"] == count or done["goes_on"]
     until(sink.recipients, "the first of eve's")
     start = time.monotonic()
     assert weir.ctl("release", "--sender", bob)["recipients"] == 1

@@ -558,10 +558,47 @@ test_free_with_work_under_way(void **state)
 	rig_close(&r);
 }
 
+/* What is more than a moment's work is answered before it is done. */
+static void
+test_answers_before_the_end(void **state)
+{
+	struct spool_select all = {.all = true};
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 0 freeze_at = 0 "
+		     "queue_max = 1000 }");
+	(void)rig_send_many(&r, "alice@example.org", "r", 600);
+	rig_pump(&r);
+	assert_int_equal(rig_queue(&r, "alice@example.org"), 600);
+	r.done = 0;
+	gate_release(r.gate, &all, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_set_now(r.gate, r.now + GATE_ANSWER_MS - 1);
+	gate_set_now(r.gate, r.now); /* it does not go back */
+	rig_pump(&r);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(r.error, 0);
+	assert_int_equal(r.count, 600);
+
+	(void)rig_send_many(&r, "bob@example.org", "r", 600);
+	rig_pump(&r);
+	r.done = 0;
+	gate_discard(r.gate, &all, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_set_now(r.gate, r.now + GATE_ANSWER_MS);
+	rig_pump(&r);
+	assert_int_equal(r.done, 1);
+	assert_int_equal(r.error, EINPROGRESS);
+	assert_in_range(r.count, 1, 599);
+	assert_int_equal(rig_queue(&r, "bob@example.org"), 0);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 0);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_answers_before_the_end),
 	    cmocka_unit_test(test_thaw_release),
 	    cmocka_unit_test(test_thaw_discard),
 	    cmocka_unit_test(test_freeze_reaches_what_was_let_go),
