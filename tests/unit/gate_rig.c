@@ -213,7 +213,11 @@ check_counts(struct rig *r)
 	const struct counters *c = &r->counters;
 	struct gate_sender_info info;
 	size_t pos = 0, waiting = 0;
+	uint64_t held = 0;
 
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++)
+		held += c->histograms[HISTOGRAM_HELD].in[i];
+	assert_int_equal(held, c->v[COUNT_RELEASED_RECIPIENTS]);
 	assert_int_equal(sum(c, COUNT_PASS_ALLOWED, COUNT_PASS_OBSERVED),
 	    c->v[COUNT_PASSED_RECIPIENTS]);
 	assert_int_equal(sum(c, COUNT_HOLD_ALLOWANCE, COUNT_HOLD_FROZEN),
