@@ -447,6 +447,18 @@ hides_client(const struct maild_config *conf)
 	return false;
 }
 
+static const char *
+milter_listener(const struct maild_config *conf)
+{
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		const struct maild_listen *l = maild_config_listen(conf, i);
+
+		if (l->protocol == MAILD_MILTER)
+			return l->name;
+	}
+	return NULL;
+}
+
 static void
 maild_start_milter(struct maild *m)
 {
@@ -463,6 +475,7 @@ maild_start_milter(struct maild *m)
 		.events = m->events,
 		.counters = &m->counters,
 		.log = m->log,
+		.listener = milter_listener(conf),
 		.on_ended = on_milter_ended,
 		.arg = m},
 	    &(struct milter_settings){.hostname = conf->hostname,
@@ -518,12 +531,8 @@ maild_name_counters(struct maild *m)
 	counters_name(c, COUNTER_SCOPE, SCOPE_NEW_LOCAL);
 	for (size_t i = 0; i < conf->scope.n; i++)
 		counters_name(c, COUNTER_SCOPE, scopes[i].name);
-	for (size_t i = 0; i < m->door_count; i++) {
-		/* libmilter accepts by itself. */
-		if (maild_config_listen(m->first->conf, i)->protocol !=
-		    MAILD_MILTER)
-			counters_name(c, COUNTER_LISTENER, m->doors[i].name);
-	}
+	for (size_t i = 0; i < m->door_count; i++)
+		counters_name(c, COUNTER_LISTENER, m->doors[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
 		for (size_t j = 0; j < hops[i]->n; j++)
 			counters_name(c, COUNTER_NEXT_HOP, hops[i]->v[j]);

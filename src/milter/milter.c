@@ -54,8 +54,10 @@ is_welcome(struct milter *m, int fd)
 	struct peer peer;
 
 	peer_find(fd, &peer);
-	if (peer_may(m->peers, &peer, why, sizeof(why)))
+	if (peer_may(m->peers, &peer, why, sizeof(why))) {
+		milter_post(m->desk.port, milter_ask_new(MILTER_CAME, NULL));
 		return true;
+	}
 	milter_post(m->desk.port, milter_ask_new(MILTER_DENIED, NULL));
 	if (peer_is_news(&m->denied_due, clock_mono_ms()))
 		log_write(

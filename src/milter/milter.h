@@ -55,6 +55,7 @@ struct milter_parts { /* all borrowed */
 	struct events *events;
 	struct counters *counters;
 	struct log *log;
+	const char *listener; /* its name in counters; NULL: none */
 	/* libmilter ended by itself: the daemon had better be restarted. */
 	void (*on_ended)(void *arg);
 	void *arg;

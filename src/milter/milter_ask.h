@@ -34,7 +34,8 @@ enum milter_verb {
 	MILTER_DROP,   /* no message came of it */
 	MILTER_CLOSE,  /* the connection is gone, and the peer with it */
 	/* Of no peer. */
-	MILTER_DENIED, /* somebody who may not ask connected */
+	MILTER_CAME,   /* somebody connected who may */
+	MILTER_DENIED, /* the same, and may not */
 	MILTER_FULL,   /* a connection was refused at the limit */
 	MILTER_MET,    /* a client connected, while that is of interest */
 };

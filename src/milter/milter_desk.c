@@ -48,6 +48,7 @@ take_question(struct milter_txn *t, struct milter_ask *ask)
 	case MILTER_UNDO:
 	case MILTER_DROP:
 	case MILTER_CLOSE:
+	case MILTER_CAME:
 	case MILTER_DENIED:
 	case MILTER_FULL:
 	case MILTER_MET:
@@ -80,6 +81,13 @@ on_ask(void *arg, struct milter_ask *ask)
 
 	if (ask->verb == MILTER_MET) {
 		milter_own_met(d, ask);
+		milter_ask_free(ask);
+		return;
+	}
+	if (ask->verb == MILTER_CAME) {
+		if (d->parts.listener != NULL)
+			counters_add_named(d->parts.counters,
+			    NAMED_LISTENER_CONNECTIONS, d->parts.listener, 1);
 		milter_ask_free(ask);
 		return;
 	}

@@ -3,13 +3,15 @@
 more, in each version of the milter protocol."""
 import ctypes
 import os
+import re
 import signal
 import struct
 
 import pytest
 
-from harness import Peer, listens, until
+from harness import Peer, free_port, listens, until
 from milter import MilterWeir
+from test_http import get
 
 HOLD = 'interval = "1h"  burst = 1  initial = 1'
 DELRCPT, SETSYMLIST = 0x08, 0x100
@@ -100,6 +102,22 @@ class Mta:
         self.say(b"Q")
         assert self.peer.at_end()
         self.peer.close()
+
+
+def test_connections_are_counted(milter):
+    """In /metrics, by the listener's name, from the start."""
+    port = free_port()
+    w = milter(sections=f'http "m" {{ address = "127.0.0.1:{port}" }}\n')
+
+    def count():
+        text = get(port)[1]
+        return int(re.search(r'^weir_connections_total\{listener="mta"\} (\d+)',
+                             text, re.M)[1])
+
+    before = count()  # the harness looks whether the port is open
+    for _ in range(3):
+        Mta(w).close()
+    until(lambda: count() == before + 3, "three more")
 
 
 def test_take_asks_for_what_it_needs(milter):
