@@ -207,6 +207,15 @@ export function status(app) {
                         strange(c.names), c.expired ? " expired "
                             : " expires ", ago(c.expires_at), " (",
                         h("code", {}, strange(c.file)), ")")))),
+            s.shared && h("section", {}, h("h2", {}, "Shared with other " +
+                "relays"), facts([
+                ["Server", s.shared.up ? "reached" : [h("span",
+                    {class: "badge bad"}, "not reached"), " ",
+                strange(s.shared.problem)]],
+                ["Since", s.shared.since ? time(s.shared.since) : "–"],
+                ["Frozen there", number(s.shared.frozen)],
+                ["Waiting to be told", number(s.shared.waiting)],
+            ])),
             !app.is_net && alertSection(),
             h("section", {}, h("h2", {}, "Problems"), problems.length > 0
                 ? problemList(problems) : h("p", {}, "None.")),

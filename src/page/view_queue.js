@@ -118,8 +118,9 @@ export function queue(app, args, params) {
         {name: app.is_net ? "Protocol" : "Subject", cell: (m) => app.is_net
             ? strange(m.subject)
             : h("a", {href: hashOf("message", m.id)}, subject(m.subject))},
-        {name: "To", a: true, cell: (m) => [strange((m.recipients[0] || {}).address,
-            {max: 80}), m.recipients.length > 1
+        {name: "To", a: true, cell: (m) => [strange(
+            (m.recipients[0] || {}).address, {max: 80}),
+        m.recipients.length > 1
             ? ` and ${number(m.recipients.length - 1)} more` : ""]},
         {name: "State", k: true, cell: (m) => [...new Set(m.recipients
             .map((r) => r.state))].join(", ")},

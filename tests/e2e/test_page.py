@@ -631,7 +631,7 @@ def test_next_hops(site):
     s.w.run_ctl("release", "--all")
     p.shows("Connection refused")
     row = p.js("document.querySelector('main tbody tr').innerText")
-    assert "down" in row and "in " in row
+    assert "down" in row and "refused" in row and "in " in row
     hop, = s.w.ctl("status")["next_hops"]
     assert hop["state"] == "down" and "refused" in hop["reason"]
     assert re.search(rf"next hop 127.0.0.1:{dead}: down, .*refused",
@@ -666,6 +666,19 @@ def test_alerts(site, sink):
     p = s.page("status", right="view")
     p.shows("webhook")
     assert not p.has("button", "/Send a test/")
+
+
+def test_shared_state(site, tmp_path):
+    """A server that relays share and that is not reached is named."""
+    secret = tmp_path / "secret"
+    secret.write_text("thirty-two bytes that nobody knows\n")
+    secret.chmod(0o600)
+    s = site(shared=f'"redis://127.0.0.1:{free_port()}"',
+             shared_secret_file=f'"{secret}"')
+    p = s.page("status")
+    p.shows("Shared with other relays")
+    p.shows("not reached")
+    p.shows("refused")
 
 
 def test_forget(site):
