@@ -226,9 +226,10 @@ export function sender(app, [name]) {
                         : number(s.working_set)],
                     s.passed_new !== undefined && ["New recipients passed",
                         number(s.passed_new)],
-                    s.remembered > 0 && ["Remembered", `${number(
-                        s.remembered)}, of these ${number(
-                        s.remembered_imported)} imported`],
+                    s.remembered > 0 && ["Remembered", number(s.remembered) +
+                        (s.remembered_imported > 0 ? ", of these " +
+                            `${number(s.remembered_imported)} imported`
+                            : "")],
                     s.inbound_max > 0 && ["Learnt from incoming mail",
                         `${number(s.inbound)} of ${number(s.inbound_max)}`],
                     app.is_net && ["Proven", s.proven
