@@ -105,8 +105,8 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.doc = "How alerts are sent. mail: a message to the addresses in to. "
 	       "webhook: JSON is posted to url. command: a program is run with "
-	       "the JSON on its standard input. A test is sent with weirctl "
-	       "alert test and the section's name.",
+	       "the JSON on its standard input. weirctl alert test and the "
+	       "section's name send a test.",
     },
     {
 	.name = "events",
@@ -137,9 +137,9 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "postmaster@example.org",
 	.check = check_address,
-	.doc = "For channel = mail: the addresses that alerts go to. The "
-	       "messages have the null sender, are not throttled, and are "
-	       "never answered by a bounce.",
+	.doc =
+	    "For channel = mail: recipients of the alerts. The messages have "
+	    "the null sender, are not throttled, and never cause a bounce.",
     },
     {
 	.name = "from",
@@ -148,8 +148,8 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "weir@example.org",
 	.check = check_address,
-	.doc = "For channel = mail: the address in the From field. Default: "
-	       "postmaster.",
+	.doc = "For channel = mail: the address in the From header field. "
+	       "Default: postmaster.",
     },
     {
 	.name = "next_hop",
@@ -158,11 +158,11 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "mail.example.net:25",
 	.check = check_hop,
-	.doc = "For channel = mail: a mail server that alerts go to instead of "
-	       "the next hop of all mail, so that they arrive when that one is "
-	       "down. TLS is used where the server offers it; smtps:// in "
-	       "front asks for it from the first byte, and for a certificate "
-	       "of that name.",
+	.doc =
+	    "For channel = mail: mail server for alerts, instead of the next "
+	    "hop of all mail, so that they arrive when that one is down. TLS "
+	    "is used if the server offers it. With smtps:// in front, TLS is "
+	    "used from the first byte, with a certificate for that name.",
     },
     {
 	.name = "url",
@@ -171,10 +171,10 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "https://hooks.example.org/weir",
 	.check = check_url,
-	.doc = "For channel = webhook: where JSON is posted. The certificate "
-	       "is verified, redirects are not followed, and any answer but "
-	       "2xx is tried again. weirctl show config prints it: where the "
-	       "address is a secret itself, use url_file.",
+	.doc = "For channel = webhook: URL to which JSON is posted. The "
+	       "certificate is verified, redirects are not followed, and any "
+	       "response other than 2xx is retried. weirctl show config prints "
+	       "the URL; if it is itself a secret, use url_file.",
     },
     {
 	.name = "url_file",
@@ -183,7 +183,7 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/etc/weir/hook.url",
 	.check = option_check_path,
-	.doc = "A file with the URL, in the place of url.",
+	.doc = "File with the URL, instead of url.",
     },
     {
 	.name = "secret_file",
@@ -192,9 +192,9 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/etc/weir/hook.secret",
 	.check = option_check_path,
-	.doc = "For channel = webhook: a file with the key of the signature, "
-	       "16 to 512 bytes, or whsec_ and base64. Each request then has "
-	       "webhook-signature: v1, and the HMAC-SHA256 in base64 of "
+	.doc = "For channel = webhook: file with the key of the signature, 16 "
+	       "to 512 bytes, or whsec_ and base64. Each request then has "
+	       "webhook-signature: v1, and the base64 HMAC-SHA256 of "
 	       "webhook-id, a dot, webhook-timestamp, a dot and the body.",
     },
     {
@@ -204,8 +204,8 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/etc/weir/hook.headers",
 	.check = option_check_path,
-	.doc = "For channel = webhook: a file with further header fields, one "
-	       "a line, such as \"Authorization: Bearer ...\".",
+	.doc = "For channel = webhook: file with further header fields, one "
+	       "per line, such as \"Authorization: Bearer ...\".",
     },
     {
 	.name = "ca_file",
@@ -214,7 +214,7 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/etc/weir/hook-ca.pem",
 	.check = option_check_path,
-	.doc = "Certificates to trust in the place of the system's.",
+	.doc = "Certificates to trust instead of the system's.",
     },
     {
 	.name = "template",
@@ -223,10 +223,10 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/etc/weir/slack.json",
 	.check = option_check_path,
-	.doc = "For channel = webhook: a file with the JSON to post, in which "
+	.doc = "For channel = webhook: file with the JSON to post, in which "
 	       "{{text}}, {{summary}}, {{id}}, {{time}}, {{host}}, {{count}}, "
-	       "{{event}}, {{sender}} and {{link}} are replaced within "
-	       "strings. Default: the object that doc/alerts.md describes.",
+	       "{{event}}, {{sender}} and {{link}} are replaced inside "
+	       "strings. Default: the object described in doc/alerts.md.",
     },
     {
 	.name = "command",
@@ -235,9 +235,9 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "/usr/local/bin/weir-page",
 	.check = option_check_program,
-	.doc = "For channel = command: the full path of a program. No shell "
-	       "runs it. Exit status 0 means that the alert was sent; with any "
-	       "other it is tried again.",
+	.doc = "For channel = command: full path of a program. No shell runs "
+	       "it. Exit status 0 means that the alert was sent; after any "
+	       "other status it is retried.",
     },
     {
 	.name = "group_wait",
@@ -246,8 +246,8 @@ const struct option alert_options[] = {
 	.preset = "10s",
 	.max = HOURS(1),
 	.reloadable = true,
-	.doc = "How long the first event waits for others, so that an outbreak "
-	       "is one message. 0s: each is sent alone.",
+	.doc = "Time that the first event waits for others, so that an "
+	       "outbreak is one message. 0s: each event is sent on its own.",
     },
     {
 	.name = "group_limit",
@@ -255,8 +255,8 @@ const struct option alert_options[] = {
 	.offset = AT(group_limit),
 	.preset = "20/1h",
 	.reloadable = true,
-	.doc = "Messages in a time. What comes after that is collected until "
-	       "the next one may be sent.",
+	.doc = "Maximum rate of messages. Further events are collected until "
+	       "the next message may be sent.",
     },
     {
 	.name = "remind",
@@ -265,8 +265,8 @@ const struct option alert_options[] = {
 	.preset = "24h",
 	.max = DAYS(30),
 	.reloadable = true,
-	.doc = "How often to repeat what goes on, such as a sender that is "
-	       "still frozen. 0s: never.",
+	.doc = "Time between reminders of a lasting condition, such as a "
+	       "sender that is still frozen. 0s: never.",
     },
     {
 	.name = "retry_for",
@@ -276,10 +276,10 @@ const struct option alert_options[] = {
 	.min = SECONDS(1),
 	.max = DAYS(7),
 	.reloadable = true,
-	.doc = "How long to try again what could not be sent, with growing "
-	       "pauses of 10 seconds to 10 minutes. Meanwhile further events "
-	       "are collected. Mail without a next_hop of its own is tried as "
-	       "long as other mail (max_age).",
+	.doc = "How long to retry an alert that could not be sent, with "
+	       "growing pauses from 10 seconds to 10 minutes. Meanwhile "
+	       "further events are collected. Mail without a next_hop of its "
+	       "own is retried like other mail (max_age).",
     },
     {
 	.name = "timeout",
@@ -289,7 +289,7 @@ const struct option alert_options[] = {
 	.min = SECONDS(1),
 	.max = SECONDS(300),
 	.reloadable = true,
-	.doc = "For how long one try may last.",
+	.doc = "Maximum duration of one attempt.",
     },
     {
 	.name = "link",
@@ -298,8 +298,8 @@ const struct option alert_options[] = {
 	.reloadable = true,
 	.sample = "https://mail.example.org/weir/#/senders/%s",
 	.check = check_url,
-	.doc = "An address to put into alerts, such as that of the dashboard. "
-	       "%s in it stands for the sender.",
+	.doc = "URL to put into alerts, such as that of the dashboard. %s in "
+	       "it stands for the sender.",
     },
     {0},
 };

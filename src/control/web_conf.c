@@ -110,11 +110,10 @@ check_url(const char *text, char *err, size_t cap)
 	    .preset = "open",                                                  \
 	    .names = metrics_names,                                            \
 	    .reloadable = true,                                                \
-	    .doc = "Who may read /metrics: open is every client of this "      \
-		   "section; "                                                 \
-		   "token asks for a token with the right view, sent as a "    \
-		   "bearer "                                                   \
-		   "token or as the password of Basic authentication.",        \
+	    .doc = "Access to /metrics. open: every client of this "           \
+		   "section. token: clients with a token with the right "      \
+		   "view, sent as a bearer token or as the password of "       \
+		   "Basic authentication.",                                    \
 	},                                                                     \
 	    {                                                                  \
 		.name = "page",                                                \
@@ -122,8 +121,8 @@ check_url(const char *text, char *err, size_t cap)
 		IN_HTTP(page),                                                 \
 		.preset = "true",                                              \
 		.reloadable = true,                                            \
-		.doc = "Serve the dashboard. The API below /api/v1 is there "  \
-		       "in either case.",                                      \
+		.doc = "Serve the dashboard. The API below /api/v1 is "        \
+		       "available in either case.",                            \
 	    },                                                                 \
 	    {                                                                  \
 		.name = "url",                                                 \
@@ -133,26 +132,20 @@ check_url(const char *text, char *err, size_t cap)
 		.sample = "https://mail.example.org/weir",                     \
 		.check = check_url,                                            \
 		.doc =                                                         \
-		    "The URL by which browsers reach this section through a "  \
-		    "reverse proxy: its host name is accepted, its path may "  \
-		    "stand "                                                   \
-		    "before all others, and with https cookies are sent over " \
-		    "TLS "                                                     \
-		    "alone. Then nobody is believed to be who has opened the " \
-		    "Unix "                                                    \
-		    "socket.",                                                 \
+		    "URL under which browsers reach this section through a "   \
+		    "reverse proxy. Its host name is accepted, its path "      \
+		    "may precede all others, and with https cookies are "      \
+		    "sent over TLS only. The user of a Unix socket "           \
+		    "connection then no longer counts as a login.",            \
 	    },                                                                 \
 	{                                                                      \
 		.name = "proxies", .type = OPTION_STRINGS, IN_HTTP(proxies),   \
 		.reloadable = true, .sample = "127.0.0.1",                     \
 		.check = option_check_network,                                 \
 		.doc = "Reverse proxies whose X-Forwarded-For names the "      \
-		       "client, for "                                          \
-		       "the networks of a token and for failed logins. The "   \
-		       "client that "                                          \
-		       "a proxy on a Unix socket names is believed as soon "   \
-		       "as this "                                              \
-		       "list has an entry.",                                   \
+		       "client, for the networks of a token and for failed "   \
+		       "logins. Once this list has an entry, the client that " \
+		       "a proxy on a Unix socket names is trusted too.",       \
 	}
 
 const struct option web_conf_options[] = {
@@ -182,7 +175,7 @@ const struct option web_conf_options[] = {
 	.reloadable = true,
 	.sample = "127.0.0.1",
 	.check = option_check_network,
-	.doc = "Networks whose connections are accepted over TCP. Default: "
+	.doc = "Networks from which TCP connections are accepted. Default: "
 	       "this machine (127.0.0.0/8 and ::1).",
     },
     {
@@ -191,12 +184,11 @@ const struct option web_conf_options[] = {
 	IN_HTTP(hosts),
 	.reloadable = true,
 	.sample = "mail.example.org",
-	.doc = "Host names by which clients may ask, without a port. "
-	       "Addresses, localhost and the name in url are always accepted; "
-	       "any other name is answered with 421, unless a token comes with "
-	       "the request, so that a page of another site cannot read from "
-	       "here through a name of its own. Not looked at over a Unix "
-	       "socket.",
+	.doc = "Host names that requests may use, without a port. Addresses, "
+	       "localhost and the name in url are always accepted. Any other "
+	       "name gets 421, unless the request carries a token, so that a "
+	       "page of another site cannot read from here through a name of "
+	       "its own. Not checked on a Unix socket.",
     },
     SHARED_OPTIONS,
     {
@@ -205,8 +197,8 @@ const struct option web_conf_options[] = {
 	IN_HTTP(tls_cert),
 	.reloadable = true,
 	.check = option_check_path,
-	.doc = "PEM files with certificate and chain. With one, TLS is spoken "
-	       "from the first byte; without, plain HTTP.",
+	.doc = "PEM files with certificate and chain. If set, TLS is spoken "
+	       "from the first byte; otherwise plain HTTP.",
     },
     {
 	.name = "tls_key",
@@ -214,7 +206,8 @@ const struct option web_conf_options[] = {
 	IN_HTTP(tls_key),
 	.reloadable = true,
 	.check = option_check_path,
-	.doc = "Their keys; left out, they are in the same files.",
+	.doc = "Keys of tls_cert. If not set, the keys are read from the same "
+	       "files.",
     },
     {0},
 };

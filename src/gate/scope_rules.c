@@ -22,13 +22,14 @@ const struct option scope_options[] = {
 	.preset = "all",
 	.names = by_names,
 	.reloadable = true,
-	.doc = "Whose new recipients are counted together. user: those of one "
-	       "login, whatever its policy's key. client: of one client "
+	.doc = "How new recipients are counted together. user: those of one "
+	       "login, whatever its policy's key. client: those of one client "
 	       "address (IPv6: ipv6_prefix of the policy; programs of this "
-	       "machine are one client). domain: of all logins of one domain, "
-	       "and under key = envelope of all envelope senders of one; a "
-	       "login without a domain is in none. all: of everybody. So no "
-	       "sender of one domain uses up what another has.",
+	       "machine are one client). domain: those of all logins of one "
+	       "domain, and under key = envelope of all envelope senders of "
+	       "one; a login without a domain is in none. all: those of all "
+	       "senders. With domain, no sender of one domain can use up the "
+	       "limit of another.",
     },
     {
 	.name = "match",
@@ -36,9 +37,9 @@ const struct option scope_options[] = {
 	.offset = AT(match),
 	.reloadable = true,
 	.sample = "{\"user:@example.org\"}",
-	.doc = "Which senders the scope is for, with entries as in a policy's "
-	       "match. Not set: all. Scopes may overlap: a new recipient "
-	       "needs room in every one.",
+	.doc = "Senders that the scope applies to, with entries as in a "
+	       "policy's match. If not set, all. Scopes may overlap: a new "
+	       "recipient needs room in each of them.",
     },
     {
 	.name = "limit",
@@ -46,18 +47,19 @@ const struct option scope_options[] = {
 	.offset = AT(limit),
 	.reloadable = true,
 	.sample = "{\"500/1h\", \"2000/1d\"}",
-	.doc = "At most this many new recipients are let go in any window of "
-	       "that length, by all senders with the same key. Others wait in "
-	       "their sender's queue until there is room. A scope never "
-	       "freezes a sender; freeze_at counts what would wait without "
-	       "the scope. Up to four. A window opens in steps of 1/48 of its "
-	       "length. Two scopes are built in, for programs of this machine "
-	       "that no policy names by its match: \"local\", by client, "
-	       "{\"1000/1d\"}; and \"new-local\", {\"10/10m\"} for all those "
-	       "together that weir first saw less than a day ago. Recipients "
-	       "that such programs reached before are free there. A section "
-	       "of that name sets another limit; limit = {} ends it. Give "
-	       "mailing lists and other busy programs a policy of their own.",
+	.doc =
+	    "Maximum number of new recipients released in any window of this "
+	    "length, for all senders with the same key together. Others wait "
+	    "in their sender's queue until there is room. A scope never "
+	    "freezes a sender; freeze_at counts what would be waiting without "
+	    "the scope. Up to four limits. A window opens in steps of 1/48 of "
+	    "its length. Two scopes are built in, for programs of this machine "
+	    "that no policy names in its match: \"local\", by client, "
+	    "{\"1000/1d\"}; and \"new-local\", {\"10/10m\"} for all those "
+	    "together that weir first saw less than a day ago. Recipients that "
+	    "such programs have reached before are free there. A section of "
+	    "that name sets another limit; limit = {} turns it off. Give "
+	    "mailing lists and other busy programs a policy of their own.",
     },
     {
 	.name = "warn_at",

@@ -724,8 +724,8 @@ static const struct option maild_options[] = {
 static const struct option_section maild_sections[] = {
     {
 	.name = "listen",
-	.doc = "A socket on which mail comes in. There is at least one, each "
-	       "with a name of its own.",
+	.doc = "A socket that accepts mail. At least one is required; each "
+	       "needs a unique name.",
 	.options = maild_listen_options,
 	.size = sizeof(struct maild_listen),
 	.offset = offsetof(struct maild_config, listen),
@@ -734,12 +734,11 @@ static const struct option_section maild_sections[] = {
     },
     {
 	.name = "http",
-	.doc =
-	    "A socket on which HTTP is answered: the dashboard, /metrics for "
-	    "Prometheus, and an API below /api/v1 (doc/api.md). Tokens are "
-	    "made by weirctl token new. Nothing is listened on without such a "
-	    "section. At most 64 "
-	    "connections, 16 from one address; a request has 30 seconds.",
+	.doc = "A socket that serves HTTP: the dashboard, /metrics for "
+	       "Prometheus, and an API below /api/v1 (doc/api.md). weirctl "
+	       "token new creates tokens. Without such a section there is no "
+	       "HTTP. At most 64 connections, 16 from one address; a request "
+	       "may take 30 seconds.",
 	.options = web_conf_options,
 	.size = sizeof(struct web_conf),
 	.offset = offsetof(struct maild_config, http),
@@ -748,9 +747,9 @@ static const struct option_section maild_sections[] = {
     },
     {
 	.name = "policy",
-	.doc = "The numbers for a class of senders. Policies are tried in the "
-	       "order of the file; the first whose match fits is taken, else "
-	       "the one called \"default\".",
+	.doc = "The settings for a class of senders. Policies are tried in the "
+	       "order of the file. The first one that matches applies, "
+	       "otherwise the one named \"default\".",
 	.options = policy_options,
 	.size = sizeof(struct policy_conf),
 	.offset = offsetof(struct maild_config, policy),
@@ -759,9 +758,9 @@ static const struct option_section maild_sections[] = {
     },
     {
 	.name = "scope",
-	.doc = "Limits on the new recipients of many senders together, beside "
-	       "what each may by its policy. A reply, the log and weirctl "
-	       "show name the scope that makes a recipient wait.",
+	.doc = "Limits on the new recipients of many senders together, in "
+	       "addition to the policy of each. Replies, the log and weirctl "
+	       "show name the scope for which a recipient is waiting.",
 	.options = scope_options,
 	.size = sizeof(struct scope_conf),
 	.offset = offsetof(struct maild_config, scope),
@@ -771,9 +770,9 @@ static const struct option_section maild_sections[] = {
     },
     {
 	.name = "alert",
-	.doc = "Where alerts go, and which. Events are collected for "
-	       "group_wait and sent as one message, which is kept in the spool "
-	       "until it was taken. See alerts.md.",
+	.doc = "A destination of alerts and the events to report. Events are "
+	       "collected for group_wait and sent as one message, which is "
+	       "kept in the spool until it has been accepted. See alerts.md.",
 	.options = alert_options,
 	.size = sizeof(struct alert_conf),
 	.offset = offsetof(struct maild_config, alert),

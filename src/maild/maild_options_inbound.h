@@ -15,18 +15,18 @@
 		.reloadable = true,					\
 		.sample = "example.org",				\
 		.doc =							\
-		    "The domains of your own users. Mail to them comes "	\
-		    "in if its client has no login, is not on this "	\
-		    "machine and is not in my_networks: it passes "	\
-		    "uncounted, even from a frozen client, and senders " \
-		    "may learn from it (learn_inbound). Not set: all mail " \
-		    "counts, except in a milter, where Postfix says "	\
-		    "which recipients it delivers itself (transports "	\
-		    "local, virtual and lmtp, and virtual alias domains). " \
-		    "A reverse path in them is not foreign "		\
-		    "(reverse_paths). A login of any other domain counts "	\
-		    "by its local part (login_form). file:/path reads "	\
-		    "them from a file, one a line.",			\
+		    "Domains of your own users. Mail to them is incoming " \
+		    "if its client has no login, is not on this machine " \
+		    "and is not in my_networks: it passes uncounted, even " \
+		    "from a frozen client, and senders may learn from it " \
+		    "(learn_inbound). If not set, all mail counts, except " \
+		    "in a milter, where Postfix reports which recipients " \
+		    "it delivers itself (transports local, virtual and " \
+		    "lmtp, and virtual alias domains). A reverse path in " \
+		    "these domains is not foreign (reverse_paths). A login " \
+		    "of any other domain counts by its local part " \
+		    "(login_form). file:/path reads them from a file, one " \
+		    "per line.",			\
 	},								\
 	{								\
 		.name = "internal_domains",				\
@@ -36,14 +36,14 @@
 		.reloadable = true,					\
 		.sample = "{\"local_domains\", \"example.net\"}",	\
 		.doc =							\
-		    "Every address in these domains is a familiar "	\
-		    "recipient (familiar_for) to all senders: the "	\
-		    "colleagues of your own users. The entry "		\
-		    "\"local_domains\" stands for the domains of that "	\
-		    "option. {}: none. An address that may lead "	\
-		    "elsewhere, one with %, ! or @ in its local part, "	\
-		    "is not of its domain. file:/path reads them from a "	\
-		    "file, one a line.",				\
+		    "Domains in which every address is a familiar " \
+		    "recipient (familiar_for) for all senders: the " \
+		    "colleagues of your own users. The entry " \
+		    "\"local_domains\" stands for the domains of that " \
+		    "option. {}: none. An address that may lead elsewhere, " \
+		    "that is, one with %, ! or @ in its local part, does " \
+		    "not belong to its domain. file:/path reads them from " \
+		    "a file, one per line.",				\
 	},								\
 	{								\
 		.name = "inbound_source",				\
@@ -53,12 +53,12 @@
 		.names = inbound_source_names,				\
 		.reloadable = true,					\
 		.doc =							\
-		    "Which sender an address in local_domains is, "	\
-		    "when mail comes in for it: address, the user who "	\
-		    "logs in by that address; localpart, the user who "	\
-		    "logs in by what is before the @; envelope, "	\
-		    "nobody logs in, and the address as envelope "	\
-		    "sender counts. user+tag is user.",			\
+		    "How to find the sender for an address in " \
+		    "local_domains that receives mail. address: the user " \
+		    "who logs in with that address. localpart: the user " \
+		    "who logs in with the part before the @. envelope: the " \
+		    "address itself as envelope sender, where nobody logs " \
+		    "in. user+tag is user.",			\
 	},								\
 	{								\
 		.name = "inbound_users",				\
@@ -67,35 +67,32 @@
 		.reloadable = true,					\
 		.sample = "alice.smith@example.org=asmith",		\
 		.doc =							\
-		    "Addresses for which inbound_source names the "	\
-		    "wrong user, as address=user: aliases, and logins "	\
-		    "of another form. An address may be there for "	\
-		    "several users; file:/path reads them from a "	\
-		    "file, one a line.",				\
+		    "Addresses for which inbound_source finds the wrong " \
+		    "user, as address=user: aliases, and logins of another " \
+		    "form. An address may be listed for several users. " \
+		    "file:/path reads them from a file, one per line.",				\
 	},								\
 	{								\
 		SIZE("inbound_memory", inbound_memory, "64M",		\
 		    MIB(1), MIB(65536)),				\
 		.doc =							\
-		    "Memory for what all senders together have learnt "	\
-		    "from incoming mail. Past it no further sender "	\
-		    "learns, and the others keep newer addresses in "	\
-		    "place of older ones.",				\
+		    "Memory for what all senders together have learned " \
+		    "from incoming mail. When it is full, no further " \
+		    "sender learns, and the others replace older addresses " \
+		    "with newer ones.",				\
 	},								\
 	{								\
 		SIZE("acquaintances_memory", acquaintances_memory,	\
 		    "64M", 0, MIB(65536)),				\
 		.doc =							\
-		    "Memory for whom senders have written to "		\
-		    "(familiar_for); 0: that is not noted down, and "	\
-		    "the recipients in internal_domains alone are "	\
-		    "familiar. All of them are kept in the "		\
-		    "spool, 4096 for each sender, the oldest forgotten " \
-		    "first; this is what is held of them in memory, 3 " \
-		    "KB for a sender as a rule. "			\
-		    "Past it the senders that were asked about least "	\
-		    "recently are read from the disk again, which "	\
-		    "changes no verdict.",				\
+		    "Memory for whom senders have written to " \
+		    "(familiar_for). 0: this is not recorded, and only the " \
+		    "recipients in internal_domains are familiar. The " \
+		    "spool keeps all of them, 4096 per sender, and the " \
+		    "oldest is forgotten first. This option limits the " \
+		    "part held in memory, usually 3 KB per sender. When it " \
+		    "is full, the least recently used senders are read " \
+		    "from the disk again; no verdict changes.",				\
 	}
 /* clang-format on */
 

@@ -26,7 +26,7 @@ const struct option maild_listen_options[] = {
 	.required = true,
 	.sample = "127.0.0.1:2525",
 	.check = maild_check_listen,
-	.doc = "Where to listen: \"192.0.2.1:25\", \"[::]:25\" or "
+	.doc = "Address to listen on: \"192.0.2.1:25\", \"[::]:25\" or "
 	       "\"unix:/path\".",
     },
     {
@@ -36,10 +36,10 @@ const struct option maild_listen_options[] = {
 	.preset = "smtp",
 	.names = protocol_names,
 	.check = maild_check_protocol,
-	.doc =
-	    "What is spoken there: smtp for the relay; milter for Postfix and "
-	    "Sendmail (one such listener); policy for Postfix's policy "
-	    "delegation protocol. auth, proxy and tls are for smtp alone.",
+	.doc = "Protocol of the listener: smtp for the relay; milter for "
+	       "Postfix and Sendmail (only one such listener); policy for "
+	       "Postfix's policy delegation protocol. auth, proxy and tls are "
+	       "for smtp only.",
     },
     {
 	.name = "backlog",
@@ -48,7 +48,8 @@ const struct option maild_listen_options[] = {
 	.preset = "511",
 	.min = 1,
 	.max = 65535,
-	.doc = "Connections that the system keeps until they are accepted.",
+	.doc = "Maximum number of connections that the system queues until "
+	       "they are accepted.",
     },
     {
 	.name = "socket_mode",
@@ -64,11 +65,11 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(clients),
 	.sample = "127.0.0.1",
 	.check = option_check_network,
-	.doc = "Networks of the mail servers that may ask over TCP, for "
+	.doc = "Networks of the mail servers that may connect over TCP, for "
 	       "protocol = milter and policy. Default: this machine "
-	       "(127.0.0.0/8 and ::1). Programs on this machine must run as "
-	       "one of socket_users as well. Prefer a Unix socket where the "
-	       "mail server is on this machine.",
+	       "(127.0.0.0/8 and ::1). Programs on this machine must also run "
+	       "as one of socket_users. Prefer a Unix socket if the mail "
+	       "server is on this machine.",
     },
     {
 	.name = "auth",
@@ -77,12 +78,12 @@ const struct option maild_listen_options[] = {
 	.preset = "none",
 	.names = auth_names,
 	.reloadable = true,
-	.doc = "Who checks logins (AUTH): none offers no AUTH, pass lets the "
-	       "next hop check them on a connection of the session's own, "
-	       "dovecot asks the service at auth_socket. The user is then the "
-	       "sender who is throttled. Carried are PLAIN, LOGIN, CRAM-MD5, "
-	       "XOAUTH2 and OAUTHBEARER, as far as the next hop or Dovecot "
-	       "offers them.",
+	.doc =
+	    "Where logins (AUTH) are checked. none: AUTH is not offered. pass: "
+	    "by the next hop, on a connection of the session's own. dovecot: "
+	    "by the service at auth_socket. The user is then the sender that "
+	    "is throttled. Supported are PLAIN, LOGIN, CRAM-MD5, XOAUTH2 and "
+	    "OAUTHBEARER, as far as the next hop or Dovecot offers them.",
     },
     {
 	.name = "auth_in_clear",
@@ -99,8 +100,7 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(auth_required),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Take mail from those alone who have logged in; others are "
-	       "answered with 530.",
+	.doc = "Accept mail only after a login; other clients get 530.",
     },
     {
 	.name = "auth_nameless",
@@ -109,13 +109,13 @@ const struct option maild_listen_options[] = {
 	.preset = "refuse",
 	.names = nameless_names,
 	.reloadable = true,
-	.doc = "What is done with an OAUTHBEARER login that names no user "
-	       "(RFC 7628 lets a= be left out; who it is then stands in the "
-	       "token, which only the one who checks it can read). With auth "
-	       "= dovecot Dovecot tells the name, and this is not asked. With "
-	       "auth = pass: refuse, as weir could not tell whom to throttle; "
-	       "or address, the login is passed on and the client's address "
-	       "is the sender who is throttled.",
+	.doc = "Handling of an OAUTHBEARER login that names no user. RFC 7628 "
+	       "allows a= to be omitted; the user is then named only in the "
+	       "token, which only the server that checks it can read. With "
+	       "auth = dovecot this has no effect: Dovecot returns the name. "
+	       "With auth = pass: refuse rejects the login, as weir could not "
+	       "tell which sender to throttle; address passes it on and "
+	       "throttles the client address.",
     },
     {
 	.name = "proxy",
@@ -123,9 +123,9 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(proxy),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Each connection begins with a PROXY header (version 1 or 2), "
+	.doc = "Each connection starts with a PROXY header (version 1 or 2), "
 	       "as haproxy sends it with send-proxy, from one of proxy_from. "
-	       "Any other connection is closed without a word.",
+	       "Any other connection is closed without a reply.",
     },
     {
 	.name = "hide_client",
@@ -133,10 +133,10 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(hide_client),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Leave the client's name and address out of the Received line, "
-	       "so that mail does not tell the address of a person's machine. "
-	       "With protocol milter, out of the line in copies that are held; "
-	       "a change needs a restart there.",
+	.doc = "Omit the client's name and address from the Received header "
+	       "field, so that mail does not reveal the address of a person's "
+	       "machine. With protocol milter this applies to the field in "
+	       "held copies, and a change requires a restart.",
     },
     {
 	.name = "tls",
@@ -145,9 +145,9 @@ const struct option maild_listen_options[] = {
 	.preset = "none",
 	.names = tls_names,
 	.reloadable = true,
-	.doc = "none; may, STARTTLS is offered; require, it must be used "
-	       "before mail; implicit, TLS from the first byte, as on port "
-	       "465.",
+	.doc = "none: no TLS. may: STARTTLS is offered. require: STARTTLS is "
+	       "required before mail. implicit: TLS from the first byte, as on "
+	       "port 465.",
     },
     {
 	.name = "tls_cert",
@@ -155,7 +155,7 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(tls_cert),
 	.reloadable = true,
 	.check = option_check_path,
-	.doc = "Certificates of this listener, in place of the ones above.",
+	.doc = "Certificates of this listener, instead of the global ones.",
     },
     {
 	.name = "tls_key",
@@ -163,7 +163,7 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(tls_key),
 	.reloadable = true,
 	.check = option_check_path,
-	.doc = "Their keys.",
+	.doc = "Keys of these certificates.",
     },
     {
 	.name = "tls_min_version",
@@ -172,11 +172,10 @@ const struct option maild_listen_options[] = {
 	.preset = "1.2",
 	.names = version_names,
 	.reloadable = true,
-	.doc = "The oldest version of TLS that is spoken: \"1.0\", \"1.1\", "
-	       "\"1.2\" or \"1.3\". 1.0 and 1.1 are broken; they are for old "
-	       "devices, on a listener that nobody else uses, and take away "
-	       "OpenSSL's demands on keys and signatures there (security "
-	       "level 0).",
+	.doc = "Oldest TLS version allowed: \"1.0\", \"1.1\", \"1.2\" or "
+	       "\"1.3\". 1.0 and 1.1 are broken. They are for old devices, on "
+	       "a listener that nobody else uses, and turn off OpenSSL's "
+	       "requirements on keys and signatures there (security level 0).",
     },
     {
 	.name = "tls_client_ca",
@@ -184,10 +183,10 @@ const struct option maild_listen_options[] = {
 	IN_LISTEN(tls_client_ca),
 	.reloadable = true,
 	.check = option_check_path,
-	.doc = "PEM file of authorities. Clients are asked for a certificate, "
-	       "and one that these have signed makes its common name the user "
-	       "whose mail it is. Other clients are served as if there were no "
-	       "such option, unless tls_client_cert is require.",
+	.doc = "PEM file of authorities. Clients are asked for a certificate; "
+	       "if one of these authorities has signed it, its common name is "
+	       "the user. Other clients are served as if this option were not "
+	       "set, unless tls_client_cert is require.",
     },
     {
 	.name = "tls_client_cert",
@@ -196,10 +195,10 @@ const struct option maild_listen_options[] = {
 	.preset = "ask",
 	.names = client_cert_names,
 	.reloadable = true,
-	.doc = "What tls_client_ca and tls_client_account are for. ask: "
-	       "clients are asked for a certificate, and those who show none, "
-	       "or one that is not known, are served like any other. require: "
-	       "their handshake fails; tls must be require or implicit.",
+	.doc = "Whether a certificate is required with tls_client_ca and "
+	       "tls_client_account. ask: clients that present none, or an "
+	       "unknown one, are served like any other. require: their "
+	       "handshake fails; tls must be require or implicit.",
     },
     {
 	.name = "tls_client_account",
@@ -208,7 +207,8 @@ const struct option maild_listen_options[] = {
 	.reloadable = true,
 	.check = maild_check_account,
 	.doc = "\"user=fingerprint\": clients are asked for a certificate, and "
-	       "who shows the one with this SHA-256 fingerprint is this user.",
+	       "a client that presents the one with this SHA-256 fingerprint "
+	       "is this user.",
     },
     {0},
 };

@@ -12,16 +12,16 @@
 		.name = "shared", .type = OPTION_STRING, AT(shared),         \
 		.sample = "redis://127.0.0.1:6379/0",                        \
 		.check = maild_check_shared,                                 \
-		.doc = "Redis or Valkey server over which several relays "   \
-		       "count, freeze and thaw senders together: "           \
-		       "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" "   \
-		       "(TLS, verified) or \"unix:/path\". It decides "      \
-		       "which new recipients of a sender pass and which "    \
-		       "wait, at all relays as if they were one; what one "  \
-		       "relay freezes is frozen at all within a second. "    \
-		       "When the server cannot be reached, each relay goes " \
-		       "on by itself. See doc/cluster.md. Default: none; "   \
-		       "the relay stands alone.",                            \
+		.doc = \
+		    "Redis or Valkey server through which several relays " \
+		    "count, freeze and thaw senders together: " \
+		    "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" " \
+		    "(TLS, verified) or \"unix:/path\". It decides which " \
+		    "new recipients of a sender pass and which wait, as if " \
+		    "all relays were one. What one relay freezes is frozen " \
+		    "at all within a second. If the server cannot be " \
+		    "reached, each relay works on its own. See " \
+		    "doc/cluster.md. Default: none; the relay works alone.",                            \
 	},                                                                   \
 	    {                                                                \
 		    .name = "shared_secret_file",                            \
@@ -29,12 +29,12 @@
 		    AT(shared_secret_file),                                  \
 		    .sample = "/etc/weir/shared.secret",                     \
 		    .check = option_check_path,                              \
-		    .doc = "File with the secret of the site, 16 bytes or "  \
-			   "more, the same at all relays. Names in the "     \
-			   "shared server are hashed and its records "       \
-			   "encrypted with it. Nobody but its owner may "    \
-			   "have any right to the file. Required with "      \
-			   "shared.",                                        \
+		    .doc = \
+		    "File with the secret of the site, at least 16 bytes, " \
+		    "the same at all relays. Names in the shared server " \
+		    "are hashed and its records encrypted with it. Only " \
+		    "the owner may have access to the file. Required with " \
+		    "shared.",                                        \
 	    },                                                               \
 	    {                                                                \
 		    .name = "shared_user",                                   \
@@ -42,8 +42,9 @@
 		    AT(shared_user),                                         \
 		    .sample = "weir",                                        \
 		    .check = maild_check_text,                               \
-		    .doc = "User to log in as at the shared server. "        \
-			   "Default: the server's default user.",            \
+		    .doc = \
+		    "User name for the login at the shared server. " \
+		    "Default: the server's default user.",            \
 	    },                                                               \
 	    {                                                                \
 		    .name = "shared_password_file",                          \
@@ -51,9 +52,9 @@
 		    AT(shared_password_file),                                \
 		    .sample = "/etc/weir/shared.password",                   \
 		    .check = option_check_path,                              \
-		    .doc = "File whose first line is the password at the "   \
-			   "shared server. Nobody but its owner may have "   \
-			   "any right to the file.",                         \
+		    .doc = \
+		    "File whose first line is the password for the shared " \
+		    "server. Only the owner may have access to the file.",                         \
 	    },                                                               \
 	    {                                                                \
 		    .name = "shared_prefix",                                 \
@@ -61,9 +62,9 @@
 		    AT(shared_prefix),                                       \
 		    .preset = "weir",                                        \
 		    .check = maild_check_prefix,                             \
-		    .doc = "Beginning of weir's keys in the shared server. " \
-			   "Relays with the same prefix and secret work "    \
-			   "together.",                                      \
+		    .doc = \
+		    "Prefix of weir's keys in the shared server. Relays " \
+		    "with the same prefix and secret work together.",                                      \
 	    },                                                               \
 	    {                                                                \
 		    .name = "shared_tls_ca",                                 \
@@ -81,8 +82,9 @@
 		    AT(shared_tls_name),                                     \
 		    .sample = "redis.example.org",                           \
 		    .check = maild_check_hostname,                           \
-		    .doc = "Name that must be in the certificate of the "    \
-			   "shared server. Default: the host in shared.",    \
+		    .doc = \
+		    "Name that the certificate of the shared server must " \
+		    "match. Default: the host in shared.",    \
 	    },                                                               \
 	    {                                                                \
 		    .name = "shared_timeout",                                \
@@ -91,19 +93,20 @@
 		    .preset = "200ms",                                       \
 		    .min = 10,                                               \
 		    .max = 10000,                                            \
-		    .doc = "Time in which the shared server must answer. "   \
-			   "After it the connection is closed and the "      \
-			   "relay goes on by itself until the server "       \
-			   "answers again.",                                 \
+		    .doc = \
+		    "Maximum time for the shared server to answer. After " \
+		    "that the connection is closed, and the relay works on " \
+		    "its own until the server answers again.",                                 \
 	    },                                                               \
 	    {                                                                \
 		    CHOICE("shared_fail", shared_fail, "local",              \
 			shared_fail_names),                                  \
-		    .doc = "What happens to mail to new recipients while "   \
-			   "the shared server does not answer. local: each " \
-			   "relay decides by itself, by what it knew last. " \
-			   "tempfail: such mail is refused with 451 and "    \
-			   "comes again; mail to known recipients passes.",  \
+		    .doc = \
+		    "Handling of mail to new recipients while the shared " \
+		    "server does not answer. local: each relay decides on " \
+		    "its own, by what it knew last. tempfail: such mail is " \
+		    "refused with 451, so that the client retries it; mail " \
+		    "to known recipients passes.",  \
 	    }
 /* clang-format on */
 

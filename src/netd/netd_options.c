@@ -69,7 +69,7 @@ static const struct option netd_options[] = {
 	AT(control),
 	.preset = WEIR_RUNSTATEDIR "/weir/netd.sock",
 	.check = option_check_socket_path,
-	.doc = "Unix socket on which weirctl talks to the daemon.",
+	.doc = "Unix socket through which weirctl talks to the daemon.",
     },
     {
 	.name = "control_group",
@@ -78,7 +78,7 @@ static const struct option netd_options[] = {
 	.sample = "weir-admin",
 	.check = option_check_group,
 	.doc = "Group whose members may give commands on the control socket, "
-	       "beside root and the daemon's own user.",
+	       "in addition to root and the daemon's own user.",
     },
     {
 	.name = "user",
@@ -86,8 +86,8 @@ static const struct option netd_options[] = {
 	AT(user),
 	.sample = "weir",
 	.check = option_check_user,
-	.doc = "User that the daemon becomes when it is started as root. It "
-	       "keeps CAP_NET_ADMIN in any case, and nothing else.",
+	.doc = "User that the daemon switches to when it is started as root. "
+	       "In either case it keeps CAP_NET_ADMIN and no other capability.",
     },
     {
 	.name = "state",
@@ -95,7 +95,7 @@ static const struct option netd_options[] = {
 	AT(state),
 	.preset = WEIR_LOCALSTATEDIR "/lib/weir/netd",
 	.check = option_check_path,
-	.doc = "Directory in which frozen hosts are remembered.",
+	.doc = "Directory in which frozen hosts are stored.",
     },
     {
 	.name = "mode",
@@ -113,7 +113,7 @@ static const struct option netd_options[] = {
 	AT(protocols),
 	.sample = "{\"tcp\", \"udp\"}",
 	.check = check_protocol,
-	.doc = "What is throttled: tcp, udp. Left out: both.",
+	.doc = "Protocols that are throttled: tcp, udp. If not set, both.",
     },
     {
 	.name = "interfaces",
@@ -121,7 +121,8 @@ static const struct option netd_options[] = {
 	AT(interfaces),
 	.sample = "{\"eth0\"}",
 	.check = check_interface,
-	.doc = "Where packets leave. Left out: all but loopback.",
+	.doc =
+	    "Interfaces on which packets leave. If not set, all but loopback.",
     },
     {
 	.name = "where",
@@ -129,36 +130,37 @@ static const struct option netd_options[] = {
 	AT(where),
 	.preset = "output",
 	.names = where_names,
-	.doc = "output: packets of this host; forward: packets that pass it, "
-	       "on a gateway or bridge; both.",
+	.doc =
+	    "Packets that are throttled. output: those of this host. forward: "
+	    "those that pass through it, on a gateway or bridge. both: both.",
     },
     {
 	.name = "bridge",
 	.type = OPTION_BOOL,
 	AT(bridge),
 	.preset = "false",
-	.doc = "interfaces are ports of a bridge. The rules are iptables'. The "
-	       "kernel has to show bridged packets to netfilter: sysctl "
+	.doc = "The interfaces are ports of a bridge. Uses iptables rules. The "
+	       "kernel must pass bridged packets to netfilter: sysctl "
 	       "net.bridge.bridge-nf-call-iptables=1 and "
 	       "bridge-nf-call-ip6tables=1; for VLAN-tagged and PPPoE frames "
 	       "also bridge-nf-filter-vlan-tagged=1 and "
-	       "bridge-nf-filter-pppoe-tagged=1. The start warns of those "
-	       "that are not set.",
+	       "bridge-nf-filter-pppoe-tagged=1. At start, a warning names "
+	       "those that are not set.",
     },
     {
 	.name = "before_filter",
 	.type = OPTION_BOOL,
 	AT(before_filter),
 	.preset = "false",
-	.doc = "Whether what this host sends comes by before the site's NAT "
-	       "and filter rules, so that packets which those drop are "
-	       "throttled and counted too, under the address that they were "
-	       "sent to. With false they come by after them: what the filter "
-	       "drops is nobody's attempt, a destination is the one after "
-	       "DNAT, and UDP is faster, since iptables' rules can stand in "
-	       "the table security and a packet passes the chain once. It is "
-	       "true in any case with where = forward or both, with decoys, "
-	       "and with when_frozen = reject.",
+	.doc = "Whether this host's packets are throttled before the site's "
+	       "NAT and filter rules. With true, packets that those rules drop "
+	       "are throttled and counted too, under the address that they "
+	       "were sent to. With false they are throttled after them: what "
+	       "the filter drops does not count as an attempt, a destination "
+	       "is the one after DNAT, and UDP is faster, since iptables rules "
+	       "can be in the table security and a packet passes the chain "
+	       "once. It is always true with where = forward or both, with "
+	       "decoys, and with when_frozen = reject.",
     },
     {
 	.name = "queue",
@@ -166,7 +168,7 @@ static const struct option netd_options[] = {
 	AT(queue),
 	.preset = "0",
 	.max = 65533,
-	.doc = "First netfilter queue number. The two after it are for packets "
+	.doc = "First netfilter queue number. The next two are for packets "
 	       "that weir-netd learns from.",
     },
     {
@@ -176,7 +178,7 @@ static const struct option netd_options[] = {
 	.preset = "65536",
 	.min = 64,
 	.max = 1048576,
-	.doc = "How many packets the kernel keeps in the queue.",
+	.doc = "Maximum number of packets that the kernel keeps in the queue.",
     },
     {
 	.name = "fail",
@@ -184,8 +186,9 @@ static const struct option netd_options[] = {
 	AT(fail),
 	.preset = "open",
 	.names = fail_names,
-	.doc = "When weir-netd is not there, or the queue is full: open lets "
-	       "new connections pass, closed stops them.",
+	.doc =
+	    "What happens to new connections when weir-netd is not running or "
+	    "the queue is full. open: they pass. closed: they are blocked.",
     },
     {
 	.name = "rules",
@@ -193,8 +196,8 @@ static const struct option netd_options[] = {
 	AT(rules),
 	.preset = "auto",
 	.names = rules_names,
-	.doc = "What --install-rules uses. auto tries nft, and takes iptables "
-	       "where the kernel has no queue expression of nft.",
+	.doc = "What --install-rules uses. auto tries nft, and uses iptables "
+	       "if the kernel lacks the queue expression of nft.",
     },
     {
 	.name = "rules_watch",
@@ -202,12 +205,13 @@ static const struct option netd_options[] = {
 	AT(rules_watch_ms),
 	.preset = "1s",
 	.max = MS_HOUR,
-	.doc = "How often to look whether the rules that --install-rules made "
-	       "are still there. Rules that another program removed or "
-	       "changed are put back, and the log and weirctl events say so. "
-	       "A look costs one question to the kernel, unless its rules "
-	       "have changed; with iptables-legacy, or a fast_path with "
-	       "nftables sets, they are listed every 5s. 0: off.",
+	.doc =
+	    "Time between two checks that the rules installed by "
+	    "--install-rules are still in place. Rules that another program "
+	    "removed or changed are restored, and the log and weirctl events "
+	    "report it. A check costs one query to the kernel, unless its "
+	    "rules have changed; with iptables-legacy, or a fast_path with "
+	    "nftables sets, the rules are listed every 5s. 0: off.",
     },
     {
 	.name = "conntrack",
@@ -215,14 +219,14 @@ static const struct option netd_options[] = {
 	AT(conntrack),
 	.preset = "auto",
 	.names = conntrack_names,
-	.doc = "Whether the rules ask the kernel's connection tracking what "
-	       "is established. A rule that asks turns it on for every packet "
-	       "of the network namespace. TCP attempts of this host are told "
-	       "by their flags alone, without it: no is for protocols = "
-	       "{\"tcp\"} with where = output, and no dns_known, "
-	       "inbound_known or credit. auto: no where that is so, else yes. "
-	       "With yes, connections that a helper of the kernel's expects "
-	       "(FTP) do not come by.",
+	.doc = "Whether the rules ask the kernel's connection tracking what is "
+	       "established. A rule that asks turns tracking on for every "
+	       "packet of the network namespace. TCP attempts of this host can "
+	       "be recognized by their flags alone: no is for protocols = "
+	       "{\"tcp\"} with where = output, and without dns_known, "
+	       "inbound_known and credit. auto: no where that is the case, "
+	       "else yes. With yes, connections that a conntrack helper "
+	       "expects (FTP) are not throttled.",
     },
     {
 	.name = "mark_bit",
@@ -231,12 +235,11 @@ static const struct option netd_options[] = {
 	.preset = "26",
 	.min = 0,
 	.max = 30,
-	.doc = "The rules use this bit of the packet mark and the one after "
-	       "it (default 0x04000000 and 0x08000000), and take them off "
-	       "again: the site's rules see the mark as it was. Choose others "
-	       "if another program uses these: zapret 0x10000000 to "
-	       "0x40000000, tailscale 0x00ff0000, Kubernetes 0x4000 and "
-	       "0x8000, Calico 0xffff0000.",
+	.doc = "The rules use this bit of the packet mark and the next one "
+	       "(default 0x04000000 and 0x08000000), and clear them again: the "
+	       "site's rules see the mark as it was. Choose others if another "
+	       "program uses these: zapret 0x10000000 to 0x40000000, tailscale "
+	       "0x00ff0000, Kubernetes 0x4000 and 0x8000, Calico 0xffff0000.",
     },
     {
 	.name = "pass",
@@ -244,9 +247,9 @@ static const struct option netd_options[] = {
 	AT(pass),
 	.sample = "{\"192.0.2.53\", \"192.0.2.1\"}",
 	.check = option_check_network,
-	.doc = "Destinations that never come by: the DNS server, the gateway. "
-	       "Multicast and broadcast never do, the networks' own "
-	       "broadcast addresses included.",
+	.doc = "Destinations that are never throttled: the DNS server, the "
+	       "gateway. Multicast and broadcast never are, including the "
+	       "networks' own broadcast addresses.",
     },
     {
 	.name = "dns_servers",
@@ -255,8 +258,8 @@ static const struct option netd_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.53\"}",
 	.check = option_check_network,
-	.doc = "Whose answers count for dns_known. Left out: everybody's, "
-	       "which lets a worm bring its own DNS server.",
+	.doc = "DNS servers whose answers count for dns_known. If not set, "
+	       "every server, which lets a worm bring its own.",
     },
     {
 	.name = "dns_resolvers",
@@ -265,9 +268,9 @@ static const struct option netd_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.54\"}",
 	.check = option_check_network,
-	.doc = "Hosts behind a gateway that ask for the others: addresses "
-	       "which an answer to one of them named, from whatever server, "
-	       "are known to every host with dns_known.",
+	.doc = "Hosts behind a gateway that resolve names for the others: "
+	       "addresses in an answer to one of them, from any server, are "
+	       "known to every host with dns_known.",
     },
     {
 	.name = "never_block",
@@ -276,9 +279,9 @@ static const struct option netd_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.25\"}",
 	.check = option_check_network,
-	.doc = "Hosts that are throttled, but never frozen by weir-netd "
-	       "itself, since somebody may try to have them cut off on "
-	       "purpose. What does not fit their queue is dropped.",
+	.doc = "Hosts that are throttled but never frozen by weir-netd itself, "
+	       "since somebody may try to have them cut off on purpose. What "
+	       "does not fit their queue is dropped.",
     },
     {
 	.name = "freeze_unproven",
@@ -286,15 +289,15 @@ static const struct option netd_options[] = {
 	AT(freeze_unproven),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Whether to freeze a host by packets that somebody else may "
-	       "have sent in its name. Proven are packets of this host, and "
-	       "those of directly attached hosts whose MAC address the "
-	       "kernel's neighbour table has for their address. All others "
-	       "(from behind a router or a tunnel) have a throttle of their "
-	       "own: one new destination goes each interval, what does not "
-	       "fit the queue is dropped, and no host is frozen for it. Write "
-	       "true where forged source addresses cannot arrive: with "
-	       "source address filtering at every port (RFC 2827, RFC 6620).",
+	.doc = "Whether to freeze a host because of packets that somebody else "
+	       "may have sent in its name. Proven are packets of this host, "
+	       "and those of directly attached hosts whose MAC address matches "
+	       "the kernel's neighbour table. All others (from behind a router "
+	       "or a tunnel) have a throttle of their own: one new destination "
+	       "is released per interval, what does not fit the queue is "
+	       "dropped, and no host is frozen for it. Set it to true where "
+	       "forged source addresses cannot arrive: with source address "
+	       "filtering at every port (RFC 2827, RFC 6620).",
     },
     {
 	.name = "decoys",
@@ -304,10 +307,10 @@ static const struct option netd_options[] = {
 	.sample = "{\"192.0.2.200\", \"198.51.100.0/24\", "
 		  "\"file:/etc/weir/decoys\"}",
 	.doc = "Addresses and networks that nobody uses. A host that sends to "
-	       "one is frozen at once; one whose source address is not proven "
+	       "one is frozen at once. One whose source address is not proven "
 	       "(see freeze_unproven), or that is in never_block, is only "
-	       "reported. Hosts with exempt = true may touch them. file:/path "
-	       "reads entries from a file, one a line.",
+	       "reported. Hosts with exempt = true may contact them. "
+	       "file:/path reads entries from a file, one per line.",
     },
     {
 	.name = "aggregate_limit",
@@ -315,8 +318,8 @@ static const struct option netd_options[] = {
 	AT(aggregate_limit),
 	.reloadable = true,
 	.sample = "{\"16/5s\"}",
-	.doc = "Caps on the new destinations of all hosts together, beside "
-	       "those of each host. What is over waits.",
+	.doc = "Limits on the new destinations of all hosts together, in "
+	       "addition to those of each host. What exceeds them waits.",
     },
     {
 	.name = "hosts_max",
@@ -325,7 +328,8 @@ static const struct option netd_options[] = {
 	.preset = "65536",
 	.min = 1,
 	.max = 4194304,
-	.doc = "Hosts that are remembered. Those beyond share one throttle.",
+	.doc = "Maximum number of hosts that are remembered. Further hosts "
+	       "share one throttle.",
     },
     {
 	.name = "held_max",
@@ -334,8 +338,8 @@ static const struct option netd_options[] = {
 	.preset = "32768",
 	.min = 1,
 	.max = 1048576,
-	.doc = "Packets that wait at most, of all hosts together. It is less "
-	       "than queue_length.",
+	.doc = "Maximum number of waiting packets, of all hosts together. It "
+	       "must be less than queue_length.",
     },
     {
 	.name = "ipv6_prefix",
@@ -344,8 +348,7 @@ static const struct option netd_options[] = {
 	.preset = "128",
 	.min = 16,
 	.max = 128,
-	.doc = "IPv6 addresses with so many leading bits in common are one "
-	       "host.",
+	.doc = "IPv6 addresses that share this many leading bits are one host.",
     },
     {
 	.name = "fast_path",
@@ -354,10 +357,10 @@ static const struct option netd_options[] = {
 	.preset = "0",
 	.max = MS_HOUR,
 	.sample = "10s",
-	.doc = "Known destinations stay in a set of the kernel for so long, "
-	       "so that packets to them never leave it. The throttle learns "
-	       "that much later that a destination is no longer in use. 0: "
-	       "off.",
+	.doc =
+	    "Time for which known destinations stay in a kernel set, so that "
+	    "packets to them never leave the kernel. The throttle learns that "
+	    "much later that a destination is no longer in use. 0: off.",
     },
     {
 	.name = "fast_path_set",
@@ -365,12 +368,12 @@ static const struct option netd_options[] = {
 	AT(fast_path_set),
 	.preset = "auto",
 	.names = set_names,
-	.doc = "The kernel's sets for fast_path: nft, a set of source and "
-	       "destination, left out for hosts whose policy has allow; or "
-	       "ipset, of source, protocol, port and destination. auto: "
-	       "--install-rules takes nft's with nft's rules, and with "
-	       "iptables' what the kernel has, ipset first; printed rules "
-	       "have nft's.",
+	.doc =
+	    "Kernel sets for fast_path. nft: a set of source and destination, "
+	    "not used for hosts whose policy has allow. ipset: a set of "
+	    "source, protocol, port and destination. auto: --install-rules "
+	    "uses nft sets with nft rules, and with iptables what the kernel "
+	    "has, ipset first; printed rules have nft sets.",
     },
     {
 	.name = "freeze_command",
@@ -379,8 +382,8 @@ static const struct option netd_options[] = {
 	.reloadable = true,
 	.sample = "/usr/local/sbin/weir-frozen",
 	.check = option_check_program,
-	.doc = "Program that is run once per freeze, with the facts in its "
-	       "environment: WEIR_SENDER (the address), WEIR_POLICY, "
+	.doc = "Program that is run once for each freeze, with the facts in "
+	       "its environment: WEIR_SENDER (the address), WEIR_POLICY, "
 	       "WEIR_REASON, WEIR_QUEUE_LENGTH, WEIR_FREEZE_AT, WEIR_TIME.",
     },
     {
@@ -389,8 +392,8 @@ static const struct option netd_options[] = {
 	AT(freeze_set4),
 	.sample = "inet filter blocked4",
 	.check = check_set,
-	.doc = "nftables set of the site's own firewall (type ipv4_addr) in "
-	       "which frozen hosts are put, and out of which they are taken "
+	.doc = "nftables set of the site's own firewall (type ipv4_addr) to "
+	       "which frozen hosts are added, and from which they are removed "
 	       "when they are thawed.",
     },
     {
@@ -406,8 +409,8 @@ static const struct option netd_options[] = {
 	.type = OPTION_BOOL,
 	AT(seccomp),
 	.preset = "true",
-	.doc = "Gives up the system calls that weir-netd does not need. With "
-	       "a freeze_command, starting programs is among those it needs.",
+	.doc = "Give up the system calls that weir-netd does not need. With a "
+	       "freeze_command, starting programs is among those it needs.",
     },
     {
 	.name = "log",
@@ -416,7 +419,7 @@ static const struct option netd_options[] = {
 	.preset = "stderr",
 	.names = log_names,
 	.reloadable = true,
-	.doc = "Where log lines go: stderr, syslog or the journal.",
+	.doc = "Destination of log lines: stderr, syslog or journal.",
     },
     {
 	.name = "log_level",
@@ -425,7 +428,8 @@ static const struct option netd_options[] = {
 	.preset = "info",
 	.names = level_names,
 	.reloadable = true,
-	.doc = "The least level that is logged.",
+	.doc = "Lowest level of the log lines that are written: debug, info, "
+	       "warning or error.",
     },
     {0},
 };
@@ -433,9 +437,9 @@ static const struct option netd_options[] = {
 static const struct option_section netd_sections[] = {
     {
 	.name = "policy",
-	.doc = "The numbers for a class of hosts. Policies are tried in the "
-	       "order of the file; the first whose match has the address is "
-	       "taken, else the one called \"default\".",
+	.doc = "The settings for a class of hosts. Policies are tried in the "
+	       "order of the file. The first one that matches the address "
+	       "applies, otherwise the one named \"default\".",
 	.options = netpolicy_options,
 	.size = sizeof(struct netpolicy_conf),
 	.offset = offsetof(struct netd_config, policy),
@@ -444,10 +448,10 @@ static const struct option_section netd_sections[] = {
     },
     {
 	.name = "http",
-	.doc = "A Unix socket on which HTTP is answered: the dashboard, "
-	       "/metrics for Prometheus, and an API below /api/v1. No network "
-	       "reaches it: the daemon has rights over the machine's packets. "
-	       "A reverse proxy may stand before it.",
+	.doc = "A Unix socket that serves HTTP: the dashboard, /metrics for "
+	       "Prometheus, and an API below /api/v1. It is not reachable over "
+	       "the network, since the daemon controls the machine's packets. "
+	       "Put a reverse proxy in front of it if needed.",
 	.options = web_conf_unix_options,
 	.size = sizeof(struct web_conf),
 	.offset = offsetof(struct netd_config, http),

@@ -32,7 +32,8 @@ const struct option netpolicy_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.0/24\", \"2001:db8::/32\"}",
 	.check = netpolicy_check_network,
-	.doc = "Addresses and networks of the hosts that the policy is for.",
+	.doc =
+	    "Addresses and networks of the hosts that the policy applies to.",
     },
     {
 	.name = "exempt",
@@ -41,7 +42,7 @@ const struct option netpolicy_options[] = {
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Packets of these hosts always pass and are not counted. An "
-	       "administrator may freeze them by hand all the same.",
+	       "administrator can still freeze them by hand.",
     },
     {
 	.name = "profile",
@@ -50,18 +51,16 @@ const struct option netpolicy_options[] = {
 	.preset = "auto",
 	.names = profile_names,
 	.reloadable = true,
-	.doc = "Where the numbers come from that the policy does not give; "
-	       "the chapter PROFILES has them. workstation: a machine that "
-	       "people work at. server: one that answers many and contacts "
-	       "few. gateway: an address behind which there are several "
-	       "machines. "
-	       "paper, tcp and udp follow the published throttle to the "
-	       "letter: five known destinations, one new destination a "
-	       "second, frozen when a hundred attempts wait. window counts "
-	       "new destinations in the windows of limit alone. auto is "
-	       "workstation in a policy that sets none of working_set, "
-	       "burst, interval, freeze_at, freeze_growth, limit and "
-	       "queue_max, and paper in any other.",
+	.doc = "Source of the values that the policy does not set; see "
+	       "PROFILES. workstation: a machine that people work at. server: "
+	       "a machine that answers many and contacts few. gateway: an "
+	       "address with several machines behind it. paper, tcp and udp "
+	       "follow the published throttle to the letter: five known "
+	       "destinations, one new destination per second, frozen when a "
+	       "hundred attempts are waiting. window counts new destinations "
+	       "only in the windows of limit. auto is workstation in a policy "
+	       "that sets none of working_set, burst, interval, freeze_at, "
+	       "freeze_growth, limit and queue_max, and paper in any other.",
     },
     {
 	.name = "working_set",
@@ -71,7 +70,7 @@ const struct option netpolicy_options[] = {
 	.max = THROTTLE_WORKING_SET_MAX,
 	.reloadable = true,
 	.sample = "5",
-	.doc = "How many destinations of a host are remembered as known.",
+	.doc = "Number of known destinations remembered per host.",
     },
     {
 	.name = "burst",
@@ -81,10 +80,10 @@ const struct option netpolicy_options[] = {
 	.max = 65535,
 	.reloadable = true,
 	.sample = "60",
-	.doc = "How many new destinations may pass at once after a quiet time. "
-	       "Each interval in which nothing waits adds one. Not for the "
-	       "profiles paper, tcp and udp, where it is the free room in "
-	       "working_set.",
+	.doc = "Maximum allowance: this many new destinations may pass at once "
+	       "after a quiet period. Each interval in which nothing is "
+	       "waiting adds one. Not for the profiles paper, tcp and udp, "
+	       "where it is the free room in working_set.",
     },
     {
 	.name = "interval",
@@ -94,7 +93,8 @@ const struct option netpolicy_options[] = {
 	.max = MS_DAY,
 	.reloadable = true,
 	.sample = "1s",
-	.doc = "One waiting destination is let go each interval.",
+	.doc = "Time between two releases: one waiting destination is released "
+	       "per interval.",
     },
     {
 	.name = "freeze_at",
@@ -104,8 +104,8 @@ const struct option netpolicy_options[] = {
 	.min = 0,
 	.max = 10000,
 	.reloadable = true,
-	.doc = "When so many attempts of a host wait, the host is frozen. 0 "
-	       "never freezes on the length of the queue.",
+	.doc = "Freeze a host when this many of its attempts are waiting. 0: "
+	       "never freeze because of the queue length.",
     },
     {
 	.name = "freeze_growth",
@@ -113,8 +113,8 @@ const struct option netpolicy_options[] = {
 	.offset = AT(freeze_growth),
 	.reloadable = true,
 	.sample = "50/1s",
-	.doc = "Freezes a host whose queue takes in so many attempts in so "
-	       "long a time.",
+	.doc = "Freeze a host when this many attempts join its queue within "
+	       "this time.",
     },
     {
 	.name = "limit",
@@ -122,9 +122,9 @@ const struct option netpolicy_options[] = {
 	.offset = AT(limit),
 	.reloadable = true,
 	.sample = "{\"5/1s\", \"12/5s\", \"50/1m\"}",
-	.doc = "Hybrid windows: at most so many new destinations are let go in "
-	       "any window of that length. Up to four; they take the place of "
-	       "the profile's. \"0\": none.",
+	.doc = "Maximum number of new destinations released in any window of "
+	       "this length (hybrid windows). Up to four; they replace those "
+	       "of the profile. \"0\": no limit.",
     },
     {
 	.name = "no_dns_limit",
@@ -132,10 +132,10 @@ const struct option netpolicy_options[] = {
 	.offset = AT(no_dns_limit),
 	.reloadable = true,
 	.sample = "6/1m",
-	.doc = "With dns_known: so many new destinations that no DNS answer "
-	       "named, and that did not come to the host first, are let go. "
-	       "It takes one of the four windows of limit, beside the "
-	       "profile's.",
+	.doc = "With dns_known: maximum number of new destinations released "
+	       "that no DNS answer named and that did not contact the host "
+	       "first. It uses one of the four windows of limit, in addition "
+	       "to those of the profile.",
     },
     {
 	.name = "queue_max",
@@ -145,8 +145,8 @@ const struct option netpolicy_options[] = {
 	.max = 10000,
 	.reloadable = true,
 	.sample = "100",
-	.doc = "No more than so many attempts of a host wait; further ones "
-	       "are dropped. Not below freeze_at.",
+	.doc = "Maximum number of waiting attempts per host; further ones are "
+	       "dropped. It must not be below freeze_at.",
     },
     {
 	.name = "idle_expiry",
@@ -156,8 +156,7 @@ const struct option netpolicy_options[] = {
 	.max = 365 * MS_DAY,
 	.reloadable = true,
 	.sample = "1h",
-	.doc = "A host that was silent so long is forgotten, unless it is "
-	       "frozen.",
+	.doc = "Forget a host after this much inactivity, unless it is frozen.",
     },
     {
 	.name = "count_retries",
@@ -165,15 +164,14 @@ const struct option netpolicy_options[] = {
 	.offset = AT(count_retries),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Whether the copies of a waiting SYN, and further packets of a "
-	       "waiting UDP flow (the same addresses and ports), count as "
-	       "attempts, as in "
-	       "the paper. Linux repeats a SYN each second at first, so that "
-	       "with true a person who opens twenty new sites at once comes "
-	       "near the limit of a hundred, and one stream over UDP freezes "
-	       "its host. Either way one SYN waits and "
-	       "its copies are dropped. With false the first eight packets of "
-	       "a flow wait, and further ones are dropped.",
+	.doc = "Whether retransmissions of a waiting SYN, and further packets "
+	       "of a waiting UDP flow (same addresses and ports), count as "
+	       "attempts, as in the paper. Linux first retransmits a SYN every "
+	       "second; so with true, a person who opens twenty new sites at "
+	       "once comes close to the limit of a hundred, and one UDP stream "
+	       "freezes its host. In either case one SYN waits and its copies "
+	       "are dropped. With false, the first eight packets of a flow "
+	       "wait, and further ones are dropped.",
     },
     {
 	.name = "when_frozen",
@@ -182,8 +180,9 @@ const struct option netpolicy_options[] = {
 	.preset = "drop",
 	.names = when_frozen_names,
 	.reloadable = true,
-	.doc = "Packets of a frozen host are dropped, or rejected with a TCP "
-	       "reset or an ICMP message, so that programs fail at once.",
+	.doc = "Handling of packets from a frozen host. drop: discard them. "
+	       "reject: answer with a TCP reset or an ICMP message, so that "
+	       "programs fail at once.",
     },
     {
 	.name = "thaw_after",
@@ -193,8 +192,8 @@ const struct option netpolicy_options[] = {
 	.max = 365 * MS_DAY,
 	.reloadable = true,
 	.sample = "10m",
-	.doc = "A frozen host goes on by itself after so long. 0: an "
-	       "administrator thaws it.",
+	.doc = "Thaw a frozen host after this time. 0: only an administrator "
+	       "thaws it.",
     },
     {
 	.name = "inbound_known",
@@ -204,8 +203,8 @@ const struct option netpolicy_options[] = {
 	.max = 365 * MS_DAY,
 	.reloadable = true,
 	.sample = "1h",
-	.doc = "Addresses that contacted the host first are not new for so "
-	       "long. 0: off.",
+	.doc = "Time for which an address that contacted the host first is not "
+	       "new to it. 0: off.",
     },
     {
 	.name = "dns_known",
@@ -214,18 +213,16 @@ const struct option netpolicy_options[] = {
 	.preset = "auto",
 	.names = dns_names,
 	.reloadable = true,
-	.doc = "auto is true with the profiles workstation, server and "
-	       "gateway. Addresses that a DNS answer to the host named are not "
-	       "new "
-	       "while the answer's TTL lasts: A and AAAA of the name that was "
-	       "asked for and of its aliases (CNAME), and the hints of "
-	       "HTTPS and SVCB records, in answers from port "
-	       "53 over UDP or TCP of up to 4 KB. Not those over TLS or HTTPS, "
-	       "which nobody can read along: point such hosts to a resolver "
-	       "of your own. What a resolver on this host answers over lo "
-	       "counts for every host. What is named over IPv4 for IPv6, or "
-	       "the other "
-	       "way round, counts for every host with dns_known.",
+	.doc = "An address named in a DNS answer to the host is not new while "
+	       "the answer's TTL lasts. auto is true with the profiles "
+	       "workstation, server and gateway. A and AAAA records of the "
+	       "requested name and of its aliases (CNAME) count, and the hints "
+	       "of HTTPS and SVCB records, in answers from port 53 over UDP or "
+	       "TCP of up to 4 KB. Answers over TLS or HTTPS cannot be read "
+	       "and do not count: point such hosts to a resolver of your own. "
+	       "What a resolver on this host answers over lo counts for every "
+	       "host. Addresses named over IPv4 for IPv6, or vice versa, count "
+	       "for every host with dns_known.",
     },
     {
 	.name = "credit",
@@ -234,10 +231,10 @@ const struct option netpolicy_options[] = {
 	.preset = "off",
 	.names = credit_names,
 	.reloadable = true,
-	.doc = "The credit-based throttle: first contacts cost 1 of a balance "
-	       "of 10, those that succeed earn 2. beside: in front of the "
-	       "working set; alone: in its place. Without credit an attempt "
-	       "waits. UDP counts as succeeded when an answer comes.",
+	.doc = "The credit-based throttle: a first contact costs 1 of a "
+	       "balance of 10, and one that succeeds earns 2. beside: in front "
+	       "of the working set. alone: in its place. Without credit an "
+	       "attempt waits. For UDP, an answer counts as success.",
     },
     {
 	.name = "allow",
@@ -246,10 +243,10 @@ const struct option netpolicy_options[] = {
 	.reloadable = true,
 	.sample = "{\"udp any 53\", \"tcp 192.0.2.0/24 443\"}",
 	.check = check_allow,
-	.doc = "Reverse firewall: the destinations and ports that are allowed "
-	       "at all, as \"protocol network port\"; any stands for every "
-	       "protocol or network, a port may be a range, or left out. Not "
-	       "set: all are.",
+	.doc = "Reverse firewall: destinations and ports that are allowed at "
+	       "all, as \"protocol network port\". any stands for every "
+	       "protocol or network; a port may be a range, or omitted. If not "
+	       "set, everything is allowed.",
     },
     {.name = NULL},
 };
