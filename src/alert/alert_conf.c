@@ -325,8 +325,8 @@ read_text(const char *option, const char *path, bool is_secret, size_t *size,
 		error = file_read(path, FILE_MAX, &content);
 	if (error != 0) {
 		snprintf(err, cap,
-		    "%s: %s cannot be read: %s; check the path and who may "
-		    "read it",
+		    "%s: %s cannot be read: %s; check the path and its "
+		    "permissions",
 		    option, path, strerror(error));
 		buf_clear(&content);
 		return NULL;

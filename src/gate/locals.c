@@ -118,8 +118,8 @@ add_user(void *arg, struct str entry, char *err, size_t err_cap)
 		map_set(l->users, key, names);
 	}
 	if (names->n == LOCALS_USERS_MAX)
-		return fail(
-		    err, err_cap, "this address has too many users; 16 may be");
+		return fail(err, err_cap,
+		    "too many users for this address; the maximum is 16");
 	names->v[names->n++] = str_dup(user);
 	return true;
 }

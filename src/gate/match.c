@@ -176,7 +176,8 @@ check_name(struct str name, char *err, size_t err_cap)
 		snprintf(err, err_cap, "empty entry");
 	else if (looks_like_pattern(name))
 		snprintf(err, err_cap,
-		    "no patterns here; write a domain as @example.org");
+		    "patterns are not supported; write a domain as "
+		    "@example.org");
 	else
 		return true;
 	return false;
@@ -205,9 +206,9 @@ add_sender(struct match *m, struct str entry, char *err, size_t err_cap)
 	} else if (str_starts(entry, STR("<")) || str_starts(entry, STR("["))) {
 		/* As weirctl shows it; nobody logs in by such a name. */
 		snprintf(err, err_cap,
-		    "no brackets here; write from:ADDRESS for an envelope "
-		    "sender (from:<> for the null sender), client:ADDRESS "
-		    "for a client");
+		    "angle brackets are not allowed; write from:ADDRESS for an "
+		    "envelope sender (from:<> for the null sender), "
+		    "client:ADDRESS for a client");
 		return false;
 	}
 	if (!check_name(entry, err, err_cap))

@@ -72,8 +72,8 @@ add_line(void *arg, struct str line, char *err, size_t err_cap)
 
 	if (address.n == 0)
 		return fail(err, err_cap,
-		    "no address behind the login; write it as "
-		    "alice sales@example.org @lists.example.org");
+		    "no address after the login; write it as alice "
+		    "sales@example.org @lists.example.org");
 	for (; address.n > 0; address = next_word(&line)) {
 		struct str key = key_of(login, address, mem);
 		size_t at = str_rindex(address, '@');

@@ -213,19 +213,19 @@ check_familiar(const struct policy *policy, const struct policy_conf *conf,
 
 	if (f->burst < t->burst)
 		return fail(conf, err, err_cap,
-		    "familiar_burst (%u) is below burst (%u), so that people "
-		    "whom the sender knows would wait before strangers do; "
-		    "raise the one or lower the other",
+		    "familiar_burst (%u) is below burst (%u), so familiar "
+		    "recipients would wait before strangers do; raise it or "
+		    "lower burst",
 		    f->burst, t->burst);
 	if (f->interval_ms > t->interval_ms)
 		return fail(conf, err, err_cap,
-		    "familiar_interval is longer than interval, so that people "
-		    "whom the sender knows would wait longer than strangers; "
-		    "shorten the one or lengthen the other");
+		    "familiar_interval is longer than interval, so familiar "
+		    "recipients would wait longer than strangers; shorten it "
+		    "or lengthen interval");
 	if (f->freeze_at > f->queue_max)
 		return fail(conf, err, err_cap,
 		    "queue_max (%u) is below familiar_freeze_at (%u); raise "
-		    "the one or lower the other",
+		    "the former or lower the latter",
 		    f->queue_max, f->freeze_at);
 	error = throttle_policy_error(f);
 	return error == NULL ||
@@ -312,15 +312,15 @@ check_null(const struct policies *set, const struct policy *policy,
 {
 	if (shared_of(conf) == SHARED_NULL && set->shared[SHARED_NULL] != NULL)
 		return fail(conf, err, err_cap,
-		    "policy \"%s\" is for mail without an envelope sender "
-		    "already; keep one of the two",
+		    "policy \"%s\" already covers mail without an envelope "
+		    "sender; keep only one of the two",
 		    set->shared[SHARED_NULL]->conf->name);
 	if (match_has_null(policy->match) &&
 	    (shared_of(conf) != SHARED_NULL ||
 		strcmp(conf->name, DEFAULT_NAME) == 0))
 		return fail(conf, err, err_cap,
-		    "match: from:<> stands alone, since that source never "
-		    "freezes; give it a policy of its own");
+		    "match: from:<> must be the only entry, since that sender "
+		    "never freezes; give it a policy of its own");
 	return true;
 }
 
@@ -367,8 +367,8 @@ set_numbers(struct policy *policy, const struct policy_conf *conf,
 		    "most");
 	if (policy->throttle.freeze_at > policy->throttle.queue_max)
 		return fail(conf, err, err_cap,
-		    "queue_max (%u) is below freeze_at (%u); raise the one or "
-		    "lower the other",
+		    "queue_max (%u) is below freeze_at (%u); raise the former "
+		    "or lower the latter",
 		    policy->throttle.queue_max, policy->throttle.freeze_at);
 	if (!warn_read(&conf->warn_at, &policy->warn, why, sizeof(why)))
 		return fail(conf, err, err_cap, "warn_at: %s", why);
@@ -406,8 +406,8 @@ policy_compile(struct policies *set, const struct policy_conf *given, char *err,
 		return false;
 	if (conf->match.n == 0 && !is_default && shared == SHARED_MAX)
 		return fail(conf, err, err_cap,
-		    "it has no match and would never be used; say whom it is "
-		    "for, or call it \"" DEFAULT_NAME "\"");
+		    "it has no match and would never be used; add match, or "
+		    "name it \"" DEFAULT_NAME "\"");
 	policy->match =
 	    compile(&conf->match, MATCH_SENDERS, "match", conf, err, err_cap);
 	if (policy->match == NULL)
@@ -476,8 +476,7 @@ names_differ(
 			 (void *)(uintptr_t)&confs[i]) == NULL;
 		if (!ok)
 			fail(&confs[i], err, err_cap,
-			    "there is another policy of this name; give each "
-			    "its own");
+			    "duplicate policy name; give each its own");
 	}
 	map_free(seen, NULL);
 	return ok;
@@ -593,7 +592,7 @@ spare_policy(struct policies *set, struct str name, char *err, size_t err_cap)
 		set->v[i].is_spared = true;
 		return true;
 	}
-	snprintf(err, err_cap, "there is no policy \"%s\"; write its name",
+	snprintf(err, err_cap, "there is no policy \"%s\"; check the name",
 	    str_escape(name, shown, sizeof(shown)));
 	return false;
 }
@@ -612,7 +611,7 @@ spare_one(void *arg, struct str entry, char *err, size_t err_cap)
 		return false;
 	if (!match_has_null(set->spared))
 		return true;
-	snprintf(err, err_cap, "that source never freezes; take it out");
+	snprintf(err, err_cap, "that sender never freezes; remove it");
 	return false;
 }
 

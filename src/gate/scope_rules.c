@@ -113,8 +113,7 @@ check(const struct scope_rules *rules, const struct scope_conf *conf, char *err,
 	for (size_t i = 0; i < rules->n; i++) {
 		if (strcmp(rules->v[i].name, conf->name) == 0)
 			return fail(conf, err, err_cap,
-			    "there is another scope of this name; give each "
-			    "its own");
+			    "duplicate scope name; give each its own");
 	}
 	if (rules->n == SCOPES_MAX - 2 && !is_built_in(conf->name))
 		return fail(
@@ -124,8 +123,8 @@ check(const struct scope_rules *rules, const struct scope_conf *conf, char *err,
 		    "it has no limit; write one as limit = {\"500/1h\"}");
 	if (is_built_in(conf->name) && conf->match.n > 0)
 		return fail(conf, err, err_cap,
-		    "match: this one is for programs of this machine; take "
-		    "match out, or call the scope otherwise");
+		    "match: not allowed in this built-in scope; remove match "
+		    "or rename the scope");
 	return true;
 }
 
@@ -148,8 +147,8 @@ compile_match(struct scope_rule *rule, const struct scope_conf *conf, char *err,
 	}
 	if (match_has_null(rule->match))
 		return fail(conf, err, err_cap,
-		    "match: from:<> has a policy of its own, and is in no "
-		    "scope by match; take it out");
+		    "match: from:<> has a policy of its own and cannot be "
+		    "matched by a scope; remove it");
 	return true;
 }
 

@@ -28,7 +28,8 @@ warn_check(const char *text, char *err, size_t cap)
 
 	if (parse(text, &percent))
 		return true;
-	snprintf(err, cap, "is no part of a limit; write 1%% to 100%%");
+	snprintf(
+	    err, cap, "is not a percentage of a limit; write 1%% to 100%%");
 	return false;
 }
 

@@ -24,25 +24,26 @@ static const struct limit per_client[] = {
 	"log \"smtp refuse limit=client_sessions_max\", one line a second; "
 	"sessions_refused"},
     {"auth_failures_max",
-	"421 4.7.0 Too many failed logins, to that user; others at the address "
-	"wait their turn, and hear 421 where that would take long; who has "
-	"logged in there within a week is not held up",
+	"421 4.7.0 Too many failed logins, to that user; other users at the "
+	"address are checked one at a time and get 421 if that would take "
+	"long; users who have logged in there within a week do not wait",
 	"log \"smtp auth_failed\" and \"smtp refuse limit=auth_failures_max\"; "
 	"auth_failures, auth_locked"},
-    {"queue_max", "452 with the sender, the limit and when a place is free",
+    {"queue_max",
+	"452 with the sender, the limit and the time of the next free place",
 	"refused_recipients"},
-    {"freeze_at", "what when_frozen says, 451 4.7.1 if nothing",
+    {"freeze_at", "as set by when_frozen, by default 451 4.7.1",
 	"log, an event, freeze_command; freezes"},
     {"notify_limit", "no further notice to that address",
 	"log \"delivery delayed notice=limit\""},
     {"report_limit",
-	"the bounce waits, and its recipient in the spool; "
-	"other reports are left out",
+	"the bounce waits with its recipient in the spool; other reports are "
+	"dropped",
 	"log \"delivery bounce-put-off\", an event; reports_limited"},
     {"report_limit_address", "the same", "the same"},
-    {"inbound_set", "the address that was silent longest is forgotten",
+    {"inbound_set", "the address that has been silent the longest is forgotten",
 	"inbound_replaced"},
-    {"inbound_rate", "the address is not learnt, answers to it may be held",
+    {"inbound_rate", "the address is not learned; answers to it may be held",
 	"inbound_refused"},
     {NULL, NULL, NULL},
 };
@@ -73,15 +74,15 @@ static const struct limit per_session[] = {
 
 static const struct limit in_all[] = {
     {"sessions_max",
-	"421 4.3.2 to an idle session, which makes room; where there is none, "
-	"421 4.7.0 Too many connections to the newcomer",
+	"421 4.3.2 to an idle session, to make room; if there is none, 421 "
+	"4.7.0 Too many connections to the new client",
 	"log \"smtp refuse limit=sessions_max\", one line a second; "
 	"sessions_shed, sessions_refused"},
     {"envelope_memory",
 	"452 4.3.1 Too many recipients in open transactions, to RCPT; each "
 	"client or login has a share",
 	"log \"smtp refuse limit=envelope_memory\"; limit_refusals"},
-    {"body_memory", "clients are read as fast as the disk writes", NULL},
+    {"body_memory", "clients are read only as fast as the disk writes", NULL},
     {"held_max",
 	"452 4.3.1 Hold queue is full (held_max), to RCPT, with the limit and "
 	"its use; each sender has a share",
@@ -94,18 +95,17 @@ static const struct limit in_all[] = {
     {"senders_max", "an idle sender is forgotten, or new ones share one",
 	"log \"gate full\""},
     {"inbound_memory",
-	"no further sender learns from incoming mail, the others replace their "
-	"oldest",
+	"no further sender learns from incoming mail; the others replace their "
+	"oldest addresses",
 	"log \"gate inbound-full\", one line a minute; inbound_refused"},
-    {"history_memory", "weirctl explain --policy looks back less far", NULL},
+    {"history_memory", "weirctl explain --policy covers less time", NULL},
     {"acquaintances_memory",
-	"senders not asked about lately are read from the disk again; when "
-	"what "
-	"waits to be written fills it, nobody new is remembered",
+	"the least recently used senders are read from the disk again; when "
+	"unwritten data fills it, no new recipient is remembered",
 	"log \"gate acquaintances-full\", one line a minute"},
     {"next_hop_connections",
-	"sessions wait in line; after next_hop_wait slow ones are ended with "
-	"421 4.3.2, after answer_timeout who waits hears 451 4.3.2",
+	"sessions wait; after next_hop_wait slow ones are ended with 421 "
+	"4.3.2; after answer_timeout waiting ones get 451 4.3.2",
 	"log \"smtp refuse limit=next_hop_connections\"; slow_ended"},
     {"delivery_concurrency", "released mail waits", NULL},
     {"policy_connections_max", "the connection is closed",

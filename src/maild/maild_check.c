@@ -87,7 +87,8 @@ maild_check_text(const char *text, char *err, size_t cap)
 	for (size_t i = 0; i < n; i++) {
 		if (text[i] < ' ' || text[i] > '~')
 			return refuse(err, cap,
-			    "may hold printable ASCII alone, as replies do");
+			    "may contain only printable ASCII, since it "
+			    "appears in replies");
 	}
 	return true;
 }
@@ -135,8 +136,8 @@ maild_check_protocol(const char *text, char *err, size_t cap)
 	if (strcmp(text, "milter") != 0 || milter_is_built_in())
 		return true;
 	return refuse(err, cap,
-	    "is not in this build of weir, which was made without libmilter; "
-	    "install libmilter-dev and build it again");
+	    "is not available: this weir was built without libmilter; install "
+	    "libmilter-dev and rebuild it");
 }
 
 bool
@@ -224,8 +225,8 @@ maild_check_prefix(const char *text, char *err, size_t cap)
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
 		    !(c >= '0' && c <= '9') && strchr("._:-", c) == NULL)
 			return refuse(err, cap,
-			    "holds something else than letters, digits and "
-			    "._:-");
+			    "contains characters other than letters, digits "
+			    "and ._:-");
 	}
 	if (s.n == 0 || s.n > 64)
 		return refuse(err, cap, "is empty or longer than 64 bytes");

@@ -109,7 +109,7 @@ check_hostname(struct checking *k)
 	name[sizeof(name) - 1] = '\0';
 	if (!maild_check_hostname(name, why, sizeof(why)))
 		return fail(k, NULL,
-		    "the machine's name is no host name; add a line "
+		    "the machine's name is not a valid host name; add a line "
 		    "hostname = \"relay.example.org\"");
 	k->c->hostname = xstrdup(name);
 	return true;
@@ -149,8 +149,8 @@ check_listen(struct checking *k, struct maild_listen *l, size_t i)
 
 		if (net_addr_eq(&other->addr, &l->addr))
 			return FAIL_LISTEN(k, l,
-			    "address: %s is taken by listen \"%s\" in line %u; "
-			    "take one of the two out",
+			    "address: %s is already used by listen \"%s\" in "
+			    "line %u; remove one of the two",
 			    l->address, other->name, other->place.line);
 	}
 	return true;
@@ -201,7 +201,7 @@ check_protocol(struct checking *k, const struct maild_listen *l)
 	if (l->protocol == MAILD_SMTP || option == NULL)
 		return true;
 	return FAIL_LISTEN(
-	    k, l, "%s: is for protocol = smtp alone; take it out", option);
+	    k, l, "%s: is for protocol = smtp only; remove it", option);
 }
 
 static bool
@@ -219,15 +219,15 @@ check_listens(struct checking *k)
 		if (strncmp(l[i].address, "unix:", 5) == 0 &&
 		    strcmp(l[i].address + 5, k->c->control) == 0)
 			return FAIL_LISTEN(k, &l[i],
-			    "address: that is the control socket; choose "
-			    "another path");
+			    "address: is the path of the control socket; "
+			    "choose another");
 		if (l[i].protocol != MAILD_MILTER)
 			continue;
 		if (milter != NULL)
 			return FAIL_LISTEN(k, &l[i],
-			    "protocol: there is a milter already in line %u, "
-			    "and libmilter can be but one; both mail servers "
-			    "may use it",
+			    "protocol: there is already a milter in line %u, "
+			    "and libmilter supports only one; several mail "
+			    "servers can share it",
 			    milter->place.line);
 		milter = &l[i];
 	}
@@ -261,7 +261,7 @@ check_next_hops(struct checking *k)
 		for (size_t j = 0; j < i; j++) {
 			if (strcasecmp(hops->v[i], hops->v[j]) == 0)
 				return fail(k, "next_hop",
-				    "\"%s\" is given twice; take one out",
+				    "\"%s\" is given twice; remove one",
 				    hops->v[i]);
 		}
 		if (str_starts(hop, STR("lmtp:")))
@@ -331,7 +331,7 @@ check_peers(struct checking *k)
 		if (l[i].protocol == MAILD_SMTP && l[i].clients.n > 0)
 			return FAIL_LISTEN(k, &l[i],
 			    "clients: is for protocol = milter and policy; "
-			    "take it out");
+			    "remove it");
 		count = 0;
 		if (!read_networks(k, "clients", &l[i].clients, &nets, &count))
 			return false;
@@ -380,17 +380,17 @@ check_listen_login(struct checking *k, const struct maild_listen *l)
 {
 	if (l->auth == MAILD_AUTH_DOVECOT && k->c->auth_socket == NULL)
 		return FAIL_LISTEN(k, l,
-		    "auth: dovecot needs the option auth_socket; name "
-		    "Dovecot's socket there, as in "
+		    "auth: dovecot requires the option auth_socket; set it to "
+		    "Dovecot's socket, as in "
 		    "\"unix:/run/dovecot/auth-client\"");
 	if (l->auth_required && l->auth == MAILD_AUTH_NONE)
 		return FAIL_LISTEN(k, l,
-		    "auth_required: nobody could log in; set auth to pass or "
-		    "dovecot");
+		    "auth_required: no client could log in; set auth to pass "
+		    "or dovecot");
 	if (l->proxy && k->c->proxy_from.n == 0)
 		return FAIL_LISTEN(k, l,
-		    "proxy: needs the option proxy_from; name the proxies' "
-		    "addresses there");
+		    "proxy: requires the option proxy_from; set it to the "
+		    "proxies' addresses");
 	return true;
 }
 
@@ -479,11 +479,11 @@ check_client_cert(struct checking *k, const struct maild_listen *l)
 		return true;
 	if (l->tls_client_ca == NULL && l->tls_client_account.n == 0)
 		return FAIL_LISTEN(k, l,
-		    "tls_client_cert: nobody's would do; name who is known in "
+		    "tls_client_cert: no certificate would be accepted; set "
 		    "tls_client_ca or tls_client_account");
 	if (l->tls != MAILD_TLS_REQUIRE && l->tls != MAILD_TLS_IMPLICIT)
 		return FAIL_LISTEN(k, l,
-		    "tls_client_cert: a client without TLS shows none; set "
+		    "tls_client_cert: a client without TLS presents none; set "
 		    "tls to require or implicit");
 	return true;
 }
@@ -529,13 +529,13 @@ check_hop_tls(struct checking *k)
 
 	if (c->next_hop_tls_implicit && c->next_hop_tls < MAILD_TLS_REQUIRE)
 		return fail(k, "next_hop_tls_implicit",
-		    "needs next_hop_tls = require or verify");
+		    "requires next_hop_tls = require or verify");
 	for (size_t i = 0; i < c->next_hop.n; i++) {
 		if (settings.verify && settings.fingerprints.n == 0 &&
 		    c->next_hop_tls_name == NULL &&
 		    strncmp(c->next_hop.v[i], "unix:", 5) == 0)
 			return fail(k, "next_hop_tls",
-			    "a socket has no name to verify; add a line "
+			    "a Unix socket has no name to verify; add a line "
 			    "next_hop_tls_name = \"mx.example.org\"");
 	}
 	if (c->next_hop_tls == MAILD_TLS_NONE)
@@ -577,7 +577,7 @@ check_http(struct checking *k, struct web_conf *h, size_t i)
 	owner = address_owner(k, h, i);
 	if (owner != NULL)
 		return FAIL_HTTP(k, h,
-		    "address: %s is taken by \"%s\"; choose another",
+		    "address: %s is already used by \"%s\"; choose another",
 		    h->address, owner);
 	return true;
 }
@@ -630,8 +630,8 @@ check_inbound(struct checking *k)
 	if (policies_learn(c->policies) && c->local_domains.n == 0 &&
 	    c->inbound_users.n == 0)
 		return fail(k, "learn_inbound",
-		    "needs the option local_domains; name the domains whose "
-		    "mail comes in here, as in {\"example.org\"}");
+		    "requires the option local_domains; set it to the domains "
+		    "of your own users, as in {\"example.org\"}");
 	c->locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
 	for (size_t i = 0; i < c->my_net_count; i++)
@@ -700,17 +700,17 @@ read_shared_secrets(struct checking *k)
 
 	if (c->shared_secret_file == NULL)
 		return fail(k, "shared",
-		    "needs the option shared_secret_file; make one with: head "
-		    "-c 32 /dev/urandom | base64 > FILE, and copy it to all "
-		    "relays");
+		    "requires the option shared_secret_file; create one with: "
+		    "head -c 32 /dev/urandom | base64 > FILE, and copy it to "
+		    "all relays");
 	c->shared_secret = read_secret(k, "shared_secret_file",
 	    c->shared_secret_file, false, &c->shared_secret_size);
 	if (c->shared_secret == NULL)
 		return false;
 	if (c->shared_secret_size < SEAL_SECRET_MIN)
 		return fail(k, "shared_secret_file",
-		    "%s: holds less than %d bytes; make one with: head -c 32 "
-		    "/dev/urandom | base64 > FILE",
+		    "%s: contains less than %d bytes; create one with: head -c "
+		    "32 /dev/urandom | base64 > FILE",
 		    c->shared_secret_file, SEAL_SECRET_MIN);
 	if (c->shared_password_file == NULL)
 		return true;
@@ -736,8 +736,8 @@ check_shared(struct checking *k)
 	if (!redis_url_parse(c->shared, &c->shared_url, why, sizeof(why)))
 		return fail(k, "shared", "%s", why);
 	if (c->shared_user != NULL && c->shared_password_file == NULL)
-		return fail(
-		    k, "shared_user", "needs the option shared_password_file");
+		return fail(k, "shared_user",
+		    "requires the option shared_password_file");
 	if (!read_shared_secrets(k))
 		return false;
 	if (!c->shared_url.is_tls)
@@ -755,14 +755,13 @@ check_alerts(struct checking *k)
 	for (size_t i = 0; i < k->c->alert.n; i++) {
 		if (v[i].name[0] == '[' || strlen(v[i].name) > 64)
 			return FAIL_ALERT(k, &v[i],
-			    "give it a name of 1 to 64 bytes that does not "
-			    "begin with [");
+			    "the name must have 1 to 64 bytes and not start "
+			    "with [");
 		if (!alert_conf_check(&v[i], why, sizeof(why)))
 			return FAIL_ALERT(k, &v[i], "%s", why);
 	}
 	return k->c->alert.n <= ALERT_CONF_MAX ||
-	       fail(k, NULL, "there are more than %d alert sections",
-		   ALERT_CONF_MAX);
+	       fail(k, NULL, "more than %d alert sections", ALERT_CONF_MAX);
 }
 
 static bool
@@ -815,12 +814,12 @@ maild_config_load(const char *file, char *err, size_t cap)
 		    file);
 	else if (error != 0)
 		snprintf(err, cap,
-		    "%s: cannot be read: %s; check the path and who may read "
-		    "it",
+		    "%s: cannot be read: %s; check the path and its "
+		    "permissions",
 		    file, strerror(error));
 	else if (strlen(text) != n)
 		snprintf(err, cap,
-		    "%s: holds a zero byte; this is not a configuration file",
+		    "%s: contains a NUL byte; this is not a configuration file",
 		    file);
 	else
 		c = maild_config_parse(file, text, err, cap);

@@ -235,8 +235,8 @@ add(struct netpolicies *set, const struct netpolicy_conf *conf, char *err,
 	struct netpolicy *p = &set->v[set->n];
 
 	if (is_taken(set, conf->name))
-		return fail(conf, err, cap,
-		    "there is another policy of this name; give each its own");
+		return fail(
+		    conf, err, cap, "duplicate policy name; give each its own");
 	if (!compile(conf, p, err, cap))
 		return false;
 	set->n++;

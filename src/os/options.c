@@ -382,7 +382,7 @@ options_load(const struct option_schema *schema, const char *file,
 		    "larger than 1 MiB; this is not a configuration file");
 	else if (error != 0)
 		fail(&l, 0, NULL, NULL,
-		    "cannot be read: %s; check the path and who may read it",
+		    "cannot be read: %s; check the path and its permissions",
 		    strerror(error));
 	else
 		conf = parse(

@@ -335,7 +335,7 @@ def test_crowd_costs_mail_nothing(web, sink):
     ('address = "127.0.0.1:{port}"  tls_key = "/nonexistent"', "tls_key"),
     ('address = "127.0.0.1:{port}"  tls_cert = "/nonexistent"', "tls_cert"),
     ('address = "127.0.0.1:{port}"  clients = "10.0.0.1/8"', "clients"),
-    ('address = "127.0.0.1:{mail}"', "is taken by"),
+    ('address = "127.0.0.1:{mail}"', "is already used by"),
     ('address = "127.0.0.1:{port}"  token = "x"', "token"),
 ])
 def test_bad_sections(weir, extra, words):

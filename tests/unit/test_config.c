@@ -166,16 +166,16 @@ static const struct {
 	"weir.conf:4: listen \"b\": protocol:", "line 3"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = policy "
 	     "tls = require }\n",
-	"weir.conf:3: listen \"a\": tls:", "protocol = smtp alone"},
+	"weir.conf:3: listen \"a\": tls:", "protocol = smtp only"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = milter "
 	     "auth = pass }\n",
-	"weir.conf:3: listen \"a\": auth:", "protocol = smtp alone"},
+	"weir.conf:3: listen \"a\": auth:", "protocol = smtp only"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = milter "
 	     "auth_required = yes }\n",
-	"weir.conf:3: listen \"a\": auth_required:", "take it out"},
+	"weir.conf:3: listen \"a\": auth_required:", "remove it"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" protocol = policy "
 	     "proxy = yes }\n",
-	"weir.conf:3: listen \"a\": proxy:", "take it out"},
+	"weir.conf:3: listen \"a\": proxy:", "remove it"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\"\n protocol = http }\n",
 	"weir.conf:4: listen \"a\": protocol:", "smtp, milter, policy"},
     {MINIMAL "listen \"a\" { address = \"unix:/m\" socket_mode = \"rw\" }\n",
@@ -252,7 +252,7 @@ static const struct {
 	"weir.conf:4: decoys:", "not an address"},
     {MINIMAL LISTEN "never_freeze = {\"policy:bulk\"}\n",
 	"weir.conf:4: never_freeze: \"policy:bulk\":",
-	"there is no policy \"bulk\"; write its name"},
+	"there is no policy \"bulk\"; check the name"},
     {MINIMAL LISTEN "never_freeze = {\"192.0.2.1/24\"}\n",
 	"weir.conf:4: never_freeze:", "host bits 0"},
     {MINIMAL LISTEN "never_freeze = {\"file:/nonexistent/l\"}\n",
@@ -309,13 +309,13 @@ test_file_errors(void **state)
 	assert_true(fd >= 0);
 	assert_null(maild_config_load("/nonexistent/f", err, sizeof(err)));
 	assert_string_equal(err,
-	    "/nonexistent/f: cannot be read: No such file or directory; check "
-	    "the path and who may read it");
+	    "/nonexistent/f: cannot be read: No such file or directory; "
+	    "check the path and its permissions");
 	assert_null(maild_config_load("/tmp", err, sizeof(err)));
 	assert_non_null(strstr(err, "/tmp: cannot be read: "));
 	assert_int_equal(write(fd, "a = 1\n\0b", 8), 8);
 	assert_null(maild_config_load(path, err, sizeof(err)));
-	assert_non_null(strstr(err, ": holds a zero byte"));
+	assert_non_null(strstr(err, ": contains a NUL byte"));
 	assert_int_equal(ftruncate(fd, (1u << 20) + 1), 0);
 	assert_null(maild_config_load(path, err, sizeof(err)));
 	assert_non_null(strstr(err, ": larger than 1 MiB"));

@@ -98,13 +98,13 @@ test_its_policy(void **state)
 	assert_int_equal(r.freezes, 0);
 	rig_close(&r);
 	expect_error("policy \"a\" { match = {\"from:<>\", \"user:b\"} }",
-	    "from:<> stands alone");
-	expect_error(
-	    "policy \"default\" { match = {\"from:<>\"} }", "stands alone");
+	    "from:<> must be the only entry");
+	expect_error("policy \"default\" { match = {\"from:<>\"} }",
+	    "must be the only entry");
 	expect_error("policy \"a\" { match = {\"<>\"} }", "from:<> for");
 	expect_error("policy \"null\" { } "
 		     "policy \"b\" { match = {\"from:<>\"} }",
-	    "policy \"null\" is for mail without");
+	    "policy \"null\" already covers mail without");
 }
 
 /* ---- answers ---- */

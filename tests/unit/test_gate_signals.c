@@ -543,18 +543,18 @@ test_bad_entries(void **state)
 	int fd = mkstemp(path);
 
 	(void)state;
-	refused("policy:bulk", "there is no policy \"bulk\"; write its name");
+	refused("policy:bulk", "there is no policy \"bulk\"; check the name");
 	refused("192.0.2.1/24",
 	    "not a network; write it as 192.0.2.0/24, host bits 0");
-	refused("from:<>", "that source never freezes; take it out");
+	refused("from:<>", "that sender never freezes; remove it");
 	refused("user:*@example.org",
-	    "no patterns here; write a domain as @example.org");
+	    "patterns are not supported; write a domain as @example.org");
 	assert_true(fd >= 0);
 	assert_true(write(fd, "user:a\n# no\npolicy:x\n", 21) == 21);
 	close(fd);
 	snprintf(entry, sizeof(entry), "file:%s", path);
 	snprintf(why, sizeof(why),
-	    "%s:3: there is no policy \"x\"; write its name", path);
+	    "%s:3: there is no policy \"x\"; check the name", path);
 	refused(entry, why);
 	unlink(path);
 }

@@ -143,7 +143,7 @@ test_errors(void **state)
 
 	(void)state;
 	assert_null(netpolicies_new(twice, 2, err, sizeof(err)));
-	assert_non_null(strstr(err, "another policy"));
+	assert_non_null(strstr(err, "duplicate policy name"));
 	assert_null(netpolicies_new(&unused, 1, err, sizeof(err)));
 	assert_non_null(strstr(err, "no match"));
 	assert_null(netpolicies_new(&no_dns, 1, err, sizeof(err)));

@@ -242,8 +242,8 @@ test_files(void **state)
 	unlink(path);
 	assert_null(options_load(&test_schema, path, NULL, err, sizeof(err)));
 	snprintf(want, sizeof(want),
-	    "%s: cannot be read: No such file or directory; check the path "
-	    "and who may read it",
+	    "%s: cannot be read: No such file or directory; check the path and "
+	    "its permissions",
 	    path);
 	assert_string_equal(err, want);
 }

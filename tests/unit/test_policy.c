@@ -127,9 +127,10 @@ test_errors(void **state)
 	expect_error("policy \"default\" { queue_max = 20 }\n",
 	    "weir.conf:1: policy \"default\": queue_max (20) is below "
 	    "freeze_at "
-	    "(100); raise the one or lower the other");
+	    "(100); raise the former or lower the latter");
 	expect_error("policy \"p\" { match = \"<alice@example.org>\" }\n",
-	    "match: \"<alice@example.org>\": no brackets here; write from:");
+	    "match: \"<alice@example.org>\": angle brackets are not allowed; "
+	    "write from:");
 	expect_error("policy \"p\" { match = \"[192.0.2.1]\" }\n", "client:");
 	expect_error("policy \"default\" { exempt_recipients = "
 		     "\"<alice@example.org>\" }\n",
@@ -142,14 +143,14 @@ test_errors(void **state)
 	expect_error("policy \"default\" { multi = both }\n", "split, whole");
 	expect_error("policy \"default\" { nonsense = 1 }\n", "nonsense");
 	expect_error("policy \"x\" { match = {\"*@example.org\"} }\n",
-	    "match: \"*@example.org\": no patterns here");
+	    "match: \"*@example.org\": patterns are not supported");
 	expect_error("policy \"x\" { match = {\"news*@example.org\"} }\n",
-	    "weir.conf:1: policy \"x\": match: \"news*@example.org\": no "
-	    "patterns here");
+	    "weir.conf:1: policy \"x\": match: \"news*@example.org\": patterns "
+	    "are not supported");
 	expect_error("policy \"x\" { match = {\"user:al?ce\"} }\n",
-	    "match: \"user:al?ce\": no patterns here");
+	    "match: \"user:al?ce\": patterns are not supported");
 	expect_error("policy \"x\" { match = {\"from:@*.example.org\"} }\n",
-	    "match: \"from:@*.example.org\": no patterns here");
+	    "match: \"from:@*.example.org\": patterns are not supported");
 	expect_error(
 	    "policy \"x\" { match = {\"192.0.2.1/24\"} }\n", "not a network");
 	expect_error(
@@ -233,7 +234,7 @@ test_duplicate_names(void **state)
 
 	(void)state;
 	assert_null(policies_new(confs, 2, err, sizeof(err)));
-	assert_non_null(strstr(err, "a.conf:9: policy \"default\": there is"));
+	assert_non_null(strstr(err, "a.conf:9: policy \"default\": duplicate"));
 }
 
 static void
