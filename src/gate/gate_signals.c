@@ -275,7 +275,9 @@ signal_note_network(struct gate_txn *txn, int64_t now, int64_t wall)
 	signal_touch(g);
 	if (result == NETWORKS_MORE)
 		tell_networks(txn, wall);
-	if ((result == NETWORKS_MORE || result == NETWORKS_MANY) &&
+	/* In observe mode nothing is frozen by the first. */
+	if ((result == NETWORKS_MORE ||
+		(result == NETWORKS_MANY && !g->observe)) &&
 	    policy->conf->client_networks_action == POLICY_NETWORKS_FREEZE)
 		freeze(g, txn_key(txn), policy, THROTTLE_FREEZE_NETWORKS,
 		    "used from too many networks; not frozen: never_freeze",

@@ -179,8 +179,7 @@ def test_warnings_and_who_is_never_frozen(weir, postfix):
     code, _ = send_each(w, eve, ["n5@relayed.test", "n6@relayed.test"])
     assert code == 451 and w.ctl("show", eve)["frozen"]
     code, text = send_each(w, vip, ["n5@relayed.test", "n6@relayed.test"])
-    assert code == 250 and "wait" in "\n".join([text] if isinstance(
-        text, str) else text)
+    assert code == 250 and "held" in text
     shown = w.ctl("show", vip)
     assert not shown["frozen"] and shown["never_freeze"]
     told = events(w, "spare")
@@ -239,6 +238,6 @@ def test_signals_in_observe_mode(weir, postfix):
     assert w.held() == [] and not w.ctl("show", eve)["frozen"]
     assert w.status()["frozen_senders"] == 0
     assert len(w.log_lines("gate observe .*would freeze: decoy")) == 1
-    assert w.log_lines("gate observe .*would freeze: used from")
+    assert len(w.log_lines("gate observe .*would freeze: used from")) == 1
     assert len(events(w, "credit")) == len(events(w, "networks")) == 1
     assert w.status()["observed_holds"] > 0
