@@ -186,7 +186,7 @@ def test_hop_session_is_reused(weir, pki, cert, scripted):
              log_level="debug")
     for _ in range(3):
         send(w)
-    assert w.log_lines("next_hop connect .*resumed=yes")
+    assert w.log_lines("next_hop connect_again .*resumed=yes")
 
 
 def test_held_mail_waits_for_a_good_certificate(weir, pki, cert):
