@@ -168,12 +168,16 @@ write_line(enum log_target target, enum log_level level, char *line, size_t n)
 }
 
 /* Appends, cut at the end of the line. */
-PRINTF_LIKE(3, 0)
+PRINTF_LIKE(3, 4)
 static size_t
-add(char line[LINE_MAX_BYTES], size_t n, const char *fmt, va_list ap)
+add(char line[LINE_MAX_BYTES], size_t n, const char *fmt, ...)
 {
-	int more = vsnprintf(line + n, LINE_MAX_BYTES - n, fmt, ap);
+	va_list ap;
+	int more;
 
+	va_start(ap, fmt);
+	more = vsnprintf(line + n, LINE_MAX_BYTES - n, fmt, ap);
+	va_end(ap);
 	if (more < 0)
 		return n;
 	if ((size_t)more < LINE_MAX_BYTES - n)
@@ -182,49 +186,13 @@ add(char line[LINE_MAX_BYTES], size_t n, const char *fmt, va_list ap)
 	return LINE_MAX_BYTES - 1;
 }
 
-PRINTF_LIKE(3, 4)
-static size_t
-addf(char line[LINE_MAX_BYTES], size_t n, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	n = add(line, n, fmt, ap);
-	va_end(ap);
-	return n;
-}
-
-/* What has been made of a line. */
-static void
-finish(
-    struct log *log, enum log_level level, char line[LINE_MAX_BYTES], size_t n)
-{
-	/* What is no value of a field must not forge a second line either. */
-	for (size_t i = 0; i < n; i++) {
-		if ((unsigned char)line[i] < ' ')
-			line[i] = '?';
-	}
-	write_line(atomic_load(&log->target), level, line, n);
-}
-
-static size_t
-begin(const struct log *log, char line[LINE_MAX_BYTES])
-{
-	char when[UNITS_TEXT_MAX];
-
-	/* The others stamp the line themselves. */
-	if (atomic_load(&log->target) != LOG_TARGET_STDERR)
-		return 0;
-	return addf(line, 0, "%s ", units_format_time(clock_wall_ms(), when));
-}
-
 static size_t
 add_text(
     char line[LINE_MAX_BYTES], size_t n, enum log_key key, struct str value)
 {
 	char quoted[LOG_QUOTE_MAX];
 
-	return addf(
+	return add(
 	    line, n, " %s=%s", log_keys[key].name, log_quote(value, quoted));
 }
 
@@ -260,16 +228,21 @@ is_none(const struct log_field *f)
 	       (f->type == LOG_VALUE_STR && f->v.str.p == NULL);
 }
 
+/* What tests/check-log.py cannot see: a key that an event in a variable does
+ * not have, a number for a text. */
 static void
-check_key(enum log_event_id event, enum log_key key)
+check_field(enum log_event_id event, const struct log_field *f)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	if (!log_event_allows(event, key))
-		panic("log: %s has no key %s", log_events[event].name,
-		    log_keys[key].name);
+	bool is_number = f->type == LOG_VALUE_INT || f->type == LOG_VALUE_UINT;
+
+	if (!log_event_allows(event, f->key) ||
+	    is_number == (log_keys[f->key].kind == LOG_KIND_TEXT))
+		panic("log: %s: the key %s", log_events[event].name,
+		    log_keys[f->key].name);
 #else
 	(void)event;
-	(void)key;
+	(void)f;
 #endif
 }
 
@@ -289,9 +262,9 @@ add_field(char line[LINE_MAX_BYTES], size_t n, const struct log_field *f)
 			    str_from(f->v.list->item(f->v.list->arg, i)));
 		return n;
 	case LOG_VALUE_INT:
-		return addf(line, n, " %s=%" PRId64, key, f->v.i);
+		return add(line, n, " %s=%" PRId64, key, f->v.i);
 	case LOG_VALUE_UINT:
-		return addf(line, n, " %s=%" PRIu64, key, f->v.u);
+		return add(line, n, " %s=%" PRIu64, key, f->v.u);
 	case LOG_VALUE_IP: /* as_shown made a text of it */
 		break;
 	}
@@ -303,47 +276,29 @@ log_write_fields(struct log *log, enum log_event_id event,
     const struct log_field *fields, size_t count)
 {
 	const struct log_event *e = &log_events[event];
-	char line[LINE_MAX_BYTES];
+	char line[LINE_MAX_BYTES], when[UNITS_TEXT_MAX];
+	enum log_target target;
 	int saved_errno = errno;
-	size_t n;
+	size_t n = 0;
 
 	if (!log_is_on(log, e->level))
 		return;
-	n = begin(log, line);
-	n = addf(line, n, "%s %s", log_level_name[e->level], e->name);
+	target = atomic_load(&log->target);
+	/* The others stamp the line themselves. */
+	if (target == LOG_TARGET_STDERR)
+		n = add(
+		    line, n, "%s ", units_format_time(clock_wall_ms(), when));
+	n = add(line, n, "%s %s", log_level_name[e->level], e->name);
 	for (size_t i = 0; i < count; i++) {
 		char room[IP_TEXT_MAX + UNITS_TEXT_MAX];
 		struct log_field f = as_shown(&fields[i], room);
 
 		if (f.key == LOG_KEY_NONE || is_none(&f))
 			continue;
-		check_key(event, f.key);
+		check_field(event, &fields[i]);
 		n = add_field(line, n, &f);
 	}
-	finish(log, e->level, line, n);
-	errno = saved_errno;
-}
-
-void
-log_event(struct log *log, enum log_level level, const char *subsystem,
-    const char *event, const char *fields, ...)
-{
-	char line[LINE_MAX_BYTES];
-	size_t n;
-	va_list ap;
-	int saved_errno = errno;
-
-	if (!log_is_on(log, level))
-		return;
-	n = begin(log, line);
-	n = addf(line, n, "%s %s %s", log_level_name[level], subsystem, event);
-	if (fields[0] != '\0') {
-		n = addf(line, n, " ");
-		va_start(ap, fields);
-		n = add(line, n, fields, ap);
-		va_end(ap);
-	}
-	finish(log, level, line, n);
+	write_line(target, e->level, line, n);
 	errno = saved_errno;
 }
 

@@ -167,16 +167,6 @@ void log_write_fields(struct log *log, enum log_event_id event,
 /* What the table says of one key of an event. */
 bool log_event_allows(enum log_event_id event, enum log_key key);
 
-/*
- * The old way; log_write takes its place.
- * fields is a printf format of ready key=value pairs in which %s arguments
- * from outside have been through log_quote. log may be NULL (tests): nothing
- * is written.
- */
-PRINTF_LIKE(5, 6)
-void log_event(struct log *log, enum log_level level, const char *subsystem,
-    const char *event, const char *fields, ...);
-
 /* The tap beside the log (os/tap.h), so that whoever may write to one finds
  * the other. NULL: none, or log is NULL. Set before there are threads. */
 struct tap;
