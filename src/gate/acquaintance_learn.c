@@ -107,21 +107,13 @@ tell_learnt(const struct acquaintance_source *s, unsigned why)
 	    KV(reason, why == ACQUAINTANCE_BESIDE ? "beside" : "wrote"));
 }
 
-static uint32_t
-first_day(uint32_t today, int64_t expiry_ms)
-{
-	int64_t days = expiry_ms / ACQUAINTANCE_DAY_MS;
-
-	return days < today ? today - (uint32_t)days : 0;
-}
-
 /* One that is known for another reason as well, takes no place here. */
 static void
 make_room(struct acquaintance_source *s, const struct acquaintance_rules *rules,
     uint32_t today)
 {
-	uint32_t n = acquaintance_set_expire(
-	    &s->set, ACQUAINTANCE_MET, first_day(today, rules->expiry_ms));
+	uint32_t n = acquaintance_set_expire(&s->set, ACQUAINTANCE_MET,
+	    acquaintance_since(today, rules->expiry_ms));
 
 	counters_add(s->a->counters, COUNT_INBOUND_EXPIRED, n);
 	n = acquaintance_set_count(&s->set, ACQUAINTANCE_MET, 0);
@@ -139,7 +131,8 @@ is_there(struct acquaintance_source *s,
 
 	return acquaintance_set_find(&s->set, lesson->destination, &found) &&
 	       ((found.why & ~ACQUAINTANCE_MET) != 0 ||
-		   found.day >= first_day(today, lesson->rules.expiry_ms));
+		   found.day >=
+		       acquaintance_since(today, lesson->rules.expiry_ms));
 }
 
 void
@@ -149,7 +142,8 @@ acquaintance_take_lesson(struct acquaintance_source *s,
 	struct acquaintance add = {lesson->why, day};
 
 	if (!is_there(s, lesson, day)) {
-		if (is_share_used(s, lesson->origin, &lesson->rules.rate) ||
+		if (!acquaintance_may_begin(s) ||
+		    is_share_used(s, lesson->origin, &lesson->rules.rate) ||
 		    !take_rate(s, &lesson->rules.rate)) {
 			refuse(s);
 			return;

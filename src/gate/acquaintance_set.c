@@ -45,6 +45,15 @@ acquaintance_day(int64_t wall_ms)
 	return day < DAY_MAX ? (uint32_t)day : DAY_MAX;
 }
 
+uint32_t
+acquaintance_since(uint32_t today, int64_t for_ms)
+{
+	int64_t days =
+	    for_ms / ACQUAINTANCE_DAY_MS + (for_ms % ACQUAINTANCE_DAY_MS > 0);
+
+	return days < today ? today - (uint32_t)days : 0;
+}
+
 static uint64_t
 pack(uint64_t hash, struct acquaintance a)
 {

@@ -12,6 +12,7 @@
 #define GATE_ACQUAINTANCE_SET_H
 
 #include "base/str.h"
+#include "weir/throttle.h"
 
 #define ACQUAINTANCES_MAX 4096 /* of a source; then the oldest go first */
 #define ACQUAINTANCE_ROW_MAX 26000
@@ -33,6 +34,16 @@ struct acquaintance {
 	uint32_t day; /* since 1970 */
 };
 
+/* Of what is known from incoming mail alone (ACQUAINTANCE_MET), by the source's
+ * policy. */
+struct acquaintance_rules {
+	uint32_t set; /* so many, 1 to ACQUAINTANCES_MAX */
+	/* New ones: so many at once, and then as many in each window, evenly;
+	 * hence never more than twice that in one window. count 0: any. */
+	struct throttle_limit rate;
+	int64_t expiry_ms; /* after the last mail, in days, rounded up */
+};
+
 struct acquaintance_set { /* zeroed: empty */
 	uint64_t *v;      /* in order; hash 40, why 4, day 20 bits */
 	uint32_t n, cap;
@@ -40,6 +51,9 @@ struct acquaintance_set { /* zeroed: empty */
 
 /* The day of a wall-clock time; what lies before 1970 is day 0. */
 uint32_t acquaintance_day(int64_t wall_ms);
+/* The first day whose mail is remembered for so long, by the day that it is:
+ * nobody is forgotten early, and nobody later than a day after that. */
+uint32_t acquaintance_since(uint32_t today, int64_t for_ms);
 
 void acquaintance_set_clear(struct acquaintance_set *s);
 bool acquaintance_set_find(const struct acquaintance_set *s,

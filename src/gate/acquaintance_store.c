@@ -188,6 +188,19 @@ expire(struct acquaintance_source *s)
 }
 
 static void
+note_row(struct acquaintance_source *s)
+{
+	struct acquaintances *a = s->a;
+	bool is_stored = s->set.n > 0;
+
+	if (is_stored && !s->is_stored)
+		a->rows++;
+	else if (!is_stored && s->is_stored && a->rows > 0)
+		a->rows--;
+	s->is_stored = is_stored;
+}
+
+static void
 add_row(struct batch *b, struct acquaintance_source *s)
 {
 	struct acquaintances *a = s->a;
@@ -196,6 +209,7 @@ add_row(struct batch *b, struct acquaintance_source *s)
 	void *state;
 
 	expire(s);
+	note_row(s);
 	row.rate_in = s->rate_at > a->now ? (uint64_t)(s->rate_at - a->now) : 0;
 	out->key = s->key;
 	out->size = acquaintance_set_save(&s->set, &row, NULL, 0);

@@ -78,6 +78,7 @@ acquaintances_stats(
 	out->sources = map_count(a->sources);
 	out->bytes = a->bytes;
 	out->dirty = a->dirty_n;
+	out->rows = a->rows;
 	out->is_failing = a->write_delay != 0;
 }
 
@@ -152,7 +153,7 @@ acquaintance_evict(struct acquaintances *a)
 }
 
 static void
-tell_full(struct acquaintances *a)
+tell_full(struct acquaintances *a, const char *why)
 {
 	a->stats.dropped++;
 	if (a->now - a->told_at < FULL_TOLD_EVERY_MS)
@@ -160,9 +161,19 @@ tell_full(struct acquaintances *a)
 	a->told_at = a->now;
 	log_write(a->log, LOG_EV_GATE_ACQUAINTANCES_FULL,
 	    KV(senders, map_count(a->sources)), KV(size_bytes, a->bytes),
-	    KV(unsaved, a->dirty_n),
-	    KV(reason, "acquaintances_memory is used up by what waits to be "
-		       "written, nobody new is remembered"));
+	    KV(unsaved, a->dirty_n), KV(rows, a->rows), KV(reason, why));
+}
+
+bool
+acquaintance_may_begin(struct acquaintance_source *s)
+{
+	struct acquaintances *a = s->a;
+
+	if (s->set.n > 0 || s->is_stored || a->spool == NULL ||
+	    a->rows < a->settings.rows_max)
+		return true;
+	tell_full(a, "no more senders without a row learn from incoming mail");
+	return false;
 }
 
 bool
@@ -171,7 +182,8 @@ acquaintance_has_room(struct acquaintances *a)
 	acquaintance_evict(a);
 	if (a->bytes <= a->settings.bytes_max)
 		return true;
-	tell_full(a);
+	tell_full(a, "acquaintances_memory is used up by what waits to be "
+		     "written, nobody new is remembered");
 	return false;
 }
 
@@ -226,28 +238,24 @@ acquaintance_touch(struct acquaintance_source *s)
 /* ---- questions ---- */
 
 static bool
-is_within(uint32_t day, int64_t wall, int64_t for_ms)
+is_within(const struct acquaintance *found, int64_t wall, int64_t for_ms)
 {
-	uint32_t today = acquaintance_day(wall);
-	int64_t age = day < today ? today - day : 0;
-
-	return for_ms > 0 && age <= for_ms / ACQUAINTANCE_DAY_MS;
+	return for_ms > 0 &&
+	       found->day >= acquaintance_since(acquaintance_day(wall), for_ms);
 }
 
 static enum acquaintance_answer
 look(const struct acquaintance_source *s, struct acquaintance_question *q)
 {
-	bool is_met;
-
 	if (s->state != ACQUAINTANCE_READY)
 		return ACQUAINTANCE_ERROR;
 	if (!acquaintance_set_find(&s->set, q->destination, &q->found))
 		return ACQUAINTANCE_UNKNOWN;
-	is_met = (q->found.why & ~ACQUAINTANCE_MET) == 0;
-	if (!is_within(q->found.day, q->wall,
-		is_met ? q->met_for_ms : q->familiar_for_ms))
-		return ACQUAINTANCE_UNKNOWN;
-	return ACQUAINTANCE_KNOWN;
+	if (!is_within(&q->found, q->wall, q->familiar_for_ms))
+		q->found.why &= ACQUAINTANCE_MET;
+	if (!is_within(&q->found, q->wall, q->met_for_ms))
+		q->found.why &= ~ACQUAINTANCE_MET;
+	return q->found.why != 0 ? ACQUAINTANCE_KNOWN : ACQUAINTANCE_UNKNOWN;
 }
 
 void
@@ -398,7 +406,7 @@ acquaintances_learn(struct acquaintances *a, struct str source,
 
 bool
 acquaintances_tally(const struct acquaintances *a, struct str source,
-    struct acquaintance_tally *out)
+    int64_t met_for_ms, int64_t wall, struct acquaintance_tally *out)
 {
 	const struct acquaintance_source *s = map_find(a->sources, source);
 
@@ -407,6 +415,10 @@ acquaintances_tally(const struct acquaintances *a, struct str source,
 		return false;
 	acquaintance_set_tally(&s->set, out->why);
 	out->total = s->set.n;
+	out->met = acquaintance_set_count(&s->set, ACQUAINTANCE_MET, 0);
+	if (met_for_ms > 0)
+		out->met_now = acquaintance_set_count(&s->set, ACQUAINTANCE_MET,
+		    acquaintance_since(acquaintance_day(wall), met_for_ms));
 	return true;
 }
 
@@ -431,6 +443,16 @@ acquaintances_forget(struct acquaintances *a, struct str source, int64_t wall)
 
 /* ---- the loop ---- */
 
+int
+acquaintances_begin(struct acquaintances *a, int64_t now, int64_t wall)
+{
+	/* The rate of a row that is read counts from here. */
+	acquaintance_note_time(a, now, wall);
+	if (a->spool == NULL)
+		return 0;
+	return spool_count_acquaintances(a->spool, &a->rows);
+}
+
 int64_t
 acquaintances_next_due(const struct acquaintances *a)
 {
@@ -453,6 +475,7 @@ on_swept(void *arg, int error)
 	struct acquaintances *a = arg;
 
 	(void)error; /* the next one comes by here again */
+	a->rows -= a->swept < a->rows ? a->swept : a->rows;
 	a->is_sweeping = false;
 	if (a->sweep_pos == 0)
 		a->sweep_due = a->now + SWEEP_REST_MS;
@@ -470,8 +493,9 @@ acquaintances_sweep(struct acquaintances *a, int64_t now, int64_t wall)
 	    now < a->sweep_due)
 		return;
 	a->is_sweeping = true;
+	a->swept = 0;
 	spool_sweep_acquaintances(
-	    a->spool, &a->sweep_pos, wall - keep, on_swept, a);
+	    a->spool, &a->sweep_pos, &a->swept, wall - keep, on_swept, a);
 }
 
 void

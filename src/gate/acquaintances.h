@@ -33,6 +33,9 @@ struct acquaintances_settings {
 	/* Written to so long ago: forgotten, when the row is next written; and
 	 * a row that was not written for longer is swept away. 0: never. */
 	int64_t keep_ms;
+	/* Sources with a row on disk: past it incoming mail, which anybody may
+	 * send to anybody of ours, begins no further one. */
+	uint64_t rows_max;
 	/* acquaintances_next_due has become earlier; may be NULL. */
 	void (*on_due)(void *arg);
 	void *arg;
@@ -66,9 +69,9 @@ struct acquaintance_question { /* the caller's, zeroed at first */
 	uint64_t destination;
 	int64_t wall;
 	/* Remembered for so long after the last mail: those that the source
-	 * wrote to or that were imported (familiar_for), and those that are
-	 * known from incoming mail alone (inbound_expiry). In whole days; 0:
-	 * not at all. */
+	 * wrote to or that were imported (familiar_for), and those that
+	 * incoming mail named (inbound_expiry). See acquaintance_since; 0: not
+	 * at all. */
 	int64_t familiar_for_ms, met_for_ms;
 	acquaintance_fn *fn;
 	void *arg;
@@ -96,13 +99,6 @@ void acquaintances_unask(struct acquaintance_question *q);
 bool acquaintances_add(struct acquaintances *a, struct str source,
     uint64_t destination, unsigned why, int64_t last);
 
-struct acquaintance_rules { /* of the source's policy, for incoming mail */
-	uint32_t set;       /* known from incoming mail alone */
-	/* New ones: so many at once, and then as many in each window, evenly.
-	 * count 0: any. */
-	struct throttle_limit rate;
-	int64_t expiry_ms;
-};
 /* Where incoming mail comes from, as hashes; 0: not known, not counted. */
 struct acquaintance_origin {
 	uint16_t domain;
@@ -126,16 +122,23 @@ void acquaintances_learn(struct acquaintances *a, struct str source,
 struct acquaintance_tally {
 	uint32_t total;
 	uint32_t why[ACQUAINTANCE_WHYS]; /* by bit; one may have several */
+	uint32_t met;                    /* known from incoming mail alone, */
+	uint32_t met_now;                /* and not expired */
 };
-/* False: the row is not in memory. Whoever wants it asks a question first. */
+/* met_for_ms, wall: as of a question. False: the row is not in memory. Whoever
+ * wants it asks a question first. */
 MUST_CHECK bool acquaintances_tally(const struct acquaintances *a,
-    struct str source, struct acquaintance_tally *out);
+    struct str source, int64_t met_for_ms, int64_t wall,
+    struct acquaintance_tally *out);
 /* The source knows nobody from now on; what was under way is dropped, too. */
 void acquaintances_forget(
     struct acquaintances *a, struct str source, int64_t wall);
 
 /* ---- the loop ---- */
 
+/* Counts the rows that the spool has. Blocks; at start. 0 or errno. */
+MUST_CHECK int acquaintances_begin(
+    struct acquaintances *a, int64_t now, int64_t wall);
 /* INT64_MAX: nothing is due. */
 int64_t acquaintances_next_due(const struct acquaintances *a);
 /* Writes what has waited long enough, and tries again what failed. */
@@ -147,6 +150,7 @@ void acquaintances_save(struct acquaintances *a, int64_t wall);
 
 struct acquaintances_stats {
 	size_t sources, bytes, dirty; /* in memory */
+	uint64_t rows;                /* on disk */
 	uint64_t reads, read_errors, damaged;
 	uint64_t dropped; /* not noted: no memory */
 	bool is_failing;  /* the last write failed, and is tried again */

@@ -61,6 +61,7 @@ struct acquaintances {
 	struct map *sources;
 	struct list order, dirty, batches;
 	size_t bytes, dirty_n;
+	uint64_t rows;     /* on disk, as far as is known */
 	int64_t now;       /* the latest given, monotonic */
 	int64_t wall;      /* the latest given */
 	int64_t write_due; /* INT64_MAX: nothing is to be written */
@@ -68,6 +69,7 @@ struct acquaintances {
 	int64_t retry_due; /* of a read */
 	int64_t told_at;   /* that memory is full */
 	int64_t sweep_pos, sweep_due;
+	uint64_t swept; /* by the sweep on its way */
 	bool is_sweeping;
 	struct acquaintances_stats stats;
 };
@@ -81,6 +83,8 @@ void acquaintance_touch(struct acquaintance_source *s);
 /* Room for something new. False: what waits to be written fills the memory;
  * that is counted and told. */
 MUST_CHECK bool acquaintance_has_room(struct acquaintances *a);
+/* It has a row, or may get one from incoming mail. False: that is told. */
+MUST_CHECK bool acquaintance_may_begin(struct acquaintance_source *s);
 /* Drops what is not in use until the rest keeps to bytes_max. */
 void acquaintance_evict(struct acquaintances *a);
 /* What waits for it is noted and answered; it has been read, or cannot be. May

@@ -51,8 +51,6 @@ take_settings(struct gate *g, const struct gate_settings *settings)
 	g->locals =
 	    settings->locals != NULL ? locals_ref(settings->locals) : NULL;
 	locals_free(locals_was);
-	g->learns = g->locals != NULL && policies_learn(g->policies);
-	inbound_set_bytes_max(g->inbound, settings->inbound_bytes);
 	history_set_bytes_max(g->history, settings->history_bytes);
 	reached_set_memory(
 	    g, settings->acquaintances_bytes, settings->acquaintances_scratch);
@@ -94,9 +92,6 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	g->scopes_due = INT64_MAX;
 	g->signals_due = INT64_MAX;
 	g->told_due = INT64_MAX;
-	g->inbound_due = INT64_MAX;
-	g->inbound_told_at = LONG_AGO;
-	g->inbound = inbound_new(0);
 	g->answers = answers_new(g->seed);
 	g->spellings = spellings_new();
 	g->history = history_new(0);
@@ -125,7 +120,6 @@ gate_free(struct gate *g)
 	g->is_quiet = true;
 	throttle_free(g->familiar); /* its sources pin the other's */
 	throttle_free(g->throttle);
-	inbound_free(g->inbound);
 	acquaintances_free(g->acquaintances);
 	answers_free(g->answers);
 	spellings_free(g->spellings);
@@ -216,10 +210,8 @@ gate_next_due(const struct gate *g)
 {
 	int64_t due = earlier(gate_next_work(g), g->save_due);
 
-	due = earlier(due, earlier(g->inbound_due, g->scopes_due));
-	due = earlier(due, g->signals_due);
-	if (throttle_source_count(g->throttle) > 0 ||
-	    inbound_users(g->inbound) > 0)
+	due = earlier(due, earlier(g->scopes_due, g->signals_due));
+	if (throttle_source_count(g->throttle) > 0)
 		due = earlier(due, g->expire_due);
 	return due;
 }
@@ -259,13 +251,10 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 		gate_scope_save(g, NULL, SAVES_PER_RUN, now, wall);
 	if (g->signals_due <= now)
 		signal_save_some(g, SAVES_PER_RUN, now, wall);
-	if (g->inbound_due <= now)
-		learnt_save_some(g, SAVES_PER_RUN, wall);
 	acquaintances_run(g->acquaintances, now, wall);
 	if (g->expire_due <= now) {
 		throttle_expire(g->familiar, now, EXPIRE_STEPS);
 		throttle_expire(g->throttle, now, EXPIRE_STEPS);
-		learnt_sweep(g, EXPIRE_STEPS);
 		acquaintances_sweep(g->acquaintances, now, wall);
 		scope_sweep(g->scopes, EXPIRE_STEPS, now);
 		signal_sweep(g, EXPIRE_STEPS, now);
@@ -282,7 +271,6 @@ gate_save(struct gate *g, int64_t now, int64_t wall)
 {
 	g->now = now;
 	source_save_some(g, SIZE_MAX, now, wall);
-	learnt_save_some(g, SIZE_MAX, wall);
 	acquaintances_save(g->acquaintances, wall);
 	gate_scope_save(g, NULL, SIZE_MAX, now, wall);
 	signal_save_some(g, SIZE_MAX, now, wall);

@@ -40,7 +40,6 @@ struct gate_settings {
 	enum login_form login_form;
 	struct locals *locals;  /* the gate takes a reference; NULL: nobody
 				   learns from incoming mail */
-	uint64_t inbound_bytes; /* of memory, for what was learnt */
 	uint64_t history_bytes; /* of memory, for the last day; 0: none */
 	/* Of memory, for whom senders know; 0: that is not remembered. */
 	uint64_t acquaintances_bytes;
@@ -305,7 +304,7 @@ struct gate_lesson *gate_lesson_new(
 /* An accepted recipient. */
 void gate_lesson_add(struct gate_lesson *lesson, struct str recipient);
 /* The message was accepted. Frees it. */
-void gate_lesson_learn(struct gate_lesson *lesson, int64_t now);
+void gate_lesson_learn(struct gate_lesson *lesson, int64_t now, int64_t wall);
 void gate_lesson_free(struct gate_lesson *lesson); /* takes NULL */
 
 /* The header of this message is of interest, and this address stands in it
@@ -441,13 +440,14 @@ struct gate_sender_info {
 	 * gate_sender_find within gate_recall alone, else not known. */
 	struct gate_known {
 		bool is_told;
-		uint32_t total, reached, imported;
+		uint32_t total, reached, wrote, beside, imported;
+		uint32_t met; /* from incoming mail alone, not expired */
 	} known;
+	uint32_t met_max; /* of these; 0: learns nothing from it */
 	uint32_t waiting;
 	/* Messages to strangers in the window of stranger_messages. */
 	uint32_t stranger_messages, stranger_messages_max; /* max 0: none */
 	bool is_spared;                                    /* never_freeze */
-	uint32_t inbound, inbound_max; /* learnt; max 0: learns nothing */
 	struct gate_credit credit;
 	struct gate_networks networks;
 	/* Foreign reverse paths since the start: counted as new, of these held,

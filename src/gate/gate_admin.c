@@ -569,7 +569,6 @@ on_saved(void *arg, int error)
 struct forgetting {
 	struct recall recall;
 	struct gate_admin_op *op;
-	char key[GATE_KEY_MAX];
 };
 
 static void
@@ -588,29 +587,26 @@ forget(struct forgetting *f, bool is_read)
 	    .at = op->wall,
 	    .who = op->who,
 	    .action = "forget",
-	    .target = f->key,
+	    .target = f->recall.key,
 	    .detail = detail,
 	};
 	struct acquaintance_tally known = {0};
-	uint64_t learnt = inbound_forget(g->inbound, str_from(f->key));
 
-	if (is_read &&
-	    !acquaintances_tally(g->acquaintances, str_from(f->key), &known))
+	if (is_read && !acquaintances_tally(g->acquaintances,
+			   str_from(f->recall.key), 0, op->wall, &known))
 		known.total = 0; /* no memory to keep it in */
-	op->count = learnt + known.total;
+	op->count = known.total;
 	/* A row that the disk does not give is replaced as well. */
 	if (op->count == 0 && (is_read || !g->remembers)) {
 		op_end(op, ENOENT);
 		return;
 	}
 	snprintf(detail, sizeof(detail),
-	    "%" PRIu64 " addresses learnt from incoming mail, %u remembered",
-	    learnt, (unsigned)known.total);
-	/* In the audit's commit, or before it. */
-	learnt_save_some(g, SIZE_MAX, op->wall);
+	    "%u addresses remembered, %u of them from incoming mail alone",
+	    (unsigned)known.total, (unsigned)known.met);
 	if (g->remembers) {
 		acquaintances_forget(
-		    g->acquaintances, str_from(f->key), op->wall);
+		    g->acquaintances, str_from(f->recall.key), op->wall);
 		acquaintances_save(g->acquaintances, op->wall);
 	}
 	spool_audit_add(g->spool, &audit, on_saved, op);
@@ -634,9 +630,7 @@ gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
 	f->recall.fn = on_recalled;
 	f->recall.drop = forgetting_free;
 	f->op = op_new(g, who, now, wall, fn, arg);
-	if (!learnt_guess(g, str_from(sender), f->key))
-		source_resolve(g, str_from(sender), f->key);
-	recall_begin(g, str_from(f->key), wall, &f->recall);
+	recall_begin_name(g, str_from(sender), wall, &f->recall);
 }
 
 void

@@ -51,15 +51,36 @@ tell_decoy(const struct question *q, struct throttle_source *src,
 	free(to);
 }
 
-void
-decoy_touch(const struct question *q, uint64_t destination)
+/* The mail that named it may have gone from the memory of names; who wrote, or
+ * stood beside the sender, is among its acquaintances for longer. */
+static enum familiar
+is_named(const struct question *q, uint64_t destination)
+{
+	if (naming_has(q->txn, q->address))
+		return FAMILIAR_WROTE;
+	if (q->txn->policy->met_for_ms == 0)
+		return FAMILIAR_NO;
+	return familiar_ask(&(struct familiar_later){
+	    .txn = q->txn,
+	    .destination = destination,
+	    .address = q->address,
+	    .wall = q->wall,
+	    .fn = q->fn,
+	    .arg = q->arg,
+	    .is_decoy = true,
+	});
+}
+
+/* Where the disk does not tell, nobody is frozen: nothing new of the sender
+ * passes before it does. */
+static void
+touch(const struct question *q, uint64_t destination, bool is_told)
 {
 	struct gate_txn *txn = q->txn;
 	struct gate *g = txn->g;
 	struct throttle_source *src = txn_need_source(txn, q->now);
 
-	if (naming_has(txn, q->address) ||
-	    learnt_is_answer(g, txn->policy, txn_key(txn), destination)) {
+	if (is_told) {
 		tell_decoy(q, src, EVENT_DECOY,
 		    "decoy; not frozen: incoming mail named it to the sender");
 		question_count(q, src, destination);
@@ -83,6 +104,51 @@ decoy_touch(const struct question *q, uint64_t destination)
 		freeze_for(g, src, THROTTLE_FREEZE_DECOY, q->now, q->wall);
 		add_waiting(q, destination, THROTTLE_FROZEN);
 	}
+}
+
+static void
+go_on(const struct question *q, uint64_t destination, enum familiar told)
+{
+	switch (told) {
+	case FAMILIAR_LATER:
+		break;
+	case FAMILIAR_UNREAD:
+		question_count(q, txn_need_source(q->txn, q->now), destination);
+		break;
+	case FAMILIAR_WROTE:
+	case FAMILIAR_BESIDE:
+		touch(q, destination, true);
+		break;
+	case FAMILIAR_UNASKED:
+	case FAMILIAR_NO:
+	case FAMILIAR_INTERNAL:
+	case FAMILIAR_REACHED:
+	case FAMILIAR_IMPORTED:
+		touch(q, destination, false);
+		break;
+	}
+}
+
+void
+decoy_touch(const struct question *q, uint64_t destination)
+{
+	go_on(q, destination, is_named(q, destination));
+}
+
+void
+decoy_resume(
+    const struct familiar_later *later, enum familiar told, int64_t now)
+{
+	struct question q = {
+	    .txn = later->txn,
+	    .address = later->address,
+	    .now = now,
+	    .wall = later->wall,
+	    .fn = later->fn,
+	    .arg = later->arg,
+	};
+
+	go_on(&q, later->destination, told);
 }
 
 void

@@ -264,9 +264,9 @@ change_passed(struct explaining *e, const struct txn_entry *entry)
 {
 	const char *text = "it passes whatever the sender has used";
 
-	if (entry->is_incoming || entry->is_answer || entry->is_reply ||
-	    e->txn->is_exempt || entry->r.reason != THROTTLE_KNOWN ||
-	    entry->is_familiar || !entry->is_reserved)
+	if (entry->is_incoming || entry->is_reply || e->txn->is_exempt ||
+	    entry->r.reason != THROTTLE_KNOWN || entry->is_familiar ||
+	    !entry->is_reserved)
 		goto put;
 	snprintf(e->change, sizeof(e->change),
 	    "it passes as long as it is among the last %u recipients of the "
@@ -299,8 +299,8 @@ change_refused(struct explaining *e, const struct gate_answer *answer)
 static const char *
 tier_name(const struct gate_txn *txn, const struct txn_entry *entry)
 {
-	if (entry == NULL || entry->is_incoming || entry->is_answer ||
-	    entry->is_reply || txn->is_exempt)
+	if (entry == NULL || entry->is_incoming || entry->is_reply ||
+	    txn->is_exempt)
 		return NULL;
 	if (entry->is_familiar)
 		return "familiar";

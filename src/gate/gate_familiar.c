@@ -13,6 +13,10 @@ familiar_words(enum familiar told)
 		return "mail went to it before";
 	case FAMILIAR_IMPORTED:
 		return "imported by weirctl learn";
+	case FAMILIAR_WROTE:
+		return "it wrote to the sender";
+	case FAMILIAR_BESIDE:
+		return "beside the sender in a colleague's mail";
 	case FAMILIAR_UNASKED:
 	case FAMILIAR_NO:
 	case FAMILIAR_UNREAD:
@@ -27,7 +31,10 @@ known_by(unsigned why)
 {
 	if ((why & ACQUAINTANCE_WROTE_TO) != 0)
 		return FAMILIAR_REACHED;
-	return FAMILIAR_IMPORTED;
+	if ((why & ACQUAINTANCE_IMPORTED) != 0)
+		return FAMILIAR_IMPORTED;
+	return (why & ACQUAINTANCE_WROTE_US) != 0 ? FAMILIAR_WROTE
+						  : FAMILIAR_BESIDE;
 }
 
 static enum familiar
@@ -62,7 +69,10 @@ on_answer(
 	struct gate *g = later->txn->g;
 
 	later->txn->later = NULL;
-	recipient_resume(later, told_by(question, answer), g->now);
+	if (later->is_decoy)
+		decoy_resume(later, told_by(question, answer), g->now);
+	else
+		recipient_resume(later, told_by(question, answer), g->now);
 	later_free(later);
 }
 
@@ -76,7 +86,9 @@ later_new(const struct familiar_later *ask)
 	later->question = (struct acquaintance_question){
 	    .destination = ask->destination,
 	    .wall = ask->wall,
-	    .familiar_for_ms = ask->txn->policy->conf->familiar_for_ms,
+	    .familiar_for_ms =
+		ask->is_decoy ? 0 : ask->txn->policy->familiar_for_ms,
+	    .met_for_ms = ask->txn->policy->met_for_ms,
 	    .fn = on_answer,
 	    .arg = later,
 	};

@@ -14,11 +14,13 @@ enum familiar {
 	FAMILIAR_UNASKED,
 	FAMILIAR_NO,
 	FAMILIAR_UNREAD, /* the disk does not say */
-	FAMILIAR_LATER,  /* gate_recipient.c's recipient_resume comes */
+	FAMILIAR_LATER,  /* recipient_resume or decoy_resume comes */
 	/* It is, since it */
 	FAMILIAR_INTERNAL, /* is in internal_domains */
 	FAMILIAR_REACHED,  /* had mail of the sender */
 	FAMILIAR_IMPORTED, /* had so, as an administrator says */
+	FAMILIAR_WROTE,    /* wrote to the sender */
+	FAMILIAR_BESIDE,   /* stood beside the sender in mail of a colleague */
 };
 
 /* Why it is familiar; "" for who is not. */
@@ -33,14 +35,18 @@ struct familiar_later {
 	int64_t wall;
 	gate_answer_fn *fn;
 	void *arg;
+	/* Of a decoy: only what incoming mail told counts. */
+	bool is_decoy;
 };
 
 /* ask: all but the question; copied for LATER. */
 enum familiar familiar_ask(const struct familiar_later *ask);
 /* The transaction ends: no answer comes any more. Harmless without one. */
 void familiar_drop(struct gate_txn *txn);
-/* gate_recipient.c: the answer has come. */
+/* gate_recipient.c, gate_decoy.c: the answer has come. */
 void recipient_resume(
+    const struct familiar_later *later, enum familiar told, int64_t now);
+void decoy_resume(
     const struct familiar_later *later, enum familiar told, int64_t now);
 
 #endif

@@ -80,7 +80,7 @@ flags_of(const struct txn_entry *e)
 
 	if (e->verdict == THROTTLE_HOLD || e->is_observed)
 		flags |= HISTORY_WAITED;
-	if (e->is_answer || e->is_reply || e->is_familiar ||
+	if (e->is_reply || e->is_familiar ||
 	    (e->is_reserved && e->r.reason == THROTTLE_KNOWN))
 		flags |= HISTORY_KNOWN;
 	else if (!e->is_reserved && flags == 0)

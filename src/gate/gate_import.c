@@ -112,7 +112,7 @@ learn(struct gate_import *im, const struct policy *policy, const char *key,
 		return GATE_IMPORT_FUTURE;
 	if (last > im->wall)
 		last = im->wall;
-	if (im->wall - last > policy->conf->familiar_for_ms)
+	if (im->wall - last > policy->familiar_for_ms)
 		return GATE_IMPORT_OLD;
 	if (!acquaintances_add(g->acquaintances, str_from(key),
 		hash_str(to, g->seed), ACQUAINTANCE_IMPORTED, last))
@@ -139,7 +139,7 @@ gate_import_add(struct gate_import *im, struct str sender, struct str recipient,
 	policy = src != NULL
 		     ? source_policy(src)
 		     : source_choose_policy(g, str_from(key), (struct str){0});
-	if (!g->remembers || !policy->remembers)
+	if (!g->remembers || !policy->remembers || policy->familiar_for_ms == 0)
 		return GATE_IMPORT_NONE_KEPT;
 	to.n = g->recipient_key(recipient, policy->conf->fold_tags, text);
 	if (to.n == 0)

@@ -27,29 +27,32 @@ fill_familiar(struct gate *g, struct throttle_source *src,
 }
 
 static void
-fill_known(struct gate *g, struct gate_sender_info *out)
+fill_known(struct gate *g, int64_t wall, struct gate_sender_info *out)
 {
+	const struct policy *policy =
+	    policies_find(g->policies, str_from(out->policy));
 	struct acquaintance_tally t;
 
 	if (!g->remembers ||
-	    !acquaintances_tally(g->acquaintances, str_from(out->sender), &t))
+	    !acquaintances_tally(g->acquaintances, str_from(out->sender),
+		policy != NULL ? policy->met_for_ms : 0, wall, &t))
 		return;
 	out->known = (struct gate_known){
 	    .is_told = true,
 	    .total = t.total,
 	    .reached = t.why[0],
+	    .wrote = t.why[1],
+	    .beside = t.why[2],
 	    .imported = t.why[3],
+	    .met = t.met_now,
 	};
 }
 
 static void
-fill_inbound(
+fill_signals(
     struct gate *g, const struct policy *policy, struct gate_sender_info *out)
 {
-	out->inbound_max =
-	    policy->conf->learn_inbound ? policy->inbound.set : 0;
-	out->inbound =
-	    (uint32_t)inbound_count(g->inbound, str_from(out->sender), g->now);
+	out->met_max = policy->conf->learn_inbound ? policy->met.set : 0;
 	signal_credit(g, policy, str_from(out->sender), &out->credit);
 	signal_networks(g, policy, str_from(out->sender), &out->networks);
 }
@@ -61,10 +64,14 @@ known_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX])
 {
 	struct acquaintance_tally t;
 
-	source_resolve(g, name, out);
-	return g->remembers &&
-	       acquaintances_tally(g->acquaintances, str_from(out), &t) &&
-	       t.total > 0;
+	for (unsigned i = 0; recall_guess(g, name, i, out); i++) {
+		if (g->remembers &&
+		    acquaintances_tally(
+			g->acquaintances, str_from(out), 0, 0, &t) &&
+		    t.total > 0)
+			return true;
+	}
+	return false;
 }
 
 /* Of one who never sent, was silent for idle_expiry, or whose recipients were
@@ -74,8 +81,7 @@ fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 {
 	const struct policy *policy;
 
-	if (!learnt_guess(g, name, g->shown_name) &&
-	    !signal_guess(g, name, g->shown_name) &&
+	if (!signal_guess(g, name, g->shown_name) &&
 	    !known_guess(g, name, g->shown_name))
 		return false;
 	policy =
@@ -94,7 +100,7 @@ fill_receiver(struct gate *g, struct str name, struct gate_sender_info *out)
 	    .is_spared =
 		policies_spares(g->policies, policy, str_from(g->shown_name)),
 	};
-	fill_inbound(g, policy, out);
+	fill_signals(g, policy, out);
 	fill_familiar(g, NULL, policy, g->now, out);
 	return true;
 }
@@ -145,7 +151,7 @@ fill(struct gate *g, struct throttle_source *src, int64_t now, int64_t wall,
 	out->stranger_messages = strangers_count(src, now, &rate);
 	out->stranger_messages_max = rate->count;
 	out->accepted_at = accepted_at(source_data(src), now, wall);
-	fill_inbound(g, policy, out);
+	fill_signals(g, policy, out);
 	throttle_source_info(g->throttle, src, now, &out->t);
 	fill_familiar(g, src, policy, now, out);
 	next = out->t.next_release < out->familiar.next_release
@@ -168,7 +174,7 @@ gate_sender_find(struct gate *g, struct str name, int64_t now, int64_t wall,
 		return false;
 	if (src != NULL)
 		out->is_shared = shared_look(g, src);
-	fill_known(g, out);
+	fill_known(g, wall, out);
 	return true;
 }
 
@@ -362,13 +368,11 @@ gate_recall(struct gate *g, struct str name, int64_t now, int64_t wall,
     gate_recalled_fn *fn, void *arg)
 {
 	struct recall_op *op = xcalloc(1, sizeof(*op));
-	char key[GATE_KEY_MAX];
 
 	g->now = now;
 	op->recall.fn = on_recalled;
 	op->recall.drop = op_free;
 	op->fn = fn;
 	op->arg = arg;
-	source_resolve(g, name, key);
-	recall_begin(g, str_from(key), wall, &op->recall);
+	recall_begin_name(g, name, wall, &op->recall);
 }

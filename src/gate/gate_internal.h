@@ -16,7 +16,7 @@
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
  *	gate_lesson.c	incoming messages, and who learns from them
- *	gate_inbound.c	what was learnt: asked, saved, read back
+ *	gate_take_over.c	what an older weir kept of incoming mail
  *	gate_reached.c	whom the source wrote to, remembered
  *	gate_import.c	acquaintances out of logs
  *	gate_load.c	what the spool knows at start
@@ -79,7 +79,6 @@ struct gate {
 	uint64_t seed; /* of destinations; lives as long as the spool */
 	struct locals *locals;
 	bool learns; /* from incoming mail: some policy asks for it */
-	struct inbound *inbound;
 	struct acquaintances *acquaintances;
 	bool remembers; /* there is memory for them */
 	struct spellings *spellings;
@@ -87,7 +86,6 @@ struct gate {
 	struct scope_book *scopes;
 	struct signals_book *signals;
 	struct history *history; /* NULL: in a copy for gate_explain */
-	struct inbound_stats inbound_counted; /* what counters had then */
 
 	struct list dirty; /* struct gate_source, the longest first */
 	struct list near;  /* the same, those that came near a limit */
@@ -122,7 +120,6 @@ struct gate {
 	int64_t scopes_due;  /* changed windows are saved */
 	int64_t signals_due; /* the same of signals */
 	size_t refresh_pos;
-	int64_t inbound_due, inbound_told_at;
 	int64_t hands_due; /* some freeze may end */
 	int64_t retry_due; /* the earliest op that waits for another try */
 	int64_t told_due;  /* what on_schedule's hearer knows */
@@ -331,24 +328,13 @@ void lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address);
 bool lesson_is_empty(const struct gate_lesson *l); /* takes NULL */
 /* may: whether the message reached this recipient; NULL: all. */
 void lesson_learn(struct gate_lesson *l,
-    bool (*may)(const void *arg, uint32_t recipient), const void *arg);
-
-/* The source's mail to this destination is an answer. */
-bool learnt_is_answer(
-    struct gate *g, const struct policy *policy, struct str key, uint64_t to);
-/* Some may have changed. */
-void learnt_touch(struct gate *g);
-void learnt_save_some(struct gate *g, size_t max, int64_t wall);
-void learnt_sweep(struct gate *g, size_t steps);
-/* At start, after the sources. 0 or errno. */
-MUST_CHECK int learnt_load(struct gate *g, int64_t wall);
-/* By what people type, the key of one that has learnt something. */
-bool learnt_guess(struct gate *g, struct str name, char out[GATE_KEY_MAX]);
-/* Brings the counters up to date. */
-void learnt_count(struct gate *g);
+    bool (*may)(const void *arg, uint32_t recipient), const void *arg,
+    int64_t wall);
 
 /* ---- whom sources know ---- */
 
+/* At start: what an older weir stored of incoming mail. 0 or errno. */
+MUST_CHECK int take_over_inbound(struct gate *g, int64_t wall);
 /* is_scratch: never in the spool, as long as the gate lives. */
 void reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch);
 /* The source begins a message. */

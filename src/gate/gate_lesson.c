@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Learning in passing. A lesson is one incoming message: who it is from, and
- * for which of our users. It is learnt when the message has been accepted, and
- * only by users whose mail got through; what the mail server refuses, what weir
- * holds and what has no sender teaches nothing.
+ * Learning in passing. A lesson is one message: who it is from, and for which
+ * of our users. It is learnt when the message has been accepted, and only by
+ * users whose mail got through; what the mail server refuses, what weir holds
+ * and what has no sender teaches nothing.
  *
- * When is mail incoming? Without a login, from an address outside of
+ * A stranger's mail comes in without a login, from an address outside of
  * local_domains, to one in it. The client's address tells nothing more: whoever
- * could forge mail from within could as well send it in from outside. So what a
- * thief of an account gains by writing to it is bounded by inbound_rate.
+ * could forge mail from within could as well send it in from outside. So it
+ * makes its sender known and nobody else, and what a thief of an account gains
+ * by writing to it is bounded by inbound_rate.
+ *
+ * A colleague's mail comes with a login, from an address in local_domains. It
+ * makes the others known that it reached, too. What one colleague teaches
+ * has the share of one origin.
  *
  * Nothing waits for this, no source is made by it, none thaws.
  */
@@ -19,22 +24,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LESSON_MAX 1000 /* users that one message teaches */
-#define FULL_TOLD_EVERY_MS 60000
+#define LESSON_MAX 1000 /* what one message teaches, to all users together */
 
 struct lesson_item {
 	uint32_t recipient;
 	uint64_t destination;
-	struct inbound_rules rules;
+	struct acquaintance_rules rules;
+	bool folds; /* tags */
 	char *user; /* source's key */
+};
+
+/* A recipient of a colleague's mail. */
+struct lesson_other {
+	uint32_t recipient;
+	uint64_t plain, folded;
 };
 
 struct gate_lesson {
 	struct gate *g;
 	char *from;
-	struct inbound_origin origin;
+	struct acquaintance_origin origin;
+	bool is_colleague;
+	bool is_known; /* the sender is in internal_domains */
 	struct lesson_item *items;
 	uint32_t n, cap;
+	struct lesson_other *others;
+	uint32_t other_n, other_cap;
 	uint32_t recipient; /* the one in hand */
 };
 
@@ -67,13 +82,12 @@ is_machine(struct str from)
 }
 
 static bool
-is_stranger(const struct gate *g, struct str from)
+is_person(const struct gate *g, struct str from)
 {
 	char key[GATE_RECIPIENT_MAX];
 
 	return !mailbox_is_indirect(from) &&
-	       g->recipient_key(from, false, key) > 0 &&
-	       !locals_has(g->locals, from) && !is_machine(from);
+	       g->recipient_key(from, false, key) > 0 && !is_machine(from);
 }
 
 #define NETWORK_V4 24
@@ -88,17 +102,19 @@ short_hash(const struct gate *g, struct str text)
 }
 
 /* A client on this machine hands in what came from anywhere: then the domain
- * stands for the network, too. */
-static struct inbound_origin
+ * stands for the network, too. A colleague is one origin, and not a domain. */
+static struct acquaintance_origin
 origin_of(const struct gate *g, const struct gate_facts *facts)
 {
 	char key[GATE_RECIPIENT_MAX], text[IP_TEXT_MAX];
 	struct str from = {key, g->recipient_key(facts->sender, false, key)};
-	struct str domain = str_sub(from, str_rindex(from, '@'), from.n);
-	struct inbound_origin origin = {.domain = short_hash(g, domain)};
+	struct acquaintance_origin origin;
 	const struct ip *client = &facts->client;
 	struct ip net;
 
+	if (facts->user.n == 0)
+		from = str_sub(from, str_rindex(from, '@'), from.n);
+	origin.domain = short_hash(g, from);
 	origin.network = origin.domain;
 	ip_format(client, text);
 	if (client->family == IP_NONE || strcmp(text, "127.0.0.1") == 0 ||
@@ -114,14 +130,18 @@ struct gate_lesson *
 gate_lesson_new(struct gate *g, const struct gate_facts *facts)
 {
 	struct gate_lesson *l;
+	bool has_login = facts->user.n > 0;
 
-	if (!g->learns || facts->user.n > 0 || facts->sender.n == 0 ||
-	    !is_stranger(g, facts->sender))
+	if (!g->learns || facts->sender.n == 0 ||
+	    has_login != locals_has(g->locals, facts->sender) ||
+	    !is_person(g, facts->sender))
 		return NULL;
 	l = xcalloc(1, sizeof(*l));
 	l->g = g;
 	l->from = str_dup(facts->sender);
 	l->origin = origin_of(g, facts);
+	l->is_colleague = has_login;
+	l->is_known = locals_is_internal(g->locals, facts->sender);
 	return l;
 }
 
@@ -132,6 +152,7 @@ gate_lesson_free(struct gate_lesson *l)
 		return;
 	lesson_cut(l, 0);
 	free(l->items);
+	free(l->others);
 	free(l->from);
 	free(l);
 }
@@ -143,20 +164,51 @@ lesson_cut(struct gate_lesson *l, uint32_t recipient)
 {
 	while (l->n > 0 && l->items[l->n - 1].recipient >= recipient)
 		free(l->items[--l->n].user);
+	while (
+	    l->other_n > 0 && l->others[l->other_n - 1].recipient >= recipient)
+		l->other_n--;
 }
 
 bool
 lesson_is_empty(const struct gate_lesson *l)
 {
-	return l == NULL || l->n == 0;
+	return l == NULL || l->n == 0 || (l->is_known && l->other_n == 0);
+}
+
+static uint64_t
+destination_of(const struct gate *g, struct str address, bool fold)
+{
+	char text[GATE_RECIPIENT_MAX];
+	struct str key = {text, g->recipient_key(address, fold, text)};
+
+	return hash_str(key, g->seed);
+}
+
+/* Those in internal_domains are familiar to all, whatever is learnt. */
+static void
+add_other(struct gate_lesson *l, struct str address)
+{
+	const struct gate *g = l->g;
+
+	if (l->other_n == LESSON_MAX ||
+	    locals_is_internal(g->locals, address) || !is_person(g, address))
+		return;
+	if (l->other_n == l->other_cap) {
+		l->other_cap = l->other_cap > 0 ? l->other_cap * 2 : 4;
+		l->others =
+		    xrealloc(l->others, l->other_cap * sizeof(*l->others));
+	}
+	l->others[l->other_n++] = (struct lesson_other){
+	    .recipient = l->recipient,
+	    .plain = destination_of(g, address, false),
+	    .folded = destination_of(g, address, true),
+	};
 }
 
 static void
 add_item(struct gate_lesson *l, const struct policy *policy, struct str user)
 {
 	bool fold = policy->conf->fold_tags;
-	char text[GATE_RECIPIENT_MAX];
-	struct str from = {text, 0};
 
 	if (l->n == LESSON_MAX)
 		return;
@@ -164,11 +216,11 @@ add_item(struct gate_lesson *l, const struct policy *policy, struct str user)
 		l->cap = l->cap > 0 ? l->cap * 2 : 1;
 		l->items = xrealloc(l->items, l->cap * sizeof(*l->items));
 	}
-	from.n = l->g->recipient_key(str_from(l->from), fold, text);
 	l->items[l->n++] = (struct lesson_item){
 	    .recipient = l->recipient,
-	    .destination = hash_str(from, l->g->seed),
-	    .rules = policy->inbound,
+	    .destination = destination_of(l->g, str_from(l->from), fold),
+	    .rules = policy->met,
+	    .folds = fold,
 	    .user = str_dup(user),
 	};
 }
@@ -190,8 +242,8 @@ on_user(void *arg, struct str user, struct str address)
 		source_refresh(l->g, src);
 		policy = source_policy(src);
 	}
-	if (policy->conf->learn_inbound && !policy->conf->exempt &&
-	    policy->conf->key != POLICY_KEY_CLIENT)
+	if (policy->met_for_ms > 0 && policy->remembers &&
+	    !policy->conf->exempt && policy->conf->key != POLICY_KEY_CLIENT)
 		add_item(l, policy, key);
 }
 
@@ -200,8 +252,11 @@ lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address)
 {
 	lesson_cut(l, recipient);
 	l->recipient = recipient;
-	if (l->g->learns) /* a reload may have ended that */
-		locals_each_user(l->g->locals, address, on_user, l);
+	if (!l->g->learns) /* a reload may have ended that */
+		return;
+	locals_each_user(l->g->locals, address, on_user, l);
+	if (l->is_colleague)
+		add_other(l, address);
 }
 
 void
@@ -212,72 +267,81 @@ gate_lesson_add(struct gate_lesson *l, struct str recipient)
 
 /* ---- learning ---- */
 
-static void
-tell_full(struct gate *g)
-{
-	struct inbound_stats stats;
+struct learning {
+	struct gate_lesson *l;
+	bool (*may)(const void *arg, uint32_t recipient);
+	const void *arg;
+	int64_t wall;
+	uint32_t taught;
+};
 
-	if (g->now - g->inbound_told_at < FULL_TOLD_EVERY_MS)
-		return;
-	g->inbound_told_at = g->now;
-	inbound_stats(g->inbound, &stats);
-	log_write(g->log, LOG_EV_GATE_INBOUND_FULL, KV(users, stats.users),
-	    KV(addresses, stats.addresses), KV(size_bytes, stats.bytes),
-	    KV(reason, "inbound_memory is used up, no more users learn from "
-		       "incoming mail"));
+static void
+teach(struct learning *at, const struct lesson_item *item, uint64_t destination,
+    unsigned why)
+{
+	struct gate *g = at->l->g;
+	struct acquaintance_lesson lesson = {
+	    .destination = destination,
+	    .why = why,
+	    .origin = at->l->origin,
+	    .rules = item->rules,
+	};
+
+	if (at->taught++ < LESSON_MAX)
+		acquaintances_learn(g->acquaintances, str_from(item->user),
+		    &lesson, g->now, at->wall);
+}
+
+static bool
+has_gone(const struct learning *at, uint32_t recipient)
+{
+	return at->may == NULL || at->may(at->arg, recipient);
 }
 
 static void
-tell_learnt(const struct gate_lesson *l, const struct lesson_item *item)
+teach_others(struct learning *at, const struct lesson_item *item)
 {
-	if (!log_is_on(l->g->log, LOG_LEVEL_DEBUG))
-		return;
-	log_write(l->g->log, LOG_EV_GATE_LEARN, KV(sender, item->user),
-	    KV(from, l->from));
-}
+	const struct gate_lesson *l = at->l;
 
-static void
-learn_item(struct gate_lesson *l, const struct lesson_item *item)
-{
-	struct gate *g = l->g;
+	for (uint32_t i = 0; i < l->other_n; i++) {
+		const struct lesson_other *other = &l->others[i];
 
-	switch (inbound_learn_from(g->inbound, str_from(item->user),
-	    item->destination, l->origin, &item->rules, g->now)) {
-	case INBOUND_LEARNT:
-		counters_add(g->counters, COUNT_INBOUND_LEARNT, 1);
-		tell_learnt(l, item);
-		break;
-	case INBOUND_AGAIN:
-		break;
-	case INBOUND_FULL:
-		tell_full(g);
-		counters_add(g->counters, COUNT_INBOUND_REFUSED, 1);
-		break;
-	case INBOUND_TOO_MANY:
-	case INBOUND_SHARE:
-		counters_add(g->counters, COUNT_INBOUND_REFUSED, 1);
-		break;
+		if (other->recipient != item->recipient &&
+		    has_gone(at, other->recipient))
+			teach(at, item,
+			    item->folds ? other->folded : other->plain,
+			    ACQUAINTANCE_BESIDE);
 	}
 }
 
 void
 lesson_learn(struct gate_lesson *l,
-    bool (*may)(const void *arg, uint32_t recipient), const void *arg)
+    bool (*may)(const void *arg, uint32_t recipient), const void *arg,
+    int64_t wall)
 {
+	struct learning at = {.l = l, .may = may, .arg = arg, .wall = wall};
+
+	if (!l->g->learns) /* a reload may have ended that */
+		return;
 	for (uint32_t i = 0; i < l->n; i++) {
-		if (may == NULL || may(arg, l->items[i].recipient))
-			learn_item(l, &l->items[i]);
+		const struct lesson_item *item = &l->items[i];
+
+		if (!has_gone(&at, item->recipient))
+			continue;
+		if (!l->is_known)
+			teach(&at, item, item->destination,
+			    ACQUAINTANCE_WROTE_US);
+		teach_others(&at, item);
 	}
-	learnt_touch(l->g);
 }
 
 void
-gate_lesson_learn(struct gate_lesson *l, int64_t now)
+gate_lesson_learn(struct gate_lesson *l, int64_t now, int64_t wall)
 {
 	struct gate *g = l->g;
 
 	g->now = now;
-	lesson_learn(l, NULL, NULL);
+	lesson_learn(l, NULL, NULL, wall);
 	gate_lesson_free(l);
 	gate_changed(g);
 }

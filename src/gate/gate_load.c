@@ -201,7 +201,9 @@ gate_load(struct gate *g, int64_t now, int64_t wall)
 	refill_end(&l.refill);
 	g->is_quiet = false;
 	if (error == 0)
-		error = learnt_load(g, wall);
+		error = take_over_inbound(g, wall);
+	if (error == 0)
+		error = acquaintances_begin(g->acquaintances, now, wall);
 	log_write(g->log, LOG_EV_GATE_LOADED, KV(senders, l.sources),
 	    KV(left_out, l.left_out),
 	    KV(frozen, throttle_frozen_count(g->throttle)), KV(held, l.held),

@@ -64,7 +64,6 @@ gate_changed(struct gate *g)
 	    g->counters, COUNT_SENDERS, throttle_source_count(g->throttle));
 	counters_set(g->counters, COUNT_FROZEN_SENDERS,
 	    throttle_frozen_count(g->throttle));
-	learnt_count(g);
 	if (due >= g->told_due)
 		return;
 	g->told_due = due;

@@ -22,7 +22,7 @@ struct question {
 /* The entry of the recipient in hand; valid until the next one. */
 struct txn_entry *question_add(
     struct gate_txn *txn, enum throttle_verdict verdict);
-/* May end the transaction. why is copied. */
+/* May end the transaction. why: for the call. */
 void question_answer(
     const struct question *q, enum throttle_verdict verdict, const char *why);
 /* Answers by the throttle, now or when the disk has told. */

@@ -16,6 +16,10 @@ on_due(void *arg)
  */
 #define KEEP_LEAST_MS (365 * ACQUAINTANCE_DAY_MS)
 
+/* Of the disk a gigabyte or two, when all are as full as incoming mail can make
+ * them. */
+#define ROWS_MAX 1000000
+
 static int64_t
 keep_ms(const struct policies *policies)
 {
@@ -30,11 +34,14 @@ reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch)
 	struct acquaintances_settings settings = {
 	    .keep_ms = keep_ms(g->policies),
 	    .bytes_max = is_scratch ? SIZE_MAX : bytes,
+	    .rows_max = ROWS_MAX,
 	    .on_due = on_due,
 	    .arg = g,
 	};
 
 	g->remembers = bytes > 0;
+	g->learns =
+	    g->remembers && g->locals != NULL && policies_learn(g->policies);
 	if (g->acquaintances == NULL)
 		g->acquaintances = acquaintances_new(&settings,
 		    is_scratch ? NULL : g->spool, g->counters, g->log);
@@ -54,7 +61,8 @@ void
 reached_note(struct gate *g, const struct policy *policy, struct str key,
     uint64_t destination, int64_t wall)
 {
-	if (g->remembers && policy->remembers && !g->is_dry)
+	if (g->remembers && policy->remembers && policy->familiar_for_ms > 0 &&
+	    !g->is_dry)
 		acquaintances_add(g->acquaintances, key, destination,
 		    ACQUAINTANCE_WROTE_TO, wall);
 }

@@ -1,33 +1,102 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "gate/gate_recall.h"
 
+#include <stdlib.h>
+
+/* What a person types and policy_key_guess writes first: a key, an envelope
+ * sender, a user. The rest are clients, to whom nobody writes. */
+#define GUESSES 3
+
+bool
+recall_guess(
+    const struct gate *g, struct str name, unsigned i, char out[GATE_KEY_MAX])
+{
+	char key[POLICY_SOURCE_MAX];
+
+	if (i == 0) {
+		source_resolve(g, name, out);
+		return true;
+	}
+	if (i > GUESSES || source_find(g, str_from(out)) != NULL ||
+	    !policy_key_guess(name, i - 1, key))
+		return false;
+	str_copy(str_from(key), out, GATE_KEY_MAX);
+	return true;
+}
+
+static void ask(struct recall *r);
+
+static bool
+is_empty(const struct recall *r)
+{
+	struct acquaintance_tally t;
+
+	return acquaintances_tally(
+		   r->g->acquaintances, str_from(r->key), 0, 0, &t) &&
+	       t.total == 0;
+}
+
 static void
 on_answer(struct acquaintance_question *q, enum acquaintance_answer answer)
 {
 	struct recall *r = CONTAINER_OF(q, struct recall, question);
 
+	if (r->name != NULL && answer != ACQUAINTANCE_ERROR && is_empty(r)) {
+		if (recall_guess(r->g, str_from(r->name), ++r->guess, r->key)) {
+			ask(r);
+			return;
+		}
+		(void)recall_guess(r->g, str_from(r->name), 0, r->key);
+	}
 	list_remove(&r->entry);
+	free(r->name);
+	r->name = NULL;
 	r->fn(r, answer != ACQUAINTANCE_ERROR);
 }
 
-void
-recall_begin(struct gate *g, struct str source, int64_t wall, struct recall *r)
+static void
+ask(struct recall *r)
 {
-	enum acquaintance_answer answer;
+	enum acquaintance_answer answer = acquaintances_ask(
+	    r->g->acquaintances, str_from(r->key), &r->question);
 
+	if (answer != ACQUAINTANCE_LATER)
+		on_answer(&r->question, answer);
+}
+
+static void
+begin(struct gate *g, int64_t wall, struct recall *r)
+{
 	list_init(&r->entry);
 	if (!g->remembers) {
+		free(r->name);
+		r->name = NULL;
 		r->fn(r, false);
 		return;
 	}
+	r->g = g;
 	r->question = (struct acquaintance_question){
 	    .wall = wall,
 	    .fn = on_answer,
 	};
 	list_append(&g->recalls, &r->entry);
-	answer = acquaintances_ask(g->acquaintances, source, &r->question);
-	if (answer != ACQUAINTANCE_LATER)
-		on_answer(&r->question, answer);
+	ask(r);
+}
+
+void
+recall_begin(struct gate *g, struct str source, int64_t wall, struct recall *r)
+{
+	str_copy(source, r->key, sizeof(r->key));
+	begin(g, wall, r);
+}
+
+void
+recall_begin_name(
+    struct gate *g, struct str name, int64_t wall, struct recall *r)
+{
+	r->name = str_dup(name);
+	(void)recall_guess(g, name, 0, r->key);
+	begin(g, wall, r);
 }
 
 void
@@ -39,6 +108,7 @@ recall_clear(struct gate *g)
 
 		list_remove(&r->entry);
 		acquaintances_unask(&r->question);
+		free(r->name);
 		r->drop(r);
 	}
 }

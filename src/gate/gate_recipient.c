@@ -414,29 +414,6 @@ add_observed(const struct question *q, struct throttle_source *src,
 	give_observed(q, why);
 }
 
-/* Nobody new, though the throttle has not seen it. A frozen source stays
- * frozen. */
-static bool
-is_answer(const struct gate_txn *txn, const struct throttle_reservation *r)
-{
-	return r->reason != THROTTLE_KNOWN && r->reason != THROTTLE_FROZEN &&
-	       learnt_is_answer(
-		   txn->g, txn->policy, txn_key(txn), r->destination);
-}
-
-/* What the throttle took for it is given back. */
-static void
-add_answer(const struct question *q, struct throttle_source *src,
-    const struct throttle_reservation *r)
-{
-	struct txn_entry *e = question_add(q->txn, THROTTLE_PASS);
-
-	throttle_cancel(q->txn->g->throttle, src, r, q->now);
-	e->r.destination = r->destination;
-	e->is_answer = true;
-	question_answer(q, THROTTLE_PASS, "recipient wrote to the sender");
-}
-
 /* Of one recipient, and by it of the message: half of one is never taken. */
 static void
 refuse_no_room(const struct question *q, const char *why)
@@ -722,7 +699,10 @@ add_familiar(const struct question *q, struct throttle_source *src,
 	throttle_cancel(g->throttle, src, among_new, q->now);
 	words_familiar(g, src, &r, familiar_words(told), q->now, why);
 	if (r.verdict == THROTTLE_PASS) {
-		add_reserved(txn, src, &r, THROTTLE_PASS)->is_familiar = true;
+		struct txn_entry *e = add_reserved(txn, src, &r, THROTTLE_PASS);
+
+		e->is_familiar = true;
+		e->is_answer = told == FAMILIAR_WROTE;
 		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
 		add_observed(q, src, &r, true, why, SIGNAL_NONE);
@@ -748,7 +728,8 @@ ask_memory(const struct question *q, uint64_t destination)
 {
 	if (q->told != FAMILIAR_UNASKED)
 		return q->told;
-	if (locals_is_internal(q->txn->g->locals, q->address))
+	if (q->txn->policy->familiar_for_ms > 0 &&
+	    locals_is_internal(q->txn->g->locals, q->address))
 		return FAMILIAR_INTERNAL;
 	return familiar_ask(&(struct familiar_later){
 	    .txn = q->txn,
@@ -785,10 +766,6 @@ question_count(
 	enum familiar told = FAMILIAR_NO;
 
 	txn_reserve(q->txn, src, destination, q->now, &r);
-	if (is_answer(q->txn, &r)) {
-		add_answer(q, src, &r);
-		return;
-	}
 	if (is_reply(q->txn, &r)) {
 		add_reply(q, src, &r);
 		return;
@@ -799,6 +776,8 @@ question_count(
 	case FAMILIAR_INTERNAL:
 	case FAMILIAR_REACHED:
 	case FAMILIAR_IMPORTED:
+	case FAMILIAR_WROTE:
+	case FAMILIAR_BESIDE:
 		if (add_familiar(q, src, &r, told))
 			break;
 		__attribute__((fallthrough));

@@ -514,7 +514,8 @@ count_entry(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 		counters_add(c,
 		    e->verdict == THROTTLE_HOLD || path_is_held(txn)
 			? COUNT_DELAYED_FAMILIAR
-			: COUNT_PASSED_FAMILIAR,
+		    : e->is_answer ? COUNT_PASSED_INBOUND
+				   : COUNT_PASSED_FAMILIAR,
 		    1);
 	if (e->is_reserved && !e->is_familiar && e->r.reason == THROTTLE_KNOWN)
 		counters_add(c, COUNT_PASSED_KNOWN, 1);
@@ -524,8 +525,6 @@ count_entry(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 		counters_add(c, COUNT_CREDIT_HOLDS, 1);
 	if (e->signal == SIGNAL_NETWORKS)
 		counters_add(c, COUNT_NETWORK_HOLDS, 1);
-	if (e->is_answer)
-		counters_add(c, COUNT_PASSED_INBOUND, 1);
 	if (e->is_reply)
 		counters_add(c, COUNT_PASSED_REPLIES, 1);
 	if (e->is_incoming)
@@ -644,10 +643,6 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	} else if (e->is_reserved) {
 		throttle_commit(
 		    g->throttle, src, &e->r, e->is_observed ? 0 : ticket, now);
-		source_touch(g, src);
-	} else if (e->is_answer && src != NULL) {
-		/* Reached now, hence in the working set. */
-		throttle_learn(g->throttle, src, e->r.destination, now);
 		source_touch(g, src);
 	} else if (e->verdict == THROTTLE_HOLD && ticket != 0 && src != NULL) {
 		/* Named before: it goes when the first one goes. */
@@ -784,7 +779,7 @@ gate_commit(
 	strangers_judge(txn, now, wall);
 	if (txn->lesson != NULL)
 		lesson_learn(
-		    txn->lesson, has_gone, &(struct ended){txn, tickets});
+		    txn->lesson, has_gone, &(struct ended){txn, tickets}, wall);
 	txn_end(txn);
 }
 
@@ -854,7 +849,7 @@ gate_doubt(struct gate_txn *txn, const bool *named, int64_t now, int64_t wall)
 	strangers_judge(txn, now, wall);
 	if (txn->lesson != NULL)
 		lesson_learn(txn->lesson, is_reached,
-		    &(struct doubted){txn->n, reached});
+		    &(struct doubted){txn->n, reached}, wall);
 	free(reached);
 	txn_end(txn);
 }

@@ -18,8 +18,8 @@ struct txn_entry {
 	uint32_t twin_of; /* index of the first with this destination */
 	bool is_reserved;
 	bool is_observed;
-	bool is_answer;   /* to somebody who wrote: not reserved, learnt */
 	bool is_familiar; /* reserved, or waits, among familiar ones */
+	bool is_answer;   /* passes so, since it wrote to the sender */
 	bool is_reply;    /* of <> to who wrote in lately: not counted */
 	bool is_incoming;
 	uint8_t signal;  /* enum signal: why it waits */

@@ -12,7 +12,6 @@ libgate_a_SOURCES = \
 	src/gate/gate_freeze.c src/gate/gate_hand.c \
 	src/gate/gate_history.c src/gate/gate_history.h \
 	src/gate/history.c src/gate/history.h \
-	src/gate/gate_inbound.c \
 	src/gate/gate_habit.c src/gate/habit.c src/gate/habit.h \
 	src/gate/gate_info.c \
 	src/gate/gate_lesson.c \
@@ -46,8 +45,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_warn.c \
 	src/gate/gate_words.c \
 	src/gate/warn.c src/gate/warn.h \
-	src/gate/inbound.c src/gate/inbound.h src/gate/inbound_set.h \
-	src/gate/inbound_state.c \
+	src/gate/inbound_row.c src/gate/inbound_row.h src/gate/gate_take_over.c \
 	src/gate/locals.c src/gate/locals.h \
 	src/gate/login.c src/gate/login.h \
 	src/gate/match.c src/gate/match.h \
@@ -63,12 +61,6 @@ libgate_a_SOURCES = \
 	src/gate/policy_options.c
 gate_libs = libgate.a $(throttle_libs) $(spool_libs) $(OPENSSL_LIBS)
 
-noinst_PROGRAMS += tests/bench/bench_inbound
-tests_bench_bench_inbound_SOURCES = tests/bench/bench_inbound.c
-tests_bench_bench_inbound_CFLAGS = $(AM_CFLAGS) -O2
-tests_bench_bench_inbound_LDADD = $(gate_libs)
-BENCHES += tests/bench/bench_inbound
-
 noinst_PROGRAMS += tests/bench/bench_acquaintances
 BENCHES += tests/bench/bench_acquaintances
 tests_bench_bench_acquaintances_SOURCES = tests/bench/bench_acquaintances.c
@@ -77,17 +69,18 @@ tests_bench_bench_acquaintances_LDADD = $(gate_libs)
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h tests/unit/policy_rig.h \
 	tests/unit/gate_rig_send.c
-check_PROGRAMS += tests/unit/test_inbound tests/unit/test_gate_inbound \
-	tests/unit/test_gate_lesson
-tests_unit_test_inbound_SOURCES = tests/unit/test_inbound.c \
-	tests/unit/throttle_random.h
-tests_unit_test_inbound_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_inbound tests/unit/test_gate_lesson
 tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_inbound_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_lesson_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_gate_take_over
+tests_unit_test_gate_take_over_SOURCES = tests/unit/test_gate_take_over.c \
+	tests/unit/inbound_rig.h $(gate_rig) $(SPOOL_KIT)
+tests_unit_test_gate_take_over_LDADD = $(gate_libs) $(SQLITE_LIBS) \
+	$(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_acquaintance_set tests/unit/test_acquaintances
 tests_unit_test_acquaintance_set_SOURCES = \
 	tests/unit/test_acquaintance_set.c tests/unit/throttle_random.h

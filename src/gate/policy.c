@@ -349,7 +349,7 @@ set_numbers(struct policy *policy, const struct policy_conf *conf,
 	char why[100];
 
 	set_throttle(conf, &policy->throttle);
-	policy->inbound = (struct inbound_rules){
+	policy->met = (struct acquaintance_rules){
 	    .set = conf->inbound_set,
 	    .rate = {conf->inbound_rate.count, conf->inbound_rate.window_ms},
 	    .expiry_ms = conf->inbound_expiry_ms,
@@ -375,8 +375,11 @@ set_numbers(struct policy *policy, const struct policy_conf *conf,
 	error = throttle_policy_error(&policy->throttle);
 	if (error != NULL)
 		return fail(conf, err, err_cap, "%s", error);
+	policy->familiar_for_ms =
+	    policy->throttle.paper ? 0 : conf->familiar_for_ms;
+	policy->met_for_ms = conf->learn_inbound ? conf->inbound_expiry_ms : 0;
 	policy->has_familiar =
-	    conf->familiar_for_ms > 0 && !policy->throttle.paper;
+	    policy->familiar_for_ms > 0 || policy->met_for_ms > 0;
 	policy->remembers = policy->has_familiar && shared == SHARED_MAX;
 	set_familiar(conf, &policy->throttle, &policy->familiar);
 	if (!policy->has_familiar) /* given for nothing, but it must be valid */

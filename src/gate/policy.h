@@ -20,8 +20,8 @@
 
 #include "base/ip.h"
 #include "base/str.h"
+#include "gate/acquaintance_set.h"
 #include "gate/credit.h"
-#include "gate/inbound.h"
 #include "gate/networks.h"
 #include "gate/warn.h"
 #include "os/options.h"
@@ -151,7 +151,11 @@ struct policy {
 	/* Whom its senders know is remembered, and asked. Not of those that
 	 * many share. */
 	bool remembers;
-	struct inbound_rules inbound;
+	/* For so long after the last mail: whom they wrote to, 0 for the
+	 * papers' profiles; and whom incoming mail named, 0 without
+	 * learn_inbound. */
+	int64_t familiar_for_ms, met_for_ms;
+	struct acquaintance_rules met;
 	struct warn_marks warn;
 	struct credit_rules credit;
 	struct networks_rules networks;

@@ -543,11 +543,14 @@ const struct option policy_options[] = {
 	.preset = "false",
 	.reloadable = true,
 	.doc =
-	    "Treat whoever wrote to one of these senders as known to it: the "
-	    "answer passes and uses nothing of the allowance. Addresses are "
-	    "learned from mail that arrives at weir's own listeners, without a "
-	    "login, from an address outside local_domains to one inside, once "
-	    "the message has been accepted. It is off by default, since "
+	    "Treat whoever wrote to one of these senders as a familiar "
+	    "recipient (familiar_for): the answer uses nothing of what new "
+	    "recipients may use. Addresses are learned from mail that arrives "
+	    "at weir's own listeners, without a login, from an address outside "
+	    "local_domains to one inside, once the message has been accepted. "
+	    "Mail with a login, from an address in local_domains to another in "
+	    "it, teaches its recipients there the sender and the other "
+	    "recipients that it reached. It is off by default, since "
 	    "incoming mail can be forged; inbound_set, inbound_rate and "
 	    "inbound_expiry bound it. A frozen sender stays frozen, and mail "
 	    "that is already waiting continues to wait.",
@@ -558,10 +561,10 @@ const struct option policy_options[] = {
 	.offset = AT(inbound_set),
 	.preset = "256",
 	.min = 1,
-	.max = INBOUND_SET_MAX,
+	.max = ACQUAINTANCES_MAX,
 	.reloadable = true,
-	.doc = "Number of addresses remembered from a sender's incoming mail, "
-	       "apart from working_set. The one that has been silent the "
+	.doc = "Number of addresses remembered that a sender knows from "
+	       "incoming mail alone. The one that has been silent the "
 	       "longest is forgotten first.",
     },
     {
@@ -587,7 +590,9 @@ const struct option policy_options[] = {
 	.min = MS_MINUTE,
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
-	.doc = "Forget a learned address this long after its last mail.",
+	.doc = "Forget an address that a sender knows from incoming mail alone "
+	       "this long after its last mail. Whole days are counted; part "
+	       "of a day counts as one.",
     },
     {
 	.name = "contact",

@@ -221,9 +221,7 @@ show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
 	json_object_set_new(row, "client_networks_learnt",
 	    json_integer((json_int_t)s.networks.learnt));
 	json_object_set_new(
-	    row, "inbound", json_integer((json_int_t)s.inbound));
-	json_object_set_new(
-	    row, "inbound_max", json_integer((json_int_t)s.inbound_max));
+	    row, "inbound_max", json_integer((json_int_t)s.met_max));
 	json_object_set_new(
 	    row, "new_reverse_paths", json_integer((json_int_t)s.new_paths));
 	json_object_set_new(row, "held_for_reverse_path",
@@ -253,13 +251,24 @@ on_stopped(void *arg, int error, uint64_t n, uint64_t mta_held)
 static json_t *
 known_of(const struct gate_known *known)
 {
-	if (!known->is_told)
-		return json_pack("{s:n, s:n, s:n}", "remembered",
-		    "remembered_reached", "remembered_imported");
-	return json_pack("{s:I, s:I, s:I}", "remembered",
-	    (json_int_t)known->total, "remembered_reached",
-	    (json_int_t)known->reached, "remembered_imported",
-	    (json_int_t)known->imported);
+	const struct {
+		const char *name;
+		uint32_t value;
+	} members[] = {
+	    {"remembered", known->total},
+	    {"remembered_reached", known->reached},
+	    {"remembered_wrote", known->wrote},
+	    {"remembered_beside", known->beside},
+	    {"remembered_imported", known->imported},
+	    {"inbound", known->met},
+	};
+	json_t *row = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		json_object_set_new(row, members[i].name,
+		    known->is_told ? json_integer((json_int_t)members[i].value)
+				   : json_null());
+	return row;
 }
 
 static void

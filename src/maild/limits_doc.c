@@ -94,15 +94,12 @@ static const struct limit in_all[] = {
     {"min_free", "452 4.3.1 the spool is full", "status: short_of_space"},
     {"senders_max", "an idle sender is forgotten, or new ones share one",
 	"log \"gate full\""},
-    {"inbound_memory",
-	"no further sender learns from incoming mail; the others replace their "
-	"oldest addresses",
-	"log \"gate inbound-full\", one line a minute; inbound_refused"},
     {"history_memory", "weirctl explain --policy covers less time", NULL},
     {"acquaintances_memory",
 	"the least recently used senders are read from the disk again; when "
-	"unwritten data fills it, no new recipient is remembered",
-	"log \"gate acquaintances-full\", one line a minute"},
+	"unwritten data fills it, no new recipient is remembered. With a "
+	"million senders on disk, incoming mail begins no further one",
+	"log \"gate acquaintances_full\", one line a minute"},
     {"next_hop_connections",
 	"sessions wait; after next_hop_wait slow ones are ended with 421 "
 	"4.3.2; after answer_timeout waiting ones get 451 4.3.2",

@@ -18,7 +18,6 @@ maild_gate_settings(const struct maild_config *conf)
 	    .login_form = (enum login_form)conf->login_form,
 	    .locals = conf->locals,
 	    .scopes = conf->scopes,
-	    .inbound_bytes = conf->inbound_memory,
 	    .history_bytes = conf->history_memory,
 	    .acquaintances_bytes = conf->acquaintances_memory,
 	    .recipient_key = smtp_address_key,

@@ -73,20 +73,12 @@
 		    "file:/path reads them from a file, one per line.",				\
 	},								\
 	{								\
-		SIZE("inbound_memory", inbound_memory, "64M",		\
-		    MIB(1), MIB(65536)),				\
-		.doc =							\
-		    "Memory for what all senders together have learned " \
-		    "from incoming mail. When it is full, no further " \
-		    "sender learns, and the others replace older addresses " \
-		    "with newer ones.",				\
-	},								\
-	{								\
 		SIZE("acquaintances_memory", acquaintances_memory,	\
 		    "64M", 0, MIB(65536)),				\
 		.doc =							\
 		    "Memory for whom senders have written to " \
-		    "(familiar_for). 0: this is not recorded, and only the " \
+		    "(familiar_for) and who wrote to them (learn_inbound). " \
+		    "0: this is not recorded, and only the " \
 		    "recipients in internal_domains are familiar. The " \
 		    "spool keeps all of them, 4096 per sender, and the " \
 		    "oldest is forgotten first. This option limits the " \

@@ -196,12 +196,10 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "messages put on hold there by mta_hold_command")                 \
 	X(MTA_HOLD_FAILURES, "mta_hold_failures", TOTAL,                      \
 	    "runs of a command for a freeze or its thaw that failed")         \
-	X(INBOUND_KNOWN, "inbound_known", GAUGE,                              \
-	    "addresses learnt from incoming mail, of all senders")            \
 	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \
 	    "addresses learnt from incoming mail")                            \
 	X(INBOUND_REFUSED, "inbound_refused", TOTAL,                          \
-	    "addresses not learnt, at inbound_rate or inbound_memory")        \
+	    "addresses not learnt, at inbound_rate or for want of room")      \
 	X(INBOUND_REPLACED, "inbound_replaced", TOTAL,                        \
 	    "learnt addresses that made room for newer ones")                 \
 	X(INBOUND_EXPIRED, "inbound_expired", TOTAL,                          \

@@ -153,7 +153,7 @@ end_lesson(struct policy_conn *c, int64_t now)
 	lesson = get_lesson(c);
 	c->lesson = NULL;
 	if (lesson != NULL)
-		gate_lesson_learn(lesson, now);
+		gate_lesson_learn(lesson, now, clock_wall_ms());
 }
 
 /* ---- answers ---- */

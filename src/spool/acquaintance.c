@@ -88,7 +88,8 @@ spool_save_acquaintances(struct spool *s,
 struct sweep_op {
 	struct simple_op simple;
 	int64_t *pos;
-	int64_t from, next, before;
+	uint64_t *removed;
+	int64_t from, next, before, gone;
 };
 
 static struct sweep_op *
@@ -109,21 +110,26 @@ sweep_run(struct tx *tx, struct op *op)
 		max = sqlite3_column_int64(last, 0);
 		db_reset(last);
 	}
+	w->gone = 0;
 	w->next = max - w->from > SWEEP_ROWS ? w->from + SWEEP_ROWS : 0;
 	if (max <= w->from)
 		return 0;
 	db_bind_int(st, 1, w->from);
 	db_bind_int(st, 2, w->from + SWEEP_ROWS);
 	db_bind_int(st, 3, w->before);
-	db_run(tx->db, st);
+	w->gone = db_run(tx->db, st);
 	return 0;
 }
 
 static bool
 sweep_finish(struct spool *s, struct op *op, bool muted)
 {
-	if (!muted && op->error == 0)
-		*sweep_of(op)->pos = sweep_of(op)->next;
+	struct sweep_op *w = sweep_of(op);
+
+	if (!muted && op->error == 0) {
+		*w->pos = w->next;
+		*w->removed = w->gone > 0 ? (uint64_t)w->gone : 0;
+	}
 	return simple_finish(s, op, muted);
 }
 
@@ -142,8 +148,8 @@ static const struct op_type sweep_type = {
 };
 
 void
-spool_sweep_acquaintances(struct spool *s, int64_t *pos, int64_t before_wall_ms,
-    spool_done_fn *fn, void *arg)
+spool_sweep_acquaintances(struct spool *s, int64_t *pos, uint64_t *removed,
+    int64_t before_wall_ms, spool_done_fn *fn, void *arg)
 {
 	struct sweep_op *w = xcalloc(1, sizeof(*w));
 
@@ -151,6 +157,7 @@ spool_sweep_acquaintances(struct spool *s, int64_t *pos, int64_t before_wall_ms,
 	w->simple.fn = fn;
 	w->simple.arg = arg;
 	w->pos = pos;
+	w->removed = removed;
 	w->from = *pos > 0 ? *pos : 0;
 	w->before = before_wall_ms;
 	core_submit(s, &w->simple.op, CORE_WRITER);

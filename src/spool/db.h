@@ -252,12 +252,10 @@
 	    " SELECT key, frozen, reason, frozen_at, state, saved_at, note,"   \
 	    " thaw_at FROM source WHERE key >= '[habit] '"                     \
 	    " AND key < '[habit]!'")                                           \
-	X(SAVE_INBOUND,                                                        \
-	    "INSERT INTO inbound (key, state, saved_at) VALUES (?1, ?2, ?3)"   \
-	    " ON CONFLICT (key) DO UPDATE SET state = excluded.state,"         \
-	    " saved_at = excluded.saved_at")                                   \
-	X(FORGET_INBOUND, "DELETE FROM inbound WHERE key = ?1")                \
-	X(GET_INBOUND, "SELECT key, state, saved_at FROM inbound")             \
+	X(FORGET_INBOUND, "DELETE FROM inbound_left WHERE rowid = ?1")         \
+	X(GET_INBOUND, "SELECT rowid, key, state, saved_at"                    \
+		       " FROM inbound_left LIMIT ?1")                          \
+	X(COUNT_ACQUAINTANCES, "SELECT count(*) FROM acquaintance")            \
 	X(SAVE_ACQUAINTANCES,                                                  \
 	    "INSERT INTO acquaintance (key, saved_at, state)"                  \
 	    " VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"             \

@@ -76,9 +76,6 @@ audit_insert(struct tx *tx, const struct spool_audit *audit)
 
 /* ---- what waits for a commit ---- */
 
-/* Of which table; the first byte of what waits under a key. */
-enum { TABLE_SOURCE = 's', TABLE_INBOUND = 'i' };
-
 struct snapshot {
 	int64_t saved_at;
 	size_t size;
@@ -159,18 +156,16 @@ static const struct op_type frozen_type = {
 static void
 cancel_removal(struct spool *s, const char *key)
 {
-	char *name = xasprintf("%c%s", TABLE_SOURCE, key);
 	struct snapshot *old;
 
 	pthread_mutex_lock(&s->lazy_lock);
-	old = map_find(s->lazy, str_from(name));
+	old = map_find(s->lazy, str_from(key));
 	if (old != NULL && old->gone) {
-		map_remove(s->lazy, str_from(name));
+		map_remove(s->lazy, str_from(key));
 		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old));
 		free(old);
 	}
 	pthread_mutex_unlock(&s->lazy_lock);
-	free(name);
 }
 
 void
@@ -220,20 +215,17 @@ spool_audit_add(struct spool *s, const struct spool_audit *audit,
 
 /* What is newer takes the place of what waits for the same key. */
 static void
-wait_for_commit(
-    struct spool *s, char table, const char *key, struct snapshot *snap)
+wait_for_commit(struct spool *s, const char *key, struct snapshot *snap)
 {
-	char *name = xasprintf("%c%s", table, key);
 	struct snapshot *old;
 
 	pthread_mutex_lock(&s->lazy_lock);
 	atomic_fetch_add(&s->lazy_bytes, sizeof(*snap) + snap->size);
-	old = map_set(s->lazy, str_from(name), snap);
+	old = map_set(s->lazy, str_from(key), snap);
 	if (old != NULL)
 		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
 	pthread_mutex_unlock(&s->lazy_lock);
 	free(old);
-	free(name);
 }
 
 /* NULL: too much waits, the writer must be stuck. */
@@ -251,8 +243,8 @@ snapshot_new(struct spool *s, size_t size)
 	return snap;
 }
 
-static void
-save(struct spool *s, char table, const char *key, const void *state,
+void
+spool_save_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms)
 {
 	struct snapshot *snap;
@@ -266,44 +258,18 @@ save(struct spool *s, char table, const char *key, const void *state,
 	snap->saved_at = wall_ms;
 	if (size > 0)
 		memcpy(snap->state, state, size);
-	wait_for_commit(s, table, key, snap);
+	wait_for_commit(s, key, snap);
 }
 
-static void
-forget(struct spool *s, char table, const char *key)
+void
+spool_forget_source(struct spool *s, const char *key)
 {
 	struct snapshot *snap = snapshot_new(s, 0);
 
 	if (snap == NULL)
 		return;
 	snap->gone = true;
-	wait_for_commit(s, table, key, snap);
-}
-
-void
-spool_save_state(struct spool *s, const char *key, const void *state,
-    size_t size, int64_t wall_ms)
-{
-	save(s, TABLE_SOURCE, key, state, size, wall_ms);
-}
-
-void
-spool_forget_source(struct spool *s, const char *key)
-{
-	forget(s, TABLE_SOURCE, key);
-}
-
-void
-spool_save_inbound(struct spool *s, const char *key, const void *state,
-    size_t size, int64_t wall_ms)
-{
-	save(s, TABLE_INBOUND, key, state, size, wall_ms);
-}
-
-void
-spool_forget_inbound(struct spool *s, const char *key)
-{
-	forget(s, TABLE_INBOUND, key);
+	wait_for_commit(s, key, snap);
 }
 
 /* ---- a snapshot that somebody waits for ---- */
@@ -352,18 +318,16 @@ static const struct op_type state_type = {
 
 /* An older one would be written behind this one, in the same group. */
 static void
-drop_waiting(struct spool *s, char table, const char *key)
+drop_waiting(struct spool *s, const char *key)
 {
-	char *name = xasprintf("%c%s", table, key);
 	struct snapshot *old;
 
 	pthread_mutex_lock(&s->lazy_lock);
-	old = map_remove(s->lazy, str_from(name));
+	old = map_remove(s->lazy, str_from(key));
 	if (old != NULL)
 		atomic_fetch_sub(&s->lazy_bytes, sizeof(*old) + old->size);
 	pthread_mutex_unlock(&s->lazy_lock);
 	free(old);
-	free(name);
 }
 
 void
@@ -385,7 +349,7 @@ spool_secure_state(struct spool *s, const char *key, const void *state,
 	*so->snap = (struct snapshot){.size = size, .saved_at = wall_ms};
 	if (size > 0)
 		memcpy(so->snap->state, state, size);
-	drop_waiting(s, TABLE_SOURCE, key);
+	drop_waiting(s, key);
 	core_submit(s, &so->simple.op, CORE_WRITER);
 }
 
@@ -397,13 +361,10 @@ struct lazy_op {
 };
 
 static void
-write_snapshot(struct tx *tx, struct str name, const struct snapshot *snap)
+write_snapshot(struct tx *tx, struct str key, const struct snapshot *snap)
 {
-	bool inbound = name.p[0] == TABLE_INBOUND;
-	enum db_statement save = inbound ? DB_SAVE_INBOUND : DB_SAVE_STATE;
-	enum db_statement gone = inbound ? DB_FORGET_INBOUND : DB_FORGET_SOURCE;
-	sqlite3_stmt *st = db_get(tx->db, snap->gone ? gone : save);
-	struct str key = str_sub(name, 1, name.n);
+	sqlite3_stmt *st =
+	    db_get(tx->db, snap->gone ? DB_FORGET_SOURCE : DB_SAVE_STATE);
 
 	sqlite3_bind_text(st, 1, key.p, (int)key.n, SQLITE_STATIC);
 	if (!snap->gone) {
@@ -417,12 +378,12 @@ static int
 lazy_run(struct tx *tx, struct op *op)
 {
 	struct lazy_op *lazy = CONTAINER_OF(op, struct lazy_op, op);
-	struct str name;
+	struct str key;
 	size_t pos = 0;
 	void *value;
 
-	while (map_each(lazy->map, &pos, &name, &value))
-		write_snapshot(tx, name, value);
+	while (map_each(lazy->map, &pos, &key, &value))
+		write_snapshot(tx, key, value);
 	return 0;
 }
 

@@ -475,20 +475,11 @@ void spool_forget_source(struct spool *s, const char *key); /* the same */
  * be written behind. After an error the one before it may be what is stored. */
 void spool_secure_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms, spool_done_fn *fn, void *arg);
-/* What a source learnt from incoming mail: written behind in the same way, and
- * apart from the source, which may not be there. */
-void spool_save_inbound(struct spool *s, const char *key, const void *state,
-    size_t size, int64_t wall_ms);
-void spool_forget_inbound(struct spool *s, const char *key);
 /* At start, before the loop: every source, then every HELD recipient in order
  * of arrival. 0 or errno. */
 MUST_CHECK int spool_load(struct spool *s,
     void (*on_source)(void *arg, const struct spool_source *source),
     void (*on_held)(void *arg, const struct spool_row *row), void *arg);
-
-/* The same for what was learnt; rows have key, state and saved_at alone. */
-MUST_CHECK int spool_load_inbound(struct spool *s,
-    void (*on_inbound)(void *arg, const struct spool_source *row), void *arg);
 
 /* Whom a source knows, packed: a row for each source that knows somebody, read
  * when it is asked about. */
@@ -506,9 +497,21 @@ void spool_save_acquaintances(struct spool *s,
  * one byte 0. */
 /* Removes rows last saved before that time, among some hundred from *pos on (0
  * at first, kept by the caller until fn); then *pos is where the next begin, 0
- * after the last. */
-void spool_sweep_acquaintances(struct spool *s, int64_t *pos,
+ * after the last, and *removed how many went. */
+void spool_sweep_acquaintances(struct spool *s, int64_t *pos, uint64_t *removed,
     int64_t before_wall_ms, spool_done_fn *fn, void *arg);
+/* At start, before the loop: how many rows there are. 0 or errno. */
+MUST_CHECK int spool_count_acquaintances(struct spool *s, uint64_t *out);
+/* At start, before the loop: what weir kept of incoming mail up to version 10
+ * of the schema, a row for each source, becomes acquaintances. row has key,
+ * state and saved_at; known is what the source has there already, or empty. fn
+ * writes up to SPOOL_ACQUAINTANCES_MAX bytes to out and returns how many; 0: no
+ * row. The one row goes with the other's commit, some hundred at a time: after
+ * a crash the next start takes over the rest. 0 or errno. */
+typedef size_t spool_take_over_fn(
+    void *arg, const struct spool_source *row, struct str known, void *out);
+MUST_CHECK int spool_take_over_inbound(
+    struct spool *s, int64_t wall_ms, spool_take_over_fn *fn, void *arg);
 typedef void spool_acquaintances_fn(void *arg, int error, struct str state);
 void spool_read_acquaintances(
     struct spool *s, const char *key, spool_acquaintances_fn *fn, void *arg);

@@ -134,7 +134,8 @@ int
 main(int argc, char **argv)
 {
 	uint64_t sources = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
-	struct acquaintances_settings settings = {.bytes_max = 4 << 20};
+	struct acquaintances_settings settings = {
+	    .bytes_max = 4 << 20, .rows_max = SIZE_MAX};
 	char dir[] = "bench-acquaintances-XXXXXX", err[256];
 	struct spool_settings ss = {.large_body_bytes = 1 << 18,
 	    .body_memory_bytes = 1 << 20,

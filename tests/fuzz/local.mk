@@ -21,7 +21,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_dns \
 	tests/fuzz/fuzz_freeze_record \
 	tests/fuzz/fuzz_http \
-	tests/fuzz/fuzz_inbound_load \
+	tests/fuzz/fuzz_inbound_row \
 	tests/fuzz/fuzz_log \
 	tests/fuzz/fuzz_mta_queue \
 	tests/fuzz/fuzz_netgate_load \
@@ -78,8 +78,8 @@ tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c
 tests_fuzz_fuzz_resp_LDADD = libreplay.a $(share_libs)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
 tests_fuzz_fuzz_http_LDADD = libreplay.a $(http_libs)
-tests_fuzz_fuzz_inbound_load_SOURCES = tests/fuzz/fuzz_inbound_load.c
-tests_fuzz_fuzz_inbound_load_LDADD = libreplay.a $(gate_libs)
+tests_fuzz_fuzz_inbound_row_SOURCES = tests/fuzz/fuzz_inbound_row.c
+tests_fuzz_fuzz_inbound_row_LDADD = libreplay.a $(gate_libs)
 tests_fuzz_fuzz_log_SOURCES = tests/fuzz/fuzz_log.c
 tests_fuzz_fuzz_log_LDADD = libreplay.a $(trace_libs)
 tests_fuzz_fuzz_mta_queue_SOURCES = tests/fuzz/fuzz_mta_queue.c

@@ -43,7 +43,7 @@ open_as(struct rig *r, const char *policies, enum locals_source source)
 	rig_open(r, policies);
 	r->settings.locals = locals_new(source, r->settings.recipient_key);
 	locals_clear_internal(r->settings.locals); /* nobody is familiar */
-	r->settings.inbound_bytes = 1 << 20;
+	r->settings.acquaintances_bytes = 1 << 20;
 	add(r, "example.org", NULL);
 	gate_reload(r->gate, &r->settings, r->now);
 }
@@ -76,9 +76,11 @@ begin_in(struct rig *r, const char *from)
 static inline enum throttle_verdict
 ask_in(struct rig *r, struct gate_txn *txn, const char *to)
 {
-	enum throttle_verdict verdict = THROTTLE_REFUSE;
+	enum throttle_verdict verdict = (enum throttle_verdict) - 1;
 
 	gate_recipient(txn, str_from(to), r->now, r->wall, on_answer, &verdict);
+	if (verdict == (enum throttle_verdict) - 1) /* a row has to be read */
+		rig_pump(r);
 	return verdict;
 }
 
@@ -92,12 +94,32 @@ mail_in(struct rig *r, const char *from, const char *to)
 	gate_commit(txn, NULL, r->now, r->wall);
 }
 
+static inline void
+on_recalled(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* Whom it knows, read from the disk if need be. False: nobody of that name. */
+static inline bool
+recall_info(struct rig *r, const char *user, struct gate_sender_info *out)
+{
+	bool is_done = false;
+
+	gate_recall(
+	    r->gate, str_from(user), r->now, r->wall, on_recalled, &is_done);
+	rig_pump(r);
+	assert_true(is_done);
+	return rig_info(r, user, out);
+}
+
+/* Known from incoming mail alone. */
 static inline uint32_t
 learnt(struct rig *r, const char *user)
 {
 	struct gate_sender_info info;
 
-	return rig_info(r, user, &info) ? info.inbound : 0;
+	return recall_info(r, user, &info) ? info.known.met : 0;
 }
 
 #endif

@@ -53,7 +53,7 @@ set_up(void **state)
 	w->now = 5000;
 	w->wall = KIT_WALL;
 	w->settings = (struct acquaintances_settings){
-	    .bytes_max = PLENTY, .on_due = on_due, .arg = w};
+	    .bytes_max = PLENTY, .rows_max = PLENTY, .on_due = on_due, .arg = w};
 	start(w);
 	*state = w;
 	return 0;
@@ -268,14 +268,14 @@ test_waits_for_its_row(void **state)
 	keeps(w, ALICE, 1);
 	restart(w);
 	wrote(w, ALICE, 2);
-	assert_false(acquaintances_tally(w->a, ALICE, &tally));
+	assert_false(acquaintances_tally(w->a, ALICE, 0, w->wall, &tally));
 	assert_int_equal(dirty(w), 0);
 	pump(w);
 	run(w, 20000);
 	restart(w);
 	assert_known(w, ALICE, 1);
 	assert_known(w, ALICE, 2);
-	assert_true(acquaintances_tally(w->a, ALICE, &tally));
+	assert_true(acquaintances_tally(w->a, ALICE, 0, w->wall, &tally));
 	assert_int_equal(tally.total, 2);
 	assert_int_equal(tally.why[0], 2);
 	assert_int_equal(tally.why[3], 0);
@@ -419,7 +419,7 @@ test_old_ones_leave_the_row(void **state)
 	pump(w);
 	w->wall += 400 * DAY;
 	keeps(w, ALICE, 2);
-	assert_true(acquaintances_tally(w->a, ALICE, &tally));
+	assert_true(acquaintances_tally(w->a, ALICE, 0, w->wall, &tally));
 	assert_int_equal(tally.total, 1);
 }
 

@@ -835,7 +835,9 @@ test_upgrade(void **state)
 	settle(&w);
 	alert_free(w.alert);
 	kit_close(&w.k);
-	kit_sql(&w.k, "DROP TABLE alert; PRAGMA user_version = 9");
+	kit_sql(&w.k, "DROP TABLE alert;"
+		      " ALTER TABLE inbound_left RENAME TO inbound;"
+		      " PRAGMA user_version = 9");
 	kit_open(&w.k);
 	begin(&w);
 	assert_false(w.crashed);

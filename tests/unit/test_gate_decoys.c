@@ -330,6 +330,7 @@ test_explain(void **state)
 	q.now = r.now;
 	q.wall = r.wall;
 	gate_explain(r.gate, &q, on_explained, &told);
+	rig_pump(&r);
 	assert_false(told);
 	q.knows_decoys = true;
 	gate_explain(r.gate, &q, on_explained, &told);

@@ -209,7 +209,7 @@ test_reload_reaches_idle_sources(void **state)
 	assert_int_equal(learnt(&r, "seen"), 1);
 	assert_true(rig_info(&r, "seen", &info));
 	assert_int_equal(info.burst, 7);
-	assert_int_equal(info.inbound_max, 256);
+	assert_int_equal(info.met_max, 256);
 	close_rig(&r);
 }
 

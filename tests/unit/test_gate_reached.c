@@ -29,7 +29,7 @@ reached(struct rig *r, const char *source)
 	    str_from(source), r->now, r->wall);
 	rig_pump(r);
 	assert_true(acquaintances_tally(
-	    r->gate->acquaintances, str_from(source), &out));
+	    r->gate->acquaintances, str_from(source), 0, r->wall, &out));
 	assert_int_equal(out.total, out.why[0]);
 	return out.total;
 }
@@ -116,8 +116,8 @@ test_none_without_memory(void **state)
 	rig_open(&r, TIGHT);
 	rig_send_many(&r, "alice", "p", 2);
 	rig_pump(&r);
-	assert_false(
-	    acquaintances_tally(r.gate->acquaintances, STR("alice"), &out));
+	assert_false(acquaintances_tally(
+	    r.gate->acquaintances, STR("alice"), 0, r.wall, &out));
 	rig_close(&r);
 }
 

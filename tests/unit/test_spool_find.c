@@ -222,6 +222,7 @@ test_older_and_hostile(void **state)
 	kit_sql(k,
 	    "DROP TABLE name; DROP TABLE mta_held; DROP TABLE acquaintance;"
 	    " DROP TABLE alert;"
+	    " ALTER TABLE inbound_left RENAME TO inbound;"
 	    " ALTER TABLE source DROP COLUMN note;"
 	    " ALTER TABLE rcpt DROP COLUMN lane;"
 	    " ALTER TABLE source DROP COLUMN thaw_at;"

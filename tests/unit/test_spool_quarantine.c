@@ -308,7 +308,7 @@ test_from_version_1(void **state)
 	uint64_t id = kit_add(k, 1, SPOOL_HELD, 10, &error);
 
 	kit_close(k);
-	kit_sql(k, "DROP TABLE quarantine; DROP TABLE inbound;"
+	kit_sql(k, "DROP TABLE quarantine; DROP TABLE inbound_left;"
 		   " DROP TABLE mta_held; DROP TABLE acquaintance;"
 		   " DROP TABLE alert;"
 		   " DROP TABLE name; ALTER TABLE source DROP COLUMN note;"

@@ -394,6 +394,7 @@ test_upgrade(void **state)
 	kit_close(k);
 	kit_sql(k, "DROP TABLE mta_held; DROP TABLE acquaintance;"
 		   " DROP TABLE alert;"
+		   " ALTER TABLE inbound_left RENAME TO inbound;"
 		   " UPDATE rcpt SET state = 2;"
 		   "ALTER TABLE rcpt DROP COLUMN lane;"
 		   " DROP INDEX rcpt_owner; ALTER TABLE rcpt DROP COLUMN owner;"
