@@ -52,8 +52,10 @@ set_up(void **state)
 	kit_open(&w->kit);
 	w->now = 5000;
 	w->wall = KIT_WALL;
-	w->settings = (struct acquaintances_settings){
-	    .bytes_max = PLENTY, .rows_max = PLENTY, .on_due = on_due, .arg = w};
+	w->settings = (struct acquaintances_settings){.bytes_max = PLENTY,
+	    .rows_max = PLENTY,
+	    .on_due = on_due,
+	    .arg = w};
 	start(w);
 	*state = w;
 	return 0;

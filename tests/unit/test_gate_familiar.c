@@ -493,7 +493,8 @@ test_forgets_by_hand(void **state)
 	assert_null(strstr(r.why, "familiar"));
 	buf_init(&audit, 4096);
 	rig_audit(&r, &audit);
-	assert_non_null(strstr(buf_str(&audit).p, "2 addresses remembered, 0 of"));
+	assert_non_null(
+	    strstr(buf_str(&audit).p, "2 addresses remembered, 0 of"));
 	buf_clear(&audit);
 	/* Durable with the audit's entry. */
 	assert_int_equal(forget(&r, "alice"), 0);

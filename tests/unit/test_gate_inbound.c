@@ -262,8 +262,8 @@ test_forget(void **state)
 	assert_int_equal(rig_send(&r, ALICE, BOB), THROTTLE_HOLD);
 	buf_init(&audit, 4096);
 	rig_audit(&r, &audit);
-	assert_true(str_starts(
-	    buf_str(&audit), STR("admin forget " ALICE " 2 addresses remembered, 2 of")));
+	assert_true(str_starts(buf_str(&audit),
+	    STR("admin forget " ALICE " 2 addresses remembered, 2 of")));
 	buf_clear(&audit);
 	/* Durable with the audit's entry, not some seconds later. */
 	rig_restart(&r);
