@@ -213,7 +213,8 @@ def test_networks_may_freeze(weir, postfix):
     code, text = mail("203.0.113.7")
     assert code == 451 and "too many networks" in text[0]
     assert w.ctl("show", eve)["freeze_reason"] == "client networks"
-    assert len(events(w, "networks")) == len(events(w, "freeze")) == 1
+    until(lambda: len(events(w, "freeze")) == 1, "it on the disk")
+    assert len(events(w, "networks")) == 1
     assert "203.0.113.0/24" in w.log_lines("gate networks")[0]
 
 
