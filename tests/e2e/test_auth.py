@@ -267,7 +267,7 @@ def test_pass_who_has_logged_in_makes_no_room(weir, scripted):
         assert c.reply()[0] == 220
         newcomers.append(c)
         code, lines = peer.reply()
-        assert code == 421 and "idle" in lines[0]
+        assert code == 421 and "Idle" in lines[0]
     assert w.status()["sessions_open"] == 3
     assert alice.ask("NOOP")[0] == 250
 
