@@ -305,6 +305,56 @@ test_more_than_is_described(void **state)
 	clear(&w);
 }
 
+/* Somebody waits for each of them: none is only counted, also across a kill,
+ * and one source's tickets are as many notices. */
+static void
+test_releases_are_all_described(void **state)
+{
+	struct world w;
+	char ticket[32], want[64];
+	bool seen[ALERT_DIGEST_MAX + 50] = {false};
+	size_t n = 0;
+
+	(void)state;
+	init(&w, &hook, 1);
+	for (int i = 0; i < ALERT_DIGEST_MAX + 50; i++) {
+		snprintf(ticket, sizeof(ticket), "t%d.", i);
+		alert_raise(w.alert,
+		    &(struct alert_facts){.event = ALERT_RELEASE,
+			.subject = "sms:alice",
+			.detail = "its turn has come",
+			.policy = "",
+			.clients = "",
+			.subjects = "",
+			.to = "",
+			.contact = "",
+			.ticket = ticket,
+			.destination = "+49 30 \x07",
+			.since = w.wall},
+		    w.now, w.wall);
+	}
+	pass(&w, 10000);
+	assert_int_equal(1, w.count);
+	assert_told(&w, 0, "\"omitted\": 0");
+	assert_told(&w, 0, "\"destination\": \"+49 30 \\\\x07\"");
+	crash(&w);
+	pass(&w, 20000);
+	answer(&w, w.count - 1, true);
+	pass(&w, 20000);
+	answer(&w, w.count - 1, true);
+	pass(&w, 20000);
+	for (size_t i = 0; i < w.count; i++) {
+		for (int k = 0; k < ALERT_DIGEST_MAX + 50; k++) {
+			snprintf(want, sizeof(want), "\"ticket\": \"t%d.\"", k);
+			n += !seen[k] && strstr(w.told[i].json, want) != NULL;
+			seen[k] |= strstr(w.told[i].json, want) != NULL;
+		}
+	}
+	assert_int_equal(n, ALERT_DIGEST_MAX + 50);
+	assert_int_equal(0, rows(&w));
+	clear(&w);
+}
+
 /* The same again before it was told is one that counts. */
 static void
 test_counts(void **state)
@@ -856,6 +906,7 @@ main(void)
 	    cmocka_unit_test(test_group_wait),
 	    cmocka_unit_test(test_group_limit),
 	    cmocka_unit_test(test_more_than_is_described),
+	    cmocka_unit_test(test_releases_are_all_described),
 	    cmocka_unit_test(test_counts),
 	    cmocka_unit_test(test_reminder_and_end),
 	    cmocka_unit_test(test_over_before_told),
