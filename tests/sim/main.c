@@ -84,6 +84,7 @@ write_config(void)
 	rules.when_frozen = frozen[sim_below(3)];
 	rules.multi = multi[sim_below(2)];
 	rules.calm = sim_chance(100);
+	rules.wild = !rules.calm && sim_chance(300);
 	snprintf(text, sizeof(text),
 	    "hostname = \"weir.sim\"\n"
 	    "spool = \"" SPOOL "\"\n"
@@ -122,7 +123,7 @@ bury(bool power)
 static void
 plan_end(void)
 {
-	int64_t now = sim_now();
+	int64_t now = sim_now(), mean = (rules.wild ? 1 : 10) * HOUR_US;
 
 	sim_kill_after(0);
 	if (rules.calm)
@@ -131,9 +132,9 @@ plan_end(void)
 		sim_kill_after(
 		    1 + (UINT64_C(1) << sim_below(14)) + sim_below(1000));
 	else if (sim_chance(600))
-		sim_at(now + sim_gap(10 * HOUR_US), on_kill, NULL, weir.life);
+		sim_at(now + sim_gap(mean), on_kill, NULL, weir.life);
 	else
-		sim_at(now + sim_gap(10 * HOUR_US), on_stop, NULL, weir.life);
+		sim_at(now + sim_gap(mean), on_stop, NULL, weir.life);
 }
 
 static void

@@ -25,9 +25,13 @@ static struct {
 	struct letter *letters[LETTERS];
 	uint64_t count, look;
 	struct letter *open;
-	int64_t stepped_ms;      /* in all, either way */
-	uint64_t heard, unheard; /* 250 in this life of weir */
-	bool lived_whole;
+	struct step { /* of the wall clock */
+		int64_t at, ms;
+	} steps[10000];
+	size_t step_n;
+	/* In this life of weir: 250 at clients; what next hops took. */
+	uint64_t heard, unheard, taken;
+	int64_t fine_since, born;
 } oracle;
 
 struct letter *
@@ -146,10 +150,15 @@ letter_given_up(struct letter *l)
 
 /* ---- what arrives ---- */
 
+/* A clock that is set may bring what it jumps over. */
 static int64_t
 allowed_ms(int64_t from)
 {
-	return (sim_now() - from) / 1000 + oracle.stepped_ms;
+	int64_t ms = (sim_now() - from) / 1000;
+
+	for (size_t i = oracle.step_n; i-- > 0 && oracle.steps[i].at >= from;)
+		ms += llabs(oracle.steps[i].ms);
+	return ms;
 }
 
 static void
@@ -207,13 +216,14 @@ delivered_to(struct letter *l, struct rcpt *r)
 	}
 	r->delivered = true;
 	totals.delivered++;
-	if (!r->stranger || l->free)
+	if (l->free)
 		return;
 	if (c->frozen_at != 0 && l->first_try > c->frozen_at)
-		sim_fail("letter %" PRIu64 " reached a stranger, and client %u "
+		sim_fail("letter %" PRIu64 " was delivered, and client %u "
 			 "was frozen before it was sent",
 		    l->number, c->number);
-	check_allowance(c, l->first_try);
+	if (r->stranger)
+		check_allowance(c, l->first_try);
 }
 
 static const char *
@@ -323,7 +333,22 @@ oracle_discard(struct client *c)
 void
 oracle_step(int64_t ms)
 {
-	oracle.stepped_ms += ms < 0 ? -ms : ms;
+	if (oracle.step_n == ARRAY_LEN(oracle.steps))
+		sim_fail("too many steps of the clock");
+	oracle.steps[oracle.step_n++] = (struct step){sim_now(), ms};
+	oracle_trouble();
+}
+
+void
+oracle_trouble(void)
+{
+	oracle.fine_since = sim_now();
+}
+
+void
+oracle_taken(size_t recipients)
+{
+	oracle.taken += recipients;
 }
 
 void
@@ -341,7 +366,9 @@ oracle_unheard(void)
 void
 oracle_crash(void)
 {
-	oracle.heard = oracle.unheard = 0;
+	oracle.heard = oracle.unheard = oracle.taken = 0;
+	oracle.born = sim_now();
+	oracle_trouble();
 }
 
 static int64_t
@@ -360,14 +387,26 @@ number_in(const char *json, const char *name)
 void
 oracle_status(const char *json)
 {
-	int64_t messages =
-	    number_in(json, "messages") + number_in(json, "messages_repeated");
+	int64_t messages = number_in(json, "messages");
+	int64_t passed = number_in(json, "passed_recipients");
+	int64_t delivered = number_in(json, "delivered_recipients");
 
 	if (messages < (int64_t)oracle.heard ||
 	    messages > (int64_t)(oracle.heard + oracle.unheard))
 		sim_fail("messages is %" PRId64 ", clients heard %" PRIu64
 			 " times 250 and missed up to %" PRIu64,
 		    messages, oracle.heard, oracle.unheard);
+	if (delivered > (int64_t)oracle.taken)
+		sim_fail("delivered_recipients is %" PRId64
+			 ", next hops took %" PRIu64,
+		    delivered, oracle.taken);
+	/* With "whole" who passes may wait all the same, and what is in doubt
+	 * counts as passed. */
+	if (rules.calm && strcmp(rules.multi, "split") == 0 &&
+	    passed + delivered != (int64_t)oracle.taken)
+		sim_fail("passed and delivered are %" PRId64
+			 ", next hops took %" PRIu64,
+		    passed + delivered, oracle.taken);
 }
 
 /* ---- the spool ---- */
@@ -448,6 +487,37 @@ look_at_row(sqlite3_stmt *st)
 	r->seen = oracle.look;
 }
 
+/* Nothing was wrong for so long that what is due must have gone. */
+#define FINE_US (90 * MINUTE_US)
+
+static void
+check_due(sqlite3 *h)
+{
+	sqlite3_stmt *st;
+	char sql[400];
+	int64_t wall = sim_wall_ms();
+
+	if (sim_now() - oracle.fine_since < FINE_US)
+		return;
+	/* RELEASED or SENDING, and due long ago, or further ahead than any
+	 * retry is. */
+	snprintf(sql, sizeof(sql),
+	    "SELECT m.subject, r.address, r.state, r.next_try, r.last_error"
+	    " FROM rcpt r JOIN message m ON m.id = r.ticket & ~4095"
+	    " WHERE r.state IN (2, 3) AND m.pending = 0 AND"
+	    " (r.next_try < %" PRId64 " OR r.next_try > %" PRId64 ")",
+	    wall - FINE_US / 1000, wall + 2 * HOUR_US / 1000);
+	st = ask(h, sql);
+	if (st != NULL && sqlite3_step(st) == SQLITE_ROW)
+		sim_fail("%s to %s is in state %d, next try at %" PRId64
+			 ", and it is %" PRId64 " (%s)",
+		    sqlite3_column_text(st, 0), sqlite3_column_text(st, 1),
+		    sqlite3_column_int(st, 2),
+		    (int64_t)sqlite3_column_int64(st, 3), wall,
+		    sqlite3_column_text(st, 4));
+	sqlite3_finalize(st);
+}
+
 static void
 close_settled(void)
 {
@@ -485,7 +555,6 @@ oracle_check(bool weir_lives)
 	uint64_t rows = 0;
 	int rc = SQLITE_DONE;
 
-	(void)weir_lives;
 	oracle.look++;
 	totals.checks++;
 	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -495,6 +564,8 @@ oracle_check(bool weir_lives)
 	if (rc != SQLITE_DONE)
 		sim_fail("the spool cannot be read: %s", sqlite3_errmsg(h));
 	sqlite3_finalize(st);
+	if (weir_lives && st != NULL)
+		check_due(h);
 	sqlite3_close(h);
 	if (rows > totals.held)
 		totals.held = rows;

@@ -134,6 +134,8 @@ hop_end_of_text(struct talk *t)
 	if (known) {
 		oracle_delivered(
 		    t->from, buf_str(&t->text).p, t->text.len, t->to, t->to_n);
+		if (t->from[0] != '\0')
+			oracle_taken(t->to_n);
 		if (loses || !hop_say(t, "250 2.0.0 taken"))
 			return false;
 	}
@@ -282,13 +284,20 @@ static void
 moods_main(void *arg)
 {
 	unsigned hop = (unsigned)(uintptr_t)arg;
+	int64_t us;
 
 	while (!world.calm) {
+		oracle_trouble();
 		world.mood[hop] = sim_chance(600)
 				      ? MOOD_GOOD
 				      : (enum mood)sim_below(MOOD_MAX);
 		sim_say("hop %u: mood %d", hop, world.mood[hop]);
-		co_sleep(sim_gap(2 * HOUR_US));
+		us = sim_gap(2 * HOUR_US);
+		for (; us > 0; us -= 10 * MINUTE_US) {
+			co_sleep(us < 10 * MINUTE_US ? us : 10 * MINUTE_US);
+			if (world.mood[hop] != MOOD_GOOD)
+				oracle_trouble();
+		}
 	}
 }
 
@@ -711,16 +720,18 @@ machine_main(void *arg)
 	while (!world.calm) {
 		int64_t ms;
 
-		co_sleep(sim_gap(12 * HOUR_US));
+		co_sleep(sim_gap((rules.wild ? 1 : 12) * HOUR_US));
 		if (world.calm)
 			break;
 		totals.faults++;
+		oracle_trouble();
 		switch (sim_below(4)) {
 		case 0: /* the disk is full for a while */
 			sim_say("machine: the disk is full");
 			disk_set_limit(disk_used() + sim_below(3000000));
 			co_sleep(sim_gap(20 * MINUTE_US));
 			disk_set_limit(0);
+			oracle_trouble();
 			sim_say("machine: the disk has room");
 			break;
 		case 1:

@@ -56,6 +56,7 @@ struct rules { /* of a seed */
 	unsigned burst, interval_s, freeze_at;
 	const char *when_frozen, *multi;
 	bool calm; /* nothing fails and nobody interferes */
+	bool wild; /* much more fails */
 };
 
 extern struct client clients[CLIENTS];
@@ -89,6 +90,10 @@ void oracle_end(void);
 void oracle_heard(void);
 void oracle_unheard(void);
 void oracle_status(const char *json);
+/* A next hop took a text for so many. */
+void oracle_taken(size_t recipients);
+/* From when on nothing was wrong with next hops, disk and clock. */
+void oracle_trouble(void);
 
 struct totals {
 	uint64_t letters, owed, delivered, bounced, again, excused, kills,
