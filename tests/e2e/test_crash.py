@@ -17,10 +17,14 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from harness import (CtlError, FastSink, Peer, Weir, dot_unstuff, path_of,
                      serve_smtp, until)
+from powerloss import PowerLoss
 
 ROUNDS = int(os.environ.get("WEIR_CRASH_ROUNDS", "110"))
+POWER_ROUNDS = int(os.environ.get("WEIR_POWER_ROUNDS", "60"))
 CLIENTS = 4
 LARGE = 300_000  # a body file, not a row
 
@@ -225,9 +229,9 @@ def guarded(shared, target, *args):
     return threading.Thread(target=run)
 
 
-def crash_loop(w, sink, shared):
+def crash_loop(w, sink, shared, rounds, power):
     rng = shared.random
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         w.spawn()
         if rng.random() < 0.85:
             until(lambda: w.listens() or w.process.poll() is not None,
@@ -243,6 +247,8 @@ def crash_loop(w, sink, shared):
                 w.process.wait(1)
             shared.kill_now = None
         w.kill()
+        if power is not None:
+            power.lose()
         until(lambda: sink.active == 0, "the sink to see the end")
 
 
@@ -272,6 +278,17 @@ def zombies(sink, shared):
 
 
 def test_sigkill_under_load(tmp_path):
+    kill_under_load(tmp_path, ROUNDS, False)
+
+
+@pytest.mark.long("a loss of power under load, again and again")
+def test_power_loss_under_load(tmp_path):
+    """The same, and what was written but not synced is gone each time: of
+    the database, its log, body files and directories."""
+    kill_under_load(tmp_path, POWER_ROUNDS, True)
+
+
+def kill_under_load(tmp_path, rounds, lose_power):
     seed = int(os.environ.get("WEIR_CRASH_SEED",
                               random.SystemRandom().randrange(1 << 32)))
     print(f"\nseed {seed}: WEIR_CRASH_SEED={seed} repeats it")
@@ -279,6 +296,10 @@ def test_sigkill_under_load(tmp_path):
     sink = Sink()
     w = Weir(tmp_path / "weir", sink.address, policy=POLICY,
              errors_max="10000", retry_max='"1s"')
+    power = None
+    if lose_power:
+        power = PowerLoss(tmp_path, w.spool)
+        w.preload = power.env
     w.write_config()
     threads = [guarded(shared, client, w.port, shared,
                        random.Random(seed + i)) for i in range(CLIENTS)]
@@ -287,7 +308,7 @@ def test_sigkill_under_load(tmp_path):
     for thread in threads:
         thread.start()
     try:
-        crash_loop(w, sink, shared)
+        crash_loop(w, sink, shared, rounds, power)
         w.launch()
         time.sleep(0.2)  # a last while of load without a kill
     finally:
@@ -310,11 +331,14 @@ def test_sigkill_under_load(tmp_path):
         assert w.stop() == 0
         sink.stop()
     twice = sum(len(times) - 1 for times in sink.arrivals.values())
-    print(f"{ROUNDS} kills; {len(shared.acknowledged)} messages answered "
+    print(f"{rounds} kills; {len(shared.acknowledged)} messages answered "
           f"250, {sum(fates.values())} recipients: "
           f"{dict(fates)}; {len(shared.discarded)} discards confirmed, "
           f"{len(shared.maybe_discarded)} not; {twice} duplicates; "
           f"refused {dict(shared.refused)}; {dict(shared.admin)}")
     # The run must have been one: mail of every kind, and kills in it.
-    assert len(shared.acknowledged) > 2 * ROUNDS
-    assert fates["delivered"] > ROUNDS and len(shared.discarded) > 0
+    assert len(shared.acknowledged) > 2 * rounds
+    assert fates["delivered"] > rounds and len(shared.discarded) > 0
+    if power is not None:
+        print(f"{power.dropped} files lost what was not synced")
+        assert power.dropped > 0
