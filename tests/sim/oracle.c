@@ -503,7 +503,7 @@ check_due(sqlite3 *h)
 	 * retry is. */
 	snprintf(sql, sizeof(sql),
 	    "SELECT m.subject, r.address, r.state, r.next_try, r.last_error"
-	    " FROM rcpt r JOIN message m ON m.id = r.ticket & ~4095"
+	    " FROM rcpt r CROSS JOIN message m ON m.id = r.ticket & ~4095"
 	    " WHERE r.state IN (2, 3) AND m.pending = 0 AND"
 	    " (r.next_try < %" PRId64 " OR r.next_try > %" PRId64 ")",
 	    wall - FINE_US / 1000, wall + 2 * HOUR_US / 1000);
@@ -547,11 +547,12 @@ oracle_check(bool weir_lives)
 {
 	sqlite3 *h = open_spool();
 	sqlite3_stmt *st =
-	    h == NULL ? NULL
-		      : ask(h, "SELECT m.id, m.in_file, m.sender, m.subject,"
-			       " m.size, r.address, CASE m.sender WHEN ''"
-			       " THEN m.body END FROM rcpt r"
-			       " JOIN message m ON m.id = r.ticket & ~4095");
+	    h == NULL
+		? NULL
+		: ask(h, "SELECT m.id, m.in_file, m.sender, m.subject,"
+			 " m.size, r.address, CASE m.sender WHEN ''"
+			 " THEN m.body END FROM rcpt r"
+			 " CROSS JOIN message m ON m.id = r.ticket & ~4095");
 	uint64_t rows = 0;
 	int rc = SQLITE_DONE;
 
@@ -647,10 +648,11 @@ oracle_end(void)
 	if (strcmp(n, "0") != 0) {
 		char row[256] = "";
 
-		one_row("SELECT m.subject || ' to ' || r.address || ' state ' "
-			"|| r.state || ' next try ' || r.next_try || ' of ' "
-			"|| m.source || ' ' || ifnull(r.last_error, '') FROM "
-			"rcpt r JOIN message m ON m.id = r.ticket & ~4095",
+		one_row(
+		    "SELECT m.subject || ' to ' || r.address || ' state ' "
+		    "|| r.state || ' next try ' || r.next_try || ' of ' "
+		    "|| m.source || ' ' || ifnull(r.last_error, '') FROM "
+		    "rcpt r CROSS JOIN message m ON m.id = r.ticket & ~4095",
 		    row, sizeof(row));
 		sim_fail("stuck: %s recipients, such as %s; it is %" PRId64, n,
 		    row, sim_wall_ms());
