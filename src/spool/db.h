@@ -166,9 +166,8 @@
 	    " (SELECT ticket, last_error FROM rcpt INDEXED BY rcpt_due"        \
 	    " WHERE state = 2 AND last_error IS NOT NULL LIMIT ?1)"            \
 	    " GROUP BY last_error ORDER BY count(*) DESC LIMIT ?2")            \
-	X(OLDEST_HELD,                                                         \
-	    "SELECT min(ticket) FROM (SELECT ticket, state FROM rcpt"          \
-	    " ORDER BY ticket LIMIT ?1) WHERE state = 1")                      \
+	X(OLDEST_HELD, "SELECT ticket FROM (SELECT ticket, state FROM rcpt"    \
+		       " ORDER BY ticket LIMIT ?1) WHERE state = 1 LIMIT 1")   \
 	X(PUT_MTA_HELD, "REPLACE INTO mta_held (mta_id, source, held, fate)"   \
 			" VALUES (?1, ?2, 0, 0)")                              \
 	X(SET_MTA_FATE,                                                        \

@@ -339,6 +339,51 @@ test_deferred(void **state)
 	kit_clear(&k);
 }
 
+struct oldest {
+	int64_t wall;
+	bool done;
+};
+
+static void
+on_oldest(void *arg, int error, int64_t wall)
+{
+	struct oldest *o = arg;
+
+	assert_int_equal(0, error);
+	o->wall = wall;
+	o->done = true;
+}
+
+static int64_t
+ask_oldest(struct kit *k)
+{
+	struct oldest o = {0};
+
+	spool_oldest_held(k->spool, on_oldest, &o);
+	assert_true(kit_wait(k->spool, &o.done));
+	return o.wall;
+}
+
+/* Of what is held, whatever was let go before it. */
+static void
+test_oldest_held(void **state)
+{
+	struct kit k;
+	uint64_t id;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	assert_true(ask_oldest(&k) == 0);
+	(void)kit_add(&k, 2, SPOOL_RELEASED, 10, NULL);
+	assert_true(ask_oldest(&k) == 0);
+	id = kit_add(&k, 2, SPOOL_HELD, 10, NULL);
+	k.wall += 60000;
+	(void)kit_add(&k, 1, SPOOL_HELD, 10, NULL);
+	assert_true(ask_oldest(&k) == spool_id_wall(id));
+	kit_clear(&k);
+}
+
 /* Deferred mail is due at once when it is flushed, or released once more; what
  * is held goes by a release alone. */
 static void
@@ -632,6 +677,7 @@ main(void)
 	    cmocka_unit_test(test_selection),
 	    cmocka_unit_test(test_large_release),
 	    cmocka_unit_test(test_list_finds_the_last),
+	    cmocka_unit_test(test_oldest_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
