@@ -16,7 +16,9 @@
 		    "Redis or Valkey server through which several relays " \
 		    "count, freeze and thaw senders together: " \
 		    "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" " \
-		    "(TLS, verified) or \"unix:/path\". It decides which " \
+		    "(TLS, verified), \"unix:/path\", or the sentinels " \
+		    "that know it: \"redis+sentinel://HOST:PORT,HOST:PORT" \
+		    "/MASTER/DATABASE\". It decides which " \
 		    "new recipients of a sender pass and which wait, as if " \
 		    "all relays were one. What one relay freezes is frozen " \
 		    "at all within a second. If the server cannot be " \

@@ -60,6 +60,10 @@ struct redis_link {
 	struct resolver *resolver;
 	size_t tries; /* of the resolver */
 	uint64_t connections;
+	struct redis_host to; /* of this try: a sentinel, or the server */
+	bool is_sentinel;     /* it is one */
+	bool has_master;      /* to is what a sentinel said */
+	unsigned sentinel;    /* the next to be asked */
 	struct net_addr addr;
 	struct conn *conn;
 	struct resp *resp;
@@ -128,6 +132,7 @@ give_up(struct redis_link *l, const char *why, int64_t now)
 
 	close_conn(l);
 	l->state = LINK_RESTS;
+	l->has_master = false;
 	loop_timer_set(&l->timer, now + rest(l));
 	l->rest_ms =
 	    l->rest_ms * 2 < REST_MAX_MS ? l->rest_ms * 2 : REST_MAX_MS;
@@ -326,6 +331,47 @@ ask(struct redis_link *l, const struct str *words, size_t n, redis_link_fn *fn,
 	(void)pending_new(l, now + SETUP_MS, fn, l);
 }
 
+/* A sentinel has said which one is the master. */
+static void
+on_master(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct redis_link *l = arg;
+	struct str host = resp_text(resp_at(reply, 0));
+	char text[REDIS_URL_HOST_MAX + 16], why[REDIS_LINK_WHY_MAX];
+	bool is_v6 = str_index(host, ':') < host.n;
+	uint64_t port = 0;
+
+	snprintf(why, sizeof(why), "the sentinel %.80s knows no master %s",
+	    l->to.host, l->url.master);
+	if (host.n == 0 || host.n >= REDIS_URL_HOST_MAX ||
+	    !str_to_u64(resp_text(resp_at(reply, 1)), &port) || port == 0 ||
+	    port > UINT16_MAX) {
+		give_up(l, why, now);
+		return;
+	}
+	snprintf(text, sizeof(text), is_v6 ? "[%.*s]:%u" : "%.*s:%u",
+	    STR_ARG(host), (unsigned)port);
+	if (!redis_host_parse(str_from(text), (unsigned)port, &l->to)) {
+		give_up(l, why, now);
+		return;
+	}
+	/* At once, but not from within its own answer. */
+	close_conn(l);
+	l->has_master = true;
+	l->state = LINK_RESTS;
+	loop_timer_set(&l->timer, now);
+}
+
+static void
+ask_sentinel(struct redis_link *l, int64_t now)
+{
+	struct str words[3] = {STR("SENTINEL"), STR("get-master-addr-by-name"),
+	    str_from(l->url.master)};
+
+	ask(l, words, 3, on_master, now);
+	set_timer(l);
+}
+
 static void
 set_up(struct redis_link *l, int64_t now)
 {
@@ -335,6 +381,10 @@ set_up(struct redis_link *l, int64_t now)
 	l->state = LINK_SETUP;
 	l->connections++;
 	l->resp = resp_new();
+	if (l->is_sentinel) {
+		ask_sentinel(l, now);
+		return;
+	}
 	conn_set_secret(l->conn, true);
 	words[0] = STR("AUTH");
 	words[1] = str_from(l->user);
@@ -422,7 +472,7 @@ static void
 on_conn_connect(void *arg, int64_t now)
 {
 	struct redis_link *l = arg;
-	const char *name = l->tls_name != NULL ? l->tls_name : l->url.host;
+	const char *name = l->tls_name != NULL ? l->tls_name : l->to.host;
 	char at[NET_ADDR_TEXT_MAX];
 
 	if (!l->url.is_tls) {
@@ -498,22 +548,29 @@ on_address(void *arg, const struct resolver_answer *answer)
 		connect_to(l, &answer->addrs[0]);
 		return;
 	}
-	snprintf(why, sizeof(why), "%.80s: %s", l->url.host, answer->error);
+	snprintf(why, sizeof(why), "%.80s: %s", l->to.host, answer->error);
 	give_up(l, why, loop_now(l->loop));
 }
 
 static void
 try_now(struct redis_link *l, int64_t now)
 {
-	if (l->url.has_addr) {
-		connect_to(l, &l->url.addr);
+	unsigned sentinels = l->url.sentinel_count;
+
+	l->is_sentinel = sentinels > 0 && !l->has_master;
+	if (l->is_sentinel)
+		l->to = l->url.sentinels[l->sentinel++ % sentinels];
+	else if (sentinels == 0)
+		l->to = l->url.server;
+	if (l->to.has_addr) {
+		connect_to(l, &l->to.addr);
 		return;
 	}
 	l->state = LINK_RESOLVES;
 	loop_timer_set(&l->timer, now + CONNECT_MS);
 	if (l->resolver == NULL)
 		l->resolver = resolver_new(l->loop, on_address, l);
-	resolver_ask(l->resolver, l->url.host, l->url.port, ++l->tries);
+	resolver_ask(l->resolver, l->to.host, l->to.port, ++l->tries);
 }
 
 static void

@@ -2,8 +2,8 @@
 /*
  * One connection to a Redis or Valkey server, for scripts: commands are sent
  * one behind the other without waiting, and answered in their order. It
- * connects by itself, logs in, chooses its database, and is up only where the
- * server is a master. It is given up, and never used again, when an answer
+ * connects by itself, asks a sentinel each time where there are some, logs in,
+ * chooses its database, and is up only where the server is a master. It is given up, and never used again, when an answer
  * takes longer than the deadline, when the server says something that is no
  * answer, or that it cannot do its work now (LOADING, READONLY, MASTERDOWN,
  * BUSY, CLUSTERDOWN, OOM, MISCONF, NOPERM, ...): whatever is open then is

@@ -17,6 +17,7 @@ class Redis:
         self.options = options
         self.tls = tls  # PEM file with certificate and key
         self.process = None
+        self.config = None
 
     @property
     def socket_path(self):
@@ -27,7 +28,8 @@ class Redis:
         return f"{'rediss' if self.tls else 'redis'}://127.0.0.1:{self.port}"
 
     def start(self):
-        args = ["redis-server", "--bind", "127.0.0.1", "--save", "",
+        args = ["redis-server", *([str(self.config)] if self.config else []),
+                "--bind", "127.0.0.1", "--save", "",
                 "--appendonly", "no", "--dir", str(self.dir),
                 "--unixsocket", str(self.socket_path), *self.options]
         if self.tls:
@@ -41,6 +43,16 @@ class Redis:
             self.process = subprocess.Popen(args, stdout=log, stderr=log)
         until(self.answers, "redis-server to start")
         return self
+
+    def sentinel(self, name="mymaster"):
+        """A sentinel of its own that watches it, not started yet."""
+        s = Redis(self.dir / "sentinel", "--sentinel")
+        s.config = s.dir / "sentinel.conf"
+        s.config.write_text(
+            f"sentinel monitor {name} 127.0.0.1 {self.port} 1\n"
+            f"sentinel down-after-milliseconds {name} 1000\n"
+            f"sentinel failover-timeout {name} 5000\n")
+        return s
 
     def answers(self):
         try:

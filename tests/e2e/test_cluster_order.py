@@ -3,7 +3,7 @@
 import threading
 import time
 
-from harness import hello, message, until
+from harness import free_port, message, until
 from test_cluster import (ALICE, KEY, frozen, is_up, redis,  # noqa: F401
                           relay, send, shared, spent)
 
@@ -167,6 +167,36 @@ def test_a_relay_that_is_killed_with_mail_waiting(redis, relay):  # noqa: F811
     is_up(a)
     until(lambda: went(a, b) == 3, "all of it")
     assert a.held() == [] and b.held() == []
+
+
+def test_a_failover_with_sentinel(redis, relay):  # noqa: F811
+    """The sentinels are asked at each reconnect; the first is not there."""
+    master = redis()
+    replica = redis("--replicaof", f"127.0.0.1 {master.port}")
+    until(lambda: b"up" in replica.call("INFO", "replication").split(
+        b"master_link_status:")[1][:4], "the replica")
+    sentinel = master.sentinel()
+    sentinel.start()
+    try:
+        until(lambda: b"slaves=1" in sentinel.call("INFO", "sentinel"),
+              "the sentinel to see the replica")
+        url = (f"redis+sentinel://127.0.0.1:{free_port()},"
+               f"127.0.0.1:{sentinel.port}/mymaster")
+        a, b = relay(url, policy=FEW), relay(url, policy=FEW)
+        is_up(a, b)
+        send(a, "one", "two")
+        until(lambda: replica.call("DBSIZE") == master.call("DBSIZE"),
+              "the replica to have it")
+        master.kill()
+        until(lambda: not shared(a)["up"] and not shared(b)["up"],
+              "the outage")
+        is_up(a, b)
+        send(b, "three", "four", "five")
+        assert b.held() == ["five@example.com"]
+        send(a, "six")
+        assert a.held() == ["six@example.com"]
+    finally:
+        sentinel.kill()
 
 
 def test_memory_and_names(redis, relay):  # noqa: F811

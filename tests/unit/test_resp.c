@@ -118,18 +118,36 @@ test_addresses(void **state)
 
 	(void)state;
 	assert_true(redis_url_parse("redis://127.0.0.1", &u, why, 200));
-	assert_int_equal(u.port, 6379);
-	assert_true(u.has_addr && !u.is_tls && u.db == 0);
+	assert_int_equal(u.server.port, 6379);
+	assert_true(u.server.has_addr && !u.is_tls && u.db == 0);
 	assert_true(redis_url_parse("redis://[::1]:7000/12", &u, why, 200));
-	assert_true(u.has_addr && u.port == 7000 && u.db == 12);
+	assert_true(u.server.has_addr && u.server.port == 7000 && u.db == 12);
 	assert_true(redis_url_parse("redis://[::1]", &u, why, 200));
-	assert_int_equal(u.port, 6379);
+	assert_int_equal(u.server.port, 6379);
 	assert_true(
 	    redis_url_parse("rediss://cache.example.org:1/", &u, why, 200));
-	assert_true(u.is_tls && !u.has_addr && u.db == 0);
-	assert_string_equal(u.host, "cache.example.org");
+	assert_true(u.is_tls && !u.server.has_addr && u.db == 0);
+	assert_string_equal(u.server.host, "cache.example.org");
 	assert_true(redis_url_parse("unix:/run/redis.sock", &u, why, 200));
-	assert_true(u.has_addr);
+	assert_true(u.server.has_addr);
+	assert_true(redis_url_parse(
+	    "redis+sentinel://10.0.0.1,s2.example.org:7000/mymaster/3", &u, why,
+	    200));
+	assert_int_equal(u.sentinel_count, 2);
+	assert_true(u.sentinels[0].has_addr);
+	assert_int_equal(u.sentinels[0].port, 26379);
+	assert_string_equal(u.sentinels[1].host, "s2.example.org");
+	assert_int_equal(u.sentinels[1].port, 7000);
+	assert_string_equal(u.master, "mymaster");
+	assert_int_equal(u.db, 3);
+	assert_true(redis_url_parse("rediss+sentinel://a/m", &u, why, 200));
+	assert_true(u.is_tls);
+	assert_false(redis_url_parse("redis+sentinel://a:1", &u, why, 200));
+	assert_false(redis_url_parse("redis+sentinel://a:1/", &u, why, 200));
+	assert_false(redis_url_parse("redis+sentinel:///m", &u, why, 200));
+	assert_false(redis_url_parse("redis+sentinel://a,,b/m", &u, why, 200));
+	assert_false(
+	    redis_url_parse("redis+sentinel://a,b,c,d,e,f/m", &u, why, 200));
 	assert_false(redis_url_parse("127.0.0.1:6379", &u, why, 200));
 	assert_false(redis_url_parse("redis://:secret@host", &u, why, 200));
 	assert_non_null(strstr(why, "shared_password_file"));
