@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several relays whose throttle is one, in a real Redis server."""
+import contextlib
+import os
+import socket
 import threading
 import time
 
 from harness import free_port, message, until
 from test_cluster import (ALICE, KEY, frozen, is_up, redis,  # noqa: F401
-                          relay, send, shared, spent)
+                          relay, send, shared, shiftclock, spent)
 
 FEW = KEY + 'interval = "1h"  burst = 4  initial = 4  limit = "20/1d"'
 
@@ -167,6 +170,95 @@ def test_a_relay_that_is_killed_with_mail_waiting(redis, relay):  # noqa: F811
     is_up(a)
     until(lambda: went(a, b) == 3, "all of it")
     assert a.held() == [] and b.held() == []
+
+
+RESERVED = ("local k = redis.call('KEYS', '{weir:2:*state')[1] local n = 0"
+            " if not k then return -1 end"
+            " for _ in pairs(cmsgpack.unpack(redis.call('GET', k)).r) do"
+            " n = n + 1 end return n")
+
+
+def test_a_client_that_leaves_before_the_answer(redis, relay):  # noqa: F811
+    """What was reserved for it is given back."""
+    server = redis()
+    a, b = relay(server, policy=FEW), relay(server, policy=FEW)
+    is_up(a, b)
+    server.pause()
+    peers = [a.hello() for _ in range(4)]
+    for i, peer in enumerate(peers):
+        peer.ask("MAIL FROM:<alice@example.org>")
+        peer.say(f"RCPT TO:<gone{i}@example.com>")
+    until(lambda: a.status()["sessions_open"] == 4, "the sessions")
+    for peer in peers:
+        peer.close()
+    until(lambda: a.status()["sessions_open"] == 0, "the end of them")
+    server.go_on()
+    until(lambda: server.call("EVAL", RESERVED, 0) == b":0", "what was reserved")
+    send(b, "one", "two", "three", "four", "five")
+    assert b.held() == ["five@example.com"]
+
+
+class Slow:
+    """A way to the server that takes a second."""
+
+    def __init__(self, port):
+        self.to = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                here, _ = self.listener.accept()
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", self.to))
+            for ends in ((here, there), (there, here)):
+                threading.Thread(target=self.carry, args=ends,
+                                 daemon=True).start()
+
+    @staticmethod
+    def carry(a, b):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                threading.Event().wait(0.5)
+                b.sendall(data)
+        for s in (a, b):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_second_of_latency(redis, relay):  # noqa: F811
+    """No reply waits for it longer than the deadline."""
+    server = redis()
+    slow = Slow(server.port)
+    a = relay(f"redis://127.0.0.1:{slow.port}", policy=FEW,
+              shared_timeout='"200ms"')
+    until(lambda: a.log_lines("shared down"), "the outage")
+    peer = a.hello()
+    for i in range(12):
+        peer.ask("MAIL FROM:<alice@example.org>")
+        began = time.monotonic()
+        assert peer.ask(f"RCPT TO:<to{i}@example.com>")[0] == 250
+        assert time.monotonic() - began < 3
+        assert peer.submit(message())[0] == 250
+    assert len(a.held()) == 8
+    slow.listener.close()
+
+
+def test_the_clock_is_the_servers(redis, relay, shiftclock):  # noqa: F811
+    server = redis()
+    wrong = {"LD_PRELOAD": str(shiftclock), "SHIFTCLOCK_S": "3600",
+             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+                             + ":verify_asan_link_order=0"}
+    a, b = relay(server, policy=FEW), relay(server, policy=FEW, preload=wrong)
+    is_up(a, b)
+    send(a, "one", "two")
+    send(b, "three", "four", "five")
+    send(a, "six")
+    assert b.held() == ["five@example.com"]
+    assert a.held() == ["six@example.com"]
 
 
 def test_a_failover_with_sentinel(redis, relay):  # noqa: F811
