@@ -3,12 +3,13 @@
  * One connection to a Redis or Valkey server, for scripts: commands are sent
  * one behind the other without waiting, and answered in their order. It
  * connects by itself, asks a sentinel each time where there are some, logs in,
- * chooses its database, and is up only where the server is a master. It is given up, and never used again, when an answer
- * takes longer than the deadline, when the server says something that is no
- * answer, or that it cannot do its work now (LOADING, READONLY, MASTERDOWN,
- * BUSY, CLUSTERDOWN, OOM, MISCONF, NOPERM, ...): whatever is open then is
- * answered with NULL, and a new connection is tried, at first soon, later every
- * few seconds. Event loop's thread.
+ * chooses its database, and is up only where the server is a master. It is
+ * given up, and never used again, when an answer takes longer than the
+ * deadline, when the server says something that is no answer, or that it cannot
+ * do its work now (LOADING, READONLY, MASTERDOWN, BUSY, CLUSTERDOWN, OOM,
+ * MISCONF, NOPERM, ...): whatever is open then is answered with NULL, and a new
+ * connection is tried, at first soon, later every few seconds. Event loop's
+ * thread.
  */
 #ifndef SHARE_REDIS_LINK_H
 #define SHARE_REDIS_LINK_H
