@@ -310,6 +310,43 @@ test_exempt_and_observe(void **state)
 	close_rig(&r);
 }
 
+/* Whether incoming mail named it may have to be read from the disk first. */
+static void
+test_named_answer_comes_late(void **state)
+{
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	open_trapped(&r, EASY, NULL);
+	mail_in(&r, "x@traps.test", ALICE); /* a decoy that writes */
+	rig_pump(&r);
+	gate_save(r.gate, r.now, r.wall);
+	rig_pump(&r);
+	rig_restart(&r);
+	reload(&r, EASY, NULL);
+	txn = begin_from(&r, ALICE, ALICE);
+	r.answers = 0;
+	assert_int_equal(rig_ask(&r, txn, "x@traps.test"), THROTTLE_PASS);
+	assert_int_equal(r.answers, 1);
+	rig_commit(&r, txn);
+	assert_false(rig_is_frozen(&r, ALICE));
+	assert_int_equal(rig_counter(&r, COUNT_DECOY_TOUCHES), 1);
+	/* Once more, when mail has gone to it; but that alone is no excuse. */
+	assert_int_equal(send_to(&r, ALICE, "x@traps.test"), THROTTLE_PASS);
+	assert_false(rig_is_frozen(&r, ALICE));
+	rig_restart(&r);
+	reload(&r, EASY, NULL);
+	/* A transaction that ends before takes the question with it. */
+	txn = begin_from(&r, EVE, EVE);
+	gate_recipient(txn, STR("y@traps.test"), r.now, r.wall, NULL, NULL);
+	gate_cancel(txn, r.now);
+	rig_pump(&r);
+	assert_int_equal(send_to(&r, EVE, "y@traps.test"), THROTTLE_HOLD);
+	assert_true(rig_is_frozen(&r, EVE));
+	close_rig(&r);
+}
+
 static void
 on_explained(void *arg, const struct gate_explanation *x)
 {
@@ -377,6 +414,7 @@ main(void)
 	    cmocka_unit_test(test_hears_where_it_may),
 	    cmocka_unit_test(test_never_freeze_holds),
 	    cmocka_unit_test(test_exempt_and_observe),
+	    cmocka_unit_test(test_named_answer_comes_late),
 	    cmocka_unit_test(test_explain),
 	    cmocka_unit_test(test_bad_files),
 	};

@@ -149,6 +149,127 @@ test_stored_teaches_not(void **state)
 	close_rig(&r);
 }
 
+/* ---- colleagues ---- */
+
+#define CAROL "carol@example.org"
+
+static struct gate_txn *
+begin_login(struct rig *r, const char *from)
+{
+	struct gate_facts facts = {
+	    .user = STR(CAROL), .sender = str_from(from), .teaches = true};
+
+	assert_true(ip_parse(STR("192.0.2.9"), &facts.client));
+	return gate_begin(r->gate, &facts, r->now);
+}
+
+#define EASY                                                          \
+	"policy \"default\" { burst = 9 initial = 9 "                 \
+	"exempt_recipients = {\"@example.org\"} learn_inbound = yes " \
+	"inbound_rate = \"50/1d\" }"
+
+/* Those whom a colleague's mail reached know each other, and him. */
+static void
+test_colleague_teaches(void **state)
+{
+	struct gate_sender_info info;
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	open_as(&r, EASY, LOCALS_ADDRESS);
+	txn = begin_login(&r, CAROL);
+	assert_int_equal(ask_in(&r, txn, ALICE), THROTTLE_PASS);
+	assert_int_equal(ask_in(&r, txn, BOB), THROTTLE_PASS);
+	assert_int_equal(ask_in(&r, txn, "gone@example.net"), THROTTLE_PASS);
+	gate_drop_last(txn, r.now); /* the next hop refused it */
+	/* The front has to see how it ends. */
+	assert_false(gate_txn_is_known(txn));
+	gate_commit(txn, NULL, r.now, r.wall);
+	assert_true(recall_info(&r, ALICE, &info));
+	assert_int_equal(info.known.total, 2);
+	assert_int_equal(info.known.wrote, 1);
+	assert_int_equal(info.known.beside, 1);
+	assert_int_equal(rig_send(&r, ALICE, BOB), THROTTLE_PASS);
+	assert_string_equal(r.why,
+	    "familiar recipient (beside the sender in a colleague's mail)");
+	/* Nobody outside, and no stranger, learns of whom it went to. */
+	assert_int_equal(learnt(&r, BOB), 0);
+	close_rig(&r);
+}
+
+/* Whoever comes in makes himself known, and no other; and whoever is logged in
+ * is a colleague under an address of ours alone. */
+static void
+test_stranger_teaches_himself(void **state)
+{
+	struct gate_sender_info info;
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	open_as(&r, EASY, LOCALS_ADDRESS);
+	txn = begin_in(&r, BOB);
+	ask_in(&r, txn, ALICE);
+	ask_in(&r, txn, "accomplice@example.net");
+	gate_commit(txn, NULL, r.now, r.wall);
+	txn = begin_in(&r, CAROL); /* forged */
+	ask_in(&r, txn, ALICE);
+	ask_in(&r, txn, "accomplice@example.net");
+	gate_commit(txn, NULL, r.now, r.wall);
+	txn = begin_login(&r, "eve@example.net");
+	ask_in(&r, txn, ALICE);
+	ask_in(&r, txn, "accomplice@example.net");
+	gate_commit(txn, NULL, r.now, r.wall);
+	assert_true(recall_info(&r, ALICE, &info));
+	assert_int_equal(info.known.total, 1);
+	assert_int_equal(info.known.wrote, 1);
+	close_rig(&r);
+}
+
+/* What waits was not reached, and one colleague has a share. */
+static void
+test_colleague_is_bounded(void **state)
+{
+	struct gate_sender_info info;
+	struct gate_txn *txn;
+	struct rig r;
+
+	(void)state;
+	open_as(&r,
+	    "policy \"default\" { burst = 300 initial = 300 freeze_at = 0 "
+	    "exempt_recipients = {\"@example.org\"} learn_inbound = yes "
+	    "familiar_burst = 300 inbound_rate = \"50/1d\" }",
+	    LOCALS_ADDRESS);
+	txn = begin_login(&r, CAROL);
+	ask_in(&r, txn, ALICE);
+	for (int i = 0; i < 200; i++) {
+		char to[64];
+
+		snprintf(to, sizeof(to), "n%d@example.net", i);
+		assert_int_equal(ask_in(&r, txn, to), THROTTLE_PASS);
+	}
+	gate_commit(txn, NULL, r.now, r.wall);
+	assert_true(recall_info(&r, ALICE, &info));
+	assert_int_equal(info.known.total, 10); /* a fifth of 50 */
+	/* Others find the rest. */
+	mail_in(&r, BOB, ALICE);
+	assert_true(recall_info(&r, ALICE, &info));
+	assert_int_equal(info.known.total, 11);
+	/* A recipient that waits. */
+	rig_reload(&r, LEARN, false);
+	txn = begin_login(&r, CAROL);
+	assert_int_equal(ask_in(&r, txn, "dora@example.org"), THROTTLE_PASS);
+	assert_int_equal(ask_in(&r, txn, "y@example.net"), THROTTLE_PASS);
+	assert_int_equal(ask_in(&r, txn, "z@example.net"), THROTTLE_HOLD);
+	gate_commit(
+	    txn, (uint64_t[]){0, 0, SPOOL_TICKET(8192, 0)}, r.now, r.wall);
+	assert_true(recall_info(&r, "dora@example.org", &info));
+	assert_int_equal(info.known.beside, 1);
+	assert_int_equal(info.known.wrote, 1);
+	close_rig(&r);
+}
+
 /* ---- who learns ---- */
 
 static void
@@ -247,6 +368,9 @@ main(void)
 	    cmocka_unit_test(test_only_what_was_accepted),
 	    cmocka_unit_test(test_held_teaches_not),
 	    cmocka_unit_test(test_stored_teaches_not),
+	    cmocka_unit_test(test_colleague_teaches),
+	    cmocka_unit_test(test_stranger_teaches_himself),
+	    cmocka_unit_test(test_colleague_is_bounded),
 	    cmocka_unit_test(test_mapping),
 	    cmocka_unit_test(test_envelope),
 	    cmocka_unit_test(test_folding),
