@@ -164,6 +164,25 @@ warn_of_numbers(const struct warning *w, const struct maild_config *c)
 	}
 }
 
+/* What would be learnt has no place. */
+static void
+warn_of_no_memory(const struct warning *w, const struct maild_config *c)
+{
+	const struct policy_conf *confs = c->policy.v;
+
+	for (size_t i = 0; i < c->policy.n; i++) {
+		char name[80];
+
+		if (!confs[i].learn_inbound || c->acquaintances_memory > 0)
+			continue;
+		str_escape(str_from(confs[i].name), name, sizeof(name));
+		warn_at(w, &confs[i].place,
+		    "policy \"%s\": learn_inbound learns nothing while "
+		    "acquaintances_memory is 0; give it memory",
+		    name);
+	}
+}
+
 /* Postfix and Sendmail have one flag for it. */
 static void
 warn_of_shared_hold(const struct warning *w, const struct maild_config *c)
@@ -229,6 +248,7 @@ maild_warn(const struct maild_config *c, maild_warn_fn *fn, void *arg)
 	warn_of_logins(&w, c);
 	warn_of_void_scopes(&w, c);
 	warn_of_numbers(&w, c);
+	warn_of_no_memory(&w, c);
 	warn_of_shared_hold(&w, c);
 	warn_of_silent_sockets(&w, c);
 }

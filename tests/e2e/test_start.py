@@ -175,6 +175,30 @@ def test_warnings_of_a_good_configuration(tmp_path):
     assert w.stop() == 0
 
 
+def test_warnings_of_what_does_nothing(tmp_path):
+    """A scope that matches nobody, and learning without memory: said with
+    their lines, and the daemon starts."""
+    (tmp_path / "nobody").write_text("# none yet\n")
+    w = prepared(tmp_path, acquaintances_memory='"0"',
+                 local_domains='{"example.org"}', sections=(
+                     f'scope "void" {{ match = {{"file:{tmp_path}/nobody"}} '
+                     'limit = {"5/1h"} }\n'
+                     'policy "p" { match = {"a"}  learn_inbound = yes }\n'))
+    text = w.config.read_text().splitlines()
+    void = '"void"'
+    at = {word: [i for i, t in enumerate(text, 1) if word in t][0]
+          for word in (void, "learn_inbound")}
+    done = ask("-t", "-c", w.config)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"weir\.conf:{at[void]}: scope \"void\": match: "
+                     r".*matches nobody", done.stderr), done.stderr
+    assert re.search(rf"weir\.conf:{at['learn_inbound']}: policy "
+                     r"\"p\": learn_inbound learns nothing",
+                     done.stderr), done.stderr
+    w.start()
+    assert w.stop() == 0
+
+
 def test_a_hold_command_needs_the_others(tmp_path):
     """Else nothing would be found, or stay on hold for good."""
     conf = tmp_path / "weir.conf"

@@ -64,6 +64,34 @@ test_off_by_default(void **state)
 	close_rig(&r);
 }
 
+/* Whom it wrote to is not remembered then, and colleagues are strangers; who
+ * wrote to it is familiar all the same. */
+static void
+test_familiar_for_0(void **state)
+{
+	struct gate_sender_info info;
+	struct rig r;
+
+	(void)state;
+	open_as(&r,
+	    "policy \"default\" { burst = 1 initial = 0 interval = \"1d\" "
+	    "familiar_for = \"0\" working_set = 1 learn_inbound = yes }",
+	    LOCALS_ADDRESS);
+	mail_in(&r, BOB, ALICE);
+	mail_in(&r, "carl@example.net", ALICE);
+	assert_int_equal(rig_send(&r, ALICE, BOB), THROTTLE_PASS);
+	assert_int_equal(
+	    rig_send(&r, ALICE, "carl@example.net"), THROTTLE_PASS);
+	assert_true(recall_info(&r, ALICE, &info));
+	assert_int_equal(info.known.reached, 0);
+	assert_int_equal(info.known.met, 2);
+	assert_int_equal(rig_send(&r, ALICE, "new@x.test"), THROTTLE_HOLD);
+	rig_pass_time(&r, 32 * DAY);
+	(void)rig_send(&r, ALICE, BOB);
+	assert_null(strstr(r.why, "familiar"));
+	close_rig(&r);
+}
+
 /* An answer takes no allowance from the next stranger. */
 static void
 test_allowance_is_not_used(void **state)
@@ -305,6 +333,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_answer_passes),
 	    cmocka_unit_test(test_off_by_default),
+	    cmocka_unit_test(test_familiar_for_0),
 	    cmocka_unit_test(test_allowance_is_not_used),
 	    cmocka_unit_test(test_frozen_stays_frozen),
 	    cmocka_unit_test(test_frozen_that_holds),
