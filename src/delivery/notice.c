@@ -165,7 +165,7 @@ tell_admin(const struct delivery *d, const struct spool_message *m,
 	units_format_duration((wall - m->queued_at) / 1000 * 1000, age);
 	log_write(d->log, LOG_EV_DELIVERY_DELAYED, KV(id, id),
 	    KV(sender, m->source), KV(from, m->from), KV(to, r->address),
-	    KV(recipients, m->rcpt_count), KV(age_ms, age),
+	    KV(recipients, m->rcpt_count), KV(age_ms, wall - m->queued_at),
 	    KV(notice, notice[0] != '\0' ? notice : "none"), KV(reason, why));
 	events_add(d->events, wall, EVENT_DELAY, m->source, id,
 	    "%zu recipients wait for %s: %s", m->rcpt_count, age,
