@@ -249,6 +249,7 @@ style_checks() {
     one "clang-format" format_check
     one "include directions" tests/check-includes.sh
     one "log events" tests/check-log.py
+    one "idioms" tests/check-words.py
     one "cppcheck" cppcheck_check
     one "shellcheck" shell_check
     one "manual pages" manual_check

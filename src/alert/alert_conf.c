@@ -71,7 +71,7 @@ check_url(const char *text, char *err, size_t cap)
 	if (is_url(text))
 		return true;
 	snprintf(err, cap,
-	    "is no address of a web server; write it as in "
+	    "is not a web server address; write it as in "
 	    "https://hooks.example.org/weir");
 	return false;
 }
@@ -508,7 +508,7 @@ alert_conf_check(struct alert_conf *c, char *err, size_t cap)
 	const char *wrong = misplaced(c);
 
 	if (wrong != NULL) {
-		snprintf(err, cap, "%s; take it out", wrong);
+		snprintf(err, cap, "%s; remove it", wrong);
 		return false;
 	}
 	c->wanted = 0;

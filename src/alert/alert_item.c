@@ -158,7 +158,7 @@ store(json_t *value)
 	char *text = value != NULL ? json_dumps(value, JSON_COMPACT) : NULL;
 
 	if (text == NULL)
-		panic("alert: an item that is no JSON");
+		panic("alert: an item that is not JSON");
 	json_decref(value);
 	return text;
 }

@@ -335,7 +335,7 @@ alert_json(const struct alert_voice *v, const struct alert_conf *c,
 	    "events", events);
 	text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	if (text == NULL)
-		panic("alert: a message that is no JSON");
+		panic("alert: a message that is not JSON");
 	json_decref(j);
 	free(summary);
 	return text;
@@ -427,7 +427,7 @@ alert_template_check(const char *text, char *err, size_t cap)
 	j = json_loads(filled, 0, &error);
 	free(filled);
 	if (j == NULL)
-		snprintf(err, cap, "line %d: is no JSON: %s", error.line,
+		snprintf(err, cap, "line %d: is not valid JSON: %s", error.line,
 		    error.text);
 	json_decref(j);
 	return j != NULL;

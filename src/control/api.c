@@ -345,12 +345,11 @@ put(struct web_exchange *x, json_t *request, struct str name, struct str text)
 	if (value == NULL || json_object_get(request, a->name) != NULL) {
 		json_decref(value);
 		web_refuse(x, 400, "\"%s\" %s.", a->name,
-		    value == NULL ? a->kind == CONTROL_KIND_FLAG
-					? "must be true or false"
-				    : a->kind == CONTROL_KIND_ROWS
-					? "has to be in the body"
-					: "must be a number"
-				  : "is given twice");
+		    value == NULL
+			? a->kind == CONTROL_KIND_FLAG ? "must be true or false"
+			  : a->kind == CONTROL_KIND_ROWS ? "must be in the body"
+							 : "must be a number"
+			: "is given twice");
 		return false;
 	}
 	json_object_set_new(request, a->name, value);
@@ -627,8 +626,8 @@ read_cursor(struct web_exchange *x, struct str text, uint64_t *cursor)
 		if (text.n > RUN_MAX &&
 		    !str_eq(str_sub(text, 0, RUN_MAX), run)) {
 			web_refuse(x, 410,
-			    "The daemon was started anew since the page "
-			    "before: begin with the first.");
+			    "The daemon was restarted since the previous page: "
+			    "start again with the first one.");
 			return false;
 		}
 		text = str_sub(text, RUN_MAX, text.n);

@@ -182,8 +182,8 @@ acquaintance_has_room(struct acquaintances *a)
 	acquaintance_evict(a);
 	if (a->bytes <= a->settings.bytes_max)
 		return true;
-	tell_full(a, "acquaintances_memory is used up by what waits to be "
-		     "written, nobody new is remembered");
+	tell_full(a, "acquaintances_memory is full of unwritten data, no new "
+		     "recipients are remembered");
 	return false;
 }
 

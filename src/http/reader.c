@@ -106,7 +106,7 @@ check_request_line(struct http_reader *r, struct str line)
 	r->request.is_1_0 = str_eq(rest, STR("HTTP/1.0"));
 	if (!r->request.is_1_0 && !str_eq(rest, STR("HTTP/1.1")))
 		return refuse(r, str_starts(rest, STR("HTTP/")) ? 505 : 400,
-		    "The version has to be HTTP/1.1 or HTTP/1.0.");
+		    "The version must be HTTP/1.1 or HTTP/1.0.");
 	return true;
 }
 
@@ -150,11 +150,10 @@ check_doubled(struct http_reader *r)
 			    "twice.");
 	}
 	if (count_fields(&r->request, "Host") != 1)
-		return refuse(
-		    r, 400, "There has to be exactly one Host field.");
+		return refuse(r, 400, "There must be exactly one Host field.");
 	if (count_fields(&r->request, "Transfer-Encoding") > 0)
 		return refuse(r, 411,
-		    "A body has to be sent with Content-Length, without "
+		    "A body must be sent with Content-Length, without "
 		    "Transfer-Encoding.");
 	return true;
 }
@@ -239,7 +238,7 @@ to_origin_form(struct http_reader *r)
 	}
 	if (q->target.n == 0 || q->target.p[0] != '/')
 		return refuse(
-		    r, 400, "The request target has to begin with a slash.");
+		    r, 400, "The request target must begin with a slash.");
 	return true;
 }
 

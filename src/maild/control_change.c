@@ -287,7 +287,7 @@ on_forgotten(void *arg, int error, uint64_t count)
 			control_no_sender(c);
 		else
 			control_fail(c, CONTROL_ABSENT,
-			    "%s knows nobody whom it could forget",
+			    "%s has no recipients to forget",
 			    c->request.sender);
 	} else if (error != 0) {
 		control_fail_errno(c, error);

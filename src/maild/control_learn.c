@@ -36,7 +36,7 @@ learn_row(struct gate_import *im, const struct control_pair *p,
 	case GATE_IMPORT_NOBODY:
 		return "no sender can be called that";
 	case GATE_IMPORT_NONE_KEPT:
-		return "nobody is remembered for this sender: "
+		return "no recipients are remembered for this sender: "
 		       "acquaintances_memory or its policy's familiar_for is "
 		       "0, or the policy has no familiar recipients";
 	case GATE_IMPORT_TAKEN:

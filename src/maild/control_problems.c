@@ -238,8 +238,9 @@ add_shared(struct control_conn *c, int64_t wall)
 	    &(struct row){.kind = "shared",
 		.reason = s.why[0] != '\0' ? s.why : "not reached yet",
 		.option = "shared",
-		.help = "start the server, or mend the way to it; shared in "
-			"weir.conf(5); freezes stay at this relay until then",
+		.help =
+		    "start the server, or repair the connection to it; shared "
+		    "in weir.conf(5); freezes stay at this relay until then",
 		.count = s.waiting > 0 ? (int64_t)s.waiting : -1,
 		.since = s.since,
 		.never_accepted = NEVER_UNKNOWN},

@@ -73,7 +73,7 @@ is_known(struct web_exchange *x, struct decider *d, struct remembered **out)
 		return false;
 	if (field->n == 0 || field->n > KEY_MAX || !str_is_shown(*field)) {
 		web_refuse(x, 400,
-		    "Idempotency-Key has to be 1 to %d printable characters.",
+		    "Idempotency-Key must be 1 to %d printable characters.",
 		    KEY_MAX);
 		return true;
 	}
@@ -321,7 +321,7 @@ read_kind(const json_t *request, enum decide_kind *kind)
 	if (text != NULL && strcmp(text, "later") == 0)
 		*kind = DECIDE_LATER;
 	else if (text == NULL || strcmp(text, "now") != 0)
-		return "\"commit\" has to be \"now\" or \"later\".";
+		return "\"commit\" must be \"now\" or \"later\".";
 	return NULL;
 }
 
@@ -361,19 +361,18 @@ make_decision(struct ask *a, const json_t *request, const char **why)
 		return NULL;
 	if (source == NULL || source[0] == '\0' ||
 	    strlen(source) > DECIDE_NAME_MAX || !str_is_shown(str_from(source)))
-		*why = "\"source\" has to be 1 to 200 bytes of printable text.";
+		*why = "\"source\" must be 1 to 200 bytes of printable text.";
 	else if (application == NULL || !is_application(application))
-		*why =
-		    "\"application\" has to be 1 to 32 small letters, digits "
-		    "and hyphens.";
+		*why = "\"application\" must be 1 to 32 small letters, digits "
+		       "and hyphens.";
 	else if (client != NULL && !ip_parse(str_from(client), &ip))
-		*why = "\"client\" has to be an IP address.";
+		*why = "\"client\" must be an IP address.";
 	else if (json_object_get(request, "policy") != NULL &&
 		 (policy == NULL ||
 		     !gate_has_policy(a->d->gate, str_from(policy))))
-		*why = "\"policy\" has to be the name of a policy.";
+		*why = "\"policy\" must be the name of a policy.";
 	else if (n < 1 || n > DECIDE_DESTINATIONS_MAX)
-		*why = "\"destinations\" has to be a list of 1 to 1000.";
+		*why = "\"destinations\" must be a list of 1 to 1000.";
 	else if (kind == DECIDE_LATER && a->d->open_count >= DECIDE_OPEN_MAX)
 		*why = "Too many decisions wait for their commit.";
 	if (*why != NULL)
@@ -456,7 +455,7 @@ is_good_body(struct web_exchange *x, const json_t *body)
 	if (json_object_size(body) == 1 && json_is_array(batch) &&
 	    json_array_size(batch) >= 1 && json_array_size(batch) <= BATCH_MAX)
 		return true;
-	web_refuse(x, 400, "\"batch\" has to be a list of 1 to %d decisions.",
+	web_refuse(x, 400, "\"batch\" must be a list of 1 to %d decisions.",
 	    BATCH_MAX);
 	return false;
 }

@@ -216,24 +216,24 @@ maild_why_held(
 
 	if (!last_to_go(m, msg, wall, &last)) {
 		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, since many new recipients were written to");
+		    "It is on hold because the sender wrote to many new "
+		    "recipients");
 		return out;
 	}
 	if (last.frozen) {
 		snprintf(out, DELIVERY_WHY_MAX,
-		    "It is held, since so many new recipients were written to "
-		    "that an administrator has to look at it");
+		    "It is on hold because the sender wrote to many new "
+		    "recipients; an administrator must review it");
 		return out;
 	}
 	n = (size_t)snprintf(out, DELIVERY_WHY_MAX,
-	    "It is held, since many new recipients were written to; ");
+	    "It is on hold because the sender wrote to many new recipients; ");
 	if (last.due == INT64_MAX)
 		snprintf(out + n, DELIVERY_WHY_MAX - n,
-		    "it goes when an administrator releases it");
+		    "an administrator must release it");
 	else
 		snprintf(out + n, DELIVERY_WHY_MAX - n,
-		    "%u of them %s before it, and it goes in %s", last.ahead,
-		    last.ahead == 1 ? "is" : "are",
+		    "%u ahead of it, expected release in %s", last.ahead,
 		    units_format_duration(
 			(last.due - wall + 999) / 1000 * 1000, time));
 	return out;

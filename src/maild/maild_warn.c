@@ -76,8 +76,8 @@ warn_of_no_login(const struct warning *w, const struct maild_config *c)
 		    "logged in, held mail waits in the queue. Let it take mail "
 		    "from this machine, or set next_hop_auth%s",
 		    c->verify_held ? ""
-				   : "; with verify_held = false nobody hears "
-				     "of it before the release");
+				   : "; with verify_held = false it is noticed "
+				     "only at the release");
 		return;
 	}
 }

@@ -112,8 +112,8 @@ add_shared(struct metrics *m, const struct control_parts *p)
 	bool has = p->shared != NULL && p->shared(p->arg, &s);
 
 	metrics_one(m, "weir_shared_up", METRIC_GAUGE,
-	    "0: the shared server does not answer. 1: it does, or the relay "
-	    "stands alone.",
+	    "0: the shared server does not answer. 1: it does, or no shared "
+	    "server is configured.",
 	    !has || s.is_up);
 	if (!has)
 		return;

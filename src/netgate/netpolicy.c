@@ -189,8 +189,7 @@ compile(const struct netpolicy_conf *conf, struct netpolicy *p, char *err,
 		    "workstation, server or gateway");
 	if (!set_throttle(conf, &profile, &p->throttle))
 		return fail(conf, err, cap,
-		    "no_dns_limit: limit has four windows already; take one "
-		    "out");
+		    "no_dns_limit: limit already has four windows; remove one");
 	error = throttle_policy_error(&p->throttle);
 	if (error != NULL)
 		return fail(conf, err, cap, "%s", error);

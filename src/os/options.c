@@ -71,7 +71,7 @@ hint_for(const char *fmt)
 	} hints[] = {
 	    {"no such option", "check its spelling in the manual page"},
 	    {"found duplicate title", "give each section its own title"},
-	    {"unexpected closing brace", "take it out, or open its section"},
+	    {"unexpected closing brace", "remove it, or open its section"},
 	    {"missing equal sign", "write name = value"},
 	    {"missing title", "write it in quotes before the brace"},
 	    {"missing opening brace", "write { after the title"},
@@ -116,7 +116,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	if (opt->nvalues == 1 && opt->def.number != 0) {
 		free(cfg->comment);
 		cfg->comment = xasprintf(
-		    "%s: already set in line %ld; take one of the two out",
+		    "%s: already set in line %ld; remove one of the two",
 		    opt->name, opt->def.number);
 		return -1;
 	}
@@ -257,7 +257,7 @@ read_option(struct loader *l, const struct option *o, const cfg_opt_t *row,
 	if (row->nvalues == 0 && row->def.number != 0)
 		return fail(l, (unsigned)row->def.number, section->name,
 		    section->title,
-		    "%s: emptied again further down; take one of the two out",
+		    "%s: emptied again further down; remove one of the two",
 		    o->name);
 	if (row->nvalues != 1 && !option_is_list(o))
 		return fail(l,

@@ -213,7 +213,7 @@ check_args(const struct command_args *args, char *err, size_t cap)
 	else if (o->has_spread && is_mail != wants_mail)
 		snprintf(err, cap,
 		    "--spread=contacts needs a trace, and a trace is for "
-		    "--spread=contacts alone");
+		    "--spread=contacts only");
 	else if (is_mail && (args->profile_count > 0 || o->hosts > 0))
 		snprintf(err, cap,
 		    "--profile and --hosts are for worms that reach for "

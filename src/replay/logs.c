@@ -199,7 +199,7 @@ add_networks(
 
 		if (!ip_net_parse(str_from(args->networks[i]), &net)) {
 			snprintf(err, cap,
-			    "--my-networks: \"%s\" is no network; write "
+			    "--my-networks: \"%s\" is not a network; write "
 			    "192.0.2.0/24",
 			    str_escape(str_from(args->networks[i]), shown,
 				sizeof(shown)));

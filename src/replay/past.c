@@ -144,7 +144,7 @@ past_add_line(void *past, struct str line, char *why, size_t cap)
 	bool ok = false;
 
 	if (!json_is_object(row)) {
-		snprintf(why, cap, "is no JSON object: %s",
+		snprintf(why, cap, "is not a JSON object: %s",
 		    row == NULL ? error.text : "another value");
 	} else if (p->count >= PAST_MAILS_MAX) {
 		snprintf(why, cap, "more than %d messages", PAST_MAILS_MAX);

@@ -319,9 +319,9 @@ print_waiting(FILE *out, const struct report_log *r)
 	struct curves c = {.n = 0};
 	struct svg_plot plot = {
 	    .title = "How long recipients would have waited",
-	    .description =
-		"Percent of all recipients that still waited after so many "
-		"seconds; the first point is of all that waited at all.",
+	    .description = "Percentage of all recipients that were still "
+			   "waiting after this many seconds; the first point "
+			   "shows all that had to wait.",
 	    .x_label = "seconds",
 	    .y_label = "% of recipients still waiting",
 	    .log_x = true,

@@ -144,7 +144,7 @@ trace_nodes_add_line(void *nodes, struct str line, char *why, size_t cap)
 		grow_nodes(n, id);
 	if (n->v[id].is_listed)
 		return fail(
-		    why, cap, "%u is given twice; take one out", (unsigned)id);
+		    why, cap, "%u is given twice; remove one", (unsigned)id);
 	n->v[id] = (struct trace_node){
 	    .is_listed = true,
 	    .is_user = user == 1,

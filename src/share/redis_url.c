@@ -100,7 +100,7 @@ redis_url_parse(const char *text, struct redis_url *out, char *err, size_t cap)
 		i++;
 	if (i == sizeof(schemes) / sizeof(schemes[0]))
 		return fail(err, cap,
-		    "is no address of a server; write redis://HOST:PORT, "
+		    "is not a server address; write redis://HOST:PORT, "
 		    "rediss://HOST:PORT, unix:/PATH or "
 		    "redis+sentinel://HOST:PORT,HOST:PORT/MASTER");
 	out->is_tls = schemes[i].is_tls;

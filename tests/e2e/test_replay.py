@@ -448,7 +448,7 @@ def test_learn(log, tmp_path):
     (b'[{"unix_time":1795893602,"user":"a","required_score":15}]', [], 65,
      "history_redis"),
     (b"", ["--year", "26"], 64, "four digits"),
-    (b"", ["--my-networks", "10.0.0.0/8,x"], 64, '"x" is no network'),
+    (b"", ["--my-networks", "10.0.0.0/8,x"], 64, '"x" is not a network'),
     (b"", ["--journal"], 64, "usage: weir-replay log"),
     (b"", ["none.log"], 66, "none.log: No such file"),
 ], ids=["rubbish", "cut", "incoming", "empty", "format", "other_format",

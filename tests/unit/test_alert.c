@@ -802,7 +802,7 @@ test_templates(void **state)
 	assert_false(
 	    alert_template_check("{\"n\": {{text}}}", err, sizeof(err)));
 	assert_false(alert_template_check("{\"a\": ", err, sizeof(err)));
-	assert_non_null(strstr(err, "is no JSON"));
+	assert_non_null(strstr(err, "is not valid JSON"));
 }
 
 /* ---- the disk ---- */

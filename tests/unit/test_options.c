@@ -127,12 +127,12 @@ static const struct error errors[] = {
 	IN_P "burst: \"-1\" is not a number; write digits alone, at most "
 	     "4294967295"},
     {P "burst = 1\n\nburst = 2 }",
-	"weir.conf:7: policy \"bulk\": burst: already set in line 5; take one "
-	"of the two out"},
+	"weir.conf:7: policy \"bulk\": burst: already set in line 5; remove "
+	"one of the two"},
     {P "burst = {1, 2} }",
 	IN_P "burst: takes one value, not a list; write it without braces"},
     {P "match = {a} match = {} }",
-	IN_P "match: emptied again further down; take one of the two out"},
+	IN_P "match: emptied again further down; remove one of the two"},
     {P "exempt = maybe }",
 	IN_P "exempt: \"maybe\" is neither true nor false; write true, false, "
 	     "yes, no, on or off"},
@@ -144,7 +144,7 @@ static const struct error errors[] = {
     {P "intervall = 1 }",
 	IN_P "no such option 'intervall'; check its spelling in the manual "
 	     "page"},
-    {P "}\n}", "weir.conf:6: unexpected closing brace; take it out, or open "
+    {P "}\n}", "weir.conf:6: unexpected closing brace; remove it, or open "
 	       "its section"},
     {P "}\npolicy bulk { }",
 	"weir.conf:6: found duplicate title 'bulk'; give each section its own "
@@ -181,7 +181,7 @@ static const struct error errors[] = {
 	"weir.conf:1: mode: \"passive\" is not known here; write one of: "
 	"enforce, observe"},
     {"hostname = x size = 1K\nsize = 2K",
-	"weir.conf:2: size: already set in line 1; take one of the two out"},
+	"weir.conf:2: size: already set in line 1; remove one of the two"},
     {"hostname = x size = 5Q",
 	"weir.conf:1: size: \"5Q\" is not a size; write a number and K, M, G "
 	"or T, as in \"50M\""},

@@ -172,7 +172,7 @@ test_nodes(void **state)
 	assert_false(trace_node(&n, 3).is_listed);
 	assert_false(trace_node(&n, TRACE_ID_MAX).is_listed);
 	assert_false(add_node(&n, "7 1 1 1"));
-	assert_string_equal(err, "7 is given twice; take one out");
+	assert_string_equal(err, "7 is given twice; remove one");
 	assert_false(add_node(&n, "8 2 1 1"));
 	assert_string_equal(err, "user: \"2\" is not a number up to 1");
 	assert_false(add_node(&n, "8 1 1"));
