@@ -97,7 +97,7 @@ static const struct limit in_all[] = {
     {"history_memory", "weirctl explain --policy covers less time", NULL},
     {"acquaintances_memory",
 	"the least recently used senders are read from the disk again; when "
-	"unwritten data fills it, no new recipient is remembered. With a "
+	"unwritten data fills it, no new recipient is remembered; with a "
 	"million senders on disk, incoming mail begins no further one",
 	"log \"gate acquaintances_full\", one line a minute"},
     {"next_hop_connections",
