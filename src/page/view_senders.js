@@ -125,7 +125,7 @@ export function sender(app, [name]) {
     }
 
     async function forget() {
-        const n = (s.remembered || 0) + (s.inbound || 0);
+        const n = s.remembered || 0;
         const ok = await app.confirm({
             title: `Forget whom ${plain(name)} knows?`,
             text: `${count(n, "address", "addresses")} that this sender ` +
@@ -171,7 +171,7 @@ export function sender(app, [name]) {
                     {sender: name}, reason), {kind: "danger"}),
             ],
             // It is of no domain's administrator.
-            !app.session.domain && s && (s.remembered > 0 || s.inbound > 0) &&
+            !app.session.domain && s && s.remembered > 0 &&
                 button("Forget whom it knows", forget));
     }
 
