@@ -450,9 +450,9 @@ def test_the_example_in_contrib(tmp_path, sink):
                           message())
             peer.ask("QUIT")
         assert len(sink.messages) == 2
-        for n in (1, 2):
-            until(lambda n=n: ctl(n, "status")["shared_spent"] >= 1,
-                  "what the other spent")
+        # Under load haproxy's turns may bring both to one relay.
+        until(lambda: sum(ctl(n, "status")["shared_spent"]
+                          for n in (1, 2)) >= 2, "what the others spent")
         ctl(1, "freeze", ALICE)
         until(lambda: any(s["sender"] == ALICE and s["frozen"]
                           for s in ctl(2, "senders")), "the freeze")
