@@ -489,7 +489,7 @@ test_errors(void **state)
 	    "/nonexistent/x");
 	expect_scope_error(
 	    "scope \"local\" { limit = {\"5/1h\"} match = {\"user:a\"} }",
-	    "programs of this machine");
+	    "not allowed in this built-in scope");
 	rules = read_scopes(
 	    "scope \"a\" { limit = {\"5/1h\"} match = {\"file:/dev/null\"} }"
 	    "scope \"b\" { limit = {\"5/1h\"} match = {\"user:a\"} }");
