@@ -500,11 +500,11 @@ check_due(sqlite3 *h)
 	if (sim_now() - oracle.fine_since < FINE_US)
 		return;
 	/* RELEASED or SENDING, and due long ago, or further ahead than any
-	 * retry is. */
+	 * retry is. One that passed waits for the others of a whole message. */
 	snprintf(sql, sizeof(sql),
 	    "SELECT m.subject, r.address, r.state, r.next_try, r.last_error"
 	    " FROM rcpt r CROSS JOIN message m ON m.id = r.ticket & ~4095"
-	    " WHERE r.state IN (2, 3) AND m.pending = 0 AND"
+	    " WHERE r.state IN (2, 3) AND m.pending = 0 AND m.whole = 0 AND"
 	    " (r.next_try < %" PRId64 " OR r.next_try > %" PRId64 ")",
 	    wall - FINE_US / 1000, wall + 2 * HOUR_US / 1000);
 	st = ask(h, sql);
