@@ -366,13 +366,13 @@ void gate_discard(struct gate *g, const struct spool_select *select,
 
 /* The mail server's hold queue has these messages no more, and nobody asked
  * weir for it: they leave the queues. */
-void gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
+void gate_mta_forgot(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg);
 
 /* Whom the sender knows is forgotten, but for its working set: whom it wrote
  * to, what was imported, and what it learnt from incoming mail. count is of
  * addresses. ENOENT: there is nobody. */
-void gate_unlearn(struct gate *g, const char *sender, const char *who,
+void gate_forget(struct gate *g, const char *sender, const char *who,
     int64_t now, int64_t wall, gate_done_fn *fn, void *arg);
 
 /*

@@ -407,7 +407,7 @@ gate_discard(struct gate *g, const struct spool_select *select, const char *who,
 }
 
 void
-gate_forget(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
+gate_mta_forgot(struct gate *g, const uint64_t *ids, size_t n, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg)
 {
 	struct spool_select select = {.ids = ids, .id_count = n, .gone = true};
@@ -622,7 +622,7 @@ on_recalled(struct recall *r, bool is_read)
 }
 
 void
-gate_unlearn(struct gate *g, const char *sender, const char *who, int64_t now,
+gate_forget(struct gate *g, const char *sender, const char *who, int64_t now,
     int64_t wall, gate_done_fn *fn, void *arg)
 {
 	struct forgetting *f = xcalloc(1, sizeof(*f));

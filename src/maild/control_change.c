@@ -304,6 +304,6 @@ control_forget(struct control_conn *c, int64_t now)
 {
 	c->cursor = !control_find_sender(c, now);
 	control_wait(c);
-	gate_unlearn(control_parts(c)->gate, c->request.sender, c->who, now,
+	gate_forget(control_parts(c)->gate, c->request.sender, c->who, now,
 	    clock_wall_ms(), on_forgotten, c);
 }

@@ -55,7 +55,7 @@ on_quarantine_gone(void *arg, const uint64_t *ids, size_t n)
 {
 	struct maild *m = arg;
 
-	gate_forget(
+	gate_mta_forgot(
 	    m->gate, ids, n, loop_now(m->loop), clock_wall_ms(), NULL, NULL);
 }
 

@@ -386,8 +386,7 @@ ask(struct policy_conn *c, int64_t now)
 		return;
 	}
 	if (rq->cut) {
-		reply(c, "DEFER_IF_PERMIT",
-		    "4.7.1 policy request attribute too long");
+		reply(c, "DEFER_IF_PERMIT", "4.7.1 an attribute is too long");
 		go_on(c, now);
 		return;
 	}

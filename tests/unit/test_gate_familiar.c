@@ -456,7 +456,7 @@ forget(struct rig *r, const char *sender)
 {
 	unsigned before = r->done;
 
-	gate_unlearn(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
+	gate_forget(r->gate, sender, "admin", r->now, r->wall, rig_on_done, r);
 	rig_pump(r);
 	assert_int_equal(r->done, before + 1);
 	return r->error;

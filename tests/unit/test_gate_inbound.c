@@ -271,7 +271,7 @@ test_forget(void **state)
 	(void)state;
 	open_as(&r, LEARN, LOCALS_ADDRESS);
 	r.done = 0;
-	gate_unlearn(r.gate, ALICE, "admin", r.now, r.wall, rig_on_done, &r);
+	gate_forget(r.gate, ALICE, "admin", r.now, r.wall, rig_on_done, &r);
 	rig_pump(&r);
 	assert_int_equal(r.error, ENOENT);
 	mail_in(&r, BOB, ALICE);
@@ -282,7 +282,7 @@ test_forget(void **state)
 	assert_string_equal(info.sender, ALICE);
 	assert_int_equal(info.known.met, 2);
 	assert_int_equal(info.last_seen, 0);
-	gate_unlearn(r.gate, "Alice@example.org", "admin", r.now, r.wall,
+	gate_forget(r.gate, "Alice@example.org", "admin", r.now, r.wall,
 	    rig_on_done, &r);
 	rig_pump(&r);
 	assert_int_equal(r.error, 0);
