@@ -88,7 +88,7 @@ def test_another_instance_is_refused(world):
                                      message())
         assert code == 451 and b"for this mail server" in words
         assert w.log_lines("milter server server=other.test "
-                           "first=mta.test ")
+                           "first_server=mta.test ")
         assert len(w.held()) == 1 and other.queue() == []
     finally:
         other.stop()
