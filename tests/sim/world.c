@@ -476,6 +476,9 @@ send_letter(struct session *x, struct letter *l)
 	if (code == 250) {
 		oracle_heard();
 		letter_owed(l);
+		/* The worst of moments. */
+		if (rules.wild && !world.calm && sim_chance(30))
+			sim_kill_after(1 + sim_below(12));
 		return DONE;
 	}
 	return code / 100 == 5 ? NEVER : LATER;
