@@ -487,6 +487,7 @@ delivery_on_unreachable(
 {
 	struct delivery *d = a->d;
 	uint32_t talking = count_talking(d);
+	int64_t rest_ms;
 	char *reason;
 
 	if (talking > 0 && !d->draining) {
@@ -502,10 +503,9 @@ delivery_on_unreachable(
 	/* Those that waited for the same failure prolong nothing. */
 	if (now >= d->rest_until)
 		start_rest(d, reason, now);
+	rest_ms = d->rest_until > now ? d->rest_until - now : 0;
 	/* Behind the others: next time another one is to see. */
-	attempt_put_back(a, reason,
-	    clock_wall_ms() + (d->rest_until > now ? d->rest_until - now : 0) +
-		1);
+	attempt_put_back(a, reason, clock_wall_ms() + rest_ms + 1);
 	free(reason);
 	pump(d, now);
 }

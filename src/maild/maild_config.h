@@ -136,6 +136,8 @@ struct maild_config {
 	struct option_strings local_domains, inbound_users, internal_domains;
 	int inbound_source; /* enum locals_source, in its order */
 	uint64_t acquaintances_memory, history_memory;
+	uint64_t inbound_memory; /* read and not used */
+	bool inbound_memory_given;
 
 	struct option_array listen; /* struct maild_listen */
 	struct option_array http;   /* struct web_conf */

@@ -85,6 +85,16 @@
 		    "part held in memory, usually 3 KB per sender. When it " \
 		    "is full, the least recently used senders are read " \
 		    "from the disk again; no verdict changes.",				\
+	},								\
+	{								\
+		SIZE("inbound_memory", inbound_memory, NULL, 0,		\
+		    MIB(65536)),					\
+		.given = offsetof(					\
+		    struct maild_config, inbound_memory_given),		\
+		.doc =							\
+		    "Obsolete and without effect: acquaintances_memory " \
+		    "limits what senders learn from incoming mail, too. " \
+		    "Remove the line.",					\
 	}
 /* clang-format on */
 

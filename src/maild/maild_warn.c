@@ -181,6 +181,10 @@ warn_of_no_memory(const struct warning *w, const struct maild_config *c)
 		    "acquaintances_memory is 0; give it memory",
 		    name);
 	}
+	if (c->inbound_memory_given)
+		w->fn(w->arg,
+		    "inbound_memory has no effect any more: "
+		    "acquaintances_memory limits it, too; remove the line");
 }
 
 /* Postfix and Sendmail have one flag for it. */

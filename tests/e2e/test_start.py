@@ -180,7 +180,8 @@ def test_warnings_of_what_does_nothing(tmp_path):
     their lines, and the daemon starts."""
     (tmp_path / "nobody").write_text("# none yet\n")
     w = prepared(tmp_path, acquaintances_memory='"0"',
-                 local_domains='{"example.org"}', sections=(
+                 local_domains='{"example.org"}', inbound_memory='"64M"',
+                 sections=(
                      f'scope "void" {{ match = {{"file:{tmp_path}/nobody"}} '
                      'limit = {"5/1h"} }\n'
                      'policy "p" { match = {"a"}  learn_inbound = yes }\n'))
@@ -195,6 +196,7 @@ def test_warnings_of_what_does_nothing(tmp_path):
     assert re.search(rf"weir\.conf:{at['learn_inbound']}: policy "
                      r"\"p\": learn_inbound learns nothing",
                      done.stderr), done.stderr
+    assert "inbound_memory has no effect any more" in done.stderr
     w.start()
     assert w.stop() == 0
 
