@@ -174,11 +174,11 @@ say_what_is_long() {
 E2E_S=2400
 
 # e2e NAME FILES [pytest's arguments]: FILES are those whose tests have to run,
-# but for those that the mark "long" takes out. Most of their time is waiting, so a worker for each processor, each with whole
-# files.
+# but for those that the mark "long" takes out. Most of their time is waiting,
+# so there is one worker more than processors, each with whole files.
 e2e() {
     local name=$1 files=$2 log=build/e2e.log line passed failed skipped status=0
-    local workers=$((JOBS < 4 ? JOBS : 4)) source long=0
+    local workers=$((JOBS < 3 ? JOBS + 1 : 4)) source long=0
     shift 2
     PYTHONDONTWRITEBYTECODE=1 timeout -s INT -k 60 "$E2E_S" \
         /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider --maxfail=20 \

@@ -284,7 +284,7 @@ def test_pages_of_senders(api):
             400, 410), bad
     a.weir.restart()
     status, _, problem = a.ask("GET", f"/api/v1/senders?cursor={old}", token=t)
-    assert status == 410 and "anew" in problem["detail"]
+    assert status == 410 and "start again" in problem["detail"]
 
 
 def test_login(api):

@@ -597,7 +597,7 @@ def test_dovecot_speaks_unasked(weir, scripted, tmp_path, unasked):
     assert c.ask(b64("alice@example.org"))[0] == 454
     assert c.ask("NOOP")[0] == 250
     assert w.status()["sessions_open"] == 1
-    assert not w.log_lines("smtp auth\S* result=(ok|refused)")
+    assert not w.log_lines(r"smtp auth\S* result=(ok|refused)")
 
 
 def test_auth_required(weir, dovecot, sink):

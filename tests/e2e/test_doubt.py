@@ -160,7 +160,7 @@ def test_recipients_given_up_count(weir, sink, how):
     assert ask(2)[0] == 250 and ask(2)[0] == 250
     until(lambda: ask(0)[0] == 421, "the end of it")
     code, lines = ask(0)
-    assert code == 421 and "asked about" in lines[0], lines
+    assert code == 421 and "probed" in lines[0], lines
     [row] = w.ctl("problems")
     assert (row["kind"], row["who"], row["option"]) == (
         "client", "127.0.0.1", "refused_max")
@@ -181,7 +181,7 @@ def test_recipients_of_a_text_that_is_refused_count(weir, sink):
         code, text = ask()
         assert code == 550 and "bare" in text, text
     code, lines = w.hello().ask("MAIL FROM:<a@example.org>")
-    assert code == 421 and "asked about" in lines[0], lines
+    assert code == 421 and "probed" in lines[0], lines
     assert sink.recipients() == []
 
 

@@ -5,6 +5,7 @@ everything with it. After each: the client had an honest reply, nothing that
 was acknowledged is lost, the daemon lives, works when the fault is gone, and
 starts again. And a disk that is really full."""
 import concurrent.futures
+import contextlib
 import errno
 import os
 import shutil
@@ -118,6 +119,14 @@ def finish(w, run):
     assert list((w.spool / "bodies").iterdir()) == []
 
 
+def under_way(w, sink):
+    """What each connection to the next hop came to, where one is stuck."""
+    with contextlib.suppress(CtlError, OSError):
+        return (w.status(),
+                [getattr(peer, "lines", None) for peer in sink.peers])
+    return "it does not answer"
+
+
 def one_fault(tmp_path, shim, n, error):
     """(calls in the scenario, whether one failed)"""
     here = tmp_path / str(n)
@@ -137,7 +146,7 @@ def one_fault(tmp_path, shim, n, error):
         except (AssertionError, CtlError) as problem:
             raise AssertionError(
                 f"call {n} ({what}) with {errno.errorcode[error]}: {problem}"
-                f"\n{w.log()[-2500:]}") from problem
+                f"\n{w.log()[-2500:]}\n{under_way(w, sink)}") from problem
     finally:
         if w.process is not None:
             w.kill()
