@@ -97,6 +97,7 @@ void api_post_session(struct web_exchange *x, int64_t now);
 void api_delete_session(struct web_exchange *x, int64_t now);
 
 /* api_stream.c */
+#define API_STREAM_TYPES "type" /* its parameter */
 void api_get_stream(struct web_exchange *x, int64_t now);
 void api_get_trace(struct web_exchange *x, int64_t now);
 

@@ -257,6 +257,11 @@ operation(const struct api *a, const struct web_route *r)
 	    "parameters", parameters, "responses", answers_of(r));
 	if (c != NULL)
 		json_object_set_new(op, "x-weir-command", json_string(c->name));
+	if (r->run == api_get_stream)
+		add_parameter(parameters, API_STREAM_TYPES, "query", false,
+		    "Only events of these types.",
+		    json_pack("{s:s, s:{s:s}}", "type", "array", "items",
+			"type", "string"));
 	if (c != NULL && is_read)
 		add_query(parameters, r, c, in_path);
 	else if (c != NULL && strcmp(r->method, "POST") == 0)

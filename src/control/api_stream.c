@@ -25,7 +25,10 @@ struct stream {
 	/* Which of the asker's proof it hangs on. */
 	enum web_proof proof;
 	char id[32];
+	uint64_t types; /* a bit for each; only these are sent */
 };
+
+_Static_assert(EVENT_TYPE_MAX <= 64, "a bit for each type of event");
 
 static void
 stream_free(struct stream *s)
@@ -72,7 +75,7 @@ say_event(struct stream *s, const struct event_item *item)
 {
 	char id[48];
 
-	if (!sees(s, item->sender))
+	if (!(s->types >> item->type & 1) || !sees(s, item->sender))
 		return true;
 	snprintf(id, sizeof(id), "%s-%" PRIu64, api_of(s->x)->boot, item->seq);
 	return say(
@@ -185,18 +188,54 @@ is_head(struct web_exchange *x)
 	return true;
 }
 
+/* "type=freeze,thaw"; without it all. A message per event is most of what a
+ * busy relay tells, and few ask for that. False: refused. */
+static bool
+read_types(struct web_exchange *x, uint64_t *types)
+{
+	const struct str *value =
+	    http_target_parameter(web_target(x), API_STREAM_TYPES);
+	struct str rest, name;
+	char shown[64];
+
+	*types = value == NULL ? UINT64_MAX : 0;
+	if (value == NULL)
+		return true;
+	rest = *value;
+	do {
+		int type = 0;
+
+		name = str_cut(&rest, ',');
+		while (type < EVENT_TYPE_MAX &&
+		       !str_eq(name, str_from(event_type_name[type])))
+			type++;
+		if (type == EVENT_TYPE_MAX) {
+			web_refuse(x, 400,
+			    "type: there is no event \"%s\"; see event_types "
+			    "of "
+			    "GET session.",
+			    str_escape(name, shown, sizeof(shown)));
+			return false;
+		}
+		*types |= UINT64_C(1) << type;
+	} while (rest.n > 0);
+	return true;
+}
+
 void
 api_get_stream(struct web_exchange *x, int64_t now)
 {
 	const struct api *a = api_of(x);
 	const struct web_who *who = web_who(x);
 	struct stream *s;
+	uint64_t types;
 
 	(void)now;
-	if (is_head(x))
+	if (is_head(x) || !read_types(x, &types))
 		return;
 	s = xcalloc(1, sizeof(*s));
 	s->x = x;
+	s->types = types;
 	s->proof = who->proof;
 	(void)str_copy(str_from(who->domain), s->domain, sizeof(s->domain));
 	(void)str_copy(str_from(who->id), s->id, sizeof(s->id));

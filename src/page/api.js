@@ -89,7 +89,8 @@ export function follow(types, on, reset) {
     let source, timer, wait = 1000, has_ended = false, boot = null;
 
     function open() {
-        source = new EventSource(API + "events/stream");
+        source = new EventSource(API + "events/stream?type=" +
+            types.join(","));
         source.addEventListener("hello", (e) => {
             const hello = JSON.parse(e.data);
 

@@ -35,7 +35,7 @@ const root = document.getElementById("app");
 // last answer took.
 let view = null, viewName = "", viewSerial = 0;
 let asking = null, again = false, took = 0, timer = null, settle = null;
-let isLost = false, endFollow = null, error = "", login = null;
+let isLost = false, endFollow = null, followsAll = false, error = "", login = null;
 // What is said beside it.
 let toasts = [], bar = null, dialog = null, isDue = false;
 
@@ -125,8 +125,21 @@ function show() {
     viewSerial++;
     error = "";
     view = make(app, args, params);
+    followEvents(Boolean(view.isAllEvents));
     app.redraw();
     refresh();
+}
+
+// A busy relay tells of thousands of messages a second: only a view that lists
+// them hears of them.
+function followEvents(isAll) {
+    if (endFollow && followsAll === isAll)
+        return;
+    if (endFollow)
+        endFollow();
+    followsAll = isAll;
+    endFollow = follow((app.session.event_types || []).filter((t) => isAll ||
+        t !== "message"), onEvent, () => refresh());
 }
 
 async function refresh() {
@@ -193,7 +206,6 @@ function begin(session) {
         ? {sender: "host", message: "packet", recipient: "packet"}
         : {sender: "sender", message: "message", recipient: "recipient"};
     login = null;
-    endFollow = follow(session.event_types || [], onEvent, () => refresh());
     show();
 }
 

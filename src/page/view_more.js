@@ -72,7 +72,8 @@ export function events(app) {
                 empty: "No such event in memory."}));
     }
 
-    return {title: "Events", refresh, draw, onEvent, every: 60000};
+    return {title: "Events", refresh, draw, onEvent, every: 60000,
+        isAllEvents: true};
 }
 
 export function audit(app) {

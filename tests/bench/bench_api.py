@@ -68,6 +68,9 @@ class Watchers:
     def __init__(self, port, token):
         self.port, self.token = port, token
         self.end = threading.Event()
+        session = json.loads(get(port, token, "/api/v1/session")[1])
+        self.types = ",".join(t for t in session["event_types"]
+                              if t != "message").encode()
         self.threads = [threading.Thread(target=self.every, args=(1, [
             "/metrics"])), threading.Thread(target=self.every, args=(5, [
                 "/api/v1/senders?busy=true&limit=1000",
@@ -87,7 +90,8 @@ class Watchers:
 
     def stream(self):
         with socket.create_connection(("127.0.0.1", self.port)) as s:
-            s.sendall(b"GET /api/v1/events/stream HTTP/1.1\r\n"
+            s.sendall(b"GET /api/v1/events/stream?type=" + self.types
+                      + b" HTTP/1.1\r\n"
                       b"Host: 127.0.0.1\r\nAuthorization: Bearer "
                       + self.token.encode() + b"\r\n\r\n")
             s.settimeout(0.2)
@@ -196,8 +200,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--messages", type=int, default=100000, help="held")
     p.add_argument("--seconds", type=float, default=5)
-    p.add_argument("--rounds", type=int, default=15)
-    p.add_argument("--burst", type=int, default=10000, help="messages sent in "
+    p.add_argument("--rounds", type=int, default=7)
+    p.add_argument("--burst", type=int, default=50000, help="messages sent in "
                    "each part of a round")
     p.add_argument("--sessions", type=int, default=10)
     p.add_argument("--chromium", action="store_true", help="open the page in "

@@ -389,6 +389,18 @@ def test_stream(api):
         assert "eve" in read_events(other, "freeze")[-1]["data"]
     # What was missed meanwhile.
     a.weir.run_ctl("thaw", FROM)
+    path = "/api/v1/events/stream?type=thaw,reload"
+    with open_stream(a, t, path=path) as s:
+        read_events(s, "hello")
+        a.weir.run_ctl("freeze", "bob@example.net")
+        a.weir.run_ctl("thaw", "bob@example.net")
+        found = [e for e in read_events(s, "thaw") if "event" in e]
+        assert [e["event"] for e in found] == ["thaw"]
+        assert "bob" in found[0]["data"]
+    for wrong in ("", "thaw,nothing", "th%22aw"):
+        status, _, problem = a.ask(
+            "GET", "/api/v1/events/stream?type=" + wrong, token=t)
+        assert status == 400 and "event" in problem["detail"], (wrong, problem)
     with open_stream(a, t, event["id"]) as s:
         assert [e["event"] for e in read_events(s, "thaw")][-1] == "thaw"
     with open_stream(a, t, "0123456789abcdef-1") as s:
