@@ -18,7 +18,6 @@ BANNED = [  # (what not to say, what to say)
     (r"\bcomes? again\b", "try again later; is retried"),
     (r"\b(log in|logged in|begin|begins|begun|made|read|asked) anew\b",
      "again, start over"),
-    (r"\bgoes in [0-9%]", "expected release in"),
     (r"\b(held|anything|nothing) that fits\b|\bfits that\b", "matches"),
     (r"\b(no more than|at most|not more than) so many\b", "at most N"),
     (r"\bso many (new )?(recipients|addresses|senders|bytes|seconds) "

@@ -66,7 +66,7 @@ why_held(const char *of, const struct throttle_source_info *info,
 	    "%sallowance used up, %" PRIu32 " of %" PRIu32 " left; %" PRIu32
 	    " ahead of it%s",
 	    of, info->allowance, most, r->queue_length,
-	    in_time("; expected release", r->due_ms, now, when));
+	    in_time("; goes", r->due_ms, now, when));
 }
 
 static void
@@ -82,8 +82,7 @@ why_limited(const struct throttle_source_info *info,
 	    " ahead of it%s",
 	    info->limit_used[i], policy->limits[i].count,
 	    units_format_duration(policy->limits[i].window_ms, window),
-	    r->queue_length,
-	    in_time("; expected release", r->due_ms, now, when));
+	    r->queue_length, in_time("; goes", r->due_ms, now, when));
 }
 
 static void
@@ -152,7 +151,7 @@ words_credit(const struct gate_credit *credit,
 	    "too many unknown recipients, %" PRIu32 " of %" PRIu32
 	    " credit left; %" PRIu32 " ahead of it%s",
 	    credit->left, credit->max, r->queue_length,
-	    in_time("; expected release", r->due_ms, now, when));
+	    in_time("; goes", r->due_ms, now, when));
 }
 
 void
@@ -166,7 +165,7 @@ words_networks(const struct gate_networks *networks,
 	    " in %s; %" PRIu32 " ahead of it%s",
 	    networks->fresh, networks->max,
 	    units_format_duration(networks->window_ms, window), r->queue_length,
-	    in_time("; expected release", r->due_ms, now, when));
+	    in_time("; goes", r->due_ms, now, when));
 }
 
 void

@@ -74,9 +74,8 @@ put_wait(json_t *row, const struct spool_message *m,
 	else if (wait->due == INT64_MAX)
 		snprintf(text, sizeof(text), "until somebody releases it");
 	else
-		snprintf(text, sizeof(text),
-		    "%u ahead of it, expected release in %s", wait->ahead,
-		    in_time(wait->due, wall, left));
+		snprintf(text, sizeof(text), "%u ahead of it; it goes in %s",
+		    wait->ahead, in_time(wait->due, wall, left));
 	json_object_set_new(row, "what", json_string(what));
 	json_object_set_new(row, "before", json_integer(wait->ahead));
 	json_object_set_new(row, "expected", control_time(wait->due));

@@ -233,7 +233,7 @@ maild_why_held(
 		    "an administrator must release it");
 	else
 		snprintf(out + n, DELIVERY_WHY_MAX - n,
-		    "%u ahead of it, expected release in %s", last.ahead,
+		    "%u ahead of it; it goes in %s", last.ahead,
 		    units_format_duration(
 			(last.due - wall + 999) / 1000 * 1000, time));
 	return out;

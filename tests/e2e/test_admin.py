@@ -142,7 +142,7 @@ def test_find(held):
     assert len(held.ctl("find", "--client", "127.0.0.1")) == 5
     assert len(held.ctl("find", "--client", "127.0.0.1", "--sender", BOB)) == 2
     text = human(held, "find", "--subject", "gr\u00fc")
-    assert "six@example.com: held, 3 ahead of it, expected release in" in text
+    assert "six@example.com: held, 3 ahead of it; it goes in" in text
     assert "<Lost.1@laptop>" in text
     # Each held recipient has a line of its own.
     for at, to in enumerate(["one@example.com", "two@example.com",

@@ -91,7 +91,7 @@ def test_known_pass_and_new_ones_wait(site):
     assert [code for code, _ in replies] == [250, 451, 250]
     assert replies[1][1] == (
         "4.7.1 new recipient must wait: allowance used up, 0 of 2 left; "
-        "0 ahead of it; expected release in 1h")
+        "0 ahead of it; goes in 1h")
     # One recipient was put off; the message goes to the others.
     refused = site.send("p0@example.com", "p2@example.com")
     assert list(refused) == ["p2@example.com"]

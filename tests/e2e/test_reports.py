@@ -210,10 +210,10 @@ def test_delay_notice_names_the_time_of_this_message(weir, hop):
 
     # Queued a moment ago, so the hours are not quite full.
     words = notice_about("last@example.com")
-    assert re.search(r"26 ahead of it, expected release in "
+    assert re.search(r"26 ahead of it; it goes in "
                      r"(1d 2h|1d 3h|1d 2h \d+m)", words), words
     assert "its sender" not in words
-    assert re.search(r"\b0 ahead of it, expected release in (1h|59m)",
+    assert re.search(r"\b0 ahead of it; it goes in (1h|59m)",
                      notice_about("n0@example.com"))
 
 

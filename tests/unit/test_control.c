@@ -231,8 +231,7 @@ test_find(void **state)
 	assert_string_equal(text(r, "what"), "held");
 	assert_int_equal(number(r, "before"), 2);
 	assert_int_equal(strlen(text(r, "expected")), 20);
-	assert_non_null(
-	    strstr(text(r, "waits"), "2 ahead of it, expected release in "));
+	assert_non_null(strstr(text(r, "waits"), "2 ahead of it; it goes in "));
 	json_decref(lines);
 	assert_int_equal(count_rows(w, "{\"command\":\"find\",\"sender\":"
 				       "\"Alice@example.org\",\"max\":2}"),

@@ -31,8 +31,7 @@ test_allowance(void **state)
 	assert_int_equal(c.passed, 10);
 	assert_int_equal(c.held, 2);
 	snprintf(why, sizeof(why), "%s", r.why);
-	assert_true(
-	    has(why, "0 of 10 left; 1 ahead of it; expected release in 2m"));
+	assert_true(has(why, "0 of 10 left; 1 ahead of it; goes in 2m"));
 	assert_int_equal(rig_queue(&r, "alice"), 2);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 2);
 	/* A known one passes at once while new ones wait. */

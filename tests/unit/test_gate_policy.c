@@ -153,8 +153,7 @@ test_profile_paper(void **state)
 	c = rig_send_many(&r, "alice", "a", 10);
 	assert_int_equal(c.passed, 5);
 	assert_int_equal(c.held, 5);
-	assert_true(
-	    has(r.why, "0 of 5 left; 4 ahead of it; expected release in 5s"));
+	assert_true(has(r.why, "0 of 5 left; 4 ahead of it; goes in 5s"));
 	rig_run(&r, 5000);
 	assert_int_equal(rig_queue(&r, "alice"), 0);
 	rig_close(&r);

@@ -478,7 +478,7 @@ test_explains_each_reason(void **state)
 	    "sender");
 	assert_int_equal(explain(&r, "eve", "z@x.test", NULL), THROTTLE_HOLD);
 	assert_string_equal(told.why, "allowance used up, 0 of 2 left; 2 ahead "
-				      "of it; expected release in 3m");
+				      "of it; goes in 3m");
 	assert_true(told.x.due == r.wall + 3 * 60000);
 	assert_int_equal(told.x.t.queue_length, 2);
 	assert_non_null(strstr(told.change, "policy \"default\""));

@@ -78,8 +78,7 @@ test_costs(void **state)
 	assert_int_equal(rig_send(&r, "alice", "t@x"), THROTTLE_HOLD);
 	assert_int_equal(send_familiar(&r, "g", 0), THROTTLE_HOLD);
 	assert_non_null(strstr(r.why, "familiar allowance used up, 0 of 3"));
-	assert_non_null(
-	    strstr(r.why, "0 ahead of it; expected release in 10s"));
+	assert_non_null(strstr(r.why, "0 ahead of it; goes in 10s"));
 	info = look(&r, "alice");
 	assert_int_equal(info.t.queue_length, 1);
 	assert_int_equal(info.familiar.queue_length, 1);
