@@ -53,7 +53,7 @@ run_units() {
 }
 
 build() {
-    local name=$1 variables=()
+    local name=$1 variables=() goal
     shift
     echo "== $name: configure $*"
     rm -rf "${work:?}/$name"
@@ -63,9 +63,12 @@ build() {
     fi
     cd "$work/$name"
     "$top/configure" "$@" CFLAGS='-O1 -g' >configure.log 2>&1
-    make --no-print-directory -j"$jobs" "${variables[@]}" all check-programs \
-        >build.log 2>&1 || { grep -E 'error|undefined' build.log | head -30
-        return 1; }
+    # One after the other: as two goals both would make the archives.
+    for goal in all check-programs; do
+        make --no-print-directory -j"$jobs" "${variables[@]}" "$goal" \
+            >build.log 2>&1 || { grep -E 'error|undefined|No such' build.log |
+            head -30; return 1; }
+    done
     left_out "$name"
     run_units
     cd "$top"

@@ -89,8 +89,8 @@ def shim(tmp_path_factory):
 
 
 def children():
-    """Processes that have this one as their parent: (pid, command line)."""
-    found = set()
+    """Processes that have this one as their parent: command lines by pid."""
+    found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         proc = pathlib.Path("/proc", pid)
         try:
@@ -99,7 +99,7 @@ def children():
         except OSError:  # gone meanwhile
             continue
         if int(fields[1]) == os.getpid():
-            found.add((int(pid), command))
+            found[int(pid)] = command
     return found
 
 
@@ -107,5 +107,6 @@ def children():
 def leaves_nothing_behind():
     before = children()
     yield
-    left = children() - before
+    # What was there before may have become another program since.
+    left = {p: c for p, c in children().items() if p not in before}
     assert not left, f"processes left behind: {left}"

@@ -21,7 +21,7 @@ def leaves_nothing_behind():
     all dialogues."""
     before = children()
     yield
-    left = children() - before
+    left = {p: c for p, c in children().items() if p not in before}
     assert not left, f"processes left behind: {left}"
 
 
