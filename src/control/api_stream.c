@@ -211,9 +211,7 @@ read_types(struct web_exchange *x, uint64_t *types)
 			type++;
 		if (type == EVENT_TYPE_MAX) {
 			web_refuse(x, 400,
-			    "type: there is no event \"%s\"; see event_types "
-			    "of "
-			    "GET session.",
+			    "type: no event \"%s\"; GET session lists them.",
 			    str_escape(name, shown, sizeof(shown)));
 			return false;
 		}
