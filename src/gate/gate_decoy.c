@@ -139,14 +139,7 @@ void
 decoy_resume(
     const struct familiar_later *later, enum familiar told, int64_t now)
 {
-	struct question q = {
-	    .txn = later->txn,
-	    .address = later->address,
-	    .now = now,
-	    .wall = later->wall,
-	    .fn = later->fn,
-	    .arg = later->arg,
-	};
+	struct question q = question_resumed(later, now);
 
 	go_on(&q, later->destination, told);
 }

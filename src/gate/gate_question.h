@@ -19,6 +19,10 @@ struct question {
 	bool was_asked;     /* there */
 };
 
+/* The one that the memory of acquaintances was asked for, without its answer.
+ */
+struct question question_resumed(
+    const struct familiar_later *later, int64_t now);
 /* The entry of the recipient in hand; valid until the next one. */
 struct txn_entry *question_add(
     struct gate_txn *txn, enum throttle_verdict verdict);

@@ -794,21 +794,27 @@ question_count(
 	}
 }
 
-/* Much may have happened meanwhile: the throttle is asked anew. */
-void
-recipient_resume(
-    const struct familiar_later *later, enum familiar told, int64_t now)
+struct question
+question_resumed(const struct familiar_later *later, int64_t now)
 {
-	struct question q = {
+	return (struct question){
 	    .txn = later->txn,
 	    .address = later->address,
 	    .now = now,
 	    .wall = later->wall,
 	    .fn = later->fn,
 	    .arg = later->arg,
-	    .told = told,
 	};
+}
 
+/* Much may have happened meanwhile: the throttle is asked anew. */
+void
+recipient_resume(
+    const struct familiar_later *later, enum familiar told, int64_t now)
+{
+	struct question q = question_resumed(later, now);
+
+	q.told = told;
 	question_count(&q, txn_need_source(q.txn, now), later->destination);
 }
 
