@@ -1,6 +1,7 @@
 # What ./bootstrap check asks of the build.
 EXTRA_DIST += tests/make_mail_log.py .ci/run tests/check.sh tests/check-includes.sh \
 	tests/check-log.py \
+	tests/count-names.py \
 	tests/check-words.py \
 	tests/check-builds.sh tests/check-release.sh tests/clang-flags \
 	tests/cppcheck.suppress tests/libweir_user.c \
