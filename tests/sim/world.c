@@ -134,8 +134,7 @@ hop_end_of_text(struct talk *t)
 	if (known) {
 		oracle_delivered(
 		    t->from, buf_str(&t->text).p, t->text.len, t->to, t->to_n);
-		if (t->from[0] != '\0')
-			oracle_taken(t->to_n);
+		oracle_taken(t->to_n);
 		if (loses || !hop_say(t, "250 2.0.0 taken"))
 			return false;
 	}
