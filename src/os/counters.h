@@ -111,7 +111,7 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(REVERSE_PATH_HOLDS, "reverse_path_holds", TOTAL,                    \
 	    "messages held for their reverse path")                           \
 	X(DELIVERED_RECIPIENTS, "delivered_recipients", TOTAL,                \
-	    "recipients delivered from the queue, those of bounces too")                   \
+	    "recipients delivered from the queue, those of bounces too")      \
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
 	    "attempts at released recipients put off")                        \
 	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
