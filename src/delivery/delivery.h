@@ -33,10 +33,9 @@ struct delivery_settings {
 	 * 0: nobody is. */
 	int64_t notify_after_ms;
 	/* Notices to one address in so long; count 0: any number. */
-	uint32_t notify_count;
-	int64_t notify_window_ms;
+	struct option_rate notify_limit;
 	/* Reports of all kinds, for mail of one source and to one address. */
-	struct report_rate report_rate, report_rate_address;
+	struct option_rate report_rate, report_rate_address;
 	/* Why this message's held recipients wait and for how long, to its
 	 * sender: a sentence without a full stop, in ASCII. NULL: no words for
 	 * it. Returns out. */

@@ -680,7 +680,7 @@ parse(struct mta_hold *h, struct mta_command *c, const char *text)
 }
 
 static void
-configure(struct mta_hold *h, const struct mta_hold_settings *s)
+configure(struct mta_hold *h, const struct mta_settings *s)
 {
 	parse(h, &h->commands[SPOOL_MTA_HOLD], s->hold);
 	parse(h, &h->commands[SPOOL_MTA_RELEASE], s->release);
@@ -696,7 +696,7 @@ configure(struct mta_hold *h, const struct mta_hold_settings *s)
 
 struct mta_hold *
 mta_hold_new(struct loop *loop, struct spool *spool, struct let_go *let_go,
-    const struct mta_hold_settings *settings, struct events *events,
+    const struct mta_settings *settings, struct events *events,
     struct counters *counters, struct log *log)
 {
 	struct mta_hold *h = xcalloc(1, sizeof(*h));
@@ -714,7 +714,7 @@ mta_hold_new(struct loop *loop, struct spool *spool, struct let_go *let_go,
 }
 
 void
-mta_hold_reload(struct mta_hold *h, const struct mta_hold_settings *settings)
+mta_hold_reload(struct mta_hold *h, const struct mta_settings *settings)
 {
 	configure(h, settings);
 	mta_hold_kick(h, loop_now(h->loop));

@@ -9,6 +9,7 @@
 #define DELIVERY_MTA_HOLD_H
 
 #include "delivery/let_go.h"
+#include "delivery/mta_run.h"
 #include "net/loop.h"
 #include "os/counters.h"
 #include "os/events.h"
@@ -17,23 +18,14 @@
 
 struct mta_hold;
 
-struct mta_hold_settings { /* strings are copied */
-	/* As mta_command_parse wants them. Without hold or queue nothing is put
-	 * on hold; what is goes out when there are release and discard. */
-	const char *hold, *release, *discard, *queue;
-	/* What was let go so short a time ago may not be in the listing yet: it
-	 * is looked for again after it. */
-	int64_t settle_ms;
-	int64_t timeout_ms; /* of a command */
-};
-
-/* let_go is borrowed, and on while something can be put on hold. events hears
- * of commands that fail; NULL: nobody does. */
+/* Without hold or queue in settings nothing is put on hold; what is goes out
+ * when there are release and discard. let_go is borrowed, and on while
+ * something can be put on hold. events hears of commands that fail; NULL:
+ * nobody does. */
 struct mta_hold *mta_hold_new(struct loop *loop, struct spool *spool,
-    struct let_go *let_go, const struct mta_hold_settings *settings,
+    struct let_go *let_go, const struct mta_settings *settings,
     struct events *events, struct counters *counters, struct log *log);
-void mta_hold_reload(
-    struct mta_hold *h, const struct mta_hold_settings *settings);
+void mta_hold_reload(struct mta_hold *h, const struct mta_settings *settings);
 /* The source was frozen, durably. */
 void mta_hold_freeze(struct mta_hold *h, const char *source, int64_t now);
 /* A source may have been thawed, or the daemon has started. */

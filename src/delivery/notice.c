@@ -228,7 +228,7 @@ store(struct delivery *d, const struct spool_message *m,
 static bool
 may_tell(const struct delivery *d, const struct spool_message *m)
 {
-	const struct report_rate any = {0, 0};
+	const struct option_rate any = {0, 0};
 	int64_t now = loop_now(d->loop), wait;
 	char base[REVERSE_PATH_MAX];
 
@@ -236,7 +236,8 @@ may_tell(const struct delivery *d, const struct spool_message *m)
 	 * notices are a part. */
 	if (notice_limit_take(d->notices.limit,
 		reverse_path_base(str_from(m->from), base),
-		d->settings.notify_count, d->settings.notify_window_ms, now) &&
+		d->settings.notify_limit.count,
+		d->settings.notify_limit.window_ms, now) &&
 	    report_limit_take(d->reports, str_from(m->source),
 		&d->settings.report_rate, str_from(m->from), &any, now, &wait))
 		return true;

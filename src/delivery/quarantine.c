@@ -370,7 +370,7 @@ parse(struct quarantine *q, struct mta_command *c, const char *text)
 }
 
 static void
-configure(struct quarantine *q, const struct quarantine_settings *settings)
+configure(struct quarantine *q, const struct mta_settings *settings)
 {
 	parse(q, &q->release, settings->release);
 	parse(q, &q->discard, settings->discard);
@@ -386,7 +386,7 @@ configure(struct quarantine *q, const struct quarantine_settings *settings)
 
 struct quarantine *
 quarantine_new(struct loop *loop, struct spool *spool,
-    const struct quarantine_settings *settings,
+    const struct mta_settings *settings,
     const struct quarantine_callbacks *callbacks, void *arg,
     struct counters *counters, struct log *log)
 {
@@ -413,8 +413,7 @@ quarantine_set_events(struct quarantine *q, struct events *events)
 }
 
 void
-quarantine_reload(
-    struct quarantine *q, const struct quarantine_settings *settings)
+quarantine_reload(struct quarantine *q, const struct mta_settings *settings)
 {
 	configure(q, settings);
 	quarantine_check_clear(q);

@@ -8,6 +8,7 @@
 #ifndef DELIVERY_QUARANTINE_H
 #define DELIVERY_QUARANTINE_H
 
+#include "delivery/mta_run.h"
 #include "net/loop.h"
 #include "os/counters.h"
 #include "os/events.h"
@@ -16,31 +17,19 @@
 
 struct quarantine;
 
-struct quarantine_settings { /* strings are copied */
-	/* As mta_command_parse wants them; NULL: none, then what is in the
-	 * hold queue waits for one. */
-	const char *release, *discard, *queue;
-	int64_t check_ms; /* between two listings */
-	/* A message is left alone for so long after it was stored: the mail
-	 * server may not have it in its queue yet, and a command that finds
-	 * nothing there says that it is gone. */
-	int64_t settle_ms;
-	int64_t timeout_ms; /* of a command */
-};
-
 struct quarantine_callbacks {
 	/* The hold queue has these no more; ids borrowed for the call. */
 	void (*on_gone)(void *arg, const uint64_t *ids, size_t n);
 };
 
 struct quarantine *quarantine_new(struct loop *loop, struct spool *spool,
-    const struct quarantine_settings *settings,
+    const struct mta_settings *settings,
     const struct quarantine_callbacks *callbacks, void *arg,
     struct counters *counters, struct log *log);
 /* Who hears of commands that fail; borrowed, NULL: nobody. */
 void quarantine_set_events(struct quarantine *q, struct events *events);
 void quarantine_reload(
-    struct quarantine *q, const struct quarantine_settings *settings);
+    struct quarantine *q, const struct mta_settings *settings);
 /* Something may go or is doomed, or the daemon has started. */
 void quarantine_kick(struct quarantine *q, int64_t now);
 /* A source was frozen: what is claimed and has not been given to a command goes

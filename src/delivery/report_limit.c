@@ -36,8 +36,8 @@ report_limit_free(struct report_limit *l)
 
 bool
 report_limit_take(struct report_limit *l, struct str source,
-    const struct report_rate *per_source, struct str address,
-    const struct report_rate *per_address, int64_t now, int64_t *wait_ms)
+    const struct option_rate *per_source, struct str address,
+    const struct option_rate *per_address, int64_t now, int64_t *wait_ms)
 {
 	char base[REVERSE_PATH_MAX];
 

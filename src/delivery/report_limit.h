@@ -11,20 +11,17 @@
 #define DELIVERY_REPORT_LIMIT_H
 
 #include "base/str.h"
-
-struct report_rate {
-	uint32_t count; /* 0: any number */
-	int64_t window_ms;
-};
+#include "os/options.h"
 
 struct report_limit;
 
 struct report_limit *report_limit_new(void);
 void report_limit_free(struct report_limit *l);
-/* One more report, to this address by its base (reverse_path_base). False: at a
- * limit, send none now; *wait_ms: try again so much later. */
+/* One more report (a rate with count 0: any number), to this address by its
+ * base (reverse_path_base). False: at a limit, send none now; *wait_ms: try
+ * again so much later. */
 MUST_CHECK bool report_limit_take(struct report_limit *l, struct str source,
-    const struct report_rate *per_source, struct str address,
-    const struct report_rate *per_address, int64_t now, int64_t *wait_ms);
+    const struct option_rate *per_source, struct str address,
+    const struct option_rate *per_address, int64_t now, int64_t *wait_ms);
 
 #endif

@@ -20,7 +20,6 @@ libmaild_a_SOURCES = \
 	src/maild/limits_doc.c src/maild/limits_doc.h \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
-	src/maild/maild_gate.c src/maild/maild_gate.h \
 	src/maild/maild_warn.c src/maild/maild_warn.h \
 	src/maild/maild_options.c src/maild/maild_options_hop.h \
 	src/maild/maild_options_inbound.h \

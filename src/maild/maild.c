@@ -32,8 +32,6 @@
 /* Body buffers come and go with each message: kept in the heap they cost no
  * system call and no page fault. */
 #define HEAP_KEPT_BYTES (4 * 1024 * 1024)
-/* Postfix waits 5 minutes: milter_content_timeout. */
-#define MILTER_ANSWER_MAX_MS 240000
 #define HEAP_LARGE_BYTES (1024 * 1024)
 
 static int
@@ -75,55 +73,7 @@ maild_gen_new(struct maild_config *conf)
 
 	list_init(&g->entry);
 	g->conf = conf;
-	g->relay = (struct relay_settings){
-	    .hostname = conf->hostname,
-	    .limits =
-		{
-		    .recipients_max = conf->recipients_max,
-		    .errors_max = conf->errors_max,
-		    .idle_commands_max = conf->idle_commands_max,
-		    .refused_max = conf->refused_max,
-		    .local_max = conf->local_part_max,
-		    .line_max = 2048,
-		    .command_timeout_ms = conf->command_timeout_ms,
-		    .data_timeout_ms = conf->data_timeout_ms,
-		    .message_timeout_ms = conf->message_timeout_ms,
-		    .data_rate_min = conf->data_rate_min,
-		    .data_rate_window_ms = conf->data_rate_window_ms,
-		    .data =
-			{
-			    .size_max = conf->message_size,
-			    .line_max = (uint32_t)conf->line_max,
-			    .header_max = (uint32_t)conf->header_max,
-			    .received_max = conf->received_max,
-			    .bare_newline =
-				(enum smtp_bare_newline)conf->bare_newline,
-			},
-		},
-	    .message_size_max = conf->message_size,
-	    .bare_newline_nets = conf->bare_newline_nets,
-	    .bare_newline_net_count = conf->bare_newline_net_count,
-	    .lenient_nets = conf->lenient_nets,
-	    .lenient_net_count = conf->lenient_net_count,
-	    .verify_held = conf->verify_held,
-	    .sessions_max = conf->sessions_max,
-	    .client_sessions_max = conf->client_sessions_max,
-	    .envelope_memory = conf->envelope_memory,
-	    .next_hop_wait_ms = conf->next_hop_wait_ms,
-	    .slow_rate = conf->slow_rate,
-	    .greeting_delay_ms = conf->greeting_delay_ms,
-	    .tarpit_ms = conf->tarpit_ms,
-	    .answer_timeout_ms = conf->answer_timeout_ms,
-	    .my_nets = conf->my_nets,
-	    .my_net_count = conf->my_net_count,
-	    .xclient_nets = conf->xclient_nets,
-	    .xclient_net_count = conf->xclient_net_count,
-	    .proxy_nets = conf->proxy_nets,
-	    .proxy_net_count = conf->proxy_net_count,
-	    .next_hop_xclient = conf->next_hop_xclient,
-	    .auth_failures_max = conf->auth_failures_max,
-	    .dovecot = conf->auth_socket != NULL ? &conf->auth_addr : NULL,
-	};
+	g->relay = conf->relay;
 	return g;
 }
 
@@ -135,44 +85,10 @@ maild_gen_free(struct maild_gen *g)
 }
 
 struct nexthop_settings
-maild_nexthop_settings(const struct maild_config *conf)
-{
-	return (struct nexthop_settings){
-	    .tls =
-		{
-		    .client = conf->tls_client,
-		    .required = conf->next_hop_tls >= MAILD_TLS_REQUIRE,
-		    .implicit = conf->next_hop_tls_implicit,
-		    .name = conf->next_hop_tls_name,
-		    .timeout_ms = conf->tls_timeout_ms,
-		},
-	    .addresses = (const char *const *)conf->next_hop.v,
-	    .address_count = conf->next_hop.n,
-	    .hostname = conf->hostname,
-	    .connect_timeout_ms = conf->connect_timeout_ms,
-	    .timeouts =
-		{
-		    .greeting_ms = conf->next_hop_command_timeout_ms,
-		    .command_ms = conf->next_hop_command_timeout_ms,
-		    .data_ms = conf->next_hop_data_timeout_ms,
-		    .end_ms = conf->next_hop_end_timeout_ms,
-		},
-	    .connections_max = conf->next_hop_connections,
-	    .idle_max = conf->next_hop_idle,
-	    .idle_timeout_ms = conf->next_hop_idle_timeout_ms,
-	    .uses_max = conf->next_hop_uses,
-	    .uses_unknown_max = 10, /* see delivery/hop_uses.c */
-	    .rest_ms = conf->next_hop_rest_ms,
-	    .credentials = conf->credentials,
-	    .login_in_clear = conf->next_hop_auth_in_clear,
-	};
-}
-
-struct nexthop_settings
 maild_rest_hop_settings(
     const struct maild_config *conf, const struct maild_config *addresses)
 {
-	struct nexthop_settings s = maild_nexthop_settings(conf);
+	struct nexthop_settings s = conf->hop;
 
 	s.addresses = (const char *const *)addresses->milter_next_hop.v;
 	s.address_count = addresses->milter_next_hop.n;
@@ -273,51 +189,13 @@ make_envid(
 struct delivery_settings
 maild_delivery_settings(struct maild *m, const struct maild_config *conf)
 {
-	return (struct delivery_settings){
-	    .hostname = conf->hostname,
-	    .postmaster = conf->postmaster,
-	    .concurrency = conf->delivery_concurrency,
-	    .retry_min_ms = conf->retry_min_ms,
-	    .retry_max_ms = conf->retry_max_ms,
-	    .max_age_ms = conf->max_age_ms,
-	    .notify_after_ms = conf->notify_after_ms,
-	    .notify_count = conf->notify_limit.count,
-	    .notify_window_ms = conf->notify_limit.window_ms,
-	    .report_rate = {conf->report_rate.count,
-		conf->report_rate.window_ms},
-	    .report_rate_address = {conf->report_rate_address.count,
-		conf->report_rate_address.window_ms},
-	    .why_held = maild_why_held,
-	    .on_end = on_delivery_end,
-	    .envid = make_envid,
-	    .why_arg = m,
-	};
-}
+	struct delivery_settings s = conf->delivery;
 
-struct quarantine_settings
-maild_quarantine_settings(const struct maild_config *conf)
-{
-	return (struct quarantine_settings){
-	    .release = conf->release_command,
-	    .discard = conf->discard_command,
-	    .queue = conf->queue_command,
-	    .check_ms = conf->queue_check_ms,
-	    .settle_ms = conf->queue_settle_ms,
-	    .timeout_ms = conf->queue_command_timeout_ms,
-	};
-}
-
-struct mta_hold_settings
-maild_mta_hold_settings(const struct maild_config *conf)
-{
-	return (struct mta_hold_settings){
-	    .hold = conf->mta_hold_command,
-	    .release = conf->release_command,
-	    .discard = conf->discard_command,
-	    .queue = conf->queue_command,
-	    .settle_ms = conf->queue_settle_ms,
-	    .timeout_ms = conf->queue_command_timeout_ms,
-	};
+	s.why_held = maild_why_held;
+	s.on_end = on_delivery_end;
+	s.envid = make_envid;
+	s.why_arg = m;
+	return s;
 }
 
 /* ---- the start ---- */
@@ -390,9 +268,9 @@ maild_drop(struct maild *m)
 		return 0;
 	if (!priv_find_user(conf->user, &uid, &gid))
 		return fail(EX_CONFIG, "user: there is no such user");
-	if (access(conf->spool, F_OK) != 0 &&
-	    file_make_dir(conf->spool, 0700) == 0 &&
-	    chown(conf->spool, uid, gid) != 0)
+	if (access(conf->spool.dir, F_OK) != 0 &&
+	    file_make_dir(conf->spool.dir, 0700) == 0 &&
+	    chown(conf->spool.dir, uid, gid) != 0)
 		return fail(EX_IOERR, "spool: the directory cannot be owned");
 	error = priv_drop(conf->user);
 	if (error != 0) {
@@ -407,19 +285,13 @@ static int
 maild_open_spool(struct maild *m)
 {
 	const struct maild_config *conf = m->gen->conf;
-	struct spool_settings settings = {
-	    .dir = conf->spool,
-	    .min_free_bytes = conf->min_free,
-	    .large_body_bytes = LARGE_BODY_BYTES,
-	    .body_memory_bytes = conf->body_memory,
-	    .outstanding_max = SPOOL_OUTSTANDING_MAX,
-	    .files_max = MAILD_FILES_MAX,
-	    .held_max = conf->held_max,
-	    .held_bytes_max = conf->held_bytes_max,
-	};
+	struct spool_settings settings = conf->spool;
 	char err[512];
 	int status = EX_IOERR;
 
+	settings.large_body_bytes = LARGE_BODY_BYTES;
+	settings.outstanding_max = SPOOL_OUTSTANDING_MAX;
+	settings.files_max = MAILD_FILES_MAX;
 	m->spool = spool_open(&settings, m->log, err, sizeof(err), &status);
 	return m->spool == NULL ? fail(status, err) : 0;
 }
@@ -435,18 +307,6 @@ on_milter_ended(void *arg)
 }
 
 /* There is one listen section of a milter at most. */
-static bool
-hides_client(const struct maild_config *conf)
-{
-	for (size_t i = 0; i < conf->listen.n; i++) {
-		const struct maild_listen *l = maild_config_listen(conf, i);
-
-		if (l->protocol == MAILD_MILTER)
-			return l->hide_client;
-	}
-	return false;
-}
-
 static const char *
 milter_listener(const struct maild_config *conf)
 {
@@ -478,16 +338,7 @@ maild_start_milter(struct maild *m)
 		.listener = milter_listener(conf),
 		.on_ended = on_milter_ended,
 		.arg = m},
-	    &(struct milter_settings){.hostname = conf->hostname,
-		.hide_client = hides_client(conf),
-		.hold = (enum milter_hold)conf->milter_hold,
-		.command_timeout_ms = conf->milter_timeout_ms,
-		.answer_timeout_ms =
-		    conf->answer_timeout_ms < MILTER_ANSWER_MAX_MS
-			? conf->answer_timeout_ms
-			: MILTER_ANSWER_MAX_MS,
-		.header_max = (uint32_t)conf->header_max,
-		.connections_max = conf->milter_connections_max});
+	    &conf->milter);
 }
 
 void
@@ -524,9 +375,9 @@ maild_name_counters(struct maild *m)
 	counters_names_begin(c);
 	for (size_t i = 0; i < conf->policy.n; i++)
 		counters_name(c, COUNTER_POLICY, policies[i].name);
-	name_policy(m, policies_default(conf->policies));
-	name_policy(m, policies_find(conf->policies, STR("null")));
-	name_policy(m, policies_find(conf->policies, STR("overflow")));
+	name_policy(m, policies_default(conf->gate.policies));
+	name_policy(m, policies_find(conf->gate.policies, STR("null")));
+	name_policy(m, policies_find(conf->gate.policies, STR("overflow")));
 	counters_name(c, COUNTER_SCOPE, SCOPE_LOCAL);
 	counters_name(c, COUNTER_SCOPE, SCOPE_NEW_LOCAL);
 	for (size_t i = 0; i < conf->scope.n; i++)
@@ -544,16 +395,13 @@ static int
 maild_build(struct maild *m)
 {
 	const struct maild_config *conf = m->gen->conf;
-	struct nexthop_settings hop = maild_nexthop_settings(conf);
-	struct gate_settings gate = maild_gate_settings(conf);
 	struct delivery_settings out = maild_delivery_settings(m, conf);
-	struct quarantine_settings held = maild_quarantine_settings(conf);
-	struct mta_hold_settings hold = maild_mta_hold_settings(conf);
+	struct nexthop_settings hop;
 	char err[512];
 
 	maild_name_counters(m);
-	m->nexthop =
-	    nexthop_new(m->loop, &hop, &m->counters, m->log, err, sizeof(err));
+	m->nexthop = nexthop_new(
+	    m->loop, &conf->hop, &m->counters, m->log, err, sizeof(err));
 	if (m->nexthop == NULL)
 		return fail(EX_CONFIG, err);
 	if (conf->milter_next_hop.n > 0) {
@@ -563,8 +411,8 @@ maild_build(struct maild *m)
 		if (m->rest_hop == NULL)
 			return fail(EX_CONFIG, err);
 	}
-	m->gate = gate_new(&gate, m->spool, m->events, &m->counters, m->log,
-	    &maild_gate_callbacks, m);
+	m->gate = gate_new(&conf->gate, m->spool, m->events, &m->counters,
+	    m->log, &maild_gate_callbacks, m);
 	if (gate_load(m->gate, loop_now(m->loop), clock_wall_ms()) != 0)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
 	maild_share_start(m);
@@ -572,12 +420,12 @@ maild_build(struct maild *m)
 	    m->events, &m->counters, m->log);
 	delivery_set_rest(m->delivery, m->rest_hop);
 	maild_set_weights(m, conf);
-	m->quarantine = quarantine_new(m->loop, m->spool, &held,
+	m->quarantine = quarantine_new(m->loop, m->spool, &conf->mta,
 	    &maild_quarantine_callbacks, m, &m->counters, m->log);
 	quarantine_set_events(m->quarantine, m->events);
 	m->let_go = let_go_new();
 	delivery_set_let_go(m->delivery, m->let_go);
-	m->mta_hold = mta_hold_new(m->loop, m->spool, m->let_go, &hold,
+	m->mta_hold = mta_hold_new(m->loop, m->spool, m->let_go, &conf->mta,
 	    m->events, &m->counters, m->log);
 	m->relay = relay_new(&(struct relay_parts){.loop = m->loop,
 				 .gate = m->gate,

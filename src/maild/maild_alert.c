@@ -131,7 +131,7 @@ address_of(
 		return;
 	if (s.p[0] == '<') { /* an envelope sender can be anybody's */
 		s = str_sub(s, 1, s.n - 2);
-		if (!locals_has(conf->locals, s))
+		if (!locals_has(conf->gate.locals, s))
 			return;
 	}
 	if (str_index(s, '@') == s.n) {
@@ -160,9 +160,9 @@ add_notice(const struct maild *m, const struct policy_conf *policy,
 		return;
 	address_of(conf, f->subject, to);
 	f->to = to;
-	f->contact = policy->contact != NULL ? policy->contact
-		     : conf->contact != NULL ? conf->contact
-					     : "";
+	f->contact = policy->contact != NULL      ? policy->contact
+		     : conf->gate.contact != NULL ? conf->gate.contact
+						  : "";
 }
 
 static bool
@@ -207,7 +207,7 @@ raise(struct maild *m, enum alert_event event, const char *sender,
 		f.limit = info.freeze_at;
 		f.passed = info.passed;
 		policy = policies_find(
-		    m->gen->conf->policies, str_from(info.policy));
+		    m->gen->conf->gate.policies, str_from(info.policy));
 		if (event == ALERT_FREEZE && info.frozen_at == 0)
 			return; /* thawed meanwhile */
 		if (event == ALERT_FREEZE)
@@ -443,7 +443,7 @@ static const struct alert_ops alert_ops = {
 static struct alert_settings
 settings_of(const struct maild_config *conf, char address[ADDRESS_MAX + 1])
 {
-	const char *postmaster = conf->postmaster;
+	const char *postmaster = conf->delivery.postmaster;
 
 	if (postmaster == NULL || !is_plain_address(str_from(postmaster))) {
 		snprintf(address, ADDRESS_MAX + 1, "postmaster@%.240s",

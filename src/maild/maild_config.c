@@ -26,6 +26,9 @@
 
 #define SECRET_MAX 4096
 #define FILE_MAX (1u << 20)
+#define COMMAND_LINE_MAX 2048
+/* Postfix waits 5 minutes: milter_content_timeout. */
+#define MILTER_ANSWER_MAX_MS 240000
 
 /* What a check needs to complain. */
 struct checking {
@@ -162,8 +165,8 @@ check_quarantine(struct checking *k, const struct maild_listen *milter)
 {
 	const struct maild_config *c = k->c;
 
-	if (milter == NULL || c->milter_hold != MAILD_QUARANTINE ||
-	    (c->release_command != NULL && c->discard_command != NULL))
+	if (milter == NULL || c->milter.hold != MILTER_QUARANTINE ||
+	    (c->mta.release != NULL && c->mta.discard != NULL))
 		return true;
 	return fail(k, NULL,
 	    "milter_hold: quarantine needs a release_command and a "
@@ -177,9 +180,9 @@ check_mta_hold(struct checking *k)
 {
 	const struct maild_config *c = k->c;
 
-	if (c->mta_hold_command == NULL ||
-	    (c->release_command != NULL && c->discard_command != NULL &&
-		c->queue_command != NULL))
+	if (c->mta.hold == NULL ||
+	    (c->mta.release != NULL && c->mta.discard != NULL &&
+		c->mta.queue != NULL))
 		return true;
 	return fail(k, NULL,
 	    "mta_hold_command needs a queue_command, a release_command and a "
@@ -192,11 +195,11 @@ check_mta_hold(struct checking *k)
 static bool
 check_protocol(struct checking *k, const struct maild_listen *l)
 {
-	const char *option = l->tls != MAILD_TLS_NONE     ? "tls"
-			     : l->auth != MAILD_AUTH_NONE ? "auth"
-			     : l->auth_required           ? "auth_required"
-			     : l->proxy                   ? "proxy"
-							  : NULL;
+	const char *option = l->relay.tls != RELAY_TLS_NONE     ? "tls"
+			     : l->relay.auth != RELAY_AUTH_NONE ? "auth"
+			     : l->relay.auth_required ? "auth_required"
+			     : l->relay.proxy         ? "proxy"
+						      : NULL;
 
 	if (l->protocol == MAILD_SMTP || option == NULL)
 		return true;
@@ -282,11 +285,14 @@ check_next_hops(struct checking *k)
 
 static bool
 read_networks(struct checking *k, const char *option,
-    const struct option_strings *texts, struct ip_net **nets, size_t *count)
+    const struct option_strings *texts, const struct ip_net **nets,
+    size_t *count)
 {
-	*nets = xcalloc(texts->n + 1, sizeof(**nets));
+	struct ip_net *made = xcalloc(texts->n + 1, sizeof(*made));
+
+	*nets = made;
 	for (size_t i = 0; i < texts->n; i++) {
-		if (!ip_net_parse(str_from(texts->v[i]), *nets + i))
+		if (!ip_net_parse(str_from(texts->v[i]), &made[i]))
 			return fail(
 			    k, option, "\"%s\" is not a network", texts->v[i]);
 		++*count;
@@ -326,7 +332,7 @@ check_peers(struct checking *k)
 		}
 	}
 	for (size_t i = 0; i < c->listen.n; i++) {
-		struct ip_net *nets;
+		const struct ip_net *nets;
 
 		if (l[i].protocol == MAILD_SMTP && l[i].clients.n > 0)
 			return FAIL_LISTEN(k, &l[i],
@@ -347,14 +353,15 @@ static bool
 read_my_networks(struct checking *k)
 {
 	struct maild_config *c = k->c;
+	struct ip_net *nets;
 
 	if (c->my_networks.n > 0)
 		return read_networks(k, "my_networks", &c->my_networks,
-		    &c->my_nets, &c->my_net_count);
-	c->my_nets = xcalloc(2, sizeof(*c->my_nets));
-	c->my_net_count = 2;
-	return ip_net_parse(STR("127.0.0.0/8"), &c->my_nets[0]) &&
-	       ip_net_parse(STR("::1"), &c->my_nets[1]);
+		    &c->relay.my_nets, &c->relay.my_net_count);
+	c->relay.my_nets = nets = xcalloc(2, sizeof(*nets));
+	c->relay.my_net_count = 2;
+	return ip_net_parse(STR("127.0.0.0/8"), &nets[0]) &&
+	       ip_net_parse(STR("::1"), &nets[1]);
 }
 
 static bool
@@ -363,13 +370,14 @@ check_networks(struct checking *k)
 	struct maild_config *c = k->c;
 
 	return read_networks(k, "bare_newline_allow", &c->bare_newline_allow,
-		   &c->bare_newline_nets, &c->bare_newline_net_count) &&
+		   &c->relay.bare_newline_nets,
+		   &c->relay.bare_newline_net_count) &&
 	       read_networks(k, "lenient_from", &c->lenient_from,
-		   &c->lenient_nets, &c->lenient_net_count) &&
+		   &c->relay.lenient_nets, &c->relay.lenient_net_count) &&
 	       read_networks(k, "xclient_from", &c->xclient_from,
-		   &c->xclient_nets, &c->xclient_net_count) &&
-	       read_networks(k, "proxy_from", &c->proxy_from, &c->proxy_nets,
-		   &c->proxy_net_count) &&
+		   &c->relay.xclient_nets, &c->relay.xclient_net_count) &&
+	       read_networks(k, "proxy_from", &c->proxy_from,
+		   &c->relay.proxy_nets, &c->relay.proxy_net_count) &&
 	       read_networks(k, "trace_clients", &c->trace_clients,
 		   &c->trace_nets, &c->trace_net_count) &&
 	       read_my_networks(k);
@@ -378,16 +386,16 @@ check_networks(struct checking *k)
 static bool
 check_listen_login(struct checking *k, const struct maild_listen *l)
 {
-	if (l->auth == MAILD_AUTH_DOVECOT && k->c->auth_socket == NULL)
+	if (l->relay.auth == RELAY_AUTH_DOVECOT && k->c->auth_socket == NULL)
 		return FAIL_LISTEN(k, l,
 		    "auth: dovecot requires the option auth_socket; set it to "
 		    "Dovecot's socket, as in "
 		    "\"unix:/run/dovecot/auth-client\"");
-	if (l->auth_required && l->auth == MAILD_AUTH_NONE)
+	if (l->relay.auth_required && l->relay.auth == RELAY_AUTH_NONE)
 		return FAIL_LISTEN(k, l,
 		    "auth_required: no client could log in; set auth to pass "
 		    "or dovecot");
-	if (l->proxy && k->c->proxy_from.n == 0)
+	if (l->relay.proxy && k->c->proxy_from.n == 0)
 		return FAIL_LISTEN(k, l,
 		    "proxy: requires the option proxy_from; set it to the "
 		    "proxies' addresses");
@@ -409,10 +417,11 @@ check_login(struct checking *k)
 		return fail(k, "auth_socket", "%s", why);
 	if (c->next_hop_auth == NULL)
 		return true;
-	c->credentials = credentials_load(c->next_hop_auth,
+	c->hop.credentials = credentials_load(c->next_hop_auth,
 	    (const char *const *)c->next_hop.v, c->next_hop.n, why,
 	    sizeof(why));
-	return c->credentials != NULL || fail(k, "next_hop_auth", "%s", why);
+	return c->hop.credentials != NULL ||
+	       fail(k, "next_hop_auth", "%s", why);
 }
 
 static bool
@@ -420,19 +429,20 @@ check_numbers(struct checking *k)
 {
 	const struct maild_config *c = k->c;
 
-	if (c->retry_max_ms < c->retry_min_ms)
+	if (c->delivery.retry_max_ms < c->delivery.retry_min_ms)
 		return fail(k, "retry_max",
 		    "is shorter than retry_min; make it as long or longer");
-	if (c->message_timeout_ms < c->data_timeout_ms)
+	if (c->relay.limits.message_timeout_ms <
+	    c->relay.limits.data_timeout_ms)
 		return fail(k, "message_timeout",
 		    "is shorter than data_timeout; make it as long or longer");
-	if (c->header_max > c->message_size)
+	if (c->header_max > c->relay.message_size_max)
 		return fail(k, "header_max",
 		    "is more than message_size; make it as much or less");
-	if (c->client_sessions_max > c->sessions_max)
+	if (c->relay.client_sessions_max > c->relay.sessions_max)
 		return fail(k, "client_sessions_max",
 		    "is more than sessions_max; make it as many or less");
-	if (c->next_hop_idle > c->next_hop_connections)
+	if (c->hop.idle_max > c->hop.connections_max)
 		return fail(k, "next_hop_idle",
 		    "is more than next_hop_connections; make it as many or "
 		    "less");
@@ -449,21 +459,23 @@ fit_presets(struct checking *k)
 
 	for (size_t i = 0; i < c->policy.n; i++)
 		policy_conf_fill(&policies[i]);
-	if (c->client_sessions_max > c->sessions_max &&
+	if (c->relay.client_sessions_max > c->relay.sessions_max &&
 	    find_line(k->text, "client_sessions_max") == 0)
-		c->client_sessions_max = c->sessions_max;
-	if (c->next_hop_idle > c->next_hop_connections &&
+		c->relay.client_sessions_max = c->relay.sessions_max;
+	if (c->hop.idle_max > c->hop.connections_max &&
 	    find_line(k->text, "next_hop_idle") == 0)
-		c->next_hop_idle = c->next_hop_connections;
-	if (c->header_max > c->message_size &&
+		c->hop.idle_max = c->hop.connections_max;
+	if (c->header_max > c->relay.message_size_max &&
 	    find_line(k->text, "header_max") == 0)
-		c->header_max = c->message_size;
-	if (c->retry_max_ms < c->retry_min_ms &&
+		c->header_max = c->relay.message_size_max;
+	if (c->delivery.retry_max_ms < c->delivery.retry_min_ms &&
 	    find_line(k->text, "retry_max") == 0)
-		c->retry_max_ms = c->retry_min_ms;
-	if (c->data_timeout_ms > c->message_timeout_ms &&
+		c->delivery.retry_max_ms = c->delivery.retry_min_ms;
+	if (c->relay.limits.data_timeout_ms >
+		c->relay.limits.message_timeout_ms &&
 	    find_line(k->text, "data_timeout") == 0)
-		c->data_timeout_ms = c->message_timeout_ms;
+		c->relay.limits.data_timeout_ms =
+		    c->relay.limits.message_timeout_ms;
 }
 
 static struct tls_strings
@@ -481,7 +493,8 @@ check_client_cert(struct checking *k, const struct maild_listen *l)
 		return FAIL_LISTEN(k, l,
 		    "tls_client_cert: no certificate would be accepted; set "
 		    "tls_client_ca or tls_client_account");
-	if (l->tls != MAILD_TLS_REQUIRE && l->tls != MAILD_TLS_IMPLICIT)
+	if (l->relay.tls != RELAY_TLS_REQUIRE &&
+	    l->relay.tls != RELAY_TLS_IMPLICIT)
 		return FAIL_LISTEN(k, l,
 		    "tls_client_cert: a client without TLS presents none; set "
 		    "tls to require or implicit");
@@ -504,14 +517,14 @@ check_listen_tls(struct checking *k, struct maild_listen *l)
 
 	if (!check_client_cert(k, l))
 		return false;
-	if (l->tls == MAILD_TLS_NONE)
+	if (l->relay.tls == RELAY_TLS_NONE)
 		return true;
 	if (settings.certs.n == 0)
 		return FAIL_LISTEN(k, l,
 		    "tls: there is no certificate; add a line tls_cert = "
 		    "\"/path/to/file.pem\"");
-	l->tls_server = tls_server_new(&settings, why, sizeof(why));
-	if (l->tls_server == NULL)
+	l->relay.tls_server = tls_server_new(&settings, why, sizeof(why));
+	if (l->relay.tls_server == NULL)
 		return FAIL_LISTEN(k, l, "tls: %s", why);
 	return true;
 }
@@ -521,27 +534,27 @@ check_hop_tls(struct checking *k)
 {
 	struct maild_config *c = k->c;
 	struct tls_client_settings settings = {
-	    .verify = c->next_hop_tls == MAILD_TLS_VERIFY,
+	    .verify = c->next_hop_tls == MAILD_HOP_TLS_VERIFY,
 	    .ca_file = c->next_hop_tls_ca,
 	    .fingerprints = strings(&c->next_hop_tls_fingerprint),
 	};
 	char why[300];
 
-	if (c->next_hop_tls_implicit && c->next_hop_tls < MAILD_TLS_REQUIRE)
+	if (c->hop.tls.implicit && c->next_hop_tls < MAILD_HOP_TLS_REQUIRE)
 		return fail(k, "next_hop_tls_implicit",
 		    "requires next_hop_tls = require or verify");
 	for (size_t i = 0; i < c->next_hop.n; i++) {
 		if (settings.verify && settings.fingerprints.n == 0 &&
-		    c->next_hop_tls_name == NULL &&
+		    c->hop.tls.name == NULL &&
 		    strncmp(c->next_hop.v[i], "unix:", 5) == 0)
 			return fail(k, "next_hop_tls",
 			    "a Unix socket has no name to verify; add a line "
 			    "next_hop_tls_name = \"mx.example.org\"");
 	}
-	if (c->next_hop_tls == MAILD_TLS_NONE)
+	if (c->next_hop_tls == MAILD_HOP_TLS_NONE)
 		return true;
-	c->tls_client = tls_client_new(&settings, why, sizeof(why));
-	if (c->tls_client == NULL)
+	c->hop.tls.client = tls_client_new(&settings, why, sizeof(why));
+	if (c->hop.tls.client == NULL)
 		return fail(k, "next_hop_tls", "%s", why);
 	return true;
 }
@@ -614,7 +627,8 @@ read_locals(struct checking *k, const char *option,
 	char why[300];
 
 	for (size_t i = 0; i < list->n; i++) {
-		if (!add(k->c->locals, str_from(list->v[i]), why, sizeof(why)))
+		if (!add(k->c->gate.locals, str_from(list->v[i]), why,
+			sizeof(why)))
 			return fail(
 			    k, option, "\"%.80s\": %s", list->v[i], why);
 	}
@@ -627,16 +641,16 @@ check_inbound(struct checking *k)
 {
 	struct maild_config *c = k->c;
 
-	if (policies_learn(c->policies) && c->local_domains.n == 0 &&
+	if (policies_learn(c->gate.policies) && c->local_domains.n == 0 &&
 	    c->inbound_users.n == 0)
 		return fail(k, "learn_inbound",
 		    "requires the option local_domains; set it to the domains "
 		    "of your own users, as in {\"example.org\"}");
-	c->locals =
+	c->gate.locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
-	for (size_t i = 0; i < c->my_net_count; i++)
-		locals_add_network(c->locals, &c->my_nets[i]);
-	locals_clear_internal(c->locals);
+	for (size_t i = 0; i < c->relay.my_net_count; i++)
+		locals_add_network(c->gate.locals, &c->relay.my_nets[i]);
+	locals_clear_internal(c->gate.locals);
 	return read_locals(
 		   k, "local_domains", &c->local_domains, locals_add_domain) &&
 	       read_locals(k, "internal_domains", &c->internal_domains,
@@ -653,8 +667,8 @@ read_senders(struct checking *k, const char *option,
 	char why[300];
 
 	for (size_t i = 0; i < list->n; i++) {
-		if (!add(
-			k->c->policies, str_from(list->v[i]), why, sizeof(why)))
+		if (!add(k->c->gate.policies, str_from(list->v[i]), why,
+			sizeof(why)))
 			return fail(
 			    k, option, "\"%.80s\": %s", list->v[i], why);
 	}
@@ -764,6 +778,40 @@ check_alerts(struct checking *k)
 	       fail(k, NULL, "more than %d alert sections", ALERT_CONF_MAX);
 }
 
+/* What no option says by itself. */
+static void
+fill_settings(struct maild_config *c)
+{
+	c->gate.observe = c->mode == MAILD_OBSERVE;
+	c->gate.recipient_key = smtp_address_key;
+	c->relay.hostname = c->hostname;
+	c->relay.dovecot = c->auth_socket != NULL ? &c->auth_addr : NULL;
+	c->relay.limits.line_max = COMMAND_LINE_MAX;
+	c->relay.limits.data.size_max = c->relay.message_size_max;
+	c->relay.limits.data.line_max = (uint32_t)c->line_max;
+	c->relay.limits.data.header_max = (uint32_t)c->header_max;
+	c->hop.tls.required = c->next_hop_tls >= MAILD_HOP_TLS_REQUIRE;
+	c->hop.addresses = (const char *const *)c->next_hop.v;
+	c->hop.address_count = c->next_hop.n;
+	c->hop.hostname = c->hostname;
+	c->hop.timeouts.greeting_ms = c->hop.timeouts.command_ms;
+	c->hop.uses_unknown_max = 10; /* see delivery/hop_uses.c */
+	c->delivery.hostname = c->hostname;
+	c->milter.hostname = c->hostname;
+	c->milter.header_max = (uint32_t)c->header_max;
+	c->milter.answer_timeout_ms =
+	    c->relay.answer_timeout_ms < MILTER_ANSWER_MAX_MS
+		? c->relay.answer_timeout_ms
+		: MILTER_ANSWER_MAX_MS;
+	for (size_t i = 0; i < c->listen.n; i++) {
+		struct maild_listen *l = (struct maild_listen *)c->listen.v + i;
+
+		l->relay.tls_timeout_ms = c->hop.tls.timeout_ms;
+		if (l->protocol == MAILD_MILTER)
+			c->milter.hide_client = l->relay.hide_client;
+	}
+}
+
 static bool
 check_all(struct checking *k)
 {
@@ -773,13 +821,17 @@ check_all(struct checking *k)
 	    !check_tls(k) || !check_https(k) || !check_login(k) ||
 	    !check_alerts(k) || !check_shared(k))
 		return false;
-	k->c->policies =
+	k->c->gate.policies =
 	    policies_new(k->c->policy.v, k->c->policy.n, k->err, k->cap);
-	if (k->c->policies == NULL || !check_signals(k) || !check_inbound(k))
+	if (k->c->gate.policies == NULL || !check_signals(k) ||
+	    !check_inbound(k))
 		return false;
-	k->c->scopes =
+	k->c->gate.scopes =
 	    scope_rules_new(k->c->scope.v, k->c->scope.n, k->err, k->cap);
-	return k->c->scopes != NULL;
+	if (k->c->gate.scopes == NULL)
+		return false;
+	fill_settings(k->c);
+	return true;
 }
 
 struct maild_config *
@@ -836,7 +888,7 @@ maild_config_free(struct maild_config *c)
 		return;
 	l = c->listen.v;
 	for (size_t i = 0; i < c->listen.n; i++) {
-		tls_server_unref(l[i].tls_server);
+		tls_server_unref(l[i].relay.tls_server);
 		free((struct ip_net *)l[i].peers.nets);
 	}
 	for (size_t i = 0; i < c->http.n; i++)
@@ -844,7 +896,7 @@ maild_config_free(struct maild_config *c)
 	for (size_t i = 0; i < c->alert.n; i++)
 		alert_conf_clear((struct alert_conf *)c->alert.v + i);
 	free(c->socket_uids);
-	tls_client_unref(c->tls_client);
+	tls_client_unref(c->hop.tls.client);
 	tls_client_unref(c->shared_tls);
 	if (c->shared_secret != NULL)
 		explicit_bzero(c->shared_secret, c->shared_secret_size);
@@ -852,16 +904,16 @@ maild_config_free(struct maild_config *c)
 		explicit_bzero(c->shared_password, strlen(c->shared_password));
 	free(c->shared_secret);
 	free(c->shared_password);
-	if (c->policies != NULL)
-		policies_free(c->policies);
-	locals_free(c->locals);
-	scope_rules_free(c->scopes);
-	free(c->bare_newline_nets);
-	free(c->lenient_nets);
-	free(c->xclient_nets);
-	free(c->proxy_nets);
-	free(c->trace_nets);
-	free(c->my_nets);
-	credentials_free(c->credentials);
+	if (c->gate.policies != NULL)
+		policies_free(c->gate.policies);
+	locals_free(c->gate.locals);
+	scope_rules_free(c->gate.scopes);
+	free((struct ip_net *)c->relay.bare_newline_nets);
+	free((struct ip_net *)c->relay.lenient_nets);
+	free((struct ip_net *)c->relay.xclient_nets);
+	free((struct ip_net *)c->relay.proxy_nets);
+	free((struct ip_net *)c->trace_nets);
+	free((struct ip_net *)c->relay.my_nets);
+	credentials_free(c->hop.credentials);
 	options_free(&maild_schema, c);
 }

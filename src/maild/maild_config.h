@@ -11,27 +11,22 @@
 
 #include "alert/alert_conf.h"
 #include "control/web_conf.h"
-#include "delivery/credentials.h"
-#include "gate/locals.h"
-#include "gate/policy.h"
+#include "delivery/mta_run.h"
 #include "gate/scope.h"
-#include "net/addr.h"
-#include "net/peer.h"
-#include "net/tls.h"
+#include "milter/milter.h"
 #include "os/options.h"
+#include "relay/relay.h"
 #include "share/redis_url.h"
 
 enum maild_mode { MAILD_ENFORCE, MAILD_OBSERVE };
-enum maild_auth { MAILD_AUTH_NONE, MAILD_AUTH_PASS, MAILD_AUTH_DOVECOT };
-enum maild_hold { MAILD_TAKE, MAILD_TEMPFAIL, MAILD_QUARANTINE };
 enum maild_protocol { MAILD_SMTP, MAILD_MILTER, MAILD_POLICY };
-enum maild_tls {
-	MAILD_TLS_NONE,
-	MAILD_TLS_MAY,
-	MAILD_TLS_REQUIRE,
-	MAILD_TLS_IMPLICIT,                    /* listen */
-	MAILD_TLS_VERIFY = MAILD_TLS_IMPLICIT, /* next hop */
+enum maild_hop_tls {
+	MAILD_HOP_TLS_NONE,
+	MAILD_HOP_TLS_MAY,
+	MAILD_HOP_TLS_REQUIRE,
+	MAILD_HOP_TLS_VERIFY,
 };
+enum maild_shared_fail { MAILD_SHARED_LOCAL, MAILD_SHARED_TEMPFAIL };
 
 /* A `listen` section. */
 struct maild_listen {
@@ -40,102 +35,65 @@ struct maild_listen {
 	char *address; /* as written */
 	int protocol;  /* enum maild_protocol */
 	uint32_t backlog;
-	char *socket_mode;    /* of a Unix socket, octal digits */
-	struct net_addr addr; /* from address */
-	unsigned mode;        /* from socket_mode */
-	int auth;             /* enum maild_auth */
-	bool auth_in_clear, auth_required, proxy, hide_client;
-	int auth_nameless; /* enum relay_nameless, in its order */
-	int tls;           /* enum maild_tls */
+	char *socket_mode;         /* of a Unix socket, octal digits */
+	struct net_addr addr;      /* from address */
+	unsigned mode;             /* from socket_mode */
+	struct relay_listen relay; /* without its name */
 	struct option_strings tls_cert, tls_key;
 	char *tls_client_ca;
 	int tls_client_cert; /* 0 ask, 1 require */
 	int tls_min_version; /* 0 for TLS 1.0 up to 3 for TLS 1.3 */
 	struct option_strings tls_client_account;
 	struct option_strings clients;
-	struct peer_rules peers;       /* from these and socket_users */
-	struct tls_server *tls_server; /* from these; NULL: none */
+	struct peer_rules peers; /* from these and socket_users */
 };
 
-/* Durations are milliseconds, sizes bytes. */
-enum shared_fail { SHARED_FAIL_LOCAL, SHARED_FAIL_TEMPFAIL };
-
+/*
+ * Options point straight into the settings of the parts, where these take them
+ * as they are written; what the checks make of the others stands there as well.
+ * Durations are milliseconds, sizes bytes.
+ */
 struct maild_config {
+	struct gate_settings gate;
+	struct relay_settings relay;
+	struct nexthop_settings hop;
+	struct delivery_settings delivery; /* without its callbacks */
+	struct mta_settings mta;
+	struct milter_settings milter;
+	struct spool_settings spool;
+
 	char *hostname;
-	char *spool, *control, *control_group, *user;
+	char *control, *control_group, *user;
 	struct option_strings socket_users;
 	struct option_strings next_hop, milter_next_hop;
-	int mode; /* enum maild_mode */
-	char *contact, *postmaster;
+	int mode;           /* enum maild_mode */
 	int log, log_level; /* enum log_target, enum log_level */
-	bool verify_held;
 
-	uint64_t message_size;
-	uint32_t recipients_max, errors_max, idle_commands_max, refused_max;
-	uint32_t local_part_max;
-	uint32_t sessions_max, client_sessions_max;
-	uint64_t envelope_memory, slow_rate;
-	int64_t next_hop_wait_ms;
-	uint32_t policy_connections_max, milter_connections_max;
-	uint32_t control_connections_max;
-	int64_t tarpit_ms;
-	int64_t greeting_delay_ms, command_timeout_ms, data_timeout_ms;
-	int64_t message_timeout_ms, answer_timeout_ms;
-	uint64_t data_rate_min; /* bytes a second */
-	int64_t data_rate_window_ms;
+	uint32_t policy_connections_max, control_connections_max;
 	uint64_t line_max, header_max; /* fit 32 bits */
-	uint32_t received_max;
-	int bare_newline; /* enum smtp_bare_newline, in its order */
 	struct option_strings bare_newline_allow, lenient_from;
 
-	int64_t connect_timeout_ms, next_hop_command_timeout_ms;
-	int64_t next_hop_data_timeout_ms, next_hop_end_timeout_ms;
-	uint32_t next_hop_connections, next_hop_idle, next_hop_uses;
-	int64_t next_hop_idle_timeout_ms, next_hop_rest_ms;
-
-	bool next_hop_xclient, next_hop_auth_in_clear;
 	char *next_hop_auth; /* file of credentials; NULL: none */
 
 	char *auth_socket; /* Dovecot's; NULL: none */
-	uint32_t auth_failures_max;
-	int login_form; /* enum login_form, in its order */
 	struct option_strings my_networks, xclient_from, proxy_from;
 	struct option_strings trace_clients;
 	struct option_strings tls_cert, tls_key;
-	int64_t tls_timeout_ms;
-	int next_hop_tls; /* enum maild_tls */
-	bool next_hop_tls_implicit;
-	char *next_hop_tls_ca, *next_hop_tls_name;
+	int next_hop_tls; /* enum maild_hop_tls */
+	char *next_hop_tls_ca;
 	struct option_strings next_hop_tls_fingerprint;
-
-	uint64_t min_free, body_memory, held_bytes_max;
-	uint32_t held_max;
-	uint32_t delivery_concurrency;
-	int64_t retry_min_ms, retry_max_ms, max_age_ms;
-	int64_t notify_after_ms;                             /* 0: never */
-	struct option_rate notify_limit;                     /* count 0: none */
-	struct option_rate report_rate, report_rate_address; /* the same */
-
-	int milter_hold; /* enum maild_hold, in the order of milter_hold */
-	int64_t milter_timeout_ms;
-	/* NULL: not set */
-	char *release_command, *discard_command, *queue_command;
-	char *mta_hold_command;
-	int64_t queue_check_ms, queue_settle_ms, queue_command_timeout_ms;
 
 	char *shared; /* URL of the server; NULL: the relay stands alone */
 	char *shared_secret_file, *shared_user, *shared_password_file;
 	char *shared_prefix, *shared_tls_ca, *shared_tls_name;
 	int64_t shared_timeout_ms;
-	int shared_fail; /* enum shared_fail */
+	int shared_fail; /* enum maild_shared_fail */
 
 	char *freeze_command; /* program, absolute path; NULL: none */
-	uint32_t senders_max;
 	struct option_strings never_freeze, decoys;
 
 	struct option_strings local_domains, inbound_users, internal_domains;
-	int inbound_source; /* enum locals_source, in its order */
-	uint64_t acquaintances_memory, history_memory;
+	int inbound_source;      /* enum locals_source */
 	uint64_t inbound_memory; /* read and not used */
 	bool inbound_memory_given;
 
@@ -146,24 +104,11 @@ struct maild_config {
 	struct option_array alert;  /* struct alert_conf */
 
 	/* Made by the checks. */
-	struct policies *policies;
-	struct scope_rules *scopes;
-	struct locals *locals;
 	uid_t *socket_uids; /* of socket_users, those that exist */
 	size_t socket_uid_count;
-	struct ip_net *bare_newline_nets; /* of bare_newline_allow */
-	size_t bare_newline_net_count;
-	struct ip_net *lenient_nets; /* of lenient_from */
-	size_t lenient_net_count;
-	struct ip_net *xclient_nets, *proxy_nets; /* of ..._from */
-	size_t xclient_net_count, proxy_net_count;
-	struct ip_net *trace_nets; /* of trace_clients */
+	const struct ip_net *trace_nets; /* of trace_clients */
 	size_t trace_net_count;
-	struct ip_net *my_nets; /* of my_networks, never empty */
-	size_t my_net_count;
 	struct net_addr auth_addr;             /* of auth_socket */
-	struct credentials *credentials;       /* of next_hop_auth */
-	struct tls_client *tls_client;         /* to the next hop; NULL: none */
 	struct redis_url shared_url;           /* of shared */
 	char *shared_secret, *shared_password; /* of their files; NULL: none */
 	size_t shared_secret_size;

@@ -81,8 +81,8 @@ maild_http_open(struct maild *m, char *err, size_t cap)
 {
 	if (web_doors_count(m->doors_http) == 0)
 		return 0;
-	m->access =
-	    access_store_open(m->loop, m->log, m->gen->conf->spool, err, cap);
+	m->access = access_store_open(
+	    m->loop, m->log, m->gen->conf->spool.dir, err, cap);
 	m->parts.access = m->access;
 	return m->access != NULL ? 0 : -1;
 }
@@ -104,7 +104,7 @@ maild_http_start(struct maild *m)
 	    .gate = m->gate,
 	    .events = m->events,
 	    .log = m->log,
-	    .dir = m->gen->conf->spool,
+	    .dir = m->gen->conf->spool.dir,
 	    .on_turn = maild_alert_turn,
 	    .arg = m});
 	m->api = api_new(&(struct api_settings){.loop = m->loop,

@@ -13,12 +13,9 @@
 #include "maild/control.h"
 #include "maild/maild.h"
 #include "maild/maild_config.h"
-#include "maild/maild_gate.h"
-#include "milter/milter.h"
 #include "net/hook.h"
 #include "os/tap.h"
 #include "policyd/policyd.h"
-#include "relay/relay.h"
 #include "share/arbiter.h"
 #include "share/freezes.h"
 #include "share/spends.h"
@@ -101,7 +98,6 @@ struct maild {
 
 struct maild_gen *maild_gen_new(struct maild_config *conf); /* takes it */
 void maild_gen_free(struct maild_gen *g);
-struct nexthop_settings maild_nexthop_settings(const struct maild_config *conf);
 /* addresses: where milter_next_hop comes from, which no reload changes. */
 struct nexthop_settings maild_rest_hop_settings(
     const struct maild_config *conf, const struct maild_config *addresses);
@@ -110,11 +106,6 @@ struct delivery_settings maild_delivery_settings(
 void maild_set_weights(struct maild *m, const struct maild_config *conf);
 /* Series for all that the configuration in force names. */
 void maild_name_counters(struct maild *m);
-
-struct quarantine_settings maild_quarantine_settings(
-    const struct maild_config *conf);
-struct mta_hold_settings maild_mta_hold_settings(
-    const struct maild_config *conf);
 
 /* maild_limits.c */
 /* Large messages that are written to files at once, each with a descriptor. */

@@ -31,14 +31,15 @@ other_descriptors(const struct maild_config *conf)
 {
 	uint64_t n = OF_THE_DAEMON +
 		     places_most(conf->control_connections_max) +
-		     conf->next_hop_connections;
+		     conf->hop.connections_max;
 
-	n += conf->sessions_max < MAILD_FILES_MAX ? conf->sessions_max
-						  : MAILD_FILES_MAX;
+	n += conf->relay.sessions_max < MAILD_FILES_MAX
+		 ? conf->relay.sessions_max
+		 : MAILD_FILES_MAX;
 	if (has_protocol(conf, MAILD_POLICY))
 		n += places_most(conf->policy_connections_max);
 	if (has_protocol(conf, MAILD_MILTER))
-		n += places_most(conf->milter_connections_max);
+		n += places_most(conf->milter.connections_max);
 	if (conf->http.n > 0)
 		n += WEB_CONNECTIONS_MAX;
 	return n;
@@ -49,7 +50,7 @@ maild_fit_descriptors(struct maild_gen *g, struct log *log)
 {
 	const struct maild_config *conf = g->conf;
 	uint64_t others = other_descriptors(conf);
-	uint64_t need = others + conf->sessions_max;
+	uint64_t need = others + conf->relay.sessions_max;
 	uint64_t have = rlimit_raise_files(need);
 	uint32_t fit;
 
@@ -59,13 +60,13 @@ maild_fit_descriptors(struct maild_gen *g, struct log *log)
 	fit = (uint32_t)(have > others + have / 4 ? have - others : have / 4);
 	if (fit < SESSIONS_LEAST)
 		return false;
-	if (fit >= conf->sessions_max)
+	if (fit >= conf->relay.sessions_max)
 		return true;
 	g->relay.sessions_max = fit;
 	if (g->relay.client_sessions_max > fit)
 		g->relay.client_sessions_max = fit;
 	log_write(log, LOG_EV_MAILD_LIMITS,
-	    KV(sessions_max, conf->sessions_max), KV(lowered_to, fit),
+	    KV(sessions_max, conf->relay.sessions_max), KV(lowered_to, fit),
 	    KV(descriptors, have), KV(needed, need),
 	    KV(advice, "raise LimitNOFILE= of the service or ulimit -n"));
 	return true;

@@ -75,7 +75,7 @@ static const struct option maild_options[] = {
     {
 	.name = "spool",
 	.type = OPTION_STRING,
-	AT(spool),
+	AT(spool.dir),
 	.preset = WEIR_LOCALSTATEDIR "/lib/weir",
 	.check = option_check_path,
 	.doc = "Directory of held mail and persistent state. Only one daemon "
@@ -143,7 +143,7 @@ static const struct option maild_options[] = {
     {
 	.name = "contact",
 	.type = OPTION_STRING,
-	AT(contact),
+	AT(gate.contact),
 	.reloadable = true,
 	.sample = "helpdesk@example.org, +1 555 0100",
 	.check = maild_check_text,
@@ -152,7 +152,7 @@ static const struct option maild_options[] = {
     {
 	.name = "postmaster",
 	.type = OPTION_STRING,
-	AT(postmaster),
+	AT(delivery.postmaster),
 	.reloadable = true,
 	.sample = "postmaster@example.org",
 	.check = maild_check_text,
@@ -183,7 +183,7 @@ static const struct option maild_options[] = {
 	       "few of each, from its held mail).",
     },
     {
-	NUMBER("senders_max", senders_max, "500000", 1000, 100000000),
+	NUMBER("senders_max", gate.senders_max, "500000", 1000, 100000000),
 	.doc = "Maximum number of senders kept in memory and on disk. At this "
 	       "number a new sender replaces the one with the least at stake: "
 	       "few known recipients, full allowance, no mail waiting, not "
@@ -191,7 +191,7 @@ static const struct option maild_options[] = {
 	       "share one source, [overflow].",
     },
     {
-	SIZE("history_memory", history_memory, "16M", 0, MIB(65536)),
+	SIZE("history_memory", gate.history_bytes, "16M", 0, MIB(65536)),
 	.doc = "Memory for the record of who wrote to whom in the last day, on "
 	       "which weirctl explain --policy tests another configuration: "
 	       "about 100 bytes per recipient. When it is full, the test "
@@ -239,33 +239,35 @@ static const struct option maild_options[] = {
     MAILD_INBOUND_OPTIONS,
     /* ---- sessions ---- */
     {
-	SWITCH("verify_held", verify_held, "true"),
+	SWITCH("verify_held", relay.verify_held, "true"),
 	.doc = "Ask the next hop about recipients that will be held, so that "
 	       "unknown ones are refused during the session.",
     },
     {
-	SIZE("message_size", message_size, "50M", 65536, MIB(4096)),
+	SIZE("message_size", relay.message_size_max, "50M", 65536, MIB(4096)),
 	.doc = "Maximum message size; larger messages are refused with 552. "
 	       "The next hop's own limit applies too, less 1154 bytes for the "
 	       "Received header field that weir adds.",
     },
     {
-	NUMBER("recipients_max", recipients_max, "1000", 100, 4096),
+	NUMBER(
+	    "recipients_max", relay.limits.recipients_max, "1000", 100, 4096),
 	.doc = "Maximum number of recipients per message; further ones are "
 	       "refused with 452.",
     },
     {
-	NUMBER("errors_max", errors_max, "20", 1, 10000),
+	NUMBER("errors_max", relay.limits.errors_max, "20", 1, 10000),
 	.doc = "Maximum number of faulty commands in one session before it is "
 	       "ended with 421.",
     },
     {
-	NUMBER("idle_commands_max", idle_commands_max, "100", 5, 100000),
+	NUMBER("idle_commands_max", relay.limits.idle_commands_max, "100", 5,
+	    100000),
 	.doc = "Maximum number of commands in one session that carry no mail "
 	       "(NOOP, RSET, VRFY and similar) before it is ended with 421.",
     },
     {
-	NUMBER("refused_max", refused_max, "100", 1, 100000),
+	NUMBER("refused_max", relay.limits.refused_max, "100", 1, 100000),
 	.doc = "Maximum number of permanently refused recipients in one "
 	       "session before it is ended with 421. It is also a limit per "
 	       "client address (IPv6: per /64) in 10 minutes: for recipients "
@@ -275,7 +277,7 @@ static const struct option maild_options[] = {
 	       "with 421, except for clients in my_networks.",
     },
     {
-	NUMBER("local_part_max", local_part_max, "64", 64, 254),
+	NUMBER("local_part_max", relay.limits.local_max, "64", 64, 254),
 	.doc =
 	    "Maximum length of the local part of an address, in bytes; longer "
 	    "ones are refused with 553. RFC 5321 guarantees 64. Raise it for "
@@ -283,7 +285,7 @@ static const struct option maild_options[] = {
 	    "often longer. A whole address is limited to 254.",
     },
     {
-	NUMBER("sessions_max", sessions_max, "1000", 1, 100000),
+	NUMBER("sessions_max", relay.sessions_max, "1000", 1, 100000),
 	.doc =
 	    "Maximum number of open sessions. When all are in use, one without "
 	    "a login and without a transaction is ended with 421 to make room "
@@ -291,14 +293,16 @@ static const struct option maild_options[] = {
 	    "most sessions. If there is none, the new client gets 421.",
     },
     {
-	NUMBER("client_sessions_max", client_sessions_max, "100", 1, 100000),
+	NUMBER(
+	    "client_sessions_max", relay.client_sessions_max, "100", 1, 100000),
 	.doc = "Maximum number of open sessions per client address, or per "
 	       "IPv6 /64; a further one is answered with 421. A session of the "
 	       "same client that has been idle for half a minute is ended to "
 	       "make room.",
     },
     {
-	SIZE("envelope_memory", envelope_memory, "64M", MIB(1), MIB(65536)),
+	SIZE("envelope_memory", relay.envelope_memory, "64M", MIB(1),
+	    MIB(65536)),
 	.doc =
 	    "Memory for the recipients of all messages in progress. When it is "
 	    "full, a further recipient is refused with 452 until other "
@@ -314,7 +318,7 @@ static const struct option maild_options[] = {
     },
     {
 	FIXED_NUMBER(
-	    "milter_connections_max", milter_connections_max, "500", 1, 10000),
+	    "milter_connections_max", milter.connections_max, "500", 1, 10000),
 	.doc = "Maximum number of open connections from mail servers to the "
 	       "milter, each of which uses a thread. A further one is closed, "
 	       "and the mail server acts as it does without a filter (Postfix: "
@@ -330,12 +334,12 @@ static const struct option maild_options[] = {
 	       "are used, each user has a share; see LIMITS.",
     },
     {
-	TIME("greeting_delay", greeting_delay_ms, "0", 0, MINUTES(2)),
+	TIME("greeting_delay", relay.greeting_delay_ms, "0", 0, MINUTES(2)),
 	.doc = "Pause before the greeting. A client that sends data before the "
 	       "greeting is refused.",
     },
     {
-	TIME("tarpit", tarpit_ms, "0", 0, MINUTES(1)),
+	TIME("tarpit", relay.tarpit_ms, "0", 0, MINUTES(1)),
 	.doc = "Delay of replies to frozen senders, and of all replies to a "
 	       "message after its first decoy, so that such a sender is slowed "
 	       "down. At most a twentieth of sessions_max is delayed at once; "
@@ -344,29 +348,33 @@ static const struct option maild_options[] = {
 	       "keep the mail server's own processes waiting. 0: no delay.",
     },
     {
-	TIME("command_timeout", command_timeout_ms, "5m", SECONDS(1), HOURS(1)),
+	TIME("command_timeout", relay.limits.command_timeout_ms, "5m",
+	    SECONDS(1), HOURS(1)),
 	.doc = "Maximum time to wait for a complete command.",
     },
     {
-	TIME("data_timeout", data_timeout_ms, "3m", SECONDS(1), HOURS(1)),
+	TIME("data_timeout", relay.limits.data_timeout_ms, "3m", SECONDS(1),
+	    HOURS(1)),
 	.doc = "Maximum pause between two pieces of a message.",
     },
     {
-	TIME("message_timeout", message_timeout_ms, "1h", SECONDS(10), DAYS(1)),
+	TIME("message_timeout", relay.limits.message_timeout_ms, "1h",
+	    SECONDS(10), DAYS(1)),
 	.doc = "Maximum time for a whole message.",
     },
     {
-	SIZE("data_rate_min", data_rate_min, "64", 0, MIB(100)),
+	SIZE("data_rate_min", relay.limits.data_rate_min, "64", 0, MIB(100)),
 	.doc = "Minimum average rate, in bytes per second, at which a client "
 	       "must send a message. 0: no minimum.",
     },
     {
-	TIME("data_rate_window", data_rate_window_ms, "1m", SECONDS(1),
-	    HOURS(1)),
+	TIME("data_rate_window", relay.limits.data_rate_window_ms, "1m",
+	    SECONDS(1), HOURS(1)),
 	.doc = "Time over which data_rate_min is measured.",
     },
     {
-	TIME("answer_timeout", answer_timeout_ms, "9m", SECONDS(1), HOURS(1)),
+	TIME("answer_timeout", relay.answer_timeout_ms, "9m", SECONDS(1),
+	    HOURS(1)),
 	.doc =
 	    "Maximum time from the end of a message to the reply. When the "
 	    "next hop or the disk takes longer, the client gets 451. RFC 5321 "
@@ -389,12 +397,13 @@ static const struct option maild_options[] = {
 	.doc = "Maximum size of a message header.",
     },
     {
-	NUMBER("received_max", received_max, "50", 5, 1000),
+	NUMBER("received_max", relay.limits.data.received_max, "50", 5, 1000),
 	.doc = "Maximum number of Received header fields in a message; one "
 	       "with more is in a loop and is refused.",
     },
     {
-	CHOICE("bare_newline", bare_newline, "reject", newline_names),
+	CHOICE("bare_newline", relay.limits.data.bare_newline, "reject",
+	    newline_names),
 	.doc = "Handling of a message that contains a CR or LF on its own. "
 	       "reject: refuse it. normalize: convert it to CR LF. allow: "
 	       "treat it as a line end. It is never passed on as received and "
@@ -440,7 +449,7 @@ static const struct option maild_options[] = {
 	       "= dovecot: \"unix:/path\" or \"address:port\".",
     },
     {
-	NUMBER("auth_failures_max", auth_failures_max, "20", 1, 100000),
+	NUMBER("auth_failures_max", relay.auth_failures_max, "20", 1, 100000),
 	.doc =
 	    "Maximum number of failed logins of one user from one client "
 	    "address (IPv6: /64). Beyond it that user gets 421 there; logins "
@@ -452,7 +461,7 @@ static const struct option maild_options[] = {
 	    "before: 1 s, 2 s, 4 s and so on up to 16 s.",
     },
     {
-	CHOICE("login_form", login_form, "lower", login_form_names),
+	CHOICE("login_form", gate.login_form, "lower", login_form_names),
 	.doc = "How a login is counted that can be written in several ways. "
 	       "lower: ignoring case, surrounding blanks, quotes and the final "
 	       "dot of its domain. exact: as written. localpart: in lower case "
@@ -518,7 +527,7 @@ static const struct option maild_options[] = {
     },
     /* ---- next hop ---- */
     {
-	SWITCH("next_hop_xclient", next_hop_xclient, "false"),
+	SWITCH("next_hop_xclient", relay.next_hop_xclient, "false"),
 	.doc = "Pass the client's identity to a next hop that offers XCLIENT, "
 	       "so that its restrictions, logs and filters see the client "
 	       "instead of weir. In Postfix, smtpd_authorized_xclient_hosts "
@@ -541,7 +550,7 @@ static const struct option maild_options[] = {
 	       "of systemd). It is read again at a reload.",
     },
     {
-	SWITCH("next_hop_auth_in_clear", next_hop_auth_in_clear, "false"),
+	SWITCH("next_hop_auth_in_clear", hop.login_in_clear, "false"),
 	.doc =
 	    "Send passwords without TLS as well: the one of next_hop_auth, and "
 	    "those of clients whose logins the next hop checks (auth = pass), "
@@ -580,7 +589,7 @@ static const struct option maild_options[] = {
 	       "daemon with user set reads them as that user at a reload.",
     },
     {
-	TIME("tls_timeout", tls_timeout_ms, "1m", SECONDS(1), MINUTES(10)),
+	TIME("tls_timeout", hop.tls.timeout_ms, "1m", SECONDS(1), MINUTES(10)),
 	.doc =
 	    "Maximum time for a TLS handshake with a client or the next hop.",
     },
@@ -599,7 +608,7 @@ static const struct option maild_options[] = {
 	    "passed on and has no effect here.",
     },
     {
-	SWITCH("next_hop_tls_implicit", next_hop_tls_implicit, "false"),
+	SWITCH("next_hop_tls_implicit", hop.tls.implicit, "false"),
 	.doc = "The next hop speaks TLS from the first byte, as on port 465. "
 	       "Not allowed with next_hop_tls none or may.",
     },
@@ -616,7 +625,7 @@ static const struct option maild_options[] = {
     {
 	.name = "next_hop_tls_name",
 	.type = OPTION_STRING,
-	AT(next_hop_tls_name),
+	AT(hop.tls.name),
 	.reloadable = true,
 	.sample = "mx.example.org",
 	.check = maild_check_hostname,
@@ -635,52 +644,52 @@ static const struct option maild_options[] = {
     },
     /* ---- spool and delivery ---- */
     {
-	FIXED_SIZE("min_free", min_free, "100M", MIB(1)),
+	FIXED_SIZE("min_free", spool.min_free_bytes, "100M", MIB(1)),
 	.doc = "Minimum free space on the spool's file system; below it mail "
 	       "is refused with 452.",
     },
     {
-	FIXED_SIZE("body_memory", body_memory, "64M", MIB(1)),
+	FIXED_SIZE("body_memory", spool.body_memory_bytes, "64M", MIB(1)),
 	.doc = "Memory for the text of held messages on its way to the disk. "
 	       "When it is full, the text goes to files in small pieces, and "
 	       "clients are read only as fast as the disk accepts it.",
     },
     {
-	FIXED_NUMBER("held_max", held_max, "200000", 1, 100000000),
+	FIXED_NUMBER("held_max", spool.held_max, "200000", 1, 100000000),
 	.doc = "Maximum number of recipients in the spool. When it is reached, "
 	       "a recipient that would be held is refused with 452; known ones "
 	       "still pass. When more than half is used, each sender has a "
 	       "share; see LIMITS. queue_max is the limit per sender.",
     },
     {
-	FIXED_SIZE("held_bytes_max", held_bytes_max, "2G", MIB(1)),
+	FIXED_SIZE("held_bytes_max", spool.held_bytes_max, "2G", MIB(1)),
 	.doc = "Maximum size of all messages in the spool, as far as min_free "
 	       "leaves room. When it is reached, a message with a held "
 	       "recipient is refused with 452. When more than half is used, "
 	       "each sender has a share; see LIMITS.",
     },
     {
-	NUMBER("delivery_concurrency", delivery_concurrency, "20", 1, 10000),
+	NUMBER("delivery_concurrency", delivery.concurrency, "20", 1, 10000),
 	.doc = "Maximum number of released messages that are delivered at the "
 	       "same time.",
     },
     {
-	TIME("retry_min", retry_min_ms, "1m", SECONDS(1), DAYS(1)),
+	TIME("retry_min", delivery.retry_min_ms, "1m", SECONDS(1), DAYS(1)),
 	.doc = "Pause after the first failed delivery attempt. It doubles with "
 	       "each further one.",
     },
     {
-	TIME("retry_max", retry_max_ms, "1h", SECONDS(1), DAYS(7)),
+	TIME("retry_max", delivery.retry_max_ms, "1h", SECONDS(1), DAYS(7)),
 	.doc = "Maximum pause between two attempts.",
     },
     {
-	TIME("max_age", max_age_ms, "5d", MINUTES(1), DAYS(60)),
+	TIME("max_age", delivery.max_age_ms, "5d", MINUTES(1), DAYS(60)),
 	.doc = "Age at which a released message that could not be delivered is "
 	       "returned to its sender. Time spent on hold does not make a "
 	       "message expire.",
     },
     {
-	TIME("notify_after", notify_after_ms, "0", 0, DAYS(60)),
+	TIME("notify_after", delivery.notify_after_ms, "0", 0, DAYS(60)),
 	.doc = "Age at which waiting mail is reported: to its sender, once per "
 	       "message, with the waiting recipients and the reason, and in "
 	       "the log and the events. 0: no reports.",
@@ -688,7 +697,7 @@ static const struct option maild_options[] = {
     {
 	.name = "notify_limit",
 	.type = OPTION_RATE,
-	AT(notify_limit),
+	AT(delivery.notify_limit),
 	.preset = "10/1d",
 	.reloadable = true,
 	.doc = "Maximum rate of delay notices to one address, since the sender "
@@ -698,7 +707,7 @@ static const struct option maild_options[] = {
     {
 	.name = "report_limit",
 	.type = OPTION_RATE,
-	AT(report_rate),
+	AT(delivery.report_rate),
 	.preset = "50/1h",
 	.reloadable = true,
 	.doc = "Maximum rate of reports that weir itself sends (bounces, delay "
@@ -711,7 +720,7 @@ static const struct option maild_options[] = {
     {
 	.name = "report_limit_address",
 	.type = OPTION_RATE,
-	AT(report_rate_address),
+	AT(delivery.report_rate_address),
 	.preset = "20/1h",
 	.reloadable = true,
 	.doc = "Maximum rate of such reports to one address, which may not "

@@ -10,7 +10,7 @@
 /* clang-format off */
 #define MAILD_HOP_OPTIONS						\
 	{								\
-		TIME("connect_timeout", connect_timeout_ms,		\
+		TIME("connect_timeout", hop.connect_timeout_ms,		\
 		    "30s", SECONDS(1), MINUTES(5)),			\
 		.doc =							\
 		    "Maximum time to wait for a connection to the next hop " \
@@ -20,20 +20,20 @@
 	},								\
 	{								\
 		TIME("next_hop_command_timeout",			\
-		    next_hop_command_timeout_ms, "5m", SECONDS(1), HOURS(1)), \
+		    hop.timeouts.command_ms, "5m", SECONDS(1), HOURS(1)), \
 		.doc =							\
 		    "Maximum time to wait for the next hop's reply to a " \
 		    "command.",						\
 	},								\
 	{								\
-		TIME("next_hop_data_timeout", next_hop_data_timeout_ms,	\
+		TIME("next_hop_data_timeout", hop.timeouts.data_ms,	\
 		    "3m", SECONDS(1), HOURS(1)),			\
 		.doc =							\
 		    "Maximum time during which the next hop accepts no " \
 		    "data of a message.",				\
 	},								\
 	{								\
-		TIME("next_hop_end_timeout", next_hop_end_timeout_ms,	\
+		TIME("next_hop_end_timeout", hop.timeouts.end_ms,	\
 		    "10m", SECONDS(1), HOURS(1)),			\
 		.doc =							\
 		    "Maximum time to wait for the next hop's reply to a " \
@@ -41,7 +41,7 @@
 		    "answer_timeout applies first.",			\
 	},								\
 	{								\
-		NUMBER("next_hop_connections", next_hop_connections,	\
+		NUMBER("next_hop_connections", hop.connections_max,	\
 		    "200", 1, 50000),					\
 		.doc =							\
 		    "Maximum number of open connections to the next hop; " \
@@ -58,7 +58,7 @@
 		    "there is none, the login gets 454.",		\
 	},								\
 	{								\
-		TIME("next_hop_wait", next_hop_wait_ms,			\
+		TIME("next_hop_wait", relay.next_hop_wait_ms,			\
 		    "2s", 0, HOURS(1)),					\
 		.doc =							\
 		    "Time that others must have waited for a connection " \
@@ -68,25 +68,25 @@
 		    "451.",		\
 	},								\
 	{								\
-		SIZE("slow_rate", slow_rate, "4K", 1, MIB(100)),	\
+		SIZE("slow_rate", relay.slow_rate, "4K", 1, MIB(100)),	\
 		.doc =							\
 		    "Minimum average rate over next_hop_wait, in bytes per " \
 		    "second, at which a client must send while others are " \
 		    "waiting. A recipient counts as 4096 bytes.",					\
 	},								\
 	{								\
-		NUMBER("next_hop_idle", next_hop_idle, "20", 0, 10000),	\
+		NUMBER("next_hop_idle", hop.idle_max, "20", 0, 10000),	\
 		.doc =							\
 		    "Maximum number of idle connections that are kept open.",	\
 	},								\
 	{								\
-		TIME("next_hop_idle_timeout", next_hop_idle_timeout_ms,	\
+		TIME("next_hop_idle_timeout", hop.idle_timeout_ms,	\
 		    "60s", SECONDS(1), HOURS(1)),			\
 		.doc =							\
 		    "Time after which an idle connection is closed.",	\
 	},								\
 	{								\
-		NUMBER("next_hop_uses", next_hop_uses,			\
+		NUMBER("next_hop_uses", hop.uses_max,			\
 		    "0", 0, 1000000000),				\
 		.doc =							\
 		    "Maximum number of messages per connection; the next " \
@@ -99,7 +99,7 @@
 		    "(smtp_accept_queue_per_connection).",		\
 	},								\
 	{								\
-		TIME("next_hop_rest", next_hop_rest_ms,			\
+		TIME("next_hop_rest", hop.rest_ms,			\
 		    "30s", 0, HOURS(1)),				\
 		.doc =							\
 		    "Time for which a failed next hop is not used while " \

@@ -73,7 +73,7 @@
 		    "file:/path reads them from a file, one per line.",				\
 	},								\
 	{								\
-		SIZE("acquaintances_memory", acquaintances_memory,	\
+		SIZE("acquaintances_memory", gate.acquaintances_bytes,	\
 		    "64M", 0, MIB(65536)),				\
 		.doc =							\
 		    "Memory for whom senders have written to " \

@@ -74,7 +74,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "auth",
 	.type = OPTION_ENUM,
-	IN_LISTEN(auth),
+	IN_LISTEN(relay.auth),
 	.preset = "none",
 	.names = auth_names,
 	.reloadable = true,
@@ -88,7 +88,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "auth_in_clear",
 	.type = OPTION_BOOL,
-	IN_LISTEN(auth_in_clear),
+	IN_LISTEN(relay.auth_in_clear),
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Offer AUTH to clients without TLS as well. Clients on the same "
@@ -97,7 +97,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "auth_required",
 	.type = OPTION_BOOL,
-	IN_LISTEN(auth_required),
+	IN_LISTEN(relay.auth_required),
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Accept mail only after a login; other clients get 530.",
@@ -105,7 +105,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "auth_nameless",
 	.type = OPTION_ENUM,
-	IN_LISTEN(auth_nameless),
+	IN_LISTEN(relay.auth_nameless),
 	.preset = "refuse",
 	.names = nameless_names,
 	.reloadable = true,
@@ -120,7 +120,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "proxy",
 	.type = OPTION_BOOL,
-	IN_LISTEN(proxy),
+	IN_LISTEN(relay.proxy),
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Each connection starts with a PROXY header (version 1 or 2), "
@@ -130,7 +130,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "hide_client",
 	.type = OPTION_BOOL,
-	IN_LISTEN(hide_client),
+	IN_LISTEN(relay.hide_client),
 	.preset = "false",
 	.reloadable = true,
 	.doc = "Omit the client's name and address from the Received header "
@@ -141,7 +141,7 @@ const struct option maild_listen_options[] = {
     {
 	.name = "tls",
 	.type = OPTION_ENUM,
-	IN_LISTEN(tls),
+	IN_LISTEN(relay.tls),
 	.preset = "none",
 	.names = tls_names,
 	.reloadable = true,

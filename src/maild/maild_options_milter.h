@@ -11,7 +11,7 @@
     {                                                                          \
 	.name = "milter_hold",                                                 \
 	.type = OPTION_ENUM,                                                   \
-	AT(milter_hold),                                                       \
+	AT(milter.hold),                                                       \
 	.preset = "take",                                                      \
 	.names = hold_names,                                                   \
 	.doc = \
@@ -46,7 +46,7 @@
     {                                                                          \
 	.name = "release_command",                                             \
 	.type = OPTION_STRING,                                                 \
-	AT(release_command),                                                   \
+	AT(mta.release),                                                   \
 	.reloadable = true,                                                    \
 	.sample = "/usr/sbin/postsuper -H - hold",                             \
 	.check = maild_check_command,                                          \
@@ -68,7 +68,7 @@
     {                                                                          \
 	.name = "discard_command",                                             \
 	.type = OPTION_STRING,                                                 \
-	AT(discard_command),                                                   \
+	AT(mta.discard),                                                   \
 	.reloadable = true,                                                    \
 	.sample = "/usr/sbin/postsuper -d - hold",                             \
 	.check = maild_check_command,                                          \
@@ -80,7 +80,7 @@
     {                                                                          \
 	.name = "queue_command",                                               \
 	.type = OPTION_STRING,                                                 \
-	AT(queue_command),                                                     \
+	AT(mta.queue),                                                     \
 	.reloadable = true,                                                    \
 	.sample = "/usr/sbin/postqueue -j",                                    \
 	.check = maild_check_command,                                          \
@@ -100,7 +100,7 @@
     {                                                                          \
 	.name = "mta_hold_command",                                            \
 	.type = OPTION_STRING,                                                 \
-	AT(mta_hold_command),                                                  \
+	AT(mta.hold),                                                  \
 	.reloadable = true,                                                    \
 	.sample = "/usr/sbin/postsuper -h -",                                  \
 	.check = maild_check_command,                                          \
@@ -120,7 +120,7 @@
     {                                                                          \
 	.name = "queue_check",                                                 \
 	.type = OPTION_DURATION,                                               \
-	AT(queue_check_ms),                                                    \
+	AT(mta.check_ms),                                                    \
 	.preset = "5m",                                                        \
 	.min = SECONDS(1),                                                     \
 	.max = HOURS(24),                                                      \
@@ -132,7 +132,7 @@
     {                                                                          \
 	.name = "queue_settle",                                                \
 	.type = OPTION_DURATION,                                               \
-	AT(queue_settle_ms),                                                   \
+	AT(mta.settle_ms),                                                   \
 	.preset = "10s",                                                       \
 	.max = HOURS(1),                                                       \
 	.reloadable = true,                                                    \
@@ -147,7 +147,7 @@
     {                                                                          \
 	.name = "queue_command_timeout",                                       \
 	.type = OPTION_DURATION,                                               \
-	AT(queue_command_timeout_ms),                                          \
+	AT(mta.timeout_ms),                                          \
 	.preset = "1m",                                                        \
 	.min = SECONDS(1),                                                     \
 	.max = HOURS(1),                                                       \
@@ -160,7 +160,7 @@
     {                                                                          \
 	.name = "milter_timeout",                                              \
 	.type = OPTION_DURATION,                                               \
-	AT(milter_timeout_ms),                                                 \
+	AT(milter.command_timeout_ms),                                                 \
 	.preset = "8s",                                                        \
 	.min = SECONDS(1),                                                     \
 	.max = MINUTES(5),                                                     \

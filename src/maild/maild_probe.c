@@ -94,7 +94,7 @@ static void
 check_begin(
     struct checked *t, const struct maild_config *c, struct counters *counters)
 {
-	struct nexthop_settings s = maild_nexthop_settings(c);
+	struct nexthop_settings s = c->hop;
 	char err[256];
 
 	s.addresses = &t->address;

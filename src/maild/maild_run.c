@@ -137,10 +137,7 @@ maild_free_retired(struct maild *m, bool all)
 static void
 maild_apply(struct maild *m, struct maild_gen *gen)
 {
-	struct gate_settings gate = maild_gate_settings(gen->conf);
 	struct delivery_settings out = maild_delivery_settings(m, gen->conf);
-	struct quarantine_settings held = maild_quarantine_settings(gen->conf);
-	struct mta_hold_settings hold = maild_mta_hold_settings(gen->conf);
 	struct maild_gen *old = m->gen;
 
 	/* Too few for any session is no reason to end what works. */
@@ -150,12 +147,12 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	log_configure(m->log, (enum log_target)gen->conf->log,
 	    (enum log_level)gen->conf->log_level);
 	maild_set_tap(m, gen->conf);
-	gate_reload(m->gate, &gate, loop_now(m->loop));
+	gate_reload(m->gate, &gen->conf->gate, loop_now(m->loop));
 	maild_share_reload(m);
 	delivery_reload(m->delivery, &out);
 	maild_set_weights(m, gen->conf);
-	quarantine_reload(m->quarantine, &held);
-	mta_hold_reload(m->mta_hold, &hold);
+	quarantine_reload(m->quarantine, &gen->conf->mta);
+	mta_hold_reload(m->mta_hold, &gen->conf->mta);
 	relay_reload(m->relay, &gen->relay);
 	maild_doors_update(m);
 	maild_http_update(m);
@@ -200,8 +197,7 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	struct nexthop_settings hop;
 
 	if (conf != NULL) {
-		hop = maild_nexthop_settings(conf);
-		if (!nexthop_reload(m->nexthop, &hop, err, err_cap)) {
+		if (!nexthop_reload(m->nexthop, &conf->hop, err, err_cap)) {
 			maild_config_free(conf);
 			conf = NULL;
 		} else if (m->rest_hop != NULL) {

@@ -294,7 +294,7 @@ maild_share_reload(struct maild *m)
 {
 	if (m->arbiter != NULL)
 		gate_share(m->gate, &arbiter_ops, m->arbiter,
-		    m->gen->conf->shared_fail == SHARED_FAIL_TEMPFAIL);
+		    m->gen->conf->shared_fail == MAILD_SHARED_TEMPFAIL);
 }
 
 void

@@ -27,29 +27,14 @@ find_listen(const struct maild_config *conf, const char *name)
 static void
 update_door(struct maild_door *door, const struct maild_config *conf)
 {
-	static const enum relay_tls tls[] = {
-	    [MAILD_TLS_NONE] = RELAY_TLS_NONE,
-	    [MAILD_TLS_MAY] = RELAY_TLS_MAY,
-	    [MAILD_TLS_REQUIRE] = RELAY_TLS_REQUIRE,
-	    [MAILD_TLS_IMPLICIT] = RELAY_TLS_IMPLICIT,
-	};
 	const struct maild_listen *l = find_listen(conf, door->name);
 	struct tls_server *was = door->listen.tls_server;
 
 	if (l == NULL)
 		return;
-	door->listen = (struct relay_listen){
-	    .name = door->name,
-	    .auth = (enum relay_auth)l->auth,
-	    .auth_in_clear = l->auth_in_clear,
-	    .auth_required = l->auth_required,
-	    .auth_nameless = (enum relay_nameless)l->auth_nameless,
-	    .proxy = l->proxy,
-	    .hide_client = l->hide_client,
-	    .tls = tls[l->tls],
-	    .tls_server = tls_server_ref(l->tls_server),
-	    .tls_timeout_ms = conf->tls_timeout_ms,
-	};
+	door->listen = l->relay;
+	door->listen.name = door->name;
+	tls_server_ref(door->listen.tls_server);
 	tls_server_unref(was);
 }
 
@@ -102,8 +87,8 @@ maild_on_certificate(void *arg, size_t i, struct tls_cert *out)
 				return true;
 		}
 	}
-	return m->gen->conf->tls_client != NULL &&
-	       tls_client_cert(m->gen->conf->tls_client, i, out);
+	return m->gen->conf->hop.tls.client != NULL &&
+	       tls_client_cert(m->gen->conf->hop.tls.client, i, out);
 }
 
 void

@@ -43,7 +43,7 @@ warn_of_bare_entries(const struct warning *w, const struct maild_config *c)
 
 	for (size_t i = 0; i < c->policy.n; i++) {
 		const struct policy *policy =
-		    policies_find(c->policies, str_from(confs[i].name));
+		    policies_find(c->gate.policies, str_from(confs[i].name));
 		const char *entry = policy_bare_entry(policy);
 		char name[80], shown[120];
 
@@ -68,16 +68,17 @@ warn_of_no_login(const struct warning *w, const struct maild_config *c)
 		const struct maild_listen *l =
 		    &((const struct maild_listen *)c->listen.v)[i];
 
-		if (l->auth != MAILD_AUTH_PASS)
+		if (l->relay.auth != RELAY_AUTH_PASS)
 			continue;
 		warn_at(w, &l->place,
 		    "auth = pass: users log in at the next hop, weir does not; "
 		    "if the next hop takes mail from those alone who have "
 		    "logged in, held mail waits in the queue. Let it take mail "
 		    "from this machine, or set next_hop_auth%s",
-		    c->verify_held ? ""
-				   : "; with verify_held = false it is noticed "
-				     "only at the release");
+		    c->relay.verify_held
+			? ""
+			: "; with verify_held = false it is noticed "
+			  "only at the release");
 		return;
 	}
 }
@@ -86,12 +87,12 @@ warn_of_no_login(const struct warning *w, const struct maild_config *c)
 static void
 warn_of_logins(const struct warning *w, const struct maild_config *c)
 {
-	if (c->login_form == LOGIN_LOCALPART || c->local_domains.n > 0)
+	if (c->gate.login_form == LOGIN_LOCALPART || c->local_domains.n > 0)
 		return;
 	for (size_t i = 0; i < c->listen.n; i++) {
 		const struct maild_listen *l = maild_config_listen(c, i);
 
-		if (l->auth == MAILD_AUTH_PASS)
+		if (l->relay.auth == RELAY_AUTH_PASS)
 			warn_at(w, &l->place,
 			    "listen \"%s\": auth = pass: spellings of one "
 			    "login (the next hop may take any domain) count "
@@ -130,7 +131,7 @@ warn_of_void_scopes(const struct warning *w, const struct maild_config *c)
 	char name[80];
 
 	for (size_t i = 0; i < c->scope.n; i++) {
-		if (!scope_rules_is_void(c->scopes, i))
+		if (!scope_rules_is_void(c->gate.scopes, i))
 			continue;
 		str_escape(str_from(confs[i].name), name, sizeof(name));
 		warn_at(w, &confs[i].place,
@@ -149,7 +150,7 @@ warn_of_numbers(const struct warning *w, const struct maild_config *c)
 
 	for (size_t i = 0; i < c->policy.n; i++) {
 		const struct policy *policy =
-		    policies_find(c->policies, str_from(confs[i].name));
+		    policies_find(c->gate.policies, str_from(confs[i].name));
 		const struct throttle_policy *t = &policy->throttle;
 		char name[80];
 
@@ -173,7 +174,7 @@ warn_of_no_memory(const struct warning *w, const struct maild_config *c)
 	for (size_t i = 0; i < c->policy.n; i++) {
 		char name[80];
 
-		if (!confs[i].learn_inbound || c->acquaintances_memory > 0)
+		if (!confs[i].learn_inbound || c->gate.acquaintances_bytes > 0)
 			continue;
 		str_escape(str_from(confs[i].name), name, sizeof(name));
 		warn_at(w, &confs[i].place,
@@ -196,7 +197,7 @@ warn_of_shared_hold(const struct warning *w, const struct maild_config *c)
 		char name[80];
 
 		if (l->protocol != MAILD_MILTER ||
-		    c->milter_hold != MAILD_QUARANTINE)
+		    c->milter.hold != MILTER_QUARANTINE)
 			continue;
 		str_escape(str_from(l->name), name, sizeof(name));
 		warn_at(w, &l->place,
@@ -217,10 +218,9 @@ warn_of_silent_sockets(const struct warning *w, const struct maild_config *c)
 {
 	const struct {
 		const char *option, *text;
-	} commands[] = {{"release_command", c->release_command},
-	    {"discard_command", c->discard_command},
-	    {"queue_command", c->queue_command},
-	    {"mta_hold_command", c->mta_hold_command}};
+	} commands[] = {{"release_command", c->mta.release},
+	    {"discard_command", c->mta.discard},
+	    {"queue_command", c->mta.queue}, {"mta_hold_command", c->mta.hold}};
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		struct mta_command parsed;

@@ -48,12 +48,13 @@ look_at_disk(struct maild *m)
 	spool_stats(m->spool, &stats);
 	snprintf(text, sizeof(text), "%s free, min_free is %s",
 	    units_format_size(stats.free_bytes, left),
-	    units_format_size(m->first->conf->min_free, floor));
+	    units_format_size(m->first->conf->spool.min_free_bytes, floor));
 	events_add(m->events, clock_wall_ms(), EVENT_DISK, "", "", "%s", text);
 	if (is_short)
-		maild_alert_raise(m, ALERT_DISK, m->first->conf->spool, text);
+		maild_alert_raise(
+		    m, ALERT_DISK, m->first->conf->spool.dir, text);
 	else
-		maild_alert_end(m, ALERT_DISK, m->first->conf->spool);
+		maild_alert_end(m, ALERT_DISK, m->first->conf->spool.dir);
 }
 
 /* ---- next hops ---- */
@@ -137,7 +138,7 @@ settle(struct maild *m, int64_t now)
 	}
 	alert_end_others(m->alert, ALERT_NEXT_HOP, open, now, clock_wall_ms());
 	if (w->is_short) {
-		shown = alert_shown(m->first->conf->spool);
+		shown = alert_shown(m->first->conf->spool.dir);
 		map_set(open, str_from(shown), w);
 		free(shown);
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* weir-replay verify: does a replay give what the daemon gave? */
-#include "maild/maild_gate.h"
 #include "replay/command.h"
 #include "replay/exact.h"
 #include "replay/input.h"
@@ -93,7 +92,7 @@ command_verify(const struct command_args *args, char *err, size_t cap)
 	status = setup_load(&setup, args->config, NULL, err, cap);
 	if (status == 0) {
 		/* All as it is, where a replay of other logs has choices. */
-		setup.world.gate = maild_gate_settings(setup.config);
+		setup.world.gate = setup.config->gate;
 		setup.world.gate.history_bytes = 0;
 		world = world_new(
 		    &setup.world, &callbacks, NULL, err, cap, &status);

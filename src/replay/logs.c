@@ -233,8 +233,8 @@ make_locals(struct logs *l, const struct command_args *args,
 
 	l->locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
-	for (size_t i = 0; i < c->my_net_count; i++)
-		locals_add_network(l->locals, &c->my_nets[i]);
+	for (size_t i = 0; i < c->relay.my_net_count; i++)
+		locals_add_network(l->locals, &c->relay.my_nets[i]);
 	if (!add_networks(l->locals, args, err, cap))
 		return EX_USAGE;
 	for (size_t i = 0; i < args->domain_count; i++) {
@@ -249,7 +249,7 @@ make_locals(struct logs *l, const struct command_args *args,
 	for (size_t i = 0; i < c->inbound_users.n; i++)
 		(void)!locals_add_user(l->locals,
 		    str_from(c->inbound_users.v[i]), why, sizeof(why));
-	if (c->locals != NULL && !locals_local_is_internal(c->locals))
+	if (c->gate.locals != NULL && !locals_local_is_internal(c->gate.locals))
 		locals_clear_internal(l->locals);
 	for (size_t i = 0; i < c->internal_domains.n; i++)
 		(void)!locals_add_internal(l->locals,

@@ -5,8 +5,6 @@
  */
 #include "replay/setup.h"
 
-#include "maild/maild_gate.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,10 +90,10 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 	if (status != 0)
 		return status;
 	s->world = (struct world_settings){
-	    .gate = maild_gate_settings(c),
-	    .held_max = c->held_max,
-	    .body_memory_bytes = c->body_memory,
-	    .verify_held = c->verify_held,
+	    .gate = c->gate,
+	    .held_max = c->spool.held_max,
+	    .body_memory_bytes = c->spool.body_memory_bytes,
+	    .verify_held = c->relay.verify_held,
 	};
 	s->world.gate.observe = false;
 	/* Neither changes a verdict. */
@@ -103,7 +101,7 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 	s->world.gate.acquaintances_scratch = true;
 	if (s->only != NULL)
 		s->world.gate.policies = s->only;
-	s->recipients_max = c->recipients_max;
+	s->recipients_max = c->relay.limits.recipients_max;
 	return 0;
 }
 
@@ -123,9 +121,9 @@ setup_try(struct setup *s, const struct setup *base, const char *policies,
 	free(text);
 	if (s->config == NULL)
 		return EX_SOFTWARE;
-	s->world.gate.policies = s->config->policies;
+	s->world.gate.policies = s->config->gate.policies;
 	for (size_t i = 0; i < spared->n; i++)
-		(void)!policies_spare(s->config->policies,
+		(void)!policies_spare(s->config->gate.policies,
 		    str_from(spared->v[i]), why, sizeof(why));
 	return 0;
 }

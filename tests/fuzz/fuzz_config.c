@@ -17,9 +17,9 @@ check_config(const struct maild_config *c)
 	char err[512] = "", *text;
 	struct buf out;
 
-	if (c->listen.n == 0 || c->next_hop.n == 0 || c->policies == NULL ||
-	    c->hostname == NULL || c->line_max > UINT32_MAX ||
-	    c->header_max > UINT32_MAX)
+	if (c->listen.n == 0 || c->next_hop.n == 0 ||
+	    c->gate.policies == NULL || c->hostname == NULL ||
+	    c->line_max > UINT32_MAX || c->header_max > UINT32_MAX)
 		panic("a configuration that is not whole");
 	buf_init(&out, (size_t)1 << 24);
 	if (!options_print_values(&maild_schema, c, &out))

@@ -58,20 +58,20 @@ test_defaults(void **state)
 	(void)state;
 	assert_string_equal(c->hostname, "relay.test");
 	assert_int_equal(c->mode, MAILD_ENFORCE);
-	assert_int_equal(c->message_size, 50u << 20);
-	assert_int_equal(c->recipients_max, 1000);
-	assert_int_equal(c->errors_max, 20);
-	assert_int_equal(c->sessions_max, 1000);
-	assert_int_equal(c->greeting_delay_ms, 0);
-	assert_int_equal(c->command_timeout_ms, 300000);
-	assert_int_equal(c->answer_timeout_ms, 540000);
-	assert_int_equal(c->data_rate_min, 64);
+	assert_int_equal(c->relay.message_size_max, 50u << 20);
+	assert_int_equal(c->relay.limits.recipients_max, 1000);
+	assert_int_equal(c->relay.limits.errors_max, 20);
+	assert_int_equal(c->relay.sessions_max, 1000);
+	assert_int_equal(c->relay.greeting_delay_ms, 0);
+	assert_int_equal(c->relay.limits.command_timeout_ms, 300000);
+	assert_int_equal(c->relay.answer_timeout_ms, 540000);
+	assert_int_equal(c->relay.limits.data_rate_min, 64);
 	assert_int_equal(c->line_max, 65536);
-	assert_int_equal(c->bare_newline, 0);
-	assert_int_equal(c->next_hop_uses, 0);
-	assert_int_equal(c->min_free, 100u << 20);
-	assert_int_equal(c->max_age_ms, INT64_C(432000000));
-	assert_true(c->verify_held);
+	assert_int_equal(c->relay.limits.data.bare_newline, 0);
+	assert_int_equal(c->hop.uses_max, 0);
+	assert_int_equal(c->spool.min_free_bytes, 100u << 20);
+	assert_int_equal(c->delivery.max_age_ms, INT64_C(432000000));
+	assert_true(c->relay.verify_held);
 	assert_int_equal(c->log, LOG_TARGET_STDERR);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_null(c->user);
@@ -79,7 +79,7 @@ test_defaults(void **state)
 	assert_int_equal(c->listen.n, 1);
 	assert_int_equal(maild_config_listen(c, 0)->mode, 0660);
 	assert_int_equal(maild_config_listen(c, 0)->backlog, 511);
-	assert_non_null(c->policies);
+	assert_non_null(c->gate.policies);
 	maild_config_free(c);
 }
 
@@ -104,13 +104,13 @@ test_values(void **state)
 	assert_int_equal(c->log, LOG_TARGET_JOURNAL);
 	assert_int_equal(c->log_level, LOG_LEVEL_ERROR);
 	assert_int_equal(c->mode, MAILD_OBSERVE);
-	assert_int_equal(c->bare_newline_net_count, 2);
+	assert_int_equal(c->relay.bare_newline_net_count, 2);
 	assert_true(ip_parse(STR("192.0.2.7"), &ip));
-	assert_true(ip_net_has(&c->bare_newline_nets[0], &ip));
+	assert_true(ip_net_has(&c->relay.bare_newline_nets[0], &ip));
 	assert_int_equal(maild_config_listen(c, 0)->mode, 0666);
 	assert_int_equal(maild_config_listen(c, 0)->addr.ss.ss_family, AF_UNIX);
 	assert_string_equal(maild_config_listen(c, 1)->name, "y");
-	assert_non_null(policies_find(c->policies, STR("bulk")));
+	assert_non_null(policies_find(c->gate.policies, STR("bulk")));
 	maild_config_free(c);
 }
 
@@ -124,11 +124,11 @@ test_presets_fit(void **state)
 			   "message_timeout = \"1m\"\n");
 
 	(void)state;
-	assert_int_equal(c->client_sessions_max, 5);
-	assert_int_equal(c->next_hop_idle, 3);
+	assert_int_equal(c->relay.client_sessions_max, 5);
+	assert_int_equal(c->hop.idle_max, 3);
 	assert_int_equal(c->header_max, 65536);
-	assert_int_equal(c->retry_max_ms, 7200000);
-	assert_int_equal(c->data_timeout_ms, 60000);
+	assert_int_equal(c->delivery.retry_max_ms, 7200000);
+	assert_int_equal(c->relay.limits.data_timeout_ms, 60000);
 	maild_config_free(c);
 }
 
@@ -356,20 +356,21 @@ test_locals(void **state)
 	c = maild_config_parse("weir.conf", text, err, sizeof(err));
 	if (c == NULL)
 		fail_msg("%s", err);
-	assert_true(locals_has(c->locals, STR("x@EXAMPLE.org")));
-	assert_true(locals_has(c->locals, STR("x@xn--bcher-kva.example")));
-	assert_true(locals_has(c->locals, STR("x@B\xc3\xbc"
-					      "cher.example")));
-	assert_false(locals_has(c->locals, STR("x@mail.example.org")));
-	assert_false(locals_has(c->locals, STR("postmaster")));
-	assert_false(locals_has(c->locals, STR("")));
+	assert_true(locals_has(c->gate.locals, STR("x@EXAMPLE.org")));
+	assert_true(locals_has(c->gate.locals, STR("x@xn--bcher-kva.example")));
+	assert_true(locals_has(c->gate.locals, STR("x@B\xc3\xbc"
+						   "cher.example")));
+	assert_false(locals_has(c->gate.locals, STR("x@mail.example.org")));
+	assert_false(locals_has(c->gate.locals, STR("postmaster")));
+	assert_false(locals_has(c->gate.locals, STR("")));
 	buf_init(&out, 1024);
 	locals_each_user(
-	    c->locals, STR("Carol+x@example.org"), take_user, &out);
-	locals_each_user(c->locals, STR("sales@example.org"), take_user, &out);
+	    c->gate.locals, STR("Carol+x@example.org"), take_user, &out);
 	locals_each_user(
-	    c->locals, STR("x@elsewhere.example"), take_user, &out);
-	locals_each_user(c->locals, STR("no address"), take_user, &out);
+	    c->gate.locals, STR("sales@example.org"), take_user, &out);
+	locals_each_user(
+	    c->gate.locals, STR("x@elsewhere.example"), take_user, &out);
+	locals_each_user(c->gate.locals, STR("no address"), take_user, &out);
 	assert_true(str_eq(buf_str(&out),
 	    STR("carol carol@example.org;alice sales@example.org;"
 		"bob sales@example.org;")));
@@ -524,8 +525,8 @@ test_print_and_read_again(void **state)
 	assert_true(options_print_values(&maild_schema, c, &out));
 	text = buf_take(&out);
 	again = must_parse(text);
-	assert_string_equal(again->contact, "a \"b\"");
-	assert_int_equal(again->max_age_ms, 90000);
+	assert_string_equal(again->gate.contact, "a \"b\"");
+	assert_int_equal(again->delivery.max_age_ms, 90000);
 	assert_null(options_changed_fixed(&maild_schema, c, again));
 	maild_config_free(c);
 	maild_config_free(again);

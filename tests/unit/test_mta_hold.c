@@ -103,7 +103,7 @@ configure(struct world *w, bool off)
 	char path[4][160];
 	static const char *const names[] = {
 	    "hold.sh", "release.sh", "discard.sh", "queue.sh"};
-	struct mta_hold_settings s = {
+	struct mta_settings s = {
 	    .hold = off ? NULL : path[0],
 	    .release = path[1],
 	    .discard = path[2],

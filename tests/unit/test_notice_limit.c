@@ -42,7 +42,7 @@ test_window(void **state)
 static void
 test_reports(void **state)
 {
-	static const struct report_rate three = {3, DAY}, two = {2, DAY};
+	static const struct option_rate three = {3, DAY}, two = {2, DAY};
 	struct report_limit *l = report_limit_new();
 	int64_t wait = 0;
 

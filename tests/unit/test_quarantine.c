@@ -130,7 +130,7 @@ static void
 start(struct world *w, const char *with)
 {
 	static const struct quarantine_callbacks callbacks = {on_gone};
-	struct quarantine_settings s = {.release = w->release,
+	struct mta_settings s = {.release = w->release,
 	    .discard = w->discard,
 	    .queue = w->queue[0] != '\0' ? w->queue : NULL,
 	    .check_ms = 20,
