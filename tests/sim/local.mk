@@ -21,6 +21,7 @@ EXTRA_PROGRAMS = tests/sim/sim
 tests_sim_sim_SOURCES = \
 	tests/sim/main.c tests/sim/sim.h \
 	tests/sim/core.c tests/sim/disk.c tests/sim/event.c \
+	tests/sim/files.c \
 	tests/sim/net.c tests/sim/oracle.c tests/sim/vfs.c \
 	tests/sim/world.c tests/sim/world.h \
 	$(maild_run_sources)

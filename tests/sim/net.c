@@ -518,9 +518,6 @@ int __real_close(int fd);
 ssize_t __real_read(int fd, void *p, size_t n);
 ssize_t __real_write(int fd, const void *p, size_t n);
 int __real_fcntl64(int fd, int op, ...);
-int disk_close(int fd);
-ssize_t disk_read(int fd, void *p, size_t n);
-ssize_t disk_write(int fd, const void *p, size_t n);
 
 int __wrap_socket(int domain, int type, int protocol);
 int __wrap_bind(int fd, const struct sockaddr *a, socklen_t n);
@@ -777,7 +774,7 @@ __wrap_read(int fd, void *p, size_t n)
 	struct sock *s;
 
 	if (fd >= SIM_FD_DISK)
-		return disk_read(fd, p, n);
+		return files_read(fd, p, n);
 	if (!is_ours(fd))
 		return __real_read(fd, p, n);
 	s = sock_of(fd);
@@ -798,7 +795,7 @@ __wrap_write(int fd, const void *p, size_t n)
 	struct sock *s;
 
 	if (fd >= SIM_FD_DISK)
-		return disk_write(fd, p, n);
+		return files_write(fd, p, n);
 	if (fd == STDERR_FILENO || fd == STDOUT_FILENO) {
 		if (sim_verbose) {
 			printf("%12.6f weir: %.*s", (double)sim_now() / 1e6,
@@ -822,7 +819,7 @@ __wrap_close(int fd)
 	struct sock *s;
 
 	if (fd >= SIM_FD_DISK)
-		return disk_close(fd);
+		return files_close(fd);
 	if (!is_ours(fd))
 		return __real_close(fd);
 	sim_point();

@@ -105,7 +105,6 @@ void sock_close(struct sock *s, bool reset); /* and lets go of it */
 
 struct inode;
 
-enum { SIM_FD_DISK = 200000, SIM_FD_NET = 100000 };
 /* The machine lost its power: what was not synced may be lost, whole or in
  * part. Without it only what weir had open is closed. */
 void disk_crash(bool power);
@@ -118,6 +117,10 @@ size_t disk_count(const char *prefix); /* files below it */
 /* The text of a file, NULL: there is none. */
 const char *disk_text(const char *path, size_t *n);
 
+/* The path without "/.." or "/" at its end; false: it is not on this disk. The
+ * other functions take such paths. */
+bool disk_path(const char *path, char out[512]);
+uint64_t disk_limit(void);
 struct inode *disk_open(const char *path, bool create, bool *created);
 int inode_read(struct inode *i, void *p, size_t n, uint64_t at); /* how many */
 int inode_write(struct inode *i, const void *p, size_t n, uint64_t at);
@@ -125,10 +128,30 @@ void inode_truncate(struct inode *i, uint64_t size);
 int inode_sync(struct inode *i);
 uint64_t inode_size(const struct inode *i);
 void **inode_user(struct inode *i); /* the VFS's: locks and shared memory */
+unsigned inode_number(const struct inode *i);
+bool inode_is_dir(const struct inode *i);
+/* It stays while it is open, whatever becomes of its names. */
+void inode_open(struct inode *i);
+void inode_close(struct inode *i);
 bool disk_exists(const char *path);
+struct inode *disk_inode(const char *path); /* NULL: there is none */
+/* These return an errno. */
 int disk_unlink(const char *path);
+int disk_rename(const char *from, const char *to);
+int disk_make_dir(const char *path);
+void disk_sync_dir(const char *dir);
 int disk_sync_dir_of(const char *path);
+/* The names in a directory; the caller frees each, and the array. */
+char **disk_list(const char *dir, size_t *n);
 void disk_each(void (*fn)(struct inode *i));
+
+/* ---- files.c: what weir has open ---- */
+
+enum { SIM_FD_DISK = 200000, SIM_FD_NET = 100000 };
+int files_close(int fd);
+ssize_t files_read(int fd, void *p, size_t n);
+ssize_t files_write(int fd, const void *p, size_t n);
+void files_close_all(void);
 
 /* ---- vfs.c ---- */
 
