@@ -2,7 +2,7 @@
 /*
  * The users of the pool. A hop looks for a connection (kept, new, or after
  * waiting in line), goes through the addresses in order until one answers, and
- * speaks through its channel until its owner puts or drops it.
+ * speaks through its connection until its owner puts or drops it.
  *
  * No owner is called from within its own call, nor from within another owner's:
  * what such a call decides is told by the pool's task at the end of the turn.
@@ -104,14 +104,14 @@ dial(struct hop *h, int64_t now)
 	}
 }
 
-static struct channel *
+static struct hop_conn *
 oldest_idle(struct nexthop *n)
 {
-	return LIST_ITEM(n->idle.prev, struct channel, entry);
+	return LIST_ITEM(n->idle.prev, struct hop_conn, entry);
 }
 
 static void
-take_channel(struct hop *h, struct channel *ch, enum hop_state state)
+take_hop_conn(struct hop *h, struct hop_conn *ch, enum hop_state state)
 {
 	nexthop_attach(h->n, ch, h);
 	h->ch = ch;
@@ -134,7 +134,8 @@ hop_seek(struct hop *h, int64_t now)
 	struct nexthop *n = h->n;
 
 	if (!h->fresh && n->idle_count > 0) {
-		take_channel(h, LIST_ITEM(n->idle.next, struct channel, entry),
+		take_hop_conn(h,
+		    LIST_ITEM(n->idle.next, struct hop_conn, entry),
 		    HOP_HANDED);
 		return;
 	}
@@ -184,8 +185,8 @@ nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
 
 	h->fresh = fresh;
 	if (!fresh && n->idle_count > 0)
-		take_channel(h, LIST_ITEM(n->idle.next, struct channel, entry),
-		    HOP_READY);
+		take_hop_conn(h,
+		    LIST_ITEM(n->idle.next, struct hop_conn, entry), HOP_READY);
 	else
 		hop_seek(h, now);
 	return h;
@@ -245,7 +246,7 @@ hop_caps(struct hop *h)
 {
 	struct smtp_caps caps = *smtp_client_caps(hop_client(h));
 
-	if (!channel_is_safe(h->ch)) {
+	if (!hop_conn_is_safe(h->ch)) {
 		caps.ext &= ~(uint32_t)SMTP_EXT_AUTH;
 		caps.auth = 0;
 	}
@@ -292,7 +293,7 @@ is_at(uint32_t count, uint32_t max)
 }
 
 static bool
-is_spent(const struct channel *ch)
+is_spent(const struct hop_conn *ch)
 {
 	return is_at(ch->messages, ch->messages_max) ||
 	       is_at(ch->messages, smtp_client_caps(ch->client)->mail_max);
@@ -305,7 +306,7 @@ hop_is_spent(const struct hop *h)
 }
 
 static bool
-is_worth_keeping(const struct channel *ch)
+is_worth_keeping(const struct hop_conn *ch)
 {
 	return !ch->retired && !ch->is_private && !is_spent(ch) &&
 	       ch->refusals < REFUSALS_MAX &&
@@ -316,7 +317,7 @@ void
 hop_put(struct hop *h, int64_t now)
 {
 	struct nexthop *n = h->n;
-	struct channel *ch = h->ch;
+	struct hop_conn *ch = h->ch;
 
 	if (!hop_is_ready(h)) {
 		hop_drop(h);
@@ -337,7 +338,7 @@ void
 hop_drop(struct hop *h)
 {
 	struct nexthop *n = h->n;
-	struct channel *ch = h->ch;
+	struct hop_conn *ch = h->ch;
 	int64_t now = loop_now(n->loop);
 
 	free_hop(h);
@@ -448,13 +449,13 @@ hop_on_resolved(void *arg, const struct resolver_answer *answer)
 	}
 }
 
-/* ---- what channels say ---- */
+/* ---- what connections say ---- */
 
 /* A peer that refuses EHLO once, as busy ones do, has not lost what it told
  * before: clients are offered that still, and its next connection may carry
  * it. */
 static void
-learn_caps(struct nexthop *n, struct channel *ch, struct hop *h)
+learn_caps(struct nexthop *n, struct hop_conn *ch, struct hop *h)
 {
 	if (smtp_client_said_helo(ch->client) && n->caps_known &&
 	    n->caps.ext != 0) {
@@ -466,7 +467,7 @@ learn_caps(struct nexthop *n, struct channel *ch, struct hop *h)
 }
 
 static void
-on_channel_ready(struct channel *ch, int64_t now)
+on_hop_conn_ready(struct hop_conn *ch, int64_t now)
 {
 	struct nexthop *n = ch->pool;
 	struct hop *h = ch->hop;
@@ -484,8 +485,8 @@ on_channel_ready(struct channel *ch, int64_t now)
 }
 
 static void
-on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
-    const struct smtp_reply *reply, int64_t now)
+on_hop_conn_reply(struct hop_conn *ch, enum smtp_client_what what,
+    uintptr_t tag, const struct smtp_reply *reply, int64_t now)
 {
 	struct hop *h = ch->hop;
 
@@ -498,7 +499,7 @@ on_channel_reply(struct channel *ch, enum smtp_client_what what, uintptr_t tag,
 }
 
 static void
-on_channel_drain(struct channel *ch, int64_t now)
+on_hop_conn_drain(struct hop_conn *ch, int64_t now)
 {
 	struct hop *h = ch->hop;
 
@@ -509,7 +510,7 @@ on_channel_drain(struct channel *ch, int64_t now)
 /* Where TLS is only wished for, an address whose handshake fails is tried once
  * more without. */
 static bool
-try_plain(struct hop *h, struct channel *ch, const char *reason, int64_t now)
+try_plain(struct hop *h, struct hop_conn *ch, const char *reason, int64_t now)
 {
 	struct nexthop *n = h->n;
 	struct route_choice choice = {.addr = ch->addr, .target = ch->target};
@@ -560,7 +561,7 @@ is_limit(struct hop *h, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
-on_channel_fail(struct channel *ch, enum channel_fault fault,
+on_hop_conn_fail(struct hop_conn *ch, enum hop_conn_fault fault,
     const struct smtp_reply *reply, int64_t now)
 {
 	struct nexthop *n = ch->pool;
@@ -575,12 +576,12 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 		note_reason(h, ch->name, str_from(why), has_said(reply));
 		h->ch = NULL;
 	}
-	if (h != NULL && fault == CHANNEL_TLS && try_plain(h, ch, why, now))
+	if (h != NULL && fault == HOP_CONN_TLS && try_plain(h, ch, why, now))
 		return;
 	limited = h != NULL && is_limit(h, reply, now);
 	/* A kept connection that was closed meanwhile may go quietly. */
 	if (h != NULL && !limited &&
-	    (fault != CHANNEL_BROKEN || !ch->served || ch->heard))
+	    (fault != HOP_CONN_BROKEN || !ch->served || ch->heard))
 		nexthop_note_fault(n, ch, fault, why, now);
 	nexthop_shut(n, ch, false, now);
 	if (limited) {
@@ -602,7 +603,7 @@ on_channel_fail(struct channel *ch, enum channel_fault fault,
 /* ---- what a trace sees ---- */
 
 static bool
-whose(const struct channel *ch, struct tap_who *who)
+whose(const struct hop_conn *ch, struct tap_who *who)
 {
 	const struct nexthop *n = ch->pool;
 	const struct hop *h = ch->hop;
@@ -616,7 +617,7 @@ whose(const struct channel *ch, struct tap_who *who)
 }
 
 static void
-on_channel_said(struct channel *ch, struct str line)
+on_hop_conn_said(struct hop_conn *ch, struct str line)
 {
 	const struct nexthop *n = ch->pool;
 	struct tap_who who;
@@ -626,7 +627,7 @@ on_channel_said(struct channel *ch, struct str line)
 }
 
 static void
-on_channel_heard(struct channel *ch, const struct smtp_reply *reply)
+on_hop_conn_heard(struct hop_conn *ch, const struct smtp_reply *reply)
 {
 	const struct nexthop *n = ch->pool;
 	struct tap_who who;
@@ -638,11 +639,11 @@ on_channel_heard(struct channel *ch, const struct smtp_reply *reply)
 		    STR_ARG(reply->text));
 }
 
-const struct channel_ops hop_channel_ops = {
-    .on_ready = on_channel_ready,
-    .on_reply = on_channel_reply,
-    .on_drain = on_channel_drain,
-    .on_fail = on_channel_fail,
-    .on_said = on_channel_said,
-    .on_heard = on_channel_heard,
+const struct hop_conn_ops pool_conn_ops = {
+    .on_ready = on_hop_conn_ready,
+    .on_reply = on_hop_conn_reply,
+    .on_drain = on_hop_conn_drain,
+    .on_fail = on_hop_conn_fail,
+    .on_said = on_hop_conn_said,
+    .on_heard = on_hop_conn_heard,
 };

@@ -12,7 +12,7 @@
 
 /* Carried before this transaction. */
 static bool
-has_carried(const struct channel *ch, enum smtp_client_what what)
+has_carried(const struct hop_conn *ch, enum smtp_client_what what)
 {
 	return ch->mails > (what == SMTP_CLIENT_MAIL ? 0 : 1);
 }
@@ -42,7 +42,7 @@ enum hop_blame
 hop_blame(struct hop *h, enum smtp_client_what what,
     const struct smtp_reply *reply, int64_t now)
 {
-	struct channel *ch = h->ch;
+	struct hop_conn *ch = h->ch;
 
 	if (smtp_reply_is_ok(reply))
 		return HOP_BLAME_MESSAGE;

@@ -24,7 +24,7 @@ static const struct str names[] = {
 
 /* One of the first `count` names. */
 static bool
-is_named(const struct channel *ch, size_t count)
+is_named(const struct hop_conn *ch, size_t count)
 {
 	struct str greeting = str_from(smtp_client_greeting(ch->client));
 
@@ -44,13 +44,13 @@ is_named(const struct channel *ch, size_t count)
  * (smtpd_junk_command_limit); a new connection for each eight questions costs a
  * fifth of the throughput of held mail. */
 uint32_t
-hop_resets_max(const struct channel *ch)
+hop_resets_max(const struct hop_conn *ch)
 {
 	return is_named(ch, POSTFIX_NAMES) ? 80 : 8;
 }
 
 uint32_t
-hop_uses_max(const struct nexthop *n, const struct channel *ch)
+hop_uses_max(const struct nexthop *n, const struct hop_conn *ch)
 {
 	uint32_t max = n->settings.uses_max;
 

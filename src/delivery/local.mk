@@ -3,8 +3,8 @@ libdelivery_a_SOURCES = \
 	src/delivery/attempt.c \
 	src/delivery/attempt_fit.c \
 	src/delivery/bounce.c src/delivery/bounce.h \
-	src/delivery/channel.c src/delivery/channel.h \
-	src/delivery/channel_login.c \
+	src/delivery/hop_conn.c src/delivery/hop_conn.h \
+	src/delivery/hop_conn_login.c \
 	src/delivery/credentials.c src/delivery/credentials.h \
 	src/delivery/delivery.c src/delivery/delivery.h \
 	src/delivery/delivery_private.h \

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pool: its settings, its channels, and time. One timer sweeps all channels
- * a few times a second, for their deadlines, idle time and transactions that
- * nobody took up; so taking and giving back a connection touches no timer.
+ * The pool: its settings, its connections, and time. One timer sweeps all
+ * connections a few times a second, for their deadlines, idle time and
+ * transactions that nobody took up; so taking and giving back a connection
+ * touches no timer.
  *
- * A channel is on one of three lists: busy (a hop has it), idle, dead. Dead
+ * A connection is on one of three lists: busy (a hop has it), idle, dead. Dead
  * ones are freed by the task at the end of the turn, when no frame of theirs is
  * on the stack any more.
  */
@@ -68,17 +69,17 @@ nexthop_new(struct loop *loop, const struct nexthop_settings *settings,
 	return n;
 }
 
-static struct channel *
-channel_of(struct list *entry)
+static struct hop_conn *
+hop_conn_of(struct list *entry)
 {
-	return LIST_ITEM(entry, struct channel, entry);
+	return LIST_ITEM(entry, struct hop_conn, entry);
 }
 
 static void
 shut_idle(struct nexthop *n, int64_t now)
 {
 	while (!list_is_empty(&n->idle))
-		nexthop_shut(n, channel_of(n->idle.prev), true, now);
+		nexthop_shut(n, hop_conn_of(n->idle.prev), true, now);
 }
 
 static void
@@ -98,7 +99,7 @@ replace_route(
 	n->resolver = resolver_new(n->loop, hop_on_resolved, n);
 	shut_idle(n, now);
 	list_each (entry, &n->busy)
-		channel_of(entry)->retired = true;
+		hop_conn_of(entry)->retired = true;
 	hop_redial_all(n, now);
 	free(was);
 }
@@ -136,10 +137,10 @@ static void
 free_dead(struct nexthop *n)
 {
 	while (!list_is_empty(&n->dead)) {
-		struct channel *ch = channel_of(n->dead.next);
+		struct hop_conn *ch = hop_conn_of(n->dead.next);
 
 		list_remove(&ch->entry);
-		channel_free(ch);
+		hop_conn_free(ch);
 	}
 }
 
@@ -153,7 +154,7 @@ nexthop_free(struct nexthop *n)
 	now = loop_now(n->loop);
 	shut_idle(n, now);
 	while (!list_is_empty(&n->busy))
-		nexthop_shut(n, channel_of(n->busy.next), false, now);
+		nexthop_shut(n, hop_conn_of(n->busy.next), false, now);
 	free_dead(n);
 	for (int i = 0; i < HOP_STATES; i++) {
 		while (!list_is_empty(&n->hops[i])) {
@@ -199,7 +200,7 @@ nexthop_look(const struct nexthop *n, size_t i, bool *is_down)
 
 /* One of a former configuration's route has no name in this one. */
 static void
-count_named(struct nexthop *n, const struct channel *ch, enum named_counter id)
+count_named(struct nexthop *n, const struct hop_conn *ch, enum named_counter id)
 {
 	if (!ch->retired)
 		counters_add_named(
@@ -224,7 +225,7 @@ nexthop_caps(const struct nexthop *n, struct smtp_caps *caps)
 
 /* Its local end. */
 static bool
-is_from(const struct channel *ch, const struct ip *peer, uint16_t port)
+is_from(const struct hop_conn *ch, const struct ip *peer, uint16_t port)
 {
 	struct net_addr local = {.len = sizeof(local.ss)};
 	struct ip ip;
@@ -238,7 +239,7 @@ is_from(const struct channel *ch, const struct ip *peer, uint16_t port)
 }
 
 static bool
-is_own(const struct channel *ch, const struct nexthop_ends *ends)
+is_own(const struct hop_conn *ch, const struct nexthop_ends *ends)
 {
 	struct ip ip = net_addr_ip(&ch->addr);
 
@@ -255,7 +256,7 @@ nexthop_is_own(const struct nexthop *n, const struct nexthop_ends *ends)
 	if (ends->peer.family == IP_NONE)
 		return false;
 	list_each (entry, &n->busy) {
-		if (is_own(channel_of(entry), ends))
+		if (is_own(hop_conn_of(entry), ends))
 			return true;
 	}
 	return false;
@@ -269,7 +270,7 @@ nexthop_is_from(const struct nexthop *n, const struct ip *ip, uint16_t port)
 	if (ip->family == IP_NONE || port == 0)
 		return false;
 	list_each (entry, &n->busy) {
-		if (is_from(channel_of(entry), ip, port))
+		if (is_from(hop_conn_of(entry), ip, port))
 			return true;
 	}
 	return false;
@@ -292,7 +293,7 @@ nexthop_line(const struct nexthop *n)
 	return count;
 }
 
-/* ---- channels ---- */
+/* ---- connections ---- */
 
 /* A quarter of the shortest time that is to be kept. */
 static int64_t
@@ -322,12 +323,12 @@ greeting_ms(const struct nexthop *n, const struct hop *h)
 		   : 0;
 }
 
-struct channel *
+struct hop_conn *
 nexthop_open(
     struct nexthop *n, const struct route_choice *to, bool plain, struct hop *h)
 {
 	const struct nexthop_tls *tls = &n->settings.tls;
-	const struct channel_settings settings = {
+	const struct hop_conn_settings settings = {
 	    .tls = {.client = plain ? NULL : tls->client,
 		.required = tls->required,
 		.implicit = tls->implicit,
@@ -342,7 +343,7 @@ nexthop_open(
 	    .next_hop = route_text(n->route, to->target),
 	    .login_in_clear = n->settings.login_in_clear,
 	};
-	struct channel *ch = channel_new(&settings, to, &hop_channel_ops, n);
+	struct hop_conn *ch = hop_conn_new(&settings, to, &pool_conn_ops, n);
 
 	ch->hop = h;
 	ch->is_private = h->is_private;
@@ -361,25 +362,25 @@ nexthop_watch_line(struct nexthop *n, int64_t now)
 }
 
 void
-nexthop_shut(struct nexthop *n, struct channel *ch, bool politely, int64_t now)
+nexthop_shut(struct nexthop *n, struct hop_conn *ch, bool politely, int64_t now)
 {
-	if (ch->state == CHANNEL_DEAD)
+	if (ch->state == HOP_CONN_DEAD)
 		return;
 	if (ch->hop == NULL)
 		n->idle_count--;
-	if (ch->state == CHANNEL_READY)
+	if (ch->state == HOP_CONN_READY)
 		n->closed_at = now;
 	n->open_count--;
 	n->private_count -= ch->is_private;
 	ch->hop = NULL;
 	list_remove(&ch->entry);
 	list_append(&n->dead, &ch->entry);
-	channel_close(ch, politely, now);
+	hop_conn_close(ch, politely, now);
 	loop_task_set(&n->task);
 }
 
 void
-nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h)
+nexthop_attach(struct nexthop *n, struct hop_conn *ch, struct hop *h)
 {
 	list_remove(&ch->entry);
 	list_append(&n->busy, &ch->entry);
@@ -389,7 +390,7 @@ nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h)
 }
 
 void
-nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
+nexthop_detach(struct nexthop *n, struct hop_conn *ch, int64_t now)
 {
 	list_remove(&ch->entry);
 	list_insert(&n->idle, &ch->entry);
@@ -402,12 +403,12 @@ nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now)
 
 /* Or nobody finds out why clients are not offered it. */
 static void
-warn_of_clear(struct nexthop *n, const struct channel *ch)
+warn_of_clear(struct nexthop *n, const struct hop_conn *ch)
 {
 	unsigned mechs = smtp_client_caps(ch->client)->auth;
 	char list[128];
 
-	if (mechs == 0 || channel_is_safe(ch))
+	if (mechs == 0 || hop_conn_is_safe(ch))
 		return;
 	log_write(n->log, LOG_EV_NEXT_HOP_NO_AUTH, KV(next_hop, ch->name),
 	    KV(mechanisms, sasl_mechs_format(mechs, list, sizeof(list))),
@@ -416,7 +417,7 @@ warn_of_clear(struct nexthop *n, const struct channel *ch)
 }
 
 void
-nexthop_note_up(struct nexthop *n, struct channel *ch)
+nexthop_note_up(struct nexthop *n, struct hop_conn *ch)
 {
 	bool is_news = route_set_up(n->route, &ch->addr);
 	enum log_event_id event =
@@ -437,14 +438,14 @@ nexthop_note_up(struct nexthop *n, struct channel *ch)
 }
 
 void
-nexthop_note_fault(struct nexthop *n, struct channel *ch,
-    enum channel_fault fault, const char *reason, int64_t now)
+nexthop_note_fault(struct nexthop *n, struct hop_conn *ch,
+    enum hop_conn_fault fault, const char *reason, int64_t now)
 {
 	enum log_event_id event = LOG_EV_NEXT_HOP_FAILED_AGAIN;
 
 	counters_add(n->counters, COUNT_NEXT_HOP_FAILURES, 1);
 	count_named(n, ch, NAMED_HOP_FAILED);
-	if (fault != CHANNEL_BROKEN) {
+	if (fault != HOP_CONN_BROKEN) {
 		event = route_set_down(
 			    n->route, &ch->addr, now, n->settings.rest_ms)
 			    ? LOG_EV_NEXT_HOP_REST
@@ -465,7 +466,7 @@ sweep_idle(struct nexthop *n, int64_t now)
 	struct list *entry, *next;
 
 	list_each_safe (entry, next, &n->idle) {
-		struct channel *ch = channel_of(entry);
+		struct hop_conn *ch = hop_conn_of(entry);
 		int64_t idle = now - ch->idle_since;
 
 		if (idle >= n->settings.idle_timeout_ms) {
@@ -483,13 +484,13 @@ static void
 sweep_deadlines(struct nexthop *n, struct list *head, int64_t now)
 {
 	while (!list_is_empty(head) &&
-	       channel_of(head->next)->swept != n->sweeps) {
-		struct channel *ch = channel_of(head->next);
+	       hop_conn_of(head->next)->swept != n->sweeps) {
+		struct hop_conn *ch = hop_conn_of(head->next);
 
 		ch->swept = n->sweeps;
 		list_remove(&ch->entry);
 		list_append(head, &ch->entry);
-		channel_run(ch, now);
+		hop_conn_run(ch, now);
 	}
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What nexthop.c (the pool: settings, channels, time) and hop.c (its users)
+ * What nexthop.c (the pool: settings, connections, time) and hop.c (its users)
  * share. Nobody else includes it.
  */
 #ifndef DELIVERY_NEXTHOP_PRIVATE_H
 #define DELIVERY_NEXTHOP_PRIVATE_H
 
-#include "delivery/channel.h"
+#include "delivery/hop_conn.h"
 #include "delivery/nexthop.h"
 #include "net/resolver.h"
 
@@ -17,9 +17,9 @@ enum hop_state {
 	HOP_FREE,      /* kept for the next nexthop_get */
 	HOP_WAITING,   /* in line: enough connections, or enough dialing */
 	HOP_RESOLVING, /* for the addresses of a name */
-	HOP_DIALING,   /* has a channel that is not ready */
-	HOP_HANDED,    /* was given a kept channel, on_ready is to be told */
-	HOP_READY,     /* has a channel to speak through */
+	HOP_DIALING,   /* has a connection that is not ready */
+	HOP_HANDED,    /* was given a kept connection, on_ready is to be told */
+	HOP_READY,     /* has a connection to speak through */
 	HOP_FAILED,    /* on_fail is to be told */
 	HOP_STATES
 };
@@ -30,7 +30,7 @@ struct hop {
 	enum hop_state state;
 	const struct hop_ops *ops;
 	void *arg;
-	struct channel *ch;
+	struct hop_conn *ch;
 	bool fresh, reused, is_private;
 	bool doubted; /* WAITING after a 421: does any other work? */
 	bool late;    /* DIALING: for longer than a server takes that is well */
@@ -50,9 +50,9 @@ struct nexthop {
 	struct route *route;
 	struct resolver *resolver;
 	struct list hops[HOP_STATES];
-	struct list idle; /* channels, most recently used first */
-	struct list busy; /* channels with a hop */
-	struct list dead; /* channels, until the task */
+	struct list idle; /* connections, most recently used first */
+	struct list busy; /* connections with a hop */
+	struct list dead; /* connections, until the task */
 	uint32_t idle_count, open_count, private_count;
 	uint32_t dialing_count, late_count; /* the late ones are in both */
 	bool caps_known;
@@ -64,12 +64,12 @@ struct nexthop {
 	int64_t closed_at;   /* one that worked, the last */
 	struct loop_timer sweep;
 	uint64_t sweeps;
-	struct loop_task task;   /* tells hops, frees channels */
+	struct loop_task task;   /* tells hops, frees connections */
 	int64_t broken_log_next; /* one line a second at most */
 };
 
 /* hop.c */
-extern const struct channel_ops hop_channel_ops;
+extern const struct hop_conn_ops pool_conn_ops;
 void hop_set_state(struct hop *h, enum hop_state state);
 /* Finds a connection: a kept one, a new one, or a place in line. */
 void hop_seek(struct hop *h, int64_t now);
@@ -100,23 +100,23 @@ void hop_run_dials(struct nexthop *n, int64_t now);
 
 /* hop_uses.c */
 /* Messages that this connection may carry, by its greeting; 0: any. */
-uint32_t hop_uses_max(const struct nexthop *n, const struct channel *ch);
+uint32_t hop_uses_max(const struct nexthop *n, const struct hop_conn *ch);
 /* Of RSETs without a message. */
-uint32_t hop_resets_max(const struct channel *ch);
+uint32_t hop_resets_max(const struct hop_conn *ch);
 
 /* nexthop.c */
-struct channel *nexthop_open(struct nexthop *n, const struct route_choice *to,
+struct hop_conn *nexthop_open(struct nexthop *n, const struct route_choice *to,
     bool plain, struct hop *h);
-/* Takes the channel out of the pool and closes it. */
+/* Takes the connection out of the pool and closes it. */
 void nexthop_shut(
-    struct nexthop *n, struct channel *ch, bool politely, int64_t now);
+    struct nexthop *n, struct hop_conn *ch, bool politely, int64_t now);
 /* Somebody waits who may be served in time alone: there will be a sweep. */
 void nexthop_watch_line(struct nexthop *n, int64_t now);
 /* idle <-> busy */
-void nexthop_attach(struct nexthop *n, struct channel *ch, struct hop *h);
-void nexthop_detach(struct nexthop *n, struct channel *ch, int64_t now);
-void nexthop_note_up(struct nexthop *n, struct channel *ch);
-void nexthop_note_fault(struct nexthop *n, struct channel *ch,
-    enum channel_fault fault, const char *reason, int64_t now);
+void nexthop_attach(struct nexthop *n, struct hop_conn *ch, struct hop *h);
+void nexthop_detach(struct nexthop *n, struct hop_conn *ch, int64_t now);
+void nexthop_note_up(struct nexthop *n, struct hop_conn *ch);
+void nexthop_note_fault(struct nexthop *n, struct hop_conn *ch,
+    enum hop_conn_fault fault, const char *reason, int64_t now);
 
 #endif

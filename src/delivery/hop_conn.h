@@ -3,47 +3,47 @@
  * One connection to one address of a next hop: a net/conn.h under an
  * smtp/client.h, and what the pool keeps about it. Inside delivery alone.
  */
-#ifndef DELIVERY_CHANNEL_H
-#define DELIVERY_CHANNEL_H
+#ifndef DELIVERY_HOP_CONN_H
+#define DELIVERY_HOP_CONN_H
 
 #include "delivery/credentials.h"
 #include "delivery/route.h"
 #include "net/conn.h"
 #include "smtp/client.h"
 
-struct channel;
+struct hop_conn;
 
-enum channel_state {
-	CHANNEL_CONNECTING,
-	CHANNEL_GREETING, /* until EHLO is answered */
-	CHANNEL_LOGIN,    /* until AUTH is answered */
-	CHANNEL_READY,
-	CHANNEL_DEAD, /* closed; freed by its pool in the loop's task */
+enum hop_conn_state {
+	HOP_CONN_CONNECTING,
+	HOP_CONN_GREETING, /* until EHLO is answered */
+	HOP_CONN_LOGIN,    /* until AUTH is answered */
+	HOP_CONN_READY,
+	HOP_CONN_DEAD, /* closed; freed by its pool in the loop's task */
 };
 
-enum channel_fault {
-	CHANNEL_CONNECT, /* no connection */
-	CHANNEL_REFUSED, /* greeting, EHLO or AUTH */
-	CHANNEL_TLS,     /* the handshake, or whose certificate it is */
-	CHANNEL_TIMEOUT, /* a deadline before it was ready */
-	CHANNEL_BROKEN,  /* closed, late, 421 or nonsense after it was ready */
+enum hop_conn_fault {
+	HOP_CONN_CONNECT, /* no connection */
+	HOP_CONN_REFUSED, /* greeting, EHLO or AUTH */
+	HOP_CONN_TLS,     /* the handshake, or whose certificate it is */
+	HOP_CONN_TIMEOUT, /* a deadline before it was ready */
+	HOP_CONN_BROKEN,  /* closed, late, 421 or nonsense after it was ready */
 };
 
-struct channel_ops {
+struct hop_conn_ops {
 	/* Once, and again after each XCLIENT. */
-	void (*on_ready)(struct channel *ch, int64_t now);
-	void (*on_reply)(struct channel *ch, enum smtp_client_what what,
+	void (*on_ready)(struct hop_conn *ch, int64_t now);
+	void (*on_reply)(struct hop_conn *ch, enum smtp_client_what what,
 	    uintptr_t tag, const struct smtp_reply *reply, int64_t now);
-	void (*on_drain)(struct channel *ch, int64_t now);
-	/* Last call; the channel is to be closed by its owner. */
-	void (*on_fail)(struct channel *ch, enum channel_fault fault,
+	void (*on_drain)(struct hop_conn *ch, int64_t now);
+	/* Last call; the connection is to be closed by its owner. */
+	void (*on_fail)(struct hop_conn *ch, enum hop_conn_fault fault,
 	    const struct smtp_reply *reply, int64_t now);
 	/* As smtp_client_ops has them, before all else. */
-	void (*on_said)(struct channel *ch, struct str line);
-	void (*on_heard)(struct channel *ch, const struct smtp_reply *reply);
+	void (*on_said)(struct hop_conn *ch, struct str line);
+	void (*on_heard)(struct hop_conn *ch, const struct smtp_reply *reply);
 };
 
-struct channel_tls {
+struct hop_conn_tls {
 	struct tls_client *client; /* NULL: none */
 	bool required;
 	bool implicit;    /* before the greeting, no STARTTLS */
@@ -51,13 +51,14 @@ struct channel_tls {
 	int64_t timeout_ms;
 };
 
-struct channel_settings {
-	struct channel_tls tls;
+struct hop_conn_settings {
+	struct hop_conn_tls tls;
 	struct loop *loop;
 	const char *hostname;
 	int64_t connect_timeout_ms;
 	int64_t greeting_ms; /* until EHLO is answered; 0: timeouts alone */
-	const struct smtp_client_timeouts *timeouts; /* outlives the channel */
+	const struct smtp_client_timeouts
+	    *timeouts;                   /* outlives the connection */
 	struct credentials *credentials; /* NULL: weir does not log in */
 	const char *next_hop;            /* whose entry in them */
 	bool login_in_clear;
@@ -65,10 +66,10 @@ struct channel_settings {
 
 struct hop;
 
-struct channel {
+struct hop_conn {
 	struct list entry; /* the pool's */
-	enum channel_state state;
-	const struct channel_ops *ops;
+	enum hop_conn_state state;
+	const struct hop_conn_ops *ops;
 	void *pool;
 	struct hop *hop; /* its user, NULL: idle */
 	const char *hostname;
@@ -76,7 +77,7 @@ struct channel {
 	struct loop *loop;
 	struct conn *conn;
 	struct smtp_client *client; /* NULL: not connected yet */
-	struct channel_tls tls;     /* a reference, and its name is owned */
+	struct hop_conn_tls tls;    /* a reference, and its name is owned */
 	bool tls_due;               /* the handshake follows this input */
 	bool tls_failed;
 	struct net_addr addr;
@@ -105,22 +106,22 @@ struct channel {
 	unsigned login_step;
 };
 
-struct channel *channel_new(const struct channel_settings *settings,
-    const struct route_choice *to, const struct channel_ops *ops, void *pool);
-/* channel_login.c: may a password go over it? */
-bool channel_is_safe(const struct channel *ch);
+struct hop_conn *hop_conn_new(const struct hop_conn_settings *settings,
+    const struct route_choice *to, const struct hop_conn_ops *ops, void *pool);
+/* hop_conn_login.c: may a password go over it? */
+bool hop_conn_is_safe(const struct hop_conn *ch);
 /* Logs in with ch->login; true: it is under way.
  * False: it cannot be, for the reason in *why. */
-MUST_CHECK bool channel_login_start(
-    struct channel *ch, const char **why, int64_t now);
+MUST_CHECK bool hop_conn_login_start(
+    struct hop_conn *ch, const char **why, int64_t now);
 /* A reply to AUTH. False: more is to come. True: *why NULL, it is done, or it
  * has failed. */
-MUST_CHECK bool channel_login_reply(struct channel *ch,
+MUST_CHECK bool hop_conn_login_reply(struct hop_conn *ch,
     const struct smtp_reply *reply, const char **why, int64_t now);
 /* Runs a deadline that has passed. */
-void channel_run(struct channel *ch, int64_t now);
+void hop_conn_run(struct hop_conn *ch, int64_t now);
 /* Dead from now on. politely: says QUIT, and does not wait for the answer. */
-void channel_close(struct channel *ch, bool politely, int64_t now);
-void channel_free(struct channel *ch); /* never within its callbacks */
+void hop_conn_close(struct hop_conn *ch, bool politely, int64_t now);
+void hop_conn_free(struct hop_conn *ch); /* never within its callbacks */
 
 #endif

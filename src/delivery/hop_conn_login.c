@@ -6,14 +6,14 @@
  * no AUTH although there are credentials for it fails: without them it would
  * refuse mail for good that has only to wait.
  */
-#include "delivery/channel.h"
+#include "delivery/hop_conn.h"
 
 #include <string.h>
 
 #define SECRET_MAX 4096
 
 bool
-channel_is_safe(const struct channel *ch)
+hop_conn_is_safe(const struct hop_conn *ch)
 {
 	struct ip ip = net_addr_ip(&ch->addr);
 
@@ -40,7 +40,7 @@ encode(struct buf *out, const char *const *pieces, size_t n)
 }
 
 static void
-start_plain(struct channel *ch, int64_t now)
+start_plain(struct hop_conn *ch, int64_t now)
 {
 	const char *pieces[] = {"", ch->login->user, ch->login->password};
 	struct buf text;
@@ -53,7 +53,7 @@ start_plain(struct channel *ch, int64_t now)
 }
 
 static void
-answer_login(struct channel *ch, const char *word, int64_t now)
+answer_login(struct hop_conn *ch, const char *word, int64_t now)
 {
 	struct buf text;
 
@@ -64,7 +64,7 @@ answer_login(struct channel *ch, const char *word, int64_t now)
 }
 
 bool
-channel_login_start(struct channel *ch, const char **why, int64_t now)
+hop_conn_login_start(struct hop_conn *ch, const char **why, int64_t now)
 {
 	unsigned mechs = smtp_client_caps(ch->client)->auth;
 
@@ -73,7 +73,7 @@ channel_login_start(struct channel *ch, const char **why, int64_t now)
 		*why = "next_hop_auth: the credentials are too long";
 		return false;
 	}
-	if (!channel_is_safe(ch)) {
+	if (!hop_conn_is_safe(ch)) {
 		*why = "next_hop_auth: the password is not sent without TLS; "
 		       "see next_hop_auth_in_clear";
 		return false;
@@ -93,7 +93,7 @@ channel_login_start(struct channel *ch, const char **why, int64_t now)
 }
 
 bool
-channel_login_reply(struct channel *ch, const struct smtp_reply *reply,
+hop_conn_login_reply(struct hop_conn *ch, const struct smtp_reply *reply,
     const char **why, int64_t now)
 {
 	bool is_login = !(smtp_client_caps(ch->client)->auth & SASL_PLAIN);

@@ -2,9 +2,9 @@
 /*
  * Glue: bytes from the connection to the protocol engine and back. Its user may
  * close it in any callback; the engine is then still on the stack, so it stays
- * until channel_free, and what it still says goes nowhere.
+ * until hop_conn_free, and what it still says goes nowhere.
  */
-#include "delivery/channel.h"
+#include "delivery/hop_conn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,67 +14,67 @@
 #define QUIT_LINGER_MS 1000
 
 static void
-fail(struct channel *ch, enum channel_fault fault,
+fail(struct hop_conn *ch, enum hop_conn_fault fault,
     const struct smtp_reply *reply, int64_t now)
 {
-	if (ch->state != CHANNEL_DEAD)
+	if (ch->state != HOP_CONN_DEAD)
 		ch->ops->on_fail(ch, fault, reply, now);
 }
 
 static void
 on_client_write(void *arg, const char *p, size_t n)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
 	if (ch->conn != NULL)
 		(void)conn_write(ch->conn, p, n);
 }
 
 static void
-fail_login(struct channel *ch, const char *why, int64_t now)
+fail_login(struct hop_conn *ch, const char *why, int64_t now)
 {
 	struct smtp_reply reply = smtp_reply_make(451, "4.7.0", why);
 
-	fail(ch, CHANNEL_REFUSED, &reply, now);
+	fail(ch, HOP_CONN_REFUSED, &reply, now);
 }
 
 static void
 on_client_ready(void *arg, const struct smtp_caps *caps)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 	const char *why;
 
 	(void)caps;
-	if (ch->state == CHANNEL_DEAD)
+	if (ch->state == HOP_CONN_DEAD)
 		return;
-	if (ch->state == CHANNEL_GREETING && ch->login != NULL) {
-		ch->state = CHANNEL_LOGIN;
-		if (!channel_login_start(ch, &why, loop_now(ch->loop)))
+	if (ch->state == HOP_CONN_GREETING && ch->login != NULL) {
+		ch->state = HOP_CONN_LOGIN;
+		if (!hop_conn_login_start(ch, &why, loop_now(ch->loop)))
 			fail_login(ch, why, loop_now(ch->loop));
 		return;
 	}
-	ch->state = CHANNEL_READY;
+	ch->state = HOP_CONN_READY;
 	ch->ops->on_ready(ch, loop_now(ch->loop));
 }
 
 static void
-on_login_reply(struct channel *ch, const struct smtp_reply *reply, int64_t now)
+on_login_reply(struct hop_conn *ch, const struct smtp_reply *reply, int64_t now)
 {
 	const char *why = NULL;
 
-	if (!channel_login_reply(ch, reply, &why, now))
+	if (!hop_conn_login_reply(ch, reply, &why, now))
 		return;
 	if (why != NULL) {
 		fail_login(ch, why, now);
 		return;
 	}
-	ch->state = CHANNEL_READY;
+	ch->state = HOP_CONN_READY;
 	ch->ops->on_ready(ch, now);
 }
 
 /* What servers count: a message sets both back (Postfix, Exim). */
 static void
-count(struct channel *ch, enum smtp_client_what what,
+count(struct hop_conn *ch, enum smtp_client_what what,
     const struct smtp_reply *reply)
 {
 	bool ok = smtp_reply_is_ok(reply);
@@ -95,11 +95,11 @@ static void
 on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
-	if (ch->state == CHANNEL_DEAD)
+	if (ch->state == HOP_CONN_DEAD)
 		return;
-	if (ch->state == CHANNEL_LOGIN) {
+	if (ch->state == HOP_CONN_LOGIN) {
 		on_login_reply(ch, reply, loop_now(ch->loop));
 		return;
 	}
@@ -110,20 +110,20 @@ on_client_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 static void
 on_client_fail(void *arg, const struct smtp_reply *reply)
 {
-	struct channel *ch = arg;
-	enum channel_fault fault = CHANNEL_BROKEN;
+	struct hop_conn *ch = arg;
+	enum hop_conn_fault fault = HOP_CONN_BROKEN;
 
 	if (ch->tls_failed)
-		fault = CHANNEL_TLS;
-	else if (ch->state != CHANNEL_READY)
-		fault = ch->in_deadline ? CHANNEL_TIMEOUT : CHANNEL_REFUSED;
+		fault = HOP_CONN_TLS;
+	else if (ch->state != HOP_CONN_READY)
+		fault = ch->in_deadline ? HOP_CONN_TIMEOUT : HOP_CONN_REFUSED;
 	fail(ch, fault, reply, loop_now(ch->loop));
 }
 
 static void
 on_client_starttls(void *arg)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
 	ch->tls_due = true; /* when its input has been consumed */
 }
@@ -131,18 +131,18 @@ on_client_starttls(void *arg)
 static void
 on_client_said(void *arg, struct str line)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
-	if (ch->state != CHANNEL_DEAD)
+	if (ch->state != HOP_CONN_DEAD)
 		ch->ops->on_said(ch, line);
 }
 
 static void
 on_client_heard(void *arg, const struct smtp_reply *reply)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
-	if (ch->state != CHANNEL_DEAD)
+	if (ch->state != HOP_CONN_DEAD)
 		ch->ops->on_heard(ch, reply);
 }
 
@@ -157,14 +157,14 @@ static const struct smtp_client_ops client_ops = {
 };
 
 static void
-greet(struct channel *ch, int64_t now)
+greet(struct hop_conn *ch, int64_t now)
 {
 	enum smtp_client_tls tls = ch->tls.client == NULL || ch->tls.implicit
 				       ? SMTP_CLIENT_TLS_NONE
 				   : ch->tls.required ? SMTP_CLIENT_TLS_REQUIRE
 						      : SMTP_CLIENT_TLS_MAY;
 
-	ch->state = CHANNEL_GREETING;
+	ch->state = HOP_CONN_GREETING;
 	if (ch->greeting_ms > 0)
 		ch->greeting_due = now + ch->greeting_ms;
 	ch->client =
@@ -175,7 +175,7 @@ greet(struct channel *ch, int64_t now)
 }
 
 static void
-tls_done(struct channel *ch, int64_t now)
+tls_done(struct hop_conn *ch, int64_t now)
 {
 	if (ch->client == NULL)
 		greet(ch, now);
@@ -186,7 +186,7 @@ tls_done(struct channel *ch, int64_t now)
 }
 
 static void
-start_tls(struct channel *ch, int64_t now)
+start_tls(struct hop_conn *ch, int64_t now)
 {
 	struct smtp_reply reply = smtp_reply_make(
 	    451, "4.7.5", "TLS: plaintext data before the handshake");
@@ -194,13 +194,13 @@ start_tls(struct channel *ch, int64_t now)
 
 	ch->tls_due = false;
 	if (!conn_start_tls(ch->conn, t, ch->tls.timeout_ms))
-		fail(ch, CHANNEL_TLS, &reply, now);
+		fail(ch, HOP_CONN_TLS, &reply, now);
 }
 
 static void
 on_conn_connect(void *arg, int64_t now)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
 	if (ch->tls.client != NULL && ch->tls.implicit)
 		start_tls(ch, now);
@@ -211,7 +211,7 @@ on_conn_connect(void *arg, int64_t now)
 static void
 on_conn_tls(void *arg, int64_t now)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
 	tls_done(ch, now);
 }
@@ -219,7 +219,7 @@ on_conn_tls(void *arg, int64_t now)
 static void
 on_conn_read(void *arg, int64_t now)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 	struct str in = conn_input(ch->conn);
 
 	smtp_client_feed(ch->client, in.p, in.n, now);
@@ -233,7 +233,7 @@ on_conn_read(void *arg, int64_t now)
 static void
 on_conn_drain(void *arg, int64_t now)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 
 	ch->ops->on_drain(ch, now);
 }
@@ -241,7 +241,7 @@ on_conn_drain(void *arg, int64_t now)
 static void
 on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 {
-	struct channel *ch = arg;
+	struct hop_conn *ch = arg;
 	char tls[TLS_ERROR_MAX + 8];
 	const char *text = why == CONN_EOF ? "connection closed by the peer"
 			   : why == CONN_TIMEOUT ? "connection timed out"
@@ -257,16 +257,16 @@ on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
 	}
 	reply = smtp_reply_make(451, ch->tls_failed ? "4.7.5" : "4.4.2", text);
 	if (ch->tls_failed && ch->client == NULL) {
-		fail(ch, CHANNEL_TLS, &reply, now);
+		fail(ch, HOP_CONN_TLS, &reply, now);
 		return;
 	}
-	if (ch->state == CHANNEL_CONNECTING) {
-		fail(ch, CHANNEL_CONNECT, &reply, now);
+	if (ch->state == HOP_CONN_CONNECTING) {
+		fail(ch, HOP_CONN_CONNECT, &reply, now);
 		return;
 	}
 	smtp_client_lost(ch->client, text, now);
 	/* Nothing was under way that the engine had to report. */
-	fail(ch, CHANNEL_BROKEN, &reply, now);
+	fail(ch, HOP_CONN_BROKEN, &reply, now);
 }
 
 static const struct conn_ops conn_ops = {
@@ -277,11 +277,11 @@ static const struct conn_ops conn_ops = {
     .on_end = on_conn_end,
 };
 
-struct channel *
-channel_new(const struct channel_settings *settings,
-    const struct route_choice *to, const struct channel_ops *ops, void *pool)
+struct hop_conn *
+hop_conn_new(const struct hop_conn_settings *settings,
+    const struct route_choice *to, const struct hop_conn_ops *ops, void *pool)
 {
-	struct channel *ch = xcalloc(1, sizeof(*ch));
+	struct hop_conn *ch = xcalloc(1, sizeof(*ch));
 
 	list_init(&ch->entry);
 	ch->ops = ops;
@@ -311,20 +311,20 @@ channel_new(const struct channel_settings *settings,
 
 /* A handshake has a deadline of its own. */
 static bool
-is_greeting_late(const struct channel *ch, int64_t now)
+is_greeting_late(const struct hop_conn *ch, int64_t now)
 {
-	return ch->state == CHANNEL_GREETING && ch->greeting_due != 0 &&
+	return ch->state == HOP_CONN_GREETING && ch->greeting_due != 0 &&
 	       now >= ch->greeting_due && !conn_is_shaking(ch->conn);
 }
 
 void
-channel_run(struct channel *ch, int64_t now)
+hop_conn_run(struct hop_conn *ch, int64_t now)
 {
 	struct smtp_reply late =
 	    smtp_reply_make(451, "4.4.2", "no greeting in time");
 
 	if (is_greeting_late(ch, now)) {
-		fail(ch, CHANNEL_TIMEOUT, &late, now);
+		fail(ch, HOP_CONN_TIMEOUT, &late, now);
 		return;
 	}
 	if (ch->client == NULL || smtp_client_next_due(ch->client) > now)
@@ -335,22 +335,22 @@ channel_run(struct channel *ch, int64_t now)
 }
 
 void
-channel_close(struct channel *ch, bool politely, int64_t now)
+hop_conn_close(struct hop_conn *ch, bool politely, int64_t now)
 {
-	if (ch->state == CHANNEL_DEAD)
+	if (ch->state == HOP_CONN_DEAD)
 		return;
-	if (politely && ch->state == CHANNEL_READY) {
+	if (politely && ch->state == HOP_CONN_READY) {
 		smtp_client_quit(ch->client, now);
 		conn_close(ch->conn, QUIT_LINGER_MS);
 	} else {
 		conn_free(ch->conn);
 	}
 	ch->conn = NULL;
-	ch->state = CHANNEL_DEAD;
+	ch->state = HOP_CONN_DEAD;
 }
 
 void
-channel_free(struct channel *ch)
+hop_conn_free(struct hop_conn *ch)
 {
 	if (ch == NULL)
 		return;
