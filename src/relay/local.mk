@@ -8,7 +8,7 @@ libfront_a_SOURCES += \
 	src/relay/relay_hello.c \
 	src/relay/relay_identity.c \
 	src/relay/relay_internal.h \
-	src/relay/relay_leg.c \
+	src/relay/relay_hop_txn.c \
 	src/relay/relay_lmtp.c \
 	src/relay/relay_login.c \
 	src/relay/relay_own.c \

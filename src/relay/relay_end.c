@@ -34,7 +34,7 @@ static void
 txn_hold_all(struct txn *t, int64_t now)
 {
 	t->whole = true;
-	leg_leave(&t->cut, now);
+	hop_txn_leave(&t->cut, now);
 	for (size_t i = 0; i < t->rcpt_count; i++)
 		t->rcpts[i].cut = false;
 	t->held_count = t->rcpt_count;
@@ -93,12 +93,12 @@ txn_data_begin(struct txn *t, int64_t now)
 	if (gate_txn_is_whole(t->gate))
 		txn_hold_all(t, now);
 	if (t->held_count < t->rcpt_count) {
-		leg_data(&t->cut, now);
+		hop_txn_data(&t->cut, now);
 		return;
 	}
 	/* The next hop may have been asked, and have refused all it was asked
 	 * about: nothing is left for it. */
-	leg_leave(&t->cut, now);
+	hop_txn_leave(&t->cut, now);
 	txn_data_go(t, now);
 }
 
@@ -127,7 +127,7 @@ txn_on_data(struct txn *t, int64_t now)
 {
 	txn_set_state(t, TXN_DATA);
 	t->chunked = smtp_server_is_chunked(t->session->server);
-	leg_leave(&t->probe, now);
+	hop_txn_leave(&t->probe, now);
 	gate_sender(t->gate, now, clock_wall_ms(), on_sender_answer, t);
 }
 
@@ -156,7 +156,7 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 static bool
 txn_is_blocked(const struct txn *t)
 {
-	return leg_is_full(&t->cut) || t->held_blocked || t->spare_blocked;
+	return hop_txn_is_full(&t->cut) || t->held_blocked || t->spare_blocked;
 }
 
 static void
@@ -165,7 +165,7 @@ on_body_drain(void *arg)
 	struct txn *t = arg;
 
 	t->held_blocked = false;
-	txn_leg_drained(t, loop_now(t->relay->parts.loop));
+	txn_hop_drained(t, loop_now(t->relay->parts.loop));
 }
 
 /* False: the text that is to be held has no room, and is dropped; the message
@@ -207,7 +207,7 @@ static void
 txn_write(struct txn *t, struct str chunk, int64_t now)
 {
 	if (t->held_count < t->rcpt_count)
-		leg_body(&t->cut, chunk, now);
+		hop_txn_body(&t->cut, chunk, now);
 	if (t->body != NULL)
 		txn_write_held(t, chunk, now);
 	txn_write_spare(t, chunk);
@@ -281,7 +281,7 @@ txn_on_body(struct txn *t, struct str chunk, int64_t now)
 }
 
 void
-txn_leg_drained(struct txn *t, int64_t now)
+txn_hop_drained(struct txn *t, int64_t now)
 {
 	if (t->session != NULL && !txn_is_blocked(t))
 		session_set_blocked(t->session, false, now);
@@ -352,7 +352,7 @@ txn_let_go(struct txn *t, int64_t now)
 static void
 txn_end(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	leg_leave(&t->cut, now);
+	hop_txn_leave(&t->cut, now);
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	t->body = NULL;
@@ -509,8 +509,8 @@ txn_is_repeat(struct txn *t, int64_t now)
 	late_text_free(t->late_text);
 	t->late_text = NULL;
 	t->has_message_id = smtp_server_has_message_id(t->session->server);
-	t->late_may =
-	    t->held_count == 0 && (t->rcpt_count == 1 || !leg_is_lmtp(&t->cut));
+	t->late_may = t->held_count == 0 &&
+		      (t->rcpt_count == 1 || !hop_txn_is_lmtp(&t->cut));
 	switch (late_ask(r->late, &t->late_key, now)) {
 	case LATE_NONE:
 		return false;
@@ -556,10 +556,10 @@ txn_send_end(struct txn *t, int64_t now)
 	bool gone = t->session == NULL || t->session->said_all;
 
 	if (gone)
-		t->cut.in_doubt = t->cut.state == LEG_BODY;
+		t->cut.in_doubt = t->cut.state == HOP_TXN_BODY;
 	if (gone)
 		txn_doubt(t, now);
-	leg_end(&t->cut, now);
+	hop_txn_end(&t->cut, now);
 }
 
 /* All of it is on the disk, or one of it is not. From here on what passes is
@@ -742,10 +742,12 @@ txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now)
 		return;
 	}
 	t->answer_due = now + s->settings->answer_timeout_ms;
-	/* A leg that died under the text refuses at once, nothing is stored. */
-	cut_is_dead = t->held_count < t->rcpt_count && t->cut.state == LEG_DEAD;
+	/* A hop transaction that died under the text refuses at once, nothing
+	 * is stored. */
+	cut_is_dead =
+	    t->held_count < t->rcpt_count && t->cut.state == HOP_TXN_DEAD;
 	if (cut_is_dead) {
-		leg_end(&t->cut, now);
+		hop_txn_end(&t->cut, now);
 		return;
 	}
 	/* In one commit, as a rule; the second part keeps the first from

@@ -57,9 +57,9 @@ less_trace(uint64_t size)
 }
 
 /* hop: NULL: nothing is known of it. What weir can hold is offered then: a
- * client without SMTPUTF8 in the reply returns such mail for good. A leg whose
- * connection turns out to lack what the mail needs answers 451, and the next
- * session knows. */
+ * client without SMTPUTF8 in the reply returns such mail for good. A hop
+ * transaction whose connection turns out to lack what the mail needs answers
+ * 451, and the next session knows. */
 static void
 session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the files of the relay share: a session owns its connection and engine,
- * a transaction its recipients, a leg one hop's part in it.
+ * a transaction its recipients, a hop transaction the next hop's part in it.
  *
  *	relay.c		accepting, caps per client, drain
  *	relay_state.c	the states of all of these, and which follows which
@@ -14,29 +14,32 @@
  *	relay_tls.c	a session's way to TLS
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
- *	relay_leg.c	a transaction's way to the next hop
+ *	relay_hop_txn.c	a transaction's way to the next hop
  *	relay_lmtp.c	a next hop that judges each recipient by itself
  *	relay_stress.c	a line for the next hop's connections, and who is slow
  *	relay_tarpit.c	late replies to frozen senders
  *	relay_words.c	trace header, replies in words, the log line
  *
- * Session, transaction, leg, own connection and login each have a state that
- * one x_set_state writes. It panics on a move that its table does not have:
- * nothing that a client or a next hop says can cause one. None of the five is
- * freed before the end of the turn, so a caller may still look at what its call
- * has ended:
+ * Session, transaction, hop transaction, own connection and login each
+ * have a state that one x_set_state writes. It panics on a move that its table
+ * does not have: nothing that a client or a next hop says can cause one. None
+ * of the five is freed before the end of the turn, so a caller may still look
+ * at what its call has ended:
  *
  *	session	ends in whatever answers the client (smtp_server_reply at a
  *		cap, session_close, session_pump), with session_end, and when
  *		its connection breaks. From then on it is SESSION_ENDED, has
  *		no txn, login or own, and its conn is closed.
- *	txn	ends in whatever may answer its question (leg_rcpt, leg_data,
- *		leg_end, txn_reply, txn_end_answer, ...), and with its session
- *		unless the final dot has come. From then on it is TXN_OVER and
- *		has neither session nor gate; its legs are dead.
- *	leg	ends with leg_leave, leg_give_up, and when the next hop refuses
- *		or goes away. From then on it is LEG_DEAD without a hop.
- *	own	ends with own_forget; while a leg uses it, with own_put.
+ *	txn	ends in whatever may answer its question (hop_txn_rcpt,
+ *		hop_txn_data, hop_txn_end, txn_reply, txn_end_answer, ...), and
+ *		with its session unless the final dot has come. From then on it
+ *		is TXN_OVER and has neither session nor gate; its hop
+ *		transactions are dead.
+ *	hop_txn	ends with hop_txn_leave, hop_txn_give_up, and when the next hop
+ *		refuses or goes away. From then on it is HOP_TXN_DEAD without a
+ *		hop.
+ *	own	ends with own_forget; while a hop transaction uses it, with
+ *		own_put.
  *	login	ends in whatever answers it, and with login_drop: s->login is
  *		NULL from then on.
  */
@@ -153,24 +156,24 @@ struct session {
 	uint64_t proof;          /* of its password, for the gate; 0: none */
 };
 
-enum leg_state {
-	LEG_NONE,
-	LEG_CONNECTING, /* a place in line, or a handshake */
-	LEG_OPEN,       /* MAIL was sent */
-	LEG_DATA,       /* DATA was sent, 354 awaited */
-	LEG_BODY,
-	LEG_END, /* the final dot was sent */
-	LEG_DEAD,
+enum hop_txn_state {
+	HOP_TXN_NONE,
+	HOP_TXN_CONNECTING, /* a place in line, or a handshake */
+	HOP_TXN_OPEN,       /* MAIL was sent */
+	HOP_TXN_DATA,       /* DATA was sent, 354 awaited */
+	HOP_TXN_BODY,
+	HOP_TXN_END, /* the final dot was sent */
+	HOP_TXN_DEAD,
 };
 
 /* A transaction's way to the next hop: one to deliver (cut through), one to ask
  * about held recipients (probe). */
-struct leg {
+struct hop_txn {
 	struct txn *txn;
 	struct hop *hop;
 	struct own *own; /* that lends the hop; NULL: it is the pool's */
 	bool reused;
-	enum leg_state state;
+	enum hop_txn_state state;
 	bool is_probe;
 	bool rcpt_waits; /* a RCPT is unanswered, */
 	bool data_waits; /* or DATA */
@@ -239,7 +242,7 @@ struct txn {
 	char *no_room;            /* which found none, in words; NULL: it did */
 	struct share_user *room;  /* of its envelope; NULL: no recipient yet */
 	char held_why[200];
-	struct leg cut, probe;
+	struct hop_txn cut, probe;
 	struct spool_body *body;
 	/* The text once more, for recipients that an LMTP next hop refuses
 	 * after it took others; NULL: not needed. */
@@ -296,7 +299,7 @@ void session_set_state(struct session *s, enum session_state state);
 /* The input is the engine's. */
 bool session_is_greeted(const struct session *s);
 void txn_set_state(struct txn *t, enum txn_state state);
-void leg_set_state(struct leg *l, enum leg_state state);
+void hop_txn_set_state(struct hop_txn *l, enum hop_txn_state state);
 
 /* relay.c */
 void relay_session_ended(struct relay *r, struct session *s);
@@ -397,19 +400,20 @@ unsigned own_mechs(struct session *s);
 void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
     struct str initial, int64_t now);
 void own_forget(struct session *s, int64_t now);
-/* Lends it to the leg. False: it cannot be had. */
-MUST_CHECK bool own_take(struct leg *l, int64_t now);
+/* Lends it to the hop transaction. False: it cannot be had. */
+MUST_CHECK bool own_take(struct hop_txn *l, int64_t now);
 bool own_is_ready(const struct own *o);
 bool own_is_reused(const struct own *o);
-/* The leg gives it back; usable: its transaction is over or abandoned. */
+/* The hop transaction gives it back; usable: its transaction is over or
+ * abandoned. */
 void own_put(struct own *o, bool usable, int64_t now);
 void own_free_all(struct list *over);
 
 /* relay_txn.c */
 void txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now);
 void txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now);
-/* The leg's word on the recipient in question. reached: the next hop said it;
- * else it could not be asked. */
+/* The hop transaction's word on the recipient in question. reached: the next
+ * hop said it; else it could not be asked. */
 void txn_rcpt_answer(
     struct txn *t, const struct smtp_reply *reply, bool reached, int64_t now);
 /* Answers the open question, if the client is still there. */
@@ -424,8 +428,8 @@ void txn_given_up(struct txn *t, int64_t now);
 /* Commits who may have been reached, gives the others back; the gate's part
  * ends with it. */
 void txn_let_go(struct txn *t, int64_t now);
-/* Its gate, legs and body are done with: it leaves its session, and gives back
- * what it has taken. */
+/* Its gate, hop transactions and body are done with: it leaves its session, and
+ * gives back what it has taken. */
 void txn_over(struct txn *t);
 void txn_free_all(struct list *over);
 
@@ -436,7 +440,7 @@ void txn_on_end(struct txn *t, enum smtp_data_fault fault, int64_t now);
 void txn_data_answer(
     struct txn *t, const struct smtp_reply *reply, int64_t now);
 void txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now);
-void txn_leg_drained(struct txn *t, int64_t now);
+void txn_hop_drained(struct txn *t, int64_t now);
 /* A disk or a next hop that takes too long: the client is told to come again
  * before it loses patience and sends twice. */
 void txn_answer_late(struct txn *t, int64_t now);
@@ -462,19 +466,19 @@ void txn_verdict(struct txn *t, size_t index, const struct smtp_reply *reply);
 /* All have come, or no more will. */
 void txn_judged(struct txn *t, int64_t now);
 
-/* relay_leg.c */
-extern const struct hop_ops leg_ops;
-void leg_rcpt(struct leg *l, int64_t now);
-void leg_data(struct leg *l, int64_t now);
-void leg_body(struct leg *l, struct str chunk, int64_t now);
-void leg_end(struct leg *l, int64_t now);
+/* relay_hop_txn.c */
+extern const struct hop_ops hop_txn_ops;
+void hop_txn_rcpt(struct hop_txn *l, int64_t now);
+void hop_txn_data(struct hop_txn *l, int64_t now);
+void hop_txn_body(struct hop_txn *l, struct str chunk, int64_t now);
+void hop_txn_end(struct hop_txn *l, int64_t now);
 /* Gives the connection back, or closes it when DATA was begun. */
-void leg_leave(struct leg *l, int64_t now);
+void hop_txn_leave(struct hop_txn *l, int64_t now);
 /* It has waited for a connection long enough: answered as if there were none.
  */
-void leg_give_up(struct leg *l, int64_t now);
-bool leg_is_full(const struct leg *l);
-bool leg_is_lmtp(const struct leg *l);
+void hop_txn_give_up(struct hop_txn *l, int64_t now);
+bool hop_txn_is_full(const struct hop_txn *l);
+bool hop_txn_is_lmtp(const struct hop_txn *l);
 
 /* relay_stress.c */
 void relay_stress_init(struct relay *r);

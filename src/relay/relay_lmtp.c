@@ -32,7 +32,7 @@ txn_begin_spare(struct txn *t)
 {
 	struct spool *spool = t->relay->parts.spool;
 
-	if (t->rcpt_count - t->held_count < 2 || !leg_is_lmtp(&t->cut))
+	if (t->rcpt_count - t->held_count < 2 || !hop_txn_is_lmtp(&t->cut))
 		return;
 	t->spare_id = spool_new_id(spool, t->started_at);
 	t->spare = spool_body_new(spool, t->spare_id);
@@ -44,7 +44,7 @@ on_spare_drain(void *arg)
 	struct txn *t = arg;
 
 	t->spare_blocked = false;
-	txn_leg_drained(t, loop_now(t->relay->parts.loop));
+	txn_hop_drained(t, loop_now(t->relay->parts.loop));
 }
 
 void

@@ -2,10 +2,11 @@
 /*
  * A session's own connection to the next hop: one that speaks in the client's
  * name, because the client has logged in over it, or because XCLIENT has told
- * who it is. It serves this session's cut-through alone, one leg at a time,
- * never goes back to the pool, and lives on without its session while a leg
- * waits for the reply to its message. When as many are open as may be, the one
- * that has idled longest makes room for a session that needs one.
+ * who it is. It serves this session's cut-through alone, one hop transaction at
+ * a time, never goes back to the pool, and lives on without its session while a
+ * hop transaction waits for the reply to its message. When as many are open as
+ * may be, the one that has idled longest makes room for a session that needs
+ * one.
  */
 #include "relay/relay_internal.h"
 
@@ -16,7 +17,7 @@ enum own_state {
 	OWN_CONNECTING,
 	OWN_NAMING, /* XCLIENT was sent */
 	OWN_READY,
-	OWN_LOST, /* an answer to a login or leg has said so */
+	OWN_LOST, /* an answer to a login or hop transaction has said so */
 	OWN_OVER,
 };
 
@@ -45,11 +46,11 @@ struct own {
 	struct session *session; /* NULL: it has ended */
 	struct hop *hop;
 	enum own_state state;
-	struct leg *leg;       /* that uses it, NULL: none */
-	bool auth_open;        /* AUTH was said and is not decided */
-	bool served;           /* a leg has given it back */
-	int64_t idle_since;    /* without a login or a leg */
-	struct xclient client; /* who it speaks for */
+	struct hop_txn *hop_txn; /* that uses it, NULL: none */
+	bool auth_open;          /* AUTH was said and is not decided */
+	bool served;             /* a hop transaction has given it back */
+	int64_t idle_since;      /* without a login or a hop transaction */
+	struct xclient client;   /* who it speaks for */
 };
 
 static const struct hop_ops own_ops;
@@ -58,7 +59,7 @@ static void
 own_set_state(struct own *o, enum own_state state)
 {
 	relay_move(&own_states, o->relay, o->session,
-	    o->leg != NULL ? o->leg->txn : NULL, o->state, state);
+	    o->hop_txn != NULL ? o->hop_txn->txn : NULL, o->state, state);
 	o->state = state;
 }
 
@@ -98,7 +99,7 @@ is_idle(const struct session *s, int64_t now)
 {
 	const struct own *o = s->own;
 
-	return o != NULL && o->state == OWN_READY && o->leg == NULL &&
+	return o != NULL && o->state == OWN_READY && o->hop_txn == NULL &&
 	       !o->auth_open && s->login == NULL && s->txn == NULL &&
 	       now - o->idle_since >= s->relay->settings->next_hop_wait_ms;
 }
@@ -157,14 +158,15 @@ own_new(struct session *s, const struct xclient *client, int64_t now)
 	s->own = o;
 }
 
-/* Takes it off its session; a leg that uses it keeps it until it is done. */
+/* Takes it off its session; a hop transaction that uses it keeps it until it is
+ * done. */
 static void
 own_let_go(struct own *o, int64_t now)
 {
 	if (o->session != NULL)
 		o->session->own = NULL;
 	o->session = NULL;
-	if (o->leg != NULL)
+	if (o->hop_txn != NULL)
 		return;
 	/* Within a login a QUIT would be a response. */
 	if (o->hop != NULL && o->auth_open)
@@ -246,7 +248,7 @@ own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
 	smtp_client_auth(own_client(s), mech, has_initial, initial, 0, now);
 }
 
-/* ---- for legs ---- */
+/* ---- for hop transactions ---- */
 
 /* A connection that tells of the client of this transaction; NULL: the one
  * there is cannot be had. */
@@ -257,8 +259,8 @@ find_own(struct session *s, const struct txn *t, int64_t now)
 	struct own *o = s->own;
 
 	if (s->login_passed)
-		return own_is_lost(s) || o->leg != NULL ? NULL : o;
-	if (o != NULL && o->leg == NULL && o->state != OWN_LOST &&
+		return own_is_lost(s) || o->hop_txn != NULL ? NULL : o;
+	if (o != NULL && o->hop_txn == NULL && o->state != OWN_LOST &&
 	    is_same(&o->client, &client))
 		return o;
 	own_forget(s, now);
@@ -267,13 +269,13 @@ find_own(struct session *s, const struct txn *t, int64_t now)
 }
 
 bool
-own_take(struct leg *l, int64_t now)
+own_take(struct hop_txn *l, int64_t now)
 {
 	struct own *o = find_own(l->txn->session, l->txn, now);
 
 	if (o == NULL)
 		return false;
-	o->leg = l;
+	o->hop_txn = l;
 	l->own = o;
 	l->hop = o->hop;
 	return true;
@@ -294,7 +296,7 @@ own_is_reused(const struct own *o)
 void
 own_put(struct own *o, bool usable, int64_t now)
 {
-	o->leg = NULL;
+	o->hop_txn = NULL;
 	o->served = true;
 	o->idle_since = now;
 	if (!usable && o->hop != NULL) {
@@ -315,8 +317,8 @@ tell_ready(struct own *o, int64_t now)
 {
 	own_set_state(o, OWN_READY);
 	o->idle_since = now;
-	if (o->leg != NULL)
-		leg_ops.on_ready(o->leg, now);
+	if (o->hop_txn != NULL)
+		hop_txn_ops.on_ready(o->hop_txn, now);
 	else if (o->session != NULL)
 		login_on_hop_ready(o->session, now);
 }
@@ -348,8 +350,8 @@ on_own_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 	}
 	if (what == SMTP_CLIENT_AUTH && o->session != NULL)
 		login_on_hop_reply(o->session, reply, now);
-	else if (o->leg != NULL)
-		leg_ops.on_reply(o->leg, what, tag, reply, now);
+	else if (o->hop_txn != NULL)
+		hop_txn_ops.on_reply(o->hop_txn, what, tag, reply, now);
 }
 
 static void
@@ -357,8 +359,8 @@ on_own_drain(void *arg, int64_t now)
 {
 	struct own *o = arg;
 
-	if (o->leg != NULL)
-		leg_ops.on_drain(o->leg, now);
+	if (o->hop_txn != NULL)
+		hop_txn_ops.on_drain(o->hop_txn, now);
 }
 
 static void
@@ -366,16 +368,16 @@ on_own_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
 	struct own *o = arg;
 	struct session *s = o->session;
-	struct leg *l = o->leg;
+	struct hop_txn *l = o->hop_txn;
 
 	o->hop = NULL;
 	own_set_state(o, OWN_LOST);
-	o->leg = NULL;
+	o->hop_txn = NULL;
 	if (s == NULL)
 		own_let_go(o, now);
 	if (l != NULL) {
 		l->own = NULL;
-		leg_ops.on_fail(l, reply, now);
+		hop_txn_ops.on_fail(l, reply, now);
 	} else if (s != NULL) {
 		login_on_hop_fail(s, reply, now);
 	}
@@ -386,7 +388,8 @@ on_own_trace(void *arg, struct tap_who *out)
 {
 	const struct own *o = arg;
 
-	relay_whose(o->session, o->leg != NULL ? o->leg->txn : NULL, out);
+	relay_whose(
+	    o->session, o->hop_txn != NULL ? o->hop_txn->txn : NULL, out);
 }
 
 static const struct hop_ops own_ops = {

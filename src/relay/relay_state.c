@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The states of a session, a transaction and a leg, and which may follow which;
- * those of a login and of an own connection stand in their own files. An
- * illegal move is a bug of ours, and panics before it does harm.
+ * The states of a session, a transaction and a hop transaction, and which may
+ * follow which; those of a login and of an own connection stand in their own
+ * files. An illegal move is a bug of ours, and panics before it does harm.
  */
 #include "relay/relay_internal.h"
 
@@ -59,25 +59,26 @@ static const uint16_t txn_may_follow[] = {
     [TXN_OVER] = BIT(TXN_OVER) - 1,
 };
 
-static const char *const leg_names[] = {
-    [LEG_NONE] = "none",
-    [LEG_CONNECTING] = "connecting",
-    [LEG_OPEN] = "open",
-    [LEG_DATA] = "data",
-    [LEG_BODY] = "body",
-    [LEG_END] = "end",
-    [LEG_DEAD] = "dead",
+static const char *const hop_txn_names[] = {
+    [HOP_TXN_NONE] = "none",
+    [HOP_TXN_CONNECTING] = "connecting",
+    [HOP_TXN_OPEN] = "open",
+    [HOP_TXN_DATA] = "data",
+    [HOP_TXN_BODY] = "body",
+    [HOP_TXN_END] = "end",
+    [HOP_TXN_DEAD] = "dead",
 };
 
-static const uint16_t leg_may_follow[] = {
-    [LEG_NONE] = 0,
+static const uint16_t hop_txn_may_follow[] = {
+    [HOP_TXN_NONE] = 0,
     /* Once more, on another connection. */
-    [LEG_CONNECTING] = BIT(LEG_NONE) | BIT(LEG_OPEN) | BIT(LEG_DATA),
-    [LEG_OPEN] = BIT(LEG_CONNECTING) | BIT(LEG_DATA),
-    [LEG_DATA] = BIT(LEG_OPEN),
-    [LEG_BODY] = BIT(LEG_OPEN) | BIT(LEG_DATA),
-    [LEG_END] = BIT(LEG_BODY),
-    [LEG_DEAD] = BIT(LEG_DEAD) - 1,
+    [HOP_TXN_CONNECTING] =
+	BIT(HOP_TXN_NONE) | BIT(HOP_TXN_OPEN) | BIT(HOP_TXN_DATA),
+    [HOP_TXN_OPEN] = BIT(HOP_TXN_CONNECTING) | BIT(HOP_TXN_DATA),
+    [HOP_TXN_DATA] = BIT(HOP_TXN_OPEN),
+    [HOP_TXN_BODY] = BIT(HOP_TXN_OPEN) | BIT(HOP_TXN_DATA),
+    [HOP_TXN_END] = BIT(HOP_TXN_BODY),
+    [HOP_TXN_DEAD] = BIT(HOP_TXN_DEAD) - 1,
 };
 
 static const struct relay_states session_states = {
@@ -85,9 +86,9 @@ static const struct relay_states session_states = {
 static const struct relay_states txn_states = {
     "transaction", txn_names, txn_may_follow};
 static const struct relay_states cut_states = {
-    "cut-through", leg_names, leg_may_follow};
+    "cut-through", hop_txn_names, hop_txn_may_follow};
 static const struct relay_states probe_states = {
-    "probe", leg_names, leg_may_follow};
+    "probe", hop_txn_names, hop_txn_may_follow};
 
 void
 relay_whose(const struct session *s, const struct txn *t, struct tap_who *out)
@@ -157,7 +158,7 @@ txn_set_state(struct txn *t, enum txn_state state)
 }
 
 void
-leg_set_state(struct leg *l, enum leg_state state)
+hop_txn_set_state(struct hop_txn *l, enum hop_txn_state state)
 {
 	const struct txn *t = l->txn;
 

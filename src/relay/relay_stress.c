@@ -41,7 +41,7 @@ relay_stress_watch(struct relay *r, int64_t now)
 }
 
 static bool
-holds_connection(const struct leg *l)
+holds_connection(const struct hop_txn *l)
 {
 	return l->hop != NULL && hop_is_ready(l->hop);
 }
@@ -98,8 +98,8 @@ static bool
 is_in_line(const struct txn *t)
 {
 	return (t->state == TXN_RCPT || t->state == TXN_DATA) &&
-	       (t->cut.state == LEG_CONNECTING ||
-		   t->probe.state == LEG_CONNECTING);
+	       (t->cut.state == HOP_TXN_CONNECTING ||
+		   t->probe.state == HOP_TXN_CONNECTING);
 }
 
 static int64_t
@@ -117,11 +117,11 @@ relieve_waiting(struct txn *t, int64_t now)
 
 	if (t->measured_since == 0)
 		t->measured_since = now;
-	else if (t->probe.state == LEG_CONNECTING &&
+	else if (t->probe.state == HOP_TXN_CONNECTING &&
 		 waited >= s->next_hop_wait_ms)
-		leg_give_up(&t->probe, now);
-	else if (t->cut.state == LEG_CONNECTING && waited >= line_max(s))
-		leg_give_up(&t->cut, now);
+		hop_txn_give_up(&t->probe, now);
+	else if (t->cut.state == HOP_TXN_CONNECTING && waited >= line_max(s))
+		hop_txn_give_up(&t->cut, now);
 }
 
 void

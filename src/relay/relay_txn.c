@@ -252,9 +252,9 @@ txn_refuse_rcpt(struct txn *t, const struct smtp_reply *reply, int64_t now)
 static void
 txn_rcpt_refused(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	const struct leg *leg = t->asked.cut ? &t->cut : &t->probe;
+	const struct hop_txn *hop_txn = t->asked.cut ? &t->cut : &t->probe;
 
-	if (!leg->mail_refused)
+	if (!hop_txn->mail_refused)
 		gate_drop_refused(t->gate,
 		    &(struct gate_reply){reply->code, reply->enhanced, true},
 		    now, clock_wall_ms());
@@ -310,7 +310,7 @@ txn_rcpt_answer(
 static bool
 is_too_many(const struct txn *t)
 {
-	return t->rcpt_count > t->held_count && leg_is_lmtp(&t->cut) &&
+	return t->rcpt_count > t->held_count && hop_txn_is_lmtp(&t->cut) &&
 	       spool_is_short(t->relay->parts.spool);
 }
 
@@ -326,7 +326,7 @@ txn_rcpt_pass(struct txn *t, int64_t now)
 		return;
 	}
 	t->asked.cut = true;
-	leg_rcpt(&t->cut, now);
+	hop_txn_rcpt(&t->cut, now);
 }
 
 static void
@@ -371,7 +371,7 @@ txn_rcpt_held(struct txn *t, const char *why, int64_t now)
 		     r->parts.spool, gate_txn_source(t->gate), 1, 0, &usage))
 		txn_put_off(t, &usage, now);
 	else if (t->session->settings->verify_held)
-		leg_rcpt(&t->probe, now);
+		hop_txn_rcpt(&t->probe, now);
 	else
 		txn_hold_rcpt(t, now);
 }
@@ -467,8 +467,8 @@ txn_on_rcpt(struct txn *t, const struct smtp_rcpt *rcpt, int64_t now)
 void
 txn_abort(struct txn *t, int64_t now)
 {
-	leg_leave(&t->cut, now);
-	leg_leave(&t->probe, now);
+	hop_txn_leave(&t->cut, now);
+	hop_txn_leave(&t->probe, now);
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	t->body = NULL;

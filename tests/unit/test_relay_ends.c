@@ -72,7 +72,7 @@ struct phase {
 	 * may be over by now (SESSION_NEW: not looked at). */
 	enum session_state session;
 	enum txn_state txn;
-	enum leg_state cut, probe;
+	enum hop_txn_state cut, probe;
 };
 
 #define HELLO                             \
@@ -108,42 +108,42 @@ static const struct phase phases[] = {
 	{{"", "220 "}, {"EHLO c.test\r\n", NULL}}, .session = SESSION_OPEN},
     {"ready", PLAIN, NULL, NULL, {HELLO}, .session = SESSION_OPEN},
     {"after MAIL", PLAIN, NULL, NULL, {HELLO, MAIL}, SESSION_OPEN, TXN_ENVELOPE,
-	LEG_NONE, LEG_NONE},
+	HOP_TXN_NONE, HOP_TXN_NONE},
     {"RCPT asked", PLAIN, "RCPT", FAKE_SILENT,
 	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
-	TXN_RCPT, LEG_OPEN, LEG_NONE},
+	TXN_RCPT, HOP_TXN_OPEN, HOP_TXN_NONE},
     {"RCPT of a stranger asked", PLAIN, "RCPT", FAKE_SILENT,
 	{HELLO, MAIL, {"RCPT TO:<s@new.test>\r\n", NULL}}, SESSION_OPEN,
-	TXN_RCPT, LEG_NONE, LEG_OPEN},
+	TXN_RCPT, HOP_TXN_NONE, HOP_TXN_OPEN},
     {"RCPT taken", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND}, SESSION_OPEN,
-	TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
+	TXN_ENVELOPE, HOP_TXN_OPEN, HOP_TXN_NONE},
     {"RCPT refused", PLAIN, "RCPT", "550 5.1.1 no",
 	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", "550 "}}, SESSION_OPEN,
-	TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
+	TXN_ENVELOPE, HOP_TXN_OPEN, HOP_TXN_NONE},
     {"RCPT held", PLAIN, NULL, NULL, {HELLO, MAIL, STRANGER}, SESSION_OPEN,
-	TXN_ENVELOPE, LEG_NONE, LEG_OPEN},
+	TXN_ENVELOPE, HOP_TXN_NONE, HOP_TXN_OPEN},
     {"RCPT taken and held", PLAIN, NULL, NULL, {HELLO, MAIL, FRIEND, STRANGER},
-	SESSION_OPEN, TXN_ENVELOPE, LEG_OPEN, LEG_OPEN},
+	SESSION_OPEN, TXN_ENVELOPE, HOP_TXN_OPEN, HOP_TXN_OPEN},
     {"DATA asked", PLAIN, "DATA", FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", NULL}}, SESSION_OPEN,
-	TXN_DATA, LEG_DATA, LEG_DEAD},
+	TXN_DATA, HOP_TXN_DATA, HOP_TXN_DEAD},
     {"DATA refused", PLAIN, "DATA", "451 4.3.0 no",
 	{HELLO, MAIL, FRIEND, {"DATA\r\n", "451 "}}, SESSION_OPEN, TXN_ENVELOPE,
-	LEG_OPEN, LEG_DEAD},
+	HOP_TXN_OPEN, HOP_TXN_DEAD},
     {"text", PLAIN, NULL, NULL,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
 	    {"Subject: x\r\n\r\nx\r\n", NULL}},
-	SESSION_OPEN, TXN_TEXT, LEG_BODY, LEG_DEAD},
+	SESSION_OPEN, TXN_TEXT, HOP_TXN_BODY, HOP_TXN_DEAD},
     {"text for nobody but the spool", PLAIN, NULL, NULL,
 	{HELLO, MAIL, STRANGER, {"DATA\r\n", "354 "}, {"x\r\n", NULL}},
-	SESSION_OPEN, TXN_TEXT, LEG_DEAD, LEG_DEAD},
+	SESSION_OPEN, TXN_TEXT, HOP_TXN_DEAD, HOP_TXN_DEAD},
     {"reply awaited", PLAIN, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
-	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+	SESSION_OPEN, TXN_END, HOP_TXN_END, HOP_TXN_DEAD},
     {"reply awaited, others held", PLAIN, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
 	    {"x\r\n.\r\n", NULL}},
-	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+	SESSION_OPEN, TXN_END, HOP_TXN_END, HOP_TXN_DEAD},
     {"message refused", PLAIN, FAKE_END, "554 5.6.0 no",
 	{HELLO, MAIL, FRIEND, STRANGER, {"DATA\r\n", "354 "},
 	    {"x\r\n.\r\n", "554 "}},
@@ -157,27 +157,27 @@ static const struct phase phases[] = {
 	.session = SESSION_NEW},
     {"chunk", WITH_CHUNKS, NULL, NULL,
 	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab", NULL}}, SESSION_OPEN, TXN_TEXT,
-	LEG_DEAD, LEG_DEAD},
+	HOP_TXN_DEAD, HOP_TXN_DEAD},
     {"between chunks", WITH_CHUNKS, NULL, NULL,
 	{HELLO, MAIL, STRANGER, {"BDAT 4\r\nab\r\n", "250 "}}, SESSION_OPEN,
-	TXN_TEXT, LEG_DEAD, LEG_DEAD},
+	TXN_TEXT, HOP_TXN_DEAD, HOP_TXN_DEAD},
     {"chunk to the next hop", WITH_CHUNKS, "BDAT", FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, {"BDAT 4\r\nab", NULL}}, SESSION_OPEN, TXN_TEXT,
-	LEG_BODY, LEG_DEAD},
+	HOP_TXN_BODY, HOP_TXN_DEAD},
     {"chunk refused", WITH_CHUNKS, NULL, NULL,
 	{HELLO, MAIL, {"BDAT 2\r\n\r\n", "554 "}}, SESSION_OPEN, TXN_ENVELOPE,
-	LEG_NONE, LEG_NONE},
+	HOP_TXN_NONE, HOP_TXN_NONE},
     {"connection of its own", WITH_XCLIENT, FAKE_OPEN, FAKE_SILENT,
 	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
-	TXN_RCPT, LEG_CONNECTING, LEG_NONE},
+	TXN_RCPT, HOP_TXN_CONNECTING, HOP_TXN_NONE},
     {"XCLIENT asked", WITH_XCLIENT, "XCLIENT", FAKE_SILENT,
 	{HELLO, MAIL, {"RCPT TO:<f@known.test>\r\n", NULL}}, SESSION_OPEN,
-	TXN_RCPT, LEG_CONNECTING, LEG_NONE},
+	TXN_RCPT, HOP_TXN_CONNECTING, HOP_TXN_NONE},
     {"RCPT taken over its own", WITH_XCLIENT, NULL, NULL, {HELLO, MAIL, FRIEND},
-	SESSION_OPEN, TXN_ENVELOPE, LEG_OPEN, LEG_NONE},
+	SESSION_OPEN, TXN_ENVELOPE, HOP_TXN_OPEN, HOP_TXN_NONE},
     {"reply awaited over its own", WITH_XCLIENT, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
-	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+	SESSION_OPEN, TXN_END, HOP_TXN_END, HOP_TXN_DEAD},
     {"AUTH asked", WITH_LOGIN, "AUTH", FAKE_SILENT,
 	{HELLO, {"AUTH PLAIN AGFsaWNlAHB3\r\n", NULL}},
 	.session = SESSION_OPEN},
@@ -193,18 +193,18 @@ static const struct phase phases[] = {
 	.session = SESSION_OPEN},
     {"logged in, RCPT taken", WITH_LOGIN, "AUTH", "235 2.7.0 yes",
 	{HELLO, LOGIN, MAIL, FRIEND, STRANGER}, SESSION_OPEN, TXN_ENVELOPE,
-	LEG_OPEN, LEG_OPEN},
+	HOP_TXN_OPEN, HOP_TXN_OPEN},
     {"logged in, text", WITH_LOGIN, "AUTH", "235 2.7.0 yes",
 	{HELLO, LOGIN, MAIL, FRIEND, {"DATA\r\n", "354 "}, {"x\r\n", NULL}},
-	SESSION_OPEN, TXN_TEXT, LEG_BODY, LEG_DEAD},
+	SESSION_OPEN, TXN_TEXT, HOP_TXN_BODY, HOP_TXN_DEAD},
     {"reply of LMTP awaited", IN_LMTP, FAKE_END, FAKE_SILENT,
 	{HELLO, MAIL, FRIEND, {"RCPT TO:<g@known.test>\r\n", "250 "}, STRANGER,
 	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
-	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+	SESSION_OPEN, TXN_END, HOP_TXN_END, HOP_TXN_DEAD},
     {"one reply of LMTP awaited", IN_LMTP, FAKE_END, "250 2.0.0 fine",
 	{HELLO, MAIL, FRIEND, {"RCPT TO:<g@known.test>\r\n", "250 "}, STRANGER,
 	    {"DATA\r\n", "354 "}, {"x\r\n.\r\n", NULL}},
-	SESSION_OPEN, TXN_END, LEG_END, LEG_DEAD},
+	SESSION_OPEN, TXN_END, HOP_TXN_END, HOP_TXN_DEAD},
     {"STARTTLS", PLAIN, NULL, NULL, {HELLO, {"STARTTLS\r\n", "220 "}},
 	.session = SESSION_SHAKING},
     {"STARTTLS in a transaction", PLAIN, NULL, NULL,
@@ -337,8 +337,8 @@ end_hop_is_full(struct world *w)
 	list_each_safe (e, next, &w->relay->txns) {
 		struct txn *t = LIST_ITEM(e, struct txn, entry);
 
-		leg_give_up(&t->probe, now);
-		leg_give_up(&t->cut, now);
+		hop_txn_give_up(&t->probe, now);
+		hop_txn_give_up(&t->cut, now);
 	}
 }
 
@@ -639,8 +639,8 @@ hop_was_asked(void *arg)
 	list_each (e, &w->relay->txns) {
 		const struct txn *t = LIST_ITEM(e, struct txn, entry);
 
-		if (t->cut.state == LEG_CONNECTING ||
-		    t->probe.state == LEG_CONNECTING)
+		if (t->cut.state == HOP_TXN_CONNECTING ||
+		    t->probe.state == HOP_TXN_CONNECTING)
 			return false;
 	}
 	return true;
@@ -847,12 +847,12 @@ end_twice(struct relay *r)
 }
 
 static void
-move_leg(struct relay *r)
+move_hop_txn(struct relay *r)
 {
 	struct txn t = {.relay = r};
-	struct leg l = {.txn = &t, .state = LEG_DEAD};
+	struct hop_txn l = {.txn = &t, .state = HOP_TXN_DEAD};
 
-	leg_set_state(&l, LEG_CONNECTING);
+	hop_txn_set_state(&l, HOP_TXN_CONNECTING);
 }
 
 static void
@@ -892,7 +892,7 @@ test_illegal_moves(void **state)
 	assert_int_equal(end_of_child(move_session), SIGABRT);
 	assert_int_equal(end_of_child(move_txn), SIGABRT);
 	assert_int_equal(end_of_child(end_twice), SIGABRT);
-	assert_int_equal(end_of_child(move_leg), SIGABRT);
+	assert_int_equal(end_of_child(move_hop_txn), SIGABRT);
 }
 
 int

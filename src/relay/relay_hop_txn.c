@@ -14,16 +14,16 @@
 
 #include <string.h>
 
-static void leg_answer(
-    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now);
-static void leg_send_data(struct leg *l, int64_t now);
-static void leg_put(struct leg *l, int64_t now);
-static void leg_drop(struct leg *l, int64_t now);
+static void hop_txn_answer(struct hop_txn *l, const struct smtp_reply *reply,
+    bool reached, int64_t now);
+static void hop_txn_send_data(struct hop_txn *l, int64_t now);
+static void hop_txn_put(struct hop_txn *l, int64_t now);
+static void hop_txn_drop(struct hop_txn *l, int64_t now);
 
 /* A report of success was promised at EHLO, and this connection's peer (another
  * one, or changed since) would not make it. */
 static bool
-lost_dsn(const struct leg *l)
+lost_dsn(const struct hop_txn *l)
 {
 	return !l->is_probe &&
 	       (l->txn->asked.notify & SMTP_NOTIFY_SUCCESS) != 0 &&
@@ -31,7 +31,7 @@ lost_dsn(const struct leg *l)
 }
 
 static void
-leg_send_rcpt(struct leg *l, int64_t now)
+hop_txn_send_rcpt(struct hop_txn *l, int64_t now)
 {
 	static const char text[] =
 	    "The next hop no longer offers DSN, start a new session";
@@ -44,7 +44,7 @@ leg_send_rcpt(struct leg *l, int64_t now)
 	};
 
 	if (lost_dsn(l)) {
-		leg_answer(l, &lost, true, now);
+		hop_txn_answer(l, &lost, true, now);
 		return;
 	}
 	/* Its place among the recipients, should it be accepted. */
@@ -54,7 +54,7 @@ leg_send_rcpt(struct leg *l, int64_t now)
 /* The same of what the text needs. The client goes by what it hears in its next
  * session: it converts, or returns the mail to its sender. */
 static const char *
-lost_extension(const struct leg *l)
+lost_extension(const struct hop_txn *l)
 {
 	uint32_t ext = smtp_client_caps(hop_client(l->hop))->ext;
 	const struct smtp_mail *mail = &l->txn->mail;
@@ -72,7 +72,7 @@ lost_extension(const struct leg *l)
  * changed since, does not carry it: never a downgrade (RFC 8689 section
  * 4.2.1). */
 static bool
-lost_tls(const struct leg *l)
+lost_tls(const struct hop_txn *l)
 {
 	const struct smtp_mail *mail = &l->txn->mail;
 
@@ -82,7 +82,7 @@ lost_tls(const struct leg *l)
 }
 
 static void
-leg_refuse_tls(struct leg *l, int64_t now)
+hop_txn_refuse_tls(struct hop_txn *l, int64_t now)
 {
 	const char *enhanced = l->in_plain ? "5.7.10" : "5.7.30";
 	const char *text = l->in_plain
@@ -94,23 +94,23 @@ leg_refuse_tls(struct leg *l, int64_t now)
 
 	if (nexthop_has_choice(l->txn->relay->parts.nexthop) || l->is_mute)
 		relay_make_temporary(&lost);
-	leg_answer(l, &lost, true, now);
+	hop_txn_answer(l, &lost, true, now);
 }
 
 static void
-leg_refuse_extension(struct leg *l, const char *text, int64_t now)
+hop_txn_refuse_extension(struct hop_txn *l, const char *text, int64_t now)
 {
 	struct smtp_reply lost = smtp_reply_make(451, "4.3.0", text);
 
-	leg_set_state(l, LEG_DEAD);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
 	l->lost = text;
-	leg_put(l, now);
-	leg_answer(l, &lost, true, now);
+	hop_txn_put(l, now);
+	hop_txn_answer(l, &lost, true, now);
 }
 
 /* Those that another connection has taken. */
 static void
-leg_say_again(struct leg *l, int64_t now)
+hop_txn_say_again(struct hop_txn *l, int64_t now)
 {
 	const struct txn *t = l->txn;
 
@@ -134,7 +134,7 @@ leg_say_again(struct leg *l, int64_t now)
 /* With an ENVID of weir's where the client gave none and the peer would return
  * it. What a probe begins is never sent. */
 static void
-leg_send_mail(struct leg *l, int64_t now)
+hop_txn_send_mail(struct hop_txn *l, int64_t now)
 {
 	struct smtp_client *c = hop_client(l->hop);
 	struct txn *t = l->txn;
@@ -149,69 +149,69 @@ leg_send_mail(struct leg *l, int64_t now)
 }
 
 static void
-leg_open(struct leg *l, int64_t now)
+hop_txn_open(struct hop_txn *l, int64_t now)
 {
 	const char *lost = lost_extension(l);
 
 	if (lost != NULL) {
-		leg_refuse_extension(l, lost, now);
+		hop_txn_refuse_extension(l, lost, now);
 		return;
 	}
 	if (lost_tls(l)) {
-		leg_set_state(l, LEG_DEAD);
+		hop_txn_set_state(l, HOP_TXN_DEAD);
 		l->tls_lost = true;
 		l->in_plain = !hop_is_tls(l->hop);
 		l->is_mute = smtp_client_said_helo(hop_client(l->hop));
 		if (l->own == NULL) /* a new one may have it again */
 			hop_retire(l->hop);
-		leg_put(l, now);
-		leg_refuse_tls(l, now);
+		hop_txn_put(l, now);
+		hop_txn_refuse_tls(l, now);
 		return;
 	}
-	leg_set_state(l, LEG_OPEN);
+	hop_txn_set_state(l, HOP_TXN_OPEN);
 	l->mail_refused = false;
 	l->reused =
 	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
-	leg_send_mail(l, now);
-	leg_say_again(l, now);
+	hop_txn_send_mail(l, now);
+	hop_txn_say_again(l, now);
 	if (l->rcpt_waits)
-		leg_send_rcpt(l, now);
+		hop_txn_send_rcpt(l, now);
 }
 
 /* What speaks in the client's name. Probes do not: what is held goes out in
  * weir's own. */
 static void
-leg_take_own(struct leg *l, int64_t now)
+hop_txn_take_private(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
 	    "The next hop closed the connection of this login, log in again");
 
 	if (!own_take(l, now)) {
-		leg_set_state(l, LEG_DEAD);
-		leg_answer(l, &gone, false, now);
+		hop_txn_set_state(l, HOP_TXN_DEAD);
+		hop_txn_answer(l, &gone, false, now);
 	} else if (own_is_ready(l->own)) {
-		leg_open(l, now);
+		hop_txn_open(l, now);
 	}
 }
 
 static void
-leg_connect(struct leg *l, bool fresh, int64_t now)
+hop_txn_connect(struct hop_txn *l, bool fresh, int64_t now)
 {
-	leg_set_state(l, LEG_CONNECTING);
+	hop_txn_set_state(l, HOP_TXN_CONNECTING);
 	if (!l->is_probe && own_is_needed(l->txn->session)) {
-		leg_take_own(l, now);
+		hop_txn_take_private(l, now);
 		return;
 	}
-	l->hop =
-	    nexthop_get(l->txn->relay->parts.nexthop, fresh, &leg_ops, l, now);
+	l->hop = nexthop_get(
+	    l->txn->relay->parts.nexthop, fresh, &hop_txn_ops, l, now);
 	relay_stress_watch(l->txn->relay, now);
 	if (hop_is_ready(l->hop))
-		leg_open(l, now);
+		hop_txn_open(l, now);
 }
 
 static void
-leg_answer(
-    struct leg *l, const struct smtp_reply *reply, bool reached, int64_t now)
+hop_txn_answer(struct hop_txn *l, const struct smtp_reply *reply, bool reached,
+    int64_t now)
 {
 	if (l->data_waits) {
 		l->data_waits = false;
@@ -224,13 +224,13 @@ leg_answer(
 
 /* What MAIL, or the text, was refused with. */
 static struct smtp_reply
-said(const struct leg *l)
+said(const struct hop_txn *l)
 {
 	return smtp_reply_make(l->mail_code, l->mail_enhanced, l->mail_text);
 }
 
 static void
-keep_words(struct leg *l, const struct smtp_reply *reply)
+keep_words(struct hop_txn *l, const struct smtp_reply *reply)
 {
 	l->mail_code = reply->code;
 	str_copy(str_from(reply->enhanced), l->mail_enhanced,
@@ -240,80 +240,80 @@ keep_words(struct leg *l, const struct smtp_reply *reply)
 
 /* Asks about the recipient in question; txn_rcpt_answer follows. */
 void
-leg_rcpt(struct leg *l, int64_t now)
+hop_txn_rcpt(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply gone;
 
 	l->rcpt_waits = true;
 	switch (l->state) {
-	case LEG_NONE:
-		leg_connect(l, false, now);
+	case HOP_TXN_NONE:
+		hop_txn_connect(l, false, now);
 		break;
-	case LEG_OPEN:
-		leg_send_rcpt(l, now);
+	case HOP_TXN_OPEN:
+		hop_txn_send_rcpt(l, now);
 		break;
-	case LEG_CONNECTING:
-	case LEG_DATA:
-	case LEG_BODY:
-	case LEG_END:
-		panic("leg_rcpt in state %d", l->state);
-	case LEG_DEAD:
+	case HOP_TXN_CONNECTING:
+	case HOP_TXN_DATA:
+	case HOP_TXN_BODY:
+	case HOP_TXN_END:
+		panic("hop_txn_rcpt in state %d", l->state);
+	case HOP_TXN_DEAD:
 		if (l->tls_lost) {
-			leg_refuse_tls(l, now);
+			hop_txn_refuse_tls(l, now);
 			break;
 		}
 		gone = l->lost != NULL
 			   ? smtp_reply_make(451, "4.3.0", l->lost)
 			   : smtp_reply_make(451, "4.4.2",
 				 "The next hop closed the connection");
-		leg_answer(l, &gone, l->lost != NULL, now);
+		hop_txn_answer(l, &gone, l->lost != NULL, now);
 		break;
 	}
 }
 
 /* What came by BDAT goes on so where the next hop takes it, else by DATA. */
 static void
-leg_send_data(struct leg *l, int64_t now)
+hop_txn_send_data(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply go = smtp_reply_make(354, "", "");
 
 	if (l->txn->chunked && smtp_client_bdat(hop_client(l->hop), now)) {
-		leg_set_state(l, LEG_BODY);
-		leg_answer(l, &go, true, now);
+		hop_txn_set_state(l, HOP_TXN_BODY);
+		hop_txn_answer(l, &go, true, now);
 		return;
 	}
-	leg_set_state(l, LEG_DATA);
+	hop_txn_set_state(l, HOP_TXN_DATA);
 	smtp_client_data(hop_client(l->hop), 0, now);
 }
 
 void
-leg_data(struct leg *l, int64_t now)
+hop_txn_data(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply gone;
 
 	l->data_waits = true;
-	if (l->state != LEG_OPEN) {
+	if (l->state != HOP_TXN_OPEN) {
 		gone = smtp_reply_make(451, "4.4.2",
 		    "The next hop closed the connection, try again later");
-		leg_answer(l, &gone, false, now);
+		hop_txn_answer(l, &gone, false, now);
 		return;
 	}
-	leg_send_data(l, now);
+	hop_txn_send_data(l, now);
 }
 
 void
-leg_body(struct leg *l, struct str chunk, int64_t now)
+hop_txn_body(struct hop_txn *l, struct str chunk, int64_t now)
 {
-	if (l->state == LEG_BODY)
+	if (l->state == HOP_TXN_BODY)
 		smtp_client_body(hop_client(l->hop), chunk, now);
 }
 
 void
-leg_end(struct leg *l, int64_t now)
+hop_txn_end(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply gone;
 
-	if (l->state != LEG_BODY) {
+	if (l->state != HOP_TXN_BODY) {
 		gone = l->text_refused ? said(l)
 				       : smtp_reply_make(451, "4.4.2",
 					     "The next hop closed the "
@@ -321,13 +321,13 @@ leg_end(struct leg *l, int64_t now)
 		txn_end_answer(l->txn, &gone, now);
 		return;
 	}
-	leg_set_state(l, LEG_END);
+	hop_txn_set_state(l, HOP_TXN_END);
 	l->in_doubt = true;
 	smtp_client_end(hop_client(l->hop), 0, now);
 }
 
 static void
-leg_put(struct leg *l, int64_t now)
+hop_txn_put(struct hop_txn *l, int64_t now)
 {
 	struct hop *hop = l->hop;
 	struct own *own = l->own;
@@ -341,7 +341,7 @@ leg_put(struct leg *l, int64_t now)
 }
 
 static void
-leg_drop(struct leg *l, int64_t now)
+hop_txn_drop(struct hop_txn *l, int64_t now)
 {
 	struct hop *hop = l->hop;
 	struct own *own = l->own;
@@ -355,66 +355,66 @@ leg_drop(struct leg *l, int64_t now)
 }
 
 void
-leg_give_up(struct leg *l, int64_t now)
+hop_txn_give_up(struct hop_txn *l, int64_t now)
 {
 	struct smtp_reply none = smtp_reply_make(451, "4.3.2",
 	    "No connection to the next hop is free, try again later");
 
-	if (l->state != LEG_CONNECTING || l->hop == NULL)
+	if (l->state != HOP_TXN_CONNECTING || l->hop == NULL)
 		return;
-	leg_set_state(l, LEG_DEAD);
-	leg_drop(l, now);
-	leg_answer(l, &none, false, now);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
+	hop_txn_drop(l, now);
+	hop_txn_answer(l, &none, false, now);
 }
 
 static void
-leg_leave_open(struct leg *l, int64_t now)
+hop_txn_leave_open(struct hop_txn *l, int64_t now)
 {
 	smtp_client_abandon(hop_client(l->hop), now);
-	leg_put(l, now);
-	leg_set_state(l, LEG_DEAD);
+	hop_txn_put(l, now);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
 }
 
 void
-leg_leave(struct leg *l, int64_t now)
+hop_txn_leave(struct hop_txn *l, int64_t now)
 {
 	l->rcpt_waits = l->data_waits = false;
 	switch (l->state) {
-	case LEG_NONE:
-		leg_set_state(l, LEG_DEAD);
+	case HOP_TXN_NONE:
+		hop_txn_set_state(l, HOP_TXN_DEAD);
 		break;
-	case LEG_CONNECTING:
-	case LEG_DATA:
-	case LEG_BODY:
-	case LEG_END:
-		leg_set_state(l, LEG_DEAD);
-		leg_drop(l, now);
+	case HOP_TXN_CONNECTING:
+	case HOP_TXN_DATA:
+	case HOP_TXN_BODY:
+	case HOP_TXN_END:
+		hop_txn_set_state(l, HOP_TXN_DEAD);
+		hop_txn_drop(l, now);
 		break;
-	case LEG_OPEN:
-		leg_leave_open(l, now);
+	case HOP_TXN_OPEN:
+		hop_txn_leave_open(l, now);
 		break;
-	case LEG_DEAD:
+	case HOP_TXN_DEAD:
 		break;
 	}
 }
 
 bool
-leg_is_full(const struct leg *l)
+hop_txn_is_full(const struct hop_txn *l)
 {
-	return l->state == LEG_BODY && hop_is_full(l->hop);
+	return l->state == HOP_TXN_BODY && hop_is_full(l->hop);
 }
 
 bool
-leg_is_lmtp(const struct leg *l)
+hop_txn_is_lmtp(const struct hop_txn *l)
 {
-	return (l->state == LEG_OPEN || l->state == LEG_BODY) &&
+	return (l->state == HOP_TXN_OPEN || l->state == HOP_TXN_BODY) &&
 	       smtp_client_is_lmtp(hop_client(l->hop));
 }
 
 static void
 on_hop_ready(void *arg, int64_t now)
 {
-	leg_open(arg, now);
+	hop_txn_open(arg, now);
 }
 
 /* ---- what the next hop says ---- */
@@ -422,7 +422,7 @@ on_hop_ready(void *arg, int64_t now)
 /* Nobody's mail is refused because weir has not logged in: that is put right
  * here, not by the client, unless it is its login that is passed on. */
 static bool
-is_weirs_login(const struct leg *l, const struct smtp_reply *reply)
+is_weirs_login(const struct hop_txn *l, const struct smtp_reply *reply)
 {
 	const struct session *s = l->txn->session;
 
@@ -443,16 +443,17 @@ no_login(void)
 
 /* The transaction ends there, whatever was said of it before. */
 static void
-leg_refuse(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_refuse(struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
-	leg_leave_open(l, now);
-	leg_answer(l, reply, false, now);
+	hop_txn_leave_open(l, now);
+	hop_txn_answer(l, reply, false, now);
 }
 
 /* A connection that speaks for a login is lost with it. A 5xx says something of
  * the sender as a rule: who may use it is asked of the login. */
 static bool
-leg_lose_login(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_lose_login(
+    struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
 	    "The next hop accepts no more mail on the connection of this "
@@ -460,16 +461,16 @@ leg_lose_login(struct leg *l, const struct smtp_reply *reply, int64_t now)
 
 	if (reply->code >= 500)
 		return false;
-	leg_set_state(l, LEG_DEAD);
-	leg_drop(l, now);
-	leg_answer(l, &gone, false, now);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
+	hop_txn_drop(l, now);
+	hop_txn_answer(l, &gone, false, now);
 	return true;
 }
 
 /* True: the refusal was the connection's end, and the transaction goes over
  * another one, or cannot. */
 static bool
-leg_try_again(struct leg *l, enum smtp_client_what what,
+hop_txn_try_again(struct hop_txn *l, enum smtp_client_what what,
     const struct smtp_reply *reply, int64_t now)
 {
 	enum hop_blame blame = hop_blame(l->hop, what, reply, now);
@@ -480,21 +481,22 @@ leg_try_again(struct leg *l, enum smtp_client_what what,
 	    s == NULL)
 		return false;
 	if (l->own != NULL && s->login_passed)
-		return leg_lose_login(l, reply, now);
+		return hop_txn_lose_login(l, reply, now);
 	*once = true;
-	leg_drop(l, now);
+	hop_txn_drop(l, now);
 	l->accepted = 0;
-	leg_connect(l, blame == HOP_BLAME_SPENT, now);
+	hop_txn_connect(l, blame == HOP_BLAME_SPENT, now);
 	return true;
 }
 
 static void
-leg_mail_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_mail_answer(
+    struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply words = *reply;
 
 	if (smtp_reply_is_ok(reply) ||
-	    leg_try_again(l, SMTP_CLIENT_MAIL, reply, now))
+	    hop_txn_try_again(l, SMTP_CLIENT_MAIL, reply, now))
 		return;
 	l->login_wanted = is_weirs_login(l, reply);
 	if (l->login_wanted)
@@ -502,12 +504,13 @@ leg_mail_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 	l->mail_refused = true;
 	keep_words(l, &words);
 	if (l->again > 0)
-		leg_refuse(l, &words, now);
+		hop_txn_refuse(l, &words, now);
 }
 
 /* The client has heard that these were taken. */
 static void
-leg_again_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_again_answer(
+    struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply no = smtp_reply_make(451, "4.4.2",
 	    "The connection to the next hop was reopened and a recipient it "
@@ -519,55 +522,57 @@ leg_again_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
 	if (l->again > 0)
 		return;
 	if (l->again_refused)
-		leg_refuse(l, &no, now);
+		hop_txn_refuse(l, &no, now);
 	else if (l->data_waits)
-		leg_send_data(l, now);
+		hop_txn_send_data(l, now);
 }
 
 static void
-leg_rcpt_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_rcpt_answer(
+    struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply words;
 
 	if (l->mail_refused) {
 		/* Its RCPT was only "no MAIL yet"; the client hears why. */
 		words = said(l);
-		leg_answer(l, &words, !l->login_wanted, now);
+		hop_txn_answer(l, &words, !l->login_wanted, now);
 		return;
 	}
-	if (leg_try_again(l, SMTP_CLIENT_RCPT, reply, now))
+	if (hop_txn_try_again(l, SMTP_CLIENT_RCPT, reply, now))
 		return;
 	if (l->again > 0) {
-		leg_again_answer(l, reply, now);
+		hop_txn_again_answer(l, reply, now);
 		return;
 	}
 	if (is_weirs_login(l, reply)) {
 		words = no_login();
-		leg_answer(l, &words, false, now);
+		hop_txn_answer(l, &words, false, now);
 		return;
 	}
 	if (smtp_reply_is_ok(reply))
 		l->accepted++;
-	leg_answer(l, reply, true, now);
+	hop_txn_answer(l, reply, true, now);
 }
 
 static void
-leg_data_answer(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_data_answer(
+    struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	struct smtp_reply words = *reply;
 
 	if (reply->code != 354 &&
-	    leg_try_again(l, SMTP_CLIENT_DATA, reply, now))
+	    hop_txn_try_again(l, SMTP_CLIENT_DATA, reply, now))
 		return;
 	if (is_weirs_login(l, reply))
 		words = no_login();
-	leg_set_state(l, reply->code == 354 ? LEG_BODY : LEG_OPEN);
-	leg_answer(l, &words, true, now);
+	hop_txn_set_state(l, reply->code == 354 ? HOP_TXN_BODY : HOP_TXN_OPEN);
+	hop_txn_answer(l, &words, true, now);
 }
 
 static void
-leg_end_answer(
-    struct leg *l, uintptr_t tag, const struct smtp_reply *reply, int64_t now)
+hop_txn_end_answer(struct hop_txn *l, uintptr_t tag,
+    const struct smtp_reply *reply, int64_t now)
 {
 	bool lmtp = smtp_client_is_lmtp(hop_client(l->hop));
 	struct smtp_reply words = *reply;
@@ -581,8 +586,8 @@ leg_end_answer(
 		txn_verdict(l->txn, tag, reply);
 	if (lmtp && !smtp_client_is_idle(hop_client(l->hop)))
 		return;
-	leg_set_state(l, LEG_DEAD);
-	leg_put(l, now);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
+	hop_txn_put(l, now);
 	if (lmtp)
 		txn_judged(l->txn, now);
 	else
@@ -593,20 +598,20 @@ static void
 on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
-	struct leg *l = arg;
+	struct hop_txn *l = arg;
 
 	switch (what) {
 	case SMTP_CLIENT_MAIL:
-		leg_mail_answer(l, reply, now);
+		hop_txn_mail_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_RCPT:
-		leg_rcpt_answer(l, reply, now);
+		hop_txn_rcpt_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_DATA:
-		leg_data_answer(l, reply, now);
+		hop_txn_data_answer(l, reply, now);
 		break;
 	case SMTP_CLIENT_END:
-		leg_end_answer(l, tag, reply, now);
+		hop_txn_end_answer(l, tag, reply, now);
 		break;
 	case SMTP_CLIENT_RSET:
 	case SMTP_CLIENT_QUIT:
@@ -618,14 +623,14 @@ on_hop_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 static void
 on_hop_drain(void *arg, int64_t now)
 {
-	struct leg *l = arg;
+	struct hop_txn *l = arg;
 
-	txn_leg_drained(l->txn, now);
+	txn_hop_drained(l->txn, now);
 }
 
 /* Without the reply to the final dot, or without all of them (LMTP). */
 static void
-leg_lost_end(struct leg *l, const struct smtp_reply *reply, int64_t now)
+hop_txn_lost_end(struct hop_txn *l, const struct smtp_reply *reply, int64_t now)
 {
 	const struct txn *t = l->txn;
 	bool judged = false;
@@ -641,40 +646,41 @@ leg_lost_end(struct leg *l, const struct smtp_reply *reply, int64_t now)
 static void
 on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
-	struct leg *l = arg;
-	enum leg_state was = l->state;
-	bool again = (was == LEG_OPEN || was == LEG_DATA) && l->reused &&
-		     !l->retried && (l->rcpt_waits || l->data_waits) &&
+	struct hop_txn *l = arg;
+	enum hop_txn_state was = l->state;
+	bool again = (was == HOP_TXN_OPEN || was == HOP_TXN_DATA) &&
+		     l->reused && !l->retried &&
+		     (l->rcpt_waits || l->data_waits) &&
 		     l->txn->session != NULL;
 
 	l->hop = NULL;
 	if (again) {
 		l->retried = true;
 		l->accepted = 0;
-		leg_connect(l, true, now);
+		hop_txn_connect(l, true, now);
 		return;
 	}
-	leg_set_state(l, LEG_DEAD);
+	hop_txn_set_state(l, HOP_TXN_DEAD);
 	switch (was) {
-	case LEG_NONE:
-	case LEG_DEAD:
+	case HOP_TXN_NONE:
+	case HOP_TXN_DEAD:
 		break;
-	case LEG_CONNECTING:
-	case LEG_OPEN:
-	case LEG_DATA:
-		leg_answer(l, reply, false, now);
+	case HOP_TXN_CONNECTING:
+	case HOP_TXN_OPEN:
+	case HOP_TXN_DATA:
+		hop_txn_answer(l, reply, false, now);
 		break;
-	case LEG_BODY:
+	case HOP_TXN_BODY:
 		/* It did not wait for the end to refuse it. */
 		l->text_refused = reply->code >= 500;
 		if (l->text_refused)
 			keep_words(l, reply);
 		/* The rest of the message is read and dropped; the final dot
-		 * finds the leg dead. */
-		txn_leg_drained(l->txn, now);
+		 * finds the hop transaction dead. */
+		txn_hop_drained(l->txn, now);
 		break;
-	case LEG_END:
-		leg_lost_end(l, reply, now);
+	case HOP_TXN_END:
+		hop_txn_lost_end(l, reply, now);
 		break;
 	}
 }
@@ -682,12 +688,12 @@ on_hop_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 static void
 on_hop_trace(void *arg, struct tap_who *out)
 {
-	const struct leg *l = arg;
+	const struct hop_txn *l = arg;
 
 	relay_whose(l->txn->session, l->txn, out);
 }
 
-const struct hop_ops leg_ops = {
+const struct hop_ops hop_txn_ops = {
     .on_trace = on_hop_trace,
     .on_ready = on_hop_ready,
     .on_reply = on_hop_reply,
