@@ -11,7 +11,7 @@ libfront_a_SOURCES += \
 	src/relay/relay_hop_txn.c \
 	src/relay/relay_lmtp.c \
 	src/relay/relay_login.c \
-	src/relay/relay_own.c \
+	src/relay/relay_private_conn.c \
 	src/relay/relay_session.c \
 	src/relay/relay_shed.c \
 	src/relay/relay_state.c \

@@ -22,7 +22,7 @@ static void
 free_what_is_over(struct relay *r)
 {
 	txn_free_all(&r->txns_over);
-	own_free_all(&r->owns_over);
+	private_conn_free_all(&r->private_conns_over);
 	login_free_all(&r->logins_over);
 }
 
@@ -75,7 +75,7 @@ relay_new(
 	list_init(&r->txns);
 	list_init(&r->settles);
 	list_init(&r->txns_over);
-	list_init(&r->owns_over);
+	list_init(&r->private_conns_over);
 	list_init(&r->logins_over);
 	loop_task_init(&r->reap, parts->loop, on_reap, r);
 	relay_stress_init(r);

@@ -134,7 +134,7 @@ txn_on_data(struct txn *t, int64_t now)
 void
 txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	struct smtp_reply own = *reply;
+	struct smtp_reply answer = *reply;
 
 	if (t->state != TXN_DATA)
 		return;
@@ -142,13 +142,13 @@ txn_data_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		txn_data_go(t, now);
 		return;
 	}
-	if (own.code < 400 || own.code == 421)
-		relay_make_temporary(&own);
-	relay_log_message(t, "refused", &own);
+	if (answer.code < 400 || answer.code == 421)
+		relay_make_temporary(&answer);
+	relay_log_message(t, "refused", &answer);
 	counters_add(t->relay->parts.counters, COUNT_MESSAGES_REFUSED, 1);
 	t->data_refused = true;
 	/* The recipients stand: the client may say DATA again, or RSET. */
-	txn_reply(t, &own, now);
+	txn_reply(t, &answer, now);
 }
 
 /* ---- the text ---- */
@@ -530,7 +530,7 @@ txn_is_repeat(struct txn *t, int64_t now)
 void
 txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 {
-	struct smtp_reply own = *reply;
+	struct smtp_reply answer = *reply;
 
 	if (smtp_reply_is_ok(reply))
 		txn_accepted_late(t, reply, now);
@@ -544,9 +544,9 @@ txn_end_answer(struct txn *t, const struct smtp_reply *reply, int64_t now)
 		txn_accept(t, reply, now);
 		return;
 	}
-	if (own.code == 421)
-		relay_make_temporary(&own);
-	txn_take_back(t, &own, now);
+	if (answer.code == 421)
+		relay_make_temporary(&answer);
+	txn_take_back(t, &answer, now);
 }
 
 static void

@@ -68,13 +68,13 @@ session_helo_done(struct session *s, const struct smtp_caps *hop, int64_t now)
 	struct smtp_caps theirs = hop != NULL ? *hop : blind;
 	/* RFC 8689 section 2: over TLS alone. */
 	uint32_t secure = conn_is_tls(s->conn) ? SMTP_EXT_REQUIRETLS : 0;
-	struct smtp_caps own = {.ext = SMTP_EXT_RELAYED | secure,
+	struct smtp_caps ours = {.ext = SMTP_EXT_RELAYED | secure,
 	    .size = s->settings->message_size_max,
 	    .rcpt_max = s->limits.recipients_max};
 	struct smtp_caps meet;
 
 	theirs.size = less_trace(theirs.size);
-	meet = smtp_caps_meet(&own, &theirs);
+	meet = smtp_caps_meet(&ours, &theirs);
 	/* Said or not, SIZE= given or not: it holds. */
 	s->limits.data.size_max = meet.size;
 	session_offer(s, &meet, hop);

@@ -162,7 +162,7 @@ hop_txn_open(struct hop_txn *l, int64_t now)
 		l->tls_lost = true;
 		l->in_plain = !hop_is_tls(l->hop);
 		l->is_mute = smtp_client_said_helo(hop_client(l->hop));
-		if (l->own == NULL) /* a new one may have it again */
+		if (l->private_conn == NULL) /* a new one may have it again */
 			hop_retire(l->hop);
 		hop_txn_put(l, now);
 		hop_txn_refuse_tls(l, now);
@@ -170,8 +170,9 @@ hop_txn_open(struct hop_txn *l, int64_t now)
 	}
 	hop_txn_set_state(l, HOP_TXN_OPEN);
 	l->mail_refused = false;
-	l->reused =
-	    l->own != NULL ? own_is_reused(l->own) : hop_is_reused(l->hop);
+	l->reused = l->private_conn != NULL
+			? private_conn_is_reused(l->private_conn)
+			: hop_is_reused(l->hop);
 	hop_txn_send_mail(l, now);
 	hop_txn_say_again(l, now);
 	if (l->rcpt_waits)
@@ -186,10 +187,10 @@ hop_txn_take_private(struct hop_txn *l, int64_t now)
 	struct smtp_reply gone = smtp_reply_make(451, "4.4.2",
 	    "The next hop closed the connection of this login, log in again");
 
-	if (!own_take(l, now)) {
+	if (!private_conn_take(l, now)) {
 		hop_txn_set_state(l, HOP_TXN_DEAD);
 		hop_txn_answer(l, &gone, false, now);
-	} else if (own_is_ready(l->own)) {
+	} else if (private_conn_is_ready(l->private_conn)) {
 		hop_txn_open(l, now);
 	}
 }
@@ -198,7 +199,7 @@ static void
 hop_txn_connect(struct hop_txn *l, bool fresh, int64_t now)
 {
 	hop_txn_set_state(l, HOP_TXN_CONNECTING);
-	if (!l->is_probe && own_is_needed(l->txn->session)) {
+	if (!l->is_probe && private_conn_is_needed(l->txn->session)) {
 		hop_txn_take_private(l, now);
 		return;
 	}
@@ -330,12 +331,12 @@ static void
 hop_txn_put(struct hop_txn *l, int64_t now)
 {
 	struct hop *hop = l->hop;
-	struct own *own = l->own;
+	struct private_conn *conn = l->private_conn;
 
 	l->hop = NULL;
-	l->own = NULL;
-	if (own != NULL)
-		own_put(own, true, now);
+	l->private_conn = NULL;
+	if (conn != NULL)
+		private_conn_put(conn, true, now);
 	else
 		hop_put(hop, now);
 }
@@ -344,12 +345,12 @@ static void
 hop_txn_drop(struct hop_txn *l, int64_t now)
 {
 	struct hop *hop = l->hop;
-	struct own *own = l->own;
+	struct private_conn *conn = l->private_conn;
 
 	l->hop = NULL;
-	l->own = NULL;
-	if (own != NULL)
-		own_put(own, false, now);
+	l->private_conn = NULL;
+	if (conn != NULL)
+		private_conn_put(conn, false, now);
 	else
 		hop_drop(hop);
 }
@@ -480,7 +481,7 @@ hop_txn_try_again(struct hop_txn *l, enum smtp_client_what what,
 	if ((blame != HOP_BLAME_SPENT && blame != HOP_BLAME_FULL) || *once ||
 	    s == NULL)
 		return false;
-	if (l->own != NULL && s->login_passed)
+	if (l->private_conn != NULL && s->login_passed)
 		return hop_txn_lose_login(l, reply, now);
 	*once = true;
 	hop_txn_drop(l, now);

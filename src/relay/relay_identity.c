@@ -69,7 +69,7 @@ session_user(const struct session *s)
 void
 session_forget_login(struct session *s, int64_t now)
 {
-	own_forget(s, now);
+	private_conn_forget(s, now);
 	s->login_passed = false;
 	s->proof = 0;
 	free(s->user);

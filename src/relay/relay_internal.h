@@ -10,7 +10,7 @@
  *	relay_hello.c	EHLO: what the next hop offers
  *	relay_identity.c who the client is: PROXY, XCLIENT, XFORWARD
  *	relay_login.c	AUTH
- *	relay_own.c	a session's own connection to the next hop
+ *	relay_private_conn.c a session's private connection to the next hop
  *	relay_tls.c	a session's way to TLS
  *	relay_txn.c	MAIL, RCPT: verdicts and who takes part
  *	relay_end.c	DATA, the final dot, and the one honest reply
@@ -20,7 +20,7 @@
  *	relay_tarpit.c	late replies to frozen senders
  *	relay_words.c	trace header, replies in words, the log line
  *
- * Session, transaction, hop transaction, own connection and login each
+ * Session, transaction, hop transaction, private connection and login each
  * have a state that one x_set_state writes. It panics on a move that its table
  * does not have: nothing that a client or a next hop says can cause one. None
  * of the five is freed before the end of the turn, so a caller may still look
@@ -29,7 +29,7 @@
  *	session	ends in whatever answers the client (smtp_server_reply at a
  *		cap, session_close, session_pump), with session_end, and when
  *		its connection breaks. From then on it is SESSION_ENDED, has
- *		no txn, login or own, and its conn is closed.
+ *		no txn, login or private_conn, and its conn is closed.
  *	txn	ends in whatever may answer its question (hop_txn_rcpt,
  *		hop_txn_data, hop_txn_end, txn_reply, txn_end_answer, ...), and
  *		with its session unless the final dot has come. From then on it
@@ -38,8 +38,8 @@
  *	hop_txn	ends with hop_txn_leave, hop_txn_give_up, and when the next hop
  *		refuses or goes away. From then on it is HOP_TXN_DEAD without a
  *		hop.
- *	own	ends with own_forget; while a hop transaction uses it, with
- *		own_put.
+ *	private_conn ends with private_conn_forget; while a hop transaction uses
+ *		it, with private_conn_put.
  *	login	ends in whatever answers it, and with login_drop: s->login is
  *		NULL from then on.
  */
@@ -84,7 +84,7 @@ struct relay {
 	struct list sessions; /* the one that said something last is last */
 	struct list txns;
 	/* What ended in this turn, freed at its end. */
-	struct list txns_over, owns_over, logins_over;
+	struct list txns_over, private_conns_over, logins_over;
 	struct loop_task reap;
 	struct list settles; /* of relay_end.c, on their way to the disk */
 	uint32_t session_count, session_peak;
@@ -105,7 +105,7 @@ struct relay {
 
 struct txn;
 struct login;
-struct own;
+struct private_conn;
 
 enum session_state {
 	SESSION_NEW,
@@ -138,10 +138,10 @@ struct session {
 	char *client_name;        /* of XCLIENT, NULL: not known */
 	unsigned client_temp;     /* of XCLIENT: struct xclient, temp */
 	char *user; /* who logged in; NULL: nobody, "": no name was told */
-	struct xclient *forwarded;     /* XFORWARD, for the next transaction */
-	struct login *login;           /* under way */
-	struct own *own;               /* its connection to the next hop */
-	struct tls_server *tls_server; /* a reference, until TLS begins */
+	struct xclient *forwarded; /* XFORWARD, for the next transaction */
+	struct login *login;       /* under way */
+	struct private_conn *private_conn; /* its connection to the next hop */
+	struct tls_server *tls_server;     /* a reference, until TLS begins */
 	int64_t tls_timeout_ms;
 	struct txn *txn;
 	struct hop *caps_hop;    /* asked for its extensions at EHLO */
@@ -152,8 +152,8 @@ struct session {
 	bool paused;             /* so nothing is read */
 	bool said_all;           /* the client has closed its side */
 	bool shed;               /* it makes room for another */
-	bool login_passed;       /* the next hop took the login, over own */
-	uint64_t proof;          /* of its password, for the gate; 0: none */
+	bool login_passed; /* the next hop took the login, over private_conn */
+	uint64_t proof;    /* of its password, for the gate; 0: none */
 };
 
 enum hop_txn_state {
@@ -171,7 +171,8 @@ enum hop_txn_state {
 struct hop_txn {
 	struct txn *txn;
 	struct hop *hop;
-	struct own *own; /* that lends the hop; NULL: it is the pool's */
+	struct private_conn
+	    *private_conn; /* that lends the hop; NULL: it is the pool's */
 	bool reused;
 	enum hop_txn_state state;
 	bool is_probe;
@@ -387,27 +388,30 @@ void login_on_hop_reply(
 void login_on_hop_fail(
     struct session *s, const struct smtp_reply *reply, int64_t now);
 
-/* relay_own.c */
+/* relay_private_conn.c */
 /* The cut-through of this session goes over a connection of its own. */
-bool own_is_needed(const struct session *s);
+bool private_conn_is_needed(const struct session *s);
 /* The client has logged in, and the connection that knows it is gone. */
-bool own_is_lost(const struct session *s);
-void own_start_login(struct session *s, int64_t now); /* login_on_hop_... */
-struct smtp_client *own_client(struct session *s);    /* NULL: not ready */
+bool private_conn_is_lost(const struct session *s);
+void private_conn_start_login(
+    struct session *s, int64_t now); /* login_on_hop_... */
+struct smtp_client *private_conn_client(
+    struct session *s); /* NULL: not ready */
 /* The mechanisms that its next hop offers and that may be used there. */
-unsigned own_mechs(struct session *s);
-/* Begins the login; own_client is there. login_on_hop_reply follows. */
-void own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
+unsigned private_conn_mechs(struct session *s);
+/* Begins the login; private_conn_client is there. login_on_hop_reply follows.
+ */
+void private_conn_auth(struct session *s, enum sasl_mech mech, bool has_initial,
     struct str initial, int64_t now);
-void own_forget(struct session *s, int64_t now);
+void private_conn_forget(struct session *s, int64_t now);
 /* Lends it to the hop transaction. False: it cannot be had. */
-MUST_CHECK bool own_take(struct hop_txn *l, int64_t now);
-bool own_is_ready(const struct own *o);
-bool own_is_reused(const struct own *o);
+MUST_CHECK bool private_conn_take(struct hop_txn *l, int64_t now);
+bool private_conn_is_ready(const struct private_conn *o);
+bool private_conn_is_reused(const struct private_conn *o);
 /* The hop transaction gives it back; usable: its transaction is over or
  * abandoned. */
-void own_put(struct own *o, bool usable, int64_t now);
-void own_free_all(struct list *over);
+void private_conn_put(struct private_conn *o, bool usable, int64_t now);
+void private_conn_free_all(struct list *over);
 
 /* relay_txn.c */
 void txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now);

@@ -130,7 +130,7 @@ login_drop(struct session *s, int64_t now)
 		return;
 	login_over(s);
 	if (!s->login_passed)
-		own_forget(s, now);
+		private_conn_forget(s, now);
 }
 
 static void
@@ -169,7 +169,7 @@ login_refused(struct session *s, const struct smtp_reply *reply, int64_t now)
 	str_copy(str_from(reply->enhanced), g->enhanced, sizeof(g->enhanced));
 	str_copy(reply->text, g->text, sizeof(g->text));
 	if (!s->login_passed)
-		own_forget(s, now);
+		private_conn_forget(s, now);
 	session_set_timer(s);
 }
 
@@ -344,7 +344,7 @@ start_pass(struct session *s, struct str initial, int64_t now)
 
 	login_set_state(s, LOGIN_CONNECTING);
 	keep_line(g, initial);
-	own_start_login(s, now);
+	private_conn_start_login(s, now);
 }
 
 /* A token that stands for its user (RFC 7628 section 3.1): Dovecot tells who it
@@ -436,8 +436,8 @@ send_line(struct session *s, struct str line, int64_t now)
 	g->due = now + LOGIN_WAIT_MS;
 	if (g->attempt != NULL)
 		auth_try_continue(g->attempt, line);
-	else if (own_client(s) != NULL)
-		smtp_client_auth_line(own_client(s), line, 0, now);
+	else if (private_conn_client(s) != NULL)
+		smtp_client_auth_line(private_conn_client(s), line, 0, now);
 	else
 		login_unavailable(
 		    s, "the connection that checks it is gone", now);
@@ -492,7 +492,7 @@ login_on_hop_ready(struct session *s, int64_t now)
 
 	if (g == NULL || g->state != LOGIN_CONNECTING)
 		return;
-	if (!(own_mechs(s) & g->watch.mech)) {
+	if (!(private_conn_mechs(s) & g->watch.mech)) {
 		login_unavailable(s,
 		    "the next hop does not offer this mechanism now, or "
 		    "passwords are not sent to it without TLS "
@@ -501,7 +501,8 @@ login_on_hop_ready(struct session *s, int64_t now)
 		return;
 	}
 	login_set_state(s, LOGIN_ASKED);
-	own_auth(s, g->watch.mech, g->has_initial, buf_str(&g->line), now);
+	private_conn_auth(
+	    s, g->watch.mech, g->has_initial, buf_str(&g->line), now);
 	sasl_wipe(&g->line);
 }
 
@@ -509,7 +510,7 @@ void
 login_on_hop_reply(
     struct session *s, const struct smtp_reply *reply, int64_t now)
 {
-	struct smtp_reply own = *reply;
+	struct smtp_reply answer = *reply;
 
 	if (s->login == NULL || s->login->state != LOGIN_ASKED)
 		return;
@@ -519,7 +520,7 @@ login_on_hop_reply(
 		struct str user = sasl_watch_user(&s->login->watch);
 
 		if (user.n > 0 || may_be_nameless(s))
-			login_succeeded(s, user, &own, true, now);
+			login_succeeded(s, user, &answer, true, now);
 		else
 			login_unavailable(s,
 			    "the next hop accepted the login without asking "
@@ -531,10 +532,10 @@ login_on_hop_reply(
 		str_copy(reply->text, text, sizeof(text));
 		login_unavailable(s, text, now);
 	} else {
-		if (own.code == 535 && own.enhanced[0] == '\0')
-			str_copy(
-			    STR("5.7.8"), own.enhanced, sizeof(own.enhanced));
-		login_refused(s, &own, now);
+		if (answer.code == 535 && answer.enhanced[0] == '\0')
+			str_copy(STR("5.7.8"), answer.enhanced,
+			    sizeof(answer.enhanced));
+		login_refused(s, &answer, now);
 	}
 }
 

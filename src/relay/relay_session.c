@@ -61,7 +61,7 @@ session_end(struct session *s)
 	session_drop_helo(s);
 	session_late_drop(s);
 	login_drop(s, now);
-	own_forget(s, now);
+	private_conn_forget(s, now);
 	s->txn = NULL;
 	if (t != NULL && t->state == TXN_END) {
 		txn_doubt(t, now);

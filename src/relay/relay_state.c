@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The states of a session, a transaction and a hop transaction, and which may
- * follow which; those of a login and of an own connection stand in their own
+ * follow which; those of a login and of a private connection stand in their own
  * files. An illegal move is a bug of ours, and panics before it does harm.
  */
 #include "relay/relay_internal.h"

@@ -170,7 +170,7 @@ may_mail(const struct session *s, struct smtp_reply *no, int64_t now)
 		    "sending mail, try again later");
 		return false;
 	}
-	if (!own_is_lost(s))
+	if (!private_conn_is_lost(s))
 		return true;
 	*no = smtp_reply_make(421, "4.4.2",
 	    "The next hop closed the connection of this login, log in again");
@@ -279,7 +279,7 @@ void
 txn_rcpt_answer(
     struct txn *t, const struct smtp_reply *reply, bool reached, int64_t now)
 {
-	struct smtp_reply own = *reply;
+	struct smtp_reply answer = *reply;
 
 	if (t->state != TXN_RCPT)
 		return;
@@ -297,12 +297,13 @@ txn_rcpt_answer(
 		txn_reply(t, &rcpt_taken, now);
 		return;
 	}
-	if (!reached || own.code == 421) { /* it goes away, this session not */
-		relay_make_temporary(&own);
-		txn_refuse_rcpt(t, &own, now);
+	if (!reached ||
+	    answer.code == 421) { /* it goes away, this session not */
+		relay_make_temporary(&answer);
+		txn_refuse_rcpt(t, &answer, now);
 		return;
 	}
-	txn_rcpt_refused(t, &own, now);
+	txn_rcpt_refused(t, &answer, now);
 }
 
 /* With more than one recipient an LMTP next hop may leave weir with a part of

@@ -745,7 +745,7 @@ close_case(struct world *w, bool drains)
 		assert_int_equal(share_used(w->relay->envelopes), 0);
 		assert_int_equal(drains, w->drained);
 		assert_true(list_is_empty(&w->relay->txns_over));
-		assert_true(list_is_empty(&w->relay->owns_over));
+		assert_true(list_is_empty(&w->relay->private_conns_over));
 		assert_true(list_is_empty(&w->relay->logins_over));
 		relay_free(w->relay);
 	}

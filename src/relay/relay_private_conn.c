@@ -1,51 +1,53 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A session's own connection to the next hop: one that speaks in the client's
- * name, because the client has logged in over it, or because XCLIENT has told
- * who it is. It serves this session's cut-through alone, one hop transaction at
- * a time, never goes back to the pool, and lives on without its session while a
- * hop transaction waits for the reply to its message. When as many are open as
- * may be, the one that has idled longest makes room for a session that needs
- * one.
+ * A session's private connection to the next hop: one that speaks in the
+ * client's name, because the client has logged in over it, or because XCLIENT
+ * has told who it is. It serves this session's cut-through alone, one hop
+ * transaction at a time, never goes back to the pool, and lives on without its
+ * session while a hop transaction waits for the reply to its message. When as
+ * many are open as may be, the one that has idled longest makes room for a
+ * session that needs one.
  */
 #include "relay/relay_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum own_state {
-	OWN_CONNECTING,
-	OWN_NAMING, /* XCLIENT was sent */
-	OWN_READY,
-	OWN_LOST, /* an answer to a login or hop transaction has said so */
-	OWN_OVER,
+enum private_conn_state {
+	PRIVATE_CONN_CONNECTING,
+	PRIVATE_CONN_NAMING, /* XCLIENT was sent */
+	PRIVATE_CONN_READY,
+	PRIVATE_CONN_LOST, /* an answer to a login or hop transaction has said
+			      so */
+	PRIVATE_CONN_OVER,
 };
 
-static const char *const own_names[] = {
-    [OWN_CONNECTING] = "connecting",
-    [OWN_NAMING] = "naming",
-    [OWN_READY] = "ready",
-    [OWN_LOST] = "lost",
-    [OWN_OVER] = "over",
+static const char *const private_conn_names[] = {
+    [PRIVATE_CONN_CONNECTING] = "connecting",
+    [PRIVATE_CONN_NAMING] = "naming",
+    [PRIVATE_CONN_READY] = "ready",
+    [PRIVATE_CONN_LOST] = "lost",
+    [PRIVATE_CONN_OVER] = "over",
 };
 
-static const uint16_t own_may_follow[] = {
-    [OWN_CONNECTING] = 0,
-    [OWN_NAMING] = 1u << OWN_CONNECTING,
-    [OWN_READY] = 1u << OWN_CONNECTING | 1u << OWN_NAMING,
-    [OWN_LOST] = (1u << OWN_LOST) - 1,
-    [OWN_OVER] = (1u << OWN_OVER) - 1,
+static const uint16_t private_conn_may_follow[] = {
+    [PRIVATE_CONN_CONNECTING] = 0,
+    [PRIVATE_CONN_NAMING] = 1u << PRIVATE_CONN_CONNECTING,
+    [PRIVATE_CONN_READY] =
+	1u << PRIVATE_CONN_CONNECTING | 1u << PRIVATE_CONN_NAMING,
+    [PRIVATE_CONN_LOST] = (1u << PRIVATE_CONN_LOST) - 1,
+    [PRIVATE_CONN_OVER] = (1u << PRIVATE_CONN_OVER) - 1,
 };
 
-static const struct relay_states own_states = {
-    "own connection", own_names, own_may_follow};
+static const struct relay_states private_conn_states = {
+    "private connection", private_conn_names, private_conn_may_follow};
 
-struct own {
+struct private_conn {
 	struct list entry; /* among what is over */
 	struct relay *relay;
 	struct session *session; /* NULL: it has ended */
 	struct hop *hop;
-	enum own_state state;
+	enum private_conn_state state;
 	struct hop_txn *hop_txn; /* that uses it, NULL: none */
 	bool auth_open;          /* AUTH was said and is not decided */
 	bool served;             /* a hop transaction has given it back */
@@ -53,12 +55,12 @@ struct own {
 	struct xclient client;   /* who it speaks for */
 };
 
-static const struct hop_ops own_ops;
+static const struct hop_ops private_conn_ops;
 
 static void
-own_set_state(struct own *o, enum own_state state)
+private_conn_set_state(struct private_conn *o, enum private_conn_state state)
 {
-	relay_move(&own_states, o->relay, o->session,
+	relay_move(&private_conn_states, o->relay, o->session,
 	    o->hop_txn != NULL ? o->hop_txn->txn : NULL, o->state, state);
 	o->state = state;
 }
@@ -97,10 +99,11 @@ is_same(const struct xclient *a, const struct xclient *b)
 static bool
 is_idle(const struct session *s, int64_t now)
 {
-	const struct own *o = s->own;
+	const struct private_conn *o = s->private_conn;
 
-	return o != NULL && o->state == OWN_READY && o->hop_txn == NULL &&
-	       !o->auth_open && s->login == NULL && s->txn == NULL &&
+	return o != NULL && o->state == PRIVATE_CONN_READY &&
+	       o->hop_txn == NULL && !o->auth_open && s->login == NULL &&
+	       s->txn == NULL &&
 	       now - o->idle_since >= s->relay->settings->next_hop_wait_ms;
 }
 
@@ -114,8 +117,8 @@ find_idlest(const struct relay *r, int64_t now)
 		struct session *s = LIST_ITEM(e, struct session, entry);
 
 		if (is_idle(s, now) &&
-		    (found == NULL ||
-			s->own->idle_since < found->own->idle_since))
+		    (found == NULL || s->private_conn->idle_since <
+					  found->private_conn->idle_since))
 			found = s;
 	}
 	return found;
@@ -138,7 +141,7 @@ make_room(struct relay *r, int64_t now)
 		return;
 	relay_tell_limit(r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &s->client, now);
 	if (!s->login_passed) {
-		own_forget(s, now);
+		private_conn_forget(s, now);
 		return;
 	}
 	counters_add(r->parts.counters, COUNT_SLOW_ENDED, 1);
@@ -146,25 +149,26 @@ make_room(struct relay *r, int64_t now)
 }
 
 static void
-own_new(struct session *s, const struct xclient *client, int64_t now)
+private_conn_new(struct session *s, const struct xclient *client, int64_t now)
 {
-	struct own *o = xcalloc(1, sizeof(*o));
+	struct private_conn *o = xcalloc(1, sizeof(*o));
 
 	make_room(s->relay, now);
 	o->relay = s->relay;
 	o->session = s;
 	o->client = *client;
-	o->hop = nexthop_get_private(s->relay->parts.nexthop, &own_ops, o, now);
-	s->own = o;
+	o->hop = nexthop_get_private(
+	    s->relay->parts.nexthop, &private_conn_ops, o, now);
+	s->private_conn = o;
 }
 
 /* Takes it off its session; a hop transaction that uses it keeps it until it is
  * done. */
 static void
-own_let_go(struct own *o, int64_t now)
+private_conn_let_go(struct private_conn *o, int64_t now)
 {
 	if (o->session != NULL)
-		o->session->own = NULL;
+		o->session->private_conn = NULL;
 	o->session = NULL;
 	if (o->hop_txn != NULL)
 		return;
@@ -174,30 +178,30 @@ own_let_go(struct own *o, int64_t now)
 	else if (o->hop != NULL)
 		hop_put(o->hop, now);
 	o->hop = NULL;
-	own_set_state(o, OWN_OVER);
-	relay_reap_later(o->relay, &o->relay->owns_over, &o->entry);
+	private_conn_set_state(o, PRIVATE_CONN_OVER);
+	relay_reap_later(o->relay, &o->relay->private_conns_over, &o->entry);
 }
 
 void
-own_free_all(struct list *over)
+private_conn_free_all(struct list *over)
 {
 	struct list *e, *next;
 
 	list_each_safe (e, next, over) {
 		list_remove(e);
-		free(LIST_ITEM(e, struct own, entry));
+		free(LIST_ITEM(e, struct private_conn, entry));
 	}
 }
 
 void
-own_forget(struct session *s, int64_t now)
+private_conn_forget(struct session *s, int64_t now)
 {
-	if (s->own != NULL)
-		own_let_go(s->own, now);
+	if (s->private_conn != NULL)
+		private_conn_let_go(s->private_conn, now);
 }
 
 bool
-own_is_needed(const struct session *s)
+private_conn_is_needed(const struct session *s)
 {
 	struct smtp_caps caps;
 
@@ -209,92 +213,97 @@ own_is_needed(const struct session *s)
 }
 
 bool
-own_is_lost(const struct session *s)
+private_conn_is_lost(const struct session *s)
 {
-	return s->login_passed && (s->own == NULL || s->own->state == OWN_LOST);
+	return s->login_passed &&
+	       (s->private_conn == NULL ||
+		   s->private_conn->state == PRIVATE_CONN_LOST);
 }
 
 /* ---- for a login ---- */
 
 void
-own_start_login(struct session *s, int64_t now)
+private_conn_start_login(struct session *s, int64_t now)
 {
 	struct xclient client = describe(s, NULL);
 
-	own_forget(s, now);
-	own_new(s, &client, now);
+	private_conn_forget(s, now);
+	private_conn_new(s, &client, now);
 }
 
 struct smtp_client *
-own_client(struct session *s)
+private_conn_client(struct session *s)
 {
-	return s->own != NULL && s->own->state == OWN_READY
-		   ? hop_client(s->own->hop)
+	return s->private_conn != NULL &&
+		       s->private_conn->state == PRIVATE_CONN_READY
+		   ? hop_client(s->private_conn->hop)
 		   : NULL;
 }
 
 unsigned
-own_mechs(struct session *s)
+private_conn_mechs(struct session *s)
 {
-	return hop_caps(s->own->hop).auth;
+	return hop_caps(s->private_conn->hop).auth;
 }
 
 void
-own_auth(struct session *s, enum sasl_mech mech, bool has_initial,
+private_conn_auth(struct session *s, enum sasl_mech mech, bool has_initial,
     struct str initial, int64_t now)
 {
-	hop_set_secret(s->own->hop, true);
-	s->own->auth_open = true;
-	smtp_client_auth(own_client(s), mech, has_initial, initial, 0, now);
+	hop_set_secret(s->private_conn->hop, true);
+	s->private_conn->auth_open = true;
+	smtp_client_auth(
+	    private_conn_client(s), mech, has_initial, initial, 0, now);
 }
 
 /* ---- for hop transactions ---- */
 
 /* A connection that tells of the client of this transaction; NULL: the one
  * there is cannot be had. */
-static struct own *
-find_own(struct session *s, const struct txn *t, int64_t now)
+static struct private_conn *
+find_private_conn(struct session *s, const struct txn *t, int64_t now)
 {
 	struct xclient client = describe(s, t);
-	struct own *o = s->own;
+	struct private_conn *o = s->private_conn;
 
 	if (s->login_passed)
-		return own_is_lost(s) || o->hop_txn != NULL ? NULL : o;
-	if (o != NULL && o->hop_txn == NULL && o->state != OWN_LOST &&
+		return private_conn_is_lost(s) || o->hop_txn != NULL ? NULL : o;
+	if (o != NULL && o->hop_txn == NULL && o->state != PRIVATE_CONN_LOST &&
 	    is_same(&o->client, &client))
 		return o;
-	own_forget(s, now);
-	own_new(s, &client, now);
-	return s->own;
+	private_conn_forget(s, now);
+	private_conn_new(s, &client, now);
+	return s->private_conn;
 }
 
 bool
-own_take(struct hop_txn *l, int64_t now)
+private_conn_take(struct hop_txn *l, int64_t now)
 {
-	struct own *o = find_own(l->txn->session, l->txn, now);
+	struct private_conn *o =
+	    find_private_conn(l->txn->session, l->txn, now);
 
 	if (o == NULL)
 		return false;
 	o->hop_txn = l;
-	l->own = o;
+	l->private_conn = o;
 	l->hop = o->hop;
 	return true;
 }
 
 bool
-own_is_ready(const struct own *o)
+private_conn_is_ready(const struct private_conn *o)
 {
-	return o->state == OWN_READY;
+	return o->state == PRIVATE_CONN_READY;
 }
 
 bool
-own_is_reused(const struct own *o)
+private_conn_is_reused(const struct private_conn *o)
 {
 	return o->served;
 }
 
 void
-own_put(struct own *o, bool usable, int64_t now)
+private_conn_put(struct private_conn *o, bool usable, int64_t now)
 {
 	o->hop_txn = NULL;
 	o->served = true;
@@ -302,20 +311,20 @@ own_put(struct own *o, bool usable, int64_t now)
 	if (!usable && o->hop != NULL) {
 		hop_drop(o->hop);
 		o->hop = NULL;
-		own_set_state(o, OWN_LOST);
+		private_conn_set_state(o, PRIVATE_CONN_LOST);
 	}
 	if (o->session == NULL)
-		own_let_go(o, now);
-	else if (o->state == OWN_READY)
+		private_conn_let_go(o, now);
+	else if (o->state == PRIVATE_CONN_READY)
 		smtp_client_flush_reset(hop_client(o->hop), now);
 }
 
 /* ---- what the hop says ---- */
 
 static void
-tell_ready(struct own *o, int64_t now)
+tell_ready(struct private_conn *o, int64_t now)
 {
-	own_set_state(o, OWN_READY);
+	private_conn_set_state(o, PRIVATE_CONN_READY);
 	o->idle_since = now;
 	if (o->hop_txn != NULL)
 		hop_txn_ops.on_ready(o->hop_txn, now);
@@ -324,24 +333,24 @@ tell_ready(struct own *o, int64_t now)
 }
 
 static void
-on_own_ready(void *arg, int64_t now)
+on_private_conn_ready(void *arg, int64_t now)
 {
-	struct own *o = arg;
+	struct private_conn *o = arg;
 	bool names =
 	    o->session != NULL && o->session->settings->next_hop_xclient;
 
-	if (o->state == OWN_CONNECTING && names &&
+	if (o->state == PRIVATE_CONN_CONNECTING && names &&
 	    smtp_client_xclient(hop_client(o->hop), &o->client, now))
-		own_set_state(o, OWN_NAMING);
+		private_conn_set_state(o, PRIVATE_CONN_NAMING);
 	else
 		tell_ready(o, now);
 }
 
 static void
-on_own_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
+on_private_conn_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
     const struct smtp_reply *reply, int64_t now)
 {
-	struct own *o = arg;
+	struct private_conn *o = arg;
 
 	if (what == SMTP_CLIENT_AUTH && reply->code != 334) {
 		o->auth_open = false;
@@ -355,28 +364,28 @@ on_own_reply(void *arg, enum smtp_client_what what, uintptr_t tag,
 }
 
 static void
-on_own_drain(void *arg, int64_t now)
+on_private_conn_drain(void *arg, int64_t now)
 {
-	struct own *o = arg;
+	struct private_conn *o = arg;
 
 	if (o->hop_txn != NULL)
 		hop_txn_ops.on_drain(o->hop_txn, now);
 }
 
 static void
-on_own_fail(void *arg, const struct smtp_reply *reply, int64_t now)
+on_private_conn_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 {
-	struct own *o = arg;
+	struct private_conn *o = arg;
 	struct session *s = o->session;
 	struct hop_txn *l = o->hop_txn;
 
 	o->hop = NULL;
-	own_set_state(o, OWN_LOST);
+	private_conn_set_state(o, PRIVATE_CONN_LOST);
 	o->hop_txn = NULL;
 	if (s == NULL)
-		own_let_go(o, now);
+		private_conn_let_go(o, now);
 	if (l != NULL) {
-		l->own = NULL;
+		l->private_conn = NULL;
 		hop_txn_ops.on_fail(l, reply, now);
 	} else if (s != NULL) {
 		login_on_hop_fail(s, reply, now);
@@ -384,18 +393,18 @@ on_own_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
-on_own_trace(void *arg, struct tap_who *out)
+on_private_conn_trace(void *arg, struct tap_who *out)
 {
-	const struct own *o = arg;
+	const struct private_conn *o = arg;
 
 	relay_whose(
 	    o->session, o->hop_txn != NULL ? o->hop_txn->txn : NULL, out);
 }
 
-static const struct hop_ops own_ops = {
-    .on_trace = on_own_trace,
-    .on_ready = on_own_ready,
-    .on_reply = on_own_reply,
-    .on_drain = on_own_drain,
-    .on_fail = on_own_fail,
+static const struct hop_ops private_conn_ops = {
+    .on_trace = on_private_conn_trace,
+    .on_ready = on_private_conn_ready,
+    .on_reply = on_private_conn_reply,
+    .on_drain = on_private_conn_drain,
+    .on_fail = on_private_conn_fail,
 };
