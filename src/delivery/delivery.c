@@ -70,7 +70,8 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 	d->log = log;
 	set_settings(d, settings);
 	d->suspects = suspects_new();
-	d->ledger = ledger_new(loop, spool, counters, log, on_stored, d);
+	d->result_queue =
+	    result_queue_new(loop, spool, counters, log, on_stored, d);
 	for (int i = 0; i < ATTEMPT_STATES; i++)
 		list_init(&d->attempts[i]);
 	d->ceiling_until = INT64_MAX;
@@ -157,8 +158,8 @@ window(struct delivery *d, int64_t now)
 static bool
 is_blocked(const struct delivery *d, int64_t now)
 {
-	return now < d->rest_until || ledger_is_stuck(d->ledger) ||
-	       ledger_pending(d->ledger) > PENDING_MAX;
+	return now < d->rest_until || result_queue_is_stuck(d->result_queue) ||
+	       result_queue_pending(d->result_queue) > PENDING_MAX;
 }
 
 static void
@@ -184,7 +185,7 @@ static bool
 is_drained(const struct delivery *d)
 {
 	return delivery_active(d) == 0 && !d->claiming &&
-	       ledger_pending(d->ledger) == 0;
+	       result_queue_pending(d->result_queue) == 0;
 }
 
 /* ---- claiming ---- */
@@ -550,7 +551,7 @@ delivery_free(struct delivery *d)
 		while ((a = first_in(d, (enum attempt_state)i)) != NULL)
 			attempt_free(a);
 	}
-	ledger_free(d->ledger);
+	result_queue_free(d->result_queue);
 	suspects_free(d->suspects);
 	notices_clear(d);
 	handed_free(d->handed);

@@ -9,9 +9,9 @@
 
 #include "delivery/delivery.h"
 #include "delivery/handed.h"
-#include "delivery/ledger.h"
 #include "delivery/notice_limit.h"
 #include "delivery/report_limit.h"
+#include "delivery/result_queue.h"
 #include "delivery/route.h"
 #include "delivery/suspects.h"
 
@@ -94,7 +94,7 @@ struct delivery {
 	struct log *log;
 	struct delivery_settings settings; /* strings are copies */
 	char *hostname, *postmaster;
-	struct ledger *ledger;
+	struct result_queue *result_queue;
 
 	struct list attempts[ATTEMPT_STATES];
 	uint32_t count[ATTEMPT_STATES];

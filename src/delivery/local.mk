@@ -11,7 +11,7 @@ libdelivery_a_SOURCES = \
 	src/delivery/handed.c src/delivery/handed.h \
 	src/delivery/hop.c src/delivery/hop_blame.c src/delivery/hop_dial.c \
 	src/delivery/hop_uses.c \
-	src/delivery/ledger.c src/delivery/ledger.h \
+	src/delivery/result_queue.c src/delivery/result_queue.h \
 	src/delivery/let_go.c src/delivery/let_go.h \
 	src/delivery/mta_hold.c src/delivery/mta_hold.h \
 	src/delivery/mta_queue.c src/delivery/mta_queue.h \
@@ -32,7 +32,7 @@ delivery_libs = libdelivery.a $(spool_libs) $(smtp_libs) $(net_libs) \
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_bounce tests/unit/test_delivery \
-	tests/unit/test_delivery_trouble tests/unit/test_ledger \
+	tests/unit/test_delivery_trouble tests/unit/test_result_queue \
 	tests/unit/test_nexthop tests/unit/test_nexthop_failover
 delivery_test_libs = $(delivery_libs) $(CMOCKA_LIBS)
 delivery_test_hop = tests/unit/fake_hop.c tests/unit/fake_hop.h \
@@ -79,8 +79,8 @@ tests_unit_test_delivery_blame_SOURCES = \
 	tests/unit/test_delivery_blame.c $(delivery_test_world)
 tests_unit_test_delivery_blame_LDADD = $(delivery_test_libs)
 # Without the spool: its spool is a stand-in of its own.
-tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c tests/unit/pump.h
-tests_unit_test_ledger_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
+tests_unit_test_result_queue_SOURCES = tests/unit/test_result_queue.c tests/unit/pump.h
+tests_unit_test_result_queue_LDADD = $(delivery_libs) $(CMOCKA_LIBS)
 tests_unit_test_nexthop_SOURCES = tests/unit/test_nexthop.c \
 	$(nexthop_test_world)
 tests_unit_test_nexthop_LDADD = $(delivery_test_libs)

@@ -203,8 +203,8 @@ store(struct delivery *d, const struct spool_message *m,
 	};
 	struct spool_message notice = {
 	    .id = id,
-	    .source = LEDGER_SOURCE,
-	    .policy = LEDGER_POLICY,
+	    .source = BOUNCE_SOURCE,
+	    .policy = BOUNCE_POLICY,
 	    .from = "",
 	    .subject = bounce_subject(f),
 	    .client = "",

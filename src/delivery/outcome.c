@@ -321,7 +321,7 @@ record_bounce(struct attempt *a, const struct spool_result *results,
     const struct bounce_facts *facts, uint64_t id)
 {
 	struct delivery *d = a->d;
-	struct ledger_bounce bounce = {
+	struct result_bounce bounce = {
 	    .id = id,
 	    .to = facts->to.p,
 	    .utf8 = !str_is_ascii(facts->to),
@@ -339,7 +339,8 @@ record_bounce(struct attempt *a, const struct spool_result *results,
 	bounce.body_type = eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
 	bounce.text = buf_str(&text);
 	bounce.subject = bounce_subject(facts);
-	ledger_add_bounce(d->ledger, results, a->job->m.rcpt_count, &bounce);
+	result_queue_add_bounce(
+	    d->result_queue, results, a->job->m.rcpt_count, &bounce);
 	counters_add(d->counters, COUNT_BOUNCES, 1);
 	buf_clear(&text);
 }
@@ -461,7 +462,7 @@ outcome_record(
 		record_with_bounce(a, results, &facts, id);
 	} else {
 		for (size_t i = 0; i < n; i++)
-			ledger_add(d->ledger, &results[i]);
+			result_queue_add(d->result_queue, &results[i]);
 	}
 	tell_all(a, results, bounce_id, wall);
 	free(results);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "delivery/ledger.h"
+#include "delivery/result_queue.h"
 #include "pump.h"
 
 #define CALLS_MAX 64
@@ -51,7 +51,7 @@ spool_finish(struct spool *s, const struct spool_result *results, size_t n,
 
 struct world {
 	struct loop *loop;
-	struct ledger *l;
+	struct result_queue *l;
 	struct counters counters;
 	int stored, released;
 };
@@ -73,7 +73,8 @@ setup(void **state)
 
 	spool = (struct spool){0};
 	w->loop = loop_new();
-	w->l = ledger_new(w->loop, &spool, &w->counters, NULL, on_stored, w);
+	w->l =
+	    result_queue_new(w->loop, &spool, &w->counters, NULL, on_stored, w);
 	*state = w;
 	return 0;
 }
@@ -83,7 +84,7 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	ledger_free(w->l);
+	result_queue_free(w->l);
 	loop_free(w->loop);
 	free(w);
 	return 0;
@@ -100,7 +101,7 @@ add(struct world *w, uint64_t ticket, const char *error)
 	};
 
 	str_copy(str_from(error), copy, sizeof(copy));
-	ledger_add(w->l, &r);
+	result_queue_add(w->l, &r);
 	memset(copy, 'x', sizeof(copy) - 1);
 }
 
@@ -132,12 +133,12 @@ test_one_operation_a_turn(void **state)
 	assert_int_equal(spool.calls, 0);
 	wait_calls(w, 1);
 	assert_int_equal(spool.last_n, 10);
-	assert_int_equal(ledger_pending(w->l), 10);
+	assert_int_equal(result_queue_pending(w->l), 10);
 	answer(0, 0);
-	assert_int_equal(ledger_pending(w->l), 0);
+	assert_int_equal(result_queue_pending(w->l), 0);
 	assert_int_equal(w->stored, 1);
 	assert_int_equal(w->released, 0);
-	assert_false(ledger_is_stuck(w->l));
+	assert_false(result_queue_is_stuck(w->l));
 }
 
 static void
@@ -148,8 +149,8 @@ test_is_offered_until_it_is_stored(void **state)
 	add(w, 7, "451 later");
 	wait_calls(w, 1);
 	answer(0, ENOSPC);
-	assert_true(ledger_is_stuck(w->l));
-	assert_int_equal(ledger_pending(w->l), 1);
+	assert_true(result_queue_is_stuck(w->l));
+	assert_int_equal(result_queue_pending(w->l), 1);
 	assert_int_equal(w->counters.v[COUNT_SPOOL_ERRORS], 1);
 	wait_calls(w, 2);
 	answer(1, EIO);
@@ -157,8 +158,8 @@ test_is_offered_until_it_is_stored(void **state)
 	assert_int_equal(spool.last_ticket, 7);
 	assert_string_equal(spool.last_error, "451 later");
 	answer(2, 0);
-	assert_false(ledger_is_stuck(w->l));
-	assert_int_equal(ledger_pending(w->l), 0);
+	assert_false(result_queue_is_stuck(w->l));
+	assert_int_equal(result_queue_pending(w->l), 0);
 	/* It may be due by now, and nobody has claimed it. */
 	assert_int_equal(w->released, 1);
 }
@@ -171,7 +172,7 @@ test_busy_is_no_trouble(void **state)
 	add(w, 7, NULL);
 	wait_calls(w, 1);
 	answer(0, EBUSY);
-	assert_false(ledger_is_stuck(w->l));
+	assert_false(result_queue_is_stuck(w->l));
 	wait_calls(w, 2);
 	answer(1, 0);
 	assert_int_equal(w->counters.v[COUNT_SPOOL_ERRORS], 0);
@@ -196,10 +197,10 @@ add_bounce(struct world *w)
 {
 	char to[32] = "alice@example.org", text[32] = "Subject: no\r\n";
 	const struct spool_result r = {.ticket = 9, .outcome = SPOOL_BOUNCED};
-	const struct ledger_bounce bounce = {
+	const struct result_bounce bounce = {
 	    .id = 4096, .to = to, .text = str_from(text)};
 
-	ledger_add_bounce(w->l, &r, 1, &bounce);
+	result_queue_add_bounce(w->l, &r, 1, &bounce);
 	memset(to, 'x', sizeof(to));
 	memset(text, 'x', sizeof(text));
 }
@@ -231,7 +232,7 @@ test_impossible_bounce(void **state)
 	assert_string_equal(spool.last_bounce_to, "");
 	assert_int_equal(spool.last_ticket, 9);
 	answer(1, 0);
-	assert_int_equal(ledger_pending(w->l), 0);
+	assert_int_equal(result_queue_pending(w->l), 0);
 }
 
 static void
@@ -244,7 +245,7 @@ test_last_chance(void **state)
 	answer(0, ENOSPC);
 	add(w, 2, NULL);
 	/* teardown frees it: both are offered once more. */
-	ledger_free(w->l);
+	result_queue_free(w->l);
 	w->l = NULL;
 	assert_int_equal(spool.calls, 3);
 	assert_int_equal(spool.results, 3);

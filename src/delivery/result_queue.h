@@ -6,24 +6,24 @@
  *
  * Results of one turn of the loop go in one operation. Inside delivery alone.
  */
-#ifndef DELIVERY_LEDGER_H
-#define DELIVERY_LEDGER_H
+#ifndef DELIVERY_RESULT_QUEUE_H
+#define DELIVERY_RESULT_QUEUE_H
 
 #include "net/loop.h"
 #include "os/counters.h"
 #include "spool/spool.h"
 
 /* Reports are nobody's mail. */
-#define LEDGER_SOURCE "<>" /* the null sender's key: gate/policy.h */
-#define LEDGER_POLICY "bounce"
+#define BOUNCE_SOURCE "<>" /* the null sender's key: gate/policy.h */
+#define BOUNCE_POLICY "bounce"
 
-struct ledger;
+struct result_queue;
 
 /* released: something may be claimed that could not be before: a bounce, or
  * what is to be tried again and was stored late. */
-typedef void ledger_fn(void *arg, bool released, int64_t now);
+typedef void result_queue_fn(void *arg, bool released, int64_t now);
 
-struct ledger_bounce { /* strings are copied */
+struct result_bounce { /* strings are copied */
 	uint64_t id;
 	const char *to;
 	const char *subject;
@@ -34,15 +34,19 @@ struct ledger_bounce { /* strings are copied */
 	struct str text;
 };
 
-struct ledger *ledger_new(struct loop *loop, struct spool *spool,
-    struct counters *counters, struct log *log, ledger_fn *fn, void *arg);
+struct result_queue *result_queue_new(struct loop *loop, struct spool *spool,
+    struct counters *counters, struct log *log, result_queue_fn *fn, void *arg);
 /* Results that are not stored yet are given to the spool a last time. */
-void ledger_free(struct ledger *l);
-void ledger_add(struct ledger *l, const struct spool_result *result);
+void result_queue_free(struct result_queue *l);
+void result_queue_add(
+    struct result_queue *l, const struct spool_result *result);
 /* These, and a bounce in the same commit. */
-void ledger_add_bounce(struct ledger *l, const struct spool_result *results,
-    size_t n, const struct ledger_bounce *bounce);
-size_t ledger_pending(const struct ledger *l); /* results not stored yet */
-bool ledger_is_stuck(const struct ledger *l);  /* the spool refused some */
+void result_queue_add_bounce(struct result_queue *l,
+    const struct spool_result *results, size_t n,
+    const struct result_bounce *bounce);
+size_t result_queue_pending(
+    const struct result_queue *l); /* results not stored yet */
+bool result_queue_is_stuck(
+    const struct result_queue *l); /* the spool refused some */
 
 #endif

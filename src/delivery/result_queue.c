@@ -8,7 +8,7 @@
  *	                              v  |
  *	                            refused
  */
-#include "delivery/ledger.h"
+#include "delivery/result_queue.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 
 struct batch {
 	struct list entry;
-	struct ledger *ledger;
+	struct result_queue *result_queue;
 	struct spool_result *results;
 	size_t count, cap;
 	bool has_bounce, was_refused;
@@ -29,12 +29,12 @@ struct batch {
 	struct str text;
 };
 
-struct ledger {
+struct result_queue {
 	struct loop *loop;
 	struct spool *spool;
 	struct counters *counters;
 	struct log *log;
-	ledger_fn *fn;
+	result_queue_fn *fn;
 	void *arg;
 	struct batch *open;  /* NULL: none this turn */
 	struct list sent;    /* with the spool */
@@ -48,11 +48,11 @@ struct ledger {
 static void on_turn_end(void *arg, int64_t now);
 static void on_again(void *arg, int64_t now);
 
-struct ledger *
-ledger_new(struct loop *loop, struct spool *spool, struct counters *counters,
-    struct log *log, ledger_fn *fn, void *arg)
+struct result_queue *
+result_queue_new(struct loop *loop, struct spool *spool,
+    struct counters *counters, struct log *log, result_queue_fn *fn, void *arg)
 {
-	struct ledger *l = xcalloc(1, sizeof(*l));
+	struct result_queue *l = xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
 	l->spool = spool;
@@ -68,11 +68,11 @@ ledger_new(struct loop *loop, struct spool *spool, struct counters *counters,
 }
 
 static struct batch *
-new_batch(struct ledger *l)
+new_batch(struct result_queue *l)
 {
 	struct batch *b = xcalloc(1, sizeof(*b));
 
-	b->ledger = l;
+	b->result_queue = l;
 	list_init(&b->entry);
 	return b;
 }
@@ -101,11 +101,11 @@ add_result(struct batch *b, const struct spool_result *result)
 	r = &b->results[b->count++];
 	*r = *result;
 	r->error = result->error != NULL ? xstrdup(result->error) : NULL;
-	b->ledger->pending++;
+	b->result_queue->pending++;
 }
 
 static void
-set_stuck(struct ledger *l, int error)
+set_stuck(struct result_queue *l, int error)
 {
 	if (l->stuck == (error != 0))
 		return;
@@ -121,7 +121,7 @@ set_stuck(struct ledger *l, int error)
 static void
 refuse(struct batch *b, int error)
 {
-	struct ledger *l = b->ledger;
+	struct result_queue *l = b->result_queue;
 	int64_t pause = error == EBUSY ? BUSY_MS : AGAIN_MS;
 
 	list_remove(&b->entry);
@@ -141,7 +141,7 @@ static void
 on_finished(void *arg, int error)
 {
 	struct batch *b = arg;
-	struct ledger *l = b->ledger;
+	struct result_queue *l = b->result_queue;
 	bool released = b->has_bounce || b->was_refused;
 
 	if (error == EINVAL && b->has_bounce) {
@@ -168,13 +168,13 @@ static void
 send(struct batch *b)
 {
 	list_remove(&b->entry);
-	list_append(&b->ledger->sent, &b->entry);
-	spool_finish(b->ledger->spool, b->results, b->count,
+	list_append(&b->result_queue->sent, &b->entry);
+	spool_finish(b->result_queue->spool, b->results, b->count,
 	    b->has_bounce ? &b->bounce : NULL, b->text, on_finished, b);
 }
 
 static void
-flush(struct ledger *l)
+flush(struct result_queue *l)
 {
 	struct batch *b = l->open;
 
@@ -193,7 +193,7 @@ on_turn_end(void *arg, int64_t now)
 static void
 on_again(void *arg, int64_t now)
 {
-	struct ledger *l = arg;
+	struct result_queue *l = arg;
 	struct list round;
 
 	(void)now;
@@ -205,7 +205,7 @@ on_again(void *arg, int64_t now)
 }
 
 void
-ledger_add(struct ledger *l, const struct spool_result *result)
+result_queue_add(struct result_queue *l, const struct spool_result *result)
 {
 	if (l->open != NULL && l->open->count >= BATCH_MAX)
 		flush(l);
@@ -216,8 +216,9 @@ ledger_add(struct ledger *l, const struct spool_result *result)
 }
 
 void
-ledger_add_bounce(struct ledger *l, const struct spool_result *results,
-    size_t n, const struct ledger_bounce *bounce)
+result_queue_add_bounce(struct result_queue *l,
+    const struct spool_result *results, size_t n,
+    const struct result_bounce *bounce)
 {
 	struct batch *b = new_batch(l);
 
@@ -233,8 +234,8 @@ ledger_add_bounce(struct ledger *l, const struct spool_result *results,
 	};
 	b->bounce = (struct spool_message){
 	    .id = bounce->id,
-	    .source = LEDGER_SOURCE,
-	    .policy = LEDGER_POLICY,
+	    .source = BOUNCE_SOURCE,
+	    .policy = BOUNCE_POLICY,
 	    .from = "",
 	    .subject = bounce->subject,
 	    .client = "",
@@ -251,13 +252,13 @@ ledger_add_bounce(struct ledger *l, const struct spool_result *results,
 }
 
 size_t
-ledger_pending(const struct ledger *l)
+result_queue_pending(const struct result_queue *l)
 {
 	return l->pending;
 }
 
 bool
-ledger_is_stuck(const struct ledger *l)
+result_queue_is_stuck(const struct result_queue *l)
 {
 	return l->stuck;
 }
@@ -270,7 +271,7 @@ free_all(struct list *batches)
 }
 
 void
-ledger_free(struct ledger *l)
+result_queue_free(struct result_queue *l)
 {
 	if (l == NULL)
 		return;
