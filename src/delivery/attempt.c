@@ -37,7 +37,7 @@ struct attempt *
 attempt_new(struct delivery *d, struct spool_job *job)
 {
 	size_t n = job->m.rcpt_count;
-	struct attempt *a = xcalloc(1, sizeof(*a) + n * sizeof(a->fates[0]));
+	struct attempt *a = xcalloc(1, sizeof(*a) + n * sizeof(a->outcomes[0]));
 
 	a->d = d;
 	a->job = job;
@@ -79,11 +79,11 @@ attempt_queue_again(struct attempt *a)
 }
 
 static void
-clear_fates(struct attempt *a)
+clear_outcomes(struct attempt *a)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-		free(a->fates[i].reply);
-		a->fates[i] = (struct fate){0};
+		free(a->outcomes[i].reply);
+		a->outcomes[i] = (struct outcome){0};
 	}
 }
 
@@ -92,7 +92,7 @@ attempt_free(struct attempt *a)
 {
 	if (a->hop != NULL)
 		hop_drop(a->hop);
-	clear_fates(a);
+	clear_outcomes(a);
 	list_remove(&a->entry);
 	a->d->count[a->state]--;
 	a->d->alone -= a->suspect && is_sending(a);
@@ -120,13 +120,13 @@ reply_text(const struct smtp_reply *reply)
 
 /* ours: the reply is not the next hop's, but says what went wrong. */
 static void
-decide(struct fate *f, const struct smtp_reply *reply, bool ours)
+decide(struct outcome *f, const struct smtp_reply *reply, bool ours)
 {
 	bool later = reply->code < 500;
 	char class = later ? '4' : '5';
 
 	free(f->reply);
-	f->kind = later ? FATE_LATER : FATE_REFUSED;
+	f->kind = later ? OUTCOME_LATER : OUTCOME_REFUSED;
 	f->reply = reply_text(reply);
 	f->is_ours = ours;
 	f->waits = false;
@@ -141,14 +141,14 @@ decide(struct fate *f, const struct smtp_reply *reply, bool ours)
 		snprintf(f->status, sizeof(f->status), "%c.0.0", class);
 }
 
-/* For all recipients up to `to` whose fate is still to be decided. */
+/* For all recipients up to `to` whose outcome is still to be decided. */
 static void
 decide_until(
     struct attempt *a, size_t to, const struct smtp_reply *reply, bool ours)
 {
 	for (size_t i = 0; i < to; i++) {
-		if (a->fates[i].kind <= FATE_ACCEPTED)
-			decide(&a->fates[i], reply, ours);
+		if (a->outcomes[i].kind <= OUTCOME_ACCEPTED)
+			decide(&a->outcomes[i], reply, ours);
 	}
 }
 
@@ -168,12 +168,12 @@ decide_no_login(struct attempt *a, size_t from, size_t to,
 		return false;
 	delivery_on_no_login(a, reply, now);
 	for (size_t i = from; i < to; i++) {
-		struct fate *f = &a->fates[i];
+		struct outcome *f = &a->outcomes[i];
 
-		if (f->kind > FATE_ACCEPTED)
+		if (f->kind > OUTCOME_ACCEPTED)
 			continue;
 		decide(f, reply, false);
-		f->kind = FATE_LATER;
+		f->kind = OUTCOME_LATER;
 		f->waits = true;
 		str_copy(STR("4.7.0"), f->status, sizeof(f->status));
 	}
@@ -188,10 +188,10 @@ decide_batch(struct attempt *a, const struct smtp_reply *reply)
 }
 
 static bool
-has_fate(const struct attempt *a, enum fate_kind kind)
+has_outcome(const struct attempt *a, enum outcome_kind kind)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-		if (a->fates[i].kind == kind)
+		if (a->outcomes[i].kind == kind)
 			return true;
 	}
 	return false;
@@ -221,7 +221,7 @@ on_original(void *arg, int error, struct str chunk)
 	    loop_now(a->d->loop));
 }
 
-/* All fates are known and the connection is given back. */
+/* All outcomes are known and the connection is given back. */
 static void
 settle(struct attempt *a, int64_t now)
 {
@@ -313,7 +313,7 @@ send_envelope(struct attempt *a, int64_t now)
 	for (size_t i = a->from; i < a->to; i++) {
 		struct smtp_rcpt rcpt;
 
-		if (a->fates[i].kind != FATE_OPEN)
+		if (a->outcomes[i].kind != OUTCOME_OPEN)
 			continue;
 		rcpt = (struct smtp_rcpt){
 		    .to = address_of(m->rcpts[i].address, false),
@@ -337,7 +337,7 @@ send_batch(struct attempt *a, int64_t now)
 	uint32_t max = smtp_client_caps(hop_client(a->hop))->rcpt_max;
 
 	/* A refused MAIL has decided all of them. */
-	while (a->to < n && a->fates[a->to].kind != FATE_OPEN)
+	while (a->to < n && a->outcomes[a->to].kind != OUTCOME_OPEN)
 		a->to++;
 	if (a->to == n)
 		return false;
@@ -368,7 +368,7 @@ begin(struct attempt *a, int64_t now)
 		hop_retire(a->hop);
 	if (!attempt_fits(a)) {
 		/* To be tried again, on a connection that may have more. */
-		if (has_fate(a, FATE_LATER))
+		if (has_outcome(a, OUTCOME_LATER))
 			hop_retire(a->hop);
 		put_hop(a, now);
 		settle(a, now);
@@ -499,10 +499,10 @@ reopen(struct attempt *a)
 	size_t n = a->job->m.rcpt_count, first = n;
 
 	for (size_t i = n; i-- > 0;) {
-		if (!a->fates[i].again)
+		if (!a->outcomes[i].again)
 			continue;
-		free(a->fates[i].reply);
-		a->fates[i] = (struct fate){.kind = FATE_OPEN};
+		free(a->outcomes[i].reply);
+		a->outcomes[i] = (struct outcome){.kind = OUTCOME_OPEN};
 		first = i;
 	}
 	a->to = first;
@@ -539,8 +539,8 @@ try_anew(struct attempt *a, enum smtp_client_what what,
 		break;
 	}
 	for (size_t i = a->from; i < a->to; i++) {
-		if (a->fates[i].kind == FATE_ACCEPTED)
-			a->fates[i].kind = FATE_OPEN;
+		if (a->outcomes[i].kind == OUTCOME_ACCEPTED)
+			a->outcomes[i].kind = OUTCOME_OPEN;
 	}
 	drop_hop(a);
 	requeue(a, spent, now);
@@ -551,12 +551,12 @@ static void
 on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply,
     int64_t now)
 {
-	struct fate *f;
+	struct outcome *f;
 
 	if (index >= a->job->m.rcpt_count)
 		panic("delivery: a reply to recipient %zu", index);
-	f = &a->fates[index];
-	if (f->kind != FATE_OPEN)
+	f = &a->outcomes[index];
+	if (f->kind != OUTCOME_OPEN)
 		return; /* MAIL was refused: this only follows from it */
 	if (!smtp_reply_is_ok(reply)) {
 		if (try_anew(a, SMTP_CLIENT_RCPT, reply, now) ||
@@ -567,14 +567,15 @@ on_rcpt_reply(struct attempt *a, size_t index, const struct smtp_reply *reply,
 		f->again = a->taken && is_too_many(reply);
 		return;
 	}
-	f->kind = FATE_ACCEPTED;
+	f->kind = OUTCOME_ACCEPTED;
 	a->taken = true;
 }
 
 static void
 end_batch(struct attempt *a, int64_t now)
 {
-	if (hop_is_spent(a->hop) && (has_fate(a, FATE_OPEN) || reopen(a))) {
+	if (hop_is_spent(a->hop) &&
+	    (has_outcome(a, OUTCOME_OPEN) || reopen(a))) {
 		put_hop(a, now);
 		requeue(a, true, now);
 		return;
@@ -589,13 +590,13 @@ static void
 on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 {
 	if (!smtp_reply_is_ok(reply)) {
-		if (has_fate(a, FATE_ACCEPTED) &&
+		if (has_outcome(a, OUTCOME_ACCEPTED) &&
 		    try_anew(a, SMTP_CLIENT_DATA, reply, now))
 			return;
 		if (!decide_no_login(a, a->from, a->to, reply, now))
 			decide_batch(a, reply);
 		end_batch(a, now);
-	} else if (!has_fate(a, FATE_ACCEPTED)) {
+	} else if (!has_outcome(a, OUTCOME_ACCEPTED)) {
 		/* MAIL was refused, and it takes a message all the same. Only
 		 * closing the connection surely leaves it without one. */
 		drop_hop(a);
@@ -607,9 +608,9 @@ on_data_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 }
 
 static void
-note_delivered(struct fate *f, const struct smtp_reply *reply)
+note_delivered(struct outcome *f, const struct smtp_reply *reply)
 {
-	f->kind = FATE_DELIVERED;
+	f->kind = OUTCOME_DELIVERED;
 	f->reply = reply_text(reply);
 }
 
@@ -620,9 +621,9 @@ on_lmtp_reply(struct attempt *a, size_t index, const struct smtp_reply *reply)
 	if (index >= a->job->m.rcpt_count)
 		panic("delivery: a verdict on recipient %zu", index);
 	if (smtp_reply_is_ok(reply))
-		note_delivered(&a->fates[index], reply);
+		note_delivered(&a->outcomes[index], reply);
 	else
-		decide(&a->fates[index], reply, false);
+		decide(&a->outcomes[index], reply, false);
 }
 
 static void
@@ -636,8 +637,8 @@ on_end_reply(struct attempt *a, const struct smtp_reply *reply, int64_t now)
 		let_go_note_reply(
 		    a->d->let_go, a->job->m.source, reply->text, now);
 	for (size_t i = a->from; i < a->to; i++) {
-		if (a->fates[i].kind == FATE_ACCEPTED)
-			note_delivered(&a->fates[i], reply);
+		if (a->outcomes[i].kind == OUTCOME_ACCEPTED)
+			note_delivered(&a->outcomes[i], reply);
 	}
 }
 
@@ -658,7 +659,7 @@ on_verdict(struct attempt *a, size_t index, const struct smtp_reply *reply,
 		on_end_reply(a, reply, now);
 	else
 		on_lmtp_reply(a, index, reply);
-	if (!has_fate(a, FATE_ACCEPTED))
+	if (!has_outcome(a, OUTCOME_ACCEPTED))
 		end_batch(a, now);
 }
 

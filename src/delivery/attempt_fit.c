@@ -18,12 +18,12 @@ refuse_all(
     struct attempt *a, bool waits, const char *status, const char *reason)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
-		struct fate *f = &a->fates[i];
+		struct outcome *f = &a->outcomes[i];
 
 		/* What is decided already stays so. */
-		if (f->kind > FATE_ACCEPTED)
+		if (f->kind > OUTCOME_ACCEPTED)
 			continue;
-		f->kind = waits ? FATE_LATER : FATE_REFUSED;
+		f->kind = waits ? OUTCOME_LATER : OUTCOME_REFUSED;
 		f->reason = reason;
 		str_copy(str_from(status), f->status, sizeof(f->status));
 		f->status[0] = waits ? '4' : '5';
@@ -68,9 +68,9 @@ attempt_fits(struct attempt *a)
 }
 
 static void
-refuse_address(struct fate *f, const char *status, const char *reason)
+refuse_address(struct outcome *f, const char *status, const char *reason)
 {
-	f->kind = FATE_REFUSED;
+	f->kind = OUTCOME_REFUSED;
 	f->is_ours = true;
 	f->reason = reason;
 	str_copy(str_from(status), f->status, sizeof(f->status));
@@ -94,7 +94,7 @@ attempt_has_paths(struct attempt *a)
 	size_t open = 0;
 
 	for (size_t i = 0; i < m->rcpt_count; i++) {
-		struct fate *f = &a->fates[i];
+		struct outcome *f = &a->outcomes[i];
 
 		if (!good)
 			refuse_address(f, "5.1.7",
@@ -102,7 +102,7 @@ attempt_has_paths(struct attempt *a)
 		else if (!is_path(m->rcpts[i].address, false))
 			refuse_address(f, "5.1.3",
 			    "the recipient is not an address (RFC 5321)");
-		open += f->kind == FATE_OPEN;
+		open += f->kind == OUTCOME_OPEN;
 	}
 	return open > 0;
 }

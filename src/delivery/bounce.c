@@ -281,7 +281,7 @@ put_reason(struct printer *p, const struct bounce_recipient *r)
 	put(p, STR("\r\n\r\n"));
 }
 
-/* Those of one fate, under what it is. */
+/* Those of one outcome, under what it is. */
 static void
 put_group(
     struct printer *p, const struct bounce_facts *f, enum bounce_action action)

@@ -15,16 +15,16 @@
 #include "delivery/route.h"
 #include "delivery/suspects.h"
 
-enum fate_kind {
-	FATE_OPEN,      /* not known yet */
-	FATE_ACCEPTED,  /* RCPT was answered 250 */
-	FATE_DELIVERED, /* the next hop has it */
-	FATE_LATER,     /* to be tried again */
-	FATE_REFUSED,   /* for good */
+enum outcome_kind {
+	OUTCOME_OPEN,      /* not known yet */
+	OUTCOME_ACCEPTED,  /* RCPT was answered 250 */
+	OUTCOME_DELIVERED, /* the next hop has it */
+	OUTCOME_LATER,     /* to be tried again */
+	OUTCOME_REFUSED,   /* for good */
 };
 
-struct fate { /* of a recipient */
-	enum fate_kind kind;
+struct outcome { /* of a recipient */
+	enum outcome_kind kind;
 	char status[SMTP_ENHANCED_MAX]; /* of LATER and REFUSED */
 	char *reply;                    /* what was said, or NULL */
 	unsigned code;                  /* of the next hop's reply, and */
@@ -73,7 +73,7 @@ struct attempt {
 	char hop_name[ROUTE_NAME_MAX];
 	char id[SPOOL_ID_TEXT];
 	struct loop_timer again; /* the reader was busy */
-	struct fate fates[];
+	struct outcome outcomes[];
 };
 
 struct notices { /* on their way: notice.c */
@@ -136,8 +136,8 @@ void attempt_put_back(struct attempt *a, const char *reason, int64_t next_try);
 void attempt_free(struct attempt *a);
 
 /* attempt_fit.c */
-/* False: the next hop at a->hop lacks what it needs, and all fates are decided:
- * refused, or later. */
+/* False: the next hop at a->hop lacks what it needs, and all outcomes are
+ * decided: refused, or later. */
 bool attempt_fits(struct attempt *a);
 /* Refuses the recipients that are no addresses. False: there are no others. */
 bool attempt_has_paths(struct attempt *a);

@@ -246,7 +246,7 @@ finish(struct mta_hold *h)
 }
 
 static void
-set_result(struct mta_hold *h, size_t i, bool is_held, const char *fate)
+set_result(struct mta_hold *h, size_t i, bool is_held, const char *result)
 {
 	const struct spool_mta_held *m = &h->batch[i];
 
@@ -254,7 +254,7 @@ set_result(struct mta_hold *h, size_t i, bool is_held, const char *fate)
 	h->results[h->result_count++] =
 	    (struct spool_mta_result){m->row, is_held};
 	log_write(h->log, LOG_EV_MTA_HOLD_MESSAGE, KV(mta_id, m->mta_id),
-	    KV(sender, m->source), KV(result, fate));
+	    KV(sender, m->source), KV(result, result));
 }
 
 static void

@@ -34,10 +34,10 @@ is_expired(const struct attempt *a, const struct spool_rcpt *r, int64_t wall)
 static bool
 is_final(const struct attempt *a, size_t i, int64_t wall)
 {
-	const struct fate *f = &a->fates[i];
+	const struct outcome *f = &a->outcomes[i];
 
-	return f->kind == FATE_REFUSED ||
-	       (f->kind == FATE_LATER && !f->waits &&
+	return f->kind == OUTCOME_REFUSED ||
+	       (f->kind == OUTCOME_LATER && !f->waits &&
 		   is_expired(a, &a->job->m.rcpts[i], wall));
 }
 
@@ -57,7 +57,7 @@ wants_report(const struct attempt *a, size_t i)
 static bool
 wants_success(const struct attempt *a, size_t i)
 {
-	return a->fates[i].kind == FATE_DELIVERED && !a->dsn &&
+	return a->outcomes[i].kind == OUTCOME_DELIVERED && !a->dsn &&
 	       a->job->m.from[0] != '\0' &&
 	       (a->job->m.rcpts[i].notify & SMTP_NOTIFY_SUCCESS) != 0;
 }
@@ -123,8 +123,9 @@ next_try(const struct attempt *a, size_t i, int64_t wall)
 {
 	if (a->put_back)
 		return a->next_try;
-	return wall + (a->fates[i].waits ? login_delay(a, wall)
-					 : retry_delay(a, &a->job->m.rcpts[i]));
+	return wall + (a->outcomes[i].waits
+			      ? login_delay(a, wall)
+			      : retry_delay(a, &a->job->m.rcpts[i]));
 }
 
 /* ---- telling ---- */
@@ -158,7 +159,7 @@ tell(const struct attempt *a, size_t i, const struct told *t, int64_t wall)
 }
 
 static const char *
-fate_text(const struct fate *f)
+outcome_text(const struct outcome *f)
 {
 	if (f->reply != NULL)
 		return f->reply;
@@ -170,7 +171,7 @@ tell_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
 	const struct told t = {.event = EVENT_DELIVER,
 	    .line = LOG_EV_DELIVERY_DELIVER,
-	    .reply = fate_text(&a->fates[i])};
+	    .reply = outcome_text(&a->outcomes[i])};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
 	tell(a, i, &t, wall);
@@ -181,7 +182,7 @@ tell_deferred(const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
 {
 	const struct told t = {.event = EVENT_DEFER,
 	    .line = LOG_EV_DELIVERY_DEFER,
-	    .reply = fate_text(&a->fates[i]),
+	    .reply = outcome_text(&a->outcomes[i]),
 	    .next_try = next_try};
 
 	counters_add(a->d->counters, COUNT_DEFERRED_RECIPIENTS, 1);
@@ -195,7 +196,7 @@ tell_ended(
 	bool reported = wants_report(a, i), dead = a->job->m.from[0] == '\0';
 	struct told t = {.event = EVENT_BOUNCE,
 	    .line = LOG_EV_DELIVERY_BOUNCE,
-	    .reply = fate_text(&a->fates[i]),
+	    .reply = outcome_text(&a->outcomes[i]),
 	    .bounce_id = bounce_id};
 
 	/* A report that nobody can be given: the administrator is the last who
@@ -217,11 +218,11 @@ tell_ended(
 static void
 tell_unreported(const struct attempt *a, size_t i, int64_t wall)
 {
-	bool stays = a->fates[i].kind != FATE_DELIVERED;
+	bool stays = a->outcomes[i].kind != OUTCOME_DELIVERED;
 	const struct told t = {.event = stays ? EVENT_DEFER : EVENT_DELIVER,
 	    .line = stays ? LOG_EV_DELIVERY_BOUNCE_PUT_OFF
 			  : LOG_EV_DELIVERY_REPORT_LEFT_OUT,
-	    .reply = fate_text(&a->fates[i]),
+	    .reply = outcome_text(&a->outcomes[i]),
 	    .reason = "report_limit",
 	    .next_try = stays ? a->report_at : INT64_MAX};
 
@@ -253,7 +254,7 @@ static struct bounce_recipient
 report_of(const struct attempt *a, size_t i)
 {
 	const struct spool_rcpt *r = &a->job->m.rcpts[i];
-	const struct fate *f = &a->fates[i];
+	const struct outcome *f = &a->outcomes[i];
 	struct bounce_recipient out = {
 	    .address = str_from(r->address),
 	    .orcpt = str_from(r->orcpt),
@@ -263,11 +264,11 @@ report_of(const struct attempt *a, size_t i)
 	    .remote = str_from(f->is_ours ? NULL : a->hop_name),
 	};
 
-	if (f->kind == FATE_DELIVERED) {
+	if (f->kind == OUTCOME_DELIVERED) {
 		out.action = a->lmtp ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
 		out.status = STR("2.0.0");
 		out.reason = STR("It was accepted");
-	} else if (f->kind == FATE_LATER) {
+	} else if (f->kind == OUTCOME_LATER) {
 		out.status = STR("5.4.7");
 		out.reason = STR("It could not be delivered in time");
 	} else if (f->reason != NULL) {
@@ -349,23 +350,23 @@ static struct spool_result
 result_of(const struct attempt *a, size_t i, int64_t wall)
 {
 	const struct spool_rcpt *r = &a->job->m.rcpts[i];
-	const struct fate *f = &a->fates[i];
+	const struct outcome *f = &a->outcomes[i];
 	struct spool_result result = {.ticket = r->ticket};
 
-	if (f->kind == FATE_DELIVERED) {
+	if (f->kind == OUTCOME_DELIVERED) {
 		result.outcome = SPOOL_DELIVERED;
 	} else if (a->unreported && is_reported(a, i, wall)) {
 		result.outcome = SPOOL_RETRY;
 		result.untried = true;
 		result.next_try = a->report_at;
-		result.error = fate_text(f);
+		result.error = outcome_text(f);
 	} else if (is_final(a, i, wall)) {
 		result.outcome = SPOOL_BOUNCED;
 	} else {
 		result.outcome = SPOOL_RETRY;
 		result.untried = a->put_back || f->waits;
 		result.next_try = next_try(a, i, wall);
-		result.error = fate_text(f);
+		result.error = outcome_text(f);
 	}
 	return result;
 }
@@ -375,16 +376,16 @@ static void
 tell_owner(const struct attempt *a, size_t i)
 {
 	const struct delivery_settings *s = &a->d->settings;
-	const struct fate *f = &a->fates[i];
+	const struct outcome *f = &a->outcomes[i];
 	struct smtp_reply reply;
 
 	if (s->on_end == NULL)
 		return;
-	if (f->kind == FATE_DELIVERED) {
+	if (f->kind == OUTCOME_DELIVERED) {
 		s->on_end(s->why_arg, &a->job->m, i, NULL, false);
 		return;
 	}
-	if (f->kind != FATE_REFUSED || f->is_ours || f->code == 0)
+	if (f->kind != OUTCOME_REFUSED || f->is_ours || f->code == 0)
 		return;
 	reply = smtp_reply_make(f->code, f->has_status ? f->status : "", "");
 	s->on_end(s->why_arg, &a->job->m, i, &reply, f->to_rcpt);

@@ -140,7 +140,7 @@ recipient_of(const void *arg, size_t i)
 }
 
 void
-milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
+milter_txn_log(const struct milter_txn *t, const char *result, const char *why)
 {
 	char id[SPOOL_ID_TEXT];
 	struct log *log = t->desk->parts.log;
@@ -151,7 +151,7 @@ milter_txn_log(const struct milter_txn *t, const char *fate, const char *why)
 		return;
 	log_recipients_take(&to, 0, &first);
 	log_write(log, LOG_EV_MILTER_MESSAGE,
-	    KV(id, spool_id_format(t->id, id)), KV(result, fate),
+	    KV(id, spool_id_format(t->id, id)), KV(result, result),
 	    KV(sender, t->gate != NULL ? gate_txn_source(t->gate) : ""),
 	    KV(from, t->from), KV(client, &t->client), KV(mta_id, t->queue_id),
 	    KV(size_bytes, t->size), KV(recipients, t->rcpt_count),
@@ -483,7 +483,7 @@ hear_bounced(struct milter_txn *t, const char *bounced)
 }
 
 static void
-commit(struct milter_txn *t, const char *fate)
+commit(struct milter_txn *t, const char *result)
 {
 	struct gate_names names = {address_of, t, t->queue_id};
 	struct milter_parts *p = &t->desk->parts;
@@ -506,7 +506,7 @@ commit(struct milter_txn *t, const char *fate)
 	    gate_txn_source(t->gate), spool_id_format(t->id, id),
 	    "%zu recipients passed, %zu held", t->rcpt_count - t->held_count,
 	    t->held_count);
-	milter_txn_log(t, fate, "");
+	milter_txn_log(t, result, "");
 	note_let_go(t);
 	gate_txn_name(t->gate, &names);
 	gate_commit(t->gate, tickets, milter_txn_now(t), clock_wall_ms());

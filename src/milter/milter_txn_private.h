@@ -63,7 +63,7 @@ bool milter_txn_answer(struct milter_txn *t, enum milter_status status);
 bool milter_txn_refuse(struct milter_txn *t, unsigned code,
     const char *enhanced, const char *words);
 void milter_txn_log(
-    const struct milter_txn *t, const char *fate, const char *why);
+    const struct milter_txn *t, const char *result, const char *why);
 /* No message came of it. What is on its way to the disk is removed when it has
  * arrived. */
 void milter_txn_drop(struct milter_txn *t);

@@ -507,6 +507,6 @@ struct smtp_reply relay_accept_reply(
 /* Of a refusal, 451 and its status with it: it may be taken later. */
 void relay_make_temporary(struct smtp_reply *reply);
 void relay_log_message(
-    const struct txn *t, const char *fate, const struct smtp_reply *reply);
+    const struct txn *t, const char *result, const struct smtp_reply *reply);
 
 #endif

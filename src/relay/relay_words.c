@@ -2,7 +2,7 @@
 /*
  * What people and programs read of a relayed message: the trace header (RFC
  * 5321 section 4.4), the reply that says honestly what was held, and one log
- * line with its fate.
+ * line with its result.
  */
 #include "relay/relay_internal.h"
 
@@ -104,7 +104,7 @@ recipient_of(const void *arg, size_t i)
 
 void
 relay_log_message(
-    const struct txn *t, const char *fate, const struct smtp_reply *reply)
+    const struct txn *t, const char *result, const struct smtp_reply *reply)
 {
 	char id[SPOOL_ID_TEXT];
 	struct log *log = t->relay->parts.log;
@@ -115,7 +115,7 @@ relay_log_message(
 		return;
 	log_recipients_take(&to, 0, &first);
 	log_write(log, LOG_EV_SMTP_MESSAGE, KV(id, spool_id_format(t->id, id)),
-	    KV(result, fate),
+	    KV(result, result),
 	    KV(sender, t->gate != NULL ? gate_txn_source(t->gate) : ""),
 	    KV(from, t->from), KV(client, &t->client), KV(size_bytes, t->size),
 	    KV(recipients, t->rcpt_count),

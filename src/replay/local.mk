@@ -58,7 +58,7 @@ libtrace_a_SOURCES = \
 	src/replay/replay_attack.c src/replay/replay_internal.h \
 	src/replay/replay_stolen.c \
 	src/replay/report.c src/replay/report.h \
-	src/replay/report_fate.c src/replay/report_fate.h \
+	src/replay/report_outcome.c src/replay/report_outcome.h \
 	src/replay/report_json.c \
 	src/replay/report_log.c src/replay/report_log.h \
 	src/replay/report_log_csv.c \

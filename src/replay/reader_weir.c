@@ -54,7 +54,7 @@ number_of(struct str s)
 /* ---- a message ---- */
 
 struct message {
-	struct str id, fate, sender, from, client;
+	struct str id, result, sender, from, client;
 	uint64_t recipients, delay_ms;
 };
 
@@ -68,7 +68,7 @@ message_of(struct str s)
 		if (str_eq(key, STR("id")))
 			m.id = value;
 		else if (str_eq(key, STR("result")))
-			m.fate = value;
+			m.result = value;
 		else if (str_eq(key, STR("sender")))
 			m.sender = value;
 		else if (str_eq(key, STR("from")))
@@ -83,12 +83,12 @@ message_of(struct str s)
 	return m;
 }
 
-/* A fate by which a message went on its way. */
+/* A result by which a message went on its way. */
 static bool
-is_sent(struct str fate)
+is_sent(struct str result)
 {
-	return str_eq(fate, STR("passed")) || str_eq(fate, STR("split")) ||
-	       str_eq(fate, STR("held")) || str_eq(fate, STR("late"));
+	return str_eq(result, STR("passed")) || str_eq(result, STR("split")) ||
+	       str_eq(result, STR("held")) || str_eq(result, STR("late"));
 }
 
 /* Keys that are no logins are "[192.0.2.17]", "<alice@example.org>" and "". */
@@ -125,9 +125,9 @@ take_message(
 	char user[PAIRS_VALUE_MAX], from[PAIRS_VALUE_MAX];
 	int64_t ended = r->at;
 
-	if (m.id.n == 0 || m.fate.n == 0)
+	if (m.id.n == 0 || m.result.n == 0)
 		return READER_STRANGE;
-	if (!is_sent(m.fate))
+	if (!is_sent(m.result))
 		return READER_REJECTED;
 	r->kind = READER_BEGIN;
 	r->is_unique = true;

@@ -3,7 +3,7 @@
 #include "replay/report_log.h"
 
 #include "base/units.h"
-#include "replay/report_fate.h"
+#include "replay/report_outcome.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -198,7 +198,7 @@ print_evidence(const struct report_log *r, uint32_t message, FILE *out)
 
 static void
 print_freeze(const struct report_log *r, const struct replay_freeze *f,
-    const struct report_fate *fate, FILE *out)
+    const struct report_outcome *outcome, FILE *out)
 {
 	uint32_t evidence[EVIDENCE];
 	size_t n = report_log_evidence(r, f, evidence, EVIDENCE);
@@ -206,9 +206,9 @@ print_freeze(const struct report_log *r, const struct replay_freeze *f,
 
 	fprintf(out, "%s %s: %s", when(r, f->at, at), name(r, f->sender, text),
 	    f->reason);
-	if (fate->freezes > 1)
+	if (outcome->freezes > 1)
 		fprintf(out, " (and %" PRIu64 " times more after thaws)",
-		    fate->freezes - 1);
+		    outcome->freezes - 1);
 	fputc('\n', out);
 	for (size_t i = 0; i < n; i++)
 		print_evidence(r, evidence[i], out);
@@ -218,19 +218,19 @@ void
 report_log_freezes(const struct report_log *r, size_t max, FILE *out)
 {
 	const struct replay_result *result = r->report->result;
-	struct report_fate *fates =
-	    report_fates(&r->logs->submissions.trace, result);
+	struct report_outcome *outcomes =
+	    report_outcomes(&r->logs->submissions.trace, result);
 	size_t n = 0;
 
 	for (size_t i = 0; i < result->freeze_count; i++) {
 		const struct replay_freeze *f = &result->freezes[i];
 
-		if (fates[f->sender].frozen == f && n++ < max)
-			print_freeze(r, f, &fates[f->sender], out);
+		if (outcomes[f->sender].frozen == f && n++ < max)
+			print_freeze(r, f, &outcomes[f->sender], out);
 	}
 	if (n > max)
 		fprintf(out, "and %zu more senders; --json has all\n", n - max);
-	free(fates);
+	free(outcomes);
 }
 
 static void
@@ -346,19 +346,19 @@ static void
 print_compared(const struct report_log *r)
 {
 	const struct trace *t = &r->logs->submissions.trace;
-	struct report_fate *a, *b;
+	struct report_outcome *a, *b;
 	size_t n = 0;
 
 	if (r->other == NULL)
 		return;
-	a = report_fates(t, r->report->result);
-	b = report_fates(t, r->other->result);
+	a = report_outcomes(t, r->report->result);
+	b = report_outcomes(t, r->other->result);
 	printf("\nWith %s instead\n", r->other->config);
 	for (uint32_t id = 0; id <= t->id_max; id++) {
 		char text[NAME_MAX_SHOWN + 1];
 		char before[UNITS_TEXT_MAX], after[UNITS_TEXT_MAX];
 
-		if (!report_fate_differs(&a[id], &b[id]))
+		if (!report_outcome_differs(&a[id], &b[id]))
 			continue;
 		if (n++ == 0)
 			printf("%-40s %9s %9s %10s %10s %9s %9s\n", "sender",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report on logs as a table, a row for each sender. */
 #include "replay/csv.h"
-#include "replay/report_fate.h"
 #include "replay/report_log.h"
+#include "replay/report_outcome.h"
 
 #include "base/units.h"
 
@@ -19,7 +19,7 @@ static const char *const other_heads[] = {"other_waited",
 
 static void
 add_frozen(
-    struct csv *c, const struct report_log *r, const struct report_fate *f)
+    struct csv *c, const struct report_log *r, const struct report_outcome *f)
 {
 	char at[UNITS_TEXT_MAX];
 
@@ -32,7 +32,8 @@ add_frozen(
 }
 
 static void
-add_fate(struct csv *c, const struct report_log *r, const struct report_fate *f)
+add_outcome(
+    struct csv *c, const struct report_log *r, const struct report_outcome *f)
 {
 	csv_number(c, f->messages);
 	csv_number(c, f->recipients);
@@ -59,7 +60,7 @@ add_habits(struct csv *c, const struct sender_habits *h)
 
 static void
 add_other(
-    struct csv *c, const struct report_log *r, const struct report_fate *f)
+    struct csv *c, const struct report_log *r, const struct report_outcome *f)
 {
 	csv_number(c, f->waited);
 	csv_duration(c, f->longest);
@@ -80,9 +81,11 @@ bool
 report_log_print_csv(const struct report_log *r, FILE *out)
 {
 	const struct submissions *s = &r->logs->submissions;
-	struct report_fate *fates = report_fates(&s->trace, r->report->result);
-	struct report_fate *others =
-	    r->other != NULL ? report_fates(&s->trace, r->other->result) : NULL;
+	struct report_outcome *outcomes =
+	    report_outcomes(&s->trace, r->report->result);
+	struct report_outcome *others =
+	    r->other != NULL ? report_outcomes(&s->trace, r->other->result)
+			     : NULL;
 	struct csv c = {.out = out};
 
 	add_heads(&c, others != NULL);
@@ -90,13 +93,13 @@ report_log_print_csv(const struct report_log *r, FILE *out)
 		uint32_t id = r->habits[i].id;
 
 		csv_text(&c, names_text(s->names, id));
-		add_fate(&c, r, &fates[id]);
+		add_outcome(&c, r, &outcomes[id]);
 		add_habits(&c, &r->habits[i]);
 		if (others != NULL)
 			add_other(&c, r, &others[id]);
 		csv_end_row(&c);
 	}
-	free(fates);
+	free(outcomes);
 	free(others);
 	return fflush(out) == 0 && !ferror(out);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report on logs as a page, see svg.h. */
-#include "replay/report_fate.h"
 #include "replay/report_log.h"
+#include "replay/report_outcome.h"
 #include "replay/svg.h"
 
 #include "base/units.h"
@@ -553,15 +553,15 @@ print_differences(FILE *out, const struct report_log *r)
 	static const char *const heads[] = {
 	    "sender", "waited", "then", "longest", "then", "frozen", "then"};
 	const struct trace *t = &r->logs->submissions.trace;
-	struct report_fate *a = report_fates(t, r->report->result);
-	struct report_fate *b = report_fates(t, r->other->result);
+	struct report_outcome *a = report_outcomes(t, r->report->result);
+	struct report_outcome *b = report_outcomes(t, r->other->result);
 	struct row row = {.out = out};
 	size_t n = 0;
 
 	svg_table_begin(
 	    out, "Whom the change touches", heads, ARRAY_LEN(heads));
 	for (uint32_t id = 0; id <= t->id_max && n < LISTED; id++) {
-		if (!report_fate_differs(&a[id], &b[id]))
+		if (!report_outcome_differs(&a[id], &b[id]))
 			continue;
 		n++;
 		add(&row, name_of(r, id));

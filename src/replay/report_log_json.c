@@ -3,7 +3,7 @@
 #include "replay/report_log.h"
 
 #include "base/units.h"
-#include "replay/report_fate.h"
+#include "replay/report_outcome.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -162,7 +162,7 @@ report_json(const struct report *r)
 }
 
 static json_t *
-fate_json(const struct report_log *r, const struct report_fate *f)
+outcome_json(const struct report_log *r, const struct report_outcome *f)
 {
 	json_t *o = json_object();
 
@@ -181,19 +181,19 @@ static json_t *
 touched_json(const struct report_log *r)
 {
 	const struct trace *t = &r->logs->submissions.trace;
-	struct report_fate *a = report_fates(t, r->report->result);
-	struct report_fate *b = report_fates(t, r->other->result);
+	struct report_outcome *a = report_outcomes(t, r->report->result);
+	struct report_outcome *b = report_outcomes(t, r->other->result);
 	json_t *list = json_array();
 
 	for (uint32_t id = 0; id <= t->id_max; id++) {
 		json_t *o;
 
-		if (!report_fate_differs(&a[id], &b[id]))
+		if (!report_outcome_differs(&a[id], &b[id]))
 			continue;
 		o = json_object();
 		json_object_set_new(o, "sender", name(r, id));
-		json_object_set_new(o, "before", fate_json(r, &a[id]));
-		json_object_set_new(o, "after", fate_json(r, &b[id]));
+		json_object_set_new(o, "before", outcome_json(r, &a[id]));
+		json_object_set_new(o, "after", outcome_json(r, &b[id]));
 		json_array_append_new(list, o);
 	}
 	free(a);

@@ -2,7 +2,7 @@
 /* See stolen.h. */
 #include "replay/stolen.h"
 
-#include "replay/report_fate.h"
+#include "replay/report_outcome.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,13 +79,13 @@ resolve(const struct replay_settings *s, int64_t start,
 /* ---- who feels it ---- */
 
 static void
-compare(const struct replay_settings *s, const struct report_fate *before,
+compare(const struct replay_settings *s, const struct report_outcome *before,
     const struct replay_result *with, struct stolen_result *out)
 {
-	struct report_fate *after = report_fates(s->trace, with);
+	struct report_outcome *after = report_outcomes(s->trace, with);
 
 	for (uint32_t id = 0; id <= s->trace->id_max; id++) {
-		const struct report_fate *a = &before[id], *b = &after[id];
+		const struct report_outcome *a = &before[id], *b = &after[id];
 
 		if (a->messages == 0 || with->is_stolen[id] ||
 		    !trace_node(s->nodes, id).is_user)
@@ -102,7 +102,7 @@ compare(const struct replay_settings *s, const struct report_fate *before,
 
 static int
 run_one(const struct replay_settings *settings, int64_t start,
-    const struct attack_plan *plan, const struct report_fate *before,
+    const struct attack_plan *plan, const struct report_outcome *before,
     struct stolen_result *out, char *err, size_t cap)
 {
 	struct replay_settings with = *settings;
@@ -129,7 +129,7 @@ stolen_run(const struct replay_settings *settings, int64_t start,
 {
 	struct replay_settings without = *settings;
 	struct replay_result result = {0};
-	struct report_fate *before = NULL;
+	struct report_outcome *before = NULL;
 	int status = 0;
 
 	*out = (struct stolen_results){.count = 0};
@@ -138,7 +138,7 @@ stolen_run(const struct replay_settings *settings, int64_t start,
 	without.attack_count = 0;
 	status = replay_run(&without, &result, err, cap);
 	if (status == 0)
-		before = report_fates(settings->trace, &result);
+		before = report_outcomes(settings->trace, &result);
 	for (size_t i = 0; i < n && status == 0; i++) {
 		status = run_one(
 		    &without, start, &plans[i], before, &out->v[i], err, cap);

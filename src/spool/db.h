@@ -170,7 +170,7 @@
 		       " ORDER BY ticket LIMIT ?1) WHERE state = 1 LIMIT 1")   \
 	X(PUT_MTA_HELD, "REPLACE INTO mta_held (mta_id, source, held, fate)"   \
 			" VALUES (?1, ?2, 0, 0)")                              \
-	X(SET_MTA_FATE,                                                        \
+	X(SET_MTA_DISPOSITION,                                                 \
 	    "UPDATE mta_held SET fate = ?3 WHERE source = ?1 AND fate = ?2")   \
 	X(SET_MTA_HELD, "UPDATE mta_held SET held = 1 WHERE id = ?1")          \
 	X(DELETE_MTA_HELD, "DELETE FROM mta_held WHERE id = ?1")               \

@@ -2,9 +2,10 @@
 /*
  * Messages that a freeze puts on hold in the mail server's queue, by their
  * queue ids. A row is there before the command runs (held 0), and says after it
- * that it has run (held 1); the thaw sets its fate, in the thaw's own commit,
- * and it goes when that is done. A row is noted only while its source is
- * frozen: whatever comes after a thaw finds nothing to hold.
+ * that it has run (held 1); the thaw sets its disposition (the column fate), in
+ * the thaw's own commit, and it goes when that is done. A row is noted only
+ * while its source is frozen: whatever comes after a thaw finds nothing to
+ * hold.
  *
  * What is to be deleted and is not known to be on hold is put on hold first,
  * since the commands touch nothing else.
@@ -20,12 +21,13 @@
 #define SOURCE_MAX 1024 /* bytes; a longer one is damage */
 
 /* Stored, and in the statements of db.h. */
-enum fate { FATE_STAYS, FATE_RELEASE, FATE_DISCARD };
+enum held_disposition { HELD_STAYS, HELD_RELEASE, HELD_DISCARD };
 
 static void
-set_fate(struct tx *tx, const char *source, enum fate from, enum fate to)
+set_disposition(struct tx *tx, const char *source, enum held_disposition from,
+    enum held_disposition to)
 {
-	sqlite3_stmt *st = db_get(tx->db, DB_SET_MTA_FATE);
+	sqlite3_stmt *st = db_get(tx->db, DB_SET_MTA_DISPOSITION);
 
 	db_bind_text(st, 1, source);
 	db_bind_int(st, 2, from);
@@ -37,10 +39,10 @@ void
 mta_held_turn(struct tx *tx, const char *source, bool frozen, bool discards)
 {
 	if (frozen)
-		set_fate(tx, source, FATE_RELEASE, FATE_STAYS);
+		set_disposition(tx, source, HELD_RELEASE, HELD_STAYS);
 	else
-		set_fate(tx, source, FATE_STAYS,
-		    discards ? FATE_DISCARD : FATE_RELEASE);
+		set_disposition(tx, source, HELD_STAYS,
+		    discards ? HELD_DISCARD : HELD_RELEASE);
 }
 
 /* ---- the ops ---- */

@@ -51,7 +51,7 @@ class Cell:
     early: int = 0  # arrivals before the release
 
     def __post_init__(self):
-        self.key = "-".join([self.client, self.hop, self.kind, self.fate,
+        self.key = "-".join([self.client, self.hop, self.kind, self.outcome,
                              self.wire])
         utf8 = self.kind == "utf8"
         domain = domain_of(self.hop, self.tls, self.held)
@@ -61,7 +61,7 @@ class Cell:
                       if self.kind == "many" else [f"{user}@{domain}"])
 
     @property
-    def fate(self):
+    def outcome(self):
         return "held" if self.held else "known"
 
     @property

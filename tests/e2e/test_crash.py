@@ -255,20 +255,20 @@ def crash_loop(w, sink, shared, rounds, power):
 def judge(w, sink, shared):
     """What became of each recipient of each acknowledged message."""
     waiting = set(w.held())
-    lost, fates = [], collections.Counter()
+    lost, outcomes = [], collections.Counter()
     for number, rcpts in shared.acknowledged.items():
         for rcpt in rcpts:
             if rcpt in sink.arrivals:
-                fates["delivered"] += 1
+                outcomes["delivered"] += 1
             elif rcpt in shared.discarded:
-                fates["discarded"] += 1
+                outcomes["discarded"] += 1
             elif rcpt in waiting:
-                fates["waiting"] += 1
+                outcomes["waiting"] += 1
             elif rcpt in shared.maybe_discarded:
-                fates["discarded, unconfirmed"] += 1
+                outcomes["discarded, unconfirmed"] += 1
             else:
                 lost.append(rcpt)
-    return lost, fates
+    return lost, outcomes
 
 
 def zombies(sink, shared):
@@ -317,7 +317,7 @@ def kill_under_load(tmp_path, rounds, lose_power):
             thread.join()
     try:
         assert not shared.errors, shared.errors
-        lost, fates = judge(w, sink, shared)
+        lost, outcomes = judge(w, sink, shared)
         assert not lost, f"answered 250 and gone: {lost[:20]}"
         # And what waits can be delivered.
         w.ctl("release", "--all")
@@ -332,13 +332,13 @@ def kill_under_load(tmp_path, rounds, lose_power):
         sink.stop()
     twice = sum(len(times) - 1 for times in sink.arrivals.values())
     print(f"{rounds} kills; {len(shared.acknowledged)} messages answered "
-          f"250, {sum(fates.values())} recipients: "
-          f"{dict(fates)}; {len(shared.discarded)} discards confirmed, "
+          f"250, {sum(outcomes.values())} recipients: "
+          f"{dict(outcomes)}; {len(shared.discarded)} discards confirmed, "
           f"{len(shared.maybe_discarded)} not; {twice} duplicates; "
           f"refused {dict(shared.refused)}; {dict(shared.admin)}")
     # The run must have been one: mail of every kind, and kills in it.
     assert len(shared.acknowledged) > 2 * rounds
-    assert fates["delivered"] > rounds and len(shared.discarded) > 0
+    assert outcomes["delivered"] > rounds and len(shared.discarded) > 0
     if power is not None:
         print(f"{power.dropped} files lost what was not synced")
         assert power.dropped > 0

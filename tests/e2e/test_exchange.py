@@ -197,7 +197,7 @@ def test_utf8_address(weir, relay):
 
 
 def test_non_delivery_report_of_exchange(weir, relay):
-    """A null sender passes, and nobody is told of its fate."""
+    """A null sender passes, and nobody is told of its outcome."""
     hop = relay(POSTFIX)
     w = weir(next_hop=hop.address, policy=HOLD, notify_after='"1s"')
     assert replay(w, "", [("bob@known.test", " NOTIFY=NEVER")],

@@ -33,34 +33,34 @@ class Sessions:
     def __init__(self, port, sender, rcpts, sessions=4):
         self.port, self.sender = port, sender
         self.parts = [rcpts[i::sessions] for i in range(sessions)]
-        self.fates = {}  # recipient -> passed, held, refused
+        self.outcomes = {}  # recipient -> passed, held, refused
 
     def run(self):
         with concurrent.futures.ThreadPoolExecutor(len(self.parts)) as pool:
-            for fates in pool.map(self.send, self.parts):
-                self.fates.update(fates)
-        return collections.Counter(self.fates.values())
+            for outcomes in pool.map(self.send, self.parts):
+                self.outcomes.update(outcomes)
+        return collections.Counter(self.outcomes.values())
 
     def send(self, rcpts):
-        fates, smtp = {}, None
+        outcomes, smtp = {}, None
         for rcpt in rcpts:
             if smtp is None:
                 smtp = smtplib.SMTP("127.0.0.1", self.port, timeout=DEADLINE_S)
             try:
                 smtp.sendmail(self.sender, [rcpt],
                               message(sender=self.sender, to=rcpt))
-                fates[rcpt] = "sent"
+                outcomes[rcpt] = "sent"
             except smtplib.SMTPServerDisconnected:
-                fates[rcpt], smtp = "cut off", None
+                outcomes[rcpt], smtp = "cut off", None
             except (smtplib.SMTPRecipientsRefused,
                     smtplib.SMTPSenderRefused, smtplib.SMTPDataError):
-                fates[rcpt] = "refused"
+                outcomes[rcpt] = "refused"
         if smtp is not None:
             smtp.close()
-        return fates
+        return outcomes
 
     def sent(self):
-        return {r for r, fate in self.fates.items() if fate == "sent"}
+        return {r for r, outcome in self.outcomes.items() if outcome == "sent"}
 
 
 def smtp_source(port, *args):

@@ -545,8 +545,8 @@ def test_one_line_per_message_with_its_fate(weir, sink):
     peer.transact("a@example.org", ["b@known.test"], b"a\nb\r\n")
     peer.ask("QUIT")
     lines = w.log_lines(r" smtp message ")
-    fates = [line.split(" result=")[1].split()[0] for line in lines]
-    assert fates == ["passed", "held", "split", "refused", "faulty"]
+    outcomes = [line.split(" result=")[1].split()[0] for line in lines]
+    assert outcomes == ["passed", "held", "split", "refused", "faulty"]
     for line in lines:
         for key in ("id=", "sender=", "from=", "client=", "size_bytes=",
                     "recipients=", "passed=", "held=", "code=", "reply="):

@@ -486,7 +486,7 @@ test_date(void **state)
 	assert_true(strlen(bounce_date(INT64_MAX, out)) > 0);
 }
 
-/* A fate each: a paragraph each in the order of what matters, and the whole
+/* A outcome each: a paragraph each in the order of what matters, and the whole
  * original for a failure alone. */
 static void
 test_actions(void **state)

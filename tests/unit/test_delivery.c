@@ -135,7 +135,7 @@ test_without_pipelining(void **state)
 /* ---- refused ---- */
 
 static void
-test_each_recipient_its_fate(void **state)
+test_each_recipient_its_outcome(void **state)
 {
 	struct world *w = *state;
 	int64_t before = clock_wall_ms();
@@ -554,7 +554,7 @@ main(void)
 	    TEST(test_large_body),
 	    TEST(test_empty_body),
 	    TEST(test_without_pipelining),
-	    TEST(test_each_recipient_its_fate),
+	    TEST(test_each_recipient_its_outcome),
 	    TEST(test_too_many_for_one_message),
 	    TEST(test_too_many_at_the_first),
 	    TEST(test_refused_at_mail),

@@ -11,7 +11,7 @@ struct tape {
 	uint32_t len;
 	int64_t now;
 	uint64_t last_ticket;
-	uint8_t fate[20000]; /* by ticket: 1 waits, 2 released, 3 removed */
+	uint8_t outcome[20000]; /* by ticket: 1 waits, 2 released, 3 removed */
 };
 
 static void
@@ -30,9 +30,9 @@ on_tape_release(void *arg, struct throttle_source *src, uint64_t destination,
 	(void)src;
 	(void)destination;
 	/* Each destination is unique here: strictly in order, each once. */
-	assert_int_equal(tape->fate[ticket], 1);
+	assert_int_equal(tape->outcome[ticket], 1);
 	assert_true(ticket > tape->last_ticket);
-	tape->fate[ticket] = 2;
+	tape->outcome[ticket] = 2;
 	tape->last_ticket = ticket;
 	note(tape, tape->now);
 }
@@ -97,7 +97,7 @@ bound_round(uint64_t seed, bool reserved)
 		if (reserved)
 			advance(
 			    t, &tape, tape.now + (int64_t)(draw(&seed) % 40));
-		tape.fate[i] = got.verdict == THROTTLE_HOLD;
+		tape.outcome[i] = got.verdict == THROTTLE_HOLD;
 		throttle_commit(t, src, &got, i, tape.now);
 		if (got.verdict == THROTTLE_PASS)
 			note(&tape, tape.now);
@@ -127,12 +127,12 @@ match_third(void *arg, uint64_t destination, uint64_t ticket)
 	(void)destination;
 	if (ticket % 3 != 0)
 		return false;
-	assert_int_equal(tape->fate[ticket], 1);
-	tape->fate[ticket] = 3;
+	assert_int_equal(tape->outcome[ticket], 1);
+	tape->outcome[ticket] = 3;
 	return true;
 }
 
-/* Removing, late runs, a clock that goes back: each request has one fate. */
+/* Removing, late runs, a clock that goes back: each request has one outcome. */
 static void
 test_nothing_lost_or_twice(void **state)
 {
@@ -152,7 +152,7 @@ test_nothing_lost_or_twice(void **state)
 
 		tape.now += (int64_t)(draw(&seed) % 70000);
 		throttle_request(t, src, i, i, tape.now - back, &got);
-		tape.fate[i] = got.verdict == THROTTLE_HOLD;
+		tape.outcome[i] = got.verdict == THROTTLE_HOLD;
 		if (draw(&seed) % 50 == 0)
 			throttle_run(t, tape.now - back, draw(&seed) % 30);
 		if (draw(&seed) % 2000 == 0)
@@ -160,7 +160,7 @@ test_nothing_lost_or_twice(void **state)
 	}
 	throttle_run(t, tape.now + INT64_C(1000000000), 0);
 	for (uint32_t i = 1; i < 15000; i++)
-		assert_int_not_equal(tape.fate[i], 1);
+		assert_int_not_equal(tape.outcome[i], 1);
 	assert_int_equal(throttle_next_due(t), INT64_MAX);
 	throttle_free(t);
 }

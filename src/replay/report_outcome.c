@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* See report_fate.h. */
-#include "replay/report_fate.h"
+/* See report_outcome.h. */
+#include "replay/report_outcome.h"
 
 static void
-add_wait(struct report_fate *f, const struct trace_message *m,
+add_wait(struct report_outcome *f, const struct trace_message *m,
     const struct replay_wait *w)
 {
 	int64_t length = w->until - m->seconds * INT64_C(1000);
@@ -16,10 +16,10 @@ add_wait(struct report_fate *f, const struct trace_message *m,
 	f->causes[w->cause]++;
 }
 
-struct report_fate *
-report_fates(const struct trace *t, const struct replay_result *result)
+struct report_outcome *
+report_outcomes(const struct trace *t, const struct replay_result *result)
 {
-	struct report_fate *v = xcalloc((size_t)t->id_max + 1, sizeof(*v));
+	struct report_outcome *v = xcalloc((size_t)t->id_max + 1, sizeof(*v));
 
 	for (uint32_t i = 0; i < t->message_count; i++) {
 		v[t->messages[i].sender].messages++;
@@ -32,7 +32,7 @@ report_fates(const struct trace *t, const struct replay_result *result)
 		add_wait(&v[m->sender], m, w);
 	}
 	for (size_t i = 0; i < result->freeze_count; i++) {
-		struct report_fate *f = &v[result->freezes[i].sender];
+		struct report_outcome *f = &v[result->freezes[i].sender];
 
 		if (f->freezes++ == 0)
 			f->frozen = &result->freezes[i];
@@ -41,7 +41,8 @@ report_fates(const struct trace *t, const struct replay_result *result)
 }
 
 bool
-report_fate_differs(const struct report_fate *a, const struct report_fate *b)
+report_outcome_differs(
+    const struct report_outcome *a, const struct report_outcome *b)
 {
 	return a->waited != b->waited || a->freezes != b->freezes ||
 	       a->longest != b->longest;

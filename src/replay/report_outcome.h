@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a replay did to each sender. */
-#ifndef REPLAY_REPORT_FATE_H
-#define REPLAY_REPORT_FATE_H
+#ifndef REPLAY_REPORT_OUTCOME_H
+#define REPLAY_REPORT_OUTCOME_H
 
 #include "replay/replay.h"
 
-struct report_fate {
+struct report_outcome {
 	uint64_t messages, recipients;
 	uint64_t waited, never; /* recipients */
 	int64_t total, longest; /* ms of waiting; of all, and of one */
@@ -15,10 +15,10 @@ struct report_fate {
 };
 
 /* By id up to the trace's id_max; heap. result is borrowed. */
-struct report_fate *report_fates(
+struct report_outcome *report_outcomes(
     const struct trace *t, const struct replay_result *result);
 /* Another policy makes a difference to the sender. */
-bool report_fate_differs(
-    const struct report_fate *a, const struct report_fate *b);
+bool report_outcome_differs(
+    const struct report_outcome *a, const struct report_outcome *b);
 
 #endif
