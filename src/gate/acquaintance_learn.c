@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Lessons from incoming mail, which anybody may send. The rate is a theoretical
- * arrival time (GCRA): one number for each source, however long the window. The
- * shares are counted among the new ones of one window.
+ * Observations of incoming mail, which anybody may send. The rate is a
+ * theoretical arrival time (GCRA): one number for each source, however long the
+ * window. The shares are counted among the new ones of one window.
  */
 #include "gate/acquaintances_internal.h"
 
@@ -78,10 +78,10 @@ is_share_used(struct acquaintance_source *s, struct acquaintance_origin origin,
 }
 
 static void
-remember_origin(
-    struct acquaintance_source *s, const struct acquaintance_lesson *lesson)
+remember_origin(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation)
 {
-	if (lesson->rules.rate.count == 0)
+	if (observation->rules.rate.count == 0)
 		return;
 	if (s->recent_n == s->recent_cap) {
 		s->recent_cap = s->recent_cap > 0 ? s->recent_cap * 2 : 4;
@@ -89,7 +89,7 @@ remember_origin(
 		    xrealloc(s->recents, s->recent_cap * sizeof(*s->recents));
 	}
 	s->recents[s->recent_n++] = (struct acquaintance_recent){
-	    (int32_t)(s->a->now / 1000), lesson->origin};
+	    (int32_t)(s->a->now / 1000), observation->origin};
 }
 
 static void
@@ -125,35 +125,37 @@ make_room(struct acquaintance_source *s, const struct acquaintance_rules *rules,
 
 static bool
 is_there(struct acquaintance_source *s,
-    const struct acquaintance_lesson *lesson, uint32_t today)
+    const struct acquaintance_observation *observation, uint32_t today)
 {
 	struct acquaintance found;
 
-	return acquaintance_set_find(&s->set, lesson->destination, &found) &&
+	return acquaintance_set_find(
+		   &s->set, observation->destination, &found) &&
 	       ((found.why & ~ACQUAINTANCE_MET) != 0 ||
 		   found.day >=
-		       acquaintance_since(today, lesson->rules.expiry_ms));
+		       acquaintance_since(today, observation->rules.expiry_ms));
 }
 
 void
-acquaintance_take_lesson(struct acquaintance_source *s,
-    const struct acquaintance_lesson *lesson, uint32_t day)
+acquaintance_take_observation(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation, uint32_t day)
 {
-	struct acquaintance add = {lesson->why, day};
+	struct acquaintance add = {observation->why, day};
 
-	if (!is_there(s, lesson, day)) {
+	if (!is_there(s, observation, day)) {
 		if (!acquaintance_may_begin(s) ||
-		    is_share_used(s, lesson->origin, &lesson->rules.rate) ||
-		    !take_rate(s, &lesson->rules.rate)) {
+		    is_share_used(
+			s, observation->origin, &observation->rules.rate) ||
+		    !take_rate(s, &observation->rules.rate)) {
 			refuse(s);
 			return;
 		}
-		remember_origin(s, lesson);
-		make_room(s, &lesson->rules, day);
+		remember_origin(s, observation);
+		make_room(s, &observation->rules, day);
 		counters_add(s->a->counters, COUNT_INBOUND_LEARNT, 1);
-		tell_learnt(s, lesson->why);
+		tell_learnt(s, observation->why);
 	}
-	if (acquaintance_set_put(&s->set, lesson->destination, add) !=
+	if (acquaintance_set_put(&s->set, observation->destination, add) !=
 	    ACQUAINTANCE_SAME)
 		acquaintance_touch(s);
 }

@@ -331,12 +331,12 @@ void
 acquaintance_note(
     struct acquaintance_source *s, const struct acquaintance_pending *p)
 {
-	struct acquaintance add = {p->lesson.why, p->day};
+	struct acquaintance add = {p->observation.why, p->day};
 
-	if (p->is_lesson)
-		acquaintance_take_lesson(s, &p->lesson, p->day);
-	else if (acquaintance_set_put(&s->set, p->lesson.destination, add) !=
-		 ACQUAINTANCE_SAME)
+	if (p->is_observation)
+		acquaintance_take_observation(s, &p->observation, p->day);
+	else if (acquaintance_set_put(&s->set, p->observation.destination,
+		     add) != ACQUAINTANCE_SAME)
 		acquaintance_touch(s);
 }
 
@@ -381,7 +381,7 @@ acquaintances_add(struct acquaintances *a, struct str source,
     uint64_t destination, unsigned why, int64_t last)
 {
 	struct acquaintance_pending p = {
-	    .lesson = {.destination = destination, .why = why},
+	    .observation = {.destination = destination, .why = why},
 	    .day = acquaintance_day(last)};
 
 	if (last > a->wall)
@@ -391,10 +391,11 @@ acquaintances_add(struct acquaintances *a, struct str source,
 
 void
 acquaintances_learn(struct acquaintances *a, struct str source,
-    const struct acquaintance_lesson *lesson, int64_t now, int64_t wall)
+    const struct acquaintance_observation *observation, int64_t now,
+    int64_t wall)
 {
-	struct acquaintance_pending p = {.lesson = *lesson,
-	    .is_lesson = true,
+	struct acquaintance_pending p = {.observation = *observation,
+	    .is_observation = true,
 	    .day = acquaintance_day(wall)};
 
 	acquaintance_note_time(a, now, wall);

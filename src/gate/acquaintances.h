@@ -104,7 +104,7 @@ struct acquaintance_origin {
 	uint16_t domain;
 	uint16_t network; /* of the client */
 };
-struct acquaintance_lesson {
+struct acquaintance_observation {
 	uint64_t destination;
 	unsigned why; /* of ACQUAINTANCE_MET */
 	struct acquaintance_origin origin;
@@ -115,7 +115,8 @@ struct acquaintance_lesson {
  * fifth; five at least. What came of it is counted, now or when the row has
  * been read. */
 void acquaintances_learn(struct acquaintances *a, struct str source,
-    const struct acquaintance_lesson *lesson, int64_t now, int64_t wall);
+    const struct acquaintance_observation *observation, int64_t now,
+    int64_t wall);
 
 /* ---- the administrator ---- */
 

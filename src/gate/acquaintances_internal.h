@@ -2,7 +2,7 @@
 /*
  * The memory of acquaintances from inside: acquaintances.c keeps the sources
  * and answers, acquaintance_store.c reads and writes their rows, and
- * acquaintance_learn.c takes lessons.
+ * acquaintance_learn.c takes observations.
  */
 #ifndef GATE_ACQUAINTANCES_INTERNAL_H
 #define GATE_ACQUAINTANCES_INTERNAL_H
@@ -19,9 +19,9 @@ struct acquaintance_recent {
 
 /* What is to be learnt when the row has been read. */
 struct acquaintance_pending {
-	struct acquaintance_lesson lesson;
+	struct acquaintance_observation observation;
 	uint32_t day;
-	bool is_lesson; /* else an acquaintances_add */
+	bool is_observation; /* else an acquaintances_add */
 };
 
 enum acquaintance_state {
@@ -96,8 +96,8 @@ void acquaintance_note(
 
 /* ---- learn ---- */
 
-void acquaintance_take_lesson(struct acquaintance_source *s,
-    const struct acquaintance_lesson *lesson, uint32_t day);
+void acquaintance_take_observation(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation, uint32_t day);
 
 /* ---- store ---- */
 

@@ -24,7 +24,7 @@
 struct gate;
 struct share_ops; /* share/question.h */
 struct gate_txn;
-struct gate_lesson;
+struct gate_observation;
 
 #define GATE_RECIPIENT_MAX LOCALS_KEY_MAX /* bytes of a recipient's key */
 
@@ -296,16 +296,19 @@ void gate_undelivered(struct gate *g, const char *source, uint64_t destination,
 /*
  * Who writes to a user of ours is known to that user (learn_inbound). A
  * transaction does this by itself when its facts say so; a front end that ends
- * transactions before the message has ended keeps a lesson of its own.
+ * transactions before the message has ended keeps an observation of its own.
  */
 /* NULL: this message teaches nobody. Facts are copied. */
-struct gate_lesson *gate_lesson_new(
+struct gate_observation *gate_observation_new(
     struct gate *g, const struct gate_facts *facts);
 /* An accepted recipient. */
-void gate_lesson_add(struct gate_lesson *lesson, struct str recipient);
+void gate_observation_add(
+    struct gate_observation *observation, struct str recipient);
 /* The message was accepted. Frees it. */
-void gate_lesson_learn(struct gate_lesson *lesson, int64_t now, int64_t wall);
-void gate_lesson_free(struct gate_lesson *lesson); /* takes NULL */
+void gate_observation_learn(
+    struct gate_observation *observation, int64_t now, int64_t wall);
+void gate_observation_free(
+    struct gate_observation *observation); /* takes NULL */
 
 /* The header of this message is of interest, and this address stands in it
  * (From, Reply-To, To, Cc): a decoy that was named to its users by incoming

@@ -15,7 +15,7 @@
  *	gate_hand.c	freezing by hand, with a reason and for a time
  *	gate_release.c	releases by the schedule, made durable
  *	gate_admin.c	release, discard, thaw by hand
- *	gate_lesson.c	incoming messages, and who learns from them
+ *	gate_observation.c	incoming messages, and who learns from them
  *	gate_take_over.c	what an older weir kept of incoming mail
  *	gate_reached.c	whom the source wrote to, remembered
  *	gate_import.c	acquaintances out of logs
@@ -322,12 +322,13 @@ void admin_learn(struct gate *g, const char *who, uint64_t count, int64_t wall,
 /* ---- incoming mail ---- */
 
 /* Takes out recipients from this one on. */
-void lesson_cut(struct gate_lesson *l, uint32_t recipient);
+void observation_cut(struct gate_observation *l, uint32_t recipient);
 /* The users that this recipient stands for; later ones are taken out. */
-void lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address);
-bool lesson_is_empty(const struct gate_lesson *l); /* takes NULL */
+void observation_add(
+    struct gate_observation *l, uint32_t recipient, struct str address);
+bool observation_is_empty(const struct gate_observation *l); /* takes NULL */
 /* may: whether the message reached this recipient; NULL: all. */
-void lesson_learn(struct gate_lesson *l,
+void observation_learn(struct gate_observation *l,
     bool (*may)(const void *arg, uint32_t recipient), const void *arg,
     int64_t wall);
 

@@ -864,8 +864,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	if (g->share_ops != NULL)
 		txn->site = g->share_ops->destination(g->share_arg, key);
 	twin = find_twin(txn, destination);
-	if (txn->lesson != NULL)
-		lesson_add(txn->lesson, txn->n, address);
+	if (txn->observation != NULL)
+		observation_add(txn->observation, txn->n, address);
 	txn_history_ask(txn, address);
 	if (txn->n >= SPOOL_RCPT_MAX)
 		refuse(&q, 452, "4.5.3", "too many recipients in one message",

@@ -81,7 +81,7 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 		note_sender(txn, &facts);
 	path_begin(txn, &facts);
 	if (given->teaches)
-		txn->lesson = gate_lesson_new(g, given);
+		txn->observation = gate_observation_new(g, given);
 	txn_history_begin(txn, &facts);
 	record_begin(txn, given, now);
 	return txn;
@@ -114,7 +114,7 @@ txn_free(struct gate_txn *txn)
 	secure_forget(txn);
 	if (txn->entries != txn->first)
 		free(txn->entries);
-	gate_lesson_free(txn->lesson);
+	gate_observation_free(txn->observation);
 	naming_free(txn);
 	bounce_free(txn);
 	txn_history_free(txn);
@@ -224,8 +224,8 @@ txn_drop_last(struct gate_txn *txn, int64_t now)
 	txn->can_drop = false;
 	txn->g->now = now;
 	e = &txn->entries[--txn->n];
-	if (txn->lesson != NULL)
-		lesson_cut(txn->lesson, txn->n);
+	if (txn->observation != NULL)
+		observation_cut(txn->observation, txn->n);
 	naming_cut(txn);
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
@@ -308,7 +308,7 @@ gate_txn_conf(const struct gate_txn *txn)
 bool
 gate_txn_is_known(const struct gate_txn *txn)
 {
-	if (txn->is_short || !lesson_is_empty(txn->lesson) ||
+	if (txn->is_short || !observation_is_empty(txn->observation) ||
 	    gate_txn_hears_names(txn) || !path_is_known(txn))
 		return false;
 	for (uint32_t i = 0; i < txn->n; i++) {
@@ -777,9 +777,9 @@ gate_commit(
 	end_blast(txn, tickets, wall);
 	shared_note(txn, SHARE_BLAST_END, NULL, 0);
 	strangers_judge(txn, now, wall);
-	if (txn->lesson != NULL)
-		lesson_learn(
-		    txn->lesson, has_gone, &(struct ended){txn, tickets}, wall);
+	if (txn->observation != NULL)
+		observation_learn(txn->observation, has_gone,
+		    &(struct ended){txn, tickets}, wall);
 	txn_end(txn);
 }
 
@@ -847,8 +847,8 @@ gate_doubt(struct gate_txn *txn, const bool *named, int64_t now, int64_t wall)
 			give_back(txn, e, now);
 	}
 	strangers_judge(txn, now, wall);
-	if (txn->lesson != NULL)
-		lesson_learn(txn->lesson, is_reached,
+	if (txn->observation != NULL)
+		observation_learn(txn->observation, is_reached,
 		    &(struct doubted){txn->n, reached}, wall);
 	free(reached);
 	txn_end(txn);

@@ -41,11 +41,11 @@ struct gate_txn {
 	struct naming *naming;       /* of gate_named.c; NULL: none */
 	struct bounces *bounces;     /* of gate_bounce.c; NULL: none */
 	uint64_t message; /* under which it has an ENVID; 0: it has none */
-	struct gate_lesson *lesson;      /* NULL: nobody learns from it */
-	struct txn_history *history;     /* NULL: none is kept */
-	struct gate_secure_op *securing; /* NULL: nothing is on its way */
-	struct familiar_later *later;    /* NULL: no question is open */
-	struct shared_later *sharing;    /* NULL: nobody else is asked */
+	struct gate_observation *observation; /* NULL: nobody learns from it */
+	struct txn_history *history;          /* NULL: none is kept */
+	struct gate_secure_op *securing;      /* NULL: nothing is on its way */
+	struct familiar_later *later;         /* NULL: no question is open */
+	struct shared_later *sharing;         /* NULL: nobody else is asked */
 	struct share_step *steps; /* for those who share; told at the end */
 	size_t steps_n;
 	uint64_t site; /* of the recipient in hand */

@@ -14,7 +14,7 @@ libgate_a_SOURCES = \
 	src/gate/history.c src/gate/history.h \
 	src/gate/gate_habit.c src/gate/habit.c src/gate/habit.h \
 	src/gate/gate_info.c \
-	src/gate/gate_lesson.c \
+	src/gate/gate_observation.c \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \
@@ -69,13 +69,13 @@ tests_bench_bench_acquaintances_LDADD = $(gate_libs)
 if HAVE_CMOCKA
 gate_rig = tests/unit/gate_rig.c tests/unit/gate_rig.h tests/unit/policy_rig.h \
 	tests/unit/gate_rig_send.c
-check_PROGRAMS += tests/unit/test_gate_inbound tests/unit/test_gate_lesson
+check_PROGRAMS += tests/unit/test_gate_inbound tests/unit/test_gate_observation
 tests_unit_test_gate_inbound_SOURCES = tests/unit/test_gate_inbound.c \
 	tests/unit/inbound_rig.h $(gate_rig)
 tests_unit_test_gate_inbound_LDADD = $(gate_libs) $(CMOCKA_LIBS)
-tests_unit_test_gate_lesson_SOURCES = tests/unit/test_gate_lesson.c \
+tests_unit_test_gate_observation_SOURCES = tests/unit/test_gate_observation.c \
 	tests/unit/inbound_rig.h $(gate_rig)
-tests_unit_test_gate_lesson_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+tests_unit_test_gate_observation_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_take_over
 tests_unit_test_gate_take_over_SOURCES = tests/unit/test_gate_take_over.c \
 	tests/unit/inbound_rig.h $(gate_rig) $(SPOOL_KIT)

@@ -45,9 +45,9 @@ struct policy_conn {
 	char asked[128]; /* instance whose recipient was asked about last */
 	struct gate_txn *gate; /* of the request in hand */
 	/* What users will have learnt when this message has ended. */
-	struct gate_lesson *lesson;
-	char lesson_of[128]; /* instance; its lesson may be none */
-	char held[128];      /* the instance that was put on HOLD last */
+	struct gate_observation *observation;
+	char observation_of[128]; /* instance; its observation may be none */
+	char held[128];           /* the instance that was put on HOLD last */
 	bool with_recipient;
 	bool busy, at_end, pumping, closing;
 };
@@ -74,7 +74,7 @@ policy_conn_end(struct policy_conn *c, int64_t linger_ms, int64_t now)
 	if (c->gate != NULL)
 		gate_cancel(c->gate, now);
 	c->gate = NULL;
-	gate_lesson_free(c->lesson);
+	gate_observation_free(c->observation);
 	list_remove(&c->entry);
 	places_give(c->d->places, c->place);
 	if (linger_ms > 0)
@@ -108,52 +108,55 @@ is_at_end(const struct policy_request *rq)
 
 /* ---- incoming mail ---- */
 
-/* The lesson of the message in hand; NULL: none. */
-static struct gate_lesson *
-get_lesson(struct policy_conn *c)
+/* The observation of the message in hand; NULL: none. */
+static struct gate_observation *
+get_observation(struct policy_conn *c)
 {
 	const struct policy_request *rq = &c->parser.request;
 	struct gate_facts facts = facts_of(rq);
 
-	if (rq->instance[0] != '\0' && strcmp(rq->instance, c->lesson_of) == 0)
-		return c->lesson;
-	gate_lesson_free(c->lesson);
-	c->lesson = gate_lesson_new(c->d->parts.gate, &facts);
-	str_copy(str_from(rq->instance), c->lesson_of, sizeof(c->lesson_of));
-	return c->lesson;
+	if (rq->instance[0] != '\0' &&
+	    strcmp(rq->instance, c->observation_of) == 0)
+		return c->observation;
+	gate_observation_free(c->observation);
+	c->observation = gate_observation_new(c->d->parts.gate, &facts);
+	str_copy(str_from(rq->instance), c->observation_of,
+	    sizeof(c->observation_of));
+	return c->observation;
 }
 
 /* The message goes nowhere yet: nobody learns from it. */
 static void
-drop_lesson(struct policy_conn *c)
+drop_observation(struct policy_conn *c)
 {
-	gate_lesson_free(get_lesson(c));
-	c->lesson = NULL;
+	gate_observation_free(get_observation(c));
+	c->observation = NULL;
 }
 
 /* Its recipient passed. */
 static void
-add_to_lesson(struct policy_conn *c)
+add_to_observation(struct policy_conn *c)
 {
-	struct gate_lesson *lesson = get_lesson(c);
+	struct gate_observation *observation = get_observation(c);
 
-	if (lesson != NULL)
-		gate_lesson_add(lesson, str_from(c->parser.request.recipient));
+	if (observation != NULL)
+		gate_observation_add(
+		    observation, str_from(c->parser.request.recipient));
 }
 
 /* As late as the protocol tells: what the mail server itself says to the text
  * comes after it. */
 static void
-end_lesson(struct policy_conn *c, int64_t now)
+end_observation(struct policy_conn *c, int64_t now)
 {
-	struct gate_lesson *lesson;
+	struct gate_observation *observation;
 
 	if (!is_at_end(&c->parser.request))
 		return;
-	lesson = get_lesson(c);
-	c->lesson = NULL;
-	if (lesson != NULL)
-		gate_lesson_learn(lesson, now, clock_wall_ms());
+	observation = get_observation(c);
+	c->observation = NULL;
+	if (observation != NULL)
+		gate_observation_learn(observation, now, clock_wall_ms());
 }
 
 /* ---- answers ---- */
@@ -255,7 +258,7 @@ answer_wait(struct policy_conn *c, const char *why, int64_t now)
 	if (holds) {
 		str_copy(str_from(c->parser.request.instance), c->held,
 		    sizeof(c->held));
-		drop_lesson(c);
+		drop_observation(c);
 	}
 	gate_defer(c->gate, now, clock_wall_ms());
 	go_on(c, now);
@@ -275,8 +278,8 @@ on_secured(void *arg, const struct gate_answer *a)
 	reply(c, "DUNNO", "");
 	/* What becomes of the message is not told: it counts. */
 	gate_commit(c->gate, NULL, now, clock_wall_ms());
-	add_to_lesson(c);
-	end_lesson(c, now);
+	add_to_observation(c);
+	end_observation(c, now);
 	go_on(c, now);
 }
 
@@ -316,7 +319,7 @@ on_sender(void *arg, const struct gate_answer *a)
 	} else {
 		reply(c, "DUNNO", "");
 		gate_cancel(c->gate, now);
-		end_lesson(c, now);
+		end_observation(c, now);
 		go_on(c, now);
 	}
 }

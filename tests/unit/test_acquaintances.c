@@ -598,7 +598,7 @@ test_survives_faults(void **state)
 		assert_known(w, ALICE, i);
 }
 
-/* ---- lessons ---- */
+/* ---- observations ---- */
 
 static const struct acquaintance_rules rules = {
     .set = 8, .rate = {4, DAY}, .expiry_ms = 10 * DAY};
@@ -607,12 +607,12 @@ static void
 hears(struct world *w, uint64_t i, struct acquaintance_origin origin,
     const struct acquaintance_rules *by)
 {
-	struct acquaintance_lesson lesson = {.destination = who(i),
+	struct acquaintance_observation observation = {.destination = who(i),
 	    .why = ACQUAINTANCE_WROTE_US,
 	    .origin = origin,
 	    .rules = *by};
 
-	acquaintances_learn(w->a, ALICE, &lesson, w->now, w->wall);
+	acquaintances_learn(w->a, ALICE, &observation, w->now, w->wall);
 }
 
 static const struct acquaintance_origin nowhere;

@@ -299,31 +299,31 @@ test_forget(void **state)
 	close_rig(&r);
 }
 
-/* A front end that keeps the lesson itself. */
+/* A front end that keeps the observation itself. */
 static void
-test_lesson(void **state)
+test_observation(void **state)
 {
 	struct gate_facts facts = {.sender = STR(BOB)};
-	struct gate_lesson *lesson;
+	struct gate_observation *observation;
 	struct rig r;
 
 	(void)state;
 	open_as(&r, LEARN, LOCALS_ADDRESS);
-	lesson = gate_lesson_new(r.gate, &facts);
-	assert_non_null(lesson);
-	gate_lesson_add(lesson, STR(ALICE));
-	gate_lesson_add(lesson, STR("carol@example.org"));
-	gate_lesson_add(lesson, STR("x@elsewhere.example"));
-	gate_lesson_free(lesson);
+	observation = gate_observation_new(r.gate, &facts);
+	assert_non_null(observation);
+	gate_observation_add(observation, STR(ALICE));
+	gate_observation_add(observation, STR("carol@example.org"));
+	gate_observation_add(observation, STR("x@elsewhere.example"));
+	gate_observation_free(observation);
 	assert_int_equal(learnt(&r, ALICE), 0);
-	lesson = gate_lesson_new(r.gate, &facts);
-	gate_lesson_add(lesson, STR(ALICE));
-	gate_lesson_add(lesson, STR("carol@example.org"));
-	gate_lesson_learn(lesson, r.now, r.wall);
+	observation = gate_observation_new(r.gate, &facts);
+	gate_observation_add(observation, STR(ALICE));
+	gate_observation_add(observation, STR("carol@example.org"));
+	gate_observation_learn(observation, r.now, r.wall);
 	assert_int_equal(learnt(&r, ALICE), 1);
 	assert_int_equal(learnt(&r, "carol@example.org"), 1);
 	facts.user = STR("eve");
-	assert_null(gate_lesson_new(r.gate, &facts));
+	assert_null(gate_observation_new(r.gate, &facts));
 	close_rig(&r);
 }
 
@@ -343,7 +343,7 @@ main(void)
 	    cmocka_unit_test(test_survives_restart),
 	    cmocka_unit_test(test_reload),
 	    cmocka_unit_test(test_forget),
-	    cmocka_unit_test(test_lesson),
+	    cmocka_unit_test(test_observation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

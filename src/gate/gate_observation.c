@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Learning in passing. A lesson is one message: who it is from, and for which
- * of our users. It is learnt when the message has been accepted, and only by
- * users whose mail got through; what the mail server refuses, what weir holds
- * and what has no sender teaches nothing.
+ * Learning in passing. A observation is one message: who it is from, and for
+ * which of our users. It is learnt when the message has been accepted, and only
+ * by users whose mail got through; what the mail server refuses, what weir
+ * holds and what has no sender teaches nothing.
  *
  * A stranger's mail comes in without a login, from an address outside of
  * local_domains, to one in it. The client's address tells nothing more: whoever
@@ -24,9 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LESSON_MAX 1000 /* what one message teaches, to all users together */
+#define OBSERVATION_MAX \
+	1000 /* what one message teaches, to all users together */
 
-struct lesson_item {
+struct observation_item {
 	uint32_t recipient;
 	uint64_t destination;
 	struct acquaintance_rules rules;
@@ -35,20 +36,20 @@ struct lesson_item {
 };
 
 /* A recipient of a colleague's mail. */
-struct lesson_other {
+struct observation_other {
 	uint32_t recipient;
 	uint64_t plain, folded;
 };
 
-struct gate_lesson {
+struct gate_observation {
 	struct gate *g;
 	char *from;
 	struct acquaintance_origin origin;
 	bool is_colleague;
 	bool is_known; /* the sender is in internal_domains */
-	struct lesson_item *items;
+	struct observation_item *items;
 	uint32_t n, cap;
-	struct lesson_other *others;
+	struct observation_other *others;
 	uint32_t other_n, other_cap;
 	uint32_t recipient; /* the one in hand */
 };
@@ -126,10 +127,10 @@ origin_of(const struct gate *g, const struct gate_facts *facts)
 	return origin;
 }
 
-struct gate_lesson *
-gate_lesson_new(struct gate *g, const struct gate_facts *facts)
+struct gate_observation *
+gate_observation_new(struct gate *g, const struct gate_facts *facts)
 {
-	struct gate_lesson *l;
+	struct gate_observation *l;
 	bool has_login = facts->user.n > 0;
 
 	if (!g->learns || facts->sender.n == 0 ||
@@ -146,11 +147,11 @@ gate_lesson_new(struct gate *g, const struct gate_facts *facts)
 }
 
 void
-gate_lesson_free(struct gate_lesson *l)
+gate_observation_free(struct gate_observation *l)
 {
 	if (l == NULL)
 		return;
-	lesson_cut(l, 0);
+	observation_cut(l, 0);
 	free(l->items);
 	free(l->others);
 	free(l->from);
@@ -160,7 +161,7 @@ gate_lesson_free(struct gate_lesson *l)
 /* ---- who learns ---- */
 
 void
-lesson_cut(struct gate_lesson *l, uint32_t recipient)
+observation_cut(struct gate_observation *l, uint32_t recipient)
 {
 	while (l->n > 0 && l->items[l->n - 1].recipient >= recipient)
 		free(l->items[--l->n].user);
@@ -170,7 +171,7 @@ lesson_cut(struct gate_lesson *l, uint32_t recipient)
 }
 
 bool
-lesson_is_empty(const struct gate_lesson *l)
+observation_is_empty(const struct gate_observation *l)
 {
 	return l == NULL || l->n == 0 || (l->is_known && l->other_n == 0);
 }
@@ -186,11 +187,11 @@ destination_of(const struct gate *g, struct str address, bool fold)
 
 /* Those in internal_domains are familiar to all, whatever is learnt. */
 static void
-add_other(struct gate_lesson *l, struct str address)
+add_other(struct gate_observation *l, struct str address)
 {
 	const struct gate *g = l->g;
 
-	if (l->other_n == LESSON_MAX ||
+	if (l->other_n == OBSERVATION_MAX ||
 	    locals_is_internal(g->locals, address) || !is_person(g, address))
 		return;
 	if (l->other_n == l->other_cap) {
@@ -198,7 +199,7 @@ add_other(struct gate_lesson *l, struct str address)
 		l->others =
 		    xrealloc(l->others, l->other_cap * sizeof(*l->others));
 	}
-	l->others[l->other_n++] = (struct lesson_other){
+	l->others[l->other_n++] = (struct observation_other){
 	    .recipient = l->recipient,
 	    .plain = destination_of(g, address, false),
 	    .folded = destination_of(g, address, true),
@@ -206,17 +207,18 @@ add_other(struct gate_lesson *l, struct str address)
 }
 
 static void
-add_item(struct gate_lesson *l, const struct policy *policy, struct str user)
+add_item(
+    struct gate_observation *l, const struct policy *policy, struct str user)
 {
 	bool fold = policy->conf->fold_tags;
 
-	if (l->n == LESSON_MAX)
+	if (l->n == OBSERVATION_MAX)
 		return;
 	if (l->n == l->cap) {
 		l->cap = l->cap > 0 ? l->cap * 2 : 1;
 		l->items = xrealloc(l->items, l->cap * sizeof(*l->items));
 	}
-	l->items[l->n++] = (struct lesson_item){
+	l->items[l->n++] = (struct observation_item){
 	    .recipient = l->recipient,
 	    .destination = destination_of(l->g, str_from(l->from), fold),
 	    .rules = policy->met,
@@ -229,7 +231,7 @@ static void
 on_user(void *arg, struct str user, struct str address)
 {
 	struct gate_facts facts = {.user = user, .sender = address};
-	struct gate_lesson *l = arg;
+	struct gate_observation *l = arg;
 	char text[POLICY_SOURCE_MAX];
 	struct source_names names;
 	struct str key = {.p = text};
@@ -248,9 +250,10 @@ on_user(void *arg, struct str user, struct str address)
 }
 
 void
-lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address)
+observation_add(
+    struct gate_observation *l, uint32_t recipient, struct str address)
 {
-	lesson_cut(l, recipient);
+	observation_cut(l, recipient);
 	l->recipient = recipient;
 	if (!l->g->learns) /* a reload may have ended that */
 		return;
@@ -260,15 +263,15 @@ lesson_add(struct gate_lesson *l, uint32_t recipient, struct str address)
 }
 
 void
-gate_lesson_add(struct gate_lesson *l, struct str recipient)
+gate_observation_add(struct gate_observation *l, struct str recipient)
 {
-	lesson_add(l, l->recipient + 1, recipient);
+	observation_add(l, l->recipient + 1, recipient);
 }
 
 /* ---- learning ---- */
 
 struct learning {
-	struct gate_lesson *l;
+	struct gate_observation *l;
 	bool (*may)(const void *arg, uint32_t recipient);
 	const void *arg;
 	int64_t wall;
@@ -276,20 +279,20 @@ struct learning {
 };
 
 static void
-teach(struct learning *at, const struct lesson_item *item, uint64_t destination,
-    unsigned why)
+teach(struct learning *at, const struct observation_item *item,
+    uint64_t destination, unsigned why)
 {
 	struct gate *g = at->l->g;
-	struct acquaintance_lesson lesson = {
+	struct acquaintance_observation observation = {
 	    .destination = destination,
 	    .why = why,
 	    .origin = at->l->origin,
 	    .rules = item->rules,
 	};
 
-	if (at->taught++ < LESSON_MAX)
+	if (at->taught++ < OBSERVATION_MAX)
 		acquaintances_learn(g->acquaintances, str_from(item->user),
-		    &lesson, g->now, at->wall);
+		    &observation, g->now, at->wall);
 }
 
 static bool
@@ -299,12 +302,12 @@ has_gone(const struct learning *at, uint32_t recipient)
 }
 
 static void
-teach_others(struct learning *at, const struct lesson_item *item)
+teach_others(struct learning *at, const struct observation_item *item)
 {
-	const struct gate_lesson *l = at->l;
+	const struct gate_observation *l = at->l;
 
 	for (uint32_t i = 0; i < l->other_n; i++) {
-		const struct lesson_other *other = &l->others[i];
+		const struct observation_other *other = &l->others[i];
 
 		if (other->recipient != item->recipient &&
 		    has_gone(at, other->recipient))
@@ -315,7 +318,7 @@ teach_others(struct learning *at, const struct lesson_item *item)
 }
 
 void
-lesson_learn(struct gate_lesson *l,
+observation_learn(struct gate_observation *l,
     bool (*may)(const void *arg, uint32_t recipient), const void *arg,
     int64_t wall)
 {
@@ -324,7 +327,7 @@ lesson_learn(struct gate_lesson *l,
 	if (!l->g->learns) /* a reload may have ended that */
 		return;
 	for (uint32_t i = 0; i < l->n; i++) {
-		const struct lesson_item *item = &l->items[i];
+		const struct observation_item *item = &l->items[i];
 
 		if (!has_gone(&at, item->recipient))
 			continue;
@@ -336,12 +339,12 @@ lesson_learn(struct gate_lesson *l,
 }
 
 void
-gate_lesson_learn(struct gate_lesson *l, int64_t now, int64_t wall)
+gate_observation_learn(struct gate_observation *l, int64_t now, int64_t wall)
 {
 	struct gate *g = l->g;
 
 	g->now = now;
-	lesson_learn(l, NULL, NULL, wall);
-	gate_lesson_free(l);
+	observation_learn(l, NULL, NULL, wall);
+	gate_observation_free(l);
 	gate_changed(g);
 }
