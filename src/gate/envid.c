@@ -4,11 +4,10 @@
 
 #include "base/bytes.h"
 
-#include <inttypes.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DIGEST 32
@@ -17,49 +16,105 @@
 
 static const struct str prefix = STR("weir-");
 
+struct envid_key {
+	EVP_MAC_CTX *mac;
+};
+
+/* To look HMAC up and to hash the key costs more than to hash a name. */
+struct envid_key *
+envid_key_new(const unsigned char secret[ENVID_KEY])
+{
+	struct envid_key *k = xcalloc(1, sizeof(*k));
+	char name[] = "SHA256";
+	const OSSL_PARAM params[] = {
+	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+	    OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+	k->mac = EVP_MAC_CTX_new(hmac);
+	EVP_MAC_free(hmac);
+	if (k->mac == NULL || !EVP_MAC_init(k->mac, secret, ENVID_KEY, params))
+		panic("HMAC-SHA256 failed");
+	return k;
+}
+
+void
+envid_key_free(struct envid_key *k)
+{
+	if (k == NULL)
+		return;
+	EVP_MAC_CTX_free(k->mac);
+	free(k);
+}
+
 /* kind: two kinds of things never share a digest. */
 static void
-digest(const unsigned char key[ENVID_KEY], unsigned char kind, struct str text,
+digest(struct envid_key *k, unsigned char kind, struct str text,
     unsigned char out[DIGEST])
 {
 	unsigned char m[1 + 1024];
-	unsigned n = 0;
+	size_t n = 0;
 
 	if (text.n > sizeof(m) - 1)
 		text.n = sizeof(m) - 1;
 	m[0] = kind;
 	if (text.n > 0)
 		memcpy(m + 1, text.p, text.n);
-	if (HMAC(EVP_sha256(), key, ENVID_KEY, m, 1 + text.n, out, &n) ==
-		NULL ||
-	    n != DIGEST)
+	if (!EVP_MAC_init(k->mac, NULL, 0, NULL) ||
+	    !EVP_MAC_update(k->mac, m, 1 + text.n) ||
+	    !EVP_MAC_final(k->mac, out, &n, DIGEST) || n != DIGEST)
 		panic("HMAC-SHA256 failed");
 }
 
 uint64_t
-envid_sender(const unsigned char key[ENVID_KEY], struct str name)
+envid_sender(struct envid_key *k, struct str name)
 {
 	unsigned char d[DIGEST];
 	const unsigned char *p = d;
 	uint64_t h;
 
-	digest(key, 's', name, d);
+	digest(k, 's', name, d);
 	h = bytes_get(&p, 8);
 	return h != 0 ? h : 1;
 }
 
+static char *
+put_hex(char *out, const unsigned char *p, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		*out++ = digits[p[i] >> 4];
+		*out++ = digits[p[i] & 0xF];
+	}
+	return out;
+}
+
+static char *
+put_number(char *out, uint64_t v)
+{
+	unsigned char bytes[NUMBER / 2];
+
+	for (size_t i = sizeof(bytes); i-- > 0; v >>= 8)
+		bytes[i] = (unsigned char)v;
+	return put_hex(out, bytes, sizeof(bytes));
+}
+
 const char *
-envid_format(const unsigned char key[ENVID_KEY], const struct envid *id,
-    char out[ENVID_TEXT_MAX])
+envid_format(
+    struct envid_key *k, const struct envid *id, char out[ENVID_TEXT_MAX])
 {
 	unsigned char d[DIGEST];
-	size_t n = (size_t)snprintf(out, ENVID_TEXT_MAX,
-	    "%s%016" PRIx64 "-%016" PRIx64, prefix.p, id->sender, id->message);
+	char *p = out + prefix.n;
 
-	digest(key, 'e', (struct str){out, n}, d);
-	out[n++] = '-';
-	for (size_t i = 0; i < TAG; i++)
-		snprintf(out + n + 2 * i, 3, "%02x", (unsigned)d[i]);
+	memcpy(out, prefix.p, prefix.n);
+	p = put_number(p, id->sender);
+	*p++ = '-';
+	p = put_number(p, id->message);
+	digest(k, 'e', (struct str){out, (size_t)(p - out)}, d);
+	*p++ = '-';
+	*put_hex(p, d, TAG) = '\0';
 	return out;
 }
 
@@ -86,8 +141,7 @@ read_number(struct str text, uint64_t *out)
 
 /* Mail servers may change the case of it. */
 bool
-envid_parse(
-    const unsigned char key[ENVID_KEY], struct str text, struct envid *out)
+envid_parse(struct envid_key *k, struct str text, struct envid *out)
 {
 	char ours[ENVID_TEXT_MAX], theirs[ENVID_TEXT_MAX];
 
@@ -96,7 +150,7 @@ envid_parse(
 	    !read_number(
 		str_sub(text, prefix.n + NUMBER + 1, NUMBER), &out->message))
 		return false;
-	envid_format(key, out, ours);
+	envid_format(k, out, ours);
 	for (size_t i = 0; i < sizeof(theirs) - 1; i++) {
 		char c = text.p[i];
 

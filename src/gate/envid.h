@@ -21,15 +21,20 @@ struct envid {
 	uint64_t sender, message;
 };
 
+/* What is made and checked with a key, set up once. Event loop's thread. */
+struct envid_key;
+
+struct envid_key *envid_key_new(const unsigned char secret[ENVID_KEY]);
+void envid_key_free(struct envid_key *k); /* takes NULL */
 /* Never 0. */
-uint64_t envid_sender(const unsigned char key[ENVID_KEY], struct str name);
+uint64_t envid_sender(struct envid_key *k, struct str name);
 /* Returns out. */
-const char *envid_format(const unsigned char key[ENVID_KEY],
-    const struct envid *id, char out[ENVID_TEXT_MAX]);
+const char *envid_format(
+    struct envid_key *k, const struct envid *id, char out[ENVID_TEXT_MAX]);
 /* It looks like one. */
 bool envid_is_ours(struct str text);
 /* False: weir gave none such. */
 MUST_CHECK bool envid_parse(
-    const unsigned char key[ENVID_KEY], struct str text, struct envid *out);
+    struct envid_key *k, struct str text, struct envid *out);
 
 #endif

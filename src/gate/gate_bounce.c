@@ -45,11 +45,15 @@ static void
 make_envid(const struct gate *g, struct str key, uint64_t message,
     char out[GATE_ENVID_MAX])
 {
-	const unsigned char *secret = spool_key(g->spool);
-	struct envid id = {envid_sender(secret, key), message};
+	const struct signals *s = signals_find(g->signals, key);
+	struct envid_key *k = signals_key(g->signals);
+	struct envid id = {
+	    .sender = s != NULL ? s->tag : envid_sender(k, key),
+	    .message = message,
+	};
 
 	_Static_assert((int)GATE_ENVID_MAX >= (int)ENVID_TEXT_MAX, "ENVID");
-	envid_format(secret, &id, out);
+	envid_format(k, &id, out);
 }
 
 bool
@@ -181,7 +185,7 @@ gate_txn_hear_bounced(struct gate_txn *txn, const struct gate_bounced *bounced)
 	    !envid_is_ours(bounced->envid))
 		return;
 	str_copy(bounced->final, to, sizeof(to));
-	if (envid_parse(spool_key(g->spool), bounced->envid, &id) &&
+	if (envid_parse(signals_key(g->signals), bounced->envid, &id) &&
 	    (find(g, &id, bounced->final, &out) ||
 		find(g, &id, bounced->original, &out)))
 		add(txn, &out);

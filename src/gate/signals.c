@@ -28,7 +28,7 @@ static const struct str row_prefix = STR("[signals] ");
 enum part { PART_CREDIT = 1, PART_NETWORKS = 2, PART_NAMED = 3, PART_SENT = 4 };
 
 struct signals_book {
-	unsigned char key[ENVID_KEY];
+	struct envid_key *key;
 	struct map *map;
 	struct map *tags;    /* the same, by tag */
 	struct list changed; /* struct signals, the longest first */
@@ -43,11 +43,11 @@ struct gone {
 };
 
 struct signals_book *
-signals_book_new(const unsigned char key[ENVID_KEY])
+signals_book_new(const unsigned char secret[ENVID_KEY])
 {
 	struct signals_book *b = xcalloc(1, sizeof(*b));
 
-	memcpy(b->key, key, sizeof(b->key));
+	b->key = envid_key_new(secret);
 	b->tags = map_new();
 	b->map = map_new();
 	list_init(&b->changed);
@@ -84,7 +84,14 @@ signals_book_free(struct signals_book *b)
 		free_gone(LIST_ITEM(b->gone.next, struct gone, entry));
 	map_free(b->tags, NULL);
 	map_free(b->map, free_signals);
+	envid_key_free(b->key);
 	free(b);
+}
+
+struct envid_key *
+signals_key(const struct signals_book *b)
+{
+	return b->key;
 }
 
 size_t

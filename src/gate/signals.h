@@ -37,9 +37,11 @@ struct signals {
 	char key[];
 };
 
-/* key: of ENVIDs, copied. */
-struct signals_book *signals_book_new(const unsigned char key[ENVID_KEY]);
+/* secret: of ENVIDs, copied. */
+struct signals_book *signals_book_new(const unsigned char secret[ENVID_KEY]);
 void signals_book_free(struct signals_book *b); /* takes NULL */
+/* Borrowed. */
+struct envid_key *signals_key(const struct signals_book *b);
 size_t signals_count(const struct signals_book *b);
 /* NULL: nothing is counted of it. */
 struct signals *signals_find(const struct signals_book *b, struct str key);

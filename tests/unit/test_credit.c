@@ -280,6 +280,30 @@ test_is_bounded(void **state)
 	signals_book_free(b);
 }
 
+/* One is checked for months after it was made: it may never change. */
+static void
+test_envid_stays_the_same(void **state)
+{
+	static const char text[] = "weir-e5f9139c1ea3f44f-00000000000004d2-"
+				   "3dffd75da037693700df9a0d9dad0303";
+	struct envid_key *k = envid_key_new(envid_key);
+	struct envid id = {.message = 1234}, read;
+	char out[ENVID_TEXT_MAX], bad[ENVID_TEXT_MAX];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		id.sender = envid_sender(k, STR("ann@example.com"));
+		assert_string_equal(envid_format(k, &id, out), text);
+		assert_true(envid_parse(k, str_from(text), &read));
+		assert_int_equal(read.sender, id.sender);
+		assert_int_equal(read.message, id.message);
+	}
+	memcpy(bad, text, sizeof(bad));
+	bad[ENVID_TEXT_MAX - 2] ^= 1;
+	assert_false(envid_parse(k, str_from(bad), &read));
+	envid_key_free(k);
+}
+
 int
 main(void)
 {
@@ -294,6 +318,7 @@ main(void)
 	    cmocka_unit_test(test_is_kept),
 	    cmocka_unit_test(test_is_forgotten),
 	    cmocka_unit_test(test_is_bounded),
+	    cmocka_unit_test(test_envid_stays_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
