@@ -56,17 +56,20 @@ append(struct buf *out, const char *text)
 static bool
 append_xtext(struct buf *out, struct str s)
 {
+	char *to = buf_reserve(out, s.n);
 	size_t digits = 0;
 
+	if (to == NULL)
+		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
 		if (digits > 0 && c >= 'a' && c <= 'f')
 			c = (char)(c - 'a' + 'A');
 		digits = c == '+' ? 2 : digits > 0 ? digits - 1 : 0;
-		if (!buf_append_str(out, (struct str){&c, 1}))
-			return false;
+		to[i] = c;
 	}
+	buf_commit(out, s.n);
 	return true;
 }
 
