@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """What the relay costs: smtp-source straight to smtp-sink, through weir-maild
-with known recipients, with all held, and through Postfix as a relay, in turn in
-one run. Machines are noisy: each round measures all of them, and the ratios to
-the direct figure of the same round are what counts; medians are printed."""
+with known recipients, with all held, through haproxy (mode tcp, one thread, as
+weir has one loop) and through Postfix as a relay, in turn in one run. Machines
+are noisy: each round measures all of them, and the ratios to the direct figure
+and to haproxy's of the same round are what counts; medians are printed.
+
+--old FILE measures another weir-maild beside this one, in turn with it."""
 import argparse
 import os
 import pathlib
@@ -19,7 +22,21 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from harness import Weir, free_port, listens, until  # noqa: E402
 from postfix import Postfix  # noqa: E402
 
-TICKS = os.sysconf("SC_CLK_TCK")
+HAPROXY = """
+global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 1m
+    timeout server 1m
+frontend smtp
+    bind 127.0.0.1:{port}
+    default_backend sink
+backend sink
+    server sink 127.0.0.1:{sink}
+"""
 HELD = ('working_set = 64\ninterval = "1000h"\nburst = 1\ninitial = 0\n'
         "freeze_at = 0\nqueue_max = 1000000\n")
 
@@ -31,6 +48,7 @@ def arguments():
     p.add_argument("--sessions", type=int, default=20)
     p.add_argument("--release", type=int, default=100_000)
     p.add_argument("--only", default="", help="cases whose name has this")
+    p.add_argument("--old", type=pathlib.Path, help="another weir-maild")
     return p.parse_args()
 
 
@@ -47,9 +65,11 @@ def source(port, messages, size, sessions, many, rcpt="b@example.com"):
 
 
 def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]
-    user, system = fields.split()[11:13]
-    return (int(user) + int(system)) / TICKS
+    """Of all its threads, by the scheduler's own count."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 def rss_kb(pid):
@@ -72,15 +92,35 @@ class Bench:
         hop = f"127.0.0.1:{self.sink_port}"
         caps = {"client_sessions_max": 1000, "log_level": "warning"}
         self.known = Weir(self.dir / "known", hop, **caps).start()
+        self.old = None
+        if args.old:
+            self.old = Weir(self.dir / "old", hop, **caps)
+            self.old.command = args.old.resolve()
+            self.old.start()
+            source(self.old.port, 1, 100, 1, False)
         self.held = Weir(self.dir / "held", hop, policy=HELD, **caps).start()
         source(self.known.port, 1, 100, 1, False)
+        self.start_haproxy()
         self.postfix = Postfix("postfix.weir.test", local=False,
                                relayhost=f"[127.0.0.1]:{self.sink_port}")
         self.postfix.start()
 
+    def start_haproxy(self):
+        self.proxy_port = free_port()
+        conf = self.dir / "haproxy.cfg"
+        conf.write_text(HAPROXY.format(port=self.proxy_port,
+                                       sink=self.sink_port))
+        self.haproxy = subprocess.Popen(["haproxy", "-f", conf, "-db"],
+                                        stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        until(lambda: listens(self.proxy_port), "haproxy")
+
     def stop(self):
-        for part in (self.known, self.held, self.postfix):
-            part.stop()
+        for part in (self.known, self.held, self.old, self.postfix):
+            if part:
+                part.stop()
+        self.haproxy.terminate()
+        self.haproxy.wait()
         self.sink.kill()
         self.sink.wait()
 
@@ -88,11 +128,14 @@ class Bench:
         return messages / source(port, messages, size, self.args.sessions,
                                  many)
 
-    def weir(self, weir, messages, size, many):
-        before = cpu_seconds(weir.process.pid)
-        rate = self.rate(weir.port, messages, size, many)
-        used = cpu_seconds(weir.process.pid) - before
+    def relay(self, port, pid, messages, size, many):
+        before = cpu_seconds(pid)
+        rate = self.rate(port, messages, size, many)
+        used = cpu_seconds(pid) - before
         return rate, used / messages * 1000
+
+    def weir(self, weir, *load):
+        return self.relay(weir.port, weir.process.pid, *load)
 
     def drop_held(self):
         self.held.ctl("discard", "--all")
@@ -101,6 +144,10 @@ class Bench:
         """One round of one case: {who: (msg/s, CPU s per 1000)}."""
         out = {"direct": (self.rate(self.sink_port, messages, size, many), 0)}
         out["weir, known"] = self.weir(self.known, messages, size, many)
+        if self.old:
+            out["the other"] = self.weir(self.old, messages, size, many)
+        out["haproxy"] = self.relay(self.proxy_port, self.haproxy.pid,
+                                    messages, size, many)
         out["weir, held"] = self.weir(self.held, messages, size, many)
         self.drop_held()
         if size <= 1024:
@@ -116,14 +163,17 @@ class Bench:
                   for _ in range(self.args.rounds)]
         print(f"\n{name} ({self.args.sessions} sessions, {messages} messages,"
               f" {self.args.rounds} rounds)")
-        print(f"  {'':14}{'msg/s':>10}{'of direct':>11}{'CPU s/1000':>12}")
+        print(f"  {'':14}{'msg/s':>10}{'of direct':>11}{'of haproxy':>12}"
+              f"{'CPU s/1000':>12}{'of haproxy':>12}")
         for who in rounds[0]:
             rate = statistics.median(r[who][0] for r in rounds)
-            ratio = statistics.median(
-                r[who][0] / r["direct"][0] for r in rounds)
+            of = [statistics.median(r[who][0] / r[base][0] for r in rounds)
+                  for base in ("direct", "haproxy")]
             cpu = statistics.median(r[who][1] for r in rounds)
-            print(f"  {who:14}{rate:10.0f}{ratio:11.2f}"
-                  + (f"{cpu:12.3f}" if cpu else ""))
+            cpu_of = statistics.median(r[who][1] / r["haproxy"][1]
+                                       for r in rounds)
+            print(f"  {who:14}{rate:10.0f}{of[0]:11.2f}{of[1]:12.2f}"
+                  + (f"{cpu:12.4f}{cpu_of:12.2f}" if cpu else ""))
         if "postfix" in rounds[0]:
             times = statistics.median(
                 r["weir, held"][0] / r["postfix"][0] for r in rounds)
