@@ -124,6 +124,10 @@ static const struct option test_options[] = {
 	ROW(test_conf, next_hop),
 	.preset = "127.0.0.1:10025",
 	.doc = "Where mail goes."},
+    {0},
+};
+
+static const struct option test_more_options[] = {
     {.name = "mode",
 	.type = OPTION_ENUM,
 	ROW(test_conf, mode),
@@ -149,14 +153,14 @@ static const struct option test_options[] = {
 static const struct option_section test_sections[] = {
     {.name = "policy",
 	.doc = "The numbers for a class of sources.",
-	.options = test_policy_options,
+	.tables = OPTION_TABLES(test_policy_options),
 	.size = sizeof(struct test_policy),
 	.offset = offsetof(struct test_conf, policies),
 	.title_offset = offsetof(struct test_policy, title),
 	.place_offset = offsetof(struct test_policy, place)},
     {.name = "listen",
 	.doc = "A way in.",
-	.options = test_listen_options,
+	.tables = OPTION_TABLES(test_listen_options),
 	.size = sizeof(struct test_listen),
 	.offset = offsetof(struct test_conf, listeners),
 	.title_offset = offsetof(struct test_listen, title),
@@ -165,7 +169,8 @@ static const struct option_section test_sections[] = {
 };
 
 static const struct option_schema test_schema = {
-    test_options, test_sections, sizeof(struct test_conf)};
+    OPTION_TABLES(test_options, test_more_options), test_sections,
+    sizeof(struct test_conf)};
 
 #undef ROW
 

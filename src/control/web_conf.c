@@ -102,53 +102,57 @@ check_url(const char *text, char *err, size_t cap)
 }
 
 /* What a Unix socket has too. */
-#define SHARED_OPTIONS                                                         \
-	{                                                                      \
-	    .name = "metrics",                                                 \
-	    .type = OPTION_ENUM,                                               \
-	    IN_HTTP(metrics),                                                  \
-	    .preset = "open",                                                  \
-	    .names = metrics_names,                                            \
-	    .reloadable = true,                                                \
-	    .doc = "Access to /metrics. open: every client of this "           \
-		   "section. token: clients with a token with the right "      \
-		   "view, sent as a bearer token or as the password of "       \
-		   "Basic authentication.",                                    \
-	},                                                                     \
-	    {                                                                  \
-		.name = "page",                                                \
-		.type = OPTION_BOOL,                                           \
-		IN_HTTP(page),                                                 \
-		.preset = "true",                                              \
-		.reloadable = true,                                            \
-		.doc = "Serve the dashboard. The API below /api/v1 is "        \
-		       "available in either case.",                            \
-	    },                                                                 \
-	    {                                                                  \
-		.name = "url",                                                 \
-		.type = OPTION_STRING,                                         \
-		IN_HTTP(url),                                                  \
-		.reloadable = true,                                            \
-		.sample = "https://mail.example.org/weir",                     \
-		.check = check_url,                                            \
-		.doc =                                                         \
-		    "URL under which browsers reach this section through a "   \
-		    "reverse proxy. Its host name is accepted, its path "      \
-		    "may precede all others, and with https cookies are "      \
-		    "sent over TLS only. The user of a Unix socket "           \
-		    "connection then no longer counts as a login.",            \
-	    },                                                                 \
-	{                                                                      \
-		.name = "proxies", .type = OPTION_STRINGS, IN_HTTP(proxies),   \
-		.reloadable = true, .sample = "127.0.0.1",                     \
-		.check = option_check_network,                                 \
-		.doc = "Reverse proxies whose X-Forwarded-For names the "      \
-		       "client, for the networks of a token and for failed "   \
-		       "logins. Once this list has an entry, the client that " \
-		       "a proxy on a Unix socket names is trusted too.",       \
-	}
+static const struct option common_options[] = {
+    {
+	.name = "metrics",
+	.type = OPTION_ENUM,
+	IN_HTTP(metrics),
+	.preset = "open",
+	.names = metrics_names,
+	.reloadable = true,
+	.doc = "Access to /metrics. open: every client of this "
+	       "section. token: clients with a token with the right "
+	       "view, sent as a bearer token or as the password of "
+	       "Basic authentication.",
+    },
+    {
+	.name = "page",
+	.type = OPTION_BOOL,
+	IN_HTTP(page),
+	.preset = "true",
+	.reloadable = true,
+	.doc = "Serve the dashboard. The API below /api/v1 is "
+	       "available in either case.",
+    },
+    {
+	.name = "url",
+	.type = OPTION_STRING,
+	IN_HTTP(url),
+	.reloadable = true,
+	.sample = "https://mail.example.org/weir",
+	.check = check_url,
+	.doc = "URL under which browsers reach this section through a "
+	       "reverse proxy. Its host name is accepted, its path "
+	       "may precede all others, and with https cookies are "
+	       "sent over TLS only. The user of a Unix socket "
+	       "connection then no longer counts as a login.",
+    },
+    {
+	.name = "proxies",
+	.type = OPTION_STRINGS,
+	IN_HTTP(proxies),
+	.reloadable = true,
+	.sample = "127.0.0.1",
+	.check = option_check_network,
+	.doc = "Reverse proxies whose X-Forwarded-For names the "
+	       "client, for the networks of a token and for failed "
+	       "logins. Once this list has an entry, the client that "
+	       "a proxy on a Unix socket names is trusted too.",
+    },
+    {0},
+};
 
-const struct option web_conf_options[] = {
+static const struct option tcp_options[] = {
     {
 	.name = "address",
 	.type = OPTION_STRING,
@@ -190,7 +194,10 @@ const struct option web_conf_options[] = {
 	       "page of another site cannot read from here through a name of "
 	       "its own. Not checked on a Unix socket.",
     },
-    SHARED_OPTIONS,
+    {0},
+};
+
+static const struct option tls_options[] = {
     {
 	.name = "tls_cert",
 	.type = OPTION_STRINGS,
@@ -212,7 +219,7 @@ const struct option web_conf_options[] = {
     {0},
 };
 
-const struct option web_conf_unix_options[] = {
+static const struct option unix_options[] = {
     {
 	.name = "address",
 	.type = OPTION_STRING,
@@ -230,9 +237,13 @@ const struct option web_conf_unix_options[] = {
 	.check = check_mode,
 	.doc = "Permissions of a Unix socket, in octal digits.",
     },
-    SHARED_OPTIONS,
     {0},
 };
+
+const struct option *const web_conf_tables[] = {
+    tcp_options, common_options, tls_options, NULL};
+const struct option *const web_conf_unix_tables[] = {
+    unix_options, common_options, NULL};
 
 /* ---- the check ---- */
 

@@ -34,9 +34,9 @@ struct web_conf {
 	char *url_host;
 };
 
-extern const struct option web_conf_options[];
+extern const struct option *const web_conf_tables[];
 /* Of a daemon that listens on Unix sockets alone; none is required. */
-extern const struct option web_conf_unix_options[];
+extern const struct option *const web_conf_unix_tables[];
 
 /* unix_only: the daemon has rights that no network may reach. False: why, in
  * err, beginning with the option's name. */

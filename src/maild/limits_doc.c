@@ -123,9 +123,9 @@ static const struct group groups[] = {
 };
 
 static const struct option *
-find_in(const struct option *o, const char *name)
+find_in(const struct option *const *tables, const char *name)
 {
-	for (; o->name != NULL; o++) {
+	option_each (o, tables) {
 		if (strcmp(o->name, name) == 0)
 			return o;
 	}
@@ -135,11 +135,11 @@ find_in(const struct option *o, const char *name)
 static const char *
 preset_of(const struct option_schema *schema, const char *name)
 {
-	const struct option *o = find_in(schema->options, name);
+	const struct option *o = find_in(schema->tables, name);
 
 	for (const struct option_section *s = schema->sections;
 	     o == NULL && s->name != NULL; s++)
-		o = find_in(s->options, name);
+		o = find_in(s->tables, name);
 	if (o == NULL)
 		panic("limits: there is no option %s", name);
 	return o->preset != NULL ? o->preset : o->sample;

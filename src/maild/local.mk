@@ -21,10 +21,14 @@ libmaild_a_SOURCES = \
 	src/maild/maild_check.c src/maild/maild_check.h \
 	src/maild/maild_config.c src/maild/maild_config.h \
 	src/maild/maild_warn.c src/maild/maild_warn.h \
-	src/maild/maild_options.c src/maild/maild_options_hop.h \
-	src/maild/maild_options_inbound.h \
-	src/maild/maild_options_listen.c src/maild/maild_options_milter.h \
-	src/maild/maild_options_share.h \
+	src/maild/maild_options.c src/maild/maild_options.h \
+	src/maild/maild_options_hop.c \
+	src/maild/maild_options_inbound.c \
+	src/maild/maild_options_listen.c \
+	src/maild/maild_options_milter.c \
+	src/maild/maild_options_session.c \
+	src/maild/maild_options_share.c \
+	src/maild/maild_options_tls.c \
 	src/maild/metrics.c src/maild/metrics.h
 maild_libs = libmaild.a $(alert_libs) $(share_libs) $(front_libs) $(control_libs) $(JANSSON_LIBS)
 

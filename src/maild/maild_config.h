@@ -116,7 +116,6 @@ struct maild_config {
 };
 
 extern const struct option_schema maild_schema;
-extern const struct option maild_listen_options[];
 
 /* NULL on an error: one line that names file, line and option in err, and that
  * says what to do. file is borrowed as long as the result lives. */

@@ -4,9 +4,7 @@
  */
 #include "config.h"
 
-#include "maild/maild_check.h"
-#include "maild/maild_config.h"
-#include "os/option_check.h"
+#include "maild/maild_options.h"
 
 #define IN_LISTEN(field) .offset = offsetof(struct maild_listen, field)
 
@@ -18,7 +16,7 @@ static const char *const client_cert_names[] = {"ask", "require", NULL};
 static const char *const nameless_names[] = {"refuse", "address", NULL};
 static const char *const auth_names[] = {"none", "pass", "dovecot", NULL};
 
-const struct option maild_listen_options[] = {
+const struct option maild_options_listen[] = {
     {
 	.name = "address",
 	.type = OPTION_STRING,

@@ -440,7 +440,7 @@ static const struct option_section netd_sections[] = {
 	.doc = "The settings for a class of hosts. Policies are tried in the "
 	       "order of the file. The first one that matches the address "
 	       "applies, otherwise the one named \"default\".",
-	.options = netpolicy_options,
+	.tables = OPTION_TABLES(netpolicy_options),
 	.size = sizeof(struct netpolicy_conf),
 	.offset = offsetof(struct netd_config, policy),
 	.title_offset = offsetof(struct netpolicy_conf, name),
@@ -452,7 +452,7 @@ static const struct option_section netd_sections[] = {
 	       "Prometheus, and an API below /api/v1. It is not reachable over "
 	       "the network, since the daemon controls the machine's packets. "
 	       "Put a reverse proxy in front of it if needed.",
-	.options = web_conf_unix_options,
+	.tables = web_conf_unix_tables,
 	.size = sizeof(struct web_conf),
 	.offset = offsetof(struct netd_config, http),
 	.title_offset = offsetof(struct web_conf, name),
@@ -463,7 +463,7 @@ static const struct option_section netd_sections[] = {
 };
 
 const struct option_schema netd_schema = {
-    .options = netd_options,
+    .tables = OPTION_TABLES(netd_options),
     .sections = netd_sections,
     .size = sizeof(struct netd_config),
 };

@@ -143,26 +143,27 @@ on_section_end(cfg_t *cfg, cfg_opt_t *opt)
 }
 
 static size_t
-count_options(const struct option *options)
+count_options(const struct option *const *tables)
 {
 	size_t n = 0;
 
-	while (options[n].name != NULL)
+	option_each (o, tables)
 		n++;
 	return n;
 }
 
 /* libconfuse's table with room for `more` rows; free() releases it. */
 static cfg_opt_t *
-make_rows(const struct option *options, size_t more)
+make_rows(const struct option *const *tables, size_t more)
 {
-	size_t n = count_options(options);
-	cfg_opt_t *rows = xcalloc(n + more + 1, sizeof(*rows));
+	cfg_opt_t *rows =
+	    xcalloc(count_options(tables) + more + 1, sizeof(*rows));
+	size_t n = 0;
 
 	/* All are lists to libconfuse: its message for a brace in the wrong
 	 * place would not name the option. */
-	for (size_t i = 0; i < n; i++)
-		rows[i] = (cfg_opt_t){.name = options[i].name,
+	option_each (o, tables)
+		rows[n++] = (cfg_opt_t){.name = o->name,
 		    .type = CFGT_PTR,
 		    .flags = CFGF_NODEFAULT | CFGF_LIST,
 		    .parsecb = on_value,
@@ -173,19 +174,19 @@ make_rows(const struct option *options, size_t more)
 static cfg_t *
 make_parser(const struct option_schema *schema)
 {
-	size_t at = count_options(schema->options), sections_n = 0;
+	size_t at = count_options(schema->tables), sections_n = 0;
 	cfg_opt_t *rows;
 	cfg_t *cfg;
 
 	while (schema->sections != NULL &&
 	       schema->sections[sections_n].name != NULL)
 		sections_n++;
-	rows = make_rows(schema->options, sections_n);
+	rows = make_rows(schema->tables, sections_n);
 	for (size_t i = 0; i < sections_n; i++)
 		rows[at + i] = (cfg_opt_t){.name = schema->sections[i].name,
 		    .type = CFGT_SEC,
 		    .flags = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES,
-		    .subopts = make_rows(schema->sections[i].options, 0),
+		    .subopts = make_rows(schema->sections[i].tables, 0),
 		    .validcb = on_section_end};
 	cfg = cfg_init(rows, CFGF_NONE);
 	if (cfg == NULL)
@@ -275,12 +276,13 @@ read_option(struct loader *l, const struct option *o, const cfg_opt_t *row,
 
 /* The rows of cfg stand in the order of the table. */
 static bool
-read_options(struct loader *l, const struct option *options, const cfg_t *cfg,
-    unsigned line, void *conf)
+read_options(struct loader *l, const struct option *const *tables,
+    const cfg_t *cfg, unsigned line, void *conf)
 {
-	for (size_t i = 0; options[i].name != NULL; i++) {
-		if (!read_option(
-			l, &options[i], &cfg->opts[i], cfg, line, conf))
+	const cfg_opt_t *row = cfg->opts;
+
+	option_each (o, tables) {
+		if (!read_option(l, o, row++, cfg, line, conf))
 			return false;
 	}
 	return true;
@@ -300,7 +302,7 @@ read_section(struct loader *l, const struct option_section *s, const cfg_t *cfg,
 	*place = (struct option_place){l->file, line};
 	*(char **)(void *)((char *)conf + s->title_offset) =
 	    xstrdup(cfg->title);
-	return read_options(l, s->options, cfg, line, conf);
+	return read_options(l, s->tables, cfg, line, conf);
 }
 
 static bool
@@ -324,9 +326,9 @@ static bool
 read_all(struct loader *l, const cfg_t *cfg, void *conf)
 {
 	const struct option_section *s = l->schema->sections;
-	const cfg_opt_t *row = cfg->opts + count_options(l->schema->options);
+	const cfg_opt_t *row = cfg->opts + count_options(l->schema->tables);
 
-	if (!read_options(l, l->schema->options, cfg, 0, conf))
+	if (!read_options(l, l->schema->tables, cfg, 0, conf))
 		return false;
 	for (; s != NULL && s->name != NULL; s++) {
 		if (!read_sections(l, s, row++, conf))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One options table drives parsing, defaults, checks, the sample and the manual
- * page. A table describes the fields of one struct; sections (listen, policy)
- * have a table of their own and give an array of structs. The syntax is
+ * Options tables drive parsing, defaults, checks, the sample and the manual
+ * page. Tables describe the fields of one struct; sections (listen, policy)
+ * have tables of their own and give an array of structs. The syntax is
  * libconfuse's; weir's durations, sizes and rates are strings in it.
  *
  * Errors are values: one line that names file, line, option and what to do.
@@ -69,11 +69,20 @@ struct option {
 	bool (*check)(const char *text, char *err, size_t cap);
 };
 
+/* Tables of one struct, one after the other; each ends with a name NULL. */
+#define OPTION_TABLES(...) ((const struct option *const[]){__VA_ARGS__, NULL})
+
+/* Each of their options, in order. */
+#define option_each(o, tables)                                               \
+	for (const struct option *const *table_ = (tables); *table_ != NULL; \
+	     table_++)                                                       \
+		for (const struct option *o = *table_; o->name != NULL; o++)
+
 struct option_section {
 	const char *name; /* "policy" */
 	const char *doc;
-	const struct option *options; /* name NULL at the end */
-	size_t size;                  /* of the struct */
+	const struct option *const *tables;
+	size_t size; /* of the struct */
 	/* Where in the parent struct: a struct option_array. */
 	size_t offset;
 	size_t title_offset; /* char *, the section's title */
@@ -89,7 +98,7 @@ struct option_array {
 };
 
 struct option_schema {
-	const struct option *options;          /* name NULL at the end */
+	const struct option *const *tables;
 	const struct option_section *sections; /* name NULL at the end */
 	size_t size;                           /* of the struct */
 };

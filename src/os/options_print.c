@@ -99,37 +99,39 @@ print_sample_value(const struct option *o, struct buf *out)
 /* Only what is required stands there in force. */
 static bool
 print_sample_options(
-    const struct option *o, const char *indent, struct buf *out)
+    const struct option *const *tables, const char *indent, struct buf *out)
 {
+	const char *before = "";
 	char start[16];
-	bool ok = true;
 
 	str_copy(str_from(indent), start, sizeof(start) - 2);
 	str_copy(
 	    STR("# "), start + strlen(start), sizeof(start) - strlen(start));
-	for (; ok && o->name != NULL; o++) {
-		ok = print_wrapped(start, o->doc != NULL ? o->doc : "", out) &&
-		     buf_printf(out, "%s%s%s = ", indent,
-			 o->required ? "" : "#", o->name) &&
-		     print_sample_value(o, out) &&
-		     buf_append_str(
-			 out, o[1].name != NULL ? STR("\n\n") : STR("\n"));
+	option_each (o, tables) {
+		if (!buf_printf(out, "%s", before) ||
+		    !print_wrapped(start, o->doc != NULL ? o->doc : "", out) ||
+		    !buf_printf(out, "%s%s%s = ", indent,
+			o->required ? "" : "#", o->name) ||
+		    !print_sample_value(o, out) ||
+		    !buf_append_str(out, STR("\n")))
+			return false;
+		before = "\n";
 	}
-	return ok;
+	return true;
 }
 
 bool
 options_print_sample(const struct option_schema *schema, struct buf *out)
 {
 	const struct option_section *s = schema->sections;
-	bool ok = print_sample_options(schema->options, "", out);
+	bool ok = print_sample_options(schema->tables, "", out);
 
 	for (; ok && s != NULL && s->name != NULL; s++)
 		ok = buf_append_str(out, STR("\n")) &&
 		     print_wrapped("# ", s->doc != NULL ? s->doc : "", out) &&
 		     buf_printf(out, "%s%s \"default\" {\n",
 			 s->is_example ? "#" : "", s->name) &&
-		     print_sample_options(s->options, "\t", out) &&
+		     print_sample_options(s->tables, "\t", out) &&
 		     buf_append_str(
 			 out, s->is_example ? STR("#}\n") : STR("}\n"));
 	return ok;
@@ -204,42 +206,43 @@ print_mdoc_option(const struct option *o, struct buf *out)
 }
 
 static bool
-print_mdoc_list(const struct option *o, struct buf *out)
+print_mdoc_list(const struct option *const *tables, struct buf *out)
 {
-	bool ok = buf_append_str(out, STR(".Bl -tag -width Ds\n"));
-
-	for (; ok && o->name != NULL; o++)
-		ok = print_mdoc_option(o, out);
-	return ok && buf_append_str(out, STR(".El\n"));
+	if (!buf_append_str(out, STR(".Bl -tag -width Ds\n")))
+		return false;
+	option_each (o, tables) {
+		if (!print_mdoc_option(o, out))
+			return false;
+	}
+	return buf_append_str(out, STR(".El\n"));
 }
 
 bool
 options_print_mdoc(const struct option_schema *schema, struct buf *out)
 {
 	const struct option_section *s = schema->sections;
-	bool ok = print_mdoc_list(schema->options, out);
+	bool ok = print_mdoc_list(schema->tables, out);
 
 	for (; ok && s != NULL && s->name != NULL; s++)
 		ok = buf_printf(out, ".Ss Section %s\n", s->name) &&
 		     (s->doc == NULL ||
 			 print_mdoc_text(str_from(s->doc), out)) &&
-		     print_mdoc_list(s->options, out);
+		     print_mdoc_list(s->tables, out);
 	return ok;
 }
 
 static bool
-print_values(const struct option *o, const void *conf, const char *indent,
-    struct buf *out)
+print_values(const struct option *const *tables, const void *conf,
+    const char *indent, struct buf *out)
 {
-	bool ok = true;
-
-	for (; ok && o->name != NULL; o++) {
-		if (option_is_set(o, conf))
-			ok = buf_printf(out, "%s%s = ", indent, o->name) &&
-			     option_print(o, conf, out) &&
-			     buf_append_str(out, STR("\n"));
+	option_each (o, tables) {
+		if (option_is_set(o, conf) &&
+		    (!buf_printf(out, "%s%s = ", indent, o->name) ||
+			!option_print(o, conf, out) ||
+			!buf_append_str(out, STR("\n"))))
+			return false;
 	}
-	return ok;
+	return true;
 }
 
 static bool
@@ -252,7 +255,7 @@ print_section_values(
 	return buf_printf(out, "%s ", s->name) &&
 	       option_print_quoted(str_from(title), out) &&
 	       buf_append_str(out, STR(" {\n")) &&
-	       print_values(s->options, one, "\t", out) &&
+	       print_values(s->tables, one, "\t", out) &&
 	       buf_append_str(out, STR("}\n"));
 }
 
@@ -261,7 +264,7 @@ options_print_values(
     const struct option_schema *schema, const void *conf, struct buf *out)
 {
 	const struct option_section *s = schema->sections;
-	bool ok = print_values(schema->options, conf, "", out);
+	bool ok = print_values(schema->tables, conf, "", out);
 
 	for (; ok && s != NULL && s->name != NULL; s++) {
 		const struct option_array *array =

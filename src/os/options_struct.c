@@ -10,10 +10,10 @@
 #include <string.h>
 
 static void
-free_fields(const struct option *options, void *conf)
+free_fields(const struct option *const *tables, void *conf)
 {
-	for (; options->name != NULL; options++)
-		option_clear(options, conf);
+	option_each (o, tables)
+		option_clear(o, conf);
 }
 
 void
@@ -23,14 +23,14 @@ options_free(const struct option_schema *schema, void *conf)
 
 	if (conf == NULL)
 		return;
-	free_fields(schema->options, conf);
+	free_fields(schema->tables, conf);
 	for (; s != NULL && s->name != NULL; s++) {
 		struct option_array *array = (void *)((char *)conf + s->offset);
 
 		for (size_t i = 0; i < array->n; i++) {
 			char *one = (char *)array->v + i * s->size;
 
-			free_fields(s->options, one);
+			free_fields(s->tables, one);
 			free(*(char **)(void *)(one + s->title_offset));
 		}
 		free(array->v);
@@ -39,20 +39,21 @@ options_free(const struct option_schema *schema, void *conf)
 }
 
 static const char *
-changed_option(const struct option *options, const void *was, const void *is)
+changed_option(
+    const struct option *const *tables, const void *was, const void *is)
 {
-	for (; options->name != NULL; options++) {
-		if (!options->reloadable && !option_eq(options, was, is))
-			return options->name;
+	option_each (o, tables) {
+		if (!o->reloadable && !option_eq(o, was, is))
+			return o->name;
 	}
 	return NULL;
 }
 
 static bool
-has_fixed(const struct option *options)
+has_fixed(const struct option *const *tables)
 {
-	for (; options->name != NULL; options++) {
-		if (!options->reloadable)
+	option_each (o, tables) {
+		if (!o->reloadable)
 			return true;
 	}
 	return false;
@@ -82,7 +83,7 @@ static const char *
 changed_section(const struct option_section *s, const struct option_array *was,
     const struct option_array *is)
 {
-	if (!has_fixed(s->options))
+	if (!has_fixed(s->tables))
 		return NULL;
 	/* Titles are unique: as many, and each found again. */
 	if (was->n != is->n)
@@ -94,7 +95,7 @@ changed_section(const struct option_section *s, const struct option_array *was,
 
 		if (now == NULL)
 			return s->name;
-		name = changed_option(s->options, one, now);
+		name = changed_option(s->tables, one, now);
 		if (name != NULL)
 			return name;
 	}
@@ -106,7 +107,7 @@ options_changed_fixed(
     const struct option_schema *schema, const void *was, const void *is)
 {
 	const struct option_section *s = schema->sections;
-	const char *name = changed_option(schema->options, was, is);
+	const char *name = changed_option(schema->tables, was, is);
 
 	for (; name == NULL && s != NULL && s->name != NULL; s++)
 		name = changed_section(s,

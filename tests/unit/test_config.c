@@ -455,9 +455,10 @@ test_sample_is_valid(void **state)
 /* An option of the table is in the sample and in the manual, and says what it
  * is for in whole sentences. */
 static void
-check_options(const struct option *o, const char *sample, const char *manual)
+check_options(
+    const struct option *const *tables, const char *sample, const char *manual)
 {
-	for (; o->name != NULL; o++) {
+	option_each (o, tables) {
 		char line[128], item[128];
 
 		snprintf(line, sizeof(line), "%s = ", o->name);
@@ -484,9 +485,9 @@ test_table_is_documented(void **state)
 	assert_true(options_print_mdoc(&maild_schema, &manual));
 	assert_true(buf_append(&manual, "", 1));
 	assert_non_null(strstr(page, "\n.Sh OPTIONS\n@OPTIONS@\n"));
-	check_options(maild_schema.options, sample, buf_str(&manual).p);
+	check_options(maild_schema.tables, sample, buf_str(&manual).p);
 	for (; s->name != NULL; s++)
-		check_options(s->options, sample, buf_str(&manual).p);
+		check_options(s->tables, sample, buf_str(&manual).p);
 	buf_clear(&manual);
 	free(sample);
 	free(page);
@@ -558,7 +559,7 @@ test_limits_are_documented(void **state)
 	struct buf out;
 
 	(void)state;
-	for (const struct option *o = maild_schema.options; o->name; o++) {
+	option_each (o, maild_schema.tables) {
 		bool is_cap = str_iends(str_from(o->name), STR("_max")) &&
 			      strcmp(o->name, "retry_max") != 0;
 

@@ -20,7 +20,7 @@ static const struct option_section scope_sections[] = {
     {
 	.name = "scope",
 	.doc = "a scope",
-	.options = scope_options,
+	.tables = OPTION_TABLES(scope_options),
 	.size = sizeof(struct scope_conf),
 	.offset = offsetof(struct scopes_conf, scopes),
 	.title_offset = offsetof(struct scope_conf, name),
@@ -29,7 +29,7 @@ static const struct option_section scope_sections[] = {
     {.name = NULL},
 };
 static const struct option_schema scope_schema = {
-    no_options, scope_sections, sizeof(struct scopes_conf)};
+    OPTION_TABLES(no_options), scope_sections, sizeof(struct scopes_conf)};
 
 static struct scope_rules *
 read_scopes(const char *text)
