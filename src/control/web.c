@@ -393,23 +393,23 @@ take_place(struct web *w, const struct ip *ip, const char **limit)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	struct web_door *door = arg;
-	struct web *w = door->web;
+	struct web_listener *bound = arg;
+	struct web *w = bound->web;
 	struct ip ip = net_addr_ip(peer);
 	const char *limit = "clients";
 	struct share_user *client = NULL;
 	struct web_exchange *x;
 
-	if (is_allowed(door->access, &ip))
+	if (is_allowed(bound->access, &ip))
 		client = take_place(w, &ip, &limit);
 	if (client == NULL) {
-		note_refused(w, door->access, peer, limit, now);
+		note_refused(w, bound->access, peer, limit, now);
 		close(fd);
 		return;
 	}
 	x = xcalloc(1, sizeof(*x));
 	x->web = w;
-	x->access = door->access;
+	x->access = bound->access;
 	x->peer_ip = ip;
 	x->client = client;
 	x->reader = http_reader_new();
@@ -429,11 +429,11 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 static void
 on_trouble(void *arg, int error, int64_t now)
 {
-	struct web_door *door = arg;
+	struct web_listener *bound = arg;
 
 	(void)now;
-	log_write(door->web->server.log, LOG_EV_HTTP_ACCEPT_FAILED,
-	    KV(listener, door->access->name), KV(error, strerror(error)));
+	log_write(bound->web->server.log, LOG_EV_HTTP_ACCEPT_FAILED,
+	    KV(listener, bound->access->name), KV(error, strerror(error)));
 }
 
 struct web *
@@ -448,7 +448,7 @@ web_new(const struct web_server *server)
 		w->server.request_ms = WEB_REQUEST_MS;
 	if (server->idle_ms == 0)
 		w->server.idle_ms = WEB_IDLE_MS;
-	list_init(&w->doors);
+	list_init(&w->listeners);
 	list_init(&w->conns);
 	list_init(&w->ended);
 	w->clients = share_new();
@@ -460,25 +460,25 @@ void
 web_listen(
     struct web *w, struct listener *listener, const struct web_access *access)
 {
-	struct web_door *door = xcalloc(1, sizeof(*door));
+	struct web_listener *bound = xcalloc(1, sizeof(*bound));
 
-	door->web = w;
-	door->listener = listener;
-	door->access = access;
-	list_append(&w->doors, &door->entry);
-	listener_start(listener, w->server.loop, on_accept, on_trouble, door);
+	bound->web = w;
+	bound->listener = listener;
+	bound->access = access;
+	list_append(&w->listeners, &bound->entry);
+	listener_start(listener, w->server.loop, on_accept, on_trouble, bound);
 }
 
 void
 web_stop(struct web *w)
 {
-	while (!list_is_empty(&w->doors)) {
-		struct web_door *door =
-		    LIST_ITEM(w->doors.next, struct web_door, entry);
+	while (!list_is_empty(&w->listeners)) {
+		struct web_listener *bound =
+		    LIST_ITEM(w->listeners.next, struct web_listener, entry);
 
-		list_remove(&door->entry);
-		listener_free(door->listener);
-		free(door);
+		list_remove(&bound->entry);
+		listener_free(bound->listener);
+		free(bound);
 	}
 }
 

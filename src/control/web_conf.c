@@ -332,14 +332,14 @@ web_conf_clear(struct web_conf *h)
 
 /* ---- listeners ---- */
 
-struct door {
+struct bound_listener {
 	char *name;
 	struct listener *listener; /* NULL: the web has it */
 	struct web_access access;
 };
 
-struct web_doors {
-	struct door *v;
+struct web_listeners {
+	struct bound_listener *v;
 	size_t n;
 };
 
@@ -349,35 +349,36 @@ conf_at(const struct option_array *http, size_t i)
 	return (const struct web_conf *)http->v + i;
 }
 
-struct web_doors *
-web_doors_bind(const struct option_array *http, int gid, char *err, size_t cap)
+struct web_listeners *
+web_listeners_bind(
+    const struct option_array *http, int gid, char *err, size_t cap)
 {
-	struct web_doors *d = xcalloc(1, sizeof(*d));
+	struct web_listeners *d = xcalloc(1, sizeof(*d));
 
 	d->v = xcalloc(http->n + 1, sizeof(*d->v));
 	for (size_t i = 0; i < http->n; i++) {
 		const struct web_conf *h = conf_at(http, i);
 		struct listener_options options = {
 		    .backlog = 64, .unix_mode = h->mode, .unix_gid = gid};
-		struct door *door = &d->v[d->n];
+		struct bound_listener *bound = &d->v[d->n];
 		char why[512];
 
-		door->listener =
+		bound->listener =
 		    listener_new(&h->addr, &options, why, sizeof(why));
-		if (door->listener == NULL) {
+		if (bound->listener == NULL) {
 			snprintf(err, cap, "%s:%u: http \"%s\": %s",
 			    h->place.file, h->place.line, h->name, why);
-			web_doors_free(d);
+			web_listeners_free(d);
 			return NULL;
 		}
-		door->name = xstrdup(h->name);
+		bound->name = xstrdup(h->name);
 		d->n++;
 	}
 	return d;
 }
 
 size_t
-web_doors_count(const struct web_doors *d)
+web_listeners_count(const struct web_listeners *d)
 {
 	return d->n;
 }
@@ -393,17 +394,17 @@ find_conf(const struct option_array *http, const char *name)
 }
 
 static void
-update(struct door *door, const struct web_conf *h)
+update(struct bound_listener *bound, const struct web_conf *h)
 {
-	struct tls_server *was = door->access.tls;
+	struct tls_server *was = bound->access.tls;
 
 	if (h == NULL) {
-		door->access = (struct web_access){
-		    .name = door->name, .tls = was, .is_closed = true};
+		bound->access = (struct web_access){
+		    .name = bound->name, .tls = was, .is_closed = true};
 		return;
 	}
-	door->access = (struct web_access){
-	    .name = door->name,
+	bound->access = (struct web_access){
+	    .name = bound->name,
 	    .tls = tls_server_ref(h->tls_server),
 	    .nets = h->nets,
 	    .net_count = h->net_count,
@@ -420,30 +421,30 @@ update(struct door *door, const struct web_conf *h)
 }
 
 void
-web_doors_update(struct web_doors *d, const struct option_array *http)
+web_listeners_update(struct web_listeners *d, const struct option_array *http)
 {
 	for (size_t i = 0; i < d->n; i++)
 		update(&d->v[i], find_conf(http, d->v[i].name));
 }
 
 void
-web_doors_listen(struct web_doors *d, struct web *web, struct log *log)
+web_listeners_listen(struct web_listeners *d, struct web *web, struct log *log)
 {
 	for (size_t i = 0; i < d->n; i++) {
-		struct door *door = &d->v[i];
+		struct bound_listener *bound = &d->v[i];
 		char addr[NET_ADDR_TEXT_MAX];
 
 		log_write(log, LOG_EV_HTTP_LISTEN,
 		    KV(address,
-			net_addr_format(listener_addr(door->listener), addr)),
-		    KV(listener, door->name));
-		web_listen(web, door->listener, &door->access);
-		door->listener = NULL;
+			net_addr_format(listener_addr(bound->listener), addr)),
+		    KV(listener, bound->name));
+		web_listen(web, bound->listener, &bound->access);
+		bound->listener = NULL;
 	}
 }
 
 void
-web_doors_free(struct web_doors *d)
+web_listeners_free(struct web_listeners *d)
 {
 	if (d == NULL)
 		return;

@@ -46,18 +46,21 @@ void web_conf_clear(struct web_conf *h); /* what web_conf_check made */
 
 /* ---- listeners ---- */
 
-struct web_doors;
+struct web_listeners;
 
 /* http: an array of struct web_conf; the file's name is in their places. gid:
  * whose a Unix socket is; -1: the daemon's. NULL: why in err. No section: an
  * empty one. */
-struct web_doors *web_doors_bind(
+struct web_listeners *web_listeners_bind(
     const struct option_array *http, int gid, char *err, size_t cap);
-size_t web_doors_count(const struct web_doors *d);
+size_t web_listeners_count(const struct web_listeners *d);
 /* What the configuration says now; http is borrowed until the next call. */
-void web_doors_update(struct web_doors *d, const struct option_array *http);
+void web_listeners_update(
+    struct web_listeners *d, const struct option_array *http);
 /* Serves them. part: "maild", for the log. */
-void web_doors_listen(struct web_doors *d, struct web *web, struct log *log);
-void web_doors_free(struct web_doors *d); /* after the web; takes NULL */
+void web_listeners_listen(
+    struct web_listeners *d, struct web *web, struct log *log);
+void web_listeners_free(
+    struct web_listeners *d); /* after the web; takes NULL */
 
 #endif

@@ -26,7 +26,7 @@ enum web_state {
 	WEB_ENDED,     /* to be freed */
 };
 
-struct web_door {
+struct web_listener {
 	struct list entry;
 	struct web *web;
 	struct listener *listener;
@@ -35,7 +35,7 @@ struct web_door {
 
 struct web {
 	struct web_server server;
-	struct list doors, conns, ended;
+	struct list listeners, conns, ended;
 	struct share *clients;
 	uint32_t count;
 	struct loop_task reap;

@@ -212,7 +212,7 @@ maild_bind(struct maild *m)
 	bool bound;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
-	m->doors = xcalloc(conf->listen.n, sizeof(*m->doors));
+	m->bound = xcalloc(conf->listen.n, sizeof(*m->bound));
 	for (size_t i = 0; i < conf->listen.n; i++) {
 		const struct maild_listen *l = maild_config_listen(conf, i);
 		struct listener_options options = {.backlog = (int)l->backlog,
@@ -233,11 +233,11 @@ maild_bind(struct maild *m)
 			    l->place.file, l->place.line, l->name, err);
 			return fail(EX_TEMPFAIL, text);
 		}
-		m->doors[i].maild = m;
-		m->doors[i].peers = &l->peers;
-		m->doors[i].name = xstrdup(l->name);
+		m->bound[i].maild = m;
+		m->bound[i].peers = &l->peers;
+		m->bound[i].name = xstrdup(l->name);
 		m->listener_count++;
-		m->door_count++;
+		m->bound_count++;
 	}
 	if (conf->control_group != NULL &&
 	    priv_find_group(conf->control_group, &gid))
@@ -382,8 +382,8 @@ maild_name_counters(struct maild *m)
 	counters_name(c, COUNTER_SCOPE, SCOPE_NEW_LOCAL);
 	for (size_t i = 0; i < conf->scope.n; i++)
 		counters_name(c, COUNTER_SCOPE, scopes[i].name);
-	for (size_t i = 0; i < m->door_count; i++)
-		counters_name(c, COUNTER_LISTENER, m->doors[i].name);
+	for (size_t i = 0; i < m->bound_count; i++)
+		counters_name(c, COUNTER_LISTENER, m->bound[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
 		for (size_t j = 0; j < hops[i]->n; j++)
 			counters_name(c, COUNTER_NEXT_HOP, hops[i]->v[j]);
@@ -539,7 +539,7 @@ maild_stop(struct maild *m)
 	for (size_t i = 0; i < m->listener_count; i++)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
-	maild_doors_free(m);
+	maild_listeners_free(m);
 	quarantine_free(m->quarantine);
 	mta_hold_free(m->mta_hold);
 	maild_probe_stop(m);
@@ -590,7 +590,7 @@ log_started(struct maild *m)
 				? listener_addr(m->listeners[i])
 				: &maild_config_listen(m->gen->conf, i)->addr,
 			    addr)),
-		    KV(listener, m->doors[i].name));
+		    KV(listener, m->bound[i].name));
 	spool_stats(m->spool, &stats);
 	log_write(m->log, LOG_EV_MAILD_START, KV(version, PACKAGE_VERSION),
 	    KV(mode, maild_on_mode(m)), KV(held_messages, stats.messages),

@@ -71,15 +71,15 @@ static const struct web_route routes[] = {
 int
 maild_http_bind(struct maild *m, char *err, size_t cap)
 {
-	m->doors_http =
-	    web_doors_bind(&m->gen->conf->http, m->admin_gid, err, cap);
-	return m->doors_http != NULL ? 0 : -1;
+	m->http_listeners =
+	    web_listeners_bind(&m->gen->conf->http, m->admin_gid, err, cap);
+	return m->http_listeners != NULL ? 0 : -1;
 }
 
 int
 maild_http_open(struct maild *m, char *err, size_t cap)
 {
-	if (web_doors_count(m->doors_http) == 0)
+	if (web_listeners_count(m->http_listeners) == 0)
 		return 0;
 	m->access = access_store_open(
 	    m->loop, m->log, m->gen->conf->spool.dir, err, cap);
@@ -90,8 +90,8 @@ maild_http_open(struct maild *m, char *err, size_t cap)
 void
 maild_http_update(struct maild *m)
 {
-	if (m->doors_http != NULL)
-		web_doors_update(m->doors_http, &m->gen->conf->http);
+	if (m->http_listeners != NULL)
+		web_listeners_update(m->http_listeners, &m->gen->conf->http);
 }
 
 void
@@ -118,14 +118,14 @@ maild_http_start(struct maild *m)
 	    .page_dir = m->page_dir,
 	    .routes = routes,
 	    .arg = m});
-	web_doors_listen(m->doors_http, api_web(m->api), m->log);
+	web_listeners_listen(m->http_listeners, api_web(m->api), m->log);
 }
 
 void
 maild_http_stop(struct maild *m)
 {
 	api_free(m->api);
-	web_doors_free(m->doors_http);
+	web_listeners_free(m->http_listeners);
 	decide_free(m->decider);
 	m->decider = NULL;
 }

@@ -29,7 +29,7 @@ struct maild_gen {
 };
 
 /* A bound listener, and what its sessions are told. */
-struct maild_door {
+struct maild_listener {
 	struct maild *maild;
 	char *name;
 	struct relay_listen listen;
@@ -74,15 +74,15 @@ struct maild {
 	struct maild_probe *probe; /* of the next hops; NULL: none */
 	struct policyd *policyd;
 	struct listener **listeners, *control_listener; /* NULL: the milter's */
-	struct maild_door *doors; /* one for each listener, until the end */
-	size_t door_count;
+	struct maild_listener *bound; /* one for each listener, until the end */
+	size_t bound_count;
 	size_t listener_count;
 	struct graph *graph;
 	struct control_parts parts;  /* what commands and metrics tell of */
 	struct api *api;             /* NULL: no http section */
 	struct access_store *access; /* the same */
 	struct decider *decider;     /* the same */
-	struct web_doors *doors_http;
+	struct web_listeners *http_listeners;
 	int admin_gid;
 
 	struct loop_watch *spool_watch;
@@ -128,9 +128,9 @@ void maild_http_stop(struct maild *m);
 struct graph *maild_graph_new(struct maild *m);
 
 /* maild_tls.c */
-/* Tells the doors what the configuration in force says. */
-void maild_doors_update(struct maild *m);
-void maild_doors_free(struct maild *m);
+/* Tells the listeners what the configuration in force says. */
+void maild_listeners_update(struct maild *m);
+void maild_listeners_free(struct maild *m);
 /* The certificates in use; false past the last. */
 bool maild_on_certificate(void *arg, size_t i, struct tls_cert *out);
 /* A warning for each that expires soon; arms itself for tomorrow. */

@@ -19,7 +19,7 @@
 
 #define DRAIN_MS 30000
 #define SWEEP_MS 10000
-#define CROWD 200 /* sessions that are worth it */
+#define MANY_SESSIONS 200 /* sessions that are worth it */
 
 /* ---- the gate's schedule ---- */
 
@@ -154,7 +154,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	quarantine_reload(m->quarantine, &gen->conf->mta);
 	mta_hold_reload(m->mta_hold, &gen->conf->mta);
 	relay_reload(m->relay, &gen->relay);
-	maild_doors_update(m);
+	maild_listeners_update(m);
 	maild_http_update(m);
 	maild_alert_reload(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
@@ -342,7 +342,7 @@ on_watchdog(void *arg, int64_t now)
 	loop_timer_set(&m->watchdog, now + systemd_watchdog_ms() / 2);
 }
 
-/* What a crowd of sessions took stays in the heap after they have gone, in
+/* What many sessions took stays in the heap after they have gone, in
  * holes that are too small for the heap to give back by itself. */
 static void
 give_back_memory(struct maild *m)
@@ -352,7 +352,7 @@ give_back_memory(struct maild *m)
 
 	if (peak > m->sessions_peak)
 		m->sessions_peak = peak;
-	if (m->sessions_peak >= CROWD && open <= m->sessions_peak / 4) {
+	if (m->sessions_peak >= MANY_SESSIONS && open <= m->sessions_peak / 4) {
 		m->sessions_peak = open;
 		m->gives_back = 2;
 	}
@@ -376,28 +376,28 @@ on_sweep(void *arg, int64_t now)
 static void
 on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	const struct maild_door *door = arg;
+	const struct maild_listener *bound = arg;
 
-	counters_add_named(
-	    &door->maild->counters, NAMED_LISTENER_CONNECTIONS, door->name, 1);
-	relay_accept(door->maild->relay, fd, peer, &door->listen, now);
+	counters_add_named(&bound->maild->counters, NAMED_LISTENER_CONNECTIONS,
+	    bound->name, 1);
+	relay_accept(bound->maild->relay, fd, peer, &bound->listen, now);
 }
 
 static void
 on_policy_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 {
-	const struct maild_door *door = arg;
+	const struct maild_listener *bound = arg;
 
-	counters_add_named(
-	    &door->maild->counters, NAMED_LISTENER_CONNECTIONS, door->name, 1);
-	policyd_accept(door->maild->policyd, fd, peer, door->peers, now);
+	counters_add_named(&bound->maild->counters, NAMED_LISTENER_CONNECTIONS,
+	    bound->name, 1);
+	policyd_accept(bound->maild->policyd, fd, peer, bound->peers, now);
 }
 
 static void
 on_accept_trouble(void *arg, int error, int64_t now)
 {
-	const struct maild_door *door = arg;
-	const struct maild *m = door->maild;
+	const struct maild_listener *bound = arg;
+	const struct maild *m = bound->maild;
 
 	(void)now;
 	log_write(
@@ -423,7 +423,7 @@ maild_run_init(struct maild *m)
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(m, now);
 	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
-	maild_doors_update(m);
+	maild_listeners_update(m);
 	maild_on_cert_timer(m, now);
 	for (size_t i = 0; i < m->listener_count; i++) {
 		bool is_policy =
@@ -433,7 +433,7 @@ maild_run_init(struct maild *m)
 		if (m->listeners[i] != NULL)
 			listener_start(m->listeners[i], m->loop,
 			    is_policy ? on_policy_accept : on_accept,
-			    on_accept_trouble, &m->doors[i]);
+			    on_accept_trouble, &m->bound[i]);
 	}
 	maild_http_start(m);
 	maild_probe_start(m);

@@ -25,44 +25,44 @@ find_listen(const struct maild_config *conf, const char *name)
 }
 
 static void
-update_door(struct maild_door *door, const struct maild_config *conf)
+update_bound(struct maild_listener *bound, const struct maild_config *conf)
 {
-	const struct maild_listen *l = find_listen(conf, door->name);
-	struct tls_server *was = door->listen.tls_server;
+	const struct maild_listen *l = find_listen(conf, bound->name);
+	struct tls_server *was = bound->listen.tls_server;
 
 	if (l == NULL)
 		return;
-	door->listen = l->relay;
-	door->listen.name = door->name;
-	tls_server_ref(door->listen.tls_server);
+	bound->listen = l->relay;
+	bound->listen.name = bound->name;
+	tls_server_ref(bound->listen.tls_server);
 	tls_server_unref(was);
 }
 
 void
-maild_doors_update(struct maild *m)
+maild_listeners_update(struct maild *m)
 {
-	for (size_t i = 0; i < m->door_count; i++)
-		update_door(&m->doors[i], m->gen->conf);
+	for (size_t i = 0; i < m->bound_count; i++)
+		update_bound(&m->bound[i], m->gen->conf);
 }
 
 void
-maild_doors_free(struct maild *m)
+maild_listeners_free(struct maild *m)
 {
-	for (size_t i = 0; i < m->door_count; i++) {
-		tls_server_unref(m->doors[i].listen.tls_server);
-		free(m->doors[i].name);
+	for (size_t i = 0; i < m->bound_count; i++) {
+		tls_server_unref(m->bound[i].listen.tls_server);
+		free(m->bound[i].name);
 	}
-	free(m->doors);
+	free(m->bound);
 }
 
 /* An earlier listener has the same file. */
 static bool
-is_listed(const struct maild *m, size_t door, const char *file)
+is_listed(const struct maild *m, size_t before, const char *file)
 {
 	struct tls_cert cert;
 
-	for (size_t i = 0; i < door; i++) {
-		const struct tls_server *s = m->doors[i].listen.tls_server;
+	for (size_t i = 0; i < before; i++) {
+		const struct tls_server *s = m->bound[i].listen.tls_server;
 
 		for (size_t j = 0; s != NULL && tls_server_cert(s, j, &cert);
 		     j++) {
@@ -78,8 +78,8 @@ maild_on_certificate(void *arg, size_t i, struct tls_cert *out)
 {
 	const struct maild *m = arg;
 
-	for (size_t d = 0; d < m->door_count; d++) {
-		const struct tls_server *s = m->doors[d].listen.tls_server;
+	for (size_t d = 0; d < m->bound_count; d++) {
+		const struct tls_server *s = m->bound[d].listen.tls_server;
 
 		for (size_t j = 0; s != NULL && tls_server_cert(s, j, out);
 		     j++) {

@@ -201,7 +201,7 @@ static const struct web_route routes[] = {
 int
 netd_http_open(struct netd *n, char *err, size_t cap)
 {
-	if (web_doors_count(n->doors) == 0)
+	if (web_listeners_count(n->listeners) == 0)
 		return 0;
 	n->access =
 	    access_store_open(n->loop, n->log, n->conf->state, err, cap);
@@ -213,7 +213,7 @@ netd_http_start(struct netd *n)
 {
 	if (n->access == NULL)
 		return;
-	web_doors_update(n->doors, &n->conf->http);
+	web_listeners_update(n->listeners, &n->conf->http);
 	n->api = api_new(&(struct api_settings){.loop = n->loop,
 	    .log = n->log,
 	    .events = n->events,
@@ -224,5 +224,5 @@ netd_http_start(struct netd *n)
 	    .version = PACKAGE_VERSION,
 	    .routes = routes,
 	    .arg = n});
-	web_doors_listen(n->doors, api_web(n->api), n->log);
+	web_listeners_listen(n->listeners, api_web(n->api), n->log);
 }

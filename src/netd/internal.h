@@ -30,7 +30,7 @@ struct netd {
 	struct listener *listener; /* until control has it */
 	struct control *control;
 	struct graph *graph;
-	struct web_doors *doors;
+	struct web_listeners *listeners;
 	struct access_store *access; /* NULL: no http section */
 	struct api *api;             /* the same */
 	struct keeper *keeper;

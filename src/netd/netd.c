@@ -60,9 +60,9 @@ bind_control(struct netd *n)
 		snprintf(text, sizeof(text), "control: %s", err);
 		return netd_fail(EX_TEMPFAIL, text);
 	}
-	n->doors = web_doors_bind(
+	n->listeners = web_listeners_bind(
 	    &n->conf->http, options.unix_gid, text, sizeof(text));
-	return n->doors != NULL ? 0 : netd_fail(EX_TEMPFAIL, text);
+	return n->listeners != NULL ? 0 : netd_fail(EX_TEMPFAIL, text);
 }
 
 static struct nfqueue *
@@ -336,7 +336,7 @@ stop(struct netd *n)
 		    KV(reason, "both keepers were killed"),
 		    KV(advice, "weir-netd --remove-rules removes them"));
 	api_free(n->api);
-	web_doors_free(n->doors);
+	web_listeners_free(n->listeners);
 	if (n->control != NULL)
 		control_stop(n->control);
 	access_store_free(n->access);

@@ -454,7 +454,7 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	    (enum log_level)conf->log_level);
 	settings = netd_gate_settings(n);
 	netgate_reload(n->gate, &settings, loop_now(n->loop));
-	web_doors_update(n->doors, &conf->http);
+	web_listeners_update(n->listeners, &conf->http);
 	netd_config_free(old);
 	netd_set_timer(n);
 	events_add(n->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
