@@ -73,7 +73,7 @@ noinst_PROGRAMS += tests/bench/auth_load
 tests_bench_auth_load_SOURCES = tests/bench/auth_load.c
 tests_bench_auth_load_LDADD = $(os_libs) -lpthread
 
-# The crowds of tests/e2e/test_limits.py and tests/bench/bench_limits.py.
-noinst_PROGRAMS += tests/e2e/crowd
-tests_e2e_crowd_SOURCES = tests/e2e/crowd.c
-tests_e2e_crowd_LDADD = $(os_libs)
+# The many clients of tests/e2e/test_limits.py and tests/bench/bench_limits.py.
+noinst_PROGRAMS += tests/e2e/many_clients
+tests_e2e_many_clients_SOURCES = tests/e2e/many_clients.c
+tests_e2e_many_clients_LDADD = $(os_libs)

@@ -69,7 +69,7 @@ machine_row(const struct netd *n, size_t which)
 		"packets of hosts beyond hosts_max, which share a "
 		"throttle",
 		"hosts_max", "hosts_max in weir-netd.conf(5)",
-		counters[NETGATE_COUNT_CROWDED]},
+		counters[NETGATE_COUNT_OVERFLOWED]},
 	    {"lost", "held packets that the kernel threw away", NULL,
 		"What comes by in weir-netd(8)", counters[NETGATE_COUNT_LOST]},
 	    {"malformed", "packets whose headers cannot be read", NULL,

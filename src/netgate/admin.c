@@ -21,7 +21,7 @@ static const char *const stage_names[] = {
 size_t
 netgate_host_count(const struct netgate *g)
 {
-	return g->host_count + (g->crowd != NULL);
+	return g->host_count + (g->overflow != NULL);
 }
 
 size_t
@@ -128,7 +128,7 @@ host_at(const struct netgate *g, size_t pos)
 {
 	if (pos < g->host_count)
 		return g->hosts[pos];
-	return pos == g->host_count ? g->crowd : NULL;
+	return pos == g->host_count ? g->overflow : NULL;
 }
 
 bool
@@ -152,7 +152,7 @@ find_text(struct netgate *g, struct str text)
 	struct ip ip;
 
 	if (str_eq(text, STR("others")))
-		return g->crowd;
+		return g->overflow;
 	return ip_parse(str_cut(&text, '/'), &ip) ? host_find(g, &ip) : NULL;
 }
 
@@ -326,7 +326,7 @@ load_line(struct netgate *g, struct str line)
 	    g->host_count >= g->settings.hosts_max)
 		return false;
 	h = host_get(g, &ip);
-	if (h->is_frozen || h == g->crowd)
+	if (h->is_frozen || h == g->overflow)
 		return false;
 	freeze_restore(g, h, known_reason(line, reason), (int64_t)wall);
 	return true;

@@ -111,14 +111,14 @@ host_new(struct netgate *g, const struct ip *ip, struct host *owner)
 }
 
 static struct host *
-crowd(struct netgate *g)
+overflow(struct netgate *g)
 {
 	static const struct ip none = {.family = IP_NONE};
 
-	count(g, NETGATE_COUNT_CROWDED);
-	if (g->crowd == NULL)
-		g->crowd = host_new(g, &none, NULL);
-	return g->crowd;
+	count(g, NETGATE_COUNT_OVERFLOWED);
+	if (g->overflow == NULL)
+		g->overflow = host_new(g, &none, NULL);
+	return g->overflow;
 }
 
 struct host *
@@ -141,7 +141,7 @@ host_get(struct netgate *g, const struct ip *ip)
 	if (h != NULL)
 		return h;
 	if (g->host_count >= g->settings.hosts_max)
-		return crowd(g);
+		return overflow(g);
 	h = host_new(g, &masked_ip, NULL);
 	g->unproven_count++;
 	if (g->host_count == g->host_cap) {
@@ -228,7 +228,7 @@ static struct host *
 get_proven(struct netgate *g, const struct ip *ip, uint64_t sender)
 {
 	struct host *h = host_get(g, ip);
-	bool is_first = !h->is_proven && h != g->crowd;
+	bool is_first = !h->is_proven && h != g->overflow;
 
 	host_set_seen(g, h);
 	if (!is_first)
@@ -253,11 +253,11 @@ host_get_sender(
 	h = host_find(g, ip);
 	if (h == NULL)
 		h = g->unproven_count >= g->settings.hosts_max - kept
-			? crowd(g)
+			? overflow(g)
 			: host_get(g, ip);
 	host_set_seen(g, h);
 	/* Those who share a place are never frozen anyway. */
-	return h == g->crowd ? h : get_claimed(g, h, origin.sender);
+	return h == g->overflow ? h : get_claimed(g, h, origin.sender);
 }
 
 const struct netpolicy *
@@ -352,8 +352,8 @@ host_free(struct netgate *g, struct host *h)
 		if (h->src[i] != NULL)
 			throttle_forget(g->throttle[i], h->src[i]);
 	}
-	if (h == g->crowd) {
-		g->crowd = NULL;
+	if (h == g->overflow) {
+		g->overflow = NULL;
 	} else if (h->owner != NULL) {
 		h->owner->claimed = NULL;
 		g->claimed_count--;

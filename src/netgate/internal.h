@@ -117,7 +117,7 @@ struct netgate {
 	uint32_t claimed_count;  /* hosts of what is claimed, beside them */
 	uint32_t claims;         /* such hosts, ever */
 	size_t extra_bytes;      /* of hosts: what is known, pairs */
-	struct host *crowd;      /* not in hosts; NULL: never needed */
+	struct host *overflow;   /* not in hosts; NULL: never needed */
 	struct held **slots;
 	uint32_t *free_slots;
 	uint32_t slot_count, slot_cap, free_count, held_count;

@@ -89,8 +89,8 @@ netgate_free(struct netgate *g)
 		return;
 	while (g->host_count > 0)
 		host_free(g, g->hosts[g->host_count - 1]);
-	if (g->crowd != NULL)
-		host_free(g, g->crowd);
+	if (g->overflow != NULL)
+		host_free(g, g->overflow);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++)
 		throttle_free(g->throttle[i]);
 	if (g->aggregate != NULL)
@@ -119,8 +119,8 @@ netgate_reload(
 	g->settings.hosts_max = hosts_max;
 	for (uint32_t i = 0; i < g->host_count; i++)
 		host_apply_policy(g, g->hosts[i]);
-	if (g->crowd != NULL)
-		host_apply_policy(g, g->crowd);
+	if (g->overflow != NULL)
+		host_apply_policy(g, g->overflow);
 	make_aggregate(g);
 	if (stops)
 		(void)netgate_release(

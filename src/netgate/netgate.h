@@ -122,7 +122,7 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 	X(INBOUND, "inbound_contacts", "contacts that came to us")             \
 	X(SUCCESSES, "successes", "first contacts that succeeded")             \
 	X(FAILURES, "failures", "first contacts that were refused")            \
-	X(CROWDED, "crowded_packets", "packets of hosts beyond hosts_max")     \
+	X(OVERFLOWED, "crowded_packets", "packets of hosts beyond hosts_max")  \
 	X(OVERFLOW, "held_overflow", "packets dropped at held_max")
 
 enum netgate_counter {

@@ -143,7 +143,7 @@ make_room(struct join *j)
 	       (m->m.at < j->now - AGE_MAX_MS ||
 		   map_count(j->by_id) >= j->s.messages_max ||
 		   j->recipients >= j->s.recipients_max)) {
-		j->stats.crowded += m->m.at >= j->now - AGE_MAX_MS;
+		j->stats.evicted += m->m.at >= j->now - AGE_MAX_MS;
 		hand_on(j, m);
 	}
 }

@@ -38,7 +38,7 @@ struct join_stats {
 	uint64_t nameless; /* messages of which no recipient is named */
 	uint64_t partial;  /* messages of which some are not */
 	uint64_t hops;     /* messages handed back by a content filter */
-	uint64_t crowded;  /* handed on early: the table was full */
+	uint64_t evicted;  /* handed on early: the table was full */
 	uint64_t dropped;  /* recipients past the bounds */
 };
 

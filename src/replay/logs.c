@@ -420,7 +420,7 @@ logs_counts(const struct logs *l,
 	    {"messages that name no recipient, left out", l->joined.nameless},
 	    {"messages that name some recipients only", l->joined.partial},
 	    {"messages told apart too early: too many at once",
-		l->joined.crowded},
+		l->joined.evicted},
 	    {"recipients past the bounds, left out", l->joined.dropped},
 	    {"messages past the bounds, left out", m->full},
 	};

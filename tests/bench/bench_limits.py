@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-from crowd import Crowd, descriptors, rss_kb  # noqa: E402
+from many_clients import ManyClients, descriptors, rss_kb  # noqa: E402
 from harness import FastSink, Weir, free_port, until  # noqa: E402
 from pki import Pki  # noqa: E402
 
@@ -51,11 +51,11 @@ def measure(directory, kind, count):
         until(lambda: w.status()["sessions_open"] == 0, "the start")
         before = rss_kb(pid), descriptors(pid), socket_kb()
         port = tls_port if listener == "tls" else w.port
-        with Crowd(port, kind, count, (count + 99) // 100) as crowd:
+        with ManyClients(port, kind, count, (count + 99) // 100) as clients:
             # Where connections to the next hop are short, others wait.
             least = min(count, 150) if kind in ("rcpt", "bomb") else count
-            crowd.until("greeted", count, 120)
-            crowd.until("there", least, 120)
+            clients.until("greeted", count, 120)
+            clients.until("there", least, 120)
             until(lambda: w.status()["sessions_open"] >= count, "them all")
             at = rss_kb(pid), descriptors(pid), socket_kb()
     finally:

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from crowd import (SANITIZED, Crowd, cpu_s, descriptors, descriptors_allowed,
-                   rss_kb)
+from many_clients import (SANITIZED, ManyClients, cpu_s, descriptors,
+                          descriptors_allowed, rss_kb)
 from harness import (DEADLINE_S, FastSink, Peer, Weir, free_port, hello,
                      message, serve_smtp, until)
 from pki import Pki
@@ -82,13 +82,13 @@ def test_ten_thousand_idle_and_a_thousand_trickling(weir, known_sink):
     served = Served(w, known_sink)
     served.send()
     before = rss_kb(pid), descriptors(pid)
-    with Crowd(w.port, "idle", IDLE, 20) as idle:
+    with ManyClients(w.port, "idle", IDLE, 20) as idle:
         idle.until("greeted", IDLE)
         each = (rss_kb(pid) - before[0]) / IDLE
         served.send()
         # The next one of an address that has its share.
         assert first_word(w.port, "127.1.0.1") == 421
-        with Crowd(w.port, "trickle", TRICKLING, 50) as trickle:
+        with ManyClients(w.port, "trickle", TRICKLING, 50) as trickle:
             trickle.until("greeted", TRICKLING - 50)
             # The connections to the next hop are all taken by those who
             # send a byte now and then; others get through all the same.
@@ -130,8 +130,8 @@ def test_newcomers_at_sessions_max(weir, known_sink):
         assert peer.reply()[0] == 220
         assert peer.ask("EHLO client.test")[0] == 250
         assert peer.ask("MAIL FROM:<a@example.org>")[0] == 250
-    with Crowd(w.port, "idle", 100, 10) as crowd:
-        until(lambda: (f := crowd.figures())["refused"] + f["gone"] >= 43,
+    with ManyClients(w.port, "idle", 100, 10) as clients:
+        until(lambda: (f := clients.figures())["refused"] + f["gone"] >= 43,
               "all but sixty to go")
         shed = w.status()["sessions_shed"]
         newcomers = [Peer.connect(w.port, source=f"127.0.0.{9 + i}")
@@ -195,8 +195,8 @@ def test_crowds(weir, known_sink, tmp_path, kind):
     served.send()
     before = rss_kb(pid), descriptors(pid)
     port = tls_port if kind == "hello" else w.port
-    with Crowd(port, kind, count, 10) as crowd:
-        crowd.until("there", count)
+    with ManyClients(port, kind, count, 10) as clients:
+        clients.until("there", count)
         until(lambda: w.status()["sessions_open"] >= count, "them all")
         served.send()
         if kind == "hello":
@@ -207,7 +207,7 @@ def test_crowds(weir, known_sink, tmp_path, kind):
                     assert tls.recv(100).startswith(b"220 ")
         peak = rss_kb(pid), descriptors(pid)
         if kind != "deaf":
-            crowd.until("gone", count)
+            clients.until("gone", count)
         until(lambda: w.status()["sessions_open"] == 0, "the sessions to go")
     served.send()
     # Some connections to the next hop are kept for a while.
@@ -232,8 +232,8 @@ def test_nobody_keeps_the_next_hop_to_himself(weir, known_sink, kind):
              next_hop_connections=8, next_hop_wait='"1s"')
     quick = w.hello()
     served = Served(w, known_sink)
-    with Crowd(w.port, kind, 40, 4) as crowd:
-        until(lambda: crowd.figures()["there"] >= 8, "the crowd")
+    with ManyClients(w.port, kind, 40, 4) as clients:
+        until(lambda: clients.figures()["there"] >= 8, "the clients")
         for _ in range(3):
             served.send()
         # It sends more than slow_rate, a little at a time.
@@ -246,7 +246,7 @@ def test_nobody_keeps_the_next_hop_to_himself(weir, known_sink, kind):
             time.sleep(0.05)
         quick.send(b".\r\n")
         assert quick.reply()[0] == 250
-        figures = crowd.figures()
+        figures = clients.figures()
     assert figures["told"] >= 3
     assert w.status()["slow_ended"] >= 3
     assert w.log_lines("smtp refuse .*limit=next_hop_connections")
@@ -255,10 +255,10 @@ def test_nobody_keeps_the_next_hop_to_himself(weir, known_sink, kind):
 def test_slow_clients_are_left_alone_where_nobody_waits(weir, known_sink):
     w = weir(next_hop=known_sink.address, policy=EXEMPT,
              next_hop_connections=8, next_hop_wait='"1s"')
-    with Crowd(w.port, "trickle", 6, 1) as crowd:
-        crowd.until("there", 6)
+    with ManyClients(w.port, "trickle", 6, 1) as clients:
+        clients.until("there", 6)
         time.sleep(3)
-        assert crowd.figures()["gone"] == 0
+        assert clients.figures()["gone"] == 0
     assert w.status()["slow_ended"] == 0
 
 
@@ -327,25 +327,25 @@ def test_slow_next_hops(weir, scripted):
              next_hop_command_timeout='"1s"', answer_timeout='"3s"')
     pid = w.process.pid
     before = descriptors(pid)
-    with Crowd(w.port, "rcpt", 100, 5) as crowd:
-        crowd.until("greeted", 100)
+    with ManyClients(w.port, "rcpt", 100, 5) as clients:
+        clients.until("greeted", 100)
         peak = descriptors(pid)
         assert w.status()["sessions_open"] == 100
-        until(lambda: crowd.figures()["code"] == 451, "an answer", 40)
+        until(lambda: clients.figures()["code"] == 451, "an answer", 40)
     assert peak <= before + 100 + 10 + 5
     until(lambda: descriptors(pid) <= before + 10, "the descriptors")
 
 
 def test_envelope_memory(weir, known_sink):
-    """A crowd wants all of it: it is bounded, and others have their part."""
+    """Many clients want all of it: it is bounded, and others have their part."""
     w = weir(next_hop=known_sink.address, policy=EXEMPT,
              envelope_memory='"1M"', next_hop_wait='"0s"')
     before = rss_kb(w.process.pid)
     served = Served(w, known_sink)
     served.send()
-    with Crowd(w.port, "bomb", 20, 4) as crowd:
-        crowd.until("there", 20)
-        assert crowd.figures()["code"] == 452
+    with ManyClients(w.port, "bomb", 20, 4) as clients:
+        clients.until("there", 20)
+        assert clients.figures()["code"] == 452
         peer = w.hello()
         peer.ask("MAIL FROM:<a@example.org>")
         long = ".".join(["d" * 60] * 3)
@@ -505,14 +505,14 @@ def test_out_of_descriptors(weir, known_sink):
         r"Max open files\s+(\d+)",
         pathlib.Path(f"/proc/{pid}/limits").read_text()).group(1))
     nofile(pid, descriptors(pid) + 5)
-    with Crowd(w.port, "idle", 30) as crowd:
+    with ManyClients(w.port, "idle", 30) as clients:
         until(lambda: w.log_lines("maild accept_failed "), "the trouble")
         started = cpu_s(pid)
         time.sleep(1.5)
         spent = cpu_s(pid) - started
-        assert crowd.figures()["greeted"] <= 6
+        assert clients.figures()["greeted"] <= 6
         nofile(pid, before)
-        crowd.until("greeted", 30)
+        clients.until("greeted", 30)
     served.send()
     assert spent < 0.3, f"{spent} s of CPU in 1.5 s"
 
@@ -537,9 +537,9 @@ def test_few_descriptors_lower_sessions_max(tmp_path, known_sink):
         line, = w.log_lines("maild limits ")
         assert "sessions_max=5000 lowered_to=100 descriptors=400" in line
         assert "needed=" in line and "ulimit -n" in line
-        with Crowd(w.port, "idle", 120, 2) as crowd:
-            crowd.until("refused", 20)
-            assert crowd.figures()["greeted"] == 100
+        with ManyClients(w.port, "idle", 120, 2) as clients:
+            clients.until("refused", 20)
+            assert clients.figures()["greeted"] == 100
         Served(w, known_sink).send()
     finally:
         w.stop()

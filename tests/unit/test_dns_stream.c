@@ -175,7 +175,7 @@ test_length(void **state)
 }
 
 static void
-test_end_and_crowd(void **state)
+test_end_and_overflow(void **state)
 {
 	struct packet fin = segment(1000, PACKET_FIN | PACKET_ACK, FIRST + 1);
 	struct seen *seen = *state;
@@ -201,7 +201,7 @@ main(void)
 	    T(test_gap_ends_it),
 	    T(test_segment_that_was_not_copied_whole),
 	    T(test_length),
-	    T(test_end_and_crowd),
+	    T(test_end_and_overflow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -455,7 +455,7 @@ test_full_table(void **state)
 	assert_string_equal(rig_end(),
 	    "2026-11-28T19:19:32Z alice@example.org: b@example.net\n"
 	    "2026-11-28T19:19:32Z alice@example.org: c@example.net\n");
-	assert_int_equal(rig.joined.crowded, 1);
+	assert_int_equal(rig.joined.evicted, 1);
 	assert_int_equal(rig.joined.orphans, 1);
 }
 

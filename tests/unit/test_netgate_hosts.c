@@ -63,7 +63,7 @@ test_scan_from_outside(void **state)
 	assert_int_equal(netgate_host_count(r->g), 25);
 	for (uint32_t i = 0; i < 75; i++)
 		send_packet(r, i, 1, 0);
-	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_CROWDED], 0);
+	assert_int_equal(netgate_counters(r->g)[NETGATE_COUNT_OVERFLOWED], 0);
 	/* One that sends makes room for another. */
 	send_packet(r, 1000, 1, 0);
 	assert_int_equal(netgate_host_count(r->g), 100);

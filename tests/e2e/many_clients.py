@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Crowds of bad clients (crowd.c), and what a daemon takes while it has them."""
+"""Many bad clients at once (many_clients.c), and what a daemon uses meanwhile."""
 import contextlib
 import os
 import pathlib
@@ -12,15 +12,15 @@ from harness import BUILD, DEADLINE_S, until
 SANITIZED = bool(os.environ.get("WEIR_SANITIZED"))
 
 
-class Crowd:
+class ManyClients:
     """count connections of a kind from so many addresses: 127.1.0.1 and on
     for the idle, each other kind has a network of its own."""
 
     def __init__(self, port, kind, count, addresses=1):
         self.count = count
         self.process = subprocess.Popen(
-            [BUILD / "tests/e2e/crowd", *map(str, (port, count, addresses,
-                                                   kind))],
+            [BUILD / "tests/e2e/many_clients",
+             *map(str, (port, count, addresses, kind))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A crowd of bad clients in one process, for the tests of limits: so many
+ * Many bad clients in one process, for the tests of limits: so many
  * connections from so many loopback addresses, each of which goes through a
  * dialogue and then does what its kind does. Every line on standard input is
- * answered with the figures; its end ends the crowd.
+ * answered with the figures; its end ends them all.
  *
- *	crowd PORT COUNT ADDRESSES KIND
+ *	many_clients PORT COUNT ADDRESSES KIND
  *
  * KIND: idle (says nothing), rcpt (begins a message), trickle (sends text a
  * byte at a time), half (half of a large message), deaf (asks and never reads),
@@ -47,7 +47,7 @@ struct client {
 	bool answered, there; /* at the end of its dialogue */
 };
 
-struct crowd {
+struct many_clients {
 	enum kind kind;
 	unsigned short port;
 	unsigned count, addresses, begun, gone;
@@ -62,12 +62,12 @@ struct crowd {
 static _Noreturn void
 die(const char *what)
 {
-	fprintf(stderr, "crowd: %s: %s\n", what, strerror(errno));
+	fprintf(stderr, "many_clients: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
 static void
-leave(struct crowd *w, struct client *c)
+leave(struct many_clients *w, struct client *c)
 {
 	if (c->fd < 0)
 		return;
@@ -77,7 +77,7 @@ leave(struct crowd *w, struct client *c)
 }
 
 static void
-say(struct crowd *w, struct client *c, const char *text, size_t n)
+say(struct many_clients *w, struct client *c, const char *text, size_t n)
 {
 	/* A dialogue fits in the socket's buffer. */
 	if (send(c->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
@@ -85,7 +85,7 @@ say(struct crowd *w, struct client *c, const char *text, size_t n)
 }
 
 static void
-say_rcpt(struct crowd *w, struct client *c, unsigned i)
+say_rcpt(struct many_clients *w, struct client *c, unsigned i)
 {
 	char line[600];
 	int n;
@@ -102,9 +102,9 @@ say_rcpt(struct crowd *w, struct client *c, unsigned i)
 
 /* The next line of its dialogue; false: there is none. */
 static bool
-go_on(struct crowd *w, struct client *c)
+go_on(struct many_clients *w, struct client *c)
 {
-	static const char ehlo[] = "EHLO crowd.test\r\n";
+	static const char ehlo[] = "EHLO clients.test\r\n";
 	static const char mail[] = "MAIL FROM:<a@example.org>\r\n";
 	static const char data[] = "DATA\r\n";
 	unsigned rcpts = w->kind == BOMB ? BOMB_RCPTS : 1;
@@ -126,7 +126,7 @@ go_on(struct crowd *w, struct client *c)
 }
 
 static void
-arrive(struct crowd *w, struct client *c)
+arrive(struct many_clients *w, struct client *c)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
 
@@ -139,7 +139,7 @@ arrive(struct crowd *w, struct client *c)
 }
 
 static void
-hear_reply(struct crowd *w, struct client *c)
+hear_reply(struct many_clients *w, struct client *c)
 {
 	unsigned long code = strtoul(c->line, NULL, 10);
 
@@ -160,7 +160,7 @@ hear_reply(struct crowd *w, struct client *c)
 }
 
 static void
-hear(struct crowd *w, struct client *c)
+hear(struct many_clients *w, struct client *c)
 {
 	char text[8192];
 	ssize_t n = recv(c->fd, text, sizeof(text), MSG_DONTWAIT);
@@ -188,7 +188,7 @@ hear(struct crowd *w, struct client *c)
 
 /* Text or questions, as far as the other side takes them. */
 static void
-flood(struct crowd *w, struct client *c)
+flood(struct many_clients *w, struct client *c)
 {
 	size_t most = w->kind == HALF ? HALF_BYTES : DEAF_BYTES;
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
@@ -211,7 +211,7 @@ flood(struct crowd *w, struct client *c)
 
 /* A ClientHello that never ends: its record announces more than comes. */
 static void
-say_half_hello(struct crowd *w, struct client *c)
+say_half_hello(struct many_clients *w, struct client *c)
 {
 	static const char start[] = {22, 3, 1, 2, 0, 1, 0, 1, (char)252, 3, 3};
 
@@ -223,7 +223,7 @@ say_half_hello(struct crowd *w, struct client *c)
 }
 
 static void
-connect_next(struct crowd *w)
+connect_next(struct many_clients *w)
 {
 	unsigned i = w->begun++;
 	struct client *c = &w->clients[i];
@@ -258,7 +258,7 @@ connect_next(struct crowd *w)
 }
 
 static void
-trickle(struct crowd *w, int64_t now)
+trickle(struct many_clients *w, int64_t now)
 {
 	if (now < w->trickle_at)
 		return;
@@ -278,7 +278,7 @@ trickle(struct crowd *w, int64_t now)
 
 /* False: standard input has ended. */
 static bool
-report(const struct crowd *w)
+report(const struct many_clients *w)
 {
 	char line[64];
 	ssize_t n = read(STDIN_FILENO, line, sizeof(line));
@@ -294,7 +294,7 @@ report(const struct crowd *w)
 }
 
 static bool
-serve(struct crowd *w, int timeout_ms)
+serve(struct many_clients *w, int timeout_ms)
 {
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(w->epoll, events, EVENTS, timeout_ms);
@@ -325,7 +325,7 @@ kind_of(const char *name)
 }
 
 static void
-prepare(struct crowd *w, char **argv)
+prepare(struct many_clients *w, char **argv)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 	struct rlimit files;
@@ -353,11 +353,12 @@ prepare(struct crowd *w, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct crowd w = {.epoll = -1};
+	struct many_clients w = {.epoll = -1};
 	bool on = true;
 
 	if (argc != 5) {
-		fprintf(stderr, "usage: crowd PORT COUNT ADDRESSES KIND\n");
+		fprintf(
+		    stderr, "usage: many_clients PORT COUNT ADDRESSES KIND\n");
 		return 2;
 	}
 	prepare(&w, argv);
