@@ -24,7 +24,7 @@ static const struct option_section sections[] = {
     {
 	.name = "policy",
 	.doc = "a policy",
-	.options = policy_options,
+	.tables = OPTION_TABLES(policy_options),
 	.size = sizeof(struct policy_conf),
 	.offset = offsetof(struct conf, policies),
 	.title_offset = offsetof(struct policy_conf, name),
@@ -33,7 +33,7 @@ static const struct option_section sections[] = {
     {.name = NULL},
 };
 static const struct option_schema schema = {
-    no_options, sections, sizeof(struct conf)};
+    OPTION_TABLES(no_options), sections, sizeof(struct conf)};
 
 static char err[1024];
 
