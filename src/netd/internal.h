@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The daemon's one context, shared by netd.c (start and stop), run.c (packets,
- * signals, reload), views.c and commands.c (the control socket).
+ * signals, reload) and commands.c (the control socket).
  */
 #ifndef NETD_INTERNAL_H
 #define NETD_INTERNAL_H
@@ -16,7 +16,6 @@
 #include "netd/netd_config.h"
 #include "netd/state.h"
 #include "netgate/netgate.h"
-#include "nfq/ipset.h"
 #include "nfq/neigh.h"
 #include "nfq/nfqueue.h"
 #include "nfq/nfset.h"
@@ -42,7 +41,7 @@ struct netd {
 	struct nfqueue *answers, *contacts;
 	struct neigh *neigh; /* NULL: packets of this host alone */
 	struct nfset *sets;  /* NULL: not needed */
-	struct ipset *ipset; /* NULL: not needed */
+	struct nfset *ipset; /* NULL: not needed */
 	struct nfset_name known4, known6, freeze4, freeze6;
 	enum rules_fast fast;
 	bool has_seccomp;
@@ -84,30 +83,16 @@ void netd_look_for_lost(struct netd *n, int64_t now);
 void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
 void netd_block_frozen(struct netd *n); /* after a start */
 
-/* ---- graph.c ---- */
-
-struct graph *netd_graph_new(struct netd *n);
-
-/* ---- views.c, problems.c: what the control socket shows; commands.c: what it
- * does ---- */
-
-struct netd *netd_of(const struct control_conn *c);
-void netd_show_status(struct control_conn *c, int64_t now);
-void netd_show_senders(struct control_conn *c, int64_t now);
-void netd_show_sender(struct control_conn *c, int64_t now);
-void netd_show_queue(struct control_conn *c, int64_t now);
-void netd_show_problems(struct control_conn *c, int64_t now);
-void netd_no_such_host(struct control_conn *c);
+/* ---- commands.c ---- */
 
 extern const struct control_command netd_commands[];
+struct control *netd_control_new(
+    struct netd *n, struct listener *listener, int admin_gid);
 
 /* ---- http.c ---- */
 
 /* Before the control socket. -1: why in err. */
 MUST_CHECK int netd_http_open(struct netd *n, char *err, size_t cap);
 void netd_http_start(struct netd *n);
-
-struct control *netd_control_new(
-    struct netd *n, struct listener *listener, int admin_gid);
 
 #endif

@@ -26,18 +26,15 @@ sbin_PROGRAMS += weir-netd
 weir_netd_SOURCES = \
 	src/netd/apply.c src/netd/apply.h \
 	src/netd/commands.c \
-	src/netd/graph.c \
 	src/netd/http.c \
 	src/netd/internal.h \
 	src/netd/keeper.c src/netd/keeper.h \
 	src/netd/main.c \
 	src/netd/netd.c src/netd/netd.h \
 	src/netd/offline.c \
-	src/netd/problems.c \
 	src/netd/rules_lock.c src/netd/rules_lock.h \
 	src/netd/run.c \
-	src/netd/sandbox.c src/netd/sandbox.h \
-	src/netd/views.c
+	src/netd/sandbox.c src/netd/sandbox.h
 weir_netd_LDADD = $(netd_libs) $(control_libs) $(JANSSON_LIBS) \
 	$(SECCOMP_LIBS) -lpthread
 

@@ -145,7 +145,7 @@ open_sets(struct netd *n)
 			return netd_fail(EX_UNAVAILABLE, err);
 	}
 	if (n->fast == RULES_FAST_IPSET) {
-		n->ipset = ipset_new(n->loop, err, sizeof(err));
+		n->ipset = nfset_new_ipset(n->loop, err, sizeof(err));
 		if (n->ipset == NULL)
 			return netd_fail(EX_UNAVAILABLE, err);
 	}
@@ -352,7 +352,7 @@ stop(struct netd *n)
 	nfqueue_free(n->contacts);
 	neigh_free(n->neigh);
 	nfset_free(n->sets);
-	ipset_free(n->ipset);
+	nfset_free(n->ipset);
 	hook_free(n->hook);
 	if (n->loop != NULL)
 		loop_free(n->loop);

@@ -273,8 +273,8 @@ on_known(void *arg, const struct netgate_pair *p)
 		nfset_add(n->sets, v6 ? &n->known6 : &n->known4, &p->src,
 		    &p->dst, ms);
 	else if (n->fast == RULES_FAST_IPSET)
-		ipset_add(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4, &p->src,
-		    p->protocol, p->port, &p->dst, ms);
+		nfset_add_ipset(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4,
+		    &p->src, p->protocol, p->port, &p->dst, ms);
 }
 
 static void
@@ -287,7 +287,7 @@ on_forget(void *arg, const struct netgate_pair *p)
 		nfset_remove(
 		    n->sets, v6 ? &n->known6 : &n->known4, &p->src, &p->dst);
 	else if (n->fast == RULES_FAST_IPSET)
-		ipset_remove(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4,
+		nfset_remove_ipset(n->ipset, v6 ? RULES_IPSET6 : RULES_IPSET4,
 		    &p->src, p->protocol, p->port, &p->dst);
 }
 
@@ -516,6 +516,55 @@ netd_hold_signals(bool on)
 	sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
+/* ---- graphs ---- */
+
+/* Gauges first, then the totals of the table below, in its order. */
+static const struct trend_series series[] = {
+    {"held_recipients", "Packets held", true},
+    {"frozen_senders", "Hosts frozen", true},
+    {"packets", "Packets that came by", false},
+    {"passed_recipients", "Packets passed", false},
+    {"delayed_recipients", "Packets held", false},
+    {"released_recipients", "Packets released", false},
+    {"discarded_recipients", "Packets discarded", false},
+    {"refused_recipients", "Packets refused", false},
+    {"freezes", "Freezes", false},
+    {0},
+};
+
+static const enum netgate_counter totals[] = {
+    NETGATE_COUNT_PACKETS,
+    NETGATE_COUNT_PASSED,
+    NETGATE_COUNT_DELAYED,
+    NETGATE_COUNT_RELEASED,
+    NETGATE_COUNT_DISCARDED,
+    NETGATE_COUNT_REFUSED,
+    NETGATE_COUNT_FREEZES,
+};
+
+static void
+look_at_gate(void *arg, uint64_t *values)
+{
+	const struct netd *n = arg;
+	const uint64_t *counters = netgate_counters(n->gate);
+
+	*values++ = netgate_held_count(n->gate);
+	*values++ = netgate_frozen_count(n->gate);
+	for (size_t i = 0; i < ARRAY_LEN(totals); i++)
+		*values++ = counters[totals[i]];
+}
+
+static struct graph *
+make_graph(struct netd *n)
+{
+	_Static_assert(ARRAY_LEN(series) == ARRAY_LEN(totals) + 3,
+	    "a series for each value");
+	return graph_new(&(struct graph_source){
+	    .loop = n->loop, .series = series, .look = look_at_gate, .arg = n});
+}
+
+/* ---- start and stop ---- */
+
 void
 netd_run_init(struct netd *n)
 {
@@ -526,7 +575,7 @@ netd_run_init(struct netd *n)
 	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
 	n->term = loop_signal_new(n->loop, SIGTERM, on_term, n);
 	n->intr = loop_signal_new(n->loop, SIGINT, on_term, n);
-	n->graph = netd_graph_new(n);
+	n->graph = make_graph(n);
 	netd_hold_signals(false);
 	if (systemd_watchdog_ms() > 0)
 		on_watchdog(n, loop_now(n->loop));

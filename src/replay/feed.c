@@ -1,10 +1,377 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* See feed.h. */
 #include "replay/feed.h"
+#include "replay/head.h"
+
+#include "base/buf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- entries of journalctl -o export ---- */
+
+/* The journal's export format (journalctl -o export): fields a line each, an
+ * empty line behind each entry; a value that is not text comes after its name's
+ * line end, with its length before it. Pure: bytes in, entries out. */
+
+#define EXPORT_VALUE_MAX (1u << 20) /* longer ones are left out */
+
+typedef void export_fn(void *arg, const struct head_line *entry);
+
+enum export_field {
+	EXPORT_MESSAGE,
+	EXPORT_IDENTIFIER,
+	EXPORT_HOST,
+	EXPORT_SYSLOG_PID,
+	EXPORT_PID,
+	EXPORT_TIME,
+	EXPORT_FIELDS
+};
+
+struct export
+{
+	export_fn *fn;
+	void *arg;
+	int state;
+	struct buf part; /* of a line, or of a value with its length */
+	struct buf fields[EXPORT_FIELDS];
+	int field;     /* of the value that comes; -1: of no interest */
+	uint64_t left; /* bytes of it */
+	unsigned length_n;
+	bool has_any;
+};
+
+enum { LINE, LENGTH, VALUE, AFTER };
+
+static const struct {
+	struct str name;
+} names[EXPORT_FIELDS] = {
+    [EXPORT_MESSAGE] = {STR("MESSAGE")},
+    [EXPORT_IDENTIFIER] = {STR("SYSLOG_IDENTIFIER")},
+    [EXPORT_HOST] = {STR("_HOSTNAME")},
+    [EXPORT_SYSLOG_PID] = {STR("SYSLOG_PID")},
+    [EXPORT_PID] = {STR("_PID")},
+    [EXPORT_TIME] = {STR("__REALTIME_TIMESTAMP")},
+};
+
+/* Such a text begins so. */
+static bool
+export_is_it(struct str first)
+{
+	return str_starts(first, STR("__CURSOR=")) ||
+	       str_starts(first, STR("__REALTIME_TIMESTAMP="));
+}
+
+static void
+export_init(struct export *e, export_fn *fn, void *arg)
+{
+	*e = (struct export){.fn = fn, .arg = arg, .state = LINE};
+	buf_init(&e->part, EXPORT_VALUE_MAX);
+	for (int i = 0; i < EXPORT_FIELDS; i++)
+		buf_init(&e->fields[i], EXPORT_VALUE_MAX);
+}
+
+static void
+export_clear(struct export *e)
+{
+	buf_clear(&e->part);
+	for (int i = 0; i < EXPORT_FIELDS; i++)
+		buf_clear(&e->fields[i]);
+}
+
+static int
+field_of(struct str name)
+{
+	for (int i = 0; i < EXPORT_FIELDS; i++) {
+		if (str_eq(name, names[i].name))
+			return i;
+	}
+	return -1;
+}
+
+static void
+end_entry(struct export *e)
+{
+	struct head_line line = {
+	    .at = HEAD_NO_TIME,
+	    .text = buf_str(&e->fields[EXPORT_MESSAGE]),
+	    .program = buf_str(&e->fields[EXPORT_IDENTIFIER]),
+	    .host = buf_str(&e->fields[EXPORT_HOST]),
+	    .pid = buf_str(&e->fields[EXPORT_SYSLOG_PID]),
+	};
+	uint64_t us;
+
+	if (line.pid.n == 0)
+		line.pid = buf_str(&e->fields[EXPORT_PID]);
+	if (str_to_u64(buf_str(&e->fields[EXPORT_TIME]), &us) &&
+	    us <= INT64_MAX)
+		line.at = (int64_t)(us / 1000);
+	if (e->has_any)
+		e->fn(e->arg, &line);
+	for (int i = 0; i < EXPORT_FIELDS; i++)
+		buf_reset(&e->fields[i]);
+	e->has_any = false;
+}
+
+/* The first of several values counts. */
+static void
+set_field(struct export *e, int field, struct str value)
+{
+	if (field >= 0 && e->fields[field].len == 0)
+		(void)!buf_append_str(&e->fields[field], value);
+}
+
+static void
+end_line(struct export *e)
+{
+	struct str line = buf_str(&e->part);
+	size_t equals = str_index(line, '=');
+
+	if (line.n == 0) {
+		end_entry(e);
+		return;
+	}
+	e->has_any = true;
+	e->field = field_of(str_sub(line, 0, equals));
+	if (equals < line.n) {
+		set_field(e, e->field, str_sub(line, equals + 1, line.n));
+	} else {
+		e->state = LENGTH;
+		e->left = 0;
+		e->length_n = 0;
+	}
+	buf_reset(&e->part);
+}
+
+static void
+take_line(struct export *e, struct str *piece)
+{
+	size_t end = str_index(*piece, '\n');
+
+	/* A line that is too long ends as it begins. */
+	(void)!buf_append_str(&e->part, str_sub(*piece, 0, end));
+	if (end < piece->n)
+		end_line(e);
+	*piece = str_sub(*piece, end + 1, piece->n);
+}
+
+static void
+take_length(struct export *e, struct str *piece)
+{
+	e->left |= (uint64_t)(unsigned char)piece->p[0] << 8 * e->length_n++;
+	*piece = str_sub(*piece, 1, piece->n);
+	if (e->length_n == 8)
+		e->state = e->left > 0 ? VALUE : AFTER;
+}
+
+static void
+take_value(struct export *e, struct str *piece)
+{
+	size_t n = piece->n < e->left ? piece->n : (size_t)e->left;
+
+	if (e->field >= 0)
+		(void)!buf_append_str(&e->part, str_sub(*piece, 0, n));
+	e->left -= n;
+	*piece = str_sub(*piece, n, piece->n);
+	if (e->left > 0)
+		return;
+	set_field(e, e->field, buf_str(&e->part));
+	buf_reset(&e->part);
+	e->state = AFTER;
+}
+
+static void
+export_push(struct export *e, struct str piece)
+{
+	while (piece.n > 0) {
+		switch (e->state) {
+		case LINE:
+			take_line(e, &piece);
+			break;
+		case LENGTH:
+			take_length(e, &piece);
+			break;
+		case VALUE:
+			take_value(e, &piece);
+			break;
+		default:
+			e->state = LINE;
+			piece = str_sub(piece, 1, piece.n);
+			break;
+		}
+	}
+}
+
+/* An entry need not have its empty line. */
+static void
+export_end(struct export *e)
+{
+	if (e->part.len > 0 && e->state == LINE)
+		end_line(e);
+	end_entry(e);
+}
+
+/* ---- a JSON document's objects ---- */
+
+/* A text that is one JSON document, such as rspamd's history: hands on each
+ * object of its list as a line would be. Braces and quotes alone count; whether
+ * an object is sound is for who takes it. Pure: pieces in, objects out. */
+
+typedef void rows_fn(void *arg, struct str object);
+
+struct rows {
+	rows_fn *fn;
+	void *arg;
+	uint64_t long_count;
+	bool is_in_list; /* the bracket opened last is "[" */
+	bool is_quoted, is_escaped, is_skipping;
+	uint32_t depth; /* of brackets in the object in hand; 0: none is */
+	struct buf part;
+};
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct str
+skip_blanks(struct str s)
+{
+	while (s.n > 0 && is_blank(s.p[0]))
+		s = str_sub(s, 1, s.n);
+	return s;
+}
+
+/* Such a text begins so. */
+static bool
+rows_is_it(struct str first)
+{
+	first = skip_blanks(first);
+	if (str_starts(first, STR("[")))
+		return str_starts(
+		    skip_blanks(str_sub(first, 1, first.n)), STR("{"));
+	if (!str_starts(first, STR("{")))
+		return false;
+	first = skip_blanks(str_sub(first, 1, first.n));
+	return str_starts(first, STR("\"version\"")) ||
+	       str_starts(first, STR("\"rows\""));
+}
+
+static void
+rows_init(struct rows *r, rows_fn *fn, void *arg)
+{
+	*r = (struct rows){.fn = fn, .arg = arg};
+	buf_init(&r->part, FEED_OBJECT_MAX);
+}
+
+static void
+rows_clear(struct rows *r)
+{
+	buf_clear(&r->part);
+}
+
+static void
+end_row(struct rows *r)
+{
+	if (r->is_skipping)
+		r->long_count++;
+	else
+		r->fn(r->arg, buf_str(&r->part));
+	r->is_skipping = false;
+	r->depth = 0;
+	buf_reset(&r->part);
+}
+
+static void
+keep(struct rows *r, struct str s)
+{
+	if (!r->is_skipping && !buf_append_str(&r->part, s))
+		r->is_skipping = true;
+}
+
+/* Quoted, where brackets count for nothing. */
+static void
+take_quoted(struct rows *r, char c)
+{
+	if (r->is_escaped)
+		r->is_escaped = false;
+	else if (c == '\\')
+		r->is_escaped = true;
+	else if (c == '"')
+		r->is_quoted = false;
+}
+
+/* False: the object in hand ends with it. */
+static bool
+take_inside(struct rows *r, char c)
+{
+	if (r->is_quoted)
+		take_quoted(r, c);
+	else if (c == '"')
+		r->is_quoted = true;
+	else if (c == '{' || c == '[')
+		r->depth++;
+	else if (c == '}' || c == ']')
+		r->depth--;
+	return r->depth > 0;
+}
+
+/* True: an object begins with it. */
+static bool
+take_outside(struct rows *r, char c)
+{
+	if (r->is_quoted) {
+		take_quoted(r, c);
+		return false;
+	}
+	switch (c) {
+	case '"':
+		r->is_quoted = true;
+		return false;
+	case '[':
+		r->is_in_list = true;
+		return false;
+	case ']':
+		r->is_in_list = false;
+		return false;
+	case '{':
+		return r->is_in_list;
+	default:
+		return false;
+	}
+}
+
+static void
+rows_push(struct rows *r, struct str piece)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < piece.n; i++) {
+		if (r->depth > 0) {
+			if (take_inside(r, piece.p[i]))
+				continue;
+			keep(r, str_sub(piece, from, i + 1 - from));
+			end_row(r);
+		} else if (take_outside(r, piece.p[i])) {
+			r->depth = 1;
+			from = i;
+		}
+	}
+	if (r->depth > 0)
+		keep(r, str_sub(piece, from, piece.n - from));
+}
+
+/* The end of the text. What of an object came is handed on as it is. */
+static void
+rows_end(struct rows *r)
+{
+	if (r->depth > 0)
+		end_row(r);
+}
+
+/* ---- the feed ---- */
 
 #define ERR_MAX 100
 #define START 24 /* "__REALTIME_TIMESTAMP=" fits */

@@ -7,14 +7,14 @@
 #ifndef REPLAY_FEED_H
 #define REPLAY_FEED_H
 
-#include "replay/export.h"
 #include "replay/join.h"
 #include "replay/lines.h"
-#include "replay/rows.h"
 
 #define FEED_SAMPLES 3
 #define FEED_SAMPLE_MAX 200
 #define FEED_FORMATS_MAX 16
+/* Bytes of an object of a JSON document; longer ones are counted and go. */
+#define FEED_OBJECT_MAX (1u << 20)
 
 struct feed_stats {
 	uint64_t lines, uses[READER_USES];

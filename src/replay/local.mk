@@ -17,7 +17,6 @@ libtrace_a_SOURCES = \
 	src/replay/epidemic.c src/replay/epidemic.h \
 	src/replay/epidemic_html.c src/replay/epidemic_text.c \
 	src/replay/exact.c src/replay/exact.h \
-	src/replay/export.c src/replay/export.h \
 	src/replay/feed.c src/replay/feed.h \
 	src/replay/figures.c src/replay/figures.h \
 	src/replay/flow_policy.c src/replay/flow_policy.h \
@@ -27,12 +26,9 @@ libtrace_a_SOURCES = \
 	src/replay/flow_run.c src/replay/flow_run.h \
 	src/replay/flows.c src/replay/flows.h \
 	src/replay/head.c src/replay/head.h \
-	src/replay/head_json.c src/replay/head_json.h \
 	src/replay/command_history.c \
 	src/replay/outbreak.c src/replay/outbreak.h \
 	src/replay/pairs.c src/replay/pairs.h \
-	src/replay/past.c src/replay/past.h \
-	src/replay/past_run.c src/replay/past_run.h \
 	src/replay/input.c src/replay/input.h \
 	src/replay/join.c src/replay/join.h \
 	src/replay/lines.c src/replay/lines.h \
@@ -67,7 +63,6 @@ libtrace_a_SOURCES = \
 	src/replay/report_propose.c src/replay/report_propose.h \
 	src/replay/report_propose_html.c \
 	src/replay/report_text.c \
-	src/replay/rows.c src/replay/rows.h \
 	src/replay/scratch.c src/replay/scratch.h \
 	src/replay/senders.c src/replay/senders.h \
 	src/replay/setup.c src/replay/setup.h \

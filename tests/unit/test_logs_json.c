@@ -202,7 +202,7 @@ test_rspamd_nameless(void **state)
 static void
 test_rows_long(void **state)
 {
-	size_t n = ROWS_MAX + 100;
+	size_t n = FEED_OBJECT_MAX + 100;
 	char *text = malloc(n + 1000);
 	int used = snprintf(text, n, "[{\"unix_time\":1,\"x\":\"");
 
