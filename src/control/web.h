@@ -26,7 +26,7 @@
 
 enum {
 	WEB_CONNECTIONS_MAX = 64,
-	WEB_CLIENT_MAX = 16, /* two browsers behind one address */
+	WEB_CLIENT_MAX = 8,
 	WEB_HEAD_MS = 10000,
 	WEB_REQUEST_MS = 30000,
 	WEB_IDLE_MS = 60000,
