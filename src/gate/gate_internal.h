@@ -159,8 +159,8 @@ struct gate_source {       /* the throttle's user pointer */
 	bool is_program; /* by its last mail: no login */
 	bool was_barred; /* by stranger_messages, and that was told */
 	bool is_habit_changed, has_habit_row;
-	struct shared_source *shared; /* NULL: nothing is kept */
-	uint32_t waiting_elsewhere;   /* at other relays, when it was asked */
+	struct shared_source *shared[SHARE_LANES]; /* NULL: nothing is kept */
+	uint32_t waiting_elsewhere; /* at other relays, when it was asked */
 };
 
 /* NULL: not there. */
@@ -368,14 +368,17 @@ int64_t gate_scope_may_go(struct gate *g, struct throttle_source *src,
 /* ---- several relays ---- */
 
 /* When may_release may be asked again; now: this relay decides. */
-int64_t shared_may_release(
-    struct gate *g, struct throttle_source *src, int64_t now);
-/* A new recipient was let go, and the server did not say so: always, and where
- * it is not there. */
-void shared_note_untold(struct gate *g, struct throttle_source *src);
-void shared_note_alone(struct gate *g, struct throttle_source *src);
+int64_t shared_may_release(struct gate *g, struct throttle_source *src,
+    enum share_lane lane, int64_t now);
+/* A recipient was let go, and the server did not say so: always, and where it
+ * is not there. */
+void shared_note_untold(
+    struct gate *g, struct throttle_source *src, enum share_lane lane);
+void shared_note_alone(
+    struct gate *g, struct throttle_source *src, enum share_lane lane);
 /* Not by its turn. */
-void shared_note_removed(struct gate *g, struct throttle_source *src);
+void shared_note_removed(
+    struct gate *g, struct throttle_source *src, enum share_lane lane);
 void shared_note_freeze(
     struct gate *g, struct throttle_source *src, bool is_frozen);
 /* Somebody looks at it: what is told next is fresh. */

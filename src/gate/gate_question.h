@@ -17,6 +17,10 @@ struct question {
 	enum familiar told; /* by the memory of acquaintances */
 	uint64_t shared;    /* reserved where it is shared; 0: not */
 	bool was_asked;     /* there */
+	/* What was said there, here; NULL: nothing. And the signal that it was
+	 * said for. */
+	const struct throttle_reservation *ruling;
+	enum signal signal;
 };
 
 /* The one that the memory of acquaintances was asked for, without its answer.

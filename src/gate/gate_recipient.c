@@ -513,6 +513,13 @@ hold_for_signal(const struct question *q, struct throttle_source *src,
 	struct gate *g = txn->g;
 	enum signal signal = SIGNAL_NONE;
 
+	if (q->ruling != NULL) { /* by one who has done all that */
+		if (r->verdict == THROTTLE_HOLD && r->reason == THROTTLE_QUEUED)
+			signal = q->signal;
+		if (signal != SIGNAL_NONE)
+			signal_words(txn, signal, r, q->now, why);
+		return signal;
+	}
 	if (r->reason == THROTTLE_NEW || r->reason == THROTTLE_QUEUED)
 		signal = signal_of(txn);
 	if (signal == SIGNAL_NONE || throttle_source_policy(src)->paper)
@@ -547,18 +554,6 @@ bar_by_strangers(const struct question *q, struct throttle_source *src,
 	return r->verdict == THROTTLE_HOLD;
 }
 
-/* What is reserved there is not needed. */
-static void
-give_up_shared(const struct question *q)
-{
-	struct txn_entry e = {.site = q->txn->site, .shared = q->shared};
-
-	if (q->shared == 0)
-		return;
-	shared_note(q->txn, SHARE_CANCEL, &e, 0);
-	shared_tell(q->txn, q->now);
-}
-
 /* shared_fail = tempfail. */
 static bool
 refuse_alone(const struct question *q, struct throttle_source *src)
@@ -580,6 +575,7 @@ ask_others(const struct question *q, struct throttle_source *src,
 	struct shared_later later = {
 	    .txn = txn,
 	    .destination = r->destination,
+	    .signal = signal_of(txn),
 	    .is_held = holds_when_frozen(txn),
 	    .address = q->address,
 	    .wall = q->wall,
@@ -631,47 +627,40 @@ add_new(const struct question *q, struct throttle_source *src,
 		e->shared = q->shared;
 		question_answer(q, THROTTLE_HOLD, why);
 	} else {
-		give_up_shared(q);
+		shared_give_up(q->txn, SHARE_NEW, q->shared, q->now);
 		refuse_by_throttle(q, src, r, why);
 	}
 }
 
-/* Much may have happened meanwhile: the throttle is asked anew. */
-void
-shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, int64_t now)
+/* ---- familiar recipients ---- */
+
+static void
+ask_of_familiar(const struct question *q, struct throttle_source *src,
+    uint64_t destination, enum familiar told)
 {
-	struct question q = {
-	    .txn = later->txn,
-	    .address = later->address,
-	    .now = now,
-	    .wall = later->wall,
-	    .fn = later->fn,
-	    .arg = later->arg,
-	    .was_asked = true,
+	struct shared_later later = {
+	    .txn = q->txn,
+	    .destination = destination,
+	    .lane = SHARE_FAMILIAR,
+	    .told = told,
+	    .is_held = holds_when_frozen(q->txn),
+	    .address = q->address,
+	    .wall = q->wall,
+	    .fn = q->fn,
+	    .arg = q->arg,
 	};
-	struct throttle_source *src = txn_need_source(q.txn, now);
-	struct throttle_reservation r;
 
-	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
-		q.shared = later->reservation;
-	if (ruling == NULL && refuse_alone(&q, src))
-		return;
-	txn_reserve(q.txn, src, later->destination, now, &r);
-	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {
-		give_up_shared(&q);
-	} else if (ruling != NULL) {
-		struct throttle_reservation made = *ruling;
-
-		made.destination = later->destination;
-		if (made.due_ms != INT64_MAX)
-			made.due_ms += now;
-		throttle_rule(q.txn->g->throttle, src, &r, &made);
-	}
-	add_new(&q, src, &r);
+	if (!shared_ask(src, &later))
+		panic("gate: who shares was there, and is not");
 }
 
-/* ---- familiar recipients ---- */
+/* A frozen source refuses whoever it is. */
+static bool
+may_be_familiar(const struct question *q, const struct throttle_reservation *r)
+{
+	return q->txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
+	       (r->reason != THROTTLE_FROZEN || r->verdict != THROTTLE_REFUSE);
+}
 
 /* among_new: what was reserved as of a new one, and is given back. False: the
  * message waits for its reverse path, and no recipient of it may leave a queue
@@ -692,8 +681,18 @@ add_familiar(const struct question *q, struct throttle_source *src,
 	else
 		throttle_reserve(
 		    g->familiar, lane, among_new->destination, q->now, &r);
+	if (!q->was_asked && r.reason != THROTTLE_KNOWN &&
+	    r.reason != THROTTLE_FROZEN && shared_rules(g, src)) {
+		throttle_cancel(g->familiar, lane, &r, q->now);
+		throttle_cancel(g->throttle, src, among_new, q->now);
+		ask_of_familiar(q, src, r.destination, told);
+		return true;
+	}
+	if (q->ruling != NULL)
+		throttle_rule(g->familiar, lane, &r, q->ruling);
 	if (r.verdict == THROTTLE_HOLD && path_is_held(txn)) {
 		throttle_cancel(g->familiar, lane, &r, q->now);
+		shared_give_up(txn, SHARE_FAMILIAR, q->shared, q->now);
 		return false;
 	}
 	throttle_cancel(g->throttle, src, among_new, q->now);
@@ -703,24 +702,68 @@ add_familiar(const struct question *q, struct throttle_source *src,
 
 		e->is_familiar = true;
 		e->is_answer = told == FAMILIAR_WROTE;
+		e->shared = q->shared;
 		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
 		add_observed(q, src, &r, true, why, SIGNAL_NONE);
 	} else if (r.verdict == THROTTLE_HOLD) {
-		add_reserved(txn, src, &r, THROTTLE_HOLD)->is_familiar = true;
+		struct txn_entry *e = add_reserved(txn, src, &r, THROTTLE_HOLD);
+
+		e->is_familiar = true;
+		e->shared = q->shared;
 		question_answer(q, THROTTLE_HOLD, why);
+	} else if (r.reason == THROTTLE_FROZEN) { /* somebody else froze it */
+		refuse_frozen(q, src);
 	} else {
 		refuse_no_room(q, why);
 	}
 	return true;
 }
 
-/* A frozen source refuses whoever it is. */
-static bool
-may_be_familiar(const struct question *q, const struct throttle_reservation *r)
+/* Much may have happened meanwhile: the throttle is asked anew. */
+void
+shared_resume(const struct shared_later *later,
+    const struct throttle_reservation *ruling, int64_t now)
 {
-	return q->txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
-	       (r->reason != THROTTLE_FROZEN || r->verdict != THROTTLE_REFUSE);
+	struct question q = {
+	    .txn = later->txn,
+	    .address = later->address,
+	    .now = now,
+	    .wall = later->wall,
+	    .fn = later->fn,
+	    .arg = later->arg,
+	    .was_asked = true,
+	    .signal = later->signal,
+	};
+	struct throttle_source *src = txn_need_source(q.txn, now);
+	struct throttle_reservation r, made;
+
+	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
+		q.shared = later->reservation;
+	if (ruling == NULL && later->lane == SHARE_NEW && refuse_alone(&q, src))
+		return;
+	txn_reserve(q.txn, src, later->destination, now, &r);
+	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {
+		shared_give_up(q.txn, later->lane, q.shared, now);
+		q.shared = 0;
+	} else if (ruling != NULL) {
+		made = *ruling;
+		made.destination = later->destination;
+		if (made.due_ms != INT64_MAX)
+			made.due_ms += now;
+		q.ruling = &made;
+	}
+	if (later->lane == SHARE_FAMILIAR && may_be_familiar(&q, &r)) {
+		if (add_familiar(&q, src, &r, later->told))
+			return;
+		/* Among the new ones, then, of which nobody was asked. */
+		q.was_asked = false;
+		q.ruling = NULL;
+		q.shared = 0;
+	}
+	if (q.ruling != NULL)
+		throttle_rule(q.txn->g->throttle, src, &r, q.ruling);
+	add_new(&q, src, &r);
 }
 
 static enum familiar

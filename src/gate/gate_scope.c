@@ -103,13 +103,13 @@ gate_scope_may_release(
     void *arg, struct throttle_source *src, uint64_t destination, int64_t now)
 {
 	struct gate *g = arg;
-	int64_t at = shared_may_release(g, src, now);
+	int64_t at = shared_may_release(g, src, SHARE_NEW, now);
 
 	if (at > now)
 		return at;
 	at = gate_scope_may_go(g, src, destination, now);
 	if (at <= now)
-		shared_note_alone(g, src);
+		shared_note_alone(g, src, SHARE_NEW);
 	return at;
 }
 

@@ -9,6 +9,7 @@
  */
 #include "gate/gate_shared.h"
 #include "gate/gate_strangers.h"
+#include "gate/gate_tier.h"
 
 #include "base/hash.h"
 
@@ -22,13 +23,15 @@
 #define RETRY_MS 250
 #define GRANTS_MAX 4096
 
-/* What the gate keeps of a source that is shared. */
+/* What the gate keeps of a source that is shared, for each of its limiters. */
 struct shared_source {
 	struct list entry; /* of g->shared_sources */
 	struct throttle_source *src;
+	enum share_lane lane;
 	int64_t due; /* it is asked then; INT64_MAX: for no reason */
 	unsigned asking;
 	uint32_t untold;
+	uint32_t elsewhere; /* waits at other relays */
 	bool was_thawed;
 	bool differs; /* the server has not what waits here */
 	/* The server lets them go, and something of this relay's own does
@@ -42,6 +45,7 @@ struct gate_shared_ask {
 	struct list entry; /* of g->shared_asks */
 	struct gate *g;
 	char key[GATE_KEY_MAX];
+	enum share_lane lane;
 	struct shared_later *later; /* NULL: of no recipient */
 	struct share_step *steps;
 	size_t steps_n;
@@ -77,29 +81,58 @@ shared_refuses(const struct gate *g, const struct throttle_source *src)
 }
 
 static struct shared_source *
-shared_of(struct gate *g, struct throttle_source *src)
+shared_of(struct gate *g, struct throttle_source *src, enum share_lane lane)
 {
-	struct gate_source *data = source_data(src);
+	struct shared_source **at = &source_data(src)->shared[lane];
 
-	if (data->shared == NULL) {
-		data->shared = xcalloc(1, sizeof(*data->shared));
-		data->shared->src = src;
-		data->shared->due = INT64_MAX;
-		data->shared->grants_at = INT64_MAX;
-		list_append(&g->shared_sources, &data->shared->entry);
-	}
-	return data->shared;
+	if (*at != NULL)
+		return *at;
+	*at = xcalloc(1, sizeof(**at));
+	(*at)->src = src;
+	(*at)->lane = lane;
+	(*at)->due = INT64_MAX;
+	(*at)->grants_at = INT64_MAX;
+	list_append(&g->shared_sources, &(*at)->entry);
+	return *at;
 }
 
 void
 shared_forget(struct gate_source *data)
 {
-	if (data->shared == NULL)
-		return;
-	list_remove(&data->shared->entry);
-	free(data->shared->grants);
-	free(data->shared);
-	data->shared = NULL;
+	for (unsigned lane = 0; lane < SHARE_LANES; lane++) {
+		struct shared_source *s = data->shared[lane];
+
+		if (s == NULL)
+			continue;
+		list_remove(&s->entry);
+		free(s->grants);
+		free(s);
+		data->shared[lane] = NULL;
+	}
+}
+
+/* Its throttle here, and the source in it. */
+static struct throttle *
+limiter_of(struct gate *g, struct throttle_source *src, enum share_lane lane,
+    struct throttle_source **out)
+{
+	if (lane == SHARE_NEW) {
+		*out = src;
+		return g->throttle;
+	}
+	*out = tier_get(g, src, g->now);
+	return g->familiar;
+}
+
+static uint32_t
+waiting_here(struct gate *g, const struct shared_source *s, int64_t now)
+{
+	struct throttle_source_info info;
+
+	if (s->lane == SHARE_FAMILIAR)
+		return tier_queue(g, s->src);
+	throttle_source_info(g->throttle, s->src, now, &info);
+	return info.queue_length;
 }
 
 static void
@@ -112,41 +145,45 @@ want(struct gate *g, struct shared_source *s, int64_t at)
 }
 
 int64_t
-shared_may_release(struct gate *g, struct throttle_source *src, int64_t now)
+shared_may_release(struct gate *g, struct throttle_source *src,
+    enum share_lane lane, int64_t now)
 {
 	struct shared_source *s;
 
 	if (!shared_rules(g, src))
 		return now;
-	s = shared_of(g, src);
+	s = shared_of(g, src, lane);
 	if (s->asking == 0 && s->due == INT64_MAX)
 		want(g, s, now);
 	return now + FOLLOW_MS;
 }
 
 void
-shared_note_untold(struct gate *g, struct throttle_source *src)
+shared_note_untold(
+    struct gate *g, struct throttle_source *src, enum share_lane lane)
 {
 	if (may_be_shared(g, src) &&
-	    shared_of(g, src)->untold < THROTTLE_COUNT_MAX)
-		shared_of(g, src)->untold++;
+	    shared_of(g, src, lane)->untold < THROTTLE_COUNT_MAX)
+		shared_of(g, src, lane)->untold++;
 }
 
 void
-shared_note_alone(struct gate *g, struct throttle_source *src)
+shared_note_alone(
+    struct gate *g, struct throttle_source *src, enum share_lane lane)
 {
 	if (!shared_rules(g, src))
-		shared_note_untold(g, src);
+		shared_note_untold(g, src, lane);
 }
 
 void
-shared_note_removed(struct gate *g, struct throttle_source *src)
+shared_note_removed(
+    struct gate *g, struct throttle_source *src, enum share_lane lane)
 {
 	struct shared_source *s;
 
 	if (!shared_rules(g, src))
 		return;
-	s = shared_of(g, src);
+	s = shared_of(g, src, lane);
 	s->differs = true;
 	want(g, s, g->now);
 }
@@ -154,25 +191,32 @@ shared_note_removed(struct gate *g, struct throttle_source *src)
 void
 shared_note_freeze(struct gate *g, struct throttle_source *src, bool is_frozen)
 {
-	struct shared_source *s;
-
 	if (g->is_quiet || !shared_rules(g, src))
 		return;
-	s = shared_of(g, src);
-	s->was_thawed = !is_frozen;
-	s->differs = true;
-	want(g, s, g->now);
+	for (unsigned lane = 0; lane < SHARE_LANES; lane++) {
+		struct shared_source *s = source_data(src)->shared[lane];
+
+		if (s == NULL && lane == SHARE_FAMILIAR)
+			continue;
+		if (s == NULL)
+			s = shared_of(g, src, SHARE_NEW);
+		s->was_thawed = !is_frozen;
+		s->differs = true;
+		want(g, s, g->now);
+	}
 	gate_changed(g);
 }
 
 bool
 shared_look(struct gate *g, struct throttle_source *src)
 {
-	struct shared_source *s = source_data(src)->shared;
-
 	if (!shared_rules(g, src))
 		return false;
-	if (s != NULL && s->asking == 0) {
+	for (unsigned lane = 0; lane < SHARE_LANES; lane++) {
+		struct shared_source *s = source_data(src)->shared[lane];
+
+		if (s == NULL || s->asking > 0)
+			continue;
 		want(g, s, g->now);
 		gate_changed(g);
 	}
@@ -207,16 +251,19 @@ add_grant(struct shared_source *s, uint64_t destination)
 static void
 use_grants(struct gate *g, struct shared_source *s, int64_t now)
 {
+	struct throttle_source *in;
+	struct throttle *t = limiter_of(g, s->src, s->lane, &in);
 	size_t kept = 0;
 
 	s->grants_at = INT64_MAX;
 	for (size_t i = 0; i < s->grants_n; i++) {
 		uint64_t destination = s->grants[i];
-		int64_t at = gate_scope_may_go(g, s->src, destination, now);
+		int64_t at = now;
 
+		if (s->lane == SHARE_NEW)
+			at = gate_scope_may_go(g, s->src, destination, now);
 		if (at <= now) {
-			if (throttle_let_go(
-				g->throttle, s->src, destination, now))
+			if (throttle_let_go(t, in, destination, now))
 				source_touch(g, s->src);
 			continue;
 		}
@@ -232,26 +279,30 @@ static void
 follow(struct gate *g, struct shared_source *s, const struct share_answer *a,
     int64_t now, int64_t wall)
 {
-	struct throttle_source *src = s->src;
-	struct throttle_source_info info;
+	struct throttle_source *src = s->src, *in;
+	struct throttle *t = limiter_of(g, src, s->lane, &in);
+	uint32_t elsewhere = a->waiting > a->mine ? a->waiting - a->mine : 0;
+	uint32_t here;
 	int64_t next = a->next_in;
 
-	throttle_follow(g->throttle, src, a->allowance, a->tick_in, now);
+	throttle_follow(t, in, a->allowance, a->tick_in, now);
 	for (size_t i = 0; i < a->granted_n; i++)
 		add_grant(s, a->granted[i]);
 	if (s->grants_n > 0)
 		use_grants(g, s, now);
 	source_touch(g, src);
-	source_data(src)->waiting_elsewhere =
-	    a->waiting > a->mine ? a->waiting - a->mine : 0;
+	source_data(src)->waiting_elsewhere += elsewhere - s->elsewhere;
+	s->elsewhere = elsewhere;
 	if (a->froze != THROTTLE_FREEZE_NONE && !freeze_is_on(src) &&
 	    !throttle_is_spared(src))
-		freeze_for(g, src, a->froze, now, wall);
-	throttle_source_info(g->throttle, src, now, &info);
-	s->differs =
-	    info.queue_length != a->mine &&
-	    (info.queue_length <= SHARE_LIST_MAX || a->mine < SHARE_LIST_MAX);
-	if (info.queue_length == 0 && a->mine == 0)
+		freeze_for(g, src,
+		    s->lane == SHARE_FAMILIAR ? THROTTLE_FREEZE_FAMILIAR
+					      : a->froze,
+		    now, wall);
+	here = waiting_here(g, s, now);
+	s->differs = here != a->mine &&
+		     (here <= SHARE_LIST_MAX || a->mine < SHARE_LIST_MAX);
+	if (here == 0 && a->mine == 0)
 		return;
 	if (freeze_is_on(src) || next < 0 || next > ASK_MOST_MS)
 		next = ASK_MOST_MS;
@@ -262,11 +313,12 @@ follow(struct gate *g, struct shared_source *s, const struct share_answer *a,
 }
 
 static struct gate_shared_ask *
-ask_new(struct gate *g, const char *key, int64_t wall)
+ask_new(struct gate *g, const char *key, enum share_lane lane, int64_t wall)
 {
 	struct gate_shared_ask *ask = xcalloc(1, sizeof(*ask));
 
 	ask->g = g;
+	ask->lane = lane;
 	ask->wall = wall;
 	str_copy(str_from(key), ask->key, sizeof(ask->key));
 	list_append(&g->shared_asks, &ask->entry);
@@ -277,7 +329,8 @@ ask_new(struct gate *g, const char *key, int64_t wall)
 static void
 cancel_unwanted(const struct gate_shared_ask *was, int64_t now)
 {
-	struct gate_shared_ask *ask = ask_new(was->g, was->key, was->wall);
+	struct gate_shared_ask *ask =
+	    ask_new(was->g, was->key, was->lane, was->wall);
 
 	ask->steps = xcalloc(1, sizeof(*ask->steps));
 	ask->steps[0] = (struct share_step){.what = SHARE_CANCEL,
@@ -300,6 +353,22 @@ resume(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 	}
 }
 
+/* The server knows nothing of the source. Who is familiar is learnt by what it
+ * knows of strangers, so that has to be there before. */
+static void
+seed(struct gate_shared_ask *ask, int64_t now)
+{
+	struct gate_shared_ask *first;
+
+	if (ask->lane == SHARE_FAMILIAR) {
+		first = ask_new(ask->g, ask->key, SHARE_NEW, ask->wall);
+		first->is_seeded = true;
+		send_ask(first, now);
+	}
+	ask->is_seeded = true;
+	send_ask(ask, now);
+}
+
 /* Takes the ask. */
 static void
 end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
@@ -310,11 +379,10 @@ end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 	int64_t wall = ask->wall;
 
 	if (src != NULL && may_be_shared(g, src))
-		s = shared_of(g, src);
+		s = shared_of(g, src, ask->lane);
 	if (a != NULL && a->is_unknown) {
 		if (s != NULL && !ask->is_seeded) {
-			ask->is_seeded = true;
-			send_ask(ask, now);
+			seed(ask, now);
 			return;
 		}
 		a = NULL;
@@ -342,11 +410,12 @@ on_answer(void *arg, const struct share_answer *a, int64_t now)
 	struct gate_shared_ask *ask = arg;
 	struct throttle_source *src = source_find(ask->g, str_from(ask->key));
 	struct gate_source *data = src != NULL ? source_data(src) : NULL;
+	struct shared_source *s = data != NULL ? data->shared[ask->lane] : NULL;
 
 	ask->g->now = now;
 	/* It may be another source of the same name by now. */
-	if (data != NULL && data->shared != NULL && data->shared->asking > 0)
-		data->shared->asking--;
+	if (s != NULL && s->asking > 0)
+		s->asking--;
 	end_ask(ask, a, now);
 }
 
@@ -360,35 +429,36 @@ send_ask(struct gate_shared_ask *ask, int64_t now)
 	struct throttle_source *src = source_find(g, str_from(ask->key));
 	struct share_question q = {
 	    .sender = str_from(ask->key),
+	    .lane = ask->lane,
 	    .steps = ask->steps,
 	    .steps_n = ask->steps_n,
 	};
 	struct throttle_level *level = NULL;
-	struct share_level seed;
+	struct share_level known;
+	struct throttle_source *in;
+	struct throttle *t;
 	struct shared_source *s;
 
 	if (src == NULL || !shared_rules(g, src)) {
 		end_ask(ask, NULL, now);
 		return;
 	}
-	s = shared_of(g, src);
+	s = shared_of(g, src, ask->lane);
+	t = limiter_of(g, src, ask->lane, &in);
 	if (ask->is_seeded) {
 		level = xmalloc(sizeof(*level));
-		throttle_level(g->throttle, src, now, level);
-		seed = (struct share_level){.allowance = level->allowance,
+		throttle_level(t, in, now, level);
+		known = (struct share_level){.allowance = level->allowance,
 		    .tick_in = level->tick_in_ms,
 		    .ages = level->ages_ms,
 		    .ages_n = level->ages};
-		q.seed = &seed;
-		/* What nobody was told of is in it. */
-		s->untold = ask->untold = 0;
-	} else {
-		ask->untold += s->untold;
-		ask->was_thawed |= s->was_thawed;
-		s->untold = 0;
-		s->was_thawed = false;
+		q.seed = &known; /* what nobody was told of is in it */
 	}
-	q.policy = throttle_source_policy(src);
+	ask->untold += s->untold;
+	ask->was_thawed |= s->was_thawed;
+	s->untold = 0;
+	s->was_thawed = false;
+	q.policy = throttle_source_policy(in);
 	q.is_spared = throttle_is_spared(src);
 	q.is_frozen = freeze_is_on(src);
 	q.was_thawed = ask->was_thawed;
@@ -400,6 +470,15 @@ send_ask(struct gate_shared_ask *ask, int64_t now)
 	free(level);
 }
 
+static enum share_what
+reserves(const struct shared_later *asked)
+{
+	if (asked->signal != SIGNAL_NONE)
+		return asked->is_held ? SHARE_RESERVE_LAST_HELD
+				      : SHARE_RESERVE_LAST;
+	return asked->is_held ? SHARE_RESERVE_HELD : SHARE_RESERVE;
+}
+
 bool
 shared_ask(struct throttle_source *src, const struct shared_later *asked)
 {
@@ -409,14 +488,14 @@ shared_ask(struct throttle_source *src, const struct shared_later *asked)
 
 	if (!shared_rules(g, src))
 		return false;
-	ask = ask_new(g, txn->key, asked->wall);
+	ask = ask_new(g, txn->key, asked->lane, asked->wall);
 	ask->later = xmalloc(sizeof(*ask->later));
 	*ask->later = *asked;
 	ask->later->address.p = str_dup(asked->address);
 	ask->later->reservation = ++g->share_ids;
 	ask->steps = xcalloc(1, sizeof(*ask->steps));
 	ask->steps[0] = (struct share_step){
-	    .what = asked->is_held ? SHARE_RESERVE_HELD : SHARE_RESERVE,
+	    .what = reserves(asked),
 	    .destination = txn->site,
 	    .reservation = ask->later->reservation,
 	};
@@ -433,58 +512,143 @@ shared_drop(struct gate_txn *txn)
 	if (txn->sharing != NULL)
 		txn->sharing->txn = NULL;
 	txn->sharing = NULL;
+	for (unsigned lane = 0; lane < SHARE_LANES; lane++)
+		free(txn->told[lane].steps);
 }
 
-void
-shared_note(struct gate_txn *txn, enum share_what what,
-    const struct txn_entry *e, uint64_t ticket)
-{
-	struct share_step *s;
+/* ---- what became of recipients ---- */
 
-	if (txn->g->share_ops == NULL)
-		return;
-	txn->steps =
-	    xrealloc(txn->steps, (txn->steps_n + 1) * sizeof(*txn->steps));
-	s = &txn->steps[txn->steps_n++];
-	*s = (struct share_step){.what = what};
-	if (e == NULL)
-		return;
-	s->destination = e->site;
-	s->reservation = e->shared;
-	s->ticket = ticket;
-	/* In the queue under its reverse path. */
-	if (ticket != 0 && ticket != e->r.destination)
-		s->destination = ticket;
+static void
+note(struct gate_txn *txn, enum share_lane lane, const struct share_step *step)
+{
+	struct share_step **steps = &txn->told[lane].steps;
+	size_t *n = &txn->told[lane].n;
+
+	*steps = xrealloc(*steps, (*n + 1) * sizeof(**steps));
+	(*steps)[(*n)++] = *step;
 }
 
 static void
-tell_some(struct gate_txn *txn, size_t from, size_t n, int64_t now)
+note_entry(struct gate_txn *txn, enum share_lane lane, enum share_what what,
+    const struct txn_entry *e, uint64_t ticket)
 {
-	struct gate_shared_ask *ask = ask_new(txn->g, txn->key, txn->g->wall);
+	/* A path is in the queue under its own name. */
+	bool is_path = ticket != 0 && ticket != e->r.destination;
+
+	note(txn, lane,
+	    &(struct share_step){.what = what,
+		.destination = is_path ? ticket : e->site,
+		.reservation = e->shared,
+		.ticket = ticket});
+}
+
+void
+shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e)
+{
+	if (e->shared != 0)
+		note_entry(txn, e->is_familiar ? SHARE_FAMILIAR : SHARE_NEW,
+		    SHARE_CANCEL, e, 0);
+}
+
+static void
+note_passed(struct gate_txn *txn, const struct txn_entry *e)
+{
+	enum share_lane lane = e->is_familiar ? SHARE_FAMILIAR : SHARE_NEW;
+
+	if (e->r.reason != THROTTLE_KNOWN && e->shared == 0)
+		shared_note_untold(txn->g, txn->src, lane);
+	/* Nobody was asked for it there, but all know it from now on. */
+	if (e->shared == 0)
+		lane = SHARE_NEW;
+	note_entry(txn, lane, SHARE_PASSED, e, 0);
+}
+
+void
+shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
+    uint64_t ticket, uint64_t as)
+{
+	if (txn->g->share_ops == NULL)
+		return;
+	if (e->verdict == THROTTLE_PASS && e->is_reserved) {
+		note_passed(txn, e);
+	} else if (e->verdict == THROTTLE_PASS ||
+		   (!e->is_reserved && ticket == 0)) {
+		return;
+	} else if (e->is_familiar) {
+		note_entry(txn, SHARE_FAMILIAR,
+		    e->is_reserved ? SHARE_QUEUE : SHARE_APPEND, e,
+		    e->r.destination);
+	} else if (e->is_reserved && as == e->r.destination) {
+		note_entry(txn, SHARE_NEW,
+		    e->r.reason == THROTTLE_BARRED ? SHARE_BARRED : SHARE_QUEUE,
+		    e, as);
+	} else {
+		if (e->is_reserved)
+			shared_note_given_back(txn, e);
+		note_entry(txn, SHARE_NEW, SHARE_APPEND, e, as);
+	}
+}
+
+void
+shared_note_blast(struct gate_txn *txn, bool begins)
+{
+	if (txn->g->share_ops != NULL && txn->strangers > 0)
+		note(txn, SHARE_NEW,
+		    &(struct share_step){
+			.what = begins ? SHARE_BLAST_BEGIN : SHARE_BLAST_END});
+}
+
+static void
+tell_some(struct gate_txn *txn, enum share_lane lane, size_t from, size_t n,
+    int64_t now)
+{
+	struct gate_shared_ask *ask =
+	    ask_new(txn->g, txn->key, lane, txn->g->wall);
 
 	ask->steps = xcalloc(n, sizeof(*ask->steps));
-	memcpy(ask->steps, txn->steps + from, n * sizeof(*ask->steps));
+	memcpy(
+	    ask->steps, txn->told[lane].steps + from, n * sizeof(*ask->steps));
 	ask->steps_n = n;
 	send_ask(ask, now);
+}
+
+static void
+tell_lane(struct gate_txn *txn, enum share_lane lane, int64_t now)
+{
+	size_t all = txn->told[lane].n;
+	struct throttle_source *src =
+	    all > 0 ? source_find(txn->g, txn_key(txn)) : NULL;
+
+	for (size_t i = 0; src != NULL && shared_rules(txn->g, src) && i < all;
+	     i += SHARE_STEPS_MAX) {
+		size_t n = all - i;
+
+		tell_some(txn, lane, i,
+		    n < SHARE_STEPS_MAX ? n : SHARE_STEPS_MAX, now);
+	}
+	free(txn->told[lane].steps);
+	txn->told[lane].steps = NULL;
+	txn->told[lane].n = 0;
 }
 
 void
 shared_tell(struct gate_txn *txn, int64_t now)
 {
-	struct throttle_source *src =
-	    txn->steps_n > 0 ? source_find(txn->g, txn_key(txn)) : NULL;
+	for (unsigned lane = 0; lane < SHARE_LANES; lane++)
+		tell_lane(txn, (enum share_lane)lane, now);
+}
 
-	for (size_t i = 0;
-	     src != NULL && shared_rules(txn->g, src) && i < txn->steps_n;
-	     i += SHARE_STEPS_MAX) {
-		size_t n = txn->steps_n - i;
-
-		tell_some(
-		    txn, i, n < SHARE_STEPS_MAX ? n : SHARE_STEPS_MAX, now);
-	}
-	free(txn->steps);
-	txn->steps = NULL;
-	txn->steps_n = 0;
+void
+shared_give_up(struct gate_txn *txn, enum share_lane lane, uint64_t reservation,
+    int64_t now)
+{
+	if (reservation == 0)
+		return;
+	note(txn, lane,
+	    &(struct share_step){.what = SHARE_CANCEL,
+		.destination = txn->site,
+		.reservation = reservation});
+	shared_tell(txn, now);
 }
 
 /* ---- the run ---- */
@@ -509,12 +673,15 @@ ask_on(struct gate *g, struct shared_source *s, int64_t now, int64_t wall)
 {
 	char name[GATE_KEY_MAX];
 	struct gate_shared_ask *ask;
+	struct throttle_source *in =
+	    s->lane == SHARE_NEW ? s->src : tier_of(s->src);
 	struct listed l = {0};
 
-	ask = ask_new(g, source_name(s->src, name), wall);
+	ask = ask_new(g, source_name(s->src, name), s->lane, wall);
 	if (s->differs && s->grants_n == 0 && s->asking == 0) {
 		l.v = xmalloc(SHARE_LIST_MAX * sizeof(*l.v));
-		throttle_queue_each(s->src, list_one, &l);
+		if (in != NULL)
+			throttle_queue_each(in, list_one, &l);
 		ask->list = l.v;
 		ask->steps = xcalloc(1, sizeof(*ask->steps));
 		ask->steps[0] = (struct share_step){
@@ -574,10 +741,8 @@ gate_share_again(struct gate *g, int64_t now)
 	list_each (e, &g->shared_sources) {
 		struct shared_source *s =
 		    LIST_ITEM(e, struct shared_source, entry);
-		struct throttle_source_info info;
-
-		throttle_source_info(g->throttle, s->src, now, &info);
-		if (s->untold > 0 || info.queue_length > 0 || info.frozen)
+		if (s->untold > 0 || waiting_here(g, s, now) > 0 ||
+		    freeze_is_on(s->src))
 			want(g, s, now);
 	}
 	gate_changed(g);

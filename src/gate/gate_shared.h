@@ -3,21 +3,24 @@
  * Several relays, one throttle: what a stranger may is asked of the server that
  * they share, and this relay's own throttle follows what it says. While the
  * server is not there that throttle decides, as warm as the last answer left
- * it. What is asked is how a new recipient falls, and who goes next of what
- * waits; known and familiar ones, scopes, signals and reverse paths are decided
- * here.
+ * it. What is asked is how a new or a familiar recipient falls, and who goes
+ * next of what waits; known ones, scopes and reverse paths are decided here,
+ * and so is what gives a stolen account away.
  */
 #ifndef GATE_GATE_SHARED_H
 #define GATE_GATE_SHARED_H
 
-#include "gate/gate_txn.h"
+#include "gate/gate_familiar.h"
 
 /* A recipient's question that is on its way. */
 struct shared_later {
 	struct gate_txn *txn; /* NULL: it has ended meanwhile */
 	uint64_t destination;
 	uint64_t reservation;
-	bool is_held; /* a frozen source holds it, too */
+	enum share_lane lane;
+	enum familiar told; /* why it is familiar */
+	enum signal signal; /* why it waits if it is new */
+	bool is_held;       /* a frozen source holds it, too */
 	struct str address;
 	int64_t wall;
 	gate_answer_fn *fn;
@@ -38,9 +41,17 @@ void shared_resume(const struct shared_later *later,
 /* The transaction ends or is dropped: no answer comes any more. */
 void shared_drop(struct gate_txn *txn);
 
-/* What became of a recipient is told when the transaction ends. */
-void shared_note(struct gate_txn *txn, enum share_what what,
-    const struct txn_entry *e, uint64_t ticket);
+/* What became of a recipient is told when the transaction ends: it is given
+ * back, or committed, in the queue as `as`. ticket: of its mail; 0: none. */
+void shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e);
+void shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
+    uint64_t ticket, uint64_t as);
+/* throttle_blast_begin, and its end. */
+void shared_note_blast(struct gate_txn *txn, bool begins);
 void shared_tell(struct gate_txn *txn, int64_t now);
+/* What was reserved there for the recipient in hand is not needed, which is
+ * told at once. 0: nothing was. */
+void shared_give_up(struct gate_txn *txn, enum share_lane lane,
+    uint64_t reservation, int64_t now);
 
 #endif

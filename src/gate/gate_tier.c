@@ -31,6 +31,19 @@ on_release(void *arg, struct throttle_source *lane, uint64_t destination,
 	release_add(g, src, destination, ticket, true);
 }
 
+static int64_t
+may_release(
+    void *arg, struct throttle_source *lane, uint64_t destination, int64_t now)
+{
+	struct throttle_source *src = owner_of(lane);
+	int64_t at = shared_may_release(arg, src, SHARE_FAMILIAR, now);
+
+	(void)destination;
+	if (at <= now)
+		shared_note_alone(arg, src, SHARE_FAMILIAR);
+	return at;
+}
+
 static void
 on_freeze(
     void *arg, struct throttle_source *lane, enum throttle_freeze_reason reason)
@@ -59,6 +72,7 @@ on_expire(void *arg, struct throttle_source *lane)
 
 const struct throttle_callbacks tier_callbacks = {
     .on_release = on_release,
+    .may_release = may_release,
     .on_freeze = on_freeze,
     .on_spare = on_spare,
     .on_expire = on_expire,
@@ -183,13 +197,16 @@ size_t
 tier_remove(struct gate *g, struct throttle_source *src,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg)
 {
-	size_t n = throttle_remove(g->throttle, src, match, arg);
+	size_t n = throttle_remove(g->throttle, src, match, arg), familiar = 0;
 
 	if (n > 0)
-		shared_note_removed(g, src);
+		shared_note_removed(g, src, SHARE_NEW);
 	if (tier_of(src) != NULL)
-		n += throttle_remove(g->familiar, tier_of(src), match, arg);
-	return n;
+		familiar =
+		    throttle_remove(g->familiar, tier_of(src), match, arg);
+	if (familiar > 0)
+		shared_note_removed(g, src, SHARE_FAMILIAR);
+	return n + familiar;
 }
 
 void

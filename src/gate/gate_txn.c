@@ -110,7 +110,6 @@ txn_free(struct gate_txn *txn)
 {
 	familiar_drop(txn);
 	shared_drop(txn);
-	free(txn->steps);
 	secure_forget(txn);
 	if (txn->entries != txn->first)
 		free(txn->entries);
@@ -155,8 +154,7 @@ give_back(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 		return;
 	scope_cancel(txn->scopes, e->scoped);
 	t = txn_lane(txn, e, &src);
-	if (e->shared != 0)
-		shared_note(txn, SHARE_CANCEL, e, 0);
+	shared_note_given_back(txn, e);
 	throttle_cancel(t, src, &e->r, now);
 	unpin(txn);
 }
@@ -576,33 +574,6 @@ goes(const struct gate_txn *txn, const struct txn_entry *e)
 	       !path_is_held(txn);
 }
 
-/* What becomes of it, as those who share hear it. */
-static void
-share_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
-    uint64_t as)
-{
-	bool is_barred = e->r.reason == THROTTLE_BARRED;
-
-	if (txn->g->share_ops == NULL)
-		return;
-	if (e->verdict == THROTTLE_PASS) {
-		if (is_new(e) && e->shared == 0)
-			shared_note_untold(txn->g, txn->src);
-		if (e->is_reserved || e->is_answer)
-			shared_note(txn, SHARE_PASSED, e, 0);
-	} else if (is_of_familiar(e, ticket)) {
-		return;
-	} else if (e->is_reserved && as == e->r.destination) {
-		shared_note(txn, is_barred ? SHARE_BARRED : SHARE_QUEUE, e, as);
-	} else if (e->is_reserved) {
-		if (e->shared != 0)
-			shared_note(txn, SHARE_CANCEL, e, 0);
-		shared_note(txn, SHARE_APPEND, e, as);
-	} else if (ticket != 0) {
-		shared_note(txn, SHARE_APPEND, e, as);
-	}
-}
-
 static void
 commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
     int64_t now, int64_t wall)
@@ -620,7 +591,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	if (goes(txn, e))
 		reached_note(
 		    g, txn->policy, txn_key(txn), e->r.destination, wall);
-	share_entry(txn, e, ticket, as);
+	shared_note_entry(txn, e, ticket, as);
 	freeze_rearm(g, src);
 	if (is_new(e) && e->verdict == THROTTLE_PASS && ticket == 0) {
 		source_note_passed(source_data(src), now);
@@ -718,7 +689,7 @@ begin_blast(struct gate_txn *txn)
 	txn->strangers = count_strangers(txn, false);
 	txn->blast = count_strangers(txn, true);
 	throttle_blast_begin(txn->g->throttle, txn->src);
-	shared_note(txn, SHARE_BLAST_BEGIN, NULL, 0);
+	shared_note_blast(txn, true);
 }
 
 static void
@@ -775,7 +746,7 @@ gate_commit(
 		commit_entry(txn, e, ticket, now, wall);
 	}
 	end_blast(txn, tickets, wall);
-	shared_note(txn, SHARE_BLAST_END, NULL, 0);
+	shared_note_blast(txn, false);
 	strangers_judge(txn, now, wall);
 	if (txn->observation != NULL)
 		observation_learn(txn->observation, has_gone,
@@ -918,7 +889,7 @@ gate_defer(struct gate_txn *txn, int64_t now, int64_t wall)
 			give_back(txn, e, now);
 	}
 	throttle_blast_end(txn->g->throttle);
-	shared_note(txn, SHARE_BLAST_END, NULL, 0);
+	shared_note_blast(txn, false);
 	strangers_judge(txn, now, wall);
 	txn_end_blank(txn, now);
 }

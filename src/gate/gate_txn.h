@@ -46,8 +46,10 @@ struct gate_txn {
 	struct gate_secure_op *securing;      /* NULL: nothing is on its way */
 	struct familiar_later *later;         /* NULL: no question is open */
 	struct shared_later *sharing;         /* NULL: nobody else is asked */
-	struct share_step *steps; /* for those who share; told at the end */
-	size_t steps_n;
+	struct { /* for those who share; told at the end */
+		struct share_step *steps;
+		size_t n;
+	} told[SHARE_LANES];
 	uint64_t site; /* of the recipient in hand */
 	struct txn_entry *entries;
 	uint32_t n, cap;

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME 8 /* bytes of a relay, a destination, a ticket */
-#define KEYS 3
+#define NAME 8       /* bytes of a relay, a destination, a ticket */
+#define KEYS 3       /* of a lane */
 #define HEAD 8       /* arguments before the steps */
 #define REPLY_HEAD 9 /* elements before the rulings */
 #define RULING 5     /* elements of each */
@@ -99,6 +99,8 @@ struct words {
 static const char *const letters[] = {
     [SHARE_RESERVE] = "R",
     [SHARE_RESERVE_HELD] = "H",
+    [SHARE_RESERVE_LAST] = "r",
+    [SHARE_RESERVE_LAST_HELD] = "h",
     [SHARE_PASSED] = "C",
     [SHARE_CANCEL] = "X",
     [SHARE_QUEUE] = "Q",
@@ -311,21 +313,26 @@ static bool
 ask_server(struct arbiter *d, const struct share_question *q,
     const struct words *w, struct ask *a)
 {
-	static const char *const parts[KEYS] = {"state", "queue", "index"};
+	static const char *const parts[SHARE_LANES][KEYS + 1] = {
+	    [SHARE_NEW] = {"state", "queue", "index"},
+	    [SHARE_FAMILIAR] = {"familiar:state", "familiar:queue",
+		"familiar:index", "state"},
+	};
+	size_t n = q->lane == SHARE_FAMILIAR ? KEYS + 1 : KEYS;
 	unsigned char id[SEAL_ID];
 	char hex[2 * SEAL_ID + 1];
-	struct str keys[KEYS];
+	struct str keys[KEYS + 1];
 	bool ok;
 
 	seal_id(d->seal, "sender", q->sender, id);
 	for (size_t i = 0; i < SEAL_ID; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	for (size_t i = 0; i < KEYS; i++)
+	for (size_t i = 0; i < n; i++)
 		keys[i] = str_from(xasprintf("{%s:%d:%s}:%s", d->prefix,
-		    ARBITER_VERSION, hex, parts[i]));
+		    ARBITER_VERSION, hex, parts[q->lane][i]));
 	ok = redis_link_run(
-	    d->link, &d->script, keys, KEYS, w->args, w->n, on_reply, a);
-	for (size_t i = 0; i < KEYS; i++)
+	    d->link, &d->script, keys, n, w->args, w->n, on_reply, a);
+	for (size_t i = 0; i < n; i++)
 		free((void *)(uintptr_t)keys[i].p);
 	return ok;
 }
@@ -351,7 +358,7 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	a->arg = fn_arg;
 	a->destinations = xcalloc(q->steps_n + 1, sizeof(*a->destinations));
 	for (size_t i = 0; i < q->steps_n; i++) {
-		if (q->steps[i].what <= SHARE_RESERVE_HELD)
+		if (q->steps[i].what <= SHARE_RESERVE_LAST_HELD)
 			a->destinations[a->reserves++] =
 			    q->steps[i].destination;
 	}

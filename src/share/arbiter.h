@@ -14,7 +14,7 @@
 #include "share/seal.h"
 
 #define ARBITER_LEASE_S 60
-#define ARBITER_VERSION 2 /* of keys: another script, another throttle */
+#define ARBITER_VERSION 3 /* of keys: another script, another throttle */
 
 struct arbiter;
 

@@ -4,7 +4,11 @@
 -- same order, under the server's clock. tests/unit/test_arbiter_oracle.c holds
 -- the two against each other. Paper's rules are not in it.
 --
--- KEYS: state, queue, what waits by destination (one hash tag).
+-- Familiar recipients have a limiter of their own: the same script on other
+-- keys. Whom it lets go is from then on no stranger either.
+--
+-- KEYS: state, queue, what waits by destination (one hash tag); for familiar
+-- recipients also the state of strangers.
 -- ARGV: 1 policy, 2 relay (8 bytes), 3 frozen there (0, 1; 2: thawed now), 4
 -- what passed without being asked for, 5 allowance and time to the tick for a
 -- server that knows nothing, "" if that shall be told, 6 ages of passes for it,
@@ -38,12 +42,14 @@ if not now then
 end
 
 local S, waiting, held, passing, froze, grants
+local M, is_met -- of strangers; it has changed
 do
   local text = redis.call('GET', KEYS[1])
+  local strangers = KEYS[4] and redis.call('GET', KEYS[4])
+  if strangers then M = cmsgpack.unpack(strangers) end
+  if (not text or KEYS[4] and not M) and ARGV[5] == '' then return {0} end
   if text then
     S = cmsgpack.unpack(text)
-  elseif ARGV[5] == '' then
-    return {0}
   else
     redis.call('DEL', KEYS[2], KEYS[3])
     S = {a = initial, t = 0, w = '', p = '', g = '', n = now, r = {}, h = {},
@@ -77,19 +83,23 @@ end
 
 -- ---- the working set ----
 
-local function find(dest)
-  local at = string.find(S.w, dest, 1, true)
-  while at and at % 8 ~= 1 do at = string.find(S.w, dest, at + 1, true) end
+local function find_in(set, dest)
+  local at = string.find(set, dest, 1, true)
+  while at and at % 8 ~= 1 do at = string.find(set, dest, at + 1, true) end
   return at
 end
+local function with(set, dest, most)
+  local at = find_in(set, dest)
+  if at then return sub(set, 1, at - 1) .. sub(set, at + 8) .. dest end
+  if #set >= 8 * most then set = sub(set, #set - 8 * most + 9) end
+  return set .. dest
+end
+local function find(dest)
+  return find_in(S.w, dest) or M and find_in(M.w, dest)
+end
 local function learn(dest)
-  local at = find(dest)
-  if at then
-    S.w = sub(S.w, 1, at - 1) .. sub(S.w, at + 8) .. dest
-    return
-  end
-  if #S.w >= 8 * set_max then S.w = sub(S.w, #S.w - 8 * set_max + 9) end
-  S.w = S.w .. dest
+  S.w = with(S.w, dest, set_max)
+  if M then M.w, is_met = with(M.w, dest, M.z), true end
 end
 
 -- ---- limit windows ----
@@ -323,7 +333,7 @@ local function commit_pass(dest, id)
   local r = S.r[id]
   S.r[id] = nil
   if r and r[1] == PASS then
-    if find(dest) then give_back() else spend(now) end
+    if find_in(S.w, dest) then give_back() else spend(now) end
   end
   learn(dest)
 end
@@ -332,6 +342,19 @@ local function cancel(id)
   if not r then return end
   S.r[id] = nil
   if r[1] == HOLD then held = held - 1 else give_back() end
+end
+-- Whoever might pass waits, and takes what is left of the allowance with it.
+local function reserve_last(dest, id, always)
+  local at = #out
+  reserve(dest, id, always)
+  if out[at + 2] ~= NEW and out[at + 2] ~= QUEUED then return end
+  for _ = 1, 5 do out[#out] = nil end
+  cancel(id)
+  settle()
+  S.a = 0
+  wake()
+  settle()
+  reserve(dest, id, always)
 end
 local blast_open, blast = false, 0
 local function detect()
@@ -434,7 +457,9 @@ end
 
 -- ---- the call ----
 
+local untold = tonumber(ARGV[4])
 if ARGV[5] ~= '' and S.t == 0 then
+  untold = 0 -- of it
   local a, t = string.match(ARGV[5], '^(%d+) (-?%d+)$')
   S.a = tonumber(a)
   if S.a > burst then S.a = burst end
@@ -480,7 +505,7 @@ elseif ARGV[3] == '2' or not S.ft or now - S.ft >= 2000 then
 end
 advance(LONG_AGO)
 if_empty()
-for _ = 1, tonumber(ARGV[4]) do
+for _ = 1, untold do
   if S.a > 0 then S.a = S.a - 1 end
   note_pass(now)
   wake()
@@ -490,6 +515,8 @@ for i = 9, #ARGV, 3 do
   local what, dest, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if what == 'R' then reserve(dest, id, false)
   elseif what == 'H' then reserve(dest, id, true)
+  elseif what == 'r' then reserve_last(dest, id, false)
+  elseif what == 'h' then reserve_last(dest, id, true)
   elseif what == 'C' then commit_pass(dest, id) settle()
   elseif what == 'X' then cancel(id) settle()
   elseif what == 'Q' or what == 'b' then
@@ -522,7 +549,12 @@ local ttl = (burst + 1) * interval
 for _, limit in ipairs(limits) do if limit[2] > ttl then ttl = limit[2] end end
 if waiting > 0 or S.f or ttl < 86400000 then ttl = ttl + 86400000 end
 if ttl > 3456000000 then ttl = 3456000000 end
+S.z = set_max
 redis.call('SET', KEYS[1], cmsgpack.pack(S), 'PX', ttl)
+if is_met then
+  local left = redis.call('PTTL', KEYS[4])
+  redis.call('SET', KEYS[4], cmsgpack.pack(M), 'PX', left > ttl and left or ttl)
+end
 redis.call('PEXPIRE', KEYS[2], ttl)
 redis.call('PEXPIRE', KEYS[3], ttl)
 return out

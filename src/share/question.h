@@ -13,10 +13,17 @@
 #define SHARE_STEPS_MAX 600 /* of one question */
 #define SHARE_LIST_MAX 4000 /* of one SHARE_HAVE */
 
+/* A sender has two limiters. Whom the one of familiar recipients lets go is
+ * learnt by the other, which is asked first whether it knows a destination. */
+enum share_lane { SHARE_NEW, SHARE_FAMILIAR, SHARE_LANES };
+
 enum share_what {
 	SHARE_RESERVE,      /* gets a ruling */
 	SHARE_RESERVE_HELD, /* the same; throttle_reserve_held */
-	SHARE_PASSED,       /* a reservation to pass, or a known one: it went */
+	/* The same two; whoever is new waits, and throttle_exhaust with it. */
+	SHARE_RESERVE_LAST,
+	SHARE_RESERVE_LAST_HELD,
+	SHARE_PASSED, /* a reservation to pass, or a known one: it went */
 	SHARE_CANCEL,
 	SHARE_QUEUE,  /* throttle_commit of what waits */
 	SHARE_BARRED, /* the same, for something that is the relay's own */
@@ -46,7 +53,8 @@ struct share_level {
 
 struct share_question { /* borrowed for the call */
 	struct str sender;
-	const struct throttle_policy *policy; /* not paper */
+	enum share_lane lane;
+	const struct throttle_policy *policy; /* of it; not paper */
 	bool is_spared, is_frozen;
 	bool was_thawed;                /* just now, here */
 	uint32_t untold;                /* passed here, and nobody was asked */

@@ -170,10 +170,10 @@ def test_a_relay_that_is_killed_with_mail_waiting(redis, relay):  # noqa: F811
     a.launch()
     is_up(a)
     until(lambda: went(a, b) == 3, "all of it")
-    assert a.held() == [] and b.held() == []
+    until(lambda: not a.held() and not b.held(), "the next hop")
 
 
-RESERVED = ("local k = redis.call('KEYS', '{weir:2:*state')[1] local n = 0"
+RESERVED = ("local k = redis.call('KEYS', '{weir:3:*}:state')[1] local n = 0"
             " if not k then return -1 end"
             " for _ in pairs(cmsgpack.unpack(redis.call('GET', k)).r) do"
             " n = n + 1 end return n")
@@ -303,7 +303,7 @@ def test_memory_and_names(redis, relay):  # noqa: F811
     is_up(a)
     send(a, *(f"to{i}" for i in range(8)))
     count = ("local n, size = 0, 0 for _, k in ipairs(redis.call('KEYS',"
-             " '{weir:2:*')) do n = n + 1"
+             " '{weir:3:*')) do n = n + 1"
              " assert(redis.call('PTTL', k) > 0)"
              " assert(not string.find(redis.call('DUMP', k), 'example'))"
              " size = size + redis.call('MEMORY', 'USAGE', k) end"
@@ -311,3 +311,82 @@ def test_memory_and_names(redis, relay):  # noqa: F811
     until(lambda: a.ctl("show", ALICE)["queue_length"] == 4, "the queue")
     size = int(server.call("EVAL", count, 0)[1:])
     assert 0 < size < 1700
+
+
+AMONG = (KEY + 'interval = "1h"  burst = 1  initial = 0\n'
+         'familiar_burst = 4  familiar_interval = "1h"'
+         '  familiar_freeze_at = 6')
+OURS = {"internal_domains": '{"example.com"}'}
+
+
+def test_familiar_recipients_share_an_allowance(redis, relay):  # noqa: F811
+    """Whom the sender knows: what a stolen account mails first."""
+    server = redis()
+    a, b, c = (relay(server, policy=AMONG, **OURS) for _ in range(3))
+    is_up(a, b, c)
+    send(a, "one", "two")
+    send(b, "three", "one")  # known there by now
+    assert a.held() == [] and b.held() == []
+    send(c, "four", "five")
+    send(a, "six")
+    assert c.held() == ["five@example.com"]
+    assert a.held() == ["six@example.com"]
+    until(lambda: c.ctl("show", ALICE)["waiting_elsewhere"] == 1, "the queue")
+    # The queue is one for familiar_freeze_at.
+    send(b, "seven", "eight", "nine")
+    assert not any(w.sender(ALICE)["frozen"] for w in (a, b, c))
+    send(c, "ten")
+    frozen(a, b, c)
+    c.ctl("thaw", ALICE, "--release")
+    until(lambda: went(a, b, c) == 6, "all of it")
+
+
+def test_familiar_recipients_wait_in_one_order(redis, relay):  # noqa: F811
+    policy = AMONG.replace('familiar_burst = 4  familiar_interval = "1h"',
+                           'familiar_burst = 1  familiar_interval = "2s"')
+    server = redis()
+    a, b = relay(server, policy=policy, **OURS), relay(server, policy=policy,
+                                                       **OURS)
+    is_up(a, b)
+    send(a, "zero")
+    began = time.monotonic()
+    for i, w in enumerate((a, b, b)):
+        send(w, f"to{i}")
+    assert len(a.held()) + len(b.held()) == 3
+    until(lambda: went(a, b) == 3, "all of it")
+    assert time.monotonic() - began > 3
+
+
+def test_familiar_mail_of_an_outage_is_told(redis, relay):  # noqa: F811
+    server = redis()
+    a, b = (relay(server, policy=AMONG, shared_fail="tempfail", **OURS)
+            for _ in range(2))
+    is_up(a, b)
+    send(a, "one")
+    server.kill()
+    until(lambda: not shared(a)["up"] and not shared(b)["up"], "the outage")
+    send(a, "two", "three")  # no strangers: not refused
+    server.start()
+    is_up(a, b)
+    send(b, "four", "five")
+    until(lambda: a.ctl("show", ALICE)["familiar_allowance"] == 0, "the level")
+    send(b, "six")
+    assert "six@example.com" in b.held()
+
+
+def test_a_sender_without_credit_waits(redis, relay, sink):  # noqa: F811
+    """What the relay knows of it, the server carries out."""
+    sink.refuse_rcpt["unknown@example.com"] = "550 5.1.1 No such person"
+    policy = FEW + "  refused_credit = 1"
+    server = redis()
+    a, b = relay(server, policy=policy), relay(server, policy=policy)
+    is_up(a, b)
+    peer = a.hello()
+    peer.ask("MAIL FROM:<alice@example.org>")
+    assert peer.ask("RCPT TO:<unknown@example.com>")[0] == 550
+    peer.close()
+    until(lambda: a.ctl("show", ALICE)["credit"] == 0, "the refusal")
+    send(a, "one", "two")
+    assert a.held() == ["one@example.com", "two@example.com"]
+    send(b, "three")
+    assert b.held() == ["three@example.com"]

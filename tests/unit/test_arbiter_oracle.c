@@ -4,7 +4,8 @@
  * random policies, requests, times, freezes and thaws, asked of a real
  * redis-server by three relays in turn, and of src/throttle beside it. Every
  * verdict with its reason and its time, each release, the allowance and what
- * the detector says must be equal.
+ * the detector says must be equal. The same of familiar recipients, which are
+ * a throttle of their own beside that of strangers.
  *
  * WEIR_TEST_SEED repeats a run, WEIR_TEST_OPS sets its length.
  */
@@ -37,12 +38,18 @@ struct world {
 	struct seal *seal;
 	struct arbiter *relays[RELAYS];
 
+	enum share_lane lane; /* of this round */
 	struct throttle *t;
 	struct throttle_policy policy;
 	struct throttle_source *src;
+	/* Beside the familiar ones, else NULL. */
+	struct throttle *strangers;
+	struct throttle_policy strangers_policy;
+	struct throttle_source *stranger;
 	char sender[32];
 	int64_t now, begin;
 	uint64_t seed, ids, seen[3][THROTTLE_FULL + 1], releases;
+	uint64_t met, last;
 	bool is_spared, is_frozen, was_thawed; /* as the relays know */
 	struct open open[OPEN_MAX];
 	unsigned open_n;
@@ -156,12 +163,13 @@ on_answer(void *arg, const struct share_answer *answer, int64_t now)
 }
 
 static void
-question(struct world *w, unsigned relay, const struct share_step *steps,
-    size_t n, const struct share_level *seed)
+question_of(struct world *w, enum share_lane lane, unsigned relay,
+    const struct share_step *steps, size_t n, const struct share_level *seed)
 {
 	struct share_question q = {
 	    .sender = str_from(w->sender),
-	    .policy = &w->policy,
+	    .lane = lane,
+	    .policy = lane == w->lane ? &w->policy : &w->strangers_policy,
 	    .is_spared = w->is_spared,
 	    .is_frozen = w->is_frozen,
 	    .was_thawed = w->was_thawed,
@@ -171,11 +179,21 @@ question(struct world *w, unsigned relay, const struct share_step *steps,
 	    .at = w->now,
 	};
 
-	w->was_thawed = false;
 	w->is_answered = false;
 	assert_true(arbiter_ops.ask(w->relays[relay], &q, on_answer, w));
 	loop_run(w->loop); /* the answer ends it, or its deadline the test */
 	assert_true(w->is_answered);
+}
+
+static void
+question(struct world *w, unsigned relay, const struct share_step *steps,
+    size_t n, const struct share_level *seed)
+{
+	/* Both of them are thawed. */
+	if (w->strangers != NULL && w->was_thawed)
+		question_of(w, SHARE_NEW, relay, NULL, 0, NULL);
+	question_of(w, w->lane, relay, steps, n, seed);
+	w->was_thawed = false;
 }
 
 /* ---- the throttle ---- */
@@ -187,7 +205,8 @@ on_release(void *arg, struct throttle_source *src, uint64_t destination,
 	struct world *w = arg;
 
 	(void)src;
-	(void)destination;
+	if (w->strangers != NULL)
+		throttle_learn(w->strangers, w->stranger, destination, w->now);
 	assert_true(w->let_go_n < RELEASED_MAX);
 	w->let_go[w->let_go_n++] = ticket;
 }
@@ -237,6 +256,30 @@ draw_policy(struct world *w)
 		    (uint32_t)below(w, 12), 20 + (int64_t)below(w, 4000)};
 	w->is_spared = below(w, 6) == 0;
 	assert_null(throttle_policy_error(p));
+}
+
+/* Its throttle is asked first. */
+static bool
+is_no_stranger(struct world *w, uint64_t destination)
+{
+	struct throttle_reservation r;
+
+	if (w->strangers == NULL)
+		return false;
+	throttle_reserve(w->strangers, w->stranger, destination, w->now, &r);
+	throttle_cancel(w->strangers, w->stranger, &r, w->now);
+	return r.reason == THROTTLE_KNOWN;
+}
+
+static void
+commit(struct world *w, const struct throttle_reservation *r, uint64_t ticket)
+{
+	throttle_commit(w->t, w->src, r, ticket, w->now);
+	if (w->strangers != NULL && r->verdict == THROTTLE_PASS)
+		throttle_learn(
+		    w->strangers, w->stranger, r->destination, w->now);
+	/* What it lets go is learnt behind it. */
+	(void)throttle_run(w->t, w->now, 0);
 }
 
 static void
@@ -292,17 +335,47 @@ static void
 after_commit(struct world *w)
 {
 	assert_int_equal(w->answer.froze, w->froze);
-	if (w->froze != THROTTLE_FREEZE_NONE)
+	if (w->froze != THROTTLE_FREEZE_NONE) {
 		w->is_frozen = true;
+		if (w->strangers != NULL)
+			throttle_freeze(w->strangers, w->stranger,
+			    THROTTLE_FREEZE_HAND, w->now);
+	}
 	w->froze = THROTTLE_FREEZE_NONE;
+}
+
+static void
+reserve_here(struct world *w, uint64_t destination, bool held,
+    struct throttle_reservation *out)
+{
+	if (held)
+		throttle_reserve_held(w->t, w->src, destination, w->now, out);
+	else
+		throttle_reserve(w->t, w->src, destination, w->now, out);
+}
+
+/* As the gate does where something gives a sender away. */
+static void
+reserve_last(struct world *w, uint64_t destination, bool held,
+    struct throttle_reservation *out)
+{
+	reserve_here(w, destination, held, out);
+	if (out->reason != THROTTLE_NEW && out->reason != THROTTLE_QUEUED)
+		return;
+	throttle_cancel(w->t, w->src, out, w->now);
+	throttle_exhaust(w->t, w->src, w->now);
+	reserve_here(w, destination, held, out);
+	w->last++;
 }
 
 static void
 reserve(struct world *w)
 {
-	bool held = below(w, 5) == 0;
+	bool held = below(w, 5) == 0, last = below(w, 8) == 0;
 	struct share_step s = {
-	    .what = held ? SHARE_RESERVE_HELD : SHARE_RESERVE,
+	    .what = last   ? held ? SHARE_RESERVE_LAST_HELD : SHARE_RESERVE_LAST
+		    : held ? SHARE_RESERVE_HELD
+			   : SHARE_RESERVE,
 	    .destination = 1 + below(w, 40),
 	    .reservation = ++w->ids,
 	};
@@ -310,11 +383,17 @@ reserve(struct world *w)
 
 	o->id = s.reservation;
 	o->relay = (unsigned)below(w, RELAYS);
-	if (held)
-		throttle_reserve_held(
-		    w->t, w->src, s.destination, w->now, &o->r);
+	if (!w->is_frozen && is_no_stranger(w, s.destination)) {
+		question(w, o->relay, &s, 1, NULL);
+		assert_int_equal(w->ruling.verdict, THROTTLE_PASS);
+		assert_int_equal(w->ruling.reason, THROTTLE_KNOWN);
+		w->met++;
+		return;
+	}
+	if (last)
+		reserve_last(w, s.destination, held, &o->r);
 	else
-		throttle_reserve(w->t, w->src, s.destination, w->now, &o->r);
+		reserve_here(w, s.destination, held, &o->r);
 	question(w, o->relay, &s, 1, NULL);
 	same_reservation(w, &o->r);
 	if (o->r.verdict == THROTTLE_PASS && o->r.reason == THROTTLE_NEW &&
@@ -360,7 +439,7 @@ end_one(struct world *w)
 		question(w, o.relay, &s, 1, NULL);
 		return;
 	}
-	throttle_commit(w->t, w->src, &o.r, s.ticket, w->now);
+	commit(w, &o.r, s.ticket);
 	s.what = o.r.verdict == THROTTLE_HOLD ? SHARE_QUEUE : SHARE_PASSED;
 	question(w, o.relay, &s, 1, NULL);
 	after_commit(w);
@@ -393,7 +472,7 @@ end_message(struct world *w)
 		    .reservation = o.r.reason == THROTTLE_KNOWN ? 0 : o.id,
 		    .ticket = ++w->ids,
 		};
-		throttle_commit(w->t, w->src, &o.r, steps[n++].ticket, w->now);
+		commit(w, &o.r, steps[n++].ticket);
 	}
 	w->open_n = kept;
 	throttle_blast_end(w->t);
@@ -422,7 +501,35 @@ learn(struct world *w)
 	    .what = SHARE_LEARN, .destination = 1 + below(w, 40)};
 
 	throttle_learn(w->t, w->src, s.destination, w->now);
+	if (w->strangers != NULL)
+		throttle_learn(
+		    w->strangers, w->stranger, s.destination, w->now);
 	question(w, (unsigned)below(w, RELAYS), &s, 1, NULL);
+}
+
+/* Somebody new, beside the familiar ones. */
+static void
+meet(struct world *w)
+{
+	struct share_step s = {.what = SHARE_RESERVE,
+	    .destination = 1 + below(w, 40),
+	    .reservation = ++w->ids};
+	unsigned relay = (unsigned)below(w, RELAYS);
+	struct throttle_reservation r;
+
+	/* Ticks of the familiar ones are worked off when somebody asks. */
+	question(w, relay, NULL, 0, NULL);
+	throttle_reserve(w->strangers, w->stranger, s.destination, w->now, &r);
+	question_of(w, SHARE_NEW, relay, &s, 1, NULL);
+	same_reservation(w, &r);
+	if (r.reason == THROTTLE_KNOWN)
+		s.reservation = 0;
+	s.what = r.verdict == THROTTLE_PASS ? SHARE_PASSED : SHARE_CANCEL;
+	if (r.verdict == THROTTLE_PASS)
+		throttle_commit(w->strangers, w->stranger, &r, 0, w->now);
+	else
+		throttle_cancel(w->strangers, w->stranger, &r, w->now);
+	question_of(w, SHARE_NEW, relay, &s, 1, NULL);
 }
 
 static void
@@ -430,10 +537,15 @@ freeze_or_thaw(struct world *w)
 {
 	if (w->is_frozen) {
 		throttle_thaw(w->t, w->src, w->now);
+		if (w->strangers != NULL)
+			throttle_thaw(w->strangers, w->stranger, w->now);
 		w->is_frozen = false;
 		w->was_thawed = true;
 	} else if (below(w, 4) == 0) {
 		throttle_freeze(w->t, w->src, THROTTLE_FREEZE_HAND, w->now);
+		if (w->strangers != NULL)
+			throttle_freeze(w->strangers, w->stranger,
+			    THROTTLE_FREEZE_HAND, w->now);
 		w->froze = THROTTLE_FREEZE_NONE;
 		w->is_frozen = true;
 	}
@@ -446,6 +558,7 @@ step(struct world *w)
 
 	if (below(w, 3) == 0)
 		w->now += (int64_t)below(w, below(w, 10) == 0 ? 5000 : 120);
+	(void)throttle_run(w->t, w->now, 0);
 	if (pick < 50 && w->open_n < OPEN_MAX)
 		reserve(w);
 	else if (pick < 80 && w->open_n > 0)
@@ -458,6 +571,8 @@ step(struct world *w)
 		learn(w);
 	else if (pick < 97)
 		freeze_or_thaw(w);
+	else if (w->strangers != NULL && !w->is_frozen && !w->was_thawed)
+		meet(w);
 	same_state(w);
 	/* No lease ends: the throttle knows none. */
 	if (w->now - w->begin > 30 * 1000) {
@@ -468,25 +583,50 @@ step(struct world *w)
 }
 
 static void
+fill_seed(const struct throttle_policy *p, struct share_level *out)
+{
+	*out = (struct share_level){.allowance = p->initial,
+	    .tick_in = p->initial < p->burst ? p->interval_ms : -1};
+}
+
+static void
+begin_strangers(struct world *w)
+{
+	struct share_level seed;
+
+	w->strangers_policy = w->policy;
+	draw_policy(w);
+	w->strangers = throttle_new(2, 10, NULL, NULL);
+	w->stranger = throttle_get(w->strangers, w->sender, strlen(w->sender),
+	    &w->strangers_policy, w->now);
+	fill_seed(&w->strangers_policy, &seed);
+	question_of(w, SHARE_FAMILIAR, 0, NULL, 0, NULL);
+	assert_true(w->answer.is_unknown);
+	question_of(w, SHARE_NEW, 0, NULL, 0, &seed);
+	assert_false(w->answer.is_unknown);
+}
+
+static void
 begin_round(struct world *w)
 {
-	struct share_level seed = {0};
+	struct share_level seed;
 
 	draw_policy(w);
+	w->lane = below(w, 2) == 0 ? SHARE_FAMILIAR : SHARE_NEW;
+	w->is_frozen = w->was_thawed = false;
 	snprintf(w->sender, sizeof(w->sender), "sender%llu",
 	    (unsigned long long)++w->ids);
+	if (w->lane == SHARE_FAMILIAR)
+		begin_strangers(w);
 	w->t = throttle_new(1, 10, &callbacks, w);
 	w->src = throttle_get(
 	    w->t, w->sender, strlen(w->sender), &w->policy, w->now);
 	throttle_spare(w->src, w->is_spared);
 	w->open_n = 0;
-	w->is_frozen = w->was_thawed = false;
 	w->begin = w->now;
 	question(w, 0, NULL, 0, NULL);
 	assert_true(w->answer.is_unknown);
-	seed.allowance = w->policy.initial;
-	seed.tick_in =
-	    w->policy.initial < w->policy.burst ? w->policy.interval_ms : -1;
+	fill_seed(&w->policy, &seed);
 	question(w, 0, NULL, 0, &seed);
 	assert_false(w->answer.is_unknown);
 }
@@ -508,6 +648,8 @@ test_every_verdict_is_the_throttles(void **state)
 		while (w->open_n > 0)
 			end_one(w);
 		throttle_free(w->t);
+		throttle_free(w->strangers);
+		w->strangers = NULL;
 		w->let_go_n = w->granted_n = 0;
 		w->now += 1000000;
 	}
@@ -520,6 +662,8 @@ test_every_verdict_is_the_throttles(void **state)
 	assert_true(w->seen[THROTTLE_REFUSE][THROTTLE_FROZEN] > 0);
 	assert_true(w->seen[THROTTLE_REFUSE][THROTTLE_FULL] > 0);
 	assert_true(w->releases > 0);
+	assert_true(w->met > 0);
+	assert_true(w->last > 0);
 }
 
 int
