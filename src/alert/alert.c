@@ -163,7 +163,7 @@ item_due(const struct alert_route *r, const struct alert_item *i)
 	if (after == 0)
 		return INT64_MAX;
 	/* A wall clock that was set back makes it no later than once more. */
-	after -= a->wall > i->told_at ? a->wall - i->told_at : 0;
+	after -= a->wall > i->reported_at ? a->wall - i->reported_at : 0;
 	return a->now + (after > 0 ? after : 0);
 }
 

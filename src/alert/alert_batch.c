@@ -39,7 +39,7 @@ fill_batch(struct alert_route *r, struct alert_batch *b, size_t max)
 		}
 		if (goes_on || r->is_senders) {
 			item->want = ALERT_WANT_NONE;
-			item->told_at = a->wall;
+			item->reported_at = a->wall;
 			item->is_dirty = true;
 		} else {
 			alert_route_drop_item(r, item);

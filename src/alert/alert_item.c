@@ -148,8 +148,8 @@ pack_item(const struct alert_item *i)
 	    "contact", i->contact, "waiting", (json_int_t)i->waiting, "limit",
 	    (json_int_t)i->limit, "passed", (json_int_t)i->passed, "count",
 	    (json_int_t)i->count, "since", (json_int_t)i->since, "ended",
-	    (json_int_t)i->ended, "told_at", (json_int_t)i->told_at, "ticket",
-	    i->ticket, "destination", i->destination);
+	    (json_int_t)i->ended, "told_at", (json_int_t)i->reported_at,
+	    "ticket", i->ticket, "destination", i->destination);
 }
 
 static char *
@@ -212,7 +212,7 @@ unpack_item(json_t *j)
 {
 	const char *event, *subject, *detail, *policy, *clients, *subjects;
 	const char *to, *contact, *ticket = "", *destination = "";
-	json_int_t waiting, limit, passed, count, since, ended, told_at;
+	json_int_t waiting, limit, passed, count, since, ended, reported_at;
 	struct alert_facts f = {0};
 	struct alert_item *item;
 	int want;
@@ -224,8 +224,8 @@ unpack_item(json_t *j)
 		&detail, "policy", &policy, "clients", &clients, "subjects",
 		&subjects, "to", &to, "contact", &contact, "waiting", &waiting,
 		"limit", &limit, "passed", &passed, "count", &count, "since",
-		&since, "ended", &ended, "told_at", &told_at, "ticket", &ticket,
-		"destination", &destination) != 0 ||
+		&since, "ended", &ended, "told_at", &reported_at, "ticket",
+		&ticket, "destination", &destination) != 0 ||
 	    want < 0 || want >= ALERT_WANTS ||
 	    !alert_event_find(str_from(event), &f.event))
 		return NULL;
@@ -255,7 +255,7 @@ unpack_item(json_t *j)
 	item->count = (uint32_t)bounded(count, UINT32_MAX);
 	item->since = bounded(since, WALL_MAX);
 	item->ended = bounded(ended, WALL_MAX);
-	item->told_at = bounded(told_at, WALL_MAX);
+	item->reported_at = bounded(reported_at, WALL_MAX);
 	item->is_dirty = false;
 	return item;
 }

@@ -49,9 +49,9 @@ struct alert_item {
 	char *subject, *detail, *policy, *clients, *subjects, *to, *contact;
 	char *ticket, *destination; /* "": none */
 	uint32_t waiting, limit, passed;
-	uint32_t count;                /* how often, until it was told */
-	int64_t since, ended, told_at; /* wall ms; 0: not yet */
-	bool is_dirty;                 /* the spool has another state */
+	uint32_t count;                    /* how often, until it was told */
+	int64_t since, ended, reported_at; /* wall ms; 0: not yet */
+	bool is_dirty;                     /* the spool has another state */
 };
 
 /* A message that is on its way. */

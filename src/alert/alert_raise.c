@@ -143,12 +143,12 @@ static void
 end_item(struct alert_route *r, struct alert_item *item, const char *detail)
 {
 	struct alert *a = r->alert;
-	bool is_told = item->want != ALERT_WANT_NEW;
+	bool is_reported = item->want != ALERT_WANT_NEW;
 
 	if (item->ended != 0)
 		return;
 	/* What was not told yet is told whole, with its end. */
-	if (r->is_senders || (item->event == ALERT_FREEZE && is_told &&
+	if (r->is_senders || (item->event == ALERT_FREEZE && is_reported &&
 				 !alert_route_wants(r, ALERT_THAW))) {
 		alert_route_drop_item(r, item);
 		return;
@@ -159,7 +159,8 @@ end_item(struct alert_route *r, struct alert_item *item, const char *detail)
 		free(item->detail);
 		item->detail = alert_shown(detail);
 	}
-	alert_route_want(r, item, is_told ? ALERT_WANT_END : ALERT_WANT_NEW);
+	alert_route_want(
+	    r, item, is_reported ? ALERT_WANT_END : ALERT_WANT_NEW);
 }
 
 void

@@ -245,7 +245,7 @@ char *
 alert_plain(const struct alert_voice *v, const struct alert_conf *c,
     const struct alert_batch *b)
 {
-	bool told[ALERT_EVENT_MAX] = {false};
+	bool reported[ALERT_EVENT_MAX] = {false};
 	char *summary = alert_summary(b);
 	const struct list *e;
 	struct buf out;
@@ -256,8 +256,8 @@ alert_plain(const struct alert_voice *v, const struct alert_conf *c,
 	/* What to do stands with the first of each kind: a digest of 100 is
 	 * to be read at a glance. */
 	list_each (e, &b->items) {
-		put_item(&out, c, item_of(e), !told[item_of(e)->event]);
-		told[item_of(e)->event] = true;
+		put_item(&out, c, item_of(e), !reported[item_of(e)->event]);
+		reported[item_of(e)->event] = true;
 	}
 	if (b->omitted > 0)
 		put(&out, "and %u more; see weirctl events\n\n",

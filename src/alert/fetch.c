@@ -40,7 +40,7 @@ struct fetch {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer timer;
-	struct loop_task tell;
+	struct loop_task report;
 	struct list calls;
 };
 
@@ -58,7 +58,7 @@ read_messages(struct fetch *f)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
 		c->is_ended = true;
 		c->result = m->data.result;
-		loop_task_set(&f->tell);
+		loop_task_set(&f->report);
 	}
 }
 
@@ -184,7 +184,7 @@ is_taken(const struct fetch_call *c, long code)
 }
 
 static void
-tell_end(struct fetch_call *c)
+report_end(struct fetch_call *c)
 {
 	char why[FETCH_WHY_MAX] = "";
 	struct fetch_end end = {.why = why};
@@ -209,7 +209,7 @@ tell_end(struct fetch_call *c)
 }
 
 static void
-on_tell(void *arg, int64_t now)
+on_report(void *arg, int64_t now)
 {
 	struct fetch *f = arg;
 	struct list *e, *next;
@@ -220,7 +220,7 @@ on_tell(void *arg, int64_t now)
 
 		if (!c->is_ended)
 			continue;
-		tell_end(c);
+		report_end(c);
 		call_free(c);
 	}
 }
@@ -243,7 +243,7 @@ fetch_new(struct loop *loop)
 		return NULL;
 	}
 	loop_timer_init(&f->timer, loop, on_timer, f);
-	loop_task_init(&f->tell, loop, on_tell, f);
+	loop_task_init(&f->report, loop, on_report, f);
 	curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_want_socket);
 	curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
 	curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_want_timer);
@@ -262,7 +262,7 @@ fetch_free(struct fetch *f)
 		call_free(LIST_ITEM(f->calls.next, struct fetch_call, entry));
 	curl_multi_cleanup(f->multi);
 	loop_timer_clear(&f->timer);
-	loop_task_clear(&f->tell);
+	loop_task_clear(&f->report);
 	free(f);
 	curl_global_cleanup();
 }

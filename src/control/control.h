@@ -182,7 +182,7 @@ json_t *control_time(int64_t wall_ms); /* RFC 3339; 0: null */
  * daemon. Takes CONTROL_FOLLOW and CONTROL_MAX. */
 void control_events(struct control_conn *c, int64_t now);
 /* A follower that did not read what it asked for, before its end. */
-void control_tell_dropped(const struct control_conn *c);
+void control_report_dropped(const struct control_conn *c);
 /* What one client, sender or next hop says and is answered, from now on: for a
  * daemon whose log has a tap (os/tap.h). Takes CONTROL_TERM and CONTROL_FOR. */
 void control_trace(struct control_conn *c, int64_t now);

@@ -35,7 +35,7 @@ send_past(void *arg, const struct event_item *item)
 }
 
 void
-control_tell_dropped(const struct control_conn *c)
+control_report_dropped(const struct control_conn *c)
 {
 	log_write(c->control->server.log, LOG_EV_CONTROL_FOLLOWER_DROPPED,
 	    KV(by, c->who), KV(reason, "it does not read"));
@@ -48,7 +48,7 @@ on_event(void *arg, const struct event_item *item)
 
 	if (!item->is_news || control_send(c, "event", control_event_row(item)))
 		return;
-	control_tell_dropped(c);
+	control_report_dropped(c);
 	control_conn_end(c);
 }
 

@@ -32,7 +32,7 @@ on_line(void *arg, const struct tap_line *line)
 
 	if (control_send(c, "event", row_of(line)))
 		return;
-	control_tell_dropped(c);
+	control_report_dropped(c);
 	control_conn_end(c);
 }
 

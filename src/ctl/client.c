@@ -155,7 +155,7 @@ read_answer(int fd, ctl_row_fn *fn, void *arg, json_t **done)
 }
 
 static void
-tell_unreachable(const char *socket, int error)
+print_unreachable(const char *socket, int error)
 {
 	char words[REACH_MAX];
 
@@ -178,7 +178,7 @@ ctl_ask(
 	}
 	fd = open_socket(ctl->socket);
 	if (fd < 0)
-		tell_unreachable(ctl->socket, errno);
+		print_unreachable(ctl->socket, errno);
 	else if (!send_all(fd, str_from(text)) || !send_all(fd, STR("\n")))
 		ctl_error("cannot send the request to the daemon: %s",
 		    strerror(errno));

@@ -37,7 +37,7 @@ struct learning {
 };
 
 static void
-tell_wrong(struct learning *l, uint64_t line, const char *why)
+print_wrong(struct learning *l, uint64_t line, const char *why)
 {
 	l->wrong++;
 	ctl_error("%s:%" PRIu64 ": %s", l->name, line, why);
@@ -80,7 +80,7 @@ take_answer(struct learning *l, const json_t *done)
 		size_t row = (size_t)ctl_number(bad, "row");
 
 		if (row < l->n && l->wrong < WRONG_MAX)
-			tell_wrong(l, l->at[row], ctl_text(bad, "why"));
+			print_wrong(l, l->at[row], ctl_text(bad, "why"));
 	}
 	drop_rows(l, taken);
 	return taken;
@@ -131,7 +131,7 @@ take_line(struct learning *l, struct str text)
 		return true;
 	l->lines++;
 	if (!str_is_shown(text)) {
-		tell_wrong(l, l->line,
+		print_wrong(l, l->line,
 		    "not a line of UTF-8 text without control characters");
 		return true;
 	}
@@ -143,7 +143,7 @@ take_line(struct learning *l, struct str text)
 		n++;
 	}
 	if (n != ARRAY_LEN(words)) {
-		tell_wrong(l, l->line,
+		print_wrong(l, l->line,
 		    "expected a sender, a recipient and the time of the last "
 		    "mail, separated by blanks");
 		return true;
@@ -180,7 +180,7 @@ read_lines(struct learning *l)
 	while (l->wrong < WRONG_MAX && next_line(l->in, text, &n)) {
 		l->line++;
 		if (n > LINE_MAX_BYTES)
-			tell_wrong(l, l->line, "the line is too long");
+			print_wrong(l, l->line, "the line is too long");
 		else if (!take_line(l, (struct str){text, n}))
 			return false;
 	}

@@ -30,7 +30,7 @@ is_member(gid_t group)
 }
 
 static void
-tell_rights(const char *socket, const struct stat *st, char *out, size_t cap)
+print_rights(const char *socket, const struct stat *st, char *out, size_t cap)
 {
 	const struct group *group = getgrgid(st->st_gid);
 	char user[NAME_MAX_BYTES], owner[NAME_MAX_BYTES],
@@ -79,7 +79,7 @@ reach_words(const char *socket, int error, char *out, size_t cap)
 		return;
 	}
 	if (stat(socket, &st) == 0) {
-		tell_rights(socket, &st, out, cap);
+		print_rights(socket, &st, out, cap);
 		return;
 	}
 	snprintf(out, cap, "%s may not use %s: no access to its directory: %s",

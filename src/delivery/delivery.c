@@ -36,7 +36,7 @@
 #define PENDING_MAX 8192 /* results that the spool has yet to store */
 
 static void on_wake(void *arg, int64_t now);
-static void on_tell_drained(void *arg, int64_t now);
+static void on_report_drained(void *arg, int64_t now);
 static void on_stored(void *arg, bool released, int64_t now);
 
 static void
@@ -76,7 +76,7 @@ delivery_new(struct loop *loop, struct spool *spool, struct nexthop *nexthop,
 		list_init(&d->attempts[i]);
 	d->ceiling_until = INT64_MAX;
 	loop_timer_init(&d->wake, loop, on_wake, d);
-	loop_task_init(&d->tell_drained, loop, on_tell_drained, d);
+	loop_task_init(&d->report_drained, loop, on_report_drained, d);
 	notices_init(d);
 	d->reports = report_limit_new();
 	d->handed = handed_new(HANDED_MAX);
@@ -299,7 +299,7 @@ pump(struct delivery *d, int64_t now)
 
 	if (d->draining) {
 		if (is_drained(d))
-			loop_task_set(&d->tell_drained);
+			loop_task_set(&d->report_drained);
 		if (first_in(d, ATTEMPT_QUEUED) == NULL &&
 		    first_in(d, ATTEMPT_LAST) == NULL)
 			return;
@@ -514,7 +514,7 @@ delivery_on_unreachable(
 /* ---- the end ---- */
 
 static void
-on_tell_drained(void *arg, int64_t now)
+on_report_drained(void *arg, int64_t now)
 {
 	struct delivery *d = arg;
 	void (*fn)(void *) = d->on_drained;
@@ -557,7 +557,7 @@ delivery_free(struct delivery *d)
 	handed_free(d->handed);
 	report_limit_free(d->reports);
 	loop_timer_clear(&d->wake);
-	loop_task_clear(&d->tell_drained);
+	loop_task_clear(&d->report_drained);
 	free(d->hostname);
 	free(d->postmaster);
 	free(d);

@@ -107,7 +107,7 @@ struct delivery {
 	void (*on_drained)(void *arg);
 	void *drained_arg;
 	struct loop_timer wake;
-	struct loop_task tell_drained;
+	struct loop_task report_drained;
 
 	uint32_t ceiling;      /* connections the next hop seems to allow */
 	int64_t ceiling_until; /* INT64_MAX: not lowered */

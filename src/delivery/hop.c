@@ -348,7 +348,7 @@ hop_drop(struct hop *h)
 }
 
 static void
-tell_failed(struct hop *h, int64_t now)
+report_failed(struct hop *h, int64_t now)
 {
 	const struct hop_ops *ops = h->ops;
 	void *arg = h->arg;
@@ -363,7 +363,7 @@ tell_failed(struct hop *h, int64_t now)
 }
 
 void
-hop_tell(struct nexthop *n, int64_t now)
+hop_notify(struct nexthop *n, int64_t now)
 {
 	struct hop *h;
 
@@ -372,7 +372,7 @@ hop_tell(struct nexthop *n, int64_t now)
 		h->ops->on_ready(h->arg, now);
 	}
 	while ((h = first_in(n, HOP_FAILED)) != NULL)
-		tell_failed(h, now);
+		report_failed(h, now);
 }
 
 void
@@ -623,7 +623,7 @@ on_hop_conn_said(struct hop_conn *ch, struct str line)
 	struct tap_who who;
 
 	if (whose(ch, &who))
-		tap_tell(log_tap(n->log), &who, TAP_COMMAND, line);
+		tap_write(log_tap(n->log), &who, TAP_COMMAND, line);
 }
 
 static void

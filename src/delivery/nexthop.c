@@ -514,5 +514,5 @@ on_task(void *arg, int64_t now)
 	struct nexthop *n = arg;
 
 	free_dead(n);
-	hop_tell(n, now);
+	hop_notify(n, now);
 }

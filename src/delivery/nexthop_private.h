@@ -76,7 +76,7 @@ void hop_seek(struct hop *h, int64_t now);
 /* Gives free room to those who wait. */
 void hop_serve_line(struct nexthop *n, int64_t now);
 /* Tells HANDED and FAILED hops. */
-void hop_tell(struct nexthop *n, int64_t now);
+void hop_notify(struct nexthop *n, int64_t now);
 /* The route is another: those under way to an address start anew. */
 void hop_redial_all(struct nexthop *n, int64_t now);
 void hop_on_resolved(void *arg, const struct resolver_answer *answer);

@@ -150,7 +150,7 @@ fill_reports(const struct delivery *d, const struct spool_message *m,
 }
 
 static void
-tell_admin(const struct delivery *d, const struct spool_message *m,
+notify_admin(const struct delivery *d, const struct spool_message *m,
     struct str held, const char *notice, int64_t wall)
 {
 	const struct spool_rcpt *r = &m->rcpts[0];
@@ -226,7 +226,7 @@ store(struct delivery *d, const struct spool_message *m,
 }
 
 static bool
-may_tell(const struct delivery *d, const struct spool_message *m)
+may_report(const struct delivery *d, const struct spool_message *m)
 {
 	const struct option_rate any = {0, 0};
 	int64_t now = loop_now(d->loop), wait;
@@ -247,7 +247,7 @@ may_tell(const struct delivery *d, const struct spool_message *m)
 
 /* The header is there, or nobody wants it. */
 static void
-tell(struct delivery *d, const struct spool_message *m, int64_t wall)
+report(struct delivery *d, const struct spool_message *m, int64_t wall)
 {
 	struct bounce_recipient *rcpts =
 	    xcalloc(m->rcpt_count + 1, sizeof(*rcpts));
@@ -270,13 +270,13 @@ tell(struct delivery *d, const struct spool_message *m, int64_t wall)
 	    .rcpts = rcpts,
 	    .rcpt_count = fill_reports(d, m, held, wall, rcpts),
 	};
-	bool limited = f.rcpt_count > 0 && !may_tell(d, m);
+	bool limited = f.rcpt_count > 0 && !may_report(d, m);
 	uint64_t id =
 	    f.rcpt_count > 0 && !limited ? spool_new_id(d->spool, wall) : 0;
 
 	if (id != 0)
 		f.id = str_from(spool_id_format(id, id_text));
-	tell_admin(d, m, held, limited ? "limit" : id_text, wall);
+	notify_admin(d, m, held, limited ? "limit" : id_text, wall);
 	if (id != 0)
 		store(d, m, &f, id);
 	else
@@ -335,7 +335,7 @@ on_listed(void *arg, int error, const struct spool_message *messages, size_t n)
 		spool_set_notice_mark(
 		    d->spool, m->id, NULL, (struct str){NULL, 0}, on_marked, d);
 	} else if (count_wanted(m) == 0 || d->notices.id == m->id) {
-		tell(d, m, wall);
+		report(d, m, wall);
 	} else {
 		d->notices.id = m->id;
 		d->notices.whole = m->size <= BOUNCE_ORIGINAL_MAX;

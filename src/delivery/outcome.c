@@ -130,7 +130,7 @@ next_try(const struct attempt *a, size_t i, int64_t wall)
 
 /* ---- telling ---- */
 
-struct told { /* of one recipient */
+struct rcpt_event { /* of one recipient */
 	enum event_type event;
 	enum log_event_id line;
 	const char *reply;
@@ -140,7 +140,8 @@ struct told { /* of one recipient */
 };
 
 static void
-tell(const struct attempt *a, size_t i, const struct told *t, int64_t wall)
+report_event(
+    const struct attempt *a, size_t i, const struct rcpt_event *t, int64_t wall)
 {
 	const struct delivery *d = a->d;
 	const struct spool_message *m = &a->job->m;
@@ -167,34 +168,35 @@ outcome_text(const struct outcome *f)
 }
 
 static void
-tell_delivered(const struct attempt *a, size_t i, int64_t wall)
+report_delivered(const struct attempt *a, size_t i, int64_t wall)
 {
-	const struct told t = {.event = EVENT_DELIVER,
+	const struct rcpt_event t = {.event = EVENT_DELIVER,
 	    .line = LOG_EV_DELIVERY_DELIVER,
 	    .reply = outcome_text(&a->outcomes[i])};
 
 	counters_add(a->d->counters, COUNT_DELIVERED_RECIPIENTS, 1);
-	tell(a, i, &t, wall);
+	report_event(a, i, &t, wall);
 }
 
 static void
-tell_deferred(const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
+report_deferred(
+    const struct attempt *a, size_t i, int64_t next_try, int64_t wall)
 {
-	const struct told t = {.event = EVENT_DEFER,
+	const struct rcpt_event t = {.event = EVENT_DEFER,
 	    .line = LOG_EV_DELIVERY_DEFER,
 	    .reply = outcome_text(&a->outcomes[i]),
 	    .next_try = next_try};
 
 	counters_add(a->d->counters, COUNT_DEFERRED_RECIPIENTS, 1);
-	tell(a, i, &t, wall);
+	report_event(a, i, &t, wall);
 }
 
 static void
-tell_ended(
+report_ended(
     const struct attempt *a, size_t i, const char *bounce_id, int64_t wall)
 {
 	bool reported = wants_report(a, i), dead = a->job->m.from[0] == '\0';
-	struct told t = {.event = EVENT_BOUNCE,
+	struct rcpt_event t = {.event = EVENT_BOUNCE,
 	    .line = LOG_EV_DELIVERY_BOUNCE,
 	    .reply = outcome_text(&a->outcomes[i]),
 	    .bounce_id = bounce_id};
@@ -209,24 +211,25 @@ tell_ended(
 	}
 	if (dead)
 		counters_add(a->d->counters, COUNT_DEAD_LETTERS, 1);
-	tell(a, i, &t, wall);
+	report_event(a, i, &t, wall);
 }
 
 /* What cannot be told to the sender is not done either: the recipient stays,
  * and is tried again when the report may go. A report of success is left out:
  * the mail is where it should be. */
 static void
-tell_unreported(const struct attempt *a, size_t i, int64_t wall)
+report_unreported(const struct attempt *a, size_t i, int64_t wall)
 {
 	bool stays = a->outcomes[i].kind != OUTCOME_DELIVERED;
-	const struct told t = {.event = stays ? EVENT_DEFER : EVENT_DELIVER,
+	const struct rcpt_event t = {
+	    .event = stays ? EVENT_DEFER : EVENT_DELIVER,
 	    .line = stays ? LOG_EV_DELIVERY_BOUNCE_PUT_OFF
 			  : LOG_EV_DELIVERY_REPORT_LEFT_OUT,
 	    .reply = outcome_text(&a->outcomes[i]),
 	    .reason = "report_limit",
 	    .next_try = stays ? a->report_at : INT64_MAX};
 
-	tell(a, i, &t, wall);
+	report_event(a, i, &t, wall);
 }
 
 /* Minutes apart, not all at the moment when the window ends. */
@@ -373,7 +376,7 @@ result_of(const struct attempt *a, size_t i, int64_t wall)
 
 /* The next hop's own word on it. */
 static void
-tell_owner(const struct attempt *a, size_t i)
+report_owner(const struct attempt *a, size_t i)
 {
 	const struct delivery_settings *s = &a->d->settings;
 	const struct outcome *f = &a->outcomes[i];
@@ -392,7 +395,7 @@ tell_owner(const struct attempt *a, size_t i)
 }
 
 static void
-tell_all(const struct attempt *a, const struct spool_result *results,
+report_all(const struct attempt *a, const struct spool_result *results,
     const char *bounce_id, int64_t wall)
 {
 	for (size_t i = 0; i < a->job->m.rcpt_count; i++) {
@@ -400,23 +403,24 @@ tell_all(const struct attempt *a, const struct spool_result *results,
 			if (results[i].outcome == SPOOL_RETRY)
 				delivery_note_due(
 				    a->d, results[i].next_try, wall);
-			tell_unreported(a, i, wall);
+			report_unreported(a, i, wall);
 			if (results[i].outcome == SPOOL_RETRY)
 				continue;
 		}
 		switch (results[i].outcome) {
 		case SPOOL_DELIVERED:
-			tell_delivered(a, i, wall);
-			tell_owner(a, i);
+			report_delivered(a, i, wall);
+			report_owner(a, i);
 			break;
 		case SPOOL_RETRY:
 			delivery_note_due(a->d, results[i].next_try, wall);
 			if (!a->put_back)
-				tell_deferred(a, i, results[i].next_try, wall);
+				report_deferred(
+				    a, i, results[i].next_try, wall);
 			break;
 		case SPOOL_BOUNCED:
-			tell_ended(a, i, bounce_id, wall);
-			tell_owner(a, i);
+			report_ended(a, i, bounce_id, wall);
+			report_owner(a, i);
 			break;
 		}
 	}
@@ -465,6 +469,6 @@ outcome_record(
 		for (size_t i = 0; i < n; i++)
 			result_queue_add(d->result_queue, &results[i]);
 	}
-	tell_all(a, results, bounce_id, wall);
+	report_all(a, results, bounce_id, wall);
 	free(results);
 }

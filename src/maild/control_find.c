@@ -185,7 +185,7 @@ on_past(void *arg, const struct event_item *e)
 }
 
 static void
-tell_nothing(struct control_conn *c)
+report_nothing(struct control_conn *c)
 {
 	struct recall r = {.c = c, .fold = fold_new()};
 
@@ -257,7 +257,7 @@ on_found(void *arg, int error, const struct spool_found *found)
 	else if (!end)
 		return;
 	else if (c->rows == 0)
-		tell_nothing(c);
+		report_nothing(c);
 	else
 		control_done(c, NULL);
 }

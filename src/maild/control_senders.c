@@ -113,7 +113,7 @@ limits_of(const struct gate_sender_info *s)
 }
 
 static json_t *
-limits_told(const struct gate_sender_info *s)
+limits_reported(const struct gate_sender_info *s)
 {
 	json_t *limits = json_array();
 
@@ -197,7 +197,7 @@ show(struct control_conn *c, uint64_t stopped, uint64_t mta_held)
 	c->kept = NULL;
 	json_object_set_new(row, "never_freeze", json_boolean(s.is_spared));
 	json_object_set_new(row, "limits_used", limits_of(&s));
-	json_object_set_new(row, "limits", limits_told(&s));
+	json_object_set_new(row, "limits", limits_reported(&s));
 	if (s.is_shared)
 		json_object_set_new(row, "waiting_elsewhere",
 		    json_integer((json_int_t)s.waiting_elsewhere));

@@ -166,7 +166,7 @@ job_free(void *arg)
 }
 
 static void
-tell_waiters(struct decider *d, uint64_t up_to, bool ok)
+report_waiters(struct decider *d, uint64_t up_to, bool ok)
 {
 	struct decide_file *f = d->file;
 
@@ -202,7 +202,7 @@ on_written(void *arg, int64_t now)
 		    KV(file, f->path), KV(error, strerror(error)));
 	}
 	job_free(j);
-	tell_waiters(d, added, error == 0);
+	report_waiters(d, added, error == 0);
 	if (f->written == f->added || f->is_writing)
 		return;
 	if (error == 0 && !list_is_empty(&f->waiters))

@@ -167,7 +167,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 /* Against what the daemon started with: an earlier reload did not bring it into
  * force either. */
 static void
-tell_fixed(struct maild *m, char *note, size_t cap)
+report_fixed(struct maild *m, char *note, size_t cap)
 {
 	const char *name =
 	    options_changed_fixed(&maild_schema, m->first->conf, m->gen->conf);
@@ -218,7 +218,7 @@ maild_on_reload(void *arg, char *err, size_t err_cap)
 	maild_alert_end(m, ALERT_RELOAD_FAILED, m->config_file);
 	maild_warn(conf, maild_on_warning, m);
 	maild_apply(m, maild_gen_new(conf));
-	tell_fixed(m, err, err_cap);
+	report_fixed(m, err, err_cap);
 	events_add(m->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
 	    m->config_file);
 	log_write(m->log, LOG_EV_MAILD_RELOAD, KV(file, m->config_file));

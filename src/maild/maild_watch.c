@@ -23,7 +23,7 @@
 struct hop_watch {
 	char name[320], why[200];
 	int64_t since; /* now */
-	bool is_told, is_seen;
+	bool is_reported, is_seen;
 };
 
 struct maild_watch {
@@ -105,8 +105,8 @@ look_at_hops(struct maild *m, int64_t now)
 		struct hop_watch *h = &w->hops[i];
 
 		if (h->is_seen) {
-			if (!h->is_told && now - h->since >= DOWN_MS) {
-				h->is_told = true;
+			if (!h->is_reported && now - h->since >= DOWN_MS) {
+				h->is_reported = true;
 				events_add(m->events, clock_wall_ms(),
 				    EVENT_NEXT_HOP, "", "", "%s: %s", h->name,
 				    h->why);
@@ -114,7 +114,7 @@ look_at_hops(struct maild *m, int64_t now)
 				    m, ALERT_NEXT_HOP, h->name, h->why);
 			}
 			w->hops[kept++] = *h;
-		} else if (h->is_told) {
+		} else if (h->is_reported) {
 			events_add(m->events, clock_wall_ms(), EVENT_NEXT_HOP,
 			    "", "", "%s is back", h->name);
 			maild_alert_end(m, ALERT_NEXT_HOP, h->name);

@@ -73,7 +73,7 @@ refuse_late(SMFICTX *ctx)
 }
 
 static sfsistat
-refuse_as_told(SMFICTX *ctx, struct milter_ask *ask)
+refuse_with_reply(SMFICTX *ctx, struct milter_ask *ask)
 {
 	sfsistat status = refuse(ctx, ask->code, ask->enhanced, ask->words);
 
@@ -328,7 +328,7 @@ on_envfrom(SMFICTX *ctx, char **argv)
 	}
 	if (ask->status == MILTER_REFUSED) {
 		c->in_txn = false;
-		return refuse_as_told(ctx, ask);
+		return refuse_with_reply(ctx, ask);
 	}
 	milter_ask_free(ask);
 	return SMFIS_CONTINUE;
@@ -402,7 +402,7 @@ on_envrcpt(SMFICTX *ctx, char **argv)
 	if (ask->status == MILTER_REFUSED) {
 		c->has_refused = true;
 		c->known = ask->known;
-		return refuse_as_told(ctx, ask);
+		return refuse_with_reply(ctx, ask);
 	}
 	milter_conn_add_rcpt(c, argv[0], ask->status == MILTER_HELD);
 	c->known = ask->known;
@@ -436,7 +436,7 @@ is_secure(SMFICTX *ctx, struct milter_conn *c, sfsistat *status)
 	}
 	if (ask->status == MILTER_REFUSED) {
 		c->in_txn = false;
-		*status = refuse_as_told(ctx, ask);
+		*status = refuse_with_reply(ctx, ask);
 		return false;
 	}
 	milter_ask_free(ask);
@@ -527,7 +527,7 @@ on_body(SMFICTX *ctx, unsigned char *p, size_t n)
 
 /* The MTA hears what to do with the message. False: it does not hear. */
 static bool
-tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all, bool drop)
+report_take(SMFICTX *ctx, const struct milter_conn *c, bool all, bool drop)
 {
 	if (smfi_progress(ctx) != MI_SUCCESS)
 		return false;
@@ -545,7 +545,7 @@ tell_take(SMFICTX *ctx, const struct milter_conn *c, bool all, bool drop)
 
 /* The same for a message that goes to its hold queue. */
 static bool
-tell_quarantine(SMFICTX *ctx)
+report_quarantine(SMFICTX *ctx)
 {
 	static char reason[] = "held by weir";
 
@@ -571,7 +571,7 @@ end_held(SMFICTX *ctx, struct milter_conn *c)
 	}
 	if (ask->status == MILTER_REFUSED) {
 		c->in_txn = false;
-		return refuse_as_told(ctx, ask);
+		return refuse_with_reply(ctx, ask);
 	}
 	if (ask->status == MILTER_OK) { /* our own, come round */
 		milter_ask_free(ask);
@@ -580,7 +580,8 @@ end_held(SMFICTX *ctx, struct milter_conn *c)
 	all = ask->all;
 	drop = all && !ask->kept && !in_mta;
 	milter_ask_free(ask);
-	if (in_mta ? !tell_quarantine(ctx) : !tell_take(ctx, c, all, drop)) {
+	if (in_mta ? !report_quarantine(ctx)
+		   : !report_take(ctx, c, all, drop)) {
 		milter_conn_undo(c);
 		return SMFIS_TEMPFAIL;
 	}

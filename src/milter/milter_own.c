@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#define TELL_MS 60000
+#define REPORT_EVERY_MS 60000
 
 bool
 milter_own_by_connection(
@@ -42,14 +42,14 @@ milter_own_met(struct milter_desk *d, const struct milter_ask *ask)
 }
 
 void
-milter_own_tell(struct milter_desk *d, const struct milter_txn *t)
+milter_own_report(struct milter_desk *d, const struct milter_txn *t)
 {
 	int64_t now = loop_now(d->parts.loop);
 
 	counters_add(d->parts.counters, COUNT_OWN_MAIL, 1);
-	if (d->own_told != 0 && now < d->own_told + TELL_MS)
+	if (d->own_reported != 0 && now < d->own_reported + REPORT_EVERY_MS)
 		return;
-	d->own_told = now;
+	d->own_reported = now;
 	log_write(d->parts.log, LOG_EV_MILTER_OWN_MAIL, KV(from, t->from),
 	    KV(error, "mail that weir let go came back to this milter, and "
 		      "passes: the listener that next_hop or a content filter "
@@ -89,6 +89,6 @@ milter_own_by_trace(struct milter_txn *t, uint64_t trace_id)
 	t->is_own = true;
 	gate_cancel(t->gate, milter_txn_now(t));
 	t->gate = NULL;
-	milter_own_tell(t->desk, t);
+	milter_own_report(t->desk, t);
 	return true;
 }

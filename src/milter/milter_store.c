@@ -244,13 +244,13 @@ note_short_id(struct milter_txn *t)
 {
 	struct str id = str_from(t->queue_id);
 
-	if (t->desk->short_told || id.n > SHORT_ID_MAX)
+	if (t->desk->short_reported || id.n > SHORT_ID_MAX)
 		return;
 	for (size_t i = 0; i < id.n; i++) {
 		if (str_hex_digit(id.p[i]) < 0)
 			return;
 	}
-	t->desk->short_told = true;
+	t->desk->short_reported = true;
 	log_write(t->desk->parts.log, LOG_EV_MILTER_SHORT_ID, KV(mta_id, id),
 	    KV(reason, "queue ids of this kind are given again soon; set "
 		       "enable_long_queue_ids = yes in Postfix's main.cf"));

@@ -56,7 +56,7 @@ milter_txn_now(const struct milter_txn *t)
 /* What a mail server asked, and what it is answered. The question of MAIL has
  * no transaction before its answer, so both are told then. */
 static void
-tell_tap(const struct milter_txn *t, const struct milter_ask *ask)
+write_tap(const struct milter_txn *t, const struct milter_ask *ask)
 {
 	static const char *const verbs[] = {[MILTER_MAIL] = "MAIL",
 	    [MILTER_RCPT] = "RCPT",
@@ -94,7 +94,7 @@ milter_txn_answer(struct milter_txn *t, enum milter_status status)
 		return false;
 	t->ask = NULL;
 	ask->status = status;
-	tell_tap(t, ask);
+	write_tap(t, ask);
 	return milter_answer(t->desk->port, ask);
 }
 
@@ -163,7 +163,7 @@ milter_txn_log(const struct milter_txn *t, const char *result, const char *why)
 
 /* Refused by what is not the gate's to know. option as events have it. */
 static void
-tell_refused(struct milter_txn *t, const char *address, const char *option,
+report_refused(struct milter_txn *t, const char *address, const char *option,
     const char *why)
 {
 	events_add_option(t->desk->parts.events, clock_wall_ms(), EVENT_REFUSE,
@@ -269,7 +269,7 @@ milter_txn_mail(struct milter_desk *d, struct milter_ask *ask)
 	}
 	if (milter_own_by_connection(d, ask)) {
 		t->is_own = true;
-		milter_own_tell(d, t);
+		milter_own_report(d, t);
 		(void)milter_txn_answer(t, MILTER_OK);
 		return;
 	}
@@ -330,7 +330,7 @@ put_off(struct milter_txn *t, const char *why)
 
 	snprintf(words, sizeof(words), "New recipient must wait: %s", why);
 	gate_drop_last(t->gate, now);
-	tell_refused(t, address, "milter_hold", words);
+	report_refused(t, address, "milter_hold", words);
 	milter_txn_log(t, "deferred", why);
 	(void)milter_txn_refuse(t, 451, "4.7.1", words);
 	p.gate = gate_begin(parts->gate, &t->facts, now);
@@ -355,13 +355,13 @@ hold_rcpt(struct milter_txn *t, const char *why)
 		put_off(t, why);
 	} else if (!spool_room(d->parts.spool, source, 1, 0, &usage)) {
 		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-		tell_refused(
+		report_refused(
 		    t, t->ask->address, usage.limit, room_words(&usage, text));
 		gate_drop_for_room(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1", text);
 	} else if (spool_is_short(d->parts.spool)) {
 		counters_add(d->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-		tell_refused(
+		report_refused(
 		    t, t->ask->address, "min_free", "the spool is full");
 		gate_drop_last(t->gate, milter_txn_now(t));
 		(void)milter_txn_refuse(t, 452, "4.3.1",

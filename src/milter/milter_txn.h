@@ -18,9 +18,9 @@ struct milter_desk { /* embedded in its owner */
 	void (*on_drained)(void *arg);
 	void *drained_arg;
 	bool draining;
-	int64_t own_told; /* of mail of ours that came round; 0: not yet */
-	bool short_told;  /* that queue ids come again */
-	char server[256]; /* whose hold queue is used; "": nobody's yet */
+	int64_t own_reported; /* of mail of ours that came round; 0: not yet */
+	bool short_reported;  /* that queue ids come again */
+	char server[256];     /* whose hold queue is used; "": nobody's yet */
 };
 
 void milter_desk_init(struct milter_desk *d, const struct milter_parts *parts,

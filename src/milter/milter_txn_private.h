@@ -87,7 +87,7 @@ bool milter_own_by_connection(
  * transaction becomes one of weir's own. */
 bool milter_own_by_trace(struct milter_txn *t, uint64_t trace_id);
 /* An administrator should hear of it. */
-void milter_own_tell(struct milter_desk *d, const struct milter_txn *t);
+void milter_own_report(struct milter_desk *d, const struct milter_txn *t);
 
 /* milter_store.c */
 void milter_store_text(struct milter_txn *t);

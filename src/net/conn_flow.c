@@ -426,7 +426,7 @@ may_be_half(const struct conn *c)
 }
 
 static void
-tell_end(struct conn *c, int64_t now)
+report_end(struct conn *c, int64_t now)
 {
 	if (!c->ended || (c->half && c->end_why == CONN_EOF))
 		return;
@@ -465,6 +465,6 @@ conn_flow_turn(struct conn *c, int64_t now)
 	if (c->state == CONN_CONNECTING ||
 	    (c->state == CONN_OPEN &&
 		(c->shaking || (!c->paused && !c->resumed))))
-		tell_end(c, now);
+		report_end(c, now);
 	watch_half(c);
 }

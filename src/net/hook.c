@@ -83,7 +83,7 @@ free_slot(const struct hook *h)
 }
 
 static void
-tell_failure(struct hook *h, const char *why)
+report_failure(struct hook *h, const char *why)
 {
 	if (h->events != NULL)
 		events_add_option(h->events, clock_wall_ms(), EVENT_COMMAND,
@@ -120,7 +120,7 @@ hook_start(struct hook *h, size_t slot, struct waiting_run *run)
 		snprintf(why, sizeof(why), "%s", strerror(error));
 	log_write(h->log, LOG_EV_HOOK_FAILED, KV(command, run->command),
 	    KV(error, why));
-	tell_failure(h, why);
+	report_failure(h, why);
 }
 
 static void
@@ -151,7 +151,7 @@ on_failure(struct hook *h, const char *command, int status)
 	log_write(
 	    h->log, LOG_EV_HOOK_FAILED, KV(command, command), KV(status, code));
 	snprintf(why, sizeof(why), "status %d", code);
-	tell_failure(h, why);
+	report_failure(h, why);
 }
 
 static void

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define KEEPER_FD 3
-#define TELL_AGAIN_MS 60000 /* of rules that cannot be put back */
+#define REPORT_AGAIN_MS 60000 /* of rules that cannot be put back */
 
 struct keeper {
 	pid_t pid;
@@ -41,10 +41,10 @@ struct duty {
 	const struct netd_config *c;
 	struct rules_lock lock;
 	struct apply_watch watch;
-	int fd;        /* to the daemon */
-	int link;      /* to the stand-by; -1: none */
-	pid_t standby; /* 0: none */
-	int64_t told;  /* when it was last said that rules are missing */
+	int fd;           /* to the daemon */
+	int link;         /* to the stand-by; -1: none */
+	pid_t standby;    /* 0: none */
+	int64_t reported; /* when it was last said that rules are missing */
 };
 
 static bool
@@ -138,9 +138,9 @@ look(struct duty *d)
 	apply_watch_begin(&d->watch, d->c, &r.result);
 	if (!r.ok) {
 		r.news = KEEPER_MISSING;
-		if (d->told != 0 && now - d->told < TELL_AGAIN_MS)
+		if (d->reported != 0 && now - d->reported < REPORT_AGAIN_MS)
 			return;
-		d->told = now;
+		d->reported = now;
 	}
 	report(d, &r);
 }
@@ -179,7 +179,7 @@ keep(const struct netd_config *c, int fd)
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 	struct duty d = {.c = c, .fd = KEEPER_FD, .link = -1};
 	struct keeper_report first = {.ok = false};
-	bool told, is_clean;
+	bool reported, is_clean;
 
 	/* The daemon's sockets must end with the daemon. */
 	if (fd != KEEPER_FD && dup2(fd, KEEPER_FD) < 0)
@@ -196,12 +196,12 @@ keep(const struct netd_config *c, int fd)
 		   apply_install(c, &first.result);
 	if (first.ok)
 		apply_watch_begin(&d.watch, c, &first.result);
-	told = report(&d, &first);
+	reported = report(&d, &first);
 	if (!first.ok)
 		_exit(1);
 	make_standby(&d);
 	/* It may have died while the rules were being made. */
-	is_clean = told && wait_for_end(&d);
+	is_clean = reported && wait_for_end(&d);
 	end_standby(&d);
 	if (is_clean || c->fail == NETD_FAIL_OPEN)
 		(void)apply_remove();
@@ -294,14 +294,15 @@ bool
 keeper_stop(struct keeper *k)
 {
 	struct keeper_report r;
-	bool told;
+	bool reported;
 
 	if (k == NULL)
 		return true;
-	told = !k->is_gone && send(k->fd, "q", 1, MSG_NOSIGNAL) == 1;
+	reported = !k->is_gone && send(k->fd, "q", 1, MSG_NOSIGNAL) == 1;
 	/* Until the last of the two has gone. */
-	while (told && (recv(k->fd, &r, sizeof(r), 0) > 0 || errno == EINTR))
+	while (
+	    reported && (recv(k->fd, &r, sizeof(r), 0) > 0 || errno == EINTR))
 		errno = 0;
 	reap(k);
-	return told;
+	return reported;
 }

@@ -405,7 +405,7 @@ netd_block_frozen(struct netd *n)
 }
 
 static void
-tell_fixed(struct netd *n, const struct netd_config *conf)
+report_fixed(struct netd *n, const struct netd_config *conf)
 {
 	const char *option = options_changed_fixed(&netd_schema, n->conf, conf);
 
@@ -445,7 +445,7 @@ netd_reload(struct netd *n, char *err, size_t cap)
 		log_write(n->log, LOG_EV_NETD_RELOAD_FAILED, KV(error, err));
 		return false;
 	}
-	tell_fixed(n, conf);
+	report_fixed(n, conf);
 	keep_fixed(conf, old);
 	n->conf = conf;
 	if (conf->mode != old->mode)

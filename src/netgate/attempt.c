@@ -127,7 +127,7 @@ why_spared(const struct host *h)
 }
 
 static void
-tell(struct netgate *g, const struct host *h, enum netgate_notice_kind kind,
+report(struct netgate *g, const struct host *h, enum netgate_notice_kind kind,
     const struct ip *dst)
 {
 	g->ops->on_notice(g->arg, &(struct netgate_notice){.kind = kind,
@@ -139,7 +139,7 @@ tell(struct netgate *g, const struct host *h, enum netgate_notice_kind kind,
 
 /* One line about the same in so long. */
 static bool
-is_told(struct netgate *g, int64_t *at)
+is_reported(struct netgate *g, int64_t *at)
 {
 	if (*at != INT64_MIN && g->now - *at < SPARED_LOG_MS)
 		return true;
@@ -148,18 +148,18 @@ is_told(struct netgate *g, int64_t *at)
 }
 
 static void
-tell_spared(struct netgate *g, struct host *h)
+report_spared(struct netgate *g, struct host *h)
 {
 	static const struct ip none = {.family = IP_NONE};
 
 	count(g, h->owner != NULL ? NETGATE_COUNT_CLAIMED_FULL
 				  : NETGATE_COUNT_SPARED);
-	if (is_told(g, &h->spared_at))
+	if (is_reported(g, &h->spared_at))
 		return;
 	log_write(g->log, LOG_EV_NETGATE_SPARE, KV(sender, h->text),
 	    KV(policy, h->policy->name), KV(reason, "queue length"),
 	    KV(not_frozen, why_spared(h)));
-	tell(g, h, NETGATE_NOTICE_FULL, &none);
+	report(g, h, NETGATE_NOTICE_FULL, &none);
 }
 
 bool
@@ -175,11 +175,11 @@ attempt_touch_decoy(struct netgate *g, const struct attempt *a)
 		attempt_refuse(g, a, true);
 		return true;
 	}
-	if (is_told(g, &h->decoy_at))
+	if (is_reported(g, &h->decoy_at))
 		return false;
 	log_write(g->log, LOG_EV_NETGATE_DECOY, KV(sender, h->text),
 	    KV(decoy, &a->dst), KV(not_frozen, why_spared(h)));
-	tell(g, h, NETGATE_NOTICE_DECOY, &a->dst);
+	report(g, h, NETGATE_NOTICE_DECOY, &a->dst);
 	return false;
 }
 
@@ -195,7 +195,7 @@ ask(struct netgate *g, struct throttle *t, struct throttle_source *src,
 	if (r.verdict == THROTTLE_REFUSE) {
 		throttle_cancel(t, src, &r, g->now);
 		if (r.reason == THROTTLE_FULL && a->host->never_block)
-			tell_spared(g, a->host);
+			report_spared(g, a->host);
 		return OUTCOME_REFUSE;
 	}
 	if (r.verdict == THROTTLE_HOLD) {

@@ -30,8 +30,8 @@ struct node {
 	struct list entry; /* of all, the latest at the end */
 	struct list mates; /* of its kind, in the same order */
 	struct event_item item;
-	int64_t told_at; /* wall, the last time that is_news was true */
-	char *group;     /* what is repeated has the same; NULL: stands alone */
+	int64_t reported_at; /* wall, the last time that is_news was true */
+	char *group; /* what is repeated has the same; NULL: stands alone */
 };
 
 struct events {
@@ -174,13 +174,13 @@ add_node(struct events *e, enum event_type type, const char *sender,
 static bool
 is_news(const struct node *n, int64_t wall_ms)
 {
-	int64_t since = wall_ms - n->told_at;
+	int64_t since = wall_ms - n->reported_at;
 
-	return n->item.count == 1 || since < 0 || since >= EVENTS_TELL_MS;
+	return n->item.count == 1 || since < 0 || since >= EVENTS_REPORT_MS;
 }
 
 static void
-tell(struct events *e, const struct event_item *item)
+report(struct events *e, const struct event_item *item)
 {
 	struct list *entry, *next;
 
@@ -192,20 +192,20 @@ tell(struct events *e, const struct event_item *item)
 	}
 }
 
-struct told { /* borrowed */
+struct event_facts { /* borrowed */
 	enum event_type type;
 	const char *option, *sender, *id, *detail;
 };
 
 static void
-add(struct events *e, int64_t wall_ms, const struct told *told)
+add(struct events *e, int64_t wall_ms, const struct event_facts *facts)
 {
-	enum event_type type = told->type;
-	char *group = group_of(type, told->sender, told->id);
+	enum event_type type = facts->type;
+	char *group = group_of(type, facts->sender, facts->id);
 	struct node *n = find_first(e, group, wall_ms);
 
 	if (n == NULL)
-		n = add_node(e, type, told->sender, told->id, group, wall_ms);
+		n = add_node(e, type, facts->sender, facts->id, group, wall_ms);
 	else
 		free(group);
 	list_remove(&n->entry);
@@ -213,15 +213,15 @@ add(struct events *e, int64_t wall_ms, const struct told *told)
 	list_append(&e->all, &n->entry);
 	list_append(&e->of_kind[kind_of(type)], &n->mates);
 	free(n->item.detail);
-	n->item.detail = xstrdup(told->detail);
-	n->item.option = told->option;
+	n->item.detail = xstrdup(facts->detail);
+	n->item.option = facts->option;
 	n->item.seq = ++e->last_seq;
 	n->item.at = wall_ms;
 	n->item.count++;
 	n->item.is_news = is_news(n, wall_ms);
 	if (n->item.is_news)
-		n->told_at = wall_ms;
-	tell(e, &n->item);
+		n->reported_at = wall_ms;
+	report(e, &n->item);
 }
 
 void
@@ -234,7 +234,7 @@ events_add(struct events *e, int64_t wall_ms, enum event_type type,
 	va_start(ap, detail);
 	vsnprintf(text, sizeof(text), detail, ap);
 	va_end(ap);
-	add(e, wall_ms, &(struct told){type, NULL, sender, id, text});
+	add(e, wall_ms, &(struct event_facts){type, NULL, sender, id, text});
 }
 
 void
@@ -248,7 +248,7 @@ events_add_option(struct events *e, int64_t wall_ms, enum event_type type,
 	va_start(ap, detail);
 	vsnprintf(text, sizeof(text), detail, ap);
 	va_end(ap);
-	add(e, wall_ms, &(struct told){type, option, sender, id, text});
+	add(e, wall_ms, &(struct event_facts){type, option, sender, id, text});
 }
 
 uint64_t

@@ -14,7 +14,7 @@
 #define EVENTS_KEPT_RARE 256  /* freezes, thaws, reloads, warnings */
 #define EVENTS_KEPT_FAULT 256 /* clients at a limit, failed commands */
 #define EVENTS_GROUP_MS (60 * 60 * INT64_C(1000))
-#define EVENTS_TELL_MS (60 * INT64_C(1000))
+#define EVENTS_REPORT_MS (60 * INT64_C(1000))
 
 /* X(identifier, "name", "when it is told") */
 #define EVENT_TABLE(X)                                                        \

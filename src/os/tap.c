@@ -128,7 +128,7 @@ log_line(struct tap *t, const struct tap_line *line)
 }
 
 static void
-tell_line(struct tap *t, const struct tap_line *line)
+report_line(struct tap *t, const struct tap_line *line)
 {
 	struct list *entry, *next;
 
@@ -145,7 +145,7 @@ tell_line(struct tap *t, const struct tap_line *line)
 }
 
 void
-tap_tell(struct tap *t, const struct tap_who *who, enum tap_part part,
+tap_write(struct tap *t, const struct tap_who *who, enum tap_part part,
     struct str text)
 {
 	if (!tap_is_on(t))
@@ -156,7 +156,7 @@ tap_tell(struct tap *t, const struct tap_who *who, enum tap_part part,
 
 		if (line.text.n > 0 && line.text.p[line.text.n - 1] == '\r')
 			line.text.n--;
-		tell_line(t, &line);
+		report_line(t, &line);
 	} while (text.n > 0);
 }
 
@@ -175,7 +175,7 @@ tap_print(struct tap *t, const struct tap_who *who, enum tap_part part,
 	va_end(ap);
 	if (n < 0)
 		return;
-	tap_tell(t, who, part,
+	tap_write(t, who, part,
 	    (struct str){
 		text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1});
 }

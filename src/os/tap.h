@@ -82,7 +82,7 @@ void tap_unfollow(struct tap_follower *f);
 /* Somebody looks: only then is it worth a caller's while to say who it is. */
 bool tap_is_on(const struct tap *t); /* t may be NULL */
 /* text: one line or several, with or without their ends; each is told. */
-void tap_tell(struct tap *t, const struct tap_who *who, enum tap_part part,
+void tap_write(struct tap *t, const struct tap_who *who, enum tap_part part,
     struct str text);
 PRINTF_LIKE(4, 5)
 void tap_print(struct tap *t, const struct tap_who *who, enum tap_part part,

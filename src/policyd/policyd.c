@@ -162,7 +162,7 @@ end_observation(struct policy_conn *c, int64_t now)
 /* ---- answers ---- */
 
 static void
-tell_tap(const struct policy_conn *c, const char *source, const char *action,
+write_tap(const struct policy_conn *c, const char *source, const char *action,
     const char *text)
 {
 	const struct policy_request *rq = &c->parser.request;
@@ -192,7 +192,7 @@ reply(struct policy_conn *c, const char *action, const char *text)
 	log_write(c->d->parts.log, LOG_EV_POLICY_ANSWER,
 	    KV(protocol_state, rq->protocol_state), KV(sender, source),
 	    KV(to, rq->recipient), KV(action, action), KV(text, text));
-	tell_tap(c, source, action, text);
+	write_tap(c, source, action, text);
 	conn_write(c->conn, line, (size_t)n);
 }
 
@@ -232,7 +232,7 @@ answer_refused(struct policy_conn *c, const struct gate_answer *a, int64_t now)
 }
 
 static void
-tell_refused(struct policy_conn *c, const char *why)
+report_refused(struct policy_conn *c, const char *why)
 {
 	events_add_option(c->d->parts.events, clock_wall_ms(), EVENT_REFUSE,
 	    "service", gate_txn_source(c->gate), "", "%.200s: %s",
@@ -254,7 +254,7 @@ answer_wait(struct policy_conn *c, const char *why, int64_t now)
 	snprintf(text, sizeof(text), "new recipient must wait: %s", why);
 	reply(c, holds ? "HOLD" : actions[conf->service], text);
 	if (!holds)
-		tell_refused(c, text);
+		report_refused(c, text);
 	if (holds) {
 		str_copy(str_from(c->parser.request.instance), c->held,
 		    sizeof(c->held));

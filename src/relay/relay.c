@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TOLD_EVERY_MS 1000
+#define LOG_EVERY_MS 1000
 
 static void
 free_what_is_over(struct relay *r)
@@ -162,24 +162,24 @@ static const struct {
 };
 
 void
-relay_tell_limit(struct relay *r, enum relay_limit limit, const char *source,
+relay_report_limit(struct relay *r, enum relay_limit limit, const char *source,
     const struct ip *client, int64_t now)
 {
-	struct relay_told *told = &r->told[limit];
+	struct relay_limit_report *reported = &r->reported[limit];
 	char text[IP_TEXT_MAX];
 
 	ip_format(client, text);
 	events_add_option(r->parts.events, clock_wall_ms(),
 	    source != NULL ? EVENT_REFUSE : EVENT_LIMIT, limits[limit].name,
 	    source != NULL ? source : text, "", "%s", limits[limit].words);
-	if (now < told->next) {
-		told->kept_back++;
+	if (now < reported->next) {
+		reported->kept_back++;
 		return;
 	}
 	log_write(r->parts.log, LOG_EV_SMTP_REFUSE, KV(client, text),
 	    KV(limit, limits[limit].name), KV(open, r->session_count),
-	    KV(unlogged, told->kept_back));
-	*told = (struct relay_told){.next = now + TOLD_EVERY_MS};
+	    KV(unlogged, reported->kept_back));
+	*reported = (struct relay_limit_report){.next = now + LOG_EVERY_MS};
 }
 
 static void
@@ -201,7 +201,7 @@ relay_turn_away(struct relay *r, int fd, const struct ip *ip,
 	ssize_t n;
 
 	counters_add(r->parts.counters, COUNT_SESSIONS_REFUSED, 1);
-	relay_tell_limit(r, limit, NULL, ip, now);
+	relay_report_limit(r, limit, NULL, ip, now);
 	/* A fresh socket takes one line or the client does without. */
 	n = write(fd, line, (size_t)len);
 	(void)n;

@@ -184,7 +184,7 @@ txn_has_room(struct txn *t, bool at_end, int64_t now)
 		return true;
 	t->no_room = xstrdup(room_words(&usage, words));
 	counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-	relay_tell_limit(
+	relay_report_limit(
 	    r, RELAY_HELD_BYTES_MAX, gate_txn_source(t->gate), &t->client, now);
 	spool_body_abort(t->body);
 	t->body = NULL;

@@ -73,7 +73,7 @@ enum relay_limit { /* of those that a flood runs into */
 };
 
 /* A line in the log for each refusal would fill the disk: one a second. */
-struct relay_told {
+struct relay_limit_report {
 	int64_t next;
 	uint64_t kept_back;
 };
@@ -91,7 +91,7 @@ struct relay {
 	uint32_t tarpitted;      /* sessions whose reply comes late */
 	struct share *clients;   /* sessions of each */
 	struct share *envelopes; /* bytes of recipients, by user or client */
-	struct relay_told told[RELAY_LIMITS];
+	struct relay_limit_report reported[RELAY_LIMITS];
 	struct loop_timer stress; /* of relay_stress.c */
 	struct auth_guard *guard;
 	uint64_t proof_seed; /* of passwords, see sasl_watch_init */
@@ -307,7 +307,7 @@ void relay_session_ended(struct relay *r, struct session *s);
 /* Puts what is over into one of the lists of r. */
 void relay_reap_later(struct relay *r, struct list *over, struct list *entry);
 /* source: whose mail was put off; NULL: the client itself was turned away. */
-void relay_tell_limit(struct relay *r, enum relay_limit limit,
+void relay_report_limit(struct relay *r, enum relay_limit limit,
     const char *source, const struct ip *client, int64_t now);
 /* False: the client has too many sessions; this one is not counted. */
 bool relay_count_client(struct session *s);

@@ -215,7 +215,7 @@ login_locked(struct session *s, const struct auth_guard_answer *no, int64_t now)
 	    (long long)(no->wait_ms / 1000 + 1));
 	reply = smtp_reply_make(421, "4.7.0", text);
 	counters_add(r->parts.counters, COUNT_AUTH_LOCKED, 1);
-	relay_tell_limit(r, RELAY_AUTH_FAILURES_MAX, NULL, &s->client, now);
+	relay_report_limit(r, RELAY_AUTH_FAILURES_MAX, NULL, &s->client, now);
 	login_answer(s, &reply, now);
 }
 

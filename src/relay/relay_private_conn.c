@@ -139,7 +139,8 @@ make_room(struct relay *r, int64_t now)
 	s = find_idlest(r, now);
 	if (s == NULL)
 		return;
-	relay_tell_limit(r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &s->client, now);
+	relay_report_limit(
+	    r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &s->client, now);
 	if (!s->login_passed) {
 		private_conn_forget(s, now);
 		return;
@@ -322,7 +323,7 @@ private_conn_put(struct private_conn *o, bool usable, int64_t now)
 /* ---- what the hop says ---- */
 
 static void
-tell_ready(struct private_conn *o, int64_t now)
+report_ready(struct private_conn *o, int64_t now)
 {
 	private_conn_set_state(o, PRIVATE_CONN_READY);
 	o->idle_since = now;
@@ -343,7 +344,7 @@ on_private_conn_ready(void *arg, int64_t now)
 	    smtp_client_xclient(hop_client(o->hop), &o->client, now))
 		private_conn_set_state(o, PRIVATE_CONN_NAMING);
 	else
-		tell_ready(o, now);
+		report_ready(o, now);
 }
 
 static void

@@ -488,7 +488,7 @@ on_server_xforward(void *arg, const struct xclient *x)
 }
 
 static void
-tell_trace(const struct session *s, enum tap_part part, struct str text)
+trace_line(const struct session *s, enum tap_part part, struct str text)
 {
 	struct tap *tap = log_tap(s->relay->parts.log);
 	struct tap_who who = {0};
@@ -496,19 +496,19 @@ tell_trace(const struct session *s, enum tap_part part, struct str text)
 	if (!tap_is_on(tap))
 		return;
 	relay_whose(s, s->txn, &who);
-	tap_tell(tap, &who, part, text);
+	tap_write(tap, &who, part, text);
 }
 
 static void
 on_server_heard(void *arg, struct str line)
 {
-	tell_trace(arg, TAP_CLIENT, line);
+	trace_line(arg, TAP_CLIENT, line);
 }
 
 static void
 on_server_said(void *arg, struct str lines)
 {
-	tell_trace(arg, TAP_REPLY, lines);
+	trace_line(arg, TAP_REPLY, lines);
 }
 
 static const struct smtp_server_ops server_ops = {

@@ -90,7 +90,8 @@ end_slow(struct txn *t, int64_t now)
 	    "Connection too slow while others are waiting, try again later");
 
 	counters_add(r->parts.counters, COUNT_SLOW_ENDED, 1);
-	relay_tell_limit(r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &t->client, now);
+	relay_report_limit(
+	    r, RELAY_NEXT_HOP_CONNECTIONS, NULL, &t->client, now);
 	session_close(t->session, &bye, now);
 }
 

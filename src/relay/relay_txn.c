@@ -163,7 +163,7 @@ may_mail(const struct session *s, struct smtp_reply *no, int64_t now)
 	    ask_guard_is_over(s->relay->asked, &s->client,
 		s->settings->limits.refused_max, now)) {
 		counters_add(s->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-		relay_tell_limit(
+		relay_report_limit(
 		    s->relay, RELAY_REFUSED_MAX, NULL, &s->client, now);
 		*no = smtp_reply_make(421, "4.7.0",
 		    "Too many recipients probed from your address without "
@@ -338,7 +338,7 @@ txn_put_off(struct txn *t, const struct spool_usage *usage, int64_t now)
 	    smtp_reply_make(452, "4.3.1", room_words(usage, text));
 
 	counters_add(t->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-	relay_tell_limit(t->relay, RELAY_HELD_MAX, gate_txn_source(t->gate),
+	relay_report_limit(t->relay, RELAY_HELD_MAX, gate_txn_source(t->gate),
 	    &t->client, now);
 	gate_drop_for_room(t->gate, now);
 	rcpt_clear(t, &t->asked);
@@ -353,7 +353,7 @@ txn_no_disk(struct txn *t, int64_t now)
 	    "later");
 
 	counters_add(t->relay->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-	relay_tell_limit(t->relay, RELAY_MIN_FREE, gate_txn_source(t->gate),
+	relay_report_limit(t->relay, RELAY_MIN_FREE, gate_txn_source(t->gate),
 	    &t->client, now);
 	txn_refuse_rcpt(t, &no_room, now);
 }
@@ -433,7 +433,7 @@ txn_no_memory(struct txn *t, int64_t now)
 	    (unsigned long long)(share_used_by(t->room) >> 10));
 	full = smtp_reply_make(452, "4.3.1", text);
 	counters_add(r->parts.counters, COUNT_LIMIT_REFUSALS, 1);
-	relay_tell_limit(r, RELAY_ENVELOPE_MEMORY, gate_txn_source(t->gate),
+	relay_report_limit(r, RELAY_ENVELOPE_MEMORY, gate_txn_source(t->gate),
 	    &t->client, now);
 	txn_reply(t, &full, now);
 }

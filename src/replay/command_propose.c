@@ -52,7 +52,7 @@ command_propose(const struct command_args *args, char *err, size_t cap)
 	    .attacks = plans,
 	    .attack_count = choose_attacks(args, plans, err, cap),
 	    .stop = args->stop,
-	    .is_told = isatty(STDERR_FILENO) == 1,
+	    .is_reported = isatty(STDERR_FILENO) == 1,
 	};
 	struct logs l = {0};
 	struct setup setup;

@@ -238,7 +238,7 @@ try(void *arg, const struct propose_policy *policy, struct propose_outcome *out)
 	struct setup setup;
 	char *text = fragment_of(p, policy);
 
-	if (p->is_told)
+	if (p->is_reported)
 		fprintf(stderr, "\rweir-replay: policy %zu ",
 		    p->search.trial_count + 1);
 	t->status = setup_try(&setup, p->base, text, t->err, t->cap);
@@ -304,7 +304,7 @@ search(struct trying *t)
 	p->search.arg = t;
 	if (status == 0 && !propose_search(&p->search))
 		status = t->status;
-	if (p->is_told)
+	if (p->is_reported)
 		fputc('\n', stderr);
 	free(who);
 	return status;

@@ -41,7 +41,7 @@ struct propose_log {
 	const struct attack_plan *attacks;
 	size_t attack_count;
 	const volatile sig_atomic_t *stop;
-	bool is_told; /* progress, to standard error */
+	bool is_reported; /* progress, to standard error */
 
 	struct propose search;
 	struct propose_window fit, kept;

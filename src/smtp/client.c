@@ -128,7 +128,7 @@ may_send(const struct smtp_client *c, const struct client_command *next)
 
 /* Of AUTH no more than the mechanism. */
 static void
-tell_said(
+report_said(
     struct smtp_client *c, const struct client_command *cmd, struct str text)
 {
 	char shown[64];
@@ -165,7 +165,7 @@ client_pump(struct smtp_client *c, int64_t now)
 		}
 		text = client_queue_text(&c->queue);
 		if (text.n > 0) {
-			tell_said(c, next, text);
+			report_said(c, next, text);
 			c->ops->write(c->arg, text.p, text.n);
 		}
 		if (next->type == CLIENT_AUTH)

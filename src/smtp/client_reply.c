@@ -18,7 +18,7 @@ struct command_info {
 static const struct command_info command_info[CLIENT_COMMANDS];
 
 static void
-tell(struct smtp_client *c, const struct client_command *cmd,
+report(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply)
 {
 	if (!cmd->swallow)
@@ -137,7 +137,7 @@ on_mail(struct smtp_client *c, const struct client_command *cmd,
 	c->rcpts_ok = c->accepted.count = 0;
 	if (!is_positive(reply) && !has_mail_queued(c))
 		c->tx_open = false;
-	tell(c, cmd, reply);
+	report(c, cmd, reply);
 }
 
 static void
@@ -160,7 +160,7 @@ on_rcpt(struct smtp_client *c, const struct client_command *cmd,
 		if (c->lmtp)
 			keep_accepted(&c->accepted, cmd->tag);
 	}
-	tell(c, cmd, reply);
+	report(c, cmd, reply);
 }
 
 /* RFC 2920 section 3.1: a server may say 354 though nobody is left to send
@@ -174,7 +174,7 @@ send_empty_message(
 
 	c->tx_open = false;
 	client_queue_swallowed(c, CLIENT_END, ".\r\n", now);
-	tell(c, cmd, &none);
+	report(c, cmd, &none);
 }
 
 static void
@@ -198,7 +198,7 @@ on_data(struct smtp_client *c, const struct client_command *cmd,
 		smtp_encoder_init(&c->encoder);
 		client_set_due(c, now);
 	}
-	tell(c, cmd, reply);
+	report(c, cmd, reply);
 }
 
 static void
@@ -213,13 +213,13 @@ on_end(struct smtp_client *c, const struct client_command *cmd,
 	if (c->chunks.on && !is_positive(reply) && c->queue.count == 0)
 		c->tx_open = true;
 	if (!c->chunks.failed) {
-		tell(c, cmd, reply);
+		report(c, cmd, reply);
 	} else if (is_positive(reply)) {
 		client_fail_with(c, "4.5.0",
 		    "next hop: accepted a message with a chunk missing");
 	} else {
 		failure = client_chunk_failure(c);
-		tell(c, cmd, &failure);
+		report(c, cmd, &failure);
 	}
 }
 
@@ -241,7 +241,7 @@ on_chunk_rset(struct smtp_client *c, const struct client_command *cmd,
 
 	(void)now;
 	if (is_positive(reply))
-		tell(c, cmd, &failure);
+		report(c, cmd, &failure);
 	else
 		client_fail(c, &failure);
 }
@@ -264,7 +264,7 @@ on_quit(struct smtp_client *c, const struct client_command *cmd,
 	(void)now;
 	c->phase = CLIENT_CLOSED;
 	c->due = INT64_MAX;
-	tell(c, cmd, reply);
+	report(c, cmd, reply);
 }
 
 static void
@@ -272,7 +272,7 @@ on_auth(struct smtp_client *c, const struct client_command *cmd,
     const struct smtp_reply *reply, int64_t now)
 {
 	(void)now;
-	tell(c, cmd, reply);
+	report(c, cmd, reply);
 }
 
 static const struct command_info command_info[CLIENT_COMMANDS] = {
@@ -320,13 +320,13 @@ shut_down(struct smtp_client *c, const struct client_command *cmd,
 	c->doom = "the next hop replied with 421";
 	if (cmd->type > CLIENT_STARTTLS && cmd->type != CLIENT_RSET &&
 	    cmd->type != CLIENT_XCLIENT && cmd->type != CLIENT_CHUNK)
-		tell(c, cmd, reply);
+		report(c, cmd, reply);
 	client_fail(c, reply);
 }
 
 /* What answers AUTH may repeat it. */
 static void
-tell_heard(const struct smtp_client *c, const struct smtp_reply *reply)
+report_heard(const struct smtp_client *c, const struct smtp_reply *reply)
 {
 	struct smtp_reply shown = *reply;
 
@@ -343,7 +343,7 @@ on_reply(struct smtp_client *c, const struct smtp_reply *reply, int64_t now)
 {
 	struct client_command cmd;
 
-	tell_heard(c, reply);
+	report_heard(c, reply);
 	/* Also what came before its command was written: it answers
 	 * nothing. */
 	if (c->expected == 0) {

@@ -59,7 +59,7 @@ is_foreign_line(struct str line)
 /* Of AUTH no more than the mechanism; and after it nothing that is no command,
  * since that may be the password of a client that was not heard out. */
 static void
-tell_heard(struct smtp_server *s, struct str line)
+report_heard(struct smtp_server *s, struct str line)
 {
 	char text[64];
 	struct str rest = line, verb = str_cut(&rest, ' '),
@@ -90,7 +90,7 @@ take_line(struct smtp_server *s, struct str line, bool more)
 	s->first_line = false;
 	if (crlf)
 		line.n--;
-	tell_heard(s, line);
+	report_heard(s, line);
 	if (first && is_foreign_line(line)) {
 		refuse_foreign(s);
 		return;

@@ -234,7 +234,7 @@ __wrap_flock(int fd, int op)
 }
 
 static int
-tell(struct inode *i, struct stat *st)
+fill_stat(struct inode *i, struct stat *st)
 {
 	char text[6];
 
@@ -259,7 +259,7 @@ __wrap_fstat64(int fd, struct stat *st)
 {
 	if (fd < SIM_FD_DISK)
 		return __real_fstat64(fd, st);
-	return tell(file_of(fd)->inode, st);
+	return fill_stat(file_of(fd)->inode, st);
 }
 
 int
@@ -267,7 +267,7 @@ __wrap_stat64(const char *path, struct stat *st)
 {
 	char clean[512];
 
-	return disk_path(path, clean) ? tell(disk_inode(clean), st)
+	return disk_path(path, clean) ? fill_stat(disk_inode(clean), st)
 				      : __real_stat64(path, st);
 }
 
@@ -276,7 +276,7 @@ __wrap_lstat64(const char *path, struct stat *st)
 {
 	char clean[512];
 
-	return disk_path(path, clean) ? tell(disk_inode(clean), st)
+	return disk_path(path, clean) ? fill_stat(disk_inode(clean), st)
 				      : __real_lstat64(path, st);
 }
 

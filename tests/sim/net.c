@@ -576,7 +576,7 @@ __wrap_listen(int fd, int backlog)
 }
 
 static void
-tell_address(int family, uint16_t port, uint32_t address, struct sockaddr *a,
+report_address(int family, uint16_t port, uint32_t address, struct sockaddr *a,
     socklen_t *n)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -606,7 +606,7 @@ __wrap_accept4(int fd, struct sockaddr *a, socklen_t *n, int flags)
 	s = l->backlog[0];
 	memmove(
 	    l->backlog, l->backlog + 1, --l->backlog_n * sizeof(struct sock *));
-	tell_address(s->family, s->peer->port, s->peer->address, a, n);
+	report_address(s->family, s->peer->port, s->peer->address, a, n);
 	return give_fd(s);
 }
 
@@ -743,7 +743,7 @@ __wrap_getsockname(int fd, struct sockaddr *a, socklen_t *n)
 {
 	struct sock *s = sock_of(fd);
 
-	tell_address(s->family, s->port, 0x7f000001, a, n);
+	report_address(s->family, s->port, 0x7f000001, a, n);
 	return 0;
 }
 
@@ -756,7 +756,7 @@ __wrap_getpeername(int fd, struct sockaddr *a, socklen_t *n)
 		errno = ENOTCONN;
 		return -1;
 	}
-	tell_address(s->family, s->peer->port, s->peer->address, a, n);
+	report_address(s->family, s->peer->port, s->peer->address, a, n);
 	return 0;
 }
 

@@ -18,9 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TOLD_MAX 64
+#define REPORTED_MAX 64
 
-struct told {
+struct reported {
 	char id[ALERT_ID_MAX];
 	char *json;
 	alert_sent_fn *fn; /* not answered yet */
@@ -33,7 +33,7 @@ struct world {
 	struct alert *alert;
 	struct alert_settings settings;
 	int64_t now, wall;
-	struct told told[TOLD_MAX];
+	struct reported reported[REPORTED_MAX];
 	size_t count, mails;
 	bool crashed;
 };
@@ -63,9 +63,9 @@ on_send(void *arg, const struct alert_voice *v, const struct alert_conf *c,
     const struct alert_batch *b, alert_sent_fn *fn, void *fn_arg)
 {
 	struct world *w = arg;
-	struct told *t = &w->told[w->count];
+	struct reported *t = &w->reported[w->count];
 
-	assert_true(w->count < TOLD_MAX);
+	assert_true(w->count < REPORTED_MAX);
 	w->count++;
 	str_copy(str_from(b->id), t->id, sizeof(t->id));
 	t->json = alert_json(v, c, b, ALERT_DIGEST_MAX);
@@ -115,10 +115,10 @@ init(struct world *w, const struct alert_conf *confs, size_t n)
 }
 
 static void
-clear_told(struct world *w)
+clear_reported(struct world *w)
 {
 	for (size_t i = 0; i < w->count; i++)
-		free(w->told[i].json);
+		free(w->reported[i].json);
 	w->count = 0;
 }
 
@@ -127,7 +127,7 @@ clear(struct world *w)
 {
 	alert_free(w->alert);
 	kit_clear(&w->k);
-	clear_told(w);
+	clear_reported(w);
 }
 
 static void
@@ -175,11 +175,11 @@ crash(struct world *w)
 static void
 answer(struct world *w, size_t i, bool taken)
 {
-	alert_sent_fn *fn = w->told[i].fn;
+	alert_sent_fn *fn = w->reported[i].fn;
 
 	assert_non_null(fn);
-	w->told[i].fn = NULL;
-	fn(w->told[i].arg, taken, taken ? "" : "no answer");
+	w->reported[i].fn = NULL;
+	fn(w->reported[i].arg, taken, taken ? "" : "no answer");
 	settle(w);
 }
 
@@ -203,10 +203,10 @@ raise_one(struct world *w, enum alert_event event, const char *subject)
 }
 
 static void
-assert_told(const struct world *w, size_t i, const char *text)
+assert_reported(const struct world *w, size_t i, const char *text)
 {
-	if (strstr(w->told[i].json, text) == NULL)
-		fail_msg("no %s in %s", text, w->told[i].json);
+	if (strstr(w->reported[i].json, text) == NULL)
+		fail_msg("no %s in %s", text, w->reported[i].json);
 }
 
 static int64_t
@@ -247,8 +247,8 @@ test_group_wait(void **state)
 	assert_int_equal(0, w.count);
 	pass(&w, 200);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "\"summary\": \"100 senders frozen\"");
-	assert_told(&w, 0, "\"count\": 100");
+	assert_reported(&w, 0, "\"summary\": \"100 senders frozen\"");
+	assert_reported(&w, 0, "\"count\": 100");
 	answer(&w, 0, true);
 	/* They go on: each has a row, for its end. */
 	pass(&w, 60000);
@@ -276,7 +276,7 @@ test_group_limit(void **state)
 	assert_int_equal(3, w.count);
 	pass(&w, 30000);
 	assert_int_equal(4, w.count);
-	assert_told(&w, 3, "\"count\": 2");
+	assert_reported(&w, 3, "\"count\": 2");
 	answer(&w, 3, true);
 	pass(&w, 1000);
 	assert_int_equal(0, rows(&w));
@@ -297,8 +297,8 @@ test_more_than_is_described(void **state)
 	}
 	pass(&w, 10000);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "\"count\": 2005");
-	assert_told(&w, 0, "\"omitted\": 1905");
+	assert_reported(&w, 0, "\"count\": 2005");
+	assert_reported(&w, 0, "\"omitted\": 1905");
 	answer(&w, 0, true);
 	pass(&w, 10000);
 	assert_int_equal(0, rows(&w));
@@ -335,8 +335,8 @@ test_releases_are_all_described(void **state)
 	}
 	pass(&w, 10000);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "\"omitted\": 0");
-	assert_told(&w, 0, "\"destination\": \"+49 30 \\\\x07\"");
+	assert_reported(&w, 0, "\"omitted\": 0");
+	assert_reported(&w, 0, "\"destination\": \"+49 30 \\\\x07\"");
 	crash(&w);
 	pass(&w, 20000);
 	answer(&w, w.count - 1, true);
@@ -346,8 +346,9 @@ test_releases_are_all_described(void **state)
 	for (size_t i = 0; i < w.count; i++) {
 		for (int k = 0; k < ALERT_DIGEST_MAX + 50; k++) {
 			snprintf(want, sizeof(want), "\"ticket\": \"t%d.\"", k);
-			n += !seen[k] && strstr(w.told[i].json, want) != NULL;
-			seen[k] |= strstr(w.told[i].json, want) != NULL;
+			n += !seen[k] &&
+			     strstr(w.reported[i].json, want) != NULL;
+			seen[k] |= strstr(w.reported[i].json, want) != NULL;
 		}
 	}
 	assert_int_equal(n, ALERT_DIGEST_MAX + 50);
@@ -368,7 +369,7 @@ test_counts(void **state)
 	raise_one(&w, ALERT_DECOY, "alice");
 	pass(&w, 10000);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "alice wrote to a decoy (3 times)");
+	assert_reported(&w, 0, "alice wrote to a decoy (3 times)");
 	clear(&w);
 }
 
@@ -396,13 +397,13 @@ test_reminder_and_end(void **state)
 	assert_int_equal(1, w.count);
 	pass(&w, 30000);
 	assert_int_equal(2, w.count);
-	assert_told(&w, 1, "\"state\": \"reminder\"");
+	assert_reported(&w, 1, "\"state\": \"reminder\"");
 	answer(&w, 1, true);
 	end(&w, ALERT_FREEZE, "alice");
 	pass(&w, 10000);
 	assert_int_equal(3, w.count);
-	assert_told(&w, 2, "\"state\": \"resolved\"");
-	assert_told(&w, 2, "thawed by root");
+	assert_reported(&w, 2, "\"state\": \"resolved\"");
+	assert_reported(&w, 2, "thawed by root");
 	answer(&w, 2, true);
 	pass(&w, 7200000);
 	assert_int_equal(3, w.count);
@@ -410,7 +411,7 @@ test_reminder_and_end(void **state)
 	/* Once more is a new one. */
 	raise_one(&w, ALERT_FREEZE, "alice");
 	pass(&w, 10000);
-	assert_told(&w, 3, "\"state\": \"new\"");
+	assert_reported(&w, 3, "\"state\": \"new\"");
 	clear(&w);
 }
 
@@ -427,8 +428,8 @@ test_over_before_told(void **state)
 	end(&w, ALERT_DISK, "/var");
 	pass(&w, 20000);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "\"state\": \"new\"");
-	assert_told(&w, 0, "\"ended\": \"2027");
+	assert_reported(&w, 0, "\"state\": \"new\"");
+	assert_reported(&w, 0, "\"ended\": \"2027");
 	answer(&w, 0, true);
 	pass(&w, 7200000);
 	assert_int_equal(1, w.count);
@@ -453,7 +454,7 @@ test_end_others(void **state)
 	map_free(open, NULL);
 	pass(&w, 10000);
 	assert_int_equal(2, w.count);
-	assert_told(&w, 1, "alice was thawed");
+	assert_reported(&w, 1, "alice was thawed");
 	clear(&w);
 }
 
@@ -473,7 +474,7 @@ test_retry_for(void **state)
 	assert_int_equal(1, w.count);
 	pass(&w, 1);
 	assert_int_equal(2, w.count);
-	assert_string_equal(w.told[0].id, w.told[1].id);
+	assert_string_equal(w.reported[0].id, w.reported[1].id);
 	answer(&w, 1, false);
 	pass(&w, 2 * ALERT_RETRY_MIN_MS - 1);
 	assert_int_equal(2, w.count);
@@ -483,11 +484,12 @@ test_retry_for(void **state)
 	for (int i = 0; w.counters.v[COUNT_ALERTS_DROPPED_WEBHOOK] == 0; i++) {
 		assert_true(i < 1000);
 		pass(&w, ALERT_RETRY_MAX_MS);
-		assert_string_equal(w.told[0].id, w.told[w.count - 1].id);
+		assert_string_equal(
+		    w.reported[0].id, w.reported[w.count - 1].id);
 		if (w.count > 8) { /* told has no room for a day */
-			free(w.told[--w.count].json);
-			w.told[w.count].fn(
-			    w.told[w.count].arg, false, "no answer");
+			free(w.reported[--w.count].json);
+			w.reported[w.count].fn(
+			    w.reported[w.count].arg, false, "no answer");
 			settle(&w);
 			continue;
 		}
@@ -495,10 +497,10 @@ test_retry_for(void **state)
 	}
 	assert_true(w.wall - KIT_WALL >= 24 * 3600000);
 	assert_true(w.wall - KIT_WALL < 25 * 3600000);
-	clear_told(&w);
+	clear_reported(&w);
 	pass(&w, 1000);
 	assert_int_equal(1, w.count);
-	assert_told(&w, 0, "\"count\": 2");
+	assert_reported(&w, 0, "\"count\": 2");
 	answer(&w, 0, true);
 	pass(&w, 1000);
 	assert_int_equal(0, rows(&w));
@@ -544,8 +546,8 @@ test_crash_without_answer(void **state)
 	crash(&w);
 	pass(&w, 1);
 	assert_int_equal(2, w.count);
-	assert_string_equal(w.told[0].id, w.told[1].id);
-	assert_string_equal(w.told[0].json, w.told[1].json);
+	assert_string_equal(w.reported[0].id, w.reported[1].id);
+	assert_string_equal(w.reported[0].json, w.reported[1].json);
 	answer(&w, 1, true);
 	pass(&w, 1000);
 	crash(&w);
@@ -770,7 +772,7 @@ test_tests(void **state)
 	assert_int_equal(1, w.mails);
 	answer(&w, 0, false);
 	assert_true(t.done && !t.taken);
-	assert_told(&w, 0, "\"event\": \"test\"");
+	assert_reported(&w, 0, "\"event\": \"test\"");
 	clear(&w);
 }
 

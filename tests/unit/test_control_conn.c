@@ -93,20 +93,21 @@ test_deaf_follower_is_dropped(void **state)
 {
 	struct world *w = *state;
 	struct client c;
-	int told = 0;
+	int reported = 0;
 
 	client_open(w, &c);
 	client_send(&c, "{\"command\":\"events\",\"follow\":true}");
 	pump_turns(w->loop, 20);
 	assert_int_equal(places_used(w->control->places), 1);
-	for (; told < 20000 && places_used(w->control->places) > 0; told++) {
+	for (; reported < 20000 && places_used(w->control->places) > 0;
+	     reported++) {
 		events_add(w->events, clock_wall_ms(), EVENT_THAW, "alice", "",
-		    "%0400d", told);
-		if (told % 50 == 0)
+		    "%0400d", reported);
+		if (reported % 50 == 0)
 			pump_turns(w->loop, 1);
 	}
 	/* What waits here, in the connection, and in the kernel. */
-	assert_true(told * 450 < 3 << 20);
+	assert_true(reported * 450 < 3 << 20);
 	pump_turns(w->loop, 5);
 	assert_int_equal(places_used(w->control->places), 0);
 	assert_true(pump_until(w->loop, is_closed, &c));

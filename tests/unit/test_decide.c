@@ -32,7 +32,7 @@ struct desk {
 	char tickets[64][DECIDE_TICKET_MAX];
 	struct decision *open;
 	/* of the last decide_wait */
-	bool is_told, is_ok, is_dropped;
+	bool is_reported, is_ok, is_dropped;
 	struct decide_wait wait;
 	/* of on_turn */
 	char turns[256];
@@ -147,11 +147,11 @@ ask(struct desk *k, enum decide_kind kind, const char *source,
 }
 
 static void
-on_told(struct decide_wait *w, bool ok)
+on_reported(struct decide_wait *w, bool ok)
 {
 	struct desk *k = CONTAINER_OF(w, struct desk, wait);
 
-	k->is_told = true;
+	k->is_reported = true;
 	k->is_ok = ok;
 }
 
@@ -165,10 +165,10 @@ on_dropped(struct decide_wait *w)
 static bool
 is_durable(struct desk *k)
 {
-	k->is_told = k->is_dropped = false;
-	k->wait = (struct decide_wait){.fn = on_told, .drop = on_dropped};
+	k->is_reported = k->is_dropped = false;
+	k->wait = (struct decide_wait){.fn = on_reported, .drop = on_dropped};
 	decide_file_wait(k->d, &k->wait);
-	assert_true(pump_until(k->loop, pump_is_set, &k->is_told));
+	assert_true(pump_until(k->loop, pump_is_set, &k->is_reported));
 	return k->is_ok;
 }
 
@@ -427,11 +427,11 @@ test_failing_disk(void **state)
 	free(text);
 	/* Who waits at the end hears that there is no answer. */
 	assert_string_equal(ask(&k, DECIDE_NOW, "eve", "d"), "h");
-	k.is_told = k.is_dropped = false;
-	k.wait = (struct decide_wait){.fn = on_told, .drop = on_dropped};
+	k.is_reported = k.is_dropped = false;
+	k.wait = (struct decide_wait){.fn = on_reported, .drop = on_dropped};
 	decide_file_wait(k.d, &k.wait);
 	end(&k);
-	assert_true(k.is_dropped && !k.is_told);
+	assert_true(k.is_dropped && !k.is_reported);
 	text = read_file(&k);
 	assert_int_equal(count_lines(text), 2);
 	free(text);

@@ -350,9 +350,9 @@ test_named_answer_comes_late(void **state)
 static void
 on_explained(void *arg, const struct gate_explanation *x)
 {
-	bool *told = arg;
+	bool *reported = arg;
 
-	*told = strstr(x->change, "decoy") != NULL;
+	*reported = strstr(x->change, "decoy") != NULL;
 }
 
 static void
@@ -360,18 +360,18 @@ test_explain(void **state)
 {
 	struct rig r;
 	struct gate_question q = {.sender = STR(EVE), .recipient = STR(TRAP)};
-	bool told = true;
+	bool reported = true;
 
 	(void)state;
 	open_trapped(&r, EASY, NULL);
 	q.now = r.now;
 	q.wall = r.wall;
-	gate_explain(r.gate, &q, on_explained, &told);
+	gate_explain(r.gate, &q, on_explained, &reported);
 	rig_pump(&r);
-	assert_false(told);
+	assert_false(reported);
 	q.knows_decoys = true;
-	gate_explain(r.gate, &q, on_explained, &told);
-	assert_true(told);
+	gate_explain(r.gate, &q, on_explained, &reported);
+	assert_true(reported);
 	assert_int_equal(gate_frozen_count(r.gate), 0);
 	assert_int_equal(r.freezes, 0);
 	assert_int_equal(rig_counter(&r, COUNT_DECOY_TOUCHES), 0);

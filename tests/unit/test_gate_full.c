@@ -341,14 +341,14 @@ test_freeze_after_removal(void **state)
 
 /* ---- what `weirctl problems` is told ---- */
 
-struct told {
+struct reported {
 	char options[256]; /* of refusals, with a blank after each */
 };
 
 static void
-on_told(void *arg, const struct event_item *item)
+on_reported(void *arg, const struct event_item *item)
 {
-	struct told *t = arg;
+	struct reported *t = arg;
 	size_t at = strlen(t->options);
 
 	if (item->type == EVENT_REFUSE)
@@ -369,8 +369,8 @@ ask_sender(struct rig *r, const char *user)
 static void
 test_refusals_are_told(void **state)
 {
-	struct told t = {0};
-	struct event_follower f = {.on_event = on_told, .arg = &t};
+	struct reported t = {0};
+	struct event_follower f = {.on_event = on_reported, .arg = &t};
 	struct gate_sender_info info;
 	struct gate_txn *txn;
 	struct rig r;

@@ -366,22 +366,22 @@ static struct {
 	char sender[128], policy[64], why[RIG_TEXT], change[RIG_TEXT];
 	char scope[64];
 	unsigned times;
-} told;
+} reported;
 
 static void
 on_explained(void *arg, const struct gate_explanation *x)
 {
 	(void)arg;
-	told.x = *x;
-	str_copy(str_from(x->sender), told.sender, sizeof(told.sender));
-	str_copy(str_from(x->policy), told.policy, sizeof(told.policy));
-	str_copy(str_from(x->answer.why), told.why, sizeof(told.why));
-	str_copy(str_from(x->change), told.change, sizeof(told.change));
-	told.scope[0] = '\0';
+	reported.x = *x;
+	str_copy(str_from(x->sender), reported.sender, sizeof(reported.sender));
+	str_copy(str_from(x->policy), reported.policy, sizeof(reported.policy));
+	str_copy(str_from(x->answer.why), reported.why, sizeof(reported.why));
+	str_copy(str_from(x->change), reported.change, sizeof(reported.change));
+	reported.scope[0] = '\0';
 	if (x->scope_count > 0)
-		str_copy(str_from(x->scopes[0].name), told.scope,
-		    sizeof(told.scope));
-	told.times++;
+		str_copy(str_from(x->scopes[0].name), reported.scope,
+		    sizeof(reported.scope));
+	reported.times++;
 }
 
 static enum throttle_verdict
@@ -393,13 +393,13 @@ explain(struct rig *r, const char *sender, const char *to, const char *client)
 	    .now = r->now,
 	    .wall = r->wall,
 	};
-	unsigned before = told.times;
+	unsigned before = reported.times;
 
 	if (client != NULL)
 		assert_true(ip_parse(str_from(client), &q.client));
 	gate_explain(r->gate, &q, on_explained, NULL);
-	assert_int_equal(told.times, before + 1);
-	return told.x.answer.verdict;
+	assert_int_equal(reported.times, before + 1);
+	return reported.x.answer.verdict;
 }
 
 static void
@@ -411,12 +411,12 @@ test_explains_a_new_sender(void **state)
 	(void)state;
 	rig_open(&r, SMALL);
 	assert_int_equal(explain(&r, "eve", "a@x.test", NULL), THROTTLE_PASS);
-	assert_string_equal(told.sender, "eve");
-	assert_string_equal(told.policy, "default");
-	assert_string_equal(told.why, "new recipient within the allowance");
-	assert_false(told.x.is_known);
-	assert_int_equal(told.x.t.allowance, 2);
-	assert_non_null(strstr(told.change, "once reached it is known"));
+	assert_string_equal(reported.sender, "eve");
+	assert_string_equal(reported.policy, "default");
+	assert_string_equal(reported.why, "new recipient within the allowance");
+	assert_false(reported.x.is_known);
+	assert_int_equal(reported.x.t.allowance, 2);
+	assert_non_null(strstr(reported.change, "once reached it is known"));
 	/* No source was made by it, nothing counted. */
 	assert_int_equal(gate_sender_count(r.gate), 0);
 	assert_false(rig_info(&r, "eve", &info));
@@ -472,38 +472,39 @@ test_explains_each_reason(void **state)
 	rig_send_many(&r, "eve", "a", 4); /* two of them wait */
 	assert_int_equal(
 	    explain(&r, "eve", "a0@example.com", NULL), THROTTLE_PASS);
-	assert_string_equal(told.why, "known recipient");
-	assert_string_equal(told.change,
+	assert_string_equal(reported.why, "known recipient");
+	assert_string_equal(reported.change,
 	    "it passes as long as it is among the last 64 recipients of the "
 	    "sender");
 	assert_int_equal(explain(&r, "eve", "z@x.test", NULL), THROTTLE_HOLD);
-	assert_string_equal(told.why, "allowance used up, 0 of 2 left; 2 ahead "
-				      "of it; goes in 3m");
-	assert_true(told.x.due == r.wall + 3 * 60000);
-	assert_int_equal(told.x.t.queue_length, 2);
-	assert_non_null(strstr(told.change, "policy \"default\""));
+	assert_string_equal(reported.why,
+	    "allowance used up, 0 of 2 left; 2 ahead "
+	    "of it; goes in 3m");
+	assert_true(reported.x.due == r.wall + 3 * 60000);
+	assert_int_equal(reported.x.t.queue_length, 2);
+	assert_non_null(strstr(reported.change, "policy \"default\""));
 	assert_int_equal(
 	    explain(&r, "eve", "boss@x.test", NULL), THROTTLE_PASS);
-	assert_string_equal(told.why, "recipient is exempt");
+	assert_string_equal(reported.why, "recipient is exempt");
 
 	rig_send_many(&r, "day", "a", 1);
 	assert_int_equal(explain(&r, "day", "z@x.test", NULL), THROTTLE_HOLD);
-	assert_string_equal(told.policy, "day");
-	assert_int_equal(told.x.t.limit_used[0], 1);
-	assert_non_null(strstr(told.change, "a higher limit in policy"));
+	assert_string_equal(reported.policy, "day");
+	assert_int_equal(reported.x.t.limit_used[0], 1);
+	assert_non_null(strstr(reported.change, "a higher limit in policy"));
 
 	/* The client decides the policy. */
 	assert_int_equal(
 	    explain(&r, "eve", "z@x.test", "192.0.2.9"), THROTTLE_PASS);
-	assert_string_equal(told.policy, "here");
+	assert_string_equal(reported.policy, "here");
 	assert_int_equal(
 	    explain(&r, "eve", "z@x.test", "198.51.100.1"), THROTTLE_HOLD);
 
 	assert_int_equal(rig_freeze(&r, "eve"), 0);
 	assert_int_equal(
 	    explain(&r, "eve", "a0@example.com", NULL), THROTTLE_REFUSE);
-	assert_true(told.x.t.frozen);
-	assert_string_equal(told.change, "weirctl thaw");
+	assert_true(reported.x.t.frozen);
+	assert_string_equal(reported.change, "weirctl thaw");
 	assert_int_equal(rig_thaw(&r, "eve", GATE_THAW_KEEP), 0);
 	assert_int_equal(rig_queue(&r, "eve"), 2);
 	rig_close(&r);
@@ -519,8 +520,8 @@ test_explains_in_observe_mode(void **state)
 	spare(&r, SMALL, true, NULL);
 	rig_send_many(&r, "eve", "a", 2);
 	assert_int_equal(explain(&r, "eve", "z@x.test", NULL), THROTTLE_PASS);
-	assert_true(told.x.answer.observed);
-	assert_true(told.x.due == r.wall + 60000);
+	assert_true(reported.x.answer.observed);
+	assert_true(reported.x.due == r.wall + 60000);
 	assert_int_equal(rig_queue(&r, "eve"), 0);
 	assert_int_equal(rig_counter(&r, COUNT_OBSERVED_HOLDS), 0);
 	rig_close(&r);

@@ -429,7 +429,7 @@ static void
 test_observe(void **state)
 {
 	struct rig r;
-	char told[RIG_TEXT];
+	char reported[RIG_TEXT];
 
 	(void)state;
 	open_rig(&r, POLICY);
@@ -441,9 +441,9 @@ test_observe(void **state)
 	for (unsigned i = 4; i < 8; i++)
 		assert_int_equal(send_familiar(&r, "f", i), THROTTLE_PASS);
 	assert_false(rig_is_frozen(&r, "alice"));
-	rig_last_event(&r, EVENT_OBSERVE, told);
+	rig_last_event(&r, EVENT_OBSERVE, reported);
 	assert_string_equal(
-	    told, "would freeze: 5 of 5 familiar recipients waiting");
+	    reported, "would freeze: 5 of 5 familiar recipients waiting");
 	assert_int_equal(look(&r, "alice").familiar.queue_length, 0);
 	/* One that waited is recent after its turn. */
 	send_familiar(&r, "g", 0);
@@ -505,7 +505,7 @@ test_twin_and_wait(void **state)
 	close_rig(&r);
 }
 
-struct told {
+struct reported {
 	char tier[16], why[RIG_TEXT];
 	uint32_t allowance;
 };
@@ -513,7 +513,7 @@ struct told {
 static void
 on_explained(void *arg, const struct gate_explanation *x)
 {
-	struct told *t = arg;
+	struct reported *t = arg;
 
 	snprintf(
 	    t->tier, sizeof(t->tier), "%s", x->tier != NULL ? x->tier : "none");
@@ -521,7 +521,7 @@ on_explained(void *arg, const struct gate_explanation *x)
 	t->allowance = x->familiar != NULL ? x->familiar_t.allowance : 0;
 }
 
-static struct told
+static struct reported
 explain(struct rig *r, const char *to)
 {
 	struct gate_question q = {
@@ -530,17 +530,17 @@ explain(struct rig *r, const char *to)
 	    .now = r->now,
 	    .wall = r->wall,
 	};
-	struct told told = {.tier = "unasked"};
+	struct reported reported = {.tier = "unasked"};
 
-	gate_explain(r->gate, &q, on_explained, &told);
+	gate_explain(r->gate, &q, on_explained, &reported);
 	rig_pump(r);
-	return told;
+	return reported;
 }
 
 static void
 test_explained(void **state)
 {
-	struct told told;
+	struct reported reported;
 	struct rig r;
 
 	(void)state;
@@ -548,15 +548,16 @@ test_explained(void **state)
 	send_familiar(&r, "f", 0);
 	assert_string_equal(explain(&r, "f0@example.org").tier, "recent");
 	assert_string_equal(explain(&r, "s@x").tier, "stranger");
-	told = explain(&r, "g@example.org");
-	assert_string_equal(told.tier, "familiar");
-	assert_int_equal(told.allowance, 2);
-	assert_non_null(strstr(told.why, "in internal_domains"));
+	reported = explain(&r, "g@example.org");
+	assert_string_equal(reported.tier, "familiar");
+	assert_int_equal(reported.allowance, 2);
+	assert_non_null(strstr(reported.why, "in internal_domains"));
 	send_familiar(&r, "f", 1);
 	send_familiar(&r, "f", 2);
-	told = explain(&r, "g@example.org");
-	assert_non_null(strstr(told.why, "familiar allowance used up, 0 of 3"));
-	assert_non_null(strstr(told.why, "larger familiar_burst"));
+	reported = explain(&r, "g@example.org");
+	assert_non_null(
+	    strstr(reported.why, "familiar allowance used up, 0 of 3"));
+	assert_non_null(strstr(reported.why, "larger familiar_burst"));
 	assert_int_equal(look(&r, "alice").familiar.queue_length, 0);
 	close_rig(&r);
 }

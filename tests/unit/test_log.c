@@ -82,7 +82,7 @@ test_levels(void **state)
 {
 	struct log *log = log_new(LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
 	struct capture c;
-	bool is_silent, is_told;
+	bool is_silent, is_reported;
 
 	(void)state;
 	assert_false(log_is_on(log, LOG_LEVEL_WARNING));
@@ -94,11 +94,11 @@ test_levels(void **state)
 	is_silent = take_capture(&c)[0] == '\0';
 	log_configure(log, LOG_TARGET_STDERR, LOG_LEVEL_DEBUG);
 	log_write(log, LOG_EV_GATE_SECURE, LOG_NO_FIELDS);
-	is_told = take_capture(&c)[0] != '\0';
+	is_reported = take_capture(&c)[0] != '\0';
 	end_capture(&c);
 	log_free(log);
 	assert_true(is_silent);
-	assert_true(is_told);
+	assert_true(is_reported);
 }
 
 static const char *

@@ -42,7 +42,7 @@ struct world {
 	unsigned late_reads;
 	struct buf reply; /* to the next read; empty: nothing new */
 	/* Of the last add: "alice 3 1, bob 1 0, ". */
-	char told[512];
+	char reported[512];
 	/* What fn heard, in the same form. */
 	char heard[512];
 	unsigned want_reads, want_adds;
@@ -83,7 +83,7 @@ take_add(struct world *w, const struct str *args, size_t n)
 {
 	size_t used = 0;
 
-	w->told[0] = '\0';
+	w->reported[0] = '\0';
 	for (size_t i = 8; i < n; i++) {
 		struct spend v;
 		struct buf plain;
@@ -91,9 +91,9 @@ take_add(struct world *w, const struct str *args, size_t n)
 		buf_init(&plain, 1024);
 		assert_true(seal_open(w->seal, ABOUT, args[i], &plain));
 		assert_true(spend_read(buf_str(&plain), &v));
-		used += (size_t)snprintf(w->told + used, sizeof(w->told) - used,
-		    "%.*s %u %u, ", STR_ARG(v.sender), v.recipients,
-		    v.messages);
+		used += (size_t)snprintf(w->reported + used,
+		    sizeof(w->reported) - used, "%.*s %u %u, ",
+		    STR_ARG(v.sender), v.recipients, v.messages);
 		buf_clear(&plain);
 	}
 	w->adds++;
@@ -315,14 +315,14 @@ test_tells(void **state)
 	spends_note(w->spends, "alice", 2, 0);
 	await(w, 1, 1);
 	assert_string_equal(w->last, "-1");
-	assert_string_equal(w->told, "alice 3 1, ");
+	assert_string_equal(w->reported, "alice 3 1, ");
 	spends_note(w->spends, "bob", 1, 0);
 	spends_note(w->spends, "bob", 1, 1);
 	pump_turns(w->loop, 20);
 	assert_int_equal(w->adds, 1);
 	answer_add(w);
 	await(w, 0, 1);
-	assert_string_equal(w->told, "bob 2 1, ");
+	assert_string_equal(w->reported, "bob 2 1, ");
 	answer_add(w);
 	await(w, 1, 0);
 	assert_string_equal(w->last, "5");
@@ -341,12 +341,12 @@ test_outage(void **state)
 	conn_free(w->server);
 	w->server = NULL;
 	await(w, 1, 1);
-	assert_string_equal(w->told, "alice 4 1, ");
+	assert_string_equal(w->reported, "alice 4 1, ");
 	spends_note(w->spends, "alice", 1, 0);
 	spends_note(w->spends, "alice", SPENDS_COUNT_MAX, 2);
 	answer_add(w);
 	await(w, 0, 1);
-	assert_string_equal(w->told, "alice 100000 2, ");
+	assert_string_equal(w->reported, "alice 100000 2, ");
 	/* More than one command has room for. */
 	answer_add(w);
 	for (int i = 0; i < 30; i++) {

@@ -40,7 +40,7 @@ static void child_next(struct child *c, struct child_put *p);
 
 /* Tells the parent what is safe, as a reply to a client would. */
 static void
-tell(struct child *c, uint64_t id, int32_t size)
+report(struct child *c, uint64_t id, int32_t size)
 {
 	struct report r = {id, size};
 
@@ -58,7 +58,7 @@ on_child_discard(
 	(void)last;
 	if (error != 0 || n != 1)
 		_exit(4);
-	tell(p->c, p->c->ids[p->slot], 0);
+	report(p->c, p->c->ids[p->slot], 0);
 	child_next(p->c, p);
 }
 
@@ -70,7 +70,7 @@ on_child_put(void *arg, int error)
 
 	if (error != 0)
 		_exit(5);
-	tell(p->c, p->c->ids[p->slot], p->c->sizes[p->slot]);
+	report(p->c, p->c->ids[p->slot], p->c->sizes[p->slot]);
 	if (p->c->sizes[p->slot] % 2 == 1)
 		spool_discard(p->c->k.spool, &one, NULL, on_child_discard, p);
 	else
@@ -164,7 +164,7 @@ static void
 test_kill(void **state)
 {
 	struct kit k;
-	unsigned told = 0;
+	unsigned reported = 0;
 
 	(void)state;
 	kit_init(&k);
@@ -172,7 +172,7 @@ test_kill(void **state)
 	srandom(12345);
 	/* More where a child is slow to begin: under TSan, on a busy machine.
 	 */
-	for (int round = 0; round < 60 || (told <= 100 && round < 1000);
+	for (int round = 0; round < 60 || (reported <= 100 && round < 1000);
 	     round++) {
 		int fds[2], status;
 		pid_t pid;
@@ -190,11 +190,11 @@ test_kill(void **state)
 		assert_int_equal(pid, waitpid(pid, &status, 0));
 		assert_true(WIFSIGNALED(status));
 		kit_open(&k);
-		told += check_survivors(&k, fds[0]);
+		reported += check_survivors(&k, fds[0]);
 		kit_close(&k);
 		close(fds[0]);
 	}
-	assert_true(told > 100);
+	assert_true(reported > 100);
 	kit_clear(&k);
 }
 

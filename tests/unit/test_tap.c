@@ -65,15 +65,15 @@ test_fits_client_sender_and_hop(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(fit); i++) {
 		listen_to(t, &e, fit[i]);
-		tap_tell(t, &who, TAP_CLIENT, STR("NOOP"));
+		tap_write(t, &who, TAP_CLIENT, STR("NOOP"));
 		assert_string_equal(e.heard, "client|NOOP;");
-		tap_tell(t, &nobody, TAP_CLIENT, STR("NOOP"));
+		tap_write(t, &nobody, TAP_CLIENT, STR("NOOP"));
 		assert_string_equal(e.heard, "client|NOOP;");
 		tap_unfollow(&e.follower);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(other); i++) {
 		listen_to(t, &e, other[i]);
-		tap_tell(t, &who, TAP_CLIENT, STR("NOOP"));
+		tap_write(t, &who, TAP_CLIENT, STR("NOOP"));
 		assert_string_equal(e.heard, "");
 		tap_unfollow(&e.follower);
 	}
@@ -89,9 +89,9 @@ test_lines_come_one_by_one(void **state)
 
 	(void)state;
 	listen_to(t, &e, "a");
-	tap_tell(t, &who, TAP_REPLY, STR("250-weir\r\n250 SIZE\r\n"));
+	tap_write(t, &who, TAP_REPLY, STR("250-weir\r\n250 SIZE\r\n"));
 	tap_print(t, &who, TAP_HOP, "%u %s", 250, "ok\nmore");
-	tap_tell(t, &who, TAP_CLIENT, STR(""));
+	tap_write(t, &who, TAP_CLIENT, STR(""));
 	assert_string_equal(e.heard,
 	    "reply|250-weir;reply|250 SIZE;hop|250 ok;hop|more;client|;");
 	tap_unfollow(&e.follower);
@@ -112,8 +112,8 @@ test_is_off_when_nobody_looks(void **state)
 	listen_to(t, &second, "a");
 	first.leaves = true;
 	assert_true(tap_is_on(t));
-	tap_tell(t, &who, TAP_STATE, STR("one"));
-	tap_tell(t, &who, TAP_STATE, STR("two"));
+	tap_write(t, &who, TAP_STATE, STR("one"));
+	tap_write(t, &who, TAP_STATE, STR("two"));
 	assert_string_equal(first.heard, "state|one;");
 	assert_string_equal(second.heard, "state|one;state|two;");
 	tap_unfollow(&second.follower);
