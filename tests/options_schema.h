@@ -38,6 +38,7 @@ struct test_conf {
 	uint64_t size_bytes;
 	struct option_array policies;
 	struct option_array listeners;
+	unsigned *lines;
 };
 
 static bool
@@ -170,7 +171,7 @@ static const struct option_section test_sections[] = {
 
 static const struct option_schema test_schema = {
     OPTION_TABLES(test_options, test_more_options), test_sections,
-    sizeof(struct test_conf)};
+    sizeof(struct test_conf), offsetof(struct test_conf, lines)};
 
 #undef ROW
 

@@ -197,6 +197,7 @@ read_types(struct web_exchange *x, uint64_t *types)
 	    http_target_parameter(web_target(x), API_STREAM_TYPES);
 	struct str rest, name;
 	char shown[64];
+	bool is_more;
 
 	*types = value == NULL ? UINT64_MAX : 0;
 	if (value == NULL)
@@ -205,6 +206,7 @@ read_types(struct web_exchange *x, uint64_t *types)
 	do {
 		int type = 0;
 
+		is_more = str_index(rest, ',') < rest.n;
 		name = str_cut(&rest, ',');
 		while (type < EVENT_TYPE_MAX &&
 		       !str_eq(name, str_from(event_type_name[type])))
@@ -216,7 +218,7 @@ read_types(struct web_exchange *x, uint64_t *types)
 			return false;
 		}
 		*types |= UINT64_C(1) << type;
-	} while (rest.n > 0);
+	} while (is_more);
 	return true;
 }
 

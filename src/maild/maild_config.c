@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Loads weir.conf and checks what the options table cannot: options that depend
- * on each other, and the policies. The text is read once, so that the line that
- * an error names is the line that was read.
+ * on each other, and the policies.
  */
 #include "config.h"
 
 #include "maild/maild_config.h"
 
 #include "maild/maild_check.h"
-#include "os/file.h"
 #include "os/priv.h"
 #include "os/secret_file.h"
 #include "share/seal.h"
 #include "smtp/address.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +22,6 @@
 #include <unistd.h>
 
 #define SECRET_MAX 4096
-#define FILE_MAX (1u << 20)
 #define COMMAND_LINE_MAX 2048
 /* Postfix waits 5 minutes: milter_content_timeout. */
 #define MILTER_ANSWER_MAX_MS 240000
@@ -34,35 +30,17 @@
 struct checking {
 	struct maild_config *c;
 	const char *file;
-	struct str text;
 	char *err;
 	size_t cap;
 };
-
-/* The line in which an option of the file's own part is set; 0: nowhere. */
-static unsigned
-find_line(struct str text, const char *option)
-{
-	struct str name = str_from(option);
-
-	for (unsigned line = 1; text.n > 0; line++) {
-		struct str s = str_trim(str_cut(&text, '\n'));
-
-		if (!str_starts(s, name))
-			continue;
-		s = str_trim(str_sub(s, name.n, s.n));
-		if (str_starts(s, STR("=")))
-			return line;
-	}
-	return 0;
-}
 
 /* option: of the file's own part; NULL: none to blame. */
 PRINTF_LIKE(3, 4)
 static bool
 fail(struct checking *k, const char *option, const char *fmt, ...)
 {
-	unsigned line = option != NULL ? find_line(k->text, option) : 0;
+	unsigned line =
+	    option != NULL ? options_line(&maild_schema, k->c, option) : 0;
 	char where[24] = "", what[400];
 	va_list ap;
 
@@ -449,6 +427,12 @@ check_numbers(struct checking *k)
 	return true;
 }
 
+static bool
+is_given(const struct checking *k, const char *option)
+{
+	return options_line(&maild_schema, k->c, option) != 0;
+}
+
 /* Presets are as valid as what is written: lowering sessions_max alone is no
  * mistake. */
 static void
@@ -460,20 +444,20 @@ fit_presets(struct checking *k)
 	for (size_t i = 0; i < c->policy.n; i++)
 		policy_conf_fill(&policies[i]);
 	if (c->relay.client_sessions_max > c->relay.sessions_max &&
-	    find_line(k->text, "client_sessions_max") == 0)
+	    !is_given(k, "client_sessions_max"))
 		c->relay.client_sessions_max = c->relay.sessions_max;
 	if (c->hop.idle_max > c->hop.connections_max &&
-	    find_line(k->text, "next_hop_idle") == 0)
+	    !is_given(k, "next_hop_idle"))
 		c->hop.idle_max = c->hop.connections_max;
 	if (c->header_max > c->relay.message_size_max &&
-	    find_line(k->text, "header_max") == 0)
+	    !is_given(k, "header_max"))
 		c->header_max = c->relay.message_size_max;
 	if (c->delivery.retry_max_ms < c->delivery.retry_min_ms &&
-	    find_line(k->text, "retry_max") == 0)
+	    !is_given(k, "retry_max"))
 		c->delivery.retry_max_ms = c->delivery.retry_min_ms;
 	if (c->relay.limits.data_timeout_ms >
 		c->relay.limits.message_timeout_ms &&
-	    find_line(k->text, "data_timeout") == 0)
+	    !is_given(k, "data_timeout"))
 		c->relay.limits.data_timeout_ms =
 		    c->relay.limits.message_timeout_ms;
 }
@@ -640,12 +624,18 @@ static bool
 check_inbound(struct checking *k)
 {
 	struct maild_config *c = k->c;
+	const struct policy_conf *policies = c->policy.v;
 
-	if (policies_learn(c->gate.policies) && c->local_domains.n == 0 &&
-	    c->inbound_users.n == 0)
-		return fail(k, "learn_inbound",
-		    "requires the option local_domains; set it to the domains "
-		    "of your own users, as in {\"example.org\"}");
+	for (size_t i = 0; c->local_domains.n == 0 && c->inbound_users.n == 0 &&
+			   i < c->policy.n;
+	     i++) {
+		if (policies[i].learn_inbound)
+			return fail_section(k, &policies[i].place, "policy",
+			    policies[i].name,
+			    "learn_inbound: requires the option local_domains; "
+			    "set it to the domains of your own users, as in "
+			    "{\"example.org\"}");
+	}
 	c->gate.locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
 	for (size_t i = 0; i < c->relay.my_net_count; i++)
@@ -837,11 +827,13 @@ check_all(struct checking *k)
 struct maild_config *
 maild_config_parse(const char *file, const char *text, char *err, size_t cap)
 {
-	struct checking k = {
-	    .file = file, .text = str_from(text), .err = err, .cap = cap};
+	struct checking k = {.file = file, .err = err, .cap = cap};
 
 	k.c = options_load(&maild_schema, file, text, err, cap);
-	if (k.c == NULL || check_all(&k))
+	if (k.c == NULL)
+		return NULL;
+	k.c->file = file;
+	if (check_all(&k))
 		return k.c;
 	maild_config_free(k.c);
 	return NULL;
@@ -850,33 +842,7 @@ maild_config_parse(const char *file, const char *text, char *err, size_t cap)
 struct maild_config *
 maild_config_load(const char *file, char *err, size_t cap)
 {
-	struct maild_config *c = NULL;
-	struct buf content;
-	size_t n;
-	char *text;
-	int error;
-
-	buf_init(&content, FILE_MAX);
-	error = file_read(file, FILE_MAX, &content);
-	n = content.len;
-	text = buf_take(&content);
-	if (error == EFBIG)
-		snprintf(err, cap,
-		    "%s: larger than 1 MiB; this is not a configuration file",
-		    file);
-	else if (error != 0)
-		snprintf(err, cap,
-		    "%s: cannot be read: %s; check the path and its "
-		    "permissions",
-		    file, strerror(error));
-	else if (strlen(text) != n)
-		snprintf(err, cap,
-		    "%s: contains a NUL byte; this is not a configuration file",
-		    file);
-	else
-		c = maild_config_parse(file, text, err, cap);
-	free(text);
-	return c;
+	return maild_config_parse(file, NULL, err, cap);
 }
 
 void

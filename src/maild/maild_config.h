@@ -54,6 +54,9 @@ struct maild_listen {
  * Durations are milliseconds, sizes bytes.
  */
 struct maild_config {
+	const char *file; /* borrowed, for messages */
+	unsigned *lines;  /* of options, for options_line */
+
 	struct gate_settings gate;
 	struct relay_settings relay;
 	struct nexthop_settings hop;
@@ -121,7 +124,7 @@ extern const struct option_schema maild_schema;
  * says what to do. file is borrowed as long as the result lives. */
 struct maild_config *maild_config_load(
     const char *file, char *err, size_t err_cap);
-/* The same from a text; file is the name in messages. */
+/* The same from a text (NULL: of the file); file is the name in messages. */
 struct maild_config *maild_config_parse(
     const char *file, const char *text, char *err, size_t err_cap);
 void maild_config_free(struct maild_config *c);

@@ -348,4 +348,5 @@ const struct option_schema maild_schema = {
 	maild_options_share, maild_options_tls, spool_options),
     .sections = maild_sections,
     .size = sizeof(struct maild_config),
+    .lines_offset = offsetof(struct maild_config, lines),
 };

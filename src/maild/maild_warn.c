@@ -35,6 +35,14 @@ warn_at(const struct warning *w, const struct option_place *place,
 	w->fn(w->arg, text);
 }
 
+/* Of an option of the file's own part. */
+static struct option_place
+place_of(const struct maild_config *c, const char *option)
+{
+	return (struct option_place){
+	    c->file, options_line(&maild_schema, c, option)};
+}
+
 /* Earlier versions held it against the envelope sender as well. */
 static void
 warn_of_bare_entries(const struct warning *w, const struct maild_config *c)
@@ -170,6 +178,7 @@ static void
 warn_of_no_memory(const struct warning *w, const struct maild_config *c)
 {
 	const struct policy_conf *confs = c->policy.v;
+	struct option_place place = place_of(c, "inbound_memory");
 
 	for (size_t i = 0; i < c->policy.n; i++) {
 		char name[80];
@@ -182,8 +191,8 @@ warn_of_no_memory(const struct warning *w, const struct maild_config *c)
 		    "acquaintances_memory is 0; give it memory",
 		    name);
 	}
-	if (c->inbound_memory_given)
-		w->fn(w->arg,
+	if (place.line != 0)
+		warn_at(w, &place,
 		    "inbound_memory has no effect any more: "
 		    "acquaintances_memory limits it, too; remove the line");
 }
@@ -223,20 +232,19 @@ warn_of_silent_sockets(const struct warning *w, const struct maild_config *c)
 	    {"queue_command", c->mta.queue}, {"mta_hold_command", c->mta.hold}};
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		struct option_place place = place_of(c, commands[i].option);
 		struct mta_command parsed;
-		char err[200], text[400];
+		char err[200];
 
 		if (commands[i].text == NULL ||
 		    !mta_command_parse(
 			commands[i].text, &parsed, err, sizeof(err)))
 			continue;
-		if (parsed.socket != NULL && access(parsed.socket, F_OK) != 0) {
-			snprintf(text, sizeof(text),
+		if (parsed.socket != NULL && access(parsed.socket, F_OK) != 0)
+			warn_at(w, &place,
 			    "%s: there is no socket %s: %s; start what is "
 			    "behind it (weir-hold.socket)",
 			    commands[i].option, parsed.socket, strerror(errno));
-			w->fn(w->arg, text);
-		}
 		mta_command_clear(&parsed);
 	}
 }

@@ -322,12 +322,25 @@ read_sections(struct loader *l, const struct option_section *s,
 	return true;
 }
 
+static void
+note_lines(const struct option_schema *schema, const cfg_t *cfg, void *conf)
+{
+	size_t n = count_options(schema->tables);
+	unsigned *lines = xcalloc(n, sizeof(*lines));
+
+	for (size_t i = 0; i < n; i++)
+		lines[i] = (unsigned)cfg->opts[i].def.number;
+	*(unsigned **)(void *)((char *)conf + schema->lines_offset) = lines;
+}
+
 static bool
 read_all(struct loader *l, const cfg_t *cfg, void *conf)
 {
 	const struct option_section *s = l->schema->sections;
 	const cfg_opt_t *row = cfg->opts + count_options(l->schema->tables);
 
+	if (l->schema->lines_offset != 0)
+		note_lines(l->schema, cfg, conf);
 	if (!read_options(l, l->schema->tables, cfg, 0, conf))
 		return false;
 	for (; s != NULL && s->name != NULL; s++) {

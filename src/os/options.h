@@ -101,6 +101,8 @@ struct option_schema {
 	const struct option *const *tables;
 	const struct option_section *sections; /* name NULL at the end */
 	size_t size;                           /* of the struct */
+	/* Of an unsigned *, for options_line; 0: lines are not kept. */
+	size_t lines_offset;
 };
 
 /*
@@ -113,6 +115,10 @@ struct option_schema {
 void *options_load(const struct option_schema *schema, const char *file,
     const char *text, char *err, size_t err_cap);
 void options_free(const struct option_schema *schema, void *conf);
+/* The line in which the file's own part sets the option, of a list its first
+ * value; 0: nowhere. */
+unsigned options_line(
+    const struct option_schema *schema, const void *conf, const char *name);
 /* A commented sample configuration, in force only what is required: it loads
  * as it is. / The OPTIONS part of weir.conf(5), in
  * mdoc. false when out is full. */

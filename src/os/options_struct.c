@@ -16,6 +16,12 @@ free_fields(const struct option *const *tables, void *conf)
 		option_clear(o, conf);
 }
 
+static unsigned *const *
+lines_of(const struct option_schema *schema, const void *conf)
+{
+	return (const void *)((const char *)conf + schema->lines_offset);
+}
+
 void
 options_free(const struct option_schema *schema, void *conf)
 {
@@ -35,7 +41,23 @@ options_free(const struct option_schema *schema, void *conf)
 		}
 		free(array->v);
 	}
+	if (schema->lines_offset != 0)
+		free(*lines_of(schema, conf));
 	free(conf);
+}
+
+unsigned
+options_line(
+    const struct option_schema *schema, const void *conf, const char *name)
+{
+	const unsigned *line = *lines_of(schema, conf);
+
+	option_each (o, schema->tables) {
+		if (strcmp(o->name, name) == 0)
+			return *line;
+		line++;
+	}
+	return 0;
 }
 
 static const char *

@@ -397,7 +397,7 @@ def test_stream(api):
         found = [e for e in read_events(s, "thaw") if "event" in e]
         assert [e["event"] for e in found] == ["thaw"]
         assert "bob" in found[0]["data"]
-    for wrong in ("", "thaw,nothing", "th%22aw"):
+    for wrong in ("", "thaw,", ",thaw", "thaw,nothing", "th%22aw"):
         status, _, problem = a.ask(
             "GET", "/api/v1/events/stream?type=" + wrong, token=t)
         assert status == 400 and "event" in problem["detail"], (wrong, problem)

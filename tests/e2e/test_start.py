@@ -188,7 +188,7 @@ def test_warnings_of_what_does_nothing(tmp_path):
     text = w.config.read_text().splitlines()
     void = '"void"'
     at = {word: [i for i, t in enumerate(text, 1) if word in t][0]
-          for word in (void, "learn_inbound")}
+          for word in (void, "learn_inbound", "inbound_memory")}
     done = ask("-t", "-c", w.config)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"weir\.conf:{at[void]}: scope \"void\": match: "
@@ -196,7 +196,8 @@ def test_warnings_of_what_does_nothing(tmp_path):
     assert re.search(rf"weir\.conf:{at['learn_inbound']}: policy "
                      r"\"p\": learn_inbound learns nothing",
                      done.stderr), done.stderr
-    assert "inbound_memory has no effect any more" in done.stderr
+    assert (f"weir.conf:{at['inbound_memory']}: inbound_memory has no effect "
+            "any more") in done.stderr
     w.start()
     assert w.stop() == 0
 

@@ -236,7 +236,7 @@ static const struct {
     {MINIMAL LISTEN "scope \"s\" {\n limit = \"5\" }\n",
 	"weir.conf:5: scope \"s\": limit:", ""},
     {MINIMAL LISTEN "policy \"p\" {\n match = \"x\"\n learn_inbound = yes }\n",
-	"weir.conf:6: learn_inbound:", "local_domains"},
+	"weir.conf:4: policy \"p\": learn_inbound:", "local_domains"},
     {MINIMAL LISTEN "policy \"p\" { match = \"x\"\n learn_inbound = yes\n"
 		    "inbound_expiry = \"1h\" }\n",
 	"weir.conf:4: policy \"p\":", "inbound_rate"},
@@ -315,7 +315,7 @@ test_file_errors(void **state)
 	assert_non_null(strstr(err, "/tmp: cannot be read: "));
 	assert_int_equal(write(fd, "a = 1\n\0b", 8), 8);
 	assert_null(maild_config_load(path, err, sizeof(err)));
-	assert_non_null(strstr(err, ": contains a NUL byte"));
+	assert_non_null(strstr(err, ":2: a NUL byte"));
 	assert_int_equal(ftruncate(fd, (1u << 20) + 1), 0);
 	assert_null(maild_config_load(path, err, sizeof(err)));
 	assert_non_null(strstr(err, ": larger than 1 MiB"));

@@ -87,6 +87,13 @@ test_values(void **state)
 	assert_int_equal(l[1].place.line, 9);
 	assert_string_equal(l[1].address, "b:2");
 	options_free(&test_schema, conf);
+	conf = load("hostname = x\npolicy \"p\" {\nburst = 1\n}\n# mode = y\n"
+		    "mode = observe");
+	assert_int_equal(options_line(&test_schema, conf, "hostname"), 1);
+	assert_int_equal(options_line(&test_schema, conf, "mode"), 6);
+	assert_int_equal(options_line(&test_schema, conf, "size"), 0);
+	assert_int_equal(options_line(&test_schema, conf, "burst"), 0);
+	options_free(&test_schema, conf);
 }
 
 static void
