@@ -166,6 +166,24 @@ print_next_hops(const json_t *list)
 }
 
 static void
+print_shared_nodes(const json_t *list)
+{
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, node)
+	{
+		char *name = text_safe(str_from(ctl_text(node, "address")), 0);
+		char *why = text_safe(str_from(ctl_text(node, "reason")), 0);
+
+		printf("  shared server %s: %s%s%s\n", name,
+		    ctl_text(node, "state"), why[0] != '\0' ? ", " : "", why);
+		free(name);
+		free(why);
+	}
+}
+
+static void
 print_problem(const json_t *row)
 {
 	char *text = text_safe(str_from(ctl_text(row, "next_hop_problem")), 0);
@@ -196,6 +214,7 @@ on_status(void *arg, const char *kind, const json_t *row)
 	print_problem(row);
 	print_shared(json_object_get(row, "shared"));
 	print_next_hops(json_object_get(row, "next_hops"));
+	print_shared_nodes(json_object_get(row, "shared_nodes"));
 	print_members("", row);
 }
 

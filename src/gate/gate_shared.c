@@ -67,17 +67,25 @@ may_be_shared(const struct gate *g, const struct throttle_source *src)
 	       !throttle_source_policy(src)->paper && source_data(src) != NULL;
 }
 
+static bool
+is_there(const struct gate *g, const struct throttle_source *src)
+{
+	char name[GATE_KEY_MAX];
+
+	return g->share_ops->is_up(
+	    g->share_arg, str_from(source_name(src, name)));
+}
+
 bool
 shared_rules(const struct gate *g, const struct throttle_source *src)
 {
-	return may_be_shared(g, src) && g->share_ops->is_up(g->share_arg);
+	return may_be_shared(g, src) && is_there(g, src);
 }
 
 bool
 shared_refuses(const struct gate *g, const struct throttle_source *src)
 {
-	return g->share_refuses && may_be_shared(g, src) &&
-	       !g->share_ops->is_up(g->share_arg);
+	return g->share_refuses && may_be_shared(g, src) && !is_there(g, src);
 }
 
 static struct shared_source *

@@ -227,12 +227,39 @@ add_login(struct control_conn *c, int64_t wall)
 }
 
 static void
-add_shared(struct control_conn *c, int64_t wall)
+add_shared_node(struct control_conn *c, const struct redis_link_node *node,
+    int64_t now, int64_t wall)
+{
+	char reason[REDIS_HOST_TEXT_MAX + REDIS_LINK_WHY_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %s", node->at, node->why);
+	keep(c,
+	    &(struct row){.kind = "shared",
+		.reason = reason,
+		.option = "shared",
+		.help = "start this server of the cluster, or repair the "
+			"connection to it; until then each relay decides by "
+			"itself about the senders that it has",
+		.count = -1,
+		.since = wall - (now - node->since),
+		.never_accepted = NEVER_UNKNOWN},
+	    wall);
+}
+
+static void
+add_shared(struct control_conn *c, int64_t now, int64_t wall)
 {
 	const struct control_parts *p = control_parts(c);
+	struct redis_link_node node;
 	struct freezes_info s;
 
-	if (p->shared == NULL || !p->shared(p->arg, &s) || s.is_up)
+	if (p->shared == NULL || !p->shared(p->arg, &s))
+		return;
+	for (size_t i = 0; redis_link_node(s.link, i, &node); i++) {
+		if (!node.is_up)
+			add_shared_node(c, &node, now, wall);
+	}
+	if (s.is_up)
 		return;
 	keep(c,
 	    &(struct row){.kind = "shared",
@@ -493,7 +520,7 @@ control_problems(struct control_conn *c, int64_t now)
 	add_next_hop(c, p->nexthop, "next_hop", now, wall);
 	add_next_hop(c, p->rest_hop, "milter_next_hop", now, wall);
 	add_login(c, wall);
-	add_shared(c, wall);
+	add_shared(c, now, wall);
 	add_noted(c, PROBLEM_COMMAND, now, wall, on_command);
 	control_wait(c);
 	spool_deferred(p->spool, on_deferred, c);

@@ -111,9 +111,28 @@ add_next_hops(json_t *row, const struct nexthop *n, int64_t now)
 		"waiting", (json_int_t)load.line));
 }
 
-static void
-add_shared(json_t *row, const struct control_parts *p)
+/* Of a cluster. */
+static json_t *
+shared_nodes(const struct redis_link *link, int64_t now)
 {
+	json_t *list = json_array();
+	int64_t wall = clock_wall_ms();
+	struct redis_link_node node;
+
+	for (size_t i = 0; redis_link_node(link, i, &node); i++)
+		json_array_append_new(list,
+		    json_pack("{s:o, s:s, s:o, s:I, s:o}", "address",
+			control_text(node.at), "state",
+			node.is_up ? "up" : "down", "reason",
+			control_text(node.why), "slots", (json_int_t)node.slots,
+			"since", control_time(wall - (now - node.since))));
+	return list;
+}
+
+static void
+add_shared(json_t *row, const struct control_parts *p, int64_t now)
+{
+	struct redis_link_node node;
 	struct freezes_info s;
 
 	if (p->shared == NULL || !p->shared(p->arg, &s))
@@ -124,6 +143,9 @@ add_shared(json_t *row, const struct control_parts *p)
 		control_text(s.is_up ? "" : s.why), "frozen",
 		(json_int_t)s.frozen, "waiting", (json_int_t)s.waiting, "sent",
 		(json_int_t)s.sent, "received", (json_int_t)s.received));
+	if (redis_link_node(s.link, 0, &node))
+		json_object_set_new(
+		    row, "shared_nodes", shared_nodes(s.link, now));
 }
 
 void
@@ -149,7 +171,7 @@ control_status(struct control_conn *c, int64_t now)
 	    control_text(delivery_problem(p->delivery)));
 	add_next_hops(row, p->nexthop, now);
 	json_object_set_new(row, "expiring_certificates", expiring(p));
-	add_shared(row, p);
+	add_shared(row, p, now);
 	if (control_send_only(c, row))
 		control_done(c, NULL);
 }

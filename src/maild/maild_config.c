@@ -696,11 +696,25 @@ read_secret(struct checking *k, const char *option, const char *path,
 	return text;
 }
 
+/* path NULL: there is none. */
+static bool
+read_shared_password(
+    struct checking *k, const char *option, const char *path, char **out)
+{
+	size_t n;
+
+	if (path == NULL)
+		return true;
+	*out = read_secret(k, option, path, true, &n);
+	if (*out == NULL)
+		return false;
+	return n > 0 || fail(k, option, "%s: its first line is empty", path);
+}
+
 static bool
 read_shared_secrets(struct checking *k)
 {
 	struct maild_config *c = k->c;
-	size_t n;
 
 	if (c->shared_secret_file == NULL)
 		return fail(k, "shared",
@@ -716,15 +730,11 @@ read_shared_secrets(struct checking *k)
 		    "%s: contains less than %d bytes; create one with: head -c "
 		    "32 /dev/urandom | base64 > FILE",
 		    c->shared_secret_file, SEAL_SECRET_MIN);
-	if (c->shared_password_file == NULL)
-		return true;
-	c->shared_password = read_secret(
-	    k, "shared_password_file", c->shared_password_file, true, &n);
-	if (c->shared_password == NULL)
-		return false;
-	return n > 0 ||
-	       fail(k, "shared_password_file", "%s: its first line is empty",
-		   c->shared_password_file);
+	return read_shared_password(k, "shared_password_file",
+		   c->shared_password_file, &c->shared_password) &&
+	       read_shared_password(k, "shared_sentinel_password_file",
+		   c->shared_sentinel_password_file,
+		   &c->shared_sentinel_password);
 }
 
 static bool
@@ -742,6 +752,11 @@ check_shared(struct checking *k)
 	if (c->shared_user != NULL && c->shared_password_file == NULL)
 		return fail(k, "shared_user",
 		    "requires the option shared_password_file");
+	if (c->shared_sentinel_password_file != NULL &&
+	    c->shared_url.kind != REDIS_SENTINEL)
+		return fail(k, "shared_sentinel_password_file",
+		    "requires sentinels in the option shared; write "
+		    "redis+sentinel://HOST:PORT,HOST:PORT/MASTER");
 	if (!read_shared_secrets(k))
 		return false;
 	if (!c->shared_url.is_tls)
@@ -868,6 +883,10 @@ maild_config_free(struct maild_config *c)
 		explicit_bzero(c->shared_secret, c->shared_secret_size);
 	if (c->shared_password != NULL)
 		explicit_bzero(c->shared_password, strlen(c->shared_password));
+	if (c->shared_sentinel_password != NULL)
+		explicit_bzero(c->shared_sentinel_password,
+		    strlen(c->shared_sentinel_password));
+	free(c->shared_sentinel_password);
 	free(c->shared_secret);
 	free(c->shared_password);
 	if (c->gate.policies != NULL)

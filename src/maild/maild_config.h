@@ -88,6 +88,7 @@ struct maild_config {
 
 	char *shared; /* URL of the server; NULL: the relay stands alone */
 	char *shared_secret_file, *shared_user, *shared_password_file;
+	char *shared_sentinel_password_file;
 	char *shared_prefix, *shared_tls_ca, *shared_tls_name;
 	int64_t shared_timeout_ms;
 	int shared_fail; /* enum maild_shared_fail */
@@ -111,9 +112,10 @@ struct maild_config {
 	size_t socket_uid_count;
 	const struct ip_net *trace_nets; /* of trace_clients */
 	size_t trace_net_count;
-	struct net_addr auth_addr;             /* of auth_socket */
-	struct redis_url shared_url;           /* of shared */
-	char *shared_secret, *shared_password; /* of their files; NULL: none */
+	struct net_addr auth_addr;   /* of auth_socket */
+	struct redis_url shared_url; /* of shared */
+	/* Of their files; NULL: none. */
+	char *shared_secret, *shared_password, *shared_sentinel_password;
 	size_t shared_secret_size;
 	struct tls_client *shared_tls; /* to the shared server; NULL: none */
 };

@@ -23,7 +23,8 @@ const struct option maild_options_share[] = {
 		    "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" "
 		    "(TLS, verified), \"unix:/path\", or the sentinels "
 		    "that know it: \"redis+sentinel://HOST:PORT,HOST:PORT"
-		    "/MASTER/DATABASE\". It decides which "
+		    "/MASTER/DATABASE\", or nodes of a cluster: "
+		    "\"redis+cluster://HOST:PORT,HOST:PORT\". It decides which "
 		    "new recipients of a sender pass and which wait, as if "
 		    "all relays were one. What one relay freezes is frozen "
 		    "at all within a second. If the server cannot be "
@@ -62,6 +63,18 @@ const struct option maild_options_share[] = {
 		    .doc =
 		    "File whose first line is the password for the shared "
 		    "server. Only the owner may have access to the file.",
+	    },
+	    {
+		    .name = "shared_sentinel_password_file",
+		    .type = OPTION_STRING,
+		    AT(shared_sentinel_password_file),
+		    .sample = "/etc/weir/sentinel.password",
+		    .check = option_check_path,
+		    .doc =
+		    "File whose first line is the password that the "
+		    "sentinels in shared ask for (their requirepass). Only "
+		    "the owner may have access to the file. Default: none; "
+		    "shared_password_file is never sent to a sentinel.",
 	    },
 	    {
 		    .name = "shared_prefix",

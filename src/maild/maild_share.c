@@ -133,16 +133,14 @@ on_change(void *arg, const struct freezes_change *c)
 /* What is thrown away without a word is written back only when some relay
  * notices. */
 static void
-warn_of_eviction(struct maild *m)
+warn_of_eviction(
+    struct maild *m, const char *server, const struct redis_link_memory *memory)
 {
-	struct freezes_info info;
-
-	freezes_info(m->freezes, &info);
-	if (info.memory.max == 0 || info.memory.policy[0] == '\0' ||
-	    strcmp(info.memory.policy, "noeviction") == 0)
+	if (memory->max == 0 || memory->policy[0] == '\0' ||
+	    strcmp(memory->policy, "noeviction") == 0)
 		return;
-	log_write(m->log, LOG_EV_SHARED_EVICTION,
-	    KV(maxmemory_policy, info.memory.policy),
+	log_write(m->log, LOG_EV_SHARED_EVICTION, KV(server, server),
+	    KV(maxmemory_policy, memory->policy),
 	    KV(reason, "a full server drops keys without an error"),
 	    KV(advice, "set maxmemory-policy noeviction"));
 }
@@ -151,11 +149,14 @@ static void
 on_up(void *arg)
 {
 	struct maild *m = arg;
+	struct freezes_info info;
 
+	freezes_info(m->freezes, &info);
 	log_write(m->log, LOG_EV_SHARED_UP, KV(server, m->first->conf->shared));
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
 	    "the shared server %s answers", m->first->conf->shared);
-	warn_of_eviction(m);
+	if (m->first->conf->shared_url.kind != REDIS_CLUSTER)
+		warn_of_eviction(m, m->first->conf->shared, &info.memory);
 	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
 	spends_start(m->spends);
 	gate_share_again(m->gate, loop_now(m->loop));
@@ -176,10 +177,38 @@ on_down(void *arg, const char *why)
 	maild_alert_raise(m, ALERT_SHARED_STATE, m->first->conf->shared, why);
 }
 
+/* What its senders have waiting is told to it anew. */
+static void
+on_node(void *arg, const struct redis_link_node *node)
+{
+	struct maild *m = arg;
+
+	if (node->slots == 0) {
+		log_write(
+		    m->log, LOG_EV_SHARED_NODE_GONE, KV(server, node->at));
+		maild_alert_end(m, ALERT_SHARED_STATE, node->at);
+	} else if (node->is_up) {
+		log_write(m->log, LOG_EV_SHARED_NODE_UP, KV(server, node->at));
+		warn_of_eviction(m, node->at, &node->memory);
+		maild_alert_end(m, ALERT_SHARED_STATE, node->at);
+		gate_share_again(m->gate, loop_now(m->loop));
+	} else {
+		counters_add(&m->counters, COUNT_SHARED_OUTAGES, 1);
+		log_write(m->log, LOG_EV_SHARED_NODE_DOWN, KV(server, node->at),
+		    KV(reason, node->why));
+		events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
+		    "the server %s of the shared cluster does not answer, and "
+		    "this relay decides by itself about its senders: %s",
+		    node->at, node->why);
+		maild_alert_raise(m, ALERT_SHARED_STATE, node->at, node->why);
+	}
+}
+
 static const struct freezes_ops ops = {
     .on_change = on_change,
     .on_up = on_up,
     .on_down = on_down,
+    .on_node = on_node,
     .wall = on_wall,
 };
 
@@ -270,6 +299,8 @@ maild_share_start(struct maild *m)
 		    .tls = conf->shared_tls,
 		    .tls_name = conf->shared_tls_name,
 		    .deadline_ms = conf->shared_timeout_ms,
+		    .sentinel_password =
+			str_from(conf->shared_sentinel_password),
 		},
 	    .secret = {conf->shared_secret, conf->shared_secret_size},
 	    .prefix = conf->shared_prefix,

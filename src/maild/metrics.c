@@ -106,6 +106,21 @@ add_way_out(struct metrics *m, const struct control_parts *p)
 }
 
 static void
+add_shared_nodes(struct metrics *m, const struct redis_link *link)
+{
+	struct redis_link_node node;
+
+	if (!redis_link_node(link, 0, &node))
+		return;
+	metrics_family(m, "weir_shared_node_up", METRIC_GAUGE,
+	    "0: this server of the shared cluster does not answer.");
+	for (size_t i = 0; redis_link_node(link, i, &node); i++)
+		metrics_sample(m,
+		    (struct metric_label[]){{"node", node.at}, {NULL, NULL}},
+		    node.is_up);
+}
+
+static void
 add_shared(struct metrics *m, const struct control_parts *p)
 {
 	struct freezes_info s;
@@ -117,6 +132,7 @@ add_shared(struct metrics *m, const struct control_parts *p)
 	    !has || s.is_up);
 	if (!has)
 		return;
+	add_shared_nodes(m, s.link);
 	metrics_one(m, "weir_shared_waiting", METRIC_GAUGE,
 	    "Freezes and thaws that the shared server has not heard of.",
 	    (double)s.waiting);

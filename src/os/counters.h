@@ -220,7 +220,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(PEERS_REFUSED, "peers_refused", TOTAL,                              \
 	    "connections to milter and policy service that were not allowed") \
 	X(SHARED_OUTAGES, "shared_outages", TOTAL,                            \
-	    "times that the shared server was lost, or not there at start")   \
+	    "times that the shared server, or one of its cluster, was lost, " \
+	    "or not there at start")                                          \
 	X(SHARED_SPENT, "shared_spent", TOTAL,                                \
 	    "new recipients of senders that other relays told of")            \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \

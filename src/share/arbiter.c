@@ -309,6 +309,19 @@ on_reply(void *arg, const struct resp_value *reply, int64_t now)
 	free(granted);
 }
 
+/* In braces, so that all keys of a sender lie in one slot of a cluster. */
+static char *
+tag_of(const struct arbiter *d, struct str sender)
+{
+	unsigned char id[SEAL_ID];
+	char hex[2 * SEAL_ID + 1];
+
+	seal_id(d->seal, "sender", sender, id);
+	for (size_t i = 0; i < SEAL_ID; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	return xasprintf("{%s:%d:%s}", d->prefix, ARBITER_VERSION, hex);
+}
+
 static bool
 ask_server(struct arbiter *d, const struct share_question *q,
     const struct words *w, struct ask *a)
@@ -319,22 +332,33 @@ ask_server(struct arbiter *d, const struct share_question *q,
 		"familiar:index", "state"},
 	};
 	size_t n = q->lane == SHARE_FAMILIAR ? KEYS + 1 : KEYS;
-	unsigned char id[SEAL_ID];
-	char hex[2 * SEAL_ID + 1];
+	char *tag = tag_of(d, q->sender);
 	struct str keys[KEYS + 1];
 	bool ok;
 
-	seal_id(d->seal, "sender", q->sender, id);
-	for (size_t i = 0; i < SEAL_ID; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
 	for (size_t i = 0; i < n; i++)
-		keys[i] = str_from(xasprintf("{%s:%d:%s}:%s", d->prefix,
-		    ARBITER_VERSION, hex, parts[q->lane][i]));
+		keys[i] = str_from(xasprintf("%s:%s", tag, parts[q->lane][i]));
+	free(tag);
 	ok = redis_link_run(
 	    d->link, &d->script, keys, n, w->args, w->n, on_reply, a);
 	for (size_t i = 0; i < n; i++)
 		free((void *)(uintptr_t)keys[i].p);
 	return ok;
+}
+
+static bool
+is_up(void *arg, struct str sender)
+{
+	const struct arbiter *d = arg;
+	bool is_up = redis_link_is_up(d->link);
+	char *tag;
+
+	if (!is_up || redis_link_is_whole(d->link))
+		return is_up;
+	tag = tag_of(d, sender);
+	is_up = redis_link_reaches(d->link, str_from(tag), NULL);
+	free(tag);
+	return is_up;
 }
 
 static bool
@@ -346,7 +370,7 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	struct ask *a;
 	bool ok;
 
-	if (!redis_link_is_up(d->link))
+	if (!is_up(d, q->sender))
 		return false;
 	w = xcalloc(1, sizeof(*w));
 	buf_init(&w->policy, TEXT_MAX);
@@ -382,12 +406,6 @@ destination(void *arg, struct str recipient)
 
 	seal_id(d->seal, "recipient", recipient, id);
 	return get_name((const char *)id);
-}
-
-static bool
-is_up(void *arg)
-{
-	return redis_link_is_up(((const struct arbiter *)arg)->link);
 }
 
 const struct share_ops arbiter_ops = {

@@ -521,6 +521,33 @@ tell_again(struct freezes *f, int64_t now)
 }
 
 static void
+lose(struct freezes *f, const char *why)
+{
+	bool is_news = f->is_up || !f->was_told;
+
+	str_copy(str_from(why), f->why, sizeof(f->why));
+	if (!is_news)
+		return;
+	f->is_up = false;
+	f->was_told = true;
+	f->since = f->ops->wall(f->arg);
+	f->ops->on_down(f->arg, f->why);
+}
+
+/* Other servers of the cluster go on: this one is asked until it is back. */
+static void
+poll_later(struct freezes *f, bool was_asked, int64_t now)
+{
+	const char *why = "";
+
+	loop_timer_set(&f->timer, now + FREEZES_POLL_MS);
+	if (!redis_link_reaches(f->link, str_from(f->keys[0]), &why))
+		lose(f, why);
+	else if (was_asked)
+		lose(f, "the cluster did not answer about freezes in time");
+}
+
+static void
 on_poll(void *arg, const struct resp_value *reply, int64_t now)
 {
 	struct freezes *f = arg;
@@ -529,8 +556,11 @@ on_poll(void *arg, const struct resp_value *reply, int64_t now)
 	int64_t server = resp_at(reply, 2)->integer;
 	size_t n;
 
-	if (reply == NULL)
-		return; /* on_down has told */
+	if (reply == NULL) {
+		if (redis_link_is_up(f->link))
+			poll_later(f, true, now);
+		return;
+	}
 	loop_timer_set(&f->timer, now + FREEZES_POLL_MS);
 	/* Nothing of ours: the keys are used by others. */
 	if (epoch.n != EPOCH || server <= 0 || rev < 0)
@@ -577,7 +607,7 @@ poll_now(struct freezes *f)
 	loop_timer_set(&f->timer, INT64_MAX);
 	if (!redis_link_run(f->link, &f->poll, keys, 3, args, 4, on_poll, f) &&
 	    redis_link_is_up(f->link))
-		loop_timer_set(&f->timer, loop_now(f->loop) + FREEZES_POLL_MS);
+		poll_later(f, false, loop_now(f->loop));
 }
 
 static void
@@ -601,22 +631,25 @@ static void
 on_link_down(void *arg, const char *why, int64_t now)
 {
 	struct freezes *f = arg;
-	bool is_news = f->is_up || !f->was_told;
 
 	(void)now;
 	loop_timer_set(&f->timer, INT64_MAX);
-	str_copy(str_from(why), f->why, sizeof(f->why));
-	if (!is_news)
-		return;
-	f->is_up = false;
-	f->was_told = true;
-	f->since = f->ops->wall(f->arg);
-	f->ops->on_down(f->arg, f->why);
+	lose(f, why);
+}
+
+static void
+on_link_node(void *arg, const struct redis_link_node *node, int64_t now)
+{
+	struct freezes *f = arg;
+
+	(void)now;
+	f->ops->on_node(f->arg, node);
 }
 
 static const struct redis_link_ops link_ops = {
     .on_up = on_link_up,
     .on_down = on_link_down,
+    .on_node = on_link_node,
 };
 
 /* ---- the owner's side ---- */
@@ -728,6 +761,7 @@ freezes_info(const struct freezes *f, struct freezes_info *out)
 		out->frozen += e->is_frozen;
 	}
 	redis_link_memory(f->link, &out->memory);
+	out->link = f->link;
 }
 
 struct redis_link *

@@ -55,6 +55,9 @@ struct freezes_ops {
 	 * could not be reached at the start. Once for each turn of this. */
 	void (*on_up)(void *arg);
 	void (*on_down)(void *arg, const char *why);
+	/* A server of a cluster went up or down, or is in it no more (without
+	 * slots). */
+	void (*on_node)(void *arg, const struct redis_link_node *node);
 	int64_t (*wall)(void *arg);
 };
 
@@ -78,6 +81,7 @@ struct freezes_info {
 	size_t waiting; /* changes that the server has not heard of */
 	size_t frozen;
 	struct redis_link_memory memory;
+	const struct redis_link *link; /* for redis_link_node */
 };
 /* For others who share the server. Borrowed. */
 struct redis_link *freezes_link(struct freezes *f);

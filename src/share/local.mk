@@ -5,6 +5,8 @@ libshare_a_SOURCES = \
 	src/share/freezes.c src/share/freezes.h \
 	src/share/question.h \
 	src/share/redis_link.c src/share/redis_link.h \
+	src/share/redis_node.c src/share/redis_node.h \
+	src/share/redis_slots.c src/share/redis_slots.h \
 	src/share/redis_url.c src/share/redis_url.h \
 	src/share/resp.c src/share/resp.h \
 	src/share/seal.c src/share/seal.h \

@@ -91,7 +91,8 @@ struct share_ops {
 	    share_answer_fn *fn, void *fn_arg);
 	/* A recipient's name at all relays. */
 	uint64_t (*destination)(void *arg, struct str recipient);
-	bool (*is_up)(void *arg);
+	/* The server that decides about this sender is there. */
+	bool (*is_up)(void *arg, struct str sender);
 };
 
 #endif

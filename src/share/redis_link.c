@@ -1,186 +1,393 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A link is in one state: it rests (until `due`), asks for the host's address,
- * connects, shakes hands, is set up (login, database, role), or is up. Answers
- * belong to commands by their order, so a connection on which one is missing
- * cannot be used again.
+ * A question is at one place (a server) at a time: sent there, or waiting for
+ * it to come up or for a moment to pass. As long as it was sent once, its
+ * deadline is that of its place's connection, which ends with it. After a
+ * redirect it is astray: its own deadline is watched here, and the connection
+ * that is late with it has a deadline of its own from then on.
+ *
+ * The map is learnt over a connection of its own, the guide's, from the nodes
+ * of the URL and those that are known, one after the other: when there is none,
+ * after MOVED, and every second while a master or a slot is missing.
  */
 #include "share/redis_link.h"
 
 #include "base/list.h"
-#include "net/conn.h"
-#include "net/resolver.h"
+#include "share/redis_node.h"
+#include "share/redis_slots.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_MS 2000
-#define SETUP_MS 2000
-#define REST_MIN_MS 100
-#define REST_MAX_MS 5000
 #define RUN_ARGS_MAX 2048
+#define REDIRECTS_MAX 5
+#define TRYAGAIN_MS 10
+#define GUIDE_REST_MS 100 /* between two at least */
+#define GUIDE_MISSING_MS 1000
+#define GUIDE_REST_MAX_MS 5000
+#define UNUSED_MS 10000 /* a place without slots stays that long */
 
-enum link_state {
-	LINK_RESTS,
-	LINK_RESOLVES,
-	LINK_CONNECTS,
-	LINK_SHAKES,
-	LINK_SETUP,
-	LINK_UP
+struct place { /* a server */
+	struct list entry;
+	struct redis_link *l;
+	struct redis_node *node;
+	struct redis_host host;
+	unsigned slots;
+	enum { NEVER_TRIED, DOWN, UP } state, told; /* told: to the owner */
+	size_t questions;
+	int64_t used_at, since;
+	char why[REDIS_LINK_WHY_MAX];
 };
 
-/* A command without an answer. */
-struct pending {
-	struct list entry;
-	int64_t deadline;
-	struct redis_script *script; /* NULL: one of the set-up */
-	char *tail;                  /* what follows the script's name */
+struct question {
+	struct list entry; /* of sent or astray */
+	struct redis_link *l;
+	struct place *at;
+	struct redis_script *script;
+	char *tail;
 	size_t tail_n;
-	unsigned words; /* of the whole command */
-	bool is_again;  /* as EVAL */
+	unsigned words;
+	uint16_t slot;
+	bool is_sent, is_asking, is_again;
+	unsigned redirects;
+	int64_t deadline, retry_at;
 	redis_link_fn *fn;
 	void *arg;
 };
 
 struct redis_link {
 	struct loop *loop;
-	struct redis_url url;
-	char *user, *password, *tls_name;
-	size_t password_n;
-	struct tls_client *tls;
-	int64_t deadline_ms;
+	struct redis_link_settings settings;
 	const struct redis_link_ops *ops;
 	void *arg;
+	bool is_cluster, is_up;
 
-	enum link_state state;
-	struct resolver *resolver;
-	size_t tries; /* of the resolver */
-	uint64_t connections;
-	struct redis_host to; /* of this try: a sentinel, or the server */
-	bool is_sentinel;     /* it is one */
-	bool has_master;      /* to is what a sentinel said */
-	unsigned sentinel;    /* the next to be asked */
-	struct net_addr addr;
-	struct conn *conn;
-	struct resp *resp;
-	struct list open; /* struct pending */
-	size_t open_count;
-	struct redis_link_memory memory;
-	int64_t rest_ms;
-	struct loop_timer timer; /* the next try, or the oldest deadline */
+	struct list places;
+	size_t place_count;
+	struct place *only;           /* without a cluster */
+	struct place **of;            /* by slot; NULL: nobody has it */
+	unsigned slots;               /* that somebody has */
+	char why[REDIS_LINK_WHY_MAX]; /* no map */
+
+	struct redis_node *guide;
+	struct redis_host guide_host;
+	unsigned guide_turn;
+	bool is_guide_done;
+	int64_t guide_at; /* the next begins; INT64_MAX: none is wanted */
+	int64_t guide_last, guide_rest_ms;
+
+	struct list sent, astray; /* struct question */
+	struct loop_timer timer;
 };
 
-static const struct conn_ops conn_ops;
+static const struct redis_node_ops place_ops, guide_ops;
+
+/* ---- places ---- */
 
 static void
-pending_free(struct redis_link *l, struct pending *p)
+describe(const struct place *p, struct redis_link_node *out)
+{
+	redis_host_format(&p->host, out->at);
+	out->slots = p->slots;
+	out->is_up = p->state == UP;
+	out->why = out->is_up ? "" : p->why;
+	out->since = p->since;
+	redis_node_memory(p->node, &out->memory);
+}
+
+/* Once for each turn of what the owner knows. */
+static void
+tell(struct place *p, int64_t now)
+{
+	struct redis_link *l = p->l;
+	struct redis_link_node node;
+	bool is_news = p->slots > 0
+			   ? p->state != NEVER_TRIED && p->state != p->told
+			   : p->told != NEVER_TRIED;
+
+	if (!is_news || !l->is_cluster)
+		return;
+	p->told = p->slots > 0 ? p->state : NEVER_TRIED;
+	describe(p, &node);
+	if (l->ops->on_node != NULL)
+		l->ops->on_node(l->arg, &node, now);
+}
+
+static struct place *
+place_new(struct redis_link *l, const struct redis_host *host)
+{
+	struct place *p = xcalloc(1, sizeof(*p));
+
+	p->l = l;
+	if (host != NULL)
+		p->host = *host;
+	p->used_at = p->since = loop_now(l->loop);
+	snprintf(p->why, sizeof(p->why), "not reached yet");
+	p->node = redis_node_new(
+	    l->loop, &l->settings, host, REDIS_NODE_WORKS, &place_ops, p);
+	list_append(&l->places, &p->entry);
+	l->place_count++;
+	return p;
+}
+
+static void
+place_free(struct place *p)
 {
 	list_remove(&p->entry);
-	l->open_count--;
-	free(p->tail);
+	p->l->place_count--;
+	redis_node_free(p->node);
 	free(p);
 }
 
-static struct pending *
-oldest(struct redis_link *l)
+/* NULL: there are too many. */
+static struct place *
+place_get(struct redis_link *l, const struct redis_host *host)
 {
-	return list_is_empty(&l->open)
-		   ? NULL
-		   : LIST_ITEM(l->open.next, struct pending, entry);
+	struct list *e;
+
+	list_each (e, &l->places) {
+		struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (redis_host_same(&p->host, host))
+			return p;
+	}
+	return l->place_count < REDIS_NODES_MAX ? place_new(l, host) : NULL;
+}
+
+static void
+set_slot(struct redis_link *l, unsigned slot, struct place *p)
+{
+	struct place *was = l->of[slot];
+
+	if (was != NULL) {
+		was->slots--;
+		l->slots--;
+		was->used_at = loop_now(l->loop);
+	}
+	l->of[slot] = p;
+	if (p != NULL) {
+		p->slots++;
+		l->slots++;
+	}
+}
+
+static bool
+is_one_up(const struct redis_link *l)
+{
+	struct list *e;
+
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (p->state == UP && (!l->is_cluster || p->slots > 0))
+			return true;
+	}
+	return false;
+}
+
+/* why: of what was lost, or not found; NULL: the map changed, or it is up. */
+static void
+turn(struct redis_link *l, const char *why, int64_t now)
+{
+	bool is_up = is_one_up(l), was_up = l->is_up;
+
+	l->is_up = is_up;
+	if (is_up && !was_up)
+		l->ops->on_up(l->arg, now);
+	else if (!is_up && why != NULL)
+		l->ops->on_down(l->arg, why, now);
+	else if (!is_up && was_up)
+		l->ops->on_down(
+		    l->arg, "other servers have the slots now", now);
+}
+
+static bool
+is_spare(const struct place *p)
+{
+	return p->l->is_cluster && p->slots == 0;
 }
 
 static void
 set_timer(struct redis_link *l)
 {
-	const struct pending *p = oldest(l);
+	int64_t due = l->is_guide_done ? loop_now(l->loop) : l->guide_at;
+	struct list *e;
 
-	if (l->state >= LINK_SETUP)
-		loop_timer_set(&l->timer, p != NULL ? p->deadline : INT64_MAX);
+	list_each (e, &l->astray) {
+		const struct question *q = LIST_ITEM(e, struct question, entry);
+
+		if (q->deadline < due)
+			due = q->deadline;
+		if (!q->is_sent && q->at->state == UP && q->retry_at < due)
+			due = q->retry_at;
+	}
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (is_spare(p) && p->used_at + UNUSED_MS < due)
+			due = p->used_at + UNUSED_MS;
+	}
+	loop_timer_set(&l->timer, due);
 }
 
-/* Half of it and up to all: relays that lost the server together do not all
- * come back in the same moment. */
+/* ---- the guide ---- */
+
+static void
+want_map(struct redis_link *l, int64_t now, int64_t delay)
+{
+	int64_t at = now + delay;
+
+	if (!l->is_cluster || l->guide != NULL)
+		return;
+	if (at < l->guide_last + GUIDE_REST_MS)
+		at = l->guide_last + GUIDE_REST_MS;
+	if (at < l->guide_at)
+		l->guide_at = at;
+	set_timer(l);
+}
+
+bool
+redis_link_is_whole(const struct redis_link *l)
+{
+	struct list *e;
+
+	if (!l->is_cluster)
+		return l->is_up;
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (p->slots > 0 && p->state != UP)
+			return false;
+	}
+	return l->slots == REDIS_SLOTS;
+}
+
+/* One that answers knows it at once, where there is one. */
+static const struct redis_host *
+choose_guide(struct redis_link *l)
+{
+	const struct redis_url *url = &l->settings.url;
+	size_t i = l->guide_turn++ % (url->host_count + l->place_count);
+	struct list *e;
+
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (p->state == UP)
+			return &p->host;
+	}
+	if (i < url->host_count)
+		return &url->hosts[i];
+	e = l->places.next;
+	for (i -= url->host_count; i > 0; i--)
+		e = e->next;
+	return &LIST_ITEM(e, struct place, entry)->host;
+}
+
+static void
+begin_guide(struct redis_link *l, int64_t now)
+{
+	l->guide_at = INT64_MAX;
+	l->guide_last = now;
+	l->guide_host = *choose_guide(l);
+	l->guide = redis_node_new(l->loop, &l->settings, &l->guide_host,
+	    REDIS_NODE_GUIDES, &guide_ops, l);
+}
+
+/* It is freed in the timer: it is still speaking. */
+static void
+end_guide(struct redis_link *l)
+{
+	l->is_guide_done = true;
+	set_timer(l);
+}
+
+static void
+on_guide_down(void *arg, const char *why, int64_t now)
+{
+	struct redis_link *l = arg;
+	char at[REDIS_HOST_TEXT_MAX];
+
+	if (l->is_guide_done)
+		return;
+	snprintf(l->why, sizeof(l->why), "%.100s: %.140s",
+	    redis_host_format(&l->guide_host, at), why);
+	end_guide(l);
+	turn(l, l->why, now);
+}
+
+/* Places that the map no longer has go when nothing is open at them. */
+static void
+use_map(struct redis_link *l, const struct redis_slots *map, int64_t now)
+{
+	struct place *places[REDIS_NODES_MAX];
+	struct list *e, *next;
+
+	for (unsigned i = 0; i < map->count; i++)
+		places[i] = place_get(l, &map->hosts[i]);
+	for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
+		set_slot(l, slot,
+		    map->of[slot] != REDIS_NO_NODE ? places[map->of[slot]]
+						   : NULL);
+	list_each_safe (e, next, &l->places)
+		tell(LIST_ITEM(e, struct place, entry), now);
+	turn(l, NULL, now);
+}
+
+static void
+on_guide_slots(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct redis_link *l = arg;
+	struct redis_slots *map;
+
+	if (l->is_guide_done)
+		return;
+	map = xcalloc(1, sizeof(*map));
+	if (redis_slots_read(reply, &l->guide_host, map)) {
+		l->guide_rest_ms = GUIDE_REST_MS;
+		end_guide(l);
+		use_map(l, map, now);
+	} else {
+		on_guide_down(l, "its map of slots cannot be read", now);
+	}
+	free(map);
+}
+
+static const struct redis_node_ops guide_ops = {
+    .on_down = on_guide_down,
+    .on_slots = on_guide_slots,
+};
+
+/* Half of it and up to all: relays do not ask in the same moment. */
 static int64_t
-rest(struct redis_link *l)
+jitter(int64_t ms)
 {
 	unsigned char r = 0;
 
 	(void)RAND_bytes(&r, 1);
-	return l->rest_ms / 2 + l->rest_ms / 2 * r / 255;
+	return ms / 2 + ms / 2 * r / 255;
 }
 
 static void
-close_conn(struct redis_link *l)
+free_guide(struct redis_link *l, int64_t now)
 {
-	if (l->conn != NULL)
-		conn_free(l->conn);
-	l->conn = NULL;
-	resp_free(l->resp);
-	l->resp = NULL;
-}
-
-/* Nobody who is told may find the link half closed, or have what he sends
- * anew mixed with what is told now. */
-static void
-give_up(struct redis_link *l, const char *why, int64_t now)
-{
-	struct list open;
-
-	close_conn(l);
-	l->state = LINK_RESTS;
-	l->has_master = false;
-	loop_timer_set(&l->timer, now + rest(l));
-	l->rest_ms =
-	    l->rest_ms * 2 < REST_MAX_MS ? l->rest_ms * 2 : REST_MAX_MS;
-	list_init(&open);
-	while (oldest(l) != NULL) {
-		struct list *entry = &oldest(l)->entry;
-
-		list_remove(entry);
-		list_append(&open, entry);
-	}
-	l->ops->on_down(l->arg, why, now);
-	while (!list_is_empty(&open)) {
-		struct pending *p = LIST_ITEM(open.next, struct pending, entry);
-		redis_link_fn *fn = p->fn;
-		void *arg = p->arg;
-		bool is_setup = p->script == NULL;
-
-		pending_free(l, p);
-		if (!is_setup)
-			fn(arg, NULL, now);
+	redis_node_free(l->guide);
+	l->guide = NULL;
+	l->is_guide_done = false;
+	if (l->slots == 0) {
+		want_map(l, now, jitter(l->guide_rest_ms));
+		l->guide_rest_ms = l->guide_rest_ms * 2 < GUIDE_REST_MAX_MS
+				       ? l->guide_rest_ms * 2
+				       : GUIDE_REST_MAX_MS;
+	} else if (!redis_link_is_whole(l)) {
+		want_map(l, now, jitter(GUIDE_MISSING_MS));
 	}
 }
 
-static void
-give_up_error(struct redis_link *l, const struct resp_value *reply, int64_t now)
-{
-	char text[160], why[REDIS_LINK_WHY_MAX];
-
-	snprintf(why, sizeof(why), "the server says: %s",
-	    str_escape(reply->text, text, sizeof(text)));
-	give_up(l, why, now);
-}
-
-/* ---- commands ---- */
-
-static struct pending *
-pending_new(
-    struct redis_link *l, int64_t deadline, redis_link_fn *fn, void *arg)
-{
-	struct pending *p = xcalloc(1, sizeof(*p));
-
-	p->deadline = deadline;
-	p->fn = fn;
-	p->arg = arg;
-	list_append(&l->open, &p->entry);
-	l->open_count++;
-	return p;
-}
+/* ---- questions ---- */
 
 static void
 name_script(struct redis_script *s)
@@ -202,25 +409,170 @@ name_script(struct redis_script *s)
 	s->sha[40] = '\0';
 }
 
-/* The words behind the script's name are kept: EVAL repeats them. */
 static void
-send_run(struct redis_link *l, struct pending *p)
+question_free(struct question *q)
 {
-	bool is_whole = p->is_again && p->script->loaded_by != l->connections;
-	const char *verb = is_whole ? "EVAL" : "EVALSHA";
-	const char *what = is_whole ? p->script->text : p->script->sha;
-	char head[64];
-	int n;
+	list_remove(&q->entry);
+	q->at->questions--;
+	free(q->tail);
+	free(q);
+}
 
-	n = snprintf(head, sizeof(head), "*%u\r\n$%zu\r\n%s\r\n$%zu\r\n",
-	    p->words, strlen(verb), verb, strlen(what));
-	(void)conn_write(l->conn, head, (size_t)n);
-	(void)conn_write(l->conn, what, strlen(what));
-	(void)conn_write(l->conn, "\r\n", 2);
-	(void)conn_write(l->conn, p->tail, p->tail_n);
-	/* Whatever is sent behind it finds the script there. */
-	if (is_whole)
-		p->script->loaded_by = l->connections;
+/* Takes it. */
+static void
+answer(struct question *q, const struct resp_value *reply, int64_t now)
+{
+	redis_link_fn *fn = q->fn;
+	void *arg = q->arg;
+
+	question_free(q);
+	fn(arg, reply, now);
+}
+
+static void
+put(struct question *q, struct place *at)
+{
+	q->at->questions--;
+	q->at = at;
+	at->questions++;
+	at->used_at = loop_now(q->l->loop);
+}
+
+static bool on_reply(void *arg, const struct resp_value *reply, int64_t now);
+
+static bool
+send_question(struct question *q)
+{
+	struct redis_run run = {
+	    .script = q->script,
+	    .tail = {q->tail, q->tail_n},
+	    .words = q->words,
+	    .is_asking = q->is_asking,
+	    .is_again = q->is_again,
+	};
+
+	q->is_sent = redis_node_run(q->at->node, &run, on_reply, q);
+	return q->is_sent;
+}
+
+/* To another place, or to the same one later. */
+static void
+send_astray(struct question *q, int64_t now, int64_t delay)
+{
+	struct redis_link *l = q->l;
+
+	list_remove(&q->entry);
+	list_append(&l->astray, &q->entry);
+	q->is_sent = false;
+	q->retry_at = now + delay;
+	if (q->at->state == DOWN ||
+	    (q->at->state == UP && delay == 0 && !send_question(q)))
+		answer(q, NULL, now);
+	set_timer(l);
+}
+
+/* False: the server says where nothing can be. */
+static bool
+redirect(struct question *q, struct str text, int64_t now)
+{
+	struct redis_link *l = q->l;
+	struct redis_redirect r;
+	struct place *to;
+
+	if (!redis_redirect_read(text, &q->at->host, &r))
+		return false;
+	to = place_get(l, &r.host);
+	if (to == NULL || ++q->redirects > REDIRECTS_MAX) {
+		answer(q, NULL, now);
+		return true;
+	}
+	if (!r.is_ask && l->of[r.slot] != to) {
+		struct place *was = l->of[r.slot];
+
+		set_slot(l, r.slot, to);
+		if (was != NULL)
+			tell(was, now);
+		tell(to, now);
+		turn(l, NULL, now);
+	}
+	if (!r.is_ask)
+		want_map(l, now, 0);
+	put(q, to);
+	q->is_asking = r.is_ask;
+	q->is_again = false;
+	send_astray(q, now, 0);
+	return true;
+}
+
+/* The slot is on its way and its keys are at two nodes: where they are in a
+ * moment is asked of the one that has the slot. */
+static void
+try_again(struct question *q, int64_t now)
+{
+	if (++q->redirects > REDIRECTS_MAX) {
+		answer(q, NULL, now);
+		return;
+	}
+	if (q->l->of[q->slot] != NULL)
+		put(q, q->l->of[q->slot]);
+	q->is_asking = false;
+	send_astray(q, now, TRYAGAIN_MS << q->redirects);
+}
+
+static bool
+has_words(struct str text, const char *words)
+{
+	char line[256];
+
+	str_copy(text, line, sizeof(line));
+	return strstr(line, words) != NULL;
+}
+
+/* An error that is this question's alone: the slot is nobody's, or is moving
+ * away under the script. */
+static bool
+is_slots_own(struct str text)
+{
+	return str_starts(text, STR("CLUSTERDOWN Hash slot not served")) ||
+	       has_words(text, "non local key");
+}
+
+/* Of a question that a server answered with an error. True: it goes on, or was
+ * answered. */
+static bool
+on_error(struct question *q, const struct resp_value *reply, int64_t now)
+{
+	struct redis_link *l = q->l;
+
+	if (resp_is_error(reply, "NOSCRIPT") && !q->is_again) {
+		q->is_again = true;
+		send_astray(q, now, 0);
+		return true;
+	}
+	if (!l->is_cluster)
+		return false;
+	if (resp_is_error(reply, "MOVED ") || resp_is_error(reply, "ASK "))
+		return redirect(q, reply->text, now);
+	if (resp_is_error(reply, "TRYAGAIN")) {
+		try_again(q, now);
+		return true;
+	}
+	want_map(l, now, 0);
+	if (!is_slots_own(reply->text))
+		return false;
+	answer(q, NULL, now);
+	return true;
+}
+
+static bool
+on_reply(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct question *q = arg;
+
+	if (reply != NULL && reply->type == RESP_ERROR)
+		return on_error(q, reply, now);
+	answer(q, reply, now);
+	return true;
 }
 
 bool
@@ -228,15 +580,16 @@ redis_link_run(struct redis_link *l, struct redis_script *script,
     const struct str *keys, size_t key_count, const struct str *args,
     size_t arg_count, redis_link_fn *fn, void *arg)
 {
+	uint16_t slot = key_count > 0 ? redis_slot_of(keys[0]) : 0;
+	struct place *at = l->is_cluster ? l->of[slot] : l->only;
 	struct str words[RUN_ARGS_MAX];
 	char count[24];
-	struct pending *p;
+	struct question *q;
 	struct buf tail;
 	size_t n = 0;
 	char *first;
 
-	if (l->state != LINK_UP || l->open_count >= REDIS_LINK_OPEN_MAX ||
-	    conn_is_full(l->conn))
+	if (at == NULL || at->state != UP)
 		return false;
 	if (key_count + arg_count + 1 > RUN_ARGS_MAX)
 		panic("redis: a script with too many arguments");
@@ -255,338 +608,138 @@ redis_link_run(struct redis_link *l, struct redis_script *script,
 	/* Without "*N" and its line end. */
 	first = memchr(tail.mem + tail.off, '$', tail.len);
 	buf_consume(&tail, (size_t)(first - (tail.mem + tail.off)));
-	p = pending_new(l, loop_now(l->loop) + l->deadline_ms, fn, arg);
-	p->script = script;
-	p->words = (unsigned)n + 2;
-	p->tail_n = tail.len;
-	p->tail = buf_take(&tail);
-	send_run(l, p);
-	set_timer(l);
-	return true;
-}
-
-/* ---- the set-up ---- */
-
-static void
-on_login(void *arg, const struct resp_value *reply, int64_t now)
-{
-	(void)arg;
-	(void)reply;
-	(void)now;
-}
-
-static void
-on_role(void *arg, const struct resp_value *reply, int64_t now)
-{
-	struct redis_link *l = arg;
-
-	if (!str_eq(resp_text(resp_at(reply, 0)), STR("master")))
-		give_up(l, "the server is a replica, not a master", now);
-}
-
-/* The value of a line "name:value"; empty: there is none. */
-static struct str
-find_line(struct str text, struct str name)
-{
-	while (text.n > 0) {
-		struct str line = str_cut(&text, '\n');
-
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (str_starts(line, name))
-			return str_sub(line, name.n, line.n);
-	}
-	return STR("");
-}
-
-/* The last answer of the set-up, and the only one that may be an error: a user
- * with few rights may not ask it. */
-static void
-on_memory(void *arg, const struct resp_value *reply, int64_t now)
-{
-	struct redis_link *l = arg;
-	struct str text = resp_text(reply);
-
-	l->memory = (struct redis_link_memory){0};
-	(void)!str_to_u64(find_line(text, STR("maxmemory:")), &l->memory.max);
-	str_copy(find_line(text, STR("maxmemory_policy:")), l->memory.policy,
-	    sizeof(l->memory.policy));
-	l->state = LINK_UP;
-	conn_set_secret(l->conn, false);
-	set_timer(l);
-	l->ops->on_up(l->arg, now);
-}
-
-static void
-ask(struct redis_link *l, const struct str *words, size_t n, redis_link_fn *fn,
-    int64_t now)
-{
-	struct buf out;
-
-	buf_init(&out, RESP_COMMAND_MAX);
-	if (resp_command(&out, words, n))
-		(void)conn_write(l->conn, buf_str(&out).p, out.len);
-	explicit_bzero(out.mem, out.cap);
-	buf_clear(&out);
-	(void)pending_new(l, now + SETUP_MS, fn, l);
-}
-
-/* A sentinel has said which one is the master. */
-static void
-on_master(void *arg, const struct resp_value *reply, int64_t now)
-{
-	struct redis_link *l = arg;
-	struct str host = resp_text(resp_at(reply, 0));
-	char text[REDIS_URL_HOST_MAX + 16], why[REDIS_LINK_WHY_MAX];
-	bool is_v6 = str_index(host, ':') < host.n;
-	uint64_t port = 0;
-
-	snprintf(why, sizeof(why), "the sentinel %.80s knows no master %s",
-	    l->to.host, l->url.master);
-	if (host.n == 0 || host.n >= REDIS_URL_HOST_MAX ||
-	    !str_to_u64(resp_text(resp_at(reply, 1)), &port) || port == 0 ||
-	    port > UINT16_MAX) {
-		give_up(l, why, now);
-		return;
-	}
-	snprintf(text, sizeof(text), is_v6 ? "[%.*s]:%u" : "%.*s:%u",
-	    STR_ARG(host), (unsigned)port);
-	if (!redis_host_parse(str_from(text), (unsigned)port, &l->to)) {
-		give_up(l, why, now);
-		return;
-	}
-	/* At once, but not from within its own answer. */
-	close_conn(l);
-	l->has_master = true;
-	l->state = LINK_RESTS;
-	loop_timer_set(&l->timer, now);
-}
-
-static void
-ask_sentinel(struct redis_link *l, int64_t now)
-{
-	struct str words[3] = {STR("SENTINEL"), STR("get-master-addr-by-name"),
-	    str_from(l->url.master)};
-
-	ask(l, words, 3, on_master, now);
-	set_timer(l);
-}
-
-static void
-set_up(struct redis_link *l, int64_t now)
-{
-	struct str words[3];
-	char db[16];
-
-	l->state = LINK_SETUP;
-	l->connections++;
-	l->resp = resp_new();
-	if (l->is_sentinel) {
-		ask_sentinel(l, now);
-		return;
-	}
-	conn_set_secret(l->conn, true);
-	words[0] = STR("AUTH");
-	words[1] = str_from(l->user);
-	words[l->user != NULL ? 2 : 1] =
-	    (struct str){l->password, l->password_n};
-	if (l->password_n > 0)
-		ask(l, words, l->user != NULL ? 3 : 2, on_login, now);
-	if (l->url.db != 0) {
-		snprintf(db, sizeof(db), "%u", l->url.db);
-		words[0] = STR("SELECT");
-		words[1] = str_from(db);
-		ask(l, words, 2, on_login, now);
-	}
-	words[0] = STR("ROLE");
-	ask(l, words, 1, on_role, now);
-	words[0] = STR("INFO");
-	words[1] = STR("memory");
-	ask(l, words, 2, on_memory, now);
-	set_timer(l);
-}
-
-/* ---- answers ---- */
-
-/* False: the link is given up. */
-static bool
-take_reply(struct redis_link *l, const struct resp_value *reply, int64_t now)
-{
-	struct pending *p = oldest(l);
-	redis_link_fn *fn;
-	void *arg;
-
-	if (p == NULL) {
-		give_up(l, "the server answered what was not asked", now);
-		return false;
-	}
-	if (p->script != NULL && !p->is_again &&
-	    resp_is_error(reply, "NOSCRIPT")) {
-		/* Answers come in order, so it goes to the end. */
-		p->is_again = true;
-		p->deadline = now + l->deadline_ms;
-		list_remove(&p->entry);
-		list_append(&l->open, &p->entry);
-		send_run(l, p);
+	q = xcalloc(1, sizeof(*q));
+	q->l = l;
+	q->at = at;
+	q->slot = slot;
+	q->script = script;
+	q->words = (unsigned)n + 2;
+	q->tail_n = tail.len;
+	q->tail = buf_take(&tail);
+	q->deadline = loop_now(l->loop) + l->settings.deadline_ms;
+	q->fn = fn;
+	q->arg = arg;
+	at->questions++;
+	list_append(&l->sent, &q->entry);
+	if (send_question(q))
 		return true;
+	question_free(q);
+	return false;
+}
+
+/* ---- what places tell ---- */
+
+static void
+send_waiting(struct place *p, int64_t now)
+{
+	struct list *e, *next;
+
+	list_each_safe (e, next, &p->l->astray) {
+		struct question *q = LIST_ITEM(e, struct question, entry);
+
+		if (q->at == p && !q->is_sent && q->retry_at <= now &&
+		    !send_question(q))
+			answer(q, NULL, now);
 	}
-	if (reply->type == RESP_ERROR && p->fn != on_memory) {
-		give_up_error(l, reply, now);
-		return false;
+}
+
+static void
+on_place_up(void *arg, int64_t now)
+{
+	struct place *p = arg;
+
+	p->state = UP;
+	p->since = now;
+	p->why[0] = '\0';
+	send_waiting(p, now);
+	tell(p, now);
+	turn(p->l, NULL, now);
+	set_timer(p->l);
+}
+
+static void
+on_place_down(void *arg, const char *why, int64_t now)
+{
+	struct place *p = arg;
+	struct redis_link *l = p->l;
+	struct list *e, *next;
+
+	if (p->state == UP)
+		p->since = now;
+	p->state = DOWN;
+	str_copy(str_from(why), p->why, sizeof(p->why));
+	tell(p, now);
+	turn(l, why, now);
+	/* What was sent hears of it from the node. */
+	list_each_safe (e, next, &l->astray) {
+		struct question *q = LIST_ITEM(e, struct question, entry);
+
+		if (q->at == p && !q->is_sent)
+			answer(q, NULL, now);
 	}
-	/* Not before: a server that is too slow to work with greets, too. */
-	if (p->script != NULL)
-		l->rest_ms = REST_MIN_MS;
-	fn = p->fn;
-	arg = p->arg;
-	pending_free(l, p);
-	fn(arg, reply, now);
-	return l->conn != NULL;
+	want_map(l, now, 0);
 }
 
-static void
-on_conn_read(void *arg, int64_t now)
-{
-	struct redis_link *l = arg;
-	struct str in = conn_input(l->conn);
-	struct resp_value *reply;
-	bool goes_on = resp_feed(l->resp, in.p, in.n);
-
-	conn_consume(l->conn, in.n);
-	while (goes_on && (reply = resp_next(l->resp)) != NULL) {
-		goes_on = take_reply(l, reply, now);
-		resp_value_free(reply);
-	}
-	if (l->conn == NULL)
-		return;
-	if (resp_is_broken(l->resp))
-		give_up(l,
-		    "this is no Redis server, or its answer is too large", now);
-	else
-		set_timer(l);
-}
-
-/* ---- the connection ---- */
-
-static void
-on_conn_connect(void *arg, int64_t now)
-{
-	struct redis_link *l = arg;
-	const char *name = l->tls_name != NULL ? l->tls_name : l->to.host;
-	char at[NET_ADDR_TEXT_MAX];
-
-	if (!l->url.is_tls) {
-		set_up(l, now);
-		return;
-	}
-	l->state = LINK_SHAKES;
-	if (!conn_start_tls(l->conn,
-		tls_connect(l->tls, name, net_addr_format(&l->addr, at)),
-		CONNECT_MS))
-		give_up(l, "the server spoke before the TLS handshake", now);
-}
-
-static void
-on_conn_tls(void *arg, int64_t now)
-{
-	set_up(arg, now);
-}
-
-static void
-on_conn_drain(void *arg, int64_t now)
-{
-	(void)arg;
-	(void)now;
-}
-
-static void
-on_conn_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	struct redis_link *l = arg;
-	char text[200], words[REDIS_LINK_WHY_MAX];
-
-	if (why == CONN_ERROR && error == EPROTO)
-		snprintf(words, sizeof(words), "TLS failed: %s",
-		    str_escape(
-			str_from(conn_tls_error(l->conn)), text, sizeof(text)));
-	else if (why == CONN_ERROR)
-		snprintf(words, sizeof(words), "%s", strerror(error));
-	else
-		snprintf(words, sizeof(words), "%s",
-		    why == CONN_EOF ? "the server closed the connection"
-				    : "no connection in time");
-	give_up(l, words, now);
-}
-
-static const struct conn_ops conn_ops = {
-    .on_connect = on_conn_connect,
-    .on_read = on_conn_read,
-    .on_drain = on_conn_drain,
-    .on_tls = on_conn_tls,
-    .on_end = on_conn_end,
+static const struct redis_node_ops place_ops = {
+    .on_up = on_place_up,
+    .on_down = on_place_down,
 };
 
+/* ---- the owner's side ---- */
+
 static void
-connect_to(struct redis_link *l, const struct net_addr *addr)
+end_late(struct redis_link *l, int64_t now)
 {
-	l->addr = *addr;
-	l->state = LINK_CONNECTS;
-	l->conn = conn_connect(l->loop, &l->addr, CONNECT_MS, &conn_ops, l);
+	struct list *e, *next;
+
+	list_each_safe (e, next, &l->astray) {
+		struct question *q = LIST_ITEM(e, struct question, entry);
+
+		if (q->deadline <= now) {
+			redis_node_forget(q->at->node, q);
+			answer(q, NULL, now);
+		} else if (!q->is_sent && q->at->state == UP &&
+			   q->retry_at <= now && !send_question(q)) {
+			answer(q, NULL, now);
+		}
+	}
 }
 
 static void
-on_address(void *arg, const struct resolver_answer *answer)
+sweep(struct redis_link *l, int64_t now)
 {
-	struct redis_link *l = arg;
-	char why[REDIS_LINK_WHY_MAX];
+	struct list *e, *next;
 
-	/* Of a try that was given up. */
-	if (l->state != LINK_RESOLVES || answer->tag != l->tries)
-		return;
-	loop_timer_set(&l->timer, INT64_MAX);
-	if (answer->count > 0) {
-		connect_to(l, &answer->addrs[0]);
-		return;
+	list_each_safe (e, next, &l->places) {
+		struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (!is_spare(p) || p->used_at + UNUSED_MS > now)
+			continue;
+		if (p->questions > 0)
+			p->used_at = now;
+		else
+			place_free(p);
 	}
-	snprintf(why, sizeof(why), "%.80s: %s", l->to.host, answer->error);
-	give_up(l, why, loop_now(l->loop));
-}
-
-static void
-try_now(struct redis_link *l, int64_t now)
-{
-	unsigned sentinels = l->url.sentinel_count;
-
-	l->is_sentinel = sentinels > 0 && !l->has_master;
-	if (l->is_sentinel)
-		l->to = l->url.sentinels[l->sentinel++ % sentinels];
-	else if (sentinels == 0)
-		l->to = l->url.server;
-	if (l->to.has_addr) {
-		connect_to(l, &l->to.addr);
-		return;
-	}
-	l->state = LINK_RESOLVES;
-	loop_timer_set(&l->timer, now + CONNECT_MS);
-	if (l->resolver == NULL)
-		l->resolver = resolver_new(l->loop, on_address, l);
-	resolver_ask(l->resolver, l->to.host, l->to.port, ++l->tries);
 }
 
 static void
 on_timer(void *arg, int64_t now)
 {
 	struct redis_link *l = arg;
-	const struct pending *p = oldest(l);
 
-	if (l->state == LINK_RESTS)
-		try_now(l, now);
-	else if (l->state == LINK_RESOLVES)
-		give_up(l, "no name server answered in time", now);
-	else if (p != NULL && p->deadline <= now)
-		give_up(l, "the server did not answer in time", now);
-	else
-		set_timer(l);
+	if (l->is_guide_done)
+		free_guide(l, now);
+	if (l->guide == NULL && l->guide_at <= now)
+		begin_guide(l, now);
+	end_late(l, now);
+	sweep(l, now);
+	set_timer(l);
+}
+
+static struct str
+copy(struct str s)
+{
+	return (struct str){str_dup(s), s.n};
 }
 
 struct redis_link *
@@ -594,23 +747,47 @@ redis_link_new(struct loop *loop, const struct redis_link_settings *settings,
     const struct redis_link_ops *ops, void *arg)
 {
 	struct redis_link *l = xcalloc(1, sizeof(*l));
+	struct redis_link_settings *s = &l->settings;
 
 	l->loop = loop;
-	l->url = settings->url;
-	l->user = settings->user != NULL ? xstrdup(settings->user) : NULL;
-	l->password = str_dup(settings->password);
-	l->password_n = settings->password.n;
-	l->tls_name =
-	    settings->tls_name != NULL ? xstrdup(settings->tls_name) : NULL;
-	l->tls = tls_client_ref(settings->tls);
-	l->deadline_ms = settings->deadline_ms;
+	*s = *settings;
+	s->user = s->user != NULL ? xstrdup(s->user) : NULL;
+	s->password = copy(s->password);
+	s->sentinel_password = copy(s->sentinel_password);
+	s->tls_name = s->tls_name != NULL ? xstrdup(s->tls_name) : NULL;
+	s->tls = tls_client_ref(s->tls);
 	l->ops = ops;
 	l->arg = arg;
-	l->rest_ms = REST_MIN_MS;
-	list_init(&l->open);
+	l->is_cluster = s->url.kind == REDIS_CLUSTER;
+	l->guide_rest_ms = GUIDE_REST_MS;
+	l->guide_at = INT64_MAX;
+	l->guide_last = INT64_MIN / 2;
+	snprintf(l->why, sizeof(l->why), "not reached yet");
+	list_init(&l->places);
+	list_init(&l->sent);
+	list_init(&l->astray);
 	loop_timer_init(&l->timer, loop, on_timer, l);
-	loop_timer_set(&l->timer, loop_now(loop));
+	if (l->is_cluster) {
+		l->of = xcalloc(REDIS_SLOTS, sizeof(struct place *));
+		want_map(l, loop_now(loop), 0);
+	} else {
+		l->only = place_new(l, NULL);
+	}
 	return l;
+}
+
+static void
+wipe(struct str s)
+{
+	explicit_bzero((void *)(uintptr_t)s.p, s.n);
+	free((void *)(uintptr_t)s.p);
+}
+
+static void
+questions_free(struct list *head)
+{
+	while (!list_is_empty(head))
+		question_free(LIST_ITEM(head->next, struct question, entry));
 }
 
 void
@@ -618,27 +795,76 @@ redis_link_free(struct redis_link *l)
 {
 	if (l == NULL)
 		return;
-	close_conn(l);
-	resolver_free(l->resolver);
-	while (oldest(l) != NULL)
-		pending_free(l, oldest(l));
+	questions_free(&l->sent);
+	questions_free(&l->astray);
+	while (!list_is_empty(&l->places))
+		place_free(LIST_ITEM(l->places.next, struct place, entry));
+	redis_node_free(l->guide);
 	loop_timer_clear(&l->timer);
-	tls_client_unref(l->tls);
-	explicit_bzero(l->password, l->password_n);
-	free(l->password);
-	free(l->user);
-	free(l->tls_name);
+	tls_client_unref(l->settings.tls);
+	wipe(l->settings.password);
+	wipe(l->settings.sentinel_password);
+	free((void *)(uintptr_t)l->settings.user);
+	free((void *)(uintptr_t)l->settings.tls_name);
+	free(l->of);
 	free(l);
 }
 
 bool
 redis_link_is_up(const struct redis_link *l)
 {
-	return l->state == LINK_UP;
+	return l->is_up;
+}
+
+bool
+redis_link_reaches(const struct redis_link *l, struct str key, const char **why)
+{
+	const struct place *p =
+	    l->is_cluster ? l->of[redis_slot_of(key)] : l->only;
+
+	if (why != NULL)
+		*why = p != NULL       ? p->why
+		       : l->slots == 0 ? l->why
+				       : "no server has this slot";
+	return p != NULL && p->state == UP;
+}
+
+bool
+redis_link_node(
+    const struct redis_link *l, size_t i, struct redis_link_node *out)
+{
+	struct list *e;
+
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+
+		if (p->slots > 0 && i-- == 0) {
+			describe(p, out);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+forgets(const struct redis_link_memory *m)
+{
+	return m->max != 0 && m->policy[0] != '\0' &&
+	       strcmp(m->policy, "noeviction") != 0;
 }
 
 void
 redis_link_memory(const struct redis_link *l, struct redis_link_memory *out)
 {
-	*out = l->memory;
+	struct list *e;
+
+	*out = (struct redis_link_memory){0};
+	list_each (e, &l->places) {
+		const struct place *p = LIST_ITEM(e, struct place, entry);
+		struct redis_link_memory of;
+
+		redis_node_memory(p->node, &of);
+		if (p->state == UP && (out->policy[0] == '\0' || forgets(&of)))
+			*out = of;
+	}
 }

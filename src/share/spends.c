@@ -171,7 +171,8 @@ on_added(void *arg, const struct resp_value *reply, int64_t now)
 	for (size_t i = 0; reply == NULL && i < b->n; i++)
 		note(s, b->v[i].sender, b->v[i].count);
 	batch_free(b);
-	flush(s);
+	if (reply != NULL) /* else with the next that is read */
+		flush(s);
 }
 
 static bool
@@ -292,9 +293,10 @@ on_read(void *arg, const struct resp_value *reply, int64_t now)
 	size_t n;
 
 	s->is_reading = false;
-	if (reply == NULL)
-		return; /* until the link is up again */
+	/* Without the link until spends_start. */
 	loop_timer_set(&s->timer, now + SPENDS_POLL_MS);
+	if (reply == NULL)
+		return;
 	if (reply->count < 2 || top < 0 || epoch.n > EPOCH)
 		return; /* nothing of ours: the keys are used by others */
 	memcpy(s->epoch, epoch.p, epoch.n);

@@ -5,6 +5,7 @@
  */
 #include "share/freeze_record.h"
 #include "share/freezes.h"
+#include "share/redis_slots.h"
 #include "share/redis_url.h"
 #include "share/resp.h"
 #include "share/seal.h"
@@ -133,11 +134,11 @@ test_addresses(void **state)
 	assert_true(redis_url_parse(
 	    "redis+sentinel://10.0.0.1,s2.example.org:7000/mymaster/3", &u, why,
 	    200));
-	assert_int_equal(u.sentinel_count, 2);
-	assert_true(u.sentinels[0].has_addr);
-	assert_int_equal(u.sentinels[0].port, 26379);
-	assert_string_equal(u.sentinels[1].host, "s2.example.org");
-	assert_int_equal(u.sentinels[1].port, 7000);
+	assert_int_equal(u.host_count, 2);
+	assert_true(u.hosts[0].has_addr);
+	assert_int_equal(u.hosts[0].port, 26379);
+	assert_string_equal(u.hosts[1].host, "s2.example.org");
+	assert_int_equal(u.hosts[1].port, 7000);
 	assert_string_equal(u.master, "mymaster");
 	assert_int_equal(u.db, 3);
 	assert_true(redis_url_parse("rediss+sentinel://a/m", &u, why, 200));
@@ -146,8 +147,19 @@ test_addresses(void **state)
 	assert_false(redis_url_parse("redis+sentinel://a:1/", &u, why, 200));
 	assert_false(redis_url_parse("redis+sentinel:///m", &u, why, 200));
 	assert_false(redis_url_parse("redis+sentinel://a,,b/m", &u, why, 200));
-	assert_false(
-	    redis_url_parse("redis+sentinel://a,b,c,d,e,f/m", &u, why, 200));
+	assert_false(redis_url_parse(
+	    "redis+sentinel://a,b,c,d,e,f,g,h,i/m", &u, why, 200));
+	assert_true(
+	    redis_url_parse("redis+cluster://a,[::1]:7000/", &u, why, 200));
+	assert_true(u.kind == REDIS_CLUSTER && !u.is_tls);
+	assert_int_equal(u.host_count, 2);
+	assert_int_equal(u.hosts[0].port, 6379);
+	assert_int_equal(u.hosts[1].port, 7000);
+	assert_true(redis_url_parse("rediss+cluster://a/0", &u, why, 200));
+	assert_true(u.is_tls);
+	assert_false(redis_url_parse("redis+cluster://a/1", &u, why, 200));
+	assert_non_null(strstr(why, "database"));
+	assert_false(redis_url_parse("redis+cluster://", &u, why, 200));
 	assert_false(redis_url_parse("127.0.0.1:6379", &u, why, 200));
 	assert_false(redis_url_parse("redis://:secret@host", &u, why, 200));
 	assert_non_null(strstr(why, "shared_password_file"));
@@ -260,6 +272,52 @@ test_what_was_spent(void **state)
 	buf_clear(&out);
 }
 
+static struct str
+moved(const char *text, struct redis_redirect *out)
+{
+	static const struct redis_host from = {.host = "10.0.0.9"};
+
+	if (!redis_redirect_read(str_from(text), &from, out))
+		return STR("");
+	return str_from(out->host.host);
+}
+
+static void
+test_slots(void **state)
+{
+	struct redis_redirect r;
+
+	(void)state;
+	/* As CLUSTER KEYSLOT says. */
+	assert_int_equal(redis_slot_of(STR("123456789")), 0x31c3);
+	assert_int_equal(redis_slot_of(STR("foo")), 12182);
+	assert_int_equal(redis_slot_of(STR("x{foo}y{bar}")), 12182);
+	assert_int_equal(
+	    redis_slot_of(STR("{foo")), redis_slot_of(STR("{foo")));
+	assert_int_not_equal(redis_slot_of(STR("{}foo")), 12182);
+	assert_int_equal(
+	    redis_slot_of(STR("{{foo}}")), redis_slot_of(STR("{foo")));
+	assert_true(
+	    str_eq(moved("MOVED 3999 127.0.0.1:6381", &r), STR("127.0.0.1")));
+	assert_false(r.is_ask);
+	assert_int_equal(r.slot, 3999);
+	assert_int_equal(r.host.port, 6381);
+	assert_true(r.host.has_addr);
+	assert_true(str_eq(moved("ASK 16383 ::1:6381", &r), STR("::1")));
+	assert_true(r.is_ask && r.host.has_addr);
+	assert_true(str_eq(moved("ASK 0 :6381", &r), STR("10.0.0.9")));
+	assert_true(str_eq(moved("MOVED 1 a.b-c:1", &r), STR("a.b-c")));
+	assert_int_equal(moved("MOVED 16384 h:1", &r).n, 0);
+	assert_int_equal(moved("MOVED -1 h:1", &r).n, 0);
+	assert_int_equal(moved("MOVED 1 ?:1", &r).n, 0);
+	assert_int_equal(moved("MOVED 1 h:0", &r).n, 0);
+	assert_int_equal(moved("MOVED 1 h:65536", &r).n, 0);
+	assert_int_equal(moved("MOVED 1 h", &r).n, 0);
+	assert_int_equal(moved("MOVED 1 h\x1b:1", &r).n, 0);
+	assert_int_equal(moved("MOVED", &r).n, 0);
+	assert_int_equal(moved("MOVES 1 h:1", &r).n, 0);
+}
+
 int
 main(void)
 {
@@ -268,6 +326,7 @@ main(void)
 	    cmocka_unit_test(test_what_is_no_answer),
 	    cmocka_unit_test(test_an_answer_without_end),
 	    cmocka_unit_test(test_commands),
+	    cmocka_unit_test(test_slots),
 	    cmocka_unit_test(test_addresses),
 	    cmocka_unit_test(test_what_is_sealed),
 	    cmocka_unit_test(test_records),
