@@ -215,12 +215,15 @@ void throttle_append(struct throttle *t, struct throttle_source *src,
  * from elsewhere). */
 void throttle_learn(struct throttle *t, struct throttle_source *src,
     uint64_t destination, int64_t now);
-/* Takes matching entries out of the queue without releasing them, in order;
- * returns how many. One pass over the queue. Those whose tick has come but
+/* Takes matching entries out of the queue without releasing them, in order, at
+ * most max of them (0: all); returns how many. One pass over the queue, which
+ * ends with the max-th: taking what is in front costs no more for a longer
+ * queue. Those whose tick has come but
  * whose on_release has not are among them, here and in throttle_queue_each;
  * verdicts and queue_length count them no more. */
 size_t throttle_remove(struct throttle *t, struct throttle_source *src,
-    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
+    size_t max);
 /* Calls fn for each entry of the queue, oldest first. */
 void throttle_queue_each(const struct throttle_source *src,
     void (*fn)(void *arg, uint64_t destination, uint64_t ticket), void *arg);

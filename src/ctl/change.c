@@ -12,11 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Asks; prints how many recipients were changed. */
+/* Asks; prints how many recipients were changed. A thaw comes when all of them
+ * were. */
 static enum ctl_status
 change(struct ctl *ctl, json_t *request, const char *what)
 {
 	json_t *done = NULL;
+	bool is_thaw = json_object_get(request, "then") != NULL;
 	enum ctl_status status = ctl_ask(ctl, request, NULL, NULL, &done);
 	int64_t n = ctl_number(done, "recipients");
 	bool goes_on = json_is_true(json_object_get(done, "goes_on"));
@@ -33,10 +35,13 @@ change(struct ctl *ctl, json_t *request, const char *what)
 		printf("{\"recipients\": %" PRId64 "%s}\n", n,
 		    goes_on ? ", \"goes_on\": true" : "");
 	else if (status == CTL_OK)
-		printf("%s: %s%s\n", what,
+		printf("%s%s: %s%s%s%s\n",
+		    is_thaw && !goes_on ? "thawed, and " : "", what,
 		    text_count(n, "recipient", "recipients", count),
-		    goes_on ? " so far; the rest follows, and the log says "
-			      "when it is done (gate changed)"
+		    goes_on ? " so far; the rest follows" : "",
+		    is_thaw && goes_on ? ", then the thaw" : "",
+		    goes_on ? ", and the log says when it is done "
+			      "(gate changed)"
 			    : "");
 	json_decref(done);
 	return status;
@@ -191,9 +196,8 @@ ctl_thaw(struct ctl *ctl)
 		    json_string(then == CTL_RELEASE ? "release" : "discard"));
 	if (then == 0)
 		return change_plain(ctl, request, "thawed");
-	return change(ctl, request,
-	    then == CTL_RELEASE ? "thawed, and released"
-				: "thawed, and discarded");
+	return change(
+	    ctl, request, then == CTL_RELEASE ? "released" : "discarded");
 }
 
 enum ctl_status

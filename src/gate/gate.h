@@ -321,9 +321,10 @@ void gate_txn_hear_name(struct gate_txn *txn, struct str address);
 /* The time, before completions of the spool are run: how long an administrator
  * has waited goes by it. */
 void gate_set_now(struct gate *g, int64_t now);
-/* error: errno; count: recipients changed. EINPROGRESS, for release, flush and
- * discard: so many by now, and the rest follows, with a line in the log at its
- * end; a stop waits for it. */
+/* error: errno; count: recipients changed. EINPROGRESS, for release, flush,
+ * discard, and a thaw with either: so many by now, and the rest follows (of a
+ * thaw its end, too), with a line in the log at its end; a stop waits for it.
+ */
 #define GATE_ANSWER_MS 500
 typedef void gate_done_fn(void *arg, int error, uint64_t count);
 

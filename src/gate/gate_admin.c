@@ -72,13 +72,12 @@ op_free(struct gate_admin_op *op)
 
 static const char *action_of(const struct gate_admin_op *op);
 
-/* Nobody waits for hundreds of thousands. A thaw comes after its queue has
- * gone. */
+/* Nobody waits for hundreds of thousands. A thaw whose queue goes first is
+ * answered ahead of the thaw itself. */
 static void
 answer_early(struct gate_admin_op *op)
 {
-	if (op->is_answered || op->is_thaw || op->fn == NULL ||
-	    op->g->now < op->answer_at)
+	if (op->is_answered || op->fn == NULL || op->g->now < op->answer_at)
 		return;
 	op->is_answered = true;
 	op->fn(op->arg, EINPROGRESS, op->count);
@@ -91,7 +90,8 @@ op_end(struct gate_admin_op *op, int error)
 
 	if (op->is_answered)
 		log_write(g->log, LOG_EV_GATE_CHANGED, KV(by, op->who),
-		    KV(action, action_of(op)), KV(recipients, op->count));
+		    KV(action, op->is_thaw ? "thaw" : action_of(op)),
+		    KV(recipients, op->count));
 	else if (op->fn != NULL)
 		op->fn(op->arg, error, op->count);
 	op_free(op);
@@ -205,7 +205,7 @@ apply_source(const struct gate_admin_op *op,
 	struct ticket_set set = {rows, n};
 
 	if (src != NULL) {
-		tier_remove(g, src, is_in_set, &set);
+		tier_remove(g, src, is_in_set, &set, n);
 		for (size_t i = 0; op->is_release && i < n; i++) {
 			throttle_learn(
 			    g->throttle, src, rows[i]->destination, g->now);

@@ -233,7 +233,7 @@ is_observed_ticket(void *arg, uint64_t destination, uint64_t ticket)
 void
 freeze_drop_observed(struct gate *g, struct throttle_source *src)
 {
-	tier_remove(g, src, is_observed_ticket, NULL);
+	tier_remove(g, src, is_observed_ticket, NULL, 0);
 }
 
 static void

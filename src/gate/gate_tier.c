@@ -195,15 +195,17 @@ tier_info(struct gate *g, struct throttle_source *src,
 
 size_t
 tier_remove(struct gate *g, struct throttle_source *src,
-    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg)
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
+    size_t max)
 {
-	size_t n = throttle_remove(g->throttle, src, match, arg), familiar = 0;
+	size_t n = throttle_remove(g->throttle, src, match, arg, max);
+	size_t familiar = 0;
 
 	if (n > 0)
 		shared_note_removed(g, src, SHARE_NEW);
-	if (tier_of(src) != NULL)
-		familiar =
-		    throttle_remove(g->familiar, tier_of(src), match, arg);
+	if (tier_of(src) != NULL && (max == 0 || n < max))
+		familiar = throttle_remove(g->familiar, tier_of(src), match,
+		    arg, max > 0 ? max - n : 0);
 	if (familiar > 0)
 		shared_note_removed(g, src, SHARE_FAMILIAR);
 	return n + familiar;

@@ -41,9 +41,10 @@ uint32_t tier_queue(struct gate *g, struct throttle_source *src);
 /* The allowance, and what waits; as one never seen without. */
 void tier_info(struct gate *g, struct throttle_source *src,
     const struct policy *policy, int64_t now, struct throttle_source_info *out);
-/* Takes out of both queues; how many. */
+/* Takes out of both queues, at most max (0: all); how many. */
 size_t tier_remove(struct gate *g, struct throttle_source *src,
-    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg);
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
+    size_t max);
 /* Both queues, the new recipients first. */
 void tier_queue_each(const struct throttle_source *src,
     void (*fn)(void *arg, uint64_t destination, uint64_t ticket), void *arg);

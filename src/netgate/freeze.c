@@ -64,10 +64,10 @@ freeze_unqueue(struct netgate *g, struct held *held)
 
 	if (held->a.stage == STAGE_SOURCE && h->src[p] != NULL)
 		throttle_remove(
-		    g->throttle[p], h->src[p], match_ticket, &held->ticket);
+		    g->throttle[p], h->src[p], match_ticket, &held->ticket, 1);
 	else if (held->a.stage == STAGE_AGGREGATE && g->aggregate != NULL)
 		throttle_remove(g->aggregate, g->aggregate_source, match_ticket,
-		    &held->ticket);
+		    &held->ticket, 1);
 }
 
 void
@@ -107,11 +107,11 @@ freeze_flush(struct netgate *g, struct host *h, enum flush how)
 
 	if (g->aggregate != NULL && h->held_count > 0)
 		throttle_remove(
-		    g->aggregate, g->aggregate_source, match_host, who);
+		    g->aggregate, g->aggregate_source, match_host, who, 0);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
 		if (h->src[i] != NULL)
 			throttle_remove(
-			    g->throttle[i], h->src[i], match_all, NULL);
+			    g->throttle[i], h->src[i], match_all, NULL, 0);
 	}
 	while (!list_is_empty(&h->held)) {
 		freeze_end(g, LIST_ITEM(h->held.next, struct held, entry), how);

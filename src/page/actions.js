@@ -67,8 +67,11 @@ export async function thawAnd(app, name, then, reason) {
         () => post(senderPath(name) + "/thaw",
             {then, ...reasonOf(ok.reason)}));
     if (done)
-        app.toast(`Thawed ${plain(name)}: ${did(app, then,
-            done.recipients)}.`);
+        app.toast(done.goes_on
+            ? `${plain(name)}: ${did(app, then,
+                done.recipients)} so far; the rest and the thaw follow.`
+            : `Thawed ${plain(name)}: ${did(app, then,
+                done.recipients)}.`);
 }
 
 async function dry(app, kind, select) {

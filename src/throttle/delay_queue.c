@@ -290,26 +290,36 @@ forget_front(struct delay_queue *q, uint32_t n)
 uint32_t
 delay_queue_remove(struct delay_queue *q,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
-    size_t *bytes)
+    size_t max, size_t *bytes)
 {
 	struct delay_entry *e = q->entries + q->head;
 	uint32_t n = q->owed + q->waiting, kept = 0, kept_owed = 0, front = 0;
+	size_t removed;
 	bool is_ranked;
 
-	while (front < n && match(arg, e[front].destination, e[front].ticket)) {
+	while (front < n && front < max &&
+	       match(arg, e[front].destination, e[front].ticket)) {
 		if (front >= q->owed)
 			blasts_remove(q->blasts, blast_of(&e[front]));
 		front++;
 	}
+	removed = front;
 	/* In a long queue that is released piece by piece each piece is the
 	 * front, and the rest stays where it is. */
 	is_ranked = q->owed == 0 && q->index != NULL && front < n &&
 		    forget_front(q, front);
 	for (uint32_t i = front; i < n; i++) {
-		if (match(arg, e[i].destination, e[i].ticket)) {
+		if (removed == max && front + kept == i) {
+			kept_owed += i < q->owed ? q->owed - i : 0;
+			kept += n - i;
+			break;
+		}
+		if (removed < max &&
+		    match(arg, e[i].destination, e[i].ticket)) {
 			if (i >= q->owed)
 				blasts_remove(q->blasts, blast_of(&e[i]));
 			is_ranked = false;
+			removed++;
 			continue;
 		}
 		kept_owed += i < q->owed;

@@ -55,9 +55,9 @@ struct delay_entry delay_queue_take(struct delay_queue *q, size_t *bytes);
  * request, or all when it does not wait (*found tells). */
 uint32_t delay_queue_ahead(
     const struct delay_queue *q, uint64_t destination, bool *found);
-/* Takes out what matches, waiting or owed; returns how many. */
+/* Takes out the first max that match, waiting or owed; returns how many. */
 uint32_t delay_queue_remove(struct delay_queue *q,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
-    size_t *bytes);
+    size_t max, size_t *bytes);
 
 #endif

@@ -315,7 +315,8 @@ throttle_thaw(struct throttle *t, struct throttle_source *src, int64_t now)
 
 size_t
 throttle_remove(struct throttle *t, struct throttle_source *src,
-    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg)
+    bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
+    size_t max)
 {
 	size_t removed;
 
@@ -324,7 +325,8 @@ throttle_remove(struct throttle *t, struct throttle_source *src,
 	/* No `now` is given: the ticks up to the last one seen were the
 	 * queue's, and stay so. */
 	limiter_advance(t, src, TIME_MIN, t->now);
-	removed = delay_queue_remove(&src->busy->queue, match, arg, &t->bytes);
+	removed = delay_queue_remove(
+	    &src->busy->queue, match, arg, max > 0 ? max : SIZE_MAX, &t->bytes);
 	source_settle(t, src, t->now);
 	return removed;
 }

@@ -6,6 +6,7 @@
 #include "gate_rig.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #define MINUTE 60000
 #define SLOW "policy \"default\" { burst = 1 initial = 1 }"
@@ -594,11 +595,50 @@ test_answers_before_the_end(void **state)
 	rig_close(&r);
 }
 
+/* The thaw comes behind the queue, whenever it is answered. */
+static void
+test_thaw_answers_before_the_end(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "policy \"default\" { burst = 1 initial = 0 freeze_at = 0 "
+		     "queue_max = 1000 }");
+	(void)rig_send_many(&r, "alice@example.org", "r", 600);
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){
+		.sender = "alice@example.org", .who = "admin"},
+	    r.now, r.wall, rig_on_done, &r);
+	rig_pump(&r);
+	assert_true(rig_is_frozen(&r, "alice@example.org"));
+	r.done = 0;
+	gate_thaw(r.gate, "alice@example.org", GATE_THAW_RELEASE, "admin",
+	    r.now, r.wall, rig_on_done, &r);
+	gate_set_now(r.gate, r.now + GATE_ANSWER_MS);
+	for (int i = 0; r.done == 0 && i < 1000; i++) {
+		struct pollfd p = {spool_fd(r.spool), POLLIN, 0};
+
+		poll(&p, 1, 100);
+		spool_dispatch(r.spool);
+	}
+	assert_int_equal(r.done, 1);
+	assert_int_equal(r.error, EINPROGRESS);
+	assert_in_range(r.count, 1, 599);
+	assert_true(rig_is_frozen(&r, "alice@example.org"));
+	rig_pump(&r);
+	assert_int_equal(r.done, 1);
+	assert_false(rig_is_frozen(&r, "alice@example.org"));
+	assert_int_equal(rig_queue(&r, "alice@example.org"), 0);
+	assert_int_equal(rig_stored(&r, SPOOL_HELD), 0);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_answers_before_the_end),
+	    cmocka_unit_test(test_thaw_answers_before_the_end),
 	    cmocka_unit_test(test_thaw_release),
 	    cmocka_unit_test(test_thaw_discard),
 	    cmocka_unit_test(test_freeze_reaches_what_was_let_go),

@@ -156,7 +156,7 @@ test_growth_freezes(void **state)
 	fill(f, 1, 4, 0);    /* two pass, two wait */
 	fill(f, 5, 1, 1000); /* the first two are out of the window */
 	assert_int_equal(f->seen.frozen, 0);
-	throttle_remove(f->t, f->src, match_all, NULL);
+	throttle_remove(f->t, f->src, match_all, NULL, 0);
 	fill(f, 6, 1, 1998); /* removed ones were growth all the same */
 	assert_int_equal(f->seen.frozen, 0);
 	fill(f, 7, 1, 1999);
@@ -201,7 +201,7 @@ test_remove_never_thaws(void **state)
 	struct fixture *f = *state;
 
 	fill(f, 1, 7, 0);
-	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL), 3);
+	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL, 0), 3);
 	look(f, 0);
 	assert_int_equal(f->info.queue_length, 2);
 	assert_true(f->info.frozen);
@@ -209,6 +209,54 @@ test_remove_never_thaws(void **state)
 	assert_int_equal(throttle_run(f->t, 5 * MINUTE, 0), 2);
 	assert_int_equal(f->seen.tickets[0], 4);
 	assert_int_equal(f->seen.tickets[1], 6);
+}
+
+/* The first that match, and the others stay where they are. */
+static void
+test_remove_some(void **state)
+{
+	struct fixture *f = *state;
+
+	const uint64_t left[] = {6, 8, 10, 11};
+
+	f->p.freeze_at = 0;
+	f->p.queue_max = 100;
+	fill(f, 1, 40, 0); /* two pass */
+	look(f, 0);
+	assert_int_equal(f->info.queue_length, 38);
+	assert_int_equal(throttle_remove(f->t, f->src, match_all, NULL, 3), 3);
+	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL, 2), 2);
+	look(f, 0);
+	assert_int_equal(f->info.queue_length, 33);
+	throttle_reserve(f->t, f->src, 40, 0, &f->r);
+	assert_int_equal(f->r.due_ms, 33 * MINUTE);
+	throttle_cancel(f->t, f->src, &f->r, 0);
+	assert_int_equal(throttle_run(f->t, 4 * MINUTE, 0), 4);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++)
+		assert_int_equal(f->seen.tickets[i], left[i]);
+}
+
+/* What was let go and has not been taken stands in front. */
+static void
+test_remove_some_of_the_owed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p.freeze_at = 0;
+	fill(f, 1, 8, 0);
+	assert_int_equal(throttle_run(f->t, 3 * MINUTE, 1), 1);
+	look(f, 3 * MINUTE);
+	assert_int_equal(f->info.queue_length, 3);
+	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL, 1), 1);
+	look(f, 3 * MINUTE);
+	assert_int_equal(f->info.queue_length, 3);
+	assert_int_equal(throttle_remove(f->t, f->src, match_all, NULL, 2), 2);
+	look(f, 3 * MINUTE);
+	assert_int_equal(f->info.queue_length, 2);
+	assert_int_equal(throttle_run(f->t, 5 * MINUTE, 0), 2);
+	assert_int_equal(f->seen.tickets[0], 3);
+	assert_int_equal(f->seen.tickets[1], 7);
+	assert_int_equal(f->seen.tickets[2], 8);
 }
 
 static void
@@ -221,7 +269,7 @@ test_remove_keeps_positions(void **state)
 	for (uint32_t i = 0; i < ARRAY_LEN(ds); i++)
 		throttle_request(f->t, f->src, ds[i], i + 1, 0, &f->r);
 	/* Left: 4 (ticket 2), 5 (ticket 4). */
-	throttle_remove(f->t, f->src, match_odd, NULL);
+	throttle_remove(f->t, f->src, match_odd, NULL, 0);
 	throttle_reserve(f->t, f->src, 5, 0, &f->r);
 	assert_int_equal(f->r.due_ms, 2 * MINUTE);
 	throttle_cancel(f->t, f->src, &f->r, 0);
@@ -266,7 +314,7 @@ test_remove_what_is_owed(void **state)
 	look(f, 2 * MINUTE);
 	assert_int_equal(f->info.queue_length, 0);
 	assert_int_equal(f->info.next_release, MINUTE);
-	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL), 1);
+	assert_int_equal(throttle_remove(f->t, f->src, match_odd, NULL, 0), 1);
 	assert_int_equal(throttle_run(f->t, 2 * MINUTE, 0), 1);
 	assert_int_equal(f->seen.tickets[0], 4);
 }
@@ -514,7 +562,7 @@ test_long_queue(void **state)
 	assert_int_equal(f->seen.tickets[0], 1);
 	assert_int_equal(f->seen.tickets[1], 101);
 	assert_int_equal(f->seen.tickets[4], 2);
-	throttle_remove(f->t, f->src, match_odd, NULL);
+	throttle_remove(f->t, f->src, match_odd, NULL, 0);
 	look(f, 3 * MINUTE);
 	assert_int_equal(f->info.queue_length, 196);
 	throttle_run(f->t, 52 * MINUTE, 0);
@@ -671,7 +719,7 @@ test_blast_is_taken_apart(void **state)
 	ask_blast(f, 1, 43, 0);
 	look(f, 0);
 	assert_int_equal(f->info.blast, f->info.queue_length);
-	throttle_remove(f->t, f->src, is_even, NULL);
+	throttle_remove(f->t, f->src, is_even, NULL, 0);
 	look(f, 0);
 	assert_int_equal(f->info.blast, f->info.queue_length);
 	assert_in_range(f->info.blast, 19, 21);
@@ -697,6 +745,8 @@ main(void)
 	    CASE(test_freeze_by_hand),
 	    CASE(test_callback_may_call_back),
 	    CASE(test_remove_never_thaws),
+	    CASE(test_remove_some),
+	    CASE(test_remove_some_of_the_owed),
 	    CASE(test_remove_keeps_positions),
 	    CASE(test_expected),
 	    CASE(test_remove_what_is_owed),

@@ -156,7 +156,7 @@ test_nothing_lost_or_twice(void **state)
 		if (draw(&seed) % 50 == 0)
 			throttle_run(t, tape.now - back, draw(&seed) % 30);
 		if (draw(&seed) % 2000 == 0)
-			throttle_remove(t, src, match_third, &tape);
+			throttle_remove(t, src, match_third, &tape, 0);
 	}
 	throttle_run(t, tape.now + INT64_C(1000000000), 0);
 	for (uint32_t i = 1; i < 15000; i++)

@@ -226,7 +226,7 @@ test_next_due_over_many_sources(void **state)
 		else if (seed >> 42 & 1)
 			throttle_freeze(t, src, THROTTLE_FREEZE_HAND, now);
 		else if (seed >> 43 & 1)
-			throttle_remove(t, src, match_odd, NULL);
+			throttle_remove(t, src, match_odd, NULL, 0);
 		else
 			throttle_run(t, now, 0);
 		now += (seed >> 44 & 3) == 0 ? (seed >> 46) % 90 : 0;
