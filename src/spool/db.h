@@ -103,6 +103,8 @@
 	    " AND id <= ?3 ORDER BY id")                                       \
 	X(WALK_ALL, "SELECT " DB_MESSAGE_READ " FROM message"                  \
 		    " WHERE id > ?1 AND id <= ?2 ORDER BY id")                 \
+	X(WALK_ACCOUNTS, "SELECT id, source, size FROM message ORDER BY id")   \
+	X(WALK_TICKETS, "SELECT ticket FROM rcpt ORDER BY ticket")             \
 	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
 		     " WHERE id = ?1")                                         \
 	X(PUT_NAME, "REPLACE INTO name (id, message_id, queue_id) VALUES "     \

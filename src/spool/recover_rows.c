@@ -26,31 +26,29 @@
 
 #define DAMAGED_TEXT "its body file is missing or damaged; discard the message"
 
-static const char *const put_right =
-    "UPDATE rcpt INDEXED BY rcpt_owner SET owner = " DB_OWNER_OF(
-	"ticket") " WHERE state <> 1 AND owner IS NULL;"
-		  "UPDATE rcpt SET state = 4 WHERE state IN (2, 3) AND (ticket "
-		  "& ~4095) IN"
-		  " (SELECT id FROM quarantine);"
-		  "UPDATE rcpt SET state = 2 WHERE state = 3;"
-		  "UPDATE rcpt SET state = 5 WHERE state = 6;"
-		  /* What waited only for the answer that never came. */
-		  "UPDATE rcpt SET state = 2 WHERE state = 4 AND (ticket & "
-		  "~4095) IN"
-		  " (SELECT id FROM message WHERE pending <> 0 AND pending = 1"
-		  " AND whole <> 2 AND (whole = 0 OR NOT EXISTS"
-		  " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= "
-		  "id + 4095"
-		  " AND r.state = 1)));"
-		  "UPDATE message SET pending = 0 WHERE pending <> 0 AND "
-		  "pending = 1;"
-		  /* In the mail server's queue: what a command was at, and what
-		     may go. */
-		  "UPDATE quarantine SET due = " DB_ARRIVED
-		  " WHERE due IS NULL AND NOT EXISTS"
-		  " (SELECT 1 FROM rcpt r WHERE r.ticket >= id AND r.ticket <= "
-		  "id + 4095"
-		  " AND r.state IN (1, 5));";
+/* Nearly all that lies here is held. What is not has an index, so that a start
+ * does not read the whole table for each of these. */
+#define LET_GO "UPDATE rcpt INDEXED BY rcpt_owner SET "
+#define WHERE " WHERE state <> 1 AND "
+
+static const char *const put_right[] = {
+    LET_GO "owner = " DB_OWNER_OF("ticket") WHERE "owner IS NULL",
+    LET_GO "state = 4" WHERE "state IN (2, 3)"
+	   " AND (ticket & ~4095) IN (SELECT id FROM quarantine)",
+    LET_GO "state = 2" WHERE "state = 3",
+    LET_GO "state = 5" WHERE "state = 6",
+    /* What waited only for the answer that never came. */
+    LET_GO "state = 2" WHERE "state = 4 AND (ticket & ~4095) IN"
+	   " (SELECT id FROM message WHERE pending <> 0 AND pending = 1"
+	   " AND whole <> 2 AND (whole = 0 OR NOT EXISTS"
+	   " (SELECT 1 FROM rcpt r WHERE r.ticket >= id"
+	   " AND r.ticket <= id + 4095 AND r.state = 1)))",
+    "UPDATE message SET pending = 0 WHERE pending <> 0 AND pending = 1",
+    /* In the mail server's queue: what a command was at, and what may go. */
+    "UPDATE quarantine SET due = " DB_ARRIVED " WHERE due IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM rcpt r WHERE r.ticket >= id"
+    " AND r.ticket <= id + 4095 AND r.state IN (1, 5))",
+};
 
 /* ---- rows without files ---- */
 
@@ -213,52 +211,61 @@ get_meta(struct db *db, const char *key)
 	return db_number(db, st, 0);
 }
 
+#define COUNT_LET_GO \
+	"SELECT count(*) FROM rcpt INDEXED BY rcpt_owner WHERE state <> 1"
+
 static void
 count_rows(struct spool *s, struct db *db)
 {
-	static const char *const count[4] = {
-	    [SPOOL_HELD] = "SELECT count(*) FROM rcpt WHERE state = 1",
-	    [SPOOL_RELEASED] =
-		"SELECT count(*) FROM rcpt WHERE state IN (2, 4, 5)",
-	};
-
 	atomic_store(&s->messages, ask(db, "SELECT count(*) FROM message"));
 	atomic_store(
 	    &s->quarantined, ask(db, "SELECT count(*) FROM quarantine"));
-	atomic_store(&s->stopped,
-	    ask(db, "SELECT count(*) FROM rcpt WHERE state IN (5, 6)"));
-	for (size_t i = 0; i < ARRAY_LEN(count); i++) {
-		if (count[i] != NULL)
-			atomic_store(&s->recipients[i], ask(db, count[i]));
+	atomic_store(&s->stopped, ask(db, COUNT_LET_GO " AND state IN (5, 6)"));
+	atomic_store(&s->recipients[SPOOL_RELEASED],
+	    ask(db, COUNT_LET_GO " AND state IN (2, 4, 5)"));
+	atomic_store(&s->recipients[SPOOL_HELD],
+	    ask(db, "SELECT count(*) FROM rcpt") - ask(db, COUNT_LET_GO));
+}
+
+/* Of the message id, which go up: both tables are read once, side by side.
+ * ticket: the one that `rcpts` stands at. */
+static int64_t
+count_rcpts(struct db *db, sqlite3_stmt *rcpts, int64_t id, int64_t *ticket)
+{
+	int64_t n = 0;
+	int64_t end =
+	    id < INT64_MAX - SPOOL_RCPT_MAX ? id + SPOOL_RCPT_MAX : INT64_MAX;
+
+	while (*ticket < end) {
+		n += *ticket >= id;
+		*ticket = db_step(db, rcpts) ? sqlite3_column_int64(rcpts, 0)
+					     : INT64_MAX;
 	}
+	return n;
 }
 
 /* A row that is damaged is counted for nobody. */
 static void
 count_accounts(struct spool *s, struct db *db)
 {
-	sqlite3_stmt *st = NULL;
+	sqlite3_stmt *st = db_get(db, DB_WALK_ACCOUNTS);
+	sqlite3_stmt *rcpts = db_get(db, DB_WALK_TICKETS);
+	int64_t ticket = INT64_MIN;
 	struct arena mem;
 
-	if (sqlite3_prepare_v2(db->h,
-		"SELECT source, size, (SELECT count(*) FROM rcpt"
-		" WHERE ticket >= id AND ticket <= id + 4095) FROM message",
-		-1, &st, NULL) != SQLITE_OK) {
-		db->rc = sqlite3_errcode(db->h);
-		return;
-	}
 	arena_init(&mem);
 	while (db_step(db, st)) {
-		const char *source = db_column_text(db, st, 0, &mem);
-		int64_t size = db_column_int(db, st, 1, 0, (int64_t)1 << 50);
+		const char *source = db_column_text(db, st, 1, &mem);
+		int64_t size = db_column_int(db, st, 2, 0, (int64_t)1 << 50);
+		int64_t n = count_rcpts(
+		    db, rcpts, sqlite3_column_int64(st, 0), &ticket);
 
 		if (!db->bad_row)
-			accounts_add(s->accounts, source,
-			    sqlite3_column_int64(st, 2), size);
+			accounts_add(s->accounts, source, n, size);
 		db->bad_row = false;
 		arena_clear(&mem);
 	}
-	sqlite3_finalize(st);
+	db_reset(rcpts);
 }
 
 /* Ids go on above the highest that was ever given, as far as that is known
@@ -313,8 +320,10 @@ recover_rows(struct spool *s, struct db *db, struct recover_failure *failure)
 
 	db_clear_error(db);
 	db_run(db, db_get(db, DB_BEGIN));
-	if (db->rc == SQLITE_OK)
-		db_exec(db, put_right);
+	for (size_t i = 0; i < ARRAY_LEN(put_right); i++) {
+		if (db->rc == SQLITE_OK)
+			db_exec(db, put_right[i]);
+	}
 	check_files(s, &tx);
 	find_secrets(s, db);
 	if (db->rc == SQLITE_OK)
