@@ -18,7 +18,7 @@ from harness import FastSink, Weir, hello, until  # noqa: E402
 
 EVE = "<eve@example.org>"
 COMMANDS = {
-    "queue, first page": ("find", "--max", "50", "example.net"),
+    "queue, first page": ("find", "-n", "50", "example.net"),
     "freeze": ("freeze", EVE),
     "release": ("release", "--all"),
     "freeze, released": ("freeze", EVE),
