@@ -11,6 +11,7 @@ libcontrol_a_SOURCES = \
 	src/control/api_stream.c \
 	src/control/conn.c \
 	src/control/control.h \
+	src/control/daemon.c src/control/daemon.h \
 	src/control/events.c \
 	src/control/guard.c src/control/guard.h \
 	src/control/graph.c src/control/graph.h \

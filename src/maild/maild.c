@@ -7,7 +7,7 @@
  */
 #include "maild/maild_internal.h"
 
-#include "control/access_store.h"
+#include "maild/decide.h"
 #include "maild/maild_probe.h"
 #include "maild/maild_warn.h"
 
@@ -26,7 +26,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define CONTROL_MODE 0660
 #define LARGE_BODY_BYTES (256 * 1024)
 #define SPOOL_OUTSTANDING_MAX 20000
 /* Body buffers come and go with each message: kept in the heap they cost no
@@ -204,11 +203,7 @@ static int
 maild_bind(struct maild *m)
 {
 	const struct maild_config *conf = m->gen->conf;
-	struct listener_options control = {
-	    .backlog = 16, .unix_mode = CONTROL_MODE, .unix_gid = -1};
-	struct net_addr addr;
 	char err[512], text[1024];
-	gid_t gid;
 	bool bound;
 
 	m->listeners = xcalloc(conf->listen.n, sizeof(*m->listeners));
@@ -239,19 +234,10 @@ maild_bind(struct maild *m)
 		m->listener_count++;
 		m->bound_count++;
 	}
-	if (conf->control_group != NULL &&
-	    priv_find_group(conf->control_group, &gid))
-		control.unix_gid = m->admin_gid = (int)gid;
-	snprintf(text, sizeof(text), "unix:%s", conf->control);
-	if (!net_addr_parse(str_from(text), &addr, err, sizeof(err)) ||
-	    (m->control_listener =
-		    listener_new(&addr, &control, err, sizeof(err))) == NULL) {
-		snprintf(text, sizeof(text), "control: %s", err);
-		return fail(EX_TEMPFAIL, text);
-	}
-	if (maild_http_bind(m, text, sizeof(text)) != 0)
-		return fail(EX_TEMPFAIL, text);
-	return 0;
+	return daemon_bind(&m->daemon, conf->control, conf->control_group,
+		   &conf->http, text, sizeof(text))
+		   ? 0
+		   : fail(EX_TEMPFAIL, text);
 }
 
 /* The spool of a daemon that starts as root belongs to the user it becomes. */
@@ -449,7 +435,7 @@ maild_build(struct maild *m)
 	hook_set_events(m->hook, m->events);
 	if (maild_alert_init(m) != 0)
 		return fail(EX_IOERR, "spool: stored alerts cannot be read");
-	m->graph = maild_graph_new(m);
+	m->daemon.graph = maild_graph_new(m);
 	m->parts = (struct control_parts){
 	    .loop = m->loop,
 	    .gate = m->gate,
@@ -461,7 +447,7 @@ maild_build(struct maild *m)
 	    .problems = m->problems,
 	    .counters = &m->counters,
 	    .alert = m->alert,
-	    .graph = m->graph,
+	    .graph = m->daemon.graph,
 	    .log = m->log,
 	    .version = PACKAGE_VERSION,
 	    .connections_max = conf->control_connections_max,
@@ -473,10 +459,13 @@ maild_build(struct maild *m)
 	    .shared = maild_on_shared,
 	    .arg = m,
 	};
-	if (maild_http_open(m, err, sizeof(err)) != 0)
+	/* Before the control socket: tokens and users. */
+	if (!daemon_open_access(&m->daemon, conf->spool.dir, err, sizeof(err)))
 		return fail(EX_CONFIG, err);
-	m->control = control_new(&m->parts, m->control_listener, m->admin_gid);
-	m->control_listener = NULL;
+	m->parts.access = m->daemon.access;
+	m->daemon.control =
+	    control_new(&m->parts, m->daemon.listener, m->daemon.admin_gid);
+	m->daemon.listener = NULL;
 	return 0;
 }
 
@@ -506,9 +495,10 @@ maild_start(struct maild *m, const char *config_file)
 	m->tap = tap_new(m->log);
 	maild_set_tap(m, conf);
 	maild_warn(conf, maild_on_warning, m);
-	m->events = events_new();
+	m->daemon.log = m->log;
+	m->daemon.events = m->events = events_new();
 	m->problems = problems_new(m->events);
-	m->loop = loop_new();
+	m->daemon.loop = m->loop = loop_new();
 	if (!maild_fit_descriptors(m->gen, m->log))
 		return fail(EX_OSERR,
 		    "too few descriptors are allowed (ulimit -n); 128 are "
@@ -526,16 +516,12 @@ maild_start(struct maild *m, const char *config_file)
 static void
 maild_stop(struct maild *m)
 {
-	maild_http_stop(m);
+	daemon_close(&m->daemon);
+	decide_free(m->decider);
+	m->decider = NULL;
 	relay_free(m->relay);
 	policyd_free(m->policyd);
 	milter_free(m->milter);
-	if (m->control != NULL)
-		control_free(m->control);
-	access_store_free(m->access);
-	graph_free(m->graph);
-	if (m->control_listener != NULL)
-		listener_free(m->control_listener);
 	for (size_t i = 0; i < m->listener_count; i++)
 		listener_free(m->listeners[i]);
 	free(m->listeners);
@@ -601,9 +587,11 @@ log_started(struct maild *m)
 int
 maild_run(const char *config_file, const char *page_dir)
 {
-	struct maild m = {.page_dir = page_dir, .admin_gid = -1};
+	struct maild m = {
+	    .page_dir = page_dir, .daemon = {.ops = &maild_daemon_ops}};
 	int status;
 
+	m.daemon.arg = &m;
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	mallopt(M_MMAP_THRESHOLD, HEAP_LARGE_BYTES);

@@ -39,7 +39,7 @@ on_graph(struct web_exchange *x, int64_t now)
 	const struct maild *m = api_arg(x);
 
 	(void)now;
-	graph_answer(m->graph, x);
+	graph_answer(m->daemon.graph, x);
 }
 
 static const struct web_route routes[] = {
@@ -68,38 +68,11 @@ static const struct web_route routes[] = {
     {0},
 };
 
-int
-maild_http_bind(struct maild *m, char *err, size_t cap)
-{
-	m->http_listeners =
-	    web_listeners_bind(&m->gen->conf->http, m->admin_gid, err, cap);
-	return m->http_listeners != NULL ? 0 : -1;
-}
-
-int
-maild_http_open(struct maild *m, char *err, size_t cap)
-{
-	if (web_listeners_count(m->http_listeners) == 0)
-		return 0;
-	m->access = access_store_open(
-	    m->loop, m->log, m->gen->conf->spool.dir, err, cap);
-	m->parts.access = m->access;
-	return m->access != NULL ? 0 : -1;
-}
-
-void
-maild_http_update(struct maild *m)
-{
-	if (m->http_listeners != NULL)
-		web_listeners_update(m->http_listeners, &m->gen->conf->http);
-}
-
 void
 maild_http_start(struct maild *m)
 {
-	if (m->access == NULL)
+	if (m->daemon.access == NULL)
 		return;
-	maild_http_update(m);
 	m->decider = decide_new(&(struct decide_settings){.loop = m->loop,
 	    .gate = m->gate,
 	    .events = m->events,
@@ -107,25 +80,10 @@ maild_http_start(struct maild *m)
 	    .dir = m->gen->conf->spool.dir,
 	    .on_turn = maild_alert_turn,
 	    .arg = m});
-	m->api = api_new(&(struct api_settings){.loop = m->loop,
-	    .log = m->log,
-	    .events = m->events,
-	    .control = m->control,
-	    .store = m->access,
-	    .commands = control_commands,
-	    .daemon = "weir-maild",
-	    .version = PACKAGE_VERSION,
-	    .page_dir = m->page_dir,
-	    .routes = routes,
-	    .arg = m});
-	web_listeners_listen(m->http_listeners, api_web(m->api), m->log);
-}
-
-void
-maild_http_stop(struct maild *m)
-{
-	api_free(m->api);
-	web_listeners_free(m->http_listeners);
-	decide_free(m->decider);
-	m->decider = NULL;
+	daemon_serve_http(&m->daemon, &m->gen->conf->http,
+	    &(struct api_settings){.commands = control_commands,
+		.daemon = "weir-maild",
+		.page_dir = m->page_dir,
+		.routes = routes,
+		.arg = m});
 }

@@ -7,7 +7,7 @@
 #define MAILD_MAILD_INTERNAL_H
 
 #include "alert/courier.h"
-#include "control/graph.h"
+#include "control/daemon.h"
 #include "delivery/mta_hold.h"
 #include "delivery/quarantine.h"
 #include "maild/control.h"
@@ -48,6 +48,7 @@ struct maild {
 	struct events *events;
 	struct problems *problems;
 	struct loop *loop;
+	struct daemon daemon;
 	struct spool *spool;
 	struct gate *gate;
 	struct nexthop *nexthop, *rest_hop; /* rest_hop: milter_next_hop */
@@ -56,7 +57,6 @@ struct maild {
 	struct let_go *let_go;
 	struct mta_hold *mta_hold;
 	struct relay *relay;
-	struct control *control;
 	struct hook *hook;
 	struct freezes *freezes; /* NULL: the relay stands alone */
 	struct spends *spends;   /* the same */
@@ -73,23 +73,16 @@ struct maild {
 	struct milter *milter;     /* NULL: none is configured */
 	struct maild_probe *probe; /* of the next hops; NULL: none */
 	struct policyd *policyd;
-	struct listener **listeners, *control_listener; /* NULL: the milter's */
+	struct listener **listeners;  /* NULL: the milter's */
 	struct maild_listener *bound; /* one for each listener, until the end */
 	size_t bound_count;
 	size_t listener_count;
-	struct graph *graph;
-	struct control_parts parts;  /* what commands and metrics tell of */
-	struct api *api;             /* NULL: no http section */
-	struct access_store *access; /* the same */
-	struct decider *decider;     /* the same */
-	struct web_listeners *http_listeners;
-	int admin_gid;
+	struct control_parts parts; /* what commands and metrics tell of */
+	struct decider *decider;    /* NULL: no http section */
 
 	struct loop_watch *spool_watch;
-	struct loop_signal *hup, *term, *intr;
-	struct loop_timer gate_timer, watchdog, sweep, drain_deadline;
+	struct loop_timer gate_timer, sweep, drain_deadline;
 	struct loop_timer cert_timer;
-	bool draining;
 	bool is_clean;          /* the loop ended as it was told to */
 	int status;             /* of the exit */
 	uint64_t sessions_peak; /* since memory was given back last */
@@ -116,13 +109,7 @@ void maild_name_counters(struct maild *m);
 MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
 
 /* maild_http.c */
-/* -1: why in err. */
-MUST_CHECK int maild_http_bind(struct maild *m, char *err, size_t cap);
-/* Before the control socket: tokens and users. */
-MUST_CHECK int maild_http_open(struct maild *m, char *err, size_t cap);
 void maild_http_start(struct maild *m);
-void maild_http_update(struct maild *m); /* after a reload */
-void maild_http_stop(struct maild *m);
 
 /* maild_graph.c */
 struct graph *maild_graph_new(struct maild *m);
@@ -142,6 +129,7 @@ void maild_run_clear(struct maild *m);
 void maild_free_retired(struct maild *m, bool all);
 /* trace_clients, as this configuration has it. */
 void maild_set_tap(struct maild *m, const struct maild_config *conf);
+extern const struct daemon_ops maild_daemon_ops;
 extern const struct gate_callbacks maild_gate_callbacks;
 extern const struct quarantine_callbacks maild_quarantine_callbacks;
 void maild_on_warning(void *arg, const char *text); /* maild_warn_fn */

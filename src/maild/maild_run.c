@@ -11,10 +11,8 @@
 #include "maild/maild_warn.h"
 
 #include "os/clock.h"
-#include "os/systemd.h"
 
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 
 #define DRAIN_MS 30000
@@ -155,7 +153,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	mta_hold_reload(m->mta_hold, &gen->conf->mta);
 	relay_reload(m->relay, &gen->relay);
 	maild_listeners_update(m);
-	maild_http_update(m);
+	web_listeners_update(m->daemon.web, &gen->conf->http);
 	maild_alert_reload(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
 	if (old != m->first)
@@ -241,17 +239,6 @@ maild_on_mode(void *arg)
 	return m->gen->conf->mode == MAILD_OBSERVE ? "observe" : "enforce";
 }
 
-static void
-on_hup(void *arg, int64_t now)
-{
-	char err[512];
-
-	(void)now;
-	systemd_notify("RELOADING=1");
-	(void)maild_on_reload(arg, err, sizeof(err));
-	systemd_notify("READY=1");
-}
-
 /* ---- drain ---- */
 
 static void
@@ -301,16 +288,10 @@ on_drain_deadline(void *arg, int64_t now)
 }
 
 static void
-on_term(void *arg, int64_t now)
+on_stop(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
-	if (m->draining) { /* asked twice: at once */
-		loop_stop(m->loop);
-		return;
-	}
-	m->draining = true;
-	systemd_notify("STOPPING=1");
 	log_write(m->log, LOG_EV_MAILD_DRAIN,
 	    KV(sessions, m->counters.v[COUNT_SESSIONS_OPEN]));
 	/* Closed, not only left alone: a client that comes now goes elsewhere
@@ -322,6 +303,11 @@ on_term(void *arg, int64_t now)
 	relay_drain(m->relay, on_relay_drained, m);
 }
 
+const struct daemon_ops maild_daemon_ops = {
+    .reload = maild_on_reload,
+    .stop = on_stop,
+};
+
 /* ---- the loop's other sources ---- */
 
 static void
@@ -331,15 +317,6 @@ on_spool_ready(void *arg, int64_t now)
 
 	gate_set_now(m->gate, now);
 	spool_dispatch(m->spool);
-}
-
-static void
-on_watchdog(void *arg, int64_t now)
-{
-	struct maild *m = arg;
-
-	systemd_notify("WATCHDOG=1");
-	loop_timer_set(&m->watchdog, now + systemd_watchdog_ms() / 2);
 }
 
 /* What many sessions took stays in the heap after they have gone, in
@@ -410,18 +387,13 @@ maild_run_init(struct maild *m)
 	int64_t now = loop_now(m->loop);
 
 	loop_timer_init(&m->gate_timer, m->loop, on_gate_timer, m);
-	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m);
 	loop_timer_init(&m->sweep, m->loop, on_sweep, m);
 	loop_timer_init(&m->drain_deadline, m->loop, on_drain_deadline, m);
 	m->spool_watch =
 	    loop_watch_new(m->loop, spool_fd(m->spool), on_spool_ready, m);
-	m->hup = loop_signal_new(m->loop, SIGHUP, on_hup, m);
-	m->term = loop_signal_new(m->loop, SIGTERM, on_term, m);
-	m->intr = loop_signal_new(m->loop, SIGINT, on_term, m);
+	daemon_run_init(&m->daemon);
 	loop_timer_set(&m->gate_timer, gate_next_due(m->gate));
 	loop_timer_set(&m->sweep, now + SWEEP_MS);
-	if (systemd_watchdog_ms() > 0)
-		on_watchdog(m, now);
 	loop_timer_init(&m->cert_timer, m->loop, maild_on_cert_timer, m);
 	maild_listeners_update(m);
 	maild_on_cert_timer(m, now);
@@ -450,11 +422,8 @@ maild_run_clear(struct maild *m)
 	if (m->spool_watch == NULL)
 		return;
 	loop_watch_free(m->spool_watch);
-	loop_signal_free(m->hup);
-	loop_signal_free(m->term);
-	loop_signal_free(m->intr);
+	daemon_run_clear(&m->daemon);
 	loop_timer_clear(&m->gate_timer);
-	loop_timer_clear(&m->watchdog);
 	loop_timer_clear(&m->sweep);
 	loop_timer_clear(&m->drain_deadline);
 	loop_timer_clear(&m->cert_timer);

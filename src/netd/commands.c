@@ -623,16 +623,18 @@ static const struct control_grammar grammar = {
     .parse_id = str_to_u64,
 };
 
-struct control *
-netd_control_new(struct netd *n, struct listener *listener, int admin_gid)
+void
+netd_control_start(struct netd *n)
 {
 	struct control_server server = {
 	    .loop = n->loop,
 	    .log = n->log,
 	    .events = n->events,
 	    .grammar = &grammar,
-	    .access = n->access,
+	    .access = n->daemon.access,
 	};
 
-	return control_start(&server, &n, sizeof(n), listener, admin_gid);
+	n->daemon.control = control_start(
+	    &server, &n, sizeof(n), n->daemon.listener, n->daemon.admin_gid);
+	n->daemon.listener = NULL;
 }

@@ -186,7 +186,7 @@ on_graph(struct web_exchange *x, int64_t now)
 	const struct netd *n = api_arg(x);
 
 	(void)now;
-	graph_answer(n->graph, x);
+	graph_answer(n->daemon.graph, x);
 }
 
 static const struct web_route routes[] = {
@@ -198,31 +198,13 @@ static const struct web_route routes[] = {
     {0},
 };
 
-int
-netd_http_open(struct netd *n, char *err, size_t cap)
-{
-	if (web_listeners_count(n->listeners) == 0)
-		return 0;
-	n->access =
-	    access_store_open(n->loop, n->log, n->conf->state, err, cap);
-	return n->access != NULL ? 0 : -1;
-}
-
 void
 netd_http_start(struct netd *n)
 {
-	if (n->access == NULL)
-		return;
-	web_listeners_update(n->listeners, &n->conf->http);
-	n->api = api_new(&(struct api_settings){.loop = n->loop,
-	    .log = n->log,
-	    .events = n->events,
-	    .control = n->control,
-	    .store = n->access,
-	    .commands = netd_commands,
-	    .daemon = "weir-netd",
-	    .version = PACKAGE_VERSION,
-	    .routes = routes,
-	    .arg = n});
-	web_listeners_listen(n->listeners, api_web(n->api), n->log);
+	if (n->daemon.access != NULL)
+		daemon_serve_http(&n->daemon, &n->conf->http,
+		    &(struct api_settings){.commands = netd_commands,
+			.daemon = "weir-netd",
+			.routes = routes,
+			.arg = n});
 }

@@ -6,10 +6,7 @@
 #ifndef NETD_INTERNAL_H
 #define NETD_INTERNAL_H
 
-#include "control/api.h"
-#include "control/control.h"
-#include "control/graph.h"
-#include "control/web_conf.h"
+#include "control/daemon.h"
 #include "net/hook.h"
 #include "netd/keeper.h"
 #include "netd/netd.h"
@@ -26,12 +23,7 @@ struct netd {
 	struct log *log;
 	struct events *events;
 	struct loop *loop;
-	struct listener *listener; /* until control has it */
-	struct control *control;
-	struct graph *graph;
-	struct web_listeners *listeners;
-	struct access_store *access; /* NULL: no http section */
-	struct api *api;             /* the same */
+	struct daemon daemon;
 	struct keeper *keeper;
 	struct state *state;
 	struct hook *hook;
@@ -50,13 +42,11 @@ struct netd {
 	char rules[APPLY_TEXT_MAX]; /* what the keeper chose */
 	uint64_t rules_restored;
 	const char *rules_trouble; /* static; NULL: they stand and are kept */
-	int admin_gid;
 	int64_t started_at, reloaded_at; /* wall ms; 0: no reload yet */
 	bool reload_failed;              /* the last one */
 	uint64_t malformed;
 
-	struct loop_signal *hup, *term, *intr;
-	struct loop_timer timer, watchdog, look;
+	struct loop_timer timer, look;
 	struct loop_task store;
 };
 
@@ -75,7 +65,8 @@ void netd_run_clear(struct netd *n);
 /* Whether the rules want a packet that passes to come round again. */
 void netd_set_repeat(struct netd *n, bool repeats);
 void netd_on_keeper(void *arg, const struct keeper_report *report);
-bool netd_reload(struct netd *n, char *err, size_t cap);
+extern const struct daemon_ops netd_daemon_ops;
+bool netd_reload(void *arg, char *err, size_t cap); /* arg: struct netd */
 void netd_set_timer(struct netd *n);
 /* What the kernel has thrown away waits no more. */
 void netd_look_for_lost(struct netd *n, int64_t now);
@@ -86,13 +77,10 @@ void netd_block_frozen(struct netd *n); /* after a start */
 /* ---- commands.c ---- */
 
 extern const struct control_command netd_commands[];
-struct control *netd_control_new(
-    struct netd *n, struct listener *listener, int admin_gid);
+void netd_control_start(struct netd *n);
 
 /* ---- http.c ---- */
 
-/* Before the control socket. -1: why in err. */
-MUST_CHECK int netd_http_open(struct netd *n, char *err, size_t cap);
 void netd_http_start(struct netd *n);
 
 #endif

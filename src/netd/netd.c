@@ -25,7 +25,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define CONTROL_MODE 0660
 #define COPY_BYTES 256    /* headers, with their options */
 #define COPY_ANSWERS 4352 /* a DNS answer, and headers */
 #define WATCHED_LENGTH 16384
@@ -44,25 +43,12 @@ netd_gate_settings(const struct netd *n)
 static int
 bind_control(struct netd *n)
 {
-	struct listener_options options = {
-	    .backlog = 16, .unix_mode = CONTROL_MODE, .unix_gid = -1};
-	char err[512], text[1024];
-	struct net_addr addr;
-	gid_t gid;
+	char err[1024];
 
-	if (n->conf->control_group != NULL &&
-	    priv_find_group(n->conf->control_group, &gid))
-		options.unix_gid = n->admin_gid = (int)gid;
-	snprintf(text, sizeof(text), "unix:%s", n->conf->control);
-	if (net_addr_parse(str_from(text), &addr, err, sizeof(err)))
-		n->listener = listener_new(&addr, &options, err, sizeof(err));
-	if (n->listener == NULL) {
-		snprintf(text, sizeof(text), "control: %s", err);
-		return netd_fail(EX_TEMPFAIL, text);
-	}
-	n->listeners = web_listeners_bind(
-	    &n->conf->http, options.unix_gid, text, sizeof(text));
-	return n->listeners != NULL ? 0 : netd_fail(EX_TEMPFAIL, text);
+	return daemon_bind(&n->daemon, n->conf->control, n->conf->control_group,
+		   &n->conf->http, err, sizeof(err))
+		   ? 0
+		   : netd_fail(EX_TEMPFAIL, err);
 }
 
 static struct nfqueue *
@@ -278,10 +264,9 @@ build(struct netd *n)
 	status = load_state(n);
 	if (status != 0)
 		return status;
-	if (netd_http_open(n, err, sizeof(err)) != 0)
+	if (!daemon_open_access(&n->daemon, n->conf->state, err, sizeof(err)))
 		return netd_fail(EX_CONFIG, err);
-	n->control = netd_control_new(n, n->listener, n->admin_gid);
-	n->listener = NULL;
+	netd_control_start(n);
 	netd_http_start(n);
 	if (n->conf->seccomp) {
 		if (!sandbox_enter(n->conf->freeze_command != NULL, &is_on, err,
@@ -304,8 +289,9 @@ start(struct netd *n, bool with_rules)
 		return netd_fail(EX_CONFIG, err);
 	n->log = log_new(
 	    (enum log_target)n->conf->log, (enum log_level)n->conf->log_level);
-	n->events = events_new();
-	n->loop = loop_new();
+	n->daemon.log = n->log;
+	n->daemon.events = n->events = events_new();
+	n->daemon.loop = n->loop = loop_new();
 	n->fast = rules_printed_how(n->conf).fast;
 	status = bind_control(n);
 	if (status == 0)
@@ -335,13 +321,7 @@ stop(struct netd *n)
 		log_write(n->log, LOG_EV_NETD_RULES_STAY,
 		    KV(reason, "both keepers were killed"),
 		    KV(advice, "weir-netd --remove-rules removes them"));
-	api_free(n->api);
-	web_listeners_free(n->listeners);
-	if (n->control != NULL)
-		control_stop(n->control);
-	access_store_free(n->access);
-	if (n->listener != NULL)
-		listener_free(n->listener);
+	daemon_close(&n->daemon);
 	/* The frozen stay in the file. */
 	netd_run_clear(n);
 	state_close(n->state);
@@ -367,10 +347,11 @@ int
 netd_run(const char *config_file, bool with_rules)
 {
 	struct netd n = {.config_file = config_file,
-	    .admin_gid = -1,
+	    .daemon = {.ops = &netd_daemon_ops},
 	    .started_at = clock_wall_ms()};
 	int status;
 
+	n.daemon.arg = &n;
 	signal(SIGPIPE, SIG_IGN);
 	netd_hold_signals(true);
 	status = start(&n, with_rules);

@@ -7,7 +7,6 @@
 
 #include "netd/rules.h"
 #include "os/clock.h"
-#include "os/systemd.h"
 
 #include <linux/netfilter.h>
 #include <signal.h>
@@ -433,8 +432,9 @@ keep_fixed(struct netd_config *conf, const struct netd_config *old)
 }
 
 bool
-netd_reload(struct netd *n, char *err, size_t cap)
+netd_reload(void *arg, char *err, size_t cap)
 {
+	struct netd *n = arg;
 	struct netd_config *conf = netd_config_load(n->config_file, err, cap);
 	struct netd_config *old = n->conf;
 	struct netgate_settings settings;
@@ -454,7 +454,7 @@ netd_reload(struct netd *n, char *err, size_t cap)
 	    (enum log_level)conf->log_level);
 	settings = netd_gate_settings(n);
 	netgate_reload(n->gate, &settings, loop_now(n->loop));
-	web_listeners_update(n->listeners, &conf->http);
+	web_listeners_update(n->daemon.web, &conf->http);
 	netd_config_free(old);
 	netd_set_timer(n);
 	events_add(n->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
@@ -466,25 +466,18 @@ netd_reload(struct netd *n, char *err, size_t cap)
 /* ---- signals and time ---- */
 
 static void
-on_hup(void *arg, int64_t now)
-{
-	char err[512];
-
-	(void)now;
-	systemd_notify("RELOADING=1");
-	(void)netd_reload(arg, err, sizeof(err));
-	systemd_notify("READY=1");
-}
-
-static void
-on_term(void *arg, int64_t now)
+on_stop(void *arg, int64_t now)
 {
 	struct netd *n = arg;
 
 	(void)now;
-	systemd_notify("STOPPING=1");
 	loop_stop(n->loop);
 }
+
+const struct daemon_ops netd_daemon_ops = {
+    .reload = netd_reload,
+    .stop = on_stop,
+};
 
 static void
 on_timer(void *arg, int64_t now)
@@ -493,15 +486,6 @@ on_timer(void *arg, int64_t now)
 
 	netgate_run(n->gate, now, clock_wall_ms());
 	netd_set_timer(n);
-}
-
-static void
-on_watchdog(void *arg, int64_t now)
-{
-	struct netd *n = arg;
-
-	systemd_notify("WATCHDOG=1");
-	loop_timer_set(&n->watchdog, now + systemd_watchdog_ms() / 2);
 }
 
 void
@@ -570,28 +554,19 @@ netd_run_init(struct netd *n)
 {
 	loop_timer_init(&n->timer, n->loop, on_timer, n);
 	loop_timer_init(&n->look, n->loop, on_look, n);
-	loop_timer_init(&n->watchdog, n->loop, on_watchdog, n);
 	loop_task_init(&n->store, n->loop, on_store, n);
-	n->hup = loop_signal_new(n->loop, SIGHUP, on_hup, n);
-	n->term = loop_signal_new(n->loop, SIGTERM, on_term, n);
-	n->intr = loop_signal_new(n->loop, SIGINT, on_term, n);
-	n->graph = make_graph(n);
+	daemon_run_init(&n->daemon);
+	n->daemon.graph = make_graph(n);
 	netd_hold_signals(false);
-	if (systemd_watchdog_ms() > 0)
-		on_watchdog(n, loop_now(n->loop));
 }
 
 void
 netd_run_clear(struct netd *n)
 {
-	if (n->hup == NULL)
+	if (n->daemon.hup == NULL)
 		return;
-	graph_free(n->graph);
 	loop_timer_clear(&n->timer);
 	loop_timer_clear(&n->look);
-	loop_timer_clear(&n->watchdog);
 	loop_task_clear(&n->store);
-	loop_signal_free(n->hup);
-	loop_signal_free(n->term);
-	loop_signal_free(n->intr);
+	daemon_run_clear(&n->daemon);
 }
