@@ -46,7 +46,7 @@ _weirctl() {
             ;;
         -S | -n | --sender | --older | --recipient | --count | --message-id | \
             --mta-id | --subject | --client | --reason | --for | --policy | --newer | \
-            --right | --expires | --networks | --domain)
+            --right | --expires | --networks | --domain | --relay)
             ((i++))
             ;;
         -*) ;;
@@ -75,23 +75,24 @@ _weirctl() {
         return
         ;;
     --networks | --domain | --recipient | -n | --count | --message-id | --mta-id | --subject | --client | \
-        --reason)
+        --reason | --relay)
         return
         ;;
     esac
 
     case $command in
     "") options="-s --socket --json -h --help -V --version" ;;
-    senders) options="--frozen --busy" ;;
+    senders) options="--frozen --busy --relay" ;;
+    show | cat) options="--relay" ;;
     explain) options="--client --policy" ;;
-    queue) options="--older --newer --recipient --subject" ;;
+    queue) options="--older --newer --recipient --subject --relay" ;;
     find)
         options="--message-id --mta-id --sender --recipient --subject"
-        options+=" --client -n --count"
+        options+=" --client -n --count --relay"
         ;;
     release | flush | discard)
         options="--sender --all --older --newer --recipient --subject --reason"
-        options+=" --dry-run"
+        options+=" --dry-run --relay"
         [[ $command != discard ]] || options+=" -y --yes"
         ;;
     token) options="--right --expires --networks --domain" ;;

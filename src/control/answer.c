@@ -9,6 +9,7 @@
 
 #include "base/mailbox.h"
 #include "base/units.h"
+#include "control/site.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -48,6 +49,10 @@ control_send(struct control_conn *c, const char *kind, json_t *value)
 {
 	size_t limit = c->is_following ? CONTROL_FOLLOW_MAX : CONTROL_OUT_MAX;
 
+	if (c->round != NULL && !control_round_row(c, kind, value)) {
+		c->rows++;
+		return true;
+	}
 	if (c->sink != NULL) {
 		bool has_room = c->sink->row(c->sink_arg, kind, value);
 
@@ -104,8 +109,14 @@ finish(struct control_conn *c, json_t *last, const struct control_end *end)
 void
 control_done(struct control_conn *c, json_t *fields)
 {
-	json_t *last = json_pack("{s:b}", "done", 1);
+	json_t *last;
 
+	if (c->round != NULL) {
+		control_round_part(c, &(struct control_end){.fields = fields});
+		json_decref(fields);
+		return;
+	}
+	last = json_pack("{s:b}", "done", 1);
 	if (fields != NULL)
 		json_object_update(last, fields);
 	finish(c, last, &(struct control_end){.fields = fields});
@@ -129,6 +140,11 @@ control_fail(
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (c->round != NULL) {
+		control_round_part(
+		    c, &(struct control_end){.fault = fault, .error = text});
+		return;
+	}
 	finish(c,
 	    json_pack("{s:o,s:i}", "error", control_text(text), "status",
 		exit_status(fault)),
@@ -140,7 +156,8 @@ void
 control_conn_cut(struct control_conn *c)
 {
 	finish(c, NULL,
-	    &(struct control_end){.is_cut = true, .cursor = c->cursor});
+	    &(struct control_end){
+		.is_cut = true, .cursor = control_round_cursor(c)});
 }
 
 void

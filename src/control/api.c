@@ -207,28 +207,52 @@ api_asker(const struct web_exchange *x)
 /* ---- cursors ---- */
 
 const char *
-api_cursor_format(const char *command, uint64_t at, char out[API_CURSOR_MAX])
+api_cursor_format(
+    const char *command, struct control_cursor at, char out[API_CURSOR_MAX])
 {
-	snprintf(out, API_CURSOR_MAX, "%c%" PRIx64, command[0], at);
+	if (at.place != 0)
+		snprintf(out, API_CURSOR_MAX, "%c%" PRIx64 "-%" PRIx32,
+		    command[0], at.at, at.place);
+	else
+		snprintf(out, API_CURSOR_MAX, "%c%" PRIx64, command[0], at.at);
 	return out;
 }
 
-bool
-api_cursor_parse(const char *command, struct str text, uint64_t *out)
+static bool
+parse_hex(struct str text, size_t digits, uint64_t *out)
 {
-	uint64_t at = 0;
-
-	if (text.n < 2 || text.n > 17 || text.p[0] != command[0])
+	*out = 0;
+	if (text.n < 1 || text.n > digits)
 		return false;
-	for (size_t i = 1; i < text.n; i++) {
+	for (size_t i = 0; i < text.n; i++) {
 		int digit = str_hex_digit(text.p[i]);
 
 		if (digit < 0)
 			return false;
-		at = at << 4 | (uint64_t)digit;
+		*out = *out << 4 | (uint64_t)digit;
 	}
-	*out = at;
-	return at <= INT64_MAX;
+	return true;
+}
+
+bool
+api_cursor_parse(
+    const char *command, struct str text, struct control_cursor *out)
+{
+	struct str at = str_sub(text, 1, text.n), place;
+	bool has_place = str_index(at, '-') < at.n;
+	uint64_t number = 0;
+
+	*out = (struct control_cursor){0};
+	if (text.n < 2 || text.p[0] != command[0])
+		return false;
+	place = at;
+	at = str_cut(&place, '-');
+	if (!parse_hex(at, 16, &out->at) || out->at > INT64_MAX)
+		return false;
+	if (has_place && (!parse_hex(place, 8, &number) || number == 0))
+		return false;
+	out->place = (uint32_t)number;
+	return true;
 }
 
 /* ---- bodies ---- */
@@ -499,7 +523,7 @@ api_code(enum control_fault fault)
 #define RUN_MAX 8 /* letters of boot */
 
 static json_t *
-cursor_text(const struct call *call, uint64_t at)
+cursor_text(const struct call *call, struct control_cursor at)
 {
 	char cursor[API_CURSOR_MAX];
 
@@ -617,7 +641,8 @@ on_gone(void *arg)
 
 /* False: the request is refused. */
 static bool
-read_cursor(struct web_exchange *x, struct str text, uint64_t *cursor)
+read_cursor(
+    struct web_exchange *x, struct str text, struct control_cursor *cursor)
 {
 	const struct web_route *route = web_route(x);
 	struct str run = {api_of(x)->boot, RUN_MAX};
@@ -642,7 +667,7 @@ read_cursor(struct web_exchange *x, struct str text, uint64_t *cursor)
  * is refused. */
 static bool
 read_query(struct web_exchange *x, json_t *request, bool is_paged,
-    uint64_t *limit, uint64_t *cursor)
+    uint64_t *limit, struct control_cursor *cursor)
 {
 	const struct http_target *t = web_target(x);
 
@@ -681,14 +706,15 @@ check_body(struct web_exchange *x)
 }
 
 json_t *
-api_request(struct web_exchange *x, uint64_t *limit, uint64_t *cursor)
+api_request(
+    struct web_exchange *x, uint64_t *limit, struct control_cursor *cursor)
 {
 	const struct web_route *route = web_route(x);
 	bool is_paged = (route->flags & API_PAGED) != 0;
 	json_t *request;
 
 	*limit = is_paged ? API_LIMIT : UINT64_MAX;
-	*cursor = 0;
+	*cursor = (struct control_cursor){0};
 	if (!check_body(x) || (request = api_body(x)) == NULL)
 		return NULL;
 	/* Only the path says what is done. */
@@ -712,7 +738,8 @@ run_command(struct web_exchange *x, int64_t now)
 	const struct web_route *route = web_route(x);
 	const struct api *a = api_of(x);
 	struct control_asker asker = api_asker(x);
-	uint64_t limit, cursor;
+	struct control_cursor cursor;
+	uint64_t limit;
 	struct call *call;
 	json_t *request = api_request(x, &limit, &cursor);
 

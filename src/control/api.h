@@ -66,18 +66,20 @@ json_t *api_body(struct web_exchange *x);
 void api_answer(struct web_exchange *x, unsigned code, json_t *value);
 /* Path, query and body as the request of the route's command; limit and cursor
  * are the page's. NULL: the request is refused. */
-json_t *api_request(struct web_exchange *x, uint64_t *limit, uint64_t *cursor);
+json_t *api_request(
+    struct web_exchange *x, uint64_t *limit, struct control_cursor *cursor);
 /* The status for how a command ended. */
 unsigned api_code(enum control_fault fault);
 /* Who asks, as the log has it, and what he may. */
 struct control_asker api_asker(const struct web_exchange *x);
 
-/* "senders" and 7 as "s7"; hostile text is false. */
-#define API_CURSOR_MAX 24
+/* "senders" and 7 as "s7", at another daemon as "s7-9f31c2d5"; hostile text is
+ * false. */
+#define API_CURSOR_MAX 32
 const char *api_cursor_format(
-    const char *command, uint64_t at, char out[API_CURSOR_MAX]);
+    const char *command, struct control_cursor at, char out[API_CURSOR_MAX]);
 MUST_CHECK bool api_cursor_parse(
-    const char *command, struct str text, uint64_t *out);
+    const char *command, struct str text, struct control_cursor *out);
 
 /* ---- between the files of the API ---- */
 

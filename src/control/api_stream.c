@@ -321,7 +321,8 @@ api_get_trace(struct web_exchange *x, int64_t now)
 {
 	const struct web_who *who = web_who(x);
 	struct control_asker asker = api_asker(x);
-	uint64_t limit, cursor;
+	struct control_cursor cursor;
+	uint64_t limit;
 	struct traced *t;
 	json_t *request;
 

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "control/control.h"
+#include "control/site.h"
 
 #include "os/clock.h"
 #include "os/priv.h"
@@ -56,8 +56,18 @@ may_run(struct control_conn *c)
 }
 
 static void
+run(struct control_conn *c, const json_t *root, struct control_cursor from,
+    int64_t now)
+{
+	c->cursor = from.at;
+	if (may_run(c) && control_round_begin(c, root, from, now))
+		c->request.command->run(c, now);
+}
+
+static void
 start_request(struct control_conn *c, struct str line, int64_t now)
 {
+	json_t *root;
 	char err[512];
 
 	if (!control_request_read(c->control->server.grammar, line, &c->request,
@@ -65,9 +75,9 @@ start_request(struct control_conn *c, struct str line, int64_t now)
 		control_fail(c, CONTROL_USAGE, "%s", err);
 		return;
 	}
-	c->cursor = 0;
-	if (may_run(c))
-		c->request.command->run(c, now);
+	root = json_loadb(line.p, line.n, 0, NULL);
+	run(c, root, (struct control_cursor){0}, now);
+	json_decref(root);
 }
 
 /* Moves input up to the end of a line to c->in. True: a line is there. */
@@ -277,28 +287,30 @@ control_conn_new(struct control *control, int fd, int64_t now)
 
 struct control_conn *
 control_ask(struct control *control, const struct control_asker *asker,
-    json_t *request, uint64_t cursor, const struct control_sink *sink,
-    void *arg, int64_t now)
+    json_t *request, struct control_cursor cursor,
+    const struct control_sink *sink, void *arg, int64_t now)
 {
 	struct control_conn *c = make(control);
 	char err[512];
 	bool ok;
 
 	list_append(&control->conns, &c->entry);
+	if (asker->conn != NULL)
+		*asker->conn = c;
+	c->is_errand = asker->is_errand;
 	c->sink = sink;
 	c->sink_arg = arg;
 	c->rights = asker->rights;
 	if (asker->domain != NULL)
 		c->domain = xstrdup(asker->domain);
 	(void)str_copy(str_from(asker->who), c->who, sizeof(c->who));
-	c->cursor = cursor;
 	ok = control_request_take(
 	    control->server.grammar, request, &c->request, err, sizeof(err));
-	json_decref(request);
 	if (!ok)
 		control_fail(c, CONTROL_USAGE, "%s", err);
-	else if (may_run(c))
-		c->request.command->run(c, now);
+	else
+		run(c, request, cursor, now);
+	json_decref(request);
 	/* What has no room the first time is cut off in the tick. */
 	if (!c->is_ended && !c->is_waiting)
 		set_tick(c, now);
@@ -311,6 +323,7 @@ control_conn_end(struct control_conn *c)
 	if (c->is_ended)
 		return;
 	c->is_ended = true;
+	control_round_free(c);
 	events_unfollow(&c->follower);
 	tap_unfollow(&c->tap);
 	loop_timer_clear(&c->until);

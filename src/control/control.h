@@ -22,6 +22,15 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
+struct control_site;
+struct control_round;
+
+/* Where a page begins. */
+struct control_cursor {
+	uint64_t at;
+	uint32_t place; /* at which daemon of the site; 0: here */
+};
+
 struct control_server { /* all borrowed */
 	struct loop *loop;
 	struct log *log;
@@ -30,6 +39,9 @@ struct control_server { /* all borrowed */
 	uint32_t connections_max; /* at once; 0: CONTROL_CONNS_MAX */
 	/* Tokens and users; NULL: there is no HTTP. */
 	struct access_store *access;
+	/* The others that it works with (control/site.h); NULL: it is alone. */
+	const struct control_site *site;
+	void *site_arg;
 	/* Keeps what was done beyond the log; NULL: the log is all. */
 	void (*audit)(void *parts, const char *who, const char *action,
 	    const char *target, const char *detail);
@@ -52,6 +64,10 @@ struct control_asker {
 	const char *who;    /* "alice (uid 1000)": for log and audit */
 	unsigned rights;    /* enum control_right */
 	const char *domain; /* NULL: all senders; else those in it alone */
+	bool is_errand;     /* another daemon of the site asks for him */
+	/* Set to the result of control_ask before anything is called. NULL:
+	 * nobody needs it so early. */
+	struct control_conn **conn;
 };
 
 struct control_end {
@@ -60,7 +76,7 @@ struct control_end {
 	json_t *fields;    /* borrowed; NULL: none */
 	/* There was no room for all rows: ask again with the cursor. */
 	bool is_cut;
-	uint64_t cursor;
+	struct control_cursor cursor;
 };
 
 /* Where an answer goes that is not written to the control socket. */
@@ -84,6 +100,7 @@ struct control {
 	struct places *places;
 	_Atomic int64_t full_due; /* the next line about one too many */
 	struct list ended;        /* to be freed, or waiting for an operation */
+	struct list errands;      /* of others of the site, under way */
 	struct loop_task reap;
 };
 
@@ -109,6 +126,8 @@ struct control_conn {
 	uint64_t cursor; /* where the next part begins */
 	uint64_t rows;
 	json_t *kept; /* rows that were made and wait; NULL: none */
+	bool is_errand;
+	struct control_round *round; /* NULL: it concerns this daemon alone */
 	bool is_following;
 	struct event_follower follower;
 	struct tap_follower tap; /* of trace, */
@@ -126,13 +145,14 @@ void control_stop(struct control *c);
 
 /*
  * A request by another way than the socket, with the same grammar, rights and
- * handlers. request is taken: {"command": ..., ...}. cursor 0: from the
+ * handlers. request is taken: {"command": ..., ...}. cursor 0, 0: from the
  * beginning. sink's functions may be called before it returns. The result may
  * be given up with control_conn_end as long as sink->end was not called.
  */
 struct control_conn *control_ask(struct control *control,
-    const struct control_asker *asker, json_t *request, uint64_t cursor,
-    const struct control_sink *sink, void *arg, int64_t now);
+    const struct control_asker *asker, json_t *request,
+    struct control_cursor cursor, const struct control_sink *sink, void *arg,
+    int64_t now);
 
 /* ---- conn.c ---- */
 

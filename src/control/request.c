@@ -393,6 +393,9 @@ static const struct argument arguments[] = {
 	read_size, FIELD(size_max)},
     {{"state", CONTROL_STATE, TEXT, "Messages with a recipient in this state."},
 	read_state, FIELD(state)},
+    {{"relay", CONTROL_RELAY, TEXT,
+	 "Only this relay of the site, by its hostname."},
+	read_word, FIELD(relay)},
     {{"rows", CONTROL_PAIRS, CONTROL_KIND_ROWS,
 	 "Rows of [sender, recipient, time of the last mail]."},
 	read_pairs, 0},
@@ -565,6 +568,7 @@ control_request_clear(struct control_request *r)
 	free(r->name);
 	free(r->domain);
 	free(r->state);
+	free(r->relay);
 	if (r->password != NULL)
 		explicit_bzero(r->password, strlen(r->password));
 	free(r->password);

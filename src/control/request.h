@@ -50,6 +50,7 @@ enum control_arg {                    /* bits: what a command takes */
 	CONTROL_STATE = 1 << 26,      /* "state": of a recipient */
 	CONTROL_NEWER = 1 << 27,      /* "newer": duration */
 	CONTROL_PAIRS = 1 << 28,      /* "rows": [sender, recipient, time] */
+	CONTROL_RELAY = 1 << 29,      /* "relay": its name */
 };
 
 enum control_right {             /* bits; each holds those before it */
@@ -65,6 +66,16 @@ const char *control_right_name(unsigned rights); /* of the highest */
 struct control_conn;
 struct json_t;
 
+/* Of a site of several daemons: who is asked, and what becomes of that. */
+enum control_reach {
+	CONTROL_HERE = 0, /* this one alone */
+	CONTROL_ROWS,     /* rows of all, each with its "relay" */
+	CONTROL_ONE,      /* one row of the first who has it; of the others what
+			     `each` names, in its member "relays" */
+	CONTROL_FIRST,    /* the first who has it */
+	CONTROL_EACH,     /* all do it; the numbers at the end are sums */
+};
+
 struct control_command {
 	const char *name;
 	unsigned takes;     /* arguments, enum control_arg */
@@ -73,6 +84,8 @@ struct control_command {
 	unsigned needs_any; /* one of these or more */
 	enum control_right right;
 	bool in_domain; /* it minds the asker's domain */
+	enum control_reach reach;
+	const char *const *each; /* members, NULL at the end */
 	/* Ends, now or later, in control_done or control_fail. */
 	void (*run)(struct control_conn *c, int64_t now);
 	const char *doc;
@@ -112,7 +125,7 @@ struct control_request {
 	unsigned given;                        /* enum control_arg */
 	char *sender, *recipient, *then;
 	char *term, *message_id, *mta_id, *subject, *client, *reason;
-	char *name, *domain, *password, *state;
+	char *name, *domain, *password, *state, *relay;
 	unsigned right; /* enum control_right */
 	char **networks;
 	size_t network_count;

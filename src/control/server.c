@@ -2,7 +2,7 @@
 /*
  * The control socket: accepts, up to a bound, and reaps.
  */
-#include "control/control.h"
+#include "control/site.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -93,6 +93,7 @@ control_start(const struct control_server *server, const void *parts,
 	control->admin_gid = admin_gid;
 	list_init(&control->conns);
 	list_init(&control->ended);
+	list_init(&control->errands);
 	loop_task_init(&control->reap, server->loop, on_reap, control);
 	listener_start(listener, server->loop, on_accept, on_trouble, control);
 	return control;
@@ -114,6 +115,7 @@ control_stop(struct control *control)
 	listener_free(control->listener);
 	free_all(&control->conns);
 	free_all(&control->ended);
+	control_errands_free(control);
 	loop_task_clear(&control->reap);
 	free(control->parts);
 	places_free(control->places);

@@ -43,6 +43,9 @@ change(struct ctl *ctl, json_t *request, const char *what)
 		    goes_on ? ", and the log says when it is done "
 			      "(gate changed)"
 			    : "");
+	/* Part of it: client.c has told what is missing. */
+	if (status == CTL_OK && ctl_flag(done, "failed"))
+		status = CTL_FAILED;
 	json_decref(done);
 	return status;
 }

@@ -99,6 +99,17 @@ next_line(struct answer *a, struct str *line, size_t *used)
 	}
 }
 
+/* Relays of the site that are missing in the answer. */
+static void
+tell_elsewhere(const json_t *done)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(done, "elsewhere"), i, one)
+	    ctl_error("%s: %s", ctl_text(one, "relay"), ctl_text(one, "error"));
+}
+
 /* True: this was the last line, and status is its meaning. */
 static bool
 take_line(struct str line, ctl_row_fn *fn, void *arg, enum ctl_status *status,
@@ -115,6 +126,7 @@ take_line(struct str line, ctl_row_fn *fn, void *arg, enum ctl_status *status,
 		*status =
 		    ctl_number(root, "status") == 2 ? CTL_USAGE : CTL_FAILED;
 	} else if (ctl_flag(root, "done")) {
+		tell_elsewhere(root);
 		*status = CTL_OK;
 		if (done != NULL)
 			*done = json_incref(root);
@@ -207,7 +219,7 @@ ctl_request(const struct ctl *ctl, const char *name)
 	    {"client", ctl->client}, {"reason", ctl->reason},
 	    {"for", ctl->span}, {"right", ctl->right},
 	    {"expires", ctl->expires}, {"domain", ctl->domain},
-	    {"newer", ctl->newer}};
+	    {"newer", ctl->newer}, {"relay", ctl->relay}};
 	json_t *request = json_pack("{s:s}", "command", name);
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {

@@ -42,6 +42,7 @@ enum ctl_option {                 /* bits: what a command takes */
 	CTL_DOMAIN = 1 << 21,     /* --domain */
 	CTL_DRY_RUN = 1 << 22,    /* --dry-run */
 	CTL_NEWER = 1 << 23,      /* --newer */
+	CTL_RELAY = 1 << 24,      /* --relay */
 };
 
 struct ctl {
@@ -50,7 +51,7 @@ struct ctl {
 	unsigned given; /* enum ctl_option */
 	const char *sender, *older, *recipient;
 	const char *message_id, *mta_id, *subject, *client, *reason, *span,
-	    *policy, *right, *expires, *networks, *domain, *newer;
+	    *policy, *right, *expires, *networks, *domain, *newer, *relay;
 	uint32_t count;
 	const struct ctl_command *command;
 	char **words; /* after the command */

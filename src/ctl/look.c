@@ -81,7 +81,7 @@ static void
 print_members(const char *prefix, const json_t *row)
 {
 	static const char *const shown[] = {"version", "mode", "uptime_s",
-	    "expiring_certificates", "next_hop_problem", "next_hops"};
+	    "expiring_certificates", "next_hop_problem", "next_hops", "relays"};
 	const char *name;
 	json_t *value;
 
@@ -240,6 +240,7 @@ static const struct table_column sender_columns[] = {
     {.title = "POLICY"},
     {.title = "SEEN", .right = true, .keep = true},
     {.title = "WHY"},
+    {.title = "RELAY", .optional = true},
 };
 
 void
@@ -270,7 +271,7 @@ look_add_sender(struct table *t, const json_t *row, int64_t wall)
 	char *why = why_frozen(row, wall);
 	const char *cells[] = {ctl_text(row, "sender"),
 	    ctl_flag(row, "frozen") ? "frozen" : "-", queue, next, allowance,
-	    known, ctl_text(row, "policy"), seen, why};
+	    known, ctl_text(row, "policy"), seen, why, ctl_text(row, "relay")};
 
 	snprintf(
 	    queue, sizeof(queue), "%" PRId64, ctl_number(row, "queue_length"));
@@ -308,12 +309,30 @@ ctl_senders(struct ctl *ctl)
 	return status;
 }
 
+/* What each relay of the site has of a sender. */
+static void
+print_relays(const json_t *list)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, one)
+	{
+		char *name = text_safe(str_from(ctl_text(one, "relay")), 0);
+
+		printf("  relay %s: %" PRId64 " waiting\n", name,
+		    ctl_number(one, "queue_length"));
+		free(name);
+	}
+}
+
 static void
 on_show(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
 	(void)kind;
 	print_next_hops(json_object_get(row, "next_hops"));
+	print_relays(json_object_get(row, "relays"));
 	print_members("", row);
 }
 

@@ -24,6 +24,7 @@ static const struct table_column queue_columns[] = {
     {.title = "STATE", .keep = true},
     {.title = "RECIPIENTS"},
     {.title = "SUBJECT"},
+    {.title = "RELAY", .optional = true},
 };
 
 /* "held", or "mixed" where recipients differ. */
@@ -55,7 +56,8 @@ on_message(void *arg, const char *kind, const json_t *row)
 	    ctl_text(json_array_get(recipients, 0), "address"), n - 1);
 	char *subject = header_decode(str_from(ctl_text(row, "subject")));
 	const char *cells[] = {ctl_text(row, "id"), age, size,
-	    ctl_text(row, "sender"), state_of(recipients), to, subject};
+	    ctl_text(row, "sender"), state_of(recipients), to, subject,
+	    ctl_text(row, "relay")};
 
 	(void)kind;
 	text_age(ctl_text(row, "queued_at"), clock_wall_ms(), age);
@@ -153,7 +155,8 @@ ctl_find(struct ctl *ctl)
 	json_t *request = ctl_request(ctl, "find"), *done = NULL;
 	enum ctl_status status;
 
-	if (ctl->word_count == 0 && (ctl->given & ~(unsigned)CTL_COUNT) == 0) {
+	if (ctl->word_count == 0 &&
+	    (ctl->given & ~(unsigned)(CTL_COUNT | CTL_RELAY)) == 0) {
 		ctl_error("find: name a queue id, a Message-ID, an address or "
 			  "part of the subject");
 		json_decref(request);

@@ -15,10 +15,11 @@
 #include <string.h>
 
 #define FILTERS (CTL_OLDER | CTL_NEWER | CTL_RECIPIENT | CTL_SUBJECT)
-#define SELECTS (CTL_SENDER | CTL_ALL | FILTERS | CTL_REASON | CTL_DRY_RUN)
+#define SELECTS \
+	(CTL_SENDER | CTL_ALL | FILTERS | CTL_REASON | CTL_DRY_RUN | CTL_RELAY)
 #define SELECT_WORDS                                            \
 	"[--older TIME] [--newer TIME] [--recipient PATTERN]\n" \
-	"        [--subject TEXT] [--reason TEXT] [--dry-run]"
+	"        [--subject TEXT] [--reason TEXT] [--dry-run] [--relay NAME]"
 #define GRANTS (CTL_RIGHT | CTL_EXPIRES | CTL_NETWORKS | CTL_DOMAIN)
 #define FINDS                                                       \
 	(CTL_SENDER | CTL_RECIPIENT | CTL_MESSAGE_ID | CTL_MTA_ID | \
@@ -27,9 +28,11 @@
 
 static const struct ctl_command commands[] = {
     {"status", "", 0, 0, 0, ctl_status, "mode, counters, spool"},
-    {"senders", "[--frozen | --busy]", CTL_FROZEN | CTL_BUSY, 0, 0, ctl_senders,
+    {"senders", "[--frozen | --busy] [--relay NAME]",
+	CTL_FROZEN | CTL_BUSY | CTL_RELAY, 0, 0, ctl_senders,
 	"list senders; busy: frozen or with mail waiting"},
-    {"show", "SENDER", 0, 1, 1, ctl_show, "show everything about a sender"},
+    {"show", "SENDER [--relay NAME]", CTL_RELAY, 1, 1, ctl_show,
+	"show everything about a sender"},
     {"explain", "SENDER RECIPIENT [--client ADDRESS] | --policy FILE",
 	CTL_CLIENT | CTL_POLICY, 0, 2, ctl_explain,
 	"predict what would happen to a message now, and why; or which of\n    "
@@ -39,17 +42,18 @@ static const struct ctl_command commands[] = {
 	"print the mail of the last day, for weir-replay history"},
     {"queue",
 	"[SENDER] [--older TIME] [--newer TIME] [--recipient PATTERN]\n"
-	"        [--subject TEXT]",
-	FILTERS, 0, 1, ctl_queue, "list messages in the spool"},
+	"        [--subject TEXT] [--relay NAME]",
+	FILTERS | CTL_RELAY, 0, 1, ctl_queue, "list messages in the spool"},
     {"find",
 	"[TERM] [--message-id ID] [--mta-id ID] [--sender S]\n"
 	"        [--recipient PATTERN] [--subject TEXT] [--client ADDRESS] "
-	"[-n COUNT]",
-	FINDS | CTL_COUNT, 0, 1, ctl_find,
+	"[-n COUNT] [--relay NAME]",
+	FINDS | CTL_COUNT | CTL_RELAY, 0, 1, ctl_find,
 	"find mail and show what it is waiting for"},
     {"problems", "[-n COUNT]", CTL_COUNT, 0, 0, ctl_problems,
 	"list refused and long-waiting mail, the reason and the remedy"},
-    {"cat", "ID", 0, 1, 1, ctl_cat, "print a message, envelope first"},
+    {"cat", "ID [--relay NAME]", CTL_RELAY, 1, 1, ctl_cat,
+	"print a message, envelope first"},
     {"release", "ID... | --sender S | --all " SELECT_WORDS, SELECTS, 0,
 	WORDS_ANY, ctl_release, "release held mail now"},
     {"flush", "[ID... | SENDER | all] " SELECT_WORDS, SELECTS, 0, WORDS_ANY,
@@ -114,6 +118,7 @@ enum long_option { /* those without a letter */
 	OPT_DOMAIN,
 	OPT_DRY_RUN,
 	OPT_NEWER,
+	OPT_RELAY,
 };
 
 static const struct option long_options[] = {
@@ -134,6 +139,7 @@ static const struct option long_options[] = {
     {"networks", required_argument, NULL, OPT_NETWORKS},
     {"domain", required_argument, NULL, OPT_DOMAIN},
     {"newer", required_argument, NULL, OPT_NEWER},
+    {"relay", required_argument, NULL, OPT_RELAY},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
     {"all", no_argument, NULL, OPT_ALL},
     {"yes", no_argument, NULL, 'y'},
@@ -211,7 +217,8 @@ take_value(struct ctl *ctl, int opt)
 	    {OPT_EXPIRES, CTL_EXPIRES, &ctl->expires},
 	    {OPT_NETWORKS, CTL_NETWORKS, &ctl->networks},
 	    {OPT_DOMAIN, CTL_DOMAIN, &ctl->domain},
-	    {OPT_NEWER, CTL_NEWER, &ctl->newer}};
+	    {OPT_NEWER, CTL_NEWER, &ctl->newer},
+	    {OPT_RELAY, CTL_RELAY, &ctl->relay}};
 
 	if (opt == 'n')
 		return take_count(ctl, optarg);

@@ -20,7 +20,7 @@ table_init(struct table *t, const struct table_column *columns, size_t count,
 {
 	memset(t, 0, sizeof(*t));
 	t->columns = columns;
-	t->count = count;
+	t->count = t->shown = count;
 	t->total = total;
 	t->cells = xcalloc(TABLE_ROWS * count, sizeof(*t->cells));
 }
@@ -28,9 +28,9 @@ table_init(struct table *t, const struct table_column *columns, size_t count,
 static size_t
 line_width(const struct table *t)
 {
-	size_t n = (t->count - 1) * GAP;
+	size_t n = (t->shown - 1) * GAP;
 
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->shown; i++)
 		n += t->width[i];
 	return n;
 }
@@ -41,7 +41,7 @@ find_widest(struct table *t, bool any)
 {
 	size_t *widest = NULL;
 
-	for (size_t i = 0; i < t->count; i++) {
+	for (size_t i = 0; i < t->shown; i++) {
 		if ((t->columns[i].keep && !any) || t->columns[i].whole ||
 		    t->width[i] <= LEAST)
 			continue;
@@ -51,9 +51,21 @@ find_widest(struct table *t, bool any)
 	return widest;
 }
 
+static bool
+is_empty(const struct table *t, size_t i)
+{
+	for (size_t r = 0; r < t->row_count; r++) {
+		if (*t->cells[r * t->count + i] != '\0')
+			return false;
+	}
+	return true;
+}
+
 static void
 lay_out(struct table *t)
 {
+	if (t->columns[t->count - 1].optional && is_empty(t, t->count - 1))
+		t->shown--;
 	for (size_t i = 0; i < t->count; i++) {
 		t->width[i] = strlen(t->columns[i].title);
 		for (size_t r = 0; r < t->row_count; r++) {
@@ -82,7 +94,7 @@ print_cell(const struct table *t, size_t i, const char *cell)
 	char *text = text_safe(str_from(cell), cut ? t->width[i] : 0);
 	size_t used = text_width(text);
 	int pad = used < t->width[i] ? (int)(t->width[i] - used) : 0;
-	bool is_last = i + 1 == t->count;
+	bool is_last = i + 1 == t->shown;
 
 	if (t->columns[i].right)
 		printf("%*s%s", pad, "", text);
@@ -96,7 +108,7 @@ print_cell(const struct table *t, size_t i, const char *cell)
 static void
 print_row(struct table *t, const char *const *cells)
 {
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->shown; i++)
 		print_cell(t, i, cells[i]);
 	printf("\n");
 	t->rows_printed++;

@@ -17,11 +17,14 @@ struct table_column {
 	bool right; /* aligned */
 	bool keep;  /* as wide as its content, if it can be */
 	bool whole; /* never cut */
+	/* Left out where the rows that decide have nothing in it; only the
+	 * last may be. */
+	bool optional;
 };
 
 struct table {
 	const struct table_column *columns;
-	size_t count;
+	size_t count, shown;
 	size_t total;                    /* columns of the terminal, 0: any */
 	size_t width[TABLE_COLUMNS_MAX]; /* once is_laid_out */
 	bool is_laid_out;

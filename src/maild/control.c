@@ -89,6 +89,8 @@ control_new(
 	    .connections_max = parts->connections_max,
 	    .access = parts->access,
 	    .audit = on_audit,
+	    .site = parts->site,
+	    .site_arg = parts->arg,
 	};
 
 	return control_start(

@@ -20,6 +20,12 @@ struct control;
 /* status and the log warn of a certificate from so long before its end. */
 #define CONTROL_CERT_SOON_MS (14 * 24 * 3600 * INT64_C(1000))
 
+struct control_relays {      /* of a site */
+	const char *name;    /* this one's */
+	size_t others, down; /* of these */
+	bool has_twin;       /* another one has this name */
+};
+
 struct control_parts { /* all borrowed */
 	struct loop *loop;
 	struct gate *gate;
@@ -49,6 +55,9 @@ struct control_parts { /* all borrowed */
 	bool (*certificate)(void *arg, size_t i, struct tls_cert *out);
 	/* False: the relay stands alone. NULL: the same. */
 	bool (*shared)(void *arg, struct freezes_info *out);
+	bool (*relays)(void *arg, struct control_relays *out);
+	/* The other relays of the site; NULL: there are none. */
+	const struct control_site *site;
 	void *arg;
 };
 

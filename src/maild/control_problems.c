@@ -247,12 +247,34 @@ add_shared_node(struct control_conn *c, const struct redis_link_node *node,
 }
 
 static void
+add_twin(struct control_conn *c, int64_t wall)
+{
+	const struct control_parts *p = control_parts(c);
+	struct control_relays relays;
+
+	if (p->relays == NULL || !p->relays(p->arg, &relays) ||
+	    !relays.has_twin)
+		return;
+	keep(c,
+	    &(struct row){.kind = "shared",
+		.who = relays.name,
+		.reason = "another relay has the same hostname",
+		.option = "hostname",
+		.help = "give each relay a hostname of its own: hostname in "
+			"weir.conf(5)",
+		.count = -1,
+		.never_accepted = NEVER_UNKNOWN},
+	    wall);
+}
+
+static void
 add_shared(struct control_conn *c, int64_t now, int64_t wall)
 {
 	const struct control_parts *p = control_parts(c);
 	struct redis_link_node node;
 	struct freezes_info s;
 
+	add_twin(c, wall);
 	if (p->shared == NULL || !p->shared(p->arg, &s))
 		return;
 	for (size_t i = 0; redis_link_node(s.link, i, &node); i++) {

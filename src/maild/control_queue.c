@@ -242,6 +242,11 @@ on_envelope(
 		control_fail_errno(c, error != 0 ? error : ENOENT);
 		return;
 	}
+	/* The rest of a text that another relay asks for. */
+	if (c->cursor > 0) {
+		c->on_step = step_cat;
+		return;
+	}
 	note_reading(c, &messages[0]);
 	row = json_pack("{s:o}", "envelope", control_message_row(&messages[0]));
 	if (control_send_only(c, row))

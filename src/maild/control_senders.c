@@ -72,6 +72,10 @@ is_wanted(const struct control_conn *c, const struct gate_sender_info *s)
 		return false;
 	if (r->frozen && !s->t.frozen)
 		return false;
+	/* Another relay has a row of its own for who is frozen or idle. */
+	if (c->is_errand && r->relay == NULL && r->term == NULL &&
+	    s->waiting == 0)
+		return false;
 	return !r->busy || s->t.frozen || s->waiting > 0;
 }
 

@@ -133,16 +133,23 @@ static void
 add_shared(json_t *row, const struct control_parts *p, int64_t now)
 {
 	struct redis_link_node node;
+	struct control_relays relays = {0};
 	struct freezes_info s;
 
 	if (p->shared == NULL || !p->shared(p->arg, &s))
 		return;
+	if (p->relays != NULL)
+		(void)p->relays(p->arg, &relays);
 	json_object_set_new(row, "shared",
-	    json_pack("{s:b, s:o, s:o, s:I, s:I, s:I, s:I}", "up", (int)s.is_up,
-		"since", control_time(s.since), "problem",
+	    json_pack("{s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:I, "
+		      "s:b}",
+		"up", (int)s.is_up, "since", control_time(s.since), "problem",
 		control_text(s.is_up ? "" : s.why), "frozen",
 		(json_int_t)s.frozen, "waiting", (json_int_t)s.waiting, "sent",
-		(json_int_t)s.sent, "received", (json_int_t)s.received));
+		(json_int_t)s.sent, "received", (json_int_t)s.received, "relay",
+		control_text(relays.name), "other_relays",
+		(json_int_t)relays.others, "relays_down",
+		(json_int_t)relays.down, "same_name", (int)relays.has_twin));
 	if (redis_link_node(s.link, 0, &node))
 		json_object_set_new(
 		    row, "shared_nodes", shared_nodes(s.link, now));

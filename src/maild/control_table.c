@@ -6,6 +6,10 @@
 
 #include "control/access_store.h"
 
+/* What show has of each relay of a site. */
+static const char *const show_each[] = {"queue_length", "familiar_waiting",
+    "stopped_by_freeze", "mta_held", "last_seen", NULL};
+
 #define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
 #define FILTERS                                                                \
 	(CONTROL_OLDER | CONTROL_NEWER | CONTROL_RECIPIENT | CONTROL_SUBJECT | \
@@ -25,19 +29,22 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "senders",
-	.takes = CONTROL_FROZEN | CONTROL_BUSY | CONTROL_TERM,
+	.takes = CONTROL_FROZEN | CONTROL_BUSY | CONTROL_TERM | CONTROL_RELAY,
 	.right = CONTROL_READ,
 	.in_domain = true,
+	.reach = CONTROL_ROWS,
 	.run = control_senders,
 	.doc = "a row per sender in memory; busy: those alone that are frozen "
 	       "or have a queue",
     },
     {
 	.name = "show",
-	.takes = CONTROL_SENDER,
+	.takes = CONTROL_SENDER | CONTROL_RELAY,
 	.needs = CONTROL_SENDER,
 	.right = CONTROL_READ,
 	.in_domain = true,
+	.reach = CONTROL_ONE,
+	.each = show_each,
 	.run = control_show,
 	.doc = "one row: everything about a sender",
     },
@@ -59,18 +66,21 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "queue",
-	.takes = CONTROL_SENDER | CONTROL_IDS | CONTROL_STATE | FILTERS,
+	.takes = CONTROL_SENDER | CONTROL_IDS | CONTROL_STATE | FILTERS |
+		 CONTROL_RELAY,
 	.right = CONTROL_READ,
 	.in_domain = true,
+	.reach = CONTROL_ROWS,
 	.run = control_queue,
 	.doc = "a row per message in the spool, the oldest first",
     },
     {
 	.name = "find",
-	.takes = FINDS | CONTROL_MAX,
+	.takes = FINDS | CONTROL_MAX | CONTROL_RELAY,
 	.needs_any = FINDS,
 	.right = CONTROL_READ,
 	.in_domain = true,
+	.reach = CONTROL_ROWS,
 	.run = control_find,
 	.doc = "a row per message in the spool that matches all filters, with "
 	       "what each recipient waits for; where there is none, what "
@@ -87,39 +97,43 @@ const struct control_command control_commands[] = {
     },
     {
 	.name = "cat",
-	.takes = CONTROL_IDS,
+	.takes = CONTROL_IDS | CONTROL_RELAY,
 	.needs = CONTROL_IDS,
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
+	.reach = CONTROL_FIRST,
 	.run = control_cat,
 	.doc = "a message: a row with its envelope, then rows with \"data\", "
 	       "in which each character stands for one byte",
     },
     {
 	.name = "release",
-	.takes = SELECTS | FILTERS | CHANGES,
+	.takes = SELECTS | FILTERS | CHANGES | CONTROL_RELAY,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
+	.reach = CONTROL_EACH,
 	.run = control_release,
 	.doc = "lets held recipients go now, and those that wait for their "
 	       "next try",
     },
     {
 	.name = "flush",
-	.takes = SELECTS | FILTERS | CHANGES,
+	.takes = SELECTS | FILTERS | CHANGES | CONTROL_RELAY,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
+	.reach = CONTROL_EACH,
 	.run = control_flush,
 	.doc = "tries released recipients now that wait for their next try",
     },
     {
 	.name = "discard",
-	.takes = SELECTS | FILTERS | CHANGES,
+	.takes = SELECTS | FILTERS | CHANGES | CONTROL_RELAY,
 	.needs_one = SELECTS,
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
+	.reach = CONTROL_EACH,
 	.run = control_discard,
 	.doc = "removes held recipients for good",
     },

@@ -46,6 +46,7 @@ maild_run_sources = \
 	src/maild/maild_graph.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
+	src/maild/maild_relays.c \
 	src/maild/maild_probe.c src/maild/maild_probe.h \
 	src/maild/maild_run.c \
 	src/maild/maild_share.c \

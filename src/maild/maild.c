@@ -457,6 +457,8 @@ maild_build(struct maild *m)
 	    .mode = maild_on_mode,
 	    .certificate = maild_on_certificate,
 	    .shared = maild_on_shared,
+	    .relays = maild_on_relays,
+	    .site = &maild_site,
 	    .arg = m,
 	};
 	/* Before the control socket: tokens and users. */

@@ -18,6 +18,7 @@
 #include "policyd/policyd.h"
 #include "share/arbiter.h"
 #include "share/freezes.h"
+#include "share/relays.h"
 #include "share/spends.h"
 
 /* One configuration and what the relay is told of it. An old one lives until
@@ -61,6 +62,7 @@ struct maild {
 	struct freezes *freezes; /* NULL: the relay stands alone */
 	struct spends *spends;   /* the same */
 	struct arbiter *arbiter; /* the same */
+	struct relays *relays;   /* the same */
 	struct list share_ops;   /* changes of other relays, under way */
 	struct alert *alert;
 	struct courier *courier;
@@ -150,6 +152,12 @@ void maild_share_spent(struct maild *m, const char *sender, uint32_t recipients,
     uint32_t messages);
 void maild_share_thawed(struct maild *m, const struct gate_thawed *thawed);
 bool maild_on_shared(void *arg, struct freezes_info *out);
+
+/* ---- maild_relays.c ---- */
+
+void maild_relays_start(struct maild *m); /* of maild_share_start */
+bool maild_on_relays(void *arg, struct control_relays *out);
+extern const struct control_site maild_site;
 
 /* ---- maild_alert.c ---- */
 

@@ -23,7 +23,10 @@ static const struct option daemon_options[] = {
 	.check = maild_check_hostname,
 	.doc =
 	    "Name of this relay in its greeting, in EHLO, in Received header "
-	    "fields and in bounces. Default: the name of the machine.",
+	    "fields and in bounces. Relays that share a throttle (shared) know "
+	    "each other by it, so that each needs a name of its own; for them "
+	    "a new name takes effect at the next start. Default: the name of "
+	    "the machine.",
     },
     {
 	.name = "spool",

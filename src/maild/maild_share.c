@@ -159,6 +159,7 @@ on_up(void *arg)
 		warn_of_eviction(m, m->first->conf->shared, &info.memory);
 	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
 	spends_start(m->spends);
+	relays_start(m->relays);
 	gate_share_again(m->gate, loop_now(m->loop));
 }
 
@@ -316,6 +317,7 @@ maild_share_start(struct maild *m)
 	    m);
 	m->arbiter = arbiter_new(freezes_link(m->freezes),
 	    freezes_seal(m->freezes), conf->shared_prefix, conf->hostname);
+	maild_relays_start(m);
 	load(m);
 	maild_share_reload(m);
 }
@@ -335,10 +337,12 @@ maild_share_stop(struct maild *m)
 		gate_share(m->gate, NULL, NULL, false);
 	freezes_free(m->freezes);
 	spends_free(m->spends);
+	relays_free(m->relays);
 	arbiter_free(m->arbiter);
 	m->arbiter = NULL;
 	m->freezes = NULL;
 	m->spends = NULL;
+	m->relays = NULL;
 }
 
 void

@@ -14,6 +14,9 @@ async function attempt(app, what, work) {
 
         for (const note of (done && done.notes) || [])
             app.toast(plain(note, 500));
+        for (const e of (done && done.elsewhere) || [])
+            app.toast(`${plain(e.relay)}: ${plain(e.error, 300)}`,
+                {bad: true});
         return done || {};
     } catch (e) {
         if (e.name === "AbortError")

@@ -35,6 +35,15 @@ export function table(caption, columns, rows, {key, empty} = {}) {
             class: kind(c)}, c.cell(r)))))));
 }
 
+// Of a site of several relays: which one holds it.
+export const relayColumn = (rows) => rows.some((r) => r.relay) &&
+    {name: "Relay", cell: (r) => strange(r.relay)};
+
+// Relays whose part of an answer is missing.
+export const missing = (list) => (list || []).map((e) => h("p", {},
+    h("span", {class: "badge bad"}, "not shown"), " ", strange(e.relay),
+    ": ", strange(e.error)));
+
 // columns: [[name, value(row)]]
 export function csvButton(name, columns, rows) {
     return button("Save as CSV", () => save(

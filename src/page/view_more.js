@@ -216,6 +216,12 @@ export function status(app) {
                 ["Since", s.shared.since ? time(s.shared.since) : "–"],
                 ["Frozen there", number(s.shared.frozen)],
                 ["Waiting to be told", number(s.shared.waiting)],
+                ["This relay", strange(s.shared.relay)],
+                ["Others", number(s.shared.other_relays) +
+                    (s.shared.relays_down > 0 ? ", of these " +
+                        `${number(s.shared.relays_down)} down` : "")],
+                s.shared.same_name && ["Same hostname", h("span",
+                    {class: "badge bad"}, "another relay has it as well")],
             ])),
             !app.is_net && alertSection(),
             h("section", {}, h("h2", {}, "Problems"), problems.length > 0

@@ -6,8 +6,8 @@ import {h} from "./dom.js";
 import {message} from "./mime.js";
 import {ago, count, number, plain, size, strange, subject, time}
     from "./text.js";
-import {button, choice, csvButton, facts, field, hashOf, reasonField,
-    senderLink, table} from "./ui.js";
+import {button, choice, csvButton, facts, field, hashOf, missing,
+    reasonField, relayColumn, senderLink, table} from "./ui.js";
 
 // By these the daemon itself selects for release and discard.
 const SELECTS = ["older", "recipient", "subject", "size_min", "size_max"];
@@ -18,6 +18,7 @@ const STATES = ["", "held", "released", "deferred", "frozen", "sending",
 export function queue(app, args, params) {
     const filter = Object.fromEntries(params);
     let rows = [], next = null, want = PAGE, timer, last = null;
+    let away = [];
     const picked = new Set();
 
     const query = () => ({...filter, limit: Math.min(1000, want)});
@@ -32,6 +33,7 @@ export function queue(app, args, params) {
         }
         rows = list;
         next = page.next;
+        away = page.elsewhere;
         // What has gone is picked no more; what lies further on may be.
         if (!next) {
             const here = new Set(rows.map((m) => m.id));
@@ -125,6 +127,7 @@ export function queue(app, args, params) {
         {name: "State", k: true, cell: (m) => [...new Set(m.recipients
             .map((r) => r.state))].join(", ")},
         !app.is_net && {name: "Size", n: true, cell: (m) => size(m.size)},
+        relayColumn(rows),
     ].filter(Boolean);
 
     function draw() {
@@ -166,7 +169,9 @@ export function queue(app, args, params) {
                     ["recipients", (m) => m.recipients.map((r) =>
                         r.address).join(" ")],
                     ["subject", (m) => m.subject], ["size", (m) => m.size],
-                    ["client", (m) => m.client]], () => rows)),
+                    ["client", (m) => m.client],
+                    ["relay", (m) => m.relay]], () => rows)),
+            missing(away),
             table(`${count(rows.length, app.words.message)}${next
                 ? ", and more" : ""}, the oldest first`, columns(), rows,
             {key: (m) => m.id, empty: has ? "No held mail matches."
@@ -271,6 +276,7 @@ export function held(app, [id]) {
                     ")"]],
                 ["Size", size(m.size)], ["Policy", strange(m.policy)],
                 ["Id", h("code", {}, m.id)],
+                m.relay && ["Held by", strange(m.relay)],
                 m.message_id && ["Message-ID", strange(m.message_id)],
                 m.mta_id && ["Mail server's id", strange(m.mta_id)],
             ]),

@@ -6,7 +6,8 @@ import {h} from "./dom.js";
 import {ago, clock, count, number, plain, strange, subject, time}
     from "./text.js";
 import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
-    leftOf, nearness, reasonField, senderLink, since, state, table}
+    leftOf, missing, nearness, reasonField, relayColumn, senderLink, since,
+    state, table}
     from "./ui.js";
 
 const HISTORY = 1000;
@@ -14,7 +15,7 @@ const PAGE = 100; // rows, to begin with
 
 export function senders(app, [which]) {
     let rows = [], next = null, want = PAGE, q = "", show = which || "all";
-    let timer;
+    let timer, away = [];
 
     const query = () => ({term: q,
         limit: Math.min(1000, want),
@@ -32,6 +33,7 @@ export function senders(app, [which]) {
         }
         rows = list;
         next = page.next;
+        away = page.elsewhere;
     }
 
     function again() {
@@ -47,7 +49,7 @@ export function senders(app, [which]) {
         app.refresh();
     }
 
-    const columns = [
+    const columns = () => [
         {name: "Sender", cell: (s) => senderLink(s.sender)},
         {name: "State", k: true, cell: (s) => state(s) || "–"},
         {name: "Waiting", n: true, cell: (s) => number(s.queue_length)},
@@ -55,7 +57,8 @@ export function senders(app, [which]) {
         {name: "Policy", cell: (s) => strange(s.policy)},
         {name: "Last seen", cell: (s) => ago(s.last_seen)},
         {name: "Frozen since", cell: (s) => time(s.frozen_at)},
-    ];
+        relayColumn(rows),
+    ].filter(Boolean);
 
     function draw() {
         return h("div", {},
@@ -78,9 +81,10 @@ export function senders(app, [which]) {
                 ["policy", (s) => s.policy], ["last seen", (s) =>
                     s.last_seen], ["frozen at", (s) => s.frozen_at]],
             () => rows)),
+            missing(away),
             table(`${count(rows.length, app.words.sender)}${next
-                ? ", and more" : ""}`, columns, rows,
-            {key: (s) => s.sender, empty: q || show !== "all"
+                ? ", and more" : ""}`, columns(), rows,
+            {key: (s) => `${s.sender} ${s.relay || ""}`, empty: q || show !== "all"
                 ? "No sender matches." : "No sender in memory yet."}),
             next && button("Show more", more));
     }
@@ -243,6 +247,8 @@ export function sender(app, [name]) {
                         strange(s.last_reverse_path_held)],
                     s.mta_held > 0 && ["On hold in the mail server",
                         number(s.mta_held)],
+                    ...(s.relays || []).map((r) => [h("span", {}, "Waiting at ",
+                        strange(r.relay)), number(r.queue_length)]),
                 ])),
             h("section", {}, h("h2", {}, "Waiting"), waiting()),
             h("section", {}, h("h2", {}, "History"),

@@ -3,11 +3,13 @@ libshare_a_SOURCES = \
 	src/share/arbiter.c src/share/arbiter.h \
 	src/share/freeze_record.c src/share/freeze_record.h \
 	src/share/freezes.c src/share/freezes.h \
+	src/share/letter.c src/share/letter.h \
 	src/share/question.h \
 	src/share/redis_link.c src/share/redis_link.h \
 	src/share/redis_node.c src/share/redis_node.h \
 	src/share/redis_slots.c src/share/redis_slots.h \
 	src/share/redis_url.c src/share/redis_url.h \
+	src/share/relays.c src/share/relays.h \
 	src/share/resp.c src/share/resp.h \
 	src/share/seal.c src/share/seal.h \
 	src/share/spends.c src/share/spends.h

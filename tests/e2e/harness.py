@@ -203,12 +203,18 @@ class Weir:
     def status(self):
         return self.ctl("status")
 
+    def here(self):
+        """Of several relays this one alone."""
+        if "shared" not in self.options:
+            return []
+        return ["--relay", self.options["hostname"].strip('"')]
+
     def queue(self, *args):
-        return self.ctl("queue", *args)
+        return self.ctl("queue", *args, *self.here())
 
     def sender(self, name):
-        return next((s for s in self.ctl("senders") if s["sender"] == name),
-                    None)
+        return next((s for s in self.ctl("senders", *self.here())
+                     if s["sender"] == name), None)
 
     def held(self, *args):
         """Addresses of the recipients that wait."""

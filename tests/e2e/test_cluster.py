@@ -190,11 +190,11 @@ SLOW = (KEY + 'interval = "1s"  burst = 50  initial = 50  freeze_at = 100\n'
         'stranger_messages = "4/1d"')
 
 
-def send(w, *names):
+def send(w, *names, sender="alice@example.org"):
     """One message to each."""
     peer = w.hello()
     for name in names:
-        peer.transact("alice@example.org", [f"{name}@example.com"], message())
+        peer.transact(sender, [f"{name}@example.com"], message())
     peer.ask("QUIT")
 
 

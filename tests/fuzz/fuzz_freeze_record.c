@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzz target: a freeze, and what a sender spent, as another relay wrote it.
- * What is taken keeps to the bounds and is written again as it was.
+ * Fuzz target: a freeze, what a sender spent, a card and a letter, as another
+ * relay wrote it. What is taken keeps to the bounds and is written again as it
+ * was.
  */
 #include "share/freeze_record.h"
 #include "share/freezes.h"
+#include "share/letter.h"
 #include "share/spends.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +27,25 @@ read_spend(struct str in)
 	buf_clear(&out);
 }
 
+static void
+read_letter(struct str in)
+{
+	struct letter l;
+	struct card c;
+	struct buf out;
+
+	buf_init(&out, LETTER_PLAIN_MAX);
+	if (card_read(in, &c) &&
+	    (!card_write(&c, &out) || !str_eq(buf_str(&out), in)))
+		panic("a card is not written again");
+	buf_reset(&out);
+	if (letter_read(in, &l) &&
+	    (l.from.n > LETTER_NAME_MAX || l.text.n > LETTER_TEXT_MAX ||
+		!letter_write(&l, &out) || !str_eq(buf_str(&out), in)))
+		panic("a letter is not written again");
+	buf_clear(&out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -33,6 +54,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf out;
 
 	read_spend(in);
+	read_letter(in);
 	if (!freeze_record_read(in, &r))
 		return 0;
 	if (r.sender.n == 0 || r.sender.n > FREEZES_SENDER_MAX ||

@@ -228,14 +228,21 @@ static void
 test_cursors(void **state)
 {
 	static const char *const bad[] = {"", "q", "s1", "q-1", "q 1", "qg",
-	    "q8000000000000000", "q00000000000000001", "1"};
+	    "q8000000000000000", "q00000000000000001", "1", "q1-", "q1-0",
+	    "q1-123456789", "q-1", "q1-1-1"};
 	char text[API_CURSOR_MAX];
-	uint64_t at;
+	struct control_cursor at;
 
 	(void)state;
-	api_cursor_format("queue", INT64_MAX, text);
+	api_cursor_format("queue", (struct control_cursor){INT64_MAX, 0}, text);
 	assert_true(api_cursor_parse("queue", str_from(text), &at));
-	assert_int_equal(at, INT64_MAX);
+	assert_int_equal(at.at, INT64_MAX);
+	assert_int_equal(at.place, 0);
+	api_cursor_format(
+	    "queue", (struct control_cursor){INT64_MAX, UINT32_MAX}, text);
+	assert_true(api_cursor_parse("queue", str_from(text), &at));
+	assert_int_equal(at.at, INT64_MAX);
+	assert_int_equal(at.place, UINT32_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(api_cursor_parse("queue", str_from(bad[i]), &at));
 }
