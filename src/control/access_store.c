@@ -78,25 +78,18 @@ on_saved(void *arg, int64_t now)
 static const struct worker_job save_job = {
     .run = run_save, .done = on_saved, .drop = free_save};
 
-static char *
-print(const struct access_store *s)
-{
-	struct buf out;
-
-	buf_init(&out, ACCESS_TEXT_MAX);
-	/* The bounds of what it holds are far below that. */
-	if (!access_print(s->access, &out))
-		panic("access: more than the file may hold");
-	return buf_take(&out);
-}
-
 bool
 access_store_save(struct access_store *s, access_saved_fn *fn, void *arg)
 {
 	struct save *save = xcalloc(1, sizeof(*save));
+	struct buf out;
 
 	save->store = s;
-	save->text = print(s);
+	buf_init(&out, ACCESS_TEXT_MAX);
+	/* The bounds of what it holds are far below that. */
+	if (!access_print(s->access, &out))
+		panic("access: more than the file may hold");
+	save->text = buf_take(&out);
 	save->fn = fn;
 	save->arg = arg;
 	if (worker_submit(s->worker, &save_job, save)) {

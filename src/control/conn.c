@@ -122,23 +122,6 @@ read_input(struct control_conn *c, int64_t now)
 		set_tick(c, now); /* there may be another line */
 }
 
-/* Hands waiting output on as the client takes it. */
-static void
-push_output(struct control_conn *c, int64_t now)
-{
-	size_t was = c->out.len;
-
-	while (c->out.len > 0 && !conn_is_full(c->conn)) {
-		struct str s = str_sub(buf_str(&c->out), 0, WRITE_CHUNK);
-
-		conn_write(c->conn, s.p, s.n);
-		buf_consume(&c->out, s.n);
-	}
-	buf_trim(&c->out);
-	if (c->out.len != was)
-		set_idle(c, now);
-}
-
 /* The next part of a listing that goes to a sink. */
 static void
 advance(struct control_conn *c, int64_t now)
@@ -157,12 +140,23 @@ static void
 on_tick(void *arg, int64_t now)
 {
 	struct control_conn *c = arg;
+	size_t was;
 
 	if (c->sink != NULL) {
 		advance(c, now);
 		return;
 	}
-	push_output(c, now);
+	/* Hands waiting output on as the client takes it. */
+	was = c->out.len;
+	while (c->out.len > 0 && !conn_is_full(c->conn)) {
+		struct str s = str_sub(buf_str(&c->out), 0, WRITE_CHUNK);
+
+		conn_write(c->conn, s.p, s.n);
+		buf_consume(&c->out, s.n);
+	}
+	buf_trim(&c->out);
+	if (c->out.len != was)
+		set_idle(c, now);
 	if (c->out.len > 0 || c->is_waiting)
 		return;
 	if (c->rights == 0) {

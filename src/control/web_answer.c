@@ -59,12 +59,6 @@ put_length(struct head *h, size_t length)
 	put(h, "Content-Length", str_from(h->size));
 }
 
-static bool
-wants_body(const struct web_exchange *x)
-{
-	return !str_eq(http_reader_request(x->reader)->method, STR("HEAD"));
-}
-
 void
 web_clear_answer(struct web_exchange *x)
 {
@@ -97,7 +91,8 @@ finish(struct web_exchange *x, unsigned code, const struct head *h,
 	bool was_waiting = x->is_waiting;
 
 	if (!http_reply_head(&x->out, code, h->v, h->n) ||
-	    (body != NULL && wants_body(x) &&
+	    (body != NULL &&
+		!str_eq(http_reader_request(x->reader)->method, STR("HEAD")) &&
 		!buf_append_str(&x->out, *body))) {
 		buf_reset(&x->out);
 		x->closes = true;

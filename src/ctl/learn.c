@@ -43,14 +43,6 @@ print_wrong(struct learning *l, uint64_t line, const char *why)
 	ctl_error("%s:%" PRIu64 ": %s", l->name, line, why);
 }
 
-static void
-pause_a_while(void)
-{
-	struct timespec t = {0, PAUSE_MS * 1000000L};
-
-	nanosleep(&t, NULL);
-}
-
 /* ---- to the daemon ---- */
 
 /* The first `taken` are done with. */
@@ -110,8 +102,11 @@ send_rows(struct learning *l)
 			l->status = CTL_FAILED;
 			return false;
 		}
-		if (l->n > 0 && l->wrong < WRONG_MAX)
-			pause_a_while();
+		if (l->n > 0 && l->wrong < WRONG_MAX) {
+			struct timespec t = {0, PAUSE_MS * 1000000L};
+
+			nanosleep(&t, NULL);
+		}
 	}
 	return l->wrong < WRONG_MAX;
 }
@@ -192,19 +187,6 @@ read_lines(struct learning *l)
 	return send_rows(l);
 }
 
-static void
-print_result(const struct learning *l)
-{
-	if (l->ctl->json)
-		printf("{\"lines\": %" PRIu64 ", \"learnt\": %" PRIu64
-		       ", \"too_old\": %" PRIu64 ", \"wrong\": %u}\n",
-		    l->lines, l->learnt, l->too_old, l->wrong);
-	else
-		printf("learnt %" PRIu64 " of %" PRIu64 " lines; %" PRIu64
-		       " are older than familiar_for, %u wrong\n",
-		    l->learnt, l->lines, l->too_old, l->wrong);
-}
-
 enum ctl_status
 ctl_learn(struct ctl *ctl)
 {
@@ -229,7 +211,16 @@ ctl_learn(struct ctl *ctl)
 		ctl_error("%s: %u malformed lines; the rest, from line %" PRIu64
 			  " on, was ignored",
 		    l.name, l.wrong, l.line + 1);
-	if (l.status != CTL_NO_DAEMON && l.status != CTL_USAGE)
-		print_result(&l);
+	if (l.status != CTL_NO_DAEMON && l.status != CTL_USAGE) {
+		if (l.ctl->json)
+			printf("{\"lines\": %" PRIu64 ", \"learnt\": %" PRIu64
+			       ", \"too_old\": %" PRIu64 ", \"wrong\": %u}\n",
+			    l.lines, l.learnt, l.too_old, l.wrong);
+		else
+			printf("learnt %" PRIu64 " of %" PRIu64
+			       " lines; %" PRIu64
+			       " are older than familiar_for, %u wrong\n",
+			    l.learnt, l.lines, l.too_old, l.wrong);
+	}
 	return l.status == CTL_OK && l.wrong > 0 ? CTL_FAILED : l.status;
 }

@@ -101,19 +101,6 @@ print_line(char *line)
 }
 
 static void
-print_names(const json_t *row)
-{
-	const char *id = ctl_text(row, "message_id");
-	const char *mta = ctl_text(row, "mta_id");
-
-	if (*id != '\0')
-		print_line(xasprintf("  Message-ID <%s>", id));
-	if (*mta != '\0')
-		print_line(xasprintf("  queue id %s of the mail server%s", mta,
-		    ctl_flag(row, "quarantined") ? ", in its hold queue" : ""));
-}
-
-static void
 print_found(const json_t *row)
 {
 	const json_t *recipients = json_object_get(row, "recipients"), *r;
@@ -121,6 +108,8 @@ print_found(const json_t *row)
 	const char *client = ctl_text(row, "client");
 	char age[TEXT_AGE_MAX];
 	size_t i, n = json_array_size(recipients);
+	const char *id;
+	const char *mta;
 
 	text_age(ctl_text(row, "queued_at"), clock_wall_ms(), age);
 	print_line(xasprintf("%s  %s old, from <%s>, sender %s%s%s: %s",
@@ -128,7 +117,13 @@ print_found(const json_t *row)
 	    ctl_text(row, "sender"), *client != '\0' ? ", client " : "", client,
 	    *subject != '\0' ? subject : "(no subject)"));
 	free(subject);
-	print_names(row);
+	id = ctl_text(row, "message_id");
+	mta = ctl_text(row, "mta_id");
+	if (*id != '\0')
+		print_line(xasprintf("  Message-ID <%s>", id));
+	if (*mta != '\0')
+		print_line(xasprintf("  queue id %s of the mail server%s", mta,
+		    ctl_flag(row, "quarantined") ? ", in its hold queue" : ""));
 	for (i = 0; i < n && i < FIND_SHOWN; i++) {
 		r = json_array_get(recipients, i);
 		print_line(xasprintf("  %s: %s%s%s", ctl_text(r, "address"),

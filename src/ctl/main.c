@@ -181,20 +181,6 @@ print_usage(FILE *out)
 		     "/weir/control.sock\n");
 }
 
-static bool
-take_count(struct ctl *ctl, const char *text)
-{
-	uint64_t n;
-
-	if (!str_to_u64(str_from(text), &n) || n < 1 || n > 10000) {
-		ctl_error("-n: \"%s\" is not a number from 1 to 10000", text);
-		return false;
-	}
-	ctl->count = (uint32_t)n;
-	ctl->given |= CTL_COUNT;
-	return true;
-}
-
 /* Options with a value. False: the command line is wrong. */
 static bool
 take_value(struct ctl *ctl, int opt)
@@ -220,8 +206,18 @@ take_value(struct ctl *ctl, int opt)
 	    {OPT_NEWER, CTL_NEWER, &ctl->newer},
 	    {OPT_RELAY, CTL_RELAY, &ctl->relay}};
 
-	if (opt == 'n')
-		return take_count(ctl, optarg);
+	if (opt == 'n') {
+		uint64_t n;
+
+		if (!str_to_u64(str_from(optarg), &n) || n < 1 || n > 10000) {
+			ctl_error("-n: \"%s\" is not a number from 1 to 10000",
+			    optarg);
+			return false;
+		}
+		ctl->count = (uint32_t)n;
+		ctl->given |= CTL_COUNT;
+		return true;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		if (values[i].opt == opt) {
 			*values[i].value = optarg;

@@ -33,12 +33,6 @@ text_init(void)
 	setlocale(LC_CTYPE, "");
 }
 
-static bool
-terminal_has_utf8(void)
-{
-	return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-}
-
 /* Length of the character at the start of s, 0: not UTF-8. */
 static size_t
 decode(struct str s, uint32_t *out)
@@ -66,13 +60,6 @@ is_harmful(uint32_t c)
 	       (c >= 0xfff0 && c <= 0xfffb) || c >= 0xe0000;
 }
 
-static void
-show_byte(struct piece *p, char byte)
-{
-	snprintf(p->text, sizeof(p->text), "\\x%02x", (unsigned char)byte);
-	p->bytes = p->columns = 4;
-}
-
 /* Takes one character, or one byte that is to be escaped, off *s. */
 static struct piece
 next_piece(struct str *s, bool utf8)
@@ -83,7 +70,11 @@ next_piece(struct str *s, bool utf8)
 	int width;
 
 	if (n <= 1 && (n == 0 || is_harmful(c))) {
-		show_byte(&p, s->p[0]);
+		char byte = s->p[0];
+
+		snprintf(
+		    p.text, sizeof(p.text), "\\x%02x", (unsigned char)byte);
+		p.bytes = p.columns = 4;
 		n = 1;
 	} else if (is_harmful(c)) {
 		p.text[0] = '?';
@@ -114,7 +105,7 @@ measure(struct str s, bool utf8)
 char *
 text_safe(struct str s, size_t columns)
 {
-	bool utf8 = terminal_has_utf8(), ok = true;
+	bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0, ok = true;
 	struct str mark = utf8 ? STR("\xe2\x80\xa6") : STR("~");
 	size_t used = 0, room = SIZE_MAX;
 	struct buf out;

@@ -357,19 +357,14 @@ end_problems(struct control_conn *c, int64_t wall)
 		   "more", (int)more));
 }
 
-static json_int_t
-shown(const struct control_conn *c, bool frozen)
-{
-	return json_integer_value(json_array_get(c->kept, frozen ? 0 : 1));
-}
-
 /* False: it is to be sent again when there is room. */
 static bool
 send_host(
     struct control_conn *c, const struct problem *r, bool frozen, int64_t wall)
 {
 	uint32_t max = c->request.given & CONTROL_MAX ? c->request.max : ROWS;
-	json_int_t n = shown(c, frozen);
+	json_int_t n =
+	    json_integer_value(json_array_get(c->kept, frozen ? 0 : 1));
 
 	if (n >= (json_int_t)max) {
 		json_array_set_new(c->kept, 2, json_true());

@@ -66,16 +66,6 @@ compile_decoys(struct netd_config *c, const char *file, char *err, size_t cap)
 	return ok;
 }
 
-static void
-compile_protocols(struct netd_config *c)
-{
-	c->tcp = c->udp = c->protocols.n == 0;
-	for (size_t i = 0; i < c->protocols.n; i++) {
-		c->tcp = c->tcp || strcmp(c->protocols.v[i], "tcp") == 0;
-		c->udp = c->udp || strcmp(c->protocols.v[i], "udp") == 0;
-	}
-}
-
 bool
 netd_config_wants_in(const struct netd_config *c)
 {
@@ -94,7 +84,11 @@ choose_tracking(struct netd_config *c, const char *file, char *err, size_t cap)
 {
 	bool needed;
 
-	compile_protocols(c);
+	c->tcp = c->udp = c->protocols.n == 0;
+	for (size_t i = 0; i < c->protocols.n; i++) {
+		c->tcp = c->tcp || strcmp(c->protocols.v[i], "tcp") == 0;
+		c->udp = c->udp || strcmp(c->protocols.v[i], "udp") == 0;
+	}
 	needed = c->udp || c->where != NETD_OUTPUT || netd_config_wants_in(c);
 	c->tracks = c->conntrack == NETD_TRACK_YES ||
 		    (c->conntrack == NETD_TRACK_AUTO && needed);

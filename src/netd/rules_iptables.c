@@ -138,15 +138,6 @@ put_passed(struct rules_writer *w, const char *net)
 	rules_put(w, "-A " OUT " -d %s -j RETURN\n", net);
 }
 
-static void
-put_known(struct rules_writer *w)
-{
-	if (w->how.fast == RULES_FAST_IPSET)
-		rules_put(w,
-		    "-A " OUT " -m set --match-set %s src,dst,dst -j RETURN\n",
-		    w->v6 ? RULES_IPSET6 : RULES_IPSET4);
-}
-
 /* A goto: from there it returns to the chain that jumped here. */
 static void
 put_mark_away(struct rules_writer *w, const char *from, const char *to,
@@ -184,7 +175,10 @@ put_out_chain(struct rules_writer *w)
 		    "-j RETURN\n");
 	if (uses_pass(w))
 		put_mark_away(w, OUT, PASS, pass, pass);
-	put_known(w);
+	if (w->how.fast == RULES_FAST_IPSET)
+		rules_put(w,
+		    "-A " OUT " -m set --match-set %s src,dst,dst -j RETURN\n",
+		    w->v6 ? RULES_IPSET6 : RULES_IPSET4);
 	rules_each_passed(w, put_passed);
 	if (repeats(w))
 		rules_put(w,
@@ -270,15 +264,6 @@ put_jump(struct rules_writer *w, const char *hook, char way, const char *target)
 	}
 }
 
-/* Answers of a resolver on this host, which asks others by ways that cannot be
- * read along. */
-static void
-put_local_jumps(struct rules_writer *w)
-{
-	rules_put(w, "-I INPUT 1 -i lo -p udp --sport 53 -j " IN "\n"
-		     "-I INPUT 1 -i lo -p tcp --sport 53 -j " IN "\n");
-}
-
 /* In goes first, so that out, put before it, is asked first: without
  * interfaces both fit a packet that passes. */
 static void
@@ -289,8 +274,13 @@ put_jumps(struct rules_writer *w)
 	if (w->c->where != NETD_FORWARD) {
 		if (in)
 			put_jump(w, "INPUT", 'i', IN);
-		if (netpolicies_want_dns(w->c->policies))
-			put_local_jumps(w);
+		if (netpolicies_want_dns(w->c->policies)) {
+			/* Answers of a resolver on this host, which asks others
+			 * by ways that cannot be read along. */
+			rules_put(w,
+			    "-I INPUT 1 -i lo -p udp --sport 53 -j " IN "\n"
+			    "-I INPUT 1 -i lo -p tcp --sport 53 -j " IN "\n");
+		}
 		put_jump(w, "OUTPUT", 'o', OUT);
 	}
 	if (w->c->where != NETD_OUTPUT) {

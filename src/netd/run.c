@@ -73,13 +73,6 @@ sender_of(const struct nfqueue_packet *packet)
 				 : 0;
 }
 
-/* Its id, and its mark, which the verdict has to bring back. */
-static uint64_t
-name_of(const struct nfqueue_packet *packet)
-{
-	return (uint64_t)packet->mark << 32 | packet->id;
-}
-
 static void
 on_packet(void *arg, const struct nfqueue_packet *packet, int64_t now)
 {
@@ -97,8 +90,9 @@ on_packet(void *arg, const struct nfqueue_packet *packet, int64_t now)
 	origin =
 	    (struct netgate_origin){.proven = is_proven(n, packet, &p, now),
 		.sender = sender_of(packet)};
-	netgate_packet(
-	    n->gate, name_of(packet), &p, origin, now, clock_wall_ms());
+	/* Its id, and its mark, which the verdict has to bring back. */
+	netgate_packet(n->gate, (uint64_t)packet->mark << 32 | packet->id, &p,
+	    origin, now, clock_wall_ms());
 }
 
 static void
@@ -420,17 +414,6 @@ report_fixed(struct netd *n, const struct netd_config *conf)
 		log_write(n->log, LOG_EV_NETD_RELOAD_LATER, KV(option, option));
 }
 
-/* These are in force as they were at start: sets, tables and the names of hosts
- * were made for them. */
-static void
-keep_fixed(struct netd_config *conf, const struct netd_config *old)
-{
-	conf->fast_path_ms = old->fast_path_ms;
-	conf->hosts_max = old->hosts_max;
-	conf->held_max = old->held_max;
-	conf->ipv6_prefix = old->ipv6_prefix;
-}
-
 bool
 netd_reload(void *arg, char *err, size_t cap)
 {
@@ -446,7 +429,12 @@ netd_reload(void *arg, char *err, size_t cap)
 		return false;
 	}
 	report_fixed(n, conf);
-	keep_fixed(conf, old);
+	/* These are in force as they were at start: sets, tables and the names
+	 * of hosts were made for them. */
+	conf->fast_path_ms = old->fast_path_ms;
+	conf->hosts_max = old->hosts_max;
+	conf->held_max = old->held_max;
+	conf->ipv6_prefix = old->ipv6_prefix;
 	n->conf = conf;
 	if (conf->mode != old->mode)
 		set_all_blocked(n, conf->mode == NETD_ENFORCE);
@@ -538,15 +526,6 @@ look_at_gate(void *arg, uint64_t *values)
 		*values++ = counters[totals[i]];
 }
 
-static struct graph *
-make_graph(struct netd *n)
-{
-	_Static_assert(ARRAY_LEN(series) == ARRAY_LEN(totals) + 3,
-	    "a series for each value");
-	return graph_new(&(struct graph_source){
-	    .loop = n->loop, .series = series, .look = look_at_gate, .arg = n});
-}
-
 /* ---- start and stop ---- */
 
 void
@@ -556,7 +535,10 @@ netd_run_init(struct netd *n)
 	loop_timer_init(&n->look, n->loop, on_look, n);
 	loop_task_init(&n->store, n->loop, on_store, n);
 	daemon_run_init(&n->daemon);
-	n->daemon.graph = make_graph(n);
+	_Static_assert(ARRAY_LEN(series) == ARRAY_LEN(totals) + 3,
+	    "a series for each value");
+	n->daemon.graph = graph_new(&(struct graph_source){
+	    .loop = n->loop, .series = series, .look = look_at_gate, .arg = n});
 	netd_hold_signals(false);
 }
 

@@ -270,22 +270,6 @@ pass_stage(struct netgate *g, struct attempt *a, struct held **held)
 	return OUTCOME_PASS;
 }
 
-static void
-end_pass(struct netgate *g, struct attempt *a, struct held *held)
-{
-	if (held != NULL) {
-		if (!a->is_lost)
-			count_packets(g, NETGATE_COUNT_RELEASED, a);
-	} else {
-		count(g, NETGATE_COUNT_PASSED);
-		if (a->known)
-			count(g, NETGATE_COUNT_KNOWN);
-	}
-	attempt_accept(g, a);
-	if (held != NULL)
-		held_free(g, held);
-}
-
 /* In observe mode it goes on its way. */
 static void
 end_wait(struct netgate *g, struct attempt *a)
@@ -319,7 +303,17 @@ attempt_advance(struct netgate *g, struct attempt *a, struct held *held)
 			return;
 		}
 	}
-	end_pass(g, a, held);
+	if (held != NULL) {
+		if (!a->is_lost)
+			count_packets(g, NETGATE_COUNT_RELEASED, a);
+	} else {
+		count(g, NETGATE_COUNT_PASSED);
+		if (a->known)
+			count(g, NETGATE_COUNT_KNOWN);
+	}
+	attempt_accept(g, a);
+	if (held != NULL)
+		held_free(g, held);
 }
 
 /* The stage that it waited in let it go: on with the next. */

@@ -370,19 +370,6 @@ begin_packets(struct nfqueue *q)
 	return (int)mnl_socket_sendto(q->socket, nlh, nlh->nlmsg_len);
 }
 
-static void
-make_slots(struct nfqueue *q)
-{
-	q->slot_bytes = MNL_ALIGN(q->options.copy_bytes + OVERHEAD);
-	q->slots = xmalloc(q->slot_bytes * BURST);
-	for (size_t i = 0; i < BURST; i++) {
-		q->iov[i] =
-		    (struct iovec){q->slots + i * q->slot_bytes, q->slot_bytes};
-		q->msgs[i].msg_hdr.msg_iov = &q->iov[i];
-		q->msgs[i].msg_hdr.msg_iovlen = 1;
-	}
-}
-
 static bool
 open_socket(struct nfqueue *q, char *err, size_t cap)
 {
@@ -418,7 +405,14 @@ nfqueue_new(struct loop *loop, const struct nfqueue_options *options,
 	q->ops = ops;
 	q->arg = arg;
 	loop_task_init(&q->flush, loop, on_flush, q);
-	make_slots(q);
+	q->slot_bytes = MNL_ALIGN(q->options.copy_bytes + OVERHEAD);
+	q->slots = xmalloc(q->slot_bytes * BURST);
+	for (size_t i = 0; i < BURST; i++) {
+		q->iov[i] =
+		    (struct iovec){q->slots + i * q->slot_bytes, q->slot_bytes};
+		q->msgs[i].msg_hdr.msg_iov = &q->iov[i];
+		q->msgs[i].msg_hdr.msg_iovlen = 1;
+	}
 	if (!open_socket(q, err, cap)) {
 		nfqueue_free(q);
 		return NULL;

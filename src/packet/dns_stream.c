@@ -63,15 +63,6 @@ is_of(const struct stream *t, const struct packet *p)
 }
 
 static void
-open_stream(struct stream *t, const struct packet *p)
-{
-	char *data = t->data != NULL ? t->data : xmalloc(DNS_STREAM_MAX);
-
-	*t = (struct stream){
-	    p->src, p->dst, p->sport, p->dport, p->tcp_seq + 1, 0, data};
-}
-
-static void
 close_stream(struct stream *t)
 {
 	free(t->data);
@@ -153,7 +144,11 @@ dns_streams_take(struct dns_streams *s, const struct packet *p,
 	struct stream *t = place_of(s, p);
 
 	if (packet_is_syn_ack(p)) {
-		open_stream(t, p);
+		char *data =
+		    t->data != NULL ? t->data : xmalloc(DNS_STREAM_MAX);
+
+		*t = (struct stream){p->src, p->dst, p->sport, p->dport,
+		    p->tcp_seq + 1, 0, data};
 		return;
 	}
 	if (!is_of(t, p))

@@ -125,25 +125,6 @@ get_observation(struct policy_conn *c)
 	return c->observation;
 }
 
-/* The message goes nowhere yet: nobody learns from it. */
-static void
-drop_observation(struct policy_conn *c)
-{
-	gate_observation_free(get_observation(c));
-	c->observation = NULL;
-}
-
-/* Its recipient passed. */
-static void
-add_to_observation(struct policy_conn *c)
-{
-	struct gate_observation *observation = get_observation(c);
-
-	if (observation != NULL)
-		gate_observation_add(
-		    observation, str_from(c->parser.request.recipient));
-}
-
 /* As late as the protocol tells: what the mail server itself says to the text
  * comes after it. */
 static void
@@ -232,14 +213,6 @@ answer_refused(struct policy_conn *c, const struct gate_answer *a, int64_t now)
 }
 
 static void
-report_refused(struct policy_conn *c, const char *why)
-{
-	events_add_option(c->d->parts.events, clock_wall_ms(), EVENT_REFUSE,
-	    "service", gate_txn_source(c->gate), "", "%.200s: %s",
-	    c->parser.request.recipient, why);
-}
-
-static void
 answer_wait(struct policy_conn *c, const char *why, int64_t now)
 {
 	static const char *const actions[] = {
@@ -254,11 +227,15 @@ answer_wait(struct policy_conn *c, const char *why, int64_t now)
 	snprintf(text, sizeof(text), "new recipient must wait: %s", why);
 	reply(c, holds ? "HOLD" : actions[conf->service], text);
 	if (!holds)
-		report_refused(c, text);
+		events_add_option(c->d->parts.events, clock_wall_ms(),
+		    EVENT_REFUSE, "service", gate_txn_source(c->gate), "",
+		    "%.200s: %s", c->parser.request.recipient, text);
 	if (holds) {
 		str_copy(str_from(c->parser.request.instance), c->held,
 		    sizeof(c->held));
-		drop_observation(c);
+		/* The message goes nowhere yet: nobody learns from it. */
+		gate_observation_free(get_observation(c));
+		c->observation = NULL;
 	}
 	gate_defer(c->gate, now, clock_wall_ms());
 	go_on(c, now);
@@ -270,6 +247,7 @@ on_secured(void *arg, const struct gate_answer *a)
 {
 	struct policy_conn *c = arg;
 	int64_t now = loop_now(c->d->parts.loop);
+	struct gate_observation *observation;
 
 	if (a->verdict == THROTTLE_REFUSE) {
 		answer_refused(c, a, now);
@@ -278,7 +256,11 @@ on_secured(void *arg, const struct gate_answer *a)
 	reply(c, "DUNNO", "");
 	/* What becomes of the message is not told: it counts. */
 	gate_commit(c->gate, NULL, now, clock_wall_ms());
-	add_to_observation(c);
+	/* Its recipient passed. */
+	observation = get_observation(c);
+	if (observation != NULL)
+		gate_observation_add(
+		    observation, str_from(c->parser.request.recipient));
 	end_observation(c, now);
 	go_on(c, now);
 }

@@ -605,23 +605,18 @@ print_json(const struct past_result *r)
 
 /* ---- text ---- */
 
-/* Names are written by whoever sends. */
 static void
-print_name(struct str name)
+print_sender(const struct past_sender *s)
 {
+	char text[UNITS_TEXT_MAX];
+	/* Names are written by whoever sends. */
+	struct str name = s->source;
+
 	for (size_t i = 0; i < name.n; i++) {
 		unsigned char c = (unsigned char)name.p[i];
 
 		putchar(c >= 0x20 && c != 0x7f ? c : '?');
 	}
-}
-
-static void
-print_sender(const struct past_sender *s)
-{
-	char text[UNITS_TEXT_MAX];
-
-	print_name(s->source);
 	printf(" (policy %s): %" PRIu64 " of %" PRIu64 " recipients would wait",
 	    s->policy, s->waits, s->recipients);
 	if (s->longest > 0)

@@ -24,17 +24,6 @@ struct plans {
 	size_t single, outbreaks;
 };
 
-static void
-take_plans(struct plans *p, const struct command_args *args)
-{
-	size_t n = args->attack_count;
-
-	for (size_t i = 0; i < n; i++)
-		p->v[i] = args->attacks[i];
-	p->outbreaks = stolen_sort(p->v, n);
-	p->single = n - p->outbreaks;
-}
-
 static int
 run(struct trial *t, const struct command_args *args, const struct logs *l,
     const struct plans *plans, char *err, size_t cap)
@@ -121,8 +110,12 @@ command_log(const struct command_args *args, char *err, size_t cap)
 	struct logs l = {0};
 	int status =
 	    setup_load(&first.setup, args->config, args->policy, err, cap);
+	size_t n = args->attack_count;
 
-	take_plans(&plans, args);
+	for (size_t i = 0; i < n; i++)
+		plans.v[i] = args->attacks[i];
+	plans.outbreaks = stolen_sort(plans.v, n);
+	plans.single = n - plans.outbreaks;
 	if (status == 0 && compares)
 		status = setup_load(
 		    &other.setup, args->compare, args->policy, err, cap);

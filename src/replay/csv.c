@@ -13,19 +13,13 @@ begin_cell(struct csv *c)
 	c->has_cell = true;
 }
 
-/* What Excel and LibreOffice calculate: OWASP, CSV injection. */
-static bool
-is_formula(struct str s)
-{
-	return s.n > 0 && memchr("=+-@\t\r", s.p[0], 6) != NULL;
-}
-
 void
 csv_text(struct csv *c, struct str text)
 {
 	begin_cell(c);
 	fputc('"', c->out);
-	if (is_formula(text))
+	/* What Excel and LibreOffice calculate: OWASP, CSV injection. */
+	if (text.n > 0 && memchr("=+-@\t\r", text.p[0], 6) != NULL)
 		fputc('\'', c->out);
 	while (text.n > 0) {
 		size_t n = str_shown(text);

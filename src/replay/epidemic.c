@@ -19,16 +19,6 @@ const char *const epidemic_spread_name[] = {
     NULL,
 };
 
-static void
-widen(struct epidemic *e, const struct epidemic_side *side)
-{
-	double most = outbreak_time(
-	    &side->agents, SPAN_SHARE * (double)side->agents.ever);
-
-	if (isfinite(most))
-		e->span = fmax(e->span, most * SPAN_MORE);
-}
-
 /* Contacts a second that hit of a host with the throttle. One that is frozen
  * soon makes none: what got out before is left out of the equation. */
 static double
@@ -65,6 +55,7 @@ epidemic_run(struct epidemic *e)
 	for (size_t i = 0; i < e->side_count; i++) {
 		struct epidemic_side *side = &e->sides[i];
 		struct outbreak_settings s = e->settings;
+		double most;
 
 		s.deployed = side->deployed;
 		side->model_half = INFINITY;
@@ -72,7 +63,10 @@ epidemic_run(struct epidemic *e)
 			return false;
 		side->half = outbreak_time(&side->agents, 0.5 * s.hosts);
 		side->ninety = outbreak_time(&side->agents, 0.9 * s.hosts);
-		widen(e, side);
+		most = outbreak_time(
+		    &side->agents, SPAN_SHARE * (double)side->agents.ever);
+		if (isfinite(most))
+			e->span = fmax(e->span, most * SPAN_MORE);
 	}
 	if (e->settings.spread == OUTBREAK_RANDOM)
 		e->limited_rate = limited_rate(&e->settings);

@@ -93,13 +93,6 @@ take_number(struct str s, uint64_t *out)
 }
 
 static bool
-take_client(struct str s, struct ip *out)
-{
-	*out = (struct ip){.family = IP_NONE};
-	return s.n == 0 || str_eq(s, STR("local")) || ip_parse(s, out);
-}
-
-static bool
 read_pair(struct asked *a, struct str key, struct str value)
 {
 	uint64_t n;
@@ -113,7 +106,11 @@ read_pair(struct asked *a, struct str key, struct str value)
 	} else if (str_eq(key, STR("code"))) {
 		return take_number(value, &a->code) && a->code < 1000;
 	} else if (str_eq(key, STR("client"))) {
-		return take_client(value, &a->facts.client);
+		struct ip *out = &a->facts.client;
+
+		*out = (struct ip){.family = IP_NONE};
+		return value.n == 0 || str_eq(value, STR("local")) ||
+		       ip_parse(value, out);
 	} else if (str_eq(key, STR("user"))) {
 		a->facts.user = pairs_unescape(value, a->texts[0]);
 	} else if (str_eq(key, STR("from"))) {
@@ -185,29 +182,6 @@ compare(struct exact *e, const struct asked *a, enum throttle_verdict ours,
 	e->stats.different++;
 }
 
-static void
-take_verdict(struct exact *e, struct world_txn *t, const struct asked *a)
-{
-	if (a->to.n == 0)
-		compare(e, a, world_ask_sender(e->w, t), "sender");
-	else
-		compare(
-		    e, a, world_ask_recipient(e->w, t, a->to, a->stays), "to ");
-}
-
-static void
-take_drop(struct exact *e, struct world_txn *t, struct asked *a)
-{
-	struct gate_reply reply = {
-	    .code = (unsigned)a->code,
-	    .enhanced = a->texts[4],
-	    .to_rcpt = true,
-	};
-
-	world_drop(e->w, t, a->code > 0 ? &reply : NULL,
-	    a->code == 0 && str_eq(a->enhanced, STR("room")));
-}
-
 static bool
 take_end(struct exact *e, struct world_txn *t, const struct asked *a)
 {
@@ -231,17 +205,6 @@ take_end(struct exact *e, struct world_txn *t, const struct asked *a)
 	return false;
 }
 
-/* A clock that went back is that of another start of the machine. */
-static void
-set_time(struct exact *e, const struct asked *a)
-{
-	if (!e->has_time || a->now < e->last)
-		e->offset = world_now(e->w) - a->now;
-	e->has_time = true;
-	e->last = a->now;
-	world_advance(e->w, a->now + e->offset);
-}
-
 static bool
 begin(struct exact *e, const struct asked *a)
 {
@@ -262,7 +225,12 @@ take(struct exact *e, struct str event, struct asked *a)
 {
 	struct world_txn *t;
 
-	set_time(e, a);
+	/* A clock that went back is that of another start of the machine. */
+	if (!e->has_time || a->now < e->last)
+		e->offset = world_now(e->w) - a->now;
+	e->has_time = true;
+	e->last = a->now;
+	world_advance(e->w, a->now + e->offset);
 	if (str_eq(event, STR("begin")))
 		return begin(e, a);
 	t = map_find(e->open, key_of(&a->number));
@@ -271,12 +239,24 @@ take(struct exact *e, struct str event, struct asked *a)
 		return true;
 	}
 	if (str_eq(event, STR("verdict"))) {
-		take_verdict(e, t, a);
+		if (a->to.n == 0)
+			compare(e, a, world_ask_sender(e->w, t), "sender");
+		else
+			compare(e, a,
+			    world_ask_recipient(e->w, t, a->to, a->stays),
+			    "to ");
 	} else if (str_eq(event, STR("secure"))) {
 		/* Its answer is the disk's, or comes at the next line. */
 		(void)world_ask_secure(e->w, t);
 	} else if (str_eq(event, STR("drop"))) {
-		take_drop(e, t, a);
+		struct gate_reply reply = {
+		    .code = (unsigned)a->code,
+		    .enhanced = a->texts[4],
+		    .to_rcpt = true,
+		};
+
+		world_drop(e->w, t, a->code > 0 ? &reply : NULL,
+		    a->code == 0 && str_eq(a->enhanced, STR("room")));
 	} else {
 		return take_end(e, t, a);
 	}

@@ -29,15 +29,6 @@ fail(const struct lines *l, const char *why, char *err, size_t cap)
 	return false;
 }
 
-static bool
-hand_on(struct lines *l, struct str line, char *err, size_t cap)
-{
-	char why[WHY_MAX];
-
-	l->number++;
-	return l->fn(l->arg, line, why, sizeof(why)) || fail(l, why, err, cap);
-}
-
 /* What was too long goes, and is counted. */
 static bool
 end_line(struct lines *l, struct str line, char *err, size_t cap)
@@ -48,7 +39,11 @@ end_line(struct lines *l, struct str line, char *err, size_t cap)
 		l->number++;
 		l->long_count++;
 	} else {
-		ok = hand_on(l, line, err, cap);
+		char why[WHY_MAX];
+
+		l->number++;
+		ok = l->fn(l->arg, line, why, sizeof(why)) ||
+		     fail(l, why, err, cap);
 	}
 	l->is_skipping = false;
 	buf_reset(&l->part);

@@ -142,20 +142,6 @@ add_point(struct run *r)
 	    (struct outbreak_point){(double)r->now / US_PER_S, out->ever};
 }
 
-static void
-mark(struct run *r)
-{
-	if (r->out->ever % (r->s->hosts / POINTS + 1) == 0 ||
-	    r->out->ever == r->s->hosts)
-		add_point(r);
-}
-
-static int64_t
-gap_us(const struct run *r)
-{
-	return (int64_t)(US_PER_S / r->s->rate);
-}
-
 /* How many attempts it takes, the last of which hits. */
 static int64_t
 attempts_to_hit(struct run *r)
@@ -170,7 +156,7 @@ plan_attempt(struct run *r, uint32_t h)
 {
 	int64_t n = r->hosts[h].is_throttled ? 1 : attempts_to_hit(r);
 
-	put(r, r->now + n * gap_us(r), h, ATTEMPT);
+	put(r, r->now + n * (int64_t)(US_PER_S / r->s->rate), h, ATTEMPT);
 }
 
 /* The addresses that a worm finds with its user: contacts and strangers, once
@@ -199,16 +185,12 @@ infect(struct run *r, uint32_t h)
 	host->is_infected = true;
 	r->out->ever++;
 	r->out->throttled += host->is_throttled;
-	mark(r);
+	if (r->out->ever % (r->s->hosts / POINTS + 1) == 0 ||
+	    r->out->ever == r->s->hosts)
+		add_point(r);
 	if (r->s->spread == OUTBREAK_CONTACTS)
 		find_addresses(r, h);
 	plan_attempt(r, h);
-}
-
-static int64_t
-opening_us(struct run *r)
-{
-	return (int64_t)(-log(chance(r)) * r->s->open_s * US_PER_S);
 }
 
 /* A contact that came through. */
@@ -222,7 +204,10 @@ reach(struct run *r, uint64_t destination)
 	if (r->s->spread != OUTBREAK_CONTACTS)
 		infect(r, (uint32_t)destination);
 	else if (chance(r) <= r->s->open_share)
-		put(r, r->now + opening_us(r), (uint32_t)destination, OPENED);
+		put(r,
+		    r->now +
+			(int64_t)(-log(chance(r)) * r->s->open_s * US_PER_S),
+		    (uint32_t)destination, OPENED);
 }
 
 /* ---- whom it tries ---- */
@@ -247,19 +232,14 @@ stranger(struct run *r)
 }
 
 static uint64_t
-next_mail(struct run *r, uint32_t h)
-{
-	struct host *host = &r->hosts[h];
-	uint32_t next = host->order[host->mailed++];
-
-	return next == STRANGER ? stranger(r) : next;
-}
-
-static uint64_t
 next_destination(struct run *r, uint32_t h)
 {
-	if (r->s->spread == OUTBREAK_CONTACTS)
-		return next_mail(r, h);
+	if (r->s->spread == OUTBREAK_CONTACTS) {
+		struct host *host = &r->hosts[h];
+		uint32_t next = host->order[host->mailed++];
+
+		return next == STRANGER ? stranger(r) : next;
+	}
 	/* Without a throttle only those that hit are tried. */
 	if (!r->hosts[h].is_throttled || chance(r) <= r->s->density)
 		return somebody(r, h);

@@ -100,18 +100,11 @@ part_fill(struct part *part, const struct submissions *s, uint32_t to,
 /* ---- a policy as text ---- */
 
 static void
-put_window(FILE *out, uint32_t day, uint32_t week)
-{
-	fprintf(out, "    limit = {\"%u/1d\"", (unsigned)day);
-	if (week > 0)
-		fprintf(out, ", \"%u/7d\"", (unsigned)week);
-	fputs("}\n", out);
-}
-
-static void
 put_people(FILE *out, const struct propose_policy *policy)
 {
 	const uint32_t *v = policy->v;
+	uint32_t day;
+	uint32_t week;
 
 	fputs("policy \"default\" {\n", out);
 	fprintf(out, "    burst = %u\n", (unsigned)v[PROPOSE_BURST]);
@@ -120,7 +113,12 @@ put_people(FILE *out, const struct propose_policy *policy)
 	fprintf(out, "    freeze_at = %u\n", (unsigned)v[PROPOSE_FREEZE_AT]);
 	fprintf(out, "    stranger_messages = \"%u/1d\"\n",
 	    (unsigned)v[PROPOSE_MESSAGES]);
-	put_window(out, v[PROPOSE_DAY], v[PROPOSE_WEEK]);
+	day = v[PROPOSE_DAY];
+	week = v[PROPOSE_WEEK];
+	fprintf(out, "    limit = {\"%u/1d\"", (unsigned)day);
+	if (week > 0)
+		fprintf(out, ", \"%u/7d\"", (unsigned)week);
+	fputs("}\n", out);
 	fputs("}\n", out);
 }
 

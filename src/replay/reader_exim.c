@@ -154,21 +154,13 @@ for_recipients(struct str s)
 	return str_starts(s, STR(" for ")) ? str_sub(s, 5, s.n) : STR("");
 }
 
-/* Items stand before the subject, which is the sender's to choose. */
-static struct str
-items_of(struct str s)
-{
-	size_t subject = str_index(s, '"');
-
-	return str_sub(s, 0, subject);
-}
-
 static enum reader_use
 take_arrival(
     struct reader_record *r, struct str s, reader_emit_fn *emit, void *arg)
 {
 	struct str items, v, protocol = STR("");
 	struct str sender = take_address(&s);
+	size_t subject;
 
 	/* " R=id" without a host: a bounce of that message. */
 	if (str_eq(sender, STR("<>"))) {
@@ -176,7 +168,9 @@ take_arrival(
 		if (str_starts(s, STR("R=")))
 			return READER_BOUNCE;
 	}
-	items = items_of(s);
+	/* Items stand before the subject, which is the sender's to choose. */
+	subject = str_index(s, '"');
+	items = str_sub(s, 0, subject);
 	r->kind = READER_BEGIN;
 	r->address = sender;
 	r->has_sender = true;

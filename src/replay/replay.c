@@ -103,26 +103,6 @@ was_written_to(const struct replay *r, uint32_t sender, uint32_t to)
 	return map_find(r->written, pair_key(pair)) != NULL;
 }
 
-static void
-note_written(struct replay *r, const struct trace_message *m)
-{
-	for (uint32_t i = 0; i < m->count; i++) {
-		uint32_t pair[2] = {
-		    m->sender, r->s->trace->recipients[m->first + i]};
-
-		map_set(r->written, pair_key(pair), r);
-	}
-}
-
-static void
-note_source(struct replay *r, const char *source, uint32_t sender)
-{
-	struct str key = str_from(source);
-
-	if (map_find(r->sources, key) == NULL)
-		map_set(r->sources, key, (void *)((uintptr_t)sender + 1));
-}
-
 static enum replay_cause
 cause_of(const struct replay *r, uint32_t message, uint32_t place)
 {
@@ -276,6 +256,8 @@ send_some(struct replay *r, uint32_t message, uint32_t *places, size_t n)
 	    .labels = r->labels,
 	    .count = n,
 	};
+	const char *source;
+	struct str key;
 
 	for (size_t i = 0; i < n; i++) {
 		r->addresses[i] = replay_address(
@@ -283,7 +265,10 @@ send_some(struct replay *r, uint32_t message, uint32_t *places, size_t n)
 		r->labels[i] = places[i];
 	}
 	r->sending = message;
-	note_source(r, world_send(r->world, &mail, r->ends), sender);
+	source = world_send(r->world, &mail, r->ends);
+	key = str_from(source);
+	if (map_find(r->sources, key) == NULL)
+		map_set(r->sources, key, (void *)((uintptr_t)sender + 1));
 	r->sending = NOBODY;
 	return note_ends(r, message, places, n);
 }
@@ -331,7 +316,12 @@ send_message(struct replay *r, uint32_t message)
 	}
 	if (n > 0)
 		send_places(r, message, places, n);
-	note_written(r, m);
+	for (uint32_t i = 0; i < m->count; i++) {
+		uint32_t pair[2] = {
+		    m->sender, r->s->trace->recipients[m->first + i]};
+
+		map_set(r->written, pair_key(pair), r);
+	}
 	free(places);
 }
 

@@ -188,20 +188,6 @@ reach(struct account *a, uint32_t i)
 		reached->strangers++;
 }
 
-/* A network of its own for each, /24; the owner's, where clients do not log
- * in and the machine itself is the sender. */
-static void
-set_client(const struct account *a, struct gate_facts *facts)
-{
-	const struct attack_plan *plan = a->r->stolen->plan;
-	uint32_t networks = plan->networks > 0 ? plan->networks : 1;
-	uint32_t turn = a->next / attack_message_size(plan) % networks;
-
-	if (facts->user.n > 0)
-		facts->client =
-		    replay_client(NET, (a->number * networks + turn) << 8 | 1);
-}
-
 static void
 send_next(struct account *a)
 {
@@ -216,8 +202,15 @@ send_next(struct account *a)
 	    .count = n,
 	};
 	const char *source;
+	/* A network of its own for each, /24; the owner's, where clients do not
+	 * log in and the machine itself is the sender. */
+	const struct attack_plan *plan = a->r->stolen->plan;
+	uint32_t networks = plan->networks > 0 ? plan->networks : 1;
+	uint32_t turn = a->next / attack_message_size(plan) % networks;
 
-	set_client(a, &mail.facts);
+	if (mail.facts.user.n > 0)
+		mail.facts.client =
+		    replay_client(NET, (a->number * networks + turn) << 8 | 1);
 	for (uint32_t i = 0; i < n; i++)
 		put_recipient(a, a->next + i, i);
 	r->stolen->sending = a;

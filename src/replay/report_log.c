@@ -243,18 +243,6 @@ print_freezes(const struct report_log *r)
 }
 
 static void
-print_habit(const struct report_log *r, const struct sender_habits *h)
-{
-	char text[NAME_MAX_SHOWN + 1];
-	char day[UNITS_TEXT_MAX], week[UNITS_TEXT_MAX];
-
-	printf("%-40s %10" PRIu64 " %9" PRIu64 " %8u %.10s %8u %.10s\n",
-	    name(r, h->id, text), h->recipients, h->strangers, (unsigned)h->day,
-	    when(r, h->day_start * INT64_C(1000), day), (unsigned)h->week,
-	    when(r, h->week_start * INT64_C(1000), week));
-}
-
-static void
 print_habits(const struct report_log *r, const char *title,
     bool (*is_one)(const struct sender_habits *))
 {
@@ -267,8 +255,19 @@ print_habits(const struct report_log *r, const char *title,
 			printf("\n%s\n%-40s %10s %9s %8s %-10s %8s %-10s\n",
 			    title, "sender", "recipients", "strangers",
 			    "in a day", "from", "in 7 d", "from");
-		if (n <= REPORT_LISTED)
-			print_habit(r, &r->habits[i]);
+		if (n <= REPORT_LISTED) {
+			const struct sender_habits *h = &r->habits[i];
+			char text[NAME_MAX_SHOWN + 1];
+			char day[UNITS_TEXT_MAX], week[UNITS_TEXT_MAX];
+
+			printf("%-40s %10" PRIu64 " %9" PRIu64
+			       " %8u %.10s %8u %.10s\n",
+			    name(r, h->id, text), h->recipients, h->strangers,
+			    (unsigned)h->day,
+			    when(r, h->day_start * INT64_C(1000), day),
+			    (unsigned)h->week,
+			    when(r, h->week_start * INT64_C(1000), week));
+		}
 	}
 	if (n > REPORT_LISTED)
 		printf("and %zu more; --json has all\n", n - REPORT_LISTED);

@@ -47,36 +47,6 @@ add_outcome(
 	csv_text(c, str_from(f->frozen != NULL ? f->frozen->reason : ""));
 }
 
-static void
-add_habits(struct csv *c, const struct sender_habits *h)
-{
-	csv_number(c, h->strangers);
-	csv_number(c, h->day);
-	csv_number(c, h->week);
-	csv_number(c, report_log_is_burst(h));
-	csv_number(c, report_log_is_bulk(h));
-	csv_number(c, report_log_is_slow(h));
-}
-
-static void
-add_other(
-    struct csv *c, const struct report_log *r, const struct report_outcome *f)
-{
-	csv_number(c, f->waited);
-	csv_duration(c, f->longest);
-	add_frozen(c, r, f);
-}
-
-static void
-add_heads(struct csv *c, bool compares)
-{
-	for (size_t i = 0; heads[i] != NULL; i++)
-		csv_text(c, str_from(heads[i]));
-	for (size_t i = 0; compares && other_heads[i] != NULL; i++)
-		csv_text(c, str_from(other_heads[i]));
-	csv_end_row(c);
-}
-
 bool
 report_log_print_csv(const struct report_log *r, FILE *out)
 {
@@ -87,16 +57,33 @@ report_log_print_csv(const struct report_log *r, FILE *out)
 	    r->other != NULL ? report_outcomes(&s->trace, r->other->result)
 			     : NULL;
 	struct csv c = {.out = out};
+	bool compares = others != NULL;
 
-	add_heads(&c, others != NULL);
+	for (size_t i = 0; heads[i] != NULL; i++)
+		csv_text(&c, str_from(heads[i]));
+	for (size_t i = 0; compares && other_heads[i] != NULL; i++)
+		csv_text(&c, str_from(other_heads[i]));
+	csv_end_row(&c);
 	for (size_t i = 0; i < r->habit_count; i++) {
 		uint32_t id = r->habits[i].id;
+		const struct sender_habits *h;
 
 		csv_text(&c, names_text(s->names, id));
 		add_outcome(&c, r, &outcomes[id]);
-		add_habits(&c, &r->habits[i]);
-		if (others != NULL)
-			add_other(&c, r, &others[id]);
+		h = &r->habits[i];
+		csv_number(&c, h->strangers);
+		csv_number(&c, h->day);
+		csv_number(&c, h->week);
+		csv_number(&c, report_log_is_burst(h));
+		csv_number(&c, report_log_is_bulk(h));
+		csv_number(&c, report_log_is_slow(h));
+		if (others != NULL) {
+			const struct report_outcome *f = &others[id];
+
+			csv_number(&c, f->waited);
+			csv_duration(&c, f->longest);
+			add_frozen(&c, r, f);
+		}
 		csv_end_row(&c);
 	}
 	free(outcomes);

@@ -140,20 +140,6 @@ print_left_out(FILE *out, const struct propose_log *p)
 	}
 }
 
-static void
-print_verdict(FILE *out, const struct propose_log *p)
-{
-	if (!p->search.is_reached)
-		fputs("# No policy that was tried reaches the aim; this one "
-		      "comes nearest. Senders who\n# stand out should have a "
-		      "policy of their own first.\n",
-		    out);
-	else if (!propose_meets(&p->search, &p->then.kept))
-		fputs("# The part that was kept back misses the aim: the "
-		      "first part was too short, or was\n# not like it.\n",
-		    out);
-}
-
 bool
 report_propose_text(const struct propose_log *p, const char *config, FILE *out)
 {
@@ -166,7 +152,15 @@ report_propose_text(const struct propose_log *p, const char *config, FILE *out)
 	    "frozen.\n",
 	    l->name_count, l->name_count == 1 ? "" : "s",
 	    l->submissions.stats.requests, 100 * p->search.target);
-	print_verdict(out, p);
+	if (!p->search.is_reached)
+		fputs("# No policy that was tried reaches the aim; this one "
+		      "comes nearest. Senders who\n# stand out should have a "
+		      "policy of their own first.\n",
+		    out);
+	else if (!propose_meets(&p->search, &p->then.kept))
+		fputs("# The part that was kept back misses the aim: the "
+		      "first part was too short, or was\n# not like it.\n",
+		    out);
 	fputs("#\n", out);
 	print_outcomes(out, p, config);
 	print_attacks(out, p);

@@ -42,14 +42,6 @@ print_share(uint64_t n, uint64_t of)
 	print_cell(text);
 }
 
-static void
-print_duration(bool is_there, int64_t ms)
-{
-	char text[UNITS_TEXT_MAX];
-
-	print_cell(is_there ? units_format_duration(ms, text) : "-");
-}
-
 #define EACH_COLUMN(f)                                    \
 	for (const struct report_figures *f = r->figures; \
 	     f < r->figures + REPORT_COLUMNS; f++)
@@ -71,9 +63,11 @@ print_durations(
 	EACH_COLUMN(f)
 	{
 		const char *s = (const char *)f + spread;
+		bool is_there = ((const struct report_spread *)s)->count > 0;
+		int64_t ms = *(const int64_t *)(s + member);
+		char text[UNITS_TEXT_MAX];
 
-		print_duration(((const struct report_spread *)s)->count > 0,
-		    *(const int64_t *)(s + member));
+		print_cell(is_there ? units_format_duration(ms, text) : "-");
 	}
 	putchar('\n');
 }

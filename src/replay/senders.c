@@ -35,11 +35,19 @@ is_stranger(struct counting *c, uint32_t sender, uint32_t to)
 }
 
 static void
-note_day(struct counting *c, const struct trace_message *m)
+count_message(struct counting *c, const struct trace_message *m)
 {
-	uint32_t day = m->seconds / DAY_S;
+	struct sender_habits *h = &c->by_id[m->sender];
+	uint32_t strangers = 0;
+	uint32_t day;
 	uint32_t before;
 
+	for (uint32_t i = 0; i < m->count; i++)
+		strangers += is_stranger(
+		    c, m->sender, c->trace->recipients[m->first + i]);
+	h->messages++;
+	h->recipients += m->count;
+	day = m->seconds / DAY_S;
 	if (c->today[m->sender].day != day)
 		c->today[m->sender].recipients = 0;
 	c->today[m->sender].day = day;
@@ -47,20 +55,6 @@ note_day(struct counting *c, const struct trace_message *m)
 	c->today[m->sender].recipients += m->count;
 	if (before < SENDERS_BULK && before + m->count >= SENDERS_BULK)
 		c->by_id[m->sender].bulk_days++;
-}
-
-static void
-count_message(struct counting *c, const struct trace_message *m)
-{
-	struct sender_habits *h = &c->by_id[m->sender];
-	uint32_t strangers = 0;
-
-	for (uint32_t i = 0; i < m->count; i++)
-		strangers += is_stranger(
-		    c, m->sender, c->trace->recipients[m->first + i]);
-	h->messages++;
-	h->recipients += m->count;
-	note_day(c, m);
 	h->strangers += strangers;
 	if (strangers > 0)
 		c->steps[c->step_count++] =

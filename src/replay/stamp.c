@@ -79,20 +79,6 @@ zone_offset(const struct civil *t, int dst, int64_t *offset)
 	return at != (time_t)-1 && tm.tm_isdst == dst && tm.tm_hour == t->hour;
 }
 
-static void
-find_offsets(struct stamp_clock *c, const struct civil *t)
-{
-	int64_t summer, winter;
-	bool is_summer = zone_offset(t, 1, &summer);
-	bool is_winter = zone_offset(t, 0, &winter);
-
-	if (!is_summer && !is_winter)
-		(void)zone_offset(t, -1, &winter);
-	c->offset = is_summer ? summer : winter;
-	c->second_offset = is_summer && is_winter ? winter : c->offset;
-	c->is_second = false;
-}
-
 static int64_t
 local_ms(struct stamp_clock *c, const struct civil *t)
 {
@@ -100,7 +86,15 @@ local_ms(struct stamp_clock *c, const struct civil *t)
 	int64_t at;
 
 	if (hour != c->hour) {
-		find_offsets(c, t);
+		int64_t summer, winter;
+		bool is_summer = zone_offset(t, 1, &summer);
+		bool is_winter = zone_offset(t, 0, &winter);
+
+		if (!is_summer && !is_winter)
+			(void)zone_offset(t, -1, &winter);
+		c->offset = is_summer ? summer : winter;
+		c->second_offset = is_summer && is_winter ? winter : c->offset;
+		c->is_second = false;
 		c->hour = hour;
 	}
 	at = ms - c->offset;

@@ -157,21 +157,6 @@ by_place(const void *a, const void *b)
 }
 
 static void
-drop_doubles(struct submissions *s)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < s->count; i++) {
-		if (n > 0 && s->v[n - 1].at == s->v[i].at &&
-		    s->v[n - 1].key == s->v[i].key)
-			s->stats.doubles++;
-		else
-			s->v[n++] = s->v[i];
-	}
-	s->count = n;
-}
-
-static void
 add_message(struct submissions *s, const struct locals *locals, uint32_t i,
     uint32_t sender)
 {
@@ -236,10 +221,19 @@ submissions_finish(struct submissions *s, const struct locals *locals)
 {
 	uint32_t null_id = names_id(s->names, STR("<>"));
 	uint32_t *senders;
+	uint32_t n;
 
 	if (s->count > 0)
 		qsort(s->v, s->count, sizeof(*s->v), by_time);
-	drop_doubles(s);
+	n = 0;
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (n > 0 && s->v[n - 1].at == s->v[i].at &&
+		    s->v[n - 1].key == s->v[i].key)
+			s->stats.doubles++;
+		else
+			s->v[n++] = s->v[i];
+	}
+	s->count = n;
 	if (s->count > 0)
 		qsort(s->v, s->count, sizeof(*s->v), by_place);
 	s->start = s->count > 0 ? s->v[0].at - s->v[0].at % SECOND : 0;

@@ -68,24 +68,6 @@ add_recipient(struct trace *t, uint32_t id, char *why, size_t cap)
 	return true;
 }
 
-static bool
-add_message(
-    struct trace *t, const struct trace_message *m, char *why, size_t cap)
-{
-	if (t->message_count == TRACE_MESSAGES_MAX)
-		return fail(
-		    why, cap, "more than %d messages", TRACE_MESSAGES_MAX);
-	if (t->message_count == t->message_cap) {
-		t->message_cap = grown(t->message_cap, TRACE_MESSAGES_MAX);
-		t->messages = xrealloc(
-		    t->messages, t->message_cap * sizeof(*t->messages));
-	}
-	t->messages[t->message_count++] = *m;
-	if (m->sender > t->id_max)
-		t->id_max = m->sender;
-	return true;
-}
-
 bool
 trace_add_line(void *trace, struct str line, char *why, size_t cap)
 {
@@ -108,21 +90,18 @@ trace_add_line(void *trace, struct str line, char *why, size_t cap)
 			return false;
 		m.count++;
 	} while (line.n > 0);
-	return add_message(t, &m, why, cap);
-}
-
-/* Zeroed memory that nobody has touched costs nothing: ids may lie apart. */
-static void
-grow_nodes(struct trace_nodes *n, uint32_t id)
-{
-	uint32_t count = id + 1 > n->count * 2 ? id + 1 : n->count * 2;
-	struct trace_node *v = xcalloc(count, sizeof(*v));
-
-	if (n->count > 0)
-		memcpy(v, n->v, n->count * sizeof(*v));
-	free(n->v);
-	n->v = v;
-	n->count = count;
+	if (t->message_count == TRACE_MESSAGES_MAX)
+		return fail(
+		    why, cap, "more than %d messages", TRACE_MESSAGES_MAX);
+	if (t->message_count == t->message_cap) {
+		t->message_cap = grown(t->message_cap, TRACE_MESSAGES_MAX);
+		t->messages = xrealloc(
+		    t->messages, t->message_cap * sizeof(*t->messages));
+	}
+	t->messages[t->message_count++] = m;
+	if (m.sender > t->id_max)
+		t->id_max = m.sender;
+	return true;
 }
 
 bool
@@ -140,8 +119,18 @@ trace_nodes_add_line(void *nodes, struct str line, char *why, size_t cap)
 		return fail(why, cap,
 		    "more than four columns; this file has id, user, internal "
 		    "and domain");
-	if (id >= n->count)
-		grow_nodes(n, id);
+	if (id >= n->count) {
+		/* Zeroed memory that nobody has touched costs nothing: ids may
+		 * lie apart. */
+		uint32_t count = id + 1 > n->count * 2 ? id + 1 : n->count * 2;
+		struct trace_node *v = xcalloc(count, sizeof(*v));
+
+		if (n->count > 0)
+			memcpy(v, n->v, n->count * sizeof(*v));
+		free(n->v);
+		n->v = v;
+		n->count = count;
+	}
 	if (n->v[id].is_listed)
 		return fail(
 		    why, cap, "%u is given twice; remove one", (unsigned)id);

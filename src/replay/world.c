@@ -282,14 +282,6 @@ world_next_due(const struct world *w)
 	return due > mono(w) ? due - MONO_START : w->now;
 }
 
-static void
-run(struct world *w)
-{
-	gate_run(w->gate, mono(w), wall(w));
-	w->ran_at = w->now;
-	settle(w);
-}
-
 /* See above. */
 static void
 jump(struct world *w, int64_t at)
@@ -331,7 +323,9 @@ world_advance(struct world *w, int64_t at)
 		if (due > at)
 			break;
 		w->now = due > w->now ? due : w->now;
-		run(w);
+		gate_run(w->gate, mono(w), wall(w));
+		w->ran_at = w->now;
+		settle(w);
 	}
 	w->now = at;
 }
@@ -428,13 +422,6 @@ struct taken {
 };
 
 static void
-refuse_all(struct world *w, struct taken *t)
-{
-	for (size_t i = 0; i < t->n; i++)
-		t->ends[t->at[i]] = refused(w);
-}
-
-static void
 store(struct world *w, struct gate_txn *txn, const struct taken *t,
     uint64_t *tickets)
 {
@@ -495,7 +482,8 @@ end_message(struct world *w, struct gate_txn *txn, struct taken *t)
 	}
 	if (ask_sender(w, txn) == THROTTLE_REFUSE ||
 	    ask_secure(w, txn) == THROTTLE_REFUSE) {
-		refuse_all(w, t);
+		for (size_t i = 0; i < t->n; i++)
+			t->ends[t->at[i]] = refused(w);
 		gate_cancel(txn, mono(w));
 		return;
 	}
