@@ -25,7 +25,7 @@ const struct control_command control_commands[] = {
 	.name = "status",
 	.right = CONTROL_READ,
 	.run = control_status,
-	.doc = "one row: mode, counters, spool, delivery",
+	.doc = "show one row: mode, counters, spool, delivery",
     },
     {
 	.name = "senders",
@@ -34,8 +34,8 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_ROWS,
 	.run = control_senders,
-	.doc = "a row per sender in memory; busy: those alone that are frozen "
-	       "or have a queue",
+	.doc = "list the senders in memory, one row each; busy: only those "
+	       "that are frozen or have a queue",
     },
     {
 	.name = "show",
@@ -46,7 +46,7 @@ const struct control_command control_commands[] = {
 	.reach = CONTROL_ONE,
 	.each = show_each,
 	.run = control_show,
-	.doc = "one row: everything about a sender",
+	.doc = "show everything about a sender in one row",
     },
     {
 	.name = "explain",
@@ -54,15 +54,15 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_SENDER | CONTROL_RECIPIENT,
 	.right = CONTROL_READ,
 	.run = control_explain,
-	.doc = "what would be said to a recipient of a sender now, and why; "
-	       "takes nothing",
+	.doc = "show the verdict that a recipient of a sender would get now, "
+	       "and why; nothing is counted",
     },
     {
 	.name = "history",
 	.right = CONTROL_READ,
 	.run = control_history,
-	.doc = "a row per message of the last day, with what each recipient "
-	       "was to its sender, for weir-replay history",
+	.doc = "list the messages of the last day, one row each, with how each "
+	       "recipient was known to its sender; for weir-replay history",
     },
     {
 	.name = "queue",
@@ -72,7 +72,7 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_ROWS,
 	.run = control_queue,
-	.doc = "a row per message in the spool, the oldest first",
+	.doc = "list the messages in the spool, one row each, oldest first",
     },
     {
 	.name = "find",
@@ -82,18 +82,18 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_ROWS,
 	.run = control_find,
-	.doc = "a row per message in the spool that matches all filters, with "
-	       "what each recipient waits for; where there is none, what "
-	       "events know of it",
+	.doc = "list the messages in the spool that match all filters, one row "
+	       "each, with what each recipient waits for; if none matches, "
+	       "what the events report",
     },
     {
 	.name = "problems",
 	.takes = CONTROL_MAX,
 	.right = CONTROL_READ,
 	.run = control_problems,
-	.doc = "a row per problem: the disk, next hops, commands, who is "
-	       "frozen or waits for more than an hour, who was refused within "
-	       "the hour, what is deferred; each with what helps",
+	.doc = "list the problems, one row each, with advice: disk, next hops, "
+	       "commands, senders frozen or waiting for more than an hour, "
+	       "refusals of the last hour, deferred mail",
     },
     {
 	.name = "cat",
@@ -103,8 +103,8 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_FIRST,
 	.run = control_cat,
-	.doc = "a message: a row with its envelope, then rows with \"data\", "
-	       "in which each character stands for one byte",
+	.doc = "show a message: a row with its envelope, then rows with "
+	       "\"data\", in which each character stands for one byte",
     },
     {
 	.name = "release",
@@ -114,8 +114,8 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_EACH,
 	.run = control_release,
-	.doc = "lets held recipients go now, and those that wait for their "
-	       "next try",
+	.doc = "release held recipients now, and retry those waiting for their "
+	       "next attempt",
     },
     {
 	.name = "flush",
@@ -125,7 +125,7 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_EACH,
 	.run = control_flush,
-	.doc = "tries released recipients now that wait for their next try",
+	.doc = "retry released recipients waiting for their next attempt now",
     },
     {
 	.name = "discard",
@@ -135,7 +135,7 @@ const struct control_command control_commands[] = {
 	.in_domain = true,
 	.reach = CONTROL_EACH,
 	.run = control_discard,
-	.doc = "removes held recipients for good",
+	.doc = "delete held recipients; they are not delivered",
     },
     {
 	.name = "freeze",
@@ -144,7 +144,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
 	.run = control_freeze,
-	.doc = "stops a sender, with a reason, and for a time",
+	.doc = "freeze a sender, with a reason and for a time if given",
     },
     {
 	.name = "thaw",
@@ -153,7 +153,8 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
 	.run = control_thaw,
-	.doc = "lets a sender go on, with its queue, without, or all at once",
+	.doc =
+	    "resume a sender; its queue is kept, discarded or released at once",
     },
     {
 	.name = "forget",
@@ -170,9 +171,9 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_PAIRS,
 	.right = CONTROL_CHANGE,
 	.run = control_learn,
-	.doc = "senders know these recipients: rows of [sender, recipient, "
-	       "time of the last mail]; answers how many rows were taken, "
-	       "learnt, too old, and which are wrong",
+	.doc = "make recipients known to senders: rows of [sender, recipient, "
+	       "time of the last mail]; shows how many rows were read, learned "
+	       "and too old, and which are wrong",
     },
     {
 	.name = "events",
@@ -180,7 +181,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_READ,
 	.in_domain = true,
 	.run = control_events,
-	.doc = "what happened lately, and what happens from now on",
+	.doc = "show recent events, and new ones as they happen",
     },
     {
 	.name = "trace",
@@ -188,22 +189,22 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_TERM,
 	.right = CONTROL_READ,
 	.run = control_trace,
-	.doc = "the SMTP dialogue, changes of state and verdicts of a client, "
-	       "a sender or a next hop, from now on",
+	.doc = "show the SMTP dialogue, state changes and verdicts of a "
+	       "client, a sender or a next hop from now on",
     },
     {
 	.name = "audit",
 	.takes = CONTROL_MAX,
 	.right = CONTROL_READ,
 	.run = control_audit,
-	.doc = "what administrators did, newest first",
+	.doc = "list what administrators did, newest first",
     },
     {
 	.name = "alerts",
 	.right = CONTROL_READ,
 	.run = control_alerts,
-	.doc = "a row per alert section: what waits, and how the last message "
-	       "went",
+	.doc = "list the alert sections, one row each: what waits, and the "
+	       "result of the last message",
     },
     {
 	.name = "alert_test",
@@ -211,20 +212,20 @@ const struct control_command control_commands[] = {
 	.needs = CONTROL_TERM,
 	.right = CONTROL_CHANGE,
 	.run = control_alert_test,
-	.doc = "sends a test by the alert section named by term, and says "
-	       "whether it was taken",
+	.doc = "send a test alert with the alert section named by term, and "
+	       "show whether it was accepted",
     },
     {
 	.name = "config",
 	.right = CONTROL_ADMIN,
 	.run = control_config,
-	.doc = "the configuration in use",
+	.doc = "show the configuration in use",
     },
     {
 	.name = "reload",
 	.right = CONTROL_ADMIN,
 	.run = control_reload,
-	.doc = "reads the configuration again",
+	.doc = "reload the configuration",
     },
     ACCESS_COMMANDS,
     {0},

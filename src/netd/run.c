@@ -33,8 +33,9 @@ netd_look_for_lost(struct netd *n, int64_t now)
 		return;
 	netgate_lose_held(n->gate, now);
 	log_write(n->log, LOG_EV_NETD_LOST, KV(packets, held),
-	    KV(reason, "the kernel threw away what waited: a chain of nftables "
-		       "was removed, or an interface went down"));
+	    KV(reason,
+		"the kernel dropped waiting packets: a chain of nftables "
+		"was removed, or an interface went down"));
 }
 
 static void
@@ -494,7 +495,7 @@ netd_hold_signals(bool on)
 static const struct trend_series series[] = {
     {"held_recipients", "Packets held", true},
     {"frozen_senders", "Hosts frozen", true},
-    {"packets", "Packets that came by", false},
+    {"packets", "Packets seen", false},
     {"passed_recipients", "Packets passed", false},
     {"delayed_recipients", "Packets held", false},
     {"released_recipients", "Packets released", false},

@@ -96,33 +96,34 @@ struct netgate_settings { /* borrowed until the next netgate_reload */
 };
 
 /* X(identifier, "name", "what it counts") */
-#define NETGATE_COUNTERS(X)                                                    \
-	X(PACKETS, "packets", "packets that came by")                          \
-	X(PASSED, "passed_recipients", "packets passed at once")               \
-	X(KNOWN, "passed_known", "of these, to known destinations")            \
-	X(DELAYED, "delayed_recipients", "packets held")                       \
-	X(RELEASED, "released_recipients", "held packets let go")              \
-	X(LOST, "lost_packets", "held packets that the kernel threw away")     \
-	X(DISCARDED, "discarded_recipients", "held packets dropped")           \
-	X(REFUSED, "refused_recipients", "new packets dropped or rejected")    \
-	X(OBSERVED, "observed_holds",                                          \
-	    "packets that enforce mode would have held or refused")            \
-	X(COPIES, "syn_copies", "copies of a waiting SYN dropped")             \
-	X(FLOW_DROPPED, "flow_dropped",                                        \
-	    "packets dropped since eight of their UDP flow waited")            \
-	X(DISALLOWED, "disallowed_packets", "packets that allow did not name") \
-	X(FREEZES, "freezes", "hosts frozen")                                  \
-	X(SPARED, "spared_freezes", "queues full of hosts in never_block")     \
-	X(DECOYS, "decoy_touches", "packets to decoys")                        \
-	X(CLAIMED, "unproven_packets",                                         \
-	    "packets whose source address may be forged")                      \
-	X(CLAIMED_FULL, "unproven_dropped",                                    \
-	    "of these, dropped since their queue was full")                    \
-	X(DNS_ANSWERS, "dns_answers", "DNS answers read")                      \
-	X(INBOUND, "inbound_contacts", "contacts that came to us")             \
-	X(SUCCESSES, "successes", "first contacts that succeeded")             \
-	X(FAILURES, "failures", "first contacts that were refused")            \
-	X(OVERFLOWED, "crowded_packets", "packets of hosts beyond hosts_max")  \
+#define NETGATE_COUNTERS(X)                                                   \
+	X(PACKETS, "packets", "packets seen")                                 \
+	X(PASSED, "passed_recipients", "packets passed without delay")        \
+	X(KNOWN, "passed_known", "of these, to known destinations")           \
+	X(DELAYED, "delayed_recipients", "packets held")                      \
+	X(RELEASED, "released_recipients", "held packets released")           \
+	X(LOST, "lost_packets", "held packets that the kernel dropped")       \
+	X(DISCARDED, "discarded_recipients", "held packets discarded")        \
+	X(REFUSED, "refused_recipients", "new packets dropped or rejected")   \
+	X(OBSERVED, "observed_holds",                                         \
+	    "packets that enforce mode would have held or refused")           \
+	X(COPIES, "syn_copies", "copies of a waiting SYN dropped")            \
+	X(FLOW_DROPPED, "flow_dropped",                                       \
+	    "packets dropped because eight of their UDP flow were waiting")   \
+	X(DISALLOWED, "disallowed_packets",                                   \
+	    "packets to destinations not in allow")                           \
+	X(FREEZES, "freezes", "hosts frozen")                                 \
+	X(SPARED, "spared_freezes", "full queues of hosts in never_block")    \
+	X(DECOYS, "decoy_touches", "packets to decoys")                       \
+	X(CLAIMED, "unproven_packets",                                        \
+	    "packets whose source address may be forged")                     \
+	X(CLAIMED_FULL, "unproven_dropped",                                   \
+	    "of these, dropped because their queue was full")                 \
+	X(DNS_ANSWERS, "dns_answers", "DNS answers read")                     \
+	X(INBOUND, "inbound_contacts", "inbound contacts")                    \
+	X(SUCCESSES, "successes", "successful first contacts")                \
+	X(FAILURES, "failures", "refused first contacts")                     \
+	X(OVERFLOWED, "crowded_packets", "packets of hosts beyond hosts_max") \
 	X(OVERFLOW, "held_overflow", "packets dropped at held_max")
 
 enum netgate_counter {

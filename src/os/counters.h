@@ -24,21 +24,24 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	X(SESSIONS_REFUSED, "sessions_refused", TOTAL,                        \
 	    "sessions refused at a connection limit")                         \
 	X(SESSIONS_SHED, "sessions_shed", TOTAL,                              \
-	    "idle sessions ended to make room for others")                    \
+	    "idle sessions closed to make room for others")                   \
 	X(SLOW_ENDED, "slow_ended", TOTAL,                                    \
-	    "slow or idle sessions ended while others needed the next hop")   \
+	    "slow or idle sessions closed while others waited for the next "  \
+	    "hop")                                                            \
 	X(LIMIT_REFUSALS, "limit_refusals", TOTAL,                            \
-	    "mail put off at envelope_memory, held_max and the like")         \
+	    "mail refused with 4xx at envelope_memory, held_max and other "   \
+	    "limits")                                                         \
 	X(TLS_SESSIONS, "tls_sessions", TOTAL, "TLS handshakes with clients") \
 	X(TLS_FAILURES, "tls_failures", TOTAL,                                \
 	    "TLS handshakes with clients that failed")                        \
-	X(MESSAGES, "messages", TOTAL, "messages answered 250")               \
+	X(MESSAGES, "messages", TOTAL, "messages accepted with 250")          \
 	X(MESSAGES_REPEATED, "messages_repeated", TOTAL,                      \
-	    "of these, repeats of what the next hop accepted too late")       \
+	    "of these, retries of messages that the next hop accepted too "   \
+	    "late")                                                           \
 	X(MESSAGES_REFUSED, "messages_refused", TOTAL,                        \
 	    "messages refused after DATA")                                    \
 	O(PASSED_RECIPIENTS, "passed_recipients", TOTAL,                      \
-	    "recipients passed at once")                                      \
+	    "recipients passed without delay")                                \
 	O(PASSED_KNOWN, "passed_known", TOTAL,                                \
 	    "of these, recipients in the working set")                        \
 	O(PASSED_FAMILIAR, "passed_familiar", TOTAL,                          \
@@ -46,24 +49,23 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	O(PASSED_INBOUND, "passed_inbound", TOTAL,                            \
 	    "of these, recipients that had written to the sender")            \
 	O(PASSED_REPLIES, "passed_replies", TOTAL,                            \
-	    "of these, answers without an envelope sender to who wrote in")   \
+	    "of these, replies with the null sender to whoever wrote first")  \
 	O(PASSED_INCOMING, "passed_incoming", TOTAL,                          \
-	    "of these, recipients of mail that came in, not counted")         \
-	O(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL,                    \
-	    "recipients held in the queue")                                   \
+	    "of these, recipients of incoming mail, which does not count")    \
+	O(DELAYED_RECIPIENTS, "delayed_recipients", TOTAL, "recipients held") \
 	O(DELAYED_FAMILIAR, "delayed_familiar", TOTAL,                        \
 	    "of these, familiar recipients (familiar_for)")                   \
-	S(PASS_ALLOWED, NULL, TOTAL, "the allowance had room", "recipients",  \
+	S(PASS_ALLOWED, NULL, TOTAL, "within the allowance", "recipients",    \
 	    "verdict=\"pass\",why=\"allowed\"")                               \
-	S(PASS_RECENT, NULL, TOTAL, "reached lately", "recipients",           \
+	S(PASS_RECENT, NULL, TOTAL, "reached recently", "recipients",         \
 	    "verdict=\"pass\",why=\"recent\"")                                \
 	S(PASS_FAMILIAR, NULL, TOTAL, "familiar", "recipients",               \
 	    "verdict=\"pass\",why=\"familiar\"")                              \
 	S(PASS_WROTE_TO_SENDER, NULL, TOTAL, "had written to the sender",     \
 	    "recipients", "verdict=\"pass\",why=\"wrote_to_sender\"")         \
-	S(PASS_REPLY, NULL, TOTAL, "an answer without an envelope sender",    \
+	S(PASS_REPLY, NULL, TOTAL, "a reply with the null sender",            \
 	    "recipients", "verdict=\"pass\",why=\"reply\"")                   \
-	S(PASS_INCOMING, NULL, TOTAL, "mail that comes in", "recipients",     \
+	S(PASS_INCOMING, NULL, TOTAL, "incoming mail", "recipients",          \
 	    "verdict=\"pass\",why=\"incoming\"")                              \
 	S(PASS_EXEMPT, NULL, TOTAL, "of an exempt policy", "recipients",      \
 	    "verdict=\"pass\",why=\"exempt\"")                                \
@@ -72,7 +74,7 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "verdict=\"pass\",why=\"observed\"")                              \
 	S(HOLD_ALLOWANCE, NULL, TOTAL, "the allowance was used up",           \
 	    "recipients", "verdict=\"hold\",why=\"allowance\"")               \
-	S(HOLD_FAMILIAR, NULL, TOTAL, "that of familiar recipients was",      \
+	S(HOLD_FAMILIAR, NULL, TOTAL, "the familiar allowance was used up",   \
 	    "recipients", "verdict=\"hold\",why=\"familiar\"")                \
 	S(HOLD_SCOPE, NULL, TOTAL, "a scope was full", "recipients",          \
 	    "verdict=\"hold\",why=\"scope\"")                                 \
@@ -82,7 +84,7 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "verdict=\"hold\",why=\"networks\"")                              \
 	S(HOLD_STRANGERS, NULL, TOTAL, "stranger_messages", "recipients",     \
 	    "verdict=\"hold\",why=\"strangers\"")                             \
-	S(HOLD_REVERSE_PATH, NULL, TOTAL, "a new reverse path", "recipients", \
+	S(HOLD_REVERSE_PATH, NULL, TOTAL, "a new reverse-path", "recipients", \
 	    "verdict=\"hold\",why=\"reverse_path\"")                          \
 	S(HOLD_FROZEN, NULL, TOTAL, "the sender is frozen", "recipients",     \
 	    "verdict=\"hold\",why=\"frozen\"")                                \
@@ -92,140 +94,142 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "recipients", "verdict=\"refuse\",why=\"no_room\"")               \
 	S(REFUSE_REVERSE_PATH, NULL, TOTAL, "sender_addresses", "recipients", \
 	    "verdict=\"refuse\",why=\"reverse_path\"")                        \
-	S(REFUSE_SYNTAX, NULL, TOTAL, "the address cannot be one",            \
-	    "recipients", "verdict=\"refuse\",why=\"syntax\"")                \
-	S(REFUSE_OTHER, NULL, TOTAL, "all else, such as a failing spool",     \
+	S(REFUSE_SYNTAX, NULL, TOTAL, "invalid address", "recipients",        \
+	    "verdict=\"refuse\",why=\"syntax\"")                              \
+	S(REFUSE_OTHER, NULL, TOTAL, "other, such as a failing spool",        \
 	    "recipients", "verdict=\"refuse\",why=\"other\"")                 \
 	X(RELEASED_RECIPIENTS, "released_recipients", TOTAL,                  \
-	    "held recipients released by time or by hand")                    \
+	    "held recipients released, by schedule or by command")            \
 	X(DISCARDED_RECIPIENTS, "discarded_recipients", TOTAL,                \
-	    "held recipients discarded by hand")                              \
+	    "held recipients discarded by command")                           \
 	O(REFUSED_RECIPIENTS, "refused_recipients", TOTAL,                    \
 	    "recipients refused by the throttle")                             \
 	X(OBSERVED_HOLDS, "observed_holds", TOTAL,                            \
 	    "recipients that enforce mode would have held or refused")        \
-	X(SCOPE_HOLDS, "scope_holds", TOTAL,                                  \
-	    "recipients that waited for a scope")                             \
+	X(SCOPE_HOLDS, "scope_holds", TOTAL, "recipients held by a scope")    \
 	X(NEW_REVERSE_PATHS, "new_reverse_paths", TOTAL,                      \
-	    "foreign reverse paths counted as new recipients")                \
+	    "foreign reverse-paths counted as new recipients")                \
 	X(REVERSE_PATH_HOLDS, "reverse_path_holds", TOTAL,                    \
-	    "messages held for their reverse path")                           \
+	    "messages held because of their reverse-path")                    \
 	X(DELIVERED_RECIPIENTS, "delivered_recipients", TOTAL,                \
-	    "recipients delivered from the queue, those of bounces too")      \
+	    "recipients delivered from the queue, with those of bounces")     \
 	X(DEFERRED_RECIPIENTS, "deferred_recipients", TOTAL,                  \
-	    "attempts at released recipients put off")                        \
-	X(BOUNCES, "bounces", TOTAL, "bounces made")                          \
+	    "deferred delivery attempts for released recipients")             \
+	X(BOUNCES, "bounces", TOTAL, "bounces generated")                     \
 	X(REPORTS_LIMITED, "reports_limited", TOTAL,                          \
-	    "bounces and reports put off or left out at a limit")             \
+	    "bounces and reports delayed or omitted at a limit")              \
 	X(DEAD_LETTERS, "dead_letters", TOTAL,                                \
-	    "mail without a sender, such as bounces, that was given up")      \
+	    "undeliverable mail with the null sender, such as bounces, "      \
+	    "dropped")                                                        \
 	X(FREEZES, "freezes", TOTAL, "senders frozen")                        \
 	X(SPARED_FREEZES, "spared_freezes", TOTAL,                            \
-	    "full queues of senders in never_freeze, once until they shrink") \
+	    "full queues of senders in never_freeze, once each until they "   \
+	    "shrink")                                                         \
 	X(DECOY_TOUCHES, "decoy_touches", TOTAL,                              \
 	    "recipients that were decoys")                                    \
 	X(UNKNOWN_RECIPIENTS, "unknown_recipients", TOTAL,                    \
 	    "new recipients refused as unknown (refused_credit)")             \
 	X(BOUNCED_RECIPIENTS, "bounced_recipients", TOTAL,                    \
-	    "new recipients that a bounce called unknown (refused_credit)")   \
+	    "new recipients that a bounce reported as unknown "               \
+	    "(refused_credit)")                                               \
 	X(BOUNCES_IGNORED, "bounces_ignored", TOTAL,                          \
-	    "bounces of a recipient that weir sent nothing to, or once more") \
+	    "bounces of mail that weir did not send, or repeated bounces")    \
 	X(CREDIT_HOLDS, "credit_holds", TOTAL,                                \
-	    "recipients held because their sender wrote to unknown ones")     \
+	    "recipients held because of refused_credit")                      \
 	X(NETWORK_HOLDS, "network_holds", TOTAL,                              \
 	    "recipients held because of client_networks")                     \
 	X(TARPIT_REPLIES, "tarpit_replies", TOTAL,                            \
-	    "replies that came late (tarpit)")                                \
+	    "replies delayed by tarpit")                                      \
 	X(BLASTS, "blasts", TOTAL,                                            \
-	    "messages to more new recipients than burst, some of whom wait")  \
+	    "messages to more new recipients than burst, some of them held")  \
 	X(STRANGER_HOLDS, "stranger_holds", TOTAL,                            \
-	    "senders that may not be frozen and came to stranger_messages")   \
+	    "senders that cannot be frozen and reached stranger_messages")    \
 	X(PERSISTENT, "persistent_senders", TOTAL,                            \
-	    "senders that used up a day's limit on 3 days of 7")              \
+	    "senders that used up a daily limit on 3 of 7 days")              \
 	X(WARNINGS, "warnings", TOTAL,                                        \
-	    "senders and scopes that came to a part of a limit (warn_at)")    \
+	    "senders and scopes that reached a part of a limit (warn_at)")    \
 	S(ALERTS_SENT_MAIL, "alerts_sent_mail", TOTAL,                        \
-	    "alerts given to delivery, or sent by mail (alert)", "alerts",    \
+	    "alerts sent by mail, or queued for delivery", "alerts",          \
 	    "channel=\"mail\",result=\"sent\"")                               \
 	S(ALERTS_SENT_WEBHOOK, "alerts_sent_webhook", TOTAL,                  \
-	    "alerts that a webhook took", "alerts",                           \
+	    "alerts accepted by a webhook", "alerts",                         \
 	    "channel=\"webhook\",result=\"sent\"")                            \
 	S(ALERTS_SENT_COMMAND, "alerts_sent_command", TOTAL,                  \
-	    "alerts that a command took", "alerts",                           \
+	    "alerts accepted by a command", "alerts",                         \
 	    "channel=\"command\",result=\"sent\"")                            \
 	S(ALERTS_FAILED_MAIL, "alerts_failed_mail", TOTAL,                    \
-	    "tries to send an alert by mail that failed", "alerts",           \
+	    "failed attempts to send an alert by mail", "alerts",             \
 	    "channel=\"mail\",result=\"failed\"")                             \
 	S(ALERTS_FAILED_WEBHOOK, "alerts_failed_webhook", TOTAL,              \
-	    "tries of a webhook that failed", "alerts",                       \
+	    "failed attempts to call a webhook", "alerts",                    \
 	    "channel=\"webhook\",result=\"failed\"")                          \
 	S(ALERTS_FAILED_COMMAND, "alerts_failed_command", TOTAL,              \
-	    "runs of an alert's command that failed", "alerts",               \
+	    "failed runs of an alert command", "alerts",                      \
 	    "channel=\"command\",result=\"failed\"")                          \
 	S(ALERTS_DROPPED_MAIL, "alerts_dropped_mail", TOTAL,                  \
-	    "alerts by mail that were given up after retry_for", "alerts",    \
+	    "alerts by mail dropped after retry_for", "alerts",               \
 	    "channel=\"mail\",result=\"dropped\"")                            \
 	S(ALERTS_DROPPED_WEBHOOK, "alerts_dropped_webhook", TOTAL,            \
-	    "alerts to a webhook that were given up", "alerts",               \
+	    "alerts to a webhook dropped after retry_for", "alerts",          \
 	    "channel=\"webhook\",result=\"dropped\"")                         \
 	S(ALERTS_DROPPED_COMMAND, "alerts_dropped_command", TOTAL,            \
-	    "alerts to a command that were given up", "alerts",               \
+	    "alerts to a command dropped after retry_for", "alerts",          \
 	    "channel=\"command\",result=\"dropped\"")                         \
 	O(SENDERS, "senders", GAUGE, "senders in memory")                     \
 	X(SENDERS_MADE_ROOM, "senders_made_room", TOTAL,                      \
-	    "idle senders forgotten early, at senders_max")                   \
+	    "idle senders forgotten early at senders_max")                    \
 	X(SENDERS_SHARED, "senders_shared", TOTAL,                            \
-	    "messages of new senders counted as [overflow], at senders_max")  \
+	    "messages of new senders counted as [overflow] at senders_max")   \
 	O(FROZEN_SENDERS, "frozen_senders", GAUGE, "senders frozen now")      \
 	O(HELD_MESSAGES, "held_messages", GAUGE, "messages in the spool")     \
 	O(HELD_RECIPIENTS, "held_recipients", GAUGE,                          \
 	    "recipients waiting in the spool")                                \
 	O(QUARANTINED_MESSAGES, "quarantined_messages", GAUGE,                \
-	    "of these, messages in the mail server's own hold queue")         \
+	    "of these, messages in the mail server's hold queue")             \
 	X(QUARANTINE_ENDED, "quarantine_ended", TOTAL,                        \
-	    "messages that a release_command or discard_command ended")       \
+	    "messages released or discarded by release_ or discard_command")  \
 	X(MAILDROP_MESSAGES, "maildrop_messages", GAUGE,                      \
 	    "messages in maildrop while a sender is frozen")                  \
 	X(QUARANTINE_GONE, "quarantine_gone", TOTAL,                          \
-	    "messages that left the hold queue by other hands")               \
+	    "messages removed from the hold queue, but not by weir")          \
 	X(QUARANTINE_FAILURES, "quarantine_failures", TOTAL,                  \
-	    "runs of release_, discard_ and queue_command that failed")       \
+	    "failed runs of release_, discard_ and queue_command")            \
 	X(MTA_HELD, "mta_held", GAUGE,                                        \
 	    "messages that a freeze put on hold in the mail server's queue")  \
 	X(MTA_HOLDS, "mta_holds", TOTAL,                                      \
-	    "messages put on hold there by mta_hold_command")                 \
+	    "messages put on hold by mta_hold_command")                       \
 	X(MTA_HOLD_FAILURES, "mta_hold_failures", TOTAL,                      \
-	    "runs of a command for a freeze or its thaw that failed")         \
+	    "failed runs of the commands for a freeze or its thaw")           \
 	X(INBOUND_LEARNT, "inbound_learnt", TOTAL,                            \
-	    "addresses learnt from incoming mail")                            \
+	    "addresses learned from incoming mail")                           \
 	X(INBOUND_REFUSED, "inbound_refused", TOTAL,                          \
-	    "addresses not learnt, at inbound_rate or for want of room")      \
+	    "addresses not learned, at inbound_rate or for lack of room")     \
 	X(INBOUND_REPLACED, "inbound_replaced", TOTAL,                        \
-	    "learnt addresses that made room for newer ones")                 \
+	    "learned addresses replaced by newer ones")                       \
 	X(INBOUND_EXPIRED, "inbound_expired", TOTAL,                          \
-	    "learnt addresses that expired")                                  \
+	    "learned addresses that expired")                                 \
 	O(NEXT_HOP_CONNECTIONS, "next_hop_connections", TOTAL,                \
 	    "connections made to a next hop")                                 \
 	O(NEXT_HOP_FAILURES, "next_hop_failures", TOTAL,                      \
-	    "next hop connections that failed")                               \
+	    "connections to a next hop that failed")                          \
 	X(SPOOL_ERRORS, "spool_errors", TOTAL, "spool writes that failed")    \
-	X(AUTH_LOGINS, "auth_logins", TOTAL, "logins that succeeded")         \
-	X(AUTH_FAILURES, "auth_failures", TOTAL, "logins that were refused")  \
+	X(AUTH_LOGINS, "auth_logins", TOTAL, "successful logins")             \
+	X(AUTH_FAILURES, "auth_failures", TOTAL, "refused logins")            \
 	X(AUTH_LOCKED, "auth_locked", TOTAL,                                  \
-	    "logins turned away unchecked at auth_failures_max")              \
+	    "logins refused without a check at auth_failures_max")            \
 	X(CONNECTIONS_REFUSED, "connections_refused", TOTAL,                  \
-	    "connections to milter and policy service refused at a limit")    \
+	    "connections to the milter and the policy service refused at a "  \
+	    "limit")                                                          \
 	X(OWN_MAIL, "own_mail", TOTAL,                                        \
-	    "messages of weir's own that came back to its milter")            \
+	    "messages sent by weir that came back to its milter")             \
 	X(PEERS_REFUSED, "peers_refused", TOTAL,                              \
-	    "connections to milter and policy service that were not allowed") \
+	    "connections to the milter and the policy service not allowed")   \
 	X(SHARED_OUTAGES, "shared_outages", TOTAL,                            \
-	    "times that the shared server, or one of its cluster, was lost, " \
-	    "or not there at start")                                          \
+	    "times that the shared server, or one of its cluster, was lost")  \
 	X(SHARED_SPENT, "shared_spent", TOTAL,                                \
-	    "new recipients of senders that other relays told of")            \
+	    "new recipients reported by other relays")                        \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
-	    "sessions ended for what they sent")
+	    "sessions closed because of protocol errors")
 
 enum counter {
 #define COUNTER_ENUM(id, ...) COUNT_##id,
@@ -322,20 +326,20 @@ struct histogram_values {
 /* ---- all of it ---- */
 
 /* What a family is about; of families named in the tables above. */
-#define COUNTER_FAMILIES(X)                                                    \
-	X("recipients",                                                        \
-	    "Recipients by the throttle's verdict and its reason.")            \
-	X("alerts",                                                            \
-	    "Messages of alert sections: taken, tries that failed, given up.") \
-	X("policy_recipients",                                                 \
-	    "Recipients by the policy of their sender and the verdict.")       \
-	X("policy_freezes", "Senders frozen, by their policy.")                \
-	X("connections", "Connections accepted, by listener.")                 \
-	X("next_hop_connections", "Connections made to each next hop.")        \
-	X("next_hop_failures", "Connections to each next hop that failed.")    \
-	X("scope_recipients_held",                                             \
-	    "Recipients that waited for room in a scope.")                     \
-	X("held_duration_seconds",                                             \
+#define COUNTER_FAMILIES(X)                                                  \
+	X("recipients",                                                      \
+	    "Recipients by the throttle's verdict and its reason.")          \
+	X("alerts",                                                          \
+	    "Alerts by channel and result: sent, failed attempts, dropped.") \
+	X("policy_recipients",                                               \
+	    "Recipients by the policy of their sender and the verdict.")     \
+	X("policy_freezes", "Senders frozen, by their policy.")              \
+	X("connections", "Connections accepted, by listener.")               \
+	X("next_hop_connections", "Connections made to each next hop.")      \
+	X("next_hop_failures", "Connections to each next hop that failed.")  \
+	X("scope_recipients_held",                                           \
+	    "Recipients that waited for room in a scope.")                   \
+	X("held_duration_seconds",                                           \
 	    "How long released recipients had been held.")
 
 /* NULL: there is no such family. */

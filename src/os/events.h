@@ -18,37 +18,39 @@
 
 /* X(identifier, "name", "when it is told") */
 #define EVENT_TABLE(X)                                                        \
-	X(MESSAGE, "message", "a message was answered 250")                   \
-	X(HOLD, "hold", "a recipient is held")                                \
+	X(MESSAGE, "message", "a message was accepted with 250")              \
+	X(HOLD, "hold", "a recipient was held")                               \
 	X(REFUSE, "refuse", "a sender or a recipient was refused")            \
-	X(LIMIT, "limit", "a client was turned away at a limit")              \
-	X(OBSERVE, "observe", "enforce mode would have held or refused")      \
-	X(RELEASE, "release", "a held recipient was let go")                  \
+	X(LIMIT, "limit", "a client was refused at a limit")                  \
+	X(OBSERVE, "observe", "enforce mode would have held or refused it")   \
+	X(RELEASE, "release", "a held recipient was released")                \
 	X(DISCARD, "discard", "a held recipient was discarded")               \
 	X(DELIVER, "deliver", "a released recipient was delivered")           \
-	X(DEFER, "defer", "delivery was put off")                             \
-	X(BOUNCE, "bounce", "a bounce was made")                              \
-	X(DELAY, "delay", "a message waits for notify_after")                 \
+	X(DEFER, "defer", "a delivery was deferred")                          \
+	X(BOUNCE, "bounce", "a bounce was generated")                         \
+	X(DELAY, "delay", "a message has waited for notify_after")            \
 	X(FREEZE, "freeze", "a sender was frozen")                            \
 	X(THAW, "thaw", "a sender was thawed")                                \
-	X(DECOY, "decoy", "a decoy was touched")                              \
+	X(DECOY, "decoy", "a sender wrote to a decoy")                        \
 	X(CREDIT, "credit", "a sender wrote to too many unknown recipients")  \
-	X(UNKNOWN, "unknown", "a bounce called a recipient unknown")          \
+	X(UNKNOWN, "unknown", "a bounce reported a recipient as unknown")     \
 	X(NETWORKS, "networks", "a login is used from too many networks")     \
-	X(SPARE, "spare", "a queue is full, and nobody may be frozen")        \
-	X(BLAST, "blast", "much of a message to many waits")                  \
-	X(STRANGERS, "strangers", "messages to strangers begin to wait")      \
-	X(PERSISTENT, "persistent", "a limit is used up day by day")          \
-	X(WARN, "warn", "a sender or scope came near a limit")                \
-	X(RULES, "rules", "rules of weir-netd were missing")                  \
-	X(COMMAND, "command", "a command of the site failed")                 \
-	X(SHARED, "shared", "the shared server was lost or is back")          \
-	X(RELOAD, "reload", "the configuration was read again")               \
-	X(RELOAD_FAILED, "reload_failed", "it was not: it has an error")      \
-	X(DISK, "disk", "the spool has too little free space, or again room") \
-	X(NEXT_HOP, "next_hop", "a next hop fails, or is back")               \
+	X(SPARE, "spare", "a queue is full and its sender cannot be frozen")  \
+	X(BLAST, "blast", "much of a message to many recipients is held")     \
+	X(STRANGERS, "strangers", "messages to strangers are now held")       \
+	X(PERSISTENT, "persistent", "a sender uses up a limit day after day") \
+	X(WARN, "warn", "a sender or scope is near a limit")                  \
+	X(RULES, "rules", "firewall rules of weir-netd were missing")         \
+	X(COMMAND, "command", "a site command failed")                        \
+	X(SHARED, "shared", "the shared server was lost or came back")        \
+	X(RELOAD, "reload", "the configuration was reloaded")                 \
+	X(RELOAD_FAILED, "reload_failed",                                     \
+	    "a reload failed: the configuration has an error")                \
+	X(DISK, "disk",                                                       \
+	    "the spool is short of free space, or has enough again")          \
+	X(NEXT_HOP, "next_hop", "a next hop failed or recovered")             \
 	X(CERTIFICATE, "certificate", "a certificate expires soon")           \
-	X(RESTART, "restart", "the daemon before this one was not stopped")
+	X(RESTART, "restart", "the previous daemon crashed or was killed")
 
 enum event_type {
 #define EVENT_ENUM(id, name, doc) EVENT_##id,
