@@ -52,14 +52,36 @@ ip_parse(struct str s, struct ip *out)
 	return true;
 }
 
+/* inet_ntop goes through printf, which costs a message as much as its reply. */
+static void
+format_v4(const uint8_t bytes[4], char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned v = bytes[i];
+
+		if (v >= 100)
+			*out++ = (char)('0' + v / 100);
+		if (v >= 10)
+			*out++ = (char)('0' + v / 10 % 10);
+		*out++ = (char)('0' + v % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *
 ip_format(const struct ip *ip, char out[IP_TEXT_MAX])
 {
-	if (ip->family == IP_NONE)
+	switch (ip->family) {
+	case IP_NONE:
 		str_copy(STR("local"), out, IP_TEXT_MAX);
-	else
-		inet_ntop(ip->family == IP_V4 ? AF_INET : AF_INET6, ip->bytes,
-		    out, IP_TEXT_MAX);
+		break;
+	case IP_V4:
+		format_v4(ip->bytes, out);
+		break;
+	case IP_V6:
+		inet_ntop(AF_INET6, ip->bytes, out, IP_TEXT_MAX);
+		break;
+	}
 	return out;
 }
 

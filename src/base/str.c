@@ -25,18 +25,6 @@ fold_eq(const char *a, const char *b, size_t n)
 	return true;
 }
 
-struct str
-str_from(const char *s)
-{
-	return s != NULL ? (struct str){s, strlen(s)} : STR("");
-}
-
-bool
-str_is_empty(struct str s)
-{
-	return s.n == 0;
-}
-
 bool
 str_eq(struct str a, struct str b)
 {
@@ -69,14 +57,6 @@ str_iends(struct str s, struct str suffix)
 }
 
 size_t
-str_index(struct str s, char c)
-{
-	const char *at = s.n > 0 ? memchr(s.p, c, s.n) : NULL;
-
-	return at != NULL ? (size_t)(at - s.p) : s.n;
-}
-
-size_t
 str_rindex(struct str s, char c)
 {
 	for (size_t i = s.n; i > 0; i--) {
@@ -84,17 +64,6 @@ str_rindex(struct str s, char c)
 			return i - 1;
 	}
 	return s.n;
-}
-
-struct str
-str_sub(struct str s, size_t from, size_t n)
-{
-	if (from > s.n)
-		from = s.n;
-	if (n > s.n - from)
-		n = s.n - from;
-	/* NULL + 0 is undefined in C. */
-	return (struct str){from > 0 ? s.p + from : s.p, n};
 }
 
 static bool

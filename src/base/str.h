@@ -8,6 +8,8 @@
 
 #include "base/base.h"
 
+#include <string.h>
+
 struct str {
 	const char *p;
 	size_t n;
@@ -17,17 +19,47 @@ struct str {
 /* For printf: "%.*s" with STR_ARG(s). Escape outside text before logging. */
 #define STR_ARG(s) (int)(s).n, (s).p
 
-struct str str_from(const char *s); /* NULL gives an empty slice */
-bool str_is_empty(struct str s);
+/* Inline are those that parsers call for every word. NULL gives an empty slice.
+ */
+static inline struct str
+str_from(const char *s)
+{
+	return s != NULL ? (struct str){s, strlen(s)} : STR("");
+}
+
+static inline bool
+str_is_empty(struct str s)
+{
+	return s.n == 0;
+}
+
 bool str_eq(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b); /* ASCII case folded */
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 bool str_iends(struct str s, struct str suffix);
 /* Index of c, or s.n when it is not there. */
-size_t str_index(struct str s, char c);
+static inline size_t
+str_index(struct str s, char c)
+{
+	const char *at = s.n > 0 ? (const char *)memchr(s.p, c, s.n) : NULL;
+
+	return at != NULL ? (size_t)(at - s.p) : s.n;
+}
+
 size_t str_rindex(struct str s, char c);
-struct str str_sub(struct str s, size_t from, size_t n); /* clamped */
+/* Clamped. */
+static inline struct str
+str_sub(struct str s, size_t from, size_t n)
+{
+	if (from > s.n)
+		from = s.n;
+	if (n > s.n - from)
+		n = s.n - from;
+	/* NULL + 0 is undefined in C. */
+	return (struct str){from > 0 ? s.p + from : s.p, n};
+}
+
 struct str str_trim(struct str s); /* blanks and tabs, both ends */
 /* Takes the part before the first c off *s (and c with it). */
 struct str str_cut(struct str *s, char c);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 static struct ip
 ip(const char *text)
@@ -44,6 +45,14 @@ test_parse(void **state)
 	assert_string_equal(ip_format(&out, text), "192.0.2.1");
 	out = (struct ip){.family = IP_NONE};
 	assert_string_equal(ip_format(&out, text), "local");
+	for (unsigned i = 0; i < 256; i++) {
+		uint8_t b = (uint8_t)i;
+		char expected[IP_TEXT_MAX];
+
+		out = (struct ip){.family = IP_V4, .bytes = {b, 255, 0, b}};
+		snprintf(expected, sizeof(expected), "%u.255.0.%u", i, i);
+		assert_string_equal(ip_format(&out, text), expected);
+	}
 }
 
 static void
