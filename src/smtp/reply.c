@@ -59,14 +59,26 @@ make_prefix(const struct smtp_reply *r, bool with_enhanced,
 	return n;
 }
 
+static size_t
+plain_length(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= ' ' && s.p[n] <= '~')
+		n++;
+	return n;
+}
+
 /* What a client's terminal or log reader would obey becomes question marks, as
  * many as there were bytes. */
 static void
 put_shown(struct str text, char *out)
 {
 	while (text.n > 0) {
-		size_t n = str_shown(text);
+		size_t n = plain_length(text);
 
+		if (n == 0)
+			n = str_shown(text);
 		if (n == 0) {
 			*out = *text.p == '\t' ? '\t' : '?';
 			n = 1;
