@@ -53,6 +53,16 @@ put_name(struct str name, bool exact, char out[NAME_MAX_BYTES + 1])
 }
 
 static size_t
+put_between(const char *before, const char *text, const char *behind,
+    char out[POLICY_SOURCE_MAX])
+{
+	size_t n = str_copy(str_from(before), out, POLICY_SOURCE_MAX);
+
+	n += str_copy(str_from(text), out + n, POLICY_SOURCE_MAX - n);
+	return n + str_copy(str_from(behind), out + n, POLICY_SOURCE_MAX - n);
+}
+
+static size_t
 put_user(struct str user, bool exact, char out[POLICY_SOURCE_MAX])
 {
 	char name[NAME_MAX_BYTES + 1];
@@ -61,8 +71,7 @@ put_user(struct str user, bool exact, char out[POLICY_SOURCE_MAX])
 	put_name(user, exact, name);
 	alike =
 	    name[0] == '[' || name[0] == '<' || strncmp(name, "user:", 5) == 0;
-	snprintf(out, POLICY_SOURCE_MAX, "%s%s", alike ? "user:" : "", name);
-	return strlen(out);
+	return put_between(alike ? "user:" : "", name, "", out);
 }
 
 static size_t
@@ -73,11 +82,8 @@ put_client(const struct policy *policy, const struct ip *client,
 	char text[IP_TEXT_MAX];
 	struct ip net;
 
-	if (client->family != IP_V6 || bits >= 128) {
-		snprintf(
-		    out, POLICY_SOURCE_MAX, "[%s]", ip_format(client, text));
-		return strlen(out);
-	}
+	if (client->family != IP_V6 || bits >= 128)
+		return put_between("[", ip_format(client, text), "]", out);
 	net = ip_mask(client, bits);
 	snprintf(
 	    out, POLICY_SOURCE_MAX, "[%s/%u]", ip_format(&net, text), bits);
@@ -91,8 +97,7 @@ put_envelope(struct str sender, char out[POLICY_SOURCE_MAX])
 	char name[NAME_MAX_BYTES + 1], plain[MAILBOX_PLAIN_MAX];
 
 	put_name(mailbox_plain(sender, plain), false, name);
-	snprintf(out, POLICY_SOURCE_MAX, "<%s>", name);
-	return strlen(out);
+	return put_between("<", name, ">", out);
 }
 
 /* ---- what names the source ---- */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DETAIL_MAX 512
 
@@ -103,9 +104,18 @@ kind_of(enum event_type type)
 static char *
 group_of(enum event_type type, const char *sender, const char *id)
 {
+	size_t id_n = strlen(id), sender_n = strlen(sender);
+	char *group;
+
+	_Static_assert(EVENT_TYPE_MAX < 128, "a type is one byte of a group");
 	if (kind_of(type) == KIND_RARE)
 		return NULL;
-	return xasprintf("%d %s %s", (int)type, id, sender);
+	group = xmalloc(1 + id_n + 1 + sender_n + 1);
+	group[0] = (char)(1 + type);
+	memcpy(group + 1, id, id_n);
+	group[1 + id_n] = ' ';
+	memcpy(group + 1 + id_n + 1, sender, sender_n + 1);
+	return group;
 }
 
 static void
