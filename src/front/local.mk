@@ -6,3 +6,8 @@ libfront_a_SOURCES = \
 	src/front/room.c src/front/room.h \
 	src/front/settle.c src/front/settle.h
 front_libs = libfront.a $(delivery_libs) $(gate_libs) $(MILTER_LIBS)
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_settle_date
+tests_unit_test_settle_date_SOURCES = tests/unit/test_settle_date.c
+tests_unit_test_settle_date_LDADD = $(front_libs) $(CMOCKA_LIBS)
+endif

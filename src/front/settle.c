@@ -74,15 +74,41 @@ settle_message(struct list *pending, struct loop *loop, struct spool *spool,
 	spool_settle(spool, id, keep, on_settled, st);
 }
 
+static char *
+put_digits(char *out, int v, int digits)
+{
+	for (int i = digits; i-- > 0; v /= 10)
+		out[i] = (char)('0' + v % 10);
+	return out + digits;
+}
+
+/* "Thu, 01 Jan 1970 00:00:00 +0000", in no locale's words. */
 const char *
 settle_date(int64_t wall_ms, char out[SETTLE_DATE_MAX])
 {
+	static const char days[] = "SunMonTueWedThuFriSat";
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t t = (time_t)(wall_ms / 1000);
 	struct tm tm;
+	char *p = out;
 
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(
-		out, SETTLE_DATE_MAX, "%a, %d %b %Y %H:%M:%S +0000", &tm) == 0)
-		out[0] = '\0';
+	out[0] = '\0';
+	if (gmtime_r(&t, &tm) == NULL || tm.tm_year < -1900 ||
+	    tm.tm_year > 9999 - 1900)
+		return out;
+	memcpy(p, days + 3 * tm.tm_wday, 3);
+	memcpy(p + 3, ", ", 2);
+	p = put_digits(p + 5, tm.tm_mday, 2);
+	*p++ = ' ';
+	memcpy(p, months + 3 * tm.tm_mon, 3);
+	p[3] = ' ';
+	p = put_digits(p + 4, 1900 + tm.tm_year, 4);
+	*p++ = ' ';
+	p = put_digits(p, tm.tm_hour, 2);
+	*p++ = ':';
+	p = put_digits(p, tm.tm_min, 2);
+	*p++ = ':';
+	p = put_digits(p, tm.tm_sec, 2);
+	memcpy(p, " +0000", sizeof(" +0000"));
 	return out;
 }

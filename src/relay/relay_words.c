@@ -28,41 +28,59 @@ protocol_name(const struct txn *t)
 		    [(t->tls != NULL ? 2 : 0) + (s->user != NULL)];
 }
 
+/* Cut where it does not fit. */
+static void
+put(char out[RELAY_TRACE_MAX], size_t *n, const char *text)
+{
+	*n += str_copy(str_from(text), out + *n, RELAY_TRACE_MAX - *n);
+}
+
 /* "from helo (name [address])" and a line end; nothing where it is hidden. */
 static void
-format_client(const struct txn *t, char *out, size_t cap)
+put_client(const struct txn *t, char out[RELAY_TRACE_MAX], size_t *n)
 {
 	const struct session *s = t->session;
 	const char *name = t->forwarded ? NULL : s->client_name;
-	char helo[256], ip[IP_TEXT_MAX], safe[256];
+	char safe[256], ip[IP_TEXT_MAX];
 	bool local = t->client.family == IP_NONE;
 
-	out[0] = '\0';
 	if (s->listen.hide_client)
 		return;
-	str_escape(str_from(t->helo), helo, sizeof(helo));
-	str_escape(str_from(name), safe, sizeof(safe));
-	ip_format(&t->client, ip);
-	snprintf(out, cap, "from %s (%s%s%s%s%s)\r\n\t", helo, safe,
-	    name != NULL ? " " : "", local ? "" : "[",
-	    local ? "local socket" : ip, local ? "" : "]");
+	put(out, n, "from ");
+	put(out, n, str_escape(str_from(t->helo), safe, sizeof(safe)));
+	put(out, n, " (");
+	if (name != NULL) {
+		put(out, n, str_escape(str_from(name), safe, sizeof(safe)));
+		put(out, n, " ");
+	}
+	put(out, n, local ? "local socket" : "[");
+	put(out, n, local ? "" : ip_format(&t->client, ip));
+	put(out, n, local ? ")\r\n\t" : "])\r\n\t");
 }
 
+/* Written for each message, so without printf. */
 struct str
 relay_trace_header(const struct txn *t, char out[RELAY_TRACE_MAX])
 {
-	char id[SPOOL_ID_TEXT], date[SETTLE_DATE_MAX], client[640];
-	int n;
+	char id[SPOOL_ID_TEXT], date[SETTLE_DATE_MAX];
+	size_t n = 0;
 
-	settle_date(t->started_at, date);
-	format_client(t, client, sizeof(client));
-	n = snprintf(out, RELAY_TRACE_MAX,
-	    "Received: %sby %s (weir) with %s id %s%s%s;\r\n\t%s\r\n", client,
-	    t->session->settings->hostname, protocol_name(t),
-	    spool_id_format(t->id, id),
-	    t->tls != NULL ? "\r\n\ttls " : "", /* RFC 8314 section 4.3 */
-	    t->tls != NULL ? t->tls_cipher : "", date);
-	return (struct str){out, (size_t)n};
+	put(out, &n, "Received: ");
+	put_client(t, out, &n);
+	put(out, &n, "by ");
+	put(out, &n, t->session->settings->hostname);
+	put(out, &n, " (weir) with ");
+	put(out, &n, protocol_name(t));
+	put(out, &n, " id ");
+	put(out, &n, spool_id_format(t->id, id));
+	if (t->tls != NULL) { /* RFC 8314 section 4.3 */
+		put(out, &n, "\r\n\ttls ");
+		put(out, &n, t->tls_cipher);
+	}
+	put(out, &n, ";\r\n\t");
+	put(out, &n, settle_date(t->started_at, date));
+	put(out, &n, "\r\n");
+	return (struct str){out, n};
 }
 
 struct smtp_reply
