@@ -12,7 +12,10 @@
  */
 #include "relay/relay_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define WORDS_MAX 511 /* kept of a refusal */
 
 static void hop_txn_answer(struct hop_txn *l, const struct smtp_reply *reply,
     bool reached, int64_t now);
@@ -236,7 +239,8 @@ keep_words(struct hop_txn *l, const struct smtp_reply *reply)
 	l->mail_code = reply->code;
 	str_copy(str_from(reply->enhanced), l->mail_enhanced,
 	    sizeof(l->mail_enhanced));
-	str_copy(reply->text, l->mail_text, sizeof(l->mail_text));
+	free(l->mail_text);
+	l->mail_text = str_dup(str_sub(reply->text, 0, WORDS_MAX));
 }
 
 /* Asks about the recipient in question; txn_rcpt_answer follows. */

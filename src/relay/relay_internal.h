@@ -195,7 +195,7 @@ struct hop_txn {
 	unsigned accepted;
 	unsigned mail_code; /* what MAIL, or the text, was refused with */
 	char mail_enhanced[SMTP_ENHANCED_MAX];
-	char mail_text[512];
+	char *mail_text; /* NULL: none */
 };
 
 struct relay_rcpt {

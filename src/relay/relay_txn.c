@@ -97,6 +97,8 @@ txn_free(struct txn *t)
 	free(t->no_text);
 	free(t->names);
 	free(t->report);
+	free(t->cut.mail_text);
+	free(t->probe.mail_text);
 	free(t);
 }
 
