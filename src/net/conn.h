@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A stream connection on the loop: non-blocking, TCP_NODELAY, bounded buffers.
- * Output is gathered and written in one go at the end of the turn; plain and
- * TLS I/O are two const tables of the same functions (struct conn_io), and a
- * connection goes from the one to the other where it stands.
+ * Output is gathered and written in one go at the end of the turn, a long run
+ * at once. Plain and TLS I/O are two const tables of the same functions (struct
+ * conn_io), and a connection goes from the one to the other where it stands.
  *
  * Nothing is freed inside its own callback: conn_free and conn_close only
  * queue it, the loop reaps it; no callback comes after them.

@@ -2,7 +2,8 @@
 /*
  * The bytes of a connection. One read(2) a wake-up into the loop's scratch
  * buffer, and what the owner leaves goes to c->in; one write(2) a turn, from
- * the task at its end.
+ * the task at its end. A long run, as text is, is written where it stands
+ * instead, behind what is queued: to copy it costs more than the call.
  *
  * Events are switched off late: a pause only sets a flag, and the event goes
  * when it fires in vain. So pausing for the length of a turn costs nothing.
@@ -16,6 +17,7 @@
 /* After the peer broke the connection, what it had said before is still read:
  * often the reason. So many times at most. */
 #define LAST_READS 8
+#define LONG_RUN 16384 /* is written at once */
 
 static ssize_t
 plain_read(struct conn *c, void *p, size_t n)
@@ -24,9 +26,11 @@ plain_read(struct conn *c, void *p, size_t n)
 }
 
 static ssize_t
-plain_write(struct conn *c, const void *p, size_t n)
+plain_write(struct conn *c, const void *p, size_t n, bool more)
 {
-	return send(c->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+
+	return send(c->fd, p, n, flags);
 }
 
 const struct conn_io conn_plain = {
@@ -198,15 +202,16 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-bool
-conn_flow_write(struct conn *c)
+/* more: a long run follows. */
+static bool
+write_queued(struct conn *c, bool more)
 {
 	struct str s;
 	ssize_t n;
 
 	while (c->out.len > 0 && !c->writing && !c->shaking) {
 		s = buf_str(&c->out);
-		n = c->io->write(c, s.p, s.n);
+		n = c->io->write(c, s.p, s.n, more);
 		if (n < 0 && !is_again(errno)) {
 			c->write_error = errno;
 			buf_clear(&c->out);
@@ -227,6 +232,43 @@ conn_flow_write(struct conn *c)
 		loop_task_set(&c->task);
 	}
 	return true;
+}
+
+bool
+conn_flow_write(struct conn *c)
+{
+	return write_queued(c, false);
+}
+
+static bool
+may_write_at_once(const struct conn *c, size_t n)
+{
+	return n >= LONG_RUN && c->state == CONN_OPEN && !c->writing &&
+	       !c->shaking && !c->secret;
+}
+
+/* Returns how much of it is done with. The owner hears of an error from the
+ * task. */
+static size_t
+write_at_once(struct conn *c, const void *p, size_t n)
+{
+	ssize_t put;
+
+	if (!write_queued(c, true))
+		return n;
+	if (c->out.len > 0)
+		return 0;
+	put = c->io->write(c, p, n, false);
+	if (put < 0 && !is_again(errno)) {
+		c->write_error = errno;
+		return n;
+	}
+	if (put < 0)
+		put = 0;
+	/* A short write means that the kernel's buffer is full. */
+	if ((size_t)put < n)
+		conn_want_write(c);
+	return (size_t)put;
 }
 
 static void
@@ -351,9 +393,13 @@ conn_flow_stop(struct conn *c)
 bool
 conn_write(struct conn *c, const void *p, size_t n)
 {
+	size_t done = 0;
+
 	if (c->state >= CONN_CLOSING || c->write_error != 0 || n == 0)
 		return !c->full;
-	if (!buf_append(&c->out, p, n)) {
+	if (may_write_at_once(c, n))
+		done = write_at_once(c, p, n);
+	if (!buf_append(&c->out, (const char *)p + done, n - done)) {
 		c->write_error = ENOBUFS;
 		buf_clear(&c->out);
 	}

@@ -14,10 +14,10 @@
 #include <sys/types.h>
 
 /* Where bytes go through: read and write as recv and send do, with -1 and
- * errno; EAGAIN arms the event. */
+ * errno; EAGAIN arms the event. more: further bytes follow at once. */
 struct conn_io {
 	ssize_t (*read)(struct conn *c, void *p, size_t n);
-	ssize_t (*write)(struct conn *c, const void *p, size_t n);
+	ssize_t (*write)(struct conn *c, const void *p, size_t n, bool more);
 };
 
 extern const struct conn_io conn_plain, conn_tls;

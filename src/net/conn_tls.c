@@ -16,8 +16,9 @@ on_io_read(struct conn *c, void *p, size_t n)
 }
 
 static ssize_t
-on_io_write(struct conn *c, const void *p, size_t n)
+on_io_write(struct conn *c, const void *p, size_t n, bool more)
 {
+	(void)more;
 	return tls_write(c->tls, p, n);
 }
 

@@ -279,6 +279,34 @@ fill_sequence(uint8_t *p, size_t n, uint8_t *next)
 }
 
 static void
+test_a_long_run_goes_at_once_in_its_place(void **state)
+{
+	static uint8_t block[20004], got[20004];
+	uint8_t next = 0, in = 0;
+	struct owner o;
+	char buf[8];
+	int fd;
+
+	(void)state;
+	set_up_tcp(&o, &fd);
+	fill_sequence(block, sizeof(block), &next);
+	o.inside = true;
+	conn_write(o.conn, block, 4);
+	assert_int_equal(recv(fd, buf, 1, MSG_DONTWAIT), -1);
+	conn_write(o.conn, block + 4, sizeof(block) - 4);
+	conn_write(o.conn, "tail", 4);
+	o.inside = false;
+	assert_int_equal(recv(fd, got, sizeof(got), MSG_WAITALL), sizeof(got));
+	for (size_t i = 0; i < sizeof(got); i++)
+		assert_int_equal(got[i], in++);
+	assert_int_equal(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), -1);
+	pump_turns(o.loop, 2);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 4);
+	assert_memory_equal(buf, "tail", 4);
+	tear_down(&o, fd);
+}
+
+static void
 test_back_pressure(void **state)
 {
 	uint8_t block[1000], out = 0, in = 0;
@@ -339,11 +367,13 @@ struct pipe_end {
 static void
 pipe_send(struct pipe_end *p)
 {
-	uint8_t block[777];
+	uint8_t block[40000];
 	size_t n;
 
 	while (p->left > 0) {
-		n = p->left < sizeof(block) ? (size_t)p->left : sizeof(block);
+		/* Long and short runs in turn. */
+		n = p->left % 3 == 0 ? sizeof(block) : 777;
+		n = p->left < n ? (size_t)p->left : n;
 		fill_sequence(block, n, &p->next);
 		p->left -= n;
 		if (!conn_write(p->conn, block, n))
@@ -445,6 +475,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_read_and_write),
 	    cmocka_unit_test(test_output_of_a_turn_is_one_write),
+	    cmocka_unit_test(test_a_long_run_goes_at_once_in_its_place),
 	    cmocka_unit_test(test_unconsumed_input_is_kept),
 	    cmocka_unit_test(test_input_stops_at_its_cap),
 	    cmocka_unit_test(test_pause_and_resume),
