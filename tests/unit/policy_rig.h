@@ -32,8 +32,9 @@ static const struct option_section sections[] = {
     },
     {.name = NULL},
 };
-static const struct option_schema schema = {
-    OPTION_TABLES(no_options), sections, sizeof(struct conf)};
+static const struct option_schema schema = {.tables = OPTION_TABLES(no_options),
+    .sections = sections,
+    .size = sizeof(struct conf)};
 
 static char err[1024];
 

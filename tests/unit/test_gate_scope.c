@@ -29,7 +29,9 @@ static const struct option_section scope_sections[] = {
     {.name = NULL},
 };
 static const struct option_schema scope_schema = {
-    OPTION_TABLES(no_options), scope_sections, sizeof(struct scopes_conf)};
+    .tables = OPTION_TABLES(no_options),
+    .sections = scope_sections,
+    .size = sizeof(struct scopes_conf)};
 
 static struct scope_rules *
 read_scopes(const char *text)
