@@ -56,8 +56,8 @@ send_token(void *arg, const struct access_entry *e)
 		c->cursor = 1;
 }
 
-void
-access_run_tokens(struct control_conn *c, int64_t now)
+static void
+run_tokens(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 
@@ -80,8 +80,8 @@ send_user(void *arg, const struct access_user *u)
 		c->cursor = 1;
 }
 
-void
-access_run_users(struct control_conn *c, int64_t now)
+static void
+run_users(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 
@@ -147,8 +147,8 @@ describe(const struct control_request *r, char *out, size_t cap)
 	return out;
 }
 
-void
-access_run_token_new(struct control_conn *c, int64_t now)
+static void
+run_token_new(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 	char secret[ACCESS_SECRET_MAX], detail[320];
@@ -172,8 +172,8 @@ access_run_token_new(struct control_conn *c, int64_t now)
 	    describe(&c->request, detail, sizeof(detail)));
 }
 
-void
-access_run_token_revoke(struct control_conn *c, int64_t now)
+static void
+run_token_revoke(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 
@@ -213,8 +213,8 @@ on_hashed(void *arg, const char *hash, int64_t now)
 		    describe(&c->request, detail, sizeof(detail)));
 }
 
-void
-access_run_user_set(struct control_conn *c, int64_t now)
+static void
+run_user_set(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 
@@ -228,8 +228,8 @@ access_run_user_set(struct control_conn *c, int64_t now)
 		    "too many password checks pending, try again later");
 }
 
-void
-access_run_user_remove(struct control_conn *c, int64_t now)
+static void
+run_user_remove(struct control_conn *c, int64_t now)
 {
 	struct access_store *s = store_of(c);
 
@@ -242,3 +242,53 @@ access_run_user_remove(struct control_conn *c, int64_t now)
 		control_fail(
 		    c, CONTROL_ABSENT, "no such user: %s", c->request.name);
 }
+
+const struct control_command access_commands[] = {
+    {
+	.name = "tokens",
+	.right = CONTROL_ADMIN,
+	.run = run_tokens,
+	.doc = "list API tokens",
+    },
+    {
+	.name = "token_new",
+	.takes = CONTROL_NAME | CONTROL_RIGHT | CONTROL_EXPIRES |
+		 CONTROL_NETWORKS | CONTROL_DOMAIN,
+	.needs = CONTROL_NAME | CONTROL_RIGHT,
+	.right = CONTROL_ADMIN,
+	.run = run_token_new,
+	.doc = "create a token and show it once",
+    },
+    {
+	.name = "token_revoke",
+	.takes = CONTROL_NAME,
+	.needs = CONTROL_NAME,
+	.right = CONTROL_ADMIN,
+	.run = run_token_revoke,
+	.doc = "revoke a token by its id and end its sessions",
+    },
+    {
+	.name = "users",
+	.right = CONTROL_ADMIN,
+	.run = run_users,
+	.doc = "list dashboard users",
+    },
+    {
+	.name = "user_set",
+	.takes =
+	    CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT | CONTROL_DOMAIN,
+	.needs = CONTROL_NAME | CONTROL_PASSWORD | CONTROL_RIGHT,
+	.right = CONTROL_ADMIN,
+	.run = run_user_set,
+	.doc = "create or replace a dashboard user with a password",
+    },
+    {
+	.name = "user_remove",
+	.takes = CONTROL_NAME,
+	.needs = CONTROL_NAME,
+	.right = CONTROL_ADMIN,
+	.run = run_user_remove,
+	.doc = "remove a dashboard user",
+    },
+    {0},
+};

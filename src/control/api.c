@@ -75,16 +75,6 @@ static const struct web_route shared[] = {
 
 /* ---- the table ---- */
 
-static const struct control_command *
-find_command(const struct control_command *c, const char *name)
-{
-	for (; c->name != NULL; c++) {
-		if (strcmp(c->name, name) == 0)
-			return c;
-	}
-	return NULL;
-}
-
 static unsigned
 path_arguments(const char *path)
 {
@@ -109,7 +99,8 @@ join(const struct api *a, const struct web_route *from, struct web_route *to)
 	*to = *from;
 	if (from->command == NULL)
 		return true;
-	c = find_command(a->settings.commands, from->command);
+	c = control_command_find(
+	    a->settings.control->server.grammar, from->command);
 	if (c == NULL)
 		return false;
 	if ((path_arguments(to->path) & ~c->takes) != 0)

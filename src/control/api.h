@@ -42,7 +42,6 @@ struct api_settings { /* all borrowed */
 	struct events *events;
 	struct control *control;
 	struct access_store *store; /* NULL: nobody can come but by a socket */
-	const struct control_command *commands;
 	const char *daemon, *version; /* "weir-maild" */
 	const char *page_dir;         /* NULL: the page that is built in */
 	/* Routes of the daemon's own, path NULL at the end; their handlers ask

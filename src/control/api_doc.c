@@ -13,18 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct control_command *
-command_of(const struct api *a, const struct web_route *r)
-{
-	const struct control_command *c = a->settings.commands;
-
-	for (; r->command != NULL && c->name != NULL; c++) {
-		if (strcmp(c->name, r->command) == 0)
-			return c;
-	}
-	return NULL;
-}
-
 static const char *
 right_name(unsigned right)
 {
@@ -245,7 +233,11 @@ name_operation(const struct web_route *r, char *out, size_t cap)
 static json_t *
 operation(const struct api *a, const struct web_route *r)
 {
-	const struct control_command *c = command_of(a, r);
+	const struct control_command *c =
+	    r->command == NULL
+		? NULL
+		: control_command_find(
+		      a->settings.control->server.grammar, r->command);
 	json_t *parameters = json_array(), *op;
 	unsigned in_path = add_path(parameters, r->path);
 	bool is_read = strcmp(r->method, "GET") == 0;

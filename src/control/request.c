@@ -417,6 +417,20 @@ control_argument_find(struct str name)
 	return NULL;
 }
 
+const struct control_command *
+control_command_find(const struct control_grammar *grammar, const char *name)
+{
+	for (size_t i = 0; grammar->tables[i] != NULL; i++) {
+		const struct control_command *c = grammar->tables[i];
+
+		for (; c->name != NULL; c++) {
+			if (strcmp(c->name, name) == 0)
+				return c;
+		}
+	}
+	return NULL;
+}
+
 static bool
 find_command(const json_t *root, struct control_request *r, struct problem *p)
 {
@@ -425,13 +439,9 @@ find_command(const json_t *root, struct control_request *r, struct problem *p)
 
 	if (name == NULL)
 		return refuse(p, "a request needs a \"command\"");
-	for (const struct control_command *c = p->grammar->commands;
-	     c->name != NULL; c++) {
-		if (strcmp(c->name, name) == 0) {
-			r->command = c;
-			return true;
-		}
-	}
+	r->command = control_command_find(p->grammar, name);
+	if (r->command != NULL)
+		return true;
 	return refuse(p, "unknown command \"%s\"",
 	    str_escape(str_from(name), shown, sizeof(shown)));
 }

@@ -91,8 +91,15 @@ struct control_command {
 	const char *doc;
 };
 
+/* Those of tokens and users, in both daemons (access_commands.c). */
+extern const struct control_command access_commands[];
+
+/* Tables of commands; each has a row without a name at its end. */
+#define CONTROL_TABLES(...) \
+	((const struct control_command *const[]){__VA_ARGS__, NULL})
+
 struct control_grammar {
-	const struct control_command *commands; /* name NULL at the end */
+	const struct control_command *const *tables;
 	bool (*parse_id)(struct str s, uint64_t *out);
 };
 
@@ -138,6 +145,10 @@ struct control_request {
 	uint32_t max;
 	bool all, frozen, busy, follow, dry_run;
 };
+
+/* NULL: there is none of that name. */
+const struct control_command *control_command_find(
+    const struct control_grammar *grammar, const char *name);
 
 /* False: what is wrong with it, in err. Clear the request in either case. */
 MUST_CHECK bool control_request_read(const struct control_grammar *grammar,

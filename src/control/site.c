@@ -673,11 +673,11 @@ has_room(const struct control *control)
 static bool
 goes_round(const struct control *control, const char *name)
 {
-	const struct control_command *k = control->server.grammar->commands;
+	const struct control_command *k = NULL;
 
-	while (name != NULL && k->name != NULL && strcmp(k->name, name) != 0)
-		k++;
-	return name != NULL && k->name != NULL && k->reach != CONTROL_HERE;
+	if (name != NULL)
+		k = control_command_find(control->server.grammar, name);
+	return k != NULL && k->reach != CONTROL_HERE;
 }
 
 static void

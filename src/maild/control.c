@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const struct control_grammar grammar = {
-    .commands = control_commands,
+    .tables = CONTROL_TABLES(control_commands, access_commands),
     .parse_id = spool_id_parse,
 };
 

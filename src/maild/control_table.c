@@ -4,8 +4,6 @@
  */
 #include "maild/control_private.h"
 
-#include "control/access_store.h"
-
 /* What show has of each relay of a site. */
 static const char *const show_each[] = {"queue_length", "familiar_waiting",
     "stopped_by_freeze", "mta_held", "last_seen", NULL};
@@ -227,6 +225,5 @@ const struct control_command control_commands[] = {
 	.run = control_reload,
 	.doc = "reload the configuration",
     },
-    ACCESS_COMMANDS,
     {0},
 };

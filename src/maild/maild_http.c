@@ -81,8 +81,7 @@ maild_http_start(struct maild *m)
 	    .on_turn = maild_alert_turn,
 	    .arg = m});
 	daemon_serve_http(&m->daemon, &m->gen->conf->http,
-	    &(struct api_settings){.commands = control_commands,
-		.daemon = "weir-maild",
+	    &(struct api_settings){.daemon = "weir-maild",
 		.page_dir = m->page_dir,
 		.routes = routes,
 		.arg = m});

@@ -8,7 +8,6 @@
 
 #include "netd/internal.h"
 
-#include "control/access_store.h"
 #include "os/clock.h"
 
 #include <inttypes.h>
@@ -523,7 +522,7 @@ run_reload(struct control_conn *c, int64_t now)
 
 #define SELECTS (CONTROL_IDS | CONTROL_SENDER | CONTROL_ALL)
 
-const struct control_command netd_commands[] = {
+static const struct control_command commands[] = {
     {
 	.name = "status",
 	.right = CONTROL_READ,
@@ -610,12 +609,11 @@ const struct control_command netd_commands[] = {
 	.run = run_reload,
 	.doc = "reload the configuration",
     },
-    ACCESS_COMMANDS,
     {0},
 };
 
 static const struct control_grammar grammar = {
-    .commands = netd_commands,
+    .tables = CONTROL_TABLES(commands, access_commands),
     .parse_id = str_to_u64,
 };
 

@@ -203,8 +203,6 @@ netd_http_start(struct netd *n)
 {
 	if (n->daemon.access != NULL)
 		daemon_serve_http(&n->daemon, &n->conf->http,
-		    &(struct api_settings){.commands = netd_commands,
-			.daemon = "weir-netd",
-			.routes = routes,
-			.arg = n});
+		    &(struct api_settings){
+			.daemon = "weir-netd", .routes = routes, .arg = n});
 }

@@ -76,7 +76,6 @@ void netd_block_frozen(struct netd *n); /* after a start */
 
 /* ---- commands.c ---- */
 
-extern const struct control_command netd_commands[];
 void netd_control_start(struct netd *n);
 
 /* ---- http.c ---- */
