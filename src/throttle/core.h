@@ -3,8 +3,10 @@
  * What the throttle's modules share: the source and the table of all. Nothing
  * outside src/throttle includes this. One thread per struct throttle.
  *
- * A source is 64 bytes and its key, and a working set of its own; all that only
- * a busy source needs hangs on `busy`, so that millions of idle ones are cheap.
+ * A source is 64 bytes and its key, and behind them its working set where that
+ * is small: one block, whose lines are fetched together. A larger one grows by
+ * itself. All that only a busy source needs hangs on `busy`, so that millions
+ * of idle ones are cheap.
  * Every change of a source begins with limiter_advance and ends with
  * source_settle, so that between two calls nothing is due that was not run.
  */
@@ -38,7 +40,7 @@ struct source_busy {
 };
 
 struct throttle_source {
-	uint64_t *set; /* least recently used first */
+	uint64_t *set; /* least recently used first; own_slots, or its own */
 	const struct throttle_policy *policy;
 	struct source_busy *busy; /* NULL: nothing waits, no ring */
 	void *user;
@@ -52,14 +54,33 @@ struct throttle_source {
 	/* Somebody looked at a queue as long as freeze_at: it freezes again
 	 * when it was shorter in between. */
 	uint32_t is_excused : 1;
-	uint32_t known_reserved : 31; /* only pins the source */
+	uint32_t own_slots : 5;       /* of a set, behind the key */
+	uint32_t known_reserved : 26; /* only pins the source */
 	uint32_t key_len : 10;
 	uint32_t set_len : 13;
-	uint32_t set_log2 : 4; /* slots allocated, where set is not NULL */
+	uint32_t set_log2 : 4; /* slots allocated, where set is its own */
 	uint32_t freeze : 4;   /* enum throttle_freeze_reason */
 	uint32_t is_spared : 1;
 	unsigned char key[];
 };
+
+#define OWN_SLOTS_MAX 16
+
+_Static_assert(sizeof(struct throttle_source) == 64, "a line of the cache");
+
+/* Of a source's block, the key, and where its own slots begin. */
+static inline size_t
+source_slots_at(size_t key_len)
+{
+	return sizeof(struct throttle_source) +
+	       ((key_len + sizeof(uint64_t) - 1) & ~(sizeof(uint64_t) - 1));
+}
+
+static inline size_t
+source_size(size_t key_len, uint32_t own_slots)
+{
+	return source_slots_at(key_len) + own_slots * sizeof(uint64_t);
+}
 
 struct throttle {
 	struct source_table table;

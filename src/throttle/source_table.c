@@ -27,6 +27,14 @@ shard_size(uint32_t cap)
 	return cap * sizeof(struct table_slot);
 }
 
+/* The lines of its block, key and own slots, come in together. */
+static void
+prefetch(const struct throttle_source *src)
+{
+	for (size_t at = 0; at < source_size(0, OWN_SLOTS_MAX) + 64; at += 64)
+		__builtin_prefetch((const char *)src + at);
+}
+
 struct throttle_source *
 source_table_find(const struct source_table *table, uint64_t hash,
     const void *key, size_t key_len)
@@ -42,6 +50,7 @@ source_table_find(const struct source_table *table, uint64_t hash,
 
 		if (shard->slots[i].hash != hash)
 			continue;
+		prefetch(src);
 		if (src->key_len == key_len &&
 		    memcmp(src->key, key, key_len) == 0)
 			return src;

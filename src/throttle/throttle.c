@@ -115,12 +115,6 @@ hash_of(const struct throttle *t, const void *key, size_t key_len)
 	return hash_bytes(key, key_len, t->seed);
 }
 
-static size_t
-source_size(size_t key_len)
-{
-	return sizeof(struct throttle_source) + key_len;
-}
-
 /* These are read next: their lines come in while the caller still works. */
 static void
 prefetch(const struct throttle_source *src)
@@ -129,6 +123,8 @@ prefetch(const struct throttle_source *src)
 		__builtin_prefetch(src->busy);
 		__builtin_prefetch((const char *)src->busy + 64);
 	}
+	if (src->own_slots > 0)
+		return;
 	for (uint32_t i = 0; i < src->set_len; i += 8)
 		__builtin_prefetch(src->set + i);
 }
@@ -169,13 +165,18 @@ add_source(struct throttle *t, uint64_t hash, const void *key, size_t key_len,
     const struct throttle_policy *policy, int64_t now)
 {
 	struct throttle_source *src;
+	uint32_t own_slots;
 
 	check_policy(policy);
-	src = mem_new(&t->bytes, source_size(key_len));
+	own_slots =
+	    policy->working_set <= OWN_SLOTS_MAX ? policy->working_set : 0;
+	src = mem_new(&t->bytes, source_size(key_len, own_slots));
+	src->own_slots = own_slots & 31;
 	src->policy = policy;
 	src->key_len = key_len & 1023;
 	if (key_len > 0)
 		memcpy(src->key, key, key_len);
+	working_set_init(src);
 	src->last_seen = source_clamp_now(t, now);
 	limiter_start(src, src->last_seen);
 	source_table_add(&t->table, hash, src, &t->bytes);
@@ -231,7 +232,7 @@ destroy(struct throttle *t, struct throttle_source *src)
 		t->frozen--;
 	drop_busy(t, src);
 	working_set_free(t, src);
-	mem_free(&t->bytes, src, source_size(src->key_len));
+	mem_free(&t->bytes, src, source_size(src->key_len, src->own_slots));
 }
 
 void

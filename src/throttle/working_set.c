@@ -12,6 +12,23 @@
 
 #define SET_FIRST_LOG2 1
 
+/* NULL: none. */
+static uint64_t *
+own_slots(struct throttle_source *src)
+{
+	if (src->own_slots == 0)
+		return NULL;
+	return (
+	    uint64_t *)(void *)((char *)src + source_slots_at(src->key_len));
+}
+
+void
+working_set_init(struct throttle_source *src)
+{
+	src->set = own_slots(src);
+	src->set_len = src->set_log2 = 0;
+}
+
 static size_t
 set_size(const struct throttle_source *src)
 {
@@ -49,11 +66,37 @@ working_set_touch(struct throttle_source *src, int at)
 	src->set[src->set_len - 1] = destination;
 }
 
+static bool
+is_full(struct throttle_source *src)
+{
+	if (!src->set)
+		return true;
+	if (src->set == own_slots(src))
+		return src->set_len == src->own_slots;
+	return src->set_len == UINT32_C(1) << src->set_log2;
+}
+
+/* The own slots are full only under a policy that came later. */
+static void
+leave_own_slots(struct throttle *t, struct throttle_source *src)
+{
+	const uint64_t *own = src->set;
+
+	while (UINT32_C(1) << src->set_log2 <= src->set_len)
+		src->set_log2++;
+	src->set = mem_new(&t->bytes, set_size(src));
+	memcpy(src->set, own, src->set_len * sizeof(*own));
+}
+
 static void
 grow(struct throttle *t, struct throttle_source *src)
 {
 	size_t old = src->set ? set_size(src) : 0;
 
+	if (src->set && src->set == own_slots(src)) {
+		leave_own_slots(t, src);
+		return;
+	}
 	src->set_log2 = src->set ? src->set_log2 + 1 : SET_FIRST_LOG2;
 	src->set = mem_resize(&t->bytes, src->set, old, set_size(src));
 }
@@ -77,7 +120,7 @@ working_set_append(
 	if (src->set_len >= src->policy->working_set)
 		working_set_drop_oldest(
 		    src, src->set_len - src->policy->working_set + 1);
-	if (!src->set || src->set_len == UINT32_C(1) << src->set_log2)
+	if (is_full(src))
 		grow(t, src);
 	src->set[src->set_len++] = destination;
 }
@@ -92,7 +135,7 @@ working_set_drop_oldest(struct throttle_source *src, uint32_t count)
 void
 working_set_free(struct throttle *t, struct throttle_source *src)
 {
-	mem_free(&t->bytes, src->set, src->set ? set_size(src) : 0);
-	src->set = NULL;
-	src->set_len = 0;
+	if (src->set && src->set != own_slots(src))
+		mem_free(&t->bytes, src->set, set_size(src));
+	working_set_init(src);
 }

@@ -9,6 +9,8 @@
 
 #include "throttle/core.h"
 
+/* Empty, in the source's own slots if it has any. */
+void working_set_init(struct throttle_source *src);
 /* The index of a destination; -1: not there. */
 int working_set_find(const struct throttle_source *src, uint64_t destination);
 /* Makes the member at an index the most recently used. */
@@ -21,6 +23,7 @@ void working_set_append(
 void working_set_add(
     struct throttle *t, struct throttle_source *src, uint64_t destination);
 void working_set_drop_oldest(struct throttle_source *src, uint32_t count);
+/* Empty again. */
 void working_set_free(struct throttle *t, struct throttle_source *src);
 
 #endif

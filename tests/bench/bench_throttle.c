@@ -7,8 +7,9 @@
  *
  * The bare lookup: a table of its own with the same slots, load and node sizes,
  * allocated in the same order; per lookup it hashes the key, probes, compares
- * the key, reads the 64 bytes of the header and all of the working set. It
- * writes nothing and decides nothing.
+ * the key, reads the 64 bytes of the header and all of the working set, which
+ * lies beside the header. It writes nothing and decides nothing, so that the
+ * processor works on several lookups at once, as it cannot on decisions.
  *
  * bench_throttle [SOURCES [DECISIONS]]; each part runs in a child of its own,
  * so that none inherits another's heap.

@@ -102,6 +102,63 @@ test_pages(void **state)
 	throttle_free(t);
 }
 
+/* A small set lies behind the key, whatever its length; under a policy with a
+ * larger one it moves out, and nothing of it is lost. */
+static void
+test_set_outgrows_its_slots(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle_policy large = f->p;
+	size_t empty = throttle_memory(f->t);
+
+	large.working_set = 40;
+	for (size_t len = 0; len < 20; len++) {
+		const char *key = "abcdefghijklmnopqrstuvwxyz";
+		struct throttle_source *src =
+		    throttle_get(f->t, key, len, &f->p, 0);
+
+		for (uint64_t d = 1; d <= 5; d++)
+			throttle_learn(f->t, src, d, 0);
+		assert_ptr_equal(throttle_get(f->t, key, len, &large, 0), src);
+		for (uint64_t d = 6; d <= 42; d++)
+			throttle_learn(f->t, src, d, 0);
+		for (uint64_t d = 3; d <= 42; d++) {
+			throttle_request(f->t, src, d, d, 0, &f->r);
+			assert_int_equal(f->r.reason, THROTTLE_KNOWN);
+		}
+		throttle_request(f->t, src, 1, 1, 0, &f->r);
+		assert_int_equal(f->r.reason, THROTTLE_NEW);
+		throttle_get(f->t, key, len, &f->p, 0);
+		throttle_source_info(f->t, src, 0, &f->info);
+		assert_int_equal(f->info.working_set, 4);
+		throttle_forget(f->t, src);
+	}
+	assert_true(throttle_memory(f->t) <= empty + 16 * 64 * 16);
+}
+
+/* A machine with ten million of them has to be thought of. */
+static void
+test_small_sources_are_small(void **state)
+{
+	struct fixture *f = *state;
+	struct throttle *t = throttle_new(1, 10000, NULL, NULL);
+	size_t empty = throttle_memory(t);
+	char key[24] = "";
+
+	f->p.working_set = 16;
+	for (int i = 0; i < 10000; i++) {
+		struct throttle_source *src;
+
+		snprintf(key, sizeof(key), "u%d@example.org", i);
+		src = throttle_get(t, key, sizeof(key), &f->p, 0);
+		for (uint64_t d = 1; d <= 16; d++)
+			throttle_learn(t, src, d, 0);
+	}
+	/* With the table, which is between 3/8 and 3/4 full. */
+	assert_in_range((throttle_memory(t) - empty) / 10000, 224, 224 + 44);
+	throttle_free(t);
+}
+
 static void
 test_memory_is_accounted(void **state)
 {
@@ -243,6 +300,8 @@ main(void)
 	    CASE(test_policy_swap),
 	    CASE(test_sources),
 	    CASE(test_pages),
+	    CASE(test_set_outgrows_its_slots),
+	    CASE(test_small_sources_are_small),
 	    CASE(test_memory_is_accounted),
 	    CASE(test_expiry),
 	    CASE(test_expiry_in_steps),
