@@ -43,18 +43,10 @@ save_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-save_free(struct op *op)
-{
-	arena_clear(&save_of(op)->simple.mem);
-	free(save_of(op));
-}
-
 static const struct op_type save_type = {
     .name = "acquaintances",
     .run = save_run,
     .finish = simple_finish,
-    .free = save_free,
 };
 
 void
@@ -63,7 +55,7 @@ spool_save_acquaintances(struct spool *s,
     spool_done_fn *fn, void *arg)
 {
 	struct save_op *so = xcalloc(1, sizeof(*so));
-	struct arena *mem = &so->simple.mem;
+	struct arena *mem = &so->simple.op.mem;
 
 	so->simple.op.type = &save_type;
 	so->simple.fn = fn;
@@ -133,18 +125,10 @@ sweep_finish(struct spool *s, struct op *op, bool muted)
 	return simple_finish(s, op, muted);
 }
 
-static void
-sweep_free(struct op *op)
-{
-	arena_clear(&sweep_of(op)->simple.mem);
-	free(sweep_of(op));
-}
-
 static const struct op_type sweep_type = {
     .name = "old acquaintances",
     .run = sweep_run,
     .finish = sweep_finish,
-    .free = sweep_free,
 };
 
 void
@@ -167,8 +151,7 @@ spool_sweep_acquaintances(struct spool *s, int64_t *pos, uint64_t *removed,
 
 struct read_op {
 	struct op op;
-	struct arena mem;
-	char *key;
+	const char *key;
 	struct str state;
 	spool_acquaintances_fn *fn;
 	void *arg;
@@ -199,7 +182,7 @@ read_run(struct tx *tx, struct op *op)
 		p = "";
 		n = 1;
 	}
-	r->state = (struct str){arena_copy(&r->mem, p, n), n};
+	r->state = (struct str){arena_copy(&r->op.mem, p, n), n};
 	db_reset(st);
 	return 0;
 }
@@ -215,19 +198,10 @@ read_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-read_free(struct op *op)
-{
-	arena_clear(&read_of(op)->mem);
-	free(read_of(op)->key);
-	free(read_of(op));
-}
-
 static const struct op_type read_type = {
     .name = "read acquaintances",
     .run = read_run,
     .finish = read_finish,
-    .free = read_free,
 };
 
 void
@@ -237,8 +211,7 @@ spool_read_acquaintances(
 	struct read_op *r = xcalloc(1, sizeof(*r));
 
 	r->op.type = &read_type;
-	arena_init(&r->mem);
-	r->key = xstrdup(key);
+	r->key = arena_string(&r->op.mem, key);
 	r->fn = fn;
 	r->arg = arg;
 	core_submit(s, &r->op, CORE_READER);

@@ -47,18 +47,10 @@ alert_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-alert_free(struct op *op)
-{
-	arena_clear(&alert_of(op)->simple.mem);
-	free(alert_of(op));
-}
-
 static const struct op_type alert_type = {
     .name = "alerts",
     .run = alert_run,
     .finish = simple_finish,
-    .free = alert_free,
 };
 
 void
@@ -67,7 +59,7 @@ spool_save_alerts(struct spool *s, const struct spool_alert *rows, size_t n,
     void *arg)
 {
 	struct alert_op *a = xcalloc(1, sizeof(*a));
-	struct arena *mem = &a->simple.mem;
+	struct arena *mem = &a->simple.op.mem;
 	int error = 0;
 
 	a->simple.op.type = &alert_type;

@@ -103,7 +103,6 @@ piece_free(struct op *op)
 	struct piece *piece = CONTAINER_OF(op, struct piece, op);
 
 	free(piece->text);
-	free(piece);
 }
 
 static const struct op_type piece_type = {
@@ -242,17 +241,10 @@ abort_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-abort_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct abort_op, op));
-}
-
 static const struct op_type abort_type = {
     .name = "abort",
     .file = abort_file,
     .finish = abort_finish,
-    .free = abort_free,
     .internal = true,
 };
 

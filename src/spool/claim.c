@@ -337,7 +337,6 @@ claim_free(struct op *op)
 	struct claim_op *c = claim_of(op);
 
 	free(c->jobs);
-	free(c);
 }
 
 static const struct op_type claim_type = {
@@ -413,17 +412,10 @@ mend_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-mend_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct mend_op, simple.op));
-}
-
 static const struct op_type mend_type = {
     .name = "mend_due",
     .run = mend_run,
     .finish = simple_finish,
-    .free = mend_free,
 };
 
 void
@@ -505,26 +497,16 @@ finish_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-finish_free(struct op *op)
-{
-	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
-
-	arena_clear(&f->simple.mem);
-	free(f);
-}
-
 static const struct op_type finish_type = {
     .name = "finish",
     .run = finish_run,
     .finish = simple_finish,
-    .free = finish_free,
 };
 
 static void
 copy_results(struct finish_op *f, const struct spool_result *results, size_t n)
 {
-	struct arena *mem = &f->simple.mem;
+	struct arena *mem = &f->simple.op.mem;
 
 	f->n = n;
 	f->results = arena_alloc(mem, n * sizeof(*results));
@@ -552,9 +534,9 @@ spool_finish(struct spool *s, const struct spool_result *results, size_t n,
 	copy_results(f, results, n);
 	if (bounce != NULL) {
 		f->has_bounce = true;
-		error = message_copy(&f->simple.mem, bounce, &f->bounce);
+		error = message_copy(&f->simple.op.mem, bounce, &f->bounce);
 		f->text.p =
-		    arena_copy(&f->simple.mem, bounce_text.p, bounce_text.n);
+		    arena_copy(&f->simple.op.mem, bounce_text.p, bounce_text.n);
 		f->text.n = f->bounce.size = bounce_text.n;
 		f->simple.op.cost = bounce_text.n;
 	}

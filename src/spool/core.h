@@ -62,6 +62,7 @@ struct op_type {
 	/* Loop's thread: hands over the result, unless muted. True: there is
 	 * more to do, the op goes to the writer again. */
 	bool (*finish)(struct spool *s, struct op *op, bool muted);
+	/* What its mem does not hold; NULL: nothing. */
 	void (*free)(struct op *op);
 	bool internal; /* not counted towards outstanding_max */
 };
@@ -115,6 +116,7 @@ void core_submit(struct spool *s, struct op *op, enum core_thread thread);
 void core_submit_new(struct spool *s, struct op *op, enum core_thread thread);
 /* Completes with an error, from spool_dispatch like all others. */
 void core_refuse(struct spool *s, struct op *op, int error);
+void core_free(struct op *op);
 /* Path of a message's body file, or of the temporary one, for free(). */
 char *core_body_path(const struct spool *s, uint64_t id, bool temporary);
 void core_effects_add_file(struct tx_effects *e, uint64_t id);

@@ -13,7 +13,6 @@
 
 struct deferred_op {
 	struct op op;
-	struct arena mem;
 	struct spool_deferred rows[SPOOL_DEFERRED_MAX];
 	size_t n;
 	spool_deferred_fn *fn;
@@ -39,7 +38,7 @@ deferred_run(struct tx *tx, struct op *op)
 		struct spool_deferred *row = &d->rows[d->n++];
 		int64_t ticket = sqlite3_column_int64(st, 2);
 
-		row->error = db_column_note(st, 0, ERROR_MAX, &d->mem);
+		row->error = db_column_note(st, 0, ERROR_MAX, &d->op.mem);
 		row->recipients = (uint64_t)sqlite3_column_int64(st, 1);
 		row->oldest = spool_id_wall(SPOOL_ID((uint64_t)ticket));
 	}
@@ -58,18 +57,10 @@ deferred_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-deferred_free(struct op *op)
-{
-	arena_clear(&deferred_of(op)->mem);
-	free(deferred_of(op));
-}
-
 static const struct op_type deferred_type = {
     .name = "deferred",
     .run = deferred_run,
     .finish = deferred_finish,
-    .free = deferred_free,
 };
 
 void
@@ -78,7 +69,6 @@ spool_deferred(struct spool *s, spool_deferred_fn *fn, void *arg)
 	struct deferred_op *d = xcalloc(1, sizeof(*d));
 
 	d->op.type = &deferred_type;
-	arena_init(&d->mem);
 	d->fn = fn;
 	d->arg = arg;
 	core_submit_new(s, &d->op, CORE_READER);
@@ -119,17 +109,10 @@ oldest_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-oldest_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct oldest_op, op));
-}
-
 static const struct op_type oldest_type = {
     .name = "oldest_held",
     .run = oldest_run,
     .finish = oldest_finish,
-    .free = oldest_free,
 };
 
 void

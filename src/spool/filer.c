@@ -187,7 +187,7 @@ run_batch(struct filer *f, struct list *batch)
 		else if (op->type->finish != NULL)
 			done_put(&f->spool->done, op);
 		else
-			op->type->free(op);
+			core_free(op);
 	}
 	hand_on(f, &sealed);
 }
@@ -239,14 +239,8 @@ remove_file(struct filer *f, struct op *op)
 	remove_path(f, CONTAINER_OF(op, struct remove_op, op)->id, false);
 }
 
-static void
-remove_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct remove_op, op));
-}
-
 static const struct op_type remove_type = {
-    .name = "remove", .file = remove_file, .free = remove_free};
+    .name = "remove", .file = remove_file};
 
 void
 filer_remove(struct filer *f, uint64_t id)

@@ -20,7 +20,6 @@
 
 struct find_op {
 	struct op op;
-	struct arena mem; /* of the question, and for the rows */
 	struct arena found;
 	struct walk walk;
 	struct fold *fold;
@@ -173,11 +172,12 @@ find_run(struct tx *tx, struct op *op)
 	f->term = str_from(f->raw_term);
 	if (f->raw_term != NULL) {
 		f->term = fold_text(f->fold, f->term);
-		f->term.p = arena_copy(&f->mem, f->term.p, f->term.n);
+		f->term.p = arena_copy(&f->op.mem, f->term.p, f->term.n);
 	}
 	if (f->subject.n > 0) {
 		f->subject = fold_text(f->fold, f->subject);
-		f->subject.p = arena_copy(&f->mem, f->subject.p, f->subject.n);
+		f->subject.p =
+		    arena_copy(&f->op.mem, f->subject.p, f->subject.n);
 	}
 	walk_page(&f->walk, tx->db, &f->found, LOOK_MESSAGES, &page);
 	do {
@@ -212,9 +212,7 @@ find_free(struct op *op)
 	struct find_op *f = find_of(op);
 
 	fold_free(f->fold);
-	arena_clear(&f->mem);
 	arena_clear(&f->found);
-	free(f);
 }
 
 static const struct op_type find_type = {
@@ -243,27 +241,28 @@ spool_find(struct spool *s, const struct spool_find *what, uint64_t after_id,
 	    .recipient = what->recipient,
 	    .domain = what->domain,
 	    .all = true};
-	int error = walk_init(&f->walk, &f->mem, &select);
+	int error = walk_init(&f->walk, &f->op.mem, &select);
 
 	f->op.type = &find_type;
 	f->walk.after = after_id < INT64_MAX ? after_id : INT64_MAX;
-	f->raw_term = arena_string(&f->mem, what->term);
+	f->raw_term = arena_string(&f->op.mem, what->term);
 	if (what->term != NULL) {
-		f->term_name = copy_message_id(&f->mem, what->term);
+		f->term_name = copy_message_id(&f->op.mem, what->term);
 		if (!spool_id_parse(str_from(what->term), &f->term_id))
 			f->term_id = 0;
 		f->has_term_ip = ip_parse(str_from(what->term), &f->term_ip);
 	}
 	if (what->message_id != NULL)
-		f->message_id = copy_message_id(&f->mem, what->message_id);
-	f->mta_id = arena_string(&f->mem, what->mta_id);
-	f->subject = str_from(arena_string(&f->mem, what->subject));
+		f->message_id = copy_message_id(&f->op.mem, what->message_id);
+	f->mta_id = arena_string(&f->op.mem, what->mta_id);
+	f->subject = str_from(arena_string(&f->op.mem, what->subject));
 	/* What is no address is nobody's. */
 	f->has_client = what->client != NULL;
 	if (f->has_client && !ip_parse(str_from(what->client), &f->client))
 		f->client = (struct ip){0};
 	f->max = max < FOUND_MAX ? max : FOUND_MAX;
-	f->messages = arena_alloc(&f->mem, (f->max + 1) * sizeof(*f->messages));
+	f->messages =
+	    arena_alloc(&f->op.mem, (f->max + 1) * sizeof(*f->messages));
 	f->fn = fn;
 	f->arg = arg;
 	if (error != 0)

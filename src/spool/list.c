@@ -20,7 +20,6 @@
 
 struct list_op {
 	struct op op;
-	struct arena mem;   /* of the question, and for the rows */
 	struct arena found; /* of the answer, or what was looked at for it */
 	struct walk walk;
 	size_t max;
@@ -126,9 +125,7 @@ list_free(struct op *op)
 {
 	struct list_op *l = list_of(op);
 
-	arena_clear(&l->mem);
 	arena_clear(&l->found);
-	free(l);
 }
 
 static const struct op_type list_type = {
@@ -143,12 +140,13 @@ spool_list(struct spool *s, const struct spool_select *select,
     uint64_t after_id, size_t max, spool_list_fn *fn, void *arg)
 {
 	struct list_op *l = xcalloc(1, sizeof(*l));
-	int error = walk_init(&l->walk, &l->mem, select);
+	int error = walk_init(&l->walk, &l->op.mem, select);
 
 	l->op.type = &list_type;
 	l->walk.after = after_id < INT64_MAX ? after_id : INT64_MAX;
 	l->max = max < LIST_MAX ? max : LIST_MAX;
-	l->messages = arena_alloc(&l->mem, (l->max + 1) * sizeof(*l->messages));
+	l->messages =
+	    arena_alloc(&l->op.mem, (l->max + 1) * sizeof(*l->messages));
 	l->fn = fn;
 	l->arg = arg;
 	if (error != 0)
@@ -241,7 +239,6 @@ chunk_free(struct op *op)
 	struct chunk_op *c = chunk_of(op);
 
 	free(c->text);
-	free(c);
 }
 
 static const struct op_type chunk_type = {
@@ -270,7 +267,6 @@ spool_read_body(struct spool *s, uint64_t id, uint64_t offset,
 
 struct audit_op {
 	struct op op;
-	struct arena mem;
 	size_t max, n;
 	struct spool_audit *rows;
 	spool_audit_fn *fn;
@@ -290,17 +286,17 @@ audit_list_run(struct tx *tx, struct op *op)
 	struct db *db = tx->db;
 	sqlite3_stmt *st = db_get(db, DB_GET_AUDIT);
 
-	a->rows = arena_alloc(&a->mem, (a->max + 1) * sizeof(*a->rows));
+	a->rows = arena_alloc(&a->op.mem, (a->max + 1) * sizeof(*a->rows));
 	db_bind_int(st, 1, (int64_t)a->max);
-	while (arena_total(&a->mem) < LIST_BYTES_MAX && a->n < a->max &&
+	while (arena_total(&a->op.mem) < LIST_BYTES_MAX && a->n < a->max &&
 	       db_step(db, st)) {
 		struct spool_audit *row = &a->rows[a->n];
 
 		row->at = db_column_int(db, st, 0, INT64_MIN, INT64_MAX);
-		row->who = db_column_text(db, st, 1, &a->mem);
-		row->action = db_column_text(db, st, 2, &a->mem);
-		row->target = db_column_text(db, st, 3, &a->mem);
-		row->detail = db_column_text(db, st, 4, &a->mem);
+		row->who = db_column_text(db, st, 1, &a->op.mem);
+		row->action = db_column_text(db, st, 2, &a->op.mem);
+		row->target = db_column_text(db, st, 3, &a->op.mem);
+		row->detail = db_column_text(db, st, 4, &a->op.mem);
 		if (!db_take_bad_row(db, "audit", 0))
 			a->n++;
 	}
@@ -319,20 +315,10 @@ audit_list_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-audit_list_free(struct op *op)
-{
-	struct audit_op *a = audit_of(op);
-
-	arena_clear(&a->mem);
-	free(a);
-}
-
 static const struct op_type audit_list_type = {
     .name = "audit_list",
     .run = audit_list_run,
     .finish = audit_list_finish,
-    .free = audit_list_free,
 };
 
 void

@@ -49,7 +49,6 @@ mta_held_turn(struct tx *tx, const char *source, bool frozen, bool discards)
 
 struct mta_op {
 	struct op op;
-	struct arena mem;
 	/* What is asked. */
 	const char *source;
 	const char **ids;
@@ -118,8 +117,6 @@ mta_free(struct op *op)
 
 	forget_found(m);
 	free(m->v);
-	arena_clear(&m->mem);
-	free(m);
 }
 
 static uint64_t
@@ -174,10 +171,10 @@ spool_mta_put(struct spool *s, const char *source, const char *const *ids,
 {
 	struct mta_op *m = mta_new(&put_type, n, fn, arg);
 
-	m->source = arena_string(&m->mem, source);
-	m->ids = arena_alloc(&m->mem, (n + 1) * sizeof(*m->ids));
+	m->source = arena_string(&m->op.mem, source);
+	m->ids = arena_alloc(&m->op.mem, (n + 1) * sizeof(*m->ids));
 	for (size_t i = 0; i < n; i++)
-		m->ids[i] = arena_string(&m->mem, ids[i]);
+		m->ids[i] = arena_string(&m->op.mem, ids[i]);
 	core_submit(s, &m->op, CORE_WRITER);
 }
 
@@ -295,7 +292,7 @@ spool_mta_finish(struct spool *s, const struct spool_mta_result *results,
 {
 	struct mta_op *m = mta_new(&finish_type, n, fn, arg);
 
-	m->results = arena_alloc(&m->mem, (n + 1) * sizeof(*results));
+	m->results = arena_alloc(&m->op.mem, (n + 1) * sizeof(*results));
 	if (n > 0)
 		memcpy(m->results, results, n * sizeof(*results));
 	core_submit(s, &m->op, CORE_WRITER);

@@ -45,18 +45,10 @@ notice_finish(struct spool *s, struct op *op, bool muted)
 	return simple_finish(s, op, muted);
 }
 
-static void
-notice_free(struct op *op)
-{
-	arena_clear(&notice_of(op)->simple.mem);
-	free(notice_of(op));
-}
-
 static const struct op_type notice_type = {
     .name = "notice",
     .run = notice_run,
     .finish = notice_finish,
-    .free = notice_free,
 };
 
 uint64_t
@@ -71,7 +63,7 @@ spool_set_notice_mark(struct spool *s, uint64_t mark,
     void *arg)
 {
 	struct notice_op *n = xcalloc(1, sizeof(*n));
-	struct arena *mem = &n->simple.mem;
+	struct arena *mem = &n->simple.op.mem;
 	int error = 0;
 
 	n->simple.op.type = &notice_type;

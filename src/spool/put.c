@@ -70,9 +70,7 @@ put_free(struct op *op)
 {
 	struct put_op *put = put_of(op);
 
-	arena_clear(&put->simple.mem);
 	free(put->body.text);
-	free(put);
 }
 
 static const struct op_type put_type = {
@@ -97,7 +95,7 @@ spool_put(struct spool *s, const struct spool_message *m,
 	put->simple.arg = arg;
 	body_take(body, &put->body);
 	op->cost = put->body.text != NULL ? put->body.size : 0;
-	error = message_copy(&put->simple.mem, m, &put->m);
+	error = message_copy(&put->simple.op.mem, m, &put->m);
 	if (error == 0)
 		error = put->body.error;
 	put->m.size = put->body.size;
@@ -143,17 +141,10 @@ settle_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-settle_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct settle_op, simple.op));
-}
-
 static const struct op_type settle_type = {
     .name = "settle",
     .run = settle_run,
     .finish = simple_finish,
-    .free = settle_free,
 };
 
 void

@@ -68,13 +68,6 @@ look_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-look_free(struct op *op)
-{
-	free(look_of(op)->v);
-	free(look_of(op));
-}
-
 static struct look_op *
 look_new(
     const struct op_type *type, size_t max, spool_quarantine_fn *fn, void *arg)
@@ -83,7 +76,7 @@ look_new(
 
 	l->op.type = type;
 	l->max = max < CLAIM_MAX ? max : CLAIM_MAX;
-	l->v = xcalloc(l->max + 1, sizeof(*l->v));
+	l->v = arena_alloc(&l->op.mem, (l->max + 1) * sizeof(*l->v));
 	l->next_due = INT64_MAX;
 	l->fn = fn;
 	l->arg = arg;
@@ -143,7 +136,6 @@ static const struct op_type claim_type = {
     .run = claim_run,
     .undo = look_undo,
     .finish = look_finish,
-    .free = look_free,
 };
 
 void
@@ -182,7 +174,6 @@ static const struct op_type list_type = {
     .run = list_run,
     .undo = look_undo,
     .finish = look_finish,
-    .free = look_free,
 };
 
 void
@@ -250,20 +241,10 @@ finish_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-finish_free(struct op *op)
-{
-	struct finish_op *f = CONTAINER_OF(op, struct finish_op, simple.op);
-
-	arena_clear(&f->simple.mem);
-	free(f);
-}
-
 static const struct op_type finish_type = {
     .name = "quarantine_finish",
     .run = finish_run,
     .finish = simple_finish,
-    .free = finish_free,
 };
 
 void
@@ -272,7 +253,7 @@ spool_quarantine_finish(struct spool *s,
     void *arg)
 {
 	struct finish_op *f = xcalloc(1, sizeof(*f));
-	struct arena *mem = &f->simple.mem;
+	struct arena *mem = &f->simple.op.mem;
 
 	f->simple.op.type = &finish_type;
 	f->simple.fn = fn;
@@ -305,17 +286,10 @@ proof_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-proof_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct proof_op, simple.op));
-}
-
 static const struct op_type proof_type = {
     .name = "queue_proof",
     .run = proof_run,
     .finish = simple_finish,
-    .free = proof_free,
 };
 
 uint64_t

@@ -9,16 +9,19 @@
 #define SPOOL_QUEUE_H
 
 #include "base/list.h"
+#include "spool/arena.h"
 
 #include <pthread.h>
 
 struct op_type;
 
+/* First member of a struct on the heap. */
 struct op {
 	struct list entry;
 	const struct op_type *type;
 	int error;
-	size_t cost; /* bytes, roughly: bounds what is taken at once */
+	size_t cost;      /* bytes, roughly: bounds what is taken at once */
+	struct arena mem; /* of what was given and of results; ends with it */
 };
 
 struct queue {

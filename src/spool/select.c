@@ -305,22 +305,12 @@ select_finish(struct spool *s, struct op *op, bool muted)
 	return !end;
 }
 
-static void
-select_free(struct op *op)
-{
-	struct select_op *so = select_of(op);
-
-	select_undo(op);
-	arena_clear(&so->mem);
-	free(so);
-}
-
 static const struct op_type select_type = {
     .name = "select",
     .run = select_run,
     .undo = select_undo,
     .finish = select_finish,
-    .free = select_free,
+    .free = select_undo,
 };
 
 static void
@@ -329,14 +319,14 @@ submit(struct spool *s, enum spool_change what,
     const struct spool_audit *audit, spool_rows_fn *fn, void *arg)
 {
 	struct select_op *so = xcalloc(1, sizeof(*so));
-	int error = walk_init(&so->walk, &so->mem, select);
+	int error = walk_init(&so->walk, &so->op.mem, select);
 
 	so->op.type = &select_type;
 	so->what = what;
 	so->discard = what == SPOOL_TO_DISCARD;
 	so->wall_ms = wall_ms;
 	so->walk.upto = s->last_id;
-	so->audit = audit_copy(&so->mem, audit);
+	so->audit = audit_copy(&so->op.mem, audit);
 	so->fn = fn;
 	so->arg = arg;
 	if (error != 0)
@@ -412,20 +402,10 @@ tickets_run(struct tx *tx, struct op *op)
 	return 0;
 }
 
-static void
-tickets_free(struct op *op)
-{
-	struct tickets_op *t = CONTAINER_OF(op, struct tickets_op, simple.op);
-
-	arena_clear(&t->simple.mem);
-	free(t);
-}
-
 static const struct op_type tickets_type = {
     .name = "release_tickets",
     .run = tickets_run,
     .finish = simple_finish,
-    .free = tickets_free,
 };
 
 void
@@ -441,7 +421,7 @@ spool_release_tickets(struct spool *s, const uint64_t *tickets, size_t n,
 	t->n = n;
 	t->wall_ms = wall_ms;
 	t->v = (uint64_t *)(void *)arena_alloc(
-	    &t->simple.mem, n * sizeof(*tickets));
+	    &t->simple.op.mem, n * sizeof(*tickets));
 	for (size_t i = 0; i < n; i++)
 		t->v[i] = tickets[i];
 	core_submit(s, &t->simple.op, CORE_WRITER);

@@ -9,7 +9,6 @@
 
 struct simple_op {
 	struct op op;
-	struct arena mem; /* of what was given */
 	spool_done_fn *fn;
 	void *arg;
 };

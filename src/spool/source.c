@@ -101,15 +101,6 @@ source_of(struct op *op)
 	return CONTAINER_OF(op, struct source_op, simple.op);
 }
 
-static void
-source_free(struct op *op)
-{
-	struct source_op *so = source_of(op);
-
-	arena_clear(&so->simple.mem);
-	free(so);
-}
-
 static struct source_op *
 source_new(const struct op_type *type, const struct spool_audit *audit,
     spool_done_fn *fn, void *arg)
@@ -119,7 +110,7 @@ source_new(const struct op_type *type, const struct spool_audit *audit,
 	so->simple.op.type = type;
 	so->simple.fn = fn;
 	so->simple.arg = arg;
-	so->audit = audit_copy(&so->simple.mem, audit);
+	so->audit = audit_copy(&so->simple.op.mem, audit);
 	return so;
 }
 
@@ -149,7 +140,6 @@ static const struct op_type frozen_type = {
     .name = "frozen",
     .run = frozen_run,
     .finish = simple_finish,
-    .free = source_free,
 };
 
 /* The row that is about to be written is not the one that was to go. */
@@ -174,9 +164,9 @@ spool_set_frozen(struct spool *s, const struct spool_source *source,
 {
 	struct source_op *so = source_new(&frozen_type, audit, fn, arg);
 
-	so->key = arena_string(&so->simple.mem, source->key);
+	so->key = arena_string(&so->simple.op.mem, source->key);
 	so->note = source->note != NULL
-		       ? copy_cut(&so->simple.mem, source->note)
+		       ? copy_cut(&so->simple.op.mem, source->note)
 		       : NULL;
 	so->frozen = source->frozen;
 	so->discards = source->discards;
@@ -199,7 +189,6 @@ static const struct op_type audit_type = {
     .name = "audit",
     .run = audit_run,
     .finish = simple_finish,
-    .free = source_free,
 };
 
 void
@@ -304,9 +293,7 @@ state_free(struct op *op)
 {
 	struct state_op *so = state_of(op);
 
-	arena_clear(&so->simple.mem);
 	free(so->snap);
-	free(so);
 }
 
 static const struct op_type state_type = {
@@ -344,7 +331,7 @@ spool_secure_state(struct spool *s, const char *key, const void *state,
 		core_refuse(s, &so->simple.op, 0);
 		return;
 	}
-	so->key = arena_string(&so->simple.mem, key);
+	so->key = arena_string(&so->simple.op.mem, key);
 	so->snap = xmalloc(sizeof(*so->snap) + size);
 	*so->snap = (struct snapshot){.size = size, .saved_at = wall_ms};
 	if (size > 0)
@@ -393,7 +380,6 @@ lazy_free(struct op *op)
 	struct lazy_op *lazy = CONTAINER_OF(op, struct lazy_op, op);
 
 	map_free(lazy->map, free);
-	free(lazy);
 }
 
 static const struct op_type lazy_type = {

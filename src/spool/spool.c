@@ -80,6 +80,15 @@ core_submit_new(struct spool *s, struct op *op, enum core_thread thread)
 		core_submit(s, op, thread);
 }
 
+void
+core_free(struct op *op)
+{
+	if (op->type->free != NULL)
+		op->type->free(op);
+	arena_clear(&op->mem);
+	free(op);
+}
+
 /* Not counted any more while its completion runs, so that this may give the
  * next op. */
 static void
@@ -91,7 +100,7 @@ finish_op(struct spool *s, struct op *op, bool muted)
 		writer_put(s->writer, op);
 		return;
 	}
-	op->type->free(op);
+	core_free(op);
 }
 
 static void
@@ -302,17 +311,10 @@ mark_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-mark_free(struct op *op)
-{
-	free(CONTAINER_OF(op, struct mark_op, op));
-}
-
 static const struct op_type mark_type = {
     .name = "mark",
     .run = mark_run,
     .finish = mark_finish,
-    .free = mark_free,
     .internal = true,
 };
 

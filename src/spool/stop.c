@@ -100,7 +100,7 @@ stop_late(struct tx *tx, uint64_t id, bool quarantined)
 
 struct count_op {
 	struct op op;
-	char *source;
+	const char *source;
 	uint64_t n, mta_held;
 	spool_count_fn *fn;
 	void *arg;
@@ -136,18 +136,10 @@ count_finish(struct spool *s, struct op *op, bool muted)
 	return false;
 }
 
-static void
-count_free(struct op *op)
-{
-	free(count_of(op)->source);
-	free(count_of(op));
-}
-
 static const struct op_type count_type = {
     .name = "count_stopped",
     .run = count_run,
     .finish = count_finish,
-    .free = count_free,
 };
 
 void
@@ -157,7 +149,7 @@ spool_count_stopped(
 	struct count_op *c = xcalloc(1, sizeof(*c));
 
 	c->op.type = &count_type;
-	c->source = xstrdup(source);
+	c->source = arena_string(&c->op.mem, source);
 	c->fn = fn;
 	c->arg = arg;
 	core_submit_new(s, &c->op, CORE_READER);

@@ -244,7 +244,7 @@ post(struct writer *w, struct list *group)
 
 		if (op->type->finish == NULL) {
 			list_remove(e);
-			op->type->free(op);
+			core_free(op);
 		}
 	}
 	done_put_all(&w->spool->done, group);
