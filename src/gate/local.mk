@@ -33,6 +33,7 @@ libgate_a_SOURCES = \
 	src/gate/networks.c src/gate/networks.h \
 	src/gate/envid.c src/gate/envid.h src/gate/gate_bounce.c \
 	src/gate/named.c src/gate/named.h src/gate/gate_named.c \
+	src/gate/dated.c src/gate/dated.h \
 	src/gate/sent.c src/gate/sent.h \
 	src/gate/signals.c src/gate/signals.h \
 	src/gate/gate_strangers.c src/gate/gate_strangers.h \

@@ -7,16 +7,13 @@
 #ifndef GATE_NAMED_H
 #define GATE_NAMED_H
 
-#include "base/base.h"
+#include "gate/dated.h"
 
 #define NAMED_MAX 16
 #define NAMED_EXPIRY_MS (30 * 24 * INT64_C(3600000))
 
 struct named {
-	struct named_decoy {
-		uint64_t destination;
-		int64_t at;
-	} v[NAMED_MAX]; /* in no order */
+	struct dated v[NAMED_MAX]; /* destinations, in no order */
 	uint32_t n;
 };
 
@@ -25,7 +22,7 @@ bool named_has(const struct named *s, uint64_t destination, int64_t now);
 
 /* ---- stored state ---- */
 
-#define NAMED_STATE_MAX (1 + 12 * NAMED_MAX)
+#define NAMED_STATE_MAX DATED_STATE_MAX(NAMED_MAX)
 
 size_t named_save(
     const struct named *s, int64_t now, unsigned char out[NAMED_STATE_MAX]);

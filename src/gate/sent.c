@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * See sent.h. A mark that was taken is 0 in its place. A state is
- *
- *	count u8 | for each, the oldest first: mark u64 | seconds since u32
+ * See sent.h. A mark that was taken is 0 in its place. A state has the oldest
+ * first.
  */
 #include "gate/sent.h"
-
-#include "base/bytes.h"
-
-#define ENTRY 12
 
 void
 sent_add(struct sent *s, uint64_t mark, int64_t now)
 {
 	if (mark == 0)
 		return;
-	s->v[s->next] = (struct sent_mark){mark, now};
+	s->v[s->next] = (struct dated){mark, now};
 	s->next = (s->next + 1) % SENT_MAX;
 	if (s->n < SENT_MAX)
 		s->n++;
@@ -26,7 +21,7 @@ static uint32_t
 find(const struct sent *s, uint64_t mark, int64_t now)
 {
 	for (uint32_t i = 0; mark != 0 && i < s->n; i++) {
-		if (s->v[i].mark == mark && now - s->v[i].at < SENT_EXPIRY_MS)
+		if (s->v[i].value == mark && now - s->v[i].at < SENT_EXPIRY_MS)
 			return i;
 	}
 	return SENT_MAX;
@@ -45,50 +40,40 @@ sent_take(struct sent *s, uint64_t mark, int64_t now)
 
 	if (i == SENT_MAX)
 		return false;
-	s->v[i].mark = 0;
+	s->v[i].value = 0;
 	return true;
 }
 
 size_t
 sent_save(const struct sent *s, int64_t now, unsigned char out[SENT_STATE_MAX])
 {
-	unsigned char *p = out + 1, *count = out;
-	uint32_t n = 0;
+	struct dated left[SENT_MAX];
+	size_t n = 0;
 
 	for (uint32_t i = 0; i < s->n; i++) {
-		const struct sent_mark *m =
+		const struct dated *m =
 		    &s->v[(s->next + SENT_MAX - s->n + i) % SENT_MAX];
-		int64_t age = now > m->at ? now - m->at : 0;
 
-		if (m->mark == 0 || age >= SENT_EXPIRY_MS)
-			continue;
-		bytes_put(&p, m->mark, 8);
-		bytes_put(&p, (uint64_t)(age / 1000), 4);
-		n++;
+		if (m->value != 0 && now - m->at < SENT_EXPIRY_MS)
+			left[n++] = *m;
 	}
-	bytes_put(&count, n, 1);
-	return (size_t)(p - out);
+	return dated_save(left, n, now, out);
 }
 
 bool
 sent_load(struct sent *s, const unsigned char *p, size_t n, int64_t age_ms,
     int64_t now)
 {
+	struct dated read[SENT_MAX];
 	struct sent out = {0};
 	uint32_t count;
 
-	if (n < 1)
-		return false;
-	count = (uint32_t)bytes_get(&p, 1);
-	if (count > SENT_MAX || n != 1 + ENTRY * (size_t)count)
+	if (!dated_load(read, SENT_MAX, &count, p, n, now - age_ms))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t mark = bytes_get(&p, 8);
-		int64_t s_ago = (int64_t)bytes_get(&p, 4);
-
-		if (mark == 0)
+		if (read[i].value == 0)
 			return false;
-		sent_add(&out, mark, now - age_ms - s_ago * 1000);
+		sent_add(&out, read[i].value, read[i].at);
 	}
 	*s = out;
 	return true;

@@ -7,16 +7,14 @@
 #ifndef GATE_SENT_H
 #define GATE_SENT_H
 
-#include "base/base.h"
+#include "gate/dated.h"
 
 #define SENT_MAX 64
 #define SENT_EXPIRY_MS (7 * 24 * INT64_C(3600000))
 
 struct sent { /* zero: none */
-	struct sent_mark {
-		uint64_t mark; /* of a message and a recipient */
-		int64_t at;
-	} v[SENT_MAX]; /* a ring */
+	struct dated
+	    v[SENT_MAX]; /* marks of a message and a recipient, a ring */
 	uint32_t n, next;
 };
 
@@ -27,7 +25,7 @@ MUST_CHECK bool sent_take(struct sent *s, uint64_t mark, int64_t now);
 
 /* ---- stored state ---- */
 
-#define SENT_STATE_MAX (1 + 12 * SENT_MAX)
+#define SENT_STATE_MAX DATED_STATE_MAX(SENT_MAX)
 
 size_t sent_save(
     const struct sent *s, int64_t now, unsigned char out[SENT_STATE_MAX]);
