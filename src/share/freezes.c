@@ -538,13 +538,14 @@ lose(struct freezes *f, const char *why)
 static void
 poll_later(struct freezes *f, bool was_asked, int64_t now)
 {
-	const char *why = "";
+	const char *why = NULL;
 
 	loop_timer_set(&f->timer, now + FREEZES_POLL_MS);
-	if (!redis_link_reaches(f->link, str_from(f->keys[0]), &why))
+	if (redis_link_reaches(f->link, str_from(f->keys[0]), &why) &&
+	    was_asked)
+		why = "the cluster did not answer about freezes in time";
+	if (why != NULL)
 		lose(f, why);
-	else if (was_asked)
-		lose(f, "the cluster did not answer about freezes in time");
 }
 
 static void

@@ -42,6 +42,10 @@ tests_unit_test_resp_LDADD = $(share_libs) $(CMOCKA_LIBS)
 tests_unit_test_redis_link_SOURCES = tests/unit/test_redis_link.c \
 	tests/unit/pump.h
 tests_unit_test_redis_link_LDADD = $(share_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_redis_cluster
+tests_unit_test_redis_cluster_SOURCES = tests/unit/test_redis_cluster.c \
+	tests/unit/pump.h
+tests_unit_test_redis_cluster_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_spends
 tests_unit_test_spends_SOURCES = tests/unit/test_spends.c tests/unit/pump.h
 tests_unit_test_spends_LDADD = $(share_libs) $(CMOCKA_LIBS)

@@ -316,7 +316,9 @@ on_guide_down(void *arg, const char *why, int64_t now)
 	snprintf(l->why, sizeof(l->why), "%.100s: %.140s",
 	    redis_host_format(&l->guide_host, at), why);
 	end_guide(l);
-	turn(l, l->why, now);
+	/* Not before each node of the URL had its turn. */
+	if (l->guide_turn >= l->settings.url.host_count)
+		turn(l, l->why, now);
 }
 
 /* Places that the map no longer has go when nothing is open at them. */
@@ -377,7 +379,9 @@ free_guide(struct redis_link *l, int64_t now)
 	redis_node_free(l->guide);
 	l->guide = NULL;
 	l->is_guide_done = false;
-	if (l->slots == 0) {
+	if (l->slots == 0 && l->guide_turn < l->settings.url.host_count) {
+		want_map(l, now, 0);
+	} else if (l->slots == 0) {
 		want_map(l, now, jitter(l->guide_rest_ms));
 		l->guide_rest_ms = l->guide_rest_ms * 2 < GUIDE_REST_MAX_MS
 				       ? l->guide_rest_ms * 2
@@ -822,10 +826,10 @@ redis_link_reaches(const struct redis_link *l, struct str key, const char **why)
 	const struct place *p =
 	    l->is_cluster ? l->of[redis_slot_of(key)] : l->only;
 
-	if (why != NULL)
-		*why = p != NULL       ? p->why
-		       : l->slots == 0 ? l->why
-				       : "no server has this slot";
+	if (why != NULL && p != NULL)
+		*why = p->state != NEVER_TRIED ? p->why : NULL;
+	else if (why != NULL)
+		*why = l->slots == 0 ? l->why : "no server has this slot";
 	return p != NULL && p->state == UP;
 }
 

@@ -89,7 +89,7 @@ void redis_link_memory(
 /* All that there should be are. */
 bool redis_link_is_whole(const struct redis_link *l);
 /* The server of this key is there. Not: *why (may be NULL) has the words,
- * borrowed until the next turn of the loop. */
+ * borrowed until the next turn of the loop; NULL: it has not been tried yet. */
 bool redis_link_reaches(
     const struct redis_link *l, struct str key, const char **why);
 /* The i-th master of a cluster; false: there are no more. */

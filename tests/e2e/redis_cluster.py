@@ -21,6 +21,7 @@ class Cluster:
                 "--repl-diskless-sync-delay", "0",
                 *(["--tls-cluster", "yes", "--tls-replication", "yes",
                    "--tls-ca-cert-file", str(tls[1])] if tls else []),
+                "--cluster-require-full-coverage", "no",
                 *options, tls=tls[0] if tls else None))
             self.nodes[-1].bus = bus
         self.masters = self.nodes[:masters]
@@ -69,10 +70,16 @@ class Cluster:
     def slot_of(self, key):
         return int(self.nodes[0].call("CLUSTER", "KEYSLOT", key)[1:])
 
-    def owner(self, slot, asked=None):
+    def masters_now(self):
+        """Of those that answer; some may have become replicas."""
+        return [n for n in self.nodes
+                if n.process is not None and not n.is_paused and
+                b"role:master" in n.call("INFO", "replication")]
+
+    def owner(self, slot):
         """The master that has it, as another node sees it."""
-        for line in (asked or self.living()[0]).call(
-                "CLUSTER", "NODES").decode().splitlines():
+        asked = next(n for n in self.living() if not n.is_paused)
+        for line in asked.call("CLUSTER", "NODES").decode().splitlines():
             words = line.split()
             if "master" not in words[2] or "fail" in words[2].split(","):
                 continue
@@ -86,15 +93,15 @@ class Cluster:
     def living(self):
         return [n for n in self.nodes if n.process is not None]
 
-    def replica_of(self, master):
-        return self.replicas[self.masters.index(master)]
-
-    def keys(self, node, slot):
-        """Names of the keys of a slot."""
-        text = node.call(
-            "EVAL", "local t = redis.call('CLUSTER', 'GETKEYSINSLOT', "
-            "ARGV[1], 100) return table.concat(t, ' ')", 0, slot).decode()
-        return text.split()
+    def find(self, pattern="{weir:*:*}:state"):
+        """Key, slot and master of each; where they lie now."""
+        found = []
+        for n in self.masters_now():
+            for key in n.call(
+                    "EVAL", "return table.concat(redis.call('KEYS', "
+                    "ARGV[1]), ' ')", 0, pattern).decode().split():
+                found.append((key, self.slot_of(key), n))
+        return found
 
     def begin_move(self, slot, to):
         was = self.owner(slot)
@@ -108,7 +115,7 @@ class Cluster:
                             5000) == b"+OK"
 
     def end_move(self, slot, to):
-        for n in (to, *(m for m in self.masters if m is not to)):
+        for n in (to, *(m for m in self.masters_now() if m is not to)):
             n.call("CLUSTER", "SETSLOT", slot, "NODE", to.id)
 
     def reshard(self, slots, was, to):
@@ -119,10 +126,6 @@ class Cluster:
              "--cluster-slots", str(slots), "--cluster-yes"],
             capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
-
-    def call(self, key, *words):
-        """At the node that has the key."""
-        return self.owner(self.slot_of(key)).call(*words)
 
     def kill(self):
         for n in self.living():

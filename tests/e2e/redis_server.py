@@ -17,6 +17,7 @@ class Redis:
         self.options = options
         self.tls = tls  # PEM file with certificate and key
         self.process = None
+        self.is_paused = False
         self.config = None
 
     @property
@@ -44,19 +45,19 @@ class Redis:
         until(self.answers, "redis-server to start")
         return self
 
-    def sentinel(self, name="mymaster"):
+    def sentinel(self, *lines, name="mymaster"):
         """A sentinel of its own that watches it, not started yet."""
-        s = Redis(self.dir / "sentinel", "--sentinel")
+        s = Redis(self.dir / "sentinel", "--sentinel", tls=self.tls)
         s.config = s.dir / "sentinel.conf"
-        s.config.write_text(
-            f"sentinel monitor {name} 127.0.0.1 {self.port} 1\n"
-            f"sentinel down-after-milliseconds {name} 1000\n"
-            f"sentinel failover-timeout {name} 5000\n")
+        s.config.write_text("\n".join((
+            f"sentinel monitor {name} 127.0.0.1 {self.port} 1",
+            f"sentinel down-after-milliseconds {name} 1000",
+            f"sentinel failover-timeout {name} 5000", *lines, "")))
         return s
 
     def answers(self):
         try:
-            return self.call("PING") == b"+PONG"
+            return self.call("PING") in (b"+PONG", b"-NOAUTH")
         except OSError:
             return False
 
@@ -76,9 +77,11 @@ class Redis:
             return line.split(b" ")[0]
 
     def pause(self):
+        self.is_paused = True
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def go_on(self):
+        self.is_paused = False
         os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self):

@@ -8,6 +8,7 @@ import threading
 import time
 
 from harness import free_port, message, until
+from pki import Pki
 from test_cluster import (ALICE, KEY, frozen, is_up, redis,  # noqa: F401
                           relay, send, shared, shiftclock, spent)
 
@@ -295,6 +296,47 @@ def test_a_failover_with_sentinel(redis, relay):  # noqa: F811
         assert a.held() == ["six@example.com"]
     finally:
         sentinel.kill()
+
+
+def test_a_sentinel_with_a_password_and_tls(
+        redis, relay, tmp_path):  # noqa: F811
+    """The server's password and the sentinel's are two."""
+    pki = Pki(tmp_path / "pki")
+    options = ("--tls-ca-cert-file", str(pki.ca))
+    server = redis(*options, "--user", "weir", "on", ">servers", "~*",
+                   "+@all", tls=pki.cert("redis", ["127.0.0.1"]))
+    sentinel = server.sentinel("requirepass sentinels", "tls-replication yes",
+                               f"tls-ca-cert-file {pki.ca}")
+    files = {}
+    for name in ("servers", "sentinels", "wrong"):
+        files[name] = tmp_path / name
+        files[name].write_text(f"{name}\n")
+        files[name].chmod(0o600)
+    options = {"shared_tls_ca": f'"{pki.ca}"', "shared_user": '"weir"',
+               "shared_password_file": f'"{files["servers"]}"'}
+    url = f"rediss+sentinel://127.0.0.1:{sentinel.port}/mymaster"
+
+    def make(name):
+        return relay(url, policy=FEW, **options, **({
+            "shared_sentinel_password_file": f'"{files[name]}"'}
+            if name else {}))
+
+    try:
+        sentinel.start()
+        good, bad, none = make("sentinels"), make("wrong"), make(None)
+        is_up(good)
+        send(good, "one")
+        assert spent_at(server)
+        until(lambda: "WRONGPASS" in shared(bad)["problem"], "the refusal")
+        until(lambda: "NOAUTH" in shared(none)["problem"], "the refusal")
+        assert not bad.log_lines("wrong\b")
+    finally:
+        sentinel.kill()
+
+
+def spent_at(server):
+    return server.call("EVAL", "return #redis.call('KEYS', '{weir:*state')",
+                       0) == b":1"
 
 
 def test_memory_and_names(redis, relay):  # noqa: F811
