@@ -7,8 +7,8 @@
 #include "gate/gate.h"
 
 #include "base/hash.h"
-#include "gate/gate_internal.h"
 #include "gate/gate_recall.h"
+#include "gate/gate_scope_shared.h"
 #include "gate/gate_tier.h"
 
 #include <stdlib.h>
@@ -81,6 +81,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->recalls);
 	list_init(&g->shared_asks);
 	list_init(&g->shared_sources);
+	list_init(&g->scope_asks);
 	g->shared_due = INT64_MAX;
 	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;
@@ -117,6 +118,7 @@ gate_free(struct gate *g)
 	admin_clear(g);
 	recall_clear(g);
 	shared_clear(g);
+	scope_asks_clear(g);
 	g->is_quiet = true;
 	throttle_free(g->familiar); /* its sources pin the other's */
 	throttle_free(g->throttle);

@@ -22,6 +22,7 @@
  *	gate_load.c	what the spool knows at start
  *	gate_refill.c	queues filled again
  *	gate_scope.c	limits of many senders together
+ *	gate_scope_shared.c	the same of several relays
  *	gate_strangers.c	stranger_messages
  *	gate_spent.c	what a sender spends at several relays
  *	gate_shared.c	the throttle of several relays
@@ -102,6 +103,7 @@ struct gate {
 	bool share_refuses;
 	uint64_t share_ids; /* of the last reservation */
 	struct list shared_asks, shared_sources;
+	struct list scope_asks; /* struct scope_ask */
 	int64_t shared_due;
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */

@@ -7,6 +7,7 @@
 #define GATE_GATE_QUESTION_H
 
 #include "gate/gate_familiar.h"
+#include "gate/gate_scope_shared.h"
 
 struct question {
 	struct gate_txn *txn;
@@ -21,6 +22,7 @@ struct question {
 	 * said for. */
 	const struct throttle_reservation *ruling;
 	enum signal signal;
+	const struct scope_word *scopes; /* NULL: nobody was asked */
 };
 
 /* The one that the memory of acquaintances was asked for, without its answer.

@@ -479,6 +479,26 @@ blame_scope(const struct question *q, struct throttle_source *src,
 	words_scope(&full, q->now, why);
 }
 
+/* A place in the scopes, where others have said whether there is one in those
+ * that are shared. */
+static bool
+has_place(const struct question *q, uint64_t destination, uint32_t *scoped,
+    struct scope_info *full)
+{
+	struct scope_pins *pins = q->txn->scopes;
+	uint32_t given = q->scopes != NULL ? scope_shared_mask(pins) : 0;
+
+	if (!scope_reserve_given(
+		pins, given, destination, q->now, scoped, full))
+		return false;
+	if (q->scopes == NULL || q->scopes->is_free)
+		return true;
+	scope_cancel(pins, *scoped);
+	*scoped = 0;
+	*full = q->scopes->full;
+	return false;
+}
+
 /* A stranger that the sender itself might reach now. */
 static void
 bar_by_scope(const struct question *q, struct throttle_source *src,
@@ -491,8 +511,7 @@ bar_by_scope(const struct question *q, struct throttle_source *src,
 		blame_scope(q, src, r, why);
 	if (r->verdict != THROTTLE_PASS || r->reason != THROTTLE_NEW)
 		return;
-	if (scope_reserve(
-		q->txn->scopes, r->destination, q->now, scoped, &full)) {
+	if (has_place(q, r->destination, scoped, &full)) {
 		gate_scope_touch(g);
 		return;
 	}
@@ -599,6 +618,7 @@ add_new(const struct question *q, struct throttle_source *src,
 {
 	struct gate *g = q->txn->g;
 	char why[WORDS_MAX];
+	uint64_t reserved = q->scopes != NULL ? q->scopes->reservation : 0;
 	uint32_t scoped = 0;
 	enum signal signal;
 	bool is_over;
@@ -609,11 +629,14 @@ add_new(const struct question *q, struct throttle_source *src,
 	signal = hold_for_signal(q, src, r, why);
 	is_over = bar_by_strangers(q, src, r, why);
 	bar_by_scope(q, src, r, &scoped, why);
+	if (scoped == 0)
+		shared_give_up_scopes(q->txn, reserved);
 	if (r->verdict == THROTTLE_PASS) {
 		struct txn_entry *e =
 		    add_reserved(q->txn, src, r, THROTTLE_PASS);
 
 		e->scoped = scoped;
+		e->scoped_as = scoped != 0 ? reserved : 0;
 		e->shared = q->shared;
 		question_answer(q, THROTTLE_PASS, why);
 	} else if (g->observe) {
@@ -723,7 +746,8 @@ add_familiar(const struct question *q, struct throttle_source *src,
 /* Much may have happened meanwhile: the throttle is asked anew. */
 void
 shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, int64_t now)
+    const struct throttle_reservation *ruling, const struct scope_word *word,
+    int64_t now)
 {
 	struct question q = {
 	    .txn = later->txn,
@@ -734,6 +758,7 @@ shared_resume(const struct shared_later *later,
 	    .arg = later->arg,
 	    .was_asked = true,
 	    .signal = later->signal,
+	    .scopes = word,
 	};
 	struct throttle_source *src = txn_need_source(q.txn, now);
 	struct throttle_reservation r, made;

@@ -5,6 +5,7 @@
  * pins of its last mail stand for all that waits; after a restart they are made
  * from its name, and windows by client bind it again at its next mail.
  */
+#include "gate/gate_scope_shared.h"
 #include "gate/gate_strangers.h"
 
 #include <string.h>
@@ -93,6 +94,7 @@ gate_scope_may_go(struct gate *g, struct throttle_source *src,
 		return full.open_at > now ? full.open_at : now + 1;
 	}
 	scope_commit(data->scopes, destination, mask, now);
+	scope_note_untold(g, data->scopes, mask);
 	gate_scope_touch(g);
 	strangers_note_release(g, src, destination, now);
 	return now;

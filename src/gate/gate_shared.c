@@ -21,11 +21,13 @@
 #define FOLLOW_MS \
 	1000 /* then the own schedule looks whether it still follows */
 #define RETRY_MS 250
+#define SCOPES_AGAIN_MS 60000 /* limits may have been raised meanwhile */
 #define GRANTS_MAX 4096
 
 /* What the gate keeps of a source that is shared, for each of its limiters. */
 struct shared_source {
 	struct list entry; /* of g->shared_sources */
+	struct gate *g;
 	struct throttle_source *src;
 	enum share_lane lane;
 	int64_t due; /* it is asked then; INT64_MAX: for no reason */
@@ -39,6 +41,9 @@ struct shared_source {
 	uint64_t *grants;
 	size_t grants_n;
 	int64_t grants_at;
+	struct scope_ask *asking_scopes; /* for one of them; NULL: no */
+	uint64_t asked_for;
+	int64_t scopes_open_at; /* as was said */
 };
 
 struct gate_shared_ask {
@@ -54,6 +59,9 @@ struct gate_shared_ask {
 	bool was_thawed;
 	bool is_seeded;
 	int64_t wall;
+	/* Of the recipient, while the scopes are asked. */
+	struct throttle_reservation ruling;
+	struct scope_pins *pins;
 };
 
 static void send_ask(struct gate_shared_ask *ask, int64_t now);
@@ -96,6 +104,7 @@ shared_of(struct gate *g, struct throttle_source *src, enum share_lane lane)
 	if (*at != NULL)
 		return *at;
 	*at = xcalloc(1, sizeof(**at));
+	(*at)->g = g;
 	(*at)->src = src;
 	(*at)->lane = lane;
 	(*at)->due = INT64_MAX;
@@ -113,6 +122,7 @@ shared_forget(struct gate_source *data)
 		if (s == NULL)
 			continue;
 		list_remove(&s->entry);
+		scope_unask(s->asking_scopes);
 		free(s->grants);
 		free(s);
 		data->shared[lane] = NULL;
@@ -241,6 +251,7 @@ ask_free(struct gate_shared_ask *ask)
 		free((void *)(uintptr_t)ask->later->address.p);
 		free(ask->later);
 	}
+	scope_pins_free(ask->pins);
 	free(ask->steps);
 	free(ask->list);
 	free(ask);
@@ -255,6 +266,81 @@ add_grant(struct shared_source *s, uint64_t destination)
 	s->grants[s->grants_n++] = destination;
 }
 
+static void use_grants(struct gate *g, struct shared_source *s, int64_t now);
+
+static void
+drop_grant(struct shared_source *s, uint64_t destination)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->grants_n; i++) {
+		if (s->grants[i] != destination)
+			s->grants[kept++] = s->grants[i];
+	}
+	s->grants_n = kept;
+}
+
+/* The scopes have said whether it may go. */
+static void
+on_scopes_of_grant(void *arg, const struct scope_word *word, int64_t now)
+{
+	struct shared_source *s = arg;
+	struct gate *g = s->g;
+	uint64_t destination = s->asked_for;
+	struct scope_info full;
+	uint32_t mask;
+
+	s->asking_scopes = NULL;
+	if (word != NULL && !word->is_free) {
+		s->scopes_open_at = word->full.open_at;
+		if (s->scopes_open_at > now + SCOPES_AGAIN_MS)
+			s->scopes_open_at = now + SCOPES_AGAIN_MS;
+	} else if (word != NULL) {
+		struct scope_pins *p = source_data(s->src)->scopes;
+
+		/* It counts there, so it goes, whatever is full here. */
+		(void)scope_reserve_given(
+		    p, UINT32_MAX, destination, now, &mask, &full);
+		scope_commit(p, destination, mask, now);
+		strangers_note_release(g, s->src, destination, now);
+		drop_grant(s, destination);
+		if (throttle_let_go(g->throttle, s->src, destination, now))
+			source_touch(g, s->src);
+	}
+	use_grants(g, s, now);
+}
+
+/* When to look again; now: it may go. */
+static int64_t
+grant_may_go(
+    struct gate *g, struct shared_source *s, uint64_t destination, int64_t now)
+{
+	struct scope_pins *pins = source_data(s->src)->scopes;
+	struct scope_info full;
+	uint32_t mask;
+	int64_t at;
+
+	if (s->lane == SHARE_FAMILIAR)
+		return now;
+	if (s->asking_scopes != NULL)
+		return INT64_MAX;
+	if (s->scopes_open_at > now)
+		return s->scopes_open_at;
+	at = strangers_may_release(g, s->src, destination, now);
+	if (at > now)
+		return at;
+	/* Those that nobody shares. */
+	if (!scope_reserve_given(
+		pins, scope_shared_mask(pins), destination, now, &mask, &full))
+		return full.open_at > now ? full.open_at : now + 1;
+	scope_cancel(pins, mask);
+	s->asking_scopes = scope_ask(g, pins, true, on_scopes_of_grant, s);
+	if (s->asking_scopes == NULL)
+		return gate_scope_may_go(g, s->src, destination, now);
+	s->asked_for = destination;
+	return INT64_MAX;
+}
+
 /* Those that scopes and the like let go as well. */
 static void
 use_grants(struct gate *g, struct shared_source *s, int64_t now)
@@ -266,10 +352,8 @@ use_grants(struct gate *g, struct shared_source *s, int64_t now)
 	s->grants_at = INT64_MAX;
 	for (size_t i = 0; i < s->grants_n; i++) {
 		uint64_t destination = s->grants[i];
-		int64_t at = now;
+		int64_t at = grant_may_go(g, s, destination, now);
 
-		if (s->lane == SHARE_NEW)
-			at = gate_scope_may_go(g, s->src, destination, now);
 		if (at <= now) {
 			if (throttle_let_go(t, in, destination, now))
 				source_touch(g, s->src);
@@ -349,16 +433,46 @@ cancel_unwanted(const struct gate_shared_ask *was, int64_t now)
 }
 
 static void
-resume(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
+resume(struct gate_shared_ask *ask, const struct throttle_reservation *ruling,
+    const struct scope_word *word, int64_t now)
 {
 	struct shared_later later = *ask->later;
+	struct share_scope_step step = {
+	    SHARE_SCOPE_CANCEL, word != NULL ? word->reservation : 0};
 
 	if (later.txn != NULL) {
 		later.txn->sharing = NULL;
-		shared_resume(&later, a != NULL ? a->rulings : NULL, now);
-	} else if (a != NULL && a->rulings[0].verdict != THROTTLE_REFUSE) {
-		cancel_unwanted(ask, now);
+		shared_resume(&later, ruling, word, now);
+		return;
 	}
+	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
+		cancel_unwanted(ask, now);
+	if (step.reservation != 0)
+		scope_tell(ask->g, ask->pins, &step, 1);
+}
+
+static void
+on_scopes(void *arg, const struct scope_word *word, int64_t now)
+{
+	struct gate_shared_ask *ask = arg;
+
+	resume(ask, &ask->ruling, word, now);
+	ask_free(ask);
+}
+
+/* Whoever passes as new has to have a place in the scopes, too. */
+static bool
+ask_scopes_for(
+    struct gate_shared_ask *ask, const struct throttle_reservation *ruling)
+{
+	struct gate_txn *txn = ask->later->txn;
+
+	if (txn == NULL || ask->lane != SHARE_NEW ||
+	    ruling->verdict != THROTTLE_PASS || ruling->reason != THROTTLE_NEW)
+		return false;
+	ask->ruling = *ruling;
+	ask->pins = scope_pins_ref(txn->scopes);
+	return scope_ask(ask->g, ask->pins, false, on_scopes, ask) != NULL;
 }
 
 /* The server knows nothing of the source. Who is familiar is learnt by what it
@@ -383,6 +497,7 @@ end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 {
 	struct gate *g = ask->g;
 	struct throttle_source *src = source_find(g, str_from(ask->key));
+	const struct throttle_reservation *ruling = NULL;
 	struct shared_source *s = NULL;
 	int64_t wall = ask->wall;
 
@@ -405,10 +520,15 @@ end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 	}
 	if (a != NULL && s != NULL)
 		follow(g, s, a, now, wall);
+	if (a != NULL && a->rulings_n == 1)
+		ruling = &a->rulings[0];
 	/* The last: the front goes on from within it. */
-	if (ask->later != NULL && (a == NULL || a->rulings_n == 1))
-		resume(ask, a, now);
-	ask_free(ask);
+	if (ask->later == NULL || ruling == NULL ||
+	    !ask_scopes_for(ask, ruling)) {
+		if (ask->later != NULL)
+			resume(ask, ruling, NULL, now);
+		ask_free(ask);
+	}
 	gate_changed(g);
 }
 
@@ -522,6 +642,7 @@ shared_drop(struct gate_txn *txn)
 	txn->sharing = NULL;
 	for (unsigned lane = 0; lane < SHARE_LANES; lane++)
 		free(txn->told[lane].steps);
+	free(txn->scope_steps);
 }
 
 /* ---- what became of recipients ---- */
@@ -597,6 +718,34 @@ shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
 	}
 }
 
+static void
+note_scope(struct gate_txn *txn, enum share_scope_what what, uint64_t id)
+{
+	txn->scope_steps = xrealloc(txn->scope_steps,
+	    (txn->scope_steps_n + 1) * sizeof(*txn->scope_steps));
+	txn->scope_steps[txn->scope_steps_n++] =
+	    (struct share_scope_step){what, id};
+}
+
+void
+shared_note_scope(
+    struct gate_txn *txn, const struct txn_entry *e, enum share_scope_what what)
+{
+	if (e->scoped_as != 0)
+		note_scope(txn, what, e->scoped_as);
+	else if (what == SHARE_SCOPE_COMMIT)
+		scope_note_untold(txn->g, txn->scopes, e->scoped);
+}
+
+void
+shared_give_up_scopes(struct gate_txn *txn, uint64_t reservation)
+{
+	struct share_scope_step step = {SHARE_SCOPE_CANCEL, reservation};
+
+	if (reservation != 0)
+		scope_tell(txn->g, txn->scopes, &step, 1);
+}
+
 void
 shared_note_blast(struct gate_txn *txn, bool begins)
 {
@@ -644,6 +793,10 @@ shared_tell(struct gate_txn *txn, int64_t now)
 {
 	for (unsigned lane = 0; lane < SHARE_LANES; lane++)
 		tell_lane(txn, (enum share_lane)lane, now);
+	scope_tell(txn->g, txn->scopes, txn->scope_steps, txn->scope_steps_n);
+	free(txn->scope_steps);
+	txn->scope_steps = NULL;
+	txn->scope_steps_n = 0;
 }
 
 void
@@ -753,6 +906,7 @@ gate_share_again(struct gate *g, int64_t now)
 		    freeze_is_on(s->src))
 			want(g, s, now);
 	}
+	scope_join(g);
 	gate_changed(g);
 }
 

@@ -11,6 +11,7 @@
 #define GATE_GATE_SHARED_H
 
 #include "gate/gate_familiar.h"
+#include "gate/gate_scope_shared.h"
 
 /* A recipient's question that is on its way. */
 struct shared_later {
@@ -35,9 +36,11 @@ bool shared_refuses(const struct gate *g, const struct throttle_source *src);
  * shared_resume comes later. */
 MUST_CHECK bool shared_ask(
     struct throttle_source *src, const struct shared_later *ask);
-/* gate_recipient.c. ruling NULL: no answer came. */
+/* gate_recipient.c. ruling NULL: no answer came. word: of the scopes; NULL:
+ * they were not asked, or did not answer. */
 void shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, int64_t now);
+    const struct throttle_reservation *ruling, const struct scope_word *word,
+    int64_t now);
 /* The transaction ends or is dropped: no answer comes any more. */
 void shared_drop(struct gate_txn *txn);
 
@@ -46,6 +49,11 @@ void shared_drop(struct gate_txn *txn);
 void shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e);
 void shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
     uint64_t ticket, uint64_t as);
+/* What becomes of its place in the scopes. */
+void shared_note_scope(struct gate_txn *txn, const struct txn_entry *e,
+    enum share_scope_what what);
+/* It is not needed, which is told at once. 0: there is none. */
+void shared_give_up_scopes(struct gate_txn *txn, uint64_t reservation);
 /* throttle_blast_begin, and its end. */
 void shared_note_blast(struct gate_txn *txn, bool begins);
 void shared_tell(struct gate_txn *txn, int64_t now);

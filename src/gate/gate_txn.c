@@ -155,6 +155,7 @@ give_back(struct gate_txn *txn, const struct txn_entry *e, int64_t now)
 	scope_cancel(txn->scopes, e->scoped);
 	t = txn_lane(txn, e, &src);
 	shared_note_given_back(txn, e);
+	shared_note_scope(txn, e, SHARE_SCOPE_CANCEL);
 	throttle_cancel(t, src, &e->r, now);
 	unpin(txn);
 }
@@ -602,6 +603,7 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 	if (e->is_reserved)
 		keep_pins(txn, src);
 	scope_commit(txn->scopes, e->r.destination, e->scoped, now);
+	shared_note_scope(txn, e, SHARE_SCOPE_COMMIT);
 	if (e->is_incoming && e->twin_of == NO_TWIN && txn->answer_to != 0)
 		answers_note(g->answers, txn->answer_to, &txn->client, now);
 	if (is_of_familiar(e, ticket) && src != NULL) {

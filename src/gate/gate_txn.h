@@ -22,13 +22,14 @@ struct txn_entry {
 	bool is_answer;   /* passes so, since it wrote to the sender */
 	bool is_reply;    /* of <> to who wrote in lately: not counted */
 	bool is_incoming;
-	uint8_t signal;  /* enum signal: why it waits */
-	bool is_named;   /* strangers_take has counted it */
-	bool is_over;    /* waits for stranger_messages */
-	uint32_t scoped; /* reserved in these scopes */
-	uint64_t site;   /* its name at all relays; 0: nobody shares */
-	uint64_t shared; /* reserved there; 0: nobody was asked */
-	uint8_t verdict; /* as it was answered */
+	uint8_t signal;     /* enum signal: why it waits */
+	bool is_named;      /* strangers_take has counted it */
+	bool is_over;       /* waits for stranger_messages */
+	uint32_t scoped;    /* reserved in these scopes */
+	uint64_t scoped_as; /* at those who share them; 0: nobody was asked */
+	uint64_t site;      /* its name at all relays; 0: nobody shares */
+	uint64_t shared;    /* reserved there; 0: nobody was asked */
+	uint8_t verdict;    /* as it was answered */
 };
 
 struct gate_txn {
@@ -50,6 +51,8 @@ struct gate_txn {
 		struct share_step *steps;
 		size_t n;
 	} told[SHARE_LANES];
+	struct share_scope_step *scope_steps; /* the same of scopes */
+	size_t scope_steps_n;
 	uint64_t site; /* of the recipient in hand */
 	struct txn_entry *entries;
 	uint32_t n, cap;

@@ -59,6 +59,7 @@ libgate_a_SOURCES = \
 	src/gate/window.c src/gate/window.h \
 	src/gate/scope_rules.c src/gate/scope_rules.h \
 	src/gate/gate_scope.c \
+	src/gate/gate_scope_shared.c src/gate/gate_scope_shared.h \
 	src/gate/policy_options.c
 gate_libs = libgate.a $(throttle_libs) $(spool_libs) $(OPENSSL_LIBS)
 
@@ -188,4 +189,9 @@ tests_unit_test_gate_full_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \
 	tests/unit/fault_vfs.c tests/unit/fault_vfs.h $(gate_rig)
 tests_unit_test_gate_secure_LDADD = $(gate_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_scopes_oracle
+tests_unit_test_scopes_oracle_SOURCES = tests/unit/test_scopes_oracle.c \
+	tests/unit/pump.h tests/unit/redis_rig.h tests/unit/throttle_random.h
+tests_unit_test_scopes_oracle_LDADD = $(gate_libs) $(share_libs) \
+	$(CMOCKA_LIBS)
 endif

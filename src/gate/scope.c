@@ -390,6 +390,13 @@ bool
 scope_reserve(struct scope_pins *p, uint64_t destination, int64_t now,
     uint32_t *mask, struct scope_info *full)
 {
+	return scope_reserve_given(p, 0, destination, now, mask, full);
+}
+
+bool
+scope_reserve_given(struct scope_pins *p, uint32_t given, uint64_t destination,
+    int64_t now, uint32_t *mask, struct scope_info *full)
+{
 	struct scope_info info;
 	bool is_full = false;
 
@@ -400,6 +407,8 @@ scope_reserve(struct scope_pins *p, uint64_t destination, int64_t now,
 			continue;
 		*mask |= UINT32_C(1) << i;
 		info = (struct scope_info){.open_at = now};
+		if ((given & UINT32_C(1) << i) != 0)
+			continue;
 		if (!key_is_full(p->v[i], now, &info))
 			continue;
 		if (!is_full || info.open_at > full->open_at)

@@ -86,6 +86,11 @@ struct scope_info {
  * cancel, once; 0: nothing counts it. False: *full tells why. */
 bool scope_reserve(struct scope_pins *p, uint64_t destination, int64_t now,
     uint32_t *mask, struct scope_info *full);
+/* Those that several relays share (gate_scope_shared.h), as a mask; 0: none. */
+uint32_t scope_shared_mask(const struct scope_pins *p);
+/* As scope_reserve; in those of `given` there is a place, as others say. */
+bool scope_reserve_given(struct scope_pins *p, uint32_t given,
+    uint64_t destination, int64_t now, uint32_t *mask, struct scope_info *full);
 void scope_commit(
     struct scope_pins *p, uint64_t destination, uint32_t mask, int64_t now);
 void scope_cancel(struct scope_pins *p, uint32_t mask);

@@ -19,7 +19,8 @@ struct scope_key {
 	struct scope_book *book;
 	struct scope *scope;
 	uint32_t pins, reserved;
-	bool is_gone; /* nothing is used, its row is to go before it */
+	uint32_t untold; /* used, and those who share do not know */
+	bool is_gone;    /* nothing is used, its row is to go before it */
 	size_t n;
 	struct window windows[OPTION_RATES_MAX];
 	size_t key_n;

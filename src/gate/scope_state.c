@@ -182,7 +182,8 @@ sweep_scope(struct scope *s, size_t steps, int64_t now)
 			return;
 		}
 		k = value;
-		if (k->pins > 0 || k->reserved > 0 || scope_key_is_used(k, now))
+		if (k->pins > 0 || k->reserved > 0 || k->untold > 0 ||
+		    scope_key_is_used(k, now))
 			continue;
 		/* Its row goes first. */
 		if (k->n > 0 && list_is_empty(&k->changed) && !k->is_gone) {

@@ -6,6 +6,7 @@
 #include "share/arbiter.h"
 
 #include "base/list.h"
+#include "share/scopes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct arbiter {
 	char relay[NAME];
 	struct redis_script script;
 	struct list open; /* struct ask */
+	struct scopes *scopes;
 };
 
 struct ask {
@@ -398,6 +400,13 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	return ok;
 }
 
+static bool
+ask_scopes(
+    void *arg, const struct share_scopes *q, share_scopes_fn *fn, void *fn_arg)
+{
+	return scopes_ask(((struct arbiter *)arg)->scopes, q, fn, fn_arg);
+}
+
 static uint64_t
 destination(void *arg, struct str recipient)
 {
@@ -409,7 +418,11 @@ destination(void *arg, struct str recipient)
 }
 
 const struct share_ops arbiter_ops = {
-    .ask = ask, .destination = destination, .is_up = is_up};
+    .ask = ask,
+    .ask_scopes = ask_scopes,
+    .destination = destination,
+    .is_up = is_up,
+};
 
 struct arbiter *
 arbiter_new(struct redis_link *link, const struct seal *seal,
@@ -425,6 +438,7 @@ arbiter_new(struct redis_link *link, const struct seal *seal,
 	memcpy(d->relay, id, NAME);
 	d->script.text = arbiter_text;
 	list_init(&d->open);
+	d->scopes = scopes_new(link, seal, prefix, relay);
 	return d;
 }
 
@@ -435,6 +449,7 @@ arbiter_free(struct arbiter *d)
 		return;
 	while (!list_is_empty(&d->open))
 		ask_free(LIST_ITEM(d->open.next, struct ask, entry));
+	scopes_free(d->scopes);
 	free(d->prefix);
 	free(d);
 }

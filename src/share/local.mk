@@ -11,17 +11,18 @@ libshare_a_SOURCES = \
 	src/share/redis_url.c src/share/redis_url.h \
 	src/share/relays.c src/share/relays.h \
 	src/share/resp.c src/share/resp.h \
+	src/share/scopes.c src/share/scopes.h \
 	src/share/seal.c src/share/seal.h \
 	src/share/spends.c src/share/spends.h
-nodist_libshare_a_SOURCES = src/share/arbiter_text.c
-EXTRA_DIST += src/share/arbiter.lua
-CLEANFILES += src/share/arbiter_text.c
-src/share/arbiter_text.c: src/share/arbiter.lua
+nodist_libshare_a_SOURCES = src/share/arbiter_text.c src/share/scopes_text.c
+EXTRA_DIST += src/share/arbiter.lua src/share/scopes.lua
+CLEANFILES += $(nodist_libshare_a_SOURCES)
+$(nodist_libshare_a_SOURCES): src/share/%_text.c: src/share/%.lua
 	$(AM_V_GEN)$(MKDIR_P) src/share && { \
-	echo 'extern const char arbiter_text[];' && \
-	echo 'const char arbiter_text[] =' && \
+	echo 'extern const char $*_text[];' && \
+	echo 'const char $*_text[] =' && \
 	sed -e '/^ *--/d' -e 's/\\/&&/g' -e 's/"/\\"/g' -e 's/.*/    "&\\n"/' \
-		$(srcdir)/src/share/arbiter.lua && echo '    ;'; } >$@.tmp && \
+		$(srcdir)/src/share/$*.lua && echo '    ;'; } >$@.tmp && \
 	mv -f $@.tmp $@
 share_libs = libshare.a $(net_libs) $(HIREDIS_LIBS)
 
@@ -34,7 +35,7 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \
 	tests/unit/test_arbiter_oracle
 tests_unit_test_arbiter_oracle_SOURCES = tests/unit/test_arbiter_oracle.c \
-	tests/unit/pump.h tests/unit/throttle_random.h
+	tests/unit/pump.h tests/unit/redis_rig.h tests/unit/throttle_random.h
 tests_unit_test_arbiter_oracle_LDADD = $(share_libs) $(throttle_libs) \
 	$(CMOCKA_LIBS)
 tests_unit_test_resp_SOURCES = tests/unit/test_resp.c

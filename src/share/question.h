@@ -81,6 +81,71 @@ struct share_answer {    /* borrowed for the call */
 	size_t rulings_n;
 };
 
+/* ---- scopes ---- */
+
+/* Windows over the new recipients of many senders: gate/scope.h, gate/window.h.
+ */
+#define SHARE_SCOPES_MAX 16
+#define SHARE_SLOTS 49
+struct share_window {
+	uint32_t count; /* in questions */
+	int64_t length_ms;
+	int64_t age_ms; /* of slot[0] */
+	uint32_t slot[SHARE_SLOTS];
+};
+
+struct share_scope {
+	struct str name, key;
+	uint32_t untold; /* used here, and nobody was asked */
+	/* As they are here, for a server that knows less; untold is in it.
+	 */
+	const struct share_window *windows;
+	size_t windows_n;
+};
+
+enum share_scope_what {
+	SHARE_SCOPE_RESERVE, /* a place in all of them, or a ruling why not */
+	SHARE_SCOPE_TAKE,    /* the same, used at once */
+	SHARE_SCOPE_COMMIT,
+	SHARE_SCOPE_CANCEL,
+	SHARE_SCOPE_JOIN /* the windows here count where they have more */
+};
+
+struct share_scope_step {
+	enum share_scope_what what;
+	uint64_t reservation; /* unlike any other's of this relay */
+};
+
+struct share_scopes { /* borrowed for the call */
+	const struct share_scope *scopes;
+	size_t scopes_n;
+	const struct share_scope_step *steps;
+	size_t steps_n;
+	int64_t at; /* for tests; 0: by the server's clock */
+};
+
+struct share_scope_ruling {
+	bool is_free;
+	/* Else the window that opens last. */
+	size_t scope, window;
+	uint32_t used;
+	int64_t open_in; /* ms */
+};
+
+struct share_scopes_answer { /* borrowed for the call */
+	/* For each place that was asked for, in order. */
+	const struct share_scope_ruling *rulings;
+	size_t rulings_n;
+	/* As they are now, of one scope after the other; without count and
+	 * length. */
+	const struct share_window *windows;
+};
+
+typedef void share_scopes_fn(
+    void *arg, const struct share_scopes_answer *answer, int64_t now);
+
+/* ---- who answers ---- */
+
 /* answer NULL: none came in time. The question may have been carried out. */
 typedef void share_answer_fn(
     void *arg, const struct share_answer *answer, int64_t now);
@@ -89,6 +154,9 @@ struct share_ops {
 	/* False: the server is not there, fn is not called. */
 	bool (*ask)(void *arg, const struct share_question *q,
 	    share_answer_fn *fn, void *fn_arg);
+	/* The same of scopes. */
+	bool (*ask_scopes)(void *arg, const struct share_scopes *q,
+	    share_scopes_fn *fn, void *fn_arg);
 	/* A recipient's name at all relays. */
 	uint64_t (*destination)(void *arg, struct str recipient);
 	/* The server that decides about this sender is there. */

@@ -432,3 +432,72 @@ def test_a_sender_without_credit_waits(redis, relay, sink):  # noqa: F811
     assert a.held() == ["one@example.com", "two@example.com"]
     send(b, "three")
     assert b.held() == ["three@example.com"]
+
+
+SCOPED = 'scope "site" {\n  by = all\n  limit = "4/1d"\n}\n'
+
+
+def by(w, sender, *names):
+    peer = w.hello()
+    for name in names:
+        peer.transact(f"{sender}@example.org", [f"{name}@example.com"],
+                      message())
+    peer.ask("QUIT")
+
+
+def test_a_scope_counts_at_all_relays(redis, relay):  # noqa: F811
+    """Many senders at three relays together what one relay would let go."""
+    policy = KEY + 'interval = "1h"  burst = 50  initial = 50'
+    server = redis()
+    a, b, c = (relay(server, policy=policy, sections=SCOPED)
+               for _ in range(3))
+    is_up(a, b, c)
+    by(a, "alice", "one", "two")
+    by(b, "bob", "three")
+    by(c, "alice", "four")
+    by(b, "bob", "five")
+    by(c, "carol", "six")
+    assert a.held() == []
+    assert b.held() == ["five@example.com"]
+    assert c.held() == ["six@example.com"]
+    assert "4 of 4" in str(c.ctl("show", ALICE)["scopes"])
+    # An outage, and an emptied server, give no place that was not there.
+    server.kill()
+    for w in (a, b, c):
+        until(lambda w=w: not shared(w)["up"], "the outage")
+    by(b, "dave", "seven")
+    assert "seven@example.com" in b.held()
+    server.start()
+    is_up(a, b, c)
+    by(a, "alice", "eight")
+    assert a.held() == ["eight@example.com"]
+
+
+def test_what_waits_for_a_scope_goes_once(redis, relay):  # noqa: F811
+    """Relays ask one after the other when the window opens."""
+    policy = KEY + 'interval = "1h"  burst = 50  initial = 50'
+    server = redis()
+    short = SCOPED.replace("4/1d", "2/4s")
+    a, b = (relay(server, policy=policy, sections=short) for _ in range(2))
+    is_up(a, b)
+    by(a, "alice", "one", "two", "three")
+    by(b, "bob", "four", "five")
+    assert len(a.held()) == 1 and len(b.held()) == 2
+    began = time.monotonic()
+    until(lambda: went(a, b) == 3, "all of it")
+    assert time.monotonic() - began > 4
+
+
+def test_what_a_client_gives_up_leaves_the_scope(redis, relay):  # noqa: F811
+    policy = KEY + 'interval = "1h"  burst = 50  initial = 50'
+    server = redis()
+    a, b = (relay(server, policy=policy, sections=SCOPED) for _ in range(2))
+    is_up(a, b)
+    peer = a.hello()
+    peer.ask("MAIL FROM:<alice@example.org>")
+    for i in range(4):
+        assert peer.ask(f"RCPT TO:<to{i}@example.com>")[0] == 250
+    by(b, "bob", "one")
+    assert b.held() == ["one@example.com"]
+    peer.ask("RSET")
+    until(lambda: went(b) == 1, "the place")

@@ -11,13 +11,8 @@
  */
 #include "throttle_random.h"
 
-#include "pump.h"
+#include "redis_rig.h"
 #include "share/arbiter.h"
-
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define RELAYS 3
 #define OPEN_MAX 40
@@ -31,11 +26,7 @@ struct open {
 };
 
 struct world {
-	char dir[64], socket[96];
-	pid_t server;
-	struct loop *loop;
-	struct redis_link *link;
-	struct seal *seal;
+	struct redis_rig redis;
 	struct arbiter *relays[RELAYS];
 
 	enum share_lane lane; /* of this round */
@@ -65,59 +56,17 @@ struct world {
 
 /* ---- the server ---- */
 
-static void
-on_up(void *arg, int64_t now)
-{
-	(void)arg;
-	(void)now;
-}
-
-static void
-on_down(void *arg, const char *why, int64_t now)
-{
-	(void)arg;
-	(void)now;
-	if (getenv("WEIR_TEST_VERBOSE") != NULL)
-		fprintf(stderr, "redis: %s\n", why);
-}
-
-static const struct redis_link_ops link_ops = {
-    .on_up = on_up, .on_down = on_down};
-
-static bool
-is_up(void *arg)
-{
-	return redis_link_is_up(((struct world *)arg)->link);
-}
-
 static int
 set_up(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	struct redis_link_settings s = {.deadline_ms = PUMP_LIMIT_MS};
-	char text[128], why[128];
+	char text[16];
 
-	snprintf(w->dir, sizeof(w->dir), "/tmp/weir-oracle-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	snprintf(w->socket, sizeof(w->socket), "%s/redis.sock", w->dir);
-	w->server = fork();
-	assert_true(w->server >= 0);
-	if (w->server == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execlp("redis-server", "redis-server", "--port", "0",
-		    "--unixsocket", w->socket, "--dir", w->dir, "--save", "",
-		    "--appendonly", "no", "--loglevel", "warning", NULL);
-		_exit(127);
-	}
-	w->loop = loop_new();
-	w->seal = seal_new(STR("a secret of this site alone"));
-	snprintf(text, sizeof(text), "unix:%s", w->socket);
-	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
-	w->link = redis_link_new(w->loop, &s, &link_ops, w);
-	assert_true(pump_until(w->loop, is_up, w));
+	redis_rig_open(&w->redis);
 	for (unsigned i = 0; i < RELAYS; i++) {
 		snprintf(text, sizeof(text), "mx%u", i);
-		w->relays[i] = arbiter_new(w->link, w->seal, "weir", text);
+		w->relays[i] =
+		    arbiter_new(w->redis.link, w->redis.seal, "weir", text);
 	}
 	*state = w;
 	return 0;
@@ -127,19 +76,11 @@ static int
 tear_down(void **state)
 {
 	struct world *w = *state;
-	char text[160];
 
-	redis_link_free(w->link);
+	redis_rig_stop(&w->redis);
 	for (unsigned i = 0; i < RELAYS; i++)
 		arbiter_free(w->relays[i]);
-	seal_free(w->seal);
-	loop_free(w->loop);
-	(void)kill(w->server, SIGTERM);
-	(void)waitpid(w->server, NULL, 0);
-	(void)unlink(w->socket);
-	snprintf(text, sizeof(text), "%s/dump.rdb", w->dir);
-	(void)unlink(text);
-	(void)rmdir(w->dir);
+	redis_rig_close(&w->redis);
 	free(w);
 	return 0;
 }
@@ -152,7 +93,7 @@ on_answer(void *arg, const struct share_answer *answer, int64_t now)
 	(void)now;
 	assert_non_null(answer);
 	w->is_answered = true;
-	loop_stop(w->loop);
+	loop_stop(w->redis.loop);
 	w->answer = *answer;
 	if (answer->rulings_n > 0)
 		w->ruling = answer->rulings[0];
@@ -181,7 +122,8 @@ question_of(struct world *w, enum share_lane lane, unsigned relay,
 
 	w->is_answered = false;
 	assert_true(arbiter_ops.ask(w->relays[relay], &q, on_answer, w));
-	loop_run(w->loop); /* the answer ends it, or its deadline the test */
+	loop_run(
+	    w->redis.loop); /* the answer ends it, or its deadline the test */
 	assert_true(w->is_answered);
 }
 
@@ -674,8 +616,7 @@ main(void)
 		test_every_verdict_is_the_throttles, set_up, tear_down),
 	};
 
-	/* Without the server there is nothing to hold the throttle against. */
-	if (system("redis-server --version >/dev/null 2>&1") != 0)
+	if (!redis_rig_is_there())
 		return 77;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
