@@ -51,7 +51,7 @@ struct api_settings { /* all borrowed */
 };
 
 struct api *api_new(const struct api_settings *settings);
-/* After web_stop and before control_stop; drops every connection. */
+/* Before control_stop; drops every connection. */
 void api_free(struct api *a); /* takes NULL */
 struct web *api_web(struct api *a);
 /* Of a route's handler. */
@@ -104,6 +104,5 @@ void api_get_trace(struct web_exchange *x, int64_t now);
 
 /* api_doc.c */
 void api_get_description(struct web_exchange *x, int64_t now);
-json_t *api_describe(const struct api *a);
 
 #endif

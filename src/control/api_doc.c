@@ -290,8 +290,8 @@ paths_of(const struct api *a)
 	return paths;
 }
 
-json_t *
-api_describe(const struct api *a)
+static json_t *
+describe(const struct api *a)
 {
 	json_t *schemes =
 	    json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}",
@@ -320,5 +320,5 @@ void
 api_get_description(struct web_exchange *x, int64_t now)
 {
 	(void)now;
-	api_answer(x, 200, api_describe(api_of(x)));
+	api_answer(x, 200, describe(api_of(x)));
 }

@@ -156,11 +156,8 @@ struct control_conn *control_ask(struct control *control,
 
 /* ---- conn.c ---- */
 
-struct control_conn *control_conn_new(
-    struct control *control, int fd, int64_t now);
 void control_conn_end(struct control_conn *c);
-void control_conn_cut(struct control_conn *c);  /* there is no room for more */
-void control_conn_free(struct control_conn *c); /* ended or at control_stop */
+void control_conn_cut(struct control_conn *c); /* there is no room for more */
 
 /* ---- answers (control_answer.c); every json_t is taken ---- */
 
@@ -201,8 +198,6 @@ json_t *control_time(int64_t wall_ms); /* RFC 3339; 0: null */
 /* What happened lately, and what happens from now on: the same for every
  * daemon. Takes CONTROL_FOLLOW and CONTROL_MAX. */
 void control_events(struct control_conn *c, int64_t now);
-/* A follower that did not read what it asked for, before its end. */
-void control_report_dropped(const struct control_conn *c);
 /* What one client, sender or next hop says and is answered, from now on: for a
  * daemon whose log has a tap (os/tap.h). Takes CONTROL_TERM and CONTROL_FOR. */
 void control_trace(struct control_conn *c, int64_t now);

@@ -17,9 +17,7 @@ libcontrol_a_SOURCES = \
 	src/control/graph.c src/control/graph.h \
 	src/control/metrics.c src/control/metrics.h \
 	src/control/request.c src/control/request.h \
-	src/control/server.c \
 	src/control/site.c src/control/site.h \
-	src/control/trace.c \
 	src/control/web.c src/control/web.h \
 	src/control/web_answer.c src/control/web_private.h \
 	src/control/web_conf.c src/control/web_conf.h \

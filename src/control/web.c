@@ -132,12 +132,6 @@ web_target(const struct web_exchange *x)
 	return &x->target;
 }
 
-struct web *
-web_of(const struct web_exchange *x)
-{
-	return x->web;
-}
-
 const struct web_access *
 web_access(const struct web_exchange *x)
 {
@@ -148,12 +142,6 @@ const struct web_who *
 web_who(const struct web_exchange *x)
 {
 	return &x->who;
-}
-
-uint32_t
-web_connections(const struct web *w)
-{
-	return w->count;
 }
 
 /* ---- requests ---- */
@@ -469,8 +457,9 @@ web_listen(
 	listener_start(listener, w->server.loop, on_accept, on_trouble, bound);
 }
 
-void
-web_stop(struct web *w)
+/* Accepts nothing more. */
+static void
+stop(struct web *w)
 {
 	while (!list_is_empty(&w->listeners)) {
 		struct web_listener *bound =
@@ -487,7 +476,7 @@ web_free(struct web *w)
 {
 	if (w == NULL)
 		return;
-	web_stop(w);
+	stop(w);
 	while (!list_is_empty(&w->conns))
 		web_end(
 		    LIST_ITEM(w->conns.next, struct web_exchange, entry), 0);

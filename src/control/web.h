@@ -122,14 +122,11 @@ struct web *web_new(const struct web_server *server);
 /* listener is taken, and served from now on. */
 void web_listen(
     struct web *w, struct listener *listener, const struct web_access *access);
-void web_stop(struct web *w); /* accepts nothing more */
 void web_free(struct web *w); /* drops every connection; takes NULL */
-uint32_t web_connections(const struct web *w);
 
 /* ---- for handlers ---- */
 
 void *web_arg(const struct web_exchange *x);
-struct web *web_of(const struct web_exchange *x);
 const struct http_request *web_request(const struct web_exchange *x);
 const struct http_target *web_target(const struct web_exchange *x);
 const struct web_route *web_route(const struct web_exchange *x);

@@ -77,6 +77,28 @@ print_name(const char *prefix, const char *name)
 	printf("  %-28s ", text);
 }
 
+/* And a line's end. */
+static void
+print_value(const json_t *value)
+{
+	char *text;
+
+	if (json_is_integer(value)) {
+		printf("%" PRId64 "\n", (int64_t)json_integer_value(value));
+	} else if (json_is_boolean(value)) {
+		printf("%s\n", json_is_true(value) ? "yes" : "no");
+	} else if (json_is_string(value)) {
+		text = text_safe(str_from(json_string_value(value)), 0);
+		printf("%s\n", text);
+		free(text);
+	} else {
+		text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+		printf(
+		    "%s\n", json_is_null(value) || text == NULL ? "-" : text);
+		free(text);
+	}
+}
+
 static void
 print_members(const char *prefix, const json_t *row)
 {
@@ -98,28 +120,7 @@ print_members(const char *prefix, const json_t *row)
 			continue;
 		}
 		print_name(prefix, name);
-		look_print_value(value);
-	}
-}
-
-void
-look_print_value(const json_t *value)
-{
-	char *text;
-
-	if (json_is_integer(value)) {
-		printf("%" PRId64 "\n", (int64_t)json_integer_value(value));
-	} else if (json_is_boolean(value)) {
-		printf("%s\n", json_is_true(value) ? "yes" : "no");
-	} else if (json_is_string(value)) {
-		text = text_safe(str_from(json_string_value(value)), 0);
-		printf("%s\n", text);
-		free(text);
-	} else {
-		text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-		printf(
-		    "%s\n", json_is_null(value) || text == NULL ? "-" : text);
-		free(text);
+		print_value(value);
 	}
 }
 

@@ -9,7 +9,6 @@
 #include "ctl/table.h"
 
 void look_print_summary(const json_t *status); /* three lines */
-void look_print_value(const json_t *value);    /* and a line's end */
 void look_senders_init(struct table *t);
 void look_add_sender(struct table *t, const json_t *row, int64_t wall_ms);
 

@@ -70,8 +70,6 @@ bool netd_reload(void *arg, char *err, size_t cap); /* arg: struct netd */
 void netd_set_timer(struct netd *n);
 /* What the kernel has thrown away waits no more. */
 void netd_look_for_lost(struct netd *n, int64_t now);
-/* A frozen host stands in the site's own set, or stands there no more. */
-void netd_set_blocked(struct netd *n, const struct ip *ip, bool on);
 void netd_block_frozen(struct netd *n); /* after a start */
 
 /* ---- commands.c ---- */

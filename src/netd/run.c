@@ -170,8 +170,9 @@ on_verdict(void *arg, uint64_t name, enum netgate_verdict verdict)
 	    verdicts[verdict]);
 }
 
-void
-netd_set_blocked(struct netd *n, const struct ip *ip, bool on)
+/* A frozen host stands in the site's own set, or stands there no more. */
+static void
+set_blocked(struct netd *n, const struct ip *ip, bool on)
 {
 	bool v6 = ip->family == IP_V6;
 	const struct nfset_name *name = v6 ? &n->freeze6 : &n->freeze4;
@@ -192,7 +193,7 @@ on_freeze(void *arg, const struct netgate_freeze *f)
 	events_add(n->events, f->at, EVENT_FREEZE, f->text, "", "%s, %u waited",
 	    f->reason, f->queue_length);
 	if (n->conf->mode == NETD_ENFORCE)
-		netd_set_blocked(n, &f->source, true);
+		set_blocked(n, &f->source, true);
 	hook_run(n->hook, n->conf->freeze_command,
 	    &(struct hook_freeze){.sender = f->text,
 		.policy = f->policy,
@@ -210,7 +211,7 @@ on_thaw(void *arg, const struct ip *source, const char *who)
 
 	events_add(n->events, clock_wall_ms(), EVENT_THAW,
 	    ip_format(source, text), "", "by %s", who);
-	netd_set_blocked(n, source, false);
+	set_blocked(n, source, false);
 }
 
 static void
@@ -387,7 +388,7 @@ set_all_blocked(struct netd *n, bool on)
 		struct ip ip;
 
 		if (info.frozen && ip_parse(str_from(info.source), &ip))
-			netd_set_blocked(n, &ip, on);
+			set_blocked(n, &ip, on);
 	}
 }
 

@@ -224,13 +224,24 @@ take_claimed(struct netgate *g, struct host *h)
 	freeze_check_length(g, h);
 }
 
+/* It sends: it is one of those that the table is for. */
+static void
+set_seen(struct netgate *g, struct host *h)
+{
+	h->last_seen = g->now;
+	if (!h->is_silent)
+		return;
+	h->is_silent = false;
+	g->silent_count--;
+}
+
 static struct host *
 get_proven(struct netgate *g, const struct ip *ip, uint64_t sender)
 {
 	struct host *h = host_get(g, ip);
 	bool is_first = !h->is_proven && h != g->overflow;
 
-	host_set_seen(g, h);
+	set_seen(g, h);
 	if (!is_first)
 		return h;
 	h->is_proven = true;
@@ -255,7 +266,7 @@ host_get_sender(
 		h = g->unproven_count >= g->settings.hosts_max - kept
 			? overflow(g)
 			: host_get(g, ip);
-	host_set_seen(g, h);
+	set_seen(g, h);
 	/* Those who share a place are never frozen anyway. */
 	return h == g->overflow ? h : get_claimed(g, h, origin.sender);
 }
@@ -285,16 +296,6 @@ host_get_inbound(struct netgate *g, const struct ip *ip)
 	}
 	h->last_seen = g->now;
 	return h;
-}
-
-void
-host_set_seen(struct netgate *g, struct host *h)
-{
-	h->last_seen = g->now;
-	if (!h->is_silent)
-		return;
-	h->is_silent = false;
-	g->silent_count--;
 }
 
 void
@@ -347,7 +348,7 @@ host_free(struct netgate *g, struct host *h)
 	if (h->claimed != NULL)
 		host_free(g, h->claimed);
 	(void)freeze_flush(g, h, FLUSH_DROP);
-	host_set_seen(g, h);
+	set_seen(g, h);
 	for (int i = 0; i < NETGATE_PROTOCOLS; i++) {
 		if (h->src[i] != NULL)
 			throttle_forget(g->throttle[i], h->src[i]);

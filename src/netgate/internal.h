@@ -175,8 +175,6 @@ struct host *host_find(struct netgate *g, const struct ip *ip); /* or NULL */
  * no more, so that nobody outside can fill it. NULL: no room. */
 struct host *host_get_inbound(struct netgate *g, const struct ip *ip);
 const struct netpolicy *host_policy(struct netgate *g, const struct ip *ip);
-/* It sends: it is one of those that the table is for. */
-void host_set_seen(struct netgate *g, struct host *h);
 /* known_add, with the memory counted. */
 void host_remember(
     struct netgate *g, struct known *k, uint64_t hash, int64_t until);

@@ -17,13 +17,6 @@
 #define ICMP_UNREACHABLE 3
 #define ICMPV6_UNREACHABLE 1
 
-const char *const packet_result_name[] = {
-    [PACKET_OK] = "ok",
-    [PACKET_TRUNCATED] = "truncated",
-    [PACKET_MALFORMED] = "malformed",
-    [PACKET_TOO_DEEP] = "too-many-extension-headers",
-};
-
 struct reader {
 	const uint8_t *p;
 	size_t n;

@@ -39,8 +39,6 @@ struct packet {
 	size_t payload_full; /* its length, were it all there */
 };
 
-extern const char *const packet_result_name[];
-
 MUST_CHECK enum packet_result packet_parse(
     const void *bytes, size_t n, struct packet *out);
 /* A destination-unreachable message quotes the packet that it answers. False:

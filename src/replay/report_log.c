@@ -285,8 +285,8 @@ has_match(struct str who)
 }
 
 /* Clients that do not log in are "[192.0.2.7]". */
-void
-report_log_match(struct str who, FILE *out)
+static void
+print_match(struct str who, FILE *out)
 {
 	bool is_client = str_starts(who, STR("["));
 
@@ -325,7 +325,7 @@ report_log_bulk_policy(const struct report_log *r, FILE *out)
 		if (!report_log_is_bulk(&r->habits[i]) || !has_match(who))
 			continue;
 		fputs(between, out);
-		report_log_match(who, out);
+		print_match(who, out);
 		between = ",\n        ";
 		if (r->habits[i].day > most)
 			most = r->habits[i].day;

@@ -52,8 +52,6 @@ void report_log_freezes(const struct report_log *r, size_t max, FILE *out);
 /* A policy for the bulk senders, as weir.conf has it. Nothing where there are
  * none. */
 void report_log_bulk_policy(const struct report_log *r, FILE *out);
-/* A sender as `match` of a policy has it, with quotes. */
-void report_log_match(struct str who, FILE *out);
 /* Where the domains that are ours come from. */
 const char *report_log_domains(const struct report_log *r);
 
