@@ -260,6 +260,23 @@ test_remove_some_of_the_owed(void **state)
 }
 
 static void
+test_remove_some_leaves_the_owed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p.freeze_at = 0;
+	fill(f, 1, 8, 0);
+	assert_int_equal(throttle_run(f->t, 4 * MINUTE, 1), 1);
+	assert_int_equal(throttle_remove(f->t, f->src, match_all, NULL, 1), 1);
+	look(f, 4 * MINUTE);
+	assert_int_equal(f->info.queue_length, 2);
+	assert_int_equal(throttle_run(f->t, 4 * MINUTE, 0), 2);
+	assert_int_equal(f->seen.tickets[0], 3);
+	assert_int_equal(f->seen.tickets[1], 5);
+	assert_int_equal(f->seen.tickets[2], 6);
+}
+
+static void
 test_remove_keeps_positions(void **state)
 {
 	struct fixture *f = *state;
@@ -747,6 +764,7 @@ main(void)
 	    CASE(test_remove_never_thaws),
 	    CASE(test_remove_some),
 	    CASE(test_remove_some_of_the_owed),
+	    CASE(test_remove_some_leaves_the_owed),
 	    CASE(test_remove_keeps_positions),
 	    CASE(test_expected),
 	    CASE(test_remove_what_is_owed),
