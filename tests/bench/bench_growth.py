@@ -166,7 +166,7 @@ def measure_held(directory, count, names):
         sink.stop()
 
 
-def measure_senders(directory, count, names):
+def measure_senders(directory, count, _):
     weir = Weir(directory / "weir", "127.0.0.1:9", policy=HOLD,
                 senders_max=2 * count)
     weir.start()
@@ -188,21 +188,21 @@ def measure_senders(directory, count, names):
     took, _ = timed(weir.launch)
     kb = rss_kb(weir.process.pid) - empty
     line("start", took, f"{kb * 1024 / count:.0f} bytes a sender")
-    for name in names or ("status", "senders"):
-        took, _ = timed(lambda w=name: weir.run_ctl(w, "--max", "100")
-                        if w != "status" else weir.run_ctl(w))
-        line(name, took)
+    line("status", timed(lambda: weir.run_ctl("status"))[0])
+    line("senders, first lines", timed(lambda: first_line(weir, "senders"))[0])
+    line("show a sender", timed(lambda: weir.run_ctl(
+        "show", "<u77@example.org>"))[0])
     weir.stop(600)
 
 
 def measure_sessions(directory, count, _):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 1000, 1 << 20))
-    pki = Pki(directory / "pki")
-    cert, key = pki.issue("relay.weir.test")
-    weir = Weir(directory / "weir", "127.0.0.1:9", policy="",
-                client_sessions_max=count + 100, smtp_sessions_max=count + 100,
-                listen_options=f'tls = implicit  tls_cert = "{cert}"'
-                               f'  tls_key = "{key}"')
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    cert = Pki(directory / "pki").cert("bench", ["bench.test"])
+    weir = Weir(directory / "weir", "127.0.0.1:9",
+                client_sessions_max=count + 100, sessions_max=count + 100,
+                tls_cert=f'{{"{cert}"}}', listen_options="tls = implicit",
+                command_timeout='"10m"')
     weir.start()
     before = rss_kb(weir.process.pid)
     context = ssl.create_default_context()
