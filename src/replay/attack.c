@@ -126,13 +126,14 @@ attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
 	*out = (struct attack_plan){.text = text, .at = -1};
 	if (!parse_rate(str_cut(&rest, ','), out))
 		return fail(text,
-		    "is no rate; write recipients a second from 1 to 10000, "
-		    "as in 10, or in a time up to a day, as in 1/60 or 100/1d",
+		    "is not a rate; write recipients per second from 1 to "
+		    "10000, as in 10, or per time up to a day, as in 1/60 or "
+		    "100/1d",
 		    err, cap);
 	while (rest.n > 0) {
 		if (!parse_more(str_cut(&rest, ','), out))
 			return fail(text,
-			    "after the rate there may be known=NUMBER (1 to "
+			    "after the rate may come known=NUMBER (1 to "
 			    "5000), packed and unknown=SHARE (1% to 100%); of "
 			    "flows udp; with users=NUMBER (1 to 1000) also "
 			    "known=SHARE, at=TIME (40d, or as in RFC 3339), "

@@ -115,8 +115,8 @@ read_frames(
 	if (capture_stats(c)->packets > 0 &&
 	    strstr(pcap_geterr(p), "truncated") != NULL) {
 		fprintf(stderr,
-		    "weir-replay: %s: ends within a packet; read as far as it "
-		    "goes\n",
+		    "weir-replay: %s: ends within a packet; everything before "
+		    "it was read\n",
 		    path);
 		return 0;
 	}
@@ -146,8 +146,8 @@ capture_read(const char *path, struct capture *c, char *err, size_t cap)
 		const char *name = pcap_datalink_val_to_name(pcap_datalink(p));
 
 		snprintf(err, cap,
-		    "%s: link type %d (%s) is not known; capture Ethernet, "
-		    "any, or raw IP",
+		    "%s: link type %d (%s) is not known; capture Ethernet, any "
+		    "or raw IP",
 		    path, pcap_datalink(p), name != NULL ? name : "?");
 		status = EX_DATAERR;
 	}

@@ -206,18 +206,18 @@ check_args(const struct command_args *args, char *err, size_t cap)
 	if (args->attack_count > 0 || args->compare != NULL ||
 	    args->nodes != NULL || args->no_local)
 		snprintf(err, cap,
-		    "--attack, --compare, --nodes and --no-local are of other "
-		    "commands");
+		    "--attack, --compare, --nodes and --no-local belong to "
+		    "other commands");
 	else if (args->profile_count > 1)
-		snprintf(err, cap, "--profile: one is enough");
+		snprintf(err, cap, "--profile: only one may be given");
 	else if (o->has_spread && is_mail != wants_mail)
 		snprintf(err, cap,
 		    "--spread=contacts needs a trace, and a trace is for "
 		    "--spread=contacts only");
 	else if (is_mail && (args->profile_count > 0 || o->hosts > 0))
 		snprintf(err, cap,
-		    "--profile and --hosts are for worms that reach for "
-		    "addresses; with a trace, use -c and --policy");
+		    "--profile and --hosts are for worms that scan addresses; "
+		    "with a trace, use -c and --policy");
 	else if (!is_mail && (args->config != NULL || args->policy != NULL))
 		snprintf(err, cap,
 		    "-c and --policy are for mail: name a trace, or use "
@@ -293,7 +293,7 @@ run_contacts(const struct command_args *args, const struct setup *setup,
 	    input_read(args->files[0], trace_add_line, &trace, err, cap);
 
 	if (status == 0 && trace.message_count == 0) {
-		snprintf(err, cap, "%s: holds no message", args->files[0]);
+		snprintf(err, cap, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	if (status == 0)

@@ -156,8 +156,8 @@ propose(const struct command_args *args, const struct flow_report *r, char *err,
 	p->text = text;
 	if (r->flows->opened < FLOWS_LEAST) {
 		snprintf(err, cap,
-		    "%s: %u flows are too few to choose a policy by; take a "
-		    "day or more",
+		    "%s: %u flows are too few to choose a policy; use a day or "
+		    "more",
 		    r->trace, (unsigned)r->flows->opened);
 		status = EX_DATAERR;
 	} else if (!flow_propose(r->flows, p->target, args->keep_back,
@@ -165,8 +165,8 @@ propose(const struct command_args *args, const struct flow_report *r, char *err,
 		status = interrupted(err, cap);
 	} else if (!proposal.is_found) {
 		snprintf(err, cap,
-		    "%s: of %u policies none holds so little; give a larger "
-		    "--target than %g%%, or policies for each kind of host",
+		    "%s: none of %u policies holds that little; give a "
+		    "--target above %g%%, or a policy for each kind of host",
 		    r->trace, proposal.tried, 100 * p->target);
 		status = EX_DATAERR;
 	} else {
@@ -214,8 +214,8 @@ read_capture(const struct command_args *args, struct flows *flows,
 	if (status != 0 || flows->opened > 0)
 		return status;
 	snprintf(err, cap,
-	    "%s: no host of %s opens anything in %llu packets; name the hosts' "
-	    "addresses in --my-networks",
+	    "%s: no host of %s opens a connection in %llu packets; give the "
+	    "hosts' addresses in --my-networks",
 	    args->files[0],
 	    args->network_count > 0 ? "--my-networks" : "a private network",
 	    (unsigned long long)stats->packets);
@@ -255,9 +255,7 @@ check_args(const struct command_args *args, char *err, size_t cap)
 		return EX_USAGE;
 	}
 	if (args->policy != NULL && args->config == NULL) {
-		snprintf(err, cap,
-		    "--policy: names a policy of a file; add -c FILE, or use "
-		    "--profile");
+		snprintf(err, cap, "--policy: needs -c FILE, or use --profile");
 		return EX_USAGE;
 	}
 	if (args->config != NULL && args->profile_count == PROFILES_MAX) {
@@ -268,7 +266,7 @@ check_args(const struct command_args *args, char *err, size_t cap)
 	if (args->propose &&
 	    (args->config != NULL || args->profile_count > 0)) {
 		snprintf(err, cap,
-		    "--propose makes numbers of its own; leave out -c and "
+		    "--propose chooses the values itself; remove -c and "
 		    "--profile");
 		return EX_USAGE;
 	}

@@ -676,7 +676,7 @@ command_history(const struct command_args *args, char *err, size_t cap)
 		status =
 		    input_read(args->files[0], past_add_line, &past, err, cap);
 	if (status == 0 && past.count == 0) {
-		snprintf(err, cap, "%s: holds no message", args->files[0]);
+		snprintf(err, cap, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	if (status == 0)

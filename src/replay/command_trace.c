@@ -19,7 +19,7 @@ read_both(const struct command_args *args, struct trace *trace,
 		status =
 		    input_read(args->files[0], trace_add_line, trace, err, cap);
 	if (status == 0 && trace->message_count == 0) {
-		snprintf(err, cap, "%s: holds no message", args->files[0]);
+		snprintf(err, cap, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	return status;

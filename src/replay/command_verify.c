@@ -41,8 +41,8 @@ read_logs(
 		    input_read(args->files[i], exact_add_line, e, err, cap);
 	if (status == 0 && exact_stats(e)->transactions == 0) {
 		snprintf(err, cap,
-		    "%s: holds nothing that the gate was asked; set log_level "
-		    "= debug in weir.conf and restart weir-maild",
+		    "%s: has no requests to the gate; set log_level = debug in "
+		    "weir.conf and restart weir-maild",
 		    args->files[0]);
 		status = EX_DATAERR;
 	}
@@ -54,11 +54,11 @@ print(const struct exact_stats *s, char *err, size_t cap)
 {
 	printf("%" PRIu64 " verdicts in %" PRIu64 " transactions: %s\n",
 	    s->verdicts, s->transactions,
-	    s->different == 0 ? "all as the daemon gave them"
-			      : "not all as the daemon gave them");
+	    s->different == 0 ? "the same verdicts as the daemon's"
+			      : "not the same verdicts as the daemon's");
 	if (s->unknown > 0)
 		printf("%" PRIu64
-		       " lines of transactions that began before the log\n",
+		       " lines of transactions from before the log\n",
 		    s->unknown);
 	for (uint64_t i = 0; i < s->different && i < EXACT_SHOWN; i++)
 		printf("%s\n", s->shown[i]);
@@ -69,8 +69,9 @@ print(const struct exact_stats *s, char *err, size_t cap)
 	if (s->different == 0)
 		return 0;
 	snprintf(err, cap,
-	    "%" PRIu64 " verdicts differ: another configuration, a log that "
-	    "does not begin with an empty spool, or what an administrator did",
+	    "%" PRIu64
+	    " verdicts differ: a different configuration, a log that does not "
+	    "start with an empty spool, or actions of an administrator",
 	    s->different);
 	return DIFFERENT;
 }
@@ -85,8 +86,8 @@ command_verify(const struct command_args *args, char *err, size_t cap)
 
 	if (args->journal || args->config == NULL) {
 		snprintf(err, cap,
-		    "verify needs log files, and -c FILE: the configuration "
-		    "that the daemon had");
+		    "verify needs log files, and the daemon's configuration: "
+		    "-c FILE");
 		return EX_USAGE;
 	}
 	status = setup_load(&setup, args->config, NULL, err, cap);

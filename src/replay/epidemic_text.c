@@ -58,14 +58,15 @@ print_head(const struct epidemic *e)
 	const struct outbreak_settings *s = &e->settings;
 
 	if (s->spread == OUTBREAK_CONTACTS)
-		printf("A worm that mails the address books of %u users (%s), "
-		       "%s a second, %.0f %% of the addresses it finds are of "
-		       "people they know; %.0f %% of the messages are opened, "
-		       "after %.0f min on average.\n",
+		printf(
+		    "A worm that mails to the address books of %u users (%s), "
+		    "%s a second, %.0f %% of the addresses it finds are of "
+		    "people they know; %.0f %% of the messages are opened, "
+		    "after %.0f min on average.\n",
 		    s->hosts, e->trace, e->rate, 100 * s->density,
 		    100 * s->open_share, s->open_s / 60);
 	else
-		printf("A worm that reaches for %s addresses a second, %g %% "
+		printf("A worm that tries %s addresses a second, %g %% "
 		       "of which are hosts that it infects, %s.\n",
 		    e->rate, 100 * s->density,
 		    s->spread == OUTBREAK_LOCAL ? "mostly in its own network"
@@ -108,7 +109,7 @@ print_sides(const struct epidemic *e)
 	ROW(e, "  of these, frozen", s)
 	cell_number(s->agents.frozen);
 	putchar('\n');
-	ROW(e, "  contacts of one that got out", s)
+	ROW(e, "  contacts of one that passed", s)
 	{
 		char text[CELL_MAX];
 		double n = s->agents.throttled > 0

@@ -141,7 +141,7 @@ flows_add_line(void *flows, struct str line, char *why, size_t cap)
 		    FLOWS_SECONDS_MAX);
 	if (f->count > 0 && flow.at < f->v[f->count - 1].at)
 		return fail(why, cap,
-		    "the time is before that of the line above; sort by the "
+		    "the time is before that of the previous line; sort by the "
 		    "first column");
 	if (!take_address(f, &line, "the source", &flow.src, why, cap) ||
 	    !take_address(f, &line, "the destination", &flow.dst, why, cap) ||

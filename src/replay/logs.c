@@ -264,7 +264,7 @@ why_empty(const struct logs *l)
 {
 	const char *why = l->stats.formats[0]->empty;
 
-	return why != NULL ? why : "the log may begin or end in between";
+	return why != NULL ? why : "the log may begin or end within them";
 }
 
 /* Of the format that was asked for. */
@@ -276,8 +276,9 @@ check_format(
 	    l->submissions.count > 0 || l->stats.lines == 0)
 		return 0;
 	snprintf(err, cap,
-	    "%s: no line of %" PRIu64 " is one of %s's; without --format "
-	    "weir-replay finds out whose it is",
+	    "%s: no line of %" PRIu64
+	    " has the format of %s; without --format, weir-replay detects the "
+	    "format",
 	    l->name_count == 1 ? l->names[0] : "the files", l->stats.lines,
 	    format->name);
 	return EX_DATAERR;
@@ -292,9 +293,9 @@ check(const struct logs *l, char *err, size_t cap)
 	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0 &&
 		l->stats.formats[0]->empty == NULL)) {
 		snprintf(err, cap,
-		    "%s: no line of %" PRIu64 " is one of a mail server's log "
-		    "that weir-replay knows (of Exchange: MSGTRK*.LOG); see "
-		    "--format",
+		    "%s: no line of %" PRIu64
+		    " has a log format that weir-replay knows (for Exchange: "
+		    "MSGTRK*.LOG); see --format",
 		    l->name_count == 1 ? l->names[0] : "the files",
 		    l->stats.lines);
 		return EX_DATAERR;
@@ -303,15 +304,16 @@ check(const struct logs *l, char *err, size_t cap)
 		return 0;
 	if (l->submissions.count > 0)
 		snprintf(err, cap,
-		    "nothing was sent by a login or from your networks, but "
-		    "%" PRIu64 " messages from elsewhere; this is the log of a "
-		    "server for incoming mail, or --my-networks must name "
-		    "those who send without a login",
+		    "no mail was sent by a login or from your networks, but "
+		    "%" PRIu64
+		    " messages from elsewhere; either this is the log of a "
+		    "server for incoming mail, or --my-networks must list the "
+		    "clients that send without a login",
 		    s->incoming + s->passing);
 	else
 		snprintf(err, cap,
-		    "no message of which sender and recipient are named in "
-		    "%" PRIu64 " lines; %s",
+		    "no message with sender and recipient in %" PRIu64
+		    " lines; %s",
 		    l->stats.lines, why_empty(l));
 	return EX_DATAERR;
 }
@@ -410,17 +412,16 @@ logs_counts(const struct logs *l,
 		uint64_t n;
 	} others[] = {
 	    {"  of these longer than 1 MiB", s->too_long},
-	    {"lines an hour before the one above", s->backwards},
-	    {"lines of messages begun before the log", l->joined.orphans},
+	    {"lines dated an hour before the line above", s->backwards},
+	    {"lines of messages from before the log", l->joined.orphans},
 	    {"messages by logins and our networks", m->requests},
 	    {"messages from outside to us", m->incoming},
 	    {"messages from outside to outside, left out", m->passing},
 	    {"messages handed back by a content filter", l->joined.hops},
 	    {"messages in two files, counted once", m->doubles},
-	    {"messages that name no recipient, left out", l->joined.nameless},
-	    {"messages that name some recipients only", l->joined.partial},
-	    {"messages told apart too early: too many at once",
-		l->joined.evicted},
+	    {"messages without a recipient, left out", l->joined.nameless},
+	    {"messages with only some recipients", l->joined.partial},
+	    {"messages split too early: too many at once", l->joined.evicted},
 	    {"recipients past the bounds, left out", l->joined.dropped},
 	    {"messages past the bounds, left out", m->full},
 	};

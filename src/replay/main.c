@@ -26,18 +26,18 @@ static const struct command commands[] = {
     {"trace",
 	"FILE --nodes FILE [-c FILE] [--policy NAME] [--no-local] "
 	"[--attack RATE[,...]]... [--json]",
-	"who would have waited or been frozen, had weir been there: from a "
-	"trace",
+	"show which senders would have waited or been frozen, from a trace",
 	true, false, false, command_trace},
     {"flows",
 	"FILE [--my-networks NET,...] [-c FILE [--policy NAME]] "
 	"[--profile NAME]... [--attack RATE[,udp]]... "
 	"[--propose [--target SHARE] [--keep-back SHARE]] [--json]",
-	"the same for connections and weir-netd, from a trace or a capture",
+	"the same for connections (weir-netd), from a trace or a packet "
+	"capture",
 	false, false, false, command_flows},
     {"history", "FILE [-c FILE] [--policy NAME] [--json]",
-	"the same from the last day of weir-maild; weirctl explain --policy "
-	"runs it",
+	"the same from the last day of weir-maild; run by weirctl explain "
+	"--policy",
 	false, false, false, command_history},
     {"log",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
@@ -50,22 +50,23 @@ static const struct command commands[] = {
 	"[--format NAME] [--my-networks NET,...] [--local-domains NAME,...] "
 	"[--year YEAR] [-c FILE] [--policy NAME] "
 	"[--attack RATE[,...]]... [--json|--csv|--html]",
-	"a policy that few of the senders of such logs would notice", false,
+	"propose a policy that few senders of such logs would notice", false,
 	true, true, command_propose},
     {"learn",
 	"FILE...|-|--journal [--format NAME] [--my-networks NET,...] "
 	"[--local-domains NAME,...] [--year YEAR] [-c FILE] "
 	"[--anonymise --nodes FILE]",
-	"whom each sender of such logs wrote to, and when last", false, true,
-	false, command_learn},
+	"list the recipients of each sender in such logs, and when they last "
+	"got mail",
+	false, true, false, command_learn},
     {"verify", "FILE... -c FILE",
-	"whether a replay of weir-maild's own log at debug gives its verdicts",
+	"check that a replay of weir-maild's debug log gives the same verdicts",
 	false, true, false, command_verify},
     {"epidemic",
 	"[TRACE] [--spread random|local|contacts] [--hosts N] [--rate RATE] "
 	"[--density SHARE] [--deployed SHARE,...] [--seed N] "
 	"[--profile NAME | -c FILE --policy NAME] [--json|--html]",
-	"how a worm spreads where a share of the hosts has the throttle", false,
+	"simulate a worm where a share of the hosts has the throttle", false,
 	false, true, command_epidemic},
     {0},
 };
@@ -170,7 +171,8 @@ add_attack(struct command_args *args, const char *text)
 	char err[ERROR_MAX];
 
 	if (args->attack_count == ATTACKS_MAX) {
-		complain("--attack: more than %d; run it again for the others",
+		complain("--attack: more than %d; run the command again for "
+			 "the others",
 		    ATTACKS_MAX);
 		return false;
 	}
@@ -204,7 +206,7 @@ set_format(struct command_args *args, const char *text)
 	args->format = reader_find(text);
 	if (args->format != NULL)
 		return true;
-	fprintf(stderr, "weir-replay: --format: it is one of auto");
+	fprintf(stderr, "weir-replay: --format: must be one of auto");
 	for (size_t i = 0; reader_list[i] != NULL; i++)
 		fprintf(stderr, ", %s", reader_list[i]->name);
 	fputc('\n', stderr);
@@ -217,7 +219,8 @@ set_year(struct command_args *args, const char *text)
 	uint64_t year;
 
 	if (!str_to_u64(str_from(text), &year) || year < 1970 || year > 9999) {
-		complain("--year: it is the four digits of the first line's");
+		complain(
+		    "--year: must be the four-digit year of the first line");
 		return false;
 	}
 	args->year = (int)year;
@@ -242,7 +245,7 @@ take_epidemic(struct command_args *args, int opt, const char *text)
 		return false;
 	if (epidemic_take_option(&args->epidemic, option, text, &must))
 		return true;
-	complain("--%s: it is %s", names[opt], must);
+	complain("--%s: must be %s", names[opt], must);
 	return false;
 }
 
@@ -260,7 +263,7 @@ set_share(const char *option, const char *text, double *out)
 		return true;
 	}
 	complain(
-	    "%s: it is a share between 0%% and 100%%, such as 0.1%%", option);
+	    "%s: must be a share between 0%% and 100%%, such as 0.1%%", option);
 	return false;
 }
 

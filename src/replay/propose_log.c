@@ -465,7 +465,7 @@ check_size(const struct propose_log *p, char *err, size_t cap)
 	    kept.recipients >= LEAST_RECIPIENTS)
 		return 0;
 	snprintf(err, cap,
-	    "too little mail: to propose anything, %d recipients or more are "
+	    "too little mail to propose a policy: %d recipients or more are "
 	    "needed in the part to fit (there are %llu, without the first "
 	    "days) and in the part to check (%llu)",
 	    LEAST_RECIPIENTS, (unsigned long long)fit.recipients,

@@ -7,10 +7,10 @@
 const char *const reader_use_name[READER_USES] = {
     [READER_USED] = "used",
     [READER_CONNECTION] = "connections",
-    [READER_REJECTED] = "refused before there was a message",
+    [READER_REJECTED] = "refused before MAIL",
     [READER_FAILED_LOGIN] = "failed logins",
     [READER_BOUNCE] = "bounces",
-    [READER_NOTE] = "the mail server's notes",
+    [READER_NOTE] = "notes of the mail server",
     [READER_OTHER_PROGRAM] = "of other programs",
     [READER_STRANGE] = "not understood",
 };

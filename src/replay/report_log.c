@@ -150,7 +150,7 @@ print_top(const struct report_log *r, enum report_column column)
 
 	if (f->top_count == 0)
 		return;
-	printf("\nWho waited most, %s\n", report_column_name[column]);
+	printf("\nLongest waits, %s\n", report_column_name[column]);
 	printf("%-40s %10s %7s %10s %10s  %s\n", "sender", "recipients",
 	    "waited", "in all", "longest", "why");
 	for (size_t i = 0; i < f->top_count; i++) {
@@ -238,7 +238,8 @@ print_freezes(const struct report_log *r)
 {
 	if (r->report->result->freeze_count == 0)
 		return;
-	printf("\nWho would have been frozen, and the last lines before it\n");
+	printf("\nSenders that would have been frozen, and the last lines "
+	       "before it\n");
 	report_log_freezes(r, REPORT_LISTED, stdout);
 }
 

@@ -405,7 +405,7 @@ print_top(FILE *out, const struct report_log *r, enum report_column column)
 
 	if (f->top_count == 0)
 		return;
-	snprintf(caption, sizeof(caption), "Who would have waited most, %s",
+	snprintf(caption, sizeof(caption), "Longest waits, %s",
 	    report_column_name[column]);
 	svg_table_begin(out, caption, heads, ARRAY_LEN(heads));
 	for (size_t i = 0; i < f->top_count; i++) {
@@ -434,8 +434,8 @@ print_freezes(FILE *out, const struct report_log *r)
 {
 	if (r->report->result->freeze_count == 0)
 		return;
-	svg_heading(
-	    out, "Who would have been frozen, and the last lines before it");
+	svg_heading(out, "Senders that would have been frozen, and the last "
+			 "lines before it");
 	print_with(out, svg_block, say_freezes, r);
 }
 
@@ -471,7 +471,7 @@ print_habits(FILE *out, const struct report_log *r, const char *caption,
 static void
 print_behaviour(FILE *out, const struct report_log *r)
 {
-	svg_heading(out, "Who writes to many strangers");
+	svg_heading(out, "Senders that write to many strangers");
 	print_habits(out, r, "A burst on a single day: was the account stolen?",
 	    report_log_is_burst);
 	print_habits(out, r, "Bulk senders: give them a policy of their own",
@@ -559,7 +559,7 @@ print_differences(FILE *out, const struct report_log *r)
 	size_t n = 0;
 
 	svg_table_begin(
-	    out, "Whom the change touches", heads, ARRAY_LEN(heads));
+	    out, "Senders affected by the change", heads, ARRAY_LEN(heads));
 	for (uint32_t id = 0; id <= t->id_max && n < LISTED; id++) {
 		if (!report_outcome_differs(&a[id], &b[id]))
 			continue;
@@ -628,7 +628,7 @@ print_log(FILE *out, const struct report_log *r)
 bool
 report_log_print_html(const struct report_log *r, FILE *out)
 {
-	svg_page_begin(out, "Whom weir would have held up");
+	svg_page_begin(out, "Senders that weir would have delayed");
 	print_with(out, svg_paragraph, say_summary, r);
 	if (r->other != NULL)
 		print_with(out, svg_paragraph, say_other, r);

@@ -176,7 +176,7 @@ outcome_json(const struct report_log *r, const struct report_outcome *f)
 	return o;
 }
 
-/* Whom the change touches, before and after. */
+/* Senders affected by the change, before and after. */
 static json_t *
 touched_json(const struct report_log *r)
 {

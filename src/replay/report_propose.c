@@ -100,9 +100,7 @@ print_touched(FILE *out, const struct propose_log *p)
 	char name[NAME_SHOWN], at[UNITS_TEXT_MAX], longest[UNITS_TEXT_MAX];
 
 	if (p->touched_count > 0)
-		fputs("#\n# Whom it would have touched in the part that was "
-		      "kept back\n",
-		    out);
+		fputs("#\n# Senders affected in the part kept back\n", out);
 	for (size_t i = 0; i < p->touched_count && i < LISTED; i++) {
 		const struct propose_touched *t = &p->touched[i];
 
@@ -113,8 +111,9 @@ print_touched(FILE *out, const struct propose_log *p)
 			fprintf(out, ", frozen %s",
 			    units_format_time(
 				p->logs->submissions.start + t->frozen_at, at));
-		fputs(
-		    t->is_left_out ? "; a burst, was it stolen?\n" : "\n", out);
+		fputs(t->is_left_out ? "; a burst: was the account stolen?\n"
+				     : "\n",
+		    out);
 	}
 	if (p->touched_count > LISTED)
 		fprintf(out, "#   and %zu more; --json has all\n",
@@ -132,7 +131,7 @@ print_left_out(FILE *out, const struct propose_log *p)
 		if (!p->left_out_fit[id])
 			continue;
 		if (n++ == 0)
-			fputs("#\n# Not fitted, since they burst on a single "
+			fputs("#\n# Not fitted, because of a burst on a single "
 			      "day; look at them first\n",
 			    out);
 		if (n <= LISTED)
@@ -148,18 +147,18 @@ report_propose_text(const struct propose_log *p, const char *config, FILE *out)
 	fprintf(out,
 	    "# Proposed by weir-replay " PACKAGE_VERSION
 	    " from %zu file%s: %" PRIu64 " messages sent.\n"
-	    "# The aim: at most %g %% of recipients wait, and nobody is "
+	    "# Target: at most %g %% of recipients wait, and nobody is "
 	    "frozen.\n",
 	    l->name_count, l->name_count == 1 ? "" : "s",
 	    l->submissions.stats.requests, 100 * p->search.target);
 	if (!p->search.is_reached)
-		fputs("# No policy that was tried reaches the aim; this one "
-		      "comes nearest. Senders who\n# stand out should have a "
-		      "policy of their own first.\n",
+		fputs("# No policy that was tried meets the target; this one "
+		      "comes closest. Give\n# senders that stand out a policy "
+		      "of their own first.\n",
 		    out);
 	else if (!propose_meets(&p->search, &p->then.kept))
-		fputs("# The part that was kept back misses the aim: the "
-		      "first part was too short, or was\n# not like it.\n",
+		fputs("# The part kept back misses the target: the first part "
+		      "was too short or too\n# different.\n",
 		    out);
 	fputs("#\n", out);
 	print_outcomes(out, p, config);

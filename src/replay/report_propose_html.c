@@ -148,7 +148,7 @@ plot_front(FILE *out, const struct propose_log *p)
 		.is_dashed = true},
 	};
 	const struct svg_plot plot = {
-	    .title = "What people feel, and what a thief reaches",
+	    .title = "What users notice, and what a thief reaches",
 	    .description = "Of the policies that were tried, those that no "
 			   "other one betters: the strangers that stolen "
 			   "accounts reach (geometric mean of the attacks) "
@@ -188,8 +188,8 @@ print_touched(FILE *out, const struct propose_log *p)
 
 	if (p->touched_count == 0)
 		return;
-	svg_table_begin(out, "Whom it would have touched in the part kept back",
-	    heads, ARRAY_LEN(heads));
+	svg_table_begin(out, "Senders affected in the part kept back", heads,
+	    ARRAY_LEN(heads));
 	for (size_t i = 0; i < p->touched_count && i < LISTED; i++) {
 		const struct propose_touched *t = &p->touched[i];
 
@@ -217,7 +217,7 @@ report_propose_html(const struct propose_log *p, const char *config, FILE *out)
 
 	svg_page_begin(out, "A policy for the senders of this log");
 	snprintf(text, sizeof(text),
-	    "The aim: at most %g %% of recipients wait, and nobody is frozen. "
+	    "Target: at most %g %% of recipients wait, and nobody is frozen. "
 	    "It is %s on the part it was fitted on, and %s on the part that "
 	    "was kept back. \"Now\" is %.100s.",
 	    100 * p->search.target, p->search.is_reached ? "reached" : "missed",

@@ -147,7 +147,7 @@ print_top(const struct report *r, enum report_column column)
 
 	if (f->top_count == 0)
 		return;
-	printf("\nWho waited most, %s\n", report_column_name[column]);
+	printf("\nLongest waits, %s\n", report_column_name[column]);
 	printf("%10s %10s %8s %12s %12s  %s\n", "user", "recipients", "waited",
 	    "in all", "longest", "why");
 	for (size_t i = 0; i < f->top_count; i++) {
@@ -169,7 +169,7 @@ print_freezes(const struct report *r)
 
 	if (result->freeze_count == 0)
 		return;
-	printf("\nWho was frozen\n%10s %12s  %s\n", "user", "after", "why");
+	printf("\nFrozen senders\n%10s %12s  %s\n", "user", "after", "why");
 	for (size_t i = 0; i < result->freeze_count && i < FREEZES_SHOWN; i++) {
 		const struct replay_freeze *f = &result->freezes[i];
 		char after[UNITS_TEXT_MAX];

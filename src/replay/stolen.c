@@ -61,8 +61,8 @@ resolve(const struct replay_settings *s, int64_t start,
 		*at = plan->at;
 	if (plan->at_wall != 0 && start == 0) {
 		snprintf(err, cap,
-		    "--attack: %s: a trace has no date; say at=40d, since its "
-		    "beginning",
+		    "--attack: %s: a trace has no date; write at=40d, counted "
+		    "from its beginning",
 		    plan->text);
 		return EX_USAGE;
 	}

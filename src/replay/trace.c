@@ -81,7 +81,7 @@ trace_add_line(void *trace, struct str line, char *why, size_t cap)
 	if (t->message_count > 0 &&
 	    m.seconds < t->messages[t->message_count - 1].seconds)
 		return fail(why, cap,
-		    "the time %u is before that of the line above; sort by "
+		    "the time %u is before that of the previous line; sort by "
 		    "the first column",
 		    (unsigned)m.seconds);
 	do {

@@ -81,14 +81,12 @@ fail_xz(lzma_ret rc, const char **why)
 	switch (rc) {
 	case LZMA_MEMLIMIT_ERROR:
 	case LZMA_MEM_ERROR:
-		return fail(why,
-		    "needs more than 256 MiB to be unpacked; pack it with "
-		    "xz -9 or less");
+		return fail(why, "needs more than 256 MiB to decompress; "
+				 "compress it with xz -9 or less");
 	case LZMA_BUF_ERROR:
-		return fail(
-		    why, "ends in the middle; packed by xz, and not whole");
+		return fail(why, "truncated xz file");
 	default:
-		return fail(why, "damaged; xz -t tells the same");
+		return fail(why, "damaged, as xz -t reports too");
 	}
 }
 
@@ -134,7 +132,7 @@ push_gzip(struct unpack *u, struct str s, bool last, const char **why)
 		u->gzip.avail_out = PIECE;
 		rc = inflate(&u->gzip, Z_NO_FLUSH);
 		if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-			return fail(why, "damaged; gzip -t tells the same");
+			return fail(why, "damaged, as gzip -t reports too");
 		if (!hand_on(u, PIECE - u->gzip.avail_out, why))
 			return false;
 		u->is_between = rc == Z_STREAM_END;
@@ -142,8 +140,7 @@ push_gzip(struct unpack *u, struct str s, bool last, const char **why)
 			break;
 	}
 	if (last && !u->is_between)
-		return fail(
-		    why, "ends in the middle; packed by gzip, and not whole");
+		return fail(why, "truncated gzip file");
 	return true;
 }
 
@@ -162,7 +159,7 @@ push_zstd(struct unpack *u, struct str s, bool last, const char **why)
 		out.pos = 0;
 		rc = ZSTD_decompressStream(u->zstd, &out, &in);
 		if (ZSTD_isError(rc))
-			return fail(why, "damaged; zstd -t tells the same");
+			return fail(why, "damaged, as zstd -t reports too");
 		if (out.pos > 0 || in.size > 0)
 			u->is_between = rc == 0;
 		if (!hand_on(u, out.pos, why))
@@ -171,8 +168,7 @@ push_zstd(struct unpack *u, struct str s, bool last, const char **why)
 			break;
 	}
 	if (last && !u->is_between)
-		return fail(
-		    why, "ends in the middle; packed by zstd, and not whole");
+		return fail(why, "truncated zstd file");
 	return true;
 }
 #else
@@ -183,8 +179,8 @@ push_zstd(struct unpack *u, struct str s, bool last, const char **why)
 	(void)s;
 	(void)last;
 	return fail(why,
-	    "packed by zstd, which this weir-replay was built without; unpack "
-	    "it first, or give it on standard input");
+	    "compressed by zstd, which this weir-replay does not support; "
+	    "decompress it first, or give it on standard input");
 }
 #endif
 

@@ -136,7 +136,7 @@ test_trace_refused(void **state)
 		"the sender: \"16777216\" is not a number up to 16777215"},
 	    {"5 1 x\tb",
 		"a recipient: \"x\\x09b\" is not a number up to 16777215"},
-	    {"3 1 2", "the time 3 is before that of the line above; sort by "
+	    {"3 1 2", "the time 3 is before that of the previous line; sort by "
 		      "the first column"},
 	};
 	struct trace t = {0};
@@ -239,16 +239,16 @@ test_files(void **state)
 	    LZMA_OK);
 	check_file("packed", packed, n, 0, messages, NULL);
 	check_file("short", packed, n - 7, EX_DATAERR, messages,
-	    ": ends in the middle; packed by xz, and not whole");
+	    ": truncated xz file");
 	/* One after the other is one file; here the time goes back. */
 	memcpy(twice, packed, n);
 	memcpy(twice + n, packed, n);
 	check_file("twice", twice, 2 * n, EX_DATAERR, messages, NULL);
-	assert_non_null(strstr(err, "is before that of the line above"));
+	assert_non_null(strstr(err, "is before that of the previous line"));
 	/* Only the header is sure to be damaged before the first line. */
 	packed[12] ^= 1;
 	check_file("damaged", packed, n, EX_DATAERR, 0,
-	    ": damaged; xz -t tells the same");
+	    ": damaged, as xz -t reports too");
 	check_file("empty", "", 0, 0, 0, NULL);
 	check_file("bad", "0 1 2\n1 1\n", 10, EX_DATAERR, 1,
 	    ":2: a recipient is missing");
