@@ -55,8 +55,8 @@ alert_route_free(struct alert_route *r)
 	free(r);
 }
 
-struct alert_route *
-alert_route_find(const struct alert *a, const char *name)
+static struct alert_route *
+find_route(const struct alert *a, const char *name)
 {
 	const struct list *e;
 
@@ -259,7 +259,7 @@ set_routes(struct alert *a)
 {
 	for (size_t i = 0; i < a->settings.count; i++) {
 		const struct alert_conf *c = &a->settings.confs[i];
-		struct alert_route *r = alert_route_find(a, c->name);
+		struct alert_route *r = find_route(a, c->name);
 
 		if (r == NULL)
 			r = alert_route_new(a, c->name, c);
@@ -415,7 +415,7 @@ on_row(void *arg, const struct spool_alert *row)
 {
 	struct loading *l = arg;
 	struct alert *a = l->alert;
-	struct alert_route *r = alert_route_find(a, row->channel);
+	struct alert_route *r = find_route(a, row->channel);
 	struct alert_item *item = NULL;
 	struct alert_batch *batch = NULL;
 
@@ -486,7 +486,7 @@ bool
 alert_test(struct alert *a, const char *name, int64_t now, int64_t wall,
     alert_sent_fn *fn, void *arg)
 {
-	struct alert_route *r = alert_route_find(a, name);
+	struct alert_route *r = find_route(a, name);
 	struct alert_item *item;
 	struct alert_batch *b;
 	struct testing *t;

@@ -79,7 +79,6 @@ item_of(struct list *e)
 }
 
 /* alert.c */
-struct alert_route *alert_route_find(const struct alert *a, const char *name);
 void alert_route_free(struct alert_route *r);
 bool alert_route_wants(const struct alert_route *r, enum alert_event event);
 /* By weir's own delivery. */

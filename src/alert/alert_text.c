@@ -241,8 +241,9 @@ put_item(struct buf *out, const struct alert_conf *c,
 	put(out, "\n");
 }
 
-char *
-alert_plain(const struct alert_voice *v, const struct alert_conf *c,
+/* For people: a line with the host, then a paragraph an item. Heap. */
+static char *
+plain_text(const struct alert_voice *v, const struct alert_conf *c,
     const struct alert_batch *b)
 {
 	bool reported[ALERT_EVENT_MAX] = {false};
@@ -444,7 +445,7 @@ alert_body(const struct alert_voice *v, const struct alert_conf *c,
 
 	if (c->template_text == NULL)
 		return alert_json(v, c, b, ALERT_DIGEST_MAX);
-	values[HOLE_TEXT] = alert_plain(v, c, b);
+	values[HOLE_TEXT] = plain_text(v, c, b);
 	values[HOLE_SUMMARY] = alert_summary(b);
 	values[HOLE_ID] = xstrdup(b->id);
 	values[HOLE_TIME] = xstrdup(units_format_time(b->at, time));
@@ -549,7 +550,7 @@ char *
 alert_mail(const struct alert_voice *v, const struct alert_conf *c,
     const struct alert_batch *b, int64_t wall)
 {
-	char *text = alert_plain(v, c, b), *subject = alert_subject(v, b);
+	char *text = plain_text(v, c, b), *subject = alert_subject(v, b);
 	struct buf out;
 
 	buf_init(&out, 2 * ALERT_MESSAGE_MAX);

@@ -19,9 +19,6 @@ struct alert_voice { /* who speaks; borrowed */
 
 /* "alice@example.org is frozen", "97 senders frozen, 3 warnings". Heap. */
 char *alert_summary(const struct alert_batch *b);
-/* For people: a line with the host, then a paragraph an item. Heap. */
-char *alert_plain(const struct alert_voice *v, const struct alert_conf *c,
-    const struct alert_batch *b);
 /* As doc/alerts.md has it, with max items at most. Heap. */
 char *alert_json(const struct alert_voice *v, const struct alert_conf *c,
     const struct alert_batch *b, size_t max);

@@ -5,7 +5,6 @@
 
 #include "os/option_check.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +12,6 @@
 #define IN_HTTP(field) .offset = offsetof(struct web_conf, field)
 
 static const char *const metrics_names[] = {"open", "token", NULL};
-
-PRINTF_LIKE(3, 4)
-static bool
-refuse(char *err, size_t cap, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, cap, fmt, ap);
-	va_end(ap);
-	return false;
-}
 
 /* ---- the options ---- */
 
@@ -36,7 +23,8 @@ check_address(const char *text, char *err, size_t cap)
 
 	if (net_addr_parse(str_from(text), &addr, why, sizeof(why)))
 		return true;
-	return refuse(err, cap, "is not an address to listen on: %s", why);
+	return option_refuse(
+	    err, cap, "is not an address to listen on: %s", why);
 }
 
 static bool
@@ -59,7 +47,7 @@ check_mode(const char *text, char *err, size_t cap)
 	unsigned mode;
 
 	return parse_mode(text, &mode) ||
-	       refuse(err, cap,
+	       option_refuse(err, cap,
 		   "is not a file mode; write octal digits, as in \"0660\"");
 }
 
@@ -97,7 +85,7 @@ check_url(const char *text, char *err, size_t cap)
 	bool is_https;
 
 	return parse_url(str_from(text), &is_https, &host, &path) ||
-	       refuse(err, cap,
+	       option_refuse(err, cap,
 		   "is not a URL such as \"https://mail.example.org/weir\"");
 }
 
@@ -292,10 +280,11 @@ make_tls(struct web_conf *h, char *err, size_t cap)
 
 	if (h->tls_cert.n == 0)
 		return h->tls_key.n == 0 ||
-		       refuse(err, cap,
+		       option_refuse(err, cap,
 			   "tls_key: requires tls_cert; set the certificate");
 	h->tls_server = tls_server_new(&tls, why, sizeof(why));
-	return h->tls_server != NULL || refuse(err, cap, "tls_cert: %s", why);
+	return h->tls_server != NULL ||
+	       option_refuse(err, cap, "tls_cert: %s", why);
 }
 
 bool
@@ -304,13 +293,14 @@ web_conf_check(struct web_conf *h, bool unix_only, char *err, size_t cap)
 	char why[300];
 
 	if (h->address == NULL)
-		return refuse(err, cap, "address: is missing");
+		return option_refuse(err, cap, "address: is missing");
 	if (!net_addr_parse(str_from(h->address), &h->addr, why, sizeof(why)))
-		return refuse(err, cap, "address: %s", why);
+		return option_refuse(err, cap, "address: %s", why);
 	if (!parse_mode(h->socket_mode, &h->mode))
-		return refuse(err, cap, "socket_mode: is not a file mode");
+		return option_refuse(
+		    err, cap, "socket_mode: is not a file mode");
 	if (unix_only && h->addr.ss.ss_family != AF_UNIX)
-		return refuse(err, cap,
+		return option_refuse(err, cap,
 		    "address: must be a Unix socket here (\"unix:/path\"); put "
 		    "a reverse proxy in front of it");
 	read_nets(&h->clients, &h->nets, &h->net_count);

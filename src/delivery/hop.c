@@ -128,8 +128,9 @@ start_dial(struct hop *h, int64_t now)
 	dial(h, now);
 }
 
-void
-hop_seek(struct hop *h, int64_t now)
+/* Finds a connection: a kept one, a new one, or a place in line. */
+static void
+seek(struct hop *h, int64_t now)
 {
 	struct nexthop *n = h->n;
 
@@ -173,7 +174,7 @@ nexthop_get_private(
 	struct hop *h = new_hop(n, ops, arg);
 
 	h->fresh = h->is_private = true;
-	hop_seek(h, now);
+	seek(h, now);
 	return h;
 }
 
@@ -188,7 +189,7 @@ nexthop_get(struct nexthop *n, bool fresh, const struct hop_ops *ops, void *arg,
 		take_hop_conn(h,
 		    LIST_ITEM(n->idle.next, struct hop_conn, entry), HOP_READY);
 	else
-		hop_seek(h, now);
+		seek(h, now);
 	return h;
 }
 
@@ -218,7 +219,7 @@ hop_serve_line(struct nexthop *n, int64_t now)
 	struct hop *h;
 
 	while ((h = first_servable(n)) != NULL)
-		hop_seek(h, now);
+		seek(h, now);
 }
 
 bool
@@ -391,7 +392,7 @@ hop_redial_all(struct nexthop *n, int64_t now)
 		list_append(&again, &h->entry);
 	}
 	while (!list_is_empty(&again))
-		hop_seek(LIST_ITEM(again.next, struct hop, entry), now);
+		seek(LIST_ITEM(again.next, struct hop, entry), now);
 }
 
 /* What a server said tells more than that another address did not answer. */
@@ -589,7 +590,7 @@ on_hop_conn_fail(struct hop_conn *ch, enum hop_conn_fault fault,
 	} else if (h != NULL && h->state == HOP_DIALING) {
 		dial(h, now);
 	} else if (h != NULL && h->state == HOP_HANDED) {
-		hop_seek(h, now);
+		seek(h, now);
 	} else if (h != NULL) {
 		ops = h->ops;
 		arg = h->arg;

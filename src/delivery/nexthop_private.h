@@ -71,8 +71,6 @@ struct nexthop {
 /* hop.c */
 extern const struct hop_conn_ops pool_conn_ops;
 void hop_set_state(struct hop *h, enum hop_state state);
-/* Finds a connection: a kept one, a new one, or a place in line. */
-void hop_seek(struct hop *h, int64_t now);
 /* Gives free room to those who wait. */
 void hop_serve_line(struct nexthop *n, int64_t now);
 /* Tells HANDED and FAILED hops. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * history: the last day's mail, as src/replay/past.h reads it. It takes many
- * steps; what goes out of the history meanwhile is left out.
+ * steps; what goes out of the history meanwhile is left out. audit: what
+ * administrators did.
  */
 #include "maild/control_private.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 
 #define MAILS_A_STEP 200
+#define AUDIT_ROWS 100
 
 static void
 set_text(json_t *row, const char *name, struct str s)
@@ -103,4 +105,40 @@ control_history(struct control_conn *c, int64_t now)
 {
 	c->on_step = step_history;
 	step_history(c, now);
+}
+
+/* ---- audit ---- */
+
+static void
+on_audit(void *arg, int error, const struct spool_audit *rows, size_t n)
+{
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	if (error != 0) {
+		control_fail_errno(c, error);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o}", "at",
+		    control_time(rows[i].at), "who", control_text(rows[i].who),
+		    "action", control_text(rows[i].action), "target",
+		    control_text(rows[i].target), "detail",
+		    control_text(rows[i].detail));
+
+		if (!control_send_only(c, row))
+			return;
+	}
+	control_done(c, NULL);
+}
+
+void
+control_audit(struct control_conn *c, int64_t now)
+{
+	uint32_t max = c->request.max > 0 ? c->request.max : AUDIT_ROWS;
+
+	(void)now;
+	control_wait(c);
+	spool_audit_list(control_parts(c)->spool, max, on_audit, c);
 }

@@ -47,9 +47,7 @@ void decide_free(struct decider *d);
 /* The gate's on_turn. */
 void decide_turn(struct decider *d, const char *sender, uint64_t destination);
 
-/* Handlers; api_arg gives the struct maild, of which they take the decider by
- * decide_of. */
-struct decider *decide_of(const struct web_exchange *x);
+/* Handlers; api_arg gives the struct maild, of which they take the decider. */
 void decide_post(struct web_exchange *x, int64_t now);
 void decide_post_check(struct web_exchange *x, int64_t now);
 void decide_post_commit(struct web_exchange *x, int64_t now);

@@ -39,8 +39,8 @@ struct ask {
 	bool is_pumping, is_waiting;
 };
 
-struct decider *
-decide_of(const struct web_exchange *x)
+static struct decider *
+decider_of(const struct web_exchange *x)
 {
 	const struct maild *m = api_arg(x);
 
@@ -463,7 +463,7 @@ is_good_body(struct web_exchange *x, const json_t *body)
 static void
 begin(struct web_exchange *x, enum decide_kind kind, int64_t now)
 {
-	struct decider *d = decide_of(x);
+	struct decider *d = decider_of(x);
 	struct remembered *remembered = NULL;
 	json_t *body = api_body(x);
 	struct ask *a;
@@ -511,7 +511,7 @@ find_open(struct web_exchange *x)
 	const char *domain = web_who(x)->domain;
 
 	if (web_path_part(x, 0, &name, &id))
-		c = decide_find_open(decide_of(x), id);
+		c = decide_find_open(decider_of(x), id);
 	if (c != NULL && domain[0] != '\0' &&
 	    !mailbox_is_in(str_from(c->source), str_from(domain)))
 		c = NULL;
@@ -558,7 +558,7 @@ decide_post_cancel(struct web_exchange *x, int64_t now)
 void
 decide_get_ticket(struct web_exchange *x, int64_t now)
 {
-	struct decider *d = decide_of(x);
+	struct decider *d = decider_of(x);
 	const char *domain = web_who(x)->domain;
 	int64_t wall = clock_wall_ms(), retry_ms = -1;
 	struct waiting *w = NULL;

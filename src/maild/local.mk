@@ -4,7 +4,6 @@ libmaild_a_SOURCES = \
 	src/maild/control.c src/maild/control.h \
 	src/maild/control_alert.c \
 	src/maild/control_change.c \
-	src/maild/control_events.c \
 	src/maild/control_explain.c \
 	src/maild/control_find.c src/maild/control_history.c \
 	src/maild/control_learn.c \
@@ -43,7 +42,6 @@ maild_run_sources = \
 	src/maild/maild_internal.h \
 	src/maild/maild_alert.c src/maild/maild_watch.c \
 	src/maild/decide_http.c \
-	src/maild/maild_graph.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
 	src/maild/maild_relays.c \

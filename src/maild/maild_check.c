@@ -12,10 +12,10 @@
 #include "milter/milter.h"
 #include "net/addr.h"
 #include "net/tls.h"
+#include "os/option_check.h"
 #include "os/program.h"
 #include "share/redis_url.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,18 +23,6 @@
 #define HOSTNAME_MAX 255
 #define LABEL_MAX 63
 #define TEXT_MAX 200
-
-PRINTF_LIKE(3, 4)
-static bool
-refuse(char *err, size_t cap, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, cap, fmt, ap);
-	va_end(ap);
-	return false;
-}
 
 static bool
 is_label(struct str s)
@@ -68,7 +56,7 @@ maild_check_hostname(const char *text, char *err, size_t cap)
 {
 	if (is_hostname(str_from(text)))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not a host name; write letters, digits, hyphens and dots, as "
 	    "in \"relay.example.org\"");
 }
@@ -80,13 +68,13 @@ maild_check_text(const char *text, char *err, size_t cap)
 	size_t n = strlen(text);
 
 	if (n == 0 || n > TEXT_MAX)
-		return refuse(err, cap,
+		return option_refuse(err, cap,
 		    "is empty or too long; write 1 to %d "
 		    "characters",
 		    TEXT_MAX);
 	for (size_t i = 0; i < n; i++) {
 		if (text[i] < ' ' || text[i] > '~')
-			return refuse(err, cap,
+			return option_refuse(err, cap,
 			    "may contain only printable ASCII, since it "
 			    "appears in replies");
 	}
@@ -106,15 +94,15 @@ maild_check_next_hop(const char *text, char *err, size_t cap)
 	if (str_starts(s, STR("unix:"))) {
 		if (net_addr_parse(s, &addr, why, sizeof(why)))
 			return true;
-		return refuse(err, cap, "is not an address: %s", why);
+		return option_refuse(err, cap, "is not an address: %s", why);
 	}
 	if (!net_addr_split(s, &host, &port) || port == 0)
-		return refuse(err, cap,
+		return option_refuse(err, cap,
 		    "is not an address; write "
 		    "\"host:port\" or \"unix:/path\"");
 	if (net_addr_parse(s, &addr, why, sizeof(why)) || is_hostname(host))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "has no valid host; write a name, or an "
 	    "address as in \"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
 }
@@ -127,7 +115,8 @@ maild_check_listen(const char *text, char *err, size_t cap)
 
 	if (net_addr_parse(str_from(text), &addr, why, sizeof(why)))
 		return true;
-	return refuse(err, cap, "is not an address to listen on: %s", why);
+	return option_refuse(
+	    err, cap, "is not an address to listen on: %s", why);
 }
 
 bool
@@ -135,7 +124,7 @@ maild_check_protocol(const char *text, char *err, size_t cap)
 {
 	if (strcmp(text, "milter") != 0 || milter_is_built_in())
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not available: this weir was built without libmilter; install "
 	    "libmilter-dev and rebuild it");
 }
@@ -149,7 +138,8 @@ maild_check_command(const char *text, char *err, size_t cap)
 
 	if (ok && c.socket == NULL &&
 	    !program_can_run(c.words[0], why, sizeof(why)))
-		ok = refuse(err, cap, "cannot be run: %s: %s", c.words[0], why);
+		ok = option_refuse(
+		    err, cap, "cannot be run: %s: %s", c.words[0], why);
 	mta_command_clear(&c);
 	return ok;
 }
@@ -161,7 +151,7 @@ maild_check_fingerprint(const char *text, char *err, size_t cap)
 
 	if (tls_fingerprint_parse(str_from(text), print))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not a SHA-256 fingerprint; openssl x509 -noout -fingerprint "
 	    "-sha256 -in FILE prints it");
 }
@@ -175,7 +165,7 @@ maild_check_account(const char *text, char *err, size_t cap)
 	if (at > 0 && at < s.n &&
 	    maild_check_fingerprint(text + at + 1, err, cap))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not user=fingerprint; write a SHA-256 fingerprint, as in "
 	    "\"app@example.org=3A:0F:...\"");
 }
@@ -201,7 +191,7 @@ maild_check_mode(const char *text, char *err, size_t cap)
 
 	if (maild_parse_mode(text, &mode))
 		return true;
-	return refuse(
+	return option_refuse(
 	    err, cap, "is not a file mode; write octal digits, as in \"0660\"");
 }
 
@@ -224,11 +214,12 @@ maild_check_prefix(const char *text, char *err, size_t cap)
 
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
 		    !(c >= '0' && c <= '9') && strchr("._:-", c) == NULL)
-			return refuse(err, cap,
+			return option_refuse(err, cap,
 			    "contains characters other than letters, digits "
 			    "and ._:-");
 	}
 	if (s.n == 0 || s.n > 64)
-		return refuse(err, cap, "is empty or longer than 64 bytes");
+		return option_refuse(
+		    err, cap, "is empty or longer than 64 bytes");
 	return true;
 }

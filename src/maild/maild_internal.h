@@ -113,7 +113,6 @@ MUST_CHECK bool maild_fit_descriptors(struct maild_gen *g, struct log *log);
 /* maild_http.c */
 void maild_http_start(struct maild *m);
 
-/* maild_graph.c */
 struct graph *maild_graph_new(struct maild *m);
 
 /* maild_tls.c */

@@ -9,7 +9,7 @@
 
 #include "control/web.h"
 #include "net/places.h"
-#include "os/rlimit.h"
+#include "os/process.h"
 
 /* Listeners, the spool's database, the log, pipes to threads, hooks. */
 #define OF_THE_DAEMON 128
@@ -51,7 +51,7 @@ maild_fit_descriptors(struct maild_gen *g, struct log *log)
 	const struct maild_config *conf = g->conf;
 	uint64_t others = other_descriptors(conf);
 	uint64_t need = others + conf->relay.sessions_max;
-	uint64_t have = rlimit_raise_files(need);
+	uint64_t have = process_raise_files(need);
 	uint32_t fit;
 
 	if (have >= need)

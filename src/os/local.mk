@@ -1,12 +1,12 @@
 noinst_LIBRARIES += libos.a
 libos_a_SOURCES = \
+	src/os/caps.c src/os/caps.h \
 	src/os/clock.c src/os/clock.h \
 	src/os/counters.c src/os/counters.h \
 	src/os/entries.c src/os/entries.h \
 	src/os/events.c src/os/events.h \
 	src/os/file.c src/os/file.h \
 	src/os/log.c src/os/log.h src/os/log_table.def \
-	src/os/caps.c src/os/caps.h \
 	src/os/option_check.c src/os/option_check.h \
 	src/os/options.c src/os/options.h \
 	src/os/options_doc.c src/os/options_doc.h \
@@ -18,7 +18,6 @@ libos_a_SOURCES = \
 	src/os/problems.c src/os/problems.h \
 	src/os/process.c src/os/process.h \
 	src/os/program.c src/os/program.h \
-	src/os/rlimit.c src/os/rlimit.h \
 	src/os/secret_file.c src/os/secret_file.h \
 	src/os/systemd.c src/os/systemd.h \
 	src/os/tap.c src/os/tap.h \

@@ -14,9 +14,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-PRINTF_LIKE(3, 4)
-static bool
-refuse(char *err, size_t cap, const char *fmt, ...)
+bool
+option_refuse(char *err, size_t cap, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -31,7 +30,7 @@ option_check_path(const char *text, char *err, size_t cap)
 {
 	if (text[0] == '/')
 		return true;
-	return refuse(err, cap, "is not a full path; begin it with /");
+	return option_refuse(err, cap, "is not a full path; begin it with /");
 }
 
 bool
@@ -43,7 +42,7 @@ option_check_socket_path(const char *text, char *err, size_t cap)
 		return false;
 	if (strlen(text) <= max)
 		return true;
-	return refuse(
+	return option_refuse(
 	    err, cap, "is too long for a socket; write at most %zu bytes", max);
 }
 
@@ -56,7 +55,7 @@ option_check_program(const char *text, char *err, size_t cap)
 		return false;
 	if (program_can_run(text, why, sizeof(why)))
 		return true;
-	return refuse(err, cap, "cannot be run: %s", why);
+	return option_refuse(err, cap, "cannot be run: %s", why);
 }
 
 bool
@@ -66,11 +65,12 @@ option_check_user(const char *text, char *err, size_t cap)
 	gid_t gid;
 
 	if (!priv_find_user(text, &uid, &gid))
-		return refuse(err, cap,
+		return option_refuse(err, cap,
 		    "is not a user of this machine; make "
 		    "one with useradd --system");
 	if (uid == 0)
-		return refuse(err, cap, "is root; name a user without rights");
+		return option_refuse(
+		    err, cap, "is root; name a user without rights");
 	return true;
 }
 
@@ -81,7 +81,7 @@ option_check_group(const char *text, char *err, size_t cap)
 
 	if (priv_find_group(text, &gid))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not a group of this machine; make one "
 	    "with groupadd --system");
 }
@@ -93,7 +93,7 @@ option_check_network(const char *text, char *err, size_t cap)
 
 	if (ip_net_parse(str_from(text), &net))
 		return true;
-	return refuse(err, cap,
+	return option_refuse(err, cap,
 	    "is not a network; write it as \"192.0.2.0/24\" with no bits set "
 	    "past its length");
 }

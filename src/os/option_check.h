@@ -9,6 +9,10 @@
 
 #include "base/base.h"
 
+/* Always false: how the sentence goes on, in err. */
+PRINTF_LIKE(3, 4)
+bool option_refuse(char *err, size_t cap, const char *fmt, ...);
+
 bool option_check_path(const char *text, char *err, size_t cap);
 bool option_check_socket_path(const char *text, char *err, size_t cap);
 bool option_check_program(const char *text, char *err, size_t cap);

@@ -18,4 +18,10 @@ struct process_stats {
 /* What cannot be found out is 0. */
 void process_stats(struct process_stats *out);
 
+/* Raises how many files may be open (RLIMIT_NOFILE) to want where it is lower,
+ * as far as the process may: the soft one always, the hard one with the right
+ * to. Returns the soft limit as it is then, which is less than want where it
+ * was not allowed. */
+uint64_t process_raise_files(uint64_t want);
+
 #endif

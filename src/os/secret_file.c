@@ -33,8 +33,8 @@ is_systemd_credential(const char *path, const struct stat *st)
 	return below;
 }
 
-bool
-secret_file_is_private(const char *path, char *err, size_t cap)
+static bool
+is_private(const char *path, char *err, size_t cap)
 {
 	struct stat st;
 
@@ -62,7 +62,7 @@ secret_file_read(const char *path, struct buf *out, char *err, size_t cap)
 	int error;
 
 	buf_reset(out);
-	if (!secret_file_is_private(path, err, cap))
+	if (!is_private(path, err, cap))
 		return false;
 	/* In one piece from the start: growing would leave copies. */
 	(void)buf_reserve(out, out->max);

@@ -8,11 +8,9 @@
 
 #include "base/buf.h"
 
-/* False and a reason in err, which names the file: it is not there, not a file,
- * or others may read it. */
-MUST_CHECK bool secret_file_is_private(const char *path, char *err, size_t cap);
-/* The same, and its content in out, which is emptied first and may hold at most
- * its maximum. The caller wipes it (secret_file_wipe). */
+/* Its content in out, which is emptied first and may hold at most its maximum.
+ * The caller wipes it (secret_file_wipe). False and a reason in err, which
+ * names the file: it is not there, not a file, or others may read it. */
 MUST_CHECK bool secret_file_read(
     const char *path, struct buf *out, char *err, size_t cap);
 void secret_file_wipe(struct buf *b); /* overwrites and frees */

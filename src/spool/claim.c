@@ -13,7 +13,7 @@
  *
  * A claim that is rolled back leaves the turns where it had brought them.
  */
-#include "spool/claim.h"
+#include "spool/core.h"
 
 #include "spool/message.h"
 #include "spool/simple.h"

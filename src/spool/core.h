@@ -121,4 +121,21 @@ void core_free(struct op *op);
 char *core_body_path(const struct spool *s, uint64_t id, bool temporary);
 void core_effects_add_file(struct tx_effects *e, uint64_t id);
 
+/* ---- claim.c ---- */
+
+void claim_free_weights(struct spool *s);
+
+/* ---- source.c ---- */
+
+/* Writer's thread: all snapshots of sources that wait, as one op; NULL: none.
+ */
+struct op *source_take_lazy(struct spool *s);
+
+/* ---- mta_held.c ---- */
+
+/* The part of a freeze and of a thaw that is about the mail server's own queue,
+ * within their commit. */
+void mta_held_turn(
+    struct tx *tx, const char *source, bool frozen, bool discards);
+
 #endif

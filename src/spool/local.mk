@@ -4,7 +4,7 @@ libspool_a_SOURCES = \
 	src/spool/acquaintance.c src/spool/alert.c \
 	src/spool/arena.c src/spool/arena.h \
 	src/spool/body.c src/spool/body.h \
-	src/spool/claim.c src/spool/claim.h \
+	src/spool/claim.c \
 	src/spool/core.h \
 	src/spool/db.c src/spool/db.h \
 	src/spool/deferred.c \
@@ -14,7 +14,7 @@ libspool_a_SOURCES = \
 	src/spool/list.c \
 	src/spool/load.c \
 	src/spool/message.c src/spool/message.h \
-	src/spool/mta_held.c src/spool/mta_held.h \
+	src/spool/mta_held.c \
 	src/spool/notice.c \
 	src/spool/put.c \
 	src/spool/quarantine.c \
@@ -25,7 +25,7 @@ libspool_a_SOURCES = \
 	src/spool/schema.c src/spool/schema.h \
 	src/spool/select.c \
 	src/spool/simple.h \
-	src/spool/source.c src/spool/source.h \
+	src/spool/source.c \
 	src/spool/spool.c src/spool/spool.h \
 	src/spool/stop.c src/spool/stop.h \
 	src/spool/turns.c src/spool/turns.h \

@@ -10,7 +10,7 @@
  * What is to be deleted and is not known to be on hold is put on hold first,
  * since the commands touch nothing else.
  */
-#include "spool/mta_held.h"
+#include "spool/core.h"
 
 #include "spool/spool.h"
 

@@ -2,9 +2,8 @@
 /*
  * Sources (frozen or not, snapshots written behind) and the audit log.
  */
-#include "spool/source.h"
+#include "spool/core.h"
 
-#include "spool/mta_held.h"
 #include "spool/simple.h"
 #include "spool/stop.h"
 

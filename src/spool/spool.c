@@ -5,11 +5,9 @@
 #include "spool/core.h"
 
 #include "base/hash.h"
-#include "spool/claim.h"
 #include "spool/filer.h"
 #include "spool/reader.h"
 #include "spool/recover.h"
-#include "spool/source.h"
 #include "spool/writer.h"
 
 #include <errno.h>

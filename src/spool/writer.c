@@ -38,8 +38,8 @@
 
 #include "os/clock.h"
 #include "os/file.h"
+#include "spool/core.h"
 #include "spool/filer.h"
-#include "spool/source.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os/rlimit.h"
+#include "os/process.h"
 
 /* Whether a process with these limits gets from want to got. */
 static bool
@@ -27,7 +27,7 @@ gets(rlim_t soft, rlim_t hard, uint64_t want, uint64_t got)
 		if (setrlimit(RLIMIT_NOFILE, &limits) != 0 ||
 		    (geteuid() == 0 && setuid(65534) != 0))
 			_exit(2);
-		if (rlimit_raise_files(want) != got)
+		if (process_raise_files(want) != got)
 			_exit(1);
 		if (getrlimit(RLIMIT_NOFILE, &limits) != 0)
 			_exit(2);
