@@ -575,9 +575,12 @@ bar_by_strangers(const struct question *q, struct throttle_source *src,
 
 /* shared_fail = tempfail. */
 static bool
-refuse_alone(const struct question *q, struct throttle_source *src)
+refuse_alone(
+    const struct question *q, struct throttle_source *src, bool was_asked)
 {
-	if (!shared_refuses(q->txn->g, src))
+	/* In a cluster the server may be there and not answer about a key. */
+	if (was_asked ? !shared_refuses_then(q->txn->g, src)
+		      : !shared_refuses(q->txn->g, src))
 		return false;
 	refuse(q, 451, "4.3.0",
 	    "the server that the relays share does not answer, try again later",
@@ -606,7 +609,7 @@ ask_others(const struct question *q, struct throttle_source *src,
 	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
 		return false;
 	throttle_cancel(txn->g->throttle, src, r, q->now);
-	if (shared_ask(src, &later) || refuse_alone(q, src))
+	if (shared_ask(src, &later) || refuse_alone(q, src, false))
 		return true;
 	txn_reserve(txn, src, later.destination, q->now, r);
 	return false;
@@ -765,7 +768,8 @@ shared_resume(const struct shared_later *later,
 
 	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
 		q.shared = later->reservation;
-	if (ruling == NULL && later->lane == SHARE_NEW && refuse_alone(&q, src))
+	if (ruling == NULL && later->lane == SHARE_NEW &&
+	    refuse_alone(&q, src, true))
 		return;
 	txn_reserve(q.txn, src, later->destination, now, &r);
 	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {

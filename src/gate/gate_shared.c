@@ -93,7 +93,13 @@ shared_rules(const struct gate *g, const struct throttle_source *src)
 bool
 shared_refuses(const struct gate *g, const struct throttle_source *src)
 {
-	return g->share_refuses && may_be_shared(g, src) && !is_there(g, src);
+	return shared_refuses_then(g, src) && !is_there(g, src);
+}
+
+bool
+shared_refuses_then(const struct gate *g, const struct throttle_source *src)
+{
+	return g->share_refuses && may_be_shared(g, src);
 }
 
 static struct shared_source *

@@ -32,6 +32,9 @@ struct shared_later {
 bool shared_rules(const struct gate *g, const struct throttle_source *src);
 /* Nobody asks it, and shared_fail says that strangers come later. */
 bool shared_refuses(const struct gate *g, const struct throttle_source *src);
+/* The same where it was asked, and did not answer. */
+bool shared_refuses_then(
+    const struct gate *g, const struct throttle_source *src);
 /* ask: all but reservation; copied. False: it cannot be asked now. Else
  * shared_resume comes later. */
 MUST_CHECK bool shared_ask(

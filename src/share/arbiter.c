@@ -249,10 +249,15 @@ read_level(const struct resp_value *reply, struct share_answer *out)
 	return true;
 }
 
-/* granted and rulings have room. */
-static bool
-read_answer(const struct ask *a, const struct resp_value *reply,
-    struct share_answer *out, uint64_t *granted,
+size_t
+arbiter_granted_max(const struct resp_value *reply)
+{
+	return resp_text(resp_at(reply, 8)).n / NAME;
+}
+
+bool
+arbiter_read(const struct resp_value *reply, const uint64_t *destinations,
+    size_t reserves, struct share_answer *out, uint64_t *granted,
     struct throttle_reservation *rulings)
 {
 	struct str names = resp_text(resp_at(reply, 8));
@@ -265,17 +270,17 @@ read_answer(const struct ask *a, const struct resp_value *reply,
 	out->is_unknown = is_known == 0;
 	if (out->is_unknown)
 		return true;
-	if (reply->count != REPLY_HEAD + RULING * a->reserves ||
+	if (reply->count != REPLY_HEAD + RULING * reserves ||
 	    !read_level(reply, out) || names.n % NAME != 0 ||
 	    names.n / NAME > GRANTED_MAX)
 		return false;
 	out->granted_n = names.n / NAME;
 	for (size_t i = 0; i < out->granted_n; i++)
 		granted[i] = get_name(names.p + NAME * i);
-	out->rulings_n = a->reserves;
-	for (size_t i = 0; i < a->reserves; i++) {
+	out->rulings_n = reserves;
+	for (size_t i = 0; i < reserves; i++) {
 		if (!read_ruling(reply, REPLY_HEAD + RULING * i,
-			a->destinations[i], &rulings[i]))
+			destinations[i], &rulings[i]))
 			return false;
 	}
 	return true;
@@ -301,10 +306,10 @@ on_reply(void *arg, const struct resp_value *reply, int64_t now)
 	bool ok = false;
 
 	rulings = xcalloc(a->reserves + 1, sizeof(*rulings));
-	granted = xcalloc(
-	    resp_text(resp_at(reply, 8)).n / NAME + 1, sizeof(*granted));
+	granted = xcalloc(arbiter_granted_max(reply) + 1, sizeof(*granted));
 	if (reply != NULL)
-		ok = read_answer(a, reply, &answer, granted, rulings);
+		ok = arbiter_read(reply, a->destinations, a->reserves, &answer,
+		    granted, rulings);
 	ask_free(a);
 	fn(fn_arg, ok ? &answer : NULL, now);
 	free(rulings);

@@ -26,4 +26,12 @@ struct arbiter *arbiter_new(struct redis_link *link, const struct seal *seal,
 void arbiter_free(struct arbiter *d);
 extern const struct share_ops arbiter_ops; /* arg: the struct arbiter */
 
+/* The script's reply to a question that reserves so many; for tests. granted
+ * has room for arbiter_granted_max of the reply, rulings for reserves. False:
+ * it is no answer. */
+size_t arbiter_granted_max(const struct resp_value *reply);
+MUST_CHECK bool arbiter_read(const struct resp_value *reply,
+    const uint64_t *destinations, size_t reserves, struct share_answer *out,
+    uint64_t *granted, struct throttle_reservation *rulings);
+
 #endif

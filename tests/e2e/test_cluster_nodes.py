@@ -186,6 +186,28 @@ def test_a_slot_that_moves_while_mail_flows(cluster, relay, login):  # noqa: F81
     assert not a.log_lines("shared down") and not b.log_lines("node_down")
 
 
+def test_tempfail_where_one_slot_has_no_answer(cluster, relay):  # noqa: F811
+    """The cluster is there, and cannot say anything about this sender."""
+    a = relay(cluster, policy=FEW, shared_fail="tempfail",
+              shared_timeout='"1s"')
+    all_up(a)
+    send(a, "one", "two", "three", "four", "five")
+    (key, slot, was), = cluster.find()
+    to = next(n for n in cluster.masters_now() if n is not was)
+    cluster.begin_move(slot, to)
+    cluster.carry(was, to, key)
+    peer = a.hello()
+    peer.ask("MAIL FROM:<alice@example.org>")
+    assert peer.ask("RCPT TO:<six@example.com>")[0] == 451
+    assert peer.ask("RCPT TO:<one@example.com>")[0] == 250
+    peer.ask("QUIT")
+    tag = key[:key.index("}") + 1]
+    cluster.carry(was, to, f"{tag}:queue", f"{tag}:index")
+    cluster.end_move(slot, to)
+    send(a, "six")
+    assert a.held() == ["five@example.com", "six@example.com"]
+
+
 def test_slots_resharded_by_the_administrator(cluster, relay):  # noqa: F811
     relays = [relay(cluster, policy=FEW) for _ in range(2)]
     all_up(*relays)

@@ -13,9 +13,11 @@ fuzz_targets = \
 	tests/fuzz/fuzz_access \
 	tests/fuzz/fuzz_acquaintances_load \
 	tests/fuzz/fuzz_alert \
+	tests/fuzz/fuzz_arbiter \
 	tests/fuzz/fuzz_auth \
 	tests/fuzz/fuzz_bounce \
 	tests/fuzz/fuzz_capture \
+	tests/fuzz/fuzz_cluster \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns \
@@ -74,6 +76,10 @@ tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c
 tests_fuzz_fuzz_dns_LDADD = libreplay.a $(packet_libs)
 tests_fuzz_fuzz_freeze_record_SOURCES = tests/fuzz/fuzz_freeze_record.c
 tests_fuzz_fuzz_freeze_record_LDADD = libreplay.a $(share_libs)
+tests_fuzz_fuzz_arbiter_SOURCES = tests/fuzz/fuzz_arbiter.c
+tests_fuzz_fuzz_arbiter_LDADD = libreplay.a $(share_libs)
+tests_fuzz_fuzz_cluster_SOURCES = tests/fuzz/fuzz_cluster.c
+tests_fuzz_fuzz_cluster_LDADD = libreplay.a $(share_libs)
 tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c
 tests_fuzz_fuzz_resp_LDADD = libreplay.a $(share_libs)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c
