@@ -584,7 +584,8 @@ redis_link_run(struct redis_link *l, struct redis_script *script,
     const struct str *keys, size_t key_count, const struct str *args,
     size_t arg_count, redis_link_fn *fn, void *arg)
 {
-	uint16_t slot = key_count > 0 ? redis_slot_of(keys[0]) : 0;
+	uint16_t slot =
+	    l->is_cluster && key_count > 0 ? redis_slot_of(keys[0]) : 0;
 	struct place *at = l->is_cluster ? l->of[slot] : l->only;
 	struct str words[RUN_ARGS_MAX];
 	char count[24];
