@@ -43,22 +43,6 @@ http_reply_head(struct buf *out, unsigned code,
 	return ok && buf_append_str(out, STR("\r\n"));
 }
 
-bool
-http_reply_chunk(struct buf *out, struct str piece)
-{
-	/* One without bytes would be the last. */
-	if (piece.n == 0)
-		return true;
-	return buf_printf(out, "%zx\r\n", piece.n) &&
-	       buf_append_str(out, piece) && buf_append_str(out, STR("\r\n"));
-}
-
-bool
-http_reply_last_chunk(struct buf *out)
-{
-	return buf_append_str(out, STR("0\r\n\r\n"));
-}
-
 const char *
 http_date(int64_t wall_ms, char out[HTTP_DATE_MAX])
 {

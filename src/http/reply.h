@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Answers of HTTP/1.1: status line, header fields, chunks, and which of several
- * types a client prefers. Without I/O and without a clock. Any thread.
+ * Answers of HTTP/1.1: status line, header fields, and which of several types a
+ * client prefers. Without I/O and without a clock. Any thread.
  */
 #ifndef HTTP_REPLY_H
 #define HTTP_REPLY_H
@@ -18,9 +18,6 @@ struct http_reply_field {
 /* Status line, fields and the empty line. False: they do not fit. */
 MUST_CHECK bool http_reply_head(struct buf *out, unsigned code,
     const struct http_reply_field *fields, size_t n);
-/* A piece of a body of unknown length (RFC 9112 7.1), not empty. */
-MUST_CHECK bool http_reply_chunk(struct buf *out, struct str piece);
-MUST_CHECK bool http_reply_last_chunk(struct buf *out);
 
 /* "Not Found"; a code that nobody knows has "Unknown". */
 const char *http_reason(unsigned code);
