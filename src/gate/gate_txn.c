@@ -208,7 +208,8 @@ txn_end(struct gate_txn *txn)
 static void
 txn_end_blank(struct gate_txn *txn, int64_t now)
 {
-	if (txn->made)
+	/* What the server reserves for it has to be given back yet. */
+	if (txn->made && txn->sharing == NULL)
 		source_drop_blank(txn->g, txn_key(txn), now);
 	txn_end(txn);
 }

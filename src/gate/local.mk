@@ -181,6 +181,10 @@ tests_unit_test_gate_policy_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_full tests/unit/test_gate_secure
+check_PROGRAMS += tests/unit/test_gate_shared
+tests_unit_test_gate_shared_SOURCES = tests/unit/test_gate_shared.c \
+	$(gate_rig)
+tests_unit_test_gate_shared_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_spent
 tests_unit_test_gate_spent_SOURCES = tests/unit/test_gate_spent.c $(gate_rig)
 tests_unit_test_gate_spent_LDADD = $(gate_libs) $(CMOCKA_LIBS)

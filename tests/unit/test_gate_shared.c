@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the gate asks of those who share its throttle, and what it makes of
+ * their answers: of new and of familiar recipients, of scopes, in time, too
+ * late and not at all.
+ */
+#include "gate_rig.h"
+
+#include "gate/scope_rules.h"
+#include "share/question.h"
+
+#define ALICE "alice@example.org"
+#define STEPS_MAX 16
+#define POLICY                                                          \
+	"policy \"default\" { burst = 4 initial = 4 interval = \"1h\" " \
+	"familiar_for = \"365d\" }"
+
+/* The server: it keeps the last question until it is told to answer. */
+struct server {
+	bool is_down;
+	unsigned asked, asked_scopes;
+	enum share_lane lane;
+	uint32_t untold;
+	bool is_seeded;
+	struct share_step steps[STEPS_MAX];
+	size_t steps_n;
+	share_answer_fn *fn;
+	void *arg;
+	struct share_scope_step scope_steps[STEPS_MAX];
+	size_t scope_steps_n, scopes_n, windows_n;
+	uint32_t scope_untold;
+	share_scopes_fn *scopes_fn;
+	void *scopes_arg;
+};
+
+static bool
+ask(void *arg, const struct share_question *q, share_answer_fn *fn,
+    void *fn_arg)
+{
+	struct server *s = arg;
+
+	if (s->is_down)
+		return false;
+	s->asked++;
+	s->lane = q->lane;
+	s->untold = q->untold;
+	s->is_seeded = q->seed != NULL;
+	assert_true(q->steps_n <= STEPS_MAX);
+	if (q->steps_n > 0)
+		memcpy(s->steps, q->steps, q->steps_n * sizeof(*q->steps));
+	s->steps_n = q->steps_n;
+	s->fn = fn;
+	s->arg = fn_arg;
+	return true;
+}
+
+static bool
+ask_scopes(
+    void *arg, const struct share_scopes *q, share_scopes_fn *fn, void *fn_arg)
+{
+	struct server *s = arg;
+
+	if (s->is_down)
+		return false;
+	s->asked_scopes++;
+	assert_true(q->steps_n <= STEPS_MAX);
+	if (q->steps_n > 0)
+		memcpy(
+		    s->scope_steps, q->steps, q->steps_n * sizeof(*q->steps));
+	s->scope_steps_n = q->steps_n;
+	s->scopes_n = q->scopes_n;
+	s->windows_n = q->scopes[0].windows_n;
+	s->scope_untold = q->scopes[0].untold;
+	s->scopes_fn = fn;
+	s->scopes_arg = fn_arg;
+	return true;
+}
+
+static uint64_t
+destination(void *arg, struct str recipient)
+{
+	(void)arg;
+	return recipient.n > 0 ? (unsigned char)recipient.p[0] : 0;
+}
+
+static bool
+is_up(void *arg, struct str sender)
+{
+	(void)sender;
+	return !((struct server *)arg)->is_down;
+}
+
+static const struct share_ops server_ops = {.ask = ask,
+    .ask_scopes = ask_scopes,
+    .destination = destination,
+    .is_up = is_up};
+
+static void
+answer(struct rig *r, struct server *s, const struct share_answer *a)
+{
+	share_answer_fn *fn = s->fn;
+
+	assert_non_null(fn);
+	s->fn = NULL;
+	fn(s->arg, a, r->now);
+}
+
+/* What is left, and how the recipient of the question falls. */
+static void
+rule(struct rig *r, struct server *s, uint32_t left,
+    enum throttle_verdict verdict, enum throttle_reason reason)
+{
+	struct throttle_reservation ruling = {
+	    .verdict = verdict, .reason = reason, .due_ms = INT64_MAX};
+	struct share_answer a = {.allowance = left,
+	    .tick_in = 1000,
+	    .next_in = -1,
+	    .rulings = &ruling,
+	    .rulings_n = 1};
+
+	answer(r, s, &a);
+}
+
+static void
+hear(struct rig *r, struct server *s, uint32_t left)
+{
+	answer(r, s,
+	    &(struct share_answer){
+		.allowance = left, .tick_in = 1000, .next_in = -1});
+}
+
+static void
+rule_scopes(struct rig *r, struct server *s, bool is_free)
+{
+	struct share_window windows[4] = {{0}};
+	struct share_scope_ruling ruling = {
+	    .is_free = is_free, .used = is_free ? 0 : 2, .open_in = 60000};
+	struct share_scopes_answer a = {
+	    .rulings = &ruling, .rulings_n = 1, .windows = windows};
+	share_scopes_fn *fn = s->scopes_fn;
+
+	assert_non_null(fn);
+	assert_true(s->windows_n <= 4);
+	windows[0].slot[0] = is_free ? 0 : 2;
+	s->scopes_fn = NULL;
+	fn(s->scopes_arg, &a, r->now);
+}
+
+static void
+on_answer(void *arg, const struct gate_answer *a)
+{
+	struct rig *r = arg;
+
+	r->answers++;
+	r->verdict = a->verdict;
+	snprintf(r->why, sizeof(r->why), "%s", a->why);
+}
+
+static struct gate_txn *
+begin(struct rig *r, const char *to)
+{
+	struct gate_txn *txn = rig_begin(r, ALICE);
+
+	gate_recipient(txn, str_from(to), r->now, r->wall, on_answer, r);
+	rig_pump(r); /* whom it knows */
+	return txn;
+}
+
+static void
+open_with(struct rig *r, struct server *s, struct scope_rules *rules)
+{
+	*s = (struct server){0};
+	rig_open(r, POLICY);
+	if (rules != NULL) {
+		r->settings.scopes = rules;
+		gate_reload(r->gate, &r->settings, r->now);
+	}
+	gate_share(r->gate, &server_ops, s, false);
+}
+
+static void
+close_with(struct rig *r, struct scope_rules *rules)
+{
+	gate_share(r->gate, NULL, NULL, false);
+	r->settings.scopes = NULL;
+	rig_close(r);
+	scope_rules_free(rules);
+}
+
+static void
+test_a_recipient_waits_for_the_server(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t id;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin(&r, "bob@example.com");
+	assert_int_equal(r.answers, 0);
+	assert_int_equal(s.steps_n, 1);
+	assert_int_equal(s.steps[0].what, SHARE_RESERVE);
+	id = s.steps[0].reservation;
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.answers, 1);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	/* The next waits, though here there would be an allowance. */
+	gate_recipient(
+	    txn, STR("carol@example.com"), r.now, r.wall, on_answer, &r);
+	rule(&r, &s, 0, THROTTLE_HOLD, THROTTLE_QUEUED);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	/* All of a message's end is one question. */
+	assert_int_equal(s.asked, 2);
+	rig_commit(&r, txn);
+	assert_int_equal(s.asked, 3);
+	assert_int_equal(s.steps_n, 2);
+	assert_int_equal(s.steps[0].what, SHARE_PASSED);
+	assert_true(s.steps[0].reservation == id);
+	assert_int_equal(s.steps[1].what, SHARE_QUEUE);
+	close_with(&r, NULL);
+}
+
+static void
+test_a_client_that_does_not_wait(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t id;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin(&r, "bob@example.com");
+	id = s.steps[0].reservation;
+	gate_cancel(txn, r.now);
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.answers, 0);
+	assert_int_equal(s.steps[0].what, SHARE_CANCEL);
+	assert_true(s.steps[0].reservation == id);
+	close_with(&r, NULL);
+}
+
+static void
+test_no_answer_is_decided_here_and_told(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin(&r, "bob@example.com");
+	s.is_down = true;
+	answer(&r, &s, NULL);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	rig_commit(&r, txn);
+	s.is_down = false;
+	txn = begin(&r, "carol@example.com");
+	assert_int_equal(s.untold, 1);
+	/* A server that has lost the sender starts from what is here. */
+	assert_false(s.is_seeded);
+	answer(&r, &s, &(struct share_answer){.is_unknown = true});
+	assert_true(s.is_seeded);
+	rule(&r, &s, 2, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+static struct scope_rules *
+two_a_day(void)
+{
+	struct scope_rules *rules = xcalloc(1, sizeof(*rules));
+
+	rules->refs = 1;
+	rules->n = 1;
+	rules->v[0].name = xstrdup("site");
+	rules->v[0].by = SCOPE_ALL;
+	rules->v[0].limit_count = 1;
+	rules->v[0].limits[0] =
+	    (struct option_rate){.count = 2, .window_ms = 86400000};
+	return rules;
+}
+
+static void
+test_scopes_are_asked_behind_it(void **state)
+{
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t id;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	txn = begin(&r, "bob@example.com");
+	assert_int_equal(s.asked_scopes, 0);
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.answers, 0);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_RESERVE);
+	id = s.scope_steps[0].reservation;
+	rule_scopes(&r, &s, true);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	/* Who waits for its own throttle needs no place. */
+	gate_recipient(
+	    txn, STR("carol@example.com"), r.now, r.wall, on_answer, &r);
+	rule(&r, &s, 0, THROTTLE_HOLD, THROTTLE_QUEUED);
+	assert_int_equal(s.asked_scopes, 1);
+	rig_commit(&r, txn);
+	assert_int_equal(s.asked_scopes, 2);
+	assert_int_equal(s.scope_steps_n, 1);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_COMMIT);
+	assert_true(s.scope_steps[0].reservation == id);
+	close_with(&r, rules);
+}
+
+static void
+test_a_full_scope_holds(void **state)
+{
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	txn = begin(&r, "bob@example.com");
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	rule_scopes(&r, &s, false);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	assert_non_null(strstr(r.why, "site"));
+	rig_commit(&r, txn);
+	assert_int_equal(s.steps[0].what, SHARE_BARRED);
+	hear(&r, &s, 3);
+	/* The windows are the server's, and decide when it is gone. */
+	s.is_down = true;
+	txn = begin(&r, "carol@example.com");
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	gate_cancel(txn, r.now);
+	close_with(&r, rules);
+}
+
+static void
+test_a_place_that_nobody_waits_for(void **state)
+{
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t id;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	txn = begin(&r, "bob@example.com");
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	id = s.scope_steps[0].reservation;
+	gate_cancel(txn, r.now);
+	rule_scopes(&r, &s, true);
+	assert_int_equal(r.answers, 0);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_CANCEL);
+	assert_true(s.scope_steps[0].reservation == id);
+	assert_int_equal(s.steps[0].what, SHARE_CANCEL);
+	close_with(&r, rules);
+}
+
+static void
+test_places_of_an_outage_are_told(void **state)
+{
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	s.is_down = true;
+	rig_commit(&r, begin(&r, "bob@example.com"));
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	s.is_down = false;
+	gate_share_again(r.gate, r.now);
+	assert_int_equal(s.asked_scopes, 1);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_JOIN);
+	assert_int_equal(s.scope_untold, 1);
+	close_with(&r, rules);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_a_recipient_waits_for_the_server),
+	    cmocka_unit_test(test_a_client_that_does_not_wait),
+	    cmocka_unit_test(test_no_answer_is_decided_here_and_told),
+	    cmocka_unit_test(test_scopes_are_asked_behind_it),
+	    cmocka_unit_test(test_a_full_scope_holds),
+	    cmocka_unit_test(test_a_place_that_nobody_waits_for),
+	    cmocka_unit_test(test_places_of_an_outage_are_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
