@@ -95,6 +95,13 @@ check_hop(const char *text, char *err, size_t cap)
 	return false;
 }
 
+/* The rows of the table, as the list of their names and as sentences. */
+#define PRESET_FIRST(name) "\"" name "\""
+#define PRESET_ON(name) ", \"" name "\""
+#define PRESET_OFF(name) ""
+#define EVENT_PRESET(id, name, of, lasts, preset, ...) PRESET_##preset(name)
+#define EVENT_DOC(id, name, of, lasts, preset, when, ...) " " name ": " when "."
+
 const struct option alert_options[] = {
     {
 	.name = "channel",
@@ -112,23 +119,10 @@ const struct option alert_options[] = {
 	.name = "events",
 	.type = OPTION_STRINGS,
 	.offset = AT(events),
-	.preset = "{\"freeze\", \"thaw\", \"blast\", \"decoy\", \"networks\", "
-		  "\"disk\", \"next_hop\", \"certificate\", "
-		  "\"reload_failed\", \"shared_state\", \"restart\"}",
+	.preset = "{" ALERT_EVENT_TABLE(EVENT_PRESET) "}",
 	.reloadable = true,
 	.check = check_event,
-	.doc = "What to alert about. freeze: a sender was frozen. thaw: it was "
-	       "thawed. warning: a sender or a scope came near a limit "
-	       "(warn_at), or may not be frozen although its queue is full. "
-	       "blast: one message to many new recipients. decoy: a decoy was "
-	       "written to. networks: a login is used from too many networks. "
-	       "disk: the spool is below min_free. next_hop: a next hop cannot "
-	       "be reached. certificate: one expires within two weeks. "
-	       "reload_failed: the configuration could not be reloaded. "
-	       "shared_state: the server of shared does not answer. restart: "
-	       "weir-maild was not stopped but ended. release: the turn of a "
-	       "destination has come that POST /api/v1/decide told to wait; "
-	       "for programs, in a section of its own.",
+	.doc = "What to alert about." ALERT_EVENT_TABLE(EVENT_DOC),
     },
     {
 	.name = "to",

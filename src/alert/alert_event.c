@@ -2,10 +2,12 @@
 #include "alert/alert_event.h"
 
 const struct alert_event_info alert_event_info[ALERT_EVENT_MAX] = {
-#define ALERT_EVENT_ROW(id, name, of, lasts, one, many, advice) \
+#define ALERT_EVENT_ROW(id, name, of, lasts, preset, when, one, many, advice) \
 	{name, ALERT_OF_##of, lasts, one, many, advice},
     ALERT_EVENT_TABLE(ALERT_EVENT_ROW)
 #undef ALERT_EVENT_ROW
+	{"test", ALERT_OF_THING, false, "sends a test", "tests",
+	    "No action needed"},
 };
 
 bool
