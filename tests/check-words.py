@@ -38,6 +38,16 @@ BANNED = [  # (what not to say, what to say)
     (r"\bthrows? (it|them|mail) away\b", "discard, delete"),
     (r"\bis no (network|list|address|xtext|JSON|host name)\b", "is not a"),
     (r"\bclients? (is|are) told to\b", "gets a reply"),
+    (r"\bthr(ow|ew)s? away\b", "discard, drop, evict"),
+    (r"\b(for|by) want of\b", "for lack of"),
+    (r"\b(is|are|was|were) turned away\b|\bturned away (un|at)", "refused"),
+    (r"\bends in the middle\b", "truncated"),
+    (r"\bis no rate\b", "is not a rate"),
+    (r"\btells the same\b", "reports too"),
+    (r"\bput back\b", "restored"),
+    (r"\bmeasured anew\b|\bfinds out whose\b", "again; detects"),
+    (r"\bthat came by\b", "seen, received"),
+    (r"\bas it should\b", "what is wrong"),
 ]
 RULES = [(re.compile(words.replace(" ", " +"), re.I), better)
          for words, better in BANNED]

@@ -316,9 +316,9 @@ netd_on_keeper(void *arg, const struct keeper_report *r)
 		const char *what;
 	} news[] = {
 	    [KEEPER_RESTORED] = {LOG_EV_NETD_RULES_RESTORED,
-		"missing or changed by another program; put back"},
+		"missing or changed by another program; restored"},
 	    [KEEPER_MISSING] = {LOG_EV_NETD_RULES_MISSING,
-		"missing, and cannot be put back"},
+		"missing, and cannot be restored"},
 	    [KEEPER_REPLACED] = {LOG_EV_NETD_KEEPER_REPLACED,
 		"their keeper was killed; the one that stood by took over"},
 	    [KEEPER_GONE] = {LOG_EV_NETD_KEEPER_GONE,

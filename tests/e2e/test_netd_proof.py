@@ -287,7 +287,7 @@ def test_rules_that_another_took_away(lab, how):
     assert ours(lab) != old
     until(lambda: d.status()["rules_restored"] == 1, "the rules", 15)
     assert ours(lab) == old
-    rules_event(d, "put back")
+    rules_event(d, "; restored")
     assert " warning netd rules_restored " in d.log()
     for i in range(1, 8):
         assert lab.within("host", connect, f"10.99.1.{i}") < 4
