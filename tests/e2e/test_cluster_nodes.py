@@ -10,8 +10,8 @@ import pytest
 from harness import message, until
 from pki import Pki
 from redis_cluster import Cluster
-from test_cluster import (ALICE, frozen, is_up, relay,  # noqa: F401
-                          shared, thawed)
+from test_cluster import (ALICE, HERE, acl_of_the_manual,  # noqa: F401
+                          frozen, is_up, relay, shared, thawed)
 from test_cluster_order import FEW, passed
 
 
@@ -110,15 +110,13 @@ def at(cluster, w, n, names=None):
     return None
 
 
-ACL = ("+evalsha +eval +auth +role +info +time +get +set +llen +lrange +lpop "
-       "+rpush +lrem +hget +hmget +hset +hsetnx +hdel +hincrby +hexists +hlen "
-       "+xadd +xrange +del +zadd +zrem +zrange +zrangebyscore +pexpire +pttl "
-       "+cluster|slots +cluster|info +asking")
-
-
 def set_user(n, password):
-    assert n.call("ACL", "SETUSER", "weir", "reset", "on", f">{password}",
-                  "~{weir:*", *ACL.split()) == b"+OK"
+    """As doc/cluster.md says it."""
+    more = re.search(r"^    (\+cluster.*)$", (HERE / "../../doc/cluster.md")
+                     .read_text(), re.M).group(1)
+    rules = acl_of_the_manual().replace("PASSWORD", password).split()[1:]
+    assert n.call("ACL", "SETUSER", "weir", "reset", *rules,
+                  *more.split()) == b"+OK"
 
 
 @pytest.fixture
