@@ -6,9 +6,9 @@
 #
 #	weir-decide.sh URL TOKEN-FILE APPLICATION SOURCE DESTINATION...
 #
-# A line for each destination: the destination, pass, hold or refuse, and for
-# hold after how many seconds to ask again. Exit status 0: all pass, 75: some
-# have to wait, 77: some are refused, 1: weir could not be asked.
+# Prints one line per destination: the destination, pass, hold or refuse, and for
+# hold the number of seconds after which to ask again. Exit status 0: all pass,
+# 75: some must wait, 77: some are refused, 1: weir could not be asked.
 set -eu
 
 if [ $# -lt 5 ]; then
