@@ -10,9 +10,136 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CONTROL_BACKLOG 16
 #define CONTROL_MODE 0660
+
+/* ---- listeners of the http sections ---- */
+
+struct bound_listener {
+	char *name;
+	struct listener *listener; /* NULL: the web has it */
+	struct web_access access;
+};
+
+struct web_listeners {
+	struct bound_listener *v;
+	size_t n;
+};
+
+static const struct web_conf *
+conf_at(const struct option_array *http, size_t i)
+{
+	return (const struct web_conf *)http->v + i;
+}
+
+/* Takes NULL. */
+static void
+free_http(struct web_listeners *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->v[i].listener != NULL)
+			listener_free(d->v[i].listener);
+		tls_server_unref(d->v[i].access.tls);
+		free(d->v[i].name);
+	}
+	free(d->v);
+	free(d);
+}
+
+/* No section: an empty one. NULL: why in err. */
+static struct web_listeners *
+bind_http(const struct option_array *http, int gid, char *err, size_t cap)
+{
+	struct web_listeners *d = xcalloc(1, sizeof(*d));
+
+	d->v = xcalloc(http->n + 1, sizeof(*d->v));
+	for (size_t i = 0; i < http->n; i++) {
+		const struct web_conf *h = conf_at(http, i);
+		struct listener_options options = {
+		    .backlog = 64, .unix_mode = h->mode, .unix_gid = gid};
+		struct bound_listener *bound = &d->v[d->n];
+		char why[512];
+
+		bound->listener =
+		    listener_new(&h->addr, &options, why, sizeof(why));
+		if (bound->listener == NULL) {
+			snprintf(err, cap, "%s:%u: http \"%s\": %s",
+			    h->place.file, h->place.line, h->name, why);
+			free_http(d);
+			return NULL;
+		}
+		bound->name = xstrdup(h->name);
+		d->n++;
+	}
+	return d;
+}
+
+static const struct web_conf *
+find_conf(const struct option_array *http, const char *name)
+{
+	for (size_t i = 0; i < http->n; i++) {
+		if (strcmp(conf_at(http, i)->name, name) == 0)
+			return conf_at(http, i);
+	}
+	return NULL;
+}
+
+static void
+update(struct bound_listener *bound, const struct web_conf *h)
+{
+	struct tls_server *was = bound->access.tls;
+
+	if (h == NULL) {
+		bound->access = (struct web_access){
+		    .name = bound->name, .tls = was, .is_closed = true};
+		return;
+	}
+	bound->access = (struct web_access){
+	    .name = bound->name,
+	    .tls = tls_server_ref(h->tls_server),
+	    .nets = h->nets,
+	    .net_count = h->net_count,
+	    .hosts = h->host_names,
+	    .host_count = h->host_count,
+	    .rights = h->metrics == WEB_METRICS_OPEN ? WEB_METRICS : 0,
+	    .has_page = h->page,
+	    .prefix = h->prefix,
+	    .is_https = h->is_https,
+	    .proxies = h->proxy_nets,
+	    .proxy_count = h->proxy_count,
+	};
+	tls_server_unref(was);
+}
+
+static void
+listen_http(struct web_listeners *d, struct web *web, struct log *log)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		struct bound_listener *bound = &d->v[i];
+		char addr[NET_ADDR_TEXT_MAX];
+
+		log_write(log, LOG_EV_HTTP_LISTEN,
+		    KV(address,
+			net_addr_format(listener_addr(bound->listener), addr)),
+		    KV(listener, bound->name));
+		web_listen(web, bound->listener, &bound->access);
+		bound->listener = NULL;
+	}
+}
+
+void
+daemon_update_http(struct daemon *d, const struct option_array *http)
+{
+	for (size_t i = 0; i < d->web->n; i++)
+		update(&d->web->v[i], find_conf(http, d->web->v[i].name));
+}
+
+/* ---- the daemon ---- */
 
 bool
 daemon_bind(struct daemon *d, const char *control, const char *group,
@@ -35,14 +162,14 @@ daemon_bind(struct daemon *d, const char *control, const char *group,
 		snprintf(err, cap, "control: %s", why);
 		return false;
 	}
-	d->web = web_listeners_bind(http, d->admin_gid, err, cap);
+	d->web = bind_http(http, d->admin_gid, err, cap);
 	return d->web != NULL;
 }
 
 bool
 daemon_open_access(struct daemon *d, const char *dir, char *err, size_t cap)
 {
-	if (web_listeners_count(d->web) == 0)
+	if (d->web->n == 0)
 		return true;
 	d->access = access_store_open(d->loop, d->log, dir, err, cap);
 	return d->access != NULL;
@@ -60,16 +187,16 @@ daemon_serve_http(struct daemon *d, const struct option_array *http,
 	s.control = d->control;
 	s.store = d->access;
 	s.version = PACKAGE_VERSION;
-	web_listeners_update(d->web, http);
+	daemon_update_http(d, http);
 	d->api = api_new(&s);
-	web_listeners_listen(d->web, api_web(d->api), d->log);
+	listen_http(d->web, api_web(d->api), d->log);
 }
 
 void
 daemon_close(struct daemon *d)
 {
 	api_free(d->api);
-	web_listeners_free(d->web);
+	free_http(d->web);
 	if (d->control != NULL)
 		control_stop(d->control);
 	access_store_free(d->access);

@@ -49,6 +49,10 @@ MUST_CHECK bool daemon_open_access(
 /* With access: settings have what is the daemon's own. */
 void daemon_serve_http(struct daemon *d, const struct option_array *http,
     const struct api_settings *settings);
+/* After a reload: what the configuration says now; http is borrowed until the
+ * next call. A listener whose section is gone gives nobody any right until the
+ * next start. */
+void daemon_update_http(struct daemon *d, const struct option_array *http);
 /* Nobody is served any more; frees control and graph too. */
 void daemon_close(struct daemon *d);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An http section of a configuration, for each daemon: its options, their
- * check, and the listeners that belong to it. A listener whose section a reload
- * took away gives nobody any right until the next start.
+ * An http section of a configuration, for each daemon: its options and their
+ * check.
  */
 #ifndef CONTROL_WEB_CONF_H
 #define CONTROL_WEB_CONF_H
@@ -43,24 +42,5 @@ extern const struct option *const web_conf_unix_tables[];
 MUST_CHECK bool web_conf_check(
     struct web_conf *h, bool unix_only, char *err, size_t cap);
 void web_conf_clear(struct web_conf *h); /* what web_conf_check made */
-
-/* ---- listeners ---- */
-
-struct web_listeners;
-
-/* http: an array of struct web_conf; the file's name is in their places. gid:
- * whose a Unix socket is; -1: the daemon's. NULL: why in err. No section: an
- * empty one. */
-struct web_listeners *web_listeners_bind(
-    const struct option_array *http, int gid, char *err, size_t cap);
-size_t web_listeners_count(const struct web_listeners *d);
-/* What the configuration says now; http is borrowed until the next call. */
-void web_listeners_update(
-    struct web_listeners *d, const struct option_array *http);
-/* Serves them. part: "maild", for the log. */
-void web_listeners_listen(
-    struct web_listeners *d, struct web *web, struct log *log);
-void web_listeners_free(
-    struct web_listeners *d); /* after the web; takes NULL */
 
 #endif

@@ -153,7 +153,7 @@ maild_apply(struct maild *m, struct maild_gen *gen)
 	mta_hold_reload(m->mta_hold, &gen->conf->mta);
 	relay_reload(m->relay, &gen->relay);
 	maild_listeners_update(m);
-	web_listeners_update(m->daemon.web, &gen->conf->http);
+	daemon_update_http(&m->daemon, &gen->conf->http);
 	maild_alert_reload(m);
 	maild_on_cert_timer(m, loop_now(m->loop));
 	if (old != m->first)

@@ -444,7 +444,7 @@ netd_reload(void *arg, char *err, size_t cap)
 	    (enum log_level)conf->log_level);
 	settings = netd_gate_settings(n);
 	netgate_reload(n->gate, &settings, loop_now(n->loop));
-	web_listeners_update(n->daemon.web, &conf->http);
+	daemon_update_http(&n->daemon, &conf->http);
 	netd_config_free(old);
 	netd_set_timer(n);
 	events_add(n->events, clock_wall_ms(), EVENT_RELOAD, "", "", "%s",
