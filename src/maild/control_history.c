@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * history: the last day's mail, as src/replay/past.h reads it. It takes many
- * steps; what goes out of the history meanwhile is left out. audit: what
- * administrators did.
+ * history: the last day's mail, as src/replay/command_history.c reads it. It
+ * takes many steps; what goes out of the history meanwhile is left out. audit:
+ * what administrators did.
  */
 #include "maild/control_private.h"
 
