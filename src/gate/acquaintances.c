@@ -244,17 +244,33 @@ is_within(const struct acquaintance *found, int64_t wall, int64_t for_ms)
 	       found->day >= acquaintance_since(acquaintance_day(wall), for_ms);
 }
 
+/* Adds to q->found what is remembered. */
+static void
+find(const struct acquaintance_source *s, struct acquaintance_question *q,
+    uint64_t destination)
+{
+	struct acquaintance found;
+
+	if (!acquaintance_set_find(&s->set, destination, &found))
+		return;
+	if (!is_within(&found, q->wall, q->familiar_for_ms))
+		found.why &= ACQUAINTANCE_MET;
+	if (!is_within(&found, q->wall, q->met_for_ms))
+		found.why &= ~ACQUAINTANCE_MET;
+	q->found.why |= found.why;
+	if (found.why != 0 && found.day > q->found.day)
+		q->found.day = found.day;
+}
+
 static enum acquaintance_answer
 look(const struct acquaintance_source *s, struct acquaintance_question *q)
 {
 	if (s->state != ACQUAINTANCE_READY)
 		return ACQUAINTANCE_ERROR;
-	if (!acquaintance_set_find(&s->set, q->destination, &q->found))
-		return ACQUAINTANCE_UNKNOWN;
-	if (!is_within(&q->found, q->wall, q->familiar_for_ms))
-		q->found.why &= ACQUAINTANCE_MET;
-	if (!is_within(&q->found, q->wall, q->met_for_ms))
-		q->found.why &= ~ACQUAINTANCE_MET;
+	q->found = (struct acquaintance){0};
+	find(s, q, q->destination);
+	if (q->site != 0)
+		find(s, q, q->site);
 	return q->found.why != 0 ? ACQUAINTANCE_KNOWN : ACQUAINTANCE_UNKNOWN;
 }
 
@@ -333,11 +349,17 @@ acquaintance_note(
 {
 	struct acquaintance add = {p->observation.why, p->day};
 
-	if (p->is_observation)
+	if (p->is_observation) {
 		acquaintance_take_observation(s, &p->observation, p->day);
-	else if (acquaintance_set_put(&s->set, p->observation.destination,
-		     add) != ACQUAINTANCE_SAME)
-		acquaintance_touch(s);
+		return;
+	}
+	if (acquaintance_set_put(&s->set, p->observation.destination, add) ==
+	    ACQUAINTANCE_SAME)
+		return;
+	acquaintance_touch(s);
+	if (p->site != 0 && s->a->settings.on_new != NULL)
+		s->a->settings.on_new(
+		    s->a->settings.arg, s->key, p->site, add.why, add.day);
 }
 
 static bool
@@ -380,8 +402,16 @@ bool
 acquaintances_add(struct acquaintances *a, struct str source,
     uint64_t destination, unsigned why, int64_t last)
 {
+	return acquaintances_add_shared(a, source, destination, 0, why, last);
+}
+
+bool
+acquaintances_add_shared(struct acquaintances *a, struct str source,
+    uint64_t destination, uint64_t site, unsigned why, int64_t last)
+{
 	struct acquaintance_pending p = {
 	    .observation = {.destination = destination, .why = why},
+	    .site = site,
 	    .day = acquaintance_day(last)};
 
 	if (last > a->wall)

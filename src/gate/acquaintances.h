@@ -36,6 +36,10 @@ struct acquaintances_settings {
 	/* Sources with a row on disk: past it incoming mail, which anybody may
 	 * send to anybody of ours, begins no further one. */
 	uint64_t rows_max;
+	/* Something new was noted of a destination that has a name at all
+	 * relays. NULL: nobody shares it. */
+	void (*on_new)(void *arg, const char *source, uint64_t site,
+	    unsigned why, uint32_t day);
 	/* acquaintances_next_due has become earlier; may be NULL. */
 	void (*on_due)(void *arg);
 	void *arg;
@@ -67,6 +71,9 @@ typedef void acquaintance_fn(
 
 struct acquaintance_question { /* the caller's, zeroed at first */
 	uint64_t destination;
+	/* Its name at all relays, by which another relay may have told of it;
+	 * 0: none. */
+	uint64_t site;
 	int64_t wall;
 	/* Remembered for so long after the last mail: those that the source
 	 * wrote to or that were imported (familiar_for), and those that
@@ -98,6 +105,10 @@ void acquaintances_unask(struct acquaintance_question *q);
  * no memory to note it in, since what waits to be written fills it. */
 bool acquaintances_add(struct acquaintances *a, struct str source,
     uint64_t destination, unsigned why, int64_t last);
+
+/* The same of one that has a name at all relays: on_new tells of it. */
+bool acquaintances_add_shared(struct acquaintances *a, struct str source,
+    uint64_t destination, uint64_t site, unsigned why, int64_t last);
 
 /* Where incoming mail comes from, as hashes; 0: not known, not counted. */
 struct acquaintance_origin {

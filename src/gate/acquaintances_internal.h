@@ -22,6 +22,7 @@ struct acquaintance_pending {
 	struct acquaintance_observation observation;
 	uint32_t day;
 	bool is_observation; /* else an acquaintances_add */
+	uint64_t site;       /* name at all relays; 0: nobody is told */
 };
 
 enum acquaintance_state {

@@ -70,6 +70,14 @@ struct gate_thawed {
 	int64_t at;          /* wall */
 };
 
+/* What relays of a site tell each other of whom a sender knows. */
+struct gate_known_news {
+	const char *sender; /* key of the source */
+	uint64_t site;      /* the recipient's name at all relays */
+	unsigned why;       /* of struct acquaintance */
+	uint32_t day;       /* of the last mail */
+};
+
 struct gate_callbacks {
 	/* Recipients are RELEASED in the spool, or doomed: who claims
 	 * should. */
@@ -89,6 +97,13 @@ struct gate_callbacks {
 	 * NULL: nobody shares it. */
 	void (*on_spent)(void *arg, const char *sender, uint32_t recipients,
 	    uint32_t messages);
+	/* Only with gate_share; each may be NULL. A sender has come to know a
+	 * recipient. A held message to one was let go in its turn: who knows
+	 * the recipient calls gate_note_sent. Whom a sender knows was
+	 * forgotten. */
+	void (*on_known)(void *arg, const struct gate_known_news *news);
+	void (*on_let_go)(void *arg, const char *sender, uint64_t ticket);
+	void (*on_forgotten)(void *arg, const char *sender);
 	/* next_due may have become earlier. */
 	void (*on_schedule)(void *arg);
 };
@@ -104,6 +119,15 @@ void gate_free(struct gate *g);
  * decides. */
 void gate_share(
     struct gate *g, const struct share_ops *ops, void *arg, bool refuses);
+void gate_note_sent(
+    struct gate *g, const char *sender, const char *recipient, int64_t wall);
+/* Another relay told so. It need not be true of this one's policies, and is not
+ * told to others again. */
+void gate_known_elsewhere(
+    struct gate *g, const struct gate_known_news *news, int64_t wall);
+void gate_forgotten_elsewhere(struct gate *g, const char *sender, int64_t wall);
+/* Hands all of it that is not saved to the spool. */
+void gate_save_known(struct gate *g, int64_t wall);
 /* It is there again: what was decided here meanwhile is told. */
 void gate_share_again(struct gate *g, int64_t now);
 /* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */

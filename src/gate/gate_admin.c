@@ -213,6 +213,8 @@ apply_source(const struct gate_admin_op *op,
 				source_note_passed(source_data(src), g->now);
 			reached_note(g, source_policy(src),
 			    str_from(rows[i]->source), rows[i]->destination,
+			    known_site(g, source_policy(src),
+				str_from(rows[i]->address)),
 			    op->wall);
 		}
 		source_touch(g, src);
@@ -596,6 +598,8 @@ forget(struct forgetting *f, bool is_read)
 			   str_from(f->recall.key), 0, op->wall, &known))
 		known.total = 0; /* no memory to keep it in */
 	op->count = known.total;
+	if (g->remembers && g->callbacks->on_forgotten != NULL)
+		g->callbacks->on_forgotten(g->arg, f->recall.key);
 	/* A row that the disk does not give is replaced as well. */
 	if (op->count == 0 && (is_read || !g->remembers)) {
 		op_end(op, ENOENT);

@@ -85,6 +85,7 @@ later_new(const struct familiar_later *ask)
 	later->address.p = str_dup(ask->address);
 	later->question = (struct acquaintance_question){
 	    .destination = ask->destination,
+	    .site = ask->is_decoy ? 0 : ask->txn->site,
 	    .wall = ask->wall,
 	    .familiar_for_ms =
 		ask->is_decoy ? 0 : ask->txn->policy->familiar_for_ms,

@@ -149,5 +149,5 @@ gate_assume_known(struct gate *g, const struct gate_facts *given,
 	if (src == NULL || to.n == 0)
 		return;
 	throttle_learn(g->throttle, src, destination, now);
-	reached_note(g, policy, (struct str){key, n}, destination, wall);
+	reached_note(g, policy, (struct str){key, n}, destination, 0, wall);
 }

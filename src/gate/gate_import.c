@@ -114,8 +114,12 @@ learn(struct gate_import *im, const struct policy *policy, const char *key,
 		last = im->wall;
 	if (im->wall - last > policy->familiar_for_ms)
 		return GATE_IMPORT_OLD;
-	if (!acquaintances_add(g->acquaintances, str_from(key),
-		hash_str(to, g->seed), ACQUAINTANCE_IMPORTED, last))
+	if (!acquaintances_add_shared(g->acquaintances, str_from(key),
+		hash_str(to, g->seed),
+		g->share_ops != NULL
+		    ? g->share_ops->destination(g->share_arg, to)
+		    : 0,
+		ACQUAINTANCE_IMPORTED, last))
 		return GATE_IMPORT_FULL;
 	im->count++;
 	wait_for_row(im, key);

@@ -343,10 +343,20 @@ void reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch);
 /* The source begins a message. */
 void reached_want(struct gate *g, const struct policy *policy, struct str key,
     int64_t now, int64_t wall);
-/* Its mail went to this destination, or is on its way there. In a copy for
+/* Its mail went to this destination, or is on its way there; site: its name at
+ * all relays, or 0, when nobody is told. In a copy for
  * gate_explain: nothing. */
 void reached_note(struct gate *g, const struct policy *policy, struct str key,
-    uint64_t destination, int64_t wall);
+    uint64_t destination, uint64_t site, int64_t wall);
+
+/* ---- gate_known.c ---- */
+
+/* Of acquaintances_settings. */
+void known_on_new(
+    void *arg, const char *source, uint64_t site, unsigned why, uint32_t day);
+/* Of a recipient, its name at all relays; 0: nobody shares. */
+uint64_t known_site(
+    const struct gate *g, const struct policy *policy, struct str recipient);
 
 /* ---- scopes ---- */
 

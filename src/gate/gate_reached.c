@@ -35,6 +35,7 @@ reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch)
 	    .keep_ms = keep_ms(g->policies),
 	    .bytes_max = is_scratch ? SIZE_MAX : bytes,
 	    .rows_max = ROWS_MAX,
+	    .on_new = known_on_new,
 	    .on_due = on_due,
 	    .arg = g,
 	};
@@ -59,10 +60,10 @@ reached_want(struct gate *g, const struct policy *policy, struct str key,
 
 void
 reached_note(struct gate *g, const struct policy *policy, struct str key,
-    uint64_t destination, int64_t wall)
+    uint64_t destination, uint64_t site, int64_t wall)
 {
 	if (g->remembers && policy->remembers && policy->familiar_for_ms > 0 &&
 	    !g->is_dry)
-		acquaintances_add(g->acquaintances, key, destination,
-		    ACQUAINTANCE_WROTE_TO, wall);
+		acquaintances_add_shared(g->acquaintances, key, destination,
+		    site, ACQUAINTANCE_WROTE_TO, wall);
 }

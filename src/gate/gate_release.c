@@ -95,7 +95,9 @@ release_add(struct gate *g, struct throttle_source *src, uint64_t destination,
 		return;
 	}
 	reached_note(g, source_policy(src), str_from(source_name(src, name)),
-	    destination, g->wall);
+	    destination, 0, g->wall);
+	if (g->share_ops != NULL && g->callbacks->on_let_go != NULL)
+		g->callbacks->on_let_go(g->arg, source_name(src, name), ticket);
 	if (!is_familiar) {
 		source_note_passed(source_data(src), g->now);
 		spent_tell(g, src, 1, 0);

@@ -591,8 +591,8 @@ commit_entry(struct gate_txn *txn, const struct txn_entry *e, uint64_t ticket,
 		src = source_get(g, txn_key(txn), txn->policy, now, true);
 	count_entry(txn, e, now);
 	if (goes(txn, e))
-		reached_note(
-		    g, txn->policy, txn_key(txn), e->r.destination, wall);
+		reached_note(g, txn->policy, txn_key(txn), e->r.destination,
+		    e->site, wall);
 	shared_note_entry(txn, e, ticket, as);
 	freeze_rearm(g, src);
 	if (is_new(e) && e->verdict == THROTTLE_PASS && ticket == 0) {

@@ -15,6 +15,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_habit.c src/gate/habit.c src/gate/habit.h \
 	src/gate/gate_info.c \
 	src/gate/gate_observation.c \
+	src/gate/gate_known.c \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \

@@ -44,6 +44,7 @@ maild_run_sources = \
 	src/maild/decide_http.c \
 	src/maild/maild_http.c \
 	src/maild/maild_limits.c \
+	src/maild/maild_known.c \
 	src/maild/maild_relays.c \
 	src/maild/maild_probe.c src/maild/maild_probe.h \
 	src/maild/maild_run.c \

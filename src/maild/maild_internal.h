@@ -18,6 +18,7 @@
 #include "policyd/policyd.h"
 #include "share/arbiter.h"
 #include "share/freezes.h"
+#include "share/learns.h"
 #include "share/relays.h"
 #include "share/spends.h"
 
@@ -63,7 +64,10 @@ struct maild {
 	struct spends *spends;   /* the same */
 	struct arbiter *arbiter; /* the same */
 	struct relays *relays;   /* the same */
-	struct list share_ops;   /* changes of other relays, under way */
+	struct learns *learns;   /* the same */
+	struct list known_ops;
+	struct loop_timer known_timer;
+	struct list share_ops; /* changes of other relays, under way */
 	struct alert *alert;
 	struct courier *courier;
 	struct list alerts; /* that wait for what the spool knows */
@@ -151,6 +155,16 @@ void maild_share_spent(struct maild *m, const char *sender, uint32_t recipients,
     uint32_t messages);
 void maild_share_thawed(struct maild *m, const struct gate_thawed *thawed);
 bool maild_on_shared(void *arg, struct freezes_info *out);
+
+/* ---- maild_known.c ---- */
+
+void maild_known_start(struct maild *m); /* of maild_share_start */
+void maild_known_stop(struct maild *m);  /* of maild_share_stop */
+void maild_known_clear(struct maild *m); /* of maild_share_clear */
+/* Of gate_callbacks. */
+void maild_known(struct maild *m, const struct gate_known_news *news);
+void maild_let_go(struct maild *m, const char *sender, uint64_t ticket);
+void maild_forgotten(struct maild *m, const char *sender);
 
 /* ---- maild_relays.c ---- */
 

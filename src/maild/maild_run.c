@@ -105,12 +105,33 @@ on_gate_spent(
 	maild_share_spent(arg, sender, recipients, messages);
 }
 
+static void
+on_gate_known(void *arg, const struct gate_known_news *news)
+{
+	maild_known(arg, news);
+}
+
+static void
+on_gate_let_go(void *arg, const char *sender, uint64_t ticket)
+{
+	maild_let_go(arg, sender, ticket);
+}
+
+static void
+on_gate_forgotten(void *arg, const char *sender)
+{
+	maild_forgotten(arg, sender);
+}
+
 const struct gate_callbacks maild_gate_callbacks = {
     .on_released = on_gate_released,
     .on_stopped = on_gate_stopped,
     .on_thawed = on_gate_thawed,
     .on_freeze = on_gate_freeze,
     .on_spent = on_gate_spent,
+    .on_known = on_gate_known,
+    .on_let_go = on_gate_let_go,
+    .on_forgotten = on_gate_forgotten,
     .on_schedule = on_gate_schedule,
     .on_turn = on_gate_turn,
 };

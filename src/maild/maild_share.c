@@ -160,6 +160,7 @@ on_up(void *arg)
 	maild_alert_end(m, ALERT_SHARED_STATE, m->first->conf->shared);
 	spends_start(m->spends);
 	relays_start(m->relays);
+	learns_start(m->learns);
 	gate_share_again(m->gate, loop_now(m->loop));
 }
 
@@ -318,6 +319,7 @@ maild_share_start(struct maild *m)
 	m->arbiter = arbiter_new(freezes_link(m->freezes),
 	    freezes_seal(m->freezes), conf->shared_prefix, conf->hostname);
 	maild_relays_start(m);
+	maild_known_start(m);
 	load(m);
 	maild_share_reload(m);
 }
@@ -336,6 +338,7 @@ maild_share_stop(struct maild *m)
 	if (m->gate != NULL)
 		gate_share(m->gate, NULL, NULL, false);
 	freezes_free(m->freezes);
+	maild_known_stop(m);
 	spends_free(m->spends);
 	relays_free(m->relays);
 	arbiter_free(m->arbiter);
@@ -348,6 +351,7 @@ maild_share_stop(struct maild *m)
 void
 maild_share_clear(struct maild *m)
 {
+	maild_known_clear(m);
 	if (m->share_ops.next == NULL) /* the start did not come so far */
 		return;
 	while (!list_is_empty(&m->share_ops))

@@ -228,6 +228,8 @@ enum counter_type { COUNTER_TOTAL, COUNTER_GAUGE };
 	    "times that the shared server, or one of its cluster, was lost")  \
 	X(SHARED_SPENT, "shared_spent", TOTAL,                                \
 	    "new recipients reported by other relays")                        \
+	X(SHARED_LEARNT, "shared_learnt", TOTAL,                              \
+	    "known recipients reported by other relays")                      \
 	X(PROTOCOL_ERRORS, "protocol_errors", TOTAL,                          \
 	    "sessions closed because of protocol errors")
 

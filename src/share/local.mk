@@ -3,6 +3,7 @@ libshare_a_SOURCES = \
 	src/share/arbiter.c src/share/arbiter.h \
 	src/share/freeze_record.c src/share/freeze_record.h \
 	src/share/freezes.c src/share/freezes.h \
+	src/share/learns.c src/share/learns.h \
 	src/share/letter.c src/share/letter.h \
 	src/share/question.h \
 	src/share/redis_link.c src/share/redis_link.h \

@@ -87,6 +87,7 @@ struct spool {
 	uint32_t files;       /* of bodies on their way in */
 	uint64_t last_id, id_mark;
 	uint64_t notice_mark, queue_proof;
+	struct spool_mark stream_mark;
 	bool id_marking;
 
 	/* Behind the lazy lock: snapshots to be written with the next commit,

@@ -14,6 +14,7 @@ libspool_a_SOURCES = \
 	src/spool/list.c \
 	src/spool/load.c \
 	src/spool/message.c src/spool/message.h \
+	src/spool/mark.c \
 	src/spool/mta_held.c \
 	src/spool/notice.c \
 	src/spool/put.c \

@@ -281,6 +281,8 @@ find_last_id(struct spool *s, struct db *db)
 		top = mark;
 	s->notice_mark = (uint64_t)get_meta(db, "notice_mark");
 	s->queue_proof = (uint64_t)get_meta(db, "queue_proof");
+	s->stream_mark.epoch = (uint64_t)get_meta(db, "stream_epoch");
+	s->stream_mark.at = (uint64_t)get_meta(db, "stream_at");
 	s->last_id = SPOOL_ID(top);
 	s->id_mark = s->last_id;
 }

@@ -445,6 +445,16 @@ void spool_set_notice_mark(struct spool *s, uint64_t mark,
     const struct spool_message *notice, struct str text, spool_done_fn *fn,
     void *arg);
 
+/* ---- a stream of another server ---- */
+
+struct spool_mark {
+	uint64_t epoch; /* of the server; 0: none was read */
+	uint64_t at;    /* all up to this has been taken */
+};
+/* Committed behind all that was handed to the writer before. */
+struct spool_mark spool_stream_mark(const struct spool *s);
+void spool_set_stream_mark(struct spool *s, struct spool_mark mark);
+
 /* ---- sources and audit ---- */
 
 struct spool_source {

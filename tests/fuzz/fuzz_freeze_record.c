@@ -6,6 +6,7 @@
  */
 #include "share/freeze_record.h"
 #include "share/freezes.h"
+#include "share/learns.h"
 #include "share/letter.h"
 #include "share/spends.h"
 
@@ -24,6 +25,21 @@ read_spend(struct str in)
 	buf_init(&out, FREEZE_RECORD_MAX);
 	if (!spend_write(&v, &out) || !str_eq(buf_str(&out), in))
 		panic("what was read is not written again");
+	buf_clear(&out);
+}
+
+static void
+read_learnt(struct str in)
+{
+	struct learns_record r;
+	struct buf out;
+
+	if (!learns_read(in, &r))
+		return;
+	buf_init(&out, FREEZE_RECORD_MAX);
+	if (r.sender.n > LEARNS_SENDER_MAX || !learns_write(&r, &out) ||
+	    !str_eq(buf_str(&out), in))
+		panic("what was learnt is not written again");
 	buf_clear(&out);
 }
 
@@ -55,6 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	read_spend(in);
 	read_letter(in);
+	read_learnt(in);
 	if (!freeze_record_read(in, &r))
 		return 0;
 	if (r.sender.n == 0 || r.sender.n > FREEZES_SENDER_MAX ||

@@ -26,6 +26,9 @@ struct world {
 	struct counters counters;
 	int64_t now, wall;
 	unsigned dues;
+	/* What on_new heard: how often, and what last. */
+	unsigned news, news_why;
+	uint64_t news_site;
 };
 
 static void
@@ -34,6 +37,18 @@ on_due(void *arg)
 	struct world *w = arg;
 
 	w->dues++;
+}
+
+static void
+on_new(void *arg, const char *source, uint64_t site, unsigned why, uint32_t day)
+{
+	struct world *w = arg;
+
+	assert_string_equal(source, ALICE.p);
+	assert_int_equal(day, acquaintance_day(w->wall));
+	w->news++;
+	w->news_site = site;
+	w->news_why = why;
 }
 
 static void
@@ -54,6 +69,7 @@ set_up(void **state)
 	w->wall = KIT_WALL;
 	w->settings = (struct acquaintances_settings){.bytes_max = PLENTY,
 	    .rows_max = PLENTY,
+	    .on_new = on_new,
 	    .on_due = on_due,
 	    .arg = w};
 	start(w);
@@ -731,6 +747,47 @@ test_works_without_a_spool(void **state)
 	acquaintances_save(w->a, w->wall);
 }
 
+static enum acquaintance_answer
+ask_by_site(struct world *w, uint64_t destination, uint64_t site, int64_t wall)
+{
+	struct acquaintance_question q = {.destination = destination,
+	    .site = site,
+	    .wall = wall,
+	    .familiar_for_ms = 30 * DAY};
+
+	return acquaintances_ask(w->a, ALICE, &q);
+}
+
+/* Told once, when the row has been read; and found by the name that others
+ * know it by, for as long as by its own. */
+static void
+test_shared(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(acquaintances_add_shared(
+	    w->a, ALICE, who(1), who(91), ACQUAINTANCE_WROTE_TO, w->wall));
+	assert_int_equal(w->news, 0); /* the row is being read */
+	pump(w);
+	assert_int_equal(w->news, 1);
+	assert_true(w->news_site == who(91));
+	assert_int_equal(w->news_why, ACQUAINTANCE_WROTE_TO);
+	acquaintances_add_shared(
+	    w->a, ALICE, who(1), who(91), ACQUAINTANCE_WROTE_TO, w->wall);
+	assert_int_equal(w->news, 1);
+	/* What another relay told. */
+	acquaintances_add(w->a, ALICE, who(92), ACQUAINTANCE_IMPORTED, w->wall);
+	assert_int_equal(w->news, 1);
+	assert_int_equal(
+	    ask_by_site(w, who(2), 0, w->wall), ACQUAINTANCE_UNKNOWN);
+	assert_int_equal(
+	    ask_by_site(w, who(2), who(92), w->wall), ACQUAINTANCE_KNOWN);
+	assert_int_equal(ask_by_site(w, who(2), who(92), w->wall + 40 * DAY),
+	    ACQUAINTANCE_UNKNOWN);
+	assert_int_equal(
+	    ask_by_site(w, who(1), who(93), w->wall), ACQUAINTANCE_KNOWN);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -757,6 +814,7 @@ main(void)
 	    TEST(test_keeps_few_of_those_who_write),
 	    TEST(test_those_met_expire_first),
 	    TEST(test_nobody_keeps_others_out),
+	    TEST(test_shared),
 	    TEST(test_works_without_a_spool),
 	};
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Whom senders know, told to other relays of the site and heard from them. A
+ * recipient has a name there that is the same at all relays; a source's row has
+ * those that this relay saw by its own hashes, and those that others told of by
+ * that name. What is heard is told to nobody again.
+ */
+#include "gate/gate_internal.h"
+
+#define AHEAD_DAYS 1 /* clocks differ */
+
+void
+known_on_new(
+    void *arg, const char *source, uint64_t site, unsigned why, uint32_t day)
+{
+	struct gate *g = arg;
+	struct gate_known_news news = {
+	    .sender = source, .site = site, .why = why, .day = day};
+
+	if (g->callbacks->on_known != NULL && !g->is_dry)
+		g->callbacks->on_known(g->arg, &news);
+}
+
+uint64_t
+known_site(
+    const struct gate *g, const struct policy *policy, struct str recipient)
+{
+	char text[GATE_RECIPIENT_MAX];
+	struct str key = {.p = text};
+
+	if (g->share_ops == NULL)
+		return 0;
+	key.n = g->recipient_key(recipient, policy->conf->fold_tags, text);
+	return key.n > 0 ? g->share_ops->destination(g->share_arg, key) : 0;
+}
+
+static const struct policy *
+policy_of(struct gate *g, struct str key)
+{
+	struct throttle_source *src = source_find(g, key);
+
+	return src != NULL ? source_policy(src)
+			   : source_choose_policy(g, key, (struct str){0});
+}
+
+static bool
+remembers(const struct gate *g, const struct policy *policy)
+{
+	return g->remembers && policy->remembers && policy->familiar_for_ms > 0;
+}
+
+void
+gate_note_sent(
+    struct gate *g, const char *sender, const char *recipient, int64_t wall)
+{
+	struct str key = str_from(sender);
+	const struct policy *policy = policy_of(g, key);
+	uint64_t site = known_site(g, policy, str_from(recipient));
+
+	if (site != 0 && remembers(g, policy))
+		known_on_new(g, sender, site, ACQUAINTANCE_WROTE_TO,
+		    acquaintance_day(wall));
+}
+
+void
+gate_known_elsewhere(
+    struct gate *g, const struct gate_known_news *news, int64_t wall)
+{
+	struct str key = str_from(news->sender);
+	uint32_t today = acquaintance_day(wall), day = news->day;
+	unsigned why =
+	    news->why & (ACQUAINTANCE_WROTE_TO | ACQUAINTANCE_IMPORTED);
+
+	if (key.n == 0 || key.n >= GATE_KEY_MAX || why == 0 ||
+	    day > today + AHEAD_DAYS || !remembers(g, policy_of(g, key)))
+		return;
+	if (day > today)
+		day = today;
+	acquaintances_add(g->acquaintances, key, news->site, why,
+	    (int64_t)day * ACQUAINTANCE_DAY_MS);
+	gate_changed(g);
+}
+
+void
+gate_forgotten_elsewhere(struct gate *g, const char *sender, int64_t wall)
+{
+	struct str key = str_from(sender);
+
+	if (key.n == 0 || key.n >= GATE_KEY_MAX || !g->remembers)
+		return;
+	acquaintances_forget(g->acquaintances, key, wall);
+	gate_changed(g);
+}
+
+void
+gate_save_known(struct gate *g, int64_t wall)
+{
+	if (g->acquaintances != NULL)
+		acquaintances_save(g->acquaintances, wall);
+}
