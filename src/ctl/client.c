@@ -107,7 +107,10 @@ tell_elsewhere(const json_t *done)
 	size_t i;
 
 	json_array_foreach(json_object_get(done, "elsewhere"), i, one)
-	    ctl_error("%s: %s", ctl_text(one, "relay"), ctl_text(one, "error"));
+	{
+		ctl_error(
+		    "%s: %s", ctl_text(one, "relay"), ctl_text(one, "error"));
+	}
 }
 
 /* True: this was the last line, and status is its meaning. */

@@ -149,7 +149,8 @@ test_small_sources_are_small(void **state)
 	for (int i = 0; i < 10000; i++) {
 		struct throttle_source *src;
 
-		snprintf(key, sizeof(key), "u%d@example.org", i);
+		snprintf(
+		    key, sizeof(key), "u%hu@example.org", (unsigned short)i);
 		src = throttle_get(t, key, sizeof(key), &f->p, 0);
 		for (uint64_t d = 1; d <= 16; d++)
 			throttle_learn(t, src, d, 0);
