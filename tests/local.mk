@@ -7,7 +7,8 @@ EXTRA_DIST += tests/make_mail_log.py .ci/run tests/check.sh tests/check-includes
 	tests/cppcheck.suppress tests/libweir_user.c \
 	tests/try.sh tests/outbreak.py .clang-format \
 	tests/bench/bench_api.py \
-	tests/bench/bench_auth.py tests/bench/bench_commands.py \
+	tests/bench/bench_auth.py tests/bench/bench_cluster.py \
+	tests/bench/bench_commands.py \
 	tests/bench/bench_cores.py tests/bench/bench_growth.py \
 	tests/bench/bench_limits.py \
 	tests/bench/bench_milter.py tests/bench/bench_netd.py \
@@ -37,6 +38,9 @@ bench: all
 	@echo "== a second core"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_cores.py
+	@echo "== several relays"; \
+	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
+	    $(srcdir)/tests/bench/bench_cluster.py
 	@echo "== tls"; \
 	WEIR_BUILD=$(abs_builddir) /usr/bin/python3 \
 	    $(srcdir)/tests/bench/bench_tls.py
