@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# A freeze_command for weir-maild: mails the administrator when a sender is
-# frozen. The mail goes straight to the mail server behind weir, with curl, so
-# that it works where setuid programs such as sendmail are not allowed (the
-# hardened systemd unit). Copy it, change the three lines, and name the copy in
+# A freeze_command for weir-maild: sends mail to the administrator when a sender
+# is frozen. curl sends it directly to the mail server behind weir, so it works
+# where setuid programs such as sendmail are not allowed (the hardened systemd
+# unit). Copy this file, change server, to and from, and set the copy in
 # weir.conf:
 #
 #	freeze_command = "/etc/weir/freeze-mail.sh"
@@ -14,12 +14,12 @@ server=${FREEZE_MAIL_SERVER:-smtp://127.0.0.1:10025}
 to=${FREEZE_MAIL_TO:-postmaster@example.org}
 from=${FREEZE_MAIL_FROM:-weir@example.org}
 
-# A sender is what a stranger called itself: printable ASCII alone, and short.
+# A sender's name comes from outside: only printable ASCII, and short.
 clean() {
     printf '%s' "$1" | LC_ALL=C tr -cd ' -~' | cut -c 1-200
 }
 
-# For the example commands: one shell word, whatever is in it.
+# One shell word with any contents, for the example commands.
 quoted() {
     printf "'%s'" "$(clean "$1" | sed "s/'/'\\\\''/g")"
 }
@@ -36,19 +36,19 @@ sender=$(clean "$WEIR_SENDER")
     printf 'Sender:  %s\n' "$sender"
     printf 'Policy:  %s\n' "$(clean "$WEIR_POLICY")"
     printf 'Reason:  %s\n' "$(clean "$WEIR_REASON")"
-    printf 'Queue:   %s recipients wait, the policy allows %s\n' \
+    printf 'Queue:   %s recipients are waiting (freeze_at: %s)\n' \
         "$(clean "$WEIR_QUEUE_LENGTH")" "$(clean "$WEIR_FREEZE_AT")"
     printf 'Time:    %s\n\n' "$(clean "$WEIR_TIME")"
-    # These come with mail alone.
+    # These are set only for mail.
     if [ -n "${WEIR_PASSED:-}" ]; then
-        printf 'Passed:  %s new recipients got mail of it lately\n' \
+        printf 'Passed:  %s new recipients were sent mail recently\n' \
             "$(clean "$WEIR_PASSED")"
         printf 'Clients: %s\n' "$(clean "${WEIR_CLIENTS:-}")"
         printf 'Mail:    %s\n\n' "$(clean "${WEIR_SUBJECTS:-}")"
-        printf 'If the account is stolen, change its password before the thaw:\n'
-        printf 'whoever has it would go on.\n\n'
+        printf 'If the account is stolen, change its password before the thaw.\n'
+        printf 'Otherwise the attacker continues.\n\n'
     fi
-    printf 'Nothing is lost. To look, then to let go or to remove:\n\n'
+    printf 'No mail is lost. To list the held mail, then release or discard it:\n\n'
     printf '  weirctl queue %s\n' "$(quoted "$WEIR_SENDER")"
     printf '  weirctl thaw %s --release\n' "$(quoted "$WEIR_SENDER")"
     printf '  weirctl thaw %s --discard\n' "$(quoted "$WEIR_SENDER")"

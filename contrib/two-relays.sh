@@ -1,15 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Two relays behind haproxy, with a Redis server between them, all on loopback:
-# to see how they act as one. Needs haproxy and redis-server; the next hop may be
-# any mail server that takes mail on this machine.
+# Demonstration: two relays behind haproxy share one throttle through a Redis
+# server, all on loopback. Needs haproxy and redis-server. The next hop can be any
+# mail server that accepts mail from this machine.
 #
-#	contrib/two-relays.sh [DIRECTORY]	starts all, and stops all at ^C
+#	contrib/two-relays.sh [DIRECTORY]
 #
-# WEIR_BIN: where weir-maild and weirctl are, if not in PATH. NEXT_HOP: address of
-# the mail server (default 127.0.0.1:25). PORT: clients connect there (2525);
-# the four ports after it are used as well.
+# Starts all programs; ^C stops them. DIRECTORY has their files (default: a new
+# temporary directory). Environment:
+#
+#	WEIR_BIN	directory of weir-maild and weirctl (default: PATH)
+#	NEXT_HOP	address of the mail server (default: 127.0.0.1:25)
+#	PORT		port for clients (default: 2525); the three ports after it
+#			are used as well
+#	BALANCE		haproxy's balance algorithm (default: source)
 
 set -eu
 dir=${1:-$(mktemp -d)}
@@ -52,8 +57,9 @@ policy "default" { key = envelope }
 EOF
 done
 
-# The PROXY header tells the relays who the client is. A client stays with its
-# relay: what relays tell each other takes up to half a second.
+# The PROXY header passes the client's address to the relays. A client always
+# uses the same relay, because an exchange between relays takes up to half a
+# second.
 cat > "$dir/haproxy.cfg" <<EOF
 defaults
     mode tcp
@@ -76,10 +82,10 @@ run "${bin}weir-maild" -c "$dir/mx2.conf"
 run haproxy -f "$dir/haproxy.cfg"
 
 cat <<EOF
-Clients: 127.0.0.1:$port. Look at either relay with:
+Clients connect to 127.0.0.1:$port. To inspect either relay:
 	${bin}weirctl -s $dir/mx1.sock status
 	${bin}weirctl -s $dir/mx2.sock senders
 	${bin}weirctl -s $dir/mx1.sock freeze '<alice@example.org>'
-^C ends all; what is held stays in $dir.
+^C stops all programs. Held mail stays in $dir.
 EOF
 wait
