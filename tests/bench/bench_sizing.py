@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a machine for weir-maild needs: messages a second that pass and that are
-held, and the memory and disk that held mail and senders take. Prints the table
-of doc/install.md for the machine it runs on; the spool is in --directory."""
+"""Sizing of a machine for weir-maild: messages per second that pass and that
+are held, and the memory and disk that held mail and senders use. Prints the
+figures of doc/install.md for this machine; the spool is in --directory."""
 import argparse
 import os
 import pathlib
@@ -38,7 +38,7 @@ def disk_kb(spool):
 
 
 def many_senders(port, senders, rcpts):
-    """A small message to each recipient from each sender, on one
+    """One small message from each sender to all recipients, on one
     connection."""
     to = "".join(f"RCPT TO:<r{n}@example.com>\r\n" for n in range(rcpts))
     with socket.create_connection(("127.0.0.1", port)) as s:
@@ -60,7 +60,7 @@ def many_senders(port, senders, rcpts):
 
 
 def speed(weir, args, size, many):
-    """(messages a second, CPU s for 1000), medians."""
+    """(messages per second, CPU s per 1000 messages), medians."""
     rates, used = [], []
     for _ in range(args.rounds):
         before = cpu_seconds(weir.process.pid)
@@ -79,25 +79,27 @@ def measure(directory, hop, args):
     caps = {"client_sessions_max": 1000, "log_level": "warning",
             "held_bytes_max": '"20G"'}
     weir = Weir(directory / "pass", hop, policy=FREE, **caps).start()
-    row("memory at the start", f"{rss_kb(weir.process.pid) / 1024:.1f} MB")
+    row("memory after start", f"{rss_kb(weir.process.pid) / 1024:.1f} MB")
     source(weir.port, 1, 100, 1, False)
     for size in (10_000, 100_000):
-        for many, how in ((False, "one a connection"),
-                          (True, "many a connection")):
+        for many, how in ((False, "one per connection"),
+                          (True, "many per connection")):
             rate, cpu = speed(weir, args, size, many)
-            row(f"pass, {size // 1000} KB, {how}", f"{rate:.0f}/s",
-                f"{cpu:.2f} CPU s for 1000")
-    row("memory after that", f"{rss_kb(weir.process.pid) / 1024:.1f} MB")
+            row(f"messages that pass, {size // 1000} KB, {how}",
+                f"{rate:.0f}/s", f"{cpu:.2f} CPU s per 1000")
+    row("memory after these messages",
+        f"{rss_kb(weir.process.pid) / 1024:.1f} MB")
     weir.stop()
 
     weir = Weir(directory / "held", hop, policy=HELD, **caps).start()
     kb, disk = rss_kb(weir.process.pid), disk_kb(weir.spool)
     for size in (10_000,):
         rate = args.held / source(weir.port, args.held, size, SESSIONS, False)
-        row(f"held, {size // 1000} KB", f"{rate:.0f}/s",
+        row(f"messages that are held, {size // 1000} KB", f"{rate:.0f}/s",
             f"{(rss_kb(weir.process.pid) - kb) / args.held * 1024:.0f}"
-            " bytes of memory each",
-            f"{(disk_kb(weir.spool) - disk) / args.held:.1f} KB of disk each")
+            " bytes of memory per message",
+            f"{(disk_kb(weir.spool) - disk) / args.held:.1f} KB of disk"
+            " per message")
     weir.stop()
 
     weir = Weir(directory / "senders", hop, policy=FREE, **caps).start()
@@ -108,7 +110,7 @@ def measure(directory, hop, args):
         f"{(rss_kb(weir.process.pid) - kb) / args.senders * 1024:.0f}"
         " bytes of memory")
     weir.stop()
-    row("the same, after the end",
+    row("the same sender, after shutdown",
         f"{(disk_kb(weir.spool) - disk) / args.senders * 1024:.0f}"
         " bytes of disk")
 
@@ -124,7 +126,7 @@ def main():
     try:
         until(lambda: listens(port), "smtp-sink")
         print(f"{os.cpu_count()} processors, {SESSIONS} sessions, median of"
-              f" {args.rounds}, held mail and senders once")
+              f" {args.rounds} runs; held mail and senders: one run")
         measure(directory, f"127.0.0.1:{port}", args)
     finally:
         sink.kill()
