@@ -218,9 +218,9 @@ void throttle_learn(struct throttle *t, struct throttle_source *src,
 /* Takes matching entries out of the queue without releasing them, in order, at
  * most max of them (0: all); returns how many. One pass over the queue, which
  * ends with the max-th: taking what is in front costs no more for a longer
- * queue. Those whose tick has come but
- * whose on_release has not are among them, here and in throttle_queue_each;
- * verdicts and queue_length count them no more. */
+ * queue. Those whose tick has come but whose on_release has not are among them,
+ * here and in throttle_queue_each; verdicts and queue_length count them no
+ * more. */
 size_t throttle_remove(struct throttle *t, struct throttle_source *src,
     bool (*match)(void *arg, uint64_t destination, uint64_t ticket), void *arg,
     size_t max);

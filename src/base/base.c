@@ -44,7 +44,9 @@ xcalloc(size_t count, size_t n)
 
 	/* glibc's calloc takes nothing from the thread's cache, that free has
 	 * filled; what is small comes from there at a fifth of the cost. */
-	if (count <= CACHED_MAX && n <= CACHED_MAX && count * n <= CACHED_MAX) {
+	if (n == 0 || count == 0 ||
+	    (count <= CACHED_MAX && n <= CACHED_MAX &&
+		count * n <= CACHED_MAX)) {
 		p = xmalloc(count * n);
 		return memset(p, 0, count * n);
 	}

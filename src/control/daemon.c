@@ -197,8 +197,8 @@ daemon_close(struct daemon *d)
 {
 	api_free(d->api);
 	free_http(d->web);
-	if (d->control != NULL)
-		control_stop(d->control);
+	control_stop(d->control);
+	d->control = NULL;
 	access_store_free(d->access);
 	graph_free(d->graph);
 	if (d->listener != NULL)

@@ -351,6 +351,9 @@ void gate_set_now(struct gate *g, int64_t now);
  */
 #define GATE_ANSWER_MS 500
 typedef void gate_done_fn(void *arg, int error, uint64_t count);
+/* Calls fn once, at once or later, when nothing of that is under way. What is
+ * at gate_free is not carried out, and that of a thaw is logged. */
+void gate_drain(struct gate *g, void (*fn)(void *arg), void *arg);
 
 /*
  * By hand. A sender never seen may be frozen too, and one that is frozen gets

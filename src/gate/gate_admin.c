@@ -84,25 +84,54 @@ answer_early(struct gate_admin_op *op)
 }
 
 static void
+tell_drained(struct gate *g)
+{
+	void (*fn)(void *arg) = g->on_drained;
+
+	if (fn == NULL || !list_is_empty(&g->admin))
+		return;
+	g->on_drained = NULL;
+	fn(g->drained_arg);
+}
+
+static void
 op_end(struct gate_admin_op *op, int error)
 {
 	struct gate *g = op->g;
 
+	/* A thaw that failed released or discarded all the same. */
 	if (op->is_answered)
 		log_write(g->log, LOG_EV_GATE_CHANGED, KV(by, op->who),
-		    KV(action, op->is_thaw ? "thaw" : action_of(op)),
+		    KV(action,
+			op->is_thaw && error == 0 ? "thaw" : action_of(op)),
 		    KV(recipients, op->count));
 	else if (op->fn != NULL)
 		op->fn(op->arg, error, op->count);
 	op_free(op);
 	gate_changed(g);
+	tell_drained(g);
+}
+
+void
+gate_drain(struct gate *g, void (*fn)(void *arg), void *arg)
+{
+	g->on_drained = fn;
+	g->drained_arg = arg;
+	tell_drained(g);
 }
 
 void
 admin_clear(struct gate *g)
 {
-	while (!list_is_empty(&g->admin))
-		op_free(LIST_ITEM(g->admin.next, struct gate_admin_op, entry));
+	while (!list_is_empty(&g->admin)) {
+		struct gate_admin_op *op =
+		    LIST_ITEM(g->admin.next, struct gate_admin_op, entry);
+
+		/* Its administrator was told that it follows. */
+		if (op->is_answered && op->is_thaw)
+			gate_tell_error(g, "thaw", op->sender, ECANCELED);
+		op_free(op);
+	}
 }
 
 void

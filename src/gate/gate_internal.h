@@ -97,6 +97,9 @@ struct gate {
 	struct list admin;    /* struct gate_admin_op */
 	struct list hands;    /* struct gate_hand, those with a time */
 	struct list recalls;  /* struct recall */
+	/* Of gate_drain; NULL: nobody waits. */
+	void (*on_drained)(void *arg);
+	void *drained_arg;
 	/* See gate_shared.h; ops NULL: this relay is alone. */
 	const struct share_ops *share_ops;
 	void *share_arg;

@@ -263,11 +263,19 @@ maild_on_mode(void *arg)
 /* ---- drain ---- */
 
 static void
-on_quarantine_drained(void *arg)
+on_gate_drained(void *arg)
 {
 	struct maild *m = arg;
 
 	loop_stop(m->loop);
+}
+
+static void
+on_quarantine_drained(void *arg)
+{
+	struct maild *m = arg;
+
+	gate_drain(m->gate, on_gate_drained, m);
 }
 
 static void

@@ -22,7 +22,7 @@ struct world_callbacks {
 
 struct world_settings {
 	struct gate_settings gate; /* taken as gate_new does */
-	uint64_t held_max;         /* of the spool */
+	uint32_t held_max;         /* of the spool */
 	uint64_t body_memory_bytes;
 	bool verify_held; /* the next hop is asked about held ones too */
 	struct log *log;  /* borrowed; NULL: none */

@@ -29,7 +29,6 @@ struct select_op {
 	enum spool_change what;
 	bool discard;
 	int64_t wall_ms;
-	struct arena mem;
 	struct walk walk;
 	struct spool_audit *audit; /* goes with the first batch */
 	spool_rows_fn *fn;

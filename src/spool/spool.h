@@ -47,7 +47,7 @@ struct spool_settings {
 	uint32_t outstanding_max;
 	uint32_t files_max; /* bodies on their way to files at once: EBUSY past
 			       it; 0: any */
-	uint64_t held_max;  /* recipients, see spool_room; 0: any */
+	uint32_t held_max;  /* recipients, see spool_room; 0: any */
 	uint64_t held_bytes_max; /* of message texts; 0: as the disk has */
 	/* It ends with the process, as in a simulation: commits are not synced,
 	 * and what only the next start would read (the state of sources) is not

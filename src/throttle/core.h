@@ -66,7 +66,10 @@ struct throttle_source {
 
 #define OWN_SLOTS_MAX 16
 
-_Static_assert(sizeof(struct throttle_source) == 64, "a line of the cache");
+_Static_assert(sizeof(void *) < 8 || sizeof(struct throttle_source) == 64,
+    "a line of the cache");
+_Static_assert(
+    sizeof(struct throttle_source) % sizeof(uint64_t) == 0, "its slots");
 
 /* Of a source's block, the key, and where its own slots begin. */
 static inline size_t

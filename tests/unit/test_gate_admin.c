@@ -595,10 +595,18 @@ test_answers_before_the_end(void **state)
 	rig_close(&r);
 }
 
-/* The thaw comes behind the queue, whenever it is answered. */
+static void
+on_drained(void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+/* The thaw comes behind the queue, whenever it is answered, and a stop waits
+ * for it. */
 static void
 test_thaw_answers_before_the_end(void **state)
 {
+	unsigned drained = 0;
 	struct rig r;
 
 	(void)state;
@@ -625,11 +633,26 @@ test_thaw_answers_before_the_end(void **state)
 	assert_int_equal(r.error, EINPROGRESS);
 	assert_in_range(r.count, 1, 599);
 	assert_true(rig_is_frozen(&r, "alice@example.org"));
-	rig_pump(&r);
+	gate_drain(r.gate, on_drained, &drained);
+	for (int i = 0; drained == 0 && i < 1000; i++) {
+		struct pollfd p = {spool_fd(r.spool), POLLIN, 0};
+
+		assert_true(rig_is_frozen(&r, "alice@example.org"));
+		poll(&p, 1, 100);
+		spool_dispatch(r.spool);
+	}
+	assert_int_equal(drained, 1);
 	assert_int_equal(r.done, 1);
 	assert_false(rig_is_frozen(&r, "alice@example.org"));
 	assert_int_equal(rig_queue(&r, "alice@example.org"), 0);
 	assert_int_equal(rig_stored(&r, SPOOL_HELD), 0);
+	/* Once, and at once where there is nothing. */
+	gate_thaw(r.gate, "alice@example.org", GATE_THAW_KEEP, "admin", r.now,
+	    r.wall, rig_on_done, &r);
+	rig_pump(&r);
+	assert_int_equal(drained, 1);
+	gate_drain(r.gate, on_drained, &drained);
+	assert_int_equal(drained, 2);
 	rig_close(&r);
 }
 
