@@ -253,7 +253,7 @@ def test_what_the_kernel_threw_away(lab, how):
     s = d.status()
     assert s["released_recipients"] == 1 and s["queue"]["errors"] == 0
     assert lab.arrived("net", "udp") == udp
-    assert "reason=\"the kernel threw away" in d.log()
+    assert "reason=\"the kernel dropped waiting packets" in d.log()
 
 
 def test_interfaces_come_and_go_and_two_instances(lab):
