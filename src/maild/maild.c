@@ -278,6 +278,7 @@ maild_open_spool(struct maild *m)
 	settings.large_body_bytes = LARGE_BODY_BYTES;
 	settings.outstanding_max = SPOOL_OUTSTANDING_MAX;
 	settings.files_max = MAILD_FILES_MAX;
+	settings.relay = conf->hostname;
 	m->spool = spool_open(&settings, m->log, err, sizeof(err), &status);
 	return m->spool == NULL ? fail(status, err) : 0;
 }

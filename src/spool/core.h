@@ -85,7 +85,7 @@ struct spool {
 	uint32_t outstanding, internal;
 	uint64_t body_memory; /* bytes of text in memory */
 	uint32_t files;       /* of bodies on their way in */
-	uint64_t last_id, id_mark;
+	uint64_t last_id, id_mark, id_salt;
 	uint64_t notice_mark, queue_proof;
 	struct spool_mark stream_mark;
 	bool id_marking;

@@ -21,6 +21,7 @@
 #define ID_MS_SHIFT 22 /* a sequence of 10 bits, 12 bits for tickets */
 #define ID_MS_MAX (((int64_t)1 << 41) - ((int64_t)1 << 34))
 #define ID_STEP 4096
+#define ID_STEPS 1024 /* in a millisecond */
 #define ID_AHEAD ((uint64_t)60000 << ID_MS_SHIFT)
 
 const char *const spool_state_name[4] = {
@@ -170,6 +171,10 @@ spool_new(const struct spool_settings *settings, struct log *log)
 
 	s->settings = *settings;
 	s->settings.dir = xstrdup(settings->dir);
+	s->settings.relay = NULL;
+	if (settings->relay != NULL)
+		s->id_salt =
+		    hash_str(str_from(settings->relay), 0) % ID_STEPS * ID_STEP;
 	s->bodies = xasprintf("%s/" CORE_BODIES, settings->dir);
 	s->database = xasprintf("%s/" CORE_DATABASE, settings->dir);
 	s->log = log;
@@ -341,7 +346,7 @@ spool_new_id(struct spool *s, int64_t wall_ms)
 		ms = 0;
 	if (ms > ID_MS_MAX)
 		ms = ID_MS_MAX;
-	id = (uint64_t)ms << ID_MS_SHIFT;
+	id = (uint64_t)ms << ID_MS_SHIFT | s->id_salt;
 	if (id <= s->last_id)
 		id = s->last_id + ID_STEP;
 	if (id > INT64_MAX)

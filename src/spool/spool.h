@@ -49,6 +49,9 @@ struct spool_settings {
 			       it; 0: any */
 	uint32_t held_max;  /* recipients, see spool_room; 0: any */
 	uint64_t held_bytes_max; /* of message texts; 0: as the disk has */
+	/* The relay's name, borrowed: ids of two relays are then rarely equal.
+	 * NULL: there is one. */
+	const char *relay;
 	/* It ends with the process, as in a simulation: commits are not synced,
 	 * and what only the next start would read (the state of sources) is not
 	 * written. Never for mail. */

@@ -53,6 +53,31 @@ test_ids(void **state)
 	kit_clear(&k);
 }
 
+/* Messages of the same millisecond at several relays. */
+static void
+test_ids_of_relays(void **state)
+{
+	static const char *const names[] = {"mx1.test", "mx2.test", "mx3.test"};
+	uint64_t ids[ARRAY_LEN(names)], next;
+	struct kit k;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		kit_init(&k);
+		k.settings.relay = names[i];
+		kit_open(&k);
+		ids[i] = spool_new_id(k.spool, KIT_WALL);
+		assert_int_equal(spool_id_wall(ids[i]), KIT_WALL);
+		assert_int_equal(0, ids[i] & 0xfff);
+		for (size_t n = 0; n < i; n++)
+			assert_true(ids[n] != ids[i]);
+		next = spool_new_id(k.spool, KIT_WALL);
+		assert_true(next > ids[i]);
+		assert_true(spool_new_id(k.spool, KIT_WALL + 1) > next);
+		kit_clear(&k);
+	}
+}
+
 static void
 check_listed(struct kit *k, uint64_t id)
 {
@@ -663,6 +688,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_ids),
+	    cmocka_unit_test(test_ids_of_relays),
 	    cmocka_unit_test(test_put_and_reopen),
 	    cmocka_unit_test(test_needs),
 	    cmocka_unit_test(test_put_refuses),
