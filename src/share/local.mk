@@ -14,7 +14,8 @@ libshare_a_SOURCES = \
 	src/share/resp.c src/share/resp.h \
 	src/share/scopes.c src/share/scopes.h \
 	src/share/seal.c src/share/seal.h \
-	src/share/spends.c src/share/spends.h
+	src/share/spends.c src/share/spends.h \
+	src/share/tokens.c src/share/tokens.h
 nodist_libshare_a_SOURCES = src/share/arbiter_text.c src/share/scopes_text.c
 EXTRA_DIST += src/share/arbiter.lua src/share/scopes.lua
 CLEANFILES += $(nodist_libshare_a_SOURCES)
@@ -51,4 +52,8 @@ tests_unit_test_redis_cluster_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_spends
 tests_unit_test_spends_SOURCES = tests/unit/test_spends.c tests/unit/pump.h
 tests_unit_test_spends_LDADD = $(share_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_relays
+tests_unit_test_relays_SOURCES = tests/unit/test_relays.c tests/unit/pump.h \
+	tests/unit/redis_rig.h
+tests_unit_test_relays_LDADD = $(share_libs) $(CMOCKA_LIBS)
 endif

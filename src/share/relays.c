@@ -6,11 +6,13 @@
  * list of sealed letters. A look at the own box is one script, which leaves the
  * card and reads the others' once a second.
  *
- * A longer text goes as several letters. Letters arrive in order or not at all.
+ * A longer text goes as several letters, one after the other: mail's own
+ * questions go by the same link. Letters arrive in order or not at all.
  */
 #include "share/relays.h"
 
 #include "base/list.h"
+#include "share/tokens.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -19,8 +21,6 @@
 
 #define FAST_MS 20       /* between two looks, when an answer is waited for */
 #define STAY_FAST_MS 500 /* after a letter: the next may follow */
-#define TOKEN_MS 30000   /* a token is the newest */
-#define READ_MAX 1024    /* questions taken under one token */
 #define BOX_MS 60000     /* a letter is kept */
 #define BOX_MAX 128      /* letters in it */
 #define TAKE_MAX 12      /* at one look: RESP_REPLY_MAX */
@@ -30,6 +30,7 @@
 #define ID_HEX (2 * SEAL_ID)
 #define ABOUT_CARD STR("weir relay 1")
 #define LETTER_SEALED_MAX (LETTER_PLAIN_MAX + SEAL_EXTRA)
+#define LEAVING_MAX (8u << 20) /* bytes of texts that are not all posted */
 
 /* KEYS: relays, their ids by the time of their cards, box. ARGV: id, run,
  * sealed card or "", letters to take, ms after which a card is forgotten,
@@ -51,10 +52,11 @@ static const char look_text[] =
     "  ARGV[2] .. ' ' .. ARGV[3])\n"
     "redis.call('ZADD', KEYS[2], now, ARGV[1])\n"
     "for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[5]) end\n"
-    "for i, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do\n"
+    "local ids = redis.call('ZRANGE', KEYS[2], 0, -1)\n"
+    "for i, id in ipairs(ids) do\n"
     "  local v = redis.call('HGET', KEYS[1], id) or ''\n"
     "  local at, sealed = string.match(v, '^(%d+) %w+ (.*)$')\n"
-    "  if not at or i > tonumber(ARGV[6])\n"
+    "  if not at or i <= #ids - tonumber(ARGV[6])\n"
     "      or now - tonumber(at) > tonumber(ARGV[5]) then\n"
     "    redis.call('HDEL', KEYS[1], id)\n"
     "    redis.call('ZREM', KEYS[2], id)\n"
@@ -102,12 +104,18 @@ struct coming {
 	uint32_t next;
 	struct buf text;
 	int64_t deadline;
+	int64_t ends_at; /* what was not whole by then is not carried out */
 };
 
-struct token {
-	uint64_t value; /* 0: none */
-	uint64_t read[READ_MAX];
-	size_t read_n;
+/* A text on its way out, by letters. */
+struct leaving {
+	struct list entry;
+	unsigned char to[SEAL_ID];
+	enum letter_kind kind;
+	uint64_t question, token;
+	uint32_t next;
+	char *text;
+	size_t n, at;
 };
 
 struct relays {
@@ -122,8 +130,11 @@ struct relays {
 	char run[RUN + 1];
 	struct redis_script look, post;
 	struct list peers, asked, coming;
-	struct token tokens[2]; /* the newest first */
-	int64_t token_due, card_due;
+	struct list leaving; /* a letter of the first is under way */
+	size_t leaving_bytes;
+	bool is_posting;
+	struct tokens tokens;
+	int64_t card_due;
 	bool has_written; /* a card, since the link is up */
 	bool is_looking, with_card;
 	bool is_reached;    /* the last look was answered */
@@ -271,27 +282,6 @@ coming_free(struct coming *c)
 	free(c);
 }
 
-/* False: it was read before, was kept back, or is one too many. */
-static bool
-is_fresh(struct relays *r, const struct letter *l)
-{
-	for (size_t i = 0; i < ARRAY_LEN(r->tokens); i++) {
-		struct token *t = &r->tokens[i];
-
-		if (t->value == 0 || l->token != t->value)
-			continue;
-		for (size_t k = 0; k < t->read_n; k++) {
-			if (t->read[k] == l->question)
-				return false;
-		}
-		if (t->read_n == READ_MAX)
-			return false;
-		t->read[t->read_n++] = l->question;
-		return true;
-	}
-	return false;
-}
-
 static struct coming *
 find_coming(struct relays *r, const struct letter *l)
 {
@@ -308,17 +298,21 @@ find_coming(struct relays *r, const struct letter *l)
 }
 
 static struct coming *
-begin_coming(struct relays *r, const struct letter *l)
+begin_coming(struct relays *r, const struct letter *l, int64_t now)
 {
+	int64_t ends_at = now;
 	struct coming *c;
 	size_t n = 0;
 	struct list *e;
 
 	list_each (e, &r->coming)
 		n++;
-	if (n >= COMING_MAX || !is_fresh(r, l))
+	if (n < COMING_MAX)
+		ends_at = tokens_take(&r->tokens, l->token, l->question, now);
+	if (ends_at <= now)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
+	c->ends_at = ends_at;
 	c->question = l->question;
 	c->from = str_dup(l->from);
 	buf_init(&c->text, RELAYS_TEXT_MAX);
@@ -330,7 +324,7 @@ static void
 take_question(struct relays *r, const struct letter *l, int64_t now)
 {
 	struct coming *c =
-	    l->number == 0 ? begin_coming(r, l) : find_coming(r, l);
+	    l->number == 0 ? begin_coming(r, l, now) : find_coming(r, l);
 
 	if (c == NULL)
 		return;
@@ -340,6 +334,8 @@ take_question(struct relays *r, const struct letter *l, int64_t now)
 	}
 	c->next++;
 	c->deadline = now + RELAYS_ANSWER_MS;
+	if (c->deadline > c->ends_at)
+		c->deadline = c->ends_at;
 	if (!l->is_last)
 		return;
 	r->ops->on_question(r->arg, c->from, c->question, buf_str(&c->text));
@@ -381,13 +377,15 @@ take_letter(struct relays *r, struct str sealed, int64_t now)
 
 /* ---- letters from here ---- */
 
+static void on_posted(void *arg, const struct resp_value *reply, int64_t now);
+
 static void
-on_posted(void *arg, const struct resp_value *reply, int64_t now)
+leaving_free(struct relays *r, struct leaving *l)
 {
-	/* What did not get there is not answered. */
-	(void)arg;
-	(void)reply;
-	(void)now;
+	list_remove(&l->entry);
+	r->leaving_bytes -= l->n;
+	free(l->text);
+	free(l);
 }
 
 static bool
@@ -417,25 +415,79 @@ post(struct relays *r, const unsigned char to[SEAL_ID], const struct letter *l)
 }
 
 static bool
+post_next(struct relays *r, struct leaving *l)
+{
+	struct str text = {l->text + l->at, l->n - l->at};
+	struct letter letter = {.kind = l->kind,
+	    .question = l->question,
+	    .token = l->token,
+	    .number = l->next,
+	    .from = str_from(r->name),
+	    .text = str_sub(text, 0, LETTER_TEXT_MAX)};
+
+	letter.is_last = letter.text.n == text.n;
+	if (!post(r, l->to, &letter))
+		return false;
+	l->at += letter.text.n;
+	l->next++;
+	return true;
+}
+
+/* What did not get there whole is not answered. */
+static void
+post_on(struct relays *r)
+{
+	while (!r->is_posting && !list_is_empty(&r->leaving)) {
+		struct leaving *l =
+		    LIST_ITEM(r->leaving.next, struct leaving, entry);
+
+		r->is_posting = post_next(r, l);
+		if (!r->is_posting)
+			leaving_free(r, l);
+	}
+}
+
+static void
+on_posted(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct relays *r = arg;
+	struct leaving *l = LIST_ITEM(r->leaving.next, struct leaving, entry);
+
+	(void)now;
+	r->is_posting = false;
+	/* There is no server, the box is full, or that was the last. */
+	if (reply == NULL || reply->integer != 1 || l->at == l->n)
+		leaving_free(r, l);
+	post_on(r);
+}
+
+/* False: it is too long, or too much is on its way. */
+static bool
 post_all(struct relays *r, const unsigned char to[SEAL_ID],
     enum letter_kind kind, uint64_t question, uint64_t token, struct str text)
 {
-	struct letter l = {.kind = kind,
-	    .question = question,
-	    .token = token,
-	    .from = str_from(r->name)};
+	struct leaving *l;
 
-	if (text.n > RELAYS_TEXT_MAX)
+	if (text.n > RELAYS_TEXT_MAX ||
+	    text.n > LEAVING_MAX - r->leaving_bytes ||
+	    !redis_link_is_up(r->link))
 		return false;
-	for (;; l.number++) {
-		l.text = str_sub(text, 0, LETTER_TEXT_MAX);
-		text = str_sub(text, l.text.n, text.n);
-		l.is_last = text.n == 0;
-		if (!post(r, to, &l))
-			return false;
-		if (l.is_last)
-			return true;
-	}
+	l = xcalloc(1, sizeof(*l));
+	memcpy(l->to, to, SEAL_ID);
+	l->kind = kind;
+	l->question = question;
+	l->token = token;
+	l->text = str_dup(text);
+	l->n = text.n;
+	r->leaving_bytes += l->n;
+	list_append(&r->leaving, &l->entry);
+	/* Others come first. */
+	if (r->is_posting)
+		return true;
+	r->is_posting = post_next(r, l);
+	if (!r->is_posting)
+		leaving_free(r, l);
+	return r->is_posting;
 }
 
 struct relays_asked *
@@ -480,17 +532,6 @@ relays_answer(
 /* ---- cards ---- */
 
 static void
-turn_token(struct relays *r, int64_t now)
-{
-	if (now < r->token_due)
-		return;
-	r->token_due = now + TOKEN_MS;
-	r->tokens[1] = r->tokens[0];
-	r->tokens[0].value = random_number();
-	r->tokens[0].read_n = 0;
-}
-
-static void
 take_card(struct relays *r, struct str id, int64_t silent_ms, struct str sealed)
 {
 	unsigned char named[SEAL_ID];
@@ -522,7 +563,9 @@ take_card(struct relays *r, struct str id, int64_t silent_ms, struct str sealed)
 		list_append(e, &p->entry);
 	}
 	p->token = card.token;
-	p->silent_ms = silent_ms;
+	p->silent_ms = silent_ms < 0                  ? 0
+		       : silent_ms > RELAYS_FORGET_MS ? RELAYS_FORGET_MS
+						      : silent_ms;
 	p->is_seen = true;
 out:
 	buf_clear(&plain);
@@ -599,7 +642,7 @@ static bool
 write_card(struct relays *r, struct buf *sealed)
 {
 	struct card card = {
-	    .token = r->tokens[0].value, .name = str_from(r->name)};
+	    .token = r->tokens.v[0].value, .name = str_from(r->name)};
 	struct buf plain;
 	bool ok;
 
@@ -630,7 +673,7 @@ look_now(struct relays *r, int64_t now)
 	struct buf sealed;
 
 	buf_init(&sealed, CARD_PLAIN_MAX + SEAL_EXTRA);
-	turn_token(r, now);
+	tokens_turn(&r->tokens, random_number(), now);
 	r->with_card = now >= r->card_due && write_card(r, &sealed);
 	if (r->with_card)
 		r->card_due = now + RELAYS_CARD_MS;
@@ -737,6 +780,7 @@ relays_new(struct loop *loop, struct redis_link *link, const struct seal *seal,
 	list_init(&r->peers);
 	list_init(&r->asked);
 	list_init(&r->coming);
+	list_init(&r->leaving);
 	loop_timer_init(&r->timer, loop, on_timer, r);
 	return r;
 }
@@ -751,6 +795,9 @@ relays_free(struct relays *r)
 		    LIST_ITEM(r->asked.next, struct relays_asked, entry));
 	while (!list_is_empty(&r->coming))
 		coming_free(LIST_ITEM(r->coming.next, struct coming, entry));
+	while (!list_is_empty(&r->leaving))
+		leaving_free(
+		    r, LIST_ITEM(r->leaving.next, struct leaving, entry));
 	while (!list_is_empty(&r->peers))
 		peer_free(LIST_ITEM(r->peers.next, struct peer, entry));
 	loop_timer_clear(&r->timer);
