@@ -103,6 +103,8 @@ finish(struct control_conn *c, json_t *last, const struct control_end *end)
 	c->rows = 0;
 	json_decref(c->kept);
 	c->kept = NULL;
+	json_decref(c->found);
+	c->found = NULL;
 	control_request_clear(&c->request);
 }
 
@@ -112,14 +114,16 @@ control_done(struct control_conn *c, json_t *fields)
 	json_t *last;
 
 	if (c->round != NULL) {
-		control_round_part(c, &(struct control_end){.fields = fields});
+		control_round_part(c,
+		    &(struct control_end){.fields = fields, .found = c->found});
 		json_decref(fields);
 		return;
 	}
 	last = json_pack("{s:b}", "done", 1);
 	if (fields != NULL)
 		json_object_update(last, fields);
-	finish(c, last, &(struct control_end){.fields = fields});
+	finish(c, last,
+	    &(struct control_end){.fields = fields, .found = c->found});
 	json_decref(fields);
 }
 
@@ -142,13 +146,15 @@ control_fail(
 	va_end(ap);
 	if (c->round != NULL) {
 		control_round_part(
-		    c, &(struct control_end){.fault = fault, .error = text});
+		    c, &(struct control_end){
+			   .fault = fault, .error = text, .found = c->found});
 		return;
 	}
 	finish(c,
 	    json_pack("{s:o,s:i}", "error", control_text(text), "status",
 		exit_status(fault)),
-	    &(struct control_end){.fault = fault, .error = text});
+	    &(struct control_end){
+		.fault = fault, .error = text, .found = c->found});
 }
 
 /* The sink has what it wanted. */

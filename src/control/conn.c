@@ -22,6 +22,7 @@
 #define LAST_LINE_MAX 8192 /* room kept back for the end of an answer */
 #define LINGER_MS 2000
 #define WRITE_CHUNK 32768
+#define ERRAND_MS 1000 /* of a listing for another daemon of the site */
 
 static void
 set_idle(struct control_conn *c, int64_t now)
@@ -62,6 +63,8 @@ run(struct control_conn *c, const json_t *root, struct control_cursor from,
     int64_t now)
 {
 	c->cursor = from.at;
+	c->from = from;
+	c->began = now;
 	if (may_run(c) && control_round_begin(c, root, from, now))
 		c->request.command->run(c, now);
 }
@@ -124,13 +127,23 @@ read_input(struct control_conn *c, int64_t now)
 		set_tick(c, now); /* there may be another line */
 }
 
+/* Whoever asked waits for no longer search than that: it goes on with the next
+ * question. */
+static bool
+is_long(const struct control_conn *c, int64_t now)
+{
+	return c->is_errand && c->on_step != NULL &&
+	       c->request.command->reach == CONTROL_ROWS &&
+	       c->cursor != c->from.at && now - c->began >= ERRAND_MS;
+}
+
 /* The next part of a listing that goes to a sink. */
 static void
 advance(struct control_conn *c, int64_t now)
 {
 	if (c->is_waiting)
 		return;
-	if (c->is_full) {
+	if (c->is_full || is_long(c, now)) {
 		control_conn_cut(c);
 	} else if (c->on_step != NULL) {
 		set_tick(c, now);
@@ -343,6 +356,7 @@ free_conn(struct control_conn *c)
 	free(c->domain);
 	control_request_clear(&c->request);
 	json_decref(c->kept);
+	json_decref(c->found);
 	buf_clear(&c->in);
 	buf_clear(&c->out);
 	free(c);

@@ -29,6 +29,7 @@ struct control_round;
 struct control_cursor {
 	uint64_t at;
 	uint32_t place; /* at which daemon of the site; 0: here */
+	uint64_t rows;  /* that came before it, of an errand */
 };
 
 struct control_server { /* all borrowed */
@@ -74,6 +75,7 @@ struct control_end {
 	enum control_fault fault;
 	const char *error; /* in words, where it is a fault */
 	json_t *fields;    /* borrowed; NULL: none */
+	json_t *found;     /* as in control_conn, borrowed */
 	/* There was no room for all rows: ask again with the cursor. */
 	bool is_cut;
 	struct control_cursor cursor;
@@ -90,6 +92,7 @@ struct control_sink {
 #define CONTROL_OUT_MAX (4u << 20)    /* rows that wait for the client */
 #define CONTROL_FOLLOW_MAX (1u << 20) /* events that wait for a follower */
 #define CONTROL_IDLE_MS 60000         /* without progress */
+#define CONTROL_WHO_MAX 360
 
 struct control {
 	struct control_server server;
@@ -113,7 +116,8 @@ struct control_conn {
 	char *domain; /* NULL: all senders; else those in it alone */
 	bool is_full; /* sink has no room for more rows */
 	struct share_user *place;
-	char who[96];    /* "alice (uid 1000)" */
+	/* "alice (uid 1000)", of an errand "... at mx1.example.org" */
+	char who[CONTROL_WHO_MAX];
 	unsigned rights; /* enum control_right */
 	struct buf in, out;
 	struct loop_timer tick, idle;
@@ -126,7 +130,13 @@ struct control_conn {
 	uint64_t cursor; /* where the next part begins */
 	uint64_t rows;
 	json_t *kept; /* rows that were made and wait; NULL: none */
+	/* The request's ids that are here, as integers; NULL: not looked for,
+	 * as they are of this daemon alone. */
+	json_t *found;
 	bool is_errand;
+	/* Where it began, and when. */
+	struct control_cursor from;
+	int64_t began;
 	struct control_round *round; /* NULL: it concerns this daemon alone */
 	bool is_following;
 	struct event_follower follower;

@@ -35,10 +35,13 @@ struct control_round {
 	size_t page_at;
 	bool is_cut;
 	uint64_t cursor;
+	uint64_t had;   /* rows */
 	uint32_t place; /* 0: here */
 	json_t *end;
 
-	bool is_done; /* somewhere */
+	bool is_done;  /* somewhere */
+	bool has_all;  /* each id that was asked for was somewhere */
+	uint64_t rows; /* of all */
 	enum control_fault fault;
 	char *error; /* of the first that failed */
 	json_t *fields, *troubles;
@@ -151,7 +154,7 @@ static void
 end_badly(struct control_conn *c)
 {
 	struct control_round *r = c->round;
-	enum control_fault fault = r->fault;
+	enum control_fault fault = r->error != NULL ? r->fault : CONTROL_FAILED;
 	char *error = r->error, *words = NULL;
 
 	r->error = NULL;
@@ -188,6 +191,8 @@ go_on(struct control_conn *c)
 	c->cursor = 0;
 	json_decref(c->kept);
 	c->kept = NULL;
+	json_decref(c->found);
+	c->found = NULL;
 	if (r->next >= r->n) {
 		end_round(c);
 		return;
@@ -197,7 +202,7 @@ go_on(struct control_conn *c)
 		end_round(c);
 		return;
 	}
-	r->cursor = 0;
+	r->cursor = r->had = 0;
 	r->place = place_of(r->names[r->next]);
 	ask(c, r->names[r->next]);
 }
@@ -238,13 +243,69 @@ name_sender(struct control_round *r, const char *sender)
 		json_object_set_new(r->request, "sender", control_text(sender));
 }
 
+/* ---- ids ---- */
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+has_id(const struct control_conn *c, const json_t *id, const uint64_t *ids,
+    size_t n)
+{
+	const struct control_grammar *grammar = c->control->server.grammar;
+	const char *text = json_string_value(id);
+	uint64_t v;
+
+	return text != NULL && grammar->parse_id(str_from(text), &v) &&
+	       bsearch(&v, ids, n, sizeof(v), compare_ids) != NULL;
+}
+
+/* An id is its daemon's own: another one's message of the same id is not meant.
+ * found NULL: which were there is not known. */
+static void
+drop_found(struct control_conn *c, const json_t *found)
+{
+	struct control_round *r = c->round;
+	size_t n = json_array_size(found), i;
+	uint64_t *ids = xcalloc(n + 1, sizeof(*ids));
+	json_t *left = json_array(), *id;
+
+	for (i = 0; i < n; i++)
+		ids[i] = (uint64_t)json_integer_value(json_array_get(found, i));
+	qsort(ids, n, sizeof(*ids), compare_ids);
+	json_array_foreach(json_object_get(r->request, "ids"), i, id)
+	{
+		if (found != NULL && !has_id(c, id, ids, n))
+			json_array_append(left, id);
+	}
+	free(ids);
+	r->has_all = json_array_size(left) == 0;
+	json_object_set_new(r->request, "ids", left);
+}
+
+static void
+note_found(struct control_conn *c, const struct control_end *end)
+{
+	if (is_change(c) && c->request.id_count > 0 &&
+	    (end->found != NULL || end->fault == CONTROL_OK))
+		drop_found(c, end->found);
+}
+
 /* Nobody else has what was asked for. */
 static bool
 is_found(const struct control_conn *c)
 {
-	return c->round->is_done &&
-	       (c->request.command->reach == CONTROL_FIRST ||
-		   c->request.id_count == 1);
+	const struct control_round *r = c->round;
+
+	return r->has_all ||
+	       (r->is_done && !is_change(c) &&
+		   (c->request.id_count == 1 ||
+		       c->request.command->reach == CONTROL_FIRST));
 }
 
 void
@@ -260,6 +321,9 @@ control_round_part(struct control_conn *c, const struct control_end *end)
 		r->fault = end->fault;
 		r->error = xstrdup(end->error);
 	}
+	note_found(c, end);
+	if (r->place == 0 && end->fault == CONTROL_OK)
+		r->rows = c->rows;
 	name_sender(r, c->request.sender);
 	if (is_found(c) ||
 	    (end->fault != CONTROL_OK && end->fault != CONTROL_ABSENT)) {
@@ -312,11 +376,17 @@ control_round_row(struct control_conn *c, const char *kind, json_t *value)
 	return r->place != 0 || take_row(c, r->self, kind, value);
 }
 
+bool
+control_round_is_on(const struct control_conn *c)
+{
+	return c->round != NULL || c->is_errand;
+}
+
 struct control_cursor
 control_round_cursor(const struct control_conn *c)
 {
 	return (struct control_cursor){
-	    c->cursor, c->round != NULL ? c->round->place : 0};
+	    .at = c->cursor, .place = c->round != NULL ? c->round->place : 0};
 }
 
 /* ---- a page of another's ---- */
@@ -332,7 +402,8 @@ end_page(struct control_conn *c)
 	    .fault = (enum control_fault)json_integer_value(
 		json_object_get(answer, "fault")),
 	    .error = error != NULL ? error : "",
-	    .fields = (json_t *)fields};
+	    .fields = (json_t *)fields,
+	    .found = json_object_get(answer, "found")};
 
 	json_decref(r->page);
 	r->page = NULL;
@@ -344,10 +415,34 @@ end_page(struct control_conn *c)
 		    r, json_string_value(json_object_get(fields, "sender")));
 		control_round_part(c, &end);
 	} else {
+		note_found(c, &end);
 		note_trouble(r, r->names[r->next], end.error);
-		next_peer(c);
+		r->next = r->has_all ? r->n : r->next + 1;
+		go_on(c);
 	}
 	json_decref(answer);
+}
+
+static bool
+has_enough(const struct control_conn *c)
+{
+	return (c->request.given & CONTROL_MAX) != 0 &&
+	       c->round->rows >= c->request.max;
+}
+
+/* There are more rows than the client wants. */
+static void
+end_early(struct control_conn *c)
+{
+	struct control_round *r = c->round;
+
+	json_decref(r->page);
+	json_decref(r->end);
+	r->page = r->end = NULL;
+	r->is_done = true;
+	r->next = r->n;
+	json_object_set_new(r->fields, "more", json_true());
+	go_on(c);
 }
 
 /* The rows that the client has room for. */
@@ -361,7 +456,12 @@ step_page(struct control_conn *c, int64_t now)
 	while (r->page_at < json_array_size(r->page)) {
 		json_t *item = json_array_get(r->page, r->page_at), *row;
 		const char *kind = json_string_value(json_array_get(item, 1));
+		bool is_row = strcmp(kind, "row") == 0;
 
+		if (is_row && has_enough(c)) {
+			end_early(c);
+			return;
+		}
 		row = json_deep_copy(json_array_get(item, 2));
 		c->cursor =
 		    (uint64_t)json_integer_value(json_array_get(item, 0));
@@ -375,6 +475,8 @@ step_page(struct control_conn *c, int64_t now)
 			return;
 		}
 		r->page_at++;
+		r->had += is_row;
+		r->rows += is_row;
 	}
 	c->on_step = NULL;
 	end_page(c);
@@ -390,15 +492,33 @@ is_item(const json_t *item)
 }
 
 static bool
+is_ids(const json_t *ids)
+{
+	const json_t *id;
+	size_t i;
+
+	if (!json_is_array(ids) || json_array_size(ids) > CONTROL_IDS_MAX)
+		return false;
+	json_array_foreach((json_t *)ids, i, id)
+	{
+		if (!json_is_integer(id))
+			return false;
+	}
+	return true;
+}
+
+static bool
 is_answer(const json_t *answer)
 {
 	const json_t *rows = json_object_get(answer, "rows"), *item;
 	const json_t *fault = json_object_get(answer, "fault");
 	const json_t *fields = json_object_get(answer, "fields");
+	const json_t *found = json_object_get(answer, "found");
 	size_t i;
 
 	if (!json_is_array(rows) || json_array_size(rows) > ROWS_MAX ||
-	    !json_is_integer(fault) || json_integer_value(fault) < 0 ||
+	    (found != NULL && !is_ids(found)) || !json_is_integer(fault) ||
+	    json_integer_value(fault) < 0 ||
 	    json_integer_value(fault) > CONTROL_DENIED ||
 	    (fields != NULL && !json_is_object(fields)))
 		return false;
@@ -456,9 +576,10 @@ static void
 ask(struct control_conn *c, const char *name)
 {
 	struct control_round *r = c->round;
-	json_t *question = json_pack("{s:o, s:i, s:O, s:I}", "who",
-	    control_text(c->who), "rights", (int)c->rights, "request",
-	    r->request, "cursor", (json_int_t)r->cursor);
+	json_t *question =
+	    json_pack("{s:o, s:i, s:O, s:I, s:I}", "who", control_text(c->who),
+		"rights", (int)c->rights, "request", r->request, "cursor",
+		(json_int_t)r->cursor, "rows", (json_int_t)r->had);
 	char *text, span[UNITS_TEXT_MAX], why[80];
 	struct control_peer peer = {0};
 
@@ -624,6 +745,8 @@ answer(struct control *control, const char *to, uint64_t question, json_t *rows,
 		json_object_set_new(root, "error", control_text(end->error));
 	if (end->fields != NULL)
 		json_object_set(root, "fields", end->fields);
+	if (end->found != NULL)
+		json_object_set(root, "found", end->found);
 	if (end->is_cut)
 		json_object_set_new(
 		    root, "cut", json_integer((json_int_t)end->cursor.at));
@@ -686,7 +809,7 @@ run_errand(struct control *control, const char *from, uint64_t question,
 {
 	json_t *request = json_object_get(root, "request");
 	const char *who = json_string_value(json_object_get(root, "who"));
-	char name[96];
+	char name[CONTROL_WHO_MAX];
 	struct control_asker asker = {
 	    .who = name,
 	    .rights =
@@ -695,11 +818,13 @@ run_errand(struct control *control, const char *from, uint64_t question,
 	    .domain = json_string_value(json_object_get(root, "domain")),
 	    .is_errand = true,
 	};
-	struct control_cursor at = {.at = (uint64_t)json_integer_value(
-					json_object_get(root, "cursor"))};
+	struct control_cursor at = {
+	    .at = (uint64_t)json_integer_value(json_object_get(root, "cursor")),
+	    .rows = (uint64_t)json_integer_value(json_object_get(root, "rows")),
+	};
 	struct errand *e = xcalloc(1, sizeof(*e));
 
-	snprintf(name, sizeof(name), "%.47s at %.40s",
+	snprintf(name, sizeof(name), "%.95s at %.255s",
 	    who != NULL ? who : "somebody", from);
 	e->control = control;
 	e->from = xstrdup(from);
@@ -721,12 +846,16 @@ control_site_question(struct control *control, const char *from,
 {
 	json_t *root = json_loadb(text.p, text.n, LOAD_FLAGS, NULL);
 	const json_t *request = json_object_get(root, "request");
+	const json_t *domain = json_object_get(root, "domain");
 	const char *name =
 	    json_string_value(json_object_get(request, "command"));
 
 	if (!goes_round(control, name))
 		refuse(control, from, question, CONTROL_USAGE,
 		    "does not know this command: another version of weir?");
+	else if (domain != NULL && !json_is_string(domain))
+		refuse(control, from, question, CONTROL_USAGE,
+		    "does not know this question: another version of weir?");
 	else if (!has_room(control))
 		refuse(control, from, question, CONTROL_LATER,
 		    "is busy; try again");

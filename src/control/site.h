@@ -55,6 +55,8 @@ void control_round_part(struct control_conn *c, const struct control_end *end);
 /* A row of the part that runs here. False: it was kept, and is not sent. */
 MUST_CHECK bool control_round_row(
     struct control_conn *c, const char *kind, json_t *value);
+/* The others of the site do it, too. */
+bool control_round_is_on(const struct control_conn *c);
 /* Where the next page begins. */
 struct control_cursor control_round_cursor(const struct control_conn *c);
 void control_round_free(struct control_conn *c); /* nobody is asked any more */

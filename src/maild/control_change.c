@@ -6,6 +6,7 @@
  */
 #include "maild/control_private.h"
 
+#include "control/site.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -176,35 +177,73 @@ change_selected(struct control_conn *c, int64_t now,
 	    on_changed, c);
 }
 
-void
-control_release(struct control_conn *c, int64_t now)
+static void
+change_now(struct control_conn *c, int64_t now)
 {
+	enum spool_change what = change_of(c);
+
 	if (c->request.dry_run) {
 		count_selected(c, now);
 		return;
 	}
-	delivery_try_now(control_parts(c)->delivery, now);
-	change_selected(c, now, gate_release);
+	if (what != SPOOL_TO_DISCARD)
+		delivery_try_now(control_parts(c)->delivery, now);
+	change_selected(c, now,
+	    what == SPOOL_TO_RELEASE ? gate_release
+	    : what == SPOOL_TO_FLUSH ? gate_flush
+				     : gate_discard);
 }
 
-void
-control_flush(struct control_conn *c, int64_t now)
+/* ---- which of the ids are here ---- */
+
+static void step_look(struct control_conn *c, int64_t now);
+
+static void
+on_looked(void *arg, int error, const struct spool_message *messages, size_t n)
 {
-	if (c->request.dry_run) {
-		count_selected(c, now);
+	struct control_conn *c = arg;
+
+	if (!control_resume(c))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		c->cursor = messages[i].id;
+		json_array_append_new(
+		    c->found, json_integer((json_int_t)messages[i].id));
+	}
+	c->on_step = step_look;
+	if (error != 0) {
+		control_fail_errno(c, error);
+	} else if (n == 0) {
+		c->on_step = NULL;
+		c->cursor = 0;
+		change_now(c, loop_now(control_parts(c)->loop));
+	}
+}
+
+static void
+step_look(struct control_conn *c, int64_t now)
+{
+	struct spool_select select = {.ids = c->request.ids,
+	    .id_count = c->request.id_count,
+	    .domain = c->domain};
+
+	(void)now;
+	control_wait(c);
+	spool_list(control_parts(c)->spool, &select, c->cursor, CONTROL_PAGE,
+	    on_looked, c);
+}
+
+/* Another relay may have a message of the same id: what is here is not asked
+ * for there. */
+void
+control_change(struct control_conn *c, int64_t now)
+{
+	if (c->request.id_count == 0 || !control_round_is_on(c)) {
+		change_now(c, now);
 		return;
 	}
-	delivery_try_now(control_parts(c)->delivery, now);
-	change_selected(c, now, gate_flush);
-}
-
-void
-control_discard(struct control_conn *c, int64_t now)
-{
-	if (c->request.dry_run)
-		count_selected(c, now);
-	else
-		change_selected(c, now, gate_discard);
+	c->found = json_array();
+	step_look(c, now);
 }
 
 /* False: the request has failed. */

@@ -204,10 +204,14 @@ report_nothing(struct control_conn *c)
 
 static void step_find(struct control_conn *c, int64_t now);
 
-static uint64_t
-rows_max(const struct control_conn *c)
+/* As many as were wanted, those of earlier pages included. */
+static bool
+is_enough(const struct control_conn *c)
 {
-	return c->request.given & CONTROL_MAX ? c->request.max : FIND_ROWS;
+	uint64_t max =
+	    c->request.given & CONTROL_MAX ? c->request.max : FIND_ROWS;
+
+	return c->from.rows + c->rows >= max;
 }
 
 /* What does not fit is looked for again: the cursor stands before it. False:
@@ -218,7 +222,7 @@ send_found(struct control_conn *c, const struct spool_found *found)
 	struct moment at = {loop_now(control_parts(c)->loop), clock_wall_ms()};
 	size_t n = 0;
 
-	for (size_t i = 0; i < found->n && c->rows < rows_max(c); i++) {
+	for (size_t i = 0; i < found->n && !is_enough(c); i++) {
 		json_t *row = found_row(c, &found->messages[i], &at);
 
 		if (!control_send(c, "row", row)) {
@@ -252,11 +256,11 @@ on_found(void *arg, int error, const struct spool_found *found)
 	if (!send_found(c, found))
 		return;
 	end = found->end && c->cursor == found->after;
-	if (!end && c->rows >= rows_max(c))
+	if (!end && is_enough(c))
 		control_done(c, json_pack("{s:b}", "more", 1));
 	else if (!end)
 		return;
-	else if (c->rows == 0)
+	else if (c->from.rows + c->rows == 0)
 		report_nothing(c);
 	else
 		control_done(c, NULL);

@@ -115,6 +115,7 @@ static void
 on_page(void *arg, int error, const struct spool_message *messages, size_t n)
 {
 	struct control_conn *c = arg;
+	bool had_none = c->from.rows + c->rows == 0;
 
 	if (!control_resume(c))
 		return;
@@ -122,9 +123,9 @@ on_page(void *arg, int error, const struct spool_message *messages, size_t n)
 		control_fail_errno(c, error);
 	else if (n > 0 && !send_page(c, messages, n))
 		return;
-	else if (n == 0 && c->rows == 0 && c->request.id_count > 0)
+	else if (n == 0 && had_none && c->request.id_count > 0)
 		control_fail_errno(c, ENOENT);
-	else if (n == 0 && c->rows == 0 && c->on_step == NULL)
+	else if (n == 0 && had_none && c->on_step == NULL)
 		control_no_sender(c);
 	else if (n == 0)
 		control_done(c, NULL);
@@ -192,17 +193,20 @@ on_chunk(void *arg, int error, struct str chunk)
 		control_fail_errno(c, error);
 	else if (chunk.n == 0)
 		control_done(c, NULL);
-	else if (control_send_only(c, bytes_row(chunk)))
+	else if (control_send(c, "row", bytes_row(chunk)))
 		c->cursor += chunk.n;
+	else if (!control_is_behind(c))
+		control_fail(c, CONTROL_FAILED, "the answer is too large");
 }
 
+/* The cursor is one past the offset: at 0 the envelope comes first. */
 static void
 step_cat(struct control_conn *c, int64_t now)
 {
 	(void)now;
 	control_wait(c);
-	spool_read_body(
-	    control_parts(c)->spool, c->request.ids[0], c->cursor, on_chunk, c);
+	spool_read_body(control_parts(c)->spool, c->request.ids[0],
+	    c->cursor - 1, on_chunk, c);
 }
 
 /* Other people's mail is read: that is kept like a change. */
@@ -249,8 +253,10 @@ on_envelope(
 	}
 	note_reading(c, &messages[0]);
 	row = json_pack("{s:o}", "envelope", control_message_row(&messages[0]));
-	if (control_send_only(c, row))
-		c->on_step = step_cat;
+	if (!control_send_only(c, row))
+		return;
+	c->cursor = 1;
+	c->on_step = step_cat;
 }
 
 void

@@ -111,7 +111,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
 	.reach = CONTROL_EACH,
-	.run = control_release,
+	.run = control_change,
 	.doc = "release held recipients now, and retry those waiting for their "
 	       "next attempt",
     },
@@ -122,7 +122,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
 	.reach = CONTROL_EACH,
-	.run = control_flush,
+	.run = control_change,
 	.doc = "retry released recipients waiting for their next attempt now",
     },
     {
@@ -132,7 +132,7 @@ const struct control_command control_commands[] = {
 	.right = CONTROL_CHANGE,
 	.in_domain = true,
 	.reach = CONTROL_EACH,
-	.run = control_discard,
+	.run = control_change,
 	.doc = "delete held recipients; they are not delivered",
     },
     {

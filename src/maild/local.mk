@@ -67,6 +67,10 @@ check_PROGRAMS += tests/unit/test_control_conn
 tests_unit_test_control_conn_SOURCES = tests/unit/test_control_conn.c \
 	tests/unit/control_world.c tests/unit/control_world.h
 tests_unit_test_control_conn_LDADD = $(maild_libs) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_control_site
+tests_unit_test_control_site_SOURCES = tests/unit/test_control_site.c \
+	tests/unit/control_world.c tests/unit/control_world.h
+tests_unit_test_control_site_LDADD = $(maild_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_decide
 tests_unit_test_decide_SOURCES = tests/unit/test_decide.c tests/unit/pump.h \
 	$(gate_rig)

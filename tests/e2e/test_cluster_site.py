@@ -2,12 +2,14 @@
 """Several relays as an administrator sees them, from any of them."""
 import json
 import signal
+import smtplib
+import subprocess
 import threading
 import urllib.parse
 
 import pytest
 
-from harness import CtlError, free_port, message, until
+from harness import BUILD, CtlError, DEADLINE_S, free_port, message, until
 from test_api import Api
 from test_cluster import (ALICE, BOB, KEY, is_up, redis,  # noqa: F401
                           relay, send, shared)
@@ -91,6 +93,27 @@ def test_mail_is_read_and_let_go_from_any_relay(redis, relay, sink):  # noqa: F8
     assert a.ctl("release", "--sender", ALICE)["recipients"] == 2
     until(lambda: len(sink.messages) == 3, "all of it")
     assert b.status()["released_recipients"] == 2
+
+
+def test_a_long_text_is_read_from_another_relay(redis, relay):  # noqa: F811
+    """Byte for byte, in several pages, of which a byte may take six."""
+    server = redis()
+    a, b = relay(server, policy=SLOW), relay(server, policy=SLOW)
+    know(a, b)
+    line = bytes(c for c in range(1, 256) if c not in b"\r\n.") + b"\r\n"
+    body = b"".join(b"%d %s" % (i, line) for i in range(4200))
+    with smtplib.SMTP("127.0.0.1", b.port, timeout=DEADLINE_S) as s:
+        s.sendmail("alice@example.org", ["one@example.com"],
+                   b"From: alice@example.org\r\n\r\n" + body)
+
+    def cat(w):
+        return subprocess.run([BUILD / "weirctl", "-s", w.control, "cat",
+                               id_at(b)], capture_output=True, timeout=120,
+                              check=True).stdout
+
+    assert body in cat(b) and len(body) > 1 << 20
+    assert cat(a) == cat(b)
+    assert [e["action"] for e in b.ctl("audit")] == ["cat"] * 3
 
 
 def test_a_relay_that_is_down_is_named(redis, relay):  # noqa: F811
@@ -231,6 +254,9 @@ def test_many_rows(redis, relay):  # noqa: F811
     rows = a.ctl("queue")
     assert len({m["id"] for m in rows}) == len(rows) == 451
     assert [m["relay"] for m in rows] == [B] + [A] * 450
+    # As many as were wanted, of all relays and all pages.
+    assert len(a.ctl("find", "-n", "300", "alice")) == 300
+    assert len(b.ctl("find", "-n", "2", "alice")) == 2
     token = api.token()
     seen, path = [], "queue?limit=120"
     while path:
@@ -252,5 +278,7 @@ def test_many_rows(redis, relay):  # noqa: F811
     until(lambda: shared(a)["relays_down"] == 1, "the loss")
     page = api.get("queue", token)
     assert page["elsewhere"][0]["relay"] == A
+    status, _, done = api.post("queue/release", token, sender=ALICE, relay=A)
+    assert status == 409 and "down for" in done["detail"]
     done = api.post("queue/release", token, sender=ALICE)[2]
     assert done["recipients"] == 1 and done["failed"]
