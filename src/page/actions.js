@@ -80,13 +80,22 @@ export async function thawAnd(app, name, then, reason) {
 async function dry(app, kind, select) {
     try {
         if (app.is_net) {
-            const n = select.ids ? select.ids.length
+            const n = select.mail ? select.mail.length
                 : (await all("queue", {sender: select.sender}, 10000))
                     .items.length;
 
             return {messages: n, recipients: n};
         }
-        return await post("queue/" + kind, {...select, dry_run: true});
+        const sum = {};
+
+        for (const part of select.mail ? byRelay(select.mail) : [select]) {
+            const found = await post("queue/" + kind,
+                {...part, dry_run: true});
+
+            for (const name of ["messages", "recipients", "bytes"])
+                sum[name] = (sum[name] || 0) + (found[name] || 0);
+        }
+        return sum;
     } catch (e) {
         app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});
         app.refresh();
@@ -114,15 +123,29 @@ function words(app, kind, found) {
     }[kind];
 }
 
-// select: {ids} or {sender} or {all: true} with filters. Asks with a count.
+// An id is its relay's own, so that each relay is asked for its own mail.
+function byRelay(mail) {
+    const parts = new Map();
+
+    for (const m of mail) {
+        if (!parts.has(m.relay))
+            parts.set(m.relay, m.relay ? {ids: [], relay: m.relay}
+                : {ids: []});
+        parts.get(m.relay).ids.push(m.id);
+    }
+    return [...parts.values()];
+}
+
+// select: {mail: [{id, relay}]} or {sender} or {all: true} with filters. Asks
+// with a count.
 export async function bulk(app, kind, select, reason) {
-    const found = await dry(app, kind, select.ids
-        ? {ids: select.ids.slice(0, 1000)} : select);
+    const found = await dry(app, kind, select.mail
+        ? {mail: select.mail.slice(0, 1000)} : select);
 
     if (!found)
         return false;
-    if (select.ids && select.ids.length > 1000)
-        found.messages = select.ids.length;
+    if (select.mail && select.mail.length > 1000)
+        found.messages = select.mail.length;
     if ((found.messages ?? found.recipients) === 0) {
         app.toast(`Nothing here can be ${VERB[kind]}.`);
         app.refresh();
@@ -138,7 +161,7 @@ export async function bulk(app, kind, select, reason) {
         danger: kind === "discard"});
     if (!ok)
         return false;
-    return select.ids ? chunks(app, kind, select.ids, ok.reason)
+    return select.mail ? chunks(app, kind, select.mail, ok.reason)
         : whole(app, kind, select, ok.reason);
 }
 
@@ -156,23 +179,28 @@ async function whole(app, kind, select, reason) {
 }
 
 // Some at a time, so that the bar moves and Stop stops.
-async function chunks(app, kind, ids, reason) {
+async function chunks(app, kind, mail, reason) {
+    const parts = byRelay(mail).flatMap((part) => Array.from(
+        {length: Math.ceil(part.ids.length / CHUNK)}, (_, i) => ({...part,
+            ids: part.ids.slice(i * CHUNK, (i + 1) * CHUNK)})));
     let sum = 0, missed = 0, at = 0, is_stopped = false;
 
-    for (; at < ids.length && !is_stopped; at += CHUNK) {
-        app.progress({text: `${kind}: ${at} of ${ids.length}`, value: at,
-            max: ids.length, stop: () => { is_stopped = true; }});
-        const some = ids.slice(at, at + CHUNK);
+    for (const part of parts) {
+        app.progress({text: `${kind}: ${at} of ${mail.length}`, value: at,
+            max: mail.length, stop: () => { is_stopped = true; }});
         try {
             sum += (await post("queue/" + kind,
-                {ids: some, ...queueReason(app, reason)})).recipients;
+                {...part, ...queueReason(app, reason)})).recipients;
         } catch (e) {
             if (e.status !== 404) {
                 app.toast(`${kind}: ${plain(e.message, 300)}`, {bad: true});
                 break;
             }
-            missed += some.length; // gone meanwhile, all of them
+            missed += part.ids.length; // gone meanwhile, all of them
         }
+        at += part.ids.length;
+        if (is_stopped)
+            break;
     }
     app.progress(null);
     app.toast(sum === 0 && missed > 0 ? `${kind}: nothing to do any more.`
@@ -184,14 +212,14 @@ async function chunks(app, kind, ids, reason) {
 }
 
 // What the server cannot select by itself is looked up first.
-export async function idsOf(app, query, max = 10000) {
+export async function mailOf(app, query, max = 10000) {
     app.progress({text: "counting …"});
     try {
         const found = await all("queue", query, max);
 
         if (found.more)
             app.toast(`Only the first ${max} are taken.`);
-        return found.items.map((m) => m.id);
+        return found.items;
     } catch (e) {
         app.toast(plain(e.message, 300), {bad: true});
         return [];

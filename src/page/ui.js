@@ -35,6 +35,11 @@ export function table(caption, columns, rows, {key, empty} = {}) {
             class: kind(c)}, c.cell(r)))))));
 }
 
+// An id is its relay's own.
+export const messageHash = (m) => hashOf("message", m.id) +
+    (m.relay ? "?" + new URLSearchParams({relay: m.relay}) : "");
+export const messageKey = (m) => m.relay ? `${m.id} ${m.relay}` : m.id;
+
 // Of a site of several relays: which one holds it.
 export const relayColumn = (rows) => rows.some((r) => r.relay) &&
     {name: "Relay", cell: (r) => strange(r.relay)};

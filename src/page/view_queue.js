@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What waits, and one message of it.
-import {bulk, idsOf} from "./actions.js";
+import {bulk, mailOf} from "./actions.js";
 import {get} from "./api.js";
 import {h} from "./dom.js";
 import {message} from "./mime.js";
 import {ago, count, number, plain, size, strange, subject, time}
     from "./text.js";
-import {button, choice, csvButton, facts, field, hashOf, missing,
-    reasonField, relayColumn, senderLink, table} from "./ui.js";
+import {button, choice, csvButton, facts, field, hashOf, messageHash,
+    messageKey, missing, reasonField, relayColumn, senderLink, table}
+    from "./ui.js";
 
 // By these the daemon itself selects for release and discard.
 const SELECTS = ["older", "recipient", "subject", "size_min", "size_max"];
@@ -19,7 +20,7 @@ export function queue(app, args, params) {
     const filter = Object.fromEntries(params);
     let rows = [], next = null, want = PAGE, timer, last = null;
     let away = [];
-    const picked = new Set();
+    const picked = new Map(); // by messageKey()
 
     const query = () => ({...filter, limit: Math.min(1000, want)});
 
@@ -36,8 +37,8 @@ export function queue(app, args, params) {
         away = page.elsewhere;
         // What has gone is picked no more; what lies further on may be.
         if (!next) {
-            const here = new Set(rows.map((m) => m.id));
-            picked.forEach((id) => here.has(id) || picked.delete(id));
+            const here = new Set(rows.map(messageKey));
+            picked.forEach((m, key) => here.has(key) || picked.delete(key));
         }
     }
 
@@ -70,7 +71,7 @@ export function queue(app, args, params) {
         let done;
 
         if (picked.size > 0) {
-            done = await bulk(app, kind, {ids: [...picked]});
+            done = await bulk(app, kind, {mail: [...picked.values()]});
         } else if (Object.keys(filter).every((k) => k === "sender" ||
                    SELECTS.includes(k))) {
             const select = {...filter};
@@ -81,8 +82,8 @@ export function queue(app, args, params) {
             done = await bulk(app, kind, filter.sender ? select
                 : {...select, all: true});
         } else {
-            const ids = await idsOf(app, filter);
-            done = ids.length > 0 && await bulk(app, kind, {ids});
+            const mail = await mailOf(app, filter);
+            done = mail.length > 0 && await bulk(app, kind, {mail});
         }
         if (done) {
             picked.clear();
@@ -90,36 +91,40 @@ export function queue(app, args, params) {
         }
     }
 
-    function pick(e, id) {
-        const ids = rows.map((m) => m.id);
-        const range = e.shiftKey && last && ids.includes(last)
-            ? ids.slice(Math.min(ids.indexOf(last), ids.indexOf(id)),
-                Math.max(ids.indexOf(last), ids.indexOf(id)) + 1) : [id];
+    function put(m, isPicked) {
+        isPicked ? picked.set(messageKey(m), m) : picked.delete(messageKey(m));
+    }
+
+    function pick(e, m) {
+        const keys = rows.map(messageKey), key = messageKey(m);
+        const range = e.shiftKey && last && keys.includes(last)
+            ? rows.slice(Math.min(keys.indexOf(last), keys.indexOf(key)),
+                Math.max(keys.indexOf(last), keys.indexOf(key)) + 1) : [m];
 
         for (const one of range)
-            e.target.checked ? picked.add(one) : picked.delete(one);
-        last = id;
+            put(one, e.target.checked);
+        last = key;
         app.redraw();
     }
 
     const columns = () => [
         app.can("operate") && {name: "Select", head: h("input", {
             type: "checkbox", "aria-label": "Select all that are shown",
-            checked: rows.length > 0 && rows.every((m) => picked.has(m.id)),
+            checked: rows.length > 0 && rows.every((m) =>
+                picked.has(messageKey(m))),
             onchange: (e) => {
-                rows.forEach((m) => e.target.checked ? picked.add(m.id)
-                    : picked.delete(m.id));
+                rows.forEach((m) => put(m, e.target.checked));
                 app.redraw();
             }}), cell: (m) => h("input", {type: "checkbox",
-            checked: picked.has(m.id), "aria-label":
-                `Select ${m.id}: ${plain(m.subject, 60)}`,
-            onclick: (e) => pick(e, m.id)})},
+            checked: picked.has(messageKey(m)), "aria-label":
+                `Select ${messageKey(m)}: ${plain(m.subject, 60)}`,
+            onclick: (e) => pick(e, m)})},
         {name: "Since", cell: (m) => time(m.queued_at)},
         {name: app.is_net ? "Host" : "Sender", a: !app.is_net,
             cell: (m) => senderLink(m.sender)},
         {name: app.is_net ? "Protocol" : "Subject", cell: (m) => app.is_net
             ? strange(m.subject)
-            : h("a", {href: hashOf("message", m.id)}, subject(m.subject))},
+            : h("a", {href: messageHash(m)}, subject(m.subject))},
         {name: "To", a: true, cell: (m) => [strange(
             (m.recipients[0] || {}).address, {max: 80}),
         m.recipients.length > 1
@@ -174,7 +179,7 @@ export function queue(app, args, params) {
             missing(away),
             table(`${count(rows.length, app.words.message)}${next
                 ? ", and more" : ""}, the oldest first`, columns(), rows,
-            {key: (m) => m.id, empty: has ? "No held mail matches."
+            {key: messageKey, empty: has ? "No held mail matches."
                 : "Nothing waits."}),
             next && button("Show more", more));
     }
@@ -184,9 +189,13 @@ export function queue(app, args, params) {
             "freeze", "thaw"].includes(type)};
 }
 
-export function held(app, [id]) {
+export function held(app, [id], params) {
+    const named = params.get("relay") || undefined;
     let m = null, gone = "", content = null, raw = false, reason = "";
     let waits = new Map();
+
+    // What is shown is what is read and let go, whoever else has the id.
+    const relay = () => m && m.relay ? m.relay : named;
 
     // What each recipient waits for, as "find" says it.
     function goes(r) {
@@ -198,14 +207,15 @@ export function held(app, [id]) {
 
     async function refresh(signal) {
         try {
-            m = await get("queue/" + encodeURIComponent(id), {}, signal);
+            m = await get("queue/" + encodeURIComponent(id),
+                {relay: relay()}, signal);
             gone = "";
-            const found = await get("find", {term: id, max: 1}, signal)
-                .catch((e) => {
-                    if (e.status !== 404)
-                        throw e;
-                    return {items: []}; // gone between the two
-                });
+            const found = await get("find", {term: id, max: 1,
+                relay: relay()}, signal).catch((e) => {
+                if (e.status !== 404)
+                    throw e;
+                return {items: []}; // gone between the two
+            });
             waits = new Map(found.items.flatMap((f) => f.recipients || [])
                 .map((r) => [r.address, r]));
         } catch (e) {
@@ -218,14 +228,16 @@ export function held(app, [id]) {
 
     async function read() {
         try {
-            content = await get(`queue/${encodeURIComponent(id)}/content`);
+            content = await get(`queue/${encodeURIComponent(id)}/content`,
+                {relay: relay()});
         } catch (e) {
             app.toast(plain(e.message, 300), {bad: true});
         }
         app.redraw();
     }
 
-    const act = (kind) => bulk(app, kind, {ids: [id]}, reason);
+    const act = (kind) => bulk(app, kind, {mail: [{id,
+        relay: relay()}]}, reason);
 
     function text() {
         if (!content)

@@ -5,10 +5,9 @@ import {get, post, senderPath} from "./api.js";
 import {h} from "./dom.js";
 import {ago, clock, count, number, plain, strange, subject, time}
     from "./text.js";
-import {button, choice, csvButton, facts, field, gauge, gaugesOf, hashOf,
-    leftOf, missing, nearness, reasonField, relayColumn, senderLink, since,
-    state, table}
-    from "./ui.js";
+import {button, choice, csvButton, facts, field, gauge, gaugesOf,
+    leftOf, messageHash, messageKey, missing, nearness, reasonField,
+    relayColumn, senderLink, since, state, table} from "./ui.js";
 
 const HISTORY = 1000;
 const PAGE = 100; // rows, to begin with
@@ -187,7 +186,7 @@ export function sender(app, [name]) {
             {name: "Since", cell: (m) => ago(m.queued_at)},
         ] : [
             {name: "Subject", cell: (m) => h("a", {href:
-                hashOf("message", m.id)}, subject(m.subject))},
+                messageHash(m)}, subject(m.subject))},
             {name: "From", a: true, cell: (m) => strange(m.from || "<>",
                 {max: 100})},
             {name: "Client", k: true, cell: (m) => strange(m.client)},
@@ -204,7 +203,7 @@ export function sender(app, [name]) {
         ];
 
         return table("The first that wait", columns, messages,
-            {key: (m) => m.id, empty: "Nothing waits."});
+            {key: messageKey, empty: "Nothing waits."});
     }
 
     function draw() {

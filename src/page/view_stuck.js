@@ -4,9 +4,8 @@ import {bulk, freeze, thaw, thawAnd} from "./actions.js";
 import {all, get, senderPath} from "./api.js";
 import {h} from "./dom.js";
 import {ago, count, number, plain, strange, subject} from "./text.js";
-import {button, gauge, gaugesOf, hashOf, nearness, reasonField,
-    senderLink, since, state}
-    from "./ui.js";
+import {button, gauge, gaugesOf, hashOf, messageHash, messageKey, nearness,
+    reasonField, senderLink, since, state} from "./ui.js";
 
 const CARDS = 10;     // senders that are shown with all there is
 const MESSAGES = 5;   // of each
@@ -101,9 +100,9 @@ export function stuck(app) {
     function messageRow(name, m) {
         const first = m.recipients[0] || {address: ""};
 
-        return h("li", {key: m.id}, h("span", {},
+        return h("li", {key: messageKey(m)}, h("span", {},
             app.is_net ? strange(m.subject) : h("a", {href:
-                hashOf("message", m.id)}, subject(m.subject)),
+                messageHash(m)}, subject(m.subject)),
             " → ", strange(first.address, {max: 80}),
             m.recipients.length > 1
                 ? ` and ${number(m.recipients.length - 1)} more` : "",
@@ -111,12 +110,12 @@ export function stuck(app) {
                 first.expected ? [", goes ", ago(first.expected)]
                     : first.waits ? [", ", plain(first.waits)] : "")),
             app.can("operate") && h("span", {class: "acts"},
-                button("Let go", () => bulk(app, "release", {ids: [m.id]},
+                button("Let go", () => bulk(app, "release", {mail: [m]},
                     reasons.get(name)), {label:
-                    `Let go: ${plain(m.subject, 60)} ${m.id}`}),
-                button("Discard", () => bulk(app, "discard", {ids: [m.id]},
+                    `Let go: ${plain(m.subject, 60)} ${messageKey(m)}`}),
+                button("Discard", () => bulk(app, "discard", {mail: [m]},
                     reasons.get(name)), {label:
-                    `Discard: ${plain(m.subject, 60)} ${m.id}`,
+                    `Discard: ${plain(m.subject, 60)} ${messageKey(m)}`,
                 kind: "quiet"})));
     }
 

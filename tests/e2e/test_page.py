@@ -17,6 +17,7 @@ import pytest
 
 from browser import Browser
 from harness import DEADLINE_S, TOP, Sink, free_port, until
+from redis_server import Redis
 
 MALLORY = "mallory@example.org"
 ALICE = "alice@example.org"
@@ -679,6 +680,71 @@ def test_shared_state(site, tmp_path):
     p.shows("Shared with other relays")
     p.shows("not reached")
     p.shows("refused")
+
+
+def test_one_id_at_two_relays(site, tmp_path):
+    """An id is its relay's own: what is picked at one relay stays at the
+    other, by the list, by the message's own view and on the first screen."""
+    secret = tmp_path / "secret"
+    secret.write_text("thirty-two bytes that nobody knows\n")
+    secret.chmod(0o600)
+    server = Redis(tmp_path / "redis").start()
+    try:
+        a, b = (site(hostname=f'"{name}.weir.test"',
+                     shared=f'"{server.url}"', shared_timeout='"5s"',
+                     shared_secret_file=f'"{secret}"') for name in "ab")
+        for s in (a, b):
+            until(lambda s=s: s.w.status()["shared"]["up"], "the server")
+        a.send(ALICE, 6, subject="twin")
+        ids = sorted(m["id"] for m in a.w.queue())
+        assert len(ids) == 4
+        a.w.stop()
+        b.w.stop()
+        shutil.rmtree(b.w.spool)
+        shutil.copytree(a.w.spool, b.w.spool)
+        a.w.launch()
+        b.w.launch()
+        until(lambda: a.w.status()["shared"]["relays_down"] == 0
+              and a.w.status()["shared"]["other_relays"] == 1, "the other")
+        assert sorted(m["id"] for m in b.w.queue()) == ids
+
+        def left(s):
+            return sorted(m["id"] for m in s.w.queue())
+
+        p = a.page("queue")
+        p.shows("8 messages")
+        p.click("checkbox", f"Select {ids[0]} b.weir.test: twin")
+        p.click("button", "Discard 1 selected")
+        p.shows("1 message to 1 recipient")
+        p.click("button", "Discard 1")
+        p.shows("1 recipient discarded")
+        assert (left(a), left(b)) == (ids, ids[1:])
+        a.go(p, f"message/{ids[1]}?relay=b.weir.test")
+        p.shows("Held by")
+        p.shows("b.weir.test")
+        p.click("button", "Discard it")
+        p.click("button", "Discard 1")
+        p.shows("no longer held")
+        assert (left(a), left(b)) == (ids, ids[2:])
+        a.go(p, "")
+        p.shows("What waits")
+        p.click("summary", "What waits: 4 recipients")
+        p.click("button", f"Discard: twin {ids[2]} b.weir.test")
+        p.shows("1 message to 1 recipient")
+        p.click("button", "Discard 1")
+        until(lambda: left(b) == ids[3:], "the end of it")
+        assert left(a) == ids
+        # All that is shown: of each relay its own.
+        a.go(p, "queue")
+        p.shows("5 messages")
+        p.click("checkbox", "Select all that are shown")
+        p.click("button", "Discard 5 selected")
+        p.shows("5 messages to 5 recipients")
+        p.click("button", "Discard 5")
+        p.shows("5 recipients discarded")
+        assert (left(a), left(b)) == ([], [])
+    finally:
+        server.kill()
 
 
 def test_forget(site):
