@@ -378,6 +378,49 @@ maild_name_counters(struct maild *m)
 	counters_names_end(c);
 }
 
+/* What administrators see of all that, and how they ask. */
+static int
+build_control(struct maild *m)
+{
+	const struct maild_config *conf = m->gen->conf;
+	char err[512];
+
+	m->daemon.graph = maild_graph_new(m);
+	m->parts = (struct control_parts){
+	    .loop = m->loop,
+	    .gate = m->gate,
+	    .spool = m->spool,
+	    .delivery = m->delivery,
+	    .nexthop = m->nexthop,
+	    .rest_hop = m->rest_hop,
+	    .events = m->events,
+	    .problems = m->problems,
+	    .counters = &m->counters,
+	    .alert = m->alert,
+	    .graph = m->daemon.graph,
+	    .log = m->log,
+	    .version = PACKAGE_VERSION,
+	    .connections_max = conf->control_connections_max,
+	    .started_at = clock_wall_ms(),
+	    .reload = maild_on_reload,
+	    .show_config = maild_on_show_config,
+	    .mode = maild_on_mode,
+	    .certificate = maild_on_certificate,
+	    .shared = maild_on_shared,
+	    .relays = maild_on_relays,
+	    .site = &maild_site,
+	    .arg = m,
+	};
+	/* Before the control socket: tokens and users. */
+	if (!daemon_open_access(&m->daemon, conf->spool.dir, err, sizeof(err)))
+		return fail(EX_CONFIG, err);
+	m->parts.access = m->daemon.access;
+	m->daemon.control =
+	    control_new(&m->parts, m->daemon.listener, m->daemon.admin_gid);
+	m->daemon.listener = NULL;
+	return 0;
+}
+
 static int
 maild_build(struct maild *m)
 {
@@ -436,40 +479,7 @@ maild_build(struct maild *m)
 	hook_set_events(m->hook, m->events);
 	if (maild_alert_init(m) != 0)
 		return fail(EX_IOERR, "spool: stored alerts cannot be read");
-	m->daemon.graph = maild_graph_new(m);
-	m->parts = (struct control_parts){
-	    .loop = m->loop,
-	    .gate = m->gate,
-	    .spool = m->spool,
-	    .delivery = m->delivery,
-	    .nexthop = m->nexthop,
-	    .rest_hop = m->rest_hop,
-	    .events = m->events,
-	    .problems = m->problems,
-	    .counters = &m->counters,
-	    .alert = m->alert,
-	    .graph = m->daemon.graph,
-	    .log = m->log,
-	    .version = PACKAGE_VERSION,
-	    .connections_max = conf->control_connections_max,
-	    .started_at = clock_wall_ms(),
-	    .reload = maild_on_reload,
-	    .show_config = maild_on_show_config,
-	    .mode = maild_on_mode,
-	    .certificate = maild_on_certificate,
-	    .shared = maild_on_shared,
-	    .relays = maild_on_relays,
-	    .site = &maild_site,
-	    .arg = m,
-	};
-	/* Before the control socket: tokens and users. */
-	if (!daemon_open_access(&m->daemon, conf->spool.dir, err, sizeof(err)))
-		return fail(EX_CONFIG, err);
-	m->parts.access = m->daemon.access;
-	m->daemon.control =
-	    control_new(&m->parts, m->daemon.listener, m->daemon.admin_gid);
-	m->daemon.listener = NULL;
-	return 0;
+	return build_control(m);
 }
 
 void
