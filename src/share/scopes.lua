@@ -42,9 +42,9 @@ local function advance(w)
   end
   w.t = w.t + steps * slot_ms(w)
 end
-local function add(w)
+local function add(w, count)
   advance(w)
-  w.s[1], w.u = w.s[1] + 1, w.u + 1
+  w.s[1], w.u = w.s[1] + count, w.u + count
 end
 local function open_at(w)
   local i = SLOTS + 1
@@ -70,8 +70,8 @@ for i, key in ipairs(KEYS) do
   scopes[i] = S or {w = {}, r = {}, c = 0}
 end
 
-local function use(S)
-  for _, w in ipairs(S.w) do add(w) end
+local function use(S, count)
+  for _, w in ipairs(S.w) do add(w, count) end
 end
 -- Another length since: what was used counts from now on.
 local function fit(S, limits)
@@ -123,12 +123,10 @@ for i, S in ipairs(scopes) do
   for id, till in pairs(S.r) do
     if till <= now then
       S.r[id], S.c = nil, S.c - 1
-      use(S)
+      use(S, 1)
     end
   end
-  if not fresh[i] then
-    for _ = 1, tonumber(ARGV[at + 2]) do use(S) end
-  end
+  if not fresh[i] then use(S, tonumber(ARGV[at + 2])) end
   at = at + 3
 end
 
@@ -162,7 +160,7 @@ local function finish(id, counts)
   for _, S in ipairs(scopes) do
     if S.r[id] then
       S.r[id], S.c = nil, S.c - 1
-      if counts then use(S) end
+      if counts then use(S, 1) end
     end
   end
 end

@@ -42,6 +42,7 @@ struct world {
 	uint64_t seed, ids, seen[3][THROTTLE_FULL + 1], releases;
 	uint64_t met, last;
 	bool is_spared, is_frozen, was_thawed; /* as the relays know */
+	uint32_t untold;                       /* of the next question */
 	struct open open[OPEN_MAX];
 	unsigned open_n;
 	uint64_t let_go[RELEASED_MAX], granted[RELEASED_MAX];
@@ -114,6 +115,7 @@ question_of(struct world *w, enum share_lane lane, unsigned relay,
 	    .is_spared = w->is_spared,
 	    .is_frozen = w->is_frozen,
 	    .was_thawed = w->was_thawed,
+	    .untold = w->untold,
 	    .seed = seed,
 	    .steps = steps,
 	    .steps_n = n,
@@ -121,6 +123,7 @@ question_of(struct world *w, enum share_lane lane, unsigned relay,
 	};
 
 	w->is_answered = false;
+	w->untold = 0;
 	assert_true(arbiter_ops.ask(w->relays[relay], &q, on_answer, w));
 	loop_run(
 	    w->redis.loop); /* the answer ends it, or its deadline the test */
@@ -608,10 +611,60 @@ test_every_verdict_is_the_throttles(void **state)
 	assert_true(w->last > 0);
 }
 
+/* What a long outage has added up is one question: more than a limit counts,
+ * fewer, and as many as can be told. */
+static void
+test_thousands_untold(void **state)
+{
+	static const uint32_t counts[] = {3000, 5000, 2490, THROTTLE_COUNT_MAX};
+	struct world *w = *state;
+	struct share_level seed;
+
+	w->seed = 5;
+	w->now = 1000000;
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		uint32_t most = i < 3 ? 4000 : THROTTLE_COUNT_MAX;
+
+		w->policy = (struct throttle_policy){.working_set = 10,
+		    .interval_ms = 150,
+		    .burst = 30,
+		    .initial = 25,
+		    .queue_max = 100,
+		    .limit_count = 2,
+		    .limits = {{2500, 4000}, {most, 9000}}};
+		assert_null(throttle_policy_error(&w->policy));
+		snprintf(w->sender, sizeof(w->sender), "outage%zu", i);
+		w->t = throttle_new(1, 10, &callbacks, w);
+		w->src = throttle_get(
+		    w->t, w->sender, strlen(w->sender), &w->policy, w->now);
+		w->open_n = 0;
+		fill_seed(&w->policy, &seed);
+		question(w, 0, NULL, 0, NULL);
+		question(w, 0, NULL, 0, &seed);
+		reserve(w);
+		throttle_take(w->t, w->src, counts[i], w->now);
+		w->untold = counts[i];
+		question(w, 1, NULL, 0, NULL);
+		same_state(w);
+		for (unsigned k = 0; k < 35; k++) {
+			w->now += 333;
+			(void)throttle_run(w->t, w->now, 0);
+			reserve(w);
+			same_state(w);
+		}
+		throttle_free(w->t);
+		w->now += 1000000;
+	}
+	assert_true(w->seen[THROTTLE_PASS][THROTTLE_NEW] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_LIMITED] > 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		test_thousands_untold, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		test_every_verdict_is_the_throttles, set_up, tear_down),
 	};

@@ -350,10 +350,44 @@ test_every_place_is_the_books(void **state)
 	assert_true(w->untold > 0);
 }
 
+/* What a long outage has added up is one question. */
+static void
+test_thousands_untold(void **state)
+{
+	struct world *w = *state;
+
+	w->seed = 5;
+	w->now = 1000000;
+	begin_round(w);
+	reserve(w);
+	for (unsigned i = 0; i < w->pins->n; i++) {
+		uint32_t many = 20000 + i;
+
+		for (uint32_t k = 0; k < many; k++) {
+			w->pins->v[i]->reserved++;
+			scope_commit(
+			    w->pins, ++w->ids, UINT32_C(1) << i, w->now);
+		}
+		w->told[i] = many;
+	}
+	question(w, 1, SHARE_SCOPE_CANCEL, 0, false);
+	same_windows(w);
+	for (unsigned i = 0; i < 20; i++) {
+		w->now += 130;
+		reserve(w);
+		same_windows(w);
+	}
+	assert_true(w->full > 0);
+	scope_pins_free(w->pins);
+	scope_book_free(w->book);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(
+		test_thousands_untold, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		test_every_place_is_the_books, set_up, tear_down),
 	};
