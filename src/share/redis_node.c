@@ -37,7 +37,9 @@ struct pending {
 	struct list entry;
 	int64_t deadline;
 	bool is_setup;
-	redis_node_fn *fn; /* NULL: nobody waits */
+	const struct redis_script *script; /* NULL: it runs none */
+	uint64_t number;                   /* of the run */
+	redis_node_fn *fn;                 /* NULL: nobody waits */
 	void *arg;
 };
 
@@ -63,9 +65,13 @@ struct redis_node {
 	struct list open; /* struct pending */
 	size_t open_count;
 	struct redis_link_memory memory;
-	/* Whose text this connection has sent. */
-	const struct redis_script *scripts[SCRIPTS_MAX];
+	/* Whose text this connection has sent, and by which run. */
+	struct known_script {
+		const struct redis_script *script;
+		uint64_t number;
+	} scripts[SCRIPTS_MAX];
 	size_t script_count;
+	uint64_t runs;
 	int64_t rest_ms;
 	struct loop_timer timer; /* the next try, or the oldest deadline */
 };
@@ -181,10 +187,24 @@ static bool
 has_script(const struct redis_node *n, const struct redis_script *s)
 {
 	for (size_t i = 0; i < n->script_count; i++) {
-		if (n->scripts[i] == s)
+		if (n->scripts[i].script == s)
 			return true;
 	}
 	return false;
+}
+
+/* A run was refused for want of its script. One that was sent before the text
+ * says nothing of what is there now. */
+static void
+forget_script(struct redis_node *n, const struct pending *run)
+{
+	for (size_t i = 0; i < n->script_count; i++) {
+		if (n->scripts[i].script == run->script &&
+		    n->scripts[i].number < run->number) {
+			n->scripts[i] = n->scripts[--n->script_count];
+			return;
+		}
+	}
 }
 
 static void
@@ -207,7 +227,8 @@ write_run(struct redis_node *n, const struct redis_run *run)
 	(void)conn_write(n->conn, run->tail.p, run->tail.n);
 	/* Whatever is sent behind it finds the script there. */
 	if (is_whole && n->script_count < SCRIPTS_MAX)
-		n->scripts[n->script_count++] = run->script;
+		n->scripts[n->script_count++] =
+		    (struct known_script){run->script, n->runs};
 }
 
 bool
@@ -215,14 +236,18 @@ redis_node_run(struct redis_node *n, const struct redis_run *run,
     redis_node_fn *fn, void *arg)
 {
 	int64_t deadline = loop_now(n->loop) + n->settings->deadline_ms;
+	struct pending *p;
 
 	if (n->state != NODE_UP || n->open_count >= REDIS_LINK_OPEN_MAX ||
 	    conn_is_full(n->conn))
 		return false;
 	if (run->is_asking)
 		(void)pending_new(n, deadline, NULL, NULL);
+	n->runs++;
 	write_run(n, run);
-	(void)pending_new(n, deadline, fn, arg);
+	p = pending_new(n, deadline, fn, arg);
+	p->script = run->script;
+	p->number = n->runs;
 	set_timer(n);
 	return true;
 }
@@ -438,6 +463,8 @@ take_reply(struct redis_node *n, const struct resp_value *reply, int64_t now)
 	}
 	/* Its own answer may give the node up. */
 	list_remove(&p->entry);
+	if (p->script != NULL && resp_is_error(reply, "NOSCRIPT"))
+		forget_script(n, p);
 	if (p->is_setup && reply->type == RESP_ERROR && p->fn != on_memory)
 		is_fine = false;
 	else if (p->fn != NULL)

@@ -139,6 +139,23 @@ def test_a_server_that_stands_still(redis, relay):  # noqa: F811
     assert a.held() == ["five@example.com"]
 
 
+def test_a_server_that_forgets_its_scripts(redis, relay):  # noqa: F811
+    """SCRIPT FLUSH, again and again while mail flows, is no outage."""
+    server = redis()
+    a, b = relay(server, policy=FEW), relay(server, policy=FEW)
+    is_up(a, b)
+    for i in range(4):
+        send(a, f"a{i}")
+        send(b, f"b{i}")
+        server.call("SCRIPT", "FLUSH")
+    send(b, "last")
+    assert passed(a) + passed(b) == 4
+    assert len(a.held()) + len(b.held()) == 5
+    for w in (a, b):
+        assert shared(w)["up"]
+        assert not w.log_lines("shared down")
+
+
 def allowance(w):
     return w.sender(ALICE)["allowance"]
 

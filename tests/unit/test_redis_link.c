@@ -270,6 +270,56 @@ test_goes_up_and_runs_scripts(void **state)
 }
 
 static void
+hears(struct world *w, const char *verb)
+{
+	char start[32];
+
+	assert_true(pump_until(w->loop, has_heard, w));
+	snprintf(
+	    start, sizeof(start), "*5\r\n$%zu\r\n%s\r\n", strlen(verb), verb);
+	assert_true(str_starts(str_from(w->heard), str_from(start)));
+	w->heard_n = 0;
+}
+
+static bool
+are_two_answered(void *arg)
+{
+	return ((struct world *)arg)->answers == 2;
+}
+
+/* SCRIPT FLUSH, again and again: the text is sent each time. */
+static void
+test_a_server_that_forgets_scripts(void **state)
+{
+	struct world *w = *state;
+
+	start(w, 60000, NULL);
+	assert_true(pump_until(w->loop, is_up, w));
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_true(run(w));
+		hears(w, "EVALSHA");
+		say(w, "-NOSCRIPT x\r\n");
+		hears(w, "EVAL");
+		w->answers = 0;
+		say(w, ":1\r\n");
+		assert_true(pump_until(w->loop, is_answered, w));
+	}
+	/* Of two that are refused, one sends it. */
+	w->answers = 0;
+	assert_true(run(w));
+	hears(w, "EVALSHA");
+	assert_true(run(w));
+	hears(w, "EVALSHA");
+	say(w, "-NOSCRIPT x\r\n");
+	hears(w, "EVAL");
+	say(w, "-NOSCRIPT x\r\n");
+	hears(w, "EVALSHA");
+	say(w, ":1\r\n:1\r\n");
+	assert_true(pump_until(w->loop, are_two_answered, w));
+	assert_int_equal(w->downs, 0);
+}
+
+static void
 test_logs_in_first(void **state)
 {
 	struct world *w = *state;
@@ -385,6 +435,7 @@ main(void)
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    LINK_TEST(test_goes_up_and_runs_scripts),
+	    LINK_TEST(test_a_server_that_forgets_scripts),
 	    LINK_TEST(test_logs_in_first),
 	    LINK_TEST(test_errors_are_outages),
 	    LINK_TEST(test_loading_is_an_outage),
