@@ -4,6 +4,8 @@
  * beside it, with an epoch that tells an emptied server from the one that was
  * read. One batch is on its way at a time, and one each PAUSE_MS. What was sent
  * and not answered is sent again: to learn something twice changes nothing.
+ * After an outage all is read before anything is sent, so that what was learnt
+ * meanwhile does not come behind what others have forgotten.
  */
 #include "share/learns.h"
 
@@ -26,7 +28,8 @@
 #define ABOUT STR("weir learnt 1")
 
 /* KEYS: stream, count. ARGV: ttl, kept, epoch for an empty server, then what is
- * added. */
+ * added. Without the count the server would look emptied, so it outlives what
+ * it counts. */
 static const char add_text[] =
     "redis.call('HSETNX', KEYS[2], 'epoch', ARGV[3])\n"
     "for i = 4, #ARGV do\n"
@@ -39,7 +42,8 @@ static const char add_text[] =
     "    redis.call('XADD', KEYS[1], id, 's', ARGV[i])\n"
     "  end\n"
     "end\n"
-    "for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end\n"
+    "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
+    "redis.call('PEXPIRE', KEYS[2], ARGV[1] * 20)\n"
     "return 1\n";
 
 /* ARGV: id that was read, page, epoch that is known. Nothing is written. */
@@ -76,6 +80,7 @@ struct learns {
 	struct redis_script add, read;
 	struct learns_mark mark;
 	bool is_reading, is_sending, is_full;
+	bool is_behind; /* what others forgot may not have been read */
 	struct list waiting, sent;
 	size_t waiting_n;
 	int64_t sent_at;
@@ -142,6 +147,7 @@ on_added(void *arg, const struct resp_value *reply, int64_t now)
 	struct learns *l = arg;
 
 	l->is_sending = false;
+	l->is_behind |= reply == NULL;
 	while (reply == NULL && !list_is_empty(&l->sent)) {
 		struct item *i = LIST_ITEM(l->sent.prev, struct item, entry);
 
@@ -193,7 +199,7 @@ send_batch(struct learns *l)
 static void
 flush(struct learns *l, int64_t now)
 {
-	if (l->is_sending || list_is_empty(&l->waiting) ||
+	if (l->is_sending || l->is_behind || list_is_empty(&l->waiting) ||
 	    !redis_link_is_up(l->link))
 		return;
 	if (now < l->sent_at + PAUSE_MS) {
@@ -258,6 +264,39 @@ learns_note(struct learns *l, const struct learns_record *r)
 	flush(l, loop_now(l->loop));
 }
 
+static bool
+knows(const struct item *i, struct str sender)
+{
+	return i->plain[1] == LEARNS_KNOWS &&
+	       str_eq((struct str){i->plain + HEAD, i->n - HEAD}, sender);
+}
+
+static size_t
+drop(struct list *items, struct str sender)
+{
+	struct list *e, *next;
+	size_t n = 0;
+
+	list_each_safe (e, next, items) {
+		struct item *i = LIST_ITEM(e, struct item, entry);
+
+		if (!knows(i, sender))
+			continue;
+		list_remove(&i->entry);
+		free(i);
+		n++;
+	}
+	return n;
+}
+
+void
+learns_drop(struct learns *l, struct str sender)
+{
+	l->waiting_n -= drop(&l->waiting, sender);
+	/* In case it is not answered and would be sent again. */
+	(void)drop(&l->sent, sender);
+}
+
 /* ---- from the server ---- */
 
 /* Not of this site, or not whole: as if it were not there. */
@@ -305,25 +344,18 @@ look_for_gap(struct learns *l, uint64_t epoch, int64_t first)
 	}
 }
 
-static void read_now(struct learns *l);
-
-static void
-on_read(void *arg, const struct resp_value *reply, int64_t now)
+/* True: there may be more. */
+static bool
+take_page(struct learns *l, const struct resp_value *reply)
 {
-	struct learns *l = arg;
 	int64_t top = resp_at(reply, 0)->integer;
 	int64_t first = resp_at(reply, 2)->integer;
 	uint64_t epoch = epoch_of(resp_text(resp_at(reply, 1)));
 	size_t n;
 
-	l->is_reading = false;
-	if (reply == NULL)
-		return; /* until the link is up again */
-	loop_timer_set(&l->timer, now + LEARNS_POLL_MS);
-	flush(l, now);
 	/* Nothing was ever passed on; or the keys are used by others. */
 	if (reply->count < 3 || top < 0 || first < 0 || epoch == 0)
-		return;
+		return false;
 	look_for_gap(l, epoch, first);
 	n = (reply->count - 3) / 2;
 	for (size_t i = 0; i < n; i++) {
@@ -333,10 +365,30 @@ on_read(void *arg, const struct resp_value *reply, int64_t now)
 		if (at > 0)
 			l->mark.at = (uint64_t)at;
 	}
-	if (n < PAGE)
-		l->mark.at = (uint64_t)top;
-	else
+	if (n >= PAGE)
+		return true;
+	l->mark.at = (uint64_t)top;
+	return false;
+}
+
+static void read_now(struct learns *l);
+
+static void
+on_read(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct learns *l = arg;
+
+	l->is_reading = false;
+	/* Without the link until learns_start. */
+	loop_timer_set(&l->timer, now + LEARNS_POLL_MS);
+	if (reply == NULL) {
+		l->is_behind = true;
+	} else if (take_page(l, reply)) {
 		read_now(l);
+	} else {
+		l->is_behind = false;
+		flush(l, now);
+	}
 }
 
 static void
@@ -357,7 +409,10 @@ read_now(struct learns *l)
 	loop_timer_set(&l->timer, INT64_MAX);
 	l->is_reading =
 	    redis_link_run(l->link, &l->read, keys, 2, args, 3, on_read, l);
-	if (!l->is_reading && redis_link_is_up(l->link))
+	if (l->is_reading)
+		return;
+	l->is_behind = true;
+	if (redis_link_is_up(l->link))
 		loop_timer_set(&l->timer, loop_now(l->loop) + LEARNS_POLL_MS);
 }
 
@@ -376,6 +431,7 @@ on_timer(void *arg, int64_t now)
 void
 learns_start(struct learns *l)
 {
+	l->is_behind = true;
 	read_now(l);
 }
 
@@ -402,6 +458,7 @@ learns_new(struct loop *loop, struct redis_link *link, const struct seal *seal,
 	l->add.text = add_text;
 	l->read.text = read_text;
 	l->sent_at = INT64_MIN / 2;
+	l->is_behind = true;
 	l->keys[0] = xasprintf("{%s:1}:learnt", prefix);
 	l->keys[1] = xasprintf("{%s:1}:learnt-count", prefix);
 	seal_id(seal, "relay", str_from(relay), id);

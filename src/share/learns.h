@@ -30,7 +30,7 @@ struct learns_record {
 	uint64_t relay;       /* set by learns_note */
 	uint64_t destination; /* the recipient's name at all relays; or 0 */
 	uint8_t why;
-	uint32_t day;      /* of the last mail, since 1970 */
+	uint32_t day;      /* of the last mail, or of FORGET; since 1970 */
 	struct str sender; /* borrowed */
 };
 
@@ -52,6 +52,9 @@ struct learns *learns_new(struct loop *loop, struct redis_link *link,
 void learns_free(struct learns *l);  /* takes NULL; after the link */
 void learns_start(struct learns *l); /* the link is up */
 void learns_note(struct learns *l, const struct learns_record *r);
+/* Another relay has forgotten whom it knows: what waits of that does not go
+ * behind it. */
+void learns_drop(struct learns *l, struct str sender);
 /* All up to here was given to on_record. */
 struct learns_mark learns_mark(const struct learns *l);
 

@@ -49,7 +49,9 @@ check_PROGRAMS += tests/unit/test_redis_cluster
 tests_unit_test_redis_cluster_SOURCES = tests/unit/test_redis_cluster.c \
 	tests/unit/pump.h
 tests_unit_test_redis_cluster_LDADD = $(share_libs) $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test_spends
+check_PROGRAMS += tests/unit/test_learns tests/unit/test_spends
+tests_unit_test_learns_SOURCES = tests/unit/test_learns.c tests/unit/pump.h
+tests_unit_test_learns_LDADD = $(share_libs) $(CMOCKA_LIBS)
 tests_unit_test_spends_SOURCES = tests/unit/test_spends.c tests/unit/pump.h
 tests_unit_test_spends_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_relays

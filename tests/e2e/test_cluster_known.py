@@ -37,6 +37,15 @@ def test_known_at_one_relay_is_known_at_all(redis, relay):  # noqa: F811
                        0)
     assert b"example" not in dump and b"alice" not in dump
     assert server.call("PTTL", "{weir:1}:learnt") != b":-1"
+    # What counts them outlives them: days without a record are no gap.
+    assert (int(server.call("PTTL", "{weir:1}:learnt-count")[1:]) >
+            10 * int(server.call("PTTL", "{weir:1}:learnt")[1:]))
+    send(a, "six")
+    learnt(b, 4)
+    server.call("DEL", "{weir:1}:learnt")
+    send(a, "seven")
+    learnt(b, 5)
+    assert not b.log_lines("learnt_gap")
     a.ctl("forget", ALICE)
     until(lambda: not knows(b, "one"), "what was forgotten")
     assert not knows(a, "one")
