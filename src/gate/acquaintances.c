@@ -322,6 +322,16 @@ answer_all(struct acquaintance_source *s)
 	}
 }
 
+static void
+drop_pending(struct acquaintance_source *s)
+{
+	for (uint32_t i = 0; i < s->pending_n; i++)
+		s->a->waiting -= !s->pending[i].is_observation;
+	free(s->pending);
+	s->pending = NULL;
+	s->pending_n = s->pending_cap = 0;
+}
+
 void
 acquaintance_settle(struct acquaintance_source *s)
 {
@@ -330,9 +340,7 @@ acquaintance_settle(struct acquaintance_source *s)
 	if (s->state == ACQUAINTANCE_READY) {
 		for (uint32_t i = 0; i < s->pending_n; i++)
 			acquaintance_note(s, &s->pending[i]);
-		free(s->pending);
-		s->pending = NULL;
-		s->pending_n = s->pending_cap = 0;
+		drop_pending(s);
 	}
 	acquaintance_measure(s);
 	s->pins++;
@@ -376,6 +384,7 @@ wait_for_row(
 		    xrealloc(s->pending, s->pending_cap * sizeof(*s->pending));
 	}
 	s->pending[s->pending_n++] = *p;
+	s->a->waiting += !p->is_observation;
 	return true;
 }
 
@@ -465,9 +474,7 @@ acquaintances_forget(struct acquaintances *a, struct str source, int64_t wall)
 	s->state = ACQUAINTANCE_READY;
 	s->is_stored = true;
 	acquaintance_set_clear(&s->set);
-	free(s->pending);
-	s->pending = NULL;
-	s->pending_n = s->pending_cap = 0;
+	drop_pending(s);
 	acquaintance_touch(s);
 	acquaintance_settle(s);
 }
@@ -529,9 +536,10 @@ acquaintances_sweep(struct acquaintances *a, int64_t now, int64_t wall)
 	    a->spool, &a->sweep_pos, &a->swept, wall - keep, on_swept, a);
 }
 
-void
+bool
 acquaintances_save(struct acquaintances *a, int64_t wall)
 {
 	a->wall = wall;
 	acquaintance_write_some(a, SIZE_MAX);
+	return a->waiting == 0;
 }

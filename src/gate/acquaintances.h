@@ -157,8 +157,9 @@ int64_t acquaintances_next_due(const struct acquaintances *a);
 void acquaintances_run(struct acquaintances *a, int64_t now, int64_t wall);
 /* Looks at some hundred rows for those that are old. */
 void acquaintances_sweep(struct acquaintances *a, int64_t now, int64_t wall);
-/* Hands all that changed to the spool (before exit). */
-void acquaintances_save(struct acquaintances *a, int64_t wall);
+/* Hands all that changed to the spool (before exit). False: something that was
+ * added still waits in memory, since its row has not been read. */
+bool acquaintances_save(struct acquaintances *a, int64_t wall);
 
 struct acquaintances_stats {
 	size_t sources, bytes, dirty; /* in memory */

@@ -62,6 +62,7 @@ struct acquaintances {
 	struct map *sources;
 	struct list order, dirty, batches;
 	size_t bytes, dirty_n;
+	size_t waiting;    /* added, and their rows are not read: see pending */
 	uint64_t rows;     /* on disk, as far as is known */
 	int64_t now;       /* the latest given, monotonic */
 	int64_t wall;      /* the latest given */

@@ -125,9 +125,12 @@ void gate_note_sent(
  * told to others again. */
 void gate_known_elsewhere(
     struct gate *g, const struct gate_known_news *news, int64_t wall);
-void gate_forgotten_elsewhere(struct gate *g, const char *sender, int64_t wall);
-/* Hands all of it that is not saved to the spool. */
-void gate_save_known(struct gate *g, int64_t wall);
+/* day: when, since 1970. False: so long ago that it does not count. */
+MUST_CHECK bool gate_forgotten_elsewhere(
+    struct gate *g, const char *sender, uint32_t day, int64_t wall);
+/* Hands all of it that is not saved to the spool. False: some still waits in
+ * memory for a row that is being read. */
+MUST_CHECK bool gate_save_known(struct gate *g, int64_t wall);
 /* It is there again: what was decided here meanwhile is told. */
 void gate_share_again(struct gate *g, int64_t now);
 /* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */

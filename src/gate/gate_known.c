@@ -7,7 +7,8 @@
  */
 #include "gate/gate_internal.h"
 
-#define AHEAD_DAYS 1 /* clocks differ */
+#define AHEAD_DAYS 1  /* clocks differ */
+#define FORGET_DAYS 7 /* what is older was written to the server once more */
 
 void
 known_on_new(
@@ -81,20 +82,26 @@ gate_known_elsewhere(
 	gate_changed(g);
 }
 
-void
-gate_forgotten_elsewhere(struct gate *g, const char *sender, int64_t wall)
+bool
+gate_forgotten_elsewhere(
+    struct gate *g, const char *sender, uint32_t day, int64_t wall)
 {
 	struct str key = str_from(sender);
+	uint32_t today = acquaintance_day(wall);
 
-	if (key.n == 0 || key.n >= GATE_KEY_MAX || !g->remembers)
-		return;
-	acquaintances_forget(g->acquaintances, key, wall);
-	gate_changed(g);
+	if (key.n == 0 || key.n >= GATE_KEY_MAX ||
+	    (day < today && today - day > FORGET_DAYS))
+		return false;
+	if (g->remembers) {
+		acquaintances_forget(g->acquaintances, key, wall);
+		gate_changed(g);
+	}
+	return true;
 }
 
-void
+bool
 gate_save_known(struct gate *g, int64_t wall)
 {
-	if (g->acquaintances != NULL)
-		acquaintances_save(g->acquaintances, wall);
+	return g->acquaintances == NULL ||
+	       acquaintances_save(g->acquaintances, wall);
 }

@@ -6,12 +6,14 @@
  */
 #include "maild/maild_internal.h"
 
+#include "gate/acquaintance_set.h"
 #include "os/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SAVE_EVERY_MS 20000
+#define SAVE_AGAIN_MS 1000
 
 /* A message that was let go; its recipient is looked up. */
 struct known_op {
@@ -49,6 +51,7 @@ maild_forgotten(struct maild *m, const char *sender)
 	if (m->learns == NULL)
 		return;
 	learns_note(m->learns, &(struct learns_record){.what = LEARNS_FORGET,
+				   .day = acquaintance_day(clock_wall_ms()),
 				   .sender = str_from(sender)});
 }
 
@@ -99,15 +102,17 @@ on_record(void *arg, const struct learns_record *r)
 	int64_t wall = clock_wall_ms();
 
 	counters_add(&m->counters, COUNT_SHARED_LEARNT, 1);
-	if (r->what == LEARNS_FORGET)
-		gate_forgotten_elsewhere(m->gate, sender, wall);
-	else
+	if (r->what == LEARNS_FORGET) {
+		if (gate_forgotten_elsewhere(m->gate, sender, r->day, wall))
+			learns_drop(m->learns, r->sender);
+	} else {
 		gate_known_elsewhere(m->gate,
 		    &(struct gate_known_news){.sender = sender,
 			.site = r->destination,
 			.why = r->why,
 			.day = r->day},
 		    wall);
+	}
 	free(sender);
 }
 
@@ -141,17 +146,20 @@ static const struct learns_ops ops = {
     .on_full = on_full,
 };
 
-static void
+/* False: it cannot be stored yet. */
+static bool
 save(struct maild *m)
 {
 	struct learns_mark mark = learns_mark(m->learns);
 	struct spool_mark was = spool_stream_mark(m->spool);
 
 	if (mark.epoch == was.epoch && mark.at == was.at)
-		return;
-	gate_save_known(m->gate, clock_wall_ms());
+		return true;
+	if (!gate_save_known(m->gate, clock_wall_ms()))
+		return false;
 	spool_set_stream_mark(
 	    m->spool, (struct spool_mark){mark.epoch, mark.at});
+	return true;
 }
 
 static void
@@ -159,8 +167,8 @@ on_save(void *arg, int64_t now)
 {
 	struct maild *m = arg;
 
-	loop_timer_set(&m->known_timer, now + SAVE_EVERY_MS);
-	save(m);
+	loop_timer_set(
+	    &m->known_timer, now + (save(m) ? SAVE_EVERY_MS : SAVE_AGAIN_MS));
 }
 
 /* ---- the daemon's side ---- */
@@ -185,7 +193,7 @@ maild_known_stop(struct maild *m)
 	if (m->learns == NULL)
 		return;
 	if (m->gate != NULL)
-		save(m);
+		(void)save(m);
 	loop_timer_clear(&m->known_timer);
 	learns_free(m->learns);
 	m->learns = NULL;

@@ -322,6 +322,23 @@ test_is_saved_at_exit(void **state)
 	    kit_ask(&w->kit, "SELECT count(*) FROM acquaintance"), 500);
 }
 
+/* What waits for its row is not saved yet, and is said not to be. */
+static void
+test_says_what_is_not_saved(void **state)
+{
+	struct world *w = *state;
+
+	wrote(w, ALICE, 1);
+	assert_false(acquaintances_save(w->a, w->wall));
+	pump(w);
+	assert_true(acquaintances_save(w->a, w->wall));
+	wrote(w, BOB, 1);
+	assert_false(acquaintances_save(w->a, w->wall));
+	acquaintances_forget(w->a, BOB, w->wall);
+	assert_true(acquaintances_save(w->a, w->wall));
+	pump(w);
+}
+
 static void
 test_tells_when_something_is_due(void **state)
 {
@@ -800,6 +817,7 @@ main(void)
 	    TEST(test_is_read_when_it_is_wanted),
 	    TEST(test_waits_for_its_row),
 	    TEST(test_is_saved_at_exit),
+	    TEST(test_says_what_is_not_saved),
 	    TEST(test_tells_when_something_is_due),
 	    TEST(test_memory_is_bounded),
 	    TEST(test_unsaved_stays),
