@@ -82,6 +82,7 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->shared_asks);
 	list_init(&g->shared_sources);
 	list_init(&g->scope_asks);
+	list_init(&g->scope_joins);
 	g->shared_due = INT64_MAX;
 	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;

@@ -106,7 +106,8 @@ struct gate {
 	bool share_refuses;
 	uint64_t share_ids; /* of the last reservation */
 	struct list shared_asks, shared_sources;
-	struct list scope_asks; /* struct scope_ask */
+	struct list scope_asks;  /* struct scope_ask */
+	struct list scope_joins; /* struct join, not sent yet */
 	int64_t shared_due;
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */

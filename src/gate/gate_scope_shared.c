@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JOIN_PAUSE_MS 100
 #define WINDOWS_MAX (SCOPES_MAX * OPTION_RATES_MAX)
 
 _Static_assert(SHARE_SCOPES_MAX == SCOPES_MAX, "each scope is a question");
@@ -30,6 +31,11 @@ struct scope_ask {
 	uint64_t reservation;
 	scope_word_fn *fn; /* NULL: nobody waits for it */
 	void *arg;
+};
+
+struct join {
+	struct list entry; /* of g->scope_joins */
+	struct scope_pins *pins;
 };
 
 static bool
@@ -281,13 +287,48 @@ scope_tell(struct gate *g, struct scope_pins *pins,
 }
 
 static void
-join_some(struct gate *g, struct scope_pins *p)
+join_add(struct gate *g, struct scope_pins *p)
+{
+	struct join *j = xcalloc(1, sizeof(*j));
+
+	j->pins = p;
+	list_append(&g->scope_joins, &j->entry);
+}
+
+static void
+join_free(struct join *j)
+{
+	list_remove(&j->entry);
+	scope_pins_free(j->pins);
+	free(j);
+}
+
+static void
+joins_clear(struct gate *g)
+{
+	while (!list_is_empty(&g->scope_joins))
+		join_free(LIST_ITEM(g->scope_joins.next, struct join, entry));
+}
+
+/* A link takes some hundred at once. */
+void
+scope_join_more(struct gate *g)
 {
 	static const struct share_scope_step step = {SHARE_SCOPE_JOIN, 0};
 
-	if (p->n > 0)
-		(void)send_ask(ask_new(g, p), &step, 1);
-	scope_pins_free(p);
+	while (!list_is_empty(&g->scope_joins)) {
+		struct join *j =
+		    LIST_ITEM(g->scope_joins.next, struct join, entry);
+
+		/* A reload may have ended it. */
+		if (may_ask(g) && scope_shared_mask(j->pins) != 0 &&
+		    !send_ask(ask_new(g, j->pins), &step, 1)) {
+			if (g->now + JOIN_PAUSE_MS < g->shared_due)
+				g->shared_due = g->now + JOIN_PAUSE_MS;
+			return;
+		}
+		join_free(j);
+	}
 }
 
 static struct scope_pins *
@@ -307,6 +348,7 @@ scope_join(struct gate *g)
 	struct str name, text;
 	void *scope, *key;
 
+	joins_clear(g);
 	while (may_ask(g) && map_each(g->scopes->scopes, &at, &name, &scope)) {
 		pos = 0;
 		while (map_each(
@@ -319,16 +361,18 @@ scope_join(struct gate *g)
 			p->v[p->n++] = k;
 			if (p->n < SCOPES_MAX)
 				continue;
-			join_some(g, p);
+			join_add(g, p);
 			p = no_pins();
 		}
 	}
-	join_some(g, p);
+	join_add(g, p);
+	scope_join_more(g);
 }
 
 void
 scope_asks_clear(struct gate *g)
 {
+	joins_clear(g);
 	while (!list_is_empty(&g->scope_asks))
 		ask_free(
 		    LIST_ITEM(g->scope_asks.next, struct scope_ask, entry));

@@ -34,6 +34,7 @@ void scope_tell(struct gate *g, struct scope_pins *pins,
 void scope_note_untold(struct gate *g, struct scope_pins *pins, uint32_t mask);
 /* It is there again: tells what is used here, in case it knows of less. */
 void scope_join(struct gate *g);
+void scope_join_more(struct gate *g);  /* what was not sent then */
 void scope_asks_clear(struct gate *g); /* at gate_free */
 
 #endif

@@ -866,6 +866,7 @@ shared_run(struct gate *g, int64_t now, int64_t wall)
 	if (g->shared_due > now)
 		return;
 	g->shared_due = INT64_MAX;
+	scope_join_more(g);
 	list_each_safe (e, next, &g->shared_sources) {
 		struct shared_source *s =
 		    LIST_ITEM(e, struct shared_source, entry);

@@ -171,10 +171,9 @@ open_with(struct rig *r, struct server *s, struct scope_rules *rules)
 {
 	*s = (struct server){0};
 	rig_open(r, POLICY);
-	if (rules != NULL) {
-		r->settings.scopes = rules;
-		gate_reload(r->gate, &r->settings, r->now);
-	}
+	r->settings.scopes = rules;
+	r->settings.acquaintances_bytes = 1 << 20;
+	gate_reload(r->gate, &r->settings, r->now);
 	gate_share(r->gate, &server_ops, s, false);
 }
 
@@ -384,6 +383,71 @@ test_places_of_an_outage_are_told(void **state)
 	close_with(&r, rules);
 }
 
+/* A link takes only so much at once. */
+static void
+test_what_a_link_does_not_take_is_told_later(void **state)
+{
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	s.is_down = true;
+	rig_commit(&r, begin(&r, "bob@example.com"));
+	gate_share_again(r.gate, r.now);
+	rig_run(&r, 1000);
+	assert_int_equal(s.asked_scopes, 0);
+	s.is_down = false;
+	rig_run(&r, 1000);
+	assert_int_equal(s.asked_scopes, 1);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_JOIN);
+	assert_int_equal(s.scope_untold, 1);
+	rig_run(&r, 1000);
+	assert_int_equal(s.asked_scopes, 1);
+	/* What is still to be told goes with the gate. */
+	s.is_down = true;
+	gate_share_again(r.gate, r.now);
+	close_with(&r, rules);
+}
+
+/* The lane in which bob is asked about. */
+static enum share_lane
+lane_of_bob(struct rig *r, struct server *s)
+{
+	struct gate_txn *txn = begin(r, "bob@example.com");
+
+	gate_cancel(txn, r->now);
+	return s->lane;
+}
+
+static void
+test_an_old_forget_does_not_count(void **state)
+{
+	struct server s;
+	struct rig r;
+	uint32_t today;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	today = (uint32_t)(r.wall / 86400000);
+	gate_known_elsewhere(r.gate,
+	    &(struct gate_known_news){.sender = ALICE,
+		.site = 'b',
+		.why = ACQUAINTANCE_WROTE_TO,
+		.day = today},
+	    r.wall);
+	rig_pump(&r);
+	assert_int_equal(lane_of_bob(&r, &s), SHARE_FAMILIAR);
+	assert_false(gate_forgotten_elsewhere(r.gate, ALICE, 0, r.wall));
+	assert_false(
+	    gate_forgotten_elsewhere(r.gate, ALICE, today - 8, r.wall));
+	assert_int_equal(lane_of_bob(&r, &s), SHARE_FAMILIAR);
+	assert_true(gate_forgotten_elsewhere(r.gate, ALICE, today - 7, r.wall));
+	assert_int_equal(lane_of_bob(&r, &s), SHARE_NEW);
+	close_with(&r, NULL);
+}
+
 int
 main(void)
 {
@@ -395,6 +459,8 @@ main(void)
 	    cmocka_unit_test(test_a_full_scope_holds),
 	    cmocka_unit_test(test_a_place_that_nobody_waits_for),
 	    cmocka_unit_test(test_places_of_an_outage_are_told),
+	    cmocka_unit_test(test_what_a_link_does_not_take_is_told_later),
+	    cmocka_unit_test(test_an_old_forget_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
