@@ -40,8 +40,7 @@ const struct option maild_options_hop[] = {
 	    "loopback address, a Unix socket) passwords are always sent.",
     },
 
-/* clang-format off */
-#define MAILD_HOP_OPTIONS
+    /* clang-format off */
 	{
 		TIME("connect_timeout", hop.connect_timeout_ms,
 		    "30s", SECONDS(1), MINUTES(5)),

@@ -12,8 +12,7 @@ static const char *const inbound_source_names[] = {
 
 const struct option maild_options_inbound[] = {
 
-/* clang-format off */
-#define MAILD_INBOUND_OPTIONS
+    /* clang-format off */
 	{
 		.name = "local_domains",
 		.type = OPTION_STRINGS,

@@ -234,12 +234,14 @@ test_cursors(void **state)
 	struct control_cursor at;
 
 	(void)state;
-	api_cursor_format("queue", (struct control_cursor){INT64_MAX, 0}, text);
+	api_cursor_format(
+	    "queue", (struct control_cursor){.at = INT64_MAX}, text);
 	assert_true(api_cursor_parse("queue", str_from(text), &at));
 	assert_int_equal(at.at, INT64_MAX);
 	assert_int_equal(at.place, 0);
-	api_cursor_format(
-	    "queue", (struct control_cursor){INT64_MAX, UINT32_MAX}, text);
+	api_cursor_format("queue",
+	    (struct control_cursor){.at = INT64_MAX, .place = UINT32_MAX},
+	    text);
 	assert_true(api_cursor_parse("queue", str_from(text), &at));
 	assert_int_equal(at.at, INT64_MAX);
 	assert_int_equal(at.place, UINT32_MAX);
