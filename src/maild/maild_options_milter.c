@@ -12,8 +12,7 @@ static const char *const hold_names[] = {
 
 const struct option maild_options_milter[] = {
 
-/* clang-format off */
-#define MAILD_MILTER_OPTIONS
+    /* clang-format off */
     {
 	.name = "milter_hold",
 	.type = OPTION_ENUM,

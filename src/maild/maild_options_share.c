@@ -11,8 +11,7 @@ static const char *const shared_fail_names[] = {"local", "tempfail", NULL};
 
 const struct option maild_options_share[] = {
 
-/* clang-format off */
-#define MAILD_SHARE_OPTIONS
+    /* clang-format off */
 	{
 		.name = "shared", .type = OPTION_STRING, AT(shared),
 		.sample = "redis://127.0.0.1:6379/0",
