@@ -5,7 +5,8 @@
  *	gate.c		settings, reload, the run
  *	gate_source.c	the table of sources and what the gate keeps for each
  *	gate_txn.c	transactions: begin, commit, cancel
- *	gate_recipient.c	their questions and answers
+ *	gate_recipient.c	their questions
+ *	gate_answer.c	the answers, in words
  *	gate_decoy.c	those about decoys
  *	gate_secure.c	what a message spends, durable before it goes
  *	gate_tier.c	the limiter of familiar recipients
@@ -26,6 +27,7 @@
  *	gate_strangers.c	stranger_messages
  *	gate_spent.c	what a sender spends at several relays
  *	gate_shared.c	the throttle of several relays
+ *	gate_shared_recipient.c	recipients that the others have a say in
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
  *	gate_named.c	decoys that incoming mail names

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A question of a transaction while it is being answered. gate_recipient.c asks
- * and answers; gate_decoy.c answers some of them.
+ * and decides; gate_decoy.c decides some of them, gate_shared_recipient.c asks
+ * the server that several relays share; gate_answer.c answers.
  */
 #ifndef GATE_GATE_QUESTION_H
 #define GATE_GATE_QUESTION_H
@@ -32,11 +33,49 @@ struct question question_resumed(
 /* The entry of the recipient in hand; valid until the next one. */
 struct txn_entry *question_add(
     struct gate_txn *txn, enum throttle_verdict verdict);
-/* May end the transaction. why: for the call. */
-void question_answer(
-    const struct question *q, enum throttle_verdict verdict, const char *why);
 /* Answers by the throttle, now or when the disk has told. */
 void question_count(const struct question *q, struct throttle_source *src,
     uint64_t destination);
+
+/* ---- gate_answer.c: each may end the transaction; words are for the call ----
+ */
+
+void question_answer(
+    const struct question *q, enum throttle_verdict verdict, const char *why);
+/* Passes; enforce mode would have held or refused it. */
+void question_observed(const struct question *q, const char *why);
+/* option: behind it, static; NULL: none. */
+void question_refuse(const struct question *q, unsigned code,
+    const char *enhanced, const char *why, const char *option);
+void question_refuse_frozen(
+    const struct question *q, struct throttle_source *src);
+/* sender_addresses = own, and the reverse path is none of the login's. */
+void question_refuse_path(const struct question *q);
+void question_refuse_syntax(const struct question *q);
+
+/* ---- gate_recipient.c, for an answer that came later ---- */
+
+/* r: reserved by txn_reserve, taken. */
+void question_add_new(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r);
+/* A frozen source refuses whoever it is. */
+bool question_may_be_familiar(
+    const struct question *q, const struct throttle_reservation *r);
+/* among_new: what was reserved as of a new one, and is given back. False: the
+ * message waits for its reverse path, and no recipient of it may leave a queue
+ * before that; so it has to wait among the new ones. */
+bool question_add_familiar(const struct question *q,
+    struct throttle_source *src, const struct throttle_reservation *among_new,
+    enum familiar told);
+
+/* ---- gate_shared_recipient.c ---- */
+
+/* Of a new one. True: somebody else has to say, or nobody does and that is
+ * refused; then r was given back. */
+bool question_ask_shared(const struct question *q, struct throttle_source *src,
+    struct throttle_reservation *r);
+/* Of a familiar one, where shared_rules. */
+void question_ask_shared_familiar(const struct question *q,
+    struct throttle_source *src, uint64_t destination, enum familiar told);
 
 #endif

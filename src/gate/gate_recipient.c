@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The questions of a transaction: may this sender send, may this recipient be
- * reached. Answers and their words are made here; the throttle decides.
+ * reached. The throttle decides.
  *
  * In observe mode the throttle runs as ever, but a hold passes, waits in the
  * queue under ticket 0, and is let go by the schedule without a trace.
@@ -16,7 +16,6 @@
 #include "gate/gate_tier.h"
 
 #include "base/hash.h"
-#include "os/tap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,154 +45,6 @@ question_add(struct gate_txn *txn, enum throttle_verdict verdict)
 	e->site = txn->site;
 	txn->can_drop = true;
 	return e;
-}
-
-/* ---- answers ---- */
-
-static void
-tell_trace(const struct question *q, const struct gate_answer *a)
-{
-	static const char *const names[] = {[THROTTLE_PASS] = "pass",
-	    [THROTTLE_HOLD] = "hold",
-	    [THROTTLE_REFUSE] = "refuse"};
-	const struct gate_txn *txn = q->txn;
-	struct tap *tap = log_tap(txn->g->log);
-	struct tap_who who;
-
-	if (!tap_is_on(tap))
-		return;
-	who = (struct tap_who){.client = &txn->client, .sender = txn->key};
-	tap_print(tap, &who, TAP_VERDICT, "%s %.*s: %s%s (%s)",
-	    q->address.n > 0 ? "recipient" : "sender",
-	    q->address.n > 0 ? (int)q->address.n : (int)strlen(txn->key),
-	    q->address.n > 0 ? q->address.p : txn->key, names[a->verdict],
-	    a->observed ? ", observed" : "", a->why != NULL ? a->why : "");
-}
-
-void
-question_answer(
-    const struct question *q, enum throttle_verdict verdict, const char *why)
-{
-	struct gate_answer answer = {.verdict = verdict, .why = why};
-
-	/* Whoever may go waits with the rest of the message. */
-	if (verdict == THROTTLE_PASS && path_is_held(q->txn)) {
-		answer.verdict = THROTTLE_HOLD;
-		answer.why = path_why(q->txn);
-	}
-	tell_trace(q, &answer);
-	record_verdict(q->txn, q->address, answer.verdict, q->now);
-	q->fn(q->arg, &answer);
-}
-
-/* Enforce mode would have held or refused it. */
-static void
-give_observed(const struct question *q, const char *why)
-{
-	struct gate_answer answer = {
-	    .verdict = THROTTLE_PASS, .observed = true, .why = why};
-
-	tell_trace(q, &answer);
-	record_verdict(q->txn, q->address, answer.verdict, q->now);
-	q->fn(q->arg, &answer);
-}
-
-struct refusal {
-	unsigned code;
-	const char *enhanced;
-	const char *why;
-	const char *text;
-	bool is_frozen;
-	const char *option; /* behind it; NULL: none */
-};
-
-static enum counter
-series_of(const struct gate_txn *txn, const struct refusal *refusal)
-{
-	const char *option = refusal->option != NULL ? refusal->option : "";
-
-	if (refusal->is_frozen)
-		return COUNT_REFUSE_FROZEN;
-	if (txn->is_short || strcmp(option, "queue_max") == 0 ||
-	    strcmp(option, "min_free") == 0)
-		return COUNT_REFUSE_NO_ROOM;
-	if (strcmp(option, "sender_addresses") == 0)
-		return COUNT_REFUSE_REVERSE_PATH;
-	return strcmp(refusal->enhanced, "5.1.3") == 0 ? COUNT_REFUSE_SYNTAX
-						       : COUNT_REFUSE_OTHER;
-}
-
-static void
-give_refusal(const struct question *q, const struct refusal *refusal)
-{
-	struct gate_txn *txn = q->txn;
-	struct throttle_source *src = txn_source(txn);
-	struct gate_answer answer = {
-	    .verdict = THROTTLE_REFUSE,
-	    .why = refusal->why,
-	    .code = refusal->code,
-	    .enhanced = refusal->enhanced,
-	    .text = refusal->text,
-	    .is_frozen = refusal->is_frozen,
-	};
-	char *to = q->address.n > 0 ? str_dup(q->address) : NULL;
-	struct gate_news news = {
-	    .type = EVENT_REFUSE,
-	    .sender = txn->key,
-	    .policy = txn->policy->conf->name,
-	    .address = to,
-	    .why = refusal->why,
-	    .option = refusal->option,
-	    .queue_length = src != NULL ? source_queue(txn->g, src) : 0,
-	};
-
-	txn->can_drop = false;
-	counters_add(txn->g->counters, COUNT_REFUSED_RECIPIENTS, 1);
-	counters_add(txn->g->counters, series_of(txn, refusal), 1);
-	counters_add_named(
-	    txn->g->counters, NAMED_POLICY_REFUSED, txn->policy->conf->name, 1);
-	gate_tell(txn->g, q->wall, &news);
-	free(to);
-	tell_trace(q, &answer);
-	record_verdict(txn, q->address, THROTTLE_REFUSE, q->now);
-	q->fn(q->arg, &answer);
-}
-
-static void
-refuse_frozen(const struct question *q, struct throttle_source *src)
-{
-	int when = q->txn->policy->conf->when_frozen;
-	bool reject = when == POLICY_FROZEN_REJECT;
-	char text[WORDS_REPLY_MAX];
-
-	words_reply_frozen(q->txn->g, src, q->now, text);
-	give_refusal(
-	    q, &(struct refusal){reject ? 550 : 451, reject ? "5.7.1" : "4.7.1",
-		   "sender is frozen", text, true, "when_frozen"});
-}
-
-static void
-refuse(const struct question *q, unsigned code, const char *enhanced,
-    const char *why, const char *option)
-{
-	char text[WORDS_REPLY_MAX];
-
-	words_reply(q->txn->g, q->txn->policy, q->txn->key, why, text);
-	give_refusal(
-	    q, &(struct refusal){code, enhanced, why, text, false, option});
-}
-
-/* Postfix says it so. */
-static void
-refuse_path(const struct question *q)
-{
-	struct gate_txn *txn = q->txn;
-	char text[WORDS_REPLY_MAX], why[WORDS_MAX];
-
-	words_not_own(path_shown(txn), txn->key, why);
-	words_reply(txn->g, txn->policy, NULL, why, text);
-	give_refusal(q, &(struct refusal){553, "5.7.1", why, text, false,
-			    "sender_addresses"});
 }
 
 /* ---- mail that comes in ---- */
@@ -243,23 +94,10 @@ all_wait(const struct gate_txn *txn)
 	return true;
 }
 
-void
-txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now, int64_t wall,
-    gate_answer_fn *fn, void *arg)
-{
-	struct question q = {
-	    .txn = txn, .now = now, .wall = wall, .fn = fn, .arg = arg};
-
-	refuse(&q, full ? 452 : 451, full ? "4.3.1" : "4.3.0",
-	    full ? "the spool is full, try again later"
-		 : "the spool failed, try again later",
-	    full ? "min_free" : NULL);
-}
-
 /* What a command has handed in would be handed in again until the thaw, and
  * then go, though its sender's queue was discarded. */
-static bool
-holds_when_frozen(const struct gate_txn *txn)
+bool
+txn_holds_when_frozen(const struct gate_txn *txn)
 {
 	int when = txn->policy->conf->when_frozen;
 
@@ -273,7 +111,7 @@ txn_reserve(const struct gate_txn *txn, struct throttle_source *src,
 {
 	struct throttle *t = txn->g->throttle;
 
-	if (holds_when_frozen(txn))
+	if (txn_holds_when_frozen(txn))
 		throttle_reserve_held(t, src, destination, now, out);
 	else
 		throttle_reserve(t, src, destination, now, out);
@@ -294,21 +132,21 @@ gate_sender(struct gate_txn *txn, int64_t now, int64_t wall, gate_answer_fn *fn,
 	if (!txn->is_outside)
 		reached_want(txn->g, txn->policy, txn_key(txn), now, wall);
 	if (path_is_refused(txn) && txn->g->observe)
-		give_observed(&q, "sender address not owned by the login");
+		question_observed(&q, "sender address not owned by the login");
 	else if (path_is_refused(txn))
-		refuse_path(&q);
+		question_refuse_path(&q);
 	else if (txn->is_short)
-		refuse(&q, 452, "4.5.3",
+		question_refuse(&q, 452, "4.5.3",
 		    "no room for some of the recipients, so the message is "
 		    "refused for all of them; try again later",
 		    NULL); /* told of that recipient */
 	else if (!freeze_is_on(src) || txn->is_decoyed || may_come_in(txn) ||
-		 (holds_when_frozen(txn) && all_wait(txn)))
+		 (txn_holds_when_frozen(txn) && all_wait(txn)))
 		question_answer(&q, THROTTLE_PASS, "sender may send");
 	else if (txn->g->observe)
-		give_observed(&q, "sender is frozen");
+		question_observed(&q, "sender is frozen");
 	else
-		refuse_frozen(&q, src);
+		question_refuse_frozen(&q, src);
 }
 
 /* ---- recipients ---- */
@@ -337,7 +175,7 @@ add_twin(const struct question *q, uint32_t first)
 	struct txn_entry *e;
 
 	if (verdict == THROTTLE_HOLD && txn->twins >= TWINS_MAX) {
-		refuse(q, 452, "4.5.3",
+		question_refuse(q, 452, "4.5.3",
 		    "duplicate recipient, given too many times", NULL);
 		return;
 	}
@@ -349,7 +187,7 @@ add_twin(const struct question *q, uint32_t first)
 	e->is_familiar = txn->entries[first].is_familiar;
 	e->r.destination = destination;
 	if (observed)
-		give_observed(q, why);
+		question_observed(q, why);
 	else
 		question_answer(q, verdict, why);
 }
@@ -411,7 +249,7 @@ add_observed(const struct question *q, struct throttle_source *src,
 	}
 	e->is_observed = true;
 	e->signal = (uint8_t)signal;
-	give_observed(q, why);
+	question_observed(q, why);
 }
 
 /* Of one recipient, and by it of the message: half of one is never taken. */
@@ -419,7 +257,7 @@ static void
 refuse_no_room(const struct question *q, const char *why)
 {
 	q->txn->is_short = true;
-	refuse(q, 452, "4.5.3", why, "queue_max");
+	question_refuse(q, 452, "4.5.3", why, "queue_max");
 }
 
 /* A bounce or a vacation reply, to the sender of a message that came in lately.
@@ -452,7 +290,7 @@ refuse_by_throttle(const struct question *q, struct throttle_source *src,
 	/* A refusal takes nothing; the cancel is for the record. */
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
 	if (r->reason == THROTTLE_FROZEN)
-		refuse_frozen(q, src);
+		question_refuse_frozen(q, src);
 	else
 		refuse_no_room(q, why);
 }
@@ -573,50 +411,8 @@ bar_by_strangers(const struct question *q, struct throttle_source *src,
 	return r->verdict == THROTTLE_HOLD;
 }
 
-/* shared_fail = tempfail. */
-static bool
-refuse_alone(
-    const struct question *q, struct throttle_source *src, bool was_asked)
-{
-	/* In a cluster the server may be there and not answer about a key. */
-	if (was_asked ? !shared_refuses_then(q->txn->g, src)
-		      : !shared_refuses(q->txn->g, src))
-		return false;
-	refuse(q, 451, "4.3.0",
-	    "the server that the relays share does not answer, try again later",
-	    "shared_fail");
-	return true;
-}
-
-/* True: somebody else has to say, or nobody does and that is refused. */
-static bool
-ask_others(const struct question *q, struct throttle_source *src,
-    struct throttle_reservation *r)
-{
-	struct gate_txn *txn = q->txn;
-	struct shared_later later = {
-	    .txn = txn,
-	    .destination = r->destination,
-	    .signal = signal_of(txn),
-	    .is_held = holds_when_frozen(txn),
-	    .address = q->address,
-	    .wall = q->wall,
-	    .fn = q->fn,
-	    .arg = q->arg,
-	};
-
-	if (r->reason == THROTTLE_KNOWN || r->reason == THROTTLE_FROZEN ||
-	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
-		return false;
-	throttle_cancel(txn->g->throttle, src, r, q->now);
-	if (shared_ask(src, &later) || refuse_alone(q, src, false))
-		return true;
-	txn_reserve(txn, src, later.destination, q->now, r);
-	return false;
-}
-
-static void
-add_new(const struct question *q, struct throttle_source *src,
+void
+question_add_new(const struct question *q, struct throttle_source *src,
     struct throttle_reservation *r)
 {
 	struct gate *g = q->txn->g;
@@ -626,7 +422,7 @@ add_new(const struct question *q, struct throttle_source *src,
 	enum signal signal;
 	bool is_over;
 
-	if (!q->was_asked && ask_others(q, src, r))
+	if (!q->was_asked && question_ask_shared(q, src, r))
 		return;
 	words_why(g, src, r, q->now, why);
 	signal = hold_for_signal(q, src, r, why);
@@ -660,39 +456,16 @@ add_new(const struct question *q, struct throttle_source *src,
 
 /* ---- familiar recipients ---- */
 
-static void
-ask_of_familiar(const struct question *q, struct throttle_source *src,
-    uint64_t destination, enum familiar told)
-{
-	struct shared_later later = {
-	    .txn = q->txn,
-	    .destination = destination,
-	    .lane = SHARE_FAMILIAR,
-	    .told = told,
-	    .is_held = holds_when_frozen(q->txn),
-	    .address = q->address,
-	    .wall = q->wall,
-	    .fn = q->fn,
-	    .arg = q->arg,
-	};
-
-	if (!shared_ask(src, &later))
-		panic("gate: who shares was there, and is not");
-}
-
-/* A frozen source refuses whoever it is. */
-static bool
-may_be_familiar(const struct question *q, const struct throttle_reservation *r)
+bool
+question_may_be_familiar(
+    const struct question *q, const struct throttle_reservation *r)
 {
 	return q->txn->policy->has_familiar && r->reason != THROTTLE_KNOWN &&
 	       (r->reason != THROTTLE_FROZEN || r->verdict != THROTTLE_REFUSE);
 }
 
-/* among_new: what was reserved as of a new one, and is given back. False: the
- * message waits for its reverse path, and no recipient of it may leave a queue
- * before that; so it has to wait among the new ones. */
-static bool
-add_familiar(const struct question *q, struct throttle_source *src,
+bool
+question_add_familiar(const struct question *q, struct throttle_source *src,
     const struct throttle_reservation *among_new, enum familiar told)
 {
 	struct gate_txn *txn = q->txn;
@@ -701,7 +474,7 @@ add_familiar(const struct question *q, struct throttle_source *src,
 	struct throttle_reservation r;
 	char why[WORDS_MAX];
 
-	if (holds_when_frozen(txn))
+	if (txn_holds_when_frozen(txn))
 		throttle_reserve_held(
 		    g->familiar, lane, among_new->destination, q->now, &r);
 	else
@@ -711,7 +484,7 @@ add_familiar(const struct question *q, struct throttle_source *src,
 	    r.reason != THROTTLE_FROZEN && shared_rules(g, src)) {
 		throttle_cancel(g->familiar, lane, &r, q->now);
 		throttle_cancel(g->throttle, src, among_new, q->now);
-		ask_of_familiar(q, src, r.destination, told);
+		question_ask_shared_familiar(q, src, r.destination, told);
 		return true;
 	}
 	if (q->ruling != NULL)
@@ -739,60 +512,11 @@ add_familiar(const struct question *q, struct throttle_source *src,
 		e->shared = q->shared;
 		question_answer(q, THROTTLE_HOLD, why);
 	} else if (r.reason == THROTTLE_FROZEN) { /* somebody else froze it */
-		refuse_frozen(q, src);
+		question_refuse_frozen(q, src);
 	} else {
 		refuse_no_room(q, why);
 	}
 	return true;
-}
-
-/* Much may have happened meanwhile: the throttle is asked anew. */
-void
-shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, const struct scope_word *word,
-    int64_t now)
-{
-	struct question q = {
-	    .txn = later->txn,
-	    .address = later->address,
-	    .now = now,
-	    .wall = later->wall,
-	    .fn = later->fn,
-	    .arg = later->arg,
-	    .was_asked = true,
-	    .signal = later->signal,
-	    .scopes = word,
-	};
-	struct throttle_source *src = txn_need_source(q.txn, now);
-	struct throttle_reservation r, made;
-
-	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
-		q.shared = later->reservation;
-	if (ruling == NULL && later->lane == SHARE_NEW &&
-	    refuse_alone(&q, src, true))
-		return;
-	txn_reserve(q.txn, src, later->destination, now, &r);
-	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {
-		shared_give_up(q.txn, later->lane, q.shared, now);
-		q.shared = 0;
-	} else if (ruling != NULL) {
-		made = *ruling;
-		made.destination = later->destination;
-		if (made.due_ms != INT64_MAX)
-			made.due_ms += now;
-		q.ruling = &made;
-	}
-	if (later->lane == SHARE_FAMILIAR && may_be_familiar(&q, &r)) {
-		if (add_familiar(&q, src, &r, later->told))
-			return;
-		/* Among the new ones, then, of which nobody was asked. */
-		q.was_asked = false;
-		q.ruling = NULL;
-		q.shared = 0;
-	}
-	if (q.ruling != NULL)
-		throttle_rule(q.txn->g->throttle, src, &r, q.ruling);
-	add_new(&q, src, &r);
 }
 
 static enum familiar
@@ -820,11 +544,11 @@ add_unread(const struct question *q, struct throttle_source *src,
     struct throttle_reservation *r)
 {
 	if (q->txn->g->observe || q->txn->g->is_dry) {
-		add_new(q, src, r);
+		question_add_new(q, src, r);
 		return;
 	}
 	throttle_cancel(q->txn->g->throttle, src, r, q->now);
-	refuse(q, 451, "4.3.0",
+	question_refuse(q, 451, "4.3.0",
 	    "the sender's known recipients cannot be read from the spool, try "
 	    "again later",
 	    NULL);
@@ -842,7 +566,7 @@ question_count(
 		add_reply(q, src, &r);
 		return;
 	}
-	if (may_be_familiar(q, &r))
+	if (question_may_be_familiar(q, &r))
 		told = ask_memory(q, destination);
 	switch (told) {
 	case FAMILIAR_INTERNAL:
@@ -850,12 +574,12 @@ question_count(
 	case FAMILIAR_IMPORTED:
 	case FAMILIAR_WROTE:
 	case FAMILIAR_BESIDE:
-		if (add_familiar(q, src, &r, told))
+		if (question_add_familiar(q, src, &r, told))
 			break;
 		__attribute__((fallthrough));
 	case FAMILIAR_UNASKED:
 	case FAMILIAR_NO:
-		add_new(q, src, &r);
+		question_add_new(q, src, &r);
 		break;
 	case FAMILIAR_UNREAD:
 		add_unread(q, src, &r);
@@ -927,9 +651,7 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	/* All that is no address would be one destination. Fronts have parsed
 	 * it before: this is the last door. */
 	if (key.n == 0) {
-		give_refusal(
-		    &q, &(struct refusal){553, "5.1.3", "bad address syntax",
-			    "Bad recipient address syntax", false, NULL});
+		question_refuse_syntax(&q);
 		return;
 	}
 	destination = hash_str(key, g->seed);
@@ -940,8 +662,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 		observation_add(txn->observation, txn->n, address);
 	txn_history_ask(txn, address);
 	if (txn->n >= SPOOL_RCPT_MAX)
-		refuse(&q, 452, "4.5.3", "too many recipients in one message",
-		    NULL);
+		question_refuse(&q, 452, "4.5.3",
+		    "too many recipients in one message", NULL);
 	else if (!incoming && !path_ask(txn, address, now, why))
 		refuse_no_room(&q, why);
 	else if (twin != NO_TWIN)

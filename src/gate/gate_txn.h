@@ -105,6 +105,9 @@ txn_source(const struct gate_txn *txn)
 	return txn->src != NULL ? txn->src : source_find(txn->g, txn_key(txn));
 }
 
+/* gate_recipient.c: a frozen source's mail waits, whatever comes of the client.
+ */
+bool txn_holds_when_frozen(const struct gate_txn *txn);
 /* gate_recipient.c: throttle_reserve, where a frozen source may hold. */
 void txn_reserve(const struct gate_txn *txn, struct throttle_source *src,
     uint64_t destination, int64_t now, struct throttle_reservation *out);
@@ -122,7 +125,7 @@ void txn_drop_last(struct gate_txn *txn, int64_t now);
 void txn_hold_all(struct gate_txn *txn, int64_t now);
 /* gate_recipient.c: mail to it comes in. */
 bool txn_is_incoming(const struct gate_txn *txn, struct str address);
-/* gate_recipient.c: what the transaction spends could not be saved. */
+/* gate_answer.c: what the transaction spends could not be saved. */
 void txn_refuse_unsaved(struct gate_txn *txn, bool full, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg);
 /* gate_signals.c: why a stranger has to wait that might pass; with words for

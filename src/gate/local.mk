@@ -21,6 +21,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_path.c src/gate/gate_path.h \
 	src/gate/gate_reached.c \
 	src/gate/gate_recipient.c src/gate/gate_question.h \
+	src/gate/gate_answer.c src/gate/gate_shared_recipient.c \
 	src/gate/gate_decoy.c src/gate/gate_decoy.h \
 	src/gate/gate_record.c src/gate/gate_record.h \
 	src/gate/gate_refill.c \
