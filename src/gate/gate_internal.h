@@ -4,7 +4,9 @@
  *
  *	gate.c		settings, reload, the run
  *	gate_source.c	the table of sources and what the gate keeps for each
- *	gate_txn.c	transactions: begin, commit, cancel
+ *	gate_txn.c	transactions: begin, cancel
+ *	gate_commit.c	transactions: commit
+ *	gate_commit_news.c	what is told and counted of it
  *	gate_recipient.c	their questions
  *	gate_answer.c	the answers, in words
  *	gate_decoy.c	those about decoys

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A transaction from inside: gate_txn.c begins and ends it, gate_recipient.c
- * asks. Its source is looked up by key while nothing is reserved, and is pinned
- * by the first reservation, so that a client which only says MAIL costs no
- * entry in the table.
+ * A transaction from inside: gate_txn.c begins it, gate_recipient.c asks,
+ * gate_commit.c commits. Its source is looked up by key while nothing is
+ * reserved, and is pinned by the first reservation, so that a client which only
+ * says MAIL costs no entry in the table.
  */
 #ifndef GATE_GATE_TXN_H
 #define GATE_GATE_TXN_H
@@ -105,8 +105,7 @@ txn_source(const struct gate_txn *txn)
 	return txn->src != NULL ? txn->src : source_find(txn->g, txn_key(txn));
 }
 
-/* gate_recipient.c: a frozen source's mail waits, whatever comes of the client.
- */
+/* gate_recipient.c: a frozen source holds it. */
 bool txn_holds_when_frozen(const struct gate_txn *txn);
 /* gate_recipient.c: throttle_reserve, where a frozen source may hold. */
 void txn_reserve(const struct gate_txn *txn, struct throttle_source *src,
@@ -121,6 +120,15 @@ struct throttle *txn_lane(const struct gate_txn *txn, const struct txn_entry *e,
     struct throttle_source **src);
 /* gate_txn.c: gate_drop_last, without a line in the log. */
 void txn_drop_last(struct gate_txn *txn, int64_t now);
+/* gate_txn.c: what is reserved for it, before it leaves the transaction. */
+void txn_give_back(
+    struct gate_txn *txn, const struct txn_entry *e, int64_t now);
+/* gate_txn.c: one reservation less; the last one unpins the source. */
+void txn_unpin(struct gate_txn *txn);
+/* gate_txn.c: all is committed or given back; and where nothing was accepted, a
+ * source that was made for it goes with it. */
+void txn_end(struct gate_txn *txn);
+void txn_end_blank(struct gate_txn *txn, int64_t now);
 /* gate_txn.c: what was to pass waits, whatever was answered. */
 void txn_hold_all(struct gate_txn *txn, int64_t now);
 /* gate_recipient.c: mail to it comes in. */

@@ -22,6 +22,8 @@ libgate_a_SOURCES = \
 	src/gate/gate_reached.c \
 	src/gate/gate_recipient.c src/gate/gate_question.h \
 	src/gate/gate_answer.c src/gate/gate_shared_recipient.c \
+	src/gate/gate_commit.c src/gate/gate_commit.h \
+	src/gate/gate_commit_news.c \
 	src/gate/gate_decoy.c src/gate/gate_decoy.h \
 	src/gate/gate_record.c src/gate/gate_record.h \
 	src/gate/gate_refill.c \
