@@ -28,7 +28,9 @@
  *	gate_scope_shared.c	the same of several relays
  *	gate_strangers.c	stranger_messages
  *	gate_spent.c	what a sender spends at several relays
- *	gate_shared.c	the throttle of several relays
+ *	gate_shared.c	the throttle of several relays, followed
+ *	gate_shared_ask.c	questions to their server
+ *	gate_shared_tell.c	what it is told of recipients
  *	gate_shared_recipient.c	recipients that the others have a say in
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too

@@ -39,16 +39,17 @@ bool shared_refuses_then(
  * shared_resume comes later. */
 MUST_CHECK bool shared_ask(
     struct throttle_source *src, const struct shared_later *ask);
-/* gate_recipient.c. ruling NULL: no answer came. word: of the scopes; NULL:
- * they were not asked, or did not answer. */
+/* gate_shared_recipient.c. ruling NULL: no answer came. word: of the scopes;
+ * NULL: they were not asked, or did not answer. */
 void shared_resume(const struct shared_later *later,
     const struct throttle_reservation *ruling, const struct scope_word *word,
     int64_t now);
 /* The transaction ends or is dropped: no answer comes any more. */
 void shared_drop(struct gate_txn *txn);
 
-/* What became of a recipient is told when the transaction ends: it is given
- * back, or committed, in the queue as `as`. ticket: of its mail; 0: none. */
+/* gate_shared_tell.c: what became of a recipient is told when the transaction
+ * ends: it is given back, or committed, in the queue as `as`. ticket: of its
+ * mail; 0: none. */
 void shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e);
 void shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
     uint64_t ticket, uint64_t as);
