@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <libmilter/mfapi.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,13 +80,34 @@ milter_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return -1;
 }
 
+/* ---- signals ---- */
+
+/* A thread of libmilter's waits for SIGTERM, SIGHUP and SIGINT with sigwait(3),
+ * and ends libmilter when it has one. They are the daemon's, to stop or to
+ * reload by; but a signal to the process goes to whichever thread takes it
+ * first, and that is the one that calls sigwait where the daemon's main thread
+ * has not run yet. */
+int milter_sigwait(const sigset_t *set, int *sig) __asm__("sigwait");
+
+int
+milter_sigwait(const sigset_t *set, int *sig)
+{
+	sigset_t all;
+
+	(void)set;
+	*sig = 0;
+	sigfillset(&all);
+	for (;;)
+		sigsuspend(&all);
+}
+
+/* ---- start ---- */
+
 bool
 milter_is_built_in(void)
 {
 	return true;
 }
-
-/* ---- start ---- */
 
 static void
 libmilter_address(const struct net_addr *addr, char *out, size_t cap)

@@ -4,12 +4,14 @@ more, in each version of the milter protocol."""
 import ctypes
 import os
 import re
+import shlex
 import signal
 import struct
+import subprocess
 
 import pytest
 
-from harness import Peer, free_port, listens, until
+from harness import DEADLINE_S, Peer, free_port, until
 from milter import MilterWeir
 from test_http import get
 
@@ -288,20 +290,47 @@ def signal_libmilter(pid, number):
             ctypes.CDLL(None).syscall(tgkill, pid, int(task), number)
 
 
-def test_libmilter_ends_by_itself(milter):
-    """Nothing would be throttled any more: a failure, so that the daemon is
-    started again (Restart=on-failure)."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP,
+                                    signal.SIGINT])
+def test_signals_are_not_libmilters(milter, number):
+    """It would end when it has one, and a signal to the process goes to any
+    thread that takes it."""
     w = milter()
     Mta(w).close()  # all of its threads are there
-    signal_libmilter(w.process.pid, signal.SIGTERM)
+    signal_libmilter(w.process.pid, number)
+    for _ in range(5):  # it looks when somebody connects
+        Mta(w).close()
+    assert w.process.poll() is None
+    w.run_ctl("reload")
+    Mta(w).close()
 
-    def has_ended():
-        listens(w.mta_port)  # it looks when somebody connects
-        return w.process.poll() is not None
 
-    until(has_ended, "the daemon to end")
-    assert w.process.returncode == 70, w.log()[-2000:]
+SMFI_MAIN = """#include <unistd.h>
+int smfi_main(void) {
+	while (access("%s", F_OK) != 0)
+		usleep(10000);
+	return -1;
+}
+"""
+
+
+@pytest.mark.skipif(bool(os.environ.get("WEIR_SANITIZED")),
+                    reason="a sanitizer wants to be loaded first")
+def test_libmilter_ends_by_itself(tmp_path):
+    """Nothing would be throttled any more: a failure, so that the daemon is
+    started again (Restart=on-failure)."""
+    shim, end = tmp_path / "shim.so", tmp_path / "end"
+    subprocess.run(
+        [*shlex.split(os.environ.get("CC", "cc")), "-shared", "-fPIC", "-x",
+         "c", "-o", shim, "-"], input=SMFI_MAIN % end, text=True, check=True)
+    w = MilterWeir(tmp_path / "w", "127.0.0.1:1", unix=False, policy=HOLD)
+    w.preload["LD_PRELOAD"] = str(shim)
+    w.start()
+    end.touch()
+    assert w.process.wait(DEADLINE_S) == 70, w.log()[-2000:]
     w.process = None
     assert w.log_lines("error milter ended")
+    w.preload.clear()
     w.launch()
     Mta(w).close()
+    assert w.stop() == 0
