@@ -150,7 +150,7 @@ static const struct learns_ops ops = {
 static bool
 save(struct maild *m)
 {
-	struct learns_mark mark = learns_mark(m->learns);
+	struct stream_mark mark = learns_mark(m->learns);
 	struct spool_mark was = spool_stream_mark(m->spool);
 
 	if (mark.epoch == was.epoch && mark.at == was.at)
@@ -182,7 +182,7 @@ maild_known_start(struct maild *m)
 	list_init(&m->known_ops);
 	m->learns = learns_new(m->loop, freezes_link(m->freezes),
 	    freezes_seal(m->freezes), conf->shared_prefix, conf->hostname,
-	    (struct learns_mark){mark.epoch, mark.at}, &ops, m);
+	    (struct stream_mark){mark.epoch, mark.at}, &ops, m);
 	loop_timer_init(&m->known_timer, m->loop, on_save, m);
 	loop_timer_set(&m->known_timer, loop_now(m->loop) + SAVE_EVERY_MS);
 }

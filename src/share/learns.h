@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whom senders came to know at one relay, passed on to the others by a stream
- * in the server: each relay keeps its own memory of acquaintances, and reads
- * what is new from where it was. The owner keeps that place, so that a relay
- * that was down goes on there; where the stream does not reach back so far, it
- * says so. What cannot be handed over now waits, up to a number.
+ * Whom senders came to know at one relay, passed on to the others by a stream:
+ * each relay keeps its own memory of acquaintances, and reads what is new from
+ * where it was. The owner keeps that place, so that a relay that was down goes
+ * on there; where the stream does not reach back so far, it says so. What
+ * cannot be handed over now waits, up to a number.
  *
  * A recipient is named by its hash under the site's secret, a sender by its
  * key, sealed. Event loop's thread.
@@ -12,12 +12,9 @@
 #ifndef SHARE_LEARNS_H
 #define SHARE_LEARNS_H
 
-#include "share/redis_link.h"
-#include "share/seal.h"
+#include "share/stream.h"
 
-#define LEARNS_POLL_MS 250
 #define LEARNS_TTL_MS (2 * 24 * INT64_C(3600000))
-#define LEARNS_KEPT 100000       /* in the server, for relays that were away */
 #define LEARNS_WAITING_MAX 20000 /* not handed over; then they are left out */
 #define LEARNS_SENDER_MAX 512
 
@@ -34,10 +31,6 @@ struct learns_record {
 	struct str sender; /* borrowed */
 };
 
-struct learns_mark { /* 0, 0: nothing was read */
-	uint64_t epoch, at;
-};
-
 struct learns_ops {
 	void (*on_record)(void *arg, const struct learns_record *r);
 	/* So many were missed; 0: it cannot be said how many. */
@@ -48,7 +41,7 @@ struct learns_ops {
 /* link, seal and ops are borrowed and live longer. relay: this one's name. */
 struct learns *learns_new(struct loop *loop, struct redis_link *link,
     const struct seal *seal, const char *prefix, const char *relay,
-    struct learns_mark mark, const struct learns_ops *ops, void *arg);
+    struct stream_mark mark, const struct learns_ops *ops, void *arg);
 void learns_free(struct learns *l);  /* takes NULL; after the link */
 void learns_start(struct learns *l); /* the link is up */
 void learns_note(struct learns *l, const struct learns_record *r);
@@ -56,7 +49,7 @@ void learns_note(struct learns *l, const struct learns_record *r);
  * behind it. */
 void learns_drop(struct learns *l, struct str sender);
 /* All up to here was given to on_record. */
-struct learns_mark learns_mark(const struct learns *l);
+struct stream_mark learns_mark(const struct learns *l);
 
 /* What is sealed; for tests. False: it is no such text, or of another version.
  * sender is borrowed. */

@@ -7,6 +7,7 @@ libshare_a_SOURCES = \
 	src/share/letter.c src/share/letter.h \
 	src/share/question.h \
 	src/share/redis_link.c src/share/redis_link.h \
+	src/share/redis_map.c src/share/redis_map.h \
 	src/share/redis_node.c src/share/redis_node.h \
 	src/share/redis_slots.c src/share/redis_slots.h \
 	src/share/redis_url.c src/share/redis_url.h \
@@ -15,6 +16,7 @@ libshare_a_SOURCES = \
 	src/share/scopes.c src/share/scopes.h \
 	src/share/seal.c src/share/seal.h \
 	src/share/spends.c src/share/spends.h \
+	src/share/stream.c src/share/stream.h \
 	src/share/tokens.c src/share/tokens.h
 nodist_libshare_a_SOURCES = src/share/arbiter_text.c src/share/scopes_text.c
 EXTRA_DIST += src/share/arbiter.lua src/share/scopes.lua
@@ -42,17 +44,19 @@ tests_unit_test_arbiter_oracle_LDADD = $(share_libs) $(throttle_libs) \
 	$(CMOCKA_LIBS)
 tests_unit_test_resp_SOURCES = tests/unit/test_resp.c
 tests_unit_test_resp_LDADD = $(share_libs) $(CMOCKA_LIBS)
-tests_unit_test_redis_link_SOURCES = tests/unit/test_redis_link.c \
+share_test_redis = tests/unit/fake_redis.c tests/unit/fake_redis.h \
 	tests/unit/pump.h
+tests_unit_test_redis_link_SOURCES = tests/unit/test_redis_link.c \
+	$(share_test_redis)
 tests_unit_test_redis_link_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_redis_cluster
 tests_unit_test_redis_cluster_SOURCES = tests/unit/test_redis_cluster.c \
-	tests/unit/pump.h
+	$(share_test_redis)
 tests_unit_test_redis_cluster_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_learns tests/unit/test_spends
-tests_unit_test_learns_SOURCES = tests/unit/test_learns.c tests/unit/pump.h
+tests_unit_test_learns_SOURCES = tests/unit/test_learns.c $(share_test_redis)
 tests_unit_test_learns_LDADD = $(share_libs) $(CMOCKA_LIBS)
-tests_unit_test_spends_SOURCES = tests/unit/test_spends.c tests/unit/pump.h
+tests_unit_test_spends_SOURCES = tests/unit/test_spends.c $(share_test_redis)
 tests_unit_test_spends_LDADD = $(share_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_relays
 tests_unit_test_relays_SOURCES = tests/unit/test_relays.c tests/unit/pump.h \

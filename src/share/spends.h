@@ -10,12 +10,9 @@
 #ifndef SHARE_SPENDS_H
 #define SHARE_SPENDS_H
 
-#include "share/redis_link.h"
-#include "share/seal.h"
+#include "share/stream.h"
 
-#define SPENDS_POLL_MS 250
 #define SPENDS_TTL_MS (2 * 24 * INT64_C(3600000))
-#define SPENDS_KEPT 100000       /* in the server, for relays that were away */
 #define SPENDS_SENDERS_MAX 10000 /* not told yet; more are left out */
 #define SPENDS_COUNT_MAX 100000  /* of one sender */
 

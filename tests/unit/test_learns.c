@@ -6,8 +6,7 @@
  */
 #include "share/learns.h"
 
-#include "net/conn.h"
-#include "net/listener.h"
+#include "fake_redis.h"
 #include "pump.h"
 
 #include <setjmp.h>
@@ -18,23 +17,11 @@
 
 #include <cmocka.h>
 
-#define ABOUT STR("weir learnt 1")
-#define EPOCH "0123456789abcdef"
-#define CONNS 8
-#define READ_WORDS 8
-
-struct world;
-
-struct peer { /* a connection that the server took */
-	struct world *w;
-	struct conn *conn;
-	struct resp *in;
-};
+#define ABOUT "weir learnt 1"
 
 struct world {
 	struct loop *loop;
-	struct listener *listener;
-	struct peer peers[CONNS];
+	struct fake_redis server;
 	struct redis_link *link;
 	struct seal *seal;
 	struct learns *learns;
@@ -42,19 +29,12 @@ struct world {
 	struct buf reply;    /* to the next read; empty: nothing new */
 	bool is_adding_lost; /* the next add; alice is forgotten by then */
 	bool holds_read;     /* until the next add */
-	struct peer *held;   /* whose read is held */
-	char added[512];     /* all of it: "+alice 5, -bob 5, " */
-	char heard[512];     /* what on_record was given, the same */
-	char map[128];
+	struct fake_redis_peer *held; /* whose read is held */
+	char added[512];              /* all of it: "+alice 5, -bob 5, " */
+	char heard[512];              /* what on_record was given, the same */
 };
 
 /* ---- the server ---- */
-
-static void
-say(struct peer *p, const char *text)
-{
-	(void)conn_write(p->conn, text, strlen(text));
-}
 
 static void
 note(char (*out)[512], const struct learns_record *r)
@@ -66,154 +46,63 @@ note(char (*out)[512], const struct learns_record *r)
 }
 
 static void
-answer_read(struct peer *p)
+answer_read(struct world *w, struct fake_redis_peer *p)
 {
-	struct world *w = p->w;
-
-	if (w->reply.len > 0)
-		(void)conn_write(p->conn, buf_str(&w->reply).p, w->reply.len);
-	else
-		say(p, "*3\r\n:5\r\n$16\r\n" EPOCH "\r\n:1\r\n");
+	if (w->reply.len == 0)
+		fake_redis_begin(&w->reply, 0, 5);
+	fake_redis_answer(p, buf_str(&w->reply));
 	buf_reset(&w->reply);
 }
 
 static void
-take_read(struct peer *p)
+take_read(struct world *w, struct fake_redis_peer *p)
 {
-	p->w->reads++;
-	if (p->w->holds_read)
-		p->w->held = p;
+	w->reads++;
+	if (w->holds_read)
+		w->held = p;
 	else
-		answer_read(p);
+		answer_read(w, p);
+}
+
+static void
+on_added(void *arg, struct str plain)
+{
+	struct world *w = arg;
+	struct learns_record r;
+
+	assert_true(learns_read(plain, &r));
+	note(&w->added, &r);
 }
 
 static void add_forget(struct world *w);
 
 static void
-take_add(struct peer *p, const struct resp_value *v)
+take_add(struct world *w, struct fake_redis_peer *p,
+    const struct resp_value *command)
 {
-	struct world *w = p->w;
-
 	w->adds++;
 	if (w->is_adding_lost) {
 		w->is_adding_lost = false;
 		add_forget(w);
 		if (w->held != NULL)
-			answer_read(w->held);
+			answer_read(w, w->held);
 		w->holds_read = false;
-		say(p, "-CLUSTERDOWN Hash slot not served\r\n");
+		fake_redis_answer(
+		    p, STR("-CLUSTERDOWN Hash slot not served\r\n"));
 		return;
 	}
-	for (size_t i = READ_WORDS; i < v->count; i++) {
-		struct learns_record r;
-		struct buf plain;
-
-		buf_init(&plain, 1024);
-		assert_true(seal_open(
-		    w->seal, ABOUT, resp_text(resp_at(v, i)), &plain));
-		assert_true(learns_read(buf_str(&plain), &r));
-		note(&w->added, &r);
-		buf_clear(&plain);
-	}
-	say(p, ":1\r\n");
+	fake_redis_each_added(command, ABOUT, w->seal, on_added, w);
+	fake_redis_answer(p, STR(":1\r\n"));
 }
 
 static void
-take(struct peer *p, const struct resp_value *v)
+on_command(
+    void *arg, struct fake_redis_peer *p, const struct resp_value *command)
 {
-	struct str word = resp_text(resp_at(v, 0));
-
-	if (str_eq(word, STR("ROLE")))
-		say(p, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
-	else if (str_eq(word, STR("INFO")))
-		say(p, "$0\r\n\r\n");
-	else if (str_eq(resp_text(resp_at(v, 1)), STR("SLOTS")))
-		say(p, p->w->map);
-	else if (str_eq(word, STR("CLUSTER")))
-		say(p, "$18\r\ncluster_state:ok\r\n\r\n");
-	else if (v->count == READ_WORDS)
-		take_read(p);
+	if (command->count == FAKE_REDIS_READ_WORDS)
+		take_read(arg, p);
 	else
-		take_add(p, v);
-}
-
-static void
-on_server_read(void *arg, int64_t now)
-{
-	struct peer *p = arg;
-	struct str in = conn_input(p->conn);
-	struct resp_value *v;
-
-	(void)now;
-	assert_true(resp_feed(p->in, in.p, in.n));
-	conn_consume(p->conn, in.n);
-	while ((v = resp_next(p->in)) != NULL) {
-		take(p, v);
-		resp_value_free(v);
-	}
-}
-
-static void
-on_server_drain(void *arg, int64_t now)
-{
-	(void)arg;
-	(void)now;
-}
-
-static void
-peer_free(struct peer *p)
-{
-	if (p->conn == NULL)
-		return;
-	conn_free(p->conn);
-	p->conn = NULL;
-	resp_free(p->in);
-}
-
-static void
-on_server_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	(void)why;
-	(void)error;
-	(void)now;
-	peer_free(arg);
-}
-
-static const struct conn_ops server_ops = {
-    .on_read = on_server_read,
-    .on_drain = on_server_drain,
-    .on_end = on_server_end,
-};
-
-static void
-on_accept(void *arg, int fd, const struct net_addr *from, int64_t now)
-{
-	struct world *w = arg;
-	size_t i = 0;
-
-	(void)from;
-	(void)now;
-	while (i < CONNS && w->peers[i].conn != NULL)
-		i++;
-	assert_true(i < CONNS);
-	w->peers[i].w = w;
-	w->peers[i].in = resp_new();
-	w->peers[i].conn = conn_new(w->loop, fd, &server_ops, &w->peers[i]);
-}
-
-static void
-on_trouble(void *arg, int error, int64_t now)
-{
-	(void)arg;
-	(void)now;
-	fail_msg("accept: %s", strerror(error));
-}
-
-static void
-begin_reply(struct world *w, unsigned entries, int top)
-{
-	assert_true(buf_printf(&w->reply,
-	    "*%u\r\n:%d\r\n$16\r\n" EPOCH "\r\n:1\r\n", 3 + 2 * entries, top));
+		take_add(arg, p, command);
 }
 
 static void
@@ -226,23 +115,18 @@ add_entry(struct world *w, unsigned id, enum learns_what what,
 	    .why = 1,
 	    .day = day,
 	    .sender = str_from(sender)};
-	struct buf plain, sealed;
+	struct buf plain;
 
 	buf_init(&plain, 1024);
-	buf_init(&sealed, 1024);
 	assert_true(learns_write(&r, &plain));
-	assert_true(seal_close(w->seal, ABOUT, buf_str(&plain), &sealed));
-	assert_true(buf_printf(&w->reply, ":%u\r\n$%zu\r\n", id, sealed.len));
-	assert_true(buf_append_str(&w->reply, buf_str(&sealed)));
-	assert_true(buf_append_str(&w->reply, STR("\r\n")));
+	fake_redis_entry(&w->reply, id, buf_str(&plain), ABOUT, w->seal);
 	buf_clear(&plain);
-	buf_clear(&sealed);
 }
 
 static void
 add_forget(struct world *w)
 {
-	begin_reply(w, 1, 6);
+	fake_redis_begin(&w->reply, 1, 6);
 	add_entry(w, 6, LEARNS_FORGET, "alice", 9);
 }
 
@@ -296,30 +180,17 @@ static const struct learns_ops ops = {
 static int
 set_up(void **state)
 {
-	static const struct listener_options options = {
-	    .backlog = 8, .unix_gid = -1};
 	struct world *w = xcalloc(1, sizeof(*w));
 	struct redis_link_settings s = {.deadline_ms = PUMP_LIMIT_MS};
-	char text[NET_ADDR_TEXT_MAX + 32], at[NET_ADDR_TEXT_MAX], why[128];
-	struct net_addr addr;
 
 	w->loop = loop_new();
-	assert_true(
-	    net_addr_parse(STR("127.0.0.1:0"), &addr, why, sizeof(why)));
-	w->listener = listener_new(&addr, &options, why, sizeof(why));
-	assert_non_null(w->listener);
-	net_addr_format(listener_addr(w->listener), at);
-	listener_start(w->listener, w->loop, on_accept, on_trouble, w);
-	snprintf(w->map, sizeof(w->map),
-	    "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%s\r\n",
-	    strrchr(at, ':') + 1);
+	fake_redis_open(&w->server, w->loop, on_command, w);
 	buf_init(&w->reply, 1 << 20);
 	w->seal = seal_new(STR("a secret of enough bytes"));
-	snprintf(text, sizeof(text), "redis+cluster://%s", at);
-	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
-	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+	w->link =
+	    fake_redis_link(&w->server, "redis+cluster://", &s, &link_ops, w);
 	w->learns = learns_new(w->loop, w->link, w->seal, "weir", "mx1",
-	    (struct learns_mark){0}, &ops, w);
+	    (struct stream_mark){0}, &ops, w);
 	*state = w;
 	return 0;
 }
@@ -331,9 +202,7 @@ tear_down(void **state)
 
 	redis_link_free(w->link);
 	learns_free(w->learns);
-	for (size_t i = 0; i < CONNS; i++)
-		peer_free(&w->peers[i]);
-	listener_free(w->listener);
+	fake_redis_close(&w->server);
 	loop_free(w->loop);
 	seal_free(w->seal);
 	buf_clear(&w->reply);
@@ -380,7 +249,7 @@ test_reads_on_after_one_lost_answer(void **state)
 	assert_true(buf_append_str(
 	    &w->reply, STR("-CLUSTERDOWN Hash slot not served\r\n")));
 	await(w, 1, 0);
-	begin_reply(w, 1, 6);
+	fake_redis_begin(&w->reply, 1, 6);
 	add_entry(w, 6, LEARNS_KNOWS, "alice", 4);
 	await(w, 2, 0);
 	assert_string_equal(w->heard, "+alice 4, ");

@@ -6,8 +6,7 @@
 #include "share/redis_link.h"
 #include "share/redis_slots.h"
 
-#include "net/conn.h"
-#include "net/listener.h"
+#include "fake_redis.h"
 #include "pump.h"
 
 #include <setjmp.h>
@@ -19,32 +18,20 @@
 #include <cmocka.h>
 
 #define SERVERS 3
-#define CONNS 16
 #define SAYS_MAX 16
 
-struct world;
-
 struct server {
-	struct world *w;
-	struct listener *listener;
-	char at[NET_ADDR_TEXT_MAX];
+	struct fake_redis redis;
 	/* To each script, one after the other; the last goes on. NULL: ":7". */
 	const char *says[SAYS_MAX];
 	size_t said;
-	const char *cluster_info, *role;
-	unsigned runs, asking, wholes, maps, accepted;
+	unsigned runs, asking, wholes;
 	bool is_silent;
-};
-
-struct peer { /* a connection that a server took */
-	struct server *s;
-	struct conn *conn;
 };
 
 struct world {
 	struct loop *loop;
 	struct server servers[SERVERS];
-	struct peer peers[CONNS];
 	struct redis_link *link;
 	char map[1024]; /* the answer to CLUSTER SLOTS */
 	char text[SERVERS][NET_ADDR_TEXT_MAX + 32];
@@ -57,15 +44,8 @@ struct world {
 /* ---- the servers ---- */
 
 static void
-say(struct peer *p, const char *text)
+take_script(struct server *s, struct fake_redis_peer *p)
 {
-	(void)conn_write(p->conn, text, strlen(text));
-}
-
-static void
-take_script(struct peer *p)
-{
-	struct server *s = p->s;
 	const char *says = s->said < SAYS_MAX ? s->says[s->said] : NULL;
 
 	s->runs++;
@@ -73,125 +53,29 @@ take_script(struct peer *p)
 		return;
 	if (s->said + 1 < SAYS_MAX && s->says[s->said + 1] != NULL)
 		s->said++;
-	say(p, says != NULL ? says : ":7\r\n");
-}
-
-/* Commands come whole here: they are short. */
-static void
-take(struct peer *p, struct str word, struct str second)
-{
-	if (str_eq(word, STR("ROLE"))) {
-		say(p, p->s->role);
-	} else if (str_eq(word, STR("INFO"))) {
-		say(p, "$0\r\n\r\n");
-	} else if (str_eq(second, STR("SLOTS"))) {
-		p->s->maps++;
-		say(p, p->s->w->map);
-	} else if (str_eq(word, STR("CLUSTER"))) {
-		say(p, p->s->cluster_info);
-	} else if (str_eq(word, STR("ASKING"))) {
-		p->s->asking++;
-		say(p, "+OK\r\n");
-	} else {
-		p->s->wholes += str_eq(word, STR("EVAL"));
-		take_script(p);
-	}
+	fake_redis_answer(p, str_from(says != NULL ? says : ":7\r\n"));
 }
 
 static void
-on_server_read(void *arg, int64_t now)
+on_command(
+    void *arg, struct fake_redis_peer *p, const struct resp_value *command)
 {
-	struct peer *p = arg;
-	struct str in = conn_input(p->conn);
-	struct resp *r = resp_new();
-	struct resp_value *v;
-
-	(void)now;
-	assert_true(resp_feed(r, in.p, in.n));
-	conn_consume(p->conn, in.n);
-	while ((v = resp_next(r)) != NULL) {
-		take(p, resp_text(resp_at(v, 0)), resp_text(resp_at(v, 1)));
-		resp_value_free(v);
-	}
-	resp_free(r);
-}
-
-static void
-on_server_drain(void *arg, int64_t now)
-{
-	(void)arg;
-	(void)now;
-}
-
-static void
-on_server_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	struct peer *p = arg;
-
-	(void)why;
-	(void)error;
-	(void)now;
-	conn_free(p->conn);
-	p->conn = NULL;
-}
-
-static const struct conn_ops server_ops = {
-    .on_read = on_server_read,
-    .on_drain = on_server_drain,
-    .on_end = on_server_end,
-};
-
-static void
-on_accept(void *arg, int fd, const struct net_addr *from, int64_t now)
-{
+	struct str word = resp_text(resp_at(command, 0));
 	struct server *s = arg;
-	struct world *w = s->w;
-	struct peer *p = NULL;
 
-	(void)from;
-	(void)now;
-	for (size_t i = 0; p == NULL && i < CONNS; i++) {
-		if (w->peers[i].conn == NULL)
-			p = &w->peers[i];
+	if (str_eq(word, STR("ASKING"))) {
+		s->asking++;
+		fake_redis_answer(p, STR("+OK\r\n"));
+		return;
 	}
-	assert_non_null(p);
-	s->accepted++;
-	p->s = s;
-	p->conn = conn_new(w->loop, fd, &server_ops, p);
+	s->wholes += str_eq(word, STR("EVAL"));
+	take_script(s, p);
 }
-
-static void
-on_trouble(void *arg, int error, int64_t now)
-{
-	(void)arg;
-	(void)now;
-	fail_msg("accept: %s", strerror(error));
-}
-
-static void
-listen_at(struct server *s)
-{
-	static const struct listener_options options = {
-	    .backlog = 8, .unix_gid = -1};
-	struct net_addr addr;
-	char why[128];
-
-	assert_true(
-	    net_addr_parse(STR("127.0.0.1:0"), &addr, why, sizeof(why)));
-	s->listener = listener_new(&addr, &options, why, sizeof(why));
-	assert_non_null(s->listener);
-	net_addr_format(listener_addr(s->listener), s->at);
-	listener_start(s->listener, s->w->loop, on_accept, on_trouble, s);
-}
-
-static const char master[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
-static const char cluster_ok[] = "$18\r\ncluster_state:ok\r\n\r\n";
-static const char cluster_fail[] = "$20\r\ncluster_state:fail\r\n\r\n";
 
 static const char *
 port_of(const struct server *s)
 {
-	return strrchr(s->at, ':') + 1;
+	return strrchr(s->redis.at, ':') + 1;
 }
 
 /* A third of the slots for each, but for the server named (SERVERS: none),
@@ -258,10 +142,10 @@ set_up(void **state)
 
 	w->loop = loop_new();
 	for (size_t i = 0; i < SERVERS; i++) {
-		w->servers[i].w = w;
-		w->servers[i].role = master;
-		w->servers[i].cluster_info = cluster_ok;
-		listen_at(&w->servers[i]);
+		struct server *server = &w->servers[i];
+
+		fake_redis_open(&server->redis, w->loop, on_command, server);
+		server->redis.map = w->map;
 	}
 	draw_map(w, SERVERS);
 	*state = w;
@@ -274,12 +158,8 @@ tear_down(void **state)
 	struct world *w = *state;
 
 	redis_link_free(w->link);
-	for (size_t i = 0; i < CONNS; i++) {
-		if (w->peers[i].conn != NULL)
-			conn_free(w->peers[i].conn);
-	}
 	for (size_t i = 0; i < SERVERS; i++)
-		listener_free(w->servers[i].listener);
+		fake_redis_close(&w->servers[i].redis);
 	loop_free(w->loop);
 	free(w);
 	return 0;
@@ -289,13 +169,10 @@ static void
 begin(struct world *w, int64_t deadline_ms)
 {
 	struct redis_link_settings s = {.deadline_ms = deadline_ms};
-	char text[160], why[128];
 
 	/* Nobody listens at the first. */
-	snprintf(text, sizeof(text), "redis+cluster://127.0.0.1:1,%s",
-	    w->servers[0].at);
-	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
-	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+	w->link = fake_redis_link(&w->servers[0].redis,
+	    "redis+cluster://127.0.0.1:1,", &s, &link_ops, w);
 }
 
 static bool
@@ -412,13 +289,15 @@ test_moved(void **state)
 	struct world *w = *state;
 	unsigned maps;
 
-	w->servers[2].says[0] = names(w, 2, "MOVED", w->servers[0].at);
+	w->servers[2].says[0] = names(w, 2, "MOVED", w->servers[0].redis.at);
 	start(w, 60000);
-	maps = w->servers[0].maps + w->servers[1].maps + w->servers[2].maps;
+	maps = w->servers[0].redis.maps + w->servers[1].redis.maps +
+	       w->servers[2].redis.maps;
 	assert_true(asks(w, FOO));
 	assert_int_equal(w->servers[0].runs, 1);
 	/* The map is asked for, and here it says what it said. */
-	while (w->servers[0].maps + w->servers[1].maps + w->servers[2].maps ==
+	while (w->servers[0].redis.maps + w->servers[1].redis.maps +
+		   w->servers[2].redis.maps ==
 	       maps)
 		pump_turns(w->loop, 1);
 	assert_int_equal(w->servers[2].runs, 1);
@@ -430,7 +309,7 @@ test_ask_is_for_one_question(void **state)
 {
 	struct world *w = *state;
 
-	w->servers[2].says[0] = names(w, 2, "ASK", w->servers[1].at);
+	w->servers[2].says[0] = names(w, 2, "ASK", w->servers[1].redis.at);
 	w->servers[2].says[1] = ":7\r\n";
 	w->servers[1].says[0] = "-NOSCRIPT x\r\n";
 	w->servers[1].says[1] = ":8\r\n";
@@ -467,8 +346,8 @@ test_a_circle_of_redirects_ends(void **state)
 {
 	struct world *w = *state;
 
-	w->servers[2].says[0] = names(w, 2, "MOVED", w->servers[0].at);
-	w->servers[0].says[0] = names(w, 0, "ASK", w->servers[2].at);
+	w->servers[2].says[0] = names(w, 2, "MOVED", w->servers[0].redis.at);
+	w->servers[0].says[0] = names(w, 0, "ASK", w->servers[2].redis.at);
 	start(w, 60000);
 	assert_false(asks(w, FOO));
 	assert_int_equal(w->servers[0].runs + w->servers[2].runs, 6);
@@ -511,7 +390,7 @@ test_one_deadline_over_all(void **state)
 	struct world *w = *state;
 
 	w->servers[2].says[0] = "-TRYAGAIN x\r\n";
-	w->servers[2].says[1] = names(w, 2, "ASK", w->servers[1].at);
+	w->servers[2].says[1] = names(w, 2, "ASK", w->servers[1].redis.at);
 	w->servers[1].is_silent = true;
 	start(w, 300);
 	assert_false(asks(w, FOO));
@@ -570,13 +449,13 @@ test_a_cluster_that_is_down(void **state)
 	struct world *w = *state;
 
 	for (size_t i = 0; i < SERVERS; i++)
-		w->servers[i].cluster_info = cluster_fail;
+		w->servers[i].redis.cluster_info = fake_redis_cluster_down;
 	begin(w, 60000);
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_non_null(strstr(w->why, "cluster is down"));
 	assert_int_equal(w->ups, 0);
 	for (size_t i = 0; i < SERVERS; i++)
-		w->servers[i].cluster_info = cluster_ok;
+		w->servers[i].redis.cluster_info = fake_redis_cluster_ok;
 	assert_true(pump_until(w->loop, is_whole, w));
 	assert_int_equal(w->ups, 1);
 }
@@ -586,8 +465,7 @@ test_a_replica_in_the_map(void **state)
 {
 	struct world *w = *state;
 
-	w->servers[2].role =
-	    "*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$1\r\nx\r\n:0\r\n";
+	w->servers[2].redis.role = fake_redis_replica;
 	begin(w, 60000);
 	assert_true(pump_until(w->loop, is_node_down, w));
 	assert_non_null(strstr(w->why, "replica"));

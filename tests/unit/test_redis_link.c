@@ -5,8 +5,7 @@
  */
 #include "share/redis_link.h"
 
-#include "net/conn.h"
-#include "net/listener.h"
+#include "fake_redis.h"
 #include "pump.h"
 
 #include <setjmp.h>
@@ -14,91 +13,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 struct world {
 	struct loop *loop;
-	struct listener *listener;
-	struct conn *server; /* the last that was accepted */
+	struct fake_redis server;
 	struct redis_link *link;
-	char path[64], heard[8192], why[REDIS_LINK_WHY_MAX];
-	size_t heard_n;
-	unsigned accepted, ups, downs, answers, lost;
+	char why[REDIS_LINK_WHY_MAX];
+	unsigned ups, downs, answers, lost;
 	int64_t integer;
-	const char *role;
 };
 
+/* Each test answers by itself. */
 static void
-on_server_read(void *arg, int64_t now)
-{
-	struct world *w = arg;
-	struct str in = conn_input(w->server);
-
-	(void)now;
-	assert_true(w->heard_n + in.n < sizeof(w->heard));
-	memcpy(w->heard + w->heard_n, in.p, in.n);
-	w->heard_n += in.n;
-	w->heard[w->heard_n] = '\0';
-	conn_consume(w->server, in.n);
-	if (w->role != NULL && strstr(w->heard, "memory") != NULL) {
-		(void)conn_write(w->server, w->role, strlen(w->role));
-		w->heard_n = 0;
-		w->heard[0] = '\0';
-		w->role = NULL;
-	}
-}
-
-static void
-on_server_drain(void *arg, int64_t now)
+on_command(
+    void *arg, struct fake_redis_peer *p, const struct resp_value *command)
 {
 	(void)arg;
-	(void)now;
-}
-
-static void
-on_server_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	struct world *w = arg;
-
-	(void)why;
-	(void)error;
-	(void)now;
-	conn_free(w->server);
-	w->server = NULL;
-}
-
-static const struct conn_ops server_ops = {
-    .on_read = on_server_read,
-    .on_drain = on_server_drain,
-    .on_end = on_server_end,
-};
-
-static const char master[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
-			     "$54\r\nmaxmemory:1000\r\nmaxmemory_policy:"
-			     "allkeys-lru\r\nmore:1\r\n\r\n";
-
-static void
-on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
-{
-	struct world *w = arg;
-
-	(void)peer;
-	(void)now;
-	if (w->server != NULL)
-		conn_free(w->server);
-	w->server = conn_new(w->loop, fd, &server_ops, w);
-	w->heard_n = 0;
-	w->accepted++;
-}
-
-static void
-on_trouble(void *arg, int error, int64_t now)
-{
-	(void)arg;
-	(void)now;
-	fail_msg("accept: %s", strerror(error));
+	(void)p;
+	(void)command;
 }
 
 static void
@@ -127,21 +61,11 @@ static int
 set_up(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	struct net_addr addr;
-	char text[80], why[128];
 
-	snprintf(
-	    w->path, sizeof(w->path), "/tmp/weir-link-%d.sock", (int)getpid());
-	snprintf(text, sizeof(text), "unix:%s", w->path);
 	w->loop = loop_new();
-	assert_true(net_addr_parse(str_from(text), &addr, why, sizeof(why)));
-	w->listener = listener_new(&addr,
-	    &(struct listener_options){
-		.backlog = 8, .unix_mode = 0600, .unix_gid = -1},
-	    why, sizeof(why));
-	assert_non_null(w->listener);
-	listener_start(w->listener, w->loop, on_accept, on_trouble, w);
-	w->role = master;
+	fake_redis_open(&w->server, w->loop, on_command, w);
+	w->server.info = "$54\r\nmaxmemory:1000\r\nmaxmemory_policy:"
+			 "allkeys-lru\r\nmore:1\r\n\r\n";
 	*state = w;
 	return 0;
 }
@@ -152,9 +76,7 @@ tear_down(void **state)
 	struct world *w = *state;
 
 	redis_link_free(w->link);
-	if (w->server != NULL)
-		conn_free(w->server);
-	listener_free(w->listener);
+	fake_redis_close(&w->server);
 	loop_free(w->loop);
 	free(w);
 	return 0;
@@ -167,11 +89,8 @@ start(struct world *w, int64_t deadline_ms, const char *password)
 	    .user = password != NULL ? "weir" : NULL,
 	    .password = str_from(password),
 	    .deadline_ms = deadline_ms};
-	char text[80], why[128];
 
-	snprintf(text, sizeof(text), "unix:%s", w->path);
-	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
-	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+	w->link = fake_redis_link(&w->server, "redis://", &s, &link_ops, w);
 }
 
 static bool
@@ -189,7 +108,7 @@ is_down(void *arg)
 static bool
 has_heard(void *arg)
 {
-	return ((struct world *)arg)->heard_n > 0;
+	return ((struct world *)arg)->server.heard_n > 0;
 }
 
 static bool
@@ -203,7 +122,7 @@ is_answered(void *arg)
 static bool
 is_accepted_again(void *arg)
 {
-	return ((struct world *)arg)->accepted > 1;
+	return ((struct world *)arg)->server.accepted > 1;
 }
 
 static void
@@ -233,12 +152,6 @@ run(struct world *w)
 }
 
 static void
-say(struct world *w, const char *text)
-{
-	(void)conn_write(w->server, text, strlen(text));
-}
-
-static void
 test_goes_up_and_runs_scripts(void **state)
 {
 	struct world *w = *state;
@@ -253,17 +166,17 @@ test_goes_up_and_runs_scripts(void **state)
 	assert_string_equal(memory.policy, "allkeys-lru");
 	assert_true(run(w));
 	assert_true(pump_until(w->loop, has_heard, w));
-	assert_string_equal(w->heard,
+	assert_string_equal(w->server.heard,
 	    "*5\r\n$7\r\nEVALSHA\r\n$40\r\n"
 	    "e0e1f9fabfc9d4800c877a703b823ac0578ff8db\r\n"
 	    "$1\r\n1\r\n$3\r\nkey\r\n$5\r\nvalue\r\n");
-	w->heard_n = 0;
-	say(w, "-NOSCRIPT No matching script.\r\n");
+	w->server.heard_n = 0;
+	fake_redis_say(&w->server, "-NOSCRIPT No matching script.\r\n");
 	assert_true(pump_until(w->loop, has_heard, w));
-	assert_string_equal(w->heard,
+	assert_string_equal(w->server.heard,
 	    "*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n"
 	    "$1\r\n1\r\n$3\r\nkey\r\n$5\r\nvalue\r\n");
-	say(w, ":1\r\n");
+	fake_redis_say(&w->server, ":1\r\n");
 	assert_true(pump_until(w->loop, is_answered, w));
 	assert_int_equal(w->integer, 1);
 	assert_int_equal(w->downs, 0);
@@ -277,8 +190,8 @@ hears(struct world *w, const char *verb)
 	assert_true(pump_until(w->loop, has_heard, w));
 	snprintf(
 	    start, sizeof(start), "*5\r\n$%zu\r\n%s\r\n", strlen(verb), verb);
-	assert_true(str_starts(str_from(w->heard), str_from(start)));
-	w->heard_n = 0;
+	assert_true(str_starts(str_from(w->server.heard), str_from(start)));
+	w->server.heard_n = 0;
 }
 
 static bool
@@ -298,10 +211,10 @@ test_a_server_that_forgets_scripts(void **state)
 	for (unsigned i = 1; i <= 3; i++) {
 		assert_true(run(w));
 		hears(w, "EVALSHA");
-		say(w, "-NOSCRIPT x\r\n");
+		fake_redis_say(&w->server, "-NOSCRIPT x\r\n");
 		hears(w, "EVAL");
 		w->answers = 0;
-		say(w, ":1\r\n");
+		fake_redis_say(&w->server, ":1\r\n");
 		assert_true(pump_until(w->loop, is_answered, w));
 	}
 	/* Of two that are refused, one sends it. */
@@ -310,11 +223,11 @@ test_a_server_that_forgets_scripts(void **state)
 	hears(w, "EVALSHA");
 	assert_true(run(w));
 	hears(w, "EVALSHA");
-	say(w, "-NOSCRIPT x\r\n");
+	fake_redis_say(&w->server, "-NOSCRIPT x\r\n");
 	hears(w, "EVAL");
-	say(w, "-NOSCRIPT x\r\n");
+	fake_redis_say(&w->server, "-NOSCRIPT x\r\n");
 	hears(w, "EVALSHA");
-	say(w, ":1\r\n:1\r\n");
+	fake_redis_say(&w->server, ":1\r\n:1\r\n");
 	assert_true(pump_until(w->loop, are_two_answered, w));
 	assert_int_equal(w->downs, 0);
 }
@@ -324,12 +237,12 @@ test_logs_in_first(void **state)
 {
 	struct world *w = *state;
 
-	w->role = NULL;
+	w->server.role = NULL;
 	start(w, 60000, "a password");
 	assert_true(pump_until(w->loop, has_heard, w));
-	assert_true(str_starts(str_from(w->heard),
+	assert_true(str_starts(str_from(w->server.heard),
 	    STR("*3\r\n$4\r\nAUTH\r\n$4\r\nweir\r\n$10\r\na password\r\n")));
-	say(w, "-WRONGPASS invalid\r\n");
+	fake_redis_say(&w->server, "-WRONGPASS invalid\r\n");
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_non_null(strstr(w->why, "WRONGPASS"));
 }
@@ -341,14 +254,13 @@ ends_with(struct world *w, const char *answer, const char *why)
 	start(w, 60000, NULL);
 	assert_true(pump_until(w->loop, is_up, w));
 	assert_true(run(w) && run(w));
-	say(w, answer);
+	fake_redis_say(&w->server, answer);
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_non_null(strstr(w->why, why));
 	assert_int_equal(w->lost, 2);
 	assert_int_equal(w->answers, 0);
 	assert_false(run(w));
 	/* It tries again by itself. */
-	w->role = master;
 	assert_true(pump_until(w->loop, is_accepted_again, w));
 	assert_true(pump_until(w->loop, is_up, w));
 }
@@ -398,7 +310,7 @@ test_what_was_not_asked_is_an_outage(void **state)
 
 	start(w, 60000, NULL);
 	assert_true(pump_until(w->loop, is_up, w));
-	say(w, ":1\r\n");
+	fake_redis_say(&w->server, ":1\r\n");
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_non_null(strstr(w->why, "not asked"));
 }
@@ -408,7 +320,7 @@ test_a_replica_is_an_outage(void **state)
 {
 	struct world *w = *state;
 
-	w->role = "*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$1\r\nx\r\n:0\r\n";
+	w->server.role = fake_redis_replica;
 	start(w, 60000, NULL);
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_non_null(strstr(w->why, "replica"));
@@ -423,8 +335,7 @@ test_a_closed_connection_is_an_outage(void **state)
 	start(w, 60000, NULL);
 	assert_true(pump_until(w->loop, is_up, w));
 	assert_true(run(w));
-	conn_free(w->server);
-	w->server = NULL;
+	fake_redis_hang_up(&w->server);
 	assert_true(pump_until(w->loop, is_down, w));
 	assert_int_equal(w->lost, 1);
 }

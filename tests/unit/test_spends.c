@@ -6,8 +6,7 @@
  */
 #include "share/spends.h"
 
-#include "net/conn.h"
-#include "net/listener.h"
+#include "fake_redis.h"
 #include "pump.h"
 
 #include <setjmp.h>
@@ -15,30 +14,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#define ARGS 40
-#define ABOUT STR("weir spent 1")
+#define ABOUT "weir spent 1"
 #define HEAD 17
-#define EPOCH "0123456789abcdef"
-
-static const char master[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
-			     "$54\r\nmaxmemory:1000\r\nmaxmemory_policy:"
-			     "allkeys-lru\r\nmore:1\r\n\r\n";
 
 struct world {
 	struct loop *loop;
-	struct listener *listener;
-	struct conn *server;
+	struct fake_redis server;
 	struct redis_link *link;
 	struct seal *seal;
 	struct spends *spends;
-	char path[64];
-	unsigned reads, adds;       /* that the server heard */
-	char last[24];              /* the id from which the last read began */
-	bool is_greeted, is_adding; /* is_adding: not answered */
+	unsigned reads, adds; /* that the server heard */
+	char last[24];        /* the id from which the last read began */
+	bool is_adding;       /* not answered */
 	unsigned late_reads;
 	struct buf reply; /* to the next read; empty: nothing new */
 	/* Of the last add: "alice 3 1, bob 1 0, ". */
@@ -51,20 +41,12 @@ struct world {
 /* ---- the server ---- */
 
 static void
-say(struct world *w, const char *text)
-{
-	(void)conn_write(w->server, text, strlen(text));
-}
-
-static void
 answer_read(struct world *w)
 {
-	if (w->reply.len > 0)
-		(void)conn_write(w->server, buf_str(&w->reply).p, w->reply.len);
-	else
-		say(w, "*2\r\n:5\r\n$16\r\n" EPOCH "\r\n");
-	buf_clear(&w->reply);
-	buf_init(&w->reply, 1 << 20);
+	if (w->reply.len == 0)
+		fake_redis_begin(&w->reply, 0, 5);
+	fake_redis_answer(w->server.last, buf_str(&w->reply));
+	buf_reset(&w->reply);
 }
 
 /* In their order, as a server does. */
@@ -73,139 +55,43 @@ answer_add(struct world *w)
 {
 	assert_true(w->is_adding);
 	w->is_adding = false;
-	say(w, ":1\r\n");
+	fake_redis_say(&w->server, ":1\r\n");
 	for (; w->late_reads > 0; w->late_reads--)
 		answer_read(w);
 }
 
 static void
-take_add(struct world *w, const struct str *args, size_t n)
+on_added(void *arg, struct str plain)
 {
-	size_t used = 0;
+	struct world *w = arg;
+	size_t used = strlen(w->reported);
+	struct spend v;
 
-	w->reported[0] = '\0';
-	for (size_t i = 8; i < n; i++) {
-		struct spend v;
-		struct buf plain;
-
-		buf_init(&plain, 1024);
-		assert_true(seal_open(w->seal, ABOUT, args[i], &plain));
-		assert_true(spend_read(buf_str(&plain), &v));
-		used += (size_t)snprintf(w->reported + used,
-		    sizeof(w->reported) - used, "%.*s %u %u, ",
-		    STR_ARG(v.sender), v.recipients, v.messages);
-		buf_clear(&plain);
-	}
-	w->adds++;
-	w->is_adding = true;
+	assert_true(spend_read(plain, &v));
+	snprintf(w->reported + used, sizeof(w->reported) - used, "%.*s %u %u, ",
+	    STR_ARG(v.sender), v.recipients, v.messages);
 }
 
 static void
-take_command(struct world *w, const struct str *args, size_t n)
+on_command(
+    void *arg, struct fake_redis_peer *p, const struct resp_value *command)
 {
-	if (!str_eq(args[0], STR("EVALSHA"))) {
-		if (!w->is_greeted)
-			say(w, master);
-		w->is_greeted = true;
-		return;
-	}
-	if (n != 8 || !str_eq(args[6], STR("200"))) {
-		take_add(w, args, n);
+	struct world *w = arg;
+
+	(void)p;
+	if (command->count != FAKE_REDIS_READ_WORDS) {
+		w->reported[0] = '\0';
+		fake_redis_each_added(command, ABOUT, w->seal, on_added, w);
+		w->adds++;
+		w->is_adding = true;
 		return;
 	}
 	w->reads++;
-	str_copy(args[5], w->last, sizeof(w->last));
+	str_copy(resp_text(resp_at(command, 5)), w->last, sizeof(w->last));
 	if (w->is_adding)
 		w->late_reads++;
 	else
 		answer_read(w);
-}
-
-/* "*N", then "$LENGTH" and the text for each. 0: it is not whole yet. */
-static size_t
-read_command(struct str in, struct str *args, size_t *n)
-{
-	struct str rest = in;
-
-	*n = strtoul(in.p + 1, NULL, 10);
-	assert_true(in.p[0] == '*' && *n > 0 && *n <= ARGS);
-	rest = str_sub(rest, str_index(rest, '\n') + 1, rest.n);
-	for (size_t i = 0; i < *n; i++) {
-		size_t end = str_index(rest, '\n'), size;
-
-		if (end == rest.n)
-			return 0;
-		assert_int_equal(rest.p[0], '$');
-		size = strtoul(rest.p + 1, NULL, 10);
-		rest = str_sub(rest, end + 1, rest.n);
-		if (rest.n < size + 2)
-			return 0;
-		args[i] = str_sub(rest, 0, size);
-		rest = str_sub(rest, size + 2, rest.n);
-	}
-	return in.n - rest.n;
-}
-
-static void
-on_server_read(void *arg, int64_t now)
-{
-	struct world *w = arg;
-
-	(void)now;
-	while (conn_input(w->server).n > 0) {
-		struct str args[ARGS];
-		size_t n, used = read_command(conn_input(w->server), args, &n);
-
-		if (used == 0)
-			return;
-		take_command(w, args, n);
-		conn_consume(w->server, used);
-	}
-}
-
-static void
-on_server_drain(void *arg, int64_t now)
-{
-	(void)arg;
-	(void)now;
-}
-
-static void
-on_server_end(void *arg, enum conn_end why, int error, int64_t now)
-{
-	struct world *w = arg;
-
-	(void)why;
-	(void)error;
-	(void)now;
-	conn_free(w->server);
-	w->server = NULL;
-}
-
-static const struct conn_ops server_ops = {
-    .on_read = on_server_read,
-    .on_drain = on_server_drain,
-    .on_end = on_server_end,
-};
-
-static void
-on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
-{
-	struct world *w = arg;
-
-	(void)peer;
-	(void)now;
-	w->is_greeted = w->is_adding = false;
-	w->late_reads = 0;
-	w->server = conn_new(w->loop, fd, &server_ops, w);
-}
-
-static void
-on_trouble(void *arg, int error, int64_t now)
-{
-	(void)arg;
-	(void)now;
-	fail_msg("accept: %s", strerror(error));
 }
 
 /* ---- the relay ---- */
@@ -216,6 +102,8 @@ on_up(void *arg, int64_t now)
 	struct world *w = arg;
 
 	(void)now;
+	w->is_adding = false;
+	w->late_reads = 0;
 	spends_start(w->spends);
 }
 
@@ -245,24 +133,12 @@ set_up(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 	struct redis_link_settings s = {.deadline_ms = 60000};
-	struct net_addr addr;
-	char text[80], why[128];
 
-	snprintf(w->path, sizeof(w->path), "/tmp/weir-spends-%d.sock",
-	    (int)getpid());
-	snprintf(text, sizeof(text), "unix:%s", w->path);
 	w->loop = loop_new();
-	assert_true(net_addr_parse(str_from(text), &addr, why, sizeof(why)));
-	w->listener = listener_new(&addr,
-	    &(struct listener_options){
-		.backlog = 8, .unix_mode = 0600, .unix_gid = -1},
-	    why, sizeof(why));
-	assert_non_null(w->listener);
-	listener_start(w->listener, w->loop, on_accept, on_trouble, w);
+	fake_redis_open(&w->server, w->loop, on_command, w);
 	buf_init(&w->reply, 1 << 20);
 	w->seal = seal_new(STR("a secret of enough bytes"));
-	assert_true(redis_url_parse(text, &s.url, why, sizeof(why)));
-	w->link = redis_link_new(w->loop, &s, &link_ops, w);
+	w->link = fake_redis_link(&w->server, "redis://", &s, &link_ops, w);
 	w->spends = spends_new(w->loop, w->link, w->seal, "weir", on_spent, w);
 	*state = w;
 	return 0;
@@ -275,9 +151,7 @@ tear_down(void **state)
 
 	redis_link_free(w->link);
 	spends_free(w->spends);
-	if (w->server != NULL)
-		conn_free(w->server);
-	listener_free(w->listener);
+	fake_redis_close(&w->server);
 	loop_free(w->loop);
 	seal_free(w->seal);
 	buf_clear(&w->reply);
@@ -338,8 +212,7 @@ test_outage(void **state)
 
 	spends_note(w->spends, "alice", 4, 1);
 	await(w, 1, 1);
-	conn_free(w->server);
-	w->server = NULL;
+	fake_redis_hang_up(&w->server);
 	await(w, 1, 1);
 	assert_string_equal(w->reported, "alice 4 1, ");
 	spends_note(w->spends, "alice", 1, 0);
@@ -370,24 +243,12 @@ add_entry(struct world *w, unsigned id, const char *sender, uint32_t recipients,
 	    .recipients = recipients,
 	    .messages = 1,
 	    .sender = str_from(sender)};
-	struct buf plain, sealed;
+	struct buf plain;
 
 	buf_init(&plain, 1024);
-	buf_init(&sealed, 1024);
 	assert_true(spend_write(&v, &plain));
-	assert_true(seal_close(seal, ABOUT, buf_str(&plain), &sealed));
-	assert_true(buf_printf(&w->reply, ":%u\r\n$%zu\r\n", id, sealed.len));
-	assert_true(buf_append_str(&w->reply, buf_str(&sealed)));
-	assert_true(buf_append_str(&w->reply, STR("\r\n")));
+	fake_redis_entry(&w->reply, id, buf_str(&plain), ABOUT, seal);
 	buf_clear(&plain);
-	buf_clear(&sealed);
-}
-
-static void
-begin_reply(struct world *w, unsigned entries, int top)
-{
-	assert_true(buf_printf(&w->reply, "*%u\r\n:%d\r\n$16\r\n" EPOCH "\r\n",
-	    2 + 2 * entries, top));
 }
 
 static void
@@ -397,7 +258,7 @@ test_hears(void **state)
 	struct seal *foreign = seal_new(STR("the secret of somebody else"));
 
 	await(w, 2, 0);
-	begin_reply(w, 4, 9);
+	fake_redis_begin(&w->reply, 4, 9);
 	add_entry(w, 6, "eve", 3, w->seal);
 	add_entry(w, 7, "forged", 3, foreign);
 	assert_true(buf_append_str(&w->reply, STR(":8\r\n$3\r\nxyz\r\n")));
@@ -413,9 +274,10 @@ static void
 test_hostile_answers(void **state)
 {
 	static const char *const bad[] = {"*0\r\n", ":7\r\n", "$-1\r\n",
-	    "*2\r\n:-4\r\n$0\r\n\r\n", "*1\r\n:9\r\n",
-	    "*2\r\n:9\r\n$17\r\n0123456789abcdefg\r\n",
-	    "*2\r\n$1\r\nx\r\n$1\r\ny\r\n"};
+	    "*2\r\n:9\r\n$0\r\n\r\n", "*1\r\n:9\r\n",
+	    "*3\r\n:-4\r\n$0\r\n\r\n:0\r\n", "*3\r\n:9\r\n$2\r\nxy\r\n:0\r\n",
+	    "*3\r\n:9\r\n$16\r\n" FAKE_REDIS_EPOCH "\r\n:-1\r\n",
+	    "*3\r\n$1\r\nx\r\n$1\r\ny\r\n$1\r\nz\r\n"};
 	struct world *w = *state;
 
 	await(w, 2, 0);
