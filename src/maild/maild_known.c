@@ -155,8 +155,14 @@ save(struct maild *m)
 
 	if (mark.epoch == was.epoch && mark.at == was.at)
 		return true;
-	if (!gate_save_known(m->gate, clock_wall_ms()))
+	if (!gate_save_known(m->gate, clock_wall_ms())) {
+		/* Else a relay that ends now would take itself for a new one,
+		 * which misses nothing. */
+		if (mark.epoch != was.epoch)
+			spool_set_stream_mark(
+			    m->spool, (struct spool_mark){mark.epoch, 0});
 		return false;
+	}
 	spool_set_stream_mark(
 	    m->spool, (struct spool_mark){mark.epoch, mark.at});
 	return true;

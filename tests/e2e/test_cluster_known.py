@@ -108,7 +108,8 @@ def test_what_was_missed_is_said(redis, relay):  # noqa: F811
     server.call("XTRIM", "{weir:1}:learnt", "MAXLEN", 1)
     b.launch()
     is_up(b)
-    until(lambda: b.log_lines("shared learnt_gap count=2"), "the gap")
+    # Three, if it was stopped before the first was on its disk.
+    until(lambda: b.log_lines("shared learnt_gap count=[23]"), "the gap")
     learnt(b, 1)
     server.call("FLUSHALL")
     send(a, "five")
