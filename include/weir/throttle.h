@@ -309,7 +309,7 @@ void throttle_exhaust(
     struct throttle *t, struct throttle_source *src, int64_t now);
 /* Its new destinations that passed somewhere else: taken off the allowance, as
  * far as there is one, and counted in the limit windows. What waits is not
- * touched. Under the paper's rules it counts in the windows alone. */
+ * touched. Under the paper's rules they take free places of the working set. */
 void throttle_take(
     struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now);
 
@@ -330,7 +330,7 @@ bool throttle_let_go(struct throttle *t, struct throttle_source *src,
 /* What is left, for one that knows nothing of the source. */
 #define THROTTLE_LEVEL_AGES 2048
 struct throttle_level {
-	uint32_t allowance;
+	uint32_t allowance; /* paper: free places of the working set */
 	uint32_t ages;
 	int64_t tick_in_ms;                   /* -1: the clock stands */
 	int64_t ages_ms[THROTTLE_LEVEL_AGES]; /* of passes, the oldest first */

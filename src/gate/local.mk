@@ -201,7 +201,14 @@ tests_unit_test_gate_secure_SOURCES = tests/unit/test_gate_secure.c \
 tests_unit_test_gate_secure_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_scopes_oracle
 tests_unit_test_scopes_oracle_SOURCES = tests/unit/test_scopes_oracle.c \
-	tests/unit/pump.h tests/unit/redis_rig.h tests/unit/throttle_random.h
+	tests/unit/oracle_rig.h tests/unit/pump.h \
+	tests/unit/redis_rig.h tests/unit/throttle_random.h
 tests_unit_test_scopes_oracle_LDADD = $(gate_libs) $(share_libs) \
+	$(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_signals_oracle
+tests_unit_test_signals_oracle_SOURCES = tests/unit/test_signals_oracle.c \
+	tests/unit/oracle_rig.h tests/unit/pump.h \
+	tests/unit/redis_rig.h tests/unit/throttle_random.h
+tests_unit_test_signals_oracle_LDADD = $(gate_libs) $(share_libs) \
 	$(CMOCKA_LIBS)
 endif

@@ -15,9 +15,11 @@
 
 #define NAME 8       /* bytes of a relay, a destination, a ticket */
 #define KEYS 3       /* of a lane */
-#define HEAD 8       /* arguments before the steps */
-#define REPLY_HEAD 9 /* elements before the rulings */
-#define RULING 5     /* elements of each */
+#define HEAD 12       /* arguments before the steps */
+#define REPLY_HEAD 12 /* elements before the rulings */
+#define RULING 5      /* elements of each */
+#define NETWORK_MAX (SEAL_NUMBER + 1 + 2 * 15) /* bytes of one */
+#define AGE_MAX (INT64_C(1) << 41)
 #define GRANTED_MAX 8192
 #define TEXT_MAX (1u << 16)
 
@@ -35,6 +37,7 @@ struct arbiter {
 
 struct ask {
 	struct list entry;
+	struct arbiter *arbiter;
 	size_t reserves;
 	uint64_t *destinations; /* of these */
 	share_answer_fn *fn;
@@ -65,11 +68,12 @@ write_policy(const struct share_question *q, struct buf *out)
 {
 	const struct throttle_policy *p = q->policy;
 
-	if (!buf_printf(out, "%u %" PRId64 " %u %u %u %u %" PRId64 " %u %d %d",
+	if (!buf_printf(out,
+		"%u %" PRId64 " %u %u %u %u %" PRId64 " %u %d %d %d",
 		p->working_set, p->interval_ms, p->burst, p->initial,
 		p->freeze_at, p->freeze_growth.count,
 		p->freeze_growth.window_ms, p->queue_max, p->hold_when_frozen,
-		q->is_spared))
+		q->is_spared, p->paper))
 		return false;
 	for (uint32_t i = 0; i < p->limit_count; i++) {
 		if (!buf_printf(out, " %u %" PRId64, p->limits[i].count,
@@ -92,8 +96,10 @@ write_ages(const struct share_level *seed, struct buf *out)
 
 /* Everything that the arguments point to. */
 struct words {
-	struct buf policy, seed, ages, names;
+	struct buf policy, seed, ages, names, networks;
 	char frozen[2], untold[16], lease[16], at[24];
+	char rules[96], credit[72];
+	unsigned char network[SEAL_NUMBER];
 	struct str args[HEAD + 3 * SHARE_STEPS_MAX];
 	size_t n;
 };
@@ -112,6 +118,13 @@ static const char *const letters[] = {
     [SHARE_BLAST_BEGIN] = "B",
     [SHARE_BLAST_END] = "E",
     [SHARE_HAVE] = "J",
+    [SHARE_HOME] = "m",
+    [SHARE_HOME_MAYBE] = "M",
+    [SHARE_REFUSED] = "F",
+    [SHARE_REFUSED_HEARSAY] = "f",
+    [SHARE_NETWORK] = "U",
+    [SHARE_DELIVERED] = "D",
+    [SHARE_FORGET] = "Z",
 };
 
 static char *
@@ -125,7 +138,7 @@ add_name(struct words *w, uint64_t v)
 }
 
 static void
-write_step(struct words *w, const struct share_step *s)
+write_step(const struct arbiter *d, struct words *w, const struct share_step *s)
 {
 	char *at;
 
@@ -135,6 +148,14 @@ write_step(struct words *w, const struct share_step *s)
 		for (size_t i = 0; i < s->list_n; i++)
 			(void)add_name(w, s->list[i]);
 		w->args[w->n++] = (struct str){at, NAME * s->list_n};
+		w->args[w->n++] = STR("");
+		return;
+	}
+	if (s->what == SHARE_NETWORK) {
+		at = buf_reserve(&w->names, SEAL_NUMBER);
+		seal_number(d->seal, s->destination, (unsigned char *)at);
+		buf_commit(&w->names, SEAL_NUMBER);
+		w->args[w->n++] = (struct str){at, SEAL_NUMBER};
 		w->args[w->n++] = STR("");
 		return;
 	}
@@ -150,6 +171,50 @@ write_step(struct words *w, const struct share_step *s)
 	w->args[w->n++] = (struct str){at, NAME};
 }
 
+/* As arbiter.lua has them. */
+static bool
+write_known(const struct arbiter *d, const struct share_signals *known,
+    struct words *w)
+{
+	char name[SEAL_NUMBER];
+
+	if (known->has_credit)
+		snprintf(w->credit, sizeof(w->credit),
+		    "%" PRId64 " %" PRId64 " %" PRId64, known->left,
+		    known->empty_ms, known->refused_ms);
+	for (size_t i = 0; known->has_networks && i < known->networks_n; i++) {
+		const struct share_network *n = &known->networks[i];
+
+		seal_number(d->seal, n->net, (unsigned char *)name);
+		if (!buf_append(&w->networks, name, sizeof(name)) ||
+		    !buf_printf(&w->networks, "%d%" PRId64 " %" PRId64 " ",
+			n->is_learnt, n->since_ms, n->last_ms))
+			return false;
+	}
+	return true;
+}
+
+static void
+add_signals(
+    const struct arbiter *d, const struct share_question *q, struct words *w)
+{
+	const struct share_signal_rules *r = &q->signals;
+
+	snprintf(w->rules, sizeof(w->rules),
+	    "%u %" PRId64 " %u %" PRId64, r->credit, r->credit_freeze_ms,
+	    r->networks, r->networks_window_ms);
+	w->args[w->n++] = str_from(w->rules);
+	if (q->network != 0 && r->networks > 0) {
+		seal_number(d->seal, q->network, w->network);
+		w->args[w->n++] =
+		    (struct str){(const char *)w->network, SEAL_NUMBER};
+	} else {
+		w->args[w->n++] = STR("");
+	}
+	w->args[w->n++] = str_from(w->credit);
+	w->args[w->n++] = buf_str(&w->networks);
+}
+
 static bool
 write_words(
     const struct arbiter *d, const struct share_question *q, struct words *w)
@@ -161,7 +226,8 @@ write_words(
 	/* All at once: the arguments point into it. */
 	if (q->steps_n > SHARE_STEPS_MAX || NAME * names > TEXT_MAX ||
 	    (names > 0 && buf_reserve(&w->names, NAME * names) == NULL) ||
-	    !write_policy(q, &w->policy))
+	    !write_policy(q, &w->policy) ||
+	    (q->known != NULL && !write_known(d, q->known, w)))
 		return false;
 	if (q->seed != NULL && (!buf_printf(&w->seed, "%u %" PRId64,
 				    q->seed->allowance, q->seed->tick_in) ||
@@ -183,8 +249,9 @@ write_words(
 	w->args[w->n++] = buf_str(&w->ages);
 	w->args[w->n++] = str_from(w->lease);
 	w->args[w->n++] = q->at != 0 ? str_from(w->at) : STR("");
+	add_signals(d, q, w);
 	for (size_t i = 0; i < q->steps_n; i++)
-		write_step(w, &q->steps[i]);
+		write_step(d, w, &q->steps[i]);
 	return true;
 }
 
@@ -249,6 +316,86 @@ read_level(const struct resp_value *reply, struct share_answer *out)
 	return true;
 }
 
+/* A number and the space behind it. */
+static bool
+take_number(struct str *in, int64_t high, int64_t *out)
+{
+	size_t n = 0;
+	int64_t v = 0;
+
+	while (n < in->n && in->p[n] >= '0' && in->p[n] <= '9' && n < 15)
+		v = v * 10 + (in->p[n++] - '0');
+	if (n == 0 || n >= in->n || in->p[n] != ' ' || v > high)
+		return false;
+	*out = v;
+	*in = str_sub(*in, n + 1, in->n);
+	return true;
+}
+
+static bool
+read_credit(struct str in, struct share_signals *out)
+{
+	char text[72];
+	struct str left = {text, 0};
+
+	if (in.n == 0)
+		return true;
+	if (in.n + 2 > sizeof(text))
+		return false;
+	left.n = (size_t)snprintf(
+	    text, sizeof(text), "%.*s ", (int)in.n, in.p);
+	out->has_credit = true;
+	if (!take_number(&left, UINT32_MAX, &out->left))
+		return false;
+	out->empty_ms = -1;
+	if (str_starts(left, STR("-1 ")))
+		left = str_sub(left, 3, left.n);
+	else if (!take_number(&left, AGE_MAX, &out->empty_ms))
+		return false;
+	return take_number(&left, AGE_MAX, &out->refused_ms) && left.n == 0;
+}
+
+static bool
+read_networks(struct str in, const struct seal *seal,
+    struct share_network *networks, struct share_signals *out)
+{
+	if (in.n == 0)
+		return true;
+	out->has_networks = true;
+	out->are_many = in.p[0] == '1';
+	out->networks = networks;
+	in = str_sub(in, 1, in.n);
+	while (in.n > 0) {
+		struct share_network *n = &networks[out->networks_n];
+		const unsigned char *name = (const unsigned char *)in.p;
+
+		if (in.n < SEAL_NUMBER + 1 ||
+		    out->networks_n == SHARE_NETWORKS_MAX)
+			return false;
+		n->is_learnt = in.p[SEAL_NUMBER] == '1';
+		in = str_sub(in, SEAL_NUMBER + 1, in.n);
+		if (!take_number(&in, AGE_MAX, &n->since_ms) ||
+		    !take_number(&in, AGE_MAX, &n->last_ms))
+			return false;
+		out->networks_n += seal_number_open(seal, name, &n->net);
+	}
+	return true;
+}
+
+static bool
+read_signals(const struct resp_value *reply, const struct seal *seal,
+    struct share_network *networks, struct share_answer *out)
+{
+	struct str results = resp_text(resp_at(reply, 9));
+
+	if (results.n > 0)
+		out->result = results.p[results.n - 1] - '0';
+	return out->result >= -1 && out->result <= 3 &&
+	       read_credit(resp_text(resp_at(reply, 10)), &out->signals) &&
+	       read_networks(resp_text(resp_at(reply, 11)), seal, networks,
+		   &out->signals);
+}
+
 size_t
 arbiter_granted_max(const struct resp_value *reply)
 {
@@ -256,14 +403,15 @@ arbiter_granted_max(const struct resp_value *reply)
 }
 
 bool
-arbiter_read(const struct resp_value *reply, const uint64_t *destinations,
-    size_t reserves, struct share_answer *out, uint64_t *granted,
-    struct throttle_reservation *rulings)
+arbiter_read(const struct resp_value *reply, const struct seal *seal,
+    const uint64_t *destinations, size_t reserves, struct share_answer *out,
+    const struct arbiter_room *room)
 {
 	struct str names = resp_text(resp_at(reply, 8));
 	int64_t is_known;
 
-	*out = (struct share_answer){.granted = granted, .rulings = rulings};
+	*out = (struct share_answer){
+	    .granted = room->granted, .rulings = room->rulings, .result = -1};
 	if (reply->type != RESP_ARRAY ||
 	    !read_number(reply, 0, 0, 1, &is_known))
 		return false;
@@ -271,16 +419,18 @@ arbiter_read(const struct resp_value *reply, const uint64_t *destinations,
 	if (out->is_unknown)
 		return true;
 	if (reply->count != REPLY_HEAD + RULING * reserves ||
-	    !read_level(reply, out) || names.n % NAME != 0 ||
+	    !read_level(reply, out) ||
+	    !read_signals(reply, seal, room->networks, out) ||
+	    names.n % NAME != 0 ||
 	    names.n / NAME > GRANTED_MAX)
 		return false;
 	out->granted_n = names.n / NAME;
 	for (size_t i = 0; i < out->granted_n; i++)
-		granted[i] = get_name(names.p + NAME * i);
+		room->granted[i] = get_name(names.p + NAME * i);
 	out->rulings_n = reserves;
 	for (size_t i = 0; i < reserves; i++) {
 		if (!read_ruling(reply, REPLY_HEAD + RULING * i,
-			destinations[i], &rulings[i]))
+			destinations[i], &room->rulings[i]))
 			return false;
 	}
 	return true;
@@ -300,20 +450,21 @@ on_reply(void *arg, const struct resp_value *reply, int64_t now)
 	struct ask *a = arg;
 	share_answer_fn *fn = a->fn;
 	void *fn_arg = a->arg;
-	struct throttle_reservation *rulings;
+	struct share_network networks[SHARE_NETWORKS_MAX];
+	struct arbiter_room room = {.networks = networks};
 	struct share_answer answer;
-	uint64_t *granted;
 	bool ok = false;
 
-	rulings = xcalloc(a->reserves + 1, sizeof(*rulings));
-	granted = xcalloc(arbiter_granted_max(reply) + 1, sizeof(*granted));
+	room.rulings = xcalloc(a->reserves + 1, sizeof(*room.rulings));
+	room.granted =
+	    xcalloc(arbiter_granted_max(reply) + 1, sizeof(*room.granted));
 	if (reply != NULL)
-		ok = arbiter_read(reply, a->destinations, a->reserves, &answer,
-		    granted, rulings);
+		ok = arbiter_read(reply, a->arbiter->seal, a->destinations,
+		    a->reserves, &answer, &room);
 	ask_free(a);
 	fn(fn_arg, ok ? &answer : NULL, now);
-	free(rulings);
-	free(granted);
+	free(room.rulings);
+	free(room.granted);
 }
 
 /* In braces, so that all keys of a sender lie in one slot of a cluster. */
@@ -384,7 +535,9 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	buf_init(&w->seed, TEXT_MAX);
 	buf_init(&w->ages, TEXT_MAX);
 	buf_init(&w->names, TEXT_MAX);
+	buf_init(&w->networks, SHARE_NETWORKS_MAX * NETWORK_MAX);
 	a = xcalloc(1, sizeof(*a));
+	a->arbiter = d;
 	a->fn = fn;
 	a->arg = fn_arg;
 	a->destinations = xcalloc(q->steps_n + 1, sizeof(*a->destinations));
@@ -401,6 +554,7 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	buf_clear(&w->seed);
 	buf_clear(&w->ages);
 	buf_clear(&w->names);
+	buf_clear(&w->networks);
 	free(w);
 	return ok;
 }

@@ -14,7 +14,7 @@
 #include "share/seal.h"
 
 #define ARBITER_LEASE_S 60
-#define ARBITER_VERSION 3 /* of keys: another script, another throttle */
+#define ARBITER_VERSION 4 /* of keys: another script, another throttle */
 
 struct arbiter;
 
@@ -27,11 +27,17 @@ void arbiter_free(struct arbiter *d);
 extern const struct share_ops arbiter_ops; /* arg: the struct arbiter */
 
 /* The script's reply to a question that reserves so many; for tests. granted
- * has room for arbiter_granted_max of the reply, rulings for reserves. False:
+ * has room for arbiter_granted_max of the reply, rulings for reserves, networks
+ * for SHARE_NETWORKS_MAX. Networks that seal did not name are left out. False:
  * it is no answer. */
+struct arbiter_room {
+	uint64_t *granted;
+	struct throttle_reservation *rulings;
+	struct share_network *networks;
+};
 size_t arbiter_granted_max(const struct resp_value *reply);
 MUST_CHECK bool arbiter_read(const struct resp_value *reply,
-    const uint64_t *destinations, size_t reserves, struct share_answer *out,
-    uint64_t *granted, struct throttle_reservation *rulings);
+    const struct seal *seal, const uint64_t *destinations, size_t reserves,
+    struct share_answer *out, const struct arbiter_room *room);
 
 #endif

@@ -2,7 +2,9 @@
 --
 -- src/throttle for one sender that several relays share: the same rules, in the
 -- same order, under the server's clock. tests/unit/test_arbiter_oracle.c holds
--- the two against each other. Paper's rules are not in it.
+-- the two against each other. Paper's rules are the papers' own: what is free
+-- in the working set is the allowance. What src/gate/credit.c and networks.c
+-- count about the sender is here too, and who is to wait for it does.
 --
 -- Familiar recipients have a limiter of their own: the same script on other
 -- keys. Whom it lets go is from then on no stranger either.
@@ -12,9 +14,11 @@
 -- ARGV: 1 policy, 2 relay (8 bytes), 3 frozen there (0, 1; 2: thawed now), 4
 -- what passed without being asked for, 5 allowance and time to the tick for a
 -- server that knows nothing, "" if that shall be told, 6 ages of passes for it,
--- 7 seconds of a lease, 8 the time ("": the server's), then threes of operation,
--- destination (8 bytes), id. An entry of the queue: relay, destination, id (8
--- bytes each), blast.
+-- 7 seconds of a lease, 8 the time ("": the server's), 9 rules of signals, 10 the
+-- network of the message (16 bytes or ""), 11 and 12 credit and networks as a
+-- relay knows them, for a server that knows less ("": nothing), then threes of
+-- operation, destination (8 bytes; of U 16), id. An entry of the queue: relay,
+-- destination, id (8 bytes each), blast.
 
 local floor, ceil, sub, cat = math.floor, math.ceil, string.sub, table.concat
 local pack, unpack_d = struct.pack, struct.unpack
@@ -27,9 +31,9 @@ local n = {}
 for word in string.gmatch(ARGV[1], '%S+') do n[#n + 1] = tonumber(word) end
 local set_max, interval, burst, initial, freeze_at = n[1], n[2], n[3], n[4], n[5]
 local growth, growth_window, queue_max = n[6], n[7], n[8]
-local holds_frozen, spared = n[9] == 1, n[10] == 1
+local holds_frozen, spared, paper = n[9] == 1, n[10] == 1, n[11] == 1
 local limits, keep = {}, 0
-for i = 11, #n, 2 do
+for i = 12, #n, 2 do
   limits[#limits + 1] = {n[i], n[i + 1]}
   if n[i] > keep then keep = n[i] end
 end
@@ -52,7 +56,7 @@ do
     S = cmsgpack.unpack(text)
   else
     redis.call('DEL', KEYS[2], KEYS[3])
-    S = {a = initial, t = 0, w = '', p = '', g = '', n = now, r = {}, h = {},
+    S = {a = paper and 0 or initial, t = 0, w = '', p = '', g = '', n = now, r = {}, h = {},
       m = {}, o = {}, u = {}}
   end
   if S.n > now then now = S.n end
@@ -147,7 +151,7 @@ local function largest_blast()
   return largest
 end
 local function own_waiting()
-  if waiting == 0 then return 0 end
+  if waiting == 0 or paper then return waiting end
   local own, blast = waiting, largest_blast()
   if blast then own = own - blast[1] end
   if S.b then own = own > S.a and own - S.a or 0 end
@@ -208,16 +212,21 @@ end
 
 -- ---- the limiter ----
 
-local function is_full() return S.a + passing >= burst end
-local function wake()
-  if not S.t and (not is_full() or (burst == 0 and waiting > 0)) then
-    S.t = now + interval
-  end
+local function is_full() return not paper and S.a + passing >= burst end
+local function room()
+  if not paper then return S.a end
+  local free = set_max - #S.w / 8 - passing
+  return free > 0 and free or 0
 end
 local function wake_at(at)
   if not S.t and (not is_full() or (burst == 0 and waiting > 0)) then
     S.t = at + interval
   end
+end
+local function wake() wake_at(now) end
+-- Members that are nobody.
+local function fill(count)
+  if count > 0 then S.w = S.w .. string.rep('\0', 8 * count) end
 end
 local function tick_from(at)
   if S.t >= at then return S.t end
@@ -255,6 +264,10 @@ local function advance(from)
   local ticks = floor((now - S.t) / interval) + 1
   S.t = S.t + ticks * interval
   if S.f or waiting > 0 then return end
+  if paper then
+    if #S.w >= 8 * set_max then S.w = sub(S.w, 9) end
+    return
+  end
   local missing = is_full() and 0 or burst - S.a - passing
   if ticks >= missing then ticks, S.t = missing, nil end
   S.a = S.a + ticks
@@ -264,12 +277,12 @@ local function settle()
   if_empty()
 end
 local function take()
-  S.a = S.a - 1
+  if not paper then S.a = S.a - 1 end
   passing = passing + 1
 end
 local function give_back()
   passing = passing - 1
-  if not is_full() then S.a = S.a + 1 end
+  if not paper and not is_full() then S.a = S.a + 1 end
 end
 local function due_of(dest)
   local ahead = ahead_of(dest)
@@ -292,10 +305,14 @@ local function hold(reason, due)
   return HOLD, reason, due
 end
 local out
+local as_path -- may be the sender's home
 local function reserve(dest, id, always)
   local which, verdict, reason, due = 0, PASS, KNOWN, now
   local length = waiting + held
-  if S.f then
+  if paper then wake() end
+  if as_path and as_path == dest and S.e == dest then
+    as_path = nil
+  elseif S.f then
     if holds_frozen or always then
       verdict, reason, due = hold(FROZEN, NEVER)
     else
@@ -305,7 +322,7 @@ local function reserve(dest, id, always)
     local open, index = limits_open_at()
     local full = open > now
     if full then which = index end
-    if not full and waiting == 0 and held == 0 and S.a > 0 then
+    if not full and waiting == 0 and held == 0 and room() > 0 then
       reason = NEW
     else
       verdict, reason, due = hold(full and LIMITED or QUEUED, due_of(dest))
@@ -331,6 +348,7 @@ local function spend(at)
 end
 local function commit_pass(dest, id)
   local r = S.r[id]
+  if paper then wake() end
   S.r[id] = nil
   if r and r[1] == PASS then
     if find_in(S.w, dest) then give_back() else spend(now) end
@@ -352,6 +370,7 @@ local function reserve_last(dest, id, always)
   cancel(id)
   settle()
   S.a = 0
+  if paper then fill(set_max - #S.w / 8) end
   wake()
   settle()
   reserve(dest, id, always)
@@ -379,9 +398,10 @@ local function push(dest, id, number)
   S.m[relay] = (S.m[relay] or 0) + 1
 end
 local function append(dest, id, counts)
+  if paper then wake() end
   if not is_long() then S.x = nil end
   local number = 0
-  if blast_open then
+  if blast_open and not paper then
     if blast == 0 or not S.u[blast] then
       local i = 1
       while S.u[i] and S.u[i][1] > 0 do i = i + 1 end
@@ -455,6 +475,221 @@ local function join(list)
   settle()
 end
 
+-- ---- signals ----
+
+-- Of credit: S.c = {left, until when time has given, empty since (false: it is
+-- not), refused at, destinations refused lately}; of networks: S.k, entries of
+-- name (16 bytes), whether it is learnt, since, last used; S.kt: told that there
+-- are too many.
+local DAY = 86400000
+local PART, WHOLE, PAUSE_MIN, RECENT = 3000, 7 * DAY, 60000, 32
+local EXPIRY, NEW_MAX, LEARNT_MAX, ENTRY = 90 * DAY, 40, 56, 33
+local network = ARGV[10]
+local made -- functions, for those who need them
+local results = ''
+local function signals()
+  if made then return made end
+  local v = {}
+  for word in string.gmatch(ARGV[9], '%d+') do v[#v + 1] = tonumber(word) end
+  local credit, freeze_ms, most_new, window = v[1], v[2], v[3], v[4]
+  local most = credit * PART
+  local nets, is_changed
+  made = {}
+
+  local function end_empty()
+    local quarter = floor(most / 4)
+    if S.c[1] < quarter then S.c[1] = quarter end
+    S.c[3] = false
+  end
+  local function gain()
+    S.c = S.c or {most, now, false, 0, ''}
+    local c = S.c
+    if c[1] > most then c[1] = most end
+    if now > c[2] and most > 0 then
+      local part_ms = floor(WHOLE / most)
+      if part_ms < 1 then part_ms = 1 end
+      local gained = floor((now - c[2]) / part_ms)
+      c[2] = c[2] + gained * part_ms
+      c[1] = gained > most - c[1] and most or c[1] + gained
+      if c[1] == most then c[2] = now end
+    end
+    local pause = floor(freeze_ms / 4)
+    if pause < PAUSE_MIN then pause = PAUSE_MIN end
+    if c[3] and (c[1] >= floor(most / 4) or now - c[4] >= pause) then
+      end_empty()
+    end
+    return c
+  end
+  local function cost()
+    local c = S.c
+    c[1] = c[1] > PART and c[1] - PART or 0
+    c[4] = now
+    if not c[3] and c[1] > 0 then return 1 end
+    if not c[3] then
+      c[3] = now
+      return 2
+    end
+    if freeze_ms == 0 or now - c[3] < freeze_ms then return 1 end
+    end_empty()
+    return 3
+  end
+  function made.refused(dest, hearsay)
+    if credit == 0 then return 0 end
+    local c = gain()
+    if find_in(c[5], dest) then return 0 end
+    c[5] = c[5] .. dest
+    if #c[5] > 8 * RECENT then c[5] = sub(c[5], 9) end
+    if not hearsay then return cost() end
+    if c[3] or c[1] < 2 * PART then return 0 end
+    c[1] = c[1] - PART
+    return 1
+  end
+  function made.delivered()
+    if credit == 0 or not S.c then return end
+    local c = gain()
+    c[1] = c[1] + PART / 3
+    gain()
+  end
+  function made.is_empty()
+    return credit > 0 and S.c and gain()[3]
+  end
+  -- The smaller credit counts.
+  function made.join_credit(text)
+    local left, empty, refused = string.match(text, '^(%d+) (-?%d+) (%d+)$')
+    if credit == 0 or not left then return end
+    left, empty = tonumber(left), tonumber(empty)
+    local c = gain()
+    if left < c[1] then c[1] = left end
+    if empty >= 0 and not c[3] then
+      c[3], c[4] = now - empty, now - tonumber(refused)
+    end
+    gain()
+  end
+
+  local function load()
+    if nets then return end
+    nets = {}
+    local text = S.k or ''
+    for i = 1, #text, ENTRY do
+      local since, last = unpack_d('>dd', text, i + 17)
+      nets[#nets + 1] = {sub(text, i, i + 15), sub(text, i + 16, i + 16) == '1',
+        since, last}
+    end
+  end
+  local function drop(i)
+    nets[i] = nets[#nets]
+    nets[#nets] = nil
+  end
+  local function find_net(name)
+    for _, e in ipairs(nets) do if e[1] == name then return e end end
+  end
+  local function make_room(learnt, max)
+    local count, oldest = 0, 0
+    for i, e in ipairs(nets) do
+      if e[2] == learnt then
+        if count == 0 or e[4] < nets[oldest][4] then oldest = i end
+        count = count + 1
+      end
+    end
+    if count >= max then drop(oldest) end
+  end
+  local function count_new()
+    local count = 0
+    for _, e in ipairs(nets) do
+      if not e[2] and now - e[4] < window then count = count + 1 end
+    end
+    return count
+  end
+  local function expire()
+    for i = #nets, 1, -1 do
+      if now - nets[i][4] >= EXPIRY then drop(i) end
+    end
+  end
+  function made.use(name)
+    if most_new == 0 then return 0 end
+    load()
+    is_changed = true
+    expire()
+    local e = find_net(name)
+    if not e then
+      make_room(false, NEW_MAX)
+      e = {name, false, now, now}
+      nets[#nets + 1] = e
+    end
+    if now > e[4] then e[4] = now end
+    if e[2] then return 0 end
+    local was = S.kt
+    S.kt = count_new() > most_new or nil
+    if S.kt then
+      for _, o in ipairs(nets) do
+        if not o[2] and now - o[4] < window then o[3] = now end
+      end
+      return was and 2 or 3
+    end
+    if now - e[3] < DAY then return 1 end
+    make_room(true, LEARNT_MAX)
+    e[2] = true
+    return 0
+  end
+  function made.are_many(name)
+    if most_new == 0 then return false end
+    load()
+    local count, e = count_new(), find_net(name)
+    if e and e[2] then return false end
+    if e and now - e[4] < window then return count > most_new end
+    return count + 1 > most_new
+  end
+  function made.join_networks(text)
+    if most_new == 0 then return end
+    load()
+    is_changed = true
+    for name, learnt, since, last in string.gmatch(text,
+        '(' .. string.rep('.', 16) .. ')([01])(%d+) (%d+) ') do
+      since, last = now - tonumber(since), now - tonumber(last)
+      learnt = learnt == '1'
+      local e = find_net(name)
+      if not e then
+        make_room(learnt, learnt and LEARNT_MAX or NEW_MAX)
+        e = {name, learnt, since, last}
+        nets[#nets + 1] = e
+      end
+      if learnt and not e[2] then
+        make_room(true, LEARNT_MAX)
+        e[2] = true
+      end
+      if since < e[3] then e[3] = since end
+      if last > e[4] then e[4] = last end
+    end
+    S.kt = count_new() > most_new or nil
+  end
+  function made.tell()
+    out[10] = results
+    if credit > 0 and S.c then
+      local c = gain()
+      out[11] = cat({c[1], c[3] and now - c[3] or -1, c[3] and now - c[4] or 0},
+        ' ')
+    end
+    if most_new == 0 then S.k, S.kt = nil, nil return end
+    if network == '' and not is_changed then return end
+    load()
+    local kept, told = {}, {}
+    for i, e in ipairs(nets) do
+      local flag = e[2] and '1' or '0'
+      kept[i] = e[1] .. flag .. pack('>dd', e[3], e[4])
+      told[i] = cat({e[1], flag, string.format('%.0f %.0f ', now - e[3],
+        now - e[4])})
+    end
+    S.k = #kept > 0 and cat(kept) or nil
+    out[12] = (S.kt and '1' or '0') .. cat(told)
+  end
+  return made
+end
+-- New recipients wait for one of them.
+local function is_suspect()
+  return S.c and signals().is_empty() or
+    S.k and network ~= '' and signals().are_many(network)
+end
+
 -- ---- the call ----
 
 local untold = tonumber(ARGV[4])
@@ -462,15 +697,21 @@ if ARGV[5] ~= '' and S.t == 0 then
   untold = 0 -- of it
   local a, t = string.match(ARGV[5], '^(%d+) (-?%d+)$')
   S.a = tonumber(a)
-  if S.a > burst then S.a = burst end
+  if paper then
+    fill(S.a < set_max and set_max - S.a or 0)
+    S.a = 0
+  elseif S.a > burst then
+    S.a = burst
+  end
   S.t = tonumber(t) >= 0 and now + tonumber(t) or nil
   for age in string.gmatch(ARGV[6], '%d+') do note_pass(now - tonumber(age)) end
-  wake()
+  if not paper then wake() end
 elseif S.t == 0 then
   S.t = nil
 end
 -- Another policy since.
 if S.a > burst then S.a = burst end
+if paper then S.a = 0 end
 if S.t and S.t > now + interval then S.t = now + interval end
 if #S.w > 8 * set_max then S.w = sub(S.w, -8 * set_max) end
 
@@ -507,18 +748,25 @@ advance(LONG_AGO)
 if_empty()
 -- All at once: it may be thousands, and the server does nothing else meanwhile.
 if untold > 0 then
-  S.a = S.a > untold and S.a - untold or 0
+  if paper then
+    fill(untold < room() and untold or room())
+  else
+    S.a = S.a > untold and S.a - untold or 0
+  end
   if keep > 0 then
     local count = untold < keep and untold or keep
     S.p = sub(S.p .. string.rep(pack('>d', now), count), -8 * keep)
   end
   wake()
 end
-out = {1, 0, 0, 0, 0, 0, 0, 0, ''}
-for i = 9, #ARGV, 3 do
+out = {1, 0, 0, 0, 0, 0, 0, 0, '', '', '', ''}
+if ARGV[11] ~= '' then signals().join_credit(ARGV[11]) end
+if ARGV[12] ~= '' then signals().join_networks(ARGV[12]) end
+local suspect = (S.c or S.k) and is_suspect()
+for i = 13, #ARGV, 3 do
   local what, dest, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if what == 'R' then reserve(dest, id, false)
-  elseif what == 'H' then reserve(dest, id, true)
+  if what == 'R' then (suspect and reserve_last or reserve)(dest, id, false)
+  elseif what == 'H' then (suspect and reserve_last or reserve)(dest, id, true)
   elseif what == 'r' then reserve_last(dest, id, false)
   elseif what == 'h' then reserve_last(dest, id, true)
   elseif what == 'C' then commit_pass(dest, id) settle()
@@ -534,6 +782,19 @@ for i = 9, #ARGV, 3 do
   elseif what == 'B' then blast_open, blast = true, 0
   elseif what == 'E' then blast_open = false
   elseif what == 'J' then join(dest)
+  elseif what == 'M' or what == 'm' then
+    as_path = dest
+    if what == 'M' and not S.e then S.e = dest end
+  elseif what == 'F' or what == 'f' then
+    results = results .. signals().refused(dest, what == 'f')
+    suspect = is_suspect()
+  elseif what == 'D' then
+    if S.c then signals().delivered() end
+  elseif what == 'U' then
+    results = results .. signals().use(dest)
+    suspect = is_suspect()
+  elseif what == 'Z' then
+    S.c, S.k, S.kt, made, suspect = nil, nil, nil, nil, false
   end
 end
 
@@ -543,16 +804,18 @@ end
 S.o[relay] = nil
 S.h[relay] = S.m[relay] and now + lease or nil
 local move = next_move(now)
-out[2], out[3] = S.a, S.t and S.t - now or -1
+out[2], out[3] = room(), S.t and S.t - now or -1
 out[4], out[5], out[6] = waiting, own_waiting(), S.m[relay] or 0
 out[7] = move == NEVER and -1 or move - now
 out[8], out[9] = froze, cat(grants)
+if made or S.c or S.k then signals().tell() end
 
 -- As long as it differs from what a server that knows nothing would make of it.
-local ttl = (burst + 1) * interval
+local ttl = ((paper and set_max or burst) + 1) * interval
 for _, limit in ipairs(limits) do if limit[2] > ttl then ttl = limit[2] end end
-if waiting > 0 or S.f or ttl < 86400000 then ttl = ttl + 86400000 end
-if ttl > 3456000000 then ttl = 3456000000 end
+if waiting > 0 or S.f or ttl < DAY then ttl = ttl + DAY end
+if S.c and ttl < 2 * WHOLE then ttl = 2 * WHOLE end
+if S.e or S.k or ttl > 40 * DAY then ttl = 40 * DAY end
 S.z = set_max
 redis.call('SET', KEYS[1], cmsgpack.pack(S), 'PX', ttl)
 if is_met then

@@ -39,7 +39,8 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \
 	tests/unit/test_arbiter_oracle
 tests_unit_test_arbiter_oracle_SOURCES = tests/unit/test_arbiter_oracle.c \
-	tests/unit/pump.h tests/unit/redis_rig.h tests/unit/throttle_random.h
+	tests/unit/oracle_rig.h tests/unit/pump.h \
+	tests/unit/redis_rig.h tests/unit/throttle_random.h
 tests_unit_test_arbiter_oracle_LDADD = $(share_libs) $(throttle_libs) \
 	$(CMOCKA_LIBS)
 tests_unit_test_resp_SOURCES = tests/unit/test_resp.c

@@ -31,7 +31,18 @@ enum share_what {
 	SHARE_LEARN,  /* throttle_learn */
 	SHARE_BLAST_BEGIN,
 	SHARE_BLAST_END,
-	SHARE_HAVE /* all of this relay that waits; order is the server's */
+	SHARE_HAVE, /* all of this relay that waits; order is the server's */
+	/* The next reservation of this destination is of a reverse path; where
+	 * it is the sender's home, it is known. MAYBE: it becomes that, unless
+	 * there is one. */
+	SHARE_HOME,
+	SHARE_HOME_MAYBE,
+	/* Signals; the first three give the result of the answer. */
+	SHARE_REFUSED,
+	SHARE_REFUSED_HEARSAY,
+	SHARE_NETWORK, /* destination: the network that the login is used from */
+	SHARE_DELIVERED,
+	SHARE_FORGET /* what was counted */
 };
 
 struct share_step {
@@ -43,9 +54,33 @@ struct share_step {
 	size_t list_n;
 };
 
+/* What is counted about the sender: gate/credit.h, gate/networks.h. */
+struct share_signal_rules {
+	uint32_t credit; /* 0: not counted */
+	int64_t credit_freeze_ms;
+	uint32_t networks; /* 0: not counted */
+	int64_t networks_window_ms;
+};
+
+#define SHARE_NETWORKS_MAX 96
+struct share_network {
+	uint64_t net;
+	bool is_learnt;
+	int64_t since_ms, last_ms; /* ago */
+};
+
+struct share_signals {
+	bool has_credit, has_networks; /* else nothing is known */
+	int64_t left;                  /* of credit, in gate/credit.h's parts */
+	int64_t empty_ms, refused_ms;  /* ago; empty_ms -1: it is not */
+	bool are_many;                 /* networks; and that was told */
+	const struct share_network *networks;
+	size_t networks_n;
+};
+
 /* For a server that knows nothing of the sender. */
 struct share_level {
-	uint32_t allowance;
+	uint32_t allowance; /* paper: free places of the working set */
 	int64_t tick_in;     /* ms; -1: the clock stands */
 	const int64_t *ages; /* ms, of passes, the oldest first */
 	size_t ages_n;
@@ -54,11 +89,16 @@ struct share_level {
 struct share_question { /* borrowed for the call */
 	struct str sender;
 	enum share_lane lane;
-	const struct throttle_policy *policy; /* of it; not paper */
+	const struct throttle_policy *policy; /* of it */
 	bool is_spared, is_frozen;
 	bool was_thawed;                /* just now, here */
 	uint32_t untold;                /* passed here, and nobody was asked */
 	const struct share_level *seed; /* NULL: answer is_unknown first */
+	struct share_signal_rules signals;
+	uint64_t network; /* of the message's client; 0: none that counts */
+	/* What is known here, where the server may know less: the smaller
+	 * credit and all networks count. NULL: nothing. */
+	const struct share_signals *known;
 	const struct share_step *steps;
 	size_t steps_n;
 	int64_t at; /* for tests; 0: by the server's clock */
@@ -66,7 +106,8 @@ struct share_question { /* borrowed for the call */
 
 struct share_answer {    /* borrowed for the call */
 	bool is_unknown; /* nothing was done */
-	uint32_t allowance, waiting, own_waiting;
+	uint32_t allowance; /* paper: free places of the working set */
+	uint32_t waiting, own_waiting;
 	uint32_t mine; /* of waiting, this relay's */
 	int64_t tick_in;
 	int64_t next_in; /* ms until the next may go; -1: not before a change */
@@ -79,6 +120,10 @@ struct share_answer {    /* borrowed for the call */
 	 * now on, or INT64_MAX. */
 	const struct throttle_reservation *rulings;
 	size_t rulings_n;
+	struct share_signals signals;
+	/* Of the last step that has one: enum credit_result or enum
+	 * networks_result; -1: none has. */
+	int result;
 };
 
 /* ---- scopes ---- */

@@ -5,6 +5,8 @@
  */
 #include "share/seal.h"
 
+#include "base/bytes.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -17,7 +19,7 @@
 #define TAG 16
 
 struct seal {
-	unsigned char names[KEY], texts[KEY];
+	unsigned char names[KEY], texts[KEY], numbers[KEY];
 };
 
 static void
@@ -48,6 +50,8 @@ seal_new(struct str secret)
 	    STR(""), s->names);
 	keyed((const unsigned char *)secret.p, secret.n, STR("weir texts"),
 	    STR(""), s->texts);
+	keyed((const unsigned char *)secret.p, secret.n, STR("weir numbers"),
+	    STR(""), s->numbers);
 	return s;
 }
 
@@ -102,6 +106,45 @@ context(void)
 	if (c == NULL)
 		panic("out of memory");
 	return c;
+}
+
+/* One block of AES: the number, and as many bytes that are zero. */
+static void
+run_block(const struct seal *s, bool close, const unsigned char *in,
+    unsigned char *out)
+{
+	EVP_CIPHER_CTX *c = context();
+	int n = 0;
+
+	if (EVP_CipherInit_ex2(
+		c, EVP_aes_256_ecb(), s->numbers, NULL, close, NULL) != 1 ||
+	    EVP_CIPHER_CTX_set_padding(c, 0) != 1 ||
+	    EVP_CipherUpdate(c, out, &n, in, SEAL_NUMBER) != 1 ||
+	    n != SEAL_NUMBER)
+		panic("AES-256 failed");
+	EVP_CIPHER_CTX_free(c);
+}
+
+void
+seal_number(
+    const struct seal *s, uint64_t number, unsigned char out[SEAL_NUMBER])
+{
+	unsigned char plain[SEAL_NUMBER] = {0}, *p = plain;
+
+	bytes_put(&p, number, 8);
+	run_block(s, true, plain, out);
+}
+
+bool
+seal_number_open(const struct seal *s, const unsigned char name[SEAL_NUMBER],
+    uint64_t *number)
+{
+	unsigned char plain[SEAL_NUMBER];
+	const unsigned char *p = plain;
+
+	run_block(s, false, name, plain);
+	*number = bytes_get(&p, 8);
+	return bytes_get(&p, 8) == 0;
 }
 
 bool

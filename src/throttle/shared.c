@@ -20,7 +20,7 @@ throttle_level(struct throttle *t, struct throttle_source *src, int64_t now,
 	source_schedule(t, src);
 	ring = src->busy ? src->busy->passes : NULL;
 	len = time_ring_len(ring);
-	*out = (struct throttle_level){.allowance = src->allowance,
+	*out = (struct throttle_level){.allowance = limiter_room(src),
 	    .tick_in_ms =
 		src->next_tick == TIME_NEVER ? -1 : src->next_tick - now};
 	if (len > THROTTLE_LEVEL_AGES)
@@ -30,6 +30,21 @@ throttle_level(struct throttle *t, struct throttle_source *src, int64_t now,
 	out->ages = n;
 }
 
+/* Whom other throttles let go takes its place here, as nobody. */
+static void
+follow_paper(struct throttle *t, struct throttle_source *src, uint32_t room,
+    int64_t now)
+{
+	uint32_t most = src->policy->working_set;
+	uint32_t taken = room + src->pass_reserved;
+	uint32_t len = taken < most ? most - taken : 0;
+
+	if (src->set_len > len)
+		working_set_drop_oldest(src, src->set_len - len);
+	else
+		working_set_fill(t, src, len - src->set_len, now);
+}
+
 void
 throttle_follow(struct throttle *t, struct throttle_source *src,
     uint32_t allowance, int64_t tick_in_ms, int64_t now)
@@ -37,8 +52,12 @@ throttle_follow(struct throttle *t, struct throttle_source *src,
 	const struct throttle_policy *p = src->policy;
 
 	now = source_clamp_now(t, now);
-	if (p->paper)
+	if (p->paper) {
+		follow_paper(t, src, allowance, now);
+		src->next_tick = tick_in_ms < 0 ? TIME_NEVER : now + tick_in_ms;
+		source_schedule(t, src);
 		return;
+	}
 	if (allowance > p->burst)
 		allowance = p->burst;
 	src->allowance = (uint16_t)allowance;

@@ -69,14 +69,6 @@ reserved_members(const struct throttle_source *src)
 	return src->pass_reserved < room ? src->pass_reserved : room;
 }
 
-static uint64_t
-nobody(const struct throttle_source *src, int64_t now, uint32_t i)
-{
-	uint64_t once = (uint64_t)now * THROTTLE_WORKING_SET_MAX + i;
-
-	return hash_bytes(src->key, src->key_len, CHECKSUM_SEED + 1 + once);
-}
-
 size_t
 throttle_save(
     const struct throttle_source *src, int64_t now, void *out, size_t cap)
@@ -108,7 +100,7 @@ throttle_save(
 	for (uint32_t i = 0; i < src->set_len; i++)
 		bytes_put(&p, src->set[i], 8);
 	for (uint32_t i = src->set_len; i < n_set; i++)
-		bytes_put(&p, nobody(src, now, i), 8);
+		bytes_put(&p, working_set_nobody(src, now, i), 8);
 	put_ring(&p, passes, now);
 	for (uint32_t i = old_passes; i < n_passes; i++)
 		bytes_put(&p, 0, 8);
@@ -254,9 +246,9 @@ throttle_exhaust(struct throttle *t, struct throttle_source *src, int64_t now)
 	now = source_clamp_now(t, now);
 	limiter_advance(t, src, TIME_MIN, now);
 	src->allowance = 0;
-	for (uint32_t i = src->set_len;
-	     src->policy->paper && i < src->policy->working_set; i++)
-		working_set_add(t, src, nobody(src, now, i));
+	if (src->policy->paper)
+		working_set_fill(
+		    t, src, src->policy->working_set - src->set_len, now);
 	limiter_wake(src, now);
 	source_settle(t, src, now);
 }
@@ -270,6 +262,9 @@ throttle_take(
 	if (!src->policy->paper)
 		src->allowance =
 		    src->allowance > n ? (uint16_t)(src->allowance - n) : 0;
+	else
+		working_set_fill(t, src,
+		    n < limiter_room(src) ? n : limiter_room(src), now);
 	for (uint32_t i = 0; i < n && i < THROTTLE_COUNT_MAX; i++)
 		limits_note_pass(t, src, now);
 	limiter_wake(src, now);

@@ -8,9 +8,11 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "throttle/mem.h"
 
 #define SET_FIRST_LOG2 1
+#define NOBODY_SEED UINT64_C(0x6e6f626f6479)
 
 /* NULL: none. */
 static uint64_t *
@@ -123,6 +125,28 @@ working_set_append(
 	if (is_full(src))
 		grow(t, src);
 	src->set[src->set_len++] = destination;
+}
+
+uint64_t
+working_set_nobody(const struct throttle_source *src, int64_t now, uint32_t i)
+{
+	uint64_t once = (uint64_t)now * THROTTLE_WORKING_SET_MAX + i;
+
+	return hash_bytes(src->key, src->key_len, NOBODY_SEED + once);
+}
+
+void
+working_set_fill(
+    struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now)
+{
+	uint32_t len = src->set_len;
+
+	for (uint32_t i = 0; i < n; i++)
+		working_set_append(
+		    t, src, working_set_nobody(src, now, src->set_len));
+	/* The others stay known for longer. */
+	for (uint32_t i = 0; i < len; i++)
+		working_set_touch(src, 0);
 }
 
 void

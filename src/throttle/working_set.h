@@ -23,6 +23,12 @@ void working_set_append(
 void working_set_add(
     struct throttle *t, struct throttle_source *src, uint64_t destination);
 void working_set_drop_oldest(struct throttle_source *src, uint32_t count);
+/* A destination that is nobody's, another for each i and now. */
+uint64_t working_set_nobody(
+    const struct throttle_source *src, int64_t now, uint32_t i);
+/* Adds so many of them as the least recently used; no more than fit. */
+void working_set_fill(
+    struct throttle *t, struct throttle_source *src, uint32_t n, int64_t now);
 /* Empty again. */
 void working_set_free(struct throttle *t, struct throttle_source *src);
 

@@ -16,6 +16,8 @@ check(const struct share_answer *a, size_t reserves)
 		return;
 	fuzz_check(a->rulings_n == reserves, "rulings");
 	fuzz_check(a->tick_in >= -1 && a->next_in >= -1, "a time that is none");
+	fuzz_check(a->result >= -1 && a->result <= 3, "no result");
+	fuzz_check(a->signals.networks_n <= SHARE_NETWORKS_MAX, "networks");
 	fuzz_check(a->froze <= THROTTLE_FREEZE_GROWTH, "a freeze of no reason");
 	for (size_t i = 0; i < a->rulings_n; i++) {
 		const struct throttle_reservation *r = &a->rulings[i];
@@ -35,7 +37,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = {(const char *)data, size};
 	size_t reserves = fuzz_byte(&in) % (RESERVES_MAX + 1);
 	struct throttle_reservation rulings[RESERVES_MAX];
-	uint64_t destinations[RESERVES_MAX], *granted;
+	struct share_network networks[SHARE_NETWORKS_MAX];
+	struct arbiter_room room = {.rulings = rulings, .networks = networks};
+	struct seal *seal = seal_new(STR("a secret of this site alone"));
+	uint64_t destinations[RESERVES_MAX];
 	struct resp *r = resp_new();
 	struct resp_value *v = NULL;
 	struct share_answer a;
@@ -45,15 +50,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		destinations[i] = i + 1;
 	if (resp_feed(r, in.p, in.n))
 		v = resp_next(r);
-	granted = xcalloc(arbiter_granted_max(v) + 1, sizeof(*granted));
+	room.granted =
+	    xcalloc(arbiter_granted_max(v) + 1, sizeof(*room.granted));
 	if (v != NULL &&
-	    arbiter_read(v, destinations, reserves, &a, granted, rulings)) {
+	    arbiter_read(v, seal, destinations, reserves, &a, &room)) {
 		check(&a, reserves);
 		for (size_t i = 0; i < a.granted_n; i++)
 			sum ^= a.granted[i]; /* read, for the sanitizer */
 	}
 	(void)sum;
-	free(granted);
+	free(room.granted);
+	seal_free(seal);
 	resp_value_free(v);
 	resp_free(r);
 	return 0;

@@ -6,15 +6,9 @@
  * verdict with its reason and its time, each release, the allowance and what
  * the detector says must be equal. The same of familiar recipients, which are
  * a throttle of their own beside that of strangers.
- *
- * WEIR_TEST_SEED repeats a run, WEIR_TEST_OPS sets its length.
  */
-#include "throttle_random.h"
+#include "oracle_rig.h"
 
-#include "redis_rig.h"
-#include "share/arbiter.h"
-
-#define RELAYS 3
 #define OPEN_MAX 40
 #define ROUND_OPS 400
 #define RELEASED_MAX 4096
@@ -26,8 +20,7 @@ struct open {
 };
 
 struct world {
-	struct redis_rig redis;
-	struct arbiter *relays[RELAYS];
+	struct oracle o;
 
 	enum share_lane lane; /* of this round */
 	struct throttle *t;
@@ -39,8 +32,8 @@ struct world {
 	struct throttle_source *stranger;
 	char sender[32];
 	int64_t now, begin;
-	uint64_t seed, ids, seen[3][THROTTLE_FULL + 1], releases;
-	uint64_t met, last;
+	uint64_t seen[3][THROTTLE_FULL + 1], releases;
+	uint64_t met, last, papers;
 	bool is_spared, is_frozen, was_thawed; /* as the relays know */
 	uint32_t untold;                       /* of the next question */
 	struct open open[OPEN_MAX];
@@ -50,7 +43,6 @@ struct world {
 	enum throttle_freeze_reason froze; /* not told yet */
 
 	/* of the last question */
-	bool is_answered;
 	struct share_answer answer;
 	struct throttle_reservation ruling;
 };
@@ -61,14 +53,8 @@ static int
 set_up(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	char text[16];
 
-	redis_rig_open(&w->redis);
-	for (unsigned i = 0; i < RELAYS; i++) {
-		snprintf(text, sizeof(text), "mx%u", i);
-		w->relays[i] =
-		    arbiter_new(w->redis.link, w->redis.seal, "weir", text);
-	}
+	oracle_open(&w->o);
 	*state = w;
 	return 0;
 }
@@ -78,10 +64,7 @@ tear_down(void **state)
 {
 	struct world *w = *state;
 
-	redis_rig_stop(&w->redis);
-	for (unsigned i = 0; i < RELAYS; i++)
-		arbiter_free(w->relays[i]);
-	redis_rig_close(&w->redis);
+	oracle_close(&w->o);
 	free(w);
 	return 0;
 }
@@ -93,8 +76,7 @@ on_answer(void *arg, const struct share_answer *answer, int64_t now)
 
 	(void)now;
 	assert_non_null(answer);
-	w->is_answered = true;
-	loop_stop(w->redis.loop);
+	oracle_answer(&w->o);
 	w->answer = *answer;
 	if (answer->rulings_n > 0)
 		w->ruling = answer->rulings[0];
@@ -122,12 +104,8 @@ question_of(struct world *w, enum share_lane lane, unsigned relay,
 	    .at = w->now,
 	};
 
-	w->is_answered = false;
 	w->untold = 0;
-	assert_true(arbiter_ops.ask(w->relays[relay], &q, on_answer, w));
-	loop_run(
-	    w->redis.loop); /* the answer ends it, or its deadline the test */
-	assert_true(w->is_answered);
+	oracle_ask(&w->o, relay, &q, on_answer, w);
 }
 
 static void
@@ -174,11 +152,11 @@ static const struct throttle_callbacks callbacks = {
 static uint64_t
 below(struct world *w, uint64_t n)
 {
-	return draw(&w->seed) % n;
+	return oracle_below(&w->o, n);
 }
 
 static void
-draw_policy(struct world *w)
+draw_policy(struct world *w, bool may_be_paper)
 {
 	struct throttle_policy *p = &w->policy;
 
@@ -188,7 +166,9 @@ draw_policy(struct world *w)
 	    .burst = (uint32_t)below(w, 8),
 	    .queue_max = 5 + (uint32_t)below(w, 60),
 	    .hold_when_frozen = below(w, 4) == 0,
+	    .paper = may_be_paper && below(w, 3) == 0,
 	};
+	w->papers += p->paper;
 	p->initial = (uint32_t)below(w, p->burst + 1);
 	if (below(w, 4) > 0)
 		p->freeze_at = 2 + (uint32_t)below(w, p->queue_max - 2);
@@ -249,7 +229,7 @@ same_state(struct world *w)
 	struct throttle_source_info info;
 	bool found;
 
-	for (unsigned i = 0; i < RELAYS; i++)
+	for (unsigned i = 0; i < ORACLE_RELAYS; i++)
 		question(w, i, NULL, 0, NULL);
 	(void)throttle_run(w->t, w->now, 0);
 	throttle_source_info(w->t, w->src, w->now, &info);
@@ -322,12 +302,12 @@ reserve(struct world *w)
 		    : held ? SHARE_RESERVE_HELD
 			   : SHARE_RESERVE,
 	    .destination = 1 + below(w, 40),
-	    .reservation = ++w->ids,
+	    .reservation = ++w->o.ids,
 	};
 	struct open *o = &w->open[w->open_n];
 
 	o->id = s.reservation;
-	o->relay = (unsigned)below(w, RELAYS);
+	o->relay = oracle_relay(&w->o);
 	if (!w->is_frozen && is_no_stranger(w, s.destination)) {
 		question(w, o->relay, &s, 1, NULL);
 		assert_int_equal(w->ruling.verdict, THROTTLE_PASS);
@@ -374,7 +354,7 @@ end_one(struct world *w)
 	struct share_step s = {
 	    .destination = o.r.destination,
 	    .reservation = is_new ? o.id : 0,
-	    .ticket = ++w->ids,
+	    .ticket = ++w->o.ids,
 	};
 
 	w->open[i] = w->open[--w->open_n];
@@ -395,7 +375,7 @@ static void
 end_message(struct world *w)
 {
 	struct share_step steps[OPEN_MAX + 2];
-	unsigned relay = (unsigned)below(w, RELAYS), kept = 0;
+	unsigned relay = oracle_relay(&w->o), kept = 0;
 	bool is_blast = below(w, 2) == 0;
 	size_t n = 0;
 
@@ -415,7 +395,7 @@ end_message(struct world *w)
 							 : SHARE_PASSED,
 		    .destination = o.r.destination,
 		    .reservation = o.r.reason == THROTTLE_KNOWN ? 0 : o.id,
-		    .ticket = ++w->ids,
+		    .ticket = ++w->o.ids,
 		};
 		commit(w, &o.r, steps[n++].ticket);
 	}
@@ -432,10 +412,10 @@ append(struct world *w)
 {
 	struct share_step s = {.what = SHARE_APPEND,
 	    .destination = 1 + below(w, 40),
-	    .ticket = ++w->ids};
+	    .ticket = ++w->o.ids};
 
 	throttle_append(w->t, w->src, s.destination, s.ticket, w->now);
-	question(w, (unsigned)below(w, RELAYS), &s, 1, NULL);
+	question(w, oracle_relay(&w->o), &s, 1, NULL);
 	after_commit(w);
 }
 
@@ -449,7 +429,7 @@ learn(struct world *w)
 	if (w->strangers != NULL)
 		throttle_learn(
 		    w->strangers, w->stranger, s.destination, w->now);
-	question(w, (unsigned)below(w, RELAYS), &s, 1, NULL);
+	question(w, oracle_relay(&w->o), &s, 1, NULL);
 }
 
 /* Somebody new, beside the familiar ones. */
@@ -458,8 +438,8 @@ meet(struct world *w)
 {
 	struct share_step s = {.what = SHARE_RESERVE,
 	    .destination = 1 + below(w, 40),
-	    .reservation = ++w->ids};
-	unsigned relay = (unsigned)below(w, RELAYS);
+	    .reservation = ++w->o.ids};
+	unsigned relay = oracle_relay(&w->o);
 	struct throttle_reservation r;
 
 	/* Ticks of the familiar ones are worked off when somebody asks. */
@@ -530,6 +510,10 @@ step(struct world *w)
 static void
 fill_seed(const struct throttle_policy *p, struct share_level *out)
 {
+	*out = (struct share_level){
+	    .allowance = p->working_set, .tick_in = -1};
+	if (p->paper)
+		return;
 	*out = (struct share_level){.allowance = p->initial,
 	    .tick_in = p->initial < p->burst ? p->interval_ms : -1};
 }
@@ -540,7 +524,7 @@ begin_strangers(struct world *w)
 	struct share_level seed;
 
 	w->strangers_policy = w->policy;
-	draw_policy(w);
+	draw_policy(w, false);
 	w->strangers = throttle_new(2, 10, NULL, NULL);
 	w->stranger = throttle_get(w->strangers, w->sender, strlen(w->sender),
 	    &w->strangers_policy, w->now);
@@ -556,11 +540,11 @@ begin_round(struct world *w)
 {
 	struct share_level seed;
 
-	draw_policy(w);
 	w->lane = below(w, 2) == 0 ? SHARE_FAMILIAR : SHARE_NEW;
+	draw_policy(w, w->lane == SHARE_NEW);
 	w->is_frozen = w->was_thawed = false;
 	snprintf(w->sender, sizeof(w->sender), "sender%llu",
-	    (unsigned long long)++w->ids);
+	    (unsigned long long)++w->o.ids);
 	if (w->lane == SHARE_FAMILIAR)
 		begin_strangers(w);
 	w->t = throttle_new(1, 10, &callbacks, w);
@@ -580,11 +564,9 @@ static void
 test_every_verdict_is_the_throttles(void **state)
 {
 	struct world *w = *state;
-	uint64_t ops = from_environment("WEIR_TEST_OPS", 8000), done = 0;
+	uint64_t ops = oracle_begin(&w->o), done = 0;
 
-	w->seed = from_environment("WEIR_TEST_SEED", 20261130);
 	w->now = 1000000;
-	print_message("WEIR_TEST_SEED=%llu\n", (unsigned long long)w->seed);
 	while (done < ops) {
 		begin_round(w);
 		for (unsigned i = 0; i < ROUND_OPS; i++)
@@ -609,6 +591,7 @@ test_every_verdict_is_the_throttles(void **state)
 	assert_true(w->releases > 0);
 	assert_true(w->met > 0);
 	assert_true(w->last > 0);
+	assert_true(w->papers > 1);
 }
 
 /* What a long outage has added up is one question: more than a limit counts,
@@ -620,7 +603,7 @@ test_thousands_untold(void **state)
 	struct world *w = *state;
 	struct share_level seed;
 
-	w->seed = 5;
+	w->o.seed = 5;
 	w->now = 1000000;
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
 		uint32_t most = i < 3 ? 4000 : THROTTLE_COUNT_MAX;

@@ -4,28 +4,21 @@
  * src/gate/scope.c: random limits, reservations, times and reloads, asked of a
  * real redis-server by three relays in turn, and of a book of scopes beside it.
  * Every place, what is full and when it opens, and each window must be equal.
- *
- * WEIR_TEST_SEED repeats a run, WEIR_TEST_OPS sets its length.
  */
-#include "throttle_random.h"
-
 #include "gate/scope_book.h"
-#include "redis_rig.h"
-#include "share/arbiter.h"
+#include "oracle_rig.h"
 
-#define RELAYS 3
 #define OPEN_MAX 40
 #define ROUND_OPS 400
 
 struct world {
-	struct redis_rig redis;
-	struct arbiter *relays[RELAYS];
+	struct oracle o;
 	struct scope_book *book;
 	struct scope_pins *pins;
 	struct scope_rule rules[3]; /* as a reload has changed them */
 	struct scope_rules *set;
 	int64_t now, begin;
-	uint64_t seed, ids, taken, full, untold;
+	uint64_t taken, full, untold;
 	char names[3][24];
 	struct open {
 		uint64_t id;
@@ -37,7 +30,6 @@ struct world {
 	uint32_t claim;   /* the same: in each window */
 
 	/* of the last question */
-	bool is_answered;
 	struct share_scope_ruling ruling;
 	struct share_window windows[3 * OPTION_RATES_MAX];
 };
@@ -45,21 +37,15 @@ struct world {
 static uint64_t
 below(struct world *w, uint64_t n)
 {
-	return draw(&w->seed) % n;
+	return oracle_below(&w->o, n);
 }
 
 static int
 set_up(void **state)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	char text[16];
 
-	redis_rig_open(&w->redis);
-	for (unsigned i = 0; i < RELAYS; i++) {
-		snprintf(text, sizeof(text), "mx%u", i);
-		w->relays[i] =
-		    arbiter_new(w->redis.link, w->redis.seal, "weir", text);
-	}
+	oracle_open(&w->o);
 	*state = w;
 	return 0;
 }
@@ -69,10 +55,7 @@ tear_down(void **state)
 {
 	struct world *w = *state;
 
-	redis_rig_stop(&w->redis);
-	for (unsigned i = 0; i < RELAYS; i++)
-		arbiter_free(w->relays[i]);
-	redis_rig_close(&w->redis);
+	oracle_close(&w->o);
 	free(w);
 	return 0;
 }
@@ -90,8 +73,7 @@ on_answer(void *arg, const struct share_scopes_answer *answer, int64_t now)
 	memcpy(w->windows, answer->windows, n * sizeof(*w->windows));
 	if (answer->rulings_n > 0)
 		w->ruling = answer->rulings[0];
-	w->is_answered = true;
-	loop_stop(w->redis.loop);
+	oracle_answer(&w->o);
 }
 
 /* empty: the seed of relays that know nothing must not count, but for the
@@ -127,10 +109,7 @@ question(struct world *w, unsigned relay, enum share_scope_what what,
 			seeds[n].slot[0] = w->claim;
 		}
 	}
-	w->is_answered = false;
-	assert_true(arbiter_ops.ask_scopes(w->relays[relay], &q, on_answer, w));
-	loop_run(w->redis.loop);
-	assert_true(w->is_answered);
+	oracle_ask_scopes(&w->o, relay, &q, on_answer, w);
 }
 
 static void
@@ -175,7 +154,7 @@ reserve(struct world *w)
 	struct scope_info full;
 	bool is_free;
 
-	*o = (struct open){.id = ++w->ids, .relay = (unsigned)below(w, RELAYS)};
+	*o = (struct open){.id = ++w->o.ids, .relay = oracle_relay(&w->o)};
 	is_free = scope_reserve(w->pins, o->id, w->now, &o->mask, &full);
 	question(w, o->relay, taken ? SHARE_SCOPE_TAKE : SHARE_SCOPE_RESERVE,
 	    o->id, true);
@@ -215,9 +194,9 @@ use_alone(struct world *w)
 		w->pins->v[i]->reserved++;
 		w->told[i]++;
 	}
-	scope_commit(w->pins, ++w->ids, mask, w->now);
+	scope_commit(w->pins, ++w->o.ids, mask, w->now);
 	w->untold++;
-	question(w, (unsigned)below(w, RELAYS), SHARE_SCOPE_CANCEL, 0, false);
+	question(w, oracle_relay(&w->o), SHARE_SCOPE_CANCEL, 0, false);
 }
 
 /* A relay knows of more than a server that has lost something. */
@@ -237,7 +216,7 @@ join(struct world *w)
 				window_add(at, w->now);
 		}
 	}
-	question(w, (unsigned)below(w, RELAYS), SHARE_SCOPE_JOIN, 0, true);
+	question(w, oracle_relay(&w->o), SHARE_SCOPE_JOIN, 0, true);
 	w->claim = 0;
 }
 
@@ -266,7 +245,7 @@ reload(struct world *w)
 	}
 	scope_book_set_rules(w->book, set, w->now);
 	scope_rules_free(set);
-	question(w, (unsigned)below(w, RELAYS), SHARE_SCOPE_CANCEL, 0, false);
+	question(w, oracle_relay(&w->o), SHARE_SCOPE_CANCEL, 0, false);
 }
 
 static void
@@ -282,7 +261,7 @@ begin_round(struct world *w)
 	set->n = 1 + (size_t)below(w, 3);
 	for (size_t i = 0; i < 3; i++)
 		snprintf(w->names[i], sizeof(w->names[i]), "s%llu",
-		    (unsigned long long)++w->ids);
+		    (unsigned long long)++w->o.ids);
 	for (size_t i = 0; i < set->n; i++) {
 		set->v[i].name = xstrdup(w->names[i]);
 		set->v[i].by = SCOPE_ALL;
@@ -315,7 +294,7 @@ step(struct world *w)
 	else if (pick < 97 && w->pins->n == 3)
 		reload(w);
 	else
-		question(w, (unsigned)below(w, RELAYS), SHARE_SCOPE_CANCEL, 0,
+		question(w, oracle_relay(&w->o), SHARE_SCOPE_CANCEL, 0,
 		    false);
 	same_windows(w);
 	/* No lease ends: a book knows none. */
@@ -330,11 +309,9 @@ static void
 test_every_place_is_the_books(void **state)
 {
 	struct world *w = *state;
-	uint64_t ops = from_environment("WEIR_TEST_OPS", 8000), done = 0;
+	uint64_t ops = oracle_begin(&w->o), done = 0;
 
-	w->seed = from_environment("WEIR_TEST_SEED", 20261130);
 	w->now = 1000000;
-	print_message("WEIR_TEST_SEED=%llu\n", (unsigned long long)w->seed);
 	while (done < ops) {
 		begin_round(w);
 		for (unsigned i = 0; i < ROUND_OPS; i++)
@@ -356,7 +333,7 @@ test_thousands_untold(void **state)
 {
 	struct world *w = *state;
 
-	w->seed = 5;
+	w->o.seed = 5;
 	w->now = 1000000;
 	begin_round(w);
 	reserve(w);
@@ -366,7 +343,7 @@ test_thousands_untold(void **state)
 		for (uint32_t k = 0; k < many; k++) {
 			w->pins->v[i]->reserved++;
 			scope_commit(
-			    w->pins, ++w->ids, UINT32_C(1) << i, w->now);
+			    w->pins, ++w->o.ids, UINT32_C(1) << i, w->now);
 		}
 		w->told[i] = many;
 	}
