@@ -158,6 +158,18 @@ credit_is_whole(struct credit *c, const struct credit_rules *rules, int64_t now)
 	return c->left == whole(rules);
 }
 
+void
+credit_follow(struct credit *c, int64_t left, int64_t empty_ms,
+    int64_t refused_ms, int64_t now)
+{
+	c->is_known = true;
+	c->left = left;
+	c->at = now;
+	c->is_empty = empty_ms >= 0;
+	c->empty_since = c->is_empty ? now - empty_ms : 0;
+	c->refused_at = c->is_empty ? now - refused_ms : 0;
+}
+
 /*
  * ---- stored state ----
  *

@@ -59,6 +59,10 @@ bool credit_is_empty(
 /* Whole credits. */
 uint32_t credit_left(
     struct credit *c, const struct credit_rules *rules, int64_t now);
+/* Becomes what other relays say: left in parts, how long it has been empty (-1:
+ * it is not), and how long ago the last refusal was. */
+void credit_follow(struct credit *c, int64_t left, int64_t empty_ms,
+    int64_t refused_ms, int64_t now);
 /* As one never begun: it may be forgotten. */
 bool credit_is_whole(
     struct credit *c, const struct credit_rules *rules, int64_t now);

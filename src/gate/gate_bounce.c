@@ -222,7 +222,7 @@ count(struct gate *g, const struct bounced *b, int64_t now, int64_t wall)
 	if (s == NULL || s->sent == NULL || !sent_take(s->sent, b->mark, now))
 		return;
 	key.n = str_copy((struct str){s->key, s->key_n}, name, sizeof(name));
-	if (!signal_refused(g, key, b->destination, true, now, wall))
+	if (!signal_refused(g, key, b->destination, 0, true, now, wall))
 		return;
 	counters_add(g->counters, COUNT_BOUNCED_RECIPIENTS, 1);
 	tell(g, key, b, wall);

@@ -37,6 +37,7 @@
  *	gate_named.c	decoys that incoming mail names
  *	gate_bounce.c	bounces of mail that passed
  *	gate_signals.c	what gives a stolen account away
+ *	gate_signals_shared.c	the same where several relays count it
  *	gate_warn.c	who comes near a limit
  *	gate_history.c	mail of the last day, for a trial of another policy
  *	gate_words.c	limits and freezes in words
@@ -444,10 +445,17 @@ void warn_forget(struct gate *g, struct gate_source *data);
 
 enum signal { SIGNAL_NONE, SIGNAL_CREDIT, SIGNAL_NETWORKS };
 
-/* The next hop refused a recipient of the source as unknown. hearsay: somebody
- * says so, see credit.h. False: it costs nothing. */
+/* The next hop refused a recipient of the source as unknown. site: its name at
+ * all relays; 0: not known. hearsay: somebody says so, see credit.h. False: it
+ * costs nothing. */
 bool signal_refused(struct gate *g, struct str key, uint64_t destination,
-    bool hearsay, int64_t now, int64_t wall);
+    uint64_t site, bool hearsay, int64_t now, int64_t wall);
+/* What follows from a count. */
+void signal_act_credit(struct gate *g, struct str key,
+    enum credit_result result, int64_t now, int64_t wall);
+void signal_act_networks(struct gate *g, struct str key,
+    const struct policy *policy, uint64_t network, enum networks_result result,
+    int64_t now, int64_t wall);
 /* 5.1.1 and the like. */
 bool signal_is_unknown(const char *enhanced);
 /* The policy of a source, whether or not it is in memory. */

@@ -29,7 +29,7 @@ bool
 shared_may_be(const struct gate *g, const struct throttle_source *src)
 {
 	return g->share_ops != NULL && !g->observe && !g->is_dry &&
-	       !throttle_source_policy(src)->paper && source_data(src) != NULL;
+	       source_data(src) != NULL;
 }
 
 static bool
@@ -323,10 +323,14 @@ shared_follow(struct gate *g, struct shared_source *s,
 	struct throttle_source *src = s->src, *in;
 	struct throttle *t = shared_limiter(g, src, s->lane, &in);
 	uint32_t elsewhere = a->waiting > a->mine ? a->waiting - a->mine : 0;
+	char name[GATE_KEY_MAX];
 	uint32_t here;
 	int64_t next = a->next_in;
 
 	throttle_follow(t, in, a->allowance, a->tick_in, now);
+	if (s->lane == SHARE_NEW)
+		shared_signals_follow(g, str_from(source_name(src, name)),
+		    source_policy(src), &a->signals, now);
 	for (size_t i = 0; i < a->granted_n; i++)
 		add_grant(s, a->granted[i]);
 	if (s->grants_n > 0)
@@ -435,6 +439,16 @@ gate_share(struct gate *g, const struct share_ops *ops, void *arg, bool refuses)
 		g->share_ids = hash_random_seed();
 }
 
+static bool
+has_untold_signals(const struct gate *g, const struct shared_source *s)
+{
+	char name[GATE_KEY_MAX];
+	const struct signals *of =
+	    signals_find(g->signals, str_from(source_name(s->src, name)));
+
+	return s->lane == SHARE_NEW && of != NULL && of->is_untold;
+}
+
 void
 gate_share_again(struct gate *g, int64_t now)
 {
@@ -445,7 +459,7 @@ gate_share_again(struct gate *g, int64_t now)
 		struct shared_source *s =
 		    LIST_ITEM(e, struct shared_source, entry);
 		if (s->untold > 0 || waiting_here(g, s, now) > 0 ||
-		    freeze_is_on(s->src))
+		    freeze_is_on(s->src) || has_untold_signals(g, s))
 			shared_want(g, s, now);
 	}
 	scope_join(g);

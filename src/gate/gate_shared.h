@@ -66,4 +66,13 @@ void shared_tell(struct gate_txn *txn, int64_t now);
 void shared_give_up(struct gate_txn *txn, enum share_lane lane,
     uint64_t reservation, int64_t now);
 
+/* gate_signals_shared.c: what was counted here, as result, is counted at all
+ * relays, and acted on when the answer comes. False: nobody is there to be
+ * told. */
+bool shared_signals_tell(struct gate *g, struct str key,
+    const struct policy *policy, const struct share_step *step, int result,
+    int64_t wall);
+/* A new recipient took the mail; told with the transaction. */
+void shared_note_delivered(struct gate_txn *txn);
+
 #endif

@@ -142,6 +142,8 @@ end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 	}
 	if (a != NULL && s != NULL)
 		shared_follow(g, s, a, now, wall);
+	if (ask->lane == SHARE_NEW)
+		shared_signals_end(ask, a, now);
 	if (a != NULL && a->rulings_n == 1)
 		ruling = &a->rulings[0];
 	/* The last: the front goes on from within it. */
@@ -182,6 +184,7 @@ shared_ask_send(struct gate_shared_ask *ask, int64_t now)
 	    .steps_n = ask->steps_n,
 	};
 	struct throttle_level *level = NULL;
+	struct shared_signals room;
 	struct share_level known;
 	struct throttle_source *in;
 	struct throttle *t;
@@ -211,6 +214,8 @@ shared_ask_send(struct gate_shared_ask *ask, int64_t now)
 	q.is_frozen = freeze_is_on(src);
 	q.was_thawed = ask->was_thawed;
 	q.untold = ask->untold;
+	if (ask->lane == SHARE_NEW)
+		shared_signals_put(ask, src, &q, &room);
 	if (g->share_ops->ask(g->share_arg, &q, on_answer, ask))
 		s->asking++;
 	else
@@ -241,6 +246,7 @@ shared_ask(struct throttle_source *src, const struct shared_later *asked)
 	*ask->later = *asked;
 	ask->later->address.p = str_dup(asked->address);
 	ask->later->reservation = ++g->share_ids;
+	ask->network = txn->network;
 	ask->steps = xcalloc(1, sizeof(*ask->steps));
 	ask->steps[0] = (struct share_step){
 	    .what = reserves(asked),

@@ -21,6 +21,17 @@ refuse_alone(
 	return true;
 }
 
+/* Nobody else need be asked. Under the papers' rules who is known is the free
+ * room of all relays, and changes with each of them. */
+static bool
+is_settled_here(
+    const struct throttle_source *src, const struct throttle_reservation *r)
+{
+	return r->reason == THROTTLE_FROZEN ||
+	       (r->reason == THROTTLE_KNOWN &&
+		   !throttle_source_policy(src)->paper);
+}
+
 bool
 question_ask_shared(const struct question *q, struct throttle_source *src,
     struct throttle_reservation *r)
@@ -37,8 +48,7 @@ question_ask_shared(const struct question *q, struct throttle_source *src,
 	    .arg = q->arg,
 	};
 
-	if (r->reason == THROTTLE_KNOWN || r->reason == THROTTLE_FROZEN ||
-	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
+	if (is_settled_here(src, r) || (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
 		return false;
 	throttle_cancel(txn->g->throttle, src, r, q->now);
 	if (shared_ask(src, &later) || refuse_alone(q, src, false))
@@ -81,7 +91,8 @@ shared_resume(const struct shared_later *later,
 	    .fn = later->fn,
 	    .arg = later->arg,
 	    .was_asked = true,
-	    .signal = later->signal,
+	    .signal = later->signal != SIGNAL_NONE ? later->signal
+						   : signal_of(later->txn),
 	    .scopes = word,
 	};
 	struct throttle_source *src = txn_need_source(q.txn, now);
@@ -93,7 +104,7 @@ shared_resume(const struct shared_later *later,
 	    refuse_alone(&q, src, true))
 		return;
 	txn_reserve(q.txn, src, later->destination, now, &r);
-	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN) {
+	if (is_settled_here(src, &r)) {
 		shared_give_up(q.txn, later->lane, q.shared, now);
 		q.shared = 0;
 	} else if (ruling != NULL) {

@@ -44,6 +44,11 @@ struct gate_shared_ask {
 	bool was_thawed;
 	bool is_seeded;
 	int64_t wall;
+	uint64_t network; /* of the message */
+	bool was_untold;  /* signals */
+	/* The first step counts something; result: as it is here. */
+	bool has_signal;
+	int result;
 	/* Of the recipient, while the scopes are asked. */
 	struct throttle_reservation ruling;
 	struct scope_pins *pins;
@@ -72,5 +77,23 @@ struct gate_shared_ask *shared_ask_new(
 void shared_ask_free(struct gate_shared_ask *ask);
 /* Takes it. */
 void shared_ask_send(struct gate_shared_ask *ask, int64_t now);
+
+/* ---- gate_signals_shared.c ---- */
+
+/* What a question about new recipients says of signals. */
+struct shared_signals {
+	struct share_signals known;
+	struct share_network networks[SHARE_NETWORKS_MAX];
+};
+void shared_signals_put(struct gate_shared_ask *ask,
+    struct throttle_source *src, struct share_question *q,
+    struct shared_signals *room);
+/* The counts here become those of an answer. */
+void shared_signals_follow(struct gate *g, struct str key,
+    const struct policy *policy, const struct share_signals *theirs,
+    int64_t now);
+/* a NULL: no answer. */
+void shared_signals_end(
+    struct gate_shared_ask *ask, const struct share_answer *a, int64_t now);
 
 #endif

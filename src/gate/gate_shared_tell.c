@@ -79,6 +79,14 @@ shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
 	}
 }
 
+void
+shared_note_delivered(struct gate_txn *txn)
+{
+	if (txn->g->share_ops != NULL)
+		note(txn, SHARE_NEW,
+		    &(struct share_step){.what = SHARE_DELIVERED});
+}
+
 static void
 note_scope(struct gate_txn *txn, enum share_scope_what what, uint64_t id)
 {

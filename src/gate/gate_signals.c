@@ -8,7 +8,7 @@
  * hearsay, see credit.h.
  */
 #include "gate/gate_record.h"
-#include "gate/gate_txn.h"
+#include "gate/gate_shared.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,10 +119,29 @@ freeze(struct gate *g, struct str key, const struct policy *policy,
 	freeze_for(g, src, reason, now, wall);
 }
 
+void
+signal_act_credit(struct gate *g, struct str key, enum credit_result result,
+    int64_t now, int64_t wall)
+{
+	const struct policy *policy = signal_policy(g, key);
+
+	if (result == CREDIT_EMPTIED)
+		tell(g, key, policy, EVENT_CREDIT,
+		    "too many unknown recipients: new recipients wait", wall);
+	else if (result == CREDIT_FREEZE)
+		freeze(g, key, policy, THROTTLE_FREEZE_CREDIT,
+		    "too many unknown recipients; not frozen: never_freeze",
+		    now, wall);
+}
+
 bool
 signal_refused(struct gate *g, struct str key, uint64_t destination,
-    bool hearsay, int64_t now, int64_t wall)
+    uint64_t site, bool hearsay, int64_t now, int64_t wall)
 {
+	struct share_step step = {
+	    .what = hearsay ? SHARE_REFUSED_HEARSAY : SHARE_REFUSED,
+	    .destination = site != 0 ? site : destination,
+	};
 	const struct policy *policy = signal_policy(g, key);
 	enum credit_result result;
 	struct signals *s;
@@ -137,33 +156,35 @@ signal_refused(struct gate *g, struct str key, uint64_t destination,
 	signal_touch(g);
 	if (result != CREDIT_FREE && !hearsay)
 		counters_add(g->counters, COUNT_UNKNOWN_RECIPIENTS, 1);
-	if (result == CREDIT_EMPTIED)
-		tell(g, key, policy, EVENT_CREDIT,
-		    "too many unknown recipients: new recipients wait", wall);
-	else if (result == CREDIT_FREEZE)
-		freeze(g, key, policy, THROTTLE_FREEZE_CREDIT,
-		    "too many unknown recipients; not frozen: never_freeze",
-		    now, wall);
+	if (result != CREDIT_FREE &&
+	    !shared_signals_tell(g, key, policy, &step, (int)result, wall))
+		signal_act_credit(g, key, result, now, wall);
 	return result != CREDIT_FREE;
 }
 
-static void
+/* Some of it was missing. */
+static bool
 delivered(struct gate *g, struct str key, int64_t now)
 {
+	const struct policy *policy;
 	struct signals *s = signals_find(g->signals, key);
+	bool is_whole;
 
 	if (s == NULL || !s->credit.is_known)
-		return;
+		return false;
+	policy = signal_policy(g, key);
 	s = signals_get(g->signals, key, now);
-	credit_delivered(&s->credit, &signal_policy(g, key)->credit, now);
+	is_whole = credit_is_whole(&s->credit, &policy->credit, now);
+	credit_delivered(&s->credit, &policy->credit, now);
 	signal_touch(g);
+	return !is_whole;
 }
 
 void
 signal_passed(struct gate_txn *txn, int64_t now)
 {
-	if (txn->has_sender)
-		delivered(txn->g, txn_key(txn), now);
+	if (txn->has_sender && delivered(txn->g, txn_key(txn), now))
+		shared_note_delivered(txn);
 }
 
 /* A stranger, and nobody who writes to us. */
@@ -180,28 +201,35 @@ gate_drop_refused(struct gate_txn *txn, const struct gate_reply *reply,
 {
 	struct gate *g = txn->g;
 	const struct txn_entry *e;
-	uint64_t destination = 0;
+	uint64_t destination = 0, site = 0;
 	bool is_cost = false;
 
 	g->now = now;
 	if (txn->can_drop && txn->n > 0) {
 		e = &txn->entries[txn->n - 1];
 		destination = e->r.destination;
+		site = e->site;
 		is_cost = costs(txn, e) && gate_reply_is_unknown(reply);
 	}
 	record_drop(txn, reply->code, reply->enhanced, now);
 	txn_drop_last(txn, now);
 	if (!is_cost)
 		return;
-	(void)signal_refused(g, txn_key(txn), destination, false, now, wall);
+	(void)signal_refused(
+	    g, txn_key(txn), destination, site, false, now, wall);
 	gate_changed(g);
 }
 
 void
 gate_delivered(struct gate *g, const char *source, int64_t now)
 {
+	static const struct share_step step = {.what = SHARE_DELIVERED};
+	struct str key = str_from(source);
+
 	g->now = now;
-	delivered(g, str_from(source), now);
+	if (delivered(g, key, now))
+		(void)shared_signals_tell(
+		    g, key, signal_policy(g, key), &step, 0, g->wall);
 	gate_changed(g);
 }
 
@@ -212,7 +240,7 @@ gate_undelivered(struct gate *g, const char *source, uint64_t destination,
 	g->now = now;
 	if (gate_reply_is_unknown(reply))
 		(void)signal_refused(
-		    g, str_from(source), destination, false, now, wall);
+		    g, str_from(source), destination, 0, false, now, wall);
 	gate_changed(g);
 }
 
@@ -242,24 +270,43 @@ is_network_one_too_many(const struct gate_txn *txn)
 }
 
 static void
-tell_networks(struct gate_txn *txn, int64_t wall)
+tell_networks(struct gate *g, struct str key, const struct policy *policy,
+    uint64_t network, int64_t wall)
 {
 	char net[NETWORKS_TEXT_MAX], why[WORDS_MAX], window[UNITS_TEXT_MAX];
 	struct gate_networks n;
 
-	signal_networks(txn->g, txn->policy, txn_key(txn), &n);
+	signal_networks(g, policy, key, &n);
 	snprintf(why, sizeof(why),
 	    "%u new client networks in %s, client_networks is %u; the last "
 	    "is %s",
 	    (unsigned)n.fresh, units_format_duration(n.window_ms, window),
-	    (unsigned)n.max, networks_format(txn->network, net));
-	tell(txn->g, txn_key(txn), txn->policy, EVENT_NETWORKS, why, wall);
+	    (unsigned)n.max, networks_format(network, net));
+	tell(g, key, policy, EVENT_NETWORKS, why, wall);
+}
+
+void
+signal_act_networks(struct gate *g, struct str key,
+    const struct policy *policy, uint64_t network, enum networks_result result,
+    int64_t now, int64_t wall)
+{
+	if (result == NETWORKS_MORE)
+		tell_networks(g, key, policy, network, wall);
+	/* In observe mode nothing is frozen by the first. */
+	if ((result == NETWORKS_MORE ||
+		(result == NETWORKS_MANY && !g->observe)) &&
+	    policy->conf->client_networks_action == POLICY_NETWORKS_FREEZE)
+		freeze(g, key, policy, THROTTLE_FREEZE_NETWORKS,
+		    "used from too many networks; not frozen: never_freeze",
+		    now, wall);
 }
 
 void
 signal_note_network(struct gate_txn *txn, int64_t now, int64_t wall)
 {
 	const struct policy *policy = txn->policy;
+	struct share_step step = {
+	    .what = SHARE_NETWORK, .destination = txn->network};
 	struct gate *g = txn->g;
 	enum networks_result result;
 	struct signals *s;
@@ -273,15 +320,12 @@ signal_note_network(struct gate_txn *txn, int64_t now, int64_t wall)
 	result =
 	    networks_use(&s->networks, &policy->networks, txn->network, now);
 	signal_touch(g);
-	if (result == NETWORKS_MORE)
-		tell_networks(txn, wall);
-	/* In observe mode nothing is frozen by the first. */
-	if ((result == NETWORKS_MORE ||
-		(result == NETWORKS_MANY && !g->observe)) &&
-	    policy->conf->client_networks_action == POLICY_NETWORKS_FREEZE)
-		freeze(g, txn_key(txn), policy, THROTTLE_FREEZE_NETWORKS,
-		    "used from too many networks; not frozen: never_freeze",
-		    now, wall);
+	if (!networks_tell(
+		&s->networks, &policy->networks, txn->network, now) ||
+	    !shared_signals_tell(
+		g, txn_key(txn), policy, &step, (int)result, wall))
+		signal_act_networks(g, txn_key(txn), policy, txn->network,
+		    result, now, wall);
 }
 
 /* ---- who waits ---- */

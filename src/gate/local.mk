@@ -34,7 +34,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_shared.c src/gate/gate_shared.h \
 	src/gate/gate_shared_ask.c src/gate/gate_shared_tell.c \
 	src/gate/gate_shared_source.h \
-	src/gate/gate_signals.c \
+	src/gate/gate_signals.c src/gate/gate_signals_shared.c \
 	src/gate/credit.c src/gate/credit.h \
 	src/gate/networks.c src/gate/networks.h \
 	src/gate/envid.c src/gate/envid.h src/gate/gate_bounce.c \

@@ -19,6 +19,8 @@
 #define V4_BITS 24
 #define V6_BITS 48
 #define ENTRY 17
+#define TELL_LEARNT_MS INT64_C(3600000)
+#define TELL_MS INT64_C(60000)
 
 uint64_t
 networks_of(const struct ip *client)
@@ -45,6 +47,16 @@ networks_format(uint64_t net, char out[NETWORKS_TEXT_MAX])
 		ip.bytes[i] = (uint8_t)(net >> (bits - 8 * (i + 1)));
 	snprintf(out, NETWORKS_TEXT_MAX, "%s/%u", ip_format(&ip, text), bits);
 	return out;
+}
+
+static bool
+is_network(uint64_t net)
+{
+	unsigned family = (unsigned)(net >> FAMILY_SHIFT);
+	uint64_t bits = net & ((UINT64_C(1) << FAMILY_SHIFT) - 1);
+
+	return (family == V4 && bits >> V4_BITS == 0) ||
+	       (family == V6 && bits >> V6_BITS == 0);
 }
 
 void
@@ -186,6 +198,72 @@ networks_are_many(const struct networks *s, const struct networks_rules *rules,
 	return n + 1 > rules->count;
 }
 
+static uint32_t
+count_kind(const struct networks *s, bool learnt)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++)
+		n += s->v[i].is_learnt == learnt;
+	return n;
+}
+
+bool
+networks_follow(struct networks *s, const struct network *theirs, uint32_t n,
+    bool are_many, int64_t now)
+{
+	struct networks old = *s;
+	bool is_more = false;
+
+	*s = (struct networks){.is_told = are_many};
+	for (uint32_t i = 0; i < n; i++) {
+		struct network *was = find(&old, theirs[i].net);
+		struct network *v;
+
+		if (!is_network(theirs[i].net) ||
+		    find(s, theirs[i].net) != NULL ||
+		    count_kind(s, theirs[i].is_learnt) >=
+			(theirs[i].is_learnt ? NETWORKS_LEARNT_MAX
+					     : NETWORKS_NEW_MAX))
+			continue;
+		v = add(s, theirs[i].net);
+		*v = theirs[i];
+		v->told_at = was != NULL ? was->told_at : 0;
+	}
+	expire(&old, now);
+	for (uint32_t i = 0; i < old.n; i++) {
+		struct network *v = &old.v[i];
+
+		if (find(s, v->net) != NULL ||
+		    count_kind(s, v->is_learnt) >=
+			(v->is_learnt ? NETWORKS_LEARNT_MAX : NETWORKS_NEW_MAX))
+			continue;
+		*add(s, v->net) = *v;
+		is_more = true;
+	}
+	networks_clear(&old);
+	return is_more;
+}
+
+bool
+networks_tell(struct networks *s, const struct networks_rules *rules,
+    uint64_t net, int64_t now)
+{
+	struct network *n = find(s, net);
+	int64_t every = rules->window_ms / 8;
+
+	if (n == NULL)
+		return false;
+	if (every > TELL_MS)
+		every = TELL_MS;
+	if (n->is_learnt)
+		every = TELL_LEARNT_MS;
+	if (n->told_at != 0 && now - n->told_at < every && !s->is_told)
+		return false;
+	n->told_at = now;
+	return true;
+}
+
 void
 networks_count(const struct networks *s, const struct networks_rules *rules,
     int64_t now, uint32_t *fresh, uint32_t *learnt)
@@ -223,16 +301,6 @@ networks_save(const struct networks *s, int64_t now,
 		bytes_put(&p, seconds_since(n->last, now), 4);
 	}
 	return (size_t)(p - out);
-}
-
-static bool
-is_network(uint64_t net)
-{
-	unsigned family = (unsigned)(net >> FAMILY_SHIFT);
-	uint64_t bits = net & ((UINT64_C(1) << FAMILY_SHIFT) - 1);
-
-	return (family == V4 && bits >> V4_BITS == 0) ||
-	       (family == V6 && bits >> V6_BITS == 0);
 }
 
 bool

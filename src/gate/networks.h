@@ -30,6 +30,7 @@ struct network {
 	uint64_t net;
 	bool is_learnt;
 	int64_t since, last; /* used */
+	int64_t told_at;     /* to other relays; 0: not since the start */
 };
 
 struct networks {
@@ -55,6 +56,14 @@ enum networks_result networks_use(struct networks *s,
 /* The same, and nothing is noted. */
 bool networks_are_many(const struct networks *s,
     const struct networks_rules *rules, uint64_t net, int64_t now);
+/* The same as other relays have it: entries of theirs, and in their place what
+ * was known of these; others stay as far as there is room. True: they did not
+ * know of one that stays. */
+bool networks_follow(struct networks *s, const struct network *theirs,
+    uint32_t n, bool are_many, int64_t now);
+/* Other relays are to be told of the use now; that they were is noted. */
+bool networks_tell(struct networks *s, const struct networks_rules *rules,
+    uint64_t net, int64_t now);
 /* Used within the window, and not learnt; and learnt. */
 void networks_count(const struct networks *s,
     const struct networks_rules *rules, int64_t now, uint32_t *fresh,

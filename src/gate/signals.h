@@ -32,6 +32,7 @@ struct signals {
 	struct networks networks;
 	struct named named;
 	struct sent *sent; /* NULL: nothing */
+	bool is_untold;    /* other relays know of less credit, or networks */
 	uint64_t tag;      /* envid_sender of the key */
 	size_t key_n;
 	char key[];

@@ -124,7 +124,6 @@ static const char *const letters[] = {
     [SHARE_REFUSED_HEARSAY] = "f",
     [SHARE_NETWORK] = "U",
     [SHARE_DELIVERED] = "D",
-    [SHARE_FORGET] = "Z",
 };
 
 static char *

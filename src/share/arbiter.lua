@@ -793,8 +793,6 @@ for i = 13, #ARGV, 3 do
   elseif what == 'U' then
     results = results .. signals().use(dest)
     suspect = is_suspect()
-  elseif what == 'Z' then
-    S.c, S.k, S.kt, made, suspect = nil, nil, nil, nil, false
   end
 end
 

@@ -41,8 +41,7 @@ enum share_what {
 	SHARE_REFUSED,
 	SHARE_REFUSED_HEARSAY,
 	SHARE_NETWORK, /* destination: the network that the login is used from */
-	SHARE_DELIVERED,
-	SHARE_FORGET /* what was counted */
+	SHARE_DELIVERED
 };
 
 struct share_step {
