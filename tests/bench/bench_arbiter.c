@@ -125,7 +125,7 @@ on_nothing(void *arg, const struct resp_value *reply, int64_t now)
 static void
 run_nothing(struct bench *b)
 {
-	struct str key = STR("{weir:3:x}:state"), arg = STR("");
+	struct str key = STR("{weir:4:x}:state"), arg = STR("");
 
 	b->left--;
 	b->open++;

@@ -191,7 +191,7 @@ def test_a_relay_that_is_killed_with_mail_waiting(redis, relay):  # noqa: F811
     until(lambda: not a.held() and not b.held(), "the next hop")
 
 
-RESERVED = ("local k = redis.call('KEYS', '{weir:3:*}:state')[1] local n = 0"
+RESERVED = ("local k = redis.call('KEYS', '{weir:4:*}:state')[1] local n = 0"
             " if not k then return -1 end"
             " for _ in pairs(cmsgpack.unpack(redis.call('GET', k)).r) do"
             " n = n + 1 end return n")
@@ -362,7 +362,7 @@ def test_memory_and_names(redis, relay):  # noqa: F811
     is_up(a)
     send(a, *(f"to{i}" for i in range(8)))
     count = ("local n, size = 0, 0 for _, k in ipairs(redis.call('KEYS',"
-             " '{weir:3:*')) do n = n + 1"
+             " '{weir:4:*')) do n = n + 1"
              " assert(redis.call('PTTL', k) > 0)"
              " assert(not string.find(redis.call('DUMP', k), 'example'))"
              " size = size + redis.call('MEMORY', 'USAGE', k) end"
