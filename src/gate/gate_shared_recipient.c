@@ -48,7 +48,8 @@ question_ask_shared(const struct question *q, struct throttle_source *src,
 	    .arg = q->arg,
 	};
 
-	if (is_settled_here(src, r) || (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
+	if (is_settled_here(src, r) ||
+	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
 		return false;
 	throttle_cancel(txn->g->throttle, src, r, q->now);
 	if (shared_ask(src, &later) || refuse_alone(q, src, false))

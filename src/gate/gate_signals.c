@@ -286,9 +286,8 @@ tell_networks(struct gate *g, struct str key, const struct policy *policy,
 }
 
 void
-signal_act_networks(struct gate *g, struct str key,
-    const struct policy *policy, uint64_t network, enum networks_result result,
-    int64_t now, int64_t wall)
+signal_act_networks(struct gate *g, struct str key, const struct policy *policy,
+    uint64_t network, enum networks_result result, int64_t now, int64_t wall)
 {
 	if (result == NETWORKS_MORE)
 		tell_networks(g, key, policy, network, wall);
@@ -324,8 +323,8 @@ signal_note_network(struct gate_txn *txn, int64_t now, int64_t wall)
 		&s->networks, &policy->networks, txn->network, now) ||
 	    !shared_signals_tell(
 		g, txn_key(txn), policy, &step, (int)result, wall))
-		signal_act_networks(g, txn_key(txn), policy, txn->network,
-		    result, now, wall);
+		signal_act_networks(
+		    g, txn_key(txn), policy, txn->network, result, now, wall);
 }
 
 /* ---- who waits ---- */

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME 8       /* bytes of a relay, a destination, a ticket */
-#define KEYS 3       /* of a lane */
+#define NAME 8        /* bytes of a relay, a destination, a ticket */
+#define KEYS 3        /* of a lane */
 #define HEAD 12       /* arguments before the steps */
 #define REPLY_HEAD 12 /* elements before the rulings */
 #define RULING 5      /* elements of each */
@@ -172,8 +172,8 @@ write_step(const struct arbiter *d, struct words *w, const struct share_step *s)
 
 /* As arbiter.lua has them. */
 static bool
-write_known(const struct arbiter *d, const struct share_signals *known,
-    struct words *w)
+write_known(
+    const struct arbiter *d, const struct share_signals *known, struct words *w)
 {
 	char name[SEAL_NUMBER];
 
@@ -199,9 +199,8 @@ add_signals(
 {
 	const struct share_signal_rules *r = &q->signals;
 
-	snprintf(w->rules, sizeof(w->rules),
-	    "%u %" PRId64 " %u %" PRId64, r->credit, r->credit_freeze_ms,
-	    r->networks, r->networks_window_ms);
+	snprintf(w->rules, sizeof(w->rules), "%u %" PRId64 " %u %" PRId64,
+	    r->credit, r->credit_freeze_ms, r->networks, r->networks_window_ms);
 	w->args[w->n++] = str_from(w->rules);
 	if (q->network != 0 && r->networks > 0) {
 		seal_number(d->seal, q->network, w->network);
@@ -341,8 +340,7 @@ read_credit(struct str in, struct share_signals *out)
 		return true;
 	if (in.n + 2 > sizeof(text))
 		return false;
-	left.n = (size_t)snprintf(
-	    text, sizeof(text), "%.*s ", (int)in.n, in.p);
+	left.n = (size_t)snprintf(text, sizeof(text), "%.*s ", (int)in.n, in.p);
 	out->has_credit = true;
 	if (!take_number(&left, UINT32_MAX, &out->left))
 		return false;
@@ -420,8 +418,7 @@ arbiter_read(const struct resp_value *reply, const struct seal *seal,
 	if (reply->count != REPLY_HEAD + RULING * reserves ||
 	    !read_level(reply, out) ||
 	    !read_signals(reply, seal, room->networks, out) ||
-	    names.n % NAME != 0 ||
-	    names.n / NAME > GRANTED_MAX)
+	    names.n % NAME != 0 || names.n / NAME > GRANTED_MAX)
 		return false;
 	out->granted_n = names.n / NAME;
 	for (size_t i = 0; i < out->granted_n; i++)

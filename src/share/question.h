@@ -40,7 +40,8 @@ enum share_what {
 	/* Signals; the first three give the result of the answer. */
 	SHARE_REFUSED,
 	SHARE_REFUSED_HEARSAY,
-	SHARE_NETWORK, /* destination: the network that the login is used from */
+	SHARE_NETWORK, /* destination: the network that the login is used from
+			*/
 	SHARE_DELIVERED
 };
 
@@ -79,7 +80,7 @@ struct share_signals {
 
 /* For a server that knows nothing of the sender. */
 struct share_level {
-	uint32_t allowance; /* paper: free places of the working set */
+	uint32_t allowance;  /* paper: free places of the working set */
 	int64_t tick_in;     /* ms; -1: the clock stands */
 	const int64_t *ages; /* ms, of passes, the oldest first */
 	size_t ages_n;
@@ -103,8 +104,8 @@ struct share_question { /* borrowed for the call */
 	int64_t at; /* for tests; 0: by the server's clock */
 };
 
-struct share_answer {    /* borrowed for the call */
-	bool is_unknown; /* nothing was done */
+struct share_answer {       /* borrowed for the call */
+	bool is_unknown;    /* nothing was done */
 	uint32_t allowance; /* paper: free places of the working set */
 	uint32_t waiting, own_waiting;
 	uint32_t mine; /* of waiting, this relay's */

@@ -32,8 +32,8 @@ throttle_level(struct throttle *t, struct throttle_source *src, int64_t now,
 
 /* Whom other throttles let go takes its place here, as nobody. */
 static void
-follow_paper(struct throttle *t, struct throttle_source *src, uint32_t room,
-    int64_t now)
+follow_paper(
+    struct throttle *t, struct throttle_source *src, uint32_t room, int64_t now)
 {
 	uint32_t most = src->policy->working_set;
 	uint32_t taken = room + src->pass_reserved;

@@ -263,8 +263,8 @@ throttle_take(
 		src->allowance =
 		    src->allowance > n ? (uint16_t)(src->allowance - n) : 0;
 	else
-		working_set_fill(t, src,
-		    n < limiter_room(src) ? n : limiter_room(src), now);
+		working_set_fill(
+		    t, src, n < limiter_room(src) ? n : limiter_room(src), now);
 	for (uint32_t i = 0; i < n && i < THROTTLE_COUNT_MAX; i++)
 		limits_note_pass(t, src, now);
 	limiter_wake(src, now);

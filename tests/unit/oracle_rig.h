@@ -74,8 +74,7 @@ oracle_answer(struct oracle *o)
 
 /* The answer ends it, or its deadline the test. */
 static inline void
-oracle_ask(
-    struct oracle *o, unsigned relay, const struct share_question *q,
+oracle_ask(struct oracle *o, unsigned relay, const struct share_question *q,
     share_answer_fn *fn, void *arg)
 {
 	o->is_answered = false;

@@ -510,8 +510,7 @@ step(struct world *w)
 static void
 fill_seed(const struct throttle_policy *p, struct share_level *out)
 {
-	*out = (struct share_level){
-	    .allowance = p->working_set, .tick_in = -1};
+	*out = (struct share_level){.allowance = p->working_set, .tick_in = -1};
 	if (p->paper)
 		return;
 	*out = (struct share_level){.allowance = p->initial,

@@ -294,8 +294,7 @@ step(struct world *w)
 	else if (pick < 97 && w->pins->n == 3)
 		reload(w);
 	else
-		question(w, oracle_relay(&w->o), SHARE_SCOPE_CANCEL, 0,
-		    false);
+		question(w, oracle_relay(&w->o), SHARE_SCOPE_CANCEL, 0, false);
 	same_windows(w);
 	/* No lease ends: a book knows none. */
 	if (w->now - w->begin > 30 * 1000) {
