@@ -61,18 +61,6 @@ courier_free(struct courier *c)
 	free(c);
 }
 
-static struct sending *
-sending_new(struct courier *c, alert_sent_fn *fn, void *arg)
-{
-	struct sending *s = xcalloc(1, sizeof(*s));
-
-	s->courier = c;
-	s->fn = fn;
-	s->arg = arg;
-	list_append(&c->sendings, &s->entry);
-	return s;
-}
-
 static void
 sending_end(struct sending *s, bool taken, const char *why)
 {
@@ -237,8 +225,13 @@ courier_send(struct courier *c, const struct alert_voice *v,
     const struct alert_conf *conf, const struct alert_batch *b, int64_t wall,
     alert_sent_fn *fn, void *arg)
 {
-	struct sending *s = sending_new(c, fn, arg);
+	struct sending *s = xcalloc(1, sizeof(*s));
 
+
+	s->courier = c;
+	s->fn = fn;
+	s->arg = arg;
+	list_append(&c->sendings, &s->entry);
 	switch ((enum alert_channel)conf->channel) {
 	case ALERT_MAIL:
 		send_mail(c, v, conf, b, wall, s);

@@ -332,19 +332,14 @@ set_trust(struct fetch_call *c, const char *ca_file)
 		curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
 }
 
-/* Curl takes the host for EHLO from the URL's path. */
-static char *
-url_of(const struct fetch_order *o)
-{
-	return o->hostname != NULL ? xasprintf("%s/%s", o->url, o->hostname)
-				   : xstrdup(o->url);
-}
-
 void
 fetch_start(struct fetch *f, const struct fetch_order *o)
 {
 	struct fetch_call *c = xcalloc(1, sizeof(*c));
-	char *url = url_of(o);
+	/* Curl takes the host for EHLO from the URL's path. */
+	char *url = o->hostname != NULL
+			? xasprintf("%s/%s", o->url, o->hostname)
+			: xstrdup(o->url);
 
 	c->f = f;
 	c->is_smtp = o->hostname != NULL;

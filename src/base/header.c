@@ -133,16 +133,6 @@ append_utf8(struct buf *out, struct word *w)
 	return ok && buf_append(out, text, sizeof(text) - to_left);
 }
 
-static size_t
-blanks(struct str s)
-{
-	size_t n = 0;
-
-	while (n < s.n && (s.p[n] == ' ' || s.p[n] == '\t'))
-		n++;
-	return n;
-}
-
 char *
 header_decode(struct str raw)
 {
@@ -153,8 +143,12 @@ header_decode(struct str raw)
 
 	buf_init(&out, (size_t)HEADER_MAX * 8);
 	while (ok && s.n > 0) {
-		size_t gap = blanks(s), was = out.len;
-		struct str next = str_sub(s, gap, s.n);
+		size_t gap = 0, was = out.len;
+		struct str next;
+
+		while (gap < s.n && (s.p[gap] == ' ' || s.p[gap] == '\t'))
+			gap++;
+		next = str_sub(s, gap, s.n);
 
 		/* Blanks between two words belong to neither. */
 		if (take_word(&next, &w) &&

@@ -70,13 +70,6 @@ unquote(struct str quoted, char *out)
 	return n;
 }
 
-/* Bytes of the quoted string's content that quoting needs. */
-static bool
-is_special(char c)
-{
-	return c == '"' || c == '\\';
-}
-
 /* Takes off what quotes nothing within a quoted string. */
 static size_t
 requote(struct str quoted, char *out)
@@ -87,7 +80,7 @@ requote(struct str quoted, char *out)
 	for (size_t i = 1; i < quoted.n - 1; i++) {
 		if (quoted.p[i] == '\\')
 			i++;
-		if (is_special(quoted.p[i]))
+		if (quoted.p[i] == '"' || quoted.p[i] == '\\')
 			out[n++] = '\\';
 		out[n++] = quoted.p[i];
 	}

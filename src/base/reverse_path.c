@@ -20,12 +20,6 @@ is_one_of(char c, const char *set)
 	return c != '\0' && strchr(set, c) != NULL;
 }
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* Behind "prvs=1234abcdef=": s itself where it does not begin so. */
 static struct str
 without_tag(struct str s, struct str begin, struct str end)
@@ -94,7 +88,7 @@ numbered(struct str s, size_t n)
 
 		if (s.p[i] != '-')
 			continue;
-		while (k < n && is_digit(s.p[k]))
+		while (k < n && s.p[k] >= '0' && s.p[k] <= '9')
 			k++;
 		if (k > i + 1 && k < n && s.p[k] == '-')
 			return i;

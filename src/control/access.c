@@ -49,15 +49,6 @@ entry_free(struct access_entry *e)
 }
 
 static void
-user_free(struct access_user *u)
-{
-	free(u->name);
-	free(u->hash);
-	free(u->domain);
-	free(u);
-}
-
-static void
 drop_entry(struct access *a, struct access_entry *e)
 {
 	list_remove(&e->entry);
@@ -75,7 +66,10 @@ drop_user(struct access *a, struct access_user *u)
 	list_remove(&u->entry);
 	a->user_count--;
 	a->has_changed = true;
-	user_free(u);
+	free(u->name);
+	free(u->hash);
+	free(u->domain);
+	free(u);
 }
 
 static struct access_entry *

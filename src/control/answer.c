@@ -127,13 +127,6 @@ control_done(struct control_conn *c, json_t *fields)
 	json_decref(fields);
 }
 
-/* weirctl knows two kinds. */
-static int
-exit_status(enum control_fault fault)
-{
-	return fault == CONTROL_USAGE ? CONTROL_USAGE : CONTROL_FAILED;
-}
-
 void
 control_fail(
     struct control_conn *c, enum control_fault fault, const char *fmt, ...)
@@ -150,9 +143,10 @@ control_fail(
 			   .fault = fault, .error = text, .found = c->found});
 		return;
 	}
+	/* weirctl knows two kinds of failure. */
 	finish(c,
 	    json_pack("{s:o,s:i}", "error", control_text(text), "status",
-		exit_status(fault)),
+		fault == CONTROL_USAGE ? CONTROL_USAGE : CONTROL_FAILED),
 	    &(struct control_end){
 		.fault = fault, .error = text, .found = c->found});
 }

@@ -139,12 +139,6 @@ body_of(const struct control_command *c, unsigned in_path)
 /* ---- answers ---- */
 
 static json_t *
-object_schema(void)
-{
-	return json_pack("{s:s}", "type", "object");
-}
-
-static json_t *
 list_schema(const struct web_route *r)
 {
 	const char *name = r->flags & API_LINES ? "lines" : "items";
@@ -162,7 +156,7 @@ static json_t *
 answer_of(const struct web_route *r)
 {
 	const char *type = "application/json";
-	json_t *schema = object_schema();
+	json_t *schema = json_pack("{s:s}", "type", "object");
 
 	if (r->flags & API_REMOVED || strcmp(r->method, "DELETE") == 0) {
 		json_decref(schema);

@@ -283,17 +283,6 @@ make(struct control *control)
 	return c;
 }
 
-static struct control_conn *
-open_conn(struct control *control, int fd, int64_t now)
-{
-	struct control_conn *c = make(control);
-
-	c->conn = conn_new(control->server.loop, fd, &conn_ops, c);
-	set_idle(c, now);
-	greet(c, fd);
-	return c;
-}
-
 struct control_conn *
 control_ask(struct control *control, const struct control_asker *asker,
     json_t *request, struct control_cursor cursor,
@@ -416,7 +405,10 @@ on_accept(void *arg, int fd, const struct net_addr *peer, int64_t now)
 		refuse(control, fd, who, now);
 		return;
 	}
-	c = open_conn(control, fd, now);
+	c = make(control);
+	c->conn = conn_new(control->server.loop, fd, &conn_ops, c);
+	set_idle(c, now);
+	greet(c, fd);
 	c->place = place;
 	list_append(&control->conns, &c->entry);
 }

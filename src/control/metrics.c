@@ -117,12 +117,6 @@ metrics_one(struct metrics *m, const char *name, enum metric_type type,
 
 /* ---- the table of counters ---- */
 
-static enum metric_type
-type_of(enum counter_type type)
-{
-	return type == COUNTER_TOTAL ? METRIC_COUNTER : METRIC_GAUGE;
-}
-
 /* Labels as they stand in the table, behind one by name. */
 static void
 put_series(struct metrics *m, const char *label, const char *value,
@@ -160,8 +154,10 @@ add_totals(struct metrics *m, const struct counters *c)
 
 		if (info->family == NULL) {
 			snprintf(name, sizeof(name), "weir_%s", info->name);
-			metrics_one(m, name, type_of(info->type), info->doc,
-			    (double)c->v[i]);
+			metrics_one(m, name,
+			    info->type == COUNTER_TOTAL ? METRIC_COUNTER
+							: METRIC_GAUGE,
+			    info->doc, (double)c->v[i]);
 			continue;
 		}
 		if (info->family[0] == '\0')

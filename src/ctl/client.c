@@ -169,21 +169,13 @@ read_answer(int fd, ctl_row_fn *fn, void *arg, json_t **done)
 	return status;
 }
 
-static void
-print_unreachable(const char *socket, int error)
-{
-	char words[REACH_MAX];
-
-	reach_words(socket, error, words, sizeof(words));
-	ctl_error("%s", words);
-}
-
 enum ctl_status
 ctl_ask(
     struct ctl *ctl, json_t *request, ctl_row_fn *fn, void *arg, json_t **done)
 {
 	char *text = json_dumps(request, DUMP_FLAGS);
 	enum ctl_status status = CTL_NO_DAEMON;
+	char words[REACH_MAX];
 	int fd;
 
 	json_decref(request);
@@ -192,9 +184,10 @@ ctl_ask(
 		return CTL_USAGE;
 	}
 	fd = open_socket(ctl->socket);
-	if (fd < 0)
-		print_unreachable(ctl->socket, errno);
-	else if (!send_all(fd, str_from(text)) || !send_all(fd, STR("\n")))
+	if (fd < 0) {
+		reach_words(ctl->socket, errno, words, sizeof(words));
+		ctl_error("%s", words);
+	} else if (!send_all(fd, str_from(text)) || !send_all(fd, STR("\n")))
 		ctl_error("cannot send the request to the daemon: %s",
 		    strerror(errno));
 	else

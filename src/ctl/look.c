@@ -185,23 +185,12 @@ print_shared_nodes(const json_t *list)
 }
 
 static void
-print_problem(const json_t *row)
+print_warning(const char *what, const char *why)
 {
-	char *text = text_safe(str_from(ctl_text(row, "next_hop_problem")), 0);
-
-	if (text[0] != '\0')
-		printf("warning: %s\n", text);
-	free(text);
-}
-
-static void
-print_shared(const json_t *shared)
-{
-	const char *why = shared != NULL ? ctl_text(shared, "problem") : "";
 	char *text = text_safe(str_from(why), 0);
 
 	if (text[0] != '\0')
-		printf("warning: cannot reach the shared server: %s\n", text);
+		printf("warning: %s%s\n", what, text);
 	free(text);
 }
 
@@ -212,8 +201,9 @@ on_status(void *arg, const char *kind, const json_t *row)
 	(void)kind;
 	print_headline(row);
 	print_certificates(json_object_get(row, "expiring_certificates"));
-	print_problem(row);
-	print_shared(json_object_get(row, "shared"));
+	print_warning("", ctl_text(row, "next_hop_problem"));
+	print_warning("cannot reach the shared server: ",
+	    ctl_text(json_object_get(row, "shared"), "problem"));
 	print_next_hops(json_object_get(row, "next_hops"));
 	print_shared_nodes(json_object_get(row, "shared_nodes"));
 	print_members("", row);

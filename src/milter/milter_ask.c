@@ -85,21 +85,19 @@ milter_port_close(struct milter_port *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Connections that closed when the loop heard no more: nobody else knows of
- * their peers, which have no transaction any more. */
-static void
-discard(struct milter_ask *ask)
-{
-	if (ask->verb == MILTER_CLOSE)
-		free(ask->peer);
-	milter_ask_free(ask);
-}
-
 void
 milter_port_free(struct milter_port *p)
 {
-	while (!list_is_empty(&p->asks))
-		discard(LIST_ITEM(p->asks.next, struct milter_ask, entry));
+	/* Connections that closed when the loop heard no more: nobody else
+	 * knows of their peers, which have no transaction any more. */
+	while (!list_is_empty(&p->asks)) {
+		struct milter_ask *ask =
+		    LIST_ITEM(p->asks.next, struct milter_ask, entry);
+
+		if (ask->verb == MILTER_CLOSE)
+			free(ask->peer);
+		milter_ask_free(ask);
+	}
 	pthread_mutex_destroy(&p->lock);
 	close(p->fd);
 	free(p);

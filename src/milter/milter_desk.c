@@ -16,14 +16,6 @@ milter_peer_new(void)
 
 /* ---- questions ---- */
 
-static void
-close_peer(struct milter_peer *peer)
-{
-	if (peer->txn != NULL)
-		milter_txn_drop(peer->txn);
-	free(peer);
-}
-
 /* Those that wait for an answer. */
 static void
 take_question(struct milter_txn *t, struct milter_ask *ask)
@@ -61,9 +53,11 @@ take_word(struct milter_peer *peer, struct milter_ask *ask)
 {
 	struct milter_txn *t = peer->txn;
 
-	if (ask->verb == MILTER_CLOSE)
-		close_peer(peer);
-	else if (t == NULL)
+	if (ask->verb == MILTER_CLOSE) {
+		if (t != NULL)
+			milter_txn_drop(t);
+		free(peer);
+	} else if (t == NULL)
 		return;
 	else if (ask->verb == MILTER_PASSED)
 		milter_txn_passed(t, ask);

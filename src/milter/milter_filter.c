@@ -235,16 +235,6 @@ take_place(struct milter_conn *c)
 	return false;
 }
 
-static void
-report_client(const struct milter_conn *c)
-{
-	struct milter_ask *ask = milter_ask_new(MILTER_MET, NULL);
-
-	ask->client = c->client;
-	ask->client_port = c->client_port;
-	milter_post(the_filter->desk->port, ask);
-}
-
 static sfsistat
 on_connect(SMFICTX *ctx, char *hostname, _SOCK_ADDR *sa)
 {
@@ -254,8 +244,13 @@ on_connect(SMFICTX *ctx, char *hostname, _SOCK_ADDR *sa)
 	if (c == NULL)
 		return CLOSE_CONNECTION;
 	set_client(c, sa);
-	if (atomic_load(&the_filter->expects_own))
-		report_client(c);
+	if (atomic_load(&the_filter->expects_own)) {
+		struct milter_ask *ask = milter_ask_new(MILTER_MET, NULL);
+
+		ask->client = c->client;
+		ask->client_port = c->client_port;
+		milter_post(the_filter->desk->port, ask);
+	}
 	if (!take_place(c))
 		return SMFIS_TEMPFAIL;
 	return no_reply(c, SMFIP_NR_CONN);

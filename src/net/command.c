@@ -102,14 +102,6 @@ on_end_task(void *arg, int64_t now)
 /* ---- output ---- */
 
 static void
-keep_said(struct command *c, struct str piece)
-{
-	size_t room = COMMAND_SAID_MAX - c->said.len;
-
-	(void)!buf_append_str(&c->said, str_sub(piece, 0, room));
-}
-
-static void
 keep_tail(struct command *c, struct str piece)
 {
 	size_t drop;
@@ -141,7 +133,8 @@ read_once(struct command *c, int fd, bool *end)
 	if (fd == c->out && c->on_output != NULL)
 		c->on_output(c->arg, piece);
 	else
-		keep_said(c, piece);
+		(void)!buf_append_str(&c->said,
+		    str_sub(piece, 0, COMMAND_SAID_MAX - c->said.len));
 	return true;
 }
 
@@ -283,12 +276,6 @@ set_nonblocking(int fd)
 								       : 0;
 }
 
-static bool
-write_whole(int fd, struct str s)
-{
-	return s.n == 0 || write(fd, s.p, s.n) == (ssize_t)s.n;
-}
-
 /* An errno value. The input is in the pipe before there is a reader, so nobody
  * ever waits to write. */
 static int
@@ -306,7 +293,8 @@ start_child(struct command *c, const struct command_run *run)
 		error = set_nonblocking(out[0]);
 	if (error == 0)
 		error = set_nonblocking(err[0]);
-	if (error == 0 && !write_whole(in[1], run->input))
+	if (error == 0 && run->input.n > 0 &&
+	    write(in[1], run->input.p, run->input.n) != (ssize_t)run->input.n)
 		error = EMSGSIZE;
 	if (error == 0)
 		error = spawn(c, run->argv, in[0], out[1], err[1]);

@@ -329,15 +329,6 @@ on_half_edge(evutil_socket_t fd, short what, void *arg)
 	loop_task_set(&c->task);
 }
 
-static void
-unwatch_half(struct conn *c)
-{
-	if (!c->half || !c->reading)
-		return;
-	event_del(&c->read_event);
-	c->reading = false;
-}
-
 /* By its edge, as the end of the input stays readable for ever. Not beside the
  * write event: libevent has one kind for a descriptor, and a write tells as
  * well. */
@@ -358,7 +349,10 @@ conn_want_write(struct conn *c)
 {
 	if (c->writing)
 		return;
-	unwatch_half(c);
+	if (c->half && c->reading) {
+		event_del(&c->read_event);
+		c->reading = false;
+	}
 	if (c->write_event == NULL) {
 		c->write_event = event_new(loop_base(c->loop), c->fd,
 		    EV_WRITE | EV_PERSIST, on_writable, c);

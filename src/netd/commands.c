@@ -56,13 +56,6 @@ add_queue(json_t *row, const char *name, const struct nfqueue *q)
 	json_object_set_new(row, name, o);
 }
 
-static uint64_t
-set_errors(const struct netd *n)
-{
-	return (n->sets != NULL ? nfset_errors(n->sets) : 0) +
-	       (n->ipset != NULL ? nfset_errors(n->ipset) : 0);
-}
-
 static void
 show_status(struct control_conn *c, int64_t now)
 {
@@ -92,7 +85,9 @@ show_status(struct control_conn *c, int64_t now)
 	json_object_set_new(
 	    row, "fast_path", json_boolean(n->fast != RULES_FAST_NONE));
 	if (n->sets != NULL || n->ipset != NULL)
-		set_number(row, "set_errors", set_errors(n));
+		set_number(row, "set_errors",
+		    (n->sets != NULL ? nfset_errors(n->sets) : 0) +
+			(n->ipset != NULL ? nfset_errors(n->ipset) : 0));
 	add_queue(row, "queue", n->queue);
 	add_queue(row, "answers", n->answers);
 	add_queue(row, "contacts", n->contacts);

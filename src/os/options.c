@@ -235,13 +235,6 @@ read_values(struct loader *l, const struct option *o, const cfg_opt_t *row,
 	return true;
 }
 
-static void
-note_given(const struct option *o, void *conf)
-{
-	if (o->given != 0)
-		*((bool *)(void *)((char *)conf + o->given)) = true;
-}
-
 static bool
 read_option(struct loader *l, const struct option *o, const cfg_opt_t *row,
     const cfg_t *section, unsigned line, void *conf)
@@ -270,7 +263,8 @@ read_option(struct loader *l, const struct option *o, const cfg_opt_t *row,
 		return fail(l, line, section->name, section->title,
 		    "%s: is required and may not be empty; add a value",
 		    o->name);
-	note_given(o, conf);
+	if (o->given != 0)
+		*((bool *)(void *)((char *)conf + o->given)) = true;
 	return read_values(l, o, row, section, conf);
 }
 

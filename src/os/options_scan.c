@@ -86,13 +86,6 @@ blank(struct cursor *c)
 	step(c);
 }
 
-static void
-blank_line(struct cursor *c)
-{
-	while (c->i < c->n && c->p[c->i] != '\n')
-		blank(c);
-}
-
 static bool
 blank_block(struct cursor *c)
 {
@@ -168,7 +161,8 @@ scan_next(struct cursor *c)
 		return fail(
 		    c, c->line, "a NUL byte; this is not a configuration file");
 	if (now == '#' || (now == '/' && at(c, 1) == '/' && !c->is_in_word)) {
-		blank_line(c);
+		while (c->i < c->n && c->p[c->i] != '\n')
+			blank(c);
 		return true;
 	}
 	if (now == '/' && at(c, 1) == '*' && !c->is_in_word)

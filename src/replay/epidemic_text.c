@@ -183,16 +183,6 @@ side_json(const struct epidemic_side *s)
 	    count(s->agents.outside), "curve", curve_json(s));
 }
 
-static json_t *
-figure_json(const struct figure *f)
-{
-	double value = f->measure(f);
-
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "source", f->source,
-	    "what", f->what, "paper", f->paper, "unit", f->unit, "value",
-	    number(value), "reproduced", figure_holds(f, value));
-}
-
 bool
 epidemic_print_json(const struct epidemic *e)
 {
@@ -203,8 +193,15 @@ epidemic_print_json(const struct epidemic *e)
 
 	for (size_t i = 0; i < e->side_count; i++)
 		json_array_append_new(sides, side_json(&e->sides[i]));
-	for (const struct figure *f = figures; f->what != NULL; f++)
-		json_array_append_new(papers, figure_json(f));
+	for (const struct figure *f = figures; f->what != NULL; f++) {
+		double value = f->measure(f);
+
+		json_array_append_new(papers,
+		    json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "source",
+			f->source, "what", f->what, "paper", f->paper, "unit",
+			f->unit, "value", number(value), "reproduced",
+			figure_holds(f, value)));
+	}
 	/* A file's name need not be UTF-8. */
 	o = json_pack("{s:s, s:o, s:o, s:o, s:s, s:f, s:o, s:s, s:o, s:o}",
 	    "spread", epidemic_spread_name[s->spread], "trace",

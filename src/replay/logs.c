@@ -259,14 +259,6 @@ make_locals(struct logs *l, const struct command_args *args,
 
 /* ---- the whole ---- */
 
-static const char *
-why_empty(const struct logs *l)
-{
-	const char *why = l->stats.formats[0]->empty;
-
-	return why != NULL ? why : "the log may begin or end within them";
-}
-
 /* Of the format that was asked for. */
 static int
 check_format(
@@ -288,6 +280,7 @@ static int
 check(const struct logs *l, char *err, size_t cap)
 {
 	const struct submissions_stats *s = &l->submissions.stats;
+	const char *why;
 
 	if (l->stats.format_count == 0 ||
 	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0 &&
@@ -302,6 +295,7 @@ check(const struct logs *l, char *err, size_t cap)
 	}
 	if (s->requests > 0)
 		return 0;
+	why = l->stats.formats[0]->empty;
 	if (l->submissions.count > 0)
 		snprintf(err, cap,
 		    "no mail was sent by a login or from your networks, but "
@@ -314,20 +308,9 @@ check(const struct logs *l, char *err, size_t cap)
 		snprintf(err, cap,
 		    "no message with sender and recipient in %" PRIu64
 		    " lines; %s",
-		    l->stats.lines, why_empty(l));
+		    l->stats.lines,
+		    why != NULL ? why : "the log may begin or end within them");
 	return EX_DATAERR;
-}
-
-static int
-read_all(struct reading *r, const struct setup *setup, char *err, size_t cap)
-{
-	int status = make_locals(r->out, r->args, setup, err, cap);
-
-	if (status != 0)
-		return status;
-	if (r->args->journal)
-		return read_journal(r, err, cap);
-	return read_files(r, err, cap);
 }
 
 static char *
@@ -378,7 +361,10 @@ logs_read(struct logs *l, const struct command_args *args,
 	r.join = join_new(&join);
 	r.feed = feed_new(args->format, r.join);
 	buf_init(&r.start, START_MAX);
-	status = read_all(&r, setup, err, cap);
+	status = make_locals(l, args, setup, err, cap);
+	if (status == 0)
+		status = args->journal ? read_journal(&r, err, cap)
+				       : read_files(&r, err, cap);
 	join_end(r.join);
 	l->stats = *feed_stats(r.feed);
 	l->joined = *join_stats(r.join);

@@ -122,16 +122,6 @@ put_people(FILE *out, const struct propose_policy *policy)
 	fputs("}\n", out);
 }
 
-static void
-put_bulk(FILE *out, const struct propose_log *p)
-{
-	struct report_log report = {.logs = p->logs,
-	    .habits = p->habits,
-	    .habit_count = p->habit_count};
-
-	report_log_bulk_policy(&report, out);
-}
-
 /* For free(). */
 static char *
 fragment_of(const struct propose_log *p, const struct propose_policy *policy)
@@ -139,11 +129,14 @@ fragment_of(const struct propose_log *p, const struct propose_policy *policy)
 	char *text = NULL;
 	size_t n;
 	FILE *out = open_memstream(&text, &n);
+	struct report_log report = {.logs = p->logs,
+	    .habits = p->habits,
+	    .habit_count = p->habit_count};
 
 	if (out == NULL)
 		panic("open_memstream");
 	put_people(out, policy);
-	put_bulk(out, p);
+	report_log_bulk_policy(&report, out);
 	fclose(out);
 	return text;
 }

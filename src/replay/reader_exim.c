@@ -111,18 +111,6 @@ take_address(struct str *s)
 	return out;
 }
 
-static void
-emit_recipients(
-    struct reader_record *r, struct str s, reader_emit_fn *emit, void *arg)
-{
-	r->kind = READER_RECIPIENT;
-	while (s.n > 0) {
-		r->address = take_address(&s);
-		if (r->address.n > 0)
-			emit(arg, r);
-	}
-}
-
 /* What stands behind the subject, which is quoted, with backslashes. */
 static struct str
 behind_subject(struct str s)
@@ -198,7 +186,13 @@ take_arrival(
 	}
 	emit(arg, r);
 	r->user = STR("");
-	emit_recipients(r, for_recipients(s), emit, arg);
+	r->kind = READER_RECIPIENT;
+	s = for_recipients(s);
+	while (s.n > 0) {
+		r->address = take_address(&s);
+		if (r->address.n > 0)
+			emit(arg, r);
+	}
 	return READER_USED;
 }
 

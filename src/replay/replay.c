@@ -95,21 +95,14 @@ pair_key(const uint32_t pair[2])
 	return (struct str){(const char *)pair, 2 * sizeof(*pair)};
 }
 
-static bool
-was_written_to(const struct replay *r, uint32_t sender, uint32_t to)
-{
-	uint32_t pair[2] = {sender, to};
-
-	return map_find(r->written, pair_key(pair)) != NULL;
-}
-
 static enum replay_cause
 cause_of(const struct replay *r, uint32_t message, uint32_t place)
 {
 	const struct trace *t = r->s->trace;
 	const struct trace_message *m = &t->messages[message];
+	uint32_t pair[2] = {m->sender, t->recipients[place]};
 
-	if (was_written_to(r, m->sender, t->recipients[place]))
+	if (map_find(r->written, pair_key(pair)) != NULL)
 		return REPLAY_FORGOTTEN;
 	if (m->count > REPLAY_MANY)
 		return REPLAY_MANY_IN_ONE;

@@ -44,12 +44,6 @@ struct stolen {
 
 /* ---- whose ---- */
 
-static int64_t
-message_ms(const struct trace_message *m)
-{
-	return m->seconds * INT64_C(1000);
-}
-
 /* By id: the last message of each user before the outbreak, and one; 0: none.
  */
 static uint32_t *
@@ -61,7 +55,7 @@ last_messages(const struct replay *r)
 	for (uint32_t i = 0; i < t->message_count; i++) {
 		const struct trace_message *m = &t->messages[i];
 
-		if (message_ms(m) < r->s->outbreak_at &&
+		if (m->seconds * INT64_C(1000) < r->s->outbreak_at &&
 		    trace_node(r->s->nodes, m->sender).is_user)
 			last[m->sender] = i + 1;
 	}
@@ -133,12 +127,6 @@ read_book(const struct replay *r, struct account *a)
 
 /* ---- a message ---- */
 
-static bool
-is_decoy(const struct account *a, uint32_t known)
-{
-	return a->decoy_at != NOBODY && known == a->decoy_at;
-}
-
 static uint32_t
 book_size(const struct account *a)
 {
@@ -149,7 +137,7 @@ book_size(const struct account *a)
 static struct str
 known_address(const struct account *a, uint32_t known, char out[ADDRESS_MAX])
 {
-	if (is_decoy(a, known))
+	if (a->decoy_at != NOBODY && known == a->decoy_at)
 		return str_from(stolen_decoy);
 	if (a->decoy_at != NOBODY && known > a->decoy_at)
 		known--;

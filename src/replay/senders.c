@@ -25,15 +25,6 @@ struct counting {
 	} * today; /* by id: the last day of each */
 };
 
-static bool
-is_stranger(struct counting *c, uint32_t sender, uint32_t to)
-{
-	uint32_t pair[2] = {sender, to};
-
-	return map_set(c->pairs, (struct str){(const char *)pair, sizeof(pair)},
-		   c) == NULL;
-}
-
 static void
 count_message(struct counting *c, const struct trace_message *m)
 {
@@ -42,9 +33,13 @@ count_message(struct counting *c, const struct trace_message *m)
 	uint32_t day;
 	uint32_t before;
 
-	for (uint32_t i = 0; i < m->count; i++)
-		strangers += is_stranger(
-		    c, m->sender, c->trace->recipients[m->first + i]);
+	for (uint32_t i = 0; i < m->count; i++) {
+		uint32_t pair[2] = {
+		    m->sender, c->trace->recipients[m->first + i]};
+		struct str key = {(const char *)pair, sizeof(pair)};
+
+		strangers += map_set(c->pairs, key, c) == NULL;
+	}
 	h->messages++;
 	h->recipients += m->count;
 	day = m->seconds / DAY_S;

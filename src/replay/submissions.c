@@ -186,16 +186,6 @@ add_message(struct submissions *s, const struct locals *locals, uint32_t i,
 }
 
 static void
-make_room(struct submissions *s)
-{
-	struct trace *t = &s->trace;
-
-	t->messages = xcalloc(s->count + 1, sizeof(*t->messages));
-	t->recipients = xcalloc(s->recipient_count + 1, sizeof(*t->recipients));
-	s->of = xcalloc(s->count + 1, sizeof(*s->of));
-}
-
-static void
 make_nodes(struct submissions *s, const struct locals *locals)
 {
 	uint32_t count = names_count(s->names) + 1;
@@ -247,7 +237,10 @@ submissions_finish(struct submissions *s, const struct locals *locals)
 			     : m->sender != 0 ? m->sender
 					      : null_id;
 	}
-	make_room(s);
+	s->trace.messages = xcalloc(s->count + 1, sizeof(*s->trace.messages));
+	s->trace.recipients =
+	    xcalloc(s->recipient_count + 1, sizeof(*s->trace.recipients));
+	s->of = xcalloc(s->count + 1, sizeof(*s->of));
 	make_nodes(s, locals);
 	for (uint32_t i = 0; i < s->count; i++) {
 		uint32_t before = s->trace.message_count;

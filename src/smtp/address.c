@@ -217,17 +217,13 @@ smtp_path_error_text(enum smtp_path_error e)
 	panic("path error %d", (int)e);
 }
 
-static char
-lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static size_t
 lower_copy(struct str s, char *out)
 {
 	for (size_t i = 0; i < s.n; i++)
-		out[i] = lower(s.p[i]);
+		out[i] = s.p[i] >= 'A' && s.p[i] <= 'Z'
+			     ? (char)(s.p[i] - 'A' + 'a')
+			     : s.p[i];
 	return s.n;
 }
 

@@ -408,14 +408,6 @@ smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
 	client_set_due(c, now);
 }
 
-/* A reply comes for each recipient that was accepted. */
-static void
-queue_ends(struct smtp_client *c, int64_t now)
-{
-	for (uint32_t i = 0; i < c->accepted.count; i++)
-		queue_text(c, CLIENT_END, c->accepted.v[i], "", now);
-}
-
 void
 smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now)
 {
@@ -429,10 +421,13 @@ smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now)
 	}
 	smtp_encode_end(&c->encoder, write_chunk, c);
 	c->body_open = c->tx_open = false;
-	if (c->lmtp)
-		queue_ends(c, now);
-	else
+	if (!c->lmtp) {
 		queue_text(c, CLIENT_END, tag, "", now);
+		return;
+	}
+	/* A reply comes for each recipient that was accepted. */
+	for (uint32_t i = 0; i < c->accepted.count; i++)
+		queue_text(c, CLIENT_END, c->accepted.v[i], "", now);
 }
 
 void

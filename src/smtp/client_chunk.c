@@ -55,13 +55,6 @@ send_chunk(struct smtp_client *c, enum client_command_type type, uintptr_t tag,
 }
 
 static void
-flush(struct smtp_client *c)
-{
-	send_chunk(c, CLIENT_CHUNK, 0, buf_str(&c->chunks.buf), c->chunks.now);
-	buf_reset(&c->chunks.buf);
-}
-
-static void
 gather(void *arg, struct str text)
 {
 	struct smtp_client *c = arg;
@@ -77,8 +70,10 @@ gather(void *arg, struct str text)
 		text = str_sub(text, piece.n, text.n);
 		if (!buf_append_str(buf, piece))
 			panic("client: a chunk past its room");
-		if (buf_room(buf) == 0)
-			flush(c);
+		if (buf_room(buf) > 0)
+			continue;
+		send_chunk(c, CLIENT_CHUNK, 0, buf_str(buf), c->chunks.now);
+		buf_reset(buf);
 	}
 }
 

@@ -296,15 +296,6 @@ may_have_lf_lines(const struct smtp_decoder *d)
 	       (d->lf_lines || !d->newline_seen);
 }
 
-static void
-on_bare_lf(struct smtp_decoder *d, struct cursor *c)
-{
-	d->lf_lines = may_have_lf_lines(d);
-	on_bare_newline(d, c);
-	if (d->lf_lines)
-		d->state = WIRE_START;
-}
-
 /* Text up to the next CR or LF, and those. */
 static void
 decode_text(struct smtp_decoder *d, struct cursor *c)
@@ -324,10 +315,14 @@ decode_text(struct smtp_decoder *d, struct cursor *c)
 	}
 	flush_good(d, c);
 	skip(c, 1);
-	if (*at == '\r')
+	if (*at == '\r') {
 		d->state = WIRE_CR; /* the next byte tells */
-	else
-		on_bare_lf(d, c);
+		return;
+	}
+	d->lf_lines = may_have_lf_lines(d);
+	on_bare_newline(d, c);
+	if (d->lf_lines)
+		d->state = WIRE_START;
 }
 
 static uint64_t

@@ -34,12 +34,6 @@ is_wanted(struct str field)
 	return false;
 }
 
-static bool
-is_between(char c)
-{
-	return c == '\0' || strchr(" \t\r\n<>(),;:\"[]", c) != NULL;
-}
-
 static void
 end_word(struct smtp_header_names *s, smtp_header_name_fn *fn, void *arg)
 {
@@ -55,7 +49,7 @@ static void
 take_value(
     struct smtp_header_names *s, char c, smtp_header_name_fn *fn, void *arg)
 {
-	if (is_between(c))
+	if (c == '\0' || strchr(" \t\r\n<>(),;:\"[]", c) != NULL)
 		end_word(s, fn, arg);
 	else if (s->n < SMTP_HEADER_NAME_MAX)
 		s->text[s->n++] = c;

@@ -59,24 +59,16 @@ make_prefix(const struct smtp_reply *r, bool with_enhanced,
 	return n;
 }
 
-static size_t
-plain_length(struct str s)
-{
-	size_t n = 0;
-
-	while (n < s.n && s.p[n] >= ' ' && s.p[n] <= '~')
-		n++;
-	return n;
-}
-
 /* What a client's terminal or log reader would obey becomes question marks, as
  * many as there were bytes. */
 static void
 put_shown(struct str text, char *out)
 {
 	while (text.n > 0) {
-		size_t n = plain_length(text);
+		size_t n = 0;
 
+		while (n < text.n && text.p[n] >= ' ' && text.p[n] <= '~')
+			n++;
 		if (n == 0)
 			n = str_shown(text);
 		if (n == 0) {
@@ -237,15 +229,6 @@ parse_line(struct smtp_reply_parser *p, struct str line)
 					      : SMTP_REPLY_DONE;
 }
 
-static void
-start_over(struct smtp_reply_parser *p)
-{
-	buf_reset(&p->text);
-	p->code = p->lines = 0;
-	p->enhanced[0] = '\0';
-	p->done = false;
-}
-
 static bool
 has_words(struct str text, struct str words)
 {
@@ -289,8 +272,12 @@ smtp_reply_parse(
 {
 	enum smtp_reply_state state = SMTP_REPLY_MORE;
 
-	if (p->done)
-		start_over(p);
+	if (p->done) {
+		buf_reset(&p->text);
+		p->code = p->lines = 0;
+		p->enhanced[0] = '\0';
+		p->done = false;
+	}
 	while (state == SMTP_REPLY_MORE && in->n > 0) {
 		size_t end = str_index(str_sub(*in, 0, PARSE_LINE_LIMIT), '\n');
 		struct str line = str_sub(*in, 0, end);
