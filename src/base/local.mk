@@ -2,6 +2,7 @@ noinst_LIBRARIES += libbase.a
 base_sources = \
 	src/base/base.c src/base/base.h \
 	src/base/buf.c src/base/buf.h src/base/bytes.h \
+	src/base/err.c src/base/err.h \
 	src/base/fold.c src/base/fold.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/header.c src/base/header.h \

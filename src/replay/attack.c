@@ -10,11 +10,11 @@
 #define COUNT_MAX 10000
 
 static bool
-fail(const char *text, const char *what, char *err, size_t cap)
+fail(const char *text, const char *what, struct err *err)
 {
 	char shown[100];
 
-	snprintf(err, cap, "--attack: \"%s\": %s",
+	err_set(err, "--attack: \"%s\": %s",
 	    str_escape(str_sub(str_from(text), 0, 60), shown, sizeof(shown)),
 	    what);
 	return false;
@@ -119,7 +119,7 @@ parse_more(struct str s, struct attack_plan *out)
 }
 
 bool
-attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
+attack_parse(const char *text, struct attack_plan *out, struct err *err)
 {
 	struct str rest = str_from(text);
 
@@ -129,7 +129,7 @@ attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
 		    "is not a rate; write recipients per second from 1 to "
 		    "10000, as in 10, or per time up to a day, as in 1/60 or "
 		    "100/1d",
-		    err, cap);
+		    err);
 	while (rest.n > 0) {
 		if (!parse_more(str_cut(&rest, ','), out))
 			return fail(text,
@@ -138,14 +138,14 @@ attack_parse(const char *text, struct attack_plan *out, char *err, size_t cap)
 			    "flows udp; with users=NUMBER (1 to 1000) also "
 			    "known=SHARE, at=TIME (40d, or as in RFC 3339), "
 			    "networks=NUMBER (1 to 60) and decoys=SHARE",
-			    err, cap);
+			    err);
 	}
 	if (out->users == 0 &&
 	    (out->known_share > 0 || out->networks > 0 || out->decoys > 0 ||
 		out->at >= 0 || out->at_wall != 0))
 		return fail(text,
 		    "known=SHARE, at, networks and decoys need users=NUMBER",
-		    err, cap);
+		    err);
 	return true;
 }
 

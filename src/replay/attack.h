@@ -8,6 +8,7 @@
 #ifndef REPLAY_ATTACK_H
 #define REPLAY_ATTACK_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 #define ATTACKS_MAX 16
@@ -46,7 +47,7 @@ struct attack_plan {
  * ",networks=3" and ",decoys=10%". A number alone, and one after the slash
  * without a unit, is of seconds. False: what is wrong in err. */
 MUST_CHECK bool attack_parse(
-    const char *text, struct attack_plan *out, char *err, size_t cap);
+    const char *text, struct attack_plan *out, struct err *err);
 /* Since the attack's start: when it reaches for its i-th recipient. */
 int64_t attack_at(const struct attack_plan *plan, uint32_t i);
 /* Of an outbreak whose account has an address book of so many: its i-th

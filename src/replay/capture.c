@@ -218,7 +218,7 @@ begins(struct capture *c, const struct packet *p)
 }
 
 static bool
-take_out(struct capture *c, const struct packet *p, char *why, size_t cap)
+take_out(struct capture *c, const struct packet *p, struct err *why)
 {
 	struct place *at;
 
@@ -234,12 +234,12 @@ take_out(struct capture *c, const struct packet *p, char *why, size_t cap)
 	}
 	track(c, p, true);
 	c->stats.opened++;
-	return flows_open(c->flows, c->last - c->first, p, why, cap);
+	return flows_open(c->flows, c->last - c->first, p, why);
 }
 
 static bool
 keep(struct capture *c, enum flow_kind kind, struct str ip, bool whole,
-    char *why, size_t cap)
+    struct err *why)
 {
 	if (!whole)
 		ip = str_sub(ip, 0, HEADERS_MAX);
@@ -248,7 +248,7 @@ keep(struct capture *c, enum flow_kind kind, struct str ip, bool whole,
 		c->stats.answers++;
 	else
 		c->stats.contacts++;
-	return flows_learn(c->flows, c->last - c->first, kind, ip, why, cap);
+	return flows_learn(c->flows, c->last - c->first, kind, ip, why);
 }
 
 static bool
@@ -260,22 +260,22 @@ is_answer(const struct packet *p)
 }
 
 static bool
-take_in(struct capture *c, const struct packet *p, struct str ip, char *why,
-    size_t cap)
+take_in(
+    struct capture *c, const struct packet *p, struct str ip, struct err *why)
 {
 	struct packet quoted;
 	struct place *at;
 
 	if (!has_ports(p))
 		return !packet_quoted(p, &quoted) ||
-		       keep(c, FLOW_ANSWER, ip, false, why, cap);
+		       keep(c, FLOW_ANSWER, ip, false, why);
 	at = find(c, p);
 	if (at != NULL && at->by_us) {
 		at->is_answered = true;
 		at->last = c->last;
 		if (is_answer(p))
 			return keep(
-			    c, FLOW_ANSWER, ip, p->sport == DNS_PORT, why, cap);
+			    c, FLOW_ANSWER, ip, p->sport == DNS_PORT, why);
 		c->stats.followed++;
 		return true;
 	}
@@ -285,11 +285,11 @@ take_in(struct capture *c, const struct packet *p, struct str ip, char *why,
 		return true;
 	}
 	track(c, p, false);
-	return keep(c, FLOW_CONTACT, ip, false, why, cap);
+	return keep(c, FLOW_CONTACT, ip, false, why);
 }
 
 static bool
-take_ip(struct capture *c, struct str ip, char *why, size_t cap)
+take_ip(struct capture *c, struct str ip, struct err *why)
 {
 	bool from_us, to_us, ok = true;
 	struct packet p;
@@ -307,11 +307,11 @@ take_ip(struct capture *c, struct str ip, char *why, size_t cap)
 	else if (p.is_fragment)
 		c->stats.followed++;
 	else if (from_us && has_ports(&p) && begins(c, &p))
-		ok = take_out(c, &p, why, cap);
+		ok = take_out(c, &p, why);
 	else if (to_us)
-		ok = take_in(c, &p, ip, why, cap);
+		ok = take_in(c, &p, ip, why);
 	else if (has_ports(&p))
-		ok = take_out(c, &p, why, cap);
+		ok = take_out(c, &p, why);
 	else
 		c->stats.followed++;
 	return ok;
@@ -319,7 +319,7 @@ take_ip(struct capture *c, struct str ip, char *why, size_t cap)
 
 bool
 capture_take(struct capture *c, int type, int64_t at_ms, struct str frame,
-    char *why, size_t cap)
+    struct err *why)
 {
 	struct str ip;
 
@@ -330,13 +330,13 @@ capture_take(struct capture *c, int type, int64_t at_ms, struct str frame,
 	if (at_ms > c->last)
 		c->last = at_ms;
 	if ((c->last - c->first) / 1000 > FLOWS_SECONDS_MAX) {
-		snprintf(why, cap, "the time is more than %d s after the first",
+		err_set(why, "the time is more than %d s after the first",
 		    FLOWS_SECONDS_MAX);
 		return false;
 	}
 	c->stats.packets++;
 	if (link_strip(type, frame, &ip))
-		return take_ip(c, ip, why, cap);
+		return take_ip(c, ip, why);
 	c->stats.not_ip++;
 	return true;
 }

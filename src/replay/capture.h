@@ -28,7 +28,7 @@ void capture_free(struct capture *c);
 /* A frame; type: a DLT_ of libpcap. Times that run backwards are those of the
  * frame before. False: what is wrong in why. */
 MUST_CHECK bool capture_take(struct capture *c, int type, int64_t at_ms,
-    struct str frame, char *why, size_t cap);
+    struct str frame, struct err *why);
 const struct capture_stats *capture_stats(const struct capture *c);
 
 /* The file, packed or not, is a capture by its first bytes. False also: it
@@ -36,6 +36,6 @@ const struct capture_stats *capture_stats(const struct capture *c);
 bool capture_is(const char *path);
 /* 0, or a sysexits status with why in err. */
 MUST_CHECK int capture_read(
-    const char *path, struct capture *c, char *err, size_t cap);
+    const char *path, struct capture *c, struct err *err);
 
 #endif

@@ -19,12 +19,11 @@ struct start {
 };
 
 static bool
-take_start(void *arg, struct str piece, char *err, size_t cap)
+take_start(void *arg, struct str piece, struct err *err)
 {
 	struct start *s = arg;
 
-	if (cap > 0)
-		err[0] = '\0';
+	err->text[0] = '\0';
 	while (s->n < MAGIC && piece.n > 0) {
 		s->bytes[s->n++] = (uint8_t)piece.p[0];
 		piece = str_sub(piece, 1, piece.n);
@@ -43,10 +42,9 @@ capture_is(const char *path)
 	    {0x0a, 0x0d, 0x0d, 0x0a},
 	};
 	struct start s = {.n = 0};
-	char err[256];
+	struct err err;
 
-	if (input_read_pieces(path, take_start, &s, err, sizeof(err)) != 0 ||
-	    s.n < MAGIC)
+	if (input_read_pieces(path, take_start, &s, &err) != 0 || s.n < MAGIC)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(magic); i++) {
 		if (memcmp(s.bytes, magic[i], MAGIC) == 0)
@@ -56,32 +54,32 @@ capture_is(const char *path)
 }
 
 static bool
-copy_piece(void *arg, struct str piece, char *err, size_t cap)
+copy_piece(void *arg, struct str piece, struct err *err)
 {
 	if (fwrite(piece.p, 1, piece.n, arg) == piece.n)
 		return true;
-	snprintf(err, cap, "a temporary file: %s", strerror(errno));
+	err_set(err, "a temporary file: %s", strerror(errno));
 	return false;
 }
 
 /* At its start, or NULL with a status. */
 static FILE *
-unpacked(const char *path, int *status, char *err, size_t cap)
+unpacked(const char *path, int *status, struct err *err)
 {
 	FILE *f = tmpfile();
 
 	if (f == NULL) {
-		snprintf(err, cap, "a temporary file: %s", strerror(errno));
+		err_set(err, "a temporary file: %s", strerror(errno));
 		*status = EX_CANTCREAT;
 		return NULL;
 	}
-	*status = input_read_pieces(path, copy_piece, f, err, cap);
+	*status = input_read_pieces(path, copy_piece, f, err);
 	if (*status == 0 && fflush(f) == 0) {
 		rewind(f);
 		return f;
 	}
 	if (*status == 0) {
-		snprintf(err, cap, "a temporary file: %s", strerror(errno));
+		err_set(err, "a temporary file: %s", strerror(errno));
 		*status = EX_IOERR;
 	}
 	fclose(f);
@@ -89,12 +87,11 @@ unpacked(const char *path, int *status, char *err, size_t cap)
 }
 
 static int
-read_frames(
-    const char *path, pcap_t *p, struct capture *c, char *err, size_t cap)
+read_frames(const char *path, pcap_t *p, struct capture *c, struct err *err)
 {
 	struct pcap_pkthdr *h;
 	const u_char *bytes;
-	char why[200];
+	struct err why;
 	int got;
 
 	while ((got = pcap_next_ex(p, &h, &bytes)) == 1) {
@@ -102,11 +99,10 @@ read_frames(
 		int64_t at =
 		    (int64_t)h->ts.tv_sec * 1000 + h->ts.tv_usec / 1000;
 
-		if (capture_take(
-			c, pcap_datalink(p), at, frame, why, sizeof(why)))
+		if (capture_take(c, pcap_datalink(p), at, frame, &why))
 			continue;
-		snprintf(err, cap, "%s: packet %llu: %s", path,
-		    (unsigned long long)capture_stats(c)->packets, why);
+		err_set(err, "%s: packet %llu: %s", path,
+		    (unsigned long long)capture_stats(c)->packets, why.text);
 		return EX_DATAERR;
 	}
 	if (got == PCAP_ERROR_BREAK)
@@ -120,32 +116,32 @@ read_frames(
 		    path);
 		return 0;
 	}
-	snprintf(err, cap, "%s: %s", path, pcap_geterr(p));
+	err_set(err, "%s: %s", path, pcap_geterr(p));
 	return EX_DATAERR;
 }
 
 int
-capture_read(const char *path, struct capture *c, char *err, size_t cap)
+capture_read(const char *path, struct capture *c, struct err *err)
 {
-	char why[PCAP_ERRBUF_SIZE];
+	struct err why;
 	int status;
-	FILE *f = unpacked(path, &status, err, cap);
+	FILE *f = unpacked(path, &status, err);
 	pcap_t *p;
 
 	if (f == NULL)
 		return status;
-	p = pcap_fopen_offline(f, why);
+	p = pcap_fopen_offline(f, why.text);
 	if (p == NULL) {
-		snprintf(err, cap, "%s: %s", path, why);
+		err_set(err, "%s: %s", path, why.text);
 		fclose(f);
 		return EX_DATAERR;
 	}
 	if (link_is_known(pcap_datalink(p))) {
-		status = read_frames(path, p, c, err, cap);
+		status = read_frames(path, p, c, err);
 	} else {
 		const char *name = pcap_datalink_val_to_name(pcap_datalink(p));
 
-		snprintf(err, cap,
+		err_set(err,
 		    "%s: link type %d (%s) is not known; capture Ethernet, any "
 		    "or raw IP",
 		    path, pcap_datalink(p), name != NULL ? name : "?");

@@ -59,27 +59,22 @@ struct command_args {
 	const volatile sig_atomic_t *stop;
 };
 
-MUST_CHECK int command_trace(
-    const struct command_args *args, char *err, size_t cap);
-MUST_CHECK int command_flows(
-    const struct command_args *args, char *err, size_t cap);
-MUST_CHECK int command_learn(
-    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_trace(const struct command_args *args, struct err *err);
+MUST_CHECK int command_flows(const struct command_args *args, struct err *err);
+MUST_CHECK int command_learn(const struct command_args *args, struct err *err);
 MUST_CHECK int command_propose(
-    const struct command_args *args, char *err, size_t cap);
-MUST_CHECK int command_log(
-    const struct command_args *args, char *err, size_t cap);
+    const struct command_args *args, struct err *err);
+MUST_CHECK int command_log(const struct command_args *args, struct err *err);
 /* Exit status 1: a verdict differs. */
-MUST_CHECK int command_verify(
-    const struct command_args *args, char *err, size_t cap);
+MUST_CHECK int command_verify(const struct command_args *args, struct err *err);
 MUST_CHECK int command_epidemic(
-    const struct command_args *args, char *err, size_t cap);
+    const struct command_args *args, struct err *err);
 /* False: the text is not what it must be, which is said in must. */
 MUST_CHECK bool epidemic_take_option(struct epidemic_options *o,
     enum epidemic_option option, const char *text, const char **must);
 
 /* The last day, as weir-maild hands it out, under another configuration. */
 MUST_CHECK int command_history(
-    const struct command_args *args, char *err, size_t cap);
+    const struct command_args *args, struct err *err);
 
 #endif

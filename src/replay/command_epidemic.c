@@ -88,10 +88,9 @@ static bool
 take_rate(struct epidemic_options *o, const char *text)
 {
 	struct attack_plan plan;
-	char err[200];
+	struct err err;
 
-	if (strchr(text, ',') != NULL ||
-	    !attack_parse(text, &plan, err, sizeof(err)))
+	if (strchr(text, ',') != NULL || !attack_parse(text, &plan, &err))
 		return false;
 	o->rate_text = text;
 	o->rate = plan.count * 1000.0 / (double)plan.window_ms;
@@ -134,8 +133,7 @@ epidemic_take_option(struct epidemic_options *o, enum epidemic_option option,
 /* ---- the command ---- */
 
 static int
-find_profile(
-    const char *name, enum netpolicy_profile *out, char *err, size_t cap)
+find_profile(const char *name, enum netpolicy_profile *out, struct err *err)
 {
 	static const struct {
 		const char *name;
@@ -154,7 +152,7 @@ find_profile(
 		if (strcmp(v[i].name, name) == 0)
 			return 0;
 	}
-	snprintf(err, cap,
+	err_set(err,
 	    "--profile: no profile \"%s\"; it is workstation, server, gateway, "
 	    "paper, tcp or udp",
 	    name);
@@ -196,38 +194,38 @@ fill(const struct command_args *args, struct epidemic *e)
 }
 
 static int
-check_args(const struct command_args *args, char *err, size_t cap)
+check_args(const struct command_args *args, struct err *err)
 {
 	const struct epidemic_options *o = &args->epidemic;
 	bool is_mail = args->file_count > 0, wants_mail;
 
 	wants_mail = o->has_spread && o->spread == OUTBREAK_CONTACTS;
-	err[0] = '\0';
+	err->text[0] = '\0';
 	if (args->attack_count > 0 || args->compare != NULL ||
 	    args->nodes != NULL || args->no_local)
-		snprintf(err, cap,
+		err_set(err,
 		    "--attack, --compare, --nodes and --no-local belong to "
 		    "other commands");
 	else if (args->profile_count > 1)
-		snprintf(err, cap, "--profile: only one may be given");
+		err_set(err, "--profile: only one may be given");
 	else if (o->has_spread && is_mail != wants_mail)
-		snprintf(err, cap,
+		err_set(err,
 		    "--spread=contacts needs a trace, and a trace is for "
 		    "--spread=contacts only");
 	else if (is_mail && (args->profile_count > 0 || o->hosts > 0))
-		snprintf(err, cap,
+		err_set(err,
 		    "--profile and --hosts are for worms that scan addresses; "
 		    "with a trace, use -c and --policy");
 	else if (!is_mail && (args->config != NULL || args->policy != NULL))
-		snprintf(err, cap,
+		err_set(err,
 		    "-c and --policy are for mail: name a trace, or use "
 		    "--profile");
-	return err[0] == '\0' ? 0 : EX_USAGE;
+	return err->text[0] == '\0' ? 0 : EX_USAGE;
 }
 
 static int
-print(const struct command_args *args, const struct epidemic *e, char *err,
-    size_t cap)
+print(
+    const struct command_args *args, const struct epidemic *e, struct err *err)
 {
 	bool ok;
 
@@ -238,12 +236,12 @@ print(const struct command_args *args, const struct epidemic *e, char *err,
 				: epidemic_print_text(e);
 	if (ok)
 		return 0;
-	snprintf(err, cap, "the report cannot be written");
+	err_set(err, "the report cannot be written");
 	return EX_IOERR;
 }
 
 static int
-run(const struct command_args *args, struct epidemic *e, char *err, size_t cap)
+run(const struct command_args *args, struct epidemic *e, struct err *err)
 {
 	struct outbreak_settings *s = &e->settings;
 	int status;
@@ -253,35 +251,34 @@ run(const struct command_args *args, struct epidemic *e, char *err, size_t cap)
 	if (s->spread != OUTBREAK_CONTACTS && s->first < FIRST_MIN)
 		s->first = s->hosts < FIRST_MIN ? 1 : FIRST_MIN;
 	if (!epidemic_run(e)) {
-		snprintf(err, cap, "interrupted");
+		err_set(err, "interrupted");
 		status = EX_TEMPFAIL;
 	} else {
-		status = print(args, e, err, cap);
+		status = print(args, e, err);
 	}
 	epidemic_clear(e);
 	return status;
 }
 
 static int
-run_hosts(
-    const struct command_args *args, struct epidemic *e, char *err, size_t cap)
+run_hosts(const struct command_args *args, struct epidemic *e, struct err *err)
 {
 	enum netpolicy_profile profile;
 	struct netprofile policy;
 	int status;
 
 	e->policy = args->profile_count > 0 ? args->profiles[0] : "paper";
-	status = find_profile(e->policy, &profile, err, cap);
+	status = find_profile(e->policy, &profile, err);
 	if (status != 0)
 		return status;
 	policy = netprofile_get(profile);
 	e->settings.policy = &policy.throttle;
-	return run(args, e, err, cap);
+	return run(args, e, err);
 }
 
 static int
 run_contacts(const struct command_args *args, const struct setup *setup,
-    struct epidemic *e, char *err, size_t cap)
+    struct epidemic *e, struct err *err)
 {
 	const struct policies *set = setup->world.gate.policies;
 	const struct policy *policy =
@@ -289,17 +286,16 @@ run_contacts(const struct command_args *args, const struct setup *setup,
 				 : policies_default(set);
 	struct trace trace = {0};
 	struct outbreak_graph graph = {0};
-	int status =
-	    input_read(args->files[0], trace_add_line, &trace, err, cap);
+	int status = input_read(args->files[0], trace_add_line, &trace, err);
 
 	if (status == 0 && trace.message_count == 0) {
-		snprintf(err, cap, "%s: contains no message", args->files[0]);
+		err_set(err, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	if (status == 0)
 		contacts_make(&trace, &graph);
 	if (status == 0 && graph.nodes > OUTBREAK_HOSTS_MAX) {
-		snprintf(err, cap, "%s: more than %d people", args->files[0],
+		err_set(err, "%s: more than %d people", args->files[0],
 		    OUTBREAK_HOSTS_MAX);
 		status = EX_DATAERR;
 	}
@@ -310,7 +306,7 @@ run_contacts(const struct command_args *args, const struct setup *setup,
 		e->settings.graph = &graph;
 		e->settings.hosts = graph.nodes;
 		e->settings.first = MAIL_FIRST;
-		status = run(args, e, err, cap);
+		status = run(args, e, err);
 	}
 	contacts_clear(&graph);
 	trace_clear(&trace);
@@ -318,20 +314,20 @@ run_contacts(const struct command_args *args, const struct setup *setup,
 }
 
 int
-command_epidemic(const struct command_args *args, char *err, size_t cap)
+command_epidemic(const struct command_args *args, struct err *err)
 {
 	struct epidemic e = {0};
 	struct setup setup;
-	int status = check_args(args, err, cap);
+	int status = check_args(args, err);
 
 	if (status != 0)
 		return status;
 	fill(args, &e);
 	if (args->file_count == 0)
-		return run_hosts(args, &e, err, cap);
-	status = setup_load(&setup, args->config, args->policy, err, cap);
+		return run_hosts(args, &e, err);
+	status = setup_load(&setup, args->config, args->policy, err);
 	if (status == 0)
-		status = run_contacts(args, &setup, &e, err, cap);
+		status = run_contacts(args, &setup, &e, err);
 	setup_clear(&setup);
 	return status;
 }

@@ -20,9 +20,9 @@ static const char *const outbreaks[] = {
     "20", "200", "850,udp", "1", "1/10", "1/60"};
 
 static int
-interrupted(char *err, size_t cap)
+interrupted(struct err *err)
 {
-	snprintf(err, cap, "interrupted");
+	err_set(err, "interrupted");
 	return EX_TEMPFAIL;
 }
 
@@ -39,7 +39,7 @@ first_source(const struct flows *f)
 
 static int
 fill(struct flow_report *r, const struct flow_policy *p,
-    const volatile sig_atomic_t *stop, char *err, size_t cap)
+    const volatile sig_atomic_t *stop, struct err *err)
 {
 	struct flow_column *c = &r->columns[r->column_count++];
 	struct ip attacker = first_source(r->flows);
@@ -50,25 +50,25 @@ fill(struct flow_report *r, const struct flow_policy *p,
 	for (size_t i = 0; ok && i < r->attack_count; i++)
 		ok = flow_run_attack(
 		    &p->gate, &attacker, &r->attacks[i], stop, &c->attacks[i]);
-	return ok ? 0 : interrupted(err, cap);
+	return ok ? 0 : interrupted(err);
 }
 
 static int
 fill_profile(struct flow_report *r, const char *name,
-    const volatile sig_atomic_t *stop, char *err, size_t cap)
+    const volatile sig_atomic_t *stop, struct err *err)
 {
 	struct flow_policy p;
-	int status = flow_policy_profile(&p, name, err, cap);
+	int status = flow_policy_profile(&p, name, err);
 
 	if (status == 0)
-		status = fill(r, &p, stop, err, cap);
+		status = fill(r, &p, stop, err);
 	flow_policy_clear(&p);
 	return status;
 }
 
 static int
-make_report(const struct command_args *args, struct flow_report *r, char *err,
-    size_t cap)
+make_report(
+    const struct command_args *args, struct flow_report *r, struct err *err)
 {
 	bool all = args->profile_count == 0 && args->config == NULL;
 	const char *const *names = all ? all_profiles : args->profiles;
@@ -77,28 +77,28 @@ make_report(const struct command_args *args, struct flow_report *r, char *err,
 	int status = 0;
 
 	if (args->config != NULL) {
-		status = flow_policy_file(
-		    &file, args->config, args->policy, err, cap);
+		status =
+		    flow_policy_file(&file, args->config, args->policy, err);
 		if (status == 0)
-			status = fill(r, &file, args->stop, err, cap);
+			status = fill(r, &file, args->stop, err);
 		flow_policy_clear(&file);
 	}
 	for (size_t i = 0; i < n && status == 0; i++)
-		status = fill_profile(r, names[i], args->stop, err, cap);
+		status = fill_profile(r, names[i], args->stop, err);
 	return status;
 }
 
 static int
-print_report(const struct command_args *args, struct flow_report *r, char *err,
-    size_t cap)
+print_report(
+    const struct command_args *args, struct flow_report *r, struct err *err)
 {
-	int status = make_report(args, r, err, cap);
+	int status = make_report(args, r, err);
 
 	if (status != 0)
 		return status;
 	if (args->json ? flow_report_print_json(r) : flow_report_print_text(r))
 		return 0;
-	snprintf(err, cap, "the report cannot be written");
+	err_set(err, "the report cannot be written");
 	return EX_IOERR;
 }
 
@@ -106,44 +106,44 @@ print_report(const struct command_args *args, struct flow_report *r, char *err,
 
 static int
 compare(struct flow_report *r, const struct flow_policy *proposed,
-    const volatile sig_atomic_t *stop, char *err, size_t cap)
+    const volatile sig_atomic_t *stop, struct err *err)
 {
-	int status = fill(r, proposed, stop, err, cap);
+	int status = fill(r, proposed, stop, err);
 
 	if (status == 0)
-		status = fill_profile(r, "workstation", stop, err, cap);
+		status = fill_profile(r, "workstation", stop, err);
 	if (status == 0)
-		status = fill_profile(r, "paper", stop, err, cap);
+		status = fill_profile(r, "paper", stop, err);
 	return status;
 }
 
 static int
 print_proposal(const struct command_args *args, struct flow_proposal_report *r,
-    char *err, size_t cap)
+    struct err *err)
 {
 	struct netpolicy_conf conf = flow_numbers_conf(&r->proposal->numbers);
 	struct flow_policy p;
-	int status = flow_policy_numbers(&p, &conf, err, cap);
+	int status = flow_policy_numbers(&p, &conf, err);
 	bool ok = true;
 
 	p.name = "proposal";
 	if (status == 0)
-		status = compare(&r->sought, &p, args->stop, err, cap);
+		status = compare(&r->sought, &p, args->stop, err);
 	if (status == 0)
-		status = compare(&r->kept, &p, args->stop, err, cap);
+		status = compare(&r->kept, &p, args->stop, err);
 	if (status == 0)
 		ok = args->json ? flow_proposal_print_json(r)
 				: flow_proposal_print_text(r);
 	flow_policy_clear(&p);
 	if (ok)
 		return status;
-	snprintf(err, cap, "the report cannot be written");
+	err_set(err, "the report cannot be written");
 	return EX_IOERR;
 }
 
 static int
-propose(const struct command_args *args, const struct flow_report *r, char *err,
-    size_t cap)
+propose(const struct command_args *args, const struct flow_report *r,
+    struct err *err)
 {
 	struct flow_proposal_report *p = xcalloc(1, sizeof(*p));
 	struct flow_proposal proposal;
@@ -155,16 +155,16 @@ propose(const struct command_args *args, const struct flow_report *r, char *err,
 	p->proposal = &proposal;
 	p->text = text;
 	if (r->flows->opened < FLOWS_LEAST) {
-		snprintf(err, cap,
+		err_set(err,
 		    "%s: %u flows are too few to choose a policy; use a day or "
 		    "more",
 		    r->trace, (unsigned)r->flows->opened);
 		status = EX_DATAERR;
 	} else if (!flow_propose(r->flows, p->target, args->keep_back,
 		       r->attacks, r->attack_count, args->stop, &proposal)) {
-		status = interrupted(err, cap);
+		status = interrupted(err);
 	} else if (!proposal.is_found) {
-		snprintf(err, cap,
+		err_set(err,
 		    "%s: none of %u policies holds that little; give a "
 		    "--target above %g%%, or a policy for each kind of host",
 		    r->trace, proposal.tried, 100 * p->target);
@@ -173,7 +173,7 @@ propose(const struct command_args *args, const struct flow_report *r, char *err,
 		flow_numbers_print(&proposal.numbers, text, sizeof(text));
 		p->sought.part = proposal.sought;
 		p->kept.part = proposal.kept;
-		status = print_proposal(args, p, err, cap);
+		status = print_proposal(args, p, err);
 	}
 	free(p);
 	return status;
@@ -183,12 +183,12 @@ propose(const struct command_args *args, const struct flow_report *r, char *err,
 
 static int
 parse_nets(
-    const struct command_args *args, struct ip_net *nets, char *err, size_t cap)
+    const struct command_args *args, struct ip_net *nets, struct err *err)
 {
 	for (size_t i = 0; i < args->network_count; i++) {
 		if (ip_net_parse(str_from(args->networks[i]), &nets[i]))
 			continue;
-		snprintf(err, cap,
+		err_set(err,
 		    "--my-networks: \"%s\" is not an address or a network "
 		    "(\"192.0.2.0/24\" with no bits set past its length)",
 		    args->networks[i]);
@@ -199,21 +199,21 @@ parse_nets(
 
 static int
 read_capture(const struct command_args *args, struct flows *flows,
-    struct capture_stats *stats, char *err, size_t cap)
+    struct capture_stats *stats, struct err *err)
 {
 	struct ip_net nets[COMMAND_LIST_MAX];
 	struct capture *c;
-	int status = parse_nets(args, nets, err, cap);
+	int status = parse_nets(args, nets, err);
 
 	if (status != 0)
 		return status;
 	c = capture_new(flows, nets, args->network_count);
-	status = capture_read(args->files[0], c, err, cap);
+	status = capture_read(args->files[0], c, err);
 	*stats = *capture_stats(c);
 	capture_free(c);
 	if (status != 0 || flows->opened > 0)
 		return status;
-	snprintf(err, cap,
+	err_set(err,
 	    "%s: no host of %s opens a connection in %llu packets; give the "
 	    "hosts' addresses in --my-networks",
 	    args->files[0],
@@ -224,48 +224,47 @@ read_capture(const struct command_args *args, struct flows *flows,
 
 static int
 read_flows(const struct command_args *args, struct flow_report *r,
-    struct flows *flows, struct capture_stats *stats, char *err, size_t cap)
+    struct flows *flows, struct capture_stats *stats, struct err *err)
 {
 	int status;
 
 	if (capture_is(args->files[0])) {
 		r->capture = stats;
-		return read_capture(args, flows, stats, err, cap);
+		return read_capture(args, flows, stats, err);
 	}
 	if (args->network_count > 0) {
-		snprintf(err, cap,
+		err_set(err,
 		    "--my-networks is for a capture; a trace names its "
 		    "sources");
 		return EX_USAGE;
 	}
-	status = input_read(args->files[0], flows_add_line, flows, err, cap);
+	status = input_read(args->files[0], flows_add_line, flows, err);
 	if (status == 0 && flows->count == 0) {
-		snprintf(err, cap, "%s: holds no flow", args->files[0]);
+		err_set(err, "%s: holds no flow", args->files[0]);
 		status = EX_DATAERR;
 	}
 	return status;
 }
 
 static int
-check_args(const struct command_args *args, char *err, size_t cap)
+check_args(const struct command_args *args, struct err *err)
 {
 	if (args->no_local || args->nodes != NULL || args->compare != NULL) {
-		snprintf(
-		    err, cap, "--no-local, --nodes and --compare are for mail");
+		err_set(err, "--no-local, --nodes and --compare are for mail");
 		return EX_USAGE;
 	}
 	if (args->policy != NULL && args->config == NULL) {
-		snprintf(err, cap, "--policy: needs -c FILE, or use --profile");
+		err_set(err, "--policy: needs -c FILE, or use --profile");
 		return EX_USAGE;
 	}
 	if (args->config != NULL && args->profile_count == PROFILES_MAX) {
-		snprintf(err, cap, "--profile: more than %d beside -c",
-		    PROFILES_MAX - 1);
+		err_set(
+		    err, "--profile: more than %d beside -c", PROFILES_MAX - 1);
 		return EX_USAGE;
 	}
 	if (args->propose &&
 	    (args->config != NULL || args->profile_count > 0)) {
-		snprintf(err, cap,
+		err_set(err,
 		    "--propose chooses the values itself; remove -c and "
 		    "--profile");
 		return EX_USAGE;
@@ -275,15 +274,15 @@ check_args(const struct command_args *args, char *err, size_t cap)
 		    args->attacks[i].unknown == 0 &&
 		    !args->attacks[i].is_packed)
 			continue;
-		snprintf(err, cap,
-		    "--attack: known, unknown and packed are for mail");
+		err_set(
+		    err, "--attack: known, unknown and packed are for mail");
 		return EX_USAGE;
 	}
 	return 0;
 }
 
 int
-command_flows(const struct command_args *args, char *err, size_t cap)
+command_flows(const struct command_args *args, struct err *err)
 {
 	struct attack_plan plans[ARRAY_LEN(outbreaks)];
 	struct capture_stats stats = {0};
@@ -294,20 +293,20 @@ command_flows(const struct command_args *args, char *err, size_t cap)
 	    .attacks = args->attacks,
 	    .attack_count = args->attack_count,
 	};
-	int status = check_args(args, err, cap);
+	int status = check_args(args, err);
 
 	if (r.attack_count == 0) {
 		r.attacks = plans;
 		for (size_t i = 0; i < ARRAY_LEN(outbreaks); i++)
 			r.attack_count +=
-			    attack_parse(outbreaks[i], &plans[i], err, cap);
+			    attack_parse(outbreaks[i], &plans[i], err);
 	}
 	if (status == 0)
-		status = read_flows(args, &r, &flows, &stats, err, cap);
+		status = read_flows(args, &r, &flows, &stats, err);
 	r.part = flow_part_all(&flows);
 	if (status == 0)
-		status = args->propose ? propose(args, &r, err, cap)
-				       : print_report(args, &r, err, cap);
+		status = args->propose ? propose(args, &r, err)
+				       : print_report(args, &r, err);
 	flows_clear(&flows);
 	return status;
 }

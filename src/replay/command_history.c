@@ -63,14 +63,13 @@ struct past {
 struct reading {
 	struct past_mail *mail;
 	char *end; /* of texts */
-	char *why;
-	size_t cap;
+	struct err *why;
 };
 
 static bool
 fail(struct reading *r, const char *name, const char *what)
 {
-	snprintf(r->why, r->cap, "\"%s\" %s", name, what);
+	err_set(r->why, "\"%s\" %s", name, what);
 	return false;
 }
 
@@ -186,22 +185,22 @@ take_time(struct past *p, const json_t *row, struct past_mail *m)
 
 /* False: what is wrong with the line in why. lines_fn. */
 static bool
-past_add_line(void *past, struct str line, char *why, size_t cap)
+past_add_line(void *past, struct str line, struct err *why)
 {
 	struct past *p = past;
 	struct past_mail m = {0};
-	struct reading r = {.mail = &m, .why = why, .cap = cap};
+	struct reading r = {.mail = &m, .why = why};
 	json_error_t error;
 	json_t *row = json_loadb(line.p, line.n, 0, &error);
 	bool ok = false;
 
 	if (!json_is_object(row)) {
-		snprintf(why, cap, "is not a JSON object: %s",
+		err_set(why, "is not a JSON object: %s",
 		    row == NULL ? error.text : "another value");
 	} else if (p->count >= PAST_MAILS_MAX) {
-		snprintf(why, cap, "more than %d messages", PAST_MAILS_MAX);
+		err_set(why, "more than %d messages", PAST_MAILS_MAX);
 	} else if (!take_time(p, row, &m)) {
-		snprintf(why, cap, "\"at\" must be milliseconds since 1970");
+		err_set(why, "\"at\" must be milliseconds since 1970");
 	} else {
 		/* No text is longer than its JSON. */
 		m.texts = r.end = xmalloc(line.n + 1);
@@ -484,8 +483,7 @@ is_stopped(const volatile sig_atomic_t *stop)
  */
 static int
 past_run(const struct past *past, const struct world_settings *settings,
-    const volatile sig_atomic_t *stop, struct past_result *out, char *err,
-    size_t cap)
+    const volatile sig_atomic_t *stop, struct past_result *out, struct err *err)
 {
 	struct run *r = xcalloc(1, sizeof(*r));
 	int status = 0;
@@ -495,7 +493,7 @@ past_run(const struct past *past, const struct world_settings *settings,
 	r->out = out;
 	r->senders = map_new();
 	r->seen = map_new();
-	r->world = world_new(settings, &callbacks, r, err, cap, &status);
+	r->world = world_new(settings, &callbacks, r, err, &status);
 	if (r->world != NULL) {
 		assume_known(r);
 		for (uint32_t i = 0; i < past->count && !is_stopped(stop);
@@ -507,13 +505,13 @@ past_run(const struct past *past, const struct world_settings *settings,
 		if (!is_stopped(stop))
 			drain(r);
 		if (world_error(r->world) != NULL) {
-			snprintf(err, cap, "the temporary directory: %s",
+			err_set(err, "the temporary directory: %s",
 			    world_error(r->world));
 			status = EX_IOERR;
 		}
 	}
 	if (status == 0 && is_stopped(stop)) {
-		snprintf(err, cap, "ended by a signal");
+		err_set(err, "ended by a signal");
 		status = EX_TEMPFAIL;
 	}
 	world_free(r->world);
@@ -664,31 +662,30 @@ print_text(const struct past_result *r)
 }
 
 int
-command_history(const struct command_args *args, char *err, size_t cap)
+command_history(const struct command_args *args, struct err *err)
 {
 	struct past past = {0};
 	struct past_result result = {0};
 	struct setup setup;
-	int status = setup_load(&setup, args->config, args->policy, err, cap);
+	int status = setup_load(&setup, args->config, args->policy, err);
 	bool ok = true;
 
 	if (status == 0)
-		status =
-		    input_read(args->files[0], past_add_line, &past, err, cap);
+		status = input_read(args->files[0], past_add_line, &past, err);
 	if (status == 0 && past.count == 0) {
-		snprintf(err, cap, "%s: contains no message", args->files[0]);
+		err_set(err, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	if (status == 0)
-		status = past_run(
-		    &past, &setup.world, args->stop, &result, err, cap);
+		status =
+		    past_run(&past, &setup.world, args->stop, &result, err);
 	if (status == 0) {
 		qsort(result.senders, result.count, sizeof(*result.senders),
 		    by_weight);
 		ok = args->json ? print_json(&result) : print_text(&result);
 	}
 	if (!ok) {
-		snprintf(err, cap, "the report cannot be written");
+		err_set(err, "the report cannot be written");
 		status = EX_IOERR;
 	}
 	past_result_clear(&result);

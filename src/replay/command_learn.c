@@ -191,20 +191,19 @@ write_nodes(const struct submissions *s, const uint32_t *numbers, FILE *out)
 
 static int
 anonymise(const struct command_args *args, const struct submissions *s,
-    char *err, size_t cap)
+    struct err *err)
 {
 	uint32_t *numbers = make_numbers(s->names);
 	FILE *nodes = fopen(args->nodes, "w");
 	int status = 0;
 
 	if (nodes == NULL) {
-		snprintf(err, cap, "%s: cannot be written", args->nodes);
+		err_set(err, "%s: cannot be written", args->nodes);
 		status = EX_CANTCREAT;
 	} else {
 		print_trace(&s->trace, numbers);
 		if (!write_nodes(s, numbers, nodes)) {
-			snprintf(
-			    err, cap, "%s: cannot be written", args->nodes);
+			err_set(err, "%s: cannot be written", args->nodes);
 			status = EX_IOERR;
 		}
 		(void)fclose(nodes);
@@ -216,14 +215,13 @@ anonymise(const struct command_args *args, const struct submissions *s,
 /* ---- the command ---- */
 
 static int
-print(const struct command_args *args, const struct logs *l, char *err,
-    size_t cap)
+print(const struct command_args *args, const struct logs *l, struct err *err)
 {
 	int status = 0;
 	uint64_t left_out;
 
 	if (args->anonymise) {
-		status = anonymise(args, &l->submissions, err, cap);
+		status = anonymise(args, &l->submissions, err);
 	} else {
 		left_out = print_acquaintances(&l->submissions);
 		if (left_out > 0)
@@ -233,23 +231,23 @@ print(const struct command_args *args, const struct logs *l, char *err,
 			    left_out);
 	}
 	if (status == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
-		snprintf(err, cap, "the list cannot be written");
+		err_set(err, "the list cannot be written");
 		status = EX_IOERR;
 	}
 	return status;
 }
 
 int
-command_learn(const struct command_args *args, char *err, size_t cap)
+command_learn(const struct command_args *args, struct err *err)
 {
 	struct logs l = {0};
 	struct setup setup;
-	int status = setup_load(&setup, args->config, NULL, err, cap);
+	int status = setup_load(&setup, args->config, NULL, err);
 
 	if (status == 0)
-		status = logs_read(&l, args, &setup, err, cap);
+		status = logs_read(&l, args, &setup, err);
 	if (status == 0)
-		status = print(args, &l, err, cap);
+		status = print(args, &l, err);
 	logs_clear(&l);
 	setup_clear(&setup);
 	return status;

@@ -26,7 +26,7 @@ struct plans {
 
 static int
 run(struct trial *t, const struct command_args *args, const struct logs *l,
-    const struct plans *plans, char *err, size_t cap)
+    const struct plans *plans, struct err *err)
 {
 	struct people people;
 	struct replay_settings settings = {
@@ -40,14 +40,14 @@ run(struct trial *t, const struct command_args *args, const struct logs *l,
 	    .stop = args->stop,
 	};
 	int status = stolen_prepare(
-	    &t->setup, plans->v + plans->single, plans->outbreaks, err, cap);
+	    &t->setup, plans->v + plans->single, plans->outbreaks, err);
 
 	if (status == 0)
-		status = replay_run(&settings, &t->result, err, cap);
+		status = replay_run(&settings, &t->result, err);
 	if (status == 0)
 		status = stolen_run(&settings, l->submissions.start,
-		    plans->v + plans->single, plans->outbreaks, &t->stolen, err,
-		    cap);
+		    plans->v + plans->single, plans->outbreaks, &t->stolen,
+		    err);
 	t->report.stolen = &t->stolen;
 	t->report.names = l->submissions.names;
 	if (status == 0)
@@ -58,7 +58,7 @@ run(struct trial *t, const struct command_args *args, const struct logs *l,
 
 static int
 print(const struct command_args *args, const struct report_log *report,
-    char *err, size_t cap)
+    struct err *err)
 {
 	bool ok = args->json   ? report_log_print_json(report)
 		  : args->csv  ? report_log_print_csv(report, stdout)
@@ -67,13 +67,13 @@ print(const struct command_args *args, const struct report_log *report,
 
 	if (ok)
 		return 0;
-	snprintf(err, cap, "the report cannot be written");
+	err_set(err, "the report cannot be written");
 	return EX_IOERR;
 }
 
 static int
 report(const struct command_args *args, const struct logs *l,
-    const struct trial *first, const struct trial *other, char *err, size_t cap)
+    const struct trial *first, const struct trial *other, struct err *err)
 {
 	struct report_log r = {
 	    .logs = l,
@@ -85,7 +85,7 @@ report(const struct command_args *args, const struct logs *l,
 	int status;
 
 	r.habits = habits;
-	status = print(args, &r, err, cap);
+	status = print(args, &r, err);
 	free(habits);
 	return status;
 }
@@ -99,7 +99,7 @@ trial_clear(struct trial *t)
 }
 
 int
-command_log(const struct command_args *args, char *err, size_t cap)
+command_log(const struct command_args *args, struct err *err)
 {
 	struct trial first = {
 	    .report = {.config = args->config, .policy = args->policy}};
@@ -108,8 +108,7 @@ command_log(const struct command_args *args, char *err, size_t cap)
 	bool compares = args->compare != NULL;
 	struct plans plans;
 	struct logs l = {0};
-	int status =
-	    setup_load(&first.setup, args->config, args->policy, err, cap);
+	int status = setup_load(&first.setup, args->config, args->policy, err);
 	size_t n = args->attack_count;
 
 	for (size_t i = 0; i < n; i++)
@@ -117,17 +116,17 @@ command_log(const struct command_args *args, char *err, size_t cap)
 	plans.outbreaks = stolen_sort(plans.v, n);
 	plans.single = n - plans.outbreaks;
 	if (status == 0 && compares)
-		status = setup_load(
-		    &other.setup, args->compare, args->policy, err, cap);
+		status =
+		    setup_load(&other.setup, args->compare, args->policy, err);
 	if (status == 0)
-		status = logs_read(&l, args, &first.setup, err, cap);
+		status = logs_read(&l, args, &first.setup, err);
 	if (status == 0)
-		status = run(&first, args, &l, &plans, err, cap);
+		status = run(&first, args, &l, &plans, err);
 	if (status == 0 && compares)
-		status = run(&other, args, &l, &plans, err, cap);
+		status = run(&other, args, &l, &plans, err);
 	if (status == 0)
-		status = report(
-		    args, &l, &first, compares ? &other : NULL, err, cap);
+		status =
+		    report(args, &l, &first, compares ? &other : NULL, err);
 	trial_clear(&first);
 	trial_clear(&other);
 	logs_clear(&l);

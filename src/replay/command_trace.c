@@ -10,16 +10,14 @@
 
 static int
 read_both(const struct command_args *args, struct trace *trace,
-    struct trace_nodes *nodes, char *err, size_t cap)
+    struct trace_nodes *nodes, struct err *err)
 {
-	int status =
-	    input_read(args->nodes, trace_nodes_add_line, nodes, err, cap);
+	int status = input_read(args->nodes, trace_nodes_add_line, nodes, err);
 
 	if (status == 0)
-		status =
-		    input_read(args->files[0], trace_add_line, trace, err, cap);
+		status = input_read(args->files[0], trace_add_line, trace, err);
 	if (status == 0 && trace->message_count == 0) {
-		snprintf(err, cap, "%s: contains no message", args->files[0]);
+		err_set(err, "%s: contains no message", args->files[0]);
 		status = EX_DATAERR;
 	}
 	return status;
@@ -37,8 +35,7 @@ take_plans(
 
 static int
 replay(const struct command_args *args, struct setup *setup,
-    const struct trace *trace, const struct trace_nodes *nodes, char *err,
-    size_t cap)
+    const struct trace *trace, const struct trace_nodes *nodes, struct err *err)
 {
 	struct attack_plan plans[ATTACKS_MAX];
 	size_t outbreaks = take_plans(plans, args);
@@ -62,20 +59,20 @@ replay(const struct command_args *args, struct setup *setup,
 	    .stolen = &stolen,
 	};
 	struct replay_result result = {0};
-	int status = stolen_prepare(setup, plans + single, outbreaks, err, cap);
+	int status = stolen_prepare(setup, plans + single, outbreaks, err);
 	bool ok;
 
 	if (status == 0)
-		status = replay_run(&settings, &result, err, cap);
+		status = replay_run(&settings, &result, err);
 	if (status == 0)
 		status = stolen_run(
-		    &settings, 0, plans + single, outbreaks, &stolen, err, cap);
+		    &settings, 0, plans + single, outbreaks, &stolen, err);
 	if (status == 0) {
 		report_make(&report, trace, nodes, &result);
 		ok = args->json ? report_print_json(&report)
 				: report_print_text(&report);
 		if (!ok) {
-			snprintf(err, cap, "the report cannot be written");
+			err_set(err, "the report cannot be written");
 			status = EX_IOERR;
 		}
 	}
@@ -85,7 +82,7 @@ replay(const struct command_args *args, struct setup *setup,
 }
 
 int
-command_trace(const struct command_args *args, char *err, size_t cap)
+command_trace(const struct command_args *args, struct err *err)
 {
 	struct trace trace = {0};
 	struct trace_nodes nodes = {0};
@@ -93,21 +90,21 @@ command_trace(const struct command_args *args, char *err, size_t cap)
 	int status;
 
 	if (args->profile_count > 0) {
-		snprintf(err, cap, "--profile is for traces of flows");
+		err_set(err, "--profile is for traces of flows");
 		return EX_USAGE;
 	}
 	for (size_t i = 0; i < args->attack_count; i++) {
 		if (!args->attacks[i].is_udp)
 			continue;
-		snprintf(err, cap, "--attack: udp is for traces of flows");
+		err_set(err, "--attack: udp is for traces of flows");
 		return EX_USAGE;
 	}
-	status = setup_load(&setup, args->config, args->policy, err, cap);
+	status = setup_load(&setup, args->config, args->policy, err);
 
 	if (status == 0)
-		status = read_both(args, &trace, &nodes, err, cap);
+		status = read_both(args, &trace, &nodes, err);
 	if (status == 0)
-		status = replay(args, &setup, &trace, &nodes, err, cap);
+		status = replay(args, &setup, &trace, &nodes, err);
 	trace_clear(&trace);
 	trace_nodes_clear(&nodes);
 	setup_clear(&setup);

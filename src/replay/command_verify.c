@@ -31,16 +31,14 @@ static const struct world_callbacks callbacks = {
 };
 
 static int
-read_logs(
-    const struct command_args *args, struct exact *e, char *err, size_t cap)
+read_logs(const struct command_args *args, struct exact *e, struct err *err)
 {
 	int status = 0;
 
 	for (size_t i = 0; i < args->file_count && status == 0; i++)
-		status =
-		    input_read(args->files[i], exact_add_line, e, err, cap);
+		status = input_read(args->files[i], exact_add_line, e, err);
 	if (status == 0 && exact_stats(e)->transactions == 0) {
-		snprintf(err, cap,
+		err_set(err,
 		    "%s: has no requests to the gate; set log_level = debug in "
 		    "weir.conf and restart weir-maild",
 		    args->files[0]);
@@ -50,7 +48,7 @@ read_logs(
 }
 
 static int
-print(const struct exact_stats *s, char *err, size_t cap)
+print(const struct exact_stats *s, struct err *err)
 {
 	printf("%" PRIu64 " verdicts in %" PRIu64 " transactions: %s\n",
 	    s->verdicts, s->transactions,
@@ -63,12 +61,12 @@ print(const struct exact_stats *s, char *err, size_t cap)
 	for (uint64_t i = 0; i < s->different && i < EXACT_SHOWN; i++)
 		printf("%s\n", s->shown[i]);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		snprintf(err, cap, "the report cannot be written");
+		err_set(err, "the report cannot be written");
 		return EX_IOERR;
 	}
 	if (s->different == 0)
 		return 0;
-	snprintf(err, cap,
+	err_set(err,
 	    "%" PRIu64
 	    " verdicts differ: a different configuration, a log that does not "
 	    "start with an empty spool, or actions of an administrator",
@@ -77,7 +75,7 @@ print(const struct exact_stats *s, char *err, size_t cap)
 }
 
 int
-command_verify(const struct command_args *args, char *err, size_t cap)
+command_verify(const struct command_args *args, struct err *err)
 {
 	struct setup setup;
 	struct world *world = NULL;
@@ -85,30 +83,28 @@ command_verify(const struct command_args *args, char *err, size_t cap)
 	int status;
 
 	if (args->journal || args->config == NULL) {
-		snprintf(err, cap,
+		err_set(err,
 		    "verify needs log files, and the daemon's configuration: "
 		    "-c FILE");
 		return EX_USAGE;
 	}
-	status = setup_load(&setup, args->config, NULL, err, cap);
+	status = setup_load(&setup, args->config, NULL, err);
 	if (status == 0) {
 		/* All as it is, where a replay of other logs has choices. */
 		setup.world.gate = setup.config->gate;
 		setup.world.gate.history_bytes = 0;
-		world = world_new(
-		    &setup.world, &callbacks, NULL, err, cap, &status);
+		world = world_new(&setup.world, &callbacks, NULL, err, &status);
 	}
 	if (world != NULL) {
 		exact = exact_new(world);
-		status = read_logs(args, exact, err, cap);
+		status = read_logs(args, exact, err);
 	}
 	if (status == 0 && world_error(world) != NULL) {
-		snprintf(err, cap, "the temporary directory: %s",
-		    world_error(world));
+		err_set(err, "the temporary directory: %s", world_error(world));
 		status = EX_IOERR;
 	}
 	if (status == 0)
-		status = print(exact_stats(exact), err, cap);
+		status = print(exact_stats(exact), err);
 	exact_free(exact);
 	world_free(world);
 	setup_clear(&setup);

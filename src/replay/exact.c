@@ -277,7 +277,7 @@ is_ours(struct str event)
 }
 
 bool
-exact_add_line(void *exact, struct str line, char *why, size_t cap)
+exact_add_line(void *exact, struct str line, struct err *why)
 {
 	static const char mark[] = "debug gate ";
 	struct exact *e = exact;
@@ -300,6 +300,6 @@ exact_add_line(void *exact, struct str line, char *why, size_t cap)
 		ok = false;
 	free(a);
 	if (!ok)
-		snprintf(why, cap, "a line of the gate that cannot be read");
+		err_set(why, "a line of the gate that cannot be read");
 	return ok;
 }

@@ -26,8 +26,7 @@ struct exact *exact_new(struct world *w);
 void exact_free(struct exact *e);
 /* lines_fn. Lines of other kinds are passed over. False: a line of ours cannot
  * be read, why says what is wrong. */
-MUST_CHECK bool exact_add_line(
-    void *exact, struct str line, char *why, size_t cap);
+MUST_CHECK bool exact_add_line(void *exact, struct str line, struct err *why);
 const struct exact_stats *exact_stats(const struct exact *e);
 
 #endif

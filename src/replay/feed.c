@@ -373,7 +373,6 @@ rows_end(struct rows *r)
 
 /* ---- the feed ---- */
 
-#define ERR_MAX 100
 #define START 24 /* "__REALTIME_TIMESTAMP=" fits */
 
 struct feed {
@@ -502,13 +501,12 @@ take_entry(struct feed *f, const struct head_line *line)
 }
 
 static bool
-on_line(void *arg, struct str line, char *why, size_t cap)
+on_line(void *arg, struct str line, struct err *why)
 {
 	struct feed *f = arg;
 	struct head_line parsed;
 
 	(void)why;
-	(void)cap;
 	f->place.line = (uint32_t)f->lines.number;
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
@@ -557,11 +555,11 @@ feed_begin(
 static void
 push(struct feed *f, struct str piece)
 {
-	char err[ERR_MAX];
+	struct err err;
 
 	switch (f->kind) {
 	case FEED_LINES:
-		(void)!lines_push(&f->lines, piece, err, sizeof(err));
+		(void)!lines_push(&f->lines, piece, &err);
 		break;
 	case FEED_EXPORT:
 		export_push(&f->entries, piece);
@@ -607,14 +605,14 @@ feed_push(struct feed *f, struct str piece)
 void
 feed_end(struct feed *f)
 {
-	char err[ERR_MAX];
+	struct err err;
 	uint64_t too_long;
 
 	if (!f->has_begun)
 		begin(f);
 	export_end(&f->entries);
 	rows_end(&f->rows);
-	(void)!lines_end(&f->lines, err, sizeof(err));
+	(void)!lines_end(&f->lines, &err);
 	too_long = f->lines.long_count + f->rows.long_count;
 	f->stats.lines += too_long;
 	f->stats.uses[READER_STRANGE] += too_long;

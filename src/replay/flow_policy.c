@@ -40,16 +40,13 @@ find_profile(const char *name, int *out)
 }
 
 static int
-fail_profile(const char *name, char *err, size_t cap)
+fail_profile(const char *name, struct err *err)
 {
 	const char *const *names = profile_names();
-	int n = snprintf(err, cap, "--profile: no profile \"%s\";", name);
 
-	for (int i = NETPOLICY_AUTO + 1; names[i] != NULL && n > 0; i++) {
-		if ((size_t)n < cap)
-			n +=
-			    snprintf(err + n, cap - (size_t)n, " %s", names[i]);
-	}
+	err_set(err, "--profile: no profile \"%s\";", name);
+	for (int i = NETPOLICY_AUTO + 1; names[i] != NULL; i++)
+		err_set(err, "%s %s", err->text, names[i]);
 	return EX_USAGE;
 }
 
@@ -65,11 +62,11 @@ flow_policy_conf(int profile)
 }
 
 int
-flow_policy_numbers(struct flow_policy *p, const struct netpolicy_conf *conf,
-    char *err, size_t cap)
+flow_policy_numbers(
+    struct flow_policy *p, const struct netpolicy_conf *conf, struct err *err)
 {
 	*p = (struct flow_policy){.name = conf->name};
-	p->own = netpolicies_new(conf, 1, err, cap);
+	p->own = netpolicies_new(conf, 1, ERR_ROOM(err));
 	if (p->own == NULL)
 		return EX_CONFIG;
 	p->gate = flow_gate(p->own);
@@ -77,24 +74,23 @@ flow_policy_numbers(struct flow_policy *p, const struct netpolicy_conf *conf,
 }
 
 int
-flow_policy_profile(
-    struct flow_policy *p, const char *name, char *err, size_t cap)
+flow_policy_profile(struct flow_policy *p, const char *name, struct err *err)
 {
 	struct netpolicy_conf conf = flow_policy_conf(NETPOLICY_AUTO);
 	int status;
 
 	*p = (struct flow_policy){0};
 	if (!find_profile(name, &conf.profile))
-		return fail_profile(name, err, cap);
-	status = flow_policy_numbers(p, &conf, err, cap);
+		return fail_profile(name, err);
+	status = flow_policy_numbers(p, &conf, err);
 	p->name = name;
 	return status;
 }
 
 /* The one, for every host. */
 static int
-choose(struct flow_policy *p, const char *file, const char *policy, char *err,
-    size_t cap)
+choose(struct flow_policy *p, const char *file, const char *policy,
+    struct err *err)
 {
 	const struct netpolicy_conf *confs = p->config->policy.v;
 
@@ -105,14 +101,14 @@ choose(struct flow_policy *p, const char *file, const char *policy, char *err,
 			continue;
 		one.name = default_name;
 		one.match = (struct option_strings){0};
-		p->own = netpolicies_new(&one, 1, err, cap);
+		p->own = netpolicies_new(&one, 1, ERR_ROOM(err));
 		if (p->own == NULL)
 			return EX_CONFIG;
 		p->gate.policies = p->own;
 		p->name = policy;
 		return 0;
 	}
-	snprintf(err, cap,
+	err_set(err,
 	    "--policy: %s has no policy \"%s\"; name one of its policy "
 	    "sections",
 	    file, policy);
@@ -121,15 +117,15 @@ choose(struct flow_policy *p, const char *file, const char *policy, char *err,
 
 int
 flow_policy_file(struct flow_policy *p, const char *file, const char *policy,
-    char *err, size_t cap)
+    struct err *err)
 {
 	*p = (struct flow_policy){.name = file};
-	p->config = netd_config_load(file, err, cap);
+	p->config = netd_config_load(file, ERR_ROOM(err));
 	if (p->config == NULL)
 		return access(file, R_OK) != 0 ? EX_NOINPUT : EX_CONFIG;
 	p->gate = netd_config_gate_settings(p->config);
 	p->gate.observe = false;
-	return policy != NULL ? choose(p, file, policy, err, cap) : 0;
+	return policy != NULL ? choose(p, file, policy, err) : 0;
 }
 
 void

@@ -4,6 +4,7 @@
 #ifndef REPLAY_FLOW_POLICY_H
 #define REPLAY_FLOW_POLICY_H
 
+#include "base/err.h"
 #include "netgate/netgate.h"
 
 struct netd_config;
@@ -19,13 +20,13 @@ struct flow_policy {
 /* Each 0, or a sysexits status with why in err; flow_policy_clear in any
  * case. */
 MUST_CHECK int flow_policy_profile(
-    struct flow_policy *p, const char *name, char *err, size_t cap);
+    struct flow_policy *p, const char *name, struct err *err);
 /* policy NULL: as the file's policies match. */
 MUST_CHECK int flow_policy_file(struct flow_policy *p, const char *file,
-    const char *policy, char *err, size_t cap);
+    const char *policy, struct err *err);
 /* conf: borrowed for the call. */
-MUST_CHECK int flow_policy_numbers(struct flow_policy *p,
-    const struct netpolicy_conf *conf, char *err, size_t cap);
+MUST_CHECK int flow_policy_numbers(
+    struct flow_policy *p, const struct netpolicy_conf *conf, struct err *err);
 void flow_policy_clear(struct flow_policy *p);
 
 /* A conf of every host, with the daemon's own defaults. Its name is static. */

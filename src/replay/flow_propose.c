@@ -87,11 +87,11 @@ make(const struct flow_numbers *n)
 {
 	struct netpolicy_conf conf = flow_numbers_conf(n);
 	struct flow_policy p;
-	char err[256];
+	struct err err;
 
 	/* All of our numbers are within the table of options. */
-	if (flow_policy_numbers(&p, &conf, err, sizeof(err)) != 0)
-		panic("a proposal: %s", err);
+	if (flow_policy_numbers(&p, &conf, &err) != 0)
+		panic("a proposal: %s", err.text);
 	return p;
 }
 

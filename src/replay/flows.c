@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +14,6 @@
 #define FIRST_PORT 1024
 #define PORTS 60000
 #define LENGTH 2 /* bytes, before a packet */
-
-PRINTF_LIKE(3, 4)
-static bool
-fail(char *why, size_t cap, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, cap, fmt, ap);
-	va_end(ap);
-	return false;
-}
 
 /* "14462.488": ms; what is below one is cut off. */
 static bool
@@ -65,8 +52,7 @@ set_address(struct flows *f, uint32_t number, struct str word)
 
 /* The number of an address, a new one where it was not seen yet. */
 static bool
-number_of(
-    struct flows *f, struct str word, uint32_t *out, char *why, size_t cap)
+number_of(struct flows *f, struct str word, uint32_t *out, struct err *why)
 {
 	uintptr_t known;
 
@@ -74,8 +60,7 @@ number_of(
 		f->words = map_new();
 	known = (uintptr_t)map_find(f->words, word);
 	if (known == 0 && map_count(f->words) == FLOWS_WORDS_MAX)
-		return fail(
-		    why, cap, "more than %d addresses", FLOWS_WORDS_MAX);
+		return err_set(why, "more than %d addresses", FLOWS_WORDS_MAX);
 	if (known == 0) {
 		known = map_count(f->words) + 1;
 		set_address(f, (uint32_t)known - 1, word);
@@ -87,35 +72,35 @@ number_of(
 
 static bool
 take_address(struct flows *f, struct str *line, const char *what, uint32_t *out,
-    char *why, size_t cap)
+    struct err *why)
 {
 	struct str word = str_cut(line, ' ');
 
 	if (word.n == 0 || word.n > FLOWS_WORD_MAX)
-		return fail(why, cap, "%s is missing, or longer than %d bytes",
+		return err_set(why, "%s is missing, or longer than %d bytes",
 		    what, FLOWS_WORD_MAX);
-	return number_of(f, word, out, why, cap);
+	return number_of(f, word, out, why);
 }
 
 static bool
 take_number(struct str *line, const char *what, uint64_t max, uint64_t *out,
-    char *why, size_t cap)
+    struct err *why)
 {
 	struct str word = str_cut(line, ' ');
 	char shown[64];
 
 	if (str_to_u64(word, out) && *out <= max)
 		return true;
-	return fail(why, cap, "%s: \"%s\" is not a number up to %u", what,
+	return err_set(why, "%s: \"%s\" is not a number up to %u", what,
 	    str_escape(str_sub(word, 0, 30), shown, sizeof(shown)),
 	    (unsigned)max);
 }
 
 static bool
-add(struct flows *f, const struct flow *flow, char *why, size_t cap)
+add(struct flows *f, const struct flow *flow, struct err *why)
 {
 	if (f->count == FLOWS_MAX)
-		return fail(why, cap, "more than %d flows", FLOWS_MAX);
+		return err_set(why, "more than %d flows", FLOWS_MAX);
 	if (f->count == f->cap) {
 		f->cap = f->cap == 0 ? CAP_FIRST : f->cap * 2;
 		f->v = xrealloc(f->v, f->cap * sizeof(*f->v));
@@ -126,7 +111,7 @@ add(struct flows *f, const struct flow *flow, char *why, size_t cap)
 }
 
 bool
-flows_add_line(void *flows, struct str line, char *why, size_t cap)
+flows_add_line(void *flows, struct str line, struct err *why)
 {
 	struct flows *f = flows;
 	struct str word = str_cut(&line, ' ');
@@ -135,36 +120,34 @@ flows_add_line(void *flows, struct str line, char *why, size_t cap)
 	char shown[64];
 
 	if (!parse_time(word, &flow.at))
-		return fail(why, cap,
+		return err_set(why,
 		    "the time: \"%s\" is not a number of seconds up to %d",
 		    str_escape(str_sub(word, 0, 30), shown, sizeof(shown)),
 		    FLOWS_SECONDS_MAX);
 	if (f->count > 0 && flow.at < f->v[f->count - 1].at)
-		return fail(why, cap,
+		return err_set(why,
 		    "the time is before that of the previous line; sort by the "
 		    "first column");
-	if (!take_address(f, &line, "the source", &flow.src, why, cap) ||
-	    !take_address(f, &line, "the destination", &flow.dst, why, cap) ||
-	    !take_number(
-		&line, "the protocol", UINT8_MAX, &protocol, why, cap) ||
-	    !take_number(&line, "the port", UINT16_MAX, &port, why, cap))
+	if (!take_address(f, &line, "the source", &flow.src, why) ||
+	    !take_address(f, &line, "the destination", &flow.dst, why) ||
+	    !take_number(&line, "the protocol", UINT8_MAX, &protocol, why) ||
+	    !take_number(&line, "the port", UINT16_MAX, &port, why))
 		return false;
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
-		return fail(why, cap, "the protocol is neither 6 nor 17");
+		return err_set(why, "the protocol is neither 6 nor 17");
 	if (line.n > 0)
-		return fail(why, cap,
+		return err_set(why,
 		    "more than five columns; a flow has time, source, "
 		    "destination, protocol and port");
 	flow.protocol = (uint8_t)protocol;
 	flow.dport = (uint16_t)port;
 	flow.sport = (uint16_t)(FIRST_PORT + f->count % PORTS);
 	flow.seq = f->count;
-	return add(f, &flow, why, cap);
+	return add(f, &flow, why);
 }
 
 bool
-flows_open(
-    struct flows *f, int64_t at, const struct packet *p, char *why, size_t cap)
+flows_open(struct flows *f, int64_t at, const struct packet *p, struct err *why)
 {
 	struct flow flow = {
 	    .at = at,
@@ -177,22 +160,22 @@ flows_open(
 	char src[IP_TEXT_MAX], dst[IP_TEXT_MAX];
 
 	return number_of(
-		   f, str_from(ip_format(&p->src, src)), &flow.src, why, cap) &&
+		   f, str_from(ip_format(&p->src, src)), &flow.src, why) &&
 	       number_of(
-		   f, str_from(ip_format(&p->dst, dst)), &flow.dst, why, cap) &&
-	       add(f, &flow, why, cap);
+		   f, str_from(ip_format(&p->dst, dst)), &flow.dst, why) &&
+	       add(f, &flow, why);
 }
 
 bool
 flows_learn(struct flows *f, int64_t at, enum flow_kind kind, struct str packet,
-    char *why, size_t cap)
+    struct err *why)
 {
 	struct flow flow = {
 	    .at = at, .seq = f->byte_count, .kind = (uint8_t)kind};
 	uint32_t n = (uint32_t)packet.n + LENGTH;
 
 	if (n > FLOWS_BYTES_MAX - f->byte_count)
-		return fail(why, cap,
+		return err_set(why,
 		    "more than %u MB of DNS answers and contacts; take a "
 		    "shorter capture",
 		    FLOWS_BYTES_MAX >> 20);
@@ -204,7 +187,7 @@ flows_learn(struct flows *f, int64_t at, enum flow_kind kind, struct str packet,
 	f->bytes[f->byte_count + 1] = (uint8_t)packet.n;
 	memcpy(f->bytes + f->byte_count + LENGTH, packet.p, packet.n);
 	f->byte_count += n;
-	return add(f, &flow, why, cap);
+	return add(f, &flow, why);
 }
 
 struct str

@@ -16,6 +16,7 @@
 #ifndef REPLAY_FLOWS_H
 #define REPLAY_FLOWS_H
 
+#include "base/err.h"
 #include "base/map.h"
 #include "packet/packet.h"
 
@@ -54,14 +55,13 @@ struct flows {
 };
 
 /* False: what is wrong with the line in why. lines_fn. */
-MUST_CHECK bool flows_add_line(
-    void *flows, struct str line, char *why, size_t cap);
+MUST_CHECK bool flows_add_line(void *flows, struct str line, struct err *why);
 /* A packet that opens something. at is not before that of the last. */
 MUST_CHECK bool flows_open(
-    struct flows *f, int64_t at, const struct packet *p, char *why, size_t cap);
+    struct flows *f, int64_t at, const struct packet *p, struct err *why);
 /* One that came in, from its IP header on; at most FLOWS_PACKET_MAX bytes. */
 MUST_CHECK bool flows_learn(struct flows *f, int64_t at, enum flow_kind kind,
-    struct str packet, char *why, size_t cap);
+    struct str packet, struct err *why);
 /* The packet of one that came in. */
 struct str flows_packet(const struct flows *f, const struct flow *flow);
 uint32_t flows_address_count(const struct flows *f);

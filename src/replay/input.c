@@ -17,15 +17,14 @@ struct input {
 	const char *name;
 	input_fn *fn;
 	void *arg;
-	char *err;
-	size_t cap;
+	struct err *err;
 	bool is_enough;
 };
 
 static int
 fail(const struct input *in, int status, const char *why)
 {
-	snprintf(in->err, in->cap, "%s: %s", in->name, why);
+	err_set(in->err, "%s: %s", in->name, why);
 	return status;
 }
 
@@ -34,10 +33,10 @@ on_plain(void *arg, struct str plain)
 {
 	struct input *in = arg;
 
-	in->err[0] = '\0';
-	if (in->fn(in->arg, plain, in->err, in->cap))
+	in->err->text[0] = '\0';
+	if (in->fn(in->arg, plain, in->err))
 		return true;
-	in->is_enough = in->err[0] == '\0';
+	in->is_enough = in->err->text[0] == '\0';
 	return false;
 }
 
@@ -76,10 +75,9 @@ read_all(struct input *in, int fd, struct unpack *u)
 
 int
 input_read_fd(
-    int fd, const char *name, input_fn *fn, void *arg, char *err, size_t cap)
+    int fd, const char *name, input_fn *fn, void *arg, struct err *err)
 {
-	struct input in = {
-	    .name = name, .fn = fn, .arg = arg, .err = err, .cap = cap};
+	struct input in = {.name = name, .fn = fn, .arg = arg, .err = err};
 	struct unpack *u = unpack_new(on_plain, &in);
 	int status = read_all(&in, fd, u);
 
@@ -88,34 +86,33 @@ input_read_fd(
 }
 
 int
-input_read_pieces(
-    const char *path, input_fn *fn, void *arg, char *err, size_t cap)
+input_read_pieces(const char *path, input_fn *fn, void *arg, struct err *err)
 {
-	const struct input in = {.name = path, .err = err, .cap = cap};
+	const struct input in = {.name = path, .err = err};
 	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
 
 	if (fd < 0)
 		return fail(&in, EX_NOINPUT, strerror(errno));
-	status = input_read_fd(fd, path, fn, arg, err, cap);
+	status = input_read_fd(fd, path, fn, arg, err);
 	close(fd);
 	return status;
 }
 
 static bool
-on_piece(void *arg, struct str piece, char *err, size_t cap)
+on_piece(void *arg, struct str piece, struct err *err)
 {
-	return lines_push(arg, piece, err, cap);
+	return lines_push(arg, piece, err);
 }
 
 int
-input_read(const char *path, lines_fn *fn, void *arg, char *err, size_t cap)
+input_read(const char *path, lines_fn *fn, void *arg, struct err *err)
 {
 	struct lines lines;
 	int status;
 
 	lines_init(&lines, path, fn, arg);
-	status = input_read_pieces(path, on_piece, &lines, err, cap);
-	if (status == 0 && !lines_end(&lines, err, cap))
+	status = input_read_pieces(path, on_piece, &lines, err);
+	if (status == 0 && !lines_end(&lines, err))
 		status = EX_DATAERR;
 	lines_clear(&lines);
 	return status;

@@ -7,8 +7,6 @@
 
 #include <stdio.h>
 
-#define WHY_MAX 200
-
 void
 lines_init(struct lines *l, const char *name, lines_fn *fn, void *arg)
 {
@@ -23,15 +21,15 @@ lines_clear(struct lines *l)
 }
 
 static bool
-fail(const struct lines *l, const char *why, char *err, size_t cap)
+fail(const struct lines *l, const char *why, struct err *err)
 {
-	snprintf(err, cap, "%s:%lu: %s", l->name, l->number, why);
+	err_set(err, "%s:%lu: %s", l->name, l->number, why);
 	return false;
 }
 
 /* What was too long goes, and is counted. */
 static bool
-end_line(struct lines *l, struct str line, char *err, size_t cap)
+end_line(struct lines *l, struct str line, struct err *err)
 {
 	bool ok = true;
 
@@ -39,11 +37,10 @@ end_line(struct lines *l, struct str line, char *err, size_t cap)
 		l->number++;
 		l->long_count++;
 	} else {
-		char why[WHY_MAX];
+		struct err why;
 
 		l->number++;
-		ok = l->fn(l->arg, line, why, sizeof(why)) ||
-		     fail(l, why, err, cap);
+		ok = l->fn(l->arg, line, &why) || fail(l, why.text, err);
 	}
 	l->is_skipping = false;
 	buf_reset(&l->part);
@@ -51,7 +48,7 @@ end_line(struct lines *l, struct str line, char *err, size_t cap)
 }
 
 static bool
-keep(struct lines *l, struct str s, char *err, size_t cap)
+keep(struct lines *l, struct str s, struct err *err)
 {
 	if (l->is_skipping || buf_append_str(&l->part, s))
 		return true;
@@ -60,11 +57,11 @@ keep(struct lines *l, struct str s, char *err, size_t cap)
 		return true;
 	}
 	l->number++;
-	return fail(l, "longer than 1 MiB; this is no such file", err, cap);
+	return fail(l, "longer than 1 MiB; this is no such file", err);
 }
 
 bool
-lines_push(struct lines *l, struct str piece, char *err, size_t cap)
+lines_push(struct lines *l, struct str piece, struct err *err)
 {
 	while (piece.n > 0) {
 		size_t end = str_index(piece, '\n');
@@ -72,13 +69,13 @@ lines_push(struct lines *l, struct str piece, char *err, size_t cap)
 
 		if (end == piece.n || l->part.len > 0 || line.n > LINES_MAX ||
 		    l->is_skipping) {
-			if (!keep(l, line, err, cap))
+			if (!keep(l, line, err))
 				return false;
 			if (end == piece.n)
 				return true;
 			line = buf_str(&l->part);
 		}
-		if (!end_line(l, line, err, cap))
+		if (!end_line(l, line, err))
 			return false;
 		piece = str_sub(piece, end + 1, piece.n);
 	}
@@ -86,8 +83,8 @@ lines_push(struct lines *l, struct str piece, char *err, size_t cap)
 }
 
 bool
-lines_end(struct lines *l, char *err, size_t cap)
+lines_end(struct lines *l, struct err *err)
 {
 	return (l->part.len == 0 && !l->is_skipping) ||
-	       end_line(l, buf_str(&l->part), err, cap);
+	       end_line(l, buf_str(&l->part), err);
 }

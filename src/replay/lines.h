@@ -7,11 +7,12 @@
 #define REPLAY_LINES_H
 
 #include "base/buf.h"
+#include "base/err.h"
 
 #define LINES_MAX (1u << 20) /* bytes of one */
 
 /* False: what is wrong with the line in why. */
-typedef bool lines_fn(void *arg, struct str line, char *why, size_t cap);
+typedef bool lines_fn(void *arg, struct str line, struct err *why);
 
 struct lines {
 	lines_fn *fn;
@@ -27,9 +28,8 @@ struct lines {
 void lines_init(struct lines *l, const char *name, lines_fn *fn, void *arg);
 void lines_clear(struct lines *l);
 /* False: "file:line: what is wrong" in err; no more is taken. */
-MUST_CHECK bool lines_push(
-    struct lines *l, struct str piece, char *err, size_t cap);
+MUST_CHECK bool lines_push(struct lines *l, struct str piece, struct err *err);
 /* The end of the text; a last line needs no line end. */
-MUST_CHECK bool lines_end(struct lines *l, char *err, size_t cap);
+MUST_CHECK bool lines_end(struct lines *l, struct err *err);
 
 #endif

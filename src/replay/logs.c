@@ -37,19 +37,18 @@ struct reading {
 /* ---- which file comes first ---- */
 
 static bool
-on_start(void *arg, struct str piece, char *err, size_t cap)
+on_start(void *arg, struct str piece, struct err *err)
 {
 	struct reading *r = arg;
 	size_t room = buf_room(&r->start);
 
 	(void)err;
-	(void)cap;
 	(void)!buf_append_str(&r->start, str_sub(piece, 0, room));
 	return piece.n < room;
 }
 
 static int
-find_first(struct reading *r, struct file *f, char *err, size_t cap)
+find_first(struct reading *r, struct file *f, struct err *err)
 {
 	struct stat st;
 	int status;
@@ -61,7 +60,7 @@ find_first(struct reading *r, struct file *f, char *err, size_t cap)
 	if (stat(f->path, &st) == 0)
 		f->newest = (int64_t)st.st_mtim.tv_sec * 1000;
 	buf_reset(&r->start);
-	status = input_read_pieces(f->path, on_start, r, err, cap);
+	status = input_read_pieces(f->path, on_start, r, err);
 	if (status == 0 && !feed_first_time(buf_str(&r->start), f->newest,
 			       r->args->year, &f->first))
 		f->first = INT64_MAX;
@@ -81,12 +80,12 @@ by_first(const void *a, const void *b)
 /* ---- reading ---- */
 
 static bool
-on_piece(void *arg, struct str piece, char *err, size_t cap)
+on_piece(void *arg, struct str piece, struct err *err)
 {
 	struct reading *r = arg;
 
 	if (*r->args->stop != 0) {
-		snprintf(err, cap, "interrupted");
+		err_set(err, "interrupted");
 		return false;
 	}
 	feed_push(r->feed, piece);
@@ -94,8 +93,8 @@ on_piece(void *arg, struct str piece, char *err, size_t cap)
 }
 
 static int
-read_one(struct reading *r, const struct file *f, uint32_t number, char *err,
-    size_t cap)
+read_one(
+    struct reading *r, const struct file *f, uint32_t number, struct err *err)
 {
 	bool is_stdin = strcmp(f->path, "-") == 0;
 	int status;
@@ -105,14 +104,14 @@ read_one(struct reading *r, const struct file *f, uint32_t number, char *err,
 	feed_begin(
 	    r->feed, r->out->names[number], number, f->newest, r->args->year);
 	status = is_stdin ? input_read_fd(STDIN_FILENO, "standard input",
-				on_piece, r, err, cap)
-			  : input_read_pieces(f->path, on_piece, r, err, cap);
+				on_piece, r, err)
+			  : input_read_pieces(f->path, on_piece, r, err);
 	feed_end(r->feed);
 	return status;
 }
 
 static int
-read_files(struct reading *r, char *err, size_t cap)
+read_files(struct reading *r, struct err *err)
 {
 	size_t n = r->args->file_count;
 	struct file *files = xcalloc(n, sizeof(*files));
@@ -120,12 +119,12 @@ read_files(struct reading *r, char *err, size_t cap)
 
 	for (size_t i = 0; i < n && status == 0; i++) {
 		files[i] = (struct file){.path = r->args->files[i], .place = i};
-		status = find_first(r, &files[i], err, cap);
+		status = find_first(r, &files[i], err);
 	}
 	if (status == 0)
 		qsort(files, n, sizeof(*files), by_first);
 	for (size_t i = 0; i < n && status == 0; i++)
-		status = read_one(r, &files[i], (uint32_t)i, err, cap);
+		status = read_one(r, &files[i], (uint32_t)i, err);
 	free(files);
 	if (status != 0 && *r->args->stop != 0)
 		status = EX_TEMPFAIL;
@@ -147,41 +146,40 @@ run_journalctl(int out)
 }
 
 static int
-read_pipe(struct reading *r, int fd, char *err, size_t cap)
+read_pipe(struct reading *r, int fd, struct err *err)
 {
 	int status;
 
 	r->out->names[r->out->name_count++] = "the journal";
 	feed_begin(r->feed, "the journal", 0, clock_wall_ms(), r->args->year);
-	status = input_read_fd(fd, "the journal", on_piece, r, err, cap);
+	status = input_read_fd(fd, "the journal", on_piece, r, err);
 	feed_end(r->feed);
 	return status;
 }
 
 static int
-read_journal(struct reading *r, char *err, size_t cap)
+read_journal(struct reading *r, struct err *err)
 {
 	int ends[2], status, left = 0;
 	pid_t child;
 
 	if (pipe(ends) != 0 || (child = fork()) < 0) {
-		snprintf(err, cap, "journalctl cannot be started: %s",
-		    strerror(errno));
+		err_set(
+		    err, "journalctl cannot be started: %s", strerror(errno));
 		return EX_OSERR;
 	}
 	if (child == 0)
 		run_journalctl(ends[1]);
 	close(ends[1]);
-	status = read_pipe(r, ends[0], err, cap);
+	status = read_pipe(r, ends[0], err);
 	close(ends[0]);
 	if (status != 0)
 		kill(child, SIGTERM);
 	while (waitpid(child, &left, 0) < 0 && errno == EINTR)
 		;
 	if (status == 0 && (!WIFEXITED(left) || WEXITSTATUS(left) == 127)) {
-		snprintf(err, cap,
-		    "journalctl could not be run; give a file made by "
-		    "journalctl -o json");
+		err_set(err, "journalctl could not be run; give a file made by "
+			     "journalctl -o json");
 		status = EX_UNAVAILABLE;
 	}
 	return *r->args->stop != 0 ? EX_TEMPFAIL : status;
@@ -190,15 +188,14 @@ read_journal(struct reading *r, char *err, size_t cap)
 /* ---- what is ours ---- */
 
 static bool
-add_networks(
-    struct locals *l, const struct command_args *args, char *err, size_t cap)
+add_networks(struct locals *l, const struct command_args *args, struct err *err)
 {
 	for (size_t i = 0; i < args->network_count; i++) {
 		struct ip_net net;
 		char shown[80];
 
 		if (!ip_net_parse(str_from(args->networks[i]), &net)) {
-			snprintf(err, cap,
+			err_set(err,
 			    "--my-networks: \"%s\" is not a network; write "
 			    "192.0.2.0/24",
 			    str_escape(str_from(args->networks[i]), shown,
@@ -211,12 +208,12 @@ add_networks(
 }
 
 static bool
-add_domain(struct logs *l, const char *domain, char *err, size_t cap)
+add_domain(struct logs *l, const char *domain, struct err *err)
 {
-	char why[200];
+	struct err why;
 
-	if (!locals_add_domain(l->locals, str_from(domain), why, sizeof(why))) {
-		snprintf(err, cap, "--local-domains: %s", why);
+	if (!locals_add_domain(l->locals, str_from(domain), ERR_ROOM(&why))) {
+		err_set(err, "--local-domains: %s", why.text);
 		return false;
 	}
 	if (l->domain == NULL && strncmp(domain, "file:", 5) != 0)
@@ -226,34 +223,34 @@ add_domain(struct logs *l, const char *domain, char *err, size_t cap)
 
 static int
 make_locals(struct logs *l, const struct command_args *args,
-    const struct setup *setup, char *err, size_t cap)
+    const struct setup *setup, struct err *err)
 {
 	const struct maild_config *c = setup->config;
-	char why[200];
+	struct err why;
 
 	l->locals =
 	    locals_new((enum locals_source)c->inbound_source, smtp_address_key);
 	for (size_t i = 0; i < c->relay.my_net_count; i++)
 		locals_add_network(l->locals, &c->relay.my_nets[i]);
-	if (!add_networks(l->locals, args, err, cap))
+	if (!add_networks(l->locals, args, err))
 		return EX_USAGE;
 	for (size_t i = 0; i < args->domain_count; i++) {
-		if (!add_domain(l, args->domains[i], err, cap))
+		if (!add_domain(l, args->domains[i], err))
 			return EX_USAGE;
 	}
 	for (size_t i = 0; args->domain_count == 0 && i < c->local_domains.n;
 	     i++) {
-		if (!add_domain(l, c->local_domains.v[i], err, cap))
+		if (!add_domain(l, c->local_domains.v[i], err))
 			return EX_CONFIG;
 	}
 	for (size_t i = 0; i < c->inbound_users.n; i++)
-		(void)!locals_add_user(l->locals,
-		    str_from(c->inbound_users.v[i]), why, sizeof(why));
+		(void)!locals_add_user(
+		    l->locals, str_from(c->inbound_users.v[i]), ERR_ROOM(&why));
 	if (c->gate.locals != NULL && !locals_local_is_internal(c->gate.locals))
 		locals_clear_internal(l->locals);
 	for (size_t i = 0; i < c->internal_domains.n; i++)
 		(void)!locals_add_internal(l->locals,
-		    str_from(c->internal_domains.v[i]), why, sizeof(why));
+		    str_from(c->internal_domains.v[i]), ERR_ROOM(&why));
 	return 0;
 }
 
@@ -261,13 +258,12 @@ make_locals(struct logs *l, const struct command_args *args,
 
 /* Of the format that was asked for. */
 static int
-check_format(
-    const struct logs *l, const struct reader *format, char *err, size_t cap)
+check_format(const struct logs *l, const struct reader *format, struct err *err)
 {
 	if (format == NULL || l->stats.uses[READER_USED] > 0 ||
 	    l->submissions.count > 0 || l->stats.lines == 0)
 		return 0;
-	snprintf(err, cap,
+	err_set(err,
 	    "%s: no line of %" PRIu64
 	    " has the format of %s; without --format, weir-replay detects the "
 	    "format",
@@ -277,7 +273,7 @@ check_format(
 }
 
 static int
-check(const struct logs *l, char *err, size_t cap)
+check(const struct logs *l, struct err *err)
 {
 	const struct submissions_stats *s = &l->submissions.stats;
 	const char *why;
@@ -285,7 +281,7 @@ check(const struct logs *l, char *err, size_t cap)
 	if (l->stats.format_count == 0 ||
 	    (l->stats.uses[READER_USED] == 0 && l->submissions.count == 0 &&
 		l->stats.formats[0]->empty == NULL)) {
-		snprintf(err, cap,
+		err_set(err,
 		    "%s: no line of %" PRIu64
 		    " has a log format that weir-replay knows (for Exchange: "
 		    "MSGTRK*.LOG); see --format",
@@ -297,7 +293,7 @@ check(const struct logs *l, char *err, size_t cap)
 		return 0;
 	why = l->stats.formats[0]->empty;
 	if (l->submissions.count > 0)
-		snprintf(err, cap,
+		err_set(err,
 		    "no mail was sent by a login or from your networks, but "
 		    "%" PRIu64
 		    " messages from elsewhere; either this is the log of a "
@@ -305,7 +301,7 @@ check(const struct logs *l, char *err, size_t cap)
 		    "clients that send without a login",
 		    s->incoming + s->passing);
 	else
-		snprintf(err, cap,
+		err_set(err,
 		    "no message with sender and recipient in %" PRIu64
 		    " lines; %s",
 		    l->stats.lines,
@@ -328,9 +324,9 @@ any_domain(const struct submissions *s)
 }
 
 static int
-finish(struct logs *l, const struct reader *format, char *err, size_t cap)
+finish(struct logs *l, const struct reader *format, struct err *err)
 {
-	int status = check_format(l, format, err, cap);
+	int status = check_format(l, format, err);
 
 	if (status != 0)
 		return status;
@@ -341,12 +337,12 @@ finish(struct logs *l, const struct reader *format, char *err, size_t cap)
 	if (l->domain == NULL)
 		l->domain = any_domain(&l->submissions);
 	submissions_finish(&l->submissions, l->locals);
-	return check(l, err, cap);
+	return check(l, err);
 }
 
 int
 logs_read(struct logs *l, const struct command_args *args,
-    const struct setup *setup, char *err, size_t cap)
+    const struct setup *setup, struct err *err)
 {
 	struct reading r = {.args = args, .out = l};
 	struct join_settings join = {0};
@@ -361,15 +357,15 @@ logs_read(struct logs *l, const struct command_args *args,
 	r.join = join_new(&join);
 	r.feed = feed_new(args->format, r.join);
 	buf_init(&r.start, START_MAX);
-	status = make_locals(l, args, setup, err, cap);
+	status = make_locals(l, args, setup, err);
 	if (status == 0)
-		status = args->journal ? read_journal(&r, err, cap)
-				       : read_files(&r, err, cap);
+		status =
+		    args->journal ? read_journal(&r, err) : read_files(&r, err);
 	join_end(r.join);
 	l->stats = *feed_stats(r.feed);
 	l->joined = *join_stats(r.join);
 	if (status == 0)
-		status = finish(l, args->format, err, cap);
+		status = finish(l, args->format, err);
 	buf_clear(&r.start);
 	feed_free(r.feed);
 	join_free(r.join);

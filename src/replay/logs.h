@@ -22,7 +22,7 @@ struct logs {
 
 /* 0, or a sysexits status with why in err; logs_clear in any case. */
 MUST_CHECK int logs_read(struct logs *l, const struct command_args *args,
-    const struct setup *setup, char *err, size_t cap);
+    const struct setup *setup, struct err *err);
 void logs_clear(struct logs *l);
 /* The table that ends a report: lines by what became of them, and what such a
  * log cannot show. */

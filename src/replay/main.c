@@ -19,7 +19,7 @@
 struct command {
 	const char *name, *usage, *doc;
 	bool needs_nodes, takes_logs, has_pages; /* --csv and --html */
-	int (*run)(const struct command_args *args, char *err, size_t cap);
+	int (*run)(const struct command_args *args, struct err *err);
 };
 
 static const struct command commands[] = {
@@ -168,7 +168,7 @@ complain(const char *fmt, ...)
 static bool
 add_attack(struct command_args *args, const char *text)
 {
-	char err[ERROR_MAX];
+	struct err err;
 
 	if (args->attack_count == ATTACKS_MAX) {
 		complain("--attack: more than %d; run the command again for "
@@ -176,12 +176,11 @@ add_attack(struct command_args *args, const char *text)
 		    ATTACKS_MAX);
 		return false;
 	}
-	if (attack_parse(
-		text, &args->attacks[args->attack_count], err, sizeof(err))) {
+	if (attack_parse(text, &args->attacks[args->attack_count], &err)) {
 		args->attack_count++;
 		return true;
 	}
-	complain("%s", err);
+	complain("%s", err.text);
 	return false;
 }
 
@@ -394,7 +393,7 @@ main(int argc, char **argv)
 	struct command_args args = {
 	    .stop = &stopped, .target = 0.001, .keep_back = 1.0 / 3};
 	const struct command *command;
-	char err[ERROR_MAX] = "";
+	struct err err = {""};
 	int status, opt;
 
 	while (
@@ -414,8 +413,8 @@ main(int argc, char **argv)
 	if (command == NULL)
 		return EX_USAGE;
 	catch_signals();
-	status = command->run(&args, err, sizeof(err));
+	status = command->run(&args, &err);
 	if (status != 0)
-		complain("%s", err);
+		complain("%s", err.text);
 	return status;
 }

@@ -32,8 +32,7 @@ struct part {
 struct trying {
 	struct propose_log *p;
 	struct part part, one; /* one: a single message, for attacks */
-	char *err;
-	size_t cap;
+	struct err *err;
 	int status;
 };
 
@@ -146,7 +145,7 @@ fragment_of(const struct propose_log *p, const struct propose_policy *policy)
 static int
 play(const struct propose_log *p, const struct setup *setup,
     const struct part *part, bool attacks, struct replay_result *result,
-    char *err, size_t cap)
+    struct err *err)
 {
 	struct people people;
 	struct replay_settings settings = {
@@ -160,7 +159,7 @@ play(const struct propose_log *p, const struct setup *setup,
 	    .stop = p->stop,
 	};
 
-	return replay_run(&settings, result, err, cap);
+	return replay_run(&settings, result, err);
 }
 
 /* Users' mail within a window, and what became of it. left_out: by id, NULL:
@@ -232,13 +231,11 @@ try(void *arg, const struct propose_policy *policy, struct propose_outcome *out)
 	if (p->is_reported)
 		fprintf(stderr, "\rweir-replay: policy %zu ",
 		    p->search.trial_count + 1);
-	t->status = setup_try(&setup, p->base, text, t->err, t->cap);
+	t->status = setup_try(&setup, p->base, text, t->err);
 	if (t->status == 0)
-		t->status =
-		    play(p, &setup, &t->part, false, &result, t->err, t->cap);
+		t->status = play(p, &setup, &t->part, false, &result, t->err);
 	if (t->status == 0)
-		t->status =
-		    play(p, &setup, &t->one, true, &attacks, t->err, t->cap);
+		t->status = play(p, &setup, &t->one, true, &attacks, t->err);
 	if (t->status == 0) {
 		count(p, &t->part, &result, p->fit, p->left_out_fit, out);
 		out->reached = reached_of(&attacks);
@@ -262,12 +259,12 @@ find_concerned(struct trying *t, bool *who)
 	struct setup setup;
 	struct part part;
 	char *text = fragment_of(p, &strictest);
-	int status = setup_try(&setup, p->base, text, t->err, t->cap);
+	int status = setup_try(&setup, p->base, text, t->err);
 
 	part_init(&part, p->logs);
 	part_fill(&part, s, p->fit.to, NULL);
 	if (status == 0)
-		status = play(p, &setup, &part, false, &result, t->err, t->cap);
+		status = play(p, &setup, &part, false, &result, t->err);
 	for (size_t i = 0; status == 0 && i < result.wait_count; i++)
 		who[part.messages[result.waits[i].message].sender] = true;
 	for (size_t i = 0; status == 0 && i < result.freeze_count; i++)
@@ -361,10 +358,9 @@ check(struct trying *t, const struct setup *setup, struct propose_check *out,
 
 	part_init(&all, p->logs);
 	part_fill(&all, &p->logs->submissions, UINT32_MAX, NULL);
-	status = play(p, setup, &all, false, &result, t->err, t->cap);
+	status = play(p, setup, &all, false, &result, t->err);
 	if (status == 0)
-		status = play(
-		    p, setup, &t->one, true, &out->attacks, t->err, t->cap);
+		status = play(p, setup, &t->one, true, &out->attacks, t->err);
 	if (status == 0) {
 		count(p, &all, &result, (struct propose_window){0, p->fit.from},
 		    p->left_out_fit, &out->first);
@@ -389,7 +385,7 @@ check_both(struct trying *t)
 	int status;
 
 	p->fragment = fragment_of(p, &p->search.best->policy);
-	status = setup_try(&setup, p->base, p->fragment, t->err, t->cap);
+	status = setup_try(&setup, p->base, p->fragment, t->err);
 	if (status == 0)
 		status = check(t, &setup, &p->then, true);
 	if (status == 0)
@@ -444,7 +440,7 @@ find_habits(struct propose_log *p)
 }
 
 static int
-check_size(const struct propose_log *p, char *err, size_t cap)
+check_size(const struct propose_log *p, struct err *err)
 {
 	struct replay_result none = {0};
 	struct propose_outcome fit, kept;
@@ -457,7 +453,7 @@ check_size(const struct propose_log *p, char *err, size_t cap)
 	if (fit.recipients >= LEAST_RECIPIENTS &&
 	    kept.recipients >= LEAST_RECIPIENTS)
 		return 0;
-	snprintf(err, cap,
+	err_set(err,
 	    "too little mail to propose a policy: %d recipients or more are "
 	    "needed in the part to fit (there are %llu, without the first "
 	    "days) and in the part to check (%llu)",
@@ -467,10 +463,10 @@ check_size(const struct propose_log *p, char *err, size_t cap)
 }
 
 int
-propose_log_run(struct propose_log *p, double target, double keep_back,
-    char *err, size_t cap)
+propose_log_run(
+    struct propose_log *p, double target, double keep_back, struct err *err)
 {
-	struct trying t = {.p = p, .err = err, .cap = cap};
+	struct trying t = {.p = p, .err = err};
 	int status;
 
 	p->search.target = target;
@@ -478,7 +474,7 @@ propose_log_run(struct propose_log *p, double target, double keep_back,
 	find_habits(p);
 	part_init(&t.part, p->logs);
 	part_init(&t.one, p->logs);
-	status = check_size(p, err, cap);
+	status = check_size(p, err);
 	if (status == 0)
 		status = search(&t);
 	if (status == 0)

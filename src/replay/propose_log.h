@@ -57,8 +57,8 @@ struct propose_log {
 
 /* keep_back: share of the time. 0, or a sysexits status with why in err;
  * propose_log_clear in any case. */
-MUST_CHECK int propose_log_run(struct propose_log *p, double target,
-    double keep_back, char *err, size_t cap);
+MUST_CHECK int propose_log_run(
+    struct propose_log *p, double target, double keep_back, struct err *err);
 void propose_log_clear(struct propose_log *p);
 
 #endif

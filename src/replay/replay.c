@@ -66,7 +66,8 @@ make_locals(struct replay *r)
 	struct locals *l = locals_new(LOCALS_ADDRESS, smtp_address_key);
 	const struct trace_nodes *nodes = r->s->nodes;
 	const struct locals *configured = r->s->world.gate.locals;
-	char address[ADDRESS_MAX], err[200];
+	char address[ADDRESS_MAX];
+	struct err err;
 	struct map *seen = map_new();
 
 	for (uint32_t id = 0; id < nodes->count; id++) {
@@ -78,8 +79,8 @@ make_locals(struct replay *r)
 		domain = address_of(r, id, address);
 		domain = str_sub(domain, str_index(domain, '@') + 1, domain.n);
 		if (map_set(seen, domain, l) == NULL &&
-		    !locals_add_domain(l, domain, err, sizeof(err)))
-			panic("replay: %s", err);
+		    !locals_add_domain(l, domain, ERR_ROOM(&err)))
+			panic("replay: %s", err.text);
 	}
 	map_free(seen, NULL);
 	if (configured != NULL && !locals_local_is_internal(configured))
@@ -490,7 +491,7 @@ replay_free(struct replay *r)
 }
 
 static int
-play(struct replay *r, char *err, size_t cap)
+play(struct replay *r, struct err *err)
 {
 	const char *error;
 
@@ -506,11 +507,11 @@ play(struct replay *r, char *err, size_t cap)
 	drain(r);
 	error = world_error(r->world);
 	if (error != NULL) {
-		snprintf(err, cap, "the temporary directory: %s", error);
+		err_set(err, "the temporary directory: %s", error);
 		return EX_IOERR;
 	}
 	if (is_stopped(r)) {
-		snprintf(err, cap, "interrupted");
+		err_set(err, "interrupted");
 		return EX_TEMPFAIL;
 	}
 	return 0;
@@ -518,7 +519,7 @@ play(struct replay *r, char *err, size_t cap)
 
 int
 replay_run(const struct replay_settings *settings, struct replay_result *out,
-    char *err, size_t cap)
+    struct err *err)
 {
 	struct replay r = {.s = settings, .out = out, .sending = NOBODY};
 	struct world_settings world = settings->world;
@@ -532,9 +533,9 @@ replay_run(const struct replay_settings *settings, struct replay_result *out,
 	world.gate.locals = r.locals;
 	make_room(&r);
 	note_first(&r);
-	r.world = world_new(&world, &callbacks, &r, err, cap, &status);
+	r.world = world_new(&world, &callbacks, &r, err, &status);
 	if (r.world != NULL)
-		status = play(&r, err, cap);
+		status = play(&r, err);
 	replay_free(&r);
 	return status;
 }

@@ -113,7 +113,7 @@ struct replay_result {
 /* 0, or a sysexits status with why in err. The result is cleared by the caller
  * in any case. */
 MUST_CHECK int replay_run(const struct replay_settings *settings,
-    struct replay_result *out, char *err, size_t cap);
+    struct replay_result *out, struct err *err);
 void replay_clear(struct replay_result *r);
 
 #endif

@@ -11,7 +11,7 @@
 #define DESCRIPTORS 8
 
 char *
-scratch_make(char *err, size_t cap)
+scratch_make(struct err *err)
 {
 	const char *above = getenv("TMPDIR");
 	char *dir;
@@ -21,7 +21,7 @@ scratch_make(char *err, size_t cap)
 	dir = xasprintf("%s/weir-replay-XXXXXX", above);
 	if (mkdtemp(dir) != NULL)
 		return dir;
-	snprintf(err, cap,
+	err_set(err,
 	    "%s: no temporary directory can be made there: %s; name another "
 	    "in TMPDIR",
 	    above, strerror(errno));

@@ -3,10 +3,10 @@
 #ifndef REPLAY_SCRATCH_H
 #define REPLAY_SCRATCH_H
 
-#include "base/base.h"
+#include "base/err.h"
 
 /* Below $TMPDIR, else /tmp; heap. NULL: why in err. */
-char *scratch_make(char *err, size_t cap);
+char *scratch_make(struct err *err);
 /* With what is in it. */
 void scratch_remove(const char *dir);
 

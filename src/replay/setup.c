@@ -32,46 +32,45 @@ find_policy(const struct maild_config *c, const char *name)
  * one, and any other needs a match. */
 static struct policies *
 only_policy(const struct maild_config *c, const struct policy_conf *conf,
-    char *err, size_t cap)
+    struct err *err)
 {
 	char everybody[] = "client:0.0.0.0/0", *match[] = {everybody};
 	const struct option_strings *spared = &c->never_freeze;
 	struct policy_conf one = *conf;
 	struct policies *set;
-	char why[300];
+	struct err why;
 
 	if (strcmp(one.name, "default") != 0)
 		one.match = (struct option_strings){.v = match, .n = 1};
-	set = policies_new(&one, 1, err, cap);
+	set = policies_new(&one, 1, ERR_ROOM(err));
 	/* What was valid for the file may name a policy that is not here. */
 	for (size_t i = 0; set != NULL && i < spared->n; i++)
 		(void)!policies_spare(
-		    set, str_from(spared->v[i]), why, sizeof(why));
+		    set, str_from(spared->v[i]), ERR_ROOM(&why));
 	return set;
 }
 
 static int
-choose(struct setup *s, const char *file, const char *policy, char *err,
-    size_t cap)
+choose(struct setup *s, const char *file, const char *policy, struct err *err)
 {
 	const struct policy_conf *conf = find_policy(s->config, policy);
 
 	if (conf == NULL && file == NULL && strcmp(policy, "default") == 0)
 		return 0;
 	if (conf == NULL) {
-		snprintf(err, cap,
+		err_set(err,
 		    "--policy: %s has no policy \"%s\"; name one of its policy "
 		    "sections",
 		    file != NULL ? file : "the built-in configuration", policy);
 		return EX_USAGE;
 	}
-	s->only = only_policy(s->config, conf, err, cap);
+	s->only = only_policy(s->config, conf, err);
 	return s->only != NULL ? 0 : EX_CONFIG;
 }
 
 int
-setup_load(struct setup *s, const char *file, const char *policy, char *err,
-    size_t cap)
+setup_load(
+    struct setup *s, const char *file, const char *policy, struct err *err)
 {
 	const struct maild_config *c;
 	int status = 0;
@@ -80,13 +79,13 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 	if (file != NULL && access(file, R_OK) != 0)
 		status = EX_NOINPUT;
 	s->config = file != NULL
-			? maild_config_load(file, err, cap)
-			: maild_config_parse("built in", least, err, cap);
+			? maild_config_load(file, ERR_ROOM(err))
+			: maild_config_parse("built in", least, ERR_ROOM(err));
 	if (s->config == NULL)
 		return status != 0 ? status : EX_CONFIG;
 	c = s->config;
 	if (policy != NULL)
-		status = choose(s, file, policy, err, cap);
+		status = choose(s, file, policy, err);
 	if (status != 0)
 		return status;
 	s->world = (struct world_settings){
@@ -107,24 +106,24 @@ setup_load(struct setup *s, const char *file, const char *policy, char *err,
 
 int
 setup_try(struct setup *s, const struct setup *base, const char *policies,
-    char *err, size_t cap)
+    struct err *err)
 {
 	const struct option_strings *spared = &base->config->never_freeze;
 	char *text = xasprintf("%s%s", least, policies);
-	char why[300];
+	struct err why;
 
 	*s = (struct setup){
 	    .world = base->world,
 	    .recipients_max = base->recipients_max,
 	};
-	s->config = maild_config_parse("the proposal", text, err, cap);
+	s->config = maild_config_parse("the proposal", text, ERR_ROOM(err));
 	free(text);
 	if (s->config == NULL)
 		return EX_SOFTWARE;
 	s->world.gate.policies = s->config->gate.policies;
 	for (size_t i = 0; i < spared->n; i++)
 		(void)!policies_spare(s->config->gate.policies,
-		    str_from(spared->v[i]), why, sizeof(why));
+		    str_from(spared->v[i]), ERR_ROOM(&why));
 	return 0;
 }
 

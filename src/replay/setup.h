@@ -3,6 +3,7 @@
 #ifndef REPLAY_SETUP_H
 #define REPLAY_SETUP_H
 
+#include "base/err.h"
 #include "maild/maild_config.h"
 #include "replay/world.h"
 
@@ -16,11 +17,11 @@ struct setup {
 /* file NULL: a configuration without any policy. policy: everybody has this
  * one, NULL: as they match. Mode is enforce, whatever the file says. 0, or a
  * sysexits status with why in err; setup_clear in any case. */
-MUST_CHECK int setup_load(struct setup *s, const char *file, const char *policy,
-    char *err, size_t cap);
+MUST_CHECK int setup_load(
+    struct setup *s, const char *file, const char *policy, struct err *err);
 /* base with these policy sections in place of its own. base is borrowed. */
 MUST_CHECK int setup_try(struct setup *s, const struct setup *base,
-    const char *policies, char *err, size_t cap);
+    const char *policies, struct err *err);
 void setup_clear(struct setup *s);
 
 #endif

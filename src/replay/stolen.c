@@ -35,14 +35,14 @@ stolen_sort(struct attack_plan *plans, size_t n)
 
 int
 stolen_prepare(struct setup *setup, const struct attack_plan *plans, size_t n,
-    char *err, size_t cap)
+    struct err *err)
 {
 	bool decoys = false;
 
 	for (size_t i = 0; i < n; i++)
 		decoys = decoys || plans[i].decoys > 0;
 	if (decoys && !policies_add_decoy(setup->world.gate.policies,
-			  str_from(stolen_decoy), err, cap))
+			  str_from(stolen_decoy), ERR_ROOM(err)))
 		return EX_SOFTWARE;
 	return 0;
 }
@@ -51,7 +51,7 @@ stolen_prepare(struct setup *setup, const struct attack_plan *plans, size_t n,
 
 static int
 resolve(const struct replay_settings *s, int64_t start,
-    const struct attack_plan *plan, int64_t *at, char *err, size_t cap)
+    const struct attack_plan *plan, int64_t *at, struct err *err)
 {
 	const struct trace *t = s->trace;
 	int64_t end = t->messages[t->message_count - 1].seconds * INT64_C(1000);
@@ -60,7 +60,7 @@ resolve(const struct replay_settings *s, int64_t start,
 	if (plan->at >= 0)
 		*at = plan->at;
 	if (plan->at_wall != 0 && start == 0) {
-		snprintf(err, cap,
+		err_set(err,
 		    "--attack: %s: a trace has no date; write at=40d, counted "
 		    "from its beginning",
 		    plan->text);
@@ -70,7 +70,7 @@ resolve(const struct replay_settings *s, int64_t start,
 		*at = plan->at_wall - start;
 	if (*at > 0 && *at <= end)
 		return 0;
-	snprintf(err, cap,
+	err_set(err,
 	    "--attack: %s: at is not between the first and the last message",
 	    plan->text);
 	return EX_USAGE;
@@ -103,16 +103,15 @@ compare(const struct replay_settings *s, const struct report_outcome *before,
 static int
 run_one(const struct replay_settings *settings, int64_t start,
     const struct attack_plan *plan, const struct report_outcome *before,
-    struct stolen_result *out, char *err, size_t cap)
+    struct stolen_result *out, struct err *err)
 {
 	struct replay_settings with = *settings;
 	struct replay_result result = {0};
-	int status =
-	    resolve(settings, start, plan, &with.outbreak_at, err, cap);
+	int status = resolve(settings, start, plan, &with.outbreak_at, err);
 
 	with.outbreak = plan;
 	if (status == 0)
-		status = replay_run(&with, &result, err, cap);
+		status = replay_run(&with, &result, err);
 	if (status == 0) {
 		out->outbreak = result.outbreak;
 		result.outbreak.reason = NULL; /* taken */
@@ -125,7 +124,7 @@ run_one(const struct replay_settings *settings, int64_t start,
 int
 stolen_run(const struct replay_settings *settings, int64_t start,
     const struct attack_plan *plans, size_t n, struct stolen_results *out,
-    char *err, size_t cap)
+    struct err *err)
 {
 	struct replay_settings without = *settings;
 	struct replay_result result = {0};
@@ -136,12 +135,12 @@ stolen_run(const struct replay_settings *settings, int64_t start,
 	if (n == 0)
 		return 0;
 	without.attack_count = 0;
-	status = replay_run(&without, &result, err, cap);
+	status = replay_run(&without, &result, err);
 	if (status == 0)
 		before = report_outcomes(settings->trace, &result);
 	for (size_t i = 0; i < n && status == 0; i++) {
 		status = run_one(
-		    &without, start, &plans[i], before, &out->v[i], err, cap);
+		    &without, start, &plans[i], before, &out->v[i], err);
 		out->count = i + 1;
 	}
 	free(before);

@@ -27,13 +27,13 @@ struct stolen_results {
 size_t stolen_sort(struct attack_plan *plans, size_t n);
 /* What the plans ask for that a configuration must know beforehand. */
 MUST_CHECK int stolen_prepare(struct setup *setup,
-    const struct attack_plan *plans, size_t n, char *err, size_t cap);
+    const struct attack_plan *plans, size_t n, struct err *err);
 /* settings as for the trace without attacks; plans: outbreaks; start: wall ms
  * of the trace's first second, 0: it has none. 0, or a sysexits status with
  * why in err; stolen_clear in any case. */
 MUST_CHECK int stolen_run(const struct replay_settings *settings, int64_t start,
     const struct attack_plan *plans, size_t n, struct stolen_results *out,
-    char *err, size_t cap);
+    struct err *err);
 void stolen_clear(struct stolen_results *r);
 
 #endif

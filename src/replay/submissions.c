@@ -100,12 +100,12 @@ domain_of(struct str address)
 static size_t
 add_domain(struct map *seen, struct locals *locals, struct str domain)
 {
-	char why[200];
+	struct err why;
 
 	if (domain.n == 0 || map_find(seen, domain) != NULL)
 		return 0;
 	map_set(seen, domain, locals);
-	return locals_add_domain(locals, domain, why, sizeof(why)) ? 1 : 0;
+	return locals_add_domain(locals, domain, ERR_ROOM(&why)) ? 1 : 0;
 }
 
 size_t

@@ -2,39 +2,25 @@
 /* See trace.h. */
 #include "replay/trace.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CAP_FIRST 1024
 
-PRINTF_LIKE(3, 4)
-static bool
-fail(char *why, size_t cap, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, cap, fmt, ap);
-	va_end(ap);
-	return false;
-}
-
 /* The next number of the line; what: for the error. */
 static bool
-take(struct str *line, const char *what, uint32_t max, uint32_t *out, char *why,
-    size_t cap)
+take(struct str *line, const char *what, uint32_t max, uint32_t *out,
+    struct err *why)
 {
 	struct str word = str_cut(line, ' ');
 	char shown[64];
 	uint64_t v;
 
 	if (word.n == 0)
-		return fail(why, cap, "%s is missing", what);
+		return err_set(why, "%s is missing", what);
 	if (!str_to_u64(word, &v) || v > max)
-		return fail(why, cap, "%s: \"%s\" is not a number up to %u",
-		    what,
+		return err_set(why, "%s: \"%s\" is not a number up to %u", what,
 		    str_escape(str_sub(word, 0, 30), shown, sizeof(shown)),
 		    (unsigned)max);
 	*out = (uint32_t)v;
@@ -51,10 +37,10 @@ grown(uint32_t cap, uint32_t max)
 }
 
 static bool
-add_recipient(struct trace *t, uint32_t id, char *why, size_t cap)
+add_recipient(struct trace *t, uint32_t id, struct err *why)
 {
 	if (t->recipient_count == TRACE_RECIPIENTS_MAX)
-		return fail(why, cap, "more than %d recipients in all",
+		return err_set(why, "more than %d recipients in all",
 		    TRACE_RECIPIENTS_MAX);
 	if (t->recipient_count == t->recipient_cap) {
 		t->recipient_cap =
@@ -69,30 +55,30 @@ add_recipient(struct trace *t, uint32_t id, char *why, size_t cap)
 }
 
 bool
-trace_add_line(void *trace, struct str line, char *why, size_t cap)
+trace_add_line(void *trace, struct str line, struct err *why)
 {
 	struct trace *t = trace;
 	struct trace_message m = {.first = t->recipient_count};
 	uint32_t id;
 
-	if (!take(&line, "the time", TRACE_SECONDS_MAX, &m.seconds, why, cap) ||
-	    !take(&line, "the sender", TRACE_ID_MAX, &m.sender, why, cap))
+	if (!take(&line, "the time", TRACE_SECONDS_MAX, &m.seconds, why) ||
+	    !take(&line, "the sender", TRACE_ID_MAX, &m.sender, why))
 		return false;
 	if (t->message_count > 0 &&
 	    m.seconds < t->messages[t->message_count - 1].seconds)
-		return fail(why, cap,
+		return err_set(why,
 		    "the time %u is before that of the previous line; sort by "
 		    "the first column",
 		    (unsigned)m.seconds);
 	do {
-		if (!take(&line, "a recipient", TRACE_ID_MAX, &id, why, cap) ||
-		    !add_recipient(t, id, why, cap))
+		if (!take(&line, "a recipient", TRACE_ID_MAX, &id, why) ||
+		    !add_recipient(t, id, why))
 			return false;
 		m.count++;
 	} while (line.n > 0);
 	if (t->message_count == TRACE_MESSAGES_MAX)
-		return fail(
-		    why, cap, "more than %d messages", TRACE_MESSAGES_MAX);
+		return err_set(
+		    why, "more than %d messages", TRACE_MESSAGES_MAX);
 	if (t->message_count == t->message_cap) {
 		t->message_cap = grown(t->message_cap, TRACE_MESSAGES_MAX);
 		t->messages = xrealloc(
@@ -105,18 +91,18 @@ trace_add_line(void *trace, struct str line, char *why, size_t cap)
 }
 
 bool
-trace_nodes_add_line(void *nodes, struct str line, char *why, size_t cap)
+trace_nodes_add_line(void *nodes, struct str line, struct err *why)
 {
 	struct trace_nodes *n = nodes;
 	uint32_t id, user, internal, domain;
 
-	if (!take(&line, "the id", TRACE_ID_MAX, &id, why, cap) ||
-	    !take(&line, "user", 1, &user, why, cap) ||
-	    !take(&line, "internal", 1, &internal, why, cap) ||
-	    !take(&line, "the domain", UINT32_MAX, &domain, why, cap))
+	if (!take(&line, "the id", TRACE_ID_MAX, &id, why) ||
+	    !take(&line, "user", 1, &user, why) ||
+	    !take(&line, "internal", 1, &internal, why) ||
+	    !take(&line, "the domain", UINT32_MAX, &domain, why))
 		return false;
 	if (line.n > 0)
-		return fail(why, cap,
+		return err_set(why,
 		    "more than four columns; this file has id, user, internal "
 		    "and domain");
 	if (id >= n->count) {
@@ -132,8 +118,8 @@ trace_nodes_add_line(void *nodes, struct str line, char *why, size_t cap)
 		n->count = count;
 	}
 	if (n->v[id].is_listed)
-		return fail(
-		    why, cap, "%u is given twice; remove one", (unsigned)id);
+		return err_set(
+		    why, "%u is given twice; remove one", (unsigned)id);
 	n->v[id] = (struct trace_node){
 	    .is_listed = true,
 	    .is_user = user == 1,

@@ -15,6 +15,7 @@
 #ifndef REPLAY_TRACE_H
 #define REPLAY_TRACE_H
 
+#include "base/err.h"
 #include "base/str.h"
 
 #define TRACE_SECONDS_MAX 1500000000 /* 47 years */
@@ -47,10 +48,9 @@ struct trace_nodes {
 };
 
 /* False: what is wrong with the line in why. lines_fn. */
-MUST_CHECK bool trace_add_line(
-    void *trace, struct str line, char *why, size_t cap);
+MUST_CHECK bool trace_add_line(void *trace, struct str line, struct err *why);
 MUST_CHECK bool trace_nodes_add_line(
-    void *nodes, struct str line, char *why, size_t cap);
+    void *nodes, struct str line, struct err *why);
 void trace_clear(struct trace *t);
 void trace_nodes_clear(struct trace_nodes *n);
 /* One that is not listed is outside, and of no known domain. */

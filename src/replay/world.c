@@ -189,8 +189,8 @@ settle(struct world *w)
 /* ---- life ---- */
 
 static bool
-open_spool(struct world *w, const struct world_settings *settings, char *err,
-    size_t cap, int *status)
+open_spool(struct world *w, const struct world_settings *settings,
+    struct err *err, int *status)
 {
 	struct spool_settings spool = {
 	    .large_body_bytes = LARGE_BODY,
@@ -200,19 +200,19 @@ open_spool(struct world *w, const struct world_settings *settings, char *err,
 	    .scratch = true,
 	};
 
-	w->dir = scratch_make(err, cap);
+	w->dir = scratch_make(err);
 	if (w->dir == NULL) {
 		*status = EX_CANTCREAT;
 		return false;
 	}
 	spool.dir = w->dir;
-	w->spool = spool_open(&spool, NULL, err, cap, status);
+	w->spool = spool_open(&spool, NULL, ERR_ROOM(err), status);
 	return w->spool != NULL;
 }
 
 struct world *
 world_new(const struct world_settings *settings,
-    const struct world_callbacks *hearer, void *arg, char *err, size_t cap,
+    const struct world_callbacks *hearer, void *arg, struct err *err,
     int *status)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
@@ -220,7 +220,7 @@ world_new(const struct world_settings *settings,
 	w->callbacks = hearer;
 	w->verify_held = settings->verify_held;
 	w->arg = arg;
-	if (!open_spool(w, settings, err, cap, status)) {
+	if (!open_spool(w, settings, err, status)) {
 		world_free(w);
 		return NULL;
 	}

@@ -10,6 +10,7 @@
 #ifndef REPLAY_WORLD_H
 #define REPLAY_WORLD_H
 
+#include "base/err.h"
 #include "gate/gate.h"
 
 struct world;
@@ -30,7 +31,7 @@ struct world_settings {
 
 /* NULL: why in err, and a sysexits status. callbacks is borrowed. */
 struct world *world_new(const struct world_settings *settings,
-    const struct world_callbacks *callbacks, void *arg, char *err, size_t cap,
+    const struct world_callbacks *callbacks, void *arg, struct err *err,
     int *status);
 void world_free(struct world *w); /* takes NULL */
 /* What the disk refused; NULL: nothing, and so all figures are right. */

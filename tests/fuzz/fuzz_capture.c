@@ -22,14 +22,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int type = types[fuzz_byte(&in) % ARRAY_LEN(types)];
 	struct flows f = {0};
 	struct capture *c = capture_new(&f, NULL, 0);
-	char why[200];
+	struct err why;
 
 	for (int64_t at = 0; in.n > 0; at += 10) {
 		struct str frame = fuzz_take(&in);
 		char *copy = fuzz_copy(frame.p, frame.n);
 
-		fuzz_check(capture_take(c, type, at,
-			       (struct str){copy, frame.n}, why, sizeof(why)),
+		fuzz_check(capture_take(
+			       c, type, at, (struct str){copy, frame.n}, &why),
 		    "a frame that cannot be taken");
 		free(copy);
 	}

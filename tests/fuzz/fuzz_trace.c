@@ -20,7 +20,7 @@ struct outcome {
 	struct trace trace;
 	struct trace_nodes nodes;
 	bool ok;
-	char err[300];
+	struct err err;
 };
 
 static void
@@ -35,9 +35,8 @@ take(struct outcome *o, struct str in, size_t step, int kind)
 	*o = (struct outcome){.ok = false};
 	lines_init(&l, "in", fns[kind], args[kind]);
 	for (size_t i = 0; i < in.n && ok; i += step)
-		ok = lines_push(
-		    &l, str_sub(in, i, step), o->err, sizeof(o->err));
-	o->ok = ok && lines_end(&l, o->err, sizeof(o->err));
+		ok = lines_push(&l, str_sub(in, i, step), &o->err);
+	o->ok = ok && lines_end(&l, &o->err);
 	lines_clear(&l);
 }
 
@@ -93,7 +92,7 @@ check_same(const struct outcome *a, const struct outcome *b)
 	const struct trace *x = &a->trace, *y = &b->trace;
 
 	fuzz_check(a->ok == b->ok, "the end differs");
-	fuzz_check(strcmp(a->err, b->err) == 0, "errors differ");
+	fuzz_check(strcmp(a->err.text, b->err.text) == 0, "errors differ");
 	fuzz_check(x->message_count == y->message_count &&
 		       x->recipient_count == y->recipient_count &&
 		       x->id_max == y->id_max,
@@ -114,7 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take(&cut, in, step, kind);
 	check_same(&whole, &cut);
 	if (!whole.ok)
-		fuzz_check(strncmp(whole.err, "in:", 3) == 0, "no line");
+		fuzz_check(strncmp(whole.err.text, "in:", 3) == 0, "no line");
 	check_trace(&whole.trace);
 	check_flows(&whole.flows);
 	clear(&whole);

@@ -37,19 +37,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct world *w;
 	struct exact *e;
 	struct lines lines;
-	char err[600];
+	struct err err;
 	int status = 0;
 
-	fuzz_check(setup_load(&setup, NULL, NULL, err, sizeof(err)) == 0,
+	fuzz_check(setup_load(&setup, NULL, NULL, &err) == 0,
 	    "the built-in configuration");
-	w = world_new(
-	    &setup.world, &callbacks, NULL, err, sizeof(err), &status);
+	w = world_new(&setup.world, &callbacks, NULL, &err, &status);
 	fuzz_check(w != NULL, "no world");
 	e = exact_new(w);
 	lines_init(&lines, "fuzz", exact_add_line, e);
-	if (lines_push(&lines, (struct str){(const char *)data, size}, err,
-		sizeof(err)))
-		(void)!lines_end(&lines, err, sizeof(err));
+	if (lines_push(&lines, (struct str){(const char *)data, size}, &err))
+		(void)!lines_end(&lines, &err);
 	lines_clear(&lines);
 	fuzz_check(exact_stats(e)->different <= exact_stats(e)->verdicts,
 	    "more differences than verdicts");

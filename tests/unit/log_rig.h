@@ -32,7 +32,7 @@ rig_begin_bounded(size_t messages_max)
 	struct join_settings join = {.messages_max = messages_max,
 	    .on_message = submissions_add,
 	    .arg = &rig.s};
-	char err[200];
+	struct err err;
 
 	setenv("TZ", "UTC0", 1);
 	memset(&rig, 0, sizeof(rig));
@@ -41,8 +41,7 @@ rig_begin_bounded(size_t messages_max)
 	rig.join = join_new(&join);
 	rig.feed = feed_new(NULL, rig.join);
 	rig.locals = locals_new(LOCALS_ADDRESS, smtp_address_key);
-	if (!locals_add_domain(
-		rig.locals, STR("example.org"), err, sizeof(err)))
+	if (!locals_add_domain(rig.locals, STR("example.org"), ERR_ROOM(&err)))
 		abort();
 }
 

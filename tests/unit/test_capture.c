@@ -94,10 +94,10 @@ udp(const char *src, unsigned sport, const char *dst, unsigned dport,
 static void
 take(struct capture *c, int64_t at, struct frame f)
 {
-	char why[200];
+	struct err why;
 
-	assert_true(capture_take(c, DLT_RAW, at,
-	    (struct str){(const char *)f.bytes, f.n}, why, sizeof(why)));
+	assert_true(capture_take(
+	    c, DLT_RAW, at, (struct str){(const char *)f.bytes, f.n}, &why));
 }
 
 #define SYN 0x02
@@ -253,9 +253,9 @@ held(const struct flows *f, int profile)
 	struct netpolicy_conf conf = flow_policy_conf(profile);
 	struct flow_policy p;
 	struct flow_result r;
-	char err[200];
+	struct err err;
 
-	assert_int_equal(flow_policy_numbers(&p, &conf, err, sizeof(err)), 0);
+	assert_int_equal(flow_policy_numbers(&p, &conf, &err), 0);
 	assert_true(flow_run(&p.gate, f, flow_part_all(f), &never_stopped, &r));
 	flow_policy_clear(&p);
 	return r.of[FLOW_TCP].waited.count + r.of[FLOW_TCP].never;
@@ -292,13 +292,14 @@ test_dns_is_used(void **state)
 __attribute__((format(printf, 2, 3))) static void
 add(struct flows *f, const char *fmt, ...)
 {
-	char line[128], why[200];
+	char line[128];
+	struct err why;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	assert_true(flows_add_line(f, str_from(line), why, sizeof(why)));
+	assert_true(flows_add_line(f, str_from(line), &why));
 }
 
 /* A host that opens ten new connections every ten minutes. */
@@ -308,13 +309,14 @@ test_proposal(void **state)
 	struct attack_plan plans[2];
 	struct flow_proposal p;
 	struct flows f = {0};
-	char err[200], text[600];
+	struct err err;
+	char text[600];
 
 	(void)state;
 	for (int i = 0; i < 600; i++)
 		add(&f, "%d h d%d 6 443", i / 10 * 600, i);
-	assert_true(attack_parse("20", &plans[0], err, sizeof(err)));
-	assert_true(attack_parse("1", &plans[1], err, sizeof(err)));
+	assert_true(attack_parse("20", &plans[0], &err));
+	assert_true(attack_parse("1", &plans[1], &err));
 	assert_true(
 	    flow_propose(&f, 0.001, 0.33, plans, 2, &never_stopped, &p));
 	assert_true(p.is_found);
@@ -335,12 +337,12 @@ test_no_proposal(void **state)
 	struct flow_proposal p;
 	struct attack_plan plan;
 	struct flows f = {0};
-	char err[200];
+	struct err err;
 
 	(void)state;
 	for (int i = 0; i < 100000; i++)
 		add(&f, "0 h d%d 6 443", i);
-	assert_true(attack_parse("20", &plan, err, sizeof(err)));
+	assert_true(attack_parse("20", &plan, &err));
 	assert_true(
 	    flow_propose(&f, 0.0001, 0.01, &plan, 1, &never_stopped, &p));
 	assert_false(p.is_found);
@@ -402,12 +404,12 @@ test_parts(void **state)
 	struct flow_policy p;
 	struct flow_result r;
 	struct flows f = {0};
-	char err[200];
+	struct err err;
 
 	(void)state;
 	for (int i = 0; i < 12; i++)
 		add(&f, "0 h d%d 6 443", i);
-	assert_int_equal(flow_policy_numbers(&p, &conf, err, sizeof(err)), 0);
+	assert_int_equal(flow_policy_numbers(&p, &conf, &err), 0);
 	assert_true(flow_run(&p.gate, &f, part, &never_stopped, &r));
 	assert_int_equal(r.of[FLOW_TCP].flows, 2);
 	assert_int_equal(r.of[FLOW_TCP].waited.longest, 4000);

@@ -199,9 +199,9 @@ test_local(void **state)
 static void
 add_mail(struct trace *t, const char *line)
 {
-	char why[200];
+	struct err why;
 
-	assert_true(trace_add_line(t, str_from(line), why, sizeof(why)));
+	assert_true(trace_add_line(t, str_from(line), &why));
 }
 
 static void

@@ -23,7 +23,7 @@
 #define OPEN 12
 #define STEPS 6000
 
-static char err[600];
+static struct err err;
 
 static struct {
 	char *dir, config[200], log[200];
@@ -79,13 +79,11 @@ make_world(struct setup *setup, struct log *log)
 	struct world *w;
 	int status = 0;
 
-	assert_int_equal(
-	    setup_load(setup, c.config, NULL, err, sizeof(err)), 0);
+	assert_int_equal(setup_load(setup, c.config, NULL, &err), 0);
 	setup->world.log = log;
-	w = world_new(
-	    &setup->world, &callbacks, NULL, err, sizeof(err), &status);
+	w = world_new(&setup->world, &callbacks, NULL, &err, &status);
 	if (w == NULL)
-		fail_msg("%s", err);
+		fail_msg("%s", err.text);
 	return w;
 }
 
@@ -194,8 +192,8 @@ again(void)
 	struct exact *e = exact_new(w);
 	struct exact_stats s;
 
-	if (input_read(c.log, exact_add_line, e, err, sizeof(err)) != 0)
-		fail_msg("%s", err);
+	if (input_read(c.log, exact_add_line, e, &err) != 0)
+		fail_msg("%s", err.text);
 	s = *exact_stats(e);
 	exact_free(e);
 	world_free(w);
@@ -277,18 +275,16 @@ test_lines(void **state)
 	w = make_world(&setup, NULL);
 	e = exact_new(w);
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		assert_true(
-		    exact_add_line(e, str_from(others[i]), err, sizeof(err)));
+		assert_true(exact_add_line(e, str_from(others[i]), &err));
 	assert_int_equal(exact_stats(e)->unknown, 1);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_false(
-		    exact_add_line(e, str_from(bad[i]), err, sizeof(err)));
+		assert_false(exact_add_line(e, str_from(bad[i]), &err));
 	/* A daemon that starts again begins at 1; its clock may, too. */
 	for (int i = 0; i < 2; i++) {
 		assert_true(exact_add_line(e,
 		    STR("x debug gate begin txn=1 now_ms=5 user=a from=\"b c\" "
 			"helo=d client=192.0.2.1 flags=lt"),
-		    err, sizeof(err)));
+		    &err));
 	}
 	assert_int_equal(exact_stats(e)->restarts, 1);
 	assert_int_equal(exact_stats(e)->transactions, 2);
@@ -301,7 +297,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	c.dir = scratch_make(err, sizeof(err));
+	c.dir = scratch_make(&err);
 	if (c.dir == NULL)
 		return 1;
 	snprintf(c.config, sizeof(c.config), "%s/weir.conf", c.dir);

@@ -20,8 +20,8 @@ make(enum netpolicy_profile profile)
 	    .profile = (int)profile,
 	    .freeze_at = 100,
 	    .thaw_after_ms = 3600000};
-	char err[256];
-	struct netpolicies *set = netpolicies_new(&conf, 1, err, sizeof(err));
+	struct err err;
+	struct netpolicies *set = netpolicies_new(&conf, 1, ERR_ROOM(&err));
 
 	assert_non_null(set);
 	return set;
@@ -30,13 +30,14 @@ make(enum netpolicy_profile profile)
 __attribute__((format(printf, 2, 3))) static void
 add(struct flows *f, const char *fmt, ...)
 {
-	char line[128], why[200];
+	char line[128];
+	struct err why;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	assert_true(flows_add_line(f, str_from(line), why, sizeof(why)));
+	assert_true(flows_add_line(f, str_from(line), &why));
 }
 
 static void
@@ -62,7 +63,7 @@ test_lines(void **state)
 		"64 bytes"},
 	};
 	struct flows f = {0};
-	char why[200];
+	struct err why;
 
 	(void)state;
 	add(&f, "0 h 1 6 443");
@@ -75,9 +76,8 @@ test_lines(void **state)
 	assert_int_equal(f.v[1].dport, 53);
 	assert_int_equal(flows_address_count(&f), 3);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		assert_false(flows_add_line(
-		    &f, str_from(bad[i].line), why, sizeof(why)));
-		assert_non_null(strstr(why, bad[i].why));
+		assert_false(flows_add_line(&f, str_from(bad[i].line), &why));
+		assert_non_null(strstr(why.text, bad[i].why));
 	}
 	assert_int_equal(f.count, 3);
 	flows_clear(&f);
@@ -134,9 +134,9 @@ attack(enum netpolicy_profile profile, const char *text)
 	struct ip attacker = {.family = IP_V4, .bytes = {10}};
 	struct flow_attack_result r;
 	struct attack_plan plan;
-	char err[200];
+	struct err err;
 
-	assert_true(attack_parse(text, &plan, err, sizeof(err)));
+	assert_true(attack_parse(text, &plan, &err));
 	assert_true(
 	    flow_run_attack(&gate, &attacker, &plan, &never_stopped, &r));
 	netpolicies_free(set);

@@ -24,7 +24,7 @@
 #define MINUTES(n) ((n)*INT64_C(60000))
 #define SECONDS(n) ((n)*INT64_C(1000))
 
-static char err[600];
+static struct err err;
 
 static struct {
 	char *dir, *config;
@@ -41,9 +41,8 @@ read_text(lines_fn *fn, void *to, const char *text)
 	struct lines l;
 
 	lines_init(&l, "test", fn, to);
-	if (!lines_push(&l, str_from(text), err, sizeof(err)) ||
-	    !lines_end(&l, err, sizeof(err)))
-		fail_msg("%s", err);
+	if (!lines_push(&l, str_from(text), &err) || !lines_end(&l, &err))
+		fail_msg("%s", err.text);
 	lines_clear(&l);
 }
 
@@ -80,13 +79,13 @@ play_as(const char *policy, const char *name, const char *messages,
 	replay_clear(&c.result);
 	setup_clear(&c.setup);
 	configure(policy);
-	if (setup_load(&c.setup, c.config, name, err, sizeof(err)) != 0)
-		fail_msg("%s", err);
+	if (setup_load(&c.setup, c.config, name, &err) != 0)
+		fail_msg("%s", err.text);
 	read_text(trace_add_line, &c.trace, messages);
 	settings.world = c.setup.world;
 	settings.recipients_max = c.setup.recipients_max;
-	if (replay_run(&settings, &c.result, err, sizeof(err)) != 0)
-		fail_msg("%s", err);
+	if (replay_run(&settings, &c.result, &err) != 0)
+		fail_msg("%s", err.text);
 	report_make(&c.report, &c.trace, &c.nodes, &c.result);
 }
 
@@ -337,20 +336,17 @@ test_setup_refused(void **state)
 	(void)state;
 	configure(PLAIN);
 	assert_int_equal(
-	    setup_load(&c.setup, c.config, "none", err, sizeof(err)), EX_USAGE);
-	assert_non_null(strstr(err, "has no policy \"none\""));
+	    setup_load(&c.setup, c.config, "none", &err), EX_USAGE);
+	assert_non_null(strstr(err.text, "has no policy \"none\""));
 	setup_clear(&c.setup);
 	configure("policy \"x\" { burst = 0 }");
-	assert_int_equal(
-	    setup_load(&c.setup, c.config, NULL, err, sizeof(err)), EX_CONFIG);
-	assert_non_null(strstr(err, "weir.conf:5"));
+	assert_int_equal(setup_load(&c.setup, c.config, NULL, &err), EX_CONFIG);
+	assert_non_null(strstr(err.text, "weir.conf:5"));
 	setup_clear(&c.setup);
 	assert_int_equal(
-	    setup_load(&c.setup, "/nonexistent", NULL, err, sizeof(err)),
-	    EX_NOINPUT);
+	    setup_load(&c.setup, "/nonexistent", NULL, &err), EX_NOINPUT);
 	setup_clear(&c.setup);
-	assert_int_equal(
-	    setup_load(&c.setup, NULL, "default", err, sizeof(err)), 0);
+	assert_int_equal(setup_load(&c.setup, NULL, "default", &err), 0);
 }
 
 /* Observe mode would show nothing: what enforce mode does is asked. */
@@ -366,8 +362,8 @@ test_observe(void **state)
 static void
 attack(const char *text, struct attack_plan *plan)
 {
-	if (!attack_parse(text, plan, err, sizeof(err)))
-		fail_msg("%s", err);
+	if (!attack_parse(text, plan, &err))
+		fail_msg("%s", err.text);
 }
 
 /*
@@ -461,16 +457,15 @@ break_out(const char *policy, const char *messages, const char *text,
 
 	attack(text, &plan);
 	configure(policy);
-	if (setup_load(&c.setup, c.config, NULL, err, sizeof(err)) != 0 ||
-	    stolen_prepare(&c.setup, &plan, 1, err, sizeof(err)) != 0)
-		fail_msg("%s", err);
+	if (setup_load(&c.setup, c.config, NULL, &err) != 0 ||
+	    stolen_prepare(&c.setup, &plan, 1, &err) != 0)
+		fail_msg("%s", err.text);
 	if (c.trace.message_count == 0)
 		read_text(trace_add_line, &c.trace, messages);
 	settings.world = c.setup.world;
 	settings.recipients_max = c.setup.recipients_max;
 	assert_int_equal(
-	    stolen_run(&settings, 0, &plan, 1, out, err, sizeof(err)),
-	    expected);
+	    stolen_run(&settings, 0, &plan, 1, out, &err), expected);
 	setup_clear(&c.setup);
 	c.setup = (struct setup){0};
 }
@@ -567,11 +562,11 @@ test_outbreak_when(void **state)
 
 	(void)state;
 	break_out(PLAIN, TRAFFIC, "1,users=1,at=4d", &r, EX_USAGE);
-	assert_non_null(strstr(err, "between the first and the last"));
+	assert_non_null(strstr(err.text, "between the first and the last"));
 	stolen_clear(&r);
 	break_out(
 	    PLAIN, TRAFFIC, "1,users=1,at=2026-01-02T03:04:05Z", &r, EX_USAGE);
-	assert_non_null(strstr(err, "has no date"));
+	assert_non_null(strstr(err.text, "has no date"));
 	stolen_clear(&r);
 	break_out(PLAIN, TRAFFIC, "1,users=1", &r, 0);
 	assert_int_equal(r.v[0].outbreak.started, SECONDS(200000));
@@ -591,7 +586,7 @@ test_attack_shares(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		assert_false(attack_parse(wrong[i], &plan, err, sizeof(err)));
+		assert_false(attack_parse(wrong[i], &plan, &err));
 	attack("1,users=2,known=30%,decoys=50%", &plan);
 	for (uint32_t i = 0; i < ARRAY_LEN(known); i++)
 		assert_int_equal(attack_known(&plan, i, 3), known[i]);
@@ -624,7 +619,7 @@ set_up(void **state)
 {
 	(void)state;
 	memset(&c, 0, sizeof(c));
-	c.dir = scratch_make(err, sizeof(err));
+	c.dir = scratch_make(&err);
 	if (c.dir == NULL)
 		return -1;
 	c.config = xasprintf("%s/weir.conf", c.dir);

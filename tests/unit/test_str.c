@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Slices: searching, cutting, matching, and text made safe to show.
+ * Slices: searching, cutting, matching, and text made safe to show; errors in
+ * words.
  */
+#include "base/err.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -180,6 +182,22 @@ test_utf8(void **state)
 	assert_false(str_is_ascii(STR("\x80")));
 }
 
+static void
+test_err(void **state)
+{
+	struct err e;
+	char longer[ERR_TEXT_MAX + 8];
+
+	(void)state;
+	assert_false(err_set(&e, "\"%s\" is no number", "x"));
+	assert_false(err_set(&e, "%s:%d: %s", "weir.conf", 7, e.text));
+	assert_string_equal(e.text, "weir.conf:7: \"x\" is no number");
+	memset(longer, 'a', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	err_set(&e, "%s", longer);
+	assert_int_equal(strlen(e.text), ERR_TEXT_MAX - 1);
+}
+
 int
 main(void)
 {
@@ -193,6 +211,7 @@ main(void)
 	    cmocka_unit_test(test_shown),
 	    cmocka_unit_test(test_escape_cut),
 	    cmocka_unit_test(test_utf8),
+	    cmocka_unit_test(test_err),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

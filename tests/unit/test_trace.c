@@ -21,17 +21,17 @@
 #include "replay/scratch.h"
 #include "replay/trace.h"
 
-static char err[600];
+static struct err err;
 
 /* ---- lines ---- */
 
 static bool
-gather(void *arg, struct str line, char *why, size_t cap)
+gather(void *arg, struct str line, struct err *why)
 {
 	struct buf *out = arg;
 
 	if (str_eq(line, STR("bad"))) {
-		snprintf(why, cap, "is bad");
+		err_set(why, "is bad");
 		return false;
 	}
 	return buf_printf(out, "[%.*s]", STR_ARG(line));
@@ -45,8 +45,8 @@ push_by(struct str s, size_t step, struct buf *out)
 
 	lines_init(&l, "name", gather, out);
 	for (size_t i = 0; i < s.n && ok; i += step)
-		ok = lines_push(&l, str_sub(s, i, step), err, sizeof(err));
-	ok = ok && lines_end(&l, err, sizeof(err));
+		ok = lines_push(&l, str_sub(s, i, step), &err);
+	ok = ok && lines_end(&l, &err);
 	lines_clear(&l);
 	return ok;
 }
@@ -67,10 +67,10 @@ test_lines(void **state)
 	}
 	for (size_t step = 1; step <= s.n; step++) {
 		assert_false(push_by(STR("a\nb\nbad\nc\n"), step, &out));
-		assert_string_equal(err, "name:3: is bad");
+		assert_string_equal(err.text, "name:3: is bad");
 	}
 	assert_false(push_by(STR("a\nbad"), 5, &out));
-	assert_string_equal(err, "name:2: is bad");
+	assert_string_equal(err.text, "name:2: is bad");
 	buf_clear(&out);
 }
 
@@ -87,7 +87,7 @@ test_line_too_long(void **state)
 	assert_int_equal(out.len, LINES_MAX + 2);
 	assert_false(push_by((struct str){s, LINES_MAX + 1}, 5000, &out));
 	assert_string_equal(
-	    err, "name:1: longer than 1 MiB; this is no such file");
+	    err.text, "name:1: longer than 1 MiB; this is no such file");
 	buf_clear(&out);
 	free(s);
 }
@@ -97,7 +97,7 @@ test_line_too_long(void **state)
 static bool
 add(struct trace *t, const char *line)
 {
-	return trace_add_line(t, str_from(line), err, sizeof(err));
+	return trace_add_line(t, str_from(line), &err);
 }
 
 static void
@@ -145,7 +145,7 @@ test_trace_refused(void **state)
 	assert_true(add(&t, "4 1 2"));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_false(add(&t, bad[i].line));
-		assert_string_equal(err, bad[i].why);
+		assert_string_equal(err.text, bad[i].why);
 	}
 	assert_int_equal(t.message_count, 1);
 	trace_clear(&t);
@@ -154,7 +154,7 @@ test_trace_refused(void **state)
 static bool
 add_node(struct trace_nodes *n, const char *line)
 {
-	return trace_nodes_add_line(n, str_from(line), err, sizeof(err));
+	return trace_nodes_add_line(n, str_from(line), &err);
 }
 
 static void
@@ -172,14 +172,15 @@ test_nodes(void **state)
 	assert_false(trace_node(&n, 3).is_listed);
 	assert_false(trace_node(&n, TRACE_ID_MAX).is_listed);
 	assert_false(add_node(&n, "7 1 1 1"));
-	assert_string_equal(err, "7 is given twice; remove one");
+	assert_string_equal(err.text, "7 is given twice; remove one");
 	assert_false(add_node(&n, "8 2 1 1"));
-	assert_string_equal(err, "user: \"2\" is not a number up to 1");
+	assert_string_equal(err.text, "user: \"2\" is not a number up to 1");
 	assert_false(add_node(&n, "8 1 1"));
-	assert_string_equal(err, "the domain is missing");
+	assert_string_equal(err.text, "the domain is missing");
 	assert_false(add_node(&n, "8 1 1 1 1"));
-	assert_string_equal(err, "more than four columns; this file has id, "
-				 "user, internal and domain");
+	assert_string_equal(err.text,
+	    "more than four columns; this file has id, "
+	    "user, internal and domain");
 	assert_true(add_node(&n, "16777215 1 1 1"));
 	assert_true(trace_node(&n, TRACE_ID_MAX).is_user);
 	trace_nodes_clear(&n);
@@ -204,7 +205,7 @@ write_file(const char *name, const void *p, size_t n)
 static int
 read_file(const char *path, struct trace *t)
 {
-	return input_read(path, trace_add_line, t, err, sizeof(err));
+	return input_read(path, trace_add_line, t, &err);
 }
 
 static void
@@ -217,7 +218,7 @@ check_file(const char *name, const void *p, size_t n, int status,
 	assert_int_equal(read_file(path, &t), status);
 	assert_int_equal(t.message_count, messages);
 	if (why != NULL)
-		assert_string_equal(err + strlen(path), why);
+		assert_string_equal(err.text + strlen(path), why);
 	trace_clear(&t);
 	free(path);
 }
@@ -244,7 +245,8 @@ test_files(void **state)
 	memcpy(twice, packed, n);
 	memcpy(twice + n, packed, n);
 	check_file("twice", twice, 2 * n, EX_DATAERR, messages, NULL);
-	assert_non_null(strstr(err, "is before that of the previous line"));
+	assert_non_null(
+	    strstr(err.text, "is before that of the previous line"));
 	/* Only the header is sure to be damaged before the first line. */
 	packed[12] ^= 1;
 	check_file("damaged", packed, n, EX_DATAERR, 0,
@@ -262,7 +264,8 @@ test_no_file(void **state)
 
 	(void)state;
 	assert_int_equal(read_file(path, &t), EX_NOINPUT);
-	assert_string_equal(err + strlen(path), ": No such file or directory");
+	assert_string_equal(
+	    err.text + strlen(path), ": No such file or directory");
 	assert_int_equal(read_file(dir, &t), EX_NOINPUT);
 	free(path);
 }
@@ -275,14 +278,14 @@ test_attack(void **state)
 	struct attack_plan p;
 
 	(void)state;
-	assert_true(attack_parse("10", &p, err, sizeof(err)));
+	assert_true(attack_parse("10", &p, &err));
 	assert_int_equal(attack_at(&p, 0), 0);
 	assert_int_equal(attack_at(&p, 7), 700);
 	assert_int_equal(attack_message_size(&p), 1);
 	assert_int_equal(attack_start(&p), 30 * INT64_C(86400000));
-	assert_true(attack_parse("1/60", &p, err, sizeof(err)));
+	assert_true(attack_parse("1/60", &p, &err));
 	assert_int_equal(attack_at(&p, 3), 180000);
-	assert_true(attack_parse("100/1d,packed,known=1000", &p, err, 600));
+	assert_true(attack_parse("100/1d,packed,known=1000", &p, &err));
 	assert_int_equal(attack_at(&p, 100), 86400000);
 	assert_int_equal(attack_message_size(&p), 100);
 	assert_int_equal(p.known, 1000);
@@ -299,9 +302,9 @@ test_attack_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		if (attack_parse(bad[i], &p, err, sizeof(err)))
+		if (attack_parse(bad[i], &p, &err))
 			fail_msg("\"%s\" was taken", bad[i]);
-		assert_non_null(strstr(err, "--attack: \""));
+		assert_non_null(strstr(err.text, "--attack: \""));
 	}
 }
 
@@ -343,7 +346,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	dir = scratch_make(err, sizeof(err));
+	dir = scratch_make(&err);
 	return dir != NULL ? 0 : -1;
 }
 
