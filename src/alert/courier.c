@@ -227,7 +227,6 @@ courier_send(struct courier *c, const struct alert_voice *v,
 {
 	struct sending *s = xcalloc(1, sizeof(*s));
 
-
 	s->courier = c;
 	s->fn = fn;
 	s->arg = arg;
