@@ -3,6 +3,9 @@
  * Observations of incoming mail, which anybody may send. The rate is a
  * theoretical arrival time (GCRA): one number for each source, however long the
  * window. The shares are counted among the new ones of one window.
+ *
+ * Where relays share it, one that this relay would learn is asked about first,
+ * and what others learnt takes of the same allowance here.
  */
 #include "gate/acquaintances_internal.h"
 
@@ -123,39 +126,129 @@ make_room(struct acquaintance_source *s, const struct acquaintance_rules *rules,
 	}
 }
 
+/* By its hash here, or by its name at all relays; destination is that which
+ * the set has, or is to have. */
 static bool
 is_there(struct acquaintance_source *s,
-    const struct acquaintance_observation *observation, uint32_t today)
+    const struct acquaintance_observation *o, uint32_t today,
+    struct acquaintance *found, uint64_t *destination)
 {
-	struct acquaintance found;
+	uint32_t since = acquaintance_since(today, o->rules.expiry_ms);
+	const uint64_t names[] = {o->destination, o->site};
 
-	return acquaintance_set_find(
-		   &s->set, observation->destination, &found) &&
-	       ((found.why & ~ACQUAINTANCE_MET) != 0 ||
-		   found.day >=
-		       acquaintance_since(today, observation->rules.expiry_ms));
+	*destination = o->destination;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i] == 0 ||
+		    !acquaintance_set_find(&s->set, names[i], found) ||
+		    ((found->why & ~ACQUAINTANCE_MET) == 0 &&
+			found->day < since))
+			continue;
+		*destination = names[i];
+		return true;
+	}
+	return false;
+}
+
+/* Within the bounds of this relay, from which a new one is taken. */
+static bool
+may_enter(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation)
+{
+	const struct throttle_limit *rate = &observation->rules.rate;
+
+	if (!acquaintance_may_begin(s))
+		return false;
+	switch (observation->told) {
+	case ACQUAINTANCE_GRANTED: /* it was taken when it was seen */
+		return true;
+	case ACQUAINTANCE_COUNTED:
+		(void)take_rate(s, rate);
+		break;
+	case ACQUAINTANCE_SEEN:
+	case ACQUAINTANCE_TOLD:
+		if (is_share_used(s, observation->origin, rate) ||
+		    !take_rate(s, rate))
+			return false;
+		break;
+	}
+	remember_origin(s, observation);
+	return true;
+}
+
+static bool
+is_asked_about(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation, uint32_t day)
+{
+	const struct acquaintances_settings *settings = &s->a->settings;
+
+	return observation->told == ACQUAINTANCE_SEEN &&
+	       observation->site != 0 && settings->on_met != NULL &&
+	       settings->on_met(settings->arg, s->key, observation, day);
+}
+
+static bool
+is_ours(const struct acquaintance_observation *observation)
+{
+	return observation->told == ACQUAINTANCE_SEEN ||
+	       observation->told == ACQUAINTANCE_GRANTED;
+}
+
+#define TELL_DAYS 7
+
+/* Once a week, and not of all on one day: its day at the others stays so near.
+ */
+static bool
+is_week_over(const struct acquaintance_observation *observation, uint32_t was,
+    uint32_t day)
+{
+	int64_t half = observation->rules.expiry_ms / ACQUAINTANCE_DAY_MS / 2;
+	uint64_t at = observation->site % TELL_DAYS;
+	uint32_t days = TELL_DAYS;
+
+	if (half < TELL_DAYS)
+		days = half > 1 ? (uint32_t)half : 1;
+	return (at + was) / days != (at + day) / days;
+}
+
+static void
+tell_again(struct acquaintance_source *s,
+    const struct acquaintance_observation *observation,
+    const struct acquaintance *was, uint32_t day)
+{
+	const struct acquaintances_settings *settings = &s->a->settings;
+
+	if (observation->told == ACQUAINTANCE_SEEN && observation->site != 0 &&
+	    settings->on_new != NULL &&
+	    ((observation->why & ~was->why) != 0 ||
+		is_week_over(observation, was->day, day)))
+		settings->on_new(settings->arg, s->key, observation->site,
+		    observation->why, day);
 }
 
 void
 acquaintance_take_observation(struct acquaintance_source *s,
     const struct acquaintance_observation *observation, uint32_t day)
 {
-	struct acquaintance add = {observation->why, day};
+	struct acquaintance add = {observation->why, day}, was;
+	uint64_t destination;
+	bool is_known = is_there(s, observation, day, &was, &destination);
 
-	if (!is_there(s, observation, day)) {
-		if (!acquaintance_may_begin(s) ||
-		    is_share_used(
-			s, observation->origin, &observation->rules.rate) ||
-		    !take_rate(s, &observation->rules.rate)) {
+	if (!is_known) {
+		if (!may_enter(s, observation)) {
 			refuse(s);
 			return;
 		}
-		remember_origin(s, observation);
+		if (is_asked_about(s, observation, day))
+			return;
 		make_room(s, &observation->rules, day);
-		counters_add(s->a->counters, COUNT_INBOUND_LEARNT, 1);
+		if (is_ours(observation))
+			counters_add(s->a->counters, COUNT_INBOUND_LEARNT, 1);
 		tell_learnt(s, observation->why);
 	}
-	if (acquaintance_set_put(&s->set, observation->destination, add) !=
+	if (acquaintance_set_put(&s->set, destination, add) ==
 	    ACQUAINTANCE_SAME)
-		acquaintance_touch(s);
+		return;
+	acquaintance_touch(s);
+	if (is_known)
+		tell_again(s, observation, &was, day);
 }

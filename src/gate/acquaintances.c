@@ -433,9 +433,17 @@ acquaintances_learn(struct acquaintances *a, struct str source,
     const struct acquaintance_observation *observation, int64_t now,
     int64_t wall)
 {
-	struct acquaintance_pending p = {.observation = *observation,
-	    .is_observation = true,
-	    .day = acquaintance_day(wall)};
+	acquaintances_learn_of(
+	    a, source, observation, acquaintance_day(wall), now, wall);
+}
+
+void
+acquaintances_learn_of(struct acquaintances *a, struct str source,
+    const struct acquaintance_observation *observation, uint32_t day,
+    int64_t now, int64_t wall)
+{
+	struct acquaintance_pending p = {
+	    .observation = *observation, .is_observation = true, .day = day};
 
 	acquaintance_note_time(a, now, wall);
 	if (!take(a, source, &p))

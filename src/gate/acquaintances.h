@@ -27,6 +27,7 @@
 #include "weir/throttle.h"
 
 struct acquaintances;
+struct acquaintance_observation;
 
 struct acquaintances_settings {
 	size_t bytes_max; /* of memory (acquaintances_memory) */
@@ -40,6 +41,11 @@ struct acquaintances_settings {
 	 * relays. NULL: nobody shares it. */
 	void (*on_new)(void *arg, const char *source, uint64_t site,
 	    unsigned why, uint32_t day);
+	/* Incoming mail would make somebody known, and this relay's bounds have
+	 * room. True: acquaintances_learn comes with ACQUAINTANCE_GRANTED, or
+	 * not. False: it is learnt at once. May be NULL. */
+	bool (*on_met)(void *arg, const char *source,
+	    const struct acquaintance_observation *observation, uint32_t day);
 	/* acquaintances_next_due has become earlier; may be NULL. */
 	void (*on_due)(void *arg);
 	void *arg;
@@ -115,8 +121,16 @@ struct acquaintance_origin {
 	uint16_t domain;
 	uint16_t network; /* of the client */
 };
+enum acquaintance_told {
+	ACQUAINTANCE_SEEN,    /* here */
+	ACQUAINTANCE_GRANTED, /* here, and on_met has its answer */
+	ACQUAINTANCE_TOLD,    /* by another relay, which decided by itself */
+	ACQUAINTANCE_COUNTED, /* by another relay, within the site's rate */
+};
 struct acquaintance_observation {
 	uint64_t destination;
+	uint64_t site; /* its name at all relays; 0: none */
+	enum acquaintance_told told;
 	unsigned why; /* of ACQUAINTANCE_MET */
 	struct acquaintance_origin origin;
 	struct acquaintance_rules rules;
@@ -128,6 +142,10 @@ struct acquaintance_observation {
 void acquaintances_learn(struct acquaintances *a, struct str source,
     const struct acquaintance_observation *observation, int64_t now,
     int64_t wall);
+/* The same of mail of another day. */
+void acquaintances_learn_of(struct acquaintances *a, struct str source,
+    const struct acquaintance_observation *observation, uint32_t day,
+    int64_t now, int64_t wall);
 
 /* ---- the administrator ---- */
 

@@ -76,6 +76,13 @@ struct gate_known_news {
 	uint64_t site;      /* the recipient's name at all relays */
 	unsigned why;       /* of struct acquaintance */
 	uint32_t day;       /* of the last mail */
+	/* Of what incoming mail named: where that came from, hashes that are
+	 * the same at all relays. */
+	uint16_t domain, network;
+	/* It is within the rate of the site; else each relay has its own. */
+	bool is_counted;
+	uint64_t own; /* of on_met: for gate_met */
+	struct throttle_limit rate;
 };
 
 struct gate_callbacks {
@@ -102,6 +109,11 @@ struct gate_callbacks {
 	 * the recipient calls gate_note_sent. Whom a sender knows was
 	 * forgotten. */
 	void (*on_known)(void *arg, const struct gate_known_news *news);
+	/* Incoming mail would make a recipient known, and there is room in the
+	 * rate of this relay. True: the rate of the site is asked, and
+	 * gate_met comes if it has room. False: nobody can be asked, and the
+	 * others were told. */
+	bool (*on_met)(void *arg, const struct gate_known_news *news);
 	void (*on_let_go)(void *arg, const char *sender, uint64_t ticket);
 	void (*on_forgotten)(void *arg, const char *sender);
 	/* next_due may have become earlier. */
@@ -125,6 +137,9 @@ void gate_note_sent(
  * told to others again. */
 void gate_known_elsewhere(
     struct gate *g, const struct gate_known_news *news, int64_t wall);
+/* Of on_met: the site's rate has room. */
+void gate_met(struct gate *g, const struct gate_known_news *news, int64_t wall);
+void gate_not_met(struct gate *g); /* it has none: that is counted */
 /* day: when, since 1970. False: so long ago that it does not count. */
 MUST_CHECK bool gate_forgotten_elsewhere(
     struct gate *g, const char *sender, uint32_t day, int64_t wall);

@@ -363,6 +363,8 @@ void reached_note(struct gate *g, const struct policy *policy, struct str key,
 /* ---- gate_known.c ---- */
 
 /* Of acquaintances_settings. */
+bool known_on_met(void *arg, const char *source,
+    const struct acquaintance_observation *observation, uint32_t day);
 void known_on_new(
     void *arg, const char *source, uint64_t site, unsigned why, uint32_t day);
 /* Of a recipient, its name at all relays; 0: nobody shares. */

@@ -22,6 +22,26 @@ known_on_new(
 		g->callbacks->on_known(g->arg, &news);
 }
 
+bool
+known_on_met(void *arg, const char *source,
+    const struct acquaintance_observation *observation, uint32_t day)
+{
+	struct gate *g = arg;
+	struct gate_known_news news = {
+	    .sender = source,
+	    .site = observation->site,
+	    .why = observation->why,
+	    .day = day,
+	    .domain = observation->origin.domain,
+	    .network = observation->origin.network,
+	    .own = observation->destination,
+	    .rate = observation->rules.rate,
+	};
+
+	return g->callbacks->on_met != NULL && !g->is_dry &&
+	       g->callbacks->on_met(g->arg, &news);
+}
+
 uint64_t
 known_site(
     const struct gate *g, const struct policy *policy, struct str recipient)
@@ -63,6 +83,26 @@ gate_note_sent(
 		    acquaintance_day(wall));
 }
 
+static void
+meet(struct gate *g, const struct gate_known_news *news, uint64_t destination,
+    enum acquaintance_told told, uint32_t day, int64_t wall)
+{
+	struct str key = str_from(news->sender);
+	const struct policy *policy = policy_of(g, key);
+	struct acquaintance_observation observation = {
+	    .destination = destination,
+	    .site = news->site,
+	    .told = told,
+	    .why = news->why & ACQUAINTANCE_MET,
+	    .origin = {news->domain, news->network},
+	    .rules = policy->met,
+	};
+
+	if (observation.why != 0 && g->learns && policy_meets(policy))
+		acquaintances_learn_of(
+		    g->acquaintances, key, &observation, day, g->now, wall);
+}
+
 void
 gate_known_elsewhere(
     struct gate *g, const struct gate_known_news *news, int64_t wall)
@@ -72,14 +112,30 @@ gate_known_elsewhere(
 	unsigned why =
 	    news->why & (ACQUAINTANCE_WROTE_TO | ACQUAINTANCE_IMPORTED);
 
-	if (key.n == 0 || key.n >= GATE_KEY_MAX || why == 0 ||
-	    day > today + AHEAD_DAYS || !remembers(g, policy_of(g, key)))
+	if (key.n == 0 || key.n >= GATE_KEY_MAX || day > today + AHEAD_DAYS)
 		return;
 	if (day > today)
 		day = today;
-	acquaintances_add(g->acquaintances, key, news->site, why,
-	    (int64_t)day * ACQUAINTANCE_DAY_MS);
+	if (why != 0 && remembers(g, policy_of(g, key)))
+		acquaintances_add(g->acquaintances, key, news->site, why,
+		    (int64_t)day * ACQUAINTANCE_DAY_MS);
+	meet(g, news, news->site,
+	    news->is_counted ? ACQUAINTANCE_COUNTED : ACQUAINTANCE_TOLD, day,
+	    wall);
 	gate_changed(g);
+}
+
+void
+gate_met(struct gate *g, const struct gate_known_news *news, int64_t wall)
+{
+	meet(g, news, news->own, ACQUAINTANCE_GRANTED, news->day, wall);
+	gate_changed(g);
+}
+
+void
+gate_not_met(struct gate *g)
+{
+	counters_add(g->counters, COUNT_INBOUND_REFUSED, 1);
 }
 
 bool

@@ -27,9 +27,14 @@
 #define OBSERVATION_MAX \
 	1000 /* what one message teaches, to all users together */
 
+struct observation_name {
+	uint64_t destination;
+	uint64_t site; /* at all relays; 0: nobody shares it */
+};
+
 struct observation_item {
 	uint32_t recipient;
-	uint64_t destination;
+	struct observation_name name;
 	struct acquaintance_rules rules;
 	bool folds; /* tags */
 	char *user; /* source's key */
@@ -38,7 +43,7 @@ struct observation_item {
 /* A recipient of a colleague's mail. */
 struct observation_other {
 	uint32_t recipient;
-	uint64_t plain, folded;
+	struct observation_name plain, folded;
 };
 
 struct gate_observation {
@@ -94,10 +99,14 @@ is_person(const struct gate *g, struct str from)
 #define NETWORK_V4 24
 #define NETWORK_V6 48
 
+/* The same at all relays that share it: they count one origin together. */
 static uint16_t
 short_hash(const struct gate *g, struct str text)
 {
-	uint16_t h = (uint16_t)hash_str(text, g->seed);
+	uint16_t h =
+	    (uint16_t)(g->share_ops != NULL
+			   ? g->share_ops->destination(g->share_arg, text)
+			   : hash_str(text, g->seed));
 
 	return h != 0 ? h : 1;
 }
@@ -176,13 +185,18 @@ observation_is_empty(const struct gate_observation *l)
 	return l == NULL || l->n == 0 || (l->is_known && l->other_n == 0);
 }
 
-static uint64_t
-destination_of(const struct gate *g, struct str address, bool fold)
+static struct observation_name
+name_of(const struct gate *g, struct str address, bool fold)
 {
 	char text[GATE_RECIPIENT_MAX];
 	struct str key = {text, g->recipient_key(address, fold, text)};
 
-	return hash_str(key, g->seed);
+	return (struct observation_name){
+	    .destination = hash_str(key, g->seed),
+	    .site = g->share_ops != NULL
+			? g->share_ops->destination(g->share_arg, key)
+			: 0,
+	};
 }
 
 /* Those in internal_domains are familiar to all, whatever is learnt. */
@@ -201,8 +215,8 @@ add_other(struct gate_observation *l, struct str address)
 	}
 	l->others[l->other_n++] = (struct observation_other){
 	    .recipient = l->recipient,
-	    .plain = destination_of(g, address, false),
-	    .folded = destination_of(g, address, true),
+	    .plain = name_of(g, address, false),
+	    .folded = name_of(g, address, true),
 	};
 }
 
@@ -220,7 +234,7 @@ add_item(
 	}
 	l->items[l->n++] = (struct observation_item){
 	    .recipient = l->recipient,
-	    .destination = destination_of(l->g, str_from(l->from), fold),
+	    .name = name_of(l->g, str_from(l->from), fold),
 	    .rules = policy->met,
 	    .folds = fold,
 	    .user = str_dup(user),
@@ -244,8 +258,7 @@ on_user(void *arg, struct str user, struct str address)
 		source_refresh(l->g, src);
 		policy = source_policy(src);
 	}
-	if (policy->met_for_ms > 0 && policy->remembers &&
-	    !policy->conf->exempt && policy->conf->key != POLICY_KEY_CLIENT)
+	if (policy_meets(policy))
 		add_item(l, policy, key);
 }
 
@@ -280,11 +293,12 @@ struct learning {
 
 static void
 teach(struct learning *at, const struct observation_item *item,
-    uint64_t destination, unsigned why)
+    struct observation_name name, unsigned why)
 {
 	struct gate *g = at->l->g;
 	struct acquaintance_observation observation = {
-	    .destination = destination,
+	    .destination = name.destination,
+	    .site = name.site,
 	    .why = why,
 	    .origin = at->l->origin,
 	    .rules = item->rules,
@@ -332,8 +346,7 @@ observation_learn(struct gate_observation *l,
 		if (!has_gone(&at, item->recipient))
 			continue;
 		if (!l->is_known)
-			teach(&at, item, item->destination,
-			    ACQUAINTANCE_WROTE_US);
+			teach(&at, item, item->name, ACQUAINTANCE_WROTE_US);
 		teach_others(&at, item);
 	}
 }

@@ -36,6 +36,7 @@ reached_set_memory(struct gate *g, uint64_t bytes, bool is_scratch)
 	    .bytes_max = is_scratch ? SIZE_MAX : bytes,
 	    .rows_max = ROWS_MAX,
 	    .on_new = known_on_new,
+	    .on_met = known_on_met,
 	    .on_due = on_due,
 	    .arg = g,
 	};

@@ -666,6 +666,13 @@ policies_is_decoy(const struct policies *set, struct str address)
 }
 
 bool
+policy_meets(const struct policy *policy)
+{
+	return policy->met_for_ms > 0 && policy->remembers &&
+	       !policy->conf->exempt && policy->conf->key != POLICY_KEY_CLIENT;
+}
+
+bool
 policies_learn(const struct policies *set)
 {
 	for (size_t i = 0; i < set->n; i++) {

@@ -200,6 +200,8 @@ MUST_CHECK bool policies_add_decoy(
     struct policies *p, struct str entry, char *err, size_t err_cap);
 bool policies_have_decoys(const struct policies *p);
 bool policies_is_decoy(const struct policies *p, struct str address);
+/* Incoming mail makes known to its sources who wrote (learn_inbound). */
+bool policy_meets(const struct policy *policy);
 /* One of them has learn_inbound. */
 bool policies_learn(const struct policies *p);
 /* The longest familiar_for. */

@@ -163,6 +163,7 @@ void maild_known_stop(struct maild *m);  /* of maild_share_stop */
 void maild_known_clear(struct maild *m); /* of maild_share_clear */
 /* Of gate_callbacks. */
 void maild_known(struct maild *m, const struct gate_known_news *news);
+bool maild_met(struct maild *m, const struct gate_known_news *news);
 void maild_let_go(struct maild *m, const char *sender, uint64_t ticket);
 void maild_forgotten(struct maild *m, const char *sender);
 

@@ -33,16 +33,45 @@ op_free(struct known_op *op)
 
 /* ---- from here ---- */
 
+static struct learns_record
+record_of(const struct gate_known_news *news)
+{
+	bool is_met = (news->why & ~ACQUAINTANCE_MET) == 0;
+
+	return (struct learns_record){
+	    .what = is_met ? LEARNS_MET : LEARNS_KNOWS,
+	    .destination = news->site,
+	    .why = (uint8_t)news->why,
+	    .day = news->day,
+	    .domain = news->domain,
+	    .network = news->network,
+	    .sender = str_from(news->sender),
+	    .own = news->own,
+	};
+}
+
 void
 maild_known(struct maild *m, const struct gate_known_news *news)
 {
+	const struct learns_record r = record_of(news);
+
+	if (m->learns != NULL)
+		learns_note(m->learns, &r);
+}
+
+bool
+maild_met(struct maild *m, const struct gate_known_news *news)
+{
+	const struct learns_record r = record_of(news);
+	const struct learns_rate rate = {
+	    news->rate.count, news->rate.window_ms};
+
 	if (m->learns == NULL)
-		return;
-	learns_note(m->learns, &(struct learns_record){.what = LEARNS_KNOWS,
-				   .destination = news->site,
-				   .why = (uint8_t)news->why,
-				   .day = news->day,
-				   .sender = str_from(news->sender)});
+		return false;
+	if (rate.count > 0 && learns_ask(m->learns, &r, &rate))
+		return true;
+	learns_note(m->learns, &r);
+	return false;
 }
 
 void
@@ -94,6 +123,25 @@ maild_let_go(struct maild *m, const char *sender, uint64_t ticket)
 
 /* ---- from others ---- */
 
+/* One kind of record does not pass for the other. */
+static struct gate_known_news
+news_of(const struct learns_record *r, const char *sender)
+{
+	unsigned all =
+	    r->what == LEARNS_KNOWS ? ~ACQUAINTANCE_MET : ACQUAINTANCE_MET;
+
+	return (struct gate_known_news){
+	    .sender = sender,
+	    .site = r->destination,
+	    .why = r->why & all,
+	    .day = r->day,
+	    .domain = r->domain,
+	    .network = r->network,
+	    .is_counted = r->what == LEARNS_MET_COUNTED,
+	    .own = r->own,
+	};
+}
+
 static void
 on_record(void *arg, const struct learns_record *r)
 {
@@ -106,13 +154,24 @@ on_record(void *arg, const struct learns_record *r)
 		if (gate_forgotten_elsewhere(m->gate, sender, r->day, wall))
 			learns_drop(m->learns, r->sender);
 	} else {
-		gate_known_elsewhere(m->gate,
-		    &(struct gate_known_news){.sender = sender,
-			.site = r->destination,
-			.why = r->why,
-			.day = r->day},
-		    wall);
+		struct gate_known_news news = news_of(r, sender);
+
+		gate_known_elsewhere(m->gate, &news, wall);
 	}
+	free(sender);
+}
+
+static void
+on_answer(void *arg, const struct learns_record *r, bool is_known)
+{
+	struct maild *m = arg;
+	char *sender = str_dup(r->sender);
+	struct gate_known_news news = news_of(r, sender);
+
+	if (is_known)
+		gate_met(m->gate, &news, clock_wall_ms());
+	else
+		gate_not_met(m->gate);
 	free(sender);
 }
 
@@ -144,6 +203,7 @@ static const struct learns_ops ops = {
     .on_record = on_record,
     .on_gap = on_gap,
     .on_full = on_full,
+    .on_answer = on_answer,
 };
 
 /* False: it cannot be stored yet. */

@@ -111,6 +111,12 @@ on_gate_known(void *arg, const struct gate_known_news *news)
 	maild_known(arg, news);
 }
 
+static bool
+on_gate_met(void *arg, const struct gate_known_news *news)
+{
+	return maild_met(arg, news);
+}
+
 static void
 on_gate_let_go(void *arg, const char *sender, uint64_t ticket)
 {
@@ -130,6 +136,7 @@ const struct gate_callbacks maild_gate_callbacks = {
     .on_freeze = on_gate_freeze,
     .on_spent = on_gate_spent,
     .on_known = on_gate_known,
+    .on_met = on_gate_met,
     .on_let_go = on_gate_let_go,
     .on_forgotten = on_gate_forgotten,
     .on_schedule = on_gate_schedule,

@@ -13,13 +13,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1
-#define HEAD 23 /* version, what, relay, destination, why, day */
+#define VERSION 2
+/* version, what, relay, destination, why, day, domain, network */
+#define HEAD 27
 #define PAUSE_MS 50
 #define PLAIN_MAX (HEAD + LEARNS_SENDER_MAX)
 
 struct item {
 	struct list entry; /* of waiting, or of sent */
+	size_t n;
+	char plain[];
+};
+
+/* On its way; the link forgets it when it is freed. */
+struct ask {
+	struct list entry;
+	struct learns *l;
+	uint64_t own;
+	bool is_dropped; /* forgotten meanwhile */
 	size_t n;
 	char plain[];
 };
@@ -32,8 +43,8 @@ struct learns {
 	uint64_t relay;
 	bool is_full;
 	bool is_behind; /* what others forgot may not have been read */
-	struct list waiting, sent;
-	size_t waiting_n;
+	struct list waiting, sent, asked;
+	size_t waiting_n, asked_n;
 	int64_t sent_at;
 	struct loop_timer pause;
 };
@@ -53,6 +64,8 @@ learns_write(const struct learns_record *r, struct buf *out)
 	bytes_put(&p, r->destination, 8);
 	bytes_put(&p, r->why, 1);
 	bytes_put(&p, r->day, 4);
+	bytes_put(&p, r->domain, 2);
+	bytes_put(&p, r->network, 2);
 	return buf_append(out, head, HEAD) && buf_append_str(out, r->sender);
 }
 
@@ -65,19 +78,24 @@ learns_read(struct str in, struct learns_record *out)
 	if (in.n <= HEAD || in.n > PLAIN_MAX || bytes_get(&p, 1) != VERSION)
 		return false;
 	what = bytes_get(&p, 1);
-	if (what != LEARNS_KNOWS && what != LEARNS_FORGET)
+	if (what < LEARNS_KNOWS || what > LEARNS_MET_COUNTED)
 		return false;
 	out->what = (enum learns_what)what;
 	out->relay = bytes_get(&p, 8);
 	out->destination = bytes_get(&p, 8);
 	out->why = (uint8_t)bytes_get(&p, 1);
 	out->day = (uint32_t)bytes_get(&p, 4);
+	out->domain = (uint16_t)bytes_get(&p, 2);
+	out->network = (uint16_t)bytes_get(&p, 2);
+	out->own = 0;
 	out->sender = str_sub(in, HEAD, in.n);
 	return (what == LEARNS_FORGET || out->destination != 0) &&
 	       str_index(out->sender, '\0') == out->sender.n;
 }
 
 /* ---- to the server ---- */
+
+static void drop_asked(struct learns *l, struct str sender);
 
 static void
 free_all(struct list *items)
@@ -172,6 +190,8 @@ learns_note(struct learns *l, const struct learns_record *r)
 	}
 	if (l->waiting_n < LEARNS_WAITING_MAX / 2)
 		l->is_full = false;
+	if (r->what == LEARNS_FORGET)
+		drop_asked(l, r->sender);
 	mine.relay = l->relay;
 	buf_init(&plain, PLAIN_MAX);
 	if (learns_write(&mine, &plain)) {
@@ -190,7 +210,7 @@ learns_note(struct learns *l, const struct learns_record *r)
 static bool
 knows(const struct item *i, struct str sender)
 {
-	return i->plain[1] == LEARNS_KNOWS &&
+	return i->plain[1] != LEARNS_FORGET &&
 	       str_eq((struct str){i->plain + HEAD, i->n - HEAD}, sender);
 }
 
@@ -218,6 +238,114 @@ learns_drop(struct learns *l, struct str sender)
 	l->waiting_n -= drop(&l->waiting, sender);
 	/* In case it is not answered and would be sent again. */
 	(void)drop(&l->sent, sender);
+	drop_asked(l, sender);
+}
+
+/* ---- what incoming mail names ---- */
+
+static void
+ask_free(struct ask *q)
+{
+	list_remove(&q->entry);
+	q->l->asked_n--;
+	free(q);
+}
+
+static void
+drop_asked(struct learns *l, struct str sender)
+{
+	struct list *e;
+
+	list_each (e, &l->asked) {
+		struct ask *q = LIST_ITEM(e, struct ask, entry);
+		struct str who = {q->plain + HEAD, q->n - HEAD};
+
+		q->is_dropped |= str_eq(who, sender);
+	}
+}
+
+static void
+on_metered(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct ask *q = arg;
+	struct learns *l = q->l;
+	struct learns_record r;
+
+	(void)now;
+	if (!q->is_dropped && learns_read((struct str){q->plain, q->n}, &r)) {
+		if (reply == NULL) {
+			r.what = LEARNS_MET;
+			learns_note(l, &r);
+		}
+		r.own = q->own;
+		l->ops->on_answer(
+		    l->arg, &r, reply == NULL || reply->integer == 1);
+	}
+	ask_free(q);
+}
+
+static bool
+is_asked(const struct learns *l, struct str plain)
+{
+	struct list *e;
+
+	list_each (e, &l->asked) {
+		const struct ask *q = LIST_ITEM(e, struct ask, entry);
+
+		if (!q->is_dropped &&
+		    str_eq((struct str){q->plain, q->n}, plain))
+			return true;
+	}
+	return false;
+}
+
+static bool
+ask(struct learns *l, struct str plain, const struct learns_record *r,
+    const struct learns_rate *rate)
+{
+	const struct stream_meter meter = {
+	    .domain = "met",
+	    .name = r->sender,
+	    .count = rate->count,
+	    .window_ms = rate->window_ms,
+	};
+	struct ask *q = xcalloc(1, sizeof(*q) + plain.n);
+
+	q->l = l;
+	q->own = r->own;
+	q->n = plain.n;
+	memcpy(q->plain, plain.p, plain.n);
+	list_append(&l->asked, &q->entry);
+	l->asked_n++;
+	if (stream_add_metered(l->stream, plain, &meter, on_metered, q))
+		return true;
+	ask_free(q);
+	return false;
+}
+
+bool
+learns_ask(struct learns *l, const struct learns_record *r,
+    const struct learns_rate *rate)
+{
+	struct learns_record mine = *r;
+	struct buf plain;
+	bool ok = false;
+
+	mine.what = LEARNS_MET_COUNTED;
+	mine.relay = l->relay;
+	buf_init(&plain, PLAIN_MAX);
+	if (!learns_write(&mine, &plain)) {
+		/* Of no use at other relays. */
+	} else if (is_asked(l, buf_str(&plain))) {
+		ok = true;
+	} else if (l->asked_n >= LEARNS_ASKED_MAX) {
+		l->ops->on_answer(l->arg, r, false);
+		ok = true;
+	} else {
+		ok = ask(l, buf_str(&plain), r, rate);
+	}
+	buf_clear(&plain);
+	return ok;
 }
 
 /* ---- from the server ---- */
@@ -295,6 +423,7 @@ learns_new(struct loop *loop, struct redis_link *link, const struct seal *seal,
 	memcpy(&l->relay, id, sizeof(l->relay));
 	list_init(&l->waiting);
 	list_init(&l->sent);
+	list_init(&l->asked);
 	loop_timer_init(&l->pause, loop, on_pause, l);
 	l->stream =
 	    stream_new(loop, link, seal, prefix, &settings, &stream_ops, l);
@@ -309,6 +438,8 @@ learns_free(struct learns *l)
 	stream_free(l->stream);
 	free_all(&l->waiting);
 	free_all(&l->sent);
+	while (!list_is_empty(&l->asked))
+		ask_free(LIST_ITEM(l->asked.next, struct ask, entry));
 	loop_timer_clear(&l->pause);
 	free(l);
 }

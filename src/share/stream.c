@@ -17,23 +17,40 @@
 #define ADD_ARGS 3
 
 /* KEYS: stream, count. ARGV: ttl, kept, epoch for an empty server, then what is
- * added. Without the count the server would look emptied, so it outlives what
- * it counts. */
-static const char add_text[] =
-    "redis.call('HSETNX', KEYS[2], 'epoch', ARGV[3])\n"
-    "for i = 4, #ARGV do\n"
-    "  local n = redis.call('HINCRBY', KEYS[2], 'n', 1)\n"
-    "  local id = string.format('%.0f-0', n)\n"
-    "  local r = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id,\n"
-    "    's', ARGV[i])\n"
-    "  if type(r) == 'table' and r.err then\n"
-    "    redis.call('DEL', KEYS[1])\n"
-    "    redis.call('XADD', KEYS[1], id, 's', ARGV[i])\n"
-    "  end\n"
-    "end\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
-    "redis.call('PEXPIRE', KEYS[2], ARGV[1] * 20)\n"
-    "return 1\n";
+ * added, from first on. Without the count the server would look emptied, so it
+ * outlives what it counts. */
+#define ADD_TEXT                                                               \
+	"local function add(first)\n"                                          \
+	"  redis.call('HSETNX', KEYS[2], 'epoch', ARGV[3])\n"                  \
+	"  for i = first, #ARGV do\n"                                          \
+	"    local n = redis.call('HINCRBY', KEYS[2], 'n', 1)\n"               \
+	"    local id = string.format('%.0f-0', n)\n"                          \
+	"    local r = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2],\n" \
+	"      id, 's', ARGV[i])\n"                                            \
+	"    if type(r) == 'table' and r.err then\n"                           \
+	"      redis.call('DEL', KEYS[1])\n"                                   \
+	"      redis.call('XADD', KEYS[1], id, 's', ARGV[i])\n"                \
+	"    end\n"                                                            \
+	"  end\n"                                                              \
+	"  redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"                          \
+	"  redis.call('PEXPIRE', KEYS[2], ARGV[1] * 20)\n"                     \
+	"  return 1\n"                                                         \
+	"end\n"
+
+static const char add_text[] = ADD_TEXT "return add(4)\n";
+
+/* KEYS[3]: the meter, a theoretical arrival time (GCRA) in milliseconds. ARGV:
+ * its step and window stand before what is added. */
+static const char metered_text[] =
+    ADD_TEXT "local t = redis.call('TIME')\n"
+	     "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+	     "local step, window = tonumber(ARGV[4]), tonumber(ARGV[5])\n"
+	     "local at = tonumber(redis.call('GET', KEYS[3]) or '0') or 0\n"
+	     "at = math.max(now, math.min(at, now + window))\n"
+	     "if at + step - now > window then return 0 end\n"
+	     "redis.call('SET', KEYS[3], string.format('%.0f', at + step),\n"
+	     "  'PX', ARGV[5])\n"
+	     "return add(6)\n";
 
 /* ARGV: id that was read (-1: only the latest is asked for), page, epoch that
  * is known. The answer: the latest, the epoch, the first that there is (0: not
@@ -61,10 +78,10 @@ struct stream {
 	const struct seal *seal;
 	const struct stream_ops *ops;
 	void *arg;
-	char *keys[2], *about;
+	char *prefix, *keys[2], *about;
 	size_t plain_max;
 	int64_t ttl_ms;
-	struct redis_script add, read;
+	struct redis_script add, metered, read;
 	struct stream_mark mark;
 	bool is_from_now; /* until the latest is known */
 	bool is_reading, is_adding;
@@ -96,27 +113,39 @@ stream_is_ready(const struct stream *s)
 	return !s->is_adding && redis_link_is_up(s->link);
 }
 
+/* What stands before what is added. */
+struct add_head {
+	char ttl[24], kept[24], epoch[EPOCH + 1];
+};
+
+static void
+set_head(const struct stream *s, struct add_head *h, struct str args[ADD_ARGS])
+{
+	uint64_t epoch;
+
+	if (RAND_bytes((unsigned char *)&epoch, sizeof(epoch)) != 1)
+		panic("no random numbers");
+	snprintf(h->epoch, sizeof(h->epoch), "%016" PRIx64, epoch | 1);
+	snprintf(h->ttl, sizeof(h->ttl), "%lld", (long long)s->ttl_ms);
+	snprintf(h->kept, sizeof(h->kept), "%d", STREAM_KEPT);
+	args[0] = str_from(h->ttl);
+	args[1] = str_from(h->kept);
+	args[2] = str_from(h->epoch);
+}
+
 bool
 stream_add(struct stream *s, const struct str *records, size_t n)
 {
 	struct str keys[2] = {str_from(s->keys[0]), str_from(s->keys[1])};
 	struct str args[STREAM_BATCH + ADD_ARGS];
 	struct buf sealed[STREAM_BATCH];
-	char ttl[24], kept[24], offer[EPOCH + 1];
-	uint64_t epoch;
+	struct add_head head;
 
 	if (!stream_is_ready(s))
 		return false;
 	if (n == 0 || n > STREAM_BATCH)
 		panic("a batch of %zu records", n);
-	if (RAND_bytes((unsigned char *)&epoch, sizeof(epoch)) != 1)
-		panic("no random numbers");
-	snprintf(offer, sizeof(offer), "%016" PRIx64, epoch | 1);
-	snprintf(ttl, sizeof(ttl), "%lld", (long long)s->ttl_ms);
-	snprintf(kept, sizeof(kept), "%d", STREAM_KEPT);
-	args[0] = str_from(ttl);
-	args[1] = str_from(kept);
-	args[2] = str_from(offer);
+	set_head(s, &head, args);
 	for (size_t i = 0; i < n; i++) {
 		seal_record(s, records[i], &sealed[i]);
 		args[ADD_ARGS + i] = buf_str(&sealed[i]);
@@ -126,6 +155,40 @@ stream_add(struct stream *s, const struct str *records, size_t n)
 	while (n > 0)
 		buf_clear(&sealed[--n]);
 	return s->is_adding;
+}
+
+bool
+stream_add_metered(struct stream *s, struct str record,
+    const struct stream_meter *meter, redis_link_fn *fn, void *arg)
+{
+	unsigned char id[SEAL_ID];
+	char hex[2 * SEAL_ID + 1], step[24], window[24];
+	int64_t step_ms = meter->window_ms / meter->count;
+	struct str keys[3] = {str_from(s->keys[0]), str_from(s->keys[1])};
+	struct str args[ADD_ARGS + 3];
+	struct add_head head;
+	struct buf sealed;
+	char *key;
+	bool ok;
+
+	seal_id(s->seal, meter->domain, meter->name, id);
+	for (size_t i = 0; i < SEAL_ID; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	key = xasprintf("{%s:1}:%s:%s", s->prefix, meter->domain, hex);
+	keys[2] = str_from(key);
+	snprintf(
+	    step, sizeof(step), "%lld", (long long)(step_ms > 0 ? step_ms : 1));
+	snprintf(window, sizeof(window), "%lld", (long long)meter->window_ms);
+	set_head(s, &head, args);
+	args[ADD_ARGS] = str_from(step);
+	args[ADD_ARGS + 1] = str_from(window);
+	seal_record(s, record, &sealed);
+	args[ADD_ARGS + 2] = buf_str(&sealed);
+	ok = redis_link_run(
+	    s->link, &s->metered, keys, 3, args, ARRAY_LEN(args), fn, arg);
+	buf_clear(&sealed);
+	free(key);
+	return ok;
 }
 
 /* ---- from the server ---- */
@@ -186,20 +249,22 @@ take_page(struct stream *s, const struct resp_value *reply)
 {
 	int64_t top = resp_at(reply, 0)->integer;
 	int64_t first = resp_at(reply, 2)->integer;
-	uint64_t epoch = epoch_of(resp_text(resp_at(reply, 1)));
+	struct str text = resp_text(resp_at(reply, 1));
+	uint64_t epoch = epoch_of(text);
 	size_t n;
 
 	/* Nothing of ours: the keys are used by others. */
-	if (reply->count < 3 || top < 0 || first < 0)
+	if (reply->count < 3 || top < 0 || first < 0 ||
+	    (epoch == 0 && text.n > 0))
 		return false;
 	if (s->is_from_now) {
 		s->is_from_now = false;
 		s->mark = (struct stream_mark){epoch, (uint64_t)top};
 		return false;
 	}
-	if (epoch == 0) /* nothing was ever passed on */
-		return false;
 	look_for_gap(s, epoch, first);
+	if (epoch == 0) /* nothing was ever passed on, or all of it is gone */
+		return false;
 	n = (reply->count - 3) / 2;
 	for (size_t i = 0; i < n; i++) {
 		int64_t at = resp_at(reply, 2 * i + 3)->integer;
@@ -295,12 +360,14 @@ stream_new(struct loop *loop, struct redis_link *link, const struct seal *seal,
 	s->seal = seal;
 	s->ops = ops;
 	s->arg = arg;
+	s->prefix = xstrdup(prefix);
 	s->about = xstrdup(settings->about);
 	s->plain_max = settings->plain_max;
 	s->ttl_ms = settings->ttl_ms;
 	s->is_from_now = settings->is_from_now;
 	s->mark = settings->mark;
 	s->add.text = add_text;
+	s->metered.text = metered_text;
 	s->read.text = read_text;
 	s->keys[0] = xasprintf("{%s:1}:%s", prefix, settings->name);
 	s->keys[1] = xasprintf("{%s:1}:%s-count", prefix, settings->name);
@@ -316,6 +383,7 @@ stream_free(struct stream *s)
 	loop_timer_clear(&s->timer);
 	free(s->keys[0]);
 	free(s->keys[1]);
+	free(s->prefix);
 	free(s->about);
 	free(s);
 }

@@ -58,6 +58,18 @@ bool stream_is_ready(const struct stream *s);
  * the link takes no more; on_added does not come. */
 MUST_CHECK bool stream_add(
     struct stream *s, const struct str *records, size_t n);
+/* One record, if the meter has room for it: count at once, then as many in each
+ * window_ms, evenly (GCRA), for all relays together, by the server's time. It
+ * need not be ready. fn: of redis_link_run; an integer, 1: it was added, 0: it
+ * was not. False: the link is down, or takes no more. */
+struct stream_meter {
+	const char *domain; /* what is metered, also in the key's name */
+	struct str name;    /* whose; hashed */
+	uint32_t count;     /* 1 at least */
+	int64_t window_ms;
+};
+MUST_CHECK bool stream_add_metered(struct stream *s, struct str record,
+    const struct stream_meter *meter, redis_link_fn *fn, void *arg);
 struct stream_mark stream_mark(const struct stream *s);
 
 #endif

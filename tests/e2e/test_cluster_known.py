@@ -2,7 +2,7 @@
 """Whom a sender knows, passed on from relay to relay."""
 import time
 
-from harness import until
+from harness import message, until
 from test_cluster import (ALICE, KEY, is_up, redis, relay,  # noqa: F401
                           send, shared)
 
@@ -139,3 +139,55 @@ def test_what_is_not_ours_is_passed_over(redis, relay):  # noqa: F811
     learnt(b, 2)
     assert b.status()["shared_learnt"] == 2
     assert shared(b)["up"]
+
+
+def test_whom_incoming_mail_names_is_known_at_all(redis, relay):  # noqa: F811
+    """One rate for the site, in whatever relay mail comes in."""
+    server = redis()
+    policy = KEY + ('interval = "1d"  burst = 1  initial = 0'
+                    '  exempt_recipients = {"@example.org"}'
+                    '  learn_inbound = yes  inbound_rate = "4/1d"')
+    extra = {"local_domains": '{"example.org"}',
+             "xclient_from": '{"127.0.0.0/8"}'}
+    a, b = (relay(server, policy=policy, **extra) for _ in range(2))
+    is_up(a, b)
+
+    def comes_in(w, *names):
+        for i, name in enumerate(names):
+            peer = w.hello()
+            assert peer.ask(f"XCLIENT ADDR=198.51.{100 + i}.7")[0] == 220
+            peer.ask("EHLO client.test")
+            assert peer.transact(f"{name}@{name}.example.net",
+                                 ["alice@example.org"], message())[0] == 250
+            peer.close()
+
+    def known(w, *names):
+        return [n for n in names if w.ctl(
+            "explain", ALICE, f"{n}@{n}.example.net")["tier"] == "familiar"]
+
+    comes_in(a, "one", "two")
+    learnt(b, 2)
+    comes_in(b, "three", "one")  # who is known already
+    learnt(a, 1)
+    for w in (a, b):
+        until(lambda w=w: known(w, "one", "two", "three") ==
+              ["one", "two", "three"], "whom the others know")
+    # The last place goes to one of them, and then there is none anywhere.
+    comes_in(a, "four", "five")
+    learnt(b, 3)
+    comes_in(b, "six", "seven")
+    comes_in(a, "eight")
+    for w in (a, b):
+        assert known(w, "four", "five", "six", "seven", "eight") == ["four"]
+    assert a.status()["inbound_refused"] + b.status()["inbound_refused"] == 4
+    # Nor at a relay that knows of nothing, as the server does.
+    c = relay(server, policy=policy, **extra)
+    is_up(c)
+    until(lambda: known(c, "one") == ["one"], "whom the others know")
+    comes_in(c, "nine")
+    assert known(c, "nine") == []
+    server.call("FLUSHALL")
+    until(lambda: a.log_lines("learnt_gap"), "the gap")
+    # It takes what the others learn: within its own rate, or without it.
+    a.ctl("forget", ALICE)
+    until(lambda: not known(b, "one"), "what was forgotten")

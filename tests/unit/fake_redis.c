@@ -66,7 +66,8 @@ hear(struct fake_redis *r, struct str in)
 {
 	if (r->heard_n + in.n >= sizeof(r->heard))
 		r->heard_n = 0;
-	assert_true(in.n < sizeof(r->heard));
+	if (in.n >= sizeof(r->heard))
+		return;
 	memcpy(r->heard + r->heard_n, in.p, in.n);
 	r->heard_n += in.n;
 	r->heard[r->heard_n] = '\0';

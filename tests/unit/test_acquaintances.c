@@ -29,6 +29,9 @@ struct world {
 	/* What on_new heard: how often, and what last. */
 	unsigned news, news_why;
 	uint64_t news_site;
+	/* What on_met heard, and says. */
+	unsigned met;
+	bool is_met_later;
 };
 
 static void
@@ -51,6 +54,19 @@ on_new(void *arg, const char *source, uint64_t site, unsigned why, uint32_t day)
 	w->news_why = why;
 }
 
+static bool
+on_met(void *arg, const char *source,
+    const struct acquaintance_observation *observation, uint32_t day)
+{
+	struct world *w = arg;
+
+	assert_string_equal(source, ALICE.p);
+	assert_int_equal(day, acquaintance_day(w->wall));
+	assert_int_equal(observation->told, ACQUAINTANCE_SEEN);
+	w->met++;
+	return w->is_met_later;
+}
+
 static void
 start(struct world *w)
 {
@@ -70,6 +86,7 @@ set_up(void **state)
 	w->settings = (struct acquaintances_settings){.bytes_max = PLENTY,
 	    .rows_max = PLENTY,
 	    .on_new = on_new,
+	    .on_met = on_met,
 	    .on_due = on_due,
 	    .arg = w};
 	start(w);
@@ -805,6 +822,114 @@ test_shared(void **state)
 	    ask_by_site(w, who(1), who(93), w->wall), ACQUAINTANCE_KNOWN);
 }
 
+/* One that has a name at all relays. */
+static void
+hears_of(struct world *w, uint64_t i, enum acquaintance_told told)
+{
+	struct acquaintance_observation observation = {
+	    .destination =
+		told == ACQUAINTANCE_SEEN || told == ACQUAINTANCE_GRANTED
+		    ? who(i)
+		    : who(1000 + i),
+	    .site = who(1000 + i),
+	    .told = told,
+	    .why = ACQUAINTANCE_WROTE_US,
+	    .rules = rules};
+
+	acquaintances_learn(w->a, ALICE, &observation, w->now, w->wall);
+	pump(w);
+}
+
+static enum acquaintance_answer
+ask_met(struct world *w, uint64_t i)
+{
+	struct acquaintance_question q = {.destination = who(i),
+	    .site = who(1000 + i),
+	    .wall = w->wall,
+	    .met_for_ms = rules.expiry_ms};
+
+	return acquaintances_ask(w->a, ALICE, &q);
+}
+
+static void
+test_what_incoming_mail_names_is_asked_about(void **state)
+{
+	struct world *w = *state;
+
+	/* Nobody is there: at once. */
+	hears_of(w, 0, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 1);
+	assert_int_equal(ask_met(w, 0), ACQUAINTANCE_KNOWN);
+	w->is_met_later = true;
+	hears_of(w, 1, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 2);
+	assert_int_equal(ask_met(w, 1), ACQUAINTANCE_UNKNOWN);
+	hears_of(w, 1, ACQUAINTANCE_GRANTED);
+	assert_int_equal(ask_met(w, 1), ACQUAINTANCE_KNOWN);
+	assert_int_equal(w->counters.v[COUNT_INBOUND_LEARNT], 2);
+	/* What is asked about takes of the rate, whatever becomes of it: four
+	 * a day. */
+	hears_of(w, 2, ACQUAINTANCE_SEEN);
+	hears_of(w, 3, ACQUAINTANCE_SEEN);
+	hears_of(w, 4, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 4);
+	assert_int_equal(w->counters.v[COUNT_INBOUND_REFUSED], 1);
+	/* One that is known is not asked about. */
+	hears_of(w, 1, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 4);
+}
+
+static void
+test_what_others_met_takes_of_the_rate(void **state)
+{
+	struct world *w = *state;
+
+	hears_of(w, 0, ACQUAINTANCE_COUNTED);
+	hears_of(w, 1, ACQUAINTANCE_COUNTED);
+	hears_of(w, 2, ACQUAINTANCE_TOLD);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_int_equal(ask_met(w, i), ACQUAINTANCE_KNOWN);
+	/* It is known by that name: not asked about, nor new. */
+	hears_of(w, 0, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 0);
+	hears_of(w, 3, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 1);
+	hears_of(w, 4, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->met, 1);
+	/* Of what others learnt in an outage as of one's own. */
+	hears_of(w, 5, ACQUAINTANCE_TOLD);
+	assert_int_equal(ask_met(w, 5), ACQUAINTANCE_UNKNOWN);
+	hears_of(w, 6, ACQUAINTANCE_COUNTED);
+	assert_int_equal(ask_met(w, 6), ACQUAINTANCE_KNOWN);
+	assert_int_equal(w->counters.v[COUNT_INBOUND_LEARNT], 1);
+	assert_int_equal(w->counters.v[COUNT_INBOUND_REFUSED], 2);
+}
+
+/* Expiry is ten days: others hear of it each five, and of what was told from
+ * nobody again. */
+static void
+test_mail_that_goes_on_is_told_now_and_then(void **state)
+{
+	struct world *w = *state;
+
+	hears_of(w, 0, ACQUAINTANCE_SEEN);
+	hears_of(w, 0, ACQUAINTANCE_SEEN);
+	assert_int_equal(w->news, 0);
+	for (unsigned day = 0; day < 20; day++) {
+		w->wall += DAY;
+		hears_of(w, 0, ACQUAINTANCE_SEEN);
+		hears_of(w, 0, ACQUAINTANCE_SEEN);
+	}
+	assert_int_equal(w->news, 4);
+	assert_true(w->news_site == who(1000));
+	assert_int_equal(w->news_why, ACQUAINTANCE_WROTE_US);
+	for (unsigned day = 0; day < 20; day++) {
+		w->wall += DAY;
+		hears_of(w, 0, ACQUAINTANCE_TOLD);
+	}
+	assert_int_equal(w->news, 4);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -833,6 +958,9 @@ main(void)
 	    TEST(test_those_met_expire_first),
 	    TEST(test_nobody_keeps_others_out),
 	    TEST(test_shared),
+	    TEST(test_what_incoming_mail_names_is_asked_about),
+	    TEST(test_what_others_met_takes_of_the_rate),
+	    TEST(test_mail_that_goes_on_is_told_now_and_then),
 	    TEST(test_works_without_a_spool),
 	};
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Whom senders know, passed on by a cluster of one server that the test plays:
- * what is read on after one question came to nothing, and what is not handed
- * over behind what others have forgotten.
+ * what is read on after one question came to nothing, what is not handed over
+ * behind what others have forgotten, and what the site's rate has room for.
  */
 #include "share/learns.h"
 
@@ -30,8 +30,13 @@ struct world {
 	bool is_adding_lost; /* the next add; alice is forgotten by then */
 	bool holds_read;     /* until the next add */
 	struct fake_redis_peer *held; /* whose read is held */
-	char added[512];              /* all of it: "+alice 5, -bob 5, " */
-	char heard[512];              /* what on_record was given, the same */
+	/* To each that is asked: '1', '0', or 'x' for none. */
+	const char *answers;
+	unsigned asks;
+	char answered[512]; /* "alice 1, bob 0, " */
+	unsigned answers_n, want_answers, gaps;
+	char added[512]; /* all of it: "+alice 5, -bob 5, " */
+	char heard[512]; /* what on_record was given, the same */
 };
 
 /* ---- the server ---- */
@@ -41,8 +46,8 @@ note(char (*out)[512], const struct learns_record *r)
 {
 	size_t n = strlen(*out);
 
-	snprintf(*out + n, sizeof(*out) - n, "%c%.*s %u, ",
-	    r->what == LEARNS_FORGET ? '-' : '+', STR_ARG(r->sender), r->day);
+	snprintf(*out + n, sizeof(*out) - n, "%c%.*s %u, ", " +-?!"[r->what],
+	    STR_ARG(r->sender), r -> day);
 }
 
 static void
@@ -96,10 +101,38 @@ take_add(struct world *w, struct fake_redis_peer *p,
 }
 
 static void
+take_ask(struct world *w, struct fake_redis_peer *p,
+    const struct resp_value *command)
+{
+	char c = w->answers[w->asks++];
+	struct buf plain;
+	struct learns_record r;
+
+	buf_init(&plain, 1024);
+	/* Of 50 a day, one each 1728 s. */
+	assert_true(str_eq(resp_text(resp_at(command, 9)), STR("1728000")));
+	assert_true(str_eq(resp_text(resp_at(command, 10)), STR("86400000")));
+	assert_true(seal_open(
+	    w->seal, STR(ABOUT), resp_text(resp_at(command, 11)), &plain));
+	assert_true(learns_read(buf_str(&plain), &r));
+	assert_int_equal(r.what, LEARNS_MET_COUNTED);
+	assert_int_equal(r.domain, 3);
+	assert_int_equal(r.network, 4);
+	buf_clear(&plain);
+	if (c == 'x')
+		fake_redis_answer(
+		    p, STR("-CLUSTERDOWN Hash slot not served\r\n"));
+	else
+		fake_redis_answer(p, c == '1' ? STR(":1\r\n") : STR(":0\r\n"));
+}
+
+static void
 on_command(
     void *arg, struct fake_redis_peer *p, const struct resp_value *command)
 {
-	if (command->count == FAKE_REDIS_READ_WORDS)
+	if (str_eq(resp_text(resp_at(command, 2)), STR("3")))
+		take_ask(arg, p, command);
+	else if (command->count == FAKE_REDIS_READ_WORDS)
 		take_read(arg, p);
 	else
 		take_add(arg, p, command);
@@ -163,8 +196,21 @@ on_record(void *arg, const struct learns_record *r)
 static void
 on_gap(void *arg, uint64_t missed)
 {
-	(void)arg;
-	fail_msg("a gap of %llu", (unsigned long long)missed);
+	assert_int_equal(missed, 0);
+	((struct world *)arg)->gaps++;
+}
+
+static void
+on_answer(void *arg, const struct learns_record *r, bool is_known)
+{
+	struct world *w = arg;
+	size_t n = strlen(w->answered);
+
+	assert_int_equal(r->own, 77);
+	assert_int_equal(r->domain, 3);
+	snprintf(w->answered + n, sizeof(w->answered) - n, "%.*s %d, ",
+	    STR_ARG(r->sender), is_known);
+	w->answers_n++;
 }
 
 static void
@@ -175,7 +221,11 @@ on_full(void *arg)
 }
 
 static const struct learns_ops ops = {
-    .on_record = on_record, .on_gap = on_gap, .on_full = on_full};
+    .on_record = on_record,
+    .on_gap = on_gap,
+    .on_full = on_full,
+    .on_answer = on_answer,
+};
 
 static int
 set_up(void **state)
@@ -306,6 +356,108 @@ test_nothing_on_its_way_goes_behind_a_forget(void **state)
 	assert_string_equal(w->added, "+bob 5, ");
 }
 
+static bool
+ask(struct world *w, const char *sender, uint64_t destination)
+{
+	static const struct learns_rate rate = {50, 86400000};
+
+	return learns_ask(w->learns,
+	    &(struct learns_record){.what = LEARNS_MET,
+		.destination = destination,
+		.why = 2,
+		.day = 5,
+		.domain = 3,
+		.network = 4,
+		.sender = str_from(sender),
+		.own = 77},
+	    &rate);
+}
+
+static bool
+are_answered(void *arg)
+{
+	struct world *w = arg;
+
+	return w->answers_n >= w->want_answers;
+}
+
+/* The site's rate has room, has none, or nobody says: then it is told like
+ * what was learnt in an outage. */
+static void
+test_what_incoming_mail_names(void **state)
+{
+	struct world *w = *state;
+
+	assert_false(ask(w, "alice", 1));
+	await(w, 2, 0);
+	assert_int_equal(w->gaps, 0);
+	w->answers = "10x";
+	assert_true(ask(w, "alice", 1));
+	/* Once is enough. */
+	assert_true(ask(w, "alice", 1));
+	assert_true(ask(w, "bob", 1));
+	assert_true(ask(w, "carol", 1));
+	w->want_answers = 3;
+	assert_true(pump_until(w->loop, are_answered, w));
+	assert_string_equal(w->answered, "alice 1, bob 0, carol 1, ");
+	w->want_adds = 1;
+	assert_true(pump_until(w->loop, has_heard, w));
+	assert_string_equal(w->added, "?carol 5, ");
+	assert_int_equal(w->asks, 3);
+}
+
+/* Forgotten meanwhile, here or elsewhere. */
+static void
+test_no_answer_about_whom_is_forgotten(void **state)
+{
+	struct world *w = *state;
+
+	await(w, 2, 0);
+	w->answers = "111";
+	assert_true(ask(w, "alice", 1));
+	learn(w, LEARNS_FORGET, "alice");
+	assert_true(ask(w, "bob", 1));
+	learns_drop(w->learns, STR("bob"));
+	assert_true(ask(w, "carol", 1));
+	w->want_answers = 1;
+	assert_true(pump_until(w->loop, are_answered, w));
+	assert_string_equal(w->answered, "carol 1, ");
+}
+
+/* Whoever floods a sender has its mail wait, and no more. */
+static void
+test_few_are_asked_at_once(void **state)
+{
+	struct world *w = *state;
+	char answers[LEARNS_ASKED_MAX + 1];
+
+	await(w, 2, 0);
+	memset(answers, '0', sizeof(answers));
+	w->answers = answers;
+	for (uint64_t i = 1; i <= LEARNS_ASKED_MAX + 1; i++)
+		assert_true(ask(w, "alice", i));
+	assert_string_equal(w->answered, "alice 0, ");
+	w->want_answers = LEARNS_ASKED_MAX + 1;
+	assert_true(pump_until(w->loop, are_answered, w));
+	assert_int_equal(w->asks, LEARNS_ASKED_MAX);
+}
+
+/* After weeks without a record, or FLUSHALL: said once, and at once. */
+static void
+test_an_emptied_server_is_a_gap(void **state)
+{
+	static const char empty[] = "*3\r\n:0\r\n$0\r\n\r\n:0\r\n";
+	struct world *w = *state;
+
+	await(w, 2, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(buf_append_str(&w->reply, str_from(empty)));
+		await(w, 2, 0);
+		assert_int_equal(w->gaps, 1 + i);
+		assert_true(learns_mark(w->learns).epoch != 0);
+	}
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -316,6 +468,10 @@ main(void)
 	    TEST(test_nothing_goes_behind_a_forget),
 	    TEST(test_nothing_is_sent_again_behind_a_forget),
 	    TEST(test_nothing_on_its_way_goes_behind_a_forget),
+	    TEST(test_what_incoming_mail_names),
+	    TEST(test_no_answer_about_whom_is_forgotten),
+	    TEST(test_few_are_asked_at_once),
+	    TEST(test_an_emptied_server_is_a_gap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
