@@ -139,7 +139,7 @@ stream_add(struct stream *s, const struct str *records, size_t n)
 	struct str keys[2] = {str_from(s->keys[0]), str_from(s->keys[1])};
 	struct str args[STREAM_BATCH + ADD_ARGS];
 	struct buf sealed[STREAM_BATCH];
-	struct add_head head;
+	struct add_head head = {.ttl = ""};
 
 	if (!stream_is_ready(s))
 		return false;
@@ -166,7 +166,7 @@ stream_add_metered(struct stream *s, struct str record,
 	int64_t step_ms = meter->window_ms / meter->count;
 	struct str keys[3] = {str_from(s->keys[0]), str_from(s->keys[1])};
 	struct str args[ADD_ARGS + 3];
-	struct add_head head;
+	struct add_head head = {.ttl = ""};
 	struct buf sealed;
 	char *key;
 	bool ok;
