@@ -268,6 +268,19 @@ size_t gate_txn_count(const struct gate_txn *txn);
 enum throttle_verdict gate_txn_verdict(const struct gate_txn *txn, size_t i);
 uint64_t gate_txn_destination(const struct gate_txn *txn, size_t i);
 uint8_t gate_txn_lane(const struct gate_txn *txn, size_t i);
+/* For a front whose client names recipients without waiting for the answers:
+ * where the throttle is shared, all of them are asked about at once. look hands
+ * over those that come behind the one in hand, in order, until fn returns
+ * false; it is called from within gate_recipient, or later until the one in
+ * hand is answered. It may guess: each is judged by gate_recipient in its turn,
+ * and what was reserved for one that never comes is given back. */
+typedef bool gate_ahead_fn(void *arg, struct str address);
+struct gate_ahead {
+	void (*look)(void *arg, gate_ahead_fn *fn, void *fn_arg);
+	void *arg;
+};
+/* ahead is copied. */
+void gate_look_ahead(struct gate_txn *txn, const struct gate_ahead *ahead);
 /* For the log's lines about what is held, borrowed until the transaction ends:
  * the i-th recipient's address (NULL: unknown), and the mail server's queue id,
  * NULL: it gave none. */

@@ -121,6 +121,27 @@ familiar_ask(const struct familiar_later *ask)
 	return told == FAMILIAR_LATER ? FAMILIAR_NO : told;
 }
 
+enum familiar
+familiar_look(const struct gate_txn *txn, uint64_t destination, uint64_t site,
+    int64_t wall)
+{
+	struct acquaintance_question question = {
+	    .destination = destination,
+	    .site = site,
+	    .wall = wall,
+	    .familiar_for_ms = txn->policy->familiar_for_ms,
+	    .met_for_ms = txn->policy->met_for_ms,
+	};
+	enum familiar told;
+
+	if (!txn->g->remembers || !txn->policy->remembers)
+		return FAMILIAR_NO;
+	told = told_by(&question,
+	    acquaintances_ask(txn->g->acquaintances, txn_key(txn), &question));
+	acquaintances_unask(&question);
+	return told;
+}
+
 void
 familiar_drop(struct gate_txn *txn)
 {

@@ -41,6 +41,10 @@ struct familiar_later {
 
 /* ask: all but the question; copied for LATER. */
 enum familiar familiar_ask(const struct familiar_later *ask);
+/* By what is in memory: LATER comes at once, and nothing comes of it. site: its
+ * name at all relays; 0: none. */
+enum familiar familiar_look(const struct gate_txn *txn, uint64_t destination,
+    uint64_t site, int64_t wall);
 /* The transaction ends: no answer comes any more. Harmless without one. */
 void familiar_drop(struct gate_txn *txn);
 /* gate_recipient.c, gate_decoy.c: the answer has come. */

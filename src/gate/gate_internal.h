@@ -30,6 +30,7 @@
  *	gate_spent.c	what a sender spends at several relays
  *	gate_shared.c	the throttle of several relays, followed
  *	gate_shared_ask.c	questions to their server
+ *	gate_shared_ahead.c	the same before a recipient's turn
  *	gate_shared_tell.c	what it is told of recipients
  *	gate_shared_recipient.c	recipients that the others have a say in
  *	gate_habit.c	what a source did over days, stored

@@ -37,6 +37,16 @@ struct txn_entry *question_add(
 void question_count(const struct question *q, struct throttle_source *src,
     uint64_t destination);
 
+/* One that comes later, as it would be asked about now. */
+struct foreseen {
+	uint64_t destination, site; /* here, and at all relays */
+	enum share_lane lane;
+};
+/* False: nobody else would be asked, or the disk would be read for it. Only
+ * where the throttle is shared. */
+MUST_CHECK bool recipient_foresee(struct gate_txn *txn, struct str address,
+    int64_t now, int64_t wall, struct foreseen *out);
+
 /* ---- gate_answer.c: each may end the transaction; words are for the call ----
  */
 

@@ -625,6 +625,59 @@ is_exempt(const struct gate_txn *txn, struct throttle_source *src,
 		   policy_exempts_recipient(txn->policy, key));
 }
 
+/* In its lane: known to the throttle there, it is not asked about. */
+static bool
+is_asked_about(struct gate_txn *txn, struct throttle_source *src,
+    struct str address, int64_t now, int64_t wall, struct foreseen *f)
+{
+	struct gate *g = txn->g;
+	struct throttle_source *lane;
+	struct throttle_reservation r;
+	enum familiar told = FAMILIAR_NO;
+
+	txn_reserve(txn, src, f->destination, now, &r);
+	throttle_cancel(g->throttle, src, &r, now);
+	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN)
+		return false;
+	f->lane = SHARE_NEW;
+	if (!question_may_be_familiar(&(struct question){.txn = txn}, &r))
+		return true;
+	if (txn->policy->familiar_for_ms > 0 &&
+	    locals_is_internal(g->locals, address))
+		told = FAMILIAR_INTERNAL;
+	else
+		told = familiar_look(txn, f->destination, f->site, wall);
+	if (told == FAMILIAR_NO)
+		return true;
+	if (told == FAMILIAR_LATER || told == FAMILIAR_UNREAD)
+		return false;
+	f->lane = SHARE_FAMILIAR;
+	lane = tier_get(g, src, now);
+	throttle_reserve(g->familiar, lane, f->destination, now, &r);
+	throttle_cancel(g->familiar, lane, &r, now);
+	return r.reason != THROTTLE_KNOWN && r.reason != THROTTLE_FROZEN;
+}
+
+bool
+recipient_foresee(struct gate_txn *txn, struct str address, int64_t now,
+    int64_t wall, struct foreseen *out)
+{
+	struct gate *g = txn->g;
+	struct throttle_source *src = txn_source(txn);
+	char text[GATE_RECIPIENT_MAX];
+	struct str key = {text,
+	    g->recipient_key(address, txn->policy->conf->fold_tags, text)};
+
+	if (key.n == 0 || src == NULL || txn->is_decoyed || txn->is_exempt ||
+	    txn_is_incoming(txn, address) || decoy_is(txn, address, key) ||
+	    is_exempt(txn, src, address, key))
+		return false;
+	out->destination = hash_str(key, g->seed);
+	out->site = g->share_ops->destination(g->share_arg, key);
+	return find_twin(txn, out->destination) == NO_TWIN &&
+	       is_asked_about(txn, src, address, now, wall, out);
+}
+
 void
 gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg)

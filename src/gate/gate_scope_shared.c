@@ -28,8 +28,9 @@ struct scope_ask {
 		uint32_t untold;
 	} v[SCOPES_MAX];
 	bool is_taken;
-	uint64_t reservation;
-	scope_word_fn *fn; /* NULL: nobody waits for it */
+	size_t places;
+	uint64_t reservation; /* of the first; then one more of each */
+	scope_words_fn *fn;   /* NULL: nobody waits for them */
 	void *arg;
 };
 
@@ -157,15 +158,15 @@ take_back(struct scope_ask *ask)
 }
 
 static void
-fill_word(const struct scope_ask *ask, const struct share_scope_ruling *r,
-    int64_t now, struct scope_word *out)
+fill_word(const struct scope_ask *ask, size_t place,
+    const struct share_scope_ruling *r, int64_t now, struct scope_word *out)
 {
 	const struct asked *a = &ask->v[r->scope];
 	const struct scope_rule *rule = a->key->scope->rule;
 
 	*out = (struct scope_word){.is_free = r->is_free};
 	if (r->is_free) {
-		out->reservation = ask->is_taken ? 0 : ask->reservation;
+		out->reservation = ask->is_taken ? 0 : ask->reservation + place;
 		return;
 	}
 	out->full = (struct scope_info){
@@ -180,28 +181,45 @@ fill_word(const struct scope_ask *ask, const struct share_scope_ruling *r,
 	};
 }
 
+/* Nobody waits for them any more. */
+static void
+give_back(const struct scope_ask *ask, const struct scope_word *words)
+{
+	struct share_scope_step *steps =
+	    xcalloc(ask->places + 1, sizeof(*steps));
+	size_t n = 0;
+
+	for (size_t i = 0; i < ask->places; i++) {
+		if (words[i].reservation != 0)
+			steps[n++] = (struct share_scope_step){
+			    SHARE_SCOPE_CANCEL, words[i].reservation};
+	}
+	scope_tell(ask->g, ask->pins, steps, n);
+	free(steps);
+}
+
 static void
 on_answer(void *arg, const struct share_scopes_answer *answer, int64_t now)
 {
 	struct scope_ask *ask = arg;
 	struct gate *g = ask->g;
-	bool is_answered = answer != NULL && answer->rulings_n == 1;
-	struct share_scope_step step;
-	struct scope_word word;
+	struct scope_word *words = NULL;
 
 	g->now = now;
 	if (answer != NULL)
 		follow(ask, answer->windows, now);
 	else
 		take_back(ask);
-	if (is_answered)
-		fill_word(ask, &answer->rulings[0], now, &word);
-	step = (struct share_scope_step){
-	    SHARE_SCOPE_CANCEL, is_answered ? word.reservation : 0};
+	if (answer != NULL && answer->rulings_n == ask->places) {
+		words = xcalloc(ask->places + 1, sizeof(*words));
+		for (size_t i = 0; i < ask->places; i++)
+			fill_word(ask, i, &answer->rulings[i], now, &words[i]);
+	}
 	if (ask->fn != NULL)
-		ask->fn(ask->arg, is_answered ? &word : NULL, now);
-	else if (step.reservation != 0)
-		scope_tell(g, ask->pins, &step, 1);
+		ask->fn(ask->arg, words, now);
+	else if (words != NULL)
+		give_back(ask, words);
+	free(words);
 	ask_free(ask);
 	gate_changed(g);
 }
@@ -249,21 +267,29 @@ send_ask(struct scope_ask *ask, const struct share_scope_step *steps, size_t n)
 }
 
 struct scope_ask *
-scope_ask(struct gate *g, struct scope_pins *pins, bool taken,
-    scope_word_fn *fn, void *arg)
+scope_ask(struct gate *g, struct scope_pins *pins, bool taken, size_t places,
+    scope_words_fn *fn, void *arg)
 {
-	struct share_scope_step step = {
-	    taken ? SHARE_SCOPE_TAKE : SHARE_SCOPE_RESERVE, 0};
+	struct share_scope_step *steps;
 	struct scope_ask *ask;
+	bool is_sent;
 
 	if (!may_ask(g) || scope_shared_mask(pins) == 0)
 		return NULL;
 	ask = ask_new(g, pins);
-	step.reservation = ask->reservation = ++g->share_ids;
+	ask->places = places;
+	ask->reservation = g->share_ids + 1;
 	ask->is_taken = taken;
 	ask->fn = fn;
 	ask->arg = arg;
-	return send_ask(ask, &step, 1) ? ask : NULL;
+	steps = xcalloc(places, sizeof(*steps));
+	for (size_t i = 0; i < places; i++)
+		steps[i] = (struct share_scope_step){
+		    taken ? SHARE_SCOPE_TAKE : SHARE_SCOPE_RESERVE,
+		    ++g->share_ids};
+	is_sent = send_ask(ask, steps, places);
+	free(steps);
+	return is_sent ? ask : NULL;
 }
 
 void

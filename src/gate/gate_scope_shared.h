@@ -17,14 +17,16 @@ struct scope_word {
 };
 
 struct scope_ask;
-/* word NULL: no answer came in time. */
-typedef void scope_word_fn(
-    void *arg, const struct scope_word *word, int64_t now);
+/* words: as many as places were asked for, in order; NULL: no answer came in
+ * time. */
+typedef void scope_words_fn(
+    void *arg, const struct scope_word *words, int64_t now);
 
-/* Asks for a place; taken: which is used at once. NULL: nobody is to be asked,
- * and fn is not called. Else fn comes later, unless scope_unask does before. */
+/* Asks for places, SHARE_STEPS_MAX at most; taken: which are used at once.
+ * NULL: nobody is to be asked, and fn is not called. Else fn comes later,
+ * unless scope_unask does before. */
 struct scope_ask *scope_ask(struct gate *g, struct scope_pins *pins, bool taken,
-    scope_word_fn *fn, void *arg);
+    size_t places, scope_words_fn *fn, void *arg);
 void scope_unask(struct scope_ask *ask); /* takes NULL */
 
 /* Tells what became of what was reserved. */

@@ -87,6 +87,7 @@ shared_forget(struct gate_source *data)
 		list_remove(&s->entry);
 		scope_unask(s->asking_scopes);
 		free(s->grants);
+		free(s->lost);
 		free(s);
 		data->shared[lane] = NULL;
 	}
@@ -283,7 +284,7 @@ grant_may_go(
 		pins, scope_shared_mask(pins), destination, now, &mask, &full))
 		return full.open_at > now ? full.open_at : now + 1;
 	scope_cancel(pins, mask);
-	s->asking_scopes = scope_ask(g, pins, true, on_scopes_of_grant, s);
+	s->asking_scopes = scope_ask(g, pins, true, 1, on_scopes_of_grant, s);
 	if (s->asking_scopes == NULL)
 		return gate_scope_may_go(g, s->src, destination, now);
 	s->asked_for = destination;
@@ -458,8 +459,9 @@ gate_share_again(struct gate *g, int64_t now)
 	list_each (e, &g->shared_sources) {
 		struct shared_source *s =
 		    LIST_ITEM(e, struct shared_source, entry);
-		if (s->untold > 0 || waiting_here(g, s, now) > 0 ||
-		    freeze_is_on(s->src) || has_untold_signals(g, s))
+		if (s->untold > 0 || s->lost_n > 0 ||
+		    waiting_here(g, s, now) > 0 || freeze_is_on(s->src) ||
+		    has_untold_signals(g, s))
 			shared_want(g, s, now);
 	}
 	scope_join(g);

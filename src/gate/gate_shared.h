@@ -17,7 +17,6 @@
 struct shared_later {
 	struct gate_txn *txn; /* NULL: it has ended meanwhile */
 	uint64_t destination;
-	uint64_t reservation;
 	enum share_lane lane;
 	enum familiar told; /* why it is familiar */
 	enum signal signal; /* why it waits if it is new */
@@ -35,17 +34,32 @@ bool shared_refuses(const struct gate *g, const struct throttle_source *src);
 /* The same where it was asked, and did not answer. */
 bool shared_refuses_then(
     const struct gate *g, const struct throttle_source *src);
-/* ask: all but reservation; copied. False: it cannot be asked now. Else
- * shared_resume comes later. */
+/* A recipient that was asked about, and what was said. */
+struct shared_asked {
+	uint64_t destination, site; /* here, and at all relays */
+	uint64_t reservation;
+	bool is_ruled; /* the throttle has answered */
+	bool has_word; /* the scopes were asked, and have */
+	struct throttle_reservation ruling; /* due_ms by the clock here */
+	struct scope_word word;
+};
+/* ask: copied. Others that come behind it are asked about with it. False: it
+ * cannot be asked now. Else shared_resume comes, at once where this one came
+ * behind another, or later. */
 MUST_CHECK bool shared_ask(
     struct throttle_source *src, const struct shared_later *ask);
-/* gate_shared_recipient.c. ruling NULL: no answer came. word: of the scopes;
- * NULL: they were not asked, or did not answer. */
+/* gate_shared_recipient.c. said: of this recipient. */
 void shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, const struct scope_word *word,
-    int64_t now);
+    const struct shared_asked *said, int64_t now);
 /* The transaction ends or is dropped: no answer comes any more. */
 void shared_drop(struct gate_txn *txn);
+
+/* gate_shared_ahead.c: what was said of recipients before their turn. */
+/* Something of the transaction was given back: those that might pass by it are
+ * asked about again in their turn. */
+void shared_ahead_revise(struct gate_txn *txn);
+/* None of them comes any more. */
+void shared_ahead_give_up(struct gate_txn *txn);
 
 /* gate_shared_tell.c: what became of a recipient is told when the transaction
  * ends: it is given back, or committed, in the queue as `as`. ticket: of its

@@ -49,7 +49,8 @@ question_ask_shared(const struct question *q, struct throttle_source *src,
 	};
 
 	if (is_settled_here(src, r) ||
-	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src)))
+	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src) &&
+		txn->ahead[SHARE_NEW] == NULL))
 		return false;
 	throttle_cancel(txn->g->throttle, src, r, q->now);
 	if (shared_ask(src, &later) || refuse_alone(q, src, false))
@@ -80,8 +81,7 @@ question_ask_shared_familiar(const struct question *q,
 
 /* Much may have happened meanwhile: the throttle is asked anew. */
 void
-shared_resume(const struct shared_later *later,
-    const struct throttle_reservation *ruling, const struct scope_word *word,
+shared_resume(const struct shared_later *later, const struct shared_asked *said,
     int64_t now)
 {
 	struct question q = {
@@ -94,26 +94,22 @@ shared_resume(const struct shared_later *later,
 	    .was_asked = true,
 	    .signal = later->signal != SIGNAL_NONE ? later->signal
 						   : signal_of(later->txn),
-	    .scopes = word,
+	    .scopes = said->has_word ? &said->word : NULL,
 	};
 	struct throttle_source *src = txn_need_source(q.txn, now);
-	struct throttle_reservation r, made;
+	struct throttle_reservation r;
 
-	if (ruling != NULL && ruling->verdict != THROTTLE_REFUSE)
-		q.shared = later->reservation;
-	if (ruling == NULL && later->lane == SHARE_NEW &&
+	if (said->is_ruled && said->ruling.verdict != THROTTLE_REFUSE)
+		q.shared = said->reservation;
+	if (!said->is_ruled && later->lane == SHARE_NEW &&
 	    refuse_alone(&q, src, true))
 		return;
 	txn_reserve(q.txn, src, later->destination, now, &r);
 	if (is_settled_here(src, &r)) {
 		shared_give_up(q.txn, later->lane, q.shared, now);
 		q.shared = 0;
-	} else if (ruling != NULL) {
-		made = *ruling;
-		made.destination = later->destination;
-		if (made.due_ms != INT64_MAX)
-			made.due_ms += now;
-		q.ruling = &made;
+	} else if (said->is_ruled) {
+		q.ruling = &said->ruling;
 	}
 	if (later->lane == SHARE_FAMILIAR && question_may_be_familiar(&q, &r)) {
 		if (question_add_familiar(&q, src, &r, later->told))

@@ -20,6 +20,10 @@ struct shared_source {
 	uint32_t elsewhere; /* waits at other relays */
 	bool was_thawed;
 	bool differs; /* the server has not what waits here */
+	/* Reservations that it may have made, and nobody knows of: given back
+	 * when it answers again. The rest ends by its lease. */
+	uint64_t *lost;
+	size_t lost_n;
 	/* The server lets them go, and something of this relay's own does
 	 * not. */
 	uint64_t *grants;
@@ -37,21 +41,24 @@ struct gate_shared_ask {
 	char key[GATE_KEY_MAX];
 	enum share_lane lane;
 	struct shared_later *later; /* NULL: of no recipient */
+	/* That one, and those that come behind it; their steps are the last. */
+	struct shared_asked *asked;
+	size_t asked_n;
+	enum share_what as;
 	struct share_step *steps;
 	size_t steps_n;
 	uint64_t *list;
 	uint32_t untold;
 	bool was_thawed;
 	bool is_seeded;
+	bool is_lost; /* gives back what nobody heard of */
 	int64_t wall;
 	uint64_t network; /* of the message */
 	bool was_untold;  /* signals */
 	/* The first step counts something; result: as it is here. */
 	bool has_signal;
 	int result;
-	/* Of the recipient, while the scopes are asked. */
-	struct throttle_reservation ruling;
-	struct scope_pins *pins;
+	struct scope_pins *pins; /* while the scopes are asked */
 };
 
 /* ---- gate_shared.c ---- */
@@ -95,5 +102,32 @@ void shared_signals_follow(struct gate *g, struct str key,
 /* a NULL: no answer. */
 void shared_signals_end(
     struct gate_shared_ask *ask, const struct share_answer *a, int64_t now);
+
+/* ---- gate_shared_ahead.c ---- */
+
+#define SHARED_AHEAD_MAX 100 /* recipients of one question */
+
+/* first, and those behind it that would be asked about in the same lane.
+ * Returns how many, one at least; cap of them at most. */
+size_t shared_look_ahead(
+    const struct shared_later *first, struct shared_asked *v, size_t cap);
+/* Copies them: the transaction has none in that lane. */
+void shared_ahead_keep(struct gate_txn *txn, enum share_lane lane,
+    enum share_what as, const struct shared_asked *v, size_t n, int64_t now);
+/* False: this one has to be asked about now; then none is kept. */
+bool shared_ahead_take(const struct shared_later *later, enum share_what as,
+    int64_t now, struct shared_asked *out);
+void shared_ahead_free(struct gate_txn *txn);
+
+/* ---- gate_shared_tell.c ---- */
+
+/* Whether a ruling holds something on the server. */
+bool shared_is_reserved(const struct shared_asked *asked);
+/* Nobody takes what was reserved, or may have been. */
+void shared_note_unused(struct gate_txn *txn, enum share_lane lane,
+    const struct shared_asked *asked);
+/* Takes what was noted of the lane: *n steps, for free. */
+struct share_step *shared_take_told(
+    struct gate_txn *txn, enum share_lane lane, size_t *n);
 
 #endif

@@ -32,6 +32,14 @@ note_entry(struct gate_txn *txn, enum share_lane lane, enum share_what what,
 		.ticket = ticket});
 }
 
+bool
+shared_is_reserved(const struct shared_asked *asked)
+{
+	return asked->ruling.verdict == THROTTLE_HOLD ||
+	       (asked->ruling.verdict == THROTTLE_PASS &&
+		   asked->ruling.reason != THROTTLE_KNOWN);
+}
+
 void
 shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e)
 {
@@ -111,8 +119,10 @@ shared_give_up_scopes(struct gate_txn *txn, uint64_t reservation)
 {
 	struct share_scope_step step = {SHARE_SCOPE_CANCEL, reservation};
 
-	if (reservation != 0)
-		scope_tell(txn->g, txn->scopes, &step, 1);
+	if (reservation == 0)
+		return;
+	shared_ahead_revise(txn);
+	scope_tell(txn->g, txn->scopes, &step, 1);
 }
 
 void
@@ -122,6 +132,30 @@ shared_note_blast(struct gate_txn *txn, bool begins)
 		note(txn, SHARE_NEW,
 		    &(struct share_step){
 			.what = begins ? SHARE_BLAST_BEGIN : SHARE_BLAST_END});
+}
+
+void
+shared_note_unused(struct gate_txn *txn, enum share_lane lane,
+    const struct shared_asked *asked)
+{
+	if (!asked->is_ruled || shared_is_reserved(asked))
+		note(txn, lane,
+		    &(struct share_step){.what = SHARE_CANCEL,
+			.destination = asked->site,
+			.reservation = asked->reservation});
+	if (asked->has_word && asked->word.reservation != 0)
+		note_scope(txn, SHARE_SCOPE_CANCEL, asked->word.reservation);
+}
+
+struct share_step *
+shared_take_told(struct gate_txn *txn, enum share_lane lane, size_t *n)
+{
+	struct share_step *steps = txn->told[lane].steps;
+
+	*n = txn->told[lane].n;
+	txn->told[lane].steps = NULL;
+	txn->told[lane].n = 0;
+	return steps;
 }
 
 static void
@@ -174,6 +208,7 @@ shared_give_up(struct gate_txn *txn, enum share_lane lane, uint64_t reservation,
 {
 	if (reservation == 0)
 		return;
+	shared_ahead_revise(txn);
 	note(txn, lane,
 	    &(struct share_step){.what = SHARE_CANCEL,
 		.destination = txn->site,

@@ -186,6 +186,7 @@ txn_end(struct gate_txn *txn)
 {
 	struct gate *g = txn->g;
 
+	shared_ahead_give_up(txn);
 	shared_tell(txn, g->now);
 	txn_free(txn);
 	gate_changed(g);
@@ -195,6 +196,8 @@ void
 txn_end_blank(struct gate_txn *txn, int64_t now)
 {
 	/* What the server reserves for it has to be given back yet. */
+	shared_ahead_give_up(txn);
+	shared_tell(txn, txn->g->now);
 	if (txn->made && txn->sharing == NULL)
 		source_drop_blank(txn->g, txn_key(txn), now);
 	txn_end(txn);
@@ -216,6 +219,8 @@ txn_drop_last(struct gate_txn *txn, int64_t now)
 	if (e->twin_of != NO_TWIN && e->verdict == THROTTLE_HOLD)
 		txn->twins--;
 	txn_give_back(txn, e, now);
+	if (e->shared != 0)
+		shared_ahead_revise(txn);
 	shared_tell(txn, now);
 }
 

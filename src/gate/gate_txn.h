@@ -47,6 +47,9 @@ struct gate_txn {
 	struct gate_secure_op *securing;      /* NULL: nothing is on its way */
 	struct familiar_later *later;         /* NULL: no question is open */
 	struct shared_later *sharing;         /* NULL: nobody else is asked */
+	struct gate_ahead front;              /* look NULL: it tells nothing */
+	/* Of gate_shared_ahead.c; NULL: none. */
+	struct shared_ahead *ahead[SHARE_LANES];
 	struct { /* for those who share; told at the end */
 		struct share_step *steps;
 		size_t n;

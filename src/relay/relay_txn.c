@@ -130,6 +130,18 @@ txn_reply(struct txn *t, const struct smtp_reply *reply, int64_t now)
 
 /* ---- MAIL ---- */
 
+/* Whoever pipelines has named them by now. */
+static void
+look_ahead(void *arg, gate_ahead_fn *fn, void *fn_arg)
+{
+	const struct txn *t = arg;
+	const struct session *s = t->session;
+
+	if (s != NULL && s->state != SESSION_ENDED)
+		smtp_server_look_ahead(
+		    s->server, conn_input(s->conn), SPOOL_RCPT_MAX, fn, fn_arg);
+}
+
 static void
 on_sender_answer(void *arg, const struct gate_answer *answer)
 {
@@ -223,6 +235,7 @@ txn_on_mail(struct session *s, const struct smtp_mail *mail, int64_t now)
 	}
 	txn_set_state(t, TXN_MAIL);
 	t->gate = gate_begin(s->relay->parts.gate, &facts, now);
+	gate_look_ahead(t->gate, &(struct gate_ahead){look_ahead, t});
 	gate_sender(t->gate, now, wall, on_sender_answer, t);
 }
 

@@ -134,6 +134,14 @@ size_t smtp_server_feed(
 void smtp_server_yield(struct smtp_server *s);
 /* A question is open: smtp_server_feed would consume nothing. */
 bool smtp_server_is_waiting(const struct smtp_server *s);
+/* For an owner that would rather ask about many recipients at once: those that
+ * the client has named right behind the command in hand, in order, up to max of
+ * them, until fn returns false. input: what is to be fed next; within
+ * smtp_server_feed, which knows, it is not looked at. They are a guess: nothing
+ * is consumed, on_rcpt comes for each in its turn, and may not. */
+typedef bool smtp_server_ahead_fn(void *arg, struct str address);
+void smtp_server_look_ahead(const struct smtp_server *s, struct str input,
+    size_t max, smtp_server_ahead_fn *fn, void *arg);
 bool smtp_server_is_in_data(const struct smtp_server *s);
 
 void smtp_server_helo_done(

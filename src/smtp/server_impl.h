@@ -82,6 +82,7 @@ struct smtp_server {
 	bool trusted;      /* may say who others are */
 	bool text_refused; /* the same for further chunks of a message */
 	struct smtp_chunk chunk;
+	struct str unread; /* while feeding: what follows the line in hand */
 
 	uint32_t errors, idle_commands, refused;
 	uint32_t recipients; /* accepted in this transaction */

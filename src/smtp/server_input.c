@@ -161,7 +161,9 @@ feed_line(struct smtp_server *s, struct str *in)
 	struct str line = str_sub(*in, 0, lf);
 
 	*in = str_sub(*in, lf + 1, in->n);
+	s->unread = *in;
 	take_line(s, line, in->n > 0);
+	s->unread = (struct str){0};
 	return true;
 }
 

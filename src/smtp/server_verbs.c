@@ -179,7 +179,7 @@ take_loose_path(struct str *args, bool is_mail, struct smtp_path *path)
 }
 
 static enum smtp_path_error
-parse_path(struct smtp_server *s, struct str *args, bool is_mail,
+parse_path(const struct smtp_server *s, struct str *args, bool is_mail,
     struct smtp_path *path)
 {
 	struct str before = *args;
@@ -301,6 +301,39 @@ on_verb_rcpt(struct smtp_server *s, struct str args)
 	rcpt.to = path.address;
 	smtp_server_ask(s, SMTP_ASK_RCPT);
 	s->ops->on_rcpt(s->arg, &rcpt);
+}
+
+/* The address of a RCPT. Its parameters will be judged in its turn. */
+static bool
+read_rcpt(const struct smtp_server *s, struct str line, struct smtp_path *path)
+{
+	struct str verb = str_cut(&line, ' ');
+
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return str_ieq(verb, STR("RCPT")) && take_keyword(&line, STR("TO:")) &&
+	       line.n > 0 && (line.p[0] == '<' || s->limits->lenient) &&
+	       parse_path(s, &line, false, path) == SMTP_PATH_OK &&
+	       (s->utf8 || str_is_ascii(path->address));
+}
+
+void
+smtp_server_look_ahead(const struct smtp_server *s, struct str input,
+    size_t max, smtp_server_ahead_fn *fn, void *arg)
+{
+	struct str in = s->feeding ? s->unread : input;
+	struct smtp_path path;
+
+	if (s->question != SMTP_ASK_RCPT)
+		return;
+	for (size_t i = 0; i < max; i++) {
+		size_t lf = str_index(in, '\n');
+
+		if (lf == in.n || !read_rcpt(s, str_sub(in, 0, lf), &path) ||
+		    !fn(arg, path.address))
+			return;
+		in = str_sub(in, lf + 1, in.n);
+	}
 }
 
 static void

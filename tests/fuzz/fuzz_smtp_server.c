@@ -103,6 +103,17 @@ on_mail(void *arg, const struct smtp_mail *m)
 	ask(o, 'M');
 }
 
+static bool
+on_ahead(void *arg, struct str address)
+{
+	const struct owner *o = arg;
+
+	check(o->transaction && address.n > 0, "a recipient ahead");
+	check(smtp_server_is_utf8(o->server) || str_is_ascii(address),
+	    "UTF-8 ahead");
+	return true;
+}
+
 static void
 on_rcpt(void *arg, const struct smtp_rcpt *m)
 {
@@ -112,6 +123,7 @@ on_rcpt(void *arg, const struct smtp_rcpt *m)
 	check(m->to.n > 0 && m->orcpt.n <= SMTP_ORCPT_MAX, "RCPT");
 	check(smtp_server_is_utf8(o->server) || str_is_ascii(m->to),
 	    "UTF-8 recipient");
+	smtp_server_look_ahead(o->server, STR(""), 100, on_ahead, o);
 	ask(o, 'R');
 }
 

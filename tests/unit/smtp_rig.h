@@ -53,6 +53,7 @@ struct rig {
 	bool later; /* answers come after smtp_server_feed */
 	bool open, plain, chunking, closed;
 	bool yields; /* on each reply */
+	bool looks;  /* ahead at each RCPT, two recipients far */
 	char kind;
 	struct smtp_reply answer;
 	int64_t now;
@@ -139,6 +140,13 @@ on_mail(void *arg, const struct smtp_mail *m)
 		: smtp_reply_make(250, "2.1.0", "sender ok"));
 }
 
+static bool
+note_ahead(void *arg, struct str address)
+{
+	note(arg, ">", address);
+	return true;
+}
+
 static void
 on_rcpt(void *arg, const struct smtp_rcpt *m)
 {
@@ -148,6 +156,10 @@ on_rcpt(void *arg, const struct smtp_rcpt *m)
 	note(r, "R:", m->to);
 	snprintf(text, sizeof(text), "/%u/", m->notify);
 	note(r, text, m->orcpt);
+	/* Within smtp_server_feed, which knows what follows. */
+	if (r->looks)
+		smtp_server_look_ahead(
+		    r->server, STR("RCPT TO:<not@me>\r\n"), 2, note_ahead, r);
 	note(r, " ", STR(""));
 	if (str_starts(m->to, STR("no")))
 		ask(r, 'R', smtp_reply_make(550, "5.1.1", "unknown"));

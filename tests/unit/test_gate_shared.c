@@ -19,6 +19,7 @@
 struct server {
 	bool is_down;
 	unsigned asked, asked_scopes;
+	uint64_t first_cancelled; /* by a question about an outage */
 	enum share_lane lane;
 	uint32_t untold;
 	bool is_seeded;
@@ -49,6 +50,9 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	if (q->steps_n > 0)
 		memcpy(s->steps, q->steps, q->steps_n * sizeof(*q->steps));
 	s->steps_n = q->steps_n;
+	if (q->steps_n > 0 && q->steps[0].what == SHARE_CANCEL &&
+	    q->steps[0].destination == 0)
+		s->first_cancelled = q->steps[0].reservation;
 	s->fn = fn;
 	s->arg = fn_arg;
 	return true;
@@ -144,6 +148,19 @@ rule_scopes(struct rig *r, struct server *s, bool is_free)
 	windows[0].slot[0] = is_free ? 0 : 2;
 	s->scopes_fn = NULL;
 	fn(s->scopes_arg, &a, r->now);
+}
+
+/* The same of several, at once. */
+static void
+rule_many(struct rig *r, struct server *s,
+    const struct throttle_reservation *rulings, size_t n)
+{
+	answer(r, s,
+	    &(struct share_answer){.allowance = 0,
+		.tick_in = 1000,
+		.next_in = -1,
+		.rulings = rulings,
+		.rulings_n = n});
 }
 
 static void
@@ -448,6 +465,305 @@ test_an_old_forget_does_not_count(void **state)
 	close_with(&r, NULL);
 }
 
+/* ---- recipients that come together ---- */
+
+#define PASSES                                                   \
+	{                                                        \
+		.verdict = THROTTLE_PASS, .reason = THROTTLE_NEW \
+	}
+#define WAITS                                                        \
+	{                                                            \
+		.verdict = THROTTLE_HOLD, .reason = THROTTLE_QUEUED, \
+		.due_ms = 60000                                      \
+	}
+
+/* What a client has said behind the RCPT in hand. */
+struct pipeline {
+	const char *to[8];
+};
+
+static void
+look(void *arg, gate_ahead_fn *fn, void *fn_arg)
+{
+	const struct pipeline *p = arg;
+
+	for (size_t i = 0; p->to[i] != NULL; i++) {
+		if (!fn(fn_arg, str_from(p->to[i])))
+			return;
+	}
+}
+
+static void
+name(struct rig *r, struct gate_txn *txn, const char *to)
+{
+	gate_recipient(txn, str_from(to), r->now, r->wall, on_answer, r);
+	rig_pump(r);
+}
+
+static struct gate_txn *
+begin_many(struct rig *r, struct pipeline *p)
+{
+	struct gate_txn *txn = rig_begin(r, ALICE);
+
+	gate_look_ahead(txn, &(struct gate_ahead){look, p});
+	name(r, txn, "bob@example.com");
+	return txn;
+}
+
+static const struct pipeline three = {
+    {"carol@example.com", "Bob@example.com", "dave@example.com"}};
+
+static void
+assert_steps(const struct server *s, size_t n, const enum share_what *what,
+    const char *of)
+{
+	assert_int_equal(s->steps_n, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(s->steps[i].what, what[i]);
+		assert_int_equal(s->steps[i].destination, (unsigned char)of[i]);
+	}
+}
+#define STEPS(s, of, ...)                                                \
+	assert_steps((s), ARRAY_LEN(((enum share_what[]){__VA_ARGS__})), \
+	    (enum share_what[]){__VA_ARGS__}, (of))
+
+static void
+test_many_are_one_question(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, PASSES, WAITS};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	STEPS(&s, "bcd", SHARE_RESERVE, SHARE_RESERVE, SHARE_RESERVE);
+	rule_many(&r, &s, said, 3);
+	assert_int_equal(r.answers, 1);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(r.answers, 2);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	name(&r, txn, "bob@example.com"); /* a duplicate */
+	name(&r, txn, "dave@example.com");
+	assert_int_equal(r.answers, 4);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	assert_int_equal(s.asked, 1);
+	rig_commit(&r, txn);
+	assert_int_equal(s.asked, 2);
+	STEPS(&s, "bcd", SHARE_PASSED, SHARE_PASSED, SHARE_QUEUE);
+	close_with(&r, NULL);
+}
+
+static void
+test_one_that_was_passed_over(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, PASSES, WAITS};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+	uint64_t carol;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	carol = s.steps[1].reservation;
+	rule_many(&r, &s, said, 3);
+	p.to[0] = NULL;
+	/* The front has refused carol. What dave was told may not hold now. */
+	name(&r, txn, "dave@example.com");
+	assert_int_equal(s.asked, 2);
+	assert_true(s.steps[0].reservation == carol);
+	STEPS(&s, "cdd", SHARE_CANCEL, SHARE_CANCEL, SHARE_RESERVE);
+	assert_true(s.steps[1].reservation != s.steps[2].reservation);
+	rule(&r, &s, 2, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+static void
+test_what_is_given_back_may_be_anothers(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, PASSES, WAITS};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	rule_many(&r, &s, said, 3);
+	p.to[0] = NULL;
+	gate_drop_last(txn, r.now); /* the next hop has refused bob */
+	STEPS(&s, "bd", SHARE_CANCEL, SHARE_CANCEL);
+	hear(&r, &s, 1);
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	assert_int_equal(s.asked, 2);
+	name(&r, txn, "dave@example.com");
+	assert_int_equal(s.asked, 3);
+	rule(&r, &s, 0, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	gate_cancel(txn, r.now);
+	STEPS(&s, "cd", SHARE_CANCEL, SHARE_CANCEL);
+	close_with(&r, NULL);
+}
+
+static void
+test_what_nobody_takes_is_given_back(void **state)
+{
+	static const struct throttle_reservation said[] = {PASSES,
+	    {.verdict = THROTTLE_PASS, .reason = THROTTLE_KNOWN}, WAITS};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	rule_many(&r, &s, said, 3);
+	gate_cancel(txn, r.now); /* RSET */
+	STEPS(&s, "bd", SHARE_CANCEL, SHARE_CANCEL);
+	/* And where it has left before the answer. */
+	txn = begin_many(&r, &p);
+	gate_cancel(txn, r.now);
+	rule_many(&r, &s, said, 3);
+	STEPS(&s, "bd", SHARE_CANCEL, SHARE_CANCEL);
+	assert_int_equal(r.answers, 1);
+	close_with(&r, NULL);
+}
+
+static void
+test_many_in_an_outage(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t bob;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	bob = s.steps[0].reservation;
+	s.is_down = true;
+	answer(&r, &s, NULL);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(r.answers, 2);
+	assert_int_equal(s.asked, 1);
+	/* It may have been heard. */
+	s.is_down = false;
+	rig_commit(&r, txn);
+	assert_int_equal(s.asked, 3);
+	assert_true(s.first_cancelled == bob);
+	STEPS(&s, "bc", SHARE_PASSED, SHARE_PASSED);
+	assert_int_equal(s.untold, 2);
+	close_with(&r, NULL);
+}
+
+/* What was reserved there counts, whoever may be asked since. */
+static void
+test_many_before_an_outage(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, WAITS, WAITS};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	rule_many(&r, &s, said, 3);
+	s.is_down = true;
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(r.answers, 2);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+static void
+test_an_old_answer_is_none(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, PASSES, PASSES};
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	txn = begin_many(&r, &p);
+	rule_many(&r, &s, said, 3);
+	r.now += 6000;
+	p.to[0] = "dave@example.com";
+	p.to[1] = NULL;
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(s.asked, 2);
+	STEPS(&s, "cdcd", SHARE_CANCEL, SHARE_CANCEL, SHARE_RESERVE,
+	    SHARE_RESERVE);
+	rule_many(&r, &s, said, 2);
+	assert_int_equal(r.answers, 2);
+	name(&r, txn, "dave@example.com");
+	assert_int_equal(r.answers, 3);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+static void
+test_scopes_of_many(void **state)
+{
+	static const struct throttle_reservation said[] = {
+	    PASSES, PASSES, WAITS};
+	static const struct share_scope_ruling places[] = {
+	    {.is_free = true}, {.used = 2, .open_in = 60000}};
+	static const struct share_window windows[4];
+	struct scope_rules *rules = two_a_day();
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	struct pipeline p = three;
+	uint64_t place;
+
+	(void)state;
+	open_with(&r, &s, rules);
+	txn = begin_many(&r, &p);
+	rule_many(&r, &s, said, 3);
+	assert_int_equal(r.answers, 0);
+	assert_int_equal(s.asked_scopes, 1);
+	assert_int_equal(s.scope_steps_n, 2);
+	place = s.scope_steps[0].reservation;
+	assert_true(s.scope_steps[1].reservation == place + 1);
+	s.scopes_fn(s.scopes_arg,
+	    &(struct share_scopes_answer){
+		.rulings = places, .rulings_n = 2, .windows = windows},
+	    r.now);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	name(&r, txn, "carol@example.com");
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	assert_non_null(strstr(r.why, "site"));
+	rig_commit(&r, txn);
+	assert_int_equal(s.asked_scopes, 2);
+	assert_int_equal(s.scope_steps_n, 1);
+	assert_int_equal(s.scope_steps[0].what, SHARE_SCOPE_COMMIT);
+	assert_true(s.scope_steps[0].reservation == place);
+	STEPS(&s, "bcd", SHARE_PASSED, SHARE_BARRED, SHARE_CANCEL);
+	close_with(&r, rules);
+}
+
 int
 main(void)
 {
@@ -461,6 +777,14 @@ main(void)
 	    cmocka_unit_test(test_places_of_an_outage_are_told),
 	    cmocka_unit_test(test_what_a_link_does_not_take_is_told_later),
 	    cmocka_unit_test(test_an_old_forget_does_not_count),
+	    cmocka_unit_test(test_many_are_one_question),
+	    cmocka_unit_test(test_one_that_was_passed_over),
+	    cmocka_unit_test(test_what_is_given_back_may_be_anothers),
+	    cmocka_unit_test(test_what_nobody_takes_is_given_back),
+	    cmocka_unit_test(test_many_in_an_outage),
+	    cmocka_unit_test(test_many_before_an_outage),
+	    cmocka_unit_test(test_an_old_answer_is_none),
+	    cmocka_unit_test(test_scopes_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -499,6 +499,45 @@ test_yield(void **state)
 	rig_clear(&r);
 }
 
+/* At a RCPT, in its callback and later, what stands right behind it. */
+static void
+test_look_ahead(void **state)
+{
+	static const struct str text =
+	    STR("RCPT TO:<a@y>\r\nRcpt To: <b@y> NOTIFY=NEVER\r\n"
+		"RCPT TO:<c@y>\r\nRCPT TO:<\xc3\xa4@y>\r\nRCPT TO:<d@y>\r\n"
+		"RCPT TO:e@y\r\nNOOP\r\nRCPT TO:<f@y>\r\nRCPT TO:<g@");
+	struct rig r;
+	size_t used;
+
+	(void)state;
+	rig_init(&r, 0, false);
+	r.limits.recipients_max = 9;
+	feed(&r, STR("EHLO c\r\n"));
+	feed(&r, STR("MAIL FROM:<a@x>\r\n"));
+	buf_reset(&r.events);
+	r.looks = r.later = true;
+	used = smtp_server_feed(r.server, text.p, text.n, r.now);
+	assert_int_equal(used, 15);
+	check_events(&r, "ahead in the callback", "R:a@y/0/>b@y>c@y ");
+	buf_reset(&r.events);
+	smtp_server_look_ahead(
+	    r.server, str_sub(text, used, text.n), 9, note_ahead, &r);
+	check_events(&r, "ahead later", ">b@y>c@y");
+	buf_reset(&r.events);
+	/* Nothing was consumed by it, and no question is open at its end. */
+	r.later = false;
+	answer_now(&r);
+	feed(&r, str_sub(text, used, text.n));
+	check_events(&r, "all in their turn",
+	    "R:b@y/1/>c@y R:c@y/0/ R:d@y/0/ R:f@y/0/ ");
+	buf_reset(&r.events);
+	smtp_server_look_ahead(
+	    r.server, STR("RCPT TO:<h@y>\r\n"), 9, note_ahead, &r);
+	check_events(&r, "no question", "");
+	rig_clear(&r);
+}
+
 int
 main(void)
 {
@@ -515,6 +554,7 @@ main(void)
 	    cmocka_unit_test(test_early_data),
 	    cmocka_unit_test(test_in_vain_is_capped),
 	    cmocka_unit_test(test_yield),
+	    cmocka_unit_test(test_look_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
