@@ -63,10 +63,14 @@ tests_unit_test_tls_certs_SOURCES = tests/unit/test_tls_certs.c \
 tests_unit_test_tls_certs_LDADD = $(tests_unit_test_tls_LDADD)
 endif
 
-# The loads of tests/bench/bench_tls.py and bench_auth.py, and a next hop.
+# The loads of tests/bench/bench_tls.py, bench_cluster.py and bench_auth.py, and
+# a next hop.
 noinst_PROGRAMS += tests/bench/tls_source
 tests_bench_tls_source_SOURCES = tests/bench/tls_source.c
 tests_bench_tls_source_LDADD = $(os_libs) $(OPENSSL_LIBS) -lpthread
+noinst_PROGRAMS += tests/bench/pipe_source
+tests_bench_pipe_source_SOURCES = tests/bench/pipe_source.c
+tests_bench_pipe_source_LDADD = $(os_libs) -lpthread
 noinst_PROGRAMS += tests/bench/quick_sink
 tests_bench_quick_sink_SOURCES = tests/bench/quick_sink.c
 noinst_PROGRAMS += tests/bench/auth_load

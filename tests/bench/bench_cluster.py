@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What one throttle for several relays costs a message: smtp-source through a
 weir-maild with `shared` (a redis-server on loopback) and through one without,
-in turn in one run. Mail to a known recipient asks the server nothing; mail to a
-new one that passes waits for its answer. Medians of the rounds are printed; the
+in turn in one run. Mail to a known recipient waits for nothing, and the server
+is told of it afterwards; mail to a new one that passes waits for its answer.
+pipe_source names several new ones in one piece, which wait together. Medians of the rounds are printed; the
 ratio of a round is what counts, and what weir-maild and the server took of a
 processor."""
 import argparse
@@ -31,6 +32,8 @@ def arguments():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--messages", type=int, default=8000)
     p.add_argument("--sessions", type=int, default=20)
+    p.add_argument("--recipients", type=int, default=10,
+                   help="of a message whose envelope is pipelined")
     return p.parse_args()
 
 
@@ -62,27 +65,39 @@ class Bench:
         self.sink.kill()
         self.sink.wait()
 
-    def load(self, weir, new, round_):
-        """(messages/s, CPU s per 1000 of weir, and of the server)."""
+    def source(self, port, new, round_):
+        return ["smtp-source", "-s", str(self.args.sessions),
+                "-m", str(self.args.messages), "-l", "1024", "-d",
+                "-f", "a@example.com",
+                *(["-N", "-t", f"r{round_}@example.com"] if new else
+                  ["-t", "b@example.com"]), f"127.0.0.1:{port}"]
+
+    def pipeline(self, port, _new, round_):
+        return [BUILD / "tests/bench/pipe_source", str(port),
+                str(self.args.sessions),
+                str(self.args.messages // self.args.recipients),
+                str(self.args.recipients), "1024", f"p{round_}x"]
+
+    def load(self, weir, source, new, round_):
+        """(recipients/s, CPU s per 1000 of weir, and of the server)."""
         n = self.args.messages
         pids = weir.process.pid, self.server.process.pid
         before = [cpu_seconds(pid) for pid in pids]
         begin = time.monotonic()
         subprocess.run(
-            ["smtp-source", "-s", str(self.args.sessions), "-m", str(n),
-             "-l", "1024", "-d", "-f", "a@example.com",
-             *(["-N", "-t", f"r{round_}@example.com"] if new else
-               ["-t", "b@example.com"]), f"127.0.0.1:{weir.port}"],
+            source(weir.port, new, round_),
             check=True, stdout=subprocess.DEVNULL)
         took = time.monotonic() - begin
         return (n / took, *((cpu_seconds(pid) - b) / n * 1000
                             for pid, b in zip(pids, before)))
 
-    def case(self, name, new):
-        self.load(self.alone, new, "a")
-        self.load(self.shared, new, "a")
+    def case(self, name, new, source=None):
+        source = source or self.source
+        self.load(self.alone, source, new, "a")
+        self.load(self.shared, source, new, "a")
         asked = self.shared.status()["shared"]
-        rounds = [(self.load(self.alone, new, i), self.load(self.shared, new, i))
+        rounds = [(self.load(self.alone, source, new, i),
+                   self.load(self.shared, source, new, i))
                   for i in range(self.args.rounds)]
         if not asked["up"] or not self.shared.status()["shared"]["up"]:
             sys.exit("the server was away meanwhile: nothing was measured")
@@ -104,10 +119,12 @@ def main():
     os.chmod(directory, 0o755)
     bench = Bench(directory, args)
     try:
-        print(f"{args.messages} messages of 1 KB, {args.sessions} sessions,"
-              f" {args.rounds} rounds; CPU s/1000 of weir-maild and the server")
+        print(f"{args.messages} recipients, messages of 1 KB,"
+              f" {args.sessions} sessions, {args.rounds} rounds; recipients/s,"
+              " CPU s/1000 of weir-maild and the server")
         bench.case("known recipient", False)
         bench.case("new recipients", True)
+        bench.case(f"{args.recipients} new pipelined", True, bench.pipeline)
     finally:
         bench.stop()
         shutil.rmtree(directory, ignore_errors=True)
