@@ -81,9 +81,11 @@ gate_new(const struct gate_settings *settings, struct spool *spool,
 	list_init(&g->recalls);
 	list_init(&g->shared_asks);
 	list_init(&g->shared_sources);
+	list_init(&g->shared_touched);
 	list_init(&g->scope_asks);
 	list_init(&g->scope_joins);
 	g->shared_due = INT64_MAX;
+	g->touch_due = INT64_MAX;
 	g->hands_due = INT64_MAX;
 	g->now = LONG_AGO;
 	g->full_told_at = LONG_AGO;
@@ -204,7 +206,7 @@ gate_next_work(const struct gate *g)
 
 	due = earlier(due, earlier(g->retry_due, g->refresh_due));
 	due = earlier(due, g->hands_due);
-	due = earlier(due, g->shared_due);
+	due = earlier(due, earlier(g->shared_due, g->touch_due));
 	return earlier(due, acquaintances_next_due(g->acquaintances));
 }
 

@@ -31,6 +31,7 @@
  *	gate_shared.c	the throttle of several relays, followed
  *	gate_shared_ask.c	questions to their server
  *	gate_shared_ahead.c	the same before a recipient's turn
+ *	gate_shared_touch.c	known recipients that mail went to
  *	gate_shared_tell.c	what it is told of recipients
  *	gate_shared_recipient.c	recipients that the others have a say in
  *	gate_habit.c	what a source did over days, stored
@@ -114,9 +115,10 @@ struct gate {
 	bool share_refuses;
 	uint64_t share_ids; /* of the last reservation */
 	struct list shared_asks, shared_sources;
-	struct list scope_asks;  /* struct scope_ask */
-	struct list scope_joins; /* struct join, not sent yet */
-	int64_t shared_due;
+	struct list shared_touched; /* struct shared_source */
+	struct list scope_asks;     /* struct scope_ask */
+	struct list scope_joins;    /* struct join, not sent yet */
+	int64_t shared_due, touch_due;
 	struct gate_release_op *collecting; /* during throttle_run */
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;

@@ -86,6 +86,7 @@ shared_forget(struct gate_source *data)
 			continue;
 		list_remove(&s->entry);
 		scope_unask(s->asking_scopes);
+		shared_touch_forget(s);
 		free(s->grants);
 		free(s->lost);
 		free(s);
@@ -403,6 +404,7 @@ shared_run(struct gate *g, int64_t now, int64_t wall)
 {
 	struct list *e, *next;
 
+	shared_touch_run(g, now, wall);
 	if (g->shared_due > now)
 		return;
 	g->shared_due = INT64_MAX;

@@ -67,6 +67,8 @@ void shared_ahead_give_up(struct gate_txn *txn);
 void shared_note_given_back(struct gate_txn *txn, const struct txn_entry *e);
 void shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
     uint64_t ticket, uint64_t as);
+/* gate_shared_touch.c: mail went to a known recipient, which is told soon. */
+void shared_touch(struct gate *g, struct throttle_source *src, uint64_t site);
 /* What becomes of its place in the scopes. */
 void shared_note_scope(struct gate_txn *txn, const struct txn_entry *e,
     enum share_scope_what what);

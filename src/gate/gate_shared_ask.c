@@ -257,8 +257,6 @@ shared_ask_send(struct gate_shared_ask *ask, int64_t now)
 	struct share_question q = {
 	    .sender = str_from(ask->key),
 	    .lane = ask->lane,
-	    .steps = ask->steps,
-	    .steps_n = ask->steps_n,
 	};
 	struct throttle_level *level = NULL;
 	struct shared_signals room;
@@ -290,6 +288,10 @@ shared_ask_send(struct gate_shared_ask *ask, int64_t now)
 		s->untold = 0;
 		s->was_thawed = false;
 	}
+	if (ask->lane == SHARE_NEW)
+		shared_touch_take(s, ask);
+	q.steps = ask->steps;
+	q.steps_n = ask->steps_n;
 	q.policy = throttle_source_policy(in);
 	q.is_spared = throttle_is_spared(src);
 	q.is_frozen = freeze_is_on(src);

@@ -24,6 +24,10 @@ struct shared_source {
 	 * when it answers again. The rest ends by its lease. */
 	uint64_t *lost;
 	size_t lost_n;
+	/* Of gate_shared_touch.c; NULL: none, and not in g->shared_touched. */
+	struct list touch_entry;
+	uint64_t *touched;
+	size_t touched_n;
 	/* The server lets them go, and something of this relay's own does
 	 * not. */
 	uint64_t *grants;
@@ -102,6 +106,13 @@ void shared_signals_follow(struct gate *g, struct str key,
 /* a NULL: no answer. */
 void shared_signals_end(
     struct gate_shared_ask *ask, const struct share_answer *a, int64_t now);
+
+/* ---- gate_shared_touch.c ---- */
+
+/* Known recipients that were not told of yet go with the ask. */
+void shared_touch_take(struct shared_source *s, struct gate_shared_ask *ask);
+void shared_touch_run(struct gate *g, int64_t now, int64_t wall);
+void shared_touch_forget(struct shared_source *s); /* the source goes */
 
 /* ---- gate_shared_ahead.c ---- */
 

@@ -53,7 +53,11 @@ note_passed(struct gate_txn *txn, const struct txn_entry *e)
 {
 	enum share_lane lane = e->is_familiar ? SHARE_FAMILIAR : SHARE_NEW;
 
-	if (e->r.reason != THROTTLE_KNOWN && e->shared == 0)
+	if (e->r.reason == THROTTLE_KNOWN && e->shared == 0) {
+		shared_touch(txn->g, txn->src, e->site);
+		return;
+	}
+	if (e->shared == 0)
 		shared_note_untold(txn->g, txn->src, lane);
 	/* Nobody was asked for it there, but all know it from now on. */
 	if (e->shared == 0)

@@ -33,7 +33,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_spent.c \
 	src/gate/gate_shared.c src/gate/gate_shared.h \
 	src/gate/gate_shared_ahead.c src/gate/gate_shared_ask.c src/gate/gate_shared_tell.c \
-	src/gate/gate_shared_source.h \
+	src/gate/gate_shared_source.h src/gate/gate_shared_touch.c \
 	src/gate/gate_signals.c src/gate/gate_signals_shared.c \
 	src/gate/credit.c src/gate/credit.h \
 	src/gate/networks.c src/gate/networks.h \

@@ -764,6 +764,65 @@ test_scopes_of_many(void **state)
 	close_with(&r, rules);
 }
 
+/* ---- known recipients ---- */
+
+static void
+mail(struct rig *r, const char *to)
+{
+	rig_commit(r, begin(r, to));
+}
+
+static void
+test_known_ones_are_told_of_together(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	for (const char *to = "bc"; *to != '\0'; to++) {
+		txn = begin(
+		    &r, *to == 'b' ? "bob@example.com" : "carol@example.com");
+		rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+		rig_commit(&r, txn);
+		hear(&r, &s, 3);
+	}
+	assert_int_equal(s.asked, 4);
+	mail(&r, "bob@example.com");
+	mail(&r, "carol@example.com");
+	mail(&r, "bob@example.com");
+	assert_int_equal(r.answers, 5);
+	assert_int_equal(s.asked, 4);
+	rig_run(&r, 99);
+	assert_int_equal(s.asked, 4);
+	rig_run(&r, 1);
+	assert_int_equal(s.asked, 5);
+	STEPS(&s, "cb", SHARE_PASSED, SHARE_PASSED);
+	assert_true(s.steps[0].reservation == 0);
+	hear(&r, &s, 3);
+	/* Or with the next question about the sender, before it. */
+	mail(&r, "carol@example.com");
+	txn = begin(&r, "dave@example.com");
+	assert_int_equal(s.asked, 6);
+	STEPS(&s, "cd", SHARE_PASSED, SHARE_RESERVE);
+	rule(&r, &s, 2, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	gate_cancel(txn, r.now);
+	hear(&r, &s, 3);
+	rig_run(&r, 200);
+	assert_int_equal(s.asked, 7);
+	/* In an outage nobody is told, then or later. */
+	mail(&r, "bob@example.com");
+	s.is_down = true;
+	rig_run(&r, 200);
+	s.is_down = false;
+	rig_run(&r, 200);
+	assert_int_equal(s.asked, 7);
+	mail(&r, "bob@example.com"); /* goes with the gate */
+	close_with(&r, NULL);
+}
+
 int
 main(void)
 {
@@ -785,6 +844,7 @@ main(void)
 	    cmocka_unit_test(test_many_before_an_outage),
 	    cmocka_unit_test(test_an_old_answer_is_none),
 	    cmocka_unit_test(test_scopes_of_many),
+	    cmocka_unit_test(test_known_ones_are_told_of_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
