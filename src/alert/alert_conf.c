@@ -423,8 +423,7 @@ is_field(struct str line)
 	for (size_t i = 0; i < colon; i++) {
 		char ch = line.p[i];
 
-		if (!(ch == '-' || ch == '_' || (ch >= '0' && ch <= '9') ||
-			(ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')))
+		if (ch != '-' && ch != '_' && !str_is_alnum(ch))
 			return false;
 	}
 	return colon > 0 && colon < line.n && str_is_shown(line);

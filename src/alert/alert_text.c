@@ -143,13 +143,10 @@ static void
 put_encoded(struct buf *out, const char *s)
 {
 	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-		    (c >= 'A' && c <= 'Z') || strchr("-._~", c) != NULL)
-			put(out, "%c", c);
+		if (str_is_alnum(*s) || strchr("-._~", *s) != NULL)
+			put(out, "%c", *s);
 		else
-			put(out, "%%%02X", c);
+			put(out, "%%%02X", (unsigned char)*s);
 	}
 }
 

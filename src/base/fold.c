@@ -37,16 +37,6 @@ fold_free(struct fold *f)
 	free(f);
 }
 
-static uint32_t
-decode(const char *p, size_t n)
-{
-	uint32_t c = (unsigned char)p[0] & (0x7fu >> n);
-
-	for (size_t i = 1; i < n; i++)
-		c = c << 6 | ((unsigned char)p[i] & 0x3f);
-	return c;
-}
-
 static size_t
 encode(uint32_t c, char out[4])
 {
@@ -62,17 +52,6 @@ encode(uint32_t c, char out[4])
 	return n;
 }
 
-/* Bytes of the character at the front of s, more than one; 0: there is none. */
-static size_t
-long_character(struct str s)
-{
-	for (size_t n = 2; n <= 4 && n <= s.n; n++) {
-		if (str_is_utf8(str_sub(s, 0, n)))
-			return n;
-	}
-	return 0;
-}
-
 struct str
 fold_text(struct fold *f, struct str s)
 {
@@ -81,12 +60,13 @@ fold_text(struct fold *f, struct str s)
 	s = str_sub(s, 0, FOLD_MAX);
 	while (s.n > 0) {
 		unsigned char c = (unsigned char)s.p[0];
-		size_t n = c < 0x80 ? 0 : long_character(s), small = 0;
+		uint32_t code = 0;
+		size_t n = c < 0x80 ? 0 : str_utf8(s, &code), small = 0;
 		char letter[4];
 
 		if (n > 0 && f->locale != (locale_t)0)
-			small = encode((uint32_t)towlower_l(
-					   (wint_t)decode(s.p, n), f->locale),
+			small = encode(
+			    (uint32_t)towlower_l((wint_t)code, f->locale),
 			    letter);
 		if (n == 0)
 			f->text[used++] =

@@ -169,3 +169,13 @@ ip_net_has(const struct ip_net *net, const struct ip *ip)
 	masked = ip_mask(ip, net->bits);
 	return ip_eq(&masked, &net->ip);
 }
+
+bool
+ip_nets_have(const struct ip_net *nets, size_t n, const struct ip *ip)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ip_net_has(&nets[i], ip))
+			return true;
+	}
+	return false;
+}

@@ -30,6 +30,7 @@ bool ip_is_loopback(const struct ip *ip);
 /* "192.0.2.0/24", "2001:db8::/32", or one address. Host bits must be 0. */
 MUST_CHECK bool ip_net_parse(struct str s, struct ip_net *out);
 bool ip_net_has(const struct ip_net *net, const struct ip *ip);
+bool ip_nets_have(const struct ip_net *nets, size_t n, const struct ip *ip);
 /* The network of that many leading bits, host bits cleared. */
 struct ip ip_mask(const struct ip *ip, unsigned bits);
 /* A key for what one customer of a network has: an IPv4 address, or an IPv6

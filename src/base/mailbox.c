@@ -17,8 +17,7 @@ is_high(char c)
 static bool
 is_atom_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c >= '0' && c <= '9') || is_high(c) ||
+	return str_is_alnum(c) || is_high(c) ||
 	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
 }
 

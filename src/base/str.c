@@ -165,13 +165,8 @@ str_iglob(struct str pattern, struct str s)
 	return p == pattern.n;
 }
 
-/*
- * Length of the well-formed UTF-8 sequence at the front of s (not empty), with
- * its code point; 0 when there is none. RFC 3629 section 4: no overlong form,
- * no surrogate, nothing past U+10FFFF.
- */
-static size_t
-utf8_next(struct str s, uint32_t *code)
+size_t
+str_utf8(struct str s, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	unsigned char c = (unsigned char)s.p[0];
@@ -211,7 +206,7 @@ escape_unit(struct str s, char unit[4], size_t *taken)
 {
 	static const char hex[] = "0123456789abcdef";
 	uint32_t code;
-	size_t n = utf8_next(s, &code);
+	size_t n = str_utf8(s, &code);
 
 	if (n > 0 && is_showable(code) && code != '"' && code != '\\') {
 		memcpy(unit, s.p, n);
@@ -270,7 +265,7 @@ str_is_utf8(struct str s)
 	uint32_t code;
 
 	while (s.n > 0) {
-		size_t n = utf8_next(s, &code);
+		size_t n = str_utf8(s, &code);
 
 		if (n == 0)
 			return false;
@@ -293,7 +288,7 @@ size_t
 str_shown(struct str s)
 {
 	uint32_t code;
-	size_t n = utf8_next(s, &code);
+	size_t n = str_utf8(s, &code);
 
 	return is_showable(code) ? n : 0;
 }

@@ -77,6 +77,18 @@ bool str_iglob(struct str pattern, struct str s);
 const char *str_escape(struct str s, char *out, size_t cap);
 /* The value of a hexadecimal digit, in small letters or capitals; -1: none. */
 int str_hex_digit(char c);
+/* A letter or digit of ASCII, in any locale. */
+static inline bool
+str_is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+/* Length of the well-formed UTF-8 sequence at the front of s (not empty), with
+ * its code point; 0 when there is none. RFC 3629 section 4: no overlong form,
+ * no surrogate, nothing past U+10FFFF. */
+size_t str_utf8(struct str s, uint32_t *code);
 bool str_is_utf8(struct str s); /* well-formed per RFC 3629 */
 /* Bytes of the character at the front of s (not empty); 0: it is one of those
  * that str_escape escapes, quotes and backslashes aside, and must not reach a

@@ -170,13 +170,8 @@ make_secret(struct access_entry *e, char secret[ACCESS_SECRET_MAX])
 static bool
 may_come_from(const struct access_entry *e, const struct ip *client)
 {
-	if (e->net_count == 0 || client == NULL)
-		return true;
-	for (size_t i = 0; i < e->net_count; i++) {
-		if (ip_net_has(&e->nets[i], client))
-			return true;
-	}
-	return false;
+	return e->net_count == 0 || client == NULL ||
+	       ip_nets_have(e->nets, e->net_count, client);
 }
 
 static bool
@@ -453,8 +448,8 @@ access_each_user(const struct access *a,
 
 /* ---- the file ---- */
 
-static json_t *
-nets_of(const struct access_entry *e)
+json_t *
+access_nets(const struct access_entry *e)
 {
 	json_t *list = json_array();
 	char text[IP_TEXT_MAX];
@@ -476,7 +471,7 @@ entry_row(const struct access_entry *e)
 	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:I, s:I, s:I}", "id",
 	    e->id, "sha256", hash, "name", e->name, "right",
 	    control_right_name(e->rights), "domain", e->domain, "networks",
-	    nets_of(e), "created", (json_int_t)e->created, "expires",
+	    access_nets(e), "created", (json_int_t)e->created, "expires",
 	    (json_int_t)e->expires, "used", (json_int_t)e->last_used);
 }
 

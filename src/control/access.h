@@ -104,6 +104,9 @@ void access_each(struct access *a, int64_t wall,
 void access_each_user(const struct access *a,
     void (*fn)(void *arg, const struct access_user *u), void *arg);
 
+/* Where a token may be used from: "192.0.2.0/24", ... */
+json_t *access_nets(const struct access_entry *e);
+
 /* ---- passwords; these take long: never on the loop ---- */
 
 #define ACCESS_HASH_MAX 384

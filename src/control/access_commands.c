@@ -25,24 +25,11 @@ store_of(struct control_conn *c)
 }
 
 static json_t *
-nets_of(const struct access_entry *e)
-{
-	json_t *list = json_array();
-	char text[IP_TEXT_MAX];
-
-	for (size_t i = 0; i < e->net_count; i++)
-		json_array_append_new(
-		    list, json_sprintf("%s/%u", ip_format(&e->nets[i].ip, text),
-			      e->nets[i].bits));
-	return list;
-}
-
-static json_t *
 token_row(const struct access_entry *e)
 {
 	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o}", "id",
 	    e->id, "name", e->name, "right", control_right_name(e->rights),
-	    "domain", e->domain, "networks", nets_of(e), "created",
+	    "domain", e->domain, "networks", access_nets(e), "created",
 	    control_time(e->created), "expires", control_time(e->expires),
 	    "last_used", control_time(e->last_used));
 }

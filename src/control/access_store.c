@@ -26,29 +26,13 @@ struct save {
 	void *arg;
 };
 
-static int
-write_file(const struct access_store *s, const char *text)
-{
-	int fd =
-	    open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int error;
-
-	if (fd < 0)
-		return errno;
-	error = file_write_all(fd, text, strlen(text));
-	if (error == 0)
-		error = file_sync(fd);
-	if (close(fd) != 0 && error == 0)
-		error = errno;
-	return error != 0 ? error : file_rename_sync(s->temporary, s->path);
-}
-
 static void
 run_save(void *arg)
 {
 	struct save *save = arg;
 
-	save->error = write_file(save->store, save->text);
+	save->error = file_replace(save->store->temporary, save->store->path,
+	    save->text, strlen(save->text));
 }
 
 static void

@@ -206,17 +206,6 @@ control_audit_change(
 		    c->request.command->name, target, detail);
 }
 
-/* Bytes of the character at the start of s, 0: it is none. */
-static size_t
-utf8_length(struct str s)
-{
-	for (size_t n = 1; n <= 4 && n <= s.n; n++) {
-		if (str_is_utf8(str_sub(s, 0, n)))
-			return n;
-	}
-	return 0;
-}
-
 json_t *
 control_bytes(struct str s, size_t max)
 {
@@ -226,7 +215,8 @@ control_bytes(struct str s, size_t max)
 
 	buf_init(&out, max + 4);
 	while (ok && s.n > 0 && out.len < max) {
-		size_t n = utf8_length(s);
+		uint32_t code;
+		size_t n = str_utf8(s, &code);
 
 		ok = n > 0 ? buf_append(&out, s.p, n)
 			   : buf_append_str(&out, STR("\xef\xbf\xbd"));

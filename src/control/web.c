@@ -324,14 +324,9 @@ note_refused(struct web *w, const struct web_access *access,
 static bool
 is_allowed(const struct web_access *access, const struct ip *ip)
 {
-	if (ip->family == IP_NONE ||
-	    (access->net_count == 0 && ip_is_loopback(ip)))
-		return true;
-	for (size_t i = 0; i < access->net_count; i++) {
-		if (ip_net_has(&access->nets[i], ip))
-			return true;
-	}
-	return false;
+	return ip->family == IP_NONE ||
+	       (access->net_count == 0 && ip_is_loopback(ip)) ||
+	       ip_nets_have(access->nets, access->net_count, ip);
 }
 
 /* A browser keeps its connections when it has what it wanted, and makes another
@@ -457,10 +452,11 @@ web_listen(
 	listener_start(listener, w->server.loop, on_accept, on_trouble, bound);
 }
 
-/* Accepts nothing more. */
-static void
-stop(struct web *w)
+void
+web_free(struct web *w)
 {
+	if (w == NULL)
+		return;
 	while (!list_is_empty(&w->listeners)) {
 		struct web_listener *bound =
 		    LIST_ITEM(w->listeners.next, struct web_listener, entry);
@@ -469,14 +465,6 @@ stop(struct web *w)
 		listener_free(bound->listener);
 		free(bound);
 	}
-}
-
-void
-web_free(struct web *w)
-{
-	if (w == NULL)
-		return;
-	stop(w);
 	while (!list_is_empty(&w->conns))
 		web_end(
 		    LIST_ITEM(w->conns.next, struct web_exchange, entry), 0);

@@ -50,16 +50,6 @@ is_our_host(const struct web_exchange *x, struct str host)
 
 /* ---- clients behind a reverse proxy ---- */
 
-static bool
-is_proxy(const struct web_access *a, const struct ip *ip)
-{
-	for (size_t i = 0; i < a->proxy_count; i++) {
-		if (ip_net_has(&a->proxies[i], ip))
-			return true;
-	}
-	return false;
-}
-
 /* The last one that no proxy of ours is: what stands before it anybody may
  * write. */
 static void
@@ -71,7 +61,8 @@ find_client(struct web_exchange *x)
 
 	x->client_ip = x->peer_ip;
 	while (rest.n > 0 && (x->client_ip.family == IP_NONE ||
-				 is_proxy(x->access, &x->client_ip))) {
+				 ip_nets_have(x->access->proxies,
+				     x->access->proxy_count, &x->client_ip))) {
 		size_t comma = str_rindex(rest, ',');
 		size_t from = comma < rest.n ? comma + 1 : 0;
 		struct ip ip;

@@ -149,36 +149,18 @@ print_certificates(const json_t *list)
 }
 
 static void
-print_next_hops(const json_t *list)
+print_servers(const char *what, const json_t *list)
 {
-	const json_t *hop;
+	const json_t *one;
 	size_t i;
 
-	json_array_foreach((json_t *)list, i, hop)
+	json_array_foreach((json_t *)list, i, one)
 	{
-		char *name = text_safe(str_from(ctl_text(hop, "address")), 0);
-		char *why = text_safe(str_from(ctl_text(hop, "reason")), 0);
+		char *name = text_safe(str_from(ctl_text(one, "address")), 0);
+		char *why = text_safe(str_from(ctl_text(one, "reason")), 0);
 
-		printf("  next hop %s: %s%s%s\n", name, ctl_text(hop, "state"),
+		printf("  %s %s: %s%s%s\n", what, name, ctl_text(one, "state"),
 		    why[0] != '\0' ? ", " : "", why);
-		free(name);
-		free(why);
-	}
-}
-
-static void
-print_shared_nodes(const json_t *list)
-{
-	const json_t *node;
-	size_t i;
-
-	json_array_foreach((json_t *)list, i, node)
-	{
-		char *name = text_safe(str_from(ctl_text(node, "address")), 0);
-		char *why = text_safe(str_from(ctl_text(node, "reason")), 0);
-
-		printf("  shared server %s: %s%s%s\n", name,
-		    ctl_text(node, "state"), why[0] != '\0' ? ", " : "", why);
 		free(name);
 		free(why);
 	}
@@ -204,8 +186,8 @@ on_status(void *arg, const char *kind, const json_t *row)
 	print_warning("", ctl_text(row, "next_hop_problem"));
 	print_warning("cannot reach the shared server: ",
 	    ctl_text(json_object_get(row, "shared"), "problem"));
-	print_next_hops(json_object_get(row, "next_hops"));
-	print_shared_nodes(json_object_get(row, "shared_nodes"));
+	print_servers("next hop", json_object_get(row, "next_hops"));
+	print_servers("shared server", json_object_get(row, "shared_nodes"));
 	print_members("", row);
 }
 
@@ -322,7 +304,7 @@ on_show(void *arg, const char *kind, const json_t *row)
 {
 	(void)arg;
 	(void)kind;
-	print_next_hops(json_object_get(row, "next_hops"));
+	print_servers("next hop", json_object_get(row, "next_hops"));
 	print_relays(json_object_get(row, "relays"));
 	print_members("", row);
 }

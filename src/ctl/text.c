@@ -33,23 +33,6 @@ text_init(void)
 	setlocale(LC_CTYPE, "");
 }
 
-/* Length of the character at the start of s, 0: not UTF-8. */
-static size_t
-decode(struct str s, uint32_t *out)
-{
-	static const uint8_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-
-	for (size_t n = 1; n <= 4 && n <= s.n; n++) {
-		if (!str_is_utf8(str_sub(s, 0, n)))
-			continue;
-		*out = (uint8_t)s.p[0] & masks[n];
-		for (size_t i = 1; i < n; i++)
-			*out = *out << 6 | ((uint8_t)s.p[i] & 0x3f);
-		return n;
-	}
-	return 0;
-}
-
 /* Moves the cursor, colours, or turns the direction of what follows. */
 static bool
 is_harmful(uint32_t c)
@@ -66,7 +49,7 @@ next_piece(struct str *s, bool utf8)
 {
 	struct piece p = {.columns = 1};
 	uint32_t c = 0;
-	size_t n = decode(*s, &c);
+	size_t n = str_utf8(*s, &c);
 	int width;
 
 	if (n <= 1 && (n == 0 || is_harmful(c))) {

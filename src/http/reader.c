@@ -57,10 +57,9 @@ refuse(struct http_reader *r, unsigned code, const char *text)
 
 /* RFC 9110 5.6.2 */
 static bool
-is_token_char(unsigned char c)
+is_token_char(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z') ||
+	return str_is_alnum(c) ||
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
@@ -68,7 +67,7 @@ static bool
 is_token(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_token_char((unsigned char)s.p[i]))
+		if (!is_token_char(s.p[i]))
 			return false;
 	}
 	return s.n > 0;

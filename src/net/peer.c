@@ -154,11 +154,7 @@ is_listed_address(const struct peer_rules *rules, const struct ip *address)
 {
 	if (rules->net_count == 0)
 		return ip_is_loopback(address);
-	for (size_t i = 0; i < rules->net_count; i++) {
-		if (ip_net_has(&rules->nets[i], address))
-			return true;
-	}
-	return false;
+	return ip_nets_have(rules->nets, rules->net_count, address);
 }
 
 static bool

@@ -5,9 +5,10 @@
  */
 #include "net/worker.h"
 
+#include "os/process.h"
+
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -98,20 +99,6 @@ on_done(void *arg, int64_t now)
 	}
 }
 
-static bool
-start(struct worker *w)
-{
-	sigset_t all, was;
-	int error;
-
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	error = pthread_create(&w->thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
-	return error == 0;
-}
-
 struct worker *
 worker_new(struct loop *loop, unsigned waiting_max)
 {
@@ -123,7 +110,7 @@ worker_new(struct loop *loop, unsigned waiting_max)
 	list_init(&w->done);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
-	if (w->fd >= 0 && start(w)) {
+	if (w->fd >= 0 && process_start_thread(&w->thread, work, w) == 0) {
 		w->watch = loop_watch_new(loop, w->fd, on_done, w);
 		return w;
 	}

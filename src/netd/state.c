@@ -6,11 +6,10 @@
 #include "netd/state.h"
 
 #include "os/file.h"
+#include "os/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,23 +24,6 @@ struct state {
 	char *next; /* NULL: nothing waits */
 	bool stop;
 };
-
-static int
-write_file(struct state *s, const char *text)
-{
-	int fd =
-	    open(s->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int error;
-
-	if (fd < 0)
-		return errno;
-	error = file_write_all(fd, text, strlen(text));
-	if (error == 0)
-		error = file_sync(fd);
-	if (close(fd) != 0 && error == 0)
-		error = errno;
-	return error != 0 ? error : file_rename_sync(s->temporary, s->path);
-}
 
 static void *
 run(void *arg)
@@ -59,7 +41,7 @@ run(void *arg)
 		if (text == NULL)
 			break;
 		pthread_mutex_unlock(&s->lock);
-		error = write_file(s, text);
+		error = file_replace(s->temporary, s->path, text, strlen(text));
 		if (error != 0)
 			log_write(s->log, LOG_EV_STATE_WRITE_FAILED,
 			    KV(file, s->path), KV(error, strerror(error)));
@@ -68,20 +50,6 @@ run(void *arg)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
-}
-
-static bool
-start(struct state *s)
-{
-	sigset_t all, was;
-	int error;
-
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	error = pthread_create(&s->thread, NULL, run, s);
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
-	return error == 0;
 }
 
 struct state *
@@ -102,7 +70,7 @@ state_open(const char *dir, struct log *log, char *err, size_t cap)
 	s->temporary = xasprintf("%s/frozen.new", dir);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
-	if (start(s))
+	if (process_start_thread(&s->thread, run, s) == 0)
 		return s;
 	snprintf(err, cap, "state: no thread");
 	free(s->path);

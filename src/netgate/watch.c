@@ -52,22 +52,12 @@ on_dns_message(void *arg, struct str message)
 }
 
 static bool
-is_one_of(const struct ip_net *nets, size_t n, const struct ip *ip)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (ip_net_has(&nets[i], ip))
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_dns_server(const struct netgate *g, const struct ip *ip)
 {
 	const struct netgate_settings *s = &g->settings;
 
 	return s->dns_server_count == 0 ||
-	       is_one_of(s->dns_servers, s->dns_server_count, ip);
+	       ip_nets_have(s->dns_servers, s->dns_server_count, ip);
 }
 
 static void
@@ -77,7 +67,7 @@ learn_dns(struct netgate *g, const struct packet *p)
 	 * machine can send that. */
 	struct learning l = {.g = g,
 	    .for_all = ip_is_loopback(&p->dst) ||
-		       is_one_of(g->settings.dns_resolvers,
+		       ip_nets_have(g->settings.dns_resolvers,
 			   g->settings.dns_resolver_count, &p->dst)};
 
 	/* Whom a resolver believes is its own matter. */

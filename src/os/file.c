@@ -87,6 +87,23 @@ file_rename_sync(const char *from, const char *to)
 	return err;
 }
 
+int
+file_replace(const char *temporary, const char *path, const void *p, size_t n)
+{
+	int fd =
+	    open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int error;
+
+	if (fd < 0)
+		return errno;
+	error = file_write_all(fd, p, n);
+	if (error == 0)
+		error = file_sync(fd);
+	if (close(fd) != 0 && error == 0)
+		error = errno;
+	return error != 0 ? error : file_rename_sync(temporary, path);
+}
+
 /* Reads to the end. One byte past max is asked for, so that a file of exactly
  * max bytes is told from a longer one. */
 static int

@@ -106,29 +106,24 @@ blank_block(struct cursor *c)
 	    c, start, "the comment that starts here does not end; add */");
 }
 
-static void
-note_section(struct cursor *c)
-{
-	struct options_scan *scan = c->scan;
-
-	/* Room doubles at powers of two. */
-	if ((scan->opening_n & (scan->opening_n - 1)) == 0)
-		scan->opening = xrealloc(scan->opening,
-		    (scan->opening_n * 2 + 1) * sizeof(*scan->opening));
-	scan->opening[scan->opening_n++] = c->line;
-}
-
 /* libconfuse takes the end of the file for the end of a section, and so would
  * accept half a file. */
 static void
 count_brace(struct cursor *c, char brace)
 {
+	struct options_scan *scan = c->scan;
+
 	if (brace == '{') {
 		if (c->depth++ == 0)
 			c->open_line = c->line;
 		/* After `=` it is a list. */
-		if (c->before != '=')
-			note_section(c);
+		if (c->before == '=')
+			return;
+		/* Room doubles at powers of two. */
+		if ((scan->opening_n & (scan->opening_n - 1)) == 0)
+			scan->opening = xrealloc(scan->opening,
+			    (scan->opening_n * 2 + 1) * sizeof(*scan->opening));
+		scan->opening[scan->opening_n++] = c->line;
 	} else if (c->depth > 0) {
 		c->depth--;
 	}

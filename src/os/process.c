@@ -2,6 +2,7 @@
 #include "os/process.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -109,4 +110,17 @@ process_raise_files(uint64_t want)
 	now.rlim_cur = now.rlim_max < want ? now.rlim_max : want;
 	(void)setrlimit(RLIMIT_NOFILE, &now);
 	return getrlimit(RLIMIT_NOFILE, &now) == 0 ? now.rlim_cur : 0;
+}
+
+int
+process_start_thread(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+	sigset_t all, was;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	error = pthread_create(thread, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	return error;
 }

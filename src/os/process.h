@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What this process takes, from getrusage(2) and /proc/self. Any thread; reads
- * files of the kernel's alone.
+ * This process: what it takes, from getrusage(2) and /proc/self, how many files
+ * it may open, its threads. Any thread.
  */
 #ifndef OS_PROCESS_H
 #define OS_PROCESS_H
 
 #include "base/base.h"
+
+#include <pthread.h>
 
 struct process_stats {
 	double cpu_s; /* user and system */
@@ -23,5 +25,10 @@ void process_stats(struct process_stats *out);
  * to. Returns the soft limit as it is then, which is less than want where it
  * was not allowed. */
 uint64_t process_raise_files(uint64_t want);
+
+/* pthread_create(3), an errno value; the thread blocks all signals, which are
+ * the loop's. */
+MUST_CHECK int process_start_thread(
+    pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 #endif

@@ -72,16 +72,6 @@ capture_stats(const struct capture *c)
 	return &c->stats;
 }
 
-static bool
-is_ours(const struct capture *c, const struct ip *ip)
-{
-	for (size_t i = 0; i < c->net_count; i++) {
-		if (ip_net_has(&c->nets[i], ip))
-			return true;
-	}
-	return false;
-}
-
 /* The last address of one of our networks is its broadcast address. */
 static bool
 is_directed(const struct capture *c, const struct ip *ip)
@@ -298,8 +288,8 @@ take_ip(struct capture *c, struct str ip, struct err *why)
 		c->stats.broken++;
 		return true;
 	}
-	from_us = is_ours(c, &p.src);
-	to_us = is_ours(c, &p.dst);
+	from_us = ip_nets_have(c->nets, c->net_count, &p.src);
+	to_us = ip_nets_have(c->nets, c->net_count, &p.dst);
 	if (is_broadcast(c, &p.dst) || ip_is_loopback(&p.dst))
 		c->stats.broadcast++;
 	else if (!from_us && !to_us)

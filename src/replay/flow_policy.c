@@ -27,7 +27,7 @@ profile_names(void)
 }
 
 static bool
-find_profile(const char *name, int *out)
+find_profile(const char *name, int *out, struct err *err)
 {
 	const char *const *names = profile_names();
 
@@ -36,18 +36,10 @@ find_profile(const char *name, int *out)
 		if (strcmp(names[i], name) == 0)
 			return true;
 	}
-	return false;
-}
-
-static int
-fail_profile(const char *name, struct err *err)
-{
-	const char *const *names = profile_names();
-
 	err_set(err, "--profile: no profile \"%s\";", name);
 	for (int i = NETPOLICY_AUTO + 1; names[i] != NULL; i++)
 		err_set(err, "%s %s", err->text, names[i]);
-	return EX_USAGE;
+	return false;
 }
 
 struct netpolicy_conf
@@ -80,8 +72,8 @@ flow_policy_profile(struct flow_policy *p, const char *name, struct err *err)
 	int status;
 
 	*p = (struct flow_policy){0};
-	if (!find_profile(name, &conf.profile))
-		return fail_profile(name, err);
+	if (!find_profile(name, &conf.profile, err))
+		return EX_USAGE;
 	status = flow_policy_numbers(p, &conf, err);
 	p->name = name;
 	return status;

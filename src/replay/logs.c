@@ -256,22 +256,6 @@ make_locals(struct logs *l, const struct command_args *args,
 
 /* ---- the whole ---- */
 
-/* Of the format that was asked for. */
-static int
-check_format(const struct logs *l, const struct reader *format, struct err *err)
-{
-	if (format == NULL || l->stats.uses[READER_USED] > 0 ||
-	    l->submissions.count > 0 || l->stats.lines == 0)
-		return 0;
-	err_set(err,
-	    "%s: no line of %" PRIu64
-	    " has the format of %s; without --format, weir-replay detects the "
-	    "format",
-	    l->name_count == 1 ? l->names[0] : "the files", l->stats.lines,
-	    format->name);
-	return EX_DATAERR;
-}
-
 static int
 check(const struct logs *l, struct err *err)
 {
@@ -326,10 +310,17 @@ any_domain(const struct submissions *s)
 static int
 finish(struct logs *l, const struct reader *format, struct err *err)
 {
-	int status = check_format(l, format, err);
-
-	if (status != 0)
-		return status;
+	/* Of the format that was asked for. */
+	if (format != NULL && l->stats.uses[READER_USED] == 0 &&
+	    l->submissions.count == 0 && l->stats.lines > 0) {
+		err_set(err,
+		    "%s: no line of %" PRIu64
+		    " has the format of %s; without --format, weir-replay "
+		    "detects the format",
+		    l->name_count == 1 ? l->names[0] : "the files",
+		    l->stats.lines, format->name);
+		return EX_DATAERR;
+	}
 	if (!locals_has_domains(l->locals)) {
 		l->has_guessed = true;
 		(void)submissions_guess_domains(&l->submissions, l->locals);

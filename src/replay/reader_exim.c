@@ -13,13 +13,6 @@
 #define ID_LONG 23  /* 1rNnXX-000000001Jm-3abc, since 4.97 */
 
 static bool
-is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-	       (c >= 'a' && c <= 'z');
-}
-
-static bool
 has_form(struct str s, size_t n)
 {
 	size_t second = n == ID_SHORT ? 13 : 18;
@@ -27,7 +20,8 @@ has_form(struct str s, size_t n)
 	if (s.n < n + 1 || s.p[n] != ' ')
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if ((i == 6 || i == second) ? s.p[i] != '-' : !is_alnum(s.p[i]))
+		if ((i == 6 || i == second) ? s.p[i] != '-'
+					    : !str_is_alnum(s.p[i]))
 			return false;
 	}
 	return true;

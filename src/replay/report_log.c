@@ -166,21 +166,6 @@ print_top(const struct report_log *r, enum report_column column)
 	}
 }
 
-static void
-print_recipients(
-    const struct report_log *r, const struct trace_message *m, FILE *out)
-{
-	const struct submissions *s = &r->logs->submissions;
-	char text[NAME_MAX_SHOWN + 1];
-
-	for (uint32_t i = 0; i < m->count && i < RECIPIENTS_SHOWN; i++)
-		fprintf(out, "%s%s", i > 0 ? ", " : "",
-		    name(r, s->trace.recipients[m->first + i], text));
-	if (m->count > RECIPIENTS_SHOWN)
-		fprintf(out, " and %u more",
-		    (unsigned)(m->count - RECIPIENTS_SHOWN));
-}
-
 /* "    mail.log:17: 2026-11-28T19:19:32Z to a@b, c@d and 2 more" */
 static void
 print_evidence(const struct report_log *r, uint32_t message, FILE *out)
@@ -188,11 +173,16 @@ print_evidence(const struct report_log *r, uint32_t message, FILE *out)
 	const struct submissions *s = &r->logs->submissions;
 	const struct trace_message *m = &s->trace.messages[message];
 	const struct submission *sent = &s->v[s->of[message]];
-	char at[UNITS_TEXT_MAX];
+	char at[UNITS_TEXT_MAX], text[NAME_MAX_SHOWN + 1];
 
 	fprintf(out, "    %s:%u: %s to ", r->logs->names[sent->place.file],
 	    (unsigned)sent->place.line, units_format_time(sent->at, at));
-	print_recipients(r, m, out);
+	for (uint32_t i = 0; i < m->count && i < RECIPIENTS_SHOWN; i++)
+		fprintf(out, "%s%s", i > 0 ? ", " : "",
+		    name(r, s->trace.recipients[m->first + i], text));
+	if (m->count > RECIPIENTS_SHOWN)
+		fprintf(out, " and %u more",
+		    (unsigned)(m->count - RECIPIENTS_SHOWN));
 	fputc('\n', out);
 }
 

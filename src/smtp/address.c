@@ -15,13 +15,6 @@
 #define LABEL_MAX 63
 
 static bool
-is_alnum(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c >= '0' && c <= '9');
-}
-
-static bool
 is_high(char c)
 {
 	return (unsigned char)c >= 0x80;
@@ -33,7 +26,7 @@ is_literal(struct str s)
 	if (s.n < 3 || s.p[0] != '[' || s.p[s.n - 1] != ']')
 		return false;
 	for (size_t i = 1; i < s.n - 1; i++) {
-		if (!is_alnum(s.p[i]) && strchr(".:-", s.p[i]) == NULL)
+		if (!str_is_alnum(s.p[i]) && strchr(".:-", s.p[i]) == NULL)
 			return false;
 	}
 	return memchr(s.p, '\0', s.n) == NULL;
@@ -45,8 +38,8 @@ is_label(struct str s)
 	if (s.n == 0 || s.p[0] == '-' || s.p[s.n - 1] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_alnum(s.p[i]) && !is_high(s.p[i]) && s.p[i] != '-' &&
-		    s.p[i] != '_')
+		if (!str_is_alnum(s.p[i]) && !is_high(s.p[i]) &&
+		    s.p[i] != '-' && s.p[i] != '_')
 			return false;
 	}
 	return s.n <= LABEL_MAX || !str_is_ascii(s);

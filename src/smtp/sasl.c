@@ -329,8 +329,7 @@ sasl_is_base64(struct str line)
 static bool
 is_base64_digit(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c >= '0' && c <= '9') || c == '+' || c == '/';
+	return str_is_alnum(c) || c == '+' || c == '/';
 }
 
 /* A word of a language has one capital, in front; a number of a server's has

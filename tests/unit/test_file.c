@@ -136,12 +136,33 @@ test_write_errors(void **state)
 	assert_int_equal(file_free_space("missing", &bytes), ENOENT);
 }
 
+static void
+test_replace(void **state)
+{
+	struct stat st;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 100);
+	assert_int_equal(file_replace("r.new", "r", "one", 3), 0);
+	assert_int_equal(file_replace("r.new", "r", "2", 1), 0);
+	assert_int_equal(file_read("r", 100, &out), 0);
+	assert_true(str_eq(buf_str(&out), STR("2")));
+	buf_clear(&out);
+	assert_int_equal(stat("r", &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(stat("r.new", &st), -1);
+	assert_int_equal(file_replace("no/r.new", "r", "3", 1), ENOENT);
+	assert_int_equal(unlink("r"), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_read),
 	    cmocka_unit_test(test_rename),
+	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_make_dir),
 	    cmocka_unit_test(test_write_errors),
 	};

@@ -171,6 +171,8 @@ test_escape_cut(void **state)
 static void
 test_utf8(void **state)
 {
+	uint32_t code;
+
 	(void)state;
 	assert_true(str_is_utf8(STR("")));
 	assert_true(str_is_utf8(STR("\xc2\x80\xe0\xa0\x80\xf0\x90\x80\x80")));
@@ -178,6 +180,13 @@ test_utf8(void **state)
 	assert_false(str_is_utf8(STR("\xf8\x88\x80\x80\x80")));
 	assert_false(str_is_utf8(STR("\xe0\x9f\xbf")));
 	assert_false(str_is_utf8(STR("a\xe2\x82")));
+	assert_int_equal(str_utf8(STR("\xe2\x82\xac\x80"), &code), 3);
+	assert_int_equal(code, 0x20ac);
+	assert_int_equal(str_utf8(STR("\xe2\x82"), &code), 0);
+	assert_true(
+	    str_is_alnum('z') && str_is_alnum('A') && str_is_alnum('0'));
+	assert_false(
+	    str_is_alnum('\0') || str_is_alnum('-') || str_is_alnum('\xe4'));
 	assert_true(str_is_ascii(STR("a\x7f")));
 	assert_false(str_is_ascii(STR("\x80")));
 }
