@@ -17,7 +17,6 @@ static atomic_int error;
 static atomic_bool hit;
 
 ssize_t __real_write(int fd, const void *p, size_t n);
-int __real_fsync(int fd);
 int __real_rename(const char *from, const char *to);
 ssize_t __wrap_write(int fd, const void *p, size_t n);
 int __wrap_fsync(int fd);
@@ -43,10 +42,12 @@ __wrap_write(int fd, const void *p, size_t n)
 	return __real_write(fd, p, n);
 }
 
+/* Without the real one, as in fault_vfs.c. */
 int
 __wrap_fsync(int fd)
 {
-	return is_hit() ? -1 : __real_fsync(fd);
+	(void)fd;
+	return is_hit() ? -1 : 0;
 }
 
 int
