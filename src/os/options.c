@@ -24,6 +24,7 @@
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 #define SHOWN_MAX 80
+#define NAME_MAX_SHOWN 40 /* of an option, where one is looked for */
 #define WHY_MAX 512
 
 /* A value as it stands in the file. */
@@ -69,7 +70,6 @@ hint_for(const char *fmt)
 	static const struct {
 		const char *start, *hint;
 	} hints[] = {
-	    {"no such option", "check its spelling in the manual page"},
 	    {"found duplicate title", "give each section its own title"},
 	    {"unexpected closing brace", "remove it, or open its section"},
 	    {"missing equal sign", "write name = value"},
@@ -88,22 +88,115 @@ hint_for(const char *fmt)
 	return "check quotes, braces and commas here and just before";
 }
 
+/* How many letters one of them needs to become the other. */
+static size_t
+distance(struct str a, struct str b)
+{
+	size_t row[NAME_MAX_SHOWN + 1];
+
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t change = corner + (a.p[i - 1] != b.p[j - 1]);
+			size_t insert = row[j - 1] + 1, drop = row[j] + 1;
+
+			corner = row[j];
+			row[j] = change < insert ? change : insert;
+			if (drop < row[j])
+				row[j] = drop;
+		}
+	}
+	return row[b.n];
+}
+
+static bool
+has_row(const cfg_opt_t *rows, const char *name)
+{
+	for (; rows->name != NULL; rows++) {
+		if (strcmp(rows->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The one section that has such an option; NULL: none, or several. */
+static const char *
+section_with(const cfg_opt_t *rows, const char *name)
+{
+	const char *found = NULL;
+
+	for (; rows->name != NULL; rows++) {
+		if (rows->type != CFGT_SEC || !has_row(rows->subopts, name))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = rows->name;
+	}
+	return found;
+}
+
+/* The name that was meant, one or two letters away; NULL: none. */
+static const char *
+nearest(const cfg_opt_t *rows, struct str name)
+{
+	const char *found = NULL;
+	size_t least = name.n > 4 ? 3 : 2;
+
+	for (; name.n <= NAME_MAX_SHOWN && rows->name != NULL; rows++) {
+		struct str other = str_from(rows->name);
+		size_t away =
+		    other.n <= NAME_MAX_SHOWN ? distance(name, other) : least;
+
+		if (away < least) {
+			least = away;
+			found = rows->name;
+		}
+	}
+	return found;
+}
+
+/* For free(). */
+static char *
+hint_for_name(const cfg_t *cfg, const char *name)
+{
+	const char *section = section_with(cfg->opts, name);
+	const char *near = nearest(cfg->opts, str_from(name));
+
+	if (section != NULL)
+		return xasprintf(
+		    "it belongs in a section, %s \"NAME\" { ... }", section);
+	if (near != NULL)
+		return xasprintf("did you mean %s?", near);
+	return xasprintf("check its spelling in the manual page");
+}
+
 /* cfg_free releases the comment. The first error is the one that counts. */
 PRINTF_LIKE(2, 0)
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	char text[WHY_MAX], shown[WHY_MAX];
+	char text[WHY_MAX], shown[WHY_MAX], *hint;
+	va_list name;
 
 	if (cfg->comment != NULL)
 		return;
+	va_copy(name, ap);
+	hint = strcmp(fmt, "no such option '%s'") == 0
+		   ? hint_for_name(cfg, va_arg(name, const char *))
+		   : xstrdup(hint_for(fmt));
+	va_end(name);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	for (char *p = text; *p != '\0'; p++) {
 		if (*p == '"')
 			*p = '\'';
 	}
 	str_escape(str_from(text), shown, SHOWN_MAX * 2);
-	cfg->comment = xasprintf("%s; %s", shown, hint_for(fmt));
+	cfg->comment = xasprintf("%s; %s", shown, hint);
+	free(hint);
 }
 
 static int

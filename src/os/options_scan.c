@@ -16,8 +16,9 @@ struct cursor {
 	unsigned line;
 	unsigned depth; /* braces open, the outermost since open_line */
 	unsigned open_line;
-	char before;     /* last character that is not blank */
-	bool is_in_word; /* an unquoted word may hold "//", as a URL does */
+	unsigned long_line; /* of the first string over several; 0: none */
+	char before;        /* last character that is not blank */
+	bool is_in_word;    /* an unquoted word may hold "//", as a URL does */
 };
 
 static bool
@@ -69,11 +70,19 @@ skip_string(struct cursor *c)
 			continue;
 		}
 		step(c);
-		if (now == quote)
+		if (now == quote) {
+			if (c->line > start && c->long_line == 0)
+				c->long_line = start;
 			return true;
+		}
 		if (now == '\\' && c->i < c->n)
 			step(c);
 	}
+	/* The quotes of the lines between were taken the wrong way round. */
+	if (c->long_line != 0)
+		return fail(c, c->long_line,
+		    "the text that starts here goes on in the next line; "
+		    "a closing quote is missing here or further down");
 	return fail(
 	    c, start, "the text that starts here has no closing quote; add it");
 }

@@ -149,8 +149,17 @@ static const struct error errors[] = {
     {P "limit = {1/1s, 1/1s, 1/1s, 1/1s, 1/1s} }",
 	IN_P "limit: \"1/1s\" is one rate too many; write at most 4"},
     {P "intervall = 1 }",
-	IN_P "no such option 'intervall'; check its spelling in the manual "
-	     "page"},
+	IN_P "no such option 'intervall'; did you mean interval?"},
+    {P "hostname = x }", IN_P "no such option 'hostname'; check its spelling "
+			      "in the manual page"},
+    {"hostname = x brust = 1",
+	"weir.conf:1: no such option 'brust'; check its spelling in the manual "
+	"page"},
+    {"hostname = x hostnaem = y",
+	"weir.conf:1: no such option 'hostnaem'; did you mean hostname?"},
+    {"hostname = x\nburst = 1",
+	"weir.conf:2: no such option 'burst'; it belongs in a section, policy "
+	"\"NAME\" { ... }"},
     {P "}\n}", "weir.conf:6: unexpected closing brace; remove it, or open "
 	       "its section"},
     {P "}\npolicy bulk { }",
@@ -165,6 +174,9 @@ static const struct error errors[] = {
 		      "add }"},
     {P "match = \"a\n\n}",
 	"weir.conf:5: the text that starts here has no closing quote; add it"},
+    {"hostname = \"x\nmode = \"observe\"\nsize = 1",
+	"weir.conf:1: the text that starts here goes on in the next line; a "
+	"closing quote is missing here or further down"},
     {P "} /* x",
 	"weir.conf:5: the comment that starts here does not end; add */"},
     {P "match = *@a }", "weir.conf:5: a \"*\" or \"+\" outside quotes; put the "
