@@ -22,8 +22,16 @@ WHAT = "Debian packages: built, installed, upgraded, purged"
 NAMES = ("weir-maild", "weir-netd", "weir-replay", "weirctl", "libweir0",
          "libweir-dev")
 UPGRADE = "0.1.0-0weir9"
+SPOOL = "/var/lib/weir/spool.db"
 BUILD_S = 3600
 INSTALL_S = 900
+
+# Takes back what the spool has learnt since the first package (version 9).
+FIRST_SCHEMA = """
+DROP TABLE alert;
+ALTER TABLE inbound_left RENAME TO inbound;
+PRAGMA user_version = 9;
+"""
 
 SEND = """
 import smtplib, sys
@@ -135,7 +143,7 @@ class Site:
     def __init__(self, system):
         self.system = system
         self.conf = system.path("/etc/weir/weir.conf")
-        self.spool = system.path("/var/lib/weir/spool.db")
+        self.spool = system.path(SPOOL)
 
     def send(self, sender, *recipients):
         self.system.beside("/usr/bin/python3", "-c", SEND, sender,
@@ -178,6 +186,13 @@ class Site:
             if version is not None:
                 db.execute(f"PRAGMA user_version = {version}")
             return db.execute("PRAGMA user_version").fetchone()[0]
+
+    def make_old(self):
+        """The spool as the first package left it."""
+        self.system.must("systemctl stop weir-maild")
+        with contextlib.closing(sqlite3.connect(self.spool)) as db:
+            db.executescript(FIRST_SCHEMA)
+        self.system.must(f"chown weir:weir {SPOOL}*")
 
     def set(self, was, becomes):
         text = self.conf.read_text()
@@ -374,8 +389,11 @@ def test_lived_with(system):
         assert site.held() == held
 
         pid, conf = site.pid(), site.conf.read_text()
+        known = site.schema()
+        site.make_old()
         site.apt("install", "/newer/*.deb")
         assert site.active() == "active" and site.pid() != pid
+        assert site.schema() == known
         assert UPGRADE in system.must("dpkg-query -W weir-maild")
         assert site.active("weir-netd") == "inactive"
         assert site.enabled("weir-netd") == "disabled"
