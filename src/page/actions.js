@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What an administrator changes. What can be taken back happens at once and
-// offers that; what cannot is counted first by the daemon, and asked for.
+// What an administrator changes. What can be undone happens at once and
+// offers that; what cannot is counted first by the daemon, and confirmed.
 import {all, post, senderPath} from "./api.js";
 import {count, plain, size} from "./text.js";
 
@@ -22,7 +22,7 @@ async function attempt(app, what, work) {
         if (e.name === "AbortError")
             return null;
         app.toast(e.status === 404
-            ? `${what}: nothing to do any more. ${plain(e.message, 300)}`
+            ? `${what}: nothing left to do. ${plain(e.message, 300)}`
             : `${what}: ${plain(e.message, 300)}`, {bad: true});
         return null;
     } finally {
@@ -35,8 +35,8 @@ export async function thaw(app, name, reason) {
         () => post(senderPath(name) + "/thaw", reasonOf(reason)));
 
     if (done)
-        app.toast(`Thawed ${plain(name)}; its queue goes on at its pace.`,
-            {undo: () => freeze(app, name, "thaw taken back", true)});
+        app.toast(`Thawed ${plain(name)}. Its queue is released at its usual rate.`,
+            {undo: () => freeze(app, name, "undo of a thaw", true)});
 }
 
 export async function freeze(app, name, reason, is_undo) {
@@ -45,7 +45,7 @@ export async function freeze(app, name, reason, is_undo) {
 
     if (done)
         app.toast(`Frozen: ${plain(name)}.`, is_undo ? {}
-            : {undo: () => thaw(app, name, "freeze taken back")});
+            : {undo: () => thaw(app, name, "undo of a freeze")});
 }
 
 const reasonOf = (reason) => reason ? {reason} : {};
@@ -115,11 +115,11 @@ function words(app, kind, found) {
             (found.bytes ? ` (${size(found.bytes)})` : ""));
 
     return {
-        release: `${what} will go now, past the limit. This cannot be ` +
-            "taken back.",
-        discard: `${what} will be removed for good. Nobody is told. This ` +
-            "cannot be taken back.",
-        flush: `${what} will be tried now.`,
+        release: `${what} will be released now, regardless of the limit. ` +
+            "This cannot be undone.",
+        discard: `${what} will be deleted, without a bounce. This cannot ` +
+            "be undone.",
+        flush: `A delivery attempt is made now for ${what}.`,
     }[kind];
 }
 
@@ -174,7 +174,7 @@ async function whole(app, kind, select, reason) {
     if (done)
         app.toast(done.recipients > 0 ? `${did(app, kind, done.recipients)}${
             done.goes_on ? " so far; the rest follows" : ""}.`
-            : `${kind}: nothing to do any more.`);
+            : `${kind}: nothing left to do.`);
     return Boolean(done);
 }
 
@@ -203,9 +203,9 @@ async function chunks(app, kind, mail, reason) {
             break;
     }
     app.progress(null);
-    app.toast(sum === 0 && missed > 0 ? `${kind}: nothing to do any more.`
+    app.toast(sum === 0 && missed > 0 ? `${kind}: nothing left to do.`
         : `${did(app, kind, sum)}${missed
-        ? `; ${count(missed, app.words.message)} had gone already` : ""}${
+        ? `; ${count(missed, app.words.message)} already gone` : ""}${
         is_stopped ? "; stopped" : ""}.`);
     app.refresh();
     return true;
@@ -218,7 +218,7 @@ export async function mailOf(app, query, max = 10000) {
         const found = await all("queue", query, max);
 
         if (found.more)
-            app.toast(`Only the first ${max} are taken.`);
+            app.toast(`Only the first ${max} are included.`);
         return found.items;
     } catch (e) {
         app.toast(plain(e.message, 300), {bad: true});

@@ -55,7 +55,7 @@ export async function call(method, path, {query, body, signal} = {}) {
         throw new Problem(answer.status,
             ((value && (value.detail || value.title)) ||
                 `status ${answer.status}`) +
-            (wait ? ` (again in ${wait} s)` : ""));
+            (wait ? ` (retry in ${wait} s)` : ""));
     }
     return value;
 }

@@ -123,7 +123,7 @@ function table(title, start, step_s, lines) {
         h("table", {}, h("thead", {}, h("tr", {},
             h("th", {scope: "col"}, "From"),
             lines.map((l) => h("th", {scope: "col"},
-                l.gauge ? `${l.name} (most)` : l.name)))),
+                l.gauge ? `${l.name} (maximum)` : l.name)))),
         h("tbody", {}, rows.map(([from, cells]) => h("tr", {},
             h("th", {scope: "row"}, clock(from)),
             cells.map((c) => h("td", {class: "n"}, number(c)))))))));

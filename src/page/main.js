@@ -260,8 +260,8 @@ function drawLogin() {
                 autocomplete: "off",
                 oninput: (e) => { form.token = e.target.value; }}),
             h("button", {type: "submit", class: "main"}, "Log in")),
-        h("p", {class: "dim"}, "A token comes from ", h("code", {},
-            "weirctl token new NAME"), "."));
+        h("p", {class: "dim"}, "To create a token: ", h("code", {},
+            "weirctl token new NAME")));
 }
 
 // ---- drawing ----
@@ -322,7 +322,7 @@ function draw() {
         h("a", {class: "skip", href: "#main", onclick: (e) => {
             e.preventDefault();
             document.getElementById("main").focus();
-        }}, "Skip to the content"),
+        }}, "Skip to content"),
         h("header", {}, h("nav", {"aria-label": "Views"},
             VIEWS.filter((v) => !isMissing(v)).map(([name, text]) =>
                 h("a", {href: hashOf(name), "aria-current":
@@ -339,8 +339,8 @@ function draw() {
             }
         }, {kind: "quiet"}))),
         isLost && h("p", {class: "lost", role: "alert"},
-            "No connection to the daemon. What you see may be old; trying " +
-            "again …"),
+            "No connection to the daemon. The data shown may be out of date. " +
+            "Reconnecting …"),
         h("main", {id: "main", tabindex: "-1", key: viewSerial,
             once: (el) => viewSerial > 1 && el.focus()},
             h("h1", {}, view.title),

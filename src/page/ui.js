@@ -23,7 +23,7 @@ export function table(caption, columns, rows, {key, empty} = {}) {
     const kind = (c) => c.n ? "n" : c.k ? "k" : c.a ? "a" : "";
 
     if (rows.length === 0)
-        return h("p", {class: "dim"}, empty || "Nothing.");
+        return h("p", {class: "dim"}, empty || "None.");
     return h("table", {class: "list", role: "table"},
         h("caption", {}, caption),
         h("thead", {role: "rowgroup"}, h("tr", {role: "row"},
@@ -118,8 +118,8 @@ export function leftOf(s) {
         ? {name, used: s[used], max: s[max], left: true} : null;
 
     return [
-        left("May pass at once, strangers", "allowance", "burst"),
-        left("May pass at once, familiar", "familiar_allowance",
+        left("Allowance, new recipients", "allowance", "burst"),
+        left("Allowance, familiar recipients", "familiar_allowance",
             "familiar_burst"),
         left("Credit for unknown recipients", "credit", "credit_max"),
     ].filter(Boolean);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who may come in: the login that is in use, and for an administrator of the
-// whole daemon tokens and users.
+// Access: the current login, and for an administrator of all domains the tokens
+// and users.
 import {call, get, post} from "./api.js";
 import {h} from "./dom.js";
 import {ago, plain, strange, time} from "./text.js";
 import {button, choice, facts, field, table} from "./ui.js";
 
-const RIGHTS = [["view", "view: look"],
+const RIGHTS = [["view", "view: look only"],
     ["operate", "operate: change, read mail"],
     ["admin", "admin: everything"]];
 const TERMS = [["1d", "1 day"], ["30d", "30 days"], ["90d", "90 days"],
@@ -14,7 +14,7 @@ const TERMS = [["1d", "1 day"], ["30d", "30 days"], ["90d", "90 days"],
 const NAME = {required: true, maxlength: 64, pattern: "[A-Za-z0-9_.@+\\-]+",
     title: "letters, digits and - _ . @ +"};
 const KINDS = {token: "a token", session: "a login in this browser",
-    peer: "a user of this machine, over the Unix socket"};
+    peer: "a local user, over the Unix socket"};
 
 export function access(app) {
     const mayChange = app.can("admin") && !app.session.domain;
@@ -76,13 +76,13 @@ export function access(app) {
     async function revoke(t) {
         const ok = await app.confirm({
             title: `Revoke the token ${plain(t.name)}?`,
-            text: "Whoever uses it is locked out at once, and every browser " +
-                "that logged in with it. This cannot be undone.",
+            text: "Programs that use it, and browsers that logged in with " +
+                "it, are locked out at once. This cannot be undone.",
             yes: "Revoke", danger: true, hasNoReason: true});
 
         if (ok && await attempt("tokens", () => call("DELETE",
             "tokens/" + encodeURIComponent(t.id))))
-            app.toast(`The token ${plain(t.name)} is revoked.`);
+            app.toast(`The token ${plain(t.name)} has been revoked.`);
     }
 
     async function setUser(e) {
@@ -96,13 +96,13 @@ export function access(app) {
             order.domain = user.domain.trim();
         const ok = !isThere || await app.confirm({
             title: `Replace the user ${plain(order.name)}?`,
-            text: "There is a user of this name. Password, right and domain " +
-                "become the new ones, and the user has to log in again.",
+            text: "A user with this name exists. Its password, right and " +
+                "domain are replaced, and the user must log in again.",
             yes: "Replace", danger: true, hasNoReason: true});
         if (!ok || !await attempt("user", () => post("users", order)))
             return;
-        app.toast(isThere ? `The user ${plain(order.name)} is replaced.`
-            : `The user ${plain(order.name)} can log in.`);
+        app.toast(isThere ? `The user ${plain(order.name)} has been replaced.`
+            : `The user ${plain(order.name)} can now log in.`);
         user = newUser();
         serial++;
         app.redraw();
@@ -117,7 +117,7 @@ export function access(app) {
 
         if (ok && await attempt("users", () => call("DELETE",
             "users/" + encodeURIComponent(u.name))))
-            app.toast(`The user ${plain(u.name)} is removed.`);
+            app.toast(`The user ${plain(u.name)} has been removed.`);
     }
 
     async function copy(input, text) {
@@ -127,7 +127,7 @@ export function access(app) {
         } catch { // not over plain HTTP from elsewhere
             input.focus();
             input.select();
-            app.toast("Selected; copy it with the keyboard.");
+            app.toast("Selected. Copy it with the keyboard.");
         }
     }
 
@@ -157,11 +157,11 @@ export function access(app) {
             tabindex: "-1", "aria-label": "The new token",
             once: (el) => el.focus()},
         h("h3", {}, "The token ", strange(secret.name)),
-        h("p", {}, "It is shown now and never again. Whoever has it may do " +
-            "what its right allows."),
+        h("p", {}, "It is shown only once. Anyone who has it can do what its " +
+            "right allows."),
         line("Token", secret.token),
-        line("Address that logs a browser in", address),
-        h("div", {class: "acts"}, button("Done, hide it", () => {
+        line("Login link for a browser", address),
+        h("div", {class: "acts"}, button("Hide it", () => {
             secret = null;
             app.redraw();
         }, {kind: "main"})));
@@ -176,13 +176,13 @@ export function access(app) {
                 {name: "Domain", cell: (t) => strange(t.domain || "all")},
                 {name: "From", cell: (t) => t.networks.length > 0
                     ? strange(t.networks.join(", ")) : "anywhere"},
-                {name: "Made", cell: (t) => time(t.created)},
+                {name: "Created", cell: (t) => time(t.created)},
                 {name: "Expires", cell: (t) => ago(t.expires, "never")},
                 {name: "Last used", cell: (t) => ago(t.last_used, "never")},
                 {name: "Action", cell: (t) => button("Revoke",
                     () => revoke(t), {kind: "danger",
                         label: `Revoke ${plain(t.name)} ${t.id}`})},
-            ], tokens, {key: (t) => t.id, empty: "There is no token."}),
+            ], tokens, {key: (t) => t.id, empty: "There are no tokens."}),
             error("tokens"),
             h("form", {key: `token${serial}`, class: "make",
                 "aria-label": "New token", onsubmit: makeToken},
@@ -193,9 +193,9 @@ export function access(app) {
                 pick(() => token, "expires", "Expires", TERMS),
                 text(() => token, "domain", "Only this domain (optional)",
                     {maxlength: 253, placeholder: "example.org"}),
-                text(() => token, "networks", "Only from (optional)",
+                text(() => token, "networks", "Only from networks (optional)",
                     {placeholder: "192.0.2.0/24 2001:db8::/32"}),
-                h("button", {type: "submit", class: "main"}, "Make a token")),
+                h("button", {type: "submit", class: "main"}, "Create token")),
             error("token")));
     }
 
@@ -205,11 +205,11 @@ export function access(app) {
                 {name: "Name", cell: (u) => strange(u.name)},
                 {name: "Right", k: true, cell: (u) => plain(u.right)},
                 {name: "Domain", cell: (u) => strange(u.domain || "all")},
-                {name: "Made", cell: (u) => time(u.created)},
+                {name: "Created", cell: (u) => time(u.created)},
                 {name: "Action", cell: (u) => button("Remove",
                     () => remove(u), {kind: "danger",
                         label: `Remove ${plain(u.name)}`})},
-            ], users, {key: (u) => u.name, empty: "There is no user. A " +
+            ], users, {key: (u) => u.name, empty: "There are no users. A " +
                 "token is enough to log in."}),
             error("users"),
             h("form", {key: `user${serial}`, class: "make",
@@ -218,13 +218,13 @@ export function access(app) {
             h("div", {class: "filters"},
                 text(() => user, "name", "Name of the user", {...NAME,
                     autocomplete: "off"}),
-                text(() => user, "password", "Password (8 or more)",
+                text(() => user, "password", "Password (at least 8 characters)",
                     {type: "password", required: true, minlength: 8,
                         autocomplete: "new-password"}),
                 pick(() => user, "right", "Right of the user", RIGHTS),
                 text(() => user, "domain", "Only the user's domain (optional)",
                     {maxlength: 253, placeholder: "example.org"}),
-                h("button", {type: "submit", class: "main"}, "Save the user")),
+                h("button", {type: "submit", class: "main"}, "Save user")),
             error("user")));
     }
 
@@ -237,12 +237,12 @@ export function access(app) {
                 ["Right", plain(s.right)],
                 ["Senders of", s.domain ? strange(s.domain)
                     : "all domains"],
-                ["By", KINDS[s.kind] || plain(s.kind)],
-                ["Ends", s.expires ? [time(s.expires), " (", ago(s.expires),
+                ["Logged in with", KINDS[s.kind] || plain(s.kind)],
+                ["Expires", s.expires ? [time(s.expires), " (", ago(s.expires),
                     ")"] : "never"],
             ])),
             !mayChange ? h("p", {class: "dim"}, "Tokens and users are shown " +
-                "to administrators with the right admin, of all domains.")
+                "only to administrators of all domains (right admin).")
                 : !tokens ? h("p", {}, "Loading …")
                     : [tokenSection(), userSection()]);
     }

@@ -51,7 +51,7 @@ export function events(app) {
                 text = e.target.value;
                 app.redraw();
             }}),
-            button(is_paused ? `Go on${missed ? ` (${missed} new)` : ""}`
+            button(is_paused ? `Resume${missed ? ` (${missed} new)` : ""}`
                 : "Pause", () => {
                 is_paused = !is_paused;
                 missed = 0;
@@ -59,17 +59,17 @@ export function events(app) {
             }),
             csvButton("events", ["at", "type", "sender", "id", "detail",
                 "count"].map((n) => [n, (e) => e[n]]), () => wanted)),
-            table(is_paused ? "Paused" : "The newest first, live", [
+            table(is_paused ? "Paused" : "Live, newest first", [
                 {name: "When", cell: (e) => time(e.at)},
-                {name: "What", k: true, cell: (e) => e.type},
+                {name: "Event", k: true, cell: (e) => e.type},
                 {name: app.is_net ? "Host" : "Sender", a: !app.is_net,
                     cell: (e) => senderLink(e.sender)},
                 {name: "Detail", cell: (e) => [strange(e.detail), e.id &&
                     !app.is_net ? [" ", h("a", {href: hashOf("message",
                         e.id)}, e.id)] : ""]},
-                {name: "Times", n: true, cell: (e) => number(e.count)},
+                {name: "Count", n: true, cell: (e) => number(e.count)},
             ], wanted.slice(0, 200), {key: nameOf,
-                empty: "No such event in memory."}));
+                empty: "No matching events in memory."}));
     }
 
     return {title: "Events", refresh, draw, onEvent, every: 60000,
@@ -86,13 +86,13 @@ export function audit(app) {
     const draw = () => h("div", {},
         h("div", {class: "acts"}, csvButton("audit", ["at", "who", "action",
             "target", "detail"].map((n) => [n, (a) => a[n]]), () => rows)),
-        table("What administrators did, the newest first", [
+        table("Actions of administrators, newest first", [
             {name: "When", cell: (a) => time(a.at)},
             {name: "Who", cell: (a) => strange(a.who)},
-            {name: "What", k: true, cell: (a) => plain(a.action)},
+            {name: "Action", k: true, cell: (a) => plain(a.action)},
             {name: "Target", cell: (a) => strange(a.target)},
             {name: "Detail", cell: (a) => strange(a.detail)},
-        ], rows, {empty: "Nobody has changed anything yet."}));
+        ], rows, {empty: "No actions recorded yet."}));
 
     return {title: "Audit", refresh, draw, every: 10000,
         onEvent: (type) => ["freeze", "thaw", "release", "discard",
@@ -112,7 +112,7 @@ export function status(app) {
     async function test(a) {
         try {
             await post(`alerts/${encodeURIComponent(a.alert)}/test`);
-            app.toast(`Test sent by ${plain(a.alert)}.`);
+            app.toast(`Test sent through ${plain(a.alert)}.`);
         } catch (e) {
             app.toast(`Test of ${plain(a.alert)}: ${plain(e.message, 500)}`,
                 {bad: true});
@@ -124,7 +124,7 @@ export function status(app) {
         try {
             const done = await post("reload");
 
-            app.toast(["The configuration was read again.",
+            app.toast(["The configuration has been reloaded.",
                 ...(done.notes || [])].map((n) => plain(n, 300)).join(" "));
         } catch (e) {
             app.toast(sentence(plain(e.message, 500)), {bad: true});
@@ -134,13 +134,13 @@ export function status(app) {
 
     function nextHops() {
         const pool = s.next_hop_pool || {};
-        const states = {up: "works", down: h("span", {class: "badge bad"},
+        const states = {up: "working", down: h("span", {class: "badge bad"},
             "down"), untried: "not tried yet"};
 
         return h("section", {}, h("h2", {}, "Next hops"),
             s.next_hop_problem && h("p", {class: "error", role: "alert"},
                 strange(s.next_hop_problem)),
-            table("In the order in which they are tried", [
+            table("In the order they are tried", [
                 {name: "Address", cell: (n) => strange(n.address)},
                 {name: "State", cell: (n) => states[n.state] || n.state},
                 {name: "Last error", cell: (n) => strange(n.reason || "–")},
@@ -152,13 +152,13 @@ export function status(app) {
             facts([
                 ["Connections", [`${number(pool.open)} of ` +
                     `${number(pool.max)}, ${number(pool.idle)} idle`]],
-                ["Waiting for one", number(pool.waiting)],
+                ["Waiting for a connection", number(pool.waiting)],
                 ["Being delivered", number(s.delivering_messages)],
             ]));
     }
 
     const alertSection = () => h("section", {}, h("h2", {}, "Alerts"),
-        table("Who is told of freezes and failures", [
+        table("Notifications of freezes and failures", [
             {name: "Alert", cell: (a) => strange(a.alert)},
             {name: "Channel", k: true, cell: (a) => plain(a.channel)},
             {name: "Waiting", n: true, cell: (a) => number(a.waiting)},
@@ -168,9 +168,9 @@ export function status(app) {
                     ? ` (${number(a.attempts)} attempts)` : ""] : "–"},
             app.can("operate") && {name: "Action", cell: (a) =>
                 button("Send a test", () => test(a), {label:
-                    `Send a test by ${plain(a.alert)}`})},
-        ].filter(Boolean), alerts, {key: (a) => a.alert, empty: "Nobody is " +
-            "told: the configuration has no alert section."}));
+                    `Send a test through ${plain(a.alert)}`})},
+        ].filter(Boolean), alerts, {key: (a) => a.alert, empty: "No alerts " +
+            "are sent: the configuration has no alert section."}));
 
     function draw() {
         if (!s)
@@ -190,7 +190,7 @@ export function status(app) {
                 ["Frozen", number(s.frozen_senders)],
                 s.rules && ["Rules", strange(s.rules)],
             ]), app.can("admin") && h("div", {class: "acts"},
-                button("Read the configuration again", reload))),
+                button("Reload the configuration", reload))),
             !app.is_net && nextHops(),
             s.spool && h("section", {}, h("h2", {}, "Spool"), facts([
                 ["Messages", number(spool.messages)],
@@ -198,7 +198,7 @@ export function status(app) {
                     .filter((k) => k in spool).map((k) =>
                         [`Recipients ${k}`, number(spool[k])]),
                 ["Free space", [size(spool.free_bytes),
-                    spool.short_of_space ? h("strong", {}, " too little: " +
+                    spool.short_of_space ? h("strong", {}, " low: " +
                         "mail is refused") : ""]],
                 ["Database errors", number(spool.database_errors)],
             ])),
@@ -210,23 +210,23 @@ export function status(app) {
                         h("code", {}, strange(c.file)), ")")))),
             s.shared && h("section", {}, h("h2", {}, "Shared with other " +
                 "relays"), facts([
-                ["Server", s.shared.up ? "reached" : [h("span",
-                    {class: "badge bad"}, "not reached"), " ",
+                ["Server", s.shared.up ? "connected" : [h("span",
+                    {class: "badge bad"}, "not connected"), " ",
                 strange(s.shared.problem)]],
                 ["Since", s.shared.since ? time(s.shared.since) : "–"],
                 ["Frozen there", number(s.shared.frozen)],
-                ["Waiting to be told", number(s.shared.waiting)],
+                ["Waiting to be sent", number(s.shared.waiting)],
                 ["This relay", strange(s.shared.relay)],
-                ["Others", number(s.shared.other_relays) +
-                    (s.shared.relays_down > 0 ? ", of these " +
-                        `${number(s.shared.relays_down)} down` : "")],
+                ["Other relays", number(s.shared.other_relays) +
+                    (s.shared.relays_down > 0 ? ", " +
+                        `${number(s.shared.relays_down)} of them down` : "")],
                 s.shared.same_name && ["Same hostname", h("span",
-                    {class: "badge bad"}, "another relay has it as well")],
+                    {class: "badge bad"}, "another relay uses it too")],
             ])),
             !app.is_net && alertSection(),
             h("section", {}, h("h2", {}, "Problems"), problems.length > 0
                 ? problemList(problems) : h("p", {}, "None.")),
-            h("details", {}, h("summary", {}, "All counters since the start"),
+            h("details", {}, h("summary", {}, "All counters since start"),
                 table("Counters", [
                     {name: "Counter", cell: (k) => k.replace(/_/g, " ")},
                     {name: "Value", n: true, cell: (k) => number(s[k])},
@@ -273,15 +273,14 @@ export function graphs(app) {
                 : [
                     plot("Waiting", ["held_recipients", "held_messages"]),
                     plot("Frozen", ["frozen_senders"]),
-                    plot(`Verdicts, each ${per}`, ["passed_recipients",
+                    plot(`Verdicts per ${per}`, ["passed_recipients",
                         "delayed_recipients", "refused_recipients",
                         "released_recipients", "discarded_recipients"]),
-                    plot(`Delivery, each ${per}`, ["messages",
+                    plot(`Delivery per ${per}`, ["messages",
                         "delivered_recipients", "deferred_recipients",
                         "bounces"]),
-                    h("p", {class: "dim"}, "Kept in the daemon's memory: " +
-                        "what lies before its start is not shown. Times " +
-                        "are local: ", new Intl.DateTimeFormat("en-GB",
+                    h("p", {class: "dim"}, "Kept in the daemon's memory " +
+                        "since its start. Times are local: ", new Intl.DateTimeFormat("en-GB",
                         {timeZoneName: "long"}).formatToParts(new Date())
                             .find((p) => p.type === "timeZoneName").value,
                         "."),
@@ -341,8 +340,8 @@ export function policies(app, args, params) {
                 : " (never seen)"]],
             ["Policy", strange(x.policy)],
             x.tier && ["The recipient is", plain(x.tier)],
-            x.release && ["Would go", time(x.release)],
-            ["May pass at once", `${number(x.allowance)} of ` +
+            x.release && ["Would be released", time(x.release)],
+            ["Allowance", `${number(x.allowance)} of ` +
                 number(x.burst)],
         ]),
         h("div", {class: "gauges"}, gaugesOf(x).map(gauge)));
@@ -350,8 +349,8 @@ export function policies(app, args, params) {
     function draw() {
         return h("div", {},
             !app.is_net && h("section", {}, h("h2", {}, "Explain"),
-                h("p", {}, "What would be said to a recipient of a sender " +
-                    "now, and why. Nothing is taken for it."),
+                h("p", {}, "What would happen now to mail from a sender to " +
+                    "a recipient, and why. No allowance is used up."),
                 h("form", {class: "filters", onsubmit: explain},
                     field("Sender", {required: true, value: ask.sender,
                         oninput: (e) => { ask.sender = e.target.value; }}),
@@ -375,7 +374,7 @@ export function policies(app, args, params) {
                 h("pre", {class: "text", tabindex: "0"}, strange(
                     lines.join("\n"), {max: 200000, lines: true})))],
             !app.can("admin") && h("p", {class: "dim"}, "The configuration " +
-                "is shown to administrators with the right admin."));
+                "is shown only to administrators with the right admin."));
     }
 
     return {title: "Policies", refresh, draw,

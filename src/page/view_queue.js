@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What waits, and one message of it.
+// The queue, and one message of it.
 import {bulk, mailOf} from "./actions.js";
 import {get} from "./api.js";
 import {h} from "./dom.js";
@@ -109,7 +109,7 @@ export function queue(app, args, params) {
 
     const columns = () => [
         app.can("operate") && {name: "Select", head: h("input", {
-            type: "checkbox", "aria-label": "Select all that are shown",
+            type: "checkbox", "aria-label": "Select all shown",
             checked: rows.length > 0 && rows.every((m) =>
                 picked.has(messageKey(m))),
             onchange: (e) => {
@@ -177,10 +177,10 @@ export function queue(app, args, params) {
                     ["client", (m) => m.client],
                     ["relay", (m) => m.relay]], () => rows)),
             missing(away),
-            table(`${count(rows.length, app.words.message)}${next
-                ? ", and more" : ""}, the oldest first`, columns(), rows,
+            table(`${next ? "First " : ""}${count(rows.length,
+                app.words.message)}, oldest first`, columns(), rows,
             {key: messageKey, empty: has ? "No held mail matches."
-                : "Nothing waits."}),
+                : "Nothing is waiting."}),
             next && button("Show more", more));
     }
 
@@ -194,7 +194,7 @@ export function held(app, [id], params) {
     let m = null, gone = "", content = null, raw = false, reason = "";
     let waits = new Map();
 
-    // What is shown is what is read and let go, whoever else has the id.
+    // What is shown is what is read and released, whoever else has the id.
     const relay = () => m && m.relay ? m.relay : named;
 
     // What each recipient waits for, as "find" says it.
@@ -243,7 +243,7 @@ export function held(app, [id], params) {
         if (!content)
             return app.can("operate") ? h("p", {}, button("Read the message",
                 read), " ", h("span", {class: "dim"},
-                "Reading is noted in the audit log.")) : null;
+                "Reading is recorded in the audit log.")) : null;
         const shown = message(content.content);
 
         return h("section", {},
@@ -251,9 +251,9 @@ export function held(app, [id], params) {
             h("p", {}, button(raw ? "Show decoded" : "Show source", () => {
                 raw = !raw;
                 app.redraw();
-            }), " ", h("span", {class: "dim"}, "Shown as text; nothing of " +
+            }), " ", h("span", {class: "dim"}, "Shown as text; nothing in " +
                 "it is loaded or run.", content.truncated
-                ? " It is longer than what is shown." : "")),
+                ? " Only the beginning is shown." : "")),
             raw ? h("pre", {class: "text", tabindex: "0", role: "region",
                 "aria-label": "Source"}, strange(content.content
                 .replace(/\r\n/g, "\n"), {max: 200000, lines: true}))
@@ -294,13 +294,13 @@ export function held(app, [id], params) {
             ]),
             app.can("operate") && h("div", {class: "acts"},
                 reasonField((text) => { reason = text; }),
-                button("Let it go", () => act("release"), {kind: "main"}),
-                button("Discard it", () => act("discard"),
+                button("Release", () => act("release"), {kind: "main"}),
+                button("Discard", () => act("discard"),
                     {kind: "danger"})),
             table(count(m.recipients.length, "recipient"), [
                 {name: "Address", cell: (r) => strange(r.address)},
                 {name: "State", k: true, cell: (r) => r.state},
-                {name: "Goes", cell: (r) => goes(r)},
+                {name: "Expected release", cell: (r) => goes(r)},
                 {name: "Attempts", n: true, cell: (r) =>
                     number(r.attempts || 0)},
                 {name: "Next try", cell: (r) => time(r.next_try)},

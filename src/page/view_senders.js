@@ -49,7 +49,7 @@ export function senders(app, [which]) {
     }
 
     const columns = () => [
-        {name: "Sender", cell: (s) => senderLink(s.sender)},
+        {name: app.is_net ? "Host" : "Sender", cell: (s) => senderLink(s.sender)},
         {name: "State", k: true, cell: (s) => state(s) || "–"},
         {name: "Waiting", n: true, cell: (s) => number(s.queue_length)},
         {name: "Allowance", n: true, cell: (s) => number(s.allowance)},
@@ -81,10 +81,11 @@ export function senders(app, [which]) {
                     s.last_seen], ["frozen at", (s) => s.frozen_at]],
             () => rows)),
             missing(away),
-            table(`${count(rows.length, app.words.sender)}${next
-                ? ", and more" : ""}`, columns(), rows,
+            table(`${next ? "First " : ""}${count(rows.length,
+                app.words.sender)}`, columns(), rows,
             {key: (s) => `${s.sender} ${s.relay || ""}`, empty: q || show !== "all"
-                ? "No sender matches." : "No sender in memory yet."}),
+                ? `No ${app.words.sender} matches.`
+                : `No ${app.words.sender}s in memory yet.`}),
             next && button("Show more", more));
     }
 
@@ -130,11 +131,11 @@ export function sender(app, [name]) {
     async function forget() {
         const n = s.remembered || 0;
         const ok = await app.confirm({
-            title: `Forget whom ${plain(name)} knows?`,
+            title: `Forget the known recipients of ${plain(name)}?`,
             text: `${count(n, "address", "addresses")} that this sender ` +
-                "wrote to, that were imported, or that wrote to it are " +
-                "strangers again; the last it wrote to stay known. This " +
-                "cannot be undone.",
+                "wrote to, that wrote to it, or that were imported " +
+                "become strangers again. Its most recent recipients stay " +
+                "known. This cannot be undone.",
             yes: `Forget ${number(n)}`, danger: true, hasNoReason: true});
 
         if (!ok)
@@ -175,7 +176,7 @@ export function sender(app, [name]) {
             ],
             // It is of no domain's administrator.
             !app.session.domain && s && s.remembered > 0 &&
-                button("Forget whom it knows", forget));
+                button("Forget known recipients", forget));
     }
 
     function waiting() {
@@ -195,15 +196,15 @@ export function sender(app, [name]) {
             m.recipients.length > 1
                 ? ` and ${number(m.recipients.length - 1)} more` : ""]},
             {name: "Since", k: true, cell: (m) => ago(m.queued_at)},
-            {name: "Goes", cell: (m) => {
+            {name: "Expected release", cell: (m) => {
                 const r = m.recipients[0] || {};
                 return r.expected ? ago(r.expected)
                     : plain(r.waits || r.state || "–");
             }},
         ];
 
-        return table("The first that wait", columns, messages,
-            {key: messageKey, empty: "Nothing waits."});
+        return table("First in the queue", columns, messages,
+            {key: messageKey, empty: "Nothing is waiting."});
     }
 
     function draw() {
@@ -223,25 +224,25 @@ export function sender(app, [name]) {
                 facts([
                     ["Policy", strange(s.policy)],
                     ["Last seen", time(s.last_seen)],
-                    ["Recently reached", s.working_set_max
+                    ["Recent recipients", s.working_set_max
                         ? `${number(s.working_set)} of ` +
                           number(s.working_set_max)
                         : number(s.working_set)],
                     s.passed_new !== undefined && ["New recipients passed",
                         number(s.passed_new)],
-                    s.remembered > 0 && ["Remembered", number(s.remembered) +
-                        (s.remembered_imported > 0 ? ", of these " +
-                            `${number(s.remembered_imported)} imported`
-                            : "")],
-                    s.inbound_max > 0 && ["Learnt from incoming mail",
+                    s.remembered > 0 && ["Familiar addresses", number(s.remembered) +
+                        (s.remembered_imported > 0 ? ", " +
+                            `${number(s.remembered_imported)} of them ` +
+                            "imported" : "")],
+                    s.inbound_max > 0 && ["Learned from incoming mail",
                         `${number(s.inbound)} of ${number(s.inbound_max)}`],
                     app.is_net && ["Proven", s.proven
-                        ? "yes, by packets of its own"
-                        : "no, only claimed"],
+                        ? "yes, by its own packets"
+                        : "not yet"],
                     app.is_net && ["Waiting, TCP", number(s.waiting_tcp)],
                     app.is_net && ["Waiting, UDP", number(s.waiting_udp)],
                     s.never_freeze && ["Never frozen",
-                        "by a rule (never_freeze)"],
+                        "yes (never_freeze)"],
                     s.last_reverse_path_held && ["Held for its reverse path",
                         strange(s.last_reverse_path_held)],
                     s.mta_held > 0 && ["On hold in the mail server",
@@ -253,15 +254,15 @@ export function sender(app, [name]) {
             h("section", {}, h("h2", {}, "History"),
                 table("Events", [
                     {name: "When", cell: (e) => time(e.at)},
-                    {name: "What", k: true, cell: (e) => e.type},
+                    {name: "Event", k: true, cell: (e) => e.type},
                     {name: "Detail", cell: (e) => strange(e.detail)},
-                    {name: "Times", n: true, cell: (e) => number(e.count)},
+                    {name: "Count", n: true, cell: (e) => number(e.count)},
                 ], events.slice(0, 50), {key: (e) => e.id + e.type + e.first,
                     empty: "No events in memory."}),
-                audit.length > 0 && table("What administrators did", [
+                audit.length > 0 && table("Actions of administrators", [
                     {name: "When", cell: (a) => time(a.at)},
                     {name: "Who", cell: (a) => strange(a.who)},
-                    {name: "What", k: true, cell: (a) => plain(a.action)},
+                    {name: "Action", k: true, cell: (a) => plain(a.action)},
                     {name: "Detail", cell: (a) => strange(a.detail)},
                 ], audit.slice(0, 50), {})));
     }

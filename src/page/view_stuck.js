@@ -107,12 +107,12 @@ export function stuck(app) {
             m.recipients.length > 1
                 ? ` and ${number(m.recipients.length - 1)} more` : "",
             h("span", {class: "dim"}, ", ", ago(m.queued_at),
-                first.expected ? [", goes ", ago(first.expected)]
+                first.expected ? [", expected release ", ago(first.expected)]
                     : first.waits ? [", ", plain(first.waits)] : "")),
             app.can("operate") && h("span", {class: "acts"},
-                button("Let go", () => bulk(app, "release", {mail: [m]},
+                button("Release", () => bulk(app, "release", {mail: [m]},
                     reasons.get(name)), {label:
-                    `Let go: ${plain(m.subject, 60)} ${messageKey(m)}`}),
+                    `Release: ${plain(m.subject, 60)} ${messageKey(m)}`}),
                 button("Discard", () => bulk(app, "discard", {mail: [m]},
                     reasons.get(name)), {label:
                     `Discard: ${plain(m.subject, 60)} ${messageKey(m)}`,
@@ -171,20 +171,20 @@ export function stuck(app) {
                     ? ` (${count(n, app.words.message)})` : ""]),
             clients.length > 5 ? ` and ${clients.length - 5} more` : "",
             d.messages.length === LOOK && h("span", {class: "dim"},
-                `; the first ${LOOK} were looked at`)),
+                `; only the first ${LOOK} were examined`)),
         subjects.length > 0 && !app.is_net && h("p", {}, "Subjects: ",
             subjects.slice(0, 3).map(([t, n], i) => [i ? "; " : "", "“",
                 subject(t), "”", n > 1 ? ` (${n})` : ""])),
         acts(all),
         d && d.messages.length > 0 && h("details", {open: all.frozen &&
             busy.filter((b) => b.frozen).length <= 2},
-        h("summary", {}, `What waits: ${count(s.queue_length,
+        h("summary", {}, `Waiting: ${count(s.queue_length,
             app.words.recipient)}`),
         h("ul", {class: "messages"}, d.messages.slice(0, MESSAGES)
             .map((m) => messageRow(s.sender, m))),
         d.messages.length > MESSAGES && h("p", {}, h("a", {href:
             hashOf("queue") + "?" + new URLSearchParams(
-                {sender: s.sender})}, "All of it"))));
+                {sender: s.sender})}, "Show all"))));
     }
 
     function draw() {
@@ -202,13 +202,13 @@ export function stuck(app) {
         return h("div", {},
             h("p", {class: "headline", role: "status"},
                 frozen.length > 0
-                    ? `${count(frozen.length, app.words.sender)} frozen` +
-                      `${more ? " or more" : ""}, ${count(frozen.reduce(
+                    ? `${more ? "At least " : ""}${count(frozen.length,
+                        app.words.sender)} frozen, ${count(frozen.reduce(
                           (n, s) => n + s.queue_length, 0),
                       app.words.recipient)} waiting.`
                     : rest.length + near.length > 0
                         ? "Nobody is frozen."
-                        : "Nobody is stuck: nobody is frozen, nothing waits."),
+                        : "Nobody is stuck: nothing is frozen or waiting."),
             frozen.length > 0 && h("h2", {}, "Frozen"),
             frozen.slice(0, CARDS).map((s) => card(s)),
             frozen.length > CARDS && h("p", {}, h("a", {href:
@@ -221,8 +221,8 @@ export function stuck(app) {
                 e.sender === s.sender))),
             rest.length > cards.length && h("p", {}, h("a", {href:
                 hashOf("senders", "busy")},
-            `All ${number(rest.length)} that wait`)),
-            other.length > 0 && [h("h2", {}, "Signs of the last day"),
+            `All ${number(rest.length)} waiting`)),
+            other.length > 0 && [h("h2", {}, "Warning signs of the last day"),
                 h("ul", {}, other.slice(0, 20).map((e) => h("li", {},
                     h("span", {class: "badge warn"}, e.type), " ",
                     senderLink(e.sender), ": ", strange(e.detail), " ",

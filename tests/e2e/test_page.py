@@ -165,7 +165,7 @@ def test_each_action(site):
     p.shows("1 sender frozen")
     # One message goes, one is discarded; the others stay.
     first = s.held()[0]["id"]
-    p.click("button", f"Let go: m {first}")
+    p.click("button", f"Release: m {first}")
     p.click("button", "Release 1")
     p.shows("1 recipient released")
     until(lambda: len(s.held()) == 5, "one message to go")
@@ -193,7 +193,7 @@ def test_queue(site):
     s.send(ALICE, 130, subject="offer")
     s.send("bob@example.org", 6, subject="other")
     p = s.page("queue")
-    p.shows("100 messages, and more")
+    p.shows("First 100 messages")
     p.click("button", "Show more")
     p.shows("132 messages")
     p.fill("Subject contains", "other")
@@ -208,7 +208,7 @@ def test_queue(site):
     p.click("button", "Discard 3")
     p.shows("No held mail matches")
     p.fill("Subject contains", "")
-    p.shows("100 messages, and more")
+    p.shows("First 100 messages")
     p.click("button", "Show more")
     p.shows("128 messages")
     p.js("""window.bars = new Set(); new MutationObserver(() => {
@@ -216,7 +216,7 @@ def test_queue(site):
         if (b && b.max > 1) window.bars.add(b.value);
     }).observe(document.body, {subtree: true, childList: true,
         attributes: true})""")
-    p.click("checkbox", "Select all that are shown")
+    p.click("checkbox", "Select all shown")
     p.click("button", "Discard 128 selected")
     p.click("button", "Discard 128")
     p.shows("128 recipients discarded")
@@ -287,14 +287,14 @@ def test_message_view(site):
     first, second = (m["id"] for m in s.held())
     p = s.page("message/" + first)
     p.fill("Reason (optional)", "known to me")
-    p.click("button", "Let it go")
+    p.click("button", "Release")
     p.shows("1 message to 1 recipient")
     p.click("button", "Release 1")
     p.shows("no longer held")
     p.click("link", "Back to the queue")
-    p.shows("1 message, the oldest first")
+    p.shows("1 message, oldest first")
     s.go(p, "message/" + second)
-    p.click("button", "Discard it")
+    p.click("button", "Discard")
     p.click("button", "Discard 1")
     p.shows("no longer held")
     assert any("known to me" in a["detail"] for a in s.w.ctl("audit"))
@@ -309,7 +309,7 @@ def test_what_goes_wrong_is_told(site):
     p.shows("enforce")
     config = s.w.config.read_text()
     s.w.config.write_text(config + "\nfrozen_at = 3\n")
-    p.click("button", "Read the configuration again")
+    p.click("button", "Reload the configuration")
     p.shows("The old configuration stays")
     p.shows("no such option 'frozen_at'")
     s.w.config.write_text(config)
@@ -396,7 +396,7 @@ def test_two_administrators(site):
     one.shows("4 recipients released")
     until(lambda: s.w.ctl("status")["held_messages"] == 0, "delivery")
     two.click("button", "Discard 4")
-    two.shows("nothing to do any more")
+    two.shows("nothing left to do")
     two.shows("Nobody is stuck")
 
 
@@ -429,27 +429,27 @@ def test_tokens(site):
     p.shows("For browsers, scripts and Prometheus")
     p.fill("Name of the token", "portal")
     p.fill("Only this domain (optional)", "a@b")
-    p.click("button", "Make a token")
+    p.click("button", "Create token")
     p.shows('must be a domain such as "example.org"')
     assert p.js(f"{p.pick('textbox', 'Name of the token')}.value") == "portal"
     p.fill("Only this domain (optional)", "")
     p.choose("Right of the token", "operate")
-    p.fill("Only from (optional)", "127.0.0.0/8 192.0.2.0/24")
-    p.click("button", "Make a token")
-    p.shows("never again")
+    p.fill("Only from networks (optional)", "127.0.0.0/8 192.0.2.0/24")
+    p.click("button", "Create token")
+    p.shows("shown only once")
     assert "must be a domain" not in p.text()
     assert p.js("document.activeElement.ariaLabel") == "The new token"
     secret = p.js(f"{p.pick('textbox', 'Token')}.value")
     address = p.js(f"""{p.pick('textbox',
-                   'Address that logs a browser in')}.value""")
+                   'Login link for a browser')}.value""")
     assert address == f"{s.url}#token={secret}"
     two = s.chromium.page()
     s.pages.append(two)
     two.open(address)
     two.shows("token portal (operate)")
     # Put away, it is nowhere; nor is it after the view was left.
-    p.click("button", "Done, hide it")
-    p.hides("never again")
+    p.click("button", "Hide it")
+    p.hides("shown only once")
     nowhere = f"""!(document.documentElement.outerHTML + [...document
         .querySelectorAll("input")].map((i) => i.value)).includes("{secret}")"""
     assert p.js(nowhere)
@@ -467,7 +467,7 @@ def test_tokens(site):
     assert any(t["name"] == "portal" for t in s.w.ctl("token", "list"))
     p.click("button", f"Revoke portal {made['id']}")
     p.click("button", "Revoke")
-    p.shows("The token portal is revoked")
+    p.shows("The token portal has been revoked")
     two.shows("The session has ended. Log in again.")
     s.go(p, "audit")
     p.shows("token_revoke")
@@ -478,13 +478,14 @@ def test_users(site):
     """A user with a password logs in, gets another right, and is removed."""
     s = site()
     p = s.page("access")
-    p.shows("There is no user")
+    p.shows("There are no users")
     p.fill("Name of the user", "carol")
-    p.fill("Password (8 or more)", "long enough 1")
+    p.fill("Password (at least 8 characters)", "long enough 1")
     p.choose("Right of the user", "view")
-    p.click("button", "Save the user")
-    p.shows("The user carol can log in")
-    assert p.js(f"{p.pick('textbox', 'Password (8 or more)')}.value") == ""
+    p.click("button", "Save user")
+    p.shows("The user carol can now log in")
+    form = p.pick("textbox", "Password (at least 8 characters)")
+    assert p.js(f"{form}.value") == ""
 
     def log_in(q, password):
         q.shows("Password")
@@ -500,19 +501,19 @@ def test_users(site):
     log_in(two, "long enough 1")
     two.shows("carol (view)")
     p.fill("Name of the user", "carol")
-    p.fill("Password (8 or more)", "another one 2")
+    p.fill("Password (at least 8 characters)", "another one 2")
     p.choose("Right of the user", "operate")
-    p.click("button", "Save the user")
+    p.click("button", "Save user")
     p.shows("Replace the user carol?")
     p.click("button", "Replace")
-    p.shows("The user carol is replaced")
+    p.shows("The user carol has been replaced")
     two.shows("The session has ended. Log in again.")
     log_in(two, "another one 2")
     two.shows("carol (operate)")
     p.click("button", "Remove carol")
     p.click("button", "Remove")
-    p.shows("The user carol is removed")
-    p.shows("There is no user")
+    p.shows("The user carol has been removed")
+    p.shows("There are no users")
     two.shows("The session has ended. Log in again.")
     assert s.w.ctl("user", "list") == []
 
@@ -525,7 +526,7 @@ def test_access_is_for_administrators(site, right, args):
     s = site()
     p = s.page("access", right=right, args=args)
     p.shows("This login")
-    p.shows("Tokens and users are shown to administrators")
+    p.shows("Tokens and users are shown only to administrators")
     assert ("other.test" in p.text()) == bool(args)
     assert not p.js("document.querySelector('main form, main table')")
     for what in ("tokens", "users"):
@@ -581,7 +582,7 @@ def test_other_views(site):
             ".innerText.includes('freeze')", "the newest event")
     p.click("button", "Pause")
     s.w.run_ctl("thaw", ALICE)
-    p.click("button", "/^Go on .1 new/")
+    p.click("button", "/^Resume .1 new/")
     p.until("[...document.querySelectorAll('tbody tr')][0]?"
             ".innerText.includes('thaw')", "what was missed")
     s.go(p, "senders")
@@ -591,7 +592,7 @@ def test_other_views(site):
     p.shows("1 sender")
     p.click("link", f"<{ALICE}>")
     p.shows("4 of 20")
-    p.shows("What administrators did")
+    p.shows("Actions of administrators")
     s.go(p, "policies")
     p.fill("Sender", ALICE)
     p.fill("Recipient", "stranger@example.com")
@@ -601,8 +602,8 @@ def test_other_views(site):
     p.shows("freeze_at = 20")
     s.go(p, "status")
     p.shows("enforce")
-    p.click("button", "Read the configuration again")
-    p.shows("was read again")
+    p.click("button", "Reload the configuration")
+    p.shows("has been reloaded")
     s.go(p, "audit")
     p.shows("reload")
     s.go(p, "graphs")
@@ -622,7 +623,7 @@ def test_next_hops(site):
     p = s.page("status")
     p.shows("not tried yet")
     s.send(ALICE, 3)
-    p.shows("works")
+    p.shows("working")
     s.go(p, "message/" + s.held()[0]["id"])
     p.shows("(in 59 min)")
     sink.stop()
@@ -640,7 +641,7 @@ def test_next_hops(site):
     sink = Sink(dead).start()
     try:
         s.w.run_ctl("flush")
-        p.shows("works")
+        p.shows("working")
         p.until("!document.querySelector('main').innerText.includes("
                 "'Connection refused')", "end of the failure")
     finally:
@@ -651,19 +652,19 @@ def test_alerts(site, sink):
     """How the sections do, a test of each, and that there is none."""
     s = site()
     p = s.page("status")
-    p.shows("Nobody is told: the configuration has no alert section")
+    p.shows("No alerts are sent: the configuration has no alert section")
     dead = free_port()
     s = site(sections=f"""
         alert "admins" {{ to = {{"admin@example.org"}} }}
         alert "hook" {{ channel = webhook  url = "http://127.0.0.1:{dead}/" }}
         """)
     p = s.page("status")
-    p.click("button", "Send a test by admins")
-    p.shows("Test sent by admins")
+    p.click("button", "Send a test through admins")
+    p.shows("Test sent through admins")
     until(lambda: any("admin@example.org" in m[1] for m in sink.messages),
           "the test")
-    p.click("button", "Send a test by hook")
-    p.shows("Test of hook: the test was not taken")
+    p.click("button", "Send a test through hook")
+    p.shows("Test of hook: the test was not accepted")
     p = s.page("status", right="view")
     p.shows("webhook")
     assert not p.has("button", "/Send a test/")
@@ -678,7 +679,7 @@ def test_shared_state(site, tmp_path):
              shared_secret_file=f'"{secret}"')
     p = s.page("status")
     p.shows("Shared with other relays")
-    p.shows("not reached")
+    p.shows("not connected")
     p.shows("refused")
 
 
@@ -722,13 +723,13 @@ def test_one_id_at_two_relays(site, tmp_path):
         a.go(p, f"message/{ids[1]}?relay=b.weir.test")
         p.shows("Held by")
         p.shows("b.weir.test")
-        p.click("button", "Discard it")
+        p.click("button", "Discard")
         p.click("button", "Discard 1")
         p.shows("no longer held")
         assert (left(a), left(b)) == (ids, ids[2:])
         a.go(p, "")
-        p.shows("What waits")
-        p.click("summary", "What waits: 4 recipients")
+        p.shows("Waiting: 4 recipients")
+        p.click("summary", "Waiting: 4 recipients")
         p.click("button", f"Discard: twin {ids[2]} b.weir.test")
         p.shows("1 message to 1 recipient")
         p.click("button", "Discard 1")
@@ -737,7 +738,7 @@ def test_one_id_at_two_relays(site, tmp_path):
         # All that is shown: of each relay its own.
         a.go(p, "queue")
         p.shows("5 messages")
-        p.click("checkbox", "Select all that are shown")
+        p.click("checkbox", "Select all shown")
         p.click("button", "Discard 5 selected")
         p.shows("5 messages to 5 recipients")
         p.click("button", "Discard 5")
@@ -759,14 +760,14 @@ def test_forget(site):
     done = s.w.run_ctl("learn", rows)
     assert done.returncode == 0, done.stderr
     p = s.page(f"sender/{urllib.parse.quote(ALICE)}")
-    p.shows("3 imported")
+    p.shows("3 of them imported")
     remembered = s.w.ctl("show", ALICE)["remembered"]
     assert remembered >= 3
-    p.click("button", "Forget whom it knows")
+    p.click("button", "Forget known recipients")
     p.shows(f"{remembered} addresses that this sender wrote to")
     p.click("button", f"Forget {remembered}")
     p.shows(f"Forgot {remembered} addresses")
-    p.hides("Forget whom it knows")
+    p.hides("Forget known recipients")
     assert s.w.ctl("show", ALICE)["remembered"] == 0
 
 

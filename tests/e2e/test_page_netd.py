@@ -76,7 +76,7 @@ def test_hosts_and_packets(lab, proxy, page):
     page.shows("waiting")
     page.shows("2 of 100")
     page.click("button", f"Release 2 of {HOST}")
-    page.shows("2 packets will go now")
+    page.shows("2 packets will be released now")
     page.click("button", "Release 2")
     page.shows("2 packets released")
     page.shows("Nobody is stuck")
@@ -90,7 +90,7 @@ def test_hosts_and_packets(lab, proxy, page):
     page.click("button", f"Thaw {HOST}")
     page.shows("Nobody is stuck")
     assert not d.sender()["frozen"]
-    for view, text in (("queue", "Nothing waits"), ("senders", "1 host"),
+    for view, text in (("queue", "Nothing is waiting"), ("senders", "1 host"),
                        ("events", "thaw"), ("status", "weir-netd"),
                        ("policies", "policy"), ("graphs", "Packets passed"),
                        ("access", "For browsers, scripts"),
