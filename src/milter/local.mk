@@ -4,7 +4,7 @@ libfront_a_SOURCES += \
 	src/milter/milter_desk.c \
 	src/milter/milter_filter.h \
 	src/milter/milter_message.c src/milter/milter_message.h \
-	src/milter/milter_own.c \
+	src/milter/milter_loop.c \
 	src/milter/milter_store.c \
 	src/milter/milter_txn.c src/milter/milter_txn.h \
 	src/milter/milter_txn_private.h

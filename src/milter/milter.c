@@ -198,7 +198,7 @@ on_ended(void *arg, int64_t now)
 	loop_watch_free(m->ended_watch);
 	m->ended_watch = NULL;
 	log_write(m->desk.parts.log, LOG_EV_MILTER_ENDED,
-	    KV(error, "libmilter ended by itself"));
+	    KV(error, "libmilter ended unexpectedly"));
 	m->desk.parts.on_ended(m->desk.parts.arg);
 }
 

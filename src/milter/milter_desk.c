@@ -74,7 +74,7 @@ on_ask(void *arg, struct milter_ask *ask)
 	struct milter_txn *t;
 
 	if (ask->verb == MILTER_MET) {
-		milter_own_met(d, ask);
+		milter_loop_met(d, ask);
 		milter_ask_free(ask);
 		return;
 	}

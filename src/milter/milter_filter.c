@@ -69,7 +69,7 @@ static sfsistat
 refuse_late(SMFICTX *ctx)
 {
 	return refuse(ctx, 451, "4.3.2",
-	    "The message could not be judged in time, try again later");
+	    "The message could not be checked in time, try again later");
 }
 
 static sfsistat
@@ -176,8 +176,8 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps,
 		return SMFIS_REJECT;
 	if ((actions & need) != need) {
 		log_write(d->parts.log, LOG_EV_MILTER_NEGOTIATE_FAILED,
-		    KV(error, "the mail server does not let a filter do what "
-			      "milter_hold needs"));
+		    KV(error, "the mail server does not allow the changes "
+			      "that milter_hold requires"));
 		return SMFIS_REJECT;
 	}
 	*want_actions = need;

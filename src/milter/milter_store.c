@@ -229,8 +229,7 @@ refuse_id(struct milter_txn *t)
 {
 	log_write(t->desk->parts.log, LOG_EV_MILTER_QUEUE_ID,
 	    KV(mta_id, t->queue_id),
-	    KV(error,
-		"the mail server gave no queue id (macro i) that can be used"));
+	    KV(error, "the mail server gave no usable queue id (macro i)"));
 	(void)milter_txn_refuse(t, 451, "4.3.5",
 	    "The message cannot be held here, try again later");
 	milter_txn_drop(t);
@@ -252,7 +251,7 @@ note_short_id(struct milter_txn *t)
 	}
 	t->desk->short_reported = true;
 	log_write(t->desk->parts.log, LOG_EV_MILTER_SHORT_ID, KV(mta_id, id),
-	    KV(reason, "queue ids of this kind are given again soon; set "
+	    KV(reason, "queue ids of this kind are soon reused; set "
 		       "enable_long_queue_ids = yes in Postfix's main.cf"));
 }
 
@@ -277,8 +276,8 @@ is_another_server(struct milter_txn *t)
 		return false;
 	log_write(d->parts.log, LOG_EV_MILTER_SERVER, KV(server, server),
 	    KV(first_server, d->server),
-	    KV(error, "release_command and its like serve the first; give the "
-		      "other a weir of its own"));
+	    KV(error, "release_command and the like work only for the first; "
+		      "run a separate weir for the other"));
 	return true;
 }
 
@@ -287,7 +286,7 @@ milter_store_end(struct milter_txn *t)
 {
 	bool in_mta = t->desk->settings.hold == MILTER_QUARANTINE;
 
-	if (milter_own_by_trace(t, t->ask->trace_id)) {
+	if (milter_loop_by_trace(t, t->ask->trace_id)) {
 		(void)milter_txn_answer(t, MILTER_OK);
 		return;
 	}

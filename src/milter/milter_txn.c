@@ -267,9 +267,9 @@ milter_txn_mail(struct milter_desk *d, struct milter_ask *ask)
 		milter_txn_drop(t);
 		return;
 	}
-	if (milter_own_by_connection(d, ask)) {
-		t->is_own = true;
-		milter_own_report(d, t);
+	if (milter_loop_by_connection(d, ask)) {
+		t->is_loop = true;
+		milter_loop_report(d, t);
 		(void)milter_txn_answer(t, MILTER_OK);
 		return;
 	}
@@ -297,7 +297,7 @@ add_rcpt(struct milter_txn *t, bool held)
 	if (held)
 		t->held_count++;
 	t->utf8 |= held && ask->utf8; /* RFC 6531 section 3.4 */
-	ask->known = t->is_own || gate_txn_is_known(t->gate);
+	ask->known = t->is_loop || gate_txn_is_known(t->gate);
 	ask->freezes = gate_freezes(t->desk->parts.gate);
 }
 
@@ -409,7 +409,7 @@ milter_txn_rcpt(struct milter_txn *t)
 	struct milter_ask *ask = t->ask;
 
 	if (ask->refusal[0] != '\0' &&
-	    (t->is_own || ask->path_error != SMTP_PATH_OK ||
+	    (t->is_loop || ask->path_error != SMTP_PATH_OK ||
 		gate_txn_is_outside(t->gate))) {
 		(void)milter_txn_answer(t, MILTER_OK);
 		return;
@@ -417,10 +417,10 @@ milter_txn_rcpt(struct milter_txn *t)
 	if (ask->path_error != SMTP_PATH_OK) {
 		t->ask = NULL;
 		refuse_path(
-		    t->desk, ask, t->is_own ? "" : gate_txn_source(t->gate));
+		    t->desk, ask, t->is_loop ? "" : gate_txn_source(t->gate));
 		return;
 	}
-	if (t->is_own) {
+	if (t->is_loop) {
 		add_rcpt(t, false);
 		(void)milter_txn_answer(t, MILTER_OK);
 		return;
@@ -435,7 +435,7 @@ milter_txn_rcpt(struct milter_txn *t)
 void
 milter_txn_secure(struct milter_txn *t)
 {
-	if (t->is_own || milter_own_by_trace(t, t->ask->trace_id))
+	if (t->is_loop || milter_loop_by_trace(t, t->ask->trace_id))
 		(void)milter_txn_answer(t, MILTER_OK);
 	else
 		gate_secure(
@@ -490,7 +490,7 @@ commit(struct milter_txn *t, const char *result)
 	uint64_t *tickets;
 	char id[SPOOL_ID_TEXT];
 
-	if (t->is_own) {
+	if (t->is_loop) {
 		milter_txn_log(t, "own", "");
 		txn_free(t);
 		return;

@@ -34,7 +34,7 @@ struct milter_txn {
 	enum smtp_body body_type;
 	enum smtp_ret ret;
 	bool utf8, require_tls, all_held, putting, stored;
-	bool is_own;   /* weir's, come round: there is no gate's transaction */
+	bool is_loop;  /* sent by weir: there is no transaction of the gate */
 	bool rest;     /* the MTA goes on with it, whoever is left in it */
 	bool take_all; /* what passes is stored as well, and goes at once */
 	bool is_full;  /* the body, since its last write */
@@ -77,17 +77,17 @@ void milter_txn_stop(struct milter_txn *t, const struct gate_answer *answer);
 void milter_txn_passed(struct milter_txn *t, struct milter_ask *ask);
 void milter_txn_taken(struct milter_txn *t, const struct milter_ask *ask);
 
-/* milter_own.c */
+/* milter_loop.c */
 /* A client connected to the mail server. */
-void milter_own_met(struct milter_desk *d, const struct milter_ask *ask);
-/* It comes over a connection of weir's own. */
-bool milter_own_by_connection(
+void milter_loop_met(struct milter_desk *d, const struct milter_ask *ask);
+/* Its connection is one of weir's own. */
+bool milter_loop_by_connection(
     const struct milter_desk *d, const struct milter_ask *ask);
-/* Its trace is weir's, and its recipients are those that weir let it go to: the
- * transaction becomes one of weir's own. */
-bool milter_own_by_trace(struct milter_txn *t, uint64_t trace_id);
-/* An administrator should hear of it. */
-void milter_own_report(struct milter_desk *d, const struct milter_txn *t);
+/* Its trace is weir's, and weir sent it to these recipients: the transaction
+ * becomes a loop. */
+bool milter_loop_by_trace(struct milter_txn *t, uint64_t trace_id);
+/* In the log and as a count. */
+void milter_loop_report(struct milter_desk *d, const struct milter_txn *t);
 
 /* milter_store.c */
 void milter_store_text(struct milter_txn *t);

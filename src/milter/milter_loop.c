@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * weir's own mail that comes round: the next hop, or a content filter behind
- * it, hands it to a listener that has this milter. It was counted when it came
- * first, and would be held for ever. It is known by the connection that brings
- * it, which is one of weir's own, or by its trace: the id of a message, and
- * recipients that weir handed that message to. A Received line alone proves
- * nothing, anybody can write one. Who has logged in is never weir.
+ * Mail that weir sent and that loops back: the next hop, or a content filter
+ * behind it, passes it to a listener with this milter. It was counted when it
+ * first arrived, and would be held for ever. It is recognized by its
+ * connection, which is one of weir's own, or by its trace: the id of a message,
+ * and recipients to which weir sent that message. A Received line alone proves
+ * nothing, since anybody can write one. A client that has logged in is never
+ * weir.
  */
 #include "milter/milter_txn_private.h"
 
@@ -16,7 +17,7 @@
 #define REPORT_EVERY_MS 60000
 
 bool
-milter_own_by_connection(
+milter_loop_by_connection(
     const struct milter_desk *d, const struct milter_ask *ask)
 {
 	const struct nexthop *hops[] = {d->parts.nexthop, d->parts.rest_hop};
@@ -30,19 +31,19 @@ milter_own_by_connection(
 }
 
 void
-milter_own_met(struct milter_desk *d, const struct milter_ask *ask)
+milter_loop_met(struct milter_desk *d, const struct milter_ask *ask)
 {
-	if (!milter_own_by_connection(d, ask))
+	if (!milter_loop_by_connection(d, ask))
 		return;
 	log_write(d->parts.log, LOG_EV_MILTER_OWN_CONNECTION,
-	    KV(error, "next_hop leads to a listener that has this very milter, "
-		      "so that what weir lets out comes back to it: that "
-		      "listener needs receive_override_options=no_milters, or "
-		      "next_hop another one"));
+	    KV(error, "next_hop leads to a listener with this milter, so "
+		      "released mail comes back to it: set "
+		      "receive_override_options=no_milters on that listener, "
+		      "or choose another next_hop"));
 }
 
 void
-milter_own_report(struct milter_desk *d, const struct milter_txn *t)
+milter_loop_report(struct milter_desk *d, const struct milter_txn *t)
 {
 	int64_t now = loop_now(d->parts.loop);
 
@@ -51,9 +52,10 @@ milter_own_report(struct milter_desk *d, const struct milter_txn *t)
 		return;
 	d->own_reported = now;
 	log_write(d->parts.log, LOG_EV_MILTER_OWN_MAIL, KV(from, t->from),
-	    KV(error, "mail that weir let go came back to this milter, and "
-		      "passes: the listener that next_hop or a content filter "
-		      "hands it to needs receive_override_options=no_milters"));
+	    KV(error, "mail that weir released came back to this milter, and "
+		      "passes: set receive_override_options=no_milters on the "
+		      "listener to which next_hop or a content filter passes "
+		      "it"));
 }
 
 static bool
@@ -67,7 +69,7 @@ all_were_handed(const struct milter_txn *t, struct handed *handed, uint64_t id)
 }
 
 bool
-milter_own_by_trace(struct milter_txn *t, uint64_t trace_id)
+milter_loop_by_trace(struct milter_txn *t, uint64_t trace_id)
 {
 	struct milter_parts *p = &t->desk->parts;
 	struct handed *handed =
@@ -86,9 +88,9 @@ milter_own_by_trace(struct milter_txn *t, uint64_t trace_id)
 	if (t->body != NULL)
 		spool_body_abort(t->body);
 	t->body = NULL;
-	t->is_own = true;
+	t->is_loop = true;
 	gate_cancel(t->gate, milter_txn_now(t));
 	t->gate = NULL;
-	milter_own_report(t->desk, t);
+	milter_loop_report(t->desk, t);
 	return true;
 }
