@@ -195,13 +195,13 @@ class Bench:
         print(f"{self.args.messages} messages of 1 KB, {self.args.sessions} "
               f"sessions, median of {self.args.rounds} rounds")
         for many in (False, True):
-            print(f"\n{'many a connection' if many else 'one a connection':18}"
-                  f"{'msg/s':>8}{'of null':>9}{'of null, envelope':>19}"
-                  f"{'CPU us/msg':>12}")
+            label = "many per connection" if many else "one per connection"
+            print(f"\n{label:20}{'msg/s':>8}{'ratio to null':>15}"
+                  f"{'to null, envelope':>19}{'CPU us/msg':>12}")
             for name in self.mtas:
-                print(f"{name:18}"
+                print(f"{name:20}"
                       f"{statistics.median(self.rates[name, many]):8.0f}"
-                      f"{self.ratio(name, 'null', many):9.2f}"
+                      f"{self.ratio(name, 'null', many):15.2f}"
                       f"{self.ratio(name, 'null, envelope', many):19.2f}"
                       f"{statistics.median(self.cpu[name, many]):12.0f}")
 

@@ -85,7 +85,7 @@ def measure(directory, hop, args):
         for many, how in ((False, "one per connection"),
                           (True, "many per connection")):
             rate, cpu = speed(weir, args, size, many)
-            row(f"messages that pass, {size // 1000} KB, {how}",
+            row(f"passing messages, {size // 1000} KB, {how}",
                 f"{rate:.0f}/s", f"{cpu:.2f} CPU s per 1000")
     row("memory after these messages",
         f"{rss_kb(weir.process.pid) / 1024:.1f} MB")
@@ -95,7 +95,7 @@ def measure(directory, hop, args):
     kb, disk = rss_kb(weir.process.pid), disk_kb(weir.spool)
     for size in (10_000,):
         rate = args.held / source(weir.port, args.held, size, SESSIONS, False)
-        row(f"messages that are held, {size // 1000} KB", f"{rate:.0f}/s",
+        row(f"held messages, {size // 1000} KB", f"{rate:.0f}/s",
             f"{(rss_kb(weir.process.pid) - kb) / args.held * 1024:.0f}"
             " bytes of memory per message",
             f"{(disk_kb(weir.spool) - disk) / args.held:.1f} KB of disk"
