@@ -32,8 +32,8 @@ check_event(const char *text, char *err, size_t cap)
 	if (alert_event_find(str_from(text), &event))
 		return true;
 	snprintf(err, cap,
-	    "is no event; there are freeze, thaw, warning, blast, decoy, "
-	    "networks, disk, next_hop, certificate, reload_failed, "
+	    "is not an event; the events are freeze, thaw, warning, blast, "
+	    "decoy, networks, disk, next_hop, certificate, reload_failed, "
 	    "shared_state, restart");
 	return false;
 }
@@ -50,7 +50,7 @@ check_address(const char *text, char *err, size_t cap)
 	    str_is_shown(str_from(text)))
 		return true;
 	snprintf(err, cap,
-	    "is no mail address; write it as in postmaster@example.org");
+	    "is not a mail address; write it as in postmaster@example.org");
 	return false;
 }
 
@@ -90,7 +90,7 @@ check_hop(const char *text, char *err, size_t cap)
 	    str_index(s, '@') == s.n && str_rindex(s, ':') < s.n)
 		return true;
 	snprintf(err, cap,
-	    "is no mail server; write it as in mail.example.net:25 or "
+	    "is not a mail server; write it as in mail.example.net:25 or "
 	    "smtps://mail.example.net:465");
 	return false;
 }
@@ -395,8 +395,7 @@ read_url(struct alert_conf *c, char *err, size_t cap)
 	size_t size;
 
 	if ((c->url == NULL) == (c->url_file == NULL)) {
-		snprintf(
-		    err, cap, "channel: webhook needs either url or url_file");
+		snprintf(err, cap, "channel: webhook requires url or url_file");
 		return false;
 	}
 	if (c->url != NULL) {
@@ -409,8 +408,8 @@ read_url(struct alert_conf *c, char *err, size_t cap)
 	if (size == strlen(c->endpoint) && is_url(c->endpoint))
 		return true;
 	snprintf(err, cap,
-	    "url_file: %s: holds no address of a web server; write one line "
-	    "as in https://hooks.example.org/weir",
+	    "url_file: %s: does not contain the URL of a web server; write "
+	    "one line, as in https://hooks.example.org/weir",
 	    c->url_file);
 	return false;
 }
@@ -449,8 +448,8 @@ read_headers(struct alert_conf *c, char *err, size_t cap)
 		if (is_field(line))
 			continue;
 		snprintf(err, cap,
-		    "header_file: %s:%zu: is no header field; write it as in "
-		    "\"Name: value\"",
+		    "header_file: %s:%zu: is not a header field; write it as "
+		    "in \"Name: value\"",
 		    c->header_file, number);
 		return false;
 	}
@@ -513,12 +512,14 @@ alert_conf_check(struct alert_conf *c, char *err, size_t cap)
 	}
 	if (c->channel == ALERT_MAIL && c->to.n == 0) {
 		snprintf(err, cap,
-		    "channel: mail needs to; name who is to have alerts, as in "
-		    "to = {\"postmaster@example.org\"}");
+		    "channel: mail requires the option to; name the "
+		    "recipients, as in to = {\"postmaster@example.org\"}");
 		return false;
 	}
 	if (c->channel == ALERT_COMMAND && c->command == NULL) {
-		snprintf(err, cap, "channel: command needs command");
+		snprintf(err, cap,
+		    "channel: command requires the option "
+		    "command");
 		return false;
 	}
 	return c->channel != ALERT_WEBHOOK ||

@@ -80,8 +80,8 @@
 	    "No acknowledged mail is lost. See the log for the "               \
 	    "cause")                                                           \
 	X(RELEASE, "release", SENDER, false, OFF,                              \
-	    "the turn of a destination has come that POST /api/v1/decide had " \
-	    "told to wait; for programs, in a section of its own",             \
+	    "a destination may be contacted for which POST /api/v1/decide "    \
+	    "had answered wait; for programs, in a section of its own",        \
 	    "may go now", "destinations of decisions may go now",              \
 	    "Ask again: it passes")
 

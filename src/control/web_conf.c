@@ -178,9 +178,9 @@ static const struct option tcp_options[] = {
 	.sample = "mail.example.org",
 	.doc = "Host names that requests may use, without a port. Addresses, "
 	       "localhost and the name in url are always accepted. Any other "
-	       "name gets 421, unless the request carries a token, so that a "
-	       "page of another site cannot read from here through a name of "
-	       "its own. Not checked on a Unix socket.",
+	       "name gets 421, unless the request carries a token, which "
+	       "prevents a page of another site from reading data through a "
+	       "name of its own (DNS rebinding). Not checked on a Unix socket.",
     },
     {0},
 };

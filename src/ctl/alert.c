@@ -68,7 +68,8 @@ ctl_alert(struct ctl *ctl)
 	json_object_set_new(request, "term", json_string(ctl->words[1]));
 	status = ctl_ask(ctl, request, NULL, NULL, NULL);
 	if (status == CTL_OK)
-		printf(
-		    ctl->json ? "{\"taken\": true}\n" : "the test was taken\n");
+		printf(ctl->json ? "{\"taken\": true}\n"
+				 : "the test was "
+				   "accepted\n");
 	return status;
 }

@@ -120,7 +120,8 @@ read_lines(const struct reading *r, struct credentials *c)
 		return false;
 	}
 	if (c->count == 0)
-		snprintf(r->err, r->cap, "%s: holds no user:password", r->path);
+		snprintf(
+		    r->err, r->cap, "%s: contains no user:password", r->path);
 	return c->count > 0;
 }
 
@@ -159,7 +160,7 @@ credentials_load(const char *path, const char *const *hops, size_t hop_count,
 	memcpy(c->text, buf_str(&content).p, c->size);
 	secret_file_wipe(&content);
 	if (strlen(c->text) + 1 != c->size)
-		snprintf(err, err_cap, "%s: holds a zero byte", path);
+		snprintf(err, err_cap, "%s: contains a zero byte", path);
 	else if (read_lines(&r, c))
 		return c;
 	credentials_free(c);

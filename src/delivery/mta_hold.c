@@ -147,9 +147,8 @@ log_end(const struct mta_hold *h, const char *what, size_t messages,
 		return;
 	str_escape(str_from(end->said), text, sizeof(text));
 	events_add_option(h->events, clock_wall_ms(), EVENT_COMMAND, what, what,
-	    "", "%s %d%s%s",
-	    end->timed_out ? "no end in time, status" : "status", end->status,
-	    text[0] != '\0' ? ": " : "", text);
+	    "", "%s %d%s%s", end->timed_out ? "timed out, status" : "status",
+	    end->status, text[0] != '\0' ? ": " : "", text);
 }
 
 /* ---- the end of a round ---- */

@@ -412,8 +412,8 @@ warn_of_clear(struct nexthop *n, const struct hop_conn *ch)
 		return;
 	log_write(n->log, LOG_EV_NEXT_HOP_NO_AUTH, KV(next_hop, ch->name),
 	    KV(mechanisms, sasl_mechs_format(mechs, list, sizeof(list))),
-	    KV(reason, "no password goes there in clear; see next_hop_tls and "
-		       "next_hop_auth_in_clear"));
+	    KV(reason, "passwords are not sent there in clear text; see "
+		       "next_hop_tls and next_hop_auth_in_clear"));
 }
 
 void

@@ -52,9 +52,8 @@ quarantine_log_end(const struct quarantine *q, const char *what,
 		return;
 	str_escape(str_from(end->said), text, sizeof(text));
 	events_add_option(q->events, clock_wall_ms(), EVENT_COMMAND, what, what,
-	    "", "%s %d%s%s",
-	    end->timed_out ? "no end in time, status" : "status", end->status,
-	    text[0] != '\0' ? ": " : "", text);
+	    "", "%s %d%s%s", end->timed_out ? "timed out, status" : "status",
+	    end->status, text[0] != '\0' ? ": " : "", text);
 }
 
 /* ---- results ---- */
@@ -163,10 +162,9 @@ run_name(const struct quarantine *q)
 static const char *
 say_failure(struct quarantine *q, const struct command_end *end)
 {
-	char *text = end->timed_out
-			 ? xasprintf("%s: no end in time", run_name(q))
-			 : xasprintf("%s: status %d: %s", run_name(q),
-			       end->status, end->said);
+	char *text = end->timed_out ? xasprintf("%s: timed out", run_name(q))
+				    : xasprintf("%s: status %d: %s",
+					  run_name(q), end->status, end->said);
 
 	q->texts[q->text_count++] = text;
 	return text;

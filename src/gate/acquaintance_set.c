@@ -311,9 +311,9 @@ load_entries(struct acquaintance_set *s, const unsigned char *p, uint32_t n,
 		struct acquaintance a = {.why = attr >> AGE_BITS};
 
 		if (i > 0 && hash == last)
-			return "an acquaintance stands there twice";
+			return "duplicate acquaintance";
 		if (i > 0 && hash < last)
-			return "its acquaintances are not in order";
+			return "acquaintances out of order";
 		if (a.why == 0)
 			return "an acquaintance without a reason";
 		a.day = age < saved ? saved - age : 0;
@@ -338,15 +338,15 @@ load_row(struct acquaintance_set *s, struct acquaintance_row *row,
 	saved = (uint32_t)bytes_get(&p, 3);
 	row->rate_in = bytes_get(&p, 5);
 	if (n == 0 || n > ACQUAINTANCES_MAX)
-		return "more acquaintances than there may be, or none";
+		return "too many acquaintances, or none";
 	if (size != row_bytes(n))
-		return "cut short, or too long";
+		return "truncated, or too long";
 	if (bytes_get(&end, 8) !=
 	    hash_bytes(begin, size - CHECKSUM, CHECKSUM_SEED))
-		return "its checksum is wrong";
+		return "wrong checksum";
 	if (saved > DAY_MAX || row->rate_in > RATE_MAX ||
 	    !load_shelves(p, n, shelves))
-		return "numbers that cannot be";
+		return "invalid numbers";
 	row->is_ahead = saved > row->today;
 	s->cap = n;
 	s->v = xmalloc(n * sizeof(*s->v));
@@ -364,7 +364,7 @@ acquaintance_set_load(struct acquaintance_set *s, struct acquaintance_row *row,
 	if (n < HEADER + CHECKSUM)
 		return "cut short";
 	if (bytes_get(&at, 4) != MAGIC)
-		return "no list of acquaintances";
+		return "not a list of acquaintances";
 	wrong = load_row(s, row, p, n);
 	if (wrong != NULL)
 		acquaintance_set_clear(s);

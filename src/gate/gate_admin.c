@@ -635,7 +635,7 @@ forget(struct forgetting *f, bool is_read)
 		return;
 	}
 	snprintf(detail, sizeof(detail),
-	    "%u addresses remembered, %u of them from incoming mail alone",
+	    "%u addresses remembered, %u of them only from incoming mail",
 	    (unsigned)known.total, (unsigned)known.met);
 	if (g->remembers) {
 		acquaintances_forget(

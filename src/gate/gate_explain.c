@@ -262,7 +262,7 @@ change_held(struct explaining *e, const struct txn_entry *entry)
 static void
 change_passed(struct explaining *e, const struct txn_entry *entry)
 {
-	const char *text = "it passes whatever the sender has used";
+	const char *text = "it passes regardless of what the sender has used";
 
 	if (entry->is_incoming || entry->is_reply || e->txn->is_exempt ||
 	    entry->r.reason != THROTTLE_KNOWN || entry->is_familiar ||
@@ -275,11 +275,11 @@ change_passed(struct explaining *e, const struct txn_entry *entry)
 	return;
 put:
 	if (entry->is_familiar)
-		text = "more familiar recipients: each takes one of the "
-		       "familiar allowance; once reached it is recent";
+		text = "more familiar recipients: each uses one of the "
+		       "familiar allowance; once reached, it is recent";
 	else if (entry->is_reserved && entry->r.reason == THROTTLE_NEW)
-		text = "more new recipients: each takes one of the allowance; "
-		       "once reached it is known";
+		text = "more new recipients: each uses one of the allowance; "
+		       "once reached, it is known";
 	str_copy(str_from(text), e->change, sizeof(e->change));
 }
 

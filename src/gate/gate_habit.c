@@ -37,7 +37,8 @@ tell(struct gate *g, struct throttle_source *src, uint32_t count, int64_t wall)
 	};
 
 	snprintf(why, sizeof(why),
-	    "its %u new recipients a day were used up on %d days of %d",
+	    "the limit of %u new recipients per day was used up on %d of %d "
+	    "days",
 	    (unsigned)count, HABIT_TIMES, HABIT_DAYS);
 	counters_add(g->counters, COUNT_PERSISTENT, 1);
 	gate_tell(g, wall, &news);

@@ -38,13 +38,13 @@ load_state(struct loading *l, struct throttle_source *src,
 	if (state->familiar.n > 0 &&
 	    !tier_load(l->g, src, state->familiar, age, l->now))
 		tell_bad(l, row->key,
-		    "what it spent on familiar recipients cannot be read back");
+		    "its use of the familiar allowance cannot be read");
 	source_data(src)->has_state =
 	    state->rest.n > 0 && throttle_load(l->g->throttle, src,
 				     state->rest.p, state->rest.n, age, l->now);
 	if (source_data(src)->has_state)
 		return;
-	tell_bad(l, row->key, "its known recipients cannot be read back");
+	tell_bad(l, row->key, "its known recipients cannot be read");
 }
 
 static enum throttle_freeze_reason
@@ -94,7 +94,7 @@ load_scope(struct loading *l, const struct spool_source *row, struct str state)
 	int64_t age = l->wall > row->saved_at ? l->wall - row->saved_at : 0;
 
 	if (!scope_load(l->g->scopes, state, age, l->now))
-		tell_bad(l, row->key, "what a scope has used cannot be read");
+		tell_bad(l, row->key, "the use of a scope cannot be read");
 }
 
 static void
@@ -105,7 +105,7 @@ load_signals(
 
 	if (!signals_load(
 		l->g->signals, str_from(row->key), state, age, l->now))
-		tell_bad(l, row->key, "what was counted of it cannot be read");
+		tell_bad(l, row->key, "its counts cannot be read");
 }
 
 static void
@@ -130,7 +130,7 @@ on_source(void *arg, const struct spool_source *row)
 	}
 	if (state.n > 0 && state.p[0] == HABIT_STATE_MARK) {
 		if (!habit_load(l->g, row, l->now, l->wall))
-			tell_bad(l, row->key, "what was counted of it is lost");
+			tell_bad(l, row->key, "its counts are lost");
 		return;
 	}
 	src = source_get(l->g, key,
@@ -141,7 +141,7 @@ on_source(void *arg, const struct spool_source *row)
 	}
 	source_data(src)->is_stored = true;
 	if (has_state && !is_split)
-		tell_bad(l, row->key, "its state is of no known form");
+		tell_bad(l, row->key, "its state has an unknown format");
 	else if (has_state)
 		load_state(l, src, row, &parts);
 	load_freeze(l, src, row);

@@ -16,7 +16,7 @@ refuse_alone(
 		      : !shared_refuses(q->txn->g, src))
 		return false;
 	question_refuse(q, 451, "4.3.0",
-	    "the server that the relays share does not answer, try again later",
+	    "the shared server does not answer, try again later",
 	    "shared_fail");
 	return true;
 }

@@ -300,9 +300,9 @@ is_full(struct gate *g, int64_t now)
 	if (now - g->full_told_at >= FULL_TOLD_EVERY_MS) {
 		g->full_told_at = now;
 		log_write(g->log, LOG_EV_GATE_FULL, KV(senders, n),
-		    KV(reason, "senders_max reached, the sender with the least "
-			       "at stake makes room; where none may go, new "
-			       "senders share one allowance"));
+		    KV(reason, "senders_max reached: the sender with the "
+			       "least at stake is replaced; if none can be, "
+			       "new senders share one allowance"));
 	}
 	return !make_room(g, now);
 }

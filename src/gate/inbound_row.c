@@ -33,20 +33,20 @@ check_addresses(const unsigned char *p, uint32_t n)
 	uint64_t members[INBOUND_ROW_ADDRESSES], last = AGE_MAX;
 
 	if (n == 0 || n > INBOUND_ROW_ADDRESSES)
-		return "more addresses than there may be, or none";
+		return "too many addresses, or none";
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t ago;
 
 		members[i] = bytes_get(&p, 8);
 		ago = bytes_get(&p, 8);
 		if (ago > last)
-			return "its addresses are not in order";
+			return "addresses out of order";
 		last = ago;
 	}
 	qsort(members, n, sizeof(*members), compare_u64);
 	for (uint32_t i = 1; i < n; i++) {
 		if (members[i] == members[i - 1])
-			return "an address stands there twice";
+			return "duplicate address";
 	}
 	return NULL;
 }
@@ -59,15 +59,15 @@ check(const unsigned char *in, size_t n, uint32_t *count, uint64_t *rate_in)
 	if (n < HEADER + CHECKSUM)
 		return "cut short";
 	if (bytes_get(&p, 4) != MAGIC)
-		return "nothing learnt from incoming mail";
+		return "nothing learned from incoming mail";
 	*count = (uint32_t)bytes_get(&p, 2);
 	*rate_in = bytes_get(&p, 8);
 	if (n != HEADER + ADDRESS * (size_t)*count + CHECKSUM)
-		return "cut short, or too long";
+		return "truncated, or too long";
 	if (bytes_get(&end, 8) != hash_bytes(in, n - CHECKSUM, CHECKSUM_SEED))
-		return "its checksum is wrong";
+		return "wrong checksum";
 	if (*rate_in > RATE_MAX)
-		return "numbers that cannot be";
+		return "invalid numbers";
 	return check_addresses(p, *count);
 }
 

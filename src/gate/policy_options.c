@@ -211,17 +211,17 @@ const struct option policy_options[] = {
 	.reloadable = true,
 	.doc =
 	    "How long a recipient stays familiar after the last mail from the "
-	    "sender. A recipient is familiar when it is not in the working set "
-	    "and the sender has written to it within this time, or when its "
-	    "domain is in internal_domains. The time of the last mail is "
+	    "sender. A recipient is familiar when it is not in the working "
+	    "set and the sender has written to it within this time, or when "
+	    "its domain is in internal_domains. The time of the last mail is "
 	    "recorded to the week. A familiar recipient is not new: it uses "
-	    "nothing of burst, limit and the limits of scopes, but has an "
+	    "up nothing of burst, limit and the limits of scopes, but has an "
 	    "allowance of its own (familiar_burst, familiar_interval, "
-	    "familiar_freeze_at). So a thief cannot reach a whole address book "
-	    "at once. 0: no recipient is familiar; every recipient outside the "
-	    "working set is new, and none is remembered. The profiles tcp, udp "
-	    "and paper have no familiar recipients. For <>, and for senders "
-	    "that share one place, none are remembered.",
+	    "familiar_freeze_at). So a thief cannot reach a whole address "
+	    "book at once. 0: no recipient is familiar; every recipient "
+	    "outside the working set is new, and none is remembered. The "
+	    "profiles tcp, udp and paper have no familiar recipients. None "
+	    "are remembered for <> and for senders that share one source.",
     },
     {
 	.name = "familiar_burst",
@@ -259,10 +259,10 @@ const struct option policy_options[] = {
 	.max = 1000000,
 	.reloadable = true,
 	.doc = "Freeze a sender when this many familiar recipients are "
-	       "waiting. 0: never. Where freeze_at is larger or 0, it replaces "
-	       "the default 300; where queue_max is smaller, it does. "
-	       "freeze_at does not count familiar recipients, and queue_max "
-	       "counts them separately from new ones.",
+	       "waiting. 0: never. If not set: 300, or freeze_at where that "
+	       "is larger or 0, or queue_max where that is smaller. freeze_at "
+	       "does not count familiar recipients, and queue_max counts them "
+	       "separately from new ones.",
     },
     {
 	.name = "warn_at",
@@ -543,17 +543,17 @@ const struct option policy_options[] = {
 	.preset = "false",
 	.reloadable = true,
 	.doc =
-	    "Treat whoever wrote to one of these senders as a familiar "
-	    "recipient (familiar_for): the answer uses nothing of what new "
-	    "recipients may use. Addresses are learned from mail that arrives "
-	    "at weir's own listeners, without a login, from an address outside "
+	    "Treat addresses that wrote to one of these senders as familiar "
+	    "recipients (familiar_for): answers use up no allowance for new "
+	    "recipients. Addresses are learned from mail that arrives at "
+	    "weir's own listeners, without a login, from an address outside "
 	    "local_domains to one inside, once the message has been accepted. "
-	    "Mail with a login, from an address in local_domains to another in "
-	    "it, teaches its recipients there the sender and the other "
-	    "recipients that it reached. It is off by default, since "
-	    "incoming mail can be forged; inbound_set, inbound_rate and "
-	    "inbound_expiry bound it. A frozen sender stays frozen, and mail "
-	    "that is already waiting continues to wait.",
+	    "Mail with a login between addresses in local_domains makes its "
+	    "sender, and the other recipients that it reached, familiar to "
+	    "each recipient there. It is off by default, since incoming mail "
+	    "can be forged; inbound_set, inbound_rate and inbound_expiry "
+	    "limit it. A frozen sender stays frozen, and mail that is already "
+	    "waiting continues to wait.",
     },
     {
 	.name = "inbound_set",
@@ -563,9 +563,9 @@ const struct option policy_options[] = {
 	.min = 1,
 	.max = ACQUAINTANCES_MAX,
 	.reloadable = true,
-	.doc = "Number of addresses remembered that a sender knows from "
-	       "incoming mail alone. The one that has been silent the "
-	       "longest is forgotten first.",
+	.doc = "Maximum number of addresses that a sender knows only from "
+	       "incoming mail. The one that has not written for the longest "
+	       "time is forgotten first.",
     },
     {
 	.name = "inbound_rate",
@@ -590,7 +590,7 @@ const struct option policy_options[] = {
 	.min = MS_MINUTE,
 	.max = 3650 * MS_DAY,
 	.reloadable = true,
-	.doc = "Forget an address that a sender knows from incoming mail alone "
+	.doc = "Forget an address that a sender knows only from incoming mail "
 	       "this long after its last mail. Whole days are counted; part "
 	       "of a day counts as one.",
     },

@@ -99,8 +99,8 @@ check_request_line(struct http_reader *r, struct str line)
 
 		if (c <= ' ' || c >= 0x7f || c == '#')
 			return refuse(r, 400,
-			    "The request target holds characters that have "
-			    "to be percent-encoded.");
+			    "The request target contains characters that must "
+			    "be percent-encoded.");
 	}
 	r->request.is_1_0 = str_eq(rest, STR("HTTP/1.0"));
 	if (!r->request.is_1_0 && !str_eq(rest, STR("HTTP/1.1")))
@@ -145,8 +145,8 @@ check_doubled(struct http_reader *r)
 	for (size_t i = 0; i < ARRAY_LEN(single); i++) {
 		if (count_fields(&r->request, single[i]) > 1)
 			return refuse(r, 400,
-			    "A header field that may be there once is given "
-			    "twice.");
+			    "A header field that is allowed only once is "
+			    "given twice.");
 	}
 	if (count_fields(&r->request, "Host") != 1)
 		return refuse(r, 400, "There must be exactly one Host field.");

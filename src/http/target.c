@@ -54,10 +54,10 @@ decode(struct decoder *d, struct str s, bool is_form, struct str *out)
 		char c;
 
 		if (!next_char(s, &i, is_form, &c))
-			return fail(d, "The percent-encoding is wrong.");
+			return fail(d, "The percent-encoding is invalid.");
 		if ((unsigned char)c < ' ' || c == 0x7f || is_bare_backslash)
 			return fail(
-			    d, "The target holds a character that it may not.");
+			    d, "The target contains a forbidden character.");
 		d->out[n++] = c;
 	}
 	d->out[n] = '\0';
@@ -78,7 +78,7 @@ add_segment(struct http_target *t, struct decoder *d, struct str text)
 		return false;
 	if (s->n == 0 || str_eq(*s, STR(".")) || str_eq(*s, STR("..")))
 		return fail(
-		    d, "The path holds a part that is empty, a dot or two.");
+		    d, "The path contains an empty part, \".\" or \"..\".");
 	return true;
 }
 
@@ -86,14 +86,14 @@ static bool
 parse_path(struct http_target *t, struct decoder *d, struct str path)
 {
 	if (path.n == 0 || path.p[0] != '/')
-		return fail(d, "The path has to begin with a slash.");
+		return fail(d, "The path must begin with a slash.");
 	path = str_sub(path, 1, path.n);
 	if (path.n > 0 && path.p[path.n - 1] == '/') {
 		t->is_folder = true;
 		path.n--;
 		if (path.n == 0)
-			return fail(d, "The path holds a part that is empty, "
-				       "a dot or two.");
+			return fail(d, "The path contains an empty part, "
+				       "\".\" or \"..\".");
 	}
 	while (path.n > 0) {
 		size_t end = str_index(path, '/');
@@ -101,8 +101,8 @@ parse_path(struct http_target *t, struct decoder *d, struct str path)
 		if (!add_segment(t, d, str_sub(path, 0, end)))
 			return false;
 		if (end + 1 == path.n)
-			return fail(d, "The path holds a part that is empty, "
-				       "a dot or two.");
+			return fail(d, "The path contains an empty part, "
+				       "\".\" or \"..\".");
 		path = str_sub(path, end < path.n ? end + 1 : end, path.n);
 	}
 	return true;

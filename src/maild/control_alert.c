@@ -39,7 +39,7 @@ on_tested(void *arg, bool taken, const char *why)
 		return;
 	if (!taken) {
 		control_fail(
-		    c, CONTROL_FAILED, "the test was not taken: %s", why);
+		    c, CONTROL_FAILED, "the test was not accepted: %s", why);
 		return;
 	}
 	control_audit_change(c, c->request.term, "");

@@ -40,7 +40,7 @@ on_changed(void *arg, int error, uint64_t count)
 		return;
 	if (error == EINVAL && c->request.sender != NULL) {
 		control_fail(c, CONTROL_FAILED,
-		    "no sender can be called that; write it as senders "
+		    "not a valid sender name; write it as weirctl senders "
 		    "shows it");
 	} else if (error != 0 && !goes_on) {
 		control_fail_errno(c, error);
@@ -260,7 +260,8 @@ warn_of_rule(struct control_conn *c, int64_t now)
 	    s.t.freeze_reason == THROTTLE_FREEZE_RELAY)
 		return true;
 	snprintf(note, sizeof(note),
-	    "%s was frozen by its policy, which no time ends: thaw it by hand",
+	    "%s was frozen by its policy; such a freeze has no time limit: "
+	    "thaw it by hand",
 	    s.sender);
 	return control_send_only(
 	    c, json_pack("{s:o}", "note", control_text(note)));

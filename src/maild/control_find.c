@@ -195,9 +195,9 @@ report_nothing(struct control_conn *c)
 	free(r.term);
 	fold_free(r.fold);
 	control_fail(c, CONTROL_ABSENT,
-	    "no mail in the spool matches; of what was delivered, refused or "
-	    "never held the log tells, and the mail server's%s",
-	    r.sent > 0 ? "; above is what events know" : "");
+	    "no mail in the spool matches; for mail that was delivered, "
+	    "refused or never held, see the log, and the mail server's%s",
+	    r.sent > 0 ? "; matching events are shown above" : "");
 }
 
 /* ---- the walk ---- */

@@ -32,9 +32,9 @@ learn_row(struct gate_import *im, const struct control_pair *p,
 	*got = gate_import_add(im, str_from(p->sender), path.address, last);
 	switch (*got) {
 	case GATE_IMPORT_FUTURE:
-		return "the time lies ahead";
+		return "the time is in the future";
 	case GATE_IMPORT_NOBODY:
-		return "no sender can be called that";
+		return "not a valid sender name";
 	case GATE_IMPORT_NONE_KEPT:
 		return "no recipients are remembered for this sender: "
 		       "acquaintances_memory or its policy's familiar_for is "

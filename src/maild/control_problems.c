@@ -475,7 +475,7 @@ look_at(struct control_conn *c, const struct gate_sender_info *s, int64_t wall)
 		    word, word);
 	} else {
 		snprintf(reason, sizeof(reason),
-		    "more recipients than its limits let go");
+		    "more recipients than its limits release");
 		snprintf(help, sizeof(help),
 		    "weirctl show %s; weirctl release --sender %s", word, word);
 	}
@@ -520,7 +520,7 @@ on_deferred(void *arg, int error, const struct spool_deferred *rows, size_t n)
 		    &(struct row){.kind = "deferred",
 			.reason = rows[i].error,
 			.help = "the next hop's log; weirctl queue; weirctl "
-				"flush when that is put right",
+				"flush when that is fixed",
 			.count = (int64_t)rows[i].recipients,
 			.oldest = rows[i].oldest,
 			.never_accepted = NEVER_UNKNOWN},

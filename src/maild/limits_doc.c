@@ -98,7 +98,7 @@ static const struct limit in_all[] = {
     {"acquaintances_memory",
 	"the least recently used senders are read from the disk again; when "
 	"unwritten data fills it, no new recipient is remembered; with a "
-	"million senders on disk, incoming mail begins no further one",
+	"million senders on disk, incoming mail adds no new one",
 	"log \"gate acquaintances_full\", one line a minute"},
     {"next_hop_connections",
 	"sessions wait; after next_hop_wait slow ones are ended with 421 "
@@ -108,8 +108,8 @@ static const struct limit in_all[] = {
     {"policy_connections_max", "the connection is closed",
 	"log \"policy refuse\", one line a second; connections_refused"},
     {"milter_connections_max",
-	"the connection is closed, the mail server goes by its "
-	"milter_default_action or the like",
+	"the connection is closed, the mail server applies its "
+	"milter_default_action or equivalent",
 	"log \"milter refuse\", one line a second; connections_refused"},
     {"control_connections_max", "weirctl: too many control connections",
 	"log \"control refuse\", one line a second"},

@@ -257,7 +257,8 @@ maild_drop(struct maild *m)
 	if (access(conf->spool.dir, F_OK) != 0 &&
 	    file_make_dir(conf->spool.dir, 0700) == 0 &&
 	    chown(conf->spool.dir, uid, gid) != 0)
-		return fail(EX_IOERR, "spool: the directory cannot be owned");
+		return fail(EX_IOERR, "spool: cannot change the owner of the "
+				      "directory");
 	error = priv_drop(conf->user);
 	if (error != 0) {
 		snprintf(text, sizeof(text), "user: cannot become %s: %s",
@@ -514,8 +515,8 @@ maild_start(struct maild *m, const char *config_file)
 	m->daemon.loop = m->loop = loop_new();
 	if (!maild_fit_descriptors(m->gen, m->log))
 		return fail(EX_OSERR,
-		    "too few descriptors are allowed (ulimit -n); 128 are "
-		    "the least");
+		    "too few file descriptors (ulimit -n); at least 128 are "
+		    "required");
 	status = maild_bind(m);
 	if (status == 0)
 		status = maild_drop(m);

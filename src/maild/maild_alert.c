@@ -475,9 +475,9 @@ maild_alert_init(struct maild *m)
 		return error;
 	if (crashed) {
 		events_add(m->events, clock_wall_ms(), EVENT_RESTART, "", "",
-		    "the daemon before this one was not stopped");
+		    "the previous weir-maild was not stopped");
 		log_write(m->log, LOG_EV_MAILD_RESTART,
-		    KV(reason, "the daemon before this one was not stopped"));
+		    KV(reason, "the previous weir-maild was not stopped"));
 		maild_alert_raise(m, ALERT_RESTART, m->gen->conf->hostname,
 		    "weir-maild ended without being stopped: a crash, a kill "
 		    "or a loss of power");

@@ -56,7 +56,7 @@ static const struct trend_series series[] = {
     {"discarded_recipients", "Recipients discarded", false},
     {"refused_recipients", "Recipients refused", false},
     {"delivered_recipients", "Recipients delivered", false},
-    {"deferred_recipients", "Attempts put off", false},
+    {"deferred_recipients", "Deferred attempts", false},
     {"bounces", "Bounces", false},
     {"freezes", "Freezes", false},
     {0},
@@ -102,22 +102,21 @@ maild_graph_new(struct maild *m)
 
 static const struct web_route routes[] = {
     {"POST", API_PATH "/decide", CONTROL_CHANGE, decide_post,
-	"May a source reach these destinations? Takes from its allowance, or a "
-	"place in its queue; {\"source\", \"application\", \"destinations\", "
-	"\"policy\", \"client\", \"commit\": \"now\" or \"later\"}, or a "
-	"\"batch\" of "
-	"these.",
+	"May a source reach these destinations? Uses up its allowance, or "
+	"takes a place in its queue; {\"source\", \"application\", "
+	"\"destinations\", \"policy\", \"client\", \"commit\": \"now\" or "
+	"\"later\"}, or a \"batch\" of these.",
 	NULL, API_BODY},
     {"POST", API_PATH "/check", CONTROL_READ, decide_post_check,
-	"The same, and takes nothing.", NULL, API_BODY},
+	"The same, but nothing is used up.", NULL, API_BODY},
     {"POST", API_PATH "/decisions/{decision}/commit", CONTROL_CHANGE,
 	decide_post_commit,
-	"What a decision with \"commit\": \"later\" has reserved is spent.",
+	"Commits what a decision with \"commit\": \"later\" has reserved.",
 	NULL, 0},
     {"POST", API_PATH "/decisions/{decision}/cancel", CONTROL_CHANGE,
-	decide_post_cancel, "It is given back.", NULL, API_REMOVED},
+	decide_post_cancel, "Cancels it.", NULL, API_REMOVED},
     {"GET", API_PATH "/tickets/{ticket}", CONTROL_READ, decide_get_ticket,
-	"A destination that waits for its turn.", NULL, 0},
+	"The state of a waiting destination.", NULL, 0},
     {"GET", API_PATH "/graph", CONTROL_READ, on_graph, GRAPH_DOC, NULL, 0},
     {"GET", "/metrics", WEB_METRICS, on_metrics,
 	"Metrics for Prometheus, as text or, where Accept prefers it, as "

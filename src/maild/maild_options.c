@@ -23,9 +23,9 @@ static const struct option daemon_options[] = {
 	.check = maild_check_hostname,
 	.doc =
 	    "Name of this relay in its greeting, in EHLO, in Received header "
-	    "fields and in bounces. Relays that share a throttle (shared) know "
-	    "each other by it, so that each needs a name of its own; for them "
-	    "a new name takes effect at the next start. Default: the name of "
+	    "fields and in bounces. Relays that share a throttle (shared) "
+	    "identify each other by it: each needs a name of its own, and a "
+	    "new name takes effect at the next start. Default: the name of "
 	    "the machine.",
     },
     {
@@ -148,10 +148,10 @@ static const struct option daemon_options[] = {
     },
     {
 	SIZE("history_memory", gate.history_bytes, "16M", 0, MIB(65536)),
-	.doc = "Memory for the record of who wrote to whom in the last day, on "
-	       "which weirctl explain --policy tests another configuration: "
-	       "about 100 bytes per recipient. When it is full, the test "
-	       "covers less time. 0: nothing is kept.",
+	.doc = "Memory for the senders and recipients of the last day's mail, "
+	       "which weirctl explain --policy uses to test another "
+	       "configuration: about 100 bytes per recipient. When it is "
+	       "full, the test covers less time. 0: nothing is kept.",
     },
     {
 	.name = "decoys",
@@ -166,15 +166,15 @@ static const struct option daemon_options[] = {
 	    "at once. The message is accepted like other mail that must wait, "
 	    "but none of its recipients receives it. Incoming mail and mail "
 	    "without an envelope sender never trigger a decoy. A sender in "
-	    "never_freeze is not frozen, nor is one to which incoming mail "
-	    "named the address within the last 30 days (in From, Reply-To, To "
-	    "or Cc, or as its sender with learn_inbound): the event \"decoy\" "
-	    "reports it, and a sender in never_freeze loses its allowance. The "
+	    "never_freeze is not frozen, but loses its allowance. Neither is "
+	    "a sender frozen to which incoming mail named the address within "
+	    "the last 30 days (in From, Reply-To, To or Cc, or as its sender "
+	    "with learn_inbound). The event \"decoy\" reports both cases. The "
 	    "policy service puts a message with a decoy on hold as a whole, "
 	    "whatever service says, and cannot see header fields. Policies "
-	    "with exempt do not exclude a sender. The next hop must accept the "
-	    "addresses. file:/path reads them from a file, one per line; only "
-	    "the daemon should be able to read it.",
+	    "with exempt do not exclude a sender. The next hop must accept "
+	    "the addresses. file:/path reads them from a file, one per line; "
+	    "only the daemon should be able to read it.",
     },
     {
 	.name = "never_freeze",

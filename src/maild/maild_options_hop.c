@@ -93,11 +93,10 @@ const struct option maild_options_hop[] = {
 		TIME("next_hop_wait", relay.next_hop_wait_ms,
 		    "2s", 0, HOURS(1)),
 		.doc =
-		    "Time that others must have waited for a connection "
-		    "before clients that hold one and are slower than "
-		    "slow_rate are ended with 421, the oldest first. 0: "
-		    "never. A session that waits for answer_timeout gets "
-		    "451.",
+		    "Time that a session waits for a connection before slow "
+		    "sessions are ended: those that hold a connection and are "
+		    "slower than slow_rate get 421, the oldest first. 0: "
+		    "never. A session that waits for answer_timeout gets 451.",
 	},
 	{
 		SIZE("slow_rate", relay.slow_rate, "4K", 1, MIB(100)),

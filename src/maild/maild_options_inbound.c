@@ -81,15 +81,15 @@ const struct option maild_options_inbound[] = {
 		SIZE("acquaintances_memory", gate.acquaintances_bytes,
 		    "64M", 0, MIB(65536)),
 		.doc =
-		    "Memory for whom senders have written to "
-		    "(familiar_for) and who wrote to them (learn_inbound). "
-		    "0: this is not recorded, and only the "
-		    "recipients in internal_domains are familiar. The "
-		    "spool keeps all of them, 4096 per sender, and the "
-		    "oldest is forgotten first. This option limits the "
-		    "part held in memory, usually 3 KB per sender. When it "
-		    "is full, the least recently used senders are read "
-		    "from the disk again; no verdict changes.",
+		    "Memory for the recipients that senders have written to "
+		    "(familiar_for) and the addresses that wrote to them "
+		    "(learn_inbound). 0: none are recorded, and only the "
+		    "recipients in internal_domains are familiar. The spool "
+		    "keeps up to 4096 of them per sender; the oldest is "
+		    "forgotten first. This option limits the part held in "
+		    "memory, usually 3 KB per sender. When it is full, the "
+		    "least recently used senders are read from the disk "
+		    "again; no verdict changes.",
 	},
 	{
 		SIZE("inbound_memory", inbound_memory, NULL, 0,

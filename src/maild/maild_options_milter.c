@@ -142,12 +142,11 @@ const struct option maild_options_milter[] = {
 	.max = HOURS(1),
 	.reloadable = true,
 	.doc =
-		    "Time after the arrival of a message during which "
-		    "nothing looks for it in the mail server's hold queue, "
-		    "and no command acts on it. The mail server may still "
-		    "be writing it there, or another milter after weir may "
-		    "be inspecting it, and a release that does not find it "
-		    "would leave it on hold for ever.",
+		    "Minimum age of a message before weir looks for it in the "
+		    "mail server's hold queue or runs a command on it. Until "
+		    "then the mail server may still be writing it, or another "
+		    "milter after weir may be inspecting it. A release that "
+		    "does not find the message would leave it on hold forever.",
     },
     {
 	.name = "queue_command_timeout",

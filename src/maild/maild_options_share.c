@@ -19,15 +19,16 @@ const struct option maild_options_share[] = {
 		.doc =
 		    "Redis or Valkey server through which several relays "
 		    "count, freeze and thaw senders together: "
-		    "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" "
-		    "(TLS, verified), \"unix:/path\", or the sentinels "
-		    "that know it: \"redis+sentinel://HOST:PORT,HOST:PORT"
-		    "/MASTER/DATABASE\", or nodes of a cluster: "
-		    "\"redis+cluster://HOST:PORT,HOST:PORT\". It decides which "
-		    "new recipients of a sender pass and which wait, as if "
-		    "all relays were one. What one relay freezes is frozen "
-		    "at all within a second. If the server cannot be "
-		    "reached, each relay works on its own. See "
+		    "\"redis://HOST:PORT/DATABASE\", \"rediss://...\" (TLS, "
+		    "verified), \"unix:/path\", or the sentinels that know "
+		    "it: "
+		    "\"redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE\", "
+		    "or nodes of a cluster: "
+		    "\"redis+cluster://HOST:PORT,HOST:PORT\". It decides "
+		    "which new recipients of a sender pass and which wait, as "
+		    "if all relays were one. A sender that one relay freezes "
+		    "is frozen at all relays within a second. If the server "
+		    "cannot be reached, each relay works on its own. See "
 		    "doc/cluster.md. Default: none; the relay works alone.",
 	},
 	    {
@@ -122,10 +123,10 @@ const struct option maild_options_share[] = {
 			shared_fail_names),
 		    .doc =
 		    "Handling of mail to new recipients while the shared "
-		    "server does not answer. local: each relay decides on "
-		    "its own, by what it knew last. tempfail: such mail is "
-		    "refused with 451, so that the client retries it; mail "
-		    "to known recipients passes.",
+		    "server does not answer. local: each relay decides on its "
+		    "own, based on the server's last reply. tempfail: such "
+		    "mail is refused with 451, so that the client retries it; "
+		    "mail to known recipients passes.",
 	    },
     {0},
 };

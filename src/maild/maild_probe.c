@@ -51,7 +51,7 @@ check_warn(const struct checked *t, struct str why)
 	char text[800];
 
 	snprintf(text, sizeof(text),
-	    "%s: %s: %.*s; mail that is let out waits until it can be reached",
+	    "%s: %s: %.*s; released mail waits until it can be reached",
 	    t->option, t->address, STR_ARG(why));
 	t->check->fn(t->check->arg, text);
 }
@@ -206,7 +206,7 @@ on_probe_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		return;
 	}
 	snprintf(text, sizeof(text),
-	    "%s: %.*s; mail that is let out waits until it can be reached",
+	    "%s: %.*s; released mail waits until it can be reached",
 	    p->option, STR_ARG(reply->text));
 	maild_on_warning(p->m, text);
 	probe_over(p);

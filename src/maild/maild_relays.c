@@ -103,8 +103,8 @@ on_twin(void *arg, bool is_there)
 	else
 		log_write(m->log, LOG_EV_SHARED_TWIN_GONE, KV(relay, name));
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
-	    is_there ? "another relay has the name %s as well"
-		     : "no other relay has the name %s any more",
+	    is_there ? "another relay has the same name, %s"
+		     : "no other relay has the name %s any longer",
 	    name);
 }
 

@@ -173,8 +173,8 @@ on_down(void *arg, const char *why)
 	log_write(m->log, LOG_EV_SHARED_DOWN,
 	    KV(server, m->first->conf->shared), KV(reason, why));
 	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
-	    "the shared server %s does not answer, and this relay goes on by "
-	    "itself: %s",
+	    "the shared server %s does not answer, and this relay works on "
+	    "its own: %s",
 	    m->first->conf->shared, why);
 	maild_alert_raise(m, ALERT_SHARED_STATE, m->first->conf->shared, why);
 }

@@ -79,10 +79,10 @@ warn_of_no_login(const struct warning *w, const struct maild_config *c)
 		if (l->relay.auth != RELAY_AUTH_PASS)
 			continue;
 		warn_at(w, &l->place,
-		    "auth = pass: users log in at the next hop, weir does not; "
-		    "if the next hop takes mail from those alone who have "
-		    "logged in, held mail waits in the queue. Let it take mail "
-		    "from this machine, or set next_hop_auth%s",
+		    "auth = pass: users log in at the next hop, weir does "
+		    "not; if the next hop accepts mail only after a login, "
+		    "held mail waits in the queue. Let it accept mail from "
+		    "this machine, or set next_hop_auth%s",
 		    c->relay.verify_held
 			? ""
 			: "; with verify_held = false it is noticed "
@@ -103,7 +103,7 @@ warn_of_logins(const struct warning *w, const struct maild_config *c)
 		if (l->relay.auth == RELAY_AUTH_PASS)
 			warn_at(w, &l->place,
 			    "listen \"%s\": auth = pass: spellings of one "
-			    "login (the next hop may take any domain) count "
+			    "login (the next hop may accept any domain) count "
 			    "as one sender only if they come with the same "
 			    "password, by PLAIN or LOGIN; set local_domains "
 			    "to the domains that users log in with, or "
@@ -143,8 +143,8 @@ warn_of_void_scopes(const struct warning *w, const struct maild_config *c)
 			continue;
 		str_escape(str_from(confs[i].name), name, sizeof(name));
 		warn_at(w, &confs[i].place,
-		    "scope \"%s\": match: its files have no entries, so that "
-		    "it matches nobody",
+		    "scope \"%s\": match: its files have no entries, so it "
+		    "matches no sender",
 		    name);
 	}
 }
@@ -211,11 +211,10 @@ warn_of_shared_hold(const struct warning *w, const struct maild_config *c)
 		str_escape(str_from(l->name), name, sizeof(name));
 		warn_at(w, &l->place,
 		    "listen \"%s\": milter_hold = quarantine: a message that "
-		    "others put on hold as well (HOLD in access maps or header "
-		    "checks, another filter, postsuper -h) is let out when "
-		    "weir "
-		    "releases it; where such holds are used, take milter_hold "
-		    "= take",
+		    "others put on hold as well (HOLD in access maps or "
+		    "header checks, another filter, postsuper -h) is released "
+		    "when weir releases it; where such holds are used, set "
+		    "milter_hold = take",
 		    name);
 	}
 }

@@ -17,7 +17,7 @@ static const char usage[] =
     "  -c FILE  configuration (default " WEIR_SYSCONFDIR "/weir/weir.conf)\n"
     "  -t       check the configuration and exit\n"
     "  --dashboard-dir DIR\n"
-    "           serve the dashboard's files from there, for work on it\n"
+    "           serve the dashboard's files from DIR, for development\n"
     "  -V       print the version and exit\n";
 
 int

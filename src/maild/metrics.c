@@ -26,8 +26,8 @@ add_senders(struct metrics *m, const struct control_parts *p)
 	add_state(
 	    m, "free", all > frozen + waiting ? all - frozen - waiting : 0);
 	metrics_one(m, "weir_senders_near_limit", METRIC_GAUGE,
-	    "Senders that came to a part of a limit (warn_at) and are not well "
-	    "below it again.",
+	    "Senders that reached a threshold of warn_at and have not fallen "
+	    "well below it since.",
 	    (double)gate_near_count(p->gate));
 }
 
@@ -48,18 +48,19 @@ add_spool(struct metrics *m, const struct control_parts *p)
 	for (size_t i = SPOOL_HELD; i <= SPOOL_SENDING; i++)
 		add_state(m, spool_state_name[i], s.recipients[i]);
 	metrics_one(m, "weir_spool_stopped_recipients", METRIC_GAUGE,
-	    "Recipients that were let go and wait for the end of a freeze.",
+	    "Released recipients that wait for the end of a freeze.",
 	    (double)s.stopped);
 	metrics_one(m, "weir_oldest_held_seconds", METRIC_GAUGE,
-	    "Age of the oldest message of which a recipient is held; 0: none "
-	    "is.",
+	    "Age of the oldest message with a held recipient; 0 if there is "
+	    "none.",
 	    p->oldest_held > 0 && wall > p->oldest_held
 		? (double)(wall - p->oldest_held) / 1000
 		: 0);
 	metrics_one(m, "weir_spool_free_bytes", METRIC_GAUGE,
-	    "Free space where the spool lies.", (double)s.free_bytes);
+	    "Free space on the file system of the spool.",
+	    (double)s.free_bytes);
 	metrics_one(m, "weir_spool_short_of_space", METRIC_GAUGE,
-	    "1: no mail is taken, since free space is below min_free.",
+	    "1: mail is refused because free space is below min_free.",
 	    spool_is_short(p->spool));
 	metrics_one(m, "weir_spool_commits", METRIC_COUNTER,
 	    "Commits to the spool's database.", (double)s.commits);
@@ -94,13 +95,13 @@ add_way_out(struct metrics *m, const struct control_parts *p)
 	    "1: the next hop has been reached since the start.",
 	    nexthop_caps(p->nexthop, &caps));
 	metrics_family(m, "weir_next_hop_up", METRIC_GAUGE,
-	    "0: none of the next hop's addresses could be reached when they "
-	    "were tried last.");
+	    "0: none of the next hop's addresses could be reached at the last "
+	    "attempt.");
 	add_hops(m, p->nexthop);
 	if (p->rest_hop != NULL && p->rest_hop != p->nexthop)
 		add_hops(m, p->rest_hop);
 	metrics_one(m, "weir_next_hop_problem", METRIC_GAUGE,
-	    "1: released mail waits, since the next hop has a problem.",
+	    "1: released mail waits because of a problem of the next hop.",
 	    delivery_problem(p->delivery) != NULL &&
 		delivery_problem(p->delivery)[0] != '\0');
 }
@@ -134,10 +135,10 @@ add_shared(struct metrics *m, const struct control_parts *p)
 		return;
 	add_shared_nodes(m, s.link);
 	metrics_one(m, "weir_shared_waiting", METRIC_GAUGE,
-	    "Freezes and thaws that the shared server has not heard of.",
+	    "Freezes and thaws not yet sent to the shared server.",
 	    (double)s.waiting);
 	metrics_family(m, "weir_shared_changes", METRIC_COUNTER,
-	    "Freezes and thaws told to other relays, and heard from them.");
+	    "Freezes and thaws sent to other relays, and received from them.");
 	metrics_sample(m,
 	    (struct metric_label[]){{"direction", "sent"}, {NULL, NULL}},
 	    (double)s.sent);
@@ -183,11 +184,12 @@ front_metrics(const struct control_parts *p, bool openmetrics, struct buf *out)
 	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
 	    "When the daemon was started.", (double)p->started_at / 1000);
 	metrics_one(&m, "weir_last_reload_timestamp_seconds", METRIC_GAUGE,
-	    "When the configuration was read last.",
+	    "When the configuration was last loaded.",
 	    (double)(p->reloaded_at > 0 ? p->reloaded_at : p->started_at) /
 		1000);
 	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
-	    "1: the configuration in use is the file's of that time.",
+	    "1: the last load of the configuration succeeded. 0: it failed, "
+	    "and the old configuration is in use.",
 	    !p->reload_failed);
 	metrics_counters(&m, p->counters);
 	add_senders(&m, p);

@@ -161,7 +161,9 @@ load_pair(struct server_cert *c, const char *cert, const char *key, char *err,
 	if (SSL_CTX_use_PrivateKey_file(c->ctx, key, SSL_FILETYPE_PEM) != 1)
 		return fail(err, cap, key, "the key cannot be used");
 	if (SSL_CTX_check_private_key(c->ctx) != 1)
-		return fail(err, cap, key, "the key is not the certificate's");
+		return fail(err, cap, key,
+		    "the key does not match the "
+		    "certificate");
 	x = SSL_CTX_get0_certificate(c->ctx);
 	c->file = xstrdup(cert);
 	c->expires_at = tls_cert_expiry(x);
@@ -347,6 +349,6 @@ tls_server_shaken(struct tls *t)
 		t->user = xstrdup(cn);
 	if (t->user != NULL || !s->client_required)
 		return true;
-	tls_set_error(t, "the client's certificate names nobody");
+	tls_set_error(t, "the client's certificate names no user");
 	return false;
 }

@@ -328,7 +328,7 @@ refuse_security(const char *program)
 	read_output(argv, &text);
 	rest = buf_str(&text);
 	if (rest.n == 0)
-		why = "there is no table security here";
+		why = "the kernel has no table security";
 	while (rest.n > 0) {
 		if (is_of_others(str_cut(&rest, '\n')))
 			why = "others have rules in the table security";
@@ -407,8 +407,8 @@ try_iptables(const struct netd_config *c, struct apply_result *r)
 	    why_mangle != NULL ? why_mangle : "",
 	    c->fast_path_ms > 0 ? "; " : "",
 	    c->fast_path_ms > 0 ? sets[r->how.fast] : "",
-	    r->how.plain ? "; a network's own broadcasts come by, since there "
-			   "is no match addrtype here"
+	    r->how.plain ? "; broadcasts of a network are seen, since the "
+			   "kernel has no match addrtype"
 			 : "");
 	return true;
 }

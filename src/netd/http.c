@@ -83,9 +83,9 @@ add_counters(struct metrics *m, const struct netd *n)
 		    METRIC_COUNTER, help, (double)counters[i]);
 	}
 	metrics_one(m, "weir_malformed_packets", METRIC_COUNTER,
-	    "Packets that were malformed.", (double)n->malformed);
+	    "Malformed packets.", (double)n->malformed);
 	metrics_one(m, "weir_rules_restored", METRIC_COUNTER,
-	    "Times that missing rules were installed again.",
+	    "Times that missing rules were restored.",
 	    (double)n->rules_restored);
 }
 
@@ -103,11 +103,10 @@ add_hosts(struct metrics *m, const struct netd *n)
 	metrics_sample(m,
 	    (struct metric_label[]){{"state", "free"}, {NULL, NULL}},
 	    (double)(all > frozen ? all - frozen : 0));
-	metrics_one(m, "weir_held_packets", METRIC_GAUGE, "Packets that wait.",
+	metrics_one(m, "weir_held_packets", METRIC_GAUGE, "Waiting packets.",
 	    (double)netgate_held_count(n->gate));
 	metrics_one(m, "weir_memory_bytes", METRIC_GAUGE,
-	    "Memory of what is known of hosts.",
-	    (double)netgate_memory(n->gate));
+	    "Memory used for hosts.", (double)netgate_memory(n->gate));
 }
 
 /* Each queue that there can be, so that series do not come and go. */
@@ -150,11 +149,12 @@ print(const struct netd *n, bool openmetrics, struct buf *out)
 	metrics_one(&m, "weir_start_time_seconds", METRIC_GAUGE,
 	    "When the daemon was started.", (double)n->started_at / 1000);
 	metrics_one(&m, "weir_last_reload_timestamp_seconds", METRIC_GAUGE,
-	    "When the configuration was read last.",
+	    "When the configuration was last loaded.",
 	    (double)(n->reloaded_at > 0 ? n->reloaded_at : n->started_at) /
 		1000);
 	metrics_one(&m, "weir_last_reload_successful", METRIC_GAUGE,
-	    "1: the configuration in use is the file's of that time.",
+	    "1: the last load of the configuration succeeded. 0: it failed, "
+	    "and the old configuration is in use.",
 	    !n->reload_failed);
 	add_counters(&m, n);
 	add_hosts(&m, n);

@@ -20,7 +20,7 @@ static const char usage[] =
     "  -t               check the configuration and exit\n"
     "  --print-rules    print the kernel's rules and exit\n"
     "  --install-rules  install them, and remove them on exit\n"
-    "  --remove-rules   remove what a daemon that was killed has left\n"
+    "  --remove-rules   remove the rules that a killed daemon left behind\n"
     "  -V               print the version and exit\n";
 
 int

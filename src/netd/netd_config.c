@@ -130,15 +130,15 @@ check_all(struct netd_config *c, const char *file, char *err, size_t cap)
 	if (c->freeze_set6 != NULL && c->ipv6_prefix < 128) {
 		snprintf(err, cap,
 		    "%s: freeze_set6: holds single addresses, and with "
-		    "ipv6_prefix = %u a host is a network; leave one of the "
-		    "two out",
+		    "ipv6_prefix = %u a host is a network; remove one of the "
+		    "two",
 		    file, c->ipv6_prefix);
 		return false;
 	}
 	if (c->fast_path_set == NETD_SET_IPSET && c->rules == NETD_RULES_NFT) {
 		snprintf(err, cap,
-		    "%s: fast_path_set: nft cannot look into ipset's sets; "
-		    "write nft or auto, or rules = iptables",
+		    "%s: fast_path_set: nft cannot use sets of ipset; write "
+		    "nft or auto, or rules = iptables",
 		    file);
 		return false;
 	}

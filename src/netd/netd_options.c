@@ -132,7 +132,8 @@ static const struct option netd_options[] = {
 	.names = where_names,
 	.doc =
 	    "Packets that are throttled. output: those of this host. forward: "
-	    "those that pass through it, on a gateway or bridge. both: both.",
+	    "those that pass through it, on a gateway or bridge. both: both "
+	    "kinds.",
     },
     {
 	.name = "bridge",
@@ -259,7 +260,7 @@ static const struct option netd_options[] = {
 	.sample = "{\"192.0.2.53\"}",
 	.check = option_check_network,
 	.doc = "DNS servers whose answers count for dns_known. If not set, "
-	       "every server, which lets a worm bring its own.",
+	       "every server counts, even one that a worm brings along.",
     },
     {
 	.name = "dns_resolvers",
@@ -279,9 +280,9 @@ static const struct option netd_options[] = {
 	.reloadable = true,
 	.sample = "{\"192.0.2.25\"}",
 	.check = option_check_network,
-	.doc = "Hosts that are throttled but never frozen by weir-netd itself, "
-	       "since somebody may try to have them cut off on purpose. What "
-	       "does not fit their queue is dropped.",
+	.doc = "Hosts that are throttled but never frozen by weir-netd "
+	       "itself, since an attacker may try to have them cut off. "
+	       "Packets that do not fit in their queue are dropped.",
     },
     {
 	.name = "freeze_unproven",
@@ -289,15 +290,15 @@ static const struct option netd_options[] = {
 	AT(freeze_unproven),
 	.preset = "false",
 	.reloadable = true,
-	.doc = "Whether to freeze a host because of packets that somebody else "
-	       "may have sent in its name. Proven are packets of this host, "
-	       "and those of directly attached hosts whose MAC address matches "
-	       "the kernel's neighbour table. All others (from behind a router "
-	       "or a tunnel) have a throttle of their own: one new destination "
-	       "is released per interval, what does not fit the queue is "
-	       "dropped, and no host is frozen for it. Set it to true where "
-	       "forged source addresses cannot arrive: with source address "
-	       "filtering at every port (RFC 2827, RFC 6620).",
+	.doc = "Whether to freeze a host because of packets that somebody "
+	       "else may have sent in its name. Proven are packets of this "
+	       "host, and those of directly attached hosts whose MAC address "
+	       "matches the kernel's neighbor table. All others (from behind "
+	       "a router or a tunnel) have a throttle of their own: one new "
+	       "destination is released per interval, packets that do not fit "
+	       "in the queue are dropped, and no host is frozen for them. Set "
+	       "it to true where forged source addresses cannot arrive: with "
+	       "source address filtering at every port (RFC 2827, RFC 6620).",
     },
     {
 	.name = "decoys",
@@ -359,8 +360,8 @@ static const struct option netd_options[] = {
 	.sample = "10s",
 	.doc =
 	    "Time for which known destinations stay in a kernel set, so that "
-	    "packets to them never leave the kernel. The throttle learns that "
-	    "much later that a destination is no longer in use. 0: off.",
+	    "packets to them never leave the kernel. The throttle notices "
+	    "this much later that a destination is no longer in use. 0: off.",
     },
     {
 	.name = "fast_path_set",
@@ -410,7 +411,7 @@ static const struct option netd_options[] = {
 	AT(seccomp),
 	.preset = "true",
 	.doc = "Give up the system calls that weir-netd does not need. With a "
-	       "freeze_command, starting programs is among those it needs.",
+	       "freeze_command, the calls that start programs remain allowed.",
     },
     {
 	.name = "log",

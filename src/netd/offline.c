@@ -116,8 +116,9 @@ netd_remove_rules(const char *config_file)
 		return netd_fail(EX_UNAVAILABLE, err);
 	if (!apply_remove())
 		status = netd_fail(EX_UNAVAILABLE,
-		    "rules of weir-netd's are left; it needs CAP_NET_ADMIN, "
-		    "and the programs that made them (nft, iptables, ipset)");
+		    "rules of weir-netd remain; their removal needs "
+		    "CAP_NET_ADMIN, and the programs that made them (nft, "
+		    "iptables, ipset)");
 	rules_lock_release(&lock);
 	return status;
 }

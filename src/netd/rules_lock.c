@@ -132,8 +132,9 @@ rules_lock_take(struct rules_lock *l, const char *state, const char *user,
 	}
 	if (l->dir < 0) {
 		snprintf(err, cap,
-		    "%s: is no directory for the lock of the rules: it must "
-		    "be root's or the daemon's, and writable by nobody else",
+		    "%s: is not usable for the lock of the rules: the "
+		    "directory must belong to root or the daemon's user, and "
+		    "only its owner may write to it",
 		    dir);
 		return false;
 	}
@@ -151,8 +152,7 @@ rules_lock_take(struct rules_lock *l, const char *state, const char *user,
 		    "namespace; stop it first");
 	else
 		snprintf(err, cap, "%s/%s: cannot be locked: %s", dir, l->name,
-		    error == EPERM ? "it is not a file of weir-netd's; remove "
-				     "it"
+		    error == EPERM ? "it is not a file of weir-netd; remove it"
 				   : strerror(error));
 	return false;
 }

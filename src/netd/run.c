@@ -320,10 +320,9 @@ netd_on_keeper(void *arg, const struct keeper_report *r)
 	    [KEEPER_MISSING] = {LOG_EV_NETD_RULES_MISSING,
 		"missing, and cannot be restored"},
 	    [KEEPER_REPLACED] = {LOG_EV_NETD_KEEPER_REPLACED,
-		"their keeper was killed; the one that stood by took over"},
+		"the keeper was killed; the standby took over"},
 	    [KEEPER_GONE] = {LOG_EV_NETD_KEEPER_GONE,
-		"nobody keeps them: both keepers were killed; restart "
-		"weir-netd"},
+		"both keepers were killed; restart weir-netd"},
 	};
 	struct netd *n = arg;
 

@@ -201,8 +201,8 @@ compile(const struct netpolicy_conf *conf, struct netpolicy *p, char *err,
 		    conf, err, cap, "no_dns_limit needs dns_known = true");
 	if (conf->match.n == 0 && strcmp(conf->name, DEFAULT_NAME) != 0)
 		return fail(conf, err, cap,
-		    "it has no match and would never be used; say which hosts "
-		    "it is for, or call it \"" DEFAULT_NAME "\"");
+		    "it has no match and would never be used; add match, or "
+		    "name it \"" DEFAULT_NAME "\"");
 	p->unfrozen = p->throttle;
 	p->unfrozen.freeze_at = 0;
 	p->unfrozen.freeze_growth.count = 0;

@@ -70,7 +70,7 @@ option_check_user(const char *text, char *err, size_t cap)
 		    "one with useradd --system");
 	if (uid == 0)
 		return option_refuse(
-		    err, cap, "is root; name a user without rights");
+		    err, cap, "is root; name an unprivileged user");
 	return true;
 }
 

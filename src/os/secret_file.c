@@ -50,8 +50,8 @@ is_private(const char *path, char *err, size_t cap)
 	if ((st.st_mode & 077) == 0 || is_systemd_credential(path, &st))
 		return true;
 	snprintf(err, cap,
-	    "%s: holds passwords and others may read it (mode %04o); run chmod "
-	    "600 on it",
+	    "%s: contains passwords and can be read by others (mode %04o); "
+	    "run chmod 600 on it",
 	    path, (unsigned)(st.st_mode & 07777));
 	return false;
 }

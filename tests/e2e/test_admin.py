@@ -434,7 +434,7 @@ def test_who_may_have_been_meant(held):
     (["release", "0000000001000"], 1, ""),
     (["discard", "--sender", "nobody@example.org"], 1, ""),
     (["cat", "0000000001000"], 1, ""),
-    (["freeze", " "], 1, "no sender can be called that"),
+    (["freeze", " "], 1, "not a valid sender name"),
     ([], 2, "usage"),
     (["frobnicate"], 2, "frobnicate"),
     (["status", "extra"], 2, "usage"),

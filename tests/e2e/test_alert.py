@@ -502,16 +502,16 @@ def test_login_is_told(make, sink):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("channel = mail", "mail needs to"),
-    ("channel = webhook", "either url or url_file"),
-    ('to = {"a b"}', "is no mail address"),
+    ("channel = mail", "mail requires the option to"),
+    ("channel = webhook", "requires url or url_file"),
+    ('to = {"a b"}', "is not a mail address"),
     ('channel = webhook url = "ftp://x/"', "is not a web server address"),
     ('channel = webhook url = "https://x/" to = {"a@b"}', "remove it"),
-    ('to = {"a@b.test"} events = {"frost"}', "is no event"),
+    ('to = {"a@b.test"} events = {"frost"}', "is not an event"),
     ('channel = webhook url = "https://x/" secret_file = "/etc/hostname"',
      "secret_file: /etc/hostname"),
     ('channel = webhook url_file = "/nonexistent/x"', "/nonexistent/x"),
-    ("channel = command", "command needs command"),
+    ("channel = command", "command requires the option command"),
 ], ids=lambda value: None)
 def test_wrong_section(tmp_path, text, words):
     """Named with file, line and section."""

@@ -118,7 +118,7 @@ def test_learns_nothing_wrong(relay):
     assert out.endswith(" 7 wrong\n") and out.startswith("learnt 0 of 6 ")
     lines = sorted(err.splitlines())
     assert [x.split(":")[2] for x in lines] == list("1234567")
-    assert "F:1: the time lies ahead" in lines[0]
+    assert "F:1: the time is in the future" in lines[0]
     assert "not an address" in lines[3]
     # A file of something else: told of, and not read to its end.
     code, out, err = learn(w, *["rubbish"] * 1000000)

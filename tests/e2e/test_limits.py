@@ -551,7 +551,7 @@ def test_too_few_descriptors(tmp_path, known_sink):
     w.write_config()
     w.spawn()
     assert w.process.wait(10) == 71
-    assert "too few descriptors" in w.log()
+    assert "too few file descriptors" in w.log()
 
 
 def test_descriptors_are_raised(weir, known_sink):

@@ -348,8 +348,8 @@ def test_both_keepers_killed(lab):
         os.kill(pid, signal.SIGSTOP)
     for pid in (keeper, first):
         os.kill(pid, signal.SIGKILL)
-    rules_event(d, "nobody keeps them")
-    assert "nobody keeps them" in d.status()["rules"]
+    rules_event(d, "both keepers were killed")
+    assert "both keepers were killed" in d.status()["rules"]
     assert d.stop() == 0
     assert "--remove-rules" in d.log()
     assert ours(lab)

@@ -263,33 +263,31 @@ test_lies_are_seen(void **state)
 		assert_int_equal(s.n, 0);
 	}
 	lie.row[0] ^= 1;
-	expect(&lie, sizeof(lie.row), "no list of acquaintances");
+	expect(&lie, sizeof(lie.row), "not a list of acquaintances");
 	lie = truth();
 	put_at(&lie, AT_COUNT, 0, 2);
-	expect(&lie, sizeof(lie.row),
-	    "more acquaintances than there may be, or none");
+	expect(&lie, sizeof(lie.row), "too many acquaintances, or none");
 	put_at(&lie, AT_COUNT, ACQUAINTANCES_MAX + 1, 2);
-	expect(&lie, sizeof(lie.row),
-	    "more acquaintances than there may be, or none");
+	expect(&lie, sizeof(lie.row), "too many acquaintances, or none");
 	put_at(&lie, AT_COUNT, LIE_N + 1, 2);
-	expect(&lie, sizeof(lie.row), "cut short, or too long");
+	expect(&lie, sizeof(lie.row), "truncated, or too long");
 	lie = truth();
 	put_at(&lie, AT_DAY, 0xffffff, 3);
-	expect(&lie, sizeof(lie.row), "numbers that cannot be");
+	expect(&lie, sizeof(lie.row), "invalid numbers");
 	lie = truth();
 	put_at(&lie, AT_RATE, UINT64_C(0xffffffffff), 5);
-	expect(&lie, sizeof(lie.row), "numbers that cannot be");
+	expect(&lie, sizeof(lie.row), "invalid numbers");
 	lie = truth();
 	lie.row[AT_SHELVES + SHELVES - 1] |= 0x80;
-	expect(&lie, sizeof(lie.row), "numbers that cannot be");
+	expect(&lie, sizeof(lie.row), "invalid numbers");
 	lie = truth();
 	lie.row[AT_SHELVES] = 0;
-	expect(&lie, sizeof(lie.row), "numbers that cannot be");
+	expect(&lie, sizeof(lie.row), "invalid numbers");
 	lie = truth();
 	put_at(&lie, AT_ENTRY(1), 1 << 8, 4);
-	expect(&lie, sizeof(lie.row), "an acquaintance stands there twice");
+	expect(&lie, sizeof(lie.row), "duplicate acquaintance");
 	put_at(&lie, AT_ENTRY(1), 0, 4);
-	expect(&lie, sizeof(lie.row), "its acquaintances are not in order");
+	expect(&lie, sizeof(lie.row), "acquaintances out of order");
 	lie = truth();
 	put_at(&lie, AT_ENTRY(2) + 4, 1, 2);
 	expect(&lie, sizeof(lie.row), "an acquaintance without a reason");
@@ -301,7 +299,7 @@ test_lies_are_seen(void **state)
 
 		assert_string_equal(
 		    acquaintance_set_load(&s, &row, lie.row, sizeof(lie.row)),
-		    "its checksum is wrong");
+		    "wrong checksum");
 	}
 }
 

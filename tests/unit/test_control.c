@@ -276,7 +276,8 @@ test_find_gone(void **state)
 		    text(json_object_get(json_array_get(lines, i), "event"),
 			"detail"),
 		    "n0@example.net"));
-	assert_non_null(strstr(text(last(lines), "error"), "above is what"));
+	assert_non_null(strstr(
+	    text(last(lines), "error"), "matching events are shown above"));
 	json_decref(lines);
 	expect_error(w,
 	    "{\"command\":\"find\",\"subject\":\"nothing like it\"}", 1,

@@ -77,7 +77,7 @@ test_others_may_not_read_it(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		assert_null(load("a:b\n", 4, modes[i], err));
-		assert_non_null(strstr(err, "others may read it"));
+		assert_non_null(strstr(err, "can be read by others"));
 		assert_non_null(strstr(err, "credentials-"));
 	}
 }
@@ -158,8 +158,8 @@ test_errors_tell_no_password(void **state)
 	    {":secret\n", 8, ":1:"},
 	    {"a:\n", 3, ":1:"},
 	    {"unix:/run/x secret\n", 19, ":1:"},
-	    {"# nothing\n", 10, "holds no"},
-	    {"", 0, "holds no"},
+	    {"# nothing\n", 10, "contains no"},
+	    {"", 0, "contains no"},
 	    {"a:secret\0\n", 10, "zero byte"},
 	};
 	char err[300];

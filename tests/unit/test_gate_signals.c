@@ -416,7 +416,7 @@ test_explains_a_new_sender(void **state)
 	assert_string_equal(reported.why, "new recipient within the allowance");
 	assert_false(reported.x.is_known);
 	assert_int_equal(reported.x.t.allowance, 2);
-	assert_non_null(strstr(reported.change, "once reached it is known"));
+	assert_non_null(strstr(reported.change, "once reached, it is known"));
 	/* No source was made by it, nothing counted. */
 	assert_int_equal(gate_sender_count(r.gate), 0);
 	assert_false(rig_info(&r, "eve", &info));

@@ -305,8 +305,8 @@ test_persistent(void **state)
 	use_up(&r, 4);
 	assert_int_equal(rig_events(&r, EVENT_PERSISTENT), 1);
 	rig_last_event(&r, EVENT_PERSISTENT, detail);
-	assert_string_equal(
-	    detail, "its 3 new recipients a day were used up on 3 days of 7");
+	assert_string_equal(detail,
+	    "the limit of 3 new recipients per day was used up on 3 of 7 days");
 	gate_save(r.gate, r.now, r.wall);
 	rig_restart(&r);
 	use_up(&r, 5);

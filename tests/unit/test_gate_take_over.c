@@ -87,8 +87,7 @@ test_row(void **state)
 		row.p[i] ^= 1;
 	}
 	make_row(&row, twice, 2, 0);
-	assert_string_equal(
-	    read_row(&row, row.n, &set), "an address stands there twice");
+	assert_string_equal(read_row(&row, row.n, &set), "duplicate address");
 	make_row(&row, who, 0, 0);
 	assert_non_null(read_row(&row, row.n, &set));
 	make_row(&row, who, 3, UINT64_MAX);
