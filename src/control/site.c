@@ -546,8 +546,8 @@ on_reply(void *arg, struct str text, int64_t now)
 	if (!is_answer(answer)) {
 		json_decref(answer);
 		note_trouble(r, r->names[r->next],
-		    is_change(c) ? "did not answer; it is not known whether "
-				   "it was done there"
+		    is_change(c) ? "did not answer; whether it was done there "
+				   "is not known"
 				 : "did not answer");
 		next_peer(c);
 		return;
@@ -852,10 +852,10 @@ control_site_question(struct control *control, const char *from,
 
 	if (!goes_round(control, name))
 		refuse(control, from, question, CONTROL_USAGE,
-		    "does not support this command: another version of weir?");
+		    "does not know this command: another version of weir?");
 	else if (domain != NULL && !json_is_string(domain))
 		refuse(control, from, question, CONTROL_USAGE,
-		    "does not support this request: another version of weir?");
+		    "does not know this question: another version of weir?");
 	else if (!has_room(control))
 		refuse(control, from, question, CONTROL_LATER,
 		    "is busy; try again");
