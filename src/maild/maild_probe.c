@@ -206,8 +206,8 @@ on_probe_fail(void *arg, const struct smtp_reply *reply, int64_t now)
 		return;
 	}
 	snprintf(text, sizeof(text),
-	    "%s: %.*s; released mail waits until it can be reached",
-	    p->option, STR_ARG(reply->text));
+	    "%s: %.*s; released mail waits until it can be reached", p->option,
+	    STR_ARG(reply->text));
 	maild_on_warning(p->m, text);
 	probe_over(p);
 }
