@@ -174,3 +174,8 @@ class Postfix:
 
     def queue(self):
         return self.run("postqueue", "-j").stdout.splitlines()
+
+    def wait_queue_empty(self):
+        """A file of the queue goes after the mail is delivered, and after the
+        client had its 250 for one that a milter discards."""
+        until(lambda: self.queue() == [], "Postfix's queue to be empty")
