@@ -204,10 +204,10 @@ txn_write_held(struct txn *t, struct str chunk, int64_t now)
 }
 
 static void
-txn_write(struct txn *t, struct str chunk, int64_t now)
+txn_write(struct txn *t, struct str chunk, bool is_decoded, int64_t now)
 {
 	if (t->held_count < t->rcpt_count)
-		hop_txn_body(&t->cut, chunk, now);
+		hop_txn_body(&t->cut, chunk, is_decoded, now);
 	if (t->body != NULL)
 		txn_write_held(t, chunk, now);
 	txn_write_spare(t, chunk);
@@ -226,7 +226,7 @@ txn_write_trace(struct txn *t, int64_t now)
 	t->trace_due = false;
 	trace = relay_trace_header(t, header);
 	t->trace_size = trace.n;
-	txn_write(t, trace, now);
+	txn_write(t, trace, false, now);
 }
 
 static void
@@ -235,7 +235,7 @@ txn_on_opening(void *arg, struct str piece)
 	struct txn *t = arg;
 
 	t->trace_size += piece.n;
-	txn_write(t, piece, loop_now(t->relay->parts.loop));
+	txn_write(t, piece, false, loop_now(t->relay->parts.loop));
 }
 
 static void
@@ -275,7 +275,7 @@ txn_on_body(struct txn *t, struct str chunk, int64_t now)
 		t->trace_size += chunk.n;
 	}
 	if (chunk.n > 0)
-		txn_write(t, chunk, now);
+		txn_write(t, chunk, !t->chunked, now);
 	if (t->session != NULL && txn_is_blocked(t))
 		session_set_blocked(t->session, true, now);
 }

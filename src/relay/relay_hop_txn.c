@@ -307,9 +307,13 @@ hop_txn_data(struct hop_txn *l, int64_t now)
 }
 
 void
-hop_txn_body(struct hop_txn *l, struct str chunk, int64_t now)
+hop_txn_body(struct hop_txn *l, struct str chunk, bool is_decoded, int64_t now)
 {
-	if (l->state == HOP_TXN_BODY)
+	if (l->state != HOP_TXN_BODY)
+		return;
+	if (is_decoded)
+		smtp_client_body_decoded(hop_client(l->hop), chunk, now);
+	else
 		smtp_client_body(hop_client(l->hop), chunk, now);
 }
 

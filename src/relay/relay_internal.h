@@ -474,7 +474,9 @@ void txn_judged(struct txn *t, int64_t now);
 extern const struct hop_ops hop_txn_ops;
 void hop_txn_rcpt(struct hop_txn *l, int64_t now);
 void hop_txn_data(struct hop_txn *l, int64_t now);
-void hop_txn_body(struct hop_txn *l, struct str chunk, int64_t now);
+/* is_decoded: as smtp_encode_decoded takes it. */
+void hop_txn_body(
+    struct hop_txn *l, struct str chunk, bool is_decoded, int64_t now);
 void hop_txn_end(struct hop_txn *l, int64_t now);
 /* Gives the connection back, or closes it when DATA was begun. */
 void hop_txn_leave(struct hop_txn *l, int64_t now);

@@ -31,15 +31,15 @@ clean_bytes(const char *p, size_t n)
 {
 	size_t done = 0;
 
-	while (n - done > BLOCK) {
+	while (n - done > BLOCK + 1) {
 		const unsigned char *q = (const unsigned char *)p + done;
 		unsigned char bad = 0;
 
 		for (size_t i = 0; i < BLOCK; i++) {
-			unsigned char cr = q[i] == '\r', lf = q[i] == '\n';
+			unsigned char cr = q[i] == '\r', lf = q[i + 1] == '\n';
 
-			bad |= (unsigned char)(cr ^ (q[i + 1] == '\n'));
-			bad |= (unsigned char)(lf & (q[i + 1] == '.'));
+			bad |= (unsigned char)(cr ^ lf);
+			bad |= (unsigned char)(lf & (q[i + 2] == '.'));
 		}
 		if (bad != 0)
 			break;

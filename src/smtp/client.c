@@ -393,8 +393,12 @@ smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now)
 	queue_text(c, CLIENT_DATA, tag, "DATA\r\n", now);
 }
 
-void
-smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
+typedef void encode_fn(struct smtp_encoder *e, struct str in,
+    void (*sink)(void *arg, struct str chunk), void *arg);
+
+static void
+send_body(
+    struct smtp_client *c, struct str text, encode_fn *encode, int64_t now)
 {
 	if (!is_usable(c))
 		return;
@@ -404,8 +408,20 @@ smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
 		client_chunk_body(c, text, now);
 		return;
 	}
-	smtp_encode(&c->encoder, text, write_chunk, c);
+	encode(&c->encoder, text, write_chunk, c);
 	client_set_due(c, now);
+}
+
+void
+smtp_client_body(struct smtp_client *c, struct str text, int64_t now)
+{
+	send_body(c, text, smtp_encode, now);
+}
+
+void
+smtp_client_body_decoded(struct smtp_client *c, struct str text, int64_t now)
+{
+	send_body(c, text, smtp_encode_decoded, now);
 }
 
 void

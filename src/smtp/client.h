@@ -126,8 +126,11 @@ void smtp_client_data(struct smtp_client *c, uintptr_t tag, int64_t now);
  * once and goes out as it is, but for bare CR or LF, which become CR LF.
  * False: the peer does not take it so, use DATA. */
 MUST_CHECK bool smtp_client_bdat(struct smtp_client *c, int64_t now);
-/* Message text, after the 354. Dot-stuffed here. */
+/* Message text, after the 354. Dot-stuffed here; smtp_client_body_decoded is
+ * for what smtp_encode_decoded takes. */
 void smtp_client_body(struct smtp_client *c, struct str text, int64_t now);
+void smtp_client_body_decoded(
+    struct smtp_client *c, struct str text, int64_t now);
 void smtp_client_end(struct smtp_client *c, uintptr_t tag, int64_t now);
 /* The open transaction (MAIL, RCPT) will not be finished. Its RSET goes out
  * with the next MAIL or with smtp_client_flush_reset; replies that are still

@@ -6,7 +6,8 @@
  *
  * Invariants: the decoder ends at CR LF . CR LF alone (with SMTP_BARE_ENDS at
  * LF . LF, where the first line of the text ended in LF) and its output holds
- * no CR without LF and no LF without CR; the encoder's output holds CR LF . CR
+ * no CR without LF and no LF without CR, and a dot at the start of a line only
+ * where a run starts; the encoder's output holds CR LF . CR
  * LF only where smtp_encode_end wrote it.
  */
 #include "smtp/data.h"
@@ -521,6 +522,27 @@ smtp_encode(struct smtp_encoder *e, struct str in, sink_fn *sink, void *arg)
 			encode_text(e, &c);
 	}
 	flush(&c);
+}
+
+/* Its owner may have cut it between CR and LF; then it is searched. */
+static bool
+is_cut_in_newline(const struct smtp_encoder *e, struct str in)
+{
+	return e->state == WIRE_CR || in.p[0] == '\n' || in.p[in.n - 1] == '\r';
+}
+
+void
+smtp_encode_decoded(
+    struct smtp_encoder *e, struct str in, sink_fn *sink, void *arg)
+{
+	if (in.n == 0 || e->chunked || is_cut_in_newline(e, in)) {
+		smtp_encode(e, in, sink, arg);
+		return;
+	}
+	if (e->state == WIRE_START && in.p[0] == '.')
+		sink(arg, STR("."));
+	sink(arg, in);
+	e->state = in.p[in.n - 1] == '\n' ? WIRE_START : WIRE_TEXT;
 }
 
 void

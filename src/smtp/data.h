@@ -67,9 +67,10 @@ void smtp_decoder_clear(struct smtp_decoder *d);
 /*
  * Decodes from *in, calling sink with runs of message text (dots unstuffed,
  * every line ends in CR LF). Returns true when the end of the message was
- * met; *in is then what follows it. After a fault the rest is still consumed
- * up to the end, without calls to sink, so that the session stays in step.
- * Long runs are handed over uncopied.
+ * met; *in is then what follows it. A dot at the start of a line is the first
+ * byte of its run, see smtp_encode_decoded. After a fault the rest is still
+ * consumed up to the end, without calls to sink, so that the session stays in
+ * step. Long runs are handed over uncopied.
  */
 bool smtp_decode(struct smtp_decoder *d, struct str *in,
     void (*sink)(void *arg, struct str chunk), void *arg);
@@ -94,6 +95,14 @@ void smtp_encoder_init(struct smtp_encoder *e);
 void smtp_encoder_init_chunked(struct smtp_encoder *e);
 /* Dot-stuffs text into sink. Bare CR or LF become CR LF. */
 void smtp_encode(struct smtp_encoder *e, struct str in,
+    void (*sink)(void *arg, struct str chunk), void *arg);
+/*
+ * The same for a chunk that smtp_decode gave its sink, or the rest of one: it
+ * holds no bare CR or LF, and a dot at the start of a line only as its first
+ * byte, so nothing is searched. Not from a decoder for chunks (BDAT), which
+ * leaves dots where they are.
+ */
+void smtp_encode_decoded(struct smtp_encoder *e, struct str in,
     void (*sink)(void *arg, struct str chunk), void *arg);
 /* Ends an unfinished line and writes the final dot. */
 void smtp_encode_end(struct smtp_encoder *e,

@@ -2,8 +2,9 @@
 /*
  * Fuzz target: decode, encode, decode. The first byte chooses limits, the
  * second how the input is cut. Results do not depend on the cut, decoded text
- * is clean, what the encoder makes of it decodes to the same, and what it makes
- * of raw input is one clean message.
+ * is clean, what the encoder makes of it decodes to the same, also where it is
+ * not searched as it comes from the decoder, and what the encoder makes of raw
+ * input is one clean message.
  */
 #include "smtp/data.h"
 
@@ -14,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct outcome {
 	struct buf text;
+	struct buf relayed; /* each chunk of the text as it came, encoded */
+	struct smtp_encoder relay;
 	enum smtp_data_fault fault;
 	bool ended;
 	size_t taken;
@@ -26,6 +29,22 @@ on_chunk(void *arg, struct str chunk)
 		panic("text grew without bound");
 }
 
+static void
+on_decoded(void *arg, struct str chunk)
+{
+	struct outcome *o = arg;
+
+	on_chunk(&o->text, chunk);
+	smtp_encode_decoded(&o->relay, chunk, on_chunk, &o->relayed);
+}
+
+static void
+clear(struct outcome *o)
+{
+	buf_clear(&o->text);
+	buf_clear(&o->relayed);
+}
+
 static struct outcome
 decode(const struct smtp_data_limits *limits, struct str in, size_t step)
 {
@@ -33,12 +52,14 @@ decode(const struct smtp_data_limits *limits, struct str in, size_t step)
 	struct smtp_decoder d;
 
 	buf_init(&o.text, SIZE_MAX / 4);
+	buf_init(&o.relayed, SIZE_MAX / 4);
+	smtp_encoder_init(&o.relay);
 	smtp_decoder_init(&d, limits);
 	while (!o.ended && o.taken < in.n) {
 		struct str part = str_sub(in, o.taken, step);
 		size_t n = part.n;
 
-		o.ended = smtp_decode(&d, &part, on_chunk, &o.text);
+		o.ended = smtp_decode(&d, &part, on_decoded, &o);
 		o.taken += n - part.n;
 	}
 	o.fault = d.fault;
@@ -47,6 +68,7 @@ decode(const struct smtp_data_limits *limits, struct str in, size_t step)
 	if (d.subject.len > SMTP_SUBJECT_MAX)
 		panic("subject");
 	smtp_decoder_clear(&d);
+	smtp_encode_end(&o.relay, on_chunk, &o.relayed);
 	return o;
 }
 
@@ -91,7 +113,17 @@ check_wire(struct str wire, struct str text)
 		panic("encoded text is not one clean message");
 	if (text.p != NULL && !str_eq(buf_str(&o.text), text))
 		panic("encoded text decodes to something else");
-	buf_clear(&o.text);
+	clear(&o);
+}
+
+static void
+check_relayed(struct outcome *o)
+{
+	struct buf wire = encode(buf_str(&o->text), SIZE_MAX);
+
+	if (!str_eq(buf_str(&wire), buf_str(&o->relayed)))
+		panic("what the decoder let through goes on otherwise");
+	buf_clear(&wire);
 }
 
 static void
@@ -126,6 +158,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	whole = decode(&limits, in, SIZE_MAX);
 	cut = decode(&limits, in, step);
+	check_relayed(&whole);
+	check_relayed(&cut);
 	if (whole.ended != cut.ended || whole.fault != cut.fault ||
 	    whole.taken != cut.taken)
 		panic("the cut changes the outcome");
@@ -138,7 +172,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    buf_str(&whole.text), buf_str(&whole.text), step);
 	}
 	check_encoder(in, (struct str){NULL, 0}, step);
-	buf_clear(&whole.text);
-	buf_clear(&cut.text);
+	clear(&whole);
+	clear(&cut);
 	return 0;
 }
