@@ -2,6 +2,8 @@
 /*
  * XXH3 with a seed; the seed comes from the kernel.
  */
+#include "config.h"
+
 #include "base/hash.h"
 
 #include <errno.h>
@@ -9,6 +11,13 @@
 #include <sys/random.h>
 
 #include <xxhash.h>
+
+/* Short keys gain nothing by the choice, a message's text does. */
+#ifdef HAVE_XXH_DISPATCH
+#define XXH_DISPATCH_DISABLE_REPLACE
+#include <xxh_x86dispatch.h>
+#define XXH3_128bits_update XXH3_128bits_update_dispatch
+#endif
 
 uint64_t
 hash_bytes(const void *p, size_t n, uint64_t seed)
