@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BLOCK 64
+#define LARGE 512
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
@@ -24,27 +25,34 @@
 #define UNROLLED
 #endif
 
-/* Bytes, in blocks, from p + 1 on that follow their neighbour before as they
- * may: LF after CR and only there, and no dot after LF. */
+/* Do the n bytes from q + 1 on follow their neighbour before as they may: LF
+ * after CR and only there, and no dot after LF? Looks at n + 2 bytes. */
+static inline bool
+is_clean(const unsigned char *q, size_t n)
+{
+	unsigned char bad = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char cr = q[i] == '\r', lf = q[i + 1] == '\n';
+
+		bad |= (unsigned char)(cr ^ lf);
+		bad |= (unsigned char)(lf & (q[i + 2] == '.'));
+	}
+	return bad == 0;
+}
+
+/* How many bytes from p + 1 on are clean, in blocks. To look whether anything
+ * was bad takes as long as 16 bytes do, so that is done seldom. */
 WIDEST UNROLLED static size_t
 clean_bytes(const char *p, size_t n)
 {
+	const unsigned char *q = (const unsigned char *)p;
 	size_t done = 0;
 
-	while (n - done > BLOCK + 1) {
-		const unsigned char *q = (const unsigned char *)p + done;
-		unsigned char bad = 0;
-
-		for (size_t i = 0; i < BLOCK; i++) {
-			unsigned char cr = q[i] == '\r', lf = q[i + 1] == '\n';
-
-			bad |= (unsigned char)(cr ^ lf);
-			bad |= (unsigned char)(lf & (q[i + 2] == '.'));
-		}
-		if (bad != 0)
-			break;
+	while (n - done > LARGE + 1 && is_clean(q + done, LARGE))
+		done += LARGE;
+	while (n - done > BLOCK + 1 && is_clean(q + done, BLOCK))
 		done += BLOCK;
-	}
 	return done;
 }
 
