@@ -530,6 +530,25 @@ is_answer(const json_t *answer)
 	return true;
 }
 
+/* An id is carried out at one relay. Where it may have been, nobody else is
+ * asked for it: there it is another message's. */
+static void
+end_unanswered(struct control_conn *c)
+{
+	struct control_round *r = c->round;
+	bool ends = is_change(c) && c->request.id_count > 0;
+	bool has_more = ends && r->next + 1 < r->n;
+
+	note_trouble(r, r->names[r->next],
+	    has_more ? "did not answer; whether it was done there is not "
+		       "known, and the relays after it were not asked"
+	    : is_change(c)
+		? "did not answer; whether it was done there is not known"
+		: "did not answer");
+	r->next = ends ? r->n : r->next + 1;
+	go_on(c);
+}
+
 static void
 on_reply(void *arg, struct str text, int64_t now)
 {
@@ -545,11 +564,7 @@ on_reply(void *arg, struct str text, int64_t now)
 		answer = json_loadb(text.p, text.n, LOAD_FLAGS, NULL);
 	if (!is_answer(answer)) {
 		json_decref(answer);
-		note_trouble(r, r->names[r->next],
-		    is_change(c) ? "did not answer; whether it was done there "
-				   "is not known"
-				 : "did not answer");
-		next_peer(c);
+		end_unanswered(c);
 		return;
 	}
 	cut = json_object_get(answer, "cut");

@@ -125,6 +125,15 @@ end(struct site *s)
 	s->w->control->server.site = NULL;
 }
 
+static void
+no_reply(struct site *s)
+{
+	control_reply_fn *fn = s->fn;
+
+	s->fn = NULL;
+	fn(s->fn_arg, (struct str){0}, loop_now(s->w->loop));
+}
+
 /* The other one's answer; answer is taken. */
 static void
 reply(struct site *s, json_t *answer)
@@ -553,12 +562,55 @@ test_no_answer_is_a_failure(void **state)
 	    m.here[0]);
 	client_send(&c, line);
 	assert_true(pump_until(w->loop, is_asked, &s));
-	s.fn(s.fn_arg, (struct str){0}, loop_now(w->loop));
-	s.fn = NULL;
+	no_reply(&s);
 	assert_true(pump_until(w->loop, is_answered, &c));
 	lines = client_take(&c);
 	assert_non_null(strstr(text(last(lines), "error"), "is not known"));
 	json_decref(lines);
+	client_close(&c);
+	end(&s);
+}
+
+/* It may have been carried out there; an equal id elsewhere is another's. What
+ * names no ids goes on. */
+static void
+test_an_id_that_may_be_done_is_asked_of_nobody_else(void **state)
+{
+	struct world *w = *state;
+	struct client c;
+	struct mail m;
+	struct site s;
+	char line[256];
+	json_t *lines;
+
+	put_mail(w, &m);
+	begin(w, &s);
+	client_open(w, &c);
+	snprintf(line, sizeof(line),
+	    "{\"command\":\"release\",\"ids\":[\"%s\",\"%s\"]}", m.here[0],
+	    m.elsewhere);
+	client_send(&c, line);
+	expect_asked(&s, "b.test", m.elsewhere);
+	no_reply(&s);
+	assert_true(pump_until(w->loop, is_answered, &c));
+	lines = client_take(&c);
+	assert_int_equal(number(last(lines), "recipients"), 1);
+	assert_true(json_is_true(json_object_get(last(lines), "failed")));
+	assert_non_null(strstr(
+	    text(json_array_get(json_object_get(last(lines), "elsewhere"), 0),
+		"error"),
+	    "the relays after it were not asked"));
+	json_decref(lines);
+	assert_int_equal(s.questions, 1);
+	client_send(&c, "{\"command\":\"release\",\"sender\":\"alice\"}");
+	assert_true(pump_until(w->loop, is_asked, &s));
+	assert_string_equal(s.to, "b.test");
+	no_reply(&s);
+	assert_true(pump_until(w->loop, is_asked, &s));
+	assert_string_equal(s.to, "c.test");
+	no_reply(&s);
+	assert_true(pump_until(w->loop, is_answered, &c));
+	json_decref(client_take(&c));
 	client_close(&c);
 	end(&s);
 }
@@ -577,6 +629,7 @@ main(void)
 	    TEST(test_a_search_has_its_limit),
 	    TEST(test_a_long_search_is_cut),
 	    TEST(test_no_answer_is_a_failure),
+	    TEST(test_an_id_that_may_be_done_is_asked_of_nobody_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
