@@ -60,14 +60,27 @@ on_unask(void *arg, void *asked)
 	relays_unask(asked);
 }
 
+/* Whoever asked hears that there is no answer. */
+static void
+on_unanswered(void *arg, const char *to, const char *why)
+{
+	struct maild *m = arg;
+
+	log_write(
+	    m->log, LOG_EV_SHARED_UNANSWERED, KV(relay, to), KV(reason, why));
+	events_add(m->events, clock_wall_ms(), EVENT_SHARED, "", "",
+	    "an answer to the relay %s was lost: %s", to, why);
+}
+
 static void
 on_answer(void *arg, const char *to, uint64_t question, struct str text)
 {
 	struct maild *m = arg;
 
-	/* Whoever asked hears that there is no answer. */
 	if (!relays_answer(m->relays, to, question, text))
-		log_write(m->log, LOG_EV_SHARED_UNANSWERED, KV(relay, to));
+		on_unanswered(m, to,
+		    "the shared server does not answer, or too much is on its "
+		    "way");
 }
 
 const struct control_site maild_site = {
@@ -110,6 +123,7 @@ on_twin(void *arg, bool is_there)
 
 static const struct relays_ops ops = {
     .on_question = on_question,
+    .on_unanswered = on_unanswered,
     .on_twin = on_twin,
 };
 

@@ -111,6 +111,7 @@ struct coming {
 struct leaving {
 	struct list entry;
 	unsigned char to[SEAL_ID];
+	char *name; /* whose that is */
 	enum letter_kind kind;
 	uint64_t question, token;
 	uint32_t next;
@@ -377,6 +378,8 @@ take_letter(struct relays *r, struct str sealed, int64_t now)
 
 /* ---- letters from here ---- */
 
+static const char no_server[] = "the shared server does not answer";
+
 static void on_posted(void *arg, const struct resp_value *reply, int64_t now);
 
 static void
@@ -384,6 +387,7 @@ leaving_free(struct relays *r, struct leaving *l)
 {
 	list_remove(&l->entry);
 	r->leaving_bytes -= l->n;
+	free(l->name);
 	free(l->text);
 	free(l);
 }
@@ -433,6 +437,14 @@ post_next(struct relays *r, struct leaving *l)
 	return true;
 }
 
+static void
+leaving_lost(struct relays *r, struct leaving *l, const char *why)
+{
+	if (l->kind == LETTER_ANSWER)
+		r->ops->on_unanswered(r->arg, l->name, why);
+	leaving_free(r, l);
+}
+
 /* What did not get there whole is not answered. */
 static void
 post_on(struct relays *r)
@@ -443,7 +455,7 @@ post_on(struct relays *r)
 
 		r->is_posting = post_next(r, l);
 		if (!r->is_posting)
-			leaving_free(r, l);
+			leaving_lost(r, l, no_server);
 	}
 }
 
@@ -455,16 +467,19 @@ on_posted(void *arg, const struct resp_value *reply, int64_t now)
 
 	(void)now;
 	r->is_posting = false;
-	/* There is no server, the box is full, or that was the last. */
-	if (reply == NULL || reply->integer != 1 || l->at == l->n)
+	if (reply == NULL)
+		leaving_lost(r, l, no_server);
+	else if (reply->integer != 1)
+		leaving_lost(r, l, "its letter box is full");
+	else if (l->at == l->n)
 		leaving_free(r, l);
 	post_on(r);
 }
 
 /* False: it is too long, or too much is on its way. */
 static bool
-post_all(struct relays *r, const unsigned char to[SEAL_ID],
-    enum letter_kind kind, uint64_t question, uint64_t token, struct str text)
+post_all(struct relays *r, const char *name, enum letter_kind kind,
+    uint64_t question, uint64_t token, struct str text)
 {
 	struct leaving *l;
 
@@ -473,7 +488,8 @@ post_all(struct relays *r, const unsigned char to[SEAL_ID],
 	    !redis_link_is_up(r->link))
 		return false;
 	l = xcalloc(1, sizeof(*l));
-	memcpy(l->to, to, SEAL_ID);
+	seal_id(r->seal, "relay", str_from(name), l->to);
+	l->name = xstrdup(name);
 	l->kind = kind;
 	l->question = question;
 	l->token = token;
@@ -503,7 +519,7 @@ relays_ask(struct relays *r, const char *name, struct str text, relays_fn *fn,
 	list_each (e, &r->asked)
 		n++;
 	if (p == NULL || n >= RELAYS_ASKED_MAX || !redis_link_is_up(r->link) ||
-	    !post_all(r, p->id, LETTER_QUESTION, question, p->token, text))
+	    !post_all(r, name, LETTER_QUESTION, question, p->token, text))
 		return NULL;
 	a = xcalloc(1, sizeof(*a));
 	a->r = r;
@@ -523,10 +539,7 @@ bool
 relays_answer(
     struct relays *r, const char *to, uint64_t question, struct str text)
 {
-	unsigned char id[SEAL_ID];
-
-	seal_id(r->seal, "relay", str_from(to), id);
-	return post_all(r, id, LETTER_ANSWER, question, 0, text);
+	return post_all(r, to, LETTER_ANSWER, question, 0, text);
 }
 
 /* ---- cards ---- */

@@ -35,6 +35,9 @@ struct relays_ops {
 	 * question is kept. text is borrowed. */
 	void (*on_question)(
 	    void *arg, const char *from, uint64_t question, struct str text);
+	/* An answer, or the rest of it, does not get there; why: in words.
+	 * Whoever asked hears that there is none. */
+	void (*on_unanswered)(void *arg, const char *to, const char *why);
 	/* Another relay has this one's name, or has no longer. */
 	void (*on_twin)(void *arg, bool is_there);
 };

@@ -68,7 +68,7 @@ struct site {
 	struct redis_rig rig;
 	struct relays *a, *b;
 	uint64_t questions[ANSWERS];
-	size_t asked, answered, lost;
+	size_t asked, answered, lost, unanswered;
 	struct buf text, answer;
 	int64_t mail; /* questions of mail's own */
 };
@@ -84,14 +84,25 @@ on_question(void *arg, const char *from, uint64_t question, struct str text)
 }
 
 static void
+on_unanswered(void *arg, const char *to, const char *why)
+{
+	struct site *s = arg;
+
+	assert_string_equal(to, "a.test");
+	assert_string_equal(why, "its letter box is full");
+	s->unanswered++;
+}
+
+static void
 on_twin(void *arg, bool is_there)
 {
 	(void)arg;
 	(void)is_there;
 }
 
-static const struct relays_ops ops = {
-    .on_question = on_question, .on_twin = on_twin};
+static const struct relays_ops ops = {.on_question = on_question,
+    .on_unanswered = on_unanswered,
+    .on_twin = on_twin};
 
 static void
 on_answer(void *arg, struct str text, int64_t now)
@@ -249,6 +260,56 @@ test_too_many_relays(void **state)
 	relays_start(s->a);
 	relays_start(s->b);
 	assert_true(pump_until(s->rig.loop, know_each_other, s));
+}
+
+static bool
+is_lost(void *arg)
+{
+	return ((struct site *)arg)->unanswered > 0;
+}
+
+static bool
+is_one_asked(void *arg)
+{
+	return ((struct site *)arg)->asked > 0;
+}
+
+static bool
+is_one_answered(void *arg)
+{
+	return ((struct site *)arg)->answered > 0;
+}
+
+/* Both sides hear of it: who answered at once, who asked after a while. */
+static void
+test_a_full_box_is_said(void **state)
+{
+	static struct redis_script fill = {
+	    .text = "for i = 1, 100000 do\n"
+		    "  redis.call('RPUSH', KEYS[1], 'x')\n"
+		    "end return 1\n"};
+	struct site *s = *state;
+	unsigned char id[SEAL_ID];
+	char box[64 + 2 * SEAL_ID] = "{weir:1}:box:";
+	struct str key;
+
+	relays_start(s->a);
+	relays_start(s->b);
+	assert_true(pump_until(s->rig.loop, know_each_other, s));
+	assert_non_null(relays_ask(s->a, "b.test", STR("what?"), on_answer, s));
+	assert_true(pump_until(s->rig.loop, is_one_asked, s));
+	seal_id(s->rig.seal, "relay", STR("a.test"), id);
+	for (size_t i = 0; i < SEAL_ID; i++)
+		snprintf(box + strlen(box), 3, "%02x", id[i]);
+	key = str_from(box);
+	assert_true(
+	    redis_link_run(s->rig.link, &fill, &key, 1, NULL, 0, on_mail, s));
+	assert_true(pump_until(s->rig.loop, is_set, s));
+	assert_true(
+	    relays_answer(s->b, "a.test", s->questions[0], STR("this")));
+	assert_true(pump_until(s->rig.loop, is_lost, s));
+	assert_true(pump_until(s->rig.loop, is_one_answered, s));
+	assert_int_equal(s->lost, 1);
 }
 
 /* ---- a server that lies ---- */
@@ -427,6 +488,8 @@ main(void)
 		test_large_answers, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		test_too_many_relays, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		test_a_full_box_is_said, set_up, tear_down),
 	};
 
 	if (!redis_rig_is_there())
