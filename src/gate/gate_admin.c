@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WHO_SHOWN 384 /* bytes; with the relay at which it was said */
 #define DETAIL_MAX (64 + GATE_NOTE_MAX)
 
 struct gate_admin_op {
@@ -209,7 +210,7 @@ static void
 tell_row(const struct gate_admin_op *op, const struct spool_row *row,
     struct throttle_source *src)
 {
-	char why[128];
+	char why[WHO_SHOWN + 64];
 	struct gate_news news = {
 	    .type = op->is_release ? EVENT_RELEASE : EVENT_DISCARD,
 	    .sender = row->source,
@@ -220,7 +221,8 @@ tell_row(const struct gate_admin_op *op, const struct spool_row *row,
 	    .queue_length = src != NULL ? source_queue(op->g, src) : 0,
 	};
 
-	snprintf(why, sizeof(why), "%s by %.80s", admin_done(op), op->who);
+	snprintf(
+	    why, sizeof(why), "%s by %.*s", admin_done(op), WHO_SHOWN, op->who);
 	gate_tell(op->g, op->wall, &news);
 }
 
@@ -469,7 +471,7 @@ static void
 thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
 {
 	struct gate *g = op->g;
-	char detail[DETAIL_MAX], why[DETAIL_MAX + 160];
+	char detail[DETAIL_MAX], why[DETAIL_MAX + WHO_SHOWN + 64];
 	struct gate_news news = {
 	    .type = EVENT_THAW,
 	    .sender = op->sender,
@@ -486,7 +488,7 @@ thaw_in_memory(struct gate_admin_op *op, struct throttle_source *src)
 	freeze_set_at(g, src, 0);
 	source_touch(g, src);
 	news.queue_length = source_queue(g, src);
-	snprintf(why, sizeof(why), "thawed by %.80s, %s", op->who,
+	snprintf(why, sizeof(why), "thawed by %.*s, %s", WHO_SHOWN, op->who,
 	    describe_thaw(op, detail, sizeof(detail)));
 	gate_tell(g, op->wall, &news);
 }

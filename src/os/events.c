@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DETAIL_MAX 512
+#define DETAIL_MAX 1024 /* an address, who did it, and why */
 
 const char *const event_type_name[EVENT_TYPE_MAX] = {
 #define EVENT_NAME(id, name, doc) name,

@@ -440,6 +440,41 @@ test_filters(void **state)
 	rig_close(&r);
 }
 
+static void
+on_release_event(void *arg, const struct event_item *item)
+{
+	if (item->type == EVENT_RELEASE || item->type == EVENT_THAW)
+		snprintf(arg, 1024, "%s", item->detail);
+}
+
+/* Of a site it is somebody at a relay, and both have long names. */
+static void
+test_who_did_it_is_named_whole(void **state)
+{
+	struct spool_select select = {.source = "alice"};
+	char who[360], wanted[400], detail[1024] = "";
+	struct rig r;
+
+	(void)state;
+	memset(who, 'w', sizeof(who) - 1);
+	who[sizeof(who) - 1] = '\0';
+	rig_open(&r, SLOW);
+	rig_send_many(&r, "alice", "a", 4);
+	gate_release(r.gate, &select, who, r.now, r.wall, rig_on_done, &r);
+	rig_pump(&r);
+	snprintf(wanted, sizeof(wanted), "released by %s", who);
+	events_each(r.events, 0, on_release_event, detail);
+	assert_non_null(strstr(detail, wanted));
+	rig_freeze(&r, "alice");
+	gate_thaw(r.gate, "alice", GATE_THAW_KEEP, who, r.now, r.wall,
+	    rig_on_done, &r);
+	rig_pump(&r);
+	snprintf(wanted, sizeof(wanted), "thawed by %s,", who);
+	events_each(r.events, 0, on_release_event, detail);
+	assert_non_null(strstr(detail, wanted));
+	rig_close(&r);
+}
+
 /* The schedule let go what an administrator discards: the spool says who was
  * first, and neither is upset. Both orders. */
 static void
@@ -678,6 +713,7 @@ main(void)
 	    cmocka_unit_test(test_discard_by_sender),
 	    cmocka_unit_test(test_release_all),
 	    cmocka_unit_test(test_filters),
+	    cmocka_unit_test(test_who_did_it_is_named_whole),
 	    cmocka_unit_test(test_race_with_schedule),
 	    cmocka_unit_test(test_freeze_and_thaw_at_once),
 	    cmocka_unit_test(test_transaction_across_changes),
