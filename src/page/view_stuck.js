@@ -25,6 +25,19 @@ function tally(values) {
     return [...seen].sort((a, b) => b[1] - a[1]);
 }
 
+// Of several relays each tells of its own: a sender is one, with all it has.
+function bySender(rows) {
+    const senders = new Map();
+
+    for (const s of rows) {
+        const was = senders.get(s.sender);
+
+        senders.set(s.sender, was ? {...s.frozen && !was.frozen ? s : was,
+            queue_length: was.queue_length + s.queue_length} : s);
+    }
+    return [...senders.values()];
+}
+
 export function stuck(app) {
     let busy = [], more = false, signs = [], problems = [], loaded = false;
     let events = [], eventsAt = 0;
@@ -71,7 +84,7 @@ export function stuck(app) {
             eventsAt = Date.now();
             events = past.items.filter((e) => SIGNS.includes(e.type));
         }
-        busy = list.items.sort((a, b) => b.frozen - a.frozen ||
+        busy = bySender(list.items).sort((a, b) => b.frozen - a.frozen ||
             b.queue_length - a.queue_length);
         more = list.more;
         // Of the last day, each sender's latest.
