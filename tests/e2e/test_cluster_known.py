@@ -188,6 +188,6 @@ def test_whom_incoming_mail_names_is_known_at_all(redis, relay):  # noqa: F811
     assert known(c, "nine") == []
     server.call("FLUSHALL")
     until(lambda: a.log_lines("learnt_gap"), "the gap")
-    # It takes what the others learn: within its own rate, or without it.
+    # A forget reaches what incoming mail named, too.
     a.ctl("forget", ALICE)
     until(lambda: not known(b, "one"), "what was forgotten")
