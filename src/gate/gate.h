@@ -343,8 +343,10 @@ void gate_txn_hear_bounced(
  * the mail, or has refused the recipient for good. Of mail with an envelope
  * sender. */
 void gate_delivered(struct gate *g, const char *source, int64_t now);
+/* address: as it was named; NULL: not known any more. */
 void gate_undelivered(struct gate *g, const char *source, uint64_t destination,
-    const struct gate_reply *reply, int64_t now, int64_t wall);
+    const char *address, const struct gate_reply *reply, int64_t now,
+    int64_t wall);
 
 /* ---- incoming mail ---- */
 

@@ -36,6 +36,7 @@
  *	gate_shared_recipient.c	recipients that the others have a say in
  *	gate_habit.c	what a source did over days, stored
  *	gate_path.c	the reverse path, which is a destination too
+ *	gate_path_shared.c	the same of several relays
  *	gate_named.c	decoys that incoming mail names
  *	gate_bounce.c	bounces of mail that passed
  *	gate_signals.c	what gives a stolen account away
@@ -114,6 +115,7 @@ struct gate {
 	void *share_arg;
 	bool share_refuses;
 	uint64_t share_ids; /* of the last reservation */
+	uint32_t share_times; /* that their server was there anew; from 1 on */
 	struct list shared_asks, shared_sources;
 	struct list shared_touched; /* struct shared_source */
 	struct list scope_asks;     /* struct scope_ask */
@@ -162,6 +164,7 @@ struct gate_source {       /* the throttle's user pointer */
 	int64_t new_until;         /* a local program's; 0: seen long ago */
 	/* Its first reverse path, as a destination; 0: none yet. */
 	uint64_t home;
+	uint32_t home_told; /* g->share_times when other relays heard of it */
 	uint32_t new_paths, held_paths; /* since the start */
 	char *last_path;                /* the last that was held, or NULL */
 	/* never_freeze kept a freeze off, and that was told; until the queue

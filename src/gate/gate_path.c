@@ -11,7 +11,7 @@
  * the world, and its client address is loopback. Local programs are known as
  * such, and count.
  */
-#include "gate/gate_path.h"
+#include "gate/gate_path_shared.h"
 
 #include "base/hash.h"
 #include "base/reverse_path.h"
@@ -27,7 +27,10 @@ struct txn_path {
 	bool is_refused;
 	bool is_handed_in; /* neither by a login nor by a local program */
 	bool is_asked, is_reserved, is_observed;
-	bool is_ended; /* the reservation */
+	bool is_ended;            /* the reservation */
+	uint64_t site;            /* its name at all relays; 0: nobody shares */
+	uint64_t shared;          /* reserved there; 0: nobody was asked */
+	struct path_later *later; /* NULL: no question is open */
 	char why[WORDS_MAX];
 	char shown[]; /* the base */
 };
@@ -130,8 +133,30 @@ path_begin(struct gate_txn *txn, const struct gate_facts *facts)
 	p->is_refused = refused;
 	p->is_handed_in = facts->user.n == 0 && !facts->local;
 	p->r.destination = hash_str(base, g->seed);
+	if (g->share_ops != NULL)
+		p->site = g->share_ops->destination(g->share_arg, base);
 	memcpy(p->shown, base.p, base.n);
 	txn->path = p;
+}
+
+static void
+tell_shared(struct gate_txn *txn, enum share_what what)
+{
+	const struct txn_path *p = txn->path;
+
+	if (what == SHARE_CANCEL && p->shared == 0)
+		return;
+	/* What waits is compared with what the server has. */
+	if (what == SHARE_QUEUE && p->shared == 0)
+		return;
+	if (what == SHARE_PASSED && p->shared == 0 &&
+	    p->r.reason == THROTTLE_KNOWN) {
+		shared_touch(txn->g, txn->src, p->site);
+		return;
+	}
+	if (what == SHARE_PASSED && p->shared == 0)
+		shared_note_untold(txn->g, txn->src, SHARE_NEW);
+	shared_note_path(txn, what, p->site, p->shared, p->r.destination);
 }
 
 /* An end that is neither a commit nor a cancel is in doubt: the message may
@@ -142,13 +167,19 @@ path_free(struct gate_txn *txn)
 	struct txn_path *p = txn->path;
 	struct gate *g = txn->g;
 
+	if (p != NULL && p->later != NULL)
+		p->later->txn = NULL;
 	if (p != NULL && p->is_reserved && !p->is_ended) {
-		if (p->r.verdict == THROTTLE_HOLD)
+		if (p->r.verdict == THROTTLE_HOLD) {
+			tell_shared(txn, SHARE_CANCEL);
 			throttle_cancel(g->throttle, txn->src, &p->r, g->now);
-		else
+		} else {
+			tell_shared(txn, SHARE_PASSED);
 			throttle_commit(
 			    g->throttle, txn->src, &p->r, 0, g->now);
+		}
 		source_touch(g, txn->src);
+		shared_tell(txn, g->now);
 	}
 	free(p);
 }
@@ -180,13 +211,12 @@ is_home(struct throttle_source *src, uint64_t destination)
 }
 
 static void
-reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
+write_why(struct gate_txn *txn, struct throttle_source *src, int64_t now)
 {
 	struct gate *g = txn->g;
 	struct txn_path *p = txn->path;
 	int n;
 
-	txn_reserve(txn, src, p->r.destination, now, &p->r);
 	n = snprintf(
 	    p->why, sizeof(p->why), "reverse path is new to this sender; ");
 	if (p->r.reason != THROTTLE_KNOWN && p->r.reason != THROTTLE_NEW) {
@@ -197,38 +227,147 @@ reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
 	}
 }
 
-bool
-path_ask(struct gate_txn *txn, struct str recipient, int64_t now,
+static void
+reserve(struct gate_txn *txn, struct throttle_source *src, int64_t now)
+{
+	struct txn_path *p = txn->path;
+
+	txn_reserve(txn, src, p->r.destination, now, &p->r);
+	write_why(txn, src, now);
+}
+
+/* It is reserved, in whatever way. */
+static enum path_answer
+settle_answer(struct gate_txn *txn, struct throttle_source *src, int64_t now,
     char why[WORDS_MAX])
 {
 	struct txn_path *p = txn->path;
 	struct gate *g = txn->g;
-	struct throttle_source *src;
 
-	if (p == NULL || !p->counts || p->is_asked)
-		return true;
-	if (p->is_handed_in && policy_exempts_recipient(txn->policy, recipient))
-		return true;
-	src = txn_need_source(txn, now);
-	p->is_asked = true;
-	if (is_home(src, p->r.destination)) {
-		p->counts = false;
-		return true;
-	}
-	reserve(txn, src, now);
 	if (p->r.verdict == THROTTLE_REFUSE) {
 		p->is_asked = false;
 		throttle_cancel(g->throttle, src, &p->r, now);
 		if (p->r.reason == THROTTLE_FROZEN || g->observe)
-			return true;
+			return PATH_ASKED;
 		str_copy(str_from(p->why), why, WORDS_MAX);
-		return false;
+		return PATH_FULL;
 	}
 	p->is_observed = g->observe && p->r.verdict == THROTTLE_HOLD;
 	p->is_reserved = true;
 	txn->src = src;
 	txn->reserved++;
-	return true;
+	return PATH_ASKED;
+}
+
+/* Nobody else has a say in it. */
+static enum path_answer
+ask_here(struct gate_txn *txn, struct throttle_source *src, int64_t now,
+    char why[WORDS_MAX])
+{
+	struct txn_path *p = txn->path;
+
+	if (is_home(src, p->r.destination)) {
+		p->counts = false;
+		return PATH_ASKED;
+	}
+	reserve(txn, src, now);
+	return settle_answer(txn, src, now, why);
+}
+
+/* Known here, and it needs no question. */
+static bool
+is_known_here(struct gate_txn *txn, struct throttle_source *src, int64_t now)
+{
+	struct throttle_reservation r;
+	uint64_t destination = txn->path->r.destination;
+
+	if (source_data(src)->home == destination || freeze_is_on(src))
+		return true;
+	txn_reserve(txn, src, destination, now, &r);
+	throttle_cancel(txn->g->throttle, src, &r, now);
+	return r.reason == THROTTLE_KNOWN && source_data(src)->home != 0;
+}
+
+enum path_answer
+path_ask(const struct question *q, char why[WORDS_MAX])
+{
+	struct gate_txn *txn = q->txn;
+	struct txn_path *p = txn->path;
+	struct throttle_source *src;
+
+	if (p == NULL || !p->counts || p->is_asked)
+		return PATH_ASKED;
+	if (p->is_handed_in &&
+	    policy_exempts_recipient(txn->policy, q->address))
+		return PATH_ASKED;
+	src = txn_need_source(txn, q->now);
+	p->is_asked = true;
+	if (source_data(src)->home == p->r.destination)
+		path_shared_tell_home(txn, src, p->site);
+	else if (!is_known_here(txn, src, q->now)) {
+		if (path_shared_ask(q, src, p->site,
+			source_data(src)->home == 0, &p->later))
+			return PATH_LATER;
+		p->is_asked = !shared_refuses(txn->g, src);
+		if (!p->is_asked)
+			return PATH_ALONE;
+	}
+	return ask_here(txn, src, q->now, why);
+}
+
+/* What the others say of it is made so here. */
+static enum path_answer
+take_ruling(const struct path_later *later,
+    const struct throttle_reservation *ruling, struct throttle_source *src,
+    int64_t now, char why[WORDS_MAX])
+{
+	struct gate_txn *txn = later->txn;
+	struct txn_path *p = txn->path;
+	struct throttle_reservation made = *ruling;
+
+	if (made.verdict != THROTTLE_REFUSE)
+		p->shared = later->reservation;
+	if (made.reason == THROTTLE_KNOWN && later->may_be_home) {
+		source_data(src)->home = p->r.destination;
+		source_data(src)->home_told = txn->g->share_times;
+		p->counts = false;
+		return PATH_ASKED;
+	}
+	reserve(txn, src, now);
+	if (p->r.reason == THROTTLE_FROZEN) {
+		tell_shared(txn, SHARE_CANCEL);
+		p->shared = 0;
+	} else {
+		made.destination = p->r.destination;
+		throttle_rule(txn->g->throttle, src, &p->r, &made);
+		write_why(txn, src, now);
+	}
+	return settle_answer(txn, src, now, why);
+}
+
+void
+path_said(const struct path_later *later,
+    const struct throttle_reservation *ruling, int64_t now)
+{
+	struct gate_txn *txn = later->txn;
+	struct throttle_source *src = txn_need_source(txn, now);
+	struct question q = later->q;
+	char why[WORDS_MAX];
+	enum path_answer answer;
+
+	txn->path->later = NULL;
+	q.now = now;
+	if (ruling == NULL && shared_refuses_then(txn->g, src)) {
+		txn->path->is_asked = false;
+		(void)question_refuse_alone(&q, src, true);
+		return;
+	}
+	answer = ruling != NULL ? take_ruling(later, ruling, src, now, why)
+				: ask_here(txn, src, now, why);
+	if (answer == PATH_FULL)
+		question_refuse_no_room(&q, why);
+	else
+		recipient_go_on(&q);
 }
 
 bool
@@ -264,6 +403,18 @@ path_is_carried_by(const struct gate_txn *txn, size_t recipient)
 			return false;
 	}
 	return true;
+}
+
+uint64_t
+path_site(const struct gate_txn *txn)
+{
+	return txn->path->site;
+}
+
+bool
+path_is_asking(const struct gate_txn *txn)
+{
+	return txn->path != NULL && txn->path->later != NULL;
 }
 
 uint64_t
@@ -365,6 +516,7 @@ static void
 give_back(struct gate_txn *txn, int64_t now)
 {
 	txn->path->is_ended = true;
+	tell_shared(txn, SHARE_CANCEL);
 	throttle_cancel(txn->g->throttle, txn->src, &txn->path->r, now);
 }
 
@@ -381,8 +533,11 @@ settle(struct gate_txn *txn, uint64_t ticket, int64_t now, int64_t wall)
 	if (p->r.verdict == THROTTLE_HOLD && ticket == 0 &&
 	    places_of(txn, 0).path_at != SIZE_MAX)
 		give_back(txn, now);
-	else
+	else {
+		tell_shared(txn,
+		    p->r.verdict == THROTTLE_HOLD ? SHARE_QUEUE : SHARE_PASSED);
 		throttle_commit(g->throttle, txn->src, &p->r, ticket, now);
+	}
 	source_touch(g, txn->src);
 	if (p->r.verdict == THROTTLE_HOLD)
 		tell(txn, ticket, wall);

@@ -23,10 +23,16 @@ void path_free(struct gate_txn *txn);
 bool path_is_refused(const struct gate_txn *txn);
 const char *path_shown(const struct gate_txn *txn);
 
-/* Before a recipient is judged; asks once. False: there is no room for it in
- * the queue, and why says so; the recipient is to be put off. */
-MUST_CHECK bool path_ask(struct gate_txn *txn, struct str recipient,
-    int64_t now, char why[WORDS_MAX]);
+struct question;
+enum path_answer {
+	PATH_ASKED, /* go on */
+	PATH_FULL,  /* no room in the queue, and why says so: put it off */
+	PATH_ALONE, /* nobody to ask who shares it: the same */
+	PATH_LATER  /* recipient_go_on comes then */
+};
+/* Before a recipient is judged; asks once. */
+MUST_CHECK enum path_answer path_ask(
+    const struct question *q, char why[WORDS_MAX]);
 /* The message waits for its path (never in observe mode). */
 bool path_is_held(const struct gate_txn *txn);
 const char *path_why(const struct gate_txn *txn);
@@ -35,6 +41,10 @@ bool path_is_known(const struct gate_txn *txn);
 /* This recipient stands for it in the queue. */
 bool path_is_carried_by(const struct gate_txn *txn, size_t recipient);
 uint64_t path_destination(const struct gate_txn *txn);
+/* The same at all relays; 0: nobody shares. */
+uint64_t path_site(const struct gate_txn *txn);
+/* The answer to its question has not come. */
+bool path_is_asking(const struct gate_txn *txn);
 
 /* Before the recipients; tickets as gate_commit has them. */
 void path_commit(

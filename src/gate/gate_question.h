@@ -37,6 +37,10 @@ struct txn_entry *question_add(
 void question_count(const struct question *q, struct throttle_source *src,
     uint64_t destination);
 
+/* Of one recipient, and by it of the message. */
+void question_refuse_no_room(const struct question *q, const char *why);
+/* Its reverse path has been asked about, which may hold it or not. */
+void recipient_go_on(const struct question *q);
 /* One that comes later, as it would be asked about now. */
 struct foreseen {
 	uint64_t destination, site; /* here, and at all relays */
@@ -79,6 +83,14 @@ bool question_add_familiar(const struct question *q,
     enum familiar told);
 
 /* ---- gate_shared_recipient.c ---- */
+
+/* Nobody else need be asked. Under the papers' rules who is known is the free
+ * room of all relays, and changes with each of them. */
+bool question_is_settled_here(
+    const struct throttle_source *src, const struct throttle_reservation *r);
+/* shared_fail = tempfail, and nobody answers: refused. */
+bool question_refuse_alone(
+    const struct question *q, struct throttle_source *src, bool was_asked);
 
 /* Of a new one. True: somebody else has to say, or nobody does and that is
  * refused; then r was given back. */

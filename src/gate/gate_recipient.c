@@ -253,8 +253,8 @@ add_observed(const struct question *q, struct throttle_source *src,
 }
 
 /* Of one recipient, and by it of the message: half of one is never taken. */
-static void
-refuse_no_room(const struct question *q, const char *why)
+void
+question_refuse_no_room(const struct question *q, const char *why)
 {
 	q->txn->is_short = true;
 	question_refuse(q, 452, "4.5.3", why, "queue_max");
@@ -292,7 +292,7 @@ refuse_by_throttle(const struct question *q, struct throttle_source *src,
 	if (r->reason == THROTTLE_FROZEN)
 		question_refuse_frozen(q, src);
 	else
-		refuse_no_room(q, why);
+		question_refuse_no_room(q, why);
 }
 
 /* Behind others that wait for a scope, when the sender itself has allowance
@@ -514,7 +514,7 @@ question_add_familiar(const struct question *q, struct throttle_source *src,
 	} else if (r.reason == THROTTLE_FROZEN) { /* somebody else froze it */
 		question_refuse_frozen(q, src);
 	} else {
-		refuse_no_room(q, why);
+		question_refuse_no_room(q, why);
 	}
 	return true;
 }
@@ -637,7 +637,7 @@ is_asked_about(struct gate_txn *txn, struct throttle_source *src,
 
 	txn_reserve(txn, src, f->destination, now, &r);
 	throttle_cancel(g->throttle, src, &r, now);
-	if (r.reason == THROTTLE_KNOWN || r.reason == THROTTLE_FROZEN)
+	if (question_is_settled_here(src, &r))
 		return false;
 	f->lane = SHARE_NEW;
 	if (!question_may_be_familiar(&(struct question){.txn = txn}, &r))
@@ -678,6 +678,53 @@ recipient_foresee(struct gate_txn *txn, struct str address, int64_t now,
 	       is_asked_about(txn, src, address, now, wall, out);
 }
 
+/* Its destination; key.n 0: it is no address. */
+static uint64_t
+name_it(
+    const struct question *q, char text[GATE_RECIPIENT_MAX], struct str *key)
+{
+	struct gate *g = q->txn->g;
+	bool fold = q->txn->policy->conf->fold_tags;
+
+	*key = (struct str){text, g->recipient_key(q->address, fold, text)};
+	if (key->n > 0 && g->share_ops != NULL)
+		q->txn->site = g->share_ops->destination(g->share_arg, *key);
+	return key->n > 0 ? hash_str(*key, g->seed) : 0;
+}
+
+static void
+decide(const struct question *q, struct str key, uint64_t destination,
+    bool incoming)
+{
+	struct gate_txn *txn = q->txn;
+	uint32_t twin = find_twin(txn, destination);
+
+	if (twin != NO_TWIN)
+		add_twin(q, twin);
+	else if (incoming)
+		add_incoming(q, destination);
+	else if (txn->is_decoyed)
+		decoy_wait(q, destination);
+	else if (decoy_is(txn, q->address, key))
+		decoy_touch(q, destination);
+	else if (txn->is_exempt)
+		add_exempt(q, destination, "policy is exempt");
+	else if (is_exempt(txn, txn_source(txn), q->address, key))
+		add_exempt(q, destination, "recipient is exempt");
+	else
+		question_count(q, txn_need_source(txn, q->now), destination);
+}
+
+void
+recipient_go_on(const struct question *q)
+{
+	char text[GATE_RECIPIENT_MAX];
+	struct str key;
+	uint64_t destination = name_it(q, text, &key);
+
+	decide(q, key, destination, false);
+}
+
 void
 gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
     int64_t wall, gate_answer_fn *fn, void *arg)
@@ -690,47 +737,40 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	    .fn = fn,
 	    .arg = arg,
 	};
-	struct gate *g = txn->g;
 	char text[GATE_RECIPIENT_MAX], why[WORDS_MAX];
-	bool fold = txn->policy->conf->fold_tags;
-	struct str key = {text, g->recipient_key(address, fold, text)};
-	uint64_t destination;
 	bool incoming = txn_is_incoming(txn, address);
-	uint32_t twin;
+	uint64_t destination;
+	struct str key;
 
-	g->now = now;
+	txn->g->now = now;
 	txn->did_stay = txn->next_stays;
 	txn->next_stays = false;
 	/* All that is no address would be one destination. Fronts have parsed
 	 * it before: this is the last door. */
+	destination = name_it(&q, text, &key);
 	if (key.n == 0) {
 		question_refuse_syntax(&q);
 		return;
 	}
-	destination = hash_str(key, g->seed);
-	if (g->share_ops != NULL)
-		txn->site = g->share_ops->destination(g->share_arg, key);
-	twin = find_twin(txn, destination);
 	if (txn->observation != NULL)
 		observation_add(txn->observation, txn->n, address);
 	txn_history_ask(txn, address);
-	if (txn->n >= SPOOL_RCPT_MAX)
+	if (txn->n >= SPOOL_RCPT_MAX) {
 		question_refuse(&q, 452, "4.5.3",
 		    "too many recipients in one message", NULL);
-	else if (!incoming && !path_ask(txn, address, now, why))
-		refuse_no_room(&q, why);
-	else if (twin != NO_TWIN)
-		add_twin(&q, twin);
-	else if (incoming)
-		add_incoming(&q, destination);
-	else if (txn->is_decoyed)
-		decoy_wait(&q, destination);
-	else if (decoy_is(txn, address, key))
-		decoy_touch(&q, destination);
-	else if (txn->is_exempt)
-		add_exempt(&q, destination, "policy is exempt");
-	else if (is_exempt(txn, txn_source(txn), address, key))
-		add_exempt(&q, destination, "recipient is exempt");
-	else
-		question_count(&q, txn_need_source(txn, now), destination);
+		return;
+	}
+	switch (incoming ? PATH_ASKED : path_ask(&q, why)) {
+	case PATH_ASKED:
+		decide(&q, key, destination, incoming);
+		break;
+	case PATH_FULL:
+		question_refuse_no_room(&q, why);
+		break;
+	case PATH_ALONE:
+		(void)question_refuse_alone(&q, txn_source(txn), false);
+		break;
+	case PATH_LATER:
+		break;
+	}
 }

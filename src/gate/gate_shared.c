@@ -440,6 +440,8 @@ gate_share(struct gate *g, const struct share_ops *ops, void *arg, bool refuses)
 	g->share_refuses = refuses;
 	if (g->share_ids == 0)
 		g->share_ids = hash_random_seed();
+	if (g->share_times == 0)
+		g->share_times = 1;
 }
 
 static bool
@@ -458,6 +460,7 @@ gate_share_again(struct gate *g, int64_t now)
 	struct list *e;
 
 	g->now = now;
+	g->share_times++;
 	list_each (e, &g->shared_sources) {
 		struct shared_source *s =
 		    LIST_ITEM(e, struct shared_source, entry);

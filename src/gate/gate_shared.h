@@ -88,6 +88,10 @@ void shared_give_up(struct gate_txn *txn, enum share_lane lane,
 bool shared_signals_tell(struct gate *g, struct str key,
     const struct policy *policy, const struct share_step *step, int result,
     int64_t wall);
+/* What became of a reverse path, told with the transaction. ticket: where it
+ * waits, as a destination. */
+void shared_note_path(struct gate_txn *txn, enum share_what what, uint64_t site,
+    uint64_t reservation, uint64_t ticket);
 /* A new recipient took the mail; told with the transaction. */
 void shared_note_delivered(struct gate_txn *txn);
 

@@ -5,6 +5,7 @@
  * server that knows nothing of the source is told what is known here, and asked
  * again.
  */
+#include "gate/gate_path_shared.h"
 #include "gate/gate_shared_source.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ shared_ask_free(struct gate_shared_ask *ask)
 		free(ask->later);
 	}
 	scope_pins_free(ask->pins);
+	path_later_free(ask->path);
 	free(ask->asked);
 	free(ask->steps);
 	free(ask->list);
@@ -226,7 +228,9 @@ end_ask(struct gate_shared_ask *ask, const struct share_answer *a, int64_t now)
 		shared_signals_end(ask, a, now);
 	hear(ask, a, now);
 	/* The last: the front goes on from within it. */
-	if (ask->later == NULL)
+	if (ask->path != NULL)
+		path_answered(ask, a, now);
+	else if (ask->later == NULL)
 		shared_ask_free(ask);
 	else if (!ask_scopes_for(ask))
 		resume(ask, now);

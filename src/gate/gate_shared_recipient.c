@@ -6,9 +6,17 @@
 #include "gate/gate_question.h"
 #include "gate/gate_shared.h"
 
-/* shared_fail = tempfail. */
-static bool
-refuse_alone(
+bool
+question_is_settled_here(
+    const struct throttle_source *src, const struct throttle_reservation *r)
+{
+	return r->reason == THROTTLE_FROZEN ||
+	       (r->reason == THROTTLE_KNOWN &&
+		   !throttle_source_policy(src)->paper);
+}
+
+bool
+question_refuse_alone(
     const struct question *q, struct throttle_source *src, bool was_asked)
 {
 	/* In a cluster the server may be there and not answer about a key. */
@@ -19,17 +27,6 @@ refuse_alone(
 	    "the shared server does not answer, try again later",
 	    "shared_fail");
 	return true;
-}
-
-/* Nobody else need be asked. Under the papers' rules who is known is the free
- * room of all relays, and changes with each of them. */
-static bool
-is_settled_here(
-    const struct throttle_source *src, const struct throttle_reservation *r)
-{
-	return r->reason == THROTTLE_FROZEN ||
-	       (r->reason == THROTTLE_KNOWN &&
-		   !throttle_source_policy(src)->paper);
 }
 
 bool
@@ -48,12 +45,12 @@ question_ask_shared(const struct question *q, struct throttle_source *src,
 	    .arg = q->arg,
 	};
 
-	if (is_settled_here(src, r) ||
+	if (question_is_settled_here(src, r) ||
 	    (!shared_rules(txn->g, src) && !shared_refuses(txn->g, src) &&
 		txn->ahead[SHARE_NEW] == NULL))
 		return false;
 	throttle_cancel(txn->g->throttle, src, r, q->now);
-	if (shared_ask(src, &later) || refuse_alone(q, src, false))
+	if (shared_ask(src, &later) || question_refuse_alone(q, src, false))
 		return true;
 	txn_reserve(txn, src, later.destination, q->now, r);
 	return false;
@@ -102,10 +99,10 @@ shared_resume(const struct shared_later *later, const struct shared_asked *said,
 	if (said->is_ruled && said->ruling.verdict != THROTTLE_REFUSE)
 		q.shared = said->reservation;
 	if (!said->is_ruled && later->lane == SHARE_NEW &&
-	    refuse_alone(&q, src, true))
+	    question_refuse_alone(&q, src, true))
 		return;
 	txn_reserve(q.txn, src, later->destination, now, &r);
-	if (is_settled_here(src, &r)) {
+	if (question_is_settled_here(src, &r)) {
 		shared_give_up(q.txn, later->lane, q.shared, now);
 		q.shared = 0;
 	} else if (said->is_ruled) {

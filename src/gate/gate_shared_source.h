@@ -63,6 +63,7 @@ struct gate_shared_ask {
 	bool has_signal;
 	int result;
 	struct scope_pins *pins; /* while the scopes are asked */
+	struct path_later *path; /* of gate_path_shared.c; NULL: of no path */
 };
 
 /* ---- gate_shared.c ---- */

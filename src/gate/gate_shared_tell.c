@@ -3,6 +3,7 @@
  * What became of a transaction's recipients, told to those who share them in
  * one go when it ends.
  */
+#include "gate/gate_path.h"
 #include "gate/gate_shared_source.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@ note_entry(struct gate_txn *txn, enum share_lane lane, enum share_what what,
 
 	note(txn, lane,
 	    &(struct share_step){.what = what,
-		.destination = is_path ? ticket : e->site,
+		.destination = is_path ? path_site(txn) : e->site,
 		.reservation = e->shared,
 		.ticket = ticket});
 }
@@ -89,6 +90,18 @@ shared_note_entry(struct gate_txn *txn, const struct txn_entry *e,
 			shared_note_given_back(txn, e);
 		note_entry(txn, SHARE_NEW, SHARE_APPEND, e, as);
 	}
+}
+
+void
+shared_note_path(struct gate_txn *txn, enum share_what what, uint64_t site,
+    uint64_t reservation, uint64_t ticket)
+{
+	if (txn->g->share_ops != NULL)
+		note(txn, SHARE_NEW,
+		    &(struct share_step){.what = what,
+			.destination = site,
+			.reservation = reservation,
+			.ticket = ticket});
 }
 
 void

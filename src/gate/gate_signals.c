@@ -233,14 +233,31 @@ gate_delivered(struct gate *g, const char *source, int64_t now)
 	gate_changed(g);
 }
 
+static uint64_t
+site_of(const struct gate *g, struct str key, const char *address)
+{
+	char text[GATE_RECIPIENT_MAX];
+	bool fold = signal_policy(g, key)->conf->fold_tags;
+	struct str name;
+
+	if (g->share_ops == NULL || address == NULL)
+		return 0;
+	name =
+	    (struct str){text, g->recipient_key(str_from(address), fold, text)};
+	return name.n > 0 ? g->share_ops->destination(g->share_arg, name) : 0;
+}
+
 void
 gate_undelivered(struct gate *g, const char *source, uint64_t destination,
-    const struct gate_reply *reply, int64_t now, int64_t wall)
+    const char *address, const struct gate_reply *reply, int64_t now,
+    int64_t wall)
 {
+	struct str key = str_from(source);
+
 	g->now = now;
 	if (gate_reply_is_unknown(reply))
-		(void)signal_refused(
-		    g, str_from(source), destination, 0, false, now, wall);
+		(void)signal_refused(g, key, destination,
+		    site_of(g, key, address), false, now, wall);
 	gate_changed(g);
 }
 

@@ -109,6 +109,7 @@ static void
 txn_free(struct gate_txn *txn)
 {
 	familiar_drop(txn);
+	path_free(txn);
 	shared_drop(txn);
 	secure_forget(txn);
 	if (txn->entries != txn->first)
@@ -117,7 +118,6 @@ txn_free(struct gate_txn *txn)
 	naming_free(txn);
 	bounce_free(txn);
 	txn_history_free(txn);
-	path_free(txn);
 	scope_pins_free(txn->scopes);
 	policies_free(txn->policy->set);
 	free(txn);
@@ -198,7 +198,7 @@ txn_end_blank(struct gate_txn *txn, int64_t now)
 	/* What the server reserves for it has to be given back yet. */
 	shared_ahead_give_up(txn);
 	shared_tell(txn, txn->g->now);
-	if (txn->made && txn->sharing == NULL)
+	if (txn->made && txn->sharing == NULL && !path_is_asking(txn))
 		source_drop_blank(txn->g, txn_key(txn), now);
 	txn_end(txn);
 }

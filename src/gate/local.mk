@@ -19,6 +19,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_load.c \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \
+	src/gate/gate_path_shared.c src/gate/gate_path_shared.h \
 	src/gate/gate_reached.c \
 	src/gate/gate_recipient.c src/gate/gate_question.h \
 	src/gate/gate_answer.c src/gate/gate_shared_recipient.c \

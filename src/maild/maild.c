@@ -172,6 +172,7 @@ on_delivery_end(void *arg, const struct spool_message *m, size_t rcpt,
 		return;
 	}
 	gate_undelivered(d->gate, m->source, m->rcpts[rcpt].destination,
+	    m->rcpts[rcpt].address,
 	    &(struct gate_reply){reply->code, reply->enhanced, to_rcpt}, now,
 	    clock_wall_ms());
 }

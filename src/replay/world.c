@@ -146,8 +146,8 @@ deliver(struct world *w, const struct spool_message *m)
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		if (is_unknown(&m->rcpts[i])) {
 			gate_undelivered(w->gate, m->source,
-			    m->rcpts[i].destination, &no_such_user, mono(w),
-			    wall(w));
+			    m->rcpts[i].destination, NULL, &no_such_user,
+			    mono(w), wall(w));
 			continue;
 		}
 		gate_delivered(w->gate, m->source, mono(w));

@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME 8        /* bytes of a relay, a destination, a ticket */
-#define KEYS 3        /* of a lane */
-#define HEAD 12       /* arguments before the steps */
-#define REPLY_HEAD 12 /* elements before the rulings */
-#define RULING 5      /* elements of each */
+#define NAME 8       /* bytes of a relay, a destination, a ticket */
+#define KEYS 3       /* of a lane */
+#define HEAD 9       /* arguments before the steps */
+#define EXTRA 2      /* steps that a question makes itself */
+#define REPLY_HEAD 9 /* elements before the rulings */
+#define RULING 5     /* elements of each */
+#define SIGNALS 3    /* elements behind them, or none */
 #define NETWORK_MAX (SEAL_NUMBER + 1 + 2 * 15) /* bytes of one */
 #define AGE_MAX (INT64_C(1) << 41)
 #define GRANTED_MAX 8192
@@ -63,24 +65,39 @@ get_name(const char in[NAME])
 	return v;
 }
 
+/* A double, the highest byte first; numbers of policies fit. */
+static bool
+put_number(struct buf *out, int64_t v)
+{
+	double d = (double)v;
+	unsigned char bytes[sizeof(d)], *p = bytes;
+	uint64_t bits;
+
+	memcpy(&bits, &d, sizeof(bits));
+	for (unsigned i = 0; i < sizeof(d); i++)
+		*p++ = (unsigned char)(bits >> 8 * (sizeof(d) - 1 - i));
+	return buf_append(out, bytes, sizeof(bytes));
+}
+
 static bool
 write_policy(const struct share_question *q, struct buf *out)
 {
 	const struct throttle_policy *p = q->policy;
 
-	if (!buf_printf(out,
-		"%u %" PRId64 " %u %u %u %u %" PRId64 " %u %d %d %d",
-		p->working_set, p->interval_ms, p->burst, p->initial,
-		p->freeze_at, p->freeze_growth.count,
-		p->freeze_growth.window_ms, p->queue_max, p->hold_when_frozen,
-		q->is_spared, p->paper))
-		return false;
-	for (uint32_t i = 0; i < p->limit_count; i++) {
-		if (!buf_printf(out, " %u %" PRId64, p->limits[i].count,
-			p->limits[i].window_ms))
-			return false;
-	}
-	return true;
+	bool ok = put_number(out, p->working_set) &&
+		  put_number(out, p->interval_ms) &&
+		  put_number(out, p->burst) && put_number(out, p->initial) &&
+		  put_number(out, p->freeze_at) &&
+		  put_number(out, p->freeze_growth.count) &&
+		  put_number(out, p->freeze_growth.window_ms) &&
+		  put_number(out, p->queue_max) &&
+		  put_number(out,
+		      p->hold_when_frozen + 2 * q->is_spared + 4 * p->paper);
+
+	for (uint32_t i = 0; ok && i < p->limit_count; i++)
+		ok = put_number(out, p->limits[i].count) &&
+		     put_number(out, p->limits[i].window_ms);
+	return ok;
 }
 
 static bool
@@ -100,7 +117,7 @@ struct words {
 	char frozen[2], untold[16], lease[16], at[24];
 	char rules[96], credit[72];
 	unsigned char network[SEAL_NUMBER];
-	struct str args[HEAD + 3 * SHARE_STEPS_MAX];
+	struct str args[HEAD + 3 * (EXTRA + SHARE_STEPS_MAX)];
 	size_t n;
 };
 
@@ -199,18 +216,26 @@ add_signals(
 {
 	const struct share_signal_rules *r = &q->signals;
 
-	snprintf(w->rules, sizeof(w->rules), "%u %" PRId64 " %u %" PRId64,
-	    r->credit, r->credit_freeze_ms, r->networks, r->networks_window_ms);
+	bool is_about = q->known != NULL;
+
+	for (size_t i = 0; i < q->steps_n; i++)
+		is_about |= q->steps[i].what >= SHARE_REFUSED;
+	snprintf(w->rules, sizeof(w->rules), "%s%u %" PRId64 " %u %" PRId64,
+	    is_about ? "+" : "", r->credit, r->credit_freeze_ms, r->networks,
+	    r->networks_window_ms);
 	w->args[w->n++] = str_from(w->rules);
 	if (q->network != 0 && r->networks > 0) {
 		seal_number(d->seal, q->network, w->network);
+		w->args[w->n++] = STR("N");
 		w->args[w->n++] =
 		    (struct str){(const char *)w->network, SEAL_NUMBER};
-	} else {
 		w->args[w->n++] = STR("");
 	}
-	w->args[w->n++] = str_from(w->credit);
-	w->args[w->n++] = buf_str(&w->networks);
+	if (q->known != NULL) {
+		w->args[w->n++] = STR("K");
+		w->args[w->n++] = str_from(w->credit);
+		w->args[w->n++] = buf_str(&w->networks);
+	}
 }
 
 static bool
@@ -380,16 +405,19 @@ read_networks(struct str in, const struct seal *seal,
 }
 
 static bool
-read_signals(const struct resp_value *reply, const struct seal *seal,
+read_signals(const struct resp_value *reply, size_t at, const struct seal *seal,
     struct share_network *networks, struct share_answer *out)
 {
-	struct str results = resp_text(resp_at(reply, 9));
+	struct str results = resp_text(resp_at(reply, at));
 
+	if (reply->count == at)
+		return true;
 	if (results.n > 0)
 		out->result = results.p[results.n - 1] - '0';
 	return out->result >= -1 && out->result <= 3 &&
-	       read_credit(resp_text(resp_at(reply, 10)), &out->signals) &&
-	       read_networks(resp_text(resp_at(reply, 11)), seal, networks,
+	       reply->count == at + SIGNALS &&
+	       read_credit(resp_text(resp_at(reply, at + 1)), &out->signals) &&
+	       read_networks(resp_text(resp_at(reply, at + 2)), seal, networks,
 		   &out->signals);
 }
 
@@ -415,9 +443,9 @@ arbiter_read(const struct resp_value *reply, const struct seal *seal,
 	out->is_unknown = is_known == 0;
 	if (out->is_unknown)
 		return true;
-	if (reply->count != REPLY_HEAD + RULING * reserves ||
-	    !read_level(reply, out) ||
-	    !read_signals(reply, seal, room->networks, out) ||
+	if (!read_level(reply, out) ||
+	    !read_signals(reply, REPLY_HEAD + RULING * reserves, seal,
+		room->networks, out) ||
 	    names.n % NAME != 0 || names.n / NAME > GRANTED_MAX)
 		return false;
 	out->granted_n = names.n / NAME;

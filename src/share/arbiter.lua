@@ -11,14 +11,14 @@
 --
 -- KEYS: state, queue, what waits by destination (one hash tag); for familiar
 -- recipients also the state of strangers.
--- ARGV: 1 policy, 2 relay (8 bytes), 3 frozen there (0, 1; 2: thawed now), 4
+-- ARGV: 1 policy (doubles), 2 relay (8 bytes), 3 frozen there (0, 1; 2: thawed now), 4
 -- what passed without being asked for, 5 allowance and time to the tick for a
 -- server that knows nothing, "" if that shall be told, 6 ages of passes for it,
--- 7 seconds of a lease, 8 the time ("": the server's), 9 rules of signals, 10 the
--- network of the message (16 bytes or ""), 11 and 12 credit and networks as a
--- relay knows them, for a server that knows less ("": nothing), then threes of
--- operation, destination (8 bytes; of U 16), id. An entry of the queue: relay,
--- destination, id (8 bytes each), blast.
+-- 7 seconds of a lease, 8 the time ("": the server's), 9 rules of signals, "+"
+-- before them if an operation is about signals, then threes of operation,
+-- destination (8 bytes; a network: 16; K: credit as the relay knows it), id (K:
+-- its networks). An entry of the queue: relay, destination, id (8 bytes each),
+-- blast.
 
 local floor, ceil, sub, cat = math.floor, math.ceil, string.sub, table.concat
 local pack, unpack_d = struct.pack, struct.unpack
@@ -27,15 +27,15 @@ local PASS, HOLD, REFUSE = 0, 1, 2
 local KNOWN, NEW, QUEUED, LIMITED, BARRED, FROZEN, FULL = 0, 1, 2, 3, 4, 5, 6
 local LENGTH, GROWTH = 1, 2
 
-local n = {}
-for word in string.gmatch(ARGV[1], '%S+') do n[#n + 1] = tonumber(word) end
-local set_max, interval, burst, initial, freeze_at = n[1], n[2], n[3], n[4], n[5]
-local growth, growth_window, queue_max = n[6], n[7], n[8]
-local holds_frozen, spared, paper = n[9] == 1, n[10] == 1, n[11] == 1
+local set_max, interval, burst, initial, freeze_at, growth, growth_window,
+  queue_max, flags, after = unpack_d('>ddddddddd', ARGV[1])
+local holds_frozen, spared, paper = flags % 2 == 1, flags % 4 > 1, flags > 3
 local limits, keep = {}, 0
-for i = 12, #n, 2 do
-  limits[#limits + 1] = {n[i], n[i + 1]}
-  if n[i] > keep then keep = n[i] end
+while after <= #ARGV[1] do
+  local count, window
+  count, window, after = unpack_d('>dd', ARGV[1], after)
+  limits[#limits + 1] = {count, window}
+  if count > keep then keep = count end
 end
 local relay, lease = ARGV[2], tonumber(ARGV[7]) * 1000
 
@@ -336,10 +336,9 @@ local function reserve(dest, id, always)
     take()
     S.r[id] = {PASS, now + lease}
   end
-  for _, v in ipairs({verdict, reason, which, length,
-      due == NEVER and -1 or due - now}) do
-    out[#out + 1] = v
-  end
+  local at = #out
+  out[at + 1], out[at + 2], out[at + 3] = verdict, reason, which
+  out[at + 4], out[at + 5] = length, due == NEVER and -1 or due - now
 end
 local function spend(at)
   passing = passing - 1
@@ -484,17 +483,15 @@ end
 local DAY = 86400000
 local PART, WHOLE, PAUSE_MIN, RECENT = 3000, 7 * DAY, 60000, 32
 local EXPIRY, NEW_MAX, LEARNT_MAX, ENTRY = 90 * DAY, 40, 56, 33
-local network = ARGV[10]
-local made -- functions, for those who need them
-local results = ''
-local function signals()
-  if made then return made end
+local network, results = '', ''
+local signals -- functions, for those who need them
+if S.c or S.k or sub(ARGV[9], 1, 1) == '+' then
+  signals = {}
   local v = {}
   for word in string.gmatch(ARGV[9], '%d+') do v[#v + 1] = tonumber(word) end
   local credit, freeze_ms, most_new, window = v[1], v[2], v[3], v[4]
   local most = credit * PART
   local nets, is_changed
-  made = {}
 
   local function end_empty()
     local quarter = floor(most / 4)
@@ -533,7 +530,7 @@ local function signals()
     end_empty()
     return 3
   end
-  function made.refused(dest, hearsay)
+  function signals.refused(dest, hearsay)
     if credit == 0 then return 0 end
     local c = gain()
     if find_in(c[5], dest) then return 0 end
@@ -544,17 +541,17 @@ local function signals()
     c[1] = c[1] - PART
     return 1
   end
-  function made.delivered()
+  function signals.delivered()
     if credit == 0 or not S.c then return end
     local c = gain()
     c[1] = c[1] + PART / 3
     gain()
   end
-  function made.is_empty()
+  function signals.is_empty()
     return credit > 0 and S.c and gain()[3]
   end
   -- The smaller credit counts.
-  function made.join_credit(text)
+  function signals.join_credit(text)
     local left, empty, refused = string.match(text, '^(%d+) (-?%d+) (%d+)$')
     if credit == 0 or not left then return end
     left, empty = tonumber(left), tonumber(empty)
@@ -605,7 +602,7 @@ local function signals()
       if now - nets[i][4] >= EXPIRY then drop(i) end
     end
   end
-  function made.use(name)
+  function signals.use(name)
     if most_new == 0 then return 0 end
     load()
     is_changed = true
@@ -631,7 +628,7 @@ local function signals()
     e[2] = true
     return 0
   end
-  function made.are_many(name)
+  function signals.are_many(name)
     if most_new == 0 then return false end
     load()
     local count, e = count_new(), find_net(name)
@@ -639,8 +636,8 @@ local function signals()
     if e and now - e[4] < window then return count > most_new end
     return count + 1 > most_new
   end
-  function made.join_networks(text)
-    if most_new == 0 then return end
+  function signals.join_networks(text)
+    if most_new == 0 or text == '' then return end
     load()
     is_changed = true
     for name, learnt, since, last in string.gmatch(text,
@@ -662,11 +659,12 @@ local function signals()
     end
     S.kt = count_new() > most_new or nil
   end
-  function made.tell()
-    out[10] = results
+  function signals.tell()
+    local at = #out
+    out[at + 1], out[at + 2], out[at + 3] = results, '', ''
     if credit > 0 and S.c then
       local c = gain()
-      out[11] = cat({c[1], c[3] and now - c[3] or -1, c[3] and now - c[4] or 0},
+      out[at + 2] = cat({c[1], c[3] and now - c[3] or -1, c[3] and now - c[4] or 0},
         ' ')
     end
     if most_new == 0 then S.k, S.kt = nil, nil return end
@@ -680,14 +678,13 @@ local function signals()
         now - e[4])})
     end
     S.k = #kept > 0 and cat(kept) or nil
-    out[12] = (S.kt and '1' or '0') .. cat(told)
+    out[at + 3] = (S.kt and '1' or '0') .. cat(told)
   end
-  return made
 end
 -- New recipients wait for one of them.
 local function is_suspect()
-  return S.c and signals().is_empty() or
-    S.k and network ~= '' and signals().are_many(network)
+  return S.c and signals.is_empty() or
+    S.k and network ~= '' and signals.are_many(network)
 end
 
 -- ---- the call ----
@@ -759,11 +756,9 @@ if untold > 0 then
   end
   wake()
 end
-out = {1, 0, 0, 0, 0, 0, 0, 0, '', '', '', ''}
-if ARGV[11] ~= '' then signals().join_credit(ARGV[11]) end
-if ARGV[12] ~= '' then signals().join_networks(ARGV[12]) end
-local suspect = (S.c or S.k) and is_suspect()
-for i = 13, #ARGV, 3 do
+out = {1, 0, 0, 0, 0, 0, 0, 0, ''}
+local suspect = signals and is_suspect()
+for i = 10, #ARGV, 3 do
   local what, dest, id = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if what == 'R' then (suspect and reserve_last or reserve)(dest, id, false)
   elseif what == 'H' then (suspect and reserve_last or reserve)(dest, id, true)
@@ -786,12 +781,19 @@ for i = 13, #ARGV, 3 do
     as_path = dest
     if what == 'M' and not S.e then S.e = dest end
   elseif what == 'F' or what == 'f' then
-    results = results .. signals().refused(dest, what == 'f')
+    results = results .. signals.refused(dest, what == 'f')
     suspect = is_suspect()
   elseif what == 'D' then
-    if S.c then signals().delivered() end
+    signals.delivered()
   elseif what == 'U' then
-    results = results .. signals().use(dest)
+    results = results .. signals.use(dest)
+    suspect = is_suspect()
+  elseif what == 'N' then
+    network = dest
+    suspect = signals and is_suspect()
+  elseif what == 'K' then
+    signals.join_credit(dest)
+    signals.join_networks(id)
     suspect = is_suspect()
   end
 end
@@ -806,7 +808,7 @@ out[2], out[3] = room(), S.t and S.t - now or -1
 out[4], out[5], out[6] = waiting, own_waiting(), S.m[relay] or 0
 out[7] = move == NEVER and -1 or move - now
 out[8], out[9] = froze, cat(grants)
-if made or S.c or S.k then signals().tell() end
+if signals then signals.tell() end
 
 -- As long as it differs from what a server that knows nothing would make of it.
 local ttl = ((paper and set_max or burst) + 1) * interval

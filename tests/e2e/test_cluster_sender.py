@@ -3,9 +3,18 @@
 two of them and one sender get what one relay would give."""
 from harness import message, until
 from test_cluster import (ALICE, KEY, frozen, is_up, redis,  # noqa: F401
-                          relay, send, shared)
+                          relay, send, shared, spent)
 
 PAPER = KEY + "profile = paper  interval = \"1h\""
+
+
+EVE = "eve@example.org"
+
+
+def left(w, sender, allowance):
+    """As the last answer to this relay has it."""
+    until(lambda: w.ctl("show", sender)["allowance"] == allowance,
+          "the level")
 
 
 def held(*relays):
@@ -35,7 +44,9 @@ def test_a_paper_source_in_an_outage(redis, relay):  # noqa: F811
     a, b = relay(server, policy=PAPER), relay(server, policy=PAPER)
     is_up(a, b)
     send(a, "one", "two", "three")
+    spent(b, 3)
     send(b, "four")
+    left(b, ALICE, 1)
     server.kill()
     until(lambda: not shared(a)["up"] and not shared(b)["up"], "the outage")
     send(b, "five", "six")
@@ -43,7 +54,7 @@ def test_a_paper_source_in_an_outage(redis, relay):  # noqa: F811
     server.start()
     is_up(a, b)
     # Emptied: it hears from the first that asks what was taken.
-    until(lambda: b.ctl("show", ALICE)["allowance"] == 0, "the level")
+    left(b, ALICE, 0)
     send(b, "seven")
     assert held(b) == ["seven", "six"]
 
@@ -119,7 +130,7 @@ def as_eve(w, client):
 
 def mail(w, client, to):
     peer = as_eve(w, client)
-    code, text = peer.transact("eve@example.org", [f"{to}@example.com"],
+    code, text = peer.transact(EVE, [f"{to}@example.com"],
                                message())
     assert code == 250, text
     peer.ask("QUIT")
@@ -130,7 +141,7 @@ TRUSTED = {"xclient_from": '{"127.0.0.1"}'}
 
 
 def networks(w):
-    return w.ctl("show", "eve@example.org")["client_networks"]
+    return w.ctl("show", EVE)["client_networks"]
 
 
 def test_relays_share_client_networks(redis, relay):  # noqa: F811
@@ -167,8 +178,80 @@ def test_networks_freeze_at_all_relays(redis, relay):  # noqa: F811
     mail(b, "198.51.100.1", "two")
     peer = as_eve(a, "203.0.113.7")
     peer.ask("MAIL FROM:<eve@example.org>")
-    frozen(a, b, sender="eve@example.org")
+    frozen(a, b, sender=EVE)
     peer.close()
-    rows = [w.sender("eve@example.org") for w in (a, b)]
+    rows = [w.sender(EVE) for w in (a, b)]
     assert [r["freeze_reason"] for r in rows] == [
         "client networks", "another relay"]
+
+
+PATHS = 'interval = "1h"  burst = 3  initial = 3'
+
+
+def from_path(w, path, to):
+    peer = as_eve(w, "192.0.2.1")
+    code, text = peer.transact(f"{path}@bounce.test", [f"{to}@example.com"],
+                               message())
+    assert code == 250, text
+    peer.ask("QUIT")
+
+
+def new_paths(*relays):
+    return sum(w.status()["new_reverse_paths"] for w in relays)
+
+
+def test_reverse_paths_cost_at_all_relays(redis, relay):  # noqa: F811
+    """The first path is free, at one of them; others cost one new recipient,
+    once."""
+    server = redis()
+    a, b = (relay(server, policy=PATHS, **TRUSTED) for _ in range(2))
+    is_up(a, b)
+    from_path(a, "home", "one")
+    from_path(b, "home", "one")
+    assert new_paths(a, b) == 0
+    from_path(b, "other", "one")  # two of three
+    from_path(a, "other", "one")  # nothing new in it
+    assert new_paths(a, b) == 1 and held(a, b) == []
+    from_path(a, "third", "one")  # three of three
+    assert new_paths(a, b) == 2 and held(a, b) == []
+    # The whole message waits for a path that finds no allowance.
+    from_path(b, "fourth", "one")
+    assert held(b) == ["one"]
+    from_path(a, "home", "two")
+    assert held(a) == ["two"]
+    until(lambda: a.ctl("show", EVE)["waiting_elsewhere"] == 1,
+          "the queue")
+
+
+def test_a_path_leaves_the_one_queue_first(redis, relay, sink):  # noqa: F811
+    """What waits behind it goes after it, in the order of the site."""
+    policy = 'interval = "2s"  burst = 1  initial = 0  freeze_at = 100'
+    server = redis()
+    a, b = (relay(server, policy=policy, **TRUSTED) for _ in range(2))
+    is_up(a, b)
+    from_path(a, "home", "one")
+    from_path(b, "other", "two")
+    from_path(a, "home", "three")
+    until(lambda: len(sink.messages) == 3, "all of it")
+    assert [m[1][0] for m in sink.messages] == [
+        f"{n}@example.com" for n in ("one", "two", "three")]
+
+
+def test_paths_of_an_outage(redis, relay):  # noqa: F811
+    """A home is one again behind it, and what passed is taken off."""
+    server = redis()
+    a, b = (relay(server, policy=PATHS, **TRUSTED) for _ in range(2))
+    is_up(a, b)
+    from_path(a, "home", "one")
+    left(a, EVE, 2)
+    server.kill()
+    until(lambda: not shared(a)["up"] and not shared(b)["up"], "the outage")
+    from_path(a, "other", "one")  # two of three
+    server.start()
+    is_up(a, b)
+    from_path(a, "home", "one")
+    left(a, EVE, 1)
+    from_path(b, "third", "one")
+    assert new_paths(b) == 1 and held(b) == []  # three of three
+    from_path(b, "fourth", "one")
+    assert held(b) == ["one"]

@@ -162,8 +162,8 @@ test_freezes(void **state)
 		assert_false(rig_is_frozen(&r, EVE));
 		rig_pass_time(&r, 4 * MINUTE);
 		/* At delivery, the way of those that waited. */
-		gate_undelivered(
-		    r.gate, EVE, 1000 + (uint64_t)i, &unknown, r.now, r.wall);
+		gate_undelivered(r.gate, EVE, 1000 + (uint64_t)i, NULL,
+		    &unknown, r.now, r.wall);
 	}
 	assert_true(rig_is_frozen(&r, EVE));
 	rig_pump(&r);
@@ -192,8 +192,8 @@ test_observe(void **state)
 	assert_non_null(strstr(r.why, "too many unknown recipients"));
 	for (int i = 0; i < 5; i++) {
 		rig_pass_time(&r, 4 * MINUTE);
-		gate_undelivered(
-		    r.gate, EVE, 1000 + (uint64_t)i, &unknown, r.now, r.wall);
+		gate_undelivered(r.gate, EVE, 1000 + (uint64_t)i, NULL,
+		    &unknown, r.now, r.wall);
 	}
 	assert_false(rig_is_frozen(&r, EVE));
 	assert_int_equal(r.freezes, 0);
@@ -219,8 +219,8 @@ test_spared(void **state)
 	spend(&r);
 	for (int i = 0; i < 5; i++) {
 		rig_pass_time(&r, 4 * MINUTE);
-		gate_undelivered(
-		    r.gate, EVE, 1000 + (uint64_t)i, &unknown, r.now, r.wall);
+		gate_undelivered(r.gate, EVE, 1000 + (uint64_t)i, NULL,
+		    &unknown, r.now, r.wall);
 	}
 	assert_false(rig_is_frozen(&r, EVE));
 	rig_last_event(&r, EVENT_SPARE, detail);
