@@ -23,6 +23,8 @@ struct server {
 	enum share_lane lane;
 	uint32_t untold;
 	bool is_seeded;
+	bool has_known;
+	struct share_signals known;
 	struct share_step steps[STEPS_MAX];
 	size_t steps_n;
 	share_answer_fn *fn;
@@ -46,6 +48,9 @@ ask(void *arg, const struct share_question *q, share_answer_fn *fn,
 	s->lane = q->lane;
 	s->untold = q->untold;
 	s->is_seeded = q->seed != NULL;
+	s->has_known = q->known != NULL;
+	if (s->has_known)
+		s->known = *q->known;
 	assert_true(q->steps_n <= STEPS_MAX);
 	if (q->steps_n > 0)
 		memcpy(s->steps, q->steps, q->steps_n * sizeof(*q->steps));
@@ -823,10 +828,196 @@ test_known_ones_are_told_of_together(void **state)
 	close_with(&r, NULL);
 }
 
+/* ---- reverse paths ---- */
+
+static struct gate_txn *
+begin_path(struct rig *r, const char *path, const char *to)
+{
+	struct gate_facts facts = {
+	    .user = STR(ALICE), .sender = str_from(path)};
+	struct gate_txn *txn = gate_begin(r->gate, &facts, r->now);
+
+	name(r, txn, to);
+	return txn;
+}
+
+/* The first is the sender's home, at all relays. */
+static void
+go_home(struct rig *r, struct server *s)
+{
+	struct gate_txn *txn = begin_path(r, "home@x.test", "bob@example.com");
+
+	STEPS(s, "hh", SHARE_HOME_MAYBE, SHARE_RESERVE);
+	rule(r, s, 4, THROTTLE_PASS, THROTTLE_KNOWN);
+	rig_pump(r);
+	STEPS(s, "b", SHARE_RESERVE);
+	rule(r, s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r->verdict, THROTTLE_PASS);
+	rig_commit(r, txn);
+	STEPS(s, "b", SHARE_PASSED);
+	hear(r, s, 3);
+}
+
+static void
+test_a_path_is_asked_about_first(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	unsigned asked;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	go_home(&r, &s);
+	/* It is no question any more; another one is. */
+	asked = s.asked;
+	txn = begin_path(&r, "home@x.test", "bob@example.com");
+	assert_int_equal(s.asked, asked);
+	gate_cancel(txn, r.now);
+	txn = begin_path(&r, "other@y.test", "bob@example.com");
+	STEPS(&s, "oo", SHARE_HOME, SHARE_RESERVE);
+	rule(&r, &s, 0, THROTTLE_HOLD, THROTTLE_QUEUED);
+	rig_pump(&r);
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	rig_commit(&r, txn);
+	STEPS(&s, "bo", SHARE_PASSED, SHARE_QUEUE);
+	close_with(&r, NULL);
+}
+
+static void
+test_a_path_that_nobody_waits_for(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+	uint64_t id;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	go_home(&r, &s);
+	txn = begin_path(&r, "other@y.test", "bob@example.com");
+	id = s.steps[1].reservation;
+	gate_cancel(txn, r.now);
+	rule(&r, &s, 2, THROTTLE_PASS, THROTTLE_NEW);
+	STEPS(&s, "o", SHARE_CANCEL);
+	assert_true(s.steps[0].reservation == id);
+	/* One that passed, and its message did not. */
+	txn = begin_path(&r, "other@y.test", "bob@example.com");
+	id = s.steps[1].reservation;
+	rule(&r, &s, 2, THROTTLE_PASS, THROTTLE_NEW);
+	rig_pump(&r);
+	gate_cancel(txn, r.now);
+	STEPS(&s, "o", SHARE_CANCEL);
+	assert_true(s.steps[0].reservation == id);
+	close_with(&r, NULL);
+}
+
+static void
+test_a_path_of_an_outage(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	go_home(&r, &s);
+	txn = begin_path(&r, "other@y.test", "bob@example.com");
+	s.is_down = true;
+	answer(&r, &s, NULL);
+	rig_pump(&r);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	rig_commit(&r, txn);
+	s.is_down = false;
+	txn = begin_path(&r, "third@z.test", "bob@example.com");
+	assert_int_equal(s.untold, 1);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+/* ---- signals ---- */
+
+static uint32_t
+credit_of(struct rig *r)
+{
+	struct gate_sender_info info;
+
+	assert_true(rig_info(r, ALICE, &info));
+	return info.credit.left;
+}
+
+static void
+refuse(struct rig *r, struct server *s, const char *to)
+{
+	static const struct gate_reply unknown = {550, "5.1.1", true};
+	struct gate_txn *txn = begin_path(r, ALICE, to); /* its own */
+
+	if (!s->is_down)
+		rule(r, s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	gate_drop_refused(txn, &unknown, r->now, r->wall);
+	gate_cancel(txn, r->now);
+}
+
+static void
+test_a_refusal_is_counted_at_all(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct share_answer said = {.allowance = 4,
+	    .tick_in = -1,
+	    .next_in = -1,
+	    .signals = {.has_credit = true, .left = 7 * 3000, .empty_ms = -1},
+	    .result = 1};
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	refuse(&r, &s, "bob@example.com");
+	STEPS(&s, "b", SHARE_REFUSED);
+	assert_int_equal(credit_of(&r), CREDIT_PRESET - 1);
+	/* Others were refused elsewhere. */
+	answer(&r, &s, &said);
+	assert_int_equal(credit_of(&r), 7);
+	/* What it is there does not follow from what it is here. */
+	refuse(&r, &s, "carol@example.com");
+	said.result = CREDIT_EMPTIED;
+	said.signals.left = 0;
+	said.signals.empty_ms = 0;
+	assert_int_equal(rig_events(&r, EVENT_CREDIT), 0);
+	answer(&r, &s, &said);
+	assert_int_equal(rig_events(&r, EVENT_CREDIT), 1);
+	close_with(&r, NULL);
+}
+
+static void
+test_a_refusal_of_an_outage_is_joined(void **state)
+{
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	s.is_down = true;
+	refuse(&r, &s, "bob@example.com");
+	s.is_down = false;
+	txn = rig_begin(&r, ALICE);
+	name(&r, txn, "carol@example.com");
+	assert_true(s.has_known);
+	assert_int_equal(s.known.left / 3000, CREDIT_PRESET - 1);
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_a_path_is_asked_about_first),
+	    cmocka_unit_test(test_a_path_that_nobody_waits_for),
+	    cmocka_unit_test(test_a_path_of_an_outage),
+	    cmocka_unit_test(test_a_refusal_is_counted_at_all),
+	    cmocka_unit_test(test_a_refusal_of_an_outage_is_joined),
 	    cmocka_unit_test(test_a_recipient_waits_for_the_server),
 	    cmocka_unit_test(test_a_client_that_does_not_wait),
 	    cmocka_unit_test(test_no_answer_is_decided_here_and_told),
