@@ -10,6 +10,7 @@
 #include "oracle_rig.h"
 
 #define OPEN_MAX 40
+#define MANY 8 /* recipients of one question */
 #define ROUND_OPS 400
 #define RELEASED_MAX 4096
 
@@ -44,7 +45,8 @@ struct world {
 
 	/* of the last question */
 	struct share_answer answer;
-	struct throttle_reservation ruling;
+	struct throttle_reservation ruling, rulings[MANY];
+	bool asks_many; /* and the papers' rules ask for each alone */
 };
 
 /* ---- the server ---- */
@@ -80,6 +82,8 @@ on_answer(void *arg, const struct share_answer *answer, int64_t now)
 	w->answer = *answer;
 	if (answer->rulings_n > 0)
 		w->ruling = answer->rulings[0];
+	for (size_t i = 0; i < answer->rulings_n && i < MANY; i++)
+		w->rulings[i] = answer->rulings[i];
 	for (size_t i = 0; i < answer->granted_n; i++) {
 		assert_true(w->granted_n < RELEASED_MAX);
 		w->granted[w->granted_n++] = answer->granted[i];
@@ -262,9 +266,12 @@ after_commit(struct world *w)
 	assert_int_equal(w->answer.froze, w->froze);
 	if (w->froze != THROTTLE_FREEZE_NONE) {
 		w->is_frozen = true;
-		if (w->strangers != NULL)
+		if (w->strangers != NULL) {
 			throttle_freeze(w->strangers, w->stranger,
 			    THROTTLE_FREEZE_HAND, w->now);
+			/* Its clock stands from then on. */
+			question_of(w, SHARE_NEW, 0, NULL, 0, NULL);
+		}
 	}
 	w->froze = THROTTLE_FREEZE_NONE;
 }
@@ -343,6 +350,55 @@ reserve(struct world *w)
 	}
 	if (o->r.verdict != THROTTLE_REFUSE)
 		w->open_n++;
+}
+
+/* What a transaction asks about at once, and gives back before it: as if it
+ * came one after the other. */
+static void
+reserve_many(struct world *w)
+{
+	struct throttle_reservation r[MANY];
+	struct share_step steps[1 + MANY];
+	bool held = below(w, 5) == 0, last = below(w, 8) == 0;
+	unsigned relay = oracle_relay(&w->o);
+	size_t given = 0, n = 0;
+
+	if (w->open_n > 0 && below(w, 2) == 0) {
+		struct open *o = &w->open[--w->open_n];
+
+		relay = o->relay;
+		throttle_cancel(w->t, w->src, &o->r, w->now);
+		(void)throttle_run(w->t, w->now, 0);
+		steps[given++] = (struct share_step){
+		    .what = SHARE_CANCEL, .reservation = o->id};
+	}
+	for (unsigned i = 0; i < MANY; i++) {
+		uint64_t destination = 1 + below(w, 40);
+
+		if (is_no_stranger(w, destination))
+			continue;
+		if (last)
+			reserve_last(w, destination, held, &r[n]);
+		else
+			reserve_here(w, destination, held, &r[n]);
+		steps[given + n++] = (struct share_step){
+		    .what = last   ? held ? SHARE_RESERVE_LAST_HELD
+					  : SHARE_RESERVE_LAST
+			    : held ? SHARE_RESERVE_HELD
+				   : SHARE_RESERVE,
+		    .destination = destination,
+		    .reservation = ++w->o.ids,
+		};
+	}
+	question(w, relay, steps, given + n, NULL);
+	assert_int_equal(w->answer.rulings_n, n);
+	for (size_t i = 0; i < n; i++) {
+		w->ruling = w->rulings[i];
+		same_reservation(w, &r[i]);
+		if (r[i].verdict != THROTTLE_REFUSE)
+			w->open[w->open_n++] = (struct open){
+			    r[i], steps[given + i].reservation, relay};
+	}
 }
 
 static void
@@ -473,6 +529,8 @@ freeze_or_thaw(struct world *w)
 			    THROTTLE_FREEZE_HAND, w->now);
 		w->froze = THROTTLE_FREEZE_NONE;
 		w->is_frozen = true;
+		if (w->strangers != NULL)
+			question_of(w, SHARE_NEW, 0, NULL, 0, NULL);
 	}
 }
 
@@ -484,7 +542,9 @@ step(struct world *w)
 	if (below(w, 3) == 0)
 		w->now += (int64_t)below(w, below(w, 10) == 0 ? 5000 : 120);
 	(void)throttle_run(w->t, w->now, 0);
-	if (pick < 50 && w->open_n < OPEN_MAX)
+	if (w->asks_many && pick < 25 && w->open_n + MANY <= OPEN_MAX)
+		reserve_many(w);
+	else if (pick < 50 && w->open_n < OPEN_MAX)
 		reserve(w);
 	else if (pick < 80 && w->open_n > 0)
 		end_one(w);
@@ -540,7 +600,7 @@ begin_round(struct world *w)
 	struct share_level seed;
 
 	w->lane = below(w, 2) == 0 ? SHARE_FAMILIAR : SHARE_NEW;
-	draw_policy(w, w->lane == SHARE_NEW);
+	draw_policy(w, w->lane == SHARE_NEW && !w->asks_many);
 	w->is_frozen = w->was_thawed = false;
 	snprintf(w->sender, sizeof(w->sender), "sender%llu",
 	    (unsigned long long)++w->o.ids);
@@ -560,9 +620,8 @@ begin_round(struct world *w)
 }
 
 static void
-test_every_verdict_is_the_throttles(void **state)
+run_rounds(struct world *w)
 {
-	struct world *w = *state;
 	uint64_t ops = oracle_begin(&w->o), done = 0;
 
 	w->now = 1000000;
@@ -579,6 +638,28 @@ test_every_verdict_is_the_throttles(void **state)
 		w->let_go_n = w->granted_n = 0;
 		w->now += 1000000;
 	}
+}
+
+static void
+test_many_are_as_one_by_one(void **state)
+{
+	struct world *w = *state;
+
+	w->asks_many = true;
+	run_rounds(w);
+	assert_true(w->seen[THROTTLE_PASS][THROTTLE_NEW] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_QUEUED] > 0);
+	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_LIMITED] > 0);
+	assert_true(w->seen[THROTTLE_REFUSE][THROTTLE_FULL] > 0);
+	assert_true(w->last > 0);
+}
+
+static void
+test_every_verdict_is_the_throttles(void **state)
+{
+	struct world *w = *state;
+
+	run_rounds(w);
 	/* Nothing is equal for want of occasion. */
 	assert_true(w->seen[THROTTLE_PASS][THROTTLE_KNOWN] > 0);
 	assert_true(w->seen[THROTTLE_PASS][THROTTLE_NEW] > 0);
@@ -649,6 +730,8 @@ main(void)
 		test_thousands_untold, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		test_every_verdict_is_the_throttles, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		test_many_are_as_one_by_one, set_up, tear_down),
 	};
 
 	if (!redis_rig_is_there())
