@@ -362,6 +362,7 @@ shared_ask(struct throttle_source *src, const struct shared_later *asked)
 	ask->as = as;
 	ask->asked = xcalloc(SHARED_AHEAD_MAX, sizeof(*ask->asked));
 	ask->asked_n = shared_look_ahead(asked, ask->asked, SHARED_AHEAD_MAX);
+	ask->asked = xrealloc(ask->asked, ask->asked_n * sizeof(*ask->asked));
 	write_steps(ask, txn);
 	shared_tell(txn, g->now); /* the rest of what was given back */
 	txn->sharing = ask->later;
