@@ -21,7 +21,7 @@ from harness import DEADLINE_S, TOP, until
 TREE = "/home/admin/weir"
 NAME = "mail.example.org"
 PAGE = TOP / "doc/postfix.md"
-BUILD_S = 600
+BUILD_S = 3600
 LOOKS = re.compile("weirctl (queue|senders)")
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 # What the comment behind the page's apt-get line says to answer.
