@@ -234,6 +234,12 @@ void throttle_freeze(struct throttle *t, struct throttle_source *src,
  * queue_max. throttle_freeze still does. Not part of a snapshot. */
 void throttle_spare(struct throttle_source *src, bool is_spared);
 bool throttle_is_spared(const struct throttle_source *src);
+/* Its queue is read back by and by (throttle_requeue): as long as it is
+ * loading, no tick of its clock counts, and nothing is released. At the end
+ * those of the meantime are worked off, as if the queue had been there all the
+ * time. Nothing may be reserved meanwhile. Not part of a snapshot. */
+void throttle_set_loading(struct throttle *t, struct throttle_source *src,
+    bool is_loading, int64_t now);
 /* The queue stays and moves again, one per interval; the source freezes again
  * only when the queue grows to freeze_at anew from below it, or on growth. */
 void throttle_thaw(

@@ -45,6 +45,9 @@ print_headline(const json_t *row)
 		    text_count(ctl_number(row, "held_messages"), "message",
 			"messages", a),
 		    text_count(held, "recipient", "recipients", b));
+	if (json_is_true(json_object_get(row, "loading")))
+		printf("held mail is still being read: its figures grow, and "
+		       "nothing is released by the schedule\n");
 	free(version);
 	free(mode);
 }

@@ -7,6 +7,7 @@
 #include "gate/gate.h"
 
 #include "base/hash.h"
+#include "gate/gate_load.h"
 #include "gate/gate_recall.h"
 #include "gate/gate_scope_shared.h"
 #include "gate/gate_tier.h"
@@ -120,6 +121,7 @@ gate_free(struct gate *g)
 	release_clear(g);
 	admin_clear(g);
 	recall_clear(g);
+	load_clear(g);
 	shared_clear(g);
 	scope_asks_clear(g);
 	g->is_quiet = true;
@@ -201,12 +203,16 @@ earlier(int64_t a, int64_t b)
 int64_t
 gate_next_work(const struct gate *g)
 {
-	int64_t due = earlier(
-	    throttle_next_due(g->throttle), throttle_next_due(g->familiar));
+	int64_t due = earlier(g->retry_due, g->refresh_due);
 
-	due = earlier(due, earlier(g->retry_due, g->refresh_due));
-	due = earlier(due, g->hands_due);
-	due = earlier(due, earlier(g->shared_due, g->touch_due));
+	if (g->load != NULL) {
+		due = earlier(due, load_next_due(g));
+	} else {
+		due = earlier(due, throttle_next_due(g->throttle));
+		due = earlier(due, throttle_next_due(g->familiar));
+		due = earlier(due, g->hands_due);
+		due = earlier(due, earlier(g->shared_due, g->touch_due));
+	}
 	return earlier(due, acquaintances_next_due(g->acquaintances));
 }
 
@@ -216,7 +222,7 @@ gate_next_due(const struct gate *g)
 	int64_t due = earlier(gate_next_work(g), g->save_due);
 
 	due = earlier(due, earlier(g->scopes_due, g->signals_due));
-	if (throttle_source_count(g->throttle) > 0)
+	if (throttle_source_count(g->throttle) > 0 && g->load == NULL)
 		due = earlier(due, g->expire_due);
 	return due;
 }
@@ -243,11 +249,16 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 		g->retry_due = INT64_MAX;
 		release_retry(g, now, wall);
 		freeze_retry(g, now);
+		load_retry(g, now);
 	}
-	if (g->hands_due <= now)
-		hand_run(g, now, wall);
-	shared_run(g, now, wall);
-	release_run(g, now, wall);
+	g->wall = wall;
+	load_run(g);
+	if (g->load == NULL) {
+		if (g->hands_due <= now)
+			hand_run(g, now, wall);
+		shared_run(g, now, wall);
+		release_run(g, now, wall);
+	}
 	if (g->refresh_due <= now)
 		refresh_some(g);
 	if (g->save_due <= now)
@@ -257,7 +268,7 @@ gate_run(struct gate *g, int64_t now, int64_t wall)
 	if (g->signals_due <= now)
 		signal_save_some(g, SAVES_PER_RUN, now, wall);
 	acquaintances_run(g->acquaintances, now, wall);
-	if (g->expire_due <= now) {
+	if (g->expire_due <= now && g->load == NULL) {
 		throttle_expire(g->familiar, now, EXPIRE_STEPS);
 		throttle_expire(g->throttle, now, EXPIRE_STEPS);
 		acquaintances_sweep(g->acquaintances, now, wall);

@@ -148,8 +148,21 @@ MUST_CHECK bool gate_forgotten_elsewhere(
 MUST_CHECK bool gate_save_known(struct gate *g, int64_t wall);
 /* It is there again: what was decided here meanwhile is told. */
 void gate_share_again(struct gate *g, int64_t now);
-/* Frozen sources, snapshots and delay queues from the spool. 0 or errno. */
+/*
+ * Frozen sources and snapshots from the spool, before the loop; blocks. 0 or
+ * errno. Delay queues follow from the loop, by completions of the spool and
+ * gate_run: a question about a sender whose queue is not there yet has it read
+ * first and is answered later; releases by the schedule and times of freezes
+ * wait for the end of all that. What is counted and shown meanwhile is what is
+ * there by then. A disk that fails is tried again; questions that wait for it
+ * get 451.
+ */
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
+/* Queues are still being read. */
+bool gate_is_loading(const struct gate *g);
+/* The same before the loop: waits up to that long for the end. False: the rest
+ * follows. */
+bool gate_load_wait(struct gate *g, int64_t ms);
 /* New settings for whatever comes from now on; queues and freezes stay. Sources
  * with a queue or a freeze go over to the new policy of the same name (else to
  * the one that matches their name) at once, others within some gate_runs. The

@@ -79,6 +79,7 @@ copy_new(const struct gate *g, struct counters *counters)
 	copy->senders_max = 0;
 	copy->is_dry = true;
 	copy->history = NULL;
+	copy->load = NULL;
 	copy->throttle = throttle_new(g->seed, SIZE_MAX, &copy_callbacks, copy);
 	copy->familiar = throttle_new(g->seed, SIZE_MAX, &tier_callbacks, copy);
 	return copy;

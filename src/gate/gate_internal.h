@@ -122,6 +122,7 @@ struct gate {
 	struct list scope_joins;    /* struct join, not sent yet */
 	int64_t shared_due, touch_due;
 	struct gate_release_op *collecting; /* during throttle_run */
+	struct loading *load; /* gate_load.c; NULL: all queues are there */
 	/* A freeze that the throttle reported within the call in hand. */
 	struct throttle_source *froze;
 	enum throttle_freeze_reason froze_reason;
@@ -157,6 +158,11 @@ struct gate_source {       /* the throttle's user pointer */
 	 * both counted from passed_from (monotonic). */
 	uint32_t passed[2];
 	int64_t passed_from;
+	enum load_state {   /* gate_load.c */
+		LOAD_DONE,  /* its queue is there */
+		LOAD_WALK,  /* the walk of all brings it */
+		LOAD_ALONE, /* it is read by itself */
+	} load;
 	bool is_stored;            /* the spool has a row */
 	bool has_state;            /* what the spool has was read back */
 	uint32_t accepted;         /* see gate_sender_info; s, rounded up */

@@ -26,6 +26,15 @@ recall_guess(
 
 static void ask(struct recall *r);
 
+static void
+end(struct recall *r, bool is_read)
+{
+	list_remove(&r->entry);
+	free(r->name);
+	r->name = NULL;
+	r->fn(r, is_read);
+}
+
 static bool
 is_empty(const struct recall *r)
 {
@@ -48,10 +57,7 @@ on_answer(struct acquaintance_question *q, enum acquaintance_answer answer)
 		}
 		(void)recall_guess(r->g, str_from(r->name), 0, r->key);
 	}
-	list_remove(&r->entry);
-	free(r->name);
-	r->name = NULL;
-	r->fn(r, answer != ACQUAINTANCE_ERROR);
+	end(r, answer != ACQUAINTANCE_ERROR);
 }
 
 static void
@@ -65,22 +71,34 @@ ask(struct recall *r)
 }
 
 static void
+go_on(struct recall *r)
+{
+	if (r->g->remembers)
+		ask(r);
+	else
+		end(r, false);
+}
+
+/* Where the queue cannot be read, what there is of it is shown. */
+static void
+on_loaded(struct load_wait *wait, int error)
+{
+	(void)error;
+	go_on(CONTAINER_OF(wait, struct recall, wait));
+}
+
+static void
 begin(struct gate *g, int64_t wall, struct recall *r)
 {
-	list_init(&r->entry);
-	if (!g->remembers) {
-		free(r->name);
-		r->name = NULL;
-		r->fn(r, false);
-		return;
-	}
 	r->g = g;
 	r->question = (struct acquaintance_question){
 	    .wall = wall,
 	    .fn = on_answer,
 	};
+	r->wait.fn = on_loaded;
 	list_append(&g->recalls, &r->entry);
-	ask(r);
+	if (!load_await(g, str_from(r->key), &r->wait))
+		go_on(r);
 }
 
 void
@@ -107,6 +125,7 @@ recall_clear(struct gate *g)
 		    LIST_ITEM(g->recalls.next, struct recall, entry);
 
 		list_remove(&r->entry);
+		load_unawait(&r->wait);
 		acquaintances_unask(&r->question);
 		free(r->name);
 		r->drop(r);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The row of whom a source knows, read for an administrator's question: what it
- * says is then in memory as long as the callback runs.
+ * says is then in memory as long as the callback runs. So is the source's
+ * queue.
  */
 #ifndef GATE_GATE_RECALL_H
 #define GATE_GATE_RECALL_H
 
-#include "gate/gate_internal.h"
+#include "gate/gate_load.h"
 
 struct recall {
 	struct list entry; /* of g->recalls */
 	struct acquaintance_question question;
+	struct load_wait wait;
 	/* At once, or from the loop, once. is_read: it is there; else the disk
 	 * does not give it, or nothing is remembered. The recall is the
 	 * callee's. */

@@ -9,6 +9,7 @@
 #include "gate/gate_decoy.h"
 #include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
+#include "gate/gate_load.h"
 #include "gate/gate_path.h"
 #include "gate/gate_record.h"
 #include "gate/gate_shared.h"
@@ -614,6 +615,104 @@ recipient_resume(
 	question_count(&q, txn_need_source(q.txn, now), later->destination);
 }
 
+/* ---- the start ---- */
+
+/* A recipient that waits for the queue of its source, or for that of the one
+ * which it might have to share. */
+struct load_later {
+	struct load_wait wait;
+	bool is_last; /* of the two */
+	struct gate_txn *txn;
+	struct str address;
+	int64_t wall;
+	gate_answer_fn *fn;
+	void *arg;
+};
+
+void
+loading_drop(struct gate_txn *txn)
+{
+	struct load_later *later = txn->loading;
+
+	if (later == NULL)
+		return;
+	txn->loading = NULL;
+	load_unawait(&later->wait);
+	free((void *)(uintptr_t)later->address.p);
+	free(later);
+}
+
+static void
+refuse_unloaded(const struct load_later *later)
+{
+	struct question q = {
+	    .txn = later->txn,
+	    .address = later->address,
+	    .now = later->txn->g->now,
+	    .wall = later->wall,
+	    .fn = later->fn,
+	    .arg = later->arg,
+	};
+
+	question_refuse(&q, 451, "4.3.0",
+	    "held mail of the sender cannot be read from the spool, try again "
+	    "later",
+	    NULL);
+}
+
+/* The answer may end the transaction. */
+static void
+on_loaded(struct load_wait *wait, int error)
+{
+	struct load_later *later = CONTAINER_OF(wait, struct load_later, wait);
+	struct gate_txn *txn = later->txn;
+
+	if (error == 0 && !later->is_last) {
+		later->is_last = true;
+		if (load_await(txn->g, POLICY_KEY_OVERFLOW, wait))
+			return;
+	}
+	txn->loading = NULL;
+	txn->is_loaded = error == 0;
+	if (error == 0)
+		gate_recipient(txn, later->address, txn->g->now, later->wall,
+		    later->fn, later->arg);
+	else
+		refuse_unloaded(later);
+	free((void *)(uintptr_t)later->address.p);
+	free(later);
+}
+
+static bool
+waits_for_queue(struct gate_txn *txn, struct str address, int64_t wall,
+    gate_answer_fn *fn, void *arg)
+{
+	struct load_later *later;
+
+	if (txn->is_loaded || !gate_is_loading(txn->g)) {
+		txn->is_loaded = true;
+		return false;
+	}
+	later = xcalloc(1, sizeof(*later));
+	later->wait.fn = on_loaded;
+	later->txn = txn;
+	later->wall = wall;
+	later->fn = fn;
+	later->arg = arg;
+	later->is_last = !load_await(txn->g, txn_key(txn), &later->wait);
+	if (later->is_last &&
+	    !load_await(txn->g, POLICY_KEY_OVERFLOW, &later->wait)) {
+		free(later);
+		txn->is_loaded = true;
+		return false;
+	}
+	later->address.n = address.n;
+	later->address.p = str_dup(address);
+	txn->loading = later;
+	txn->can_drop = false;
+	return true;
+}
+
 /* ---- all of them ---- */
 
 static bool
@@ -669,7 +768,7 @@ recipient_foresee(struct gate_txn *txn, struct str address, int64_t now,
 	    g->recipient_key(address, txn->policy->conf->fold_tags, text)};
 
 	if (key.n == 0 || src == NULL || txn->is_decoyed || txn->is_exempt ||
-	    txn_is_incoming(txn, address) || decoy_is(txn, address, key) ||
+	    (!txn->is_loaded && gate_is_loading(g)) || txn_is_incoming(txn, address) || decoy_is(txn, address, key) ||
 	    is_exempt(txn, src, address, key))
 		return false;
 	out->destination = hash_str(key, g->seed);
@@ -743,6 +842,8 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	struct str key;
 
 	txn->g->now = now;
+	if (waits_for_queue(txn, address, wall, fn, arg))
+		return;
 	txn->did_stay = txn->next_stays;
 	txn->next_stays = false;
 	/* All that is no address would be one destination. Fronts have parsed

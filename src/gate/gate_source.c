@@ -13,6 +13,7 @@
  */
 #include "gate/gate_internal.h"
 
+#include "gate/gate_load.h"
 #include "gate/gate_strangers.h"
 #include "gate/gate_tier.h"
 
@@ -230,7 +231,9 @@ bool
 source_may_expire(void *arg, struct throttle_source *src, int64_t now)
 {
 	(void)arg;
-	return source_data(src) == NULL || !has_strangers(src, now);
+	return source_data(src) == NULL ||
+	       (source_data(src)->load == LOAD_DONE &&
+		   !has_strangers(src, now));
 }
 
 bool
@@ -239,6 +242,9 @@ source_may_go(struct gate *g, struct throttle_source *src, int64_t now)
 	size_t n;
 	const char *key = throttle_source_key(src, &n);
 
+	/* What waits for it may not be here yet. */
+	if (source_data(src)->load != LOAD_DONE)
+		return false;
 	switch (tier_stake(g, src, now)) {
 	case THROTTLE_STAKE_NONE:
 	case THROTTLE_STAKE_KNOWN:
@@ -320,7 +326,8 @@ source_drop_blank(struct gate *g, struct str key, int64_t now)
 {
 	struct throttle_source *src = source_find(g, key);
 
-	if (src == NULL || tier_stake(g, src, now) != THROTTLE_STAKE_NONE)
+	if (src == NULL || source_data(src)->load != LOAD_DONE ||
+	    tier_stake(g, src, now) != THROTTLE_STAKE_NONE)
 		return;
 	tier_forget(g, src);
 	throttle_forget(g->throttle, src);
@@ -343,6 +350,7 @@ add_source(
 	throttle_source_set_user(src, data);
 	policies_ref(policy->set);
 	throttle_spare(src, policies_spares(policy->set, policy, key));
+	load_flag(g, src);
 	return src;
 }
 
@@ -436,6 +444,7 @@ source_on_expire(void *arg, struct throttle_source *src)
 	scope_pins_free(data->scopes);
 	habit_forget(g, src);
 	shared_forget(data);
+	load_forget(g, data);
 	free(data);
 }
 

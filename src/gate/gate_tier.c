@@ -127,7 +127,7 @@ tier_drop_idle(struct gate *g, struct throttle_source *src, int64_t now)
 {
 	struct throttle_source *lane = tier_of(src);
 
-	if (lane != NULL &&
+	if (lane != NULL && source_data(src)->load == LOAD_DONE &&
 	    throttle_stake(g->familiar, lane, now) < THROTTLE_STAKE_SPENT)
 		throttle_forget(g->familiar, lane);
 }

@@ -6,6 +6,7 @@
 #include "gate/gate_txn.h"
 #include "gate/gate_familiar.h"
 #include "gate/gate_history.h"
+#include "gate/gate_load.h"
 #include "gate/gate_path.h"
 #include "gate/gate_record.h"
 #include "gate/gate_shared.h"
@@ -96,18 +97,24 @@ txn_need_source(struct gate_txn *txn, int64_t now)
 		return src;
 	src = source_get(txn->g, txn_key(txn), txn->policy, now, false);
 	txn->made = src != NULL;
+	if (src != NULL && txn->is_loaded)
+		load_unflag(txn->g, src);
 	if (src != NULL && txn->is_local)
 		source_data(src)->new_until = now + GATE_NEW_MS;
 	if (src != NULL)
 		return src;
 	memcpy(txn->key, POLICY_OVERFLOW_TEXT, OVERFLOW_BYTES + 1);
 	txn->key_n = OVERFLOW_BYTES;
-	return source_overflow(txn->g, now);
+	src = source_overflow(txn->g, now);
+	if (txn->is_loaded)
+		load_unflag(txn->g, src);
+	return src;
 }
 
 static void
 txn_free(struct gate_txn *txn)
 {
+	loading_drop(txn);
 	familiar_drop(txn);
 	path_free(txn);
 	shared_drop(txn);

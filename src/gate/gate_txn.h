@@ -46,6 +46,7 @@ struct gate_txn {
 	struct txn_history *history;          /* NULL: none is kept */
 	struct gate_secure_op *securing;      /* NULL: nothing is on its way */
 	struct familiar_later *later;         /* NULL: no question is open */
+	struct load_later *loading;           /* NULL: none waits for its queue */
 	struct shared_later *sharing;         /* NULL: nobody else is asked */
 	struct gate_ahead front;              /* look NULL: it tells nothing */
 	/* Of gate_shared_ahead.c; NULL: none. */
@@ -81,6 +82,7 @@ struct gate_txn {
 	bool is_decoyed;  /* it named a decoy, and froze its sender */
 	bool is_short;    /* a recipient found no room: none is taken */
 	bool can_drop;    /* the last entry was the last answer */
+	bool is_loaded;   /* the queue of its source is there */
 	const struct gate_names *names; /* at the commit; NULL: none */
 	struct txn_entry first[INLINE_ENTRIES];
 	size_t key_n;
@@ -134,6 +136,9 @@ void txn_end(struct gate_txn *txn);
 void txn_end_blank(struct gate_txn *txn, int64_t now);
 /* gate_txn.c: what was to pass waits, whatever was answered. */
 void txn_hold_all(struct gate_txn *txn, int64_t now);
+/* gate_recipient.c: the transaction ends, and with it a question that waits for
+ * its queue. */
+void loading_drop(struct gate_txn *txn);
 /* gate_recipient.c: mail to it comes in. */
 bool txn_is_incoming(const struct gate_txn *txn, struct str address);
 /* gate_answer.c: what the transaction spends could not be saved. */

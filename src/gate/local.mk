@@ -16,7 +16,7 @@ libgate_a_SOURCES = \
 	src/gate/gate_info.c \
 	src/gate/gate_observation.c \
 	src/gate/gate_known.c \
-	src/gate/gate_load.c \
+	src/gate/gate_load.c src/gate/gate_load.h \
 	src/gate/gate_news.c \
 	src/gate/gate_path.c src/gate/gate_path.h \
 	src/gate/gate_path_shared.c src/gate/gate_path_shared.h \
@@ -188,6 +188,9 @@ tests_unit_test_gate_policy_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 tests_unit_test_gate_restart_SOURCES = tests/unit/test_gate_restart.c $(gate_rig)
 tests_unit_test_gate_restart_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_full tests/unit/test_gate_secure
+check_PROGRAMS += tests/unit/test_gate_load
+tests_unit_test_gate_load_SOURCES = tests/unit/test_gate_load.c $(gate_rig)
+tests_unit_test_gate_load_LDADD = $(gate_libs) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_gate_shared
 tests_unit_test_gate_shared_SOURCES = tests/unit/test_gate_shared.c \
 	$(gate_rig)

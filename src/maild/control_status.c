@@ -171,6 +171,8 @@ control_status(struct control_conn *c, int64_t now)
 	set_number(row, "senders", gate_sender_count(p->gate));
 	set_number(row, "frozen_senders", gate_frozen_count(p->gate));
 	add_spool(row, p);
+	json_object_set_new(
+	    row, "loading", json_boolean(gate_is_loading(p->gate)));
 	set_number(row, "delivering_messages", delivery_active(p->delivery));
 	json_object_set_new(row, "next_hop_reached",
 	    json_boolean(nexthop_caps(p->nexthop, &caps)));

@@ -28,6 +28,7 @@
 
 #define LARGE_BODY_BYTES (256 * 1024)
 #define SPOOL_OUTSTANDING_MAX 20000
+#define LOAD_AT_ONCE_MS 250 /* small spools are whole when clients come */
 /* Body buffers come and go with each message: kept in the heap they cost no
  * system call and no page fault. */
 #define HEAP_KEPT_BYTES (4 * 1024 * 1024)
@@ -447,6 +448,8 @@ maild_build(struct maild *m)
 	    m->log, &maild_gate_callbacks, m);
 	if (gate_load(m->gate, loop_now(m->loop), clock_wall_ms()) != 0)
 		return fail(EX_IOERR, "spool: stored state cannot be read");
+	/* The rest of a large spool follows behind the listeners. */
+	(void)gate_load_wait(m->gate, LOAD_AT_ONCE_MS);
 	maild_share_start(m);
 	m->delivery = delivery_new(m->loop, m->spool, m->nexthop, &out,
 	    m->events, &m->counters, m->log);

@@ -56,6 +56,10 @@ add_spool(struct metrics *m, const struct control_parts *p)
 	    p->oldest_held > 0 && wall > p->oldest_held
 		? (double)(wall - p->oldest_held) / 1000
 		: 0);
+	metrics_one(m, "weir_loading", METRIC_GAUGE,
+	    "1: held mail is still being read after the start; what is counted "
+	    "of it is what has been read.",
+	    gate_is_loading(p->gate));
 	metrics_one(m, "weir_spool_free_bytes", METRIC_GAUGE,
 	    "Free space on the file system of the spool.",
 	    (double)s.free_bytes);

@@ -193,7 +193,8 @@ export function status(app) {
                 button("Reload the configuration", reload))),
             !app.is_net && nextHops(),
             s.spool && h("section", {}, h("h2", {}, "Spool"), facts([
-                ["Messages", number(spool.messages)],
+                ["Messages", [number(spool.messages),
+                    s.loading ? " so far: held mail is being read" : ""]],
                 ...["held", "released", "deferred", "sending"]
                     .filter((k) => k in spool).map((k) =>
                         [`Recipients ${k}`, number(spool[k])]),

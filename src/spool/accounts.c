@@ -74,6 +74,38 @@ accounts_add(
 	pthread_mutex_unlock(&a->lock);
 }
 
+/* No source is called so. */
+#define NOT_COUNTED STR("[not counted]")
+#define EXPECTED_MAX ((int64_t)1 << 56) /* what is stored may be anything */
+
+void
+accounts_expect(struct accounts *a, int64_t recipients, int64_t bytes)
+{
+	pthread_mutex_lock(&a->lock);
+	add(a->recipients, NOT_COUNTED,
+	    recipients < EXPECTED_MAX ? recipients : EXPECTED_MAX);
+	add(a->bytes, NOT_COUNTED, bytes < EXPECTED_MAX ? bytes : EXPECTED_MAX);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+accounts_expect_none(struct accounts *a)
+{
+	pthread_mutex_lock(&a->lock);
+	add(a->recipients, NOT_COUNTED, INT64_MIN + 1);
+	add(a->bytes, NOT_COUNTED, INT64_MIN + 1);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+accounts_used(struct accounts *a, uint64_t *recipients, uint64_t *bytes)
+{
+	pthread_mutex_lock(&a->lock);
+	*recipients = share_used(a->recipients);
+	*bytes = share_used(a->bytes);
+	pthread_mutex_unlock(&a->lock);
+}
+
 /* ---- of a transaction ---- */
 
 void
@@ -101,6 +133,7 @@ accounts_drop(struct account_changes *c)
 	for (size_t i = 0; i < c->n; i++)
 		free(c->v[i].source);
 	c->n = 0;
+	c->counted_recipients = c->counted_bytes = 0;
 }
 
 void
@@ -119,6 +152,8 @@ accounts_apply(struct accounts *a, const struct account_changes *c)
 	pthread_mutex_lock(&a->lock);
 	for (size_t i = 0; i < c->n; i++)
 		add_both(a, c->v[i].source, c->v[i].recipients, c->v[i].bytes);
+	add(a->recipients, NOT_COUNTED, -c->counted_recipients);
+	add(a->bytes, NOT_COUNTED, -c->counted_bytes);
 	pthread_mutex_unlock(&a->lock);
 }
 

@@ -32,6 +32,7 @@ struct reader;
 
 /* What a transaction changes beside its rows; told when it has committed. */
 struct tx_effects {
+	uint64_t counted_to; /* see core_is_counted */
 	int64_t messages, quarantined;
 	int64_t recipients[DB_STATE_MAX + 1];
 	struct account_changes accounts;
@@ -82,6 +83,9 @@ struct spool {
 	struct done done;
 
 	struct accounts *accounts;
+	uint64_t count_end; /* fixed: the last id that was there at the start */
+	uint64_t counted_to; /* the writer's: see held.c */
+	atomic_bool is_counted;
 	uint32_t outstanding, internal;
 	uint64_t body_memory; /* bytes of text in memory */
 	uint32_t files;       /* of bodies on their way in */
@@ -121,6 +125,16 @@ void core_free(struct op *op);
 /* Path of a message's body file, or of the temporary one, for free(). */
 char *core_body_path(const struct spool *s, uint64_t id, bool temporary);
 void core_effects_add_file(struct tx_effects *e, uint64_t id);
+
+/* Writer's thread. What becomes of the message's rows is for messages, HELD
+ * and accounts: they were counted. Else whoever counts finds them as they are
+ * by then. */
+static inline bool
+core_is_counted(const struct tx *tx, uint64_t id)
+{
+	return id <= tx->effects.counted_to || id > tx->spool->count_end;
+}
+void core_count_held(struct tx *tx, uint64_t ticket, int64_t n);
 
 /* ---- claim.c ---- */
 

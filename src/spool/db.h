@@ -34,6 +34,10 @@
 #define DB_WHOLE 1
 #define DB_QUARANTINED 2 /* whole, and in the mail server's queue */
 
+/* In meta: what was in the spool some seconds ago, as limits count it. */
+#define DB_USED_RECIPIENTS "used_recipients"
+#define DB_USED_BYTES "used_bytes"
+
 #define DB_BUSY_MS 5000
 #define DB_TEXT_MAX 65536
 
@@ -103,8 +107,14 @@
 	    " AND id <= ?3 ORDER BY id")                                       \
 	X(WALK_ALL, "SELECT " DB_MESSAGE_READ " FROM message"                  \
 		    " WHERE id > ?1 AND id <= ?2 ORDER BY id")                 \
-	X(WALK_ACCOUNTS, "SELECT id, source, size FROM message ORDER BY id")   \
-	X(WALK_TICKETS, "SELECT ticket FROM rcpt ORDER BY ticket")             \
+	X(HELD_MESSAGES, "SELECT id, source, size, pending FROM message"       \
+			 " WHERE id > ?1 AND id <= ?2 ORDER BY id")            \
+	X(HELD_OF, "SELECT id, pending FROM message"                           \
+		   " INDEXED BY message_source WHERE source = ?1"              \
+		   " AND id > ?2 AND id <= ?3 ORDER BY id")                    \
+	X(HELD_TICKETS, "SELECT ticket, state, destination, lane FROM rcpt"    \
+			" WHERE ticket >= ?1 AND ticket <= ?2"                 \
+			" ORDER BY ticket")                                    \
 	X(GET_CHUNK, "SELECT in_file, size, substr(body, ?2, ?3) FROM message" \
 		     " WHERE id = ?1")                                         \
 	X(PUT_NAME, "REPLACE INTO name (id, message_id, queue_id) VALUES "     \
@@ -271,10 +281,9 @@
 		      "(?1, ?2, ?3)")                                          \
 	X(FORGET_ALERT, "DELETE FROM alert WHERE id = ?1")                     \
 	X(GET_ALERTS, "SELECT id, channel, state FROM alert ORDER BY id")      \
-	X(GET_HELD,                                                            \
-	    "SELECT r.ticket, r.destination, r.address, m.source, r.lane"      \
-	    " FROM rcpt r JOIN message m ON m.id = (r.ticket & ~4095)"         \
-	    " WHERE r.state = 1 AND m.pending <> 2 ORDER BY r.ticket")         \
+	X(COUNT_LET_GO,                                                        \
+	    "SELECT total(state IN (5, 6)), total(state IN (2, 4, 5))"         \
+	    " FROM rcpt INDEXED BY rcpt_owner WHERE state <> 1")               \
 	X(PUT_AUDIT, "INSERT INTO audit (at, who, action, target, detail)"     \
 		     " VALUES (?1, ?2, ?3, ?4, ?5)")                           \
 	X(TRIM_AUDIT, "DELETE FROM audit WHERE id <= ?1")                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the gate reads at the start: sources and held recipients. Blocks, with
- * a connection of its own, before the loop runs.
+ * What the gate reads at the start: sources. Blocks, with a connection of its
+ * own, before the loop runs. What is held comes later (held.c).
  */
 #include "spool/core.h"
 
@@ -43,29 +43,9 @@ load_source(struct db *db, sqlite3_stmt *st, struct arena *mem,
 		on_source(arg, &source);
 }
 
-static void
-load_held(struct db *db, sqlite3_stmt *st, struct arena *mem,
-    void (*on_held)(void *arg, const struct spool_row *row), void *arg)
-{
-	uint64_t ticket = (uint64_t)db_column_int(db, st, 0, 1, INT64_MAX);
-	struct spool_row row = {
-	    .ticket = ticket,
-	    .destination =
-		(uint64_t)db_column_int(db, st, 1, INT64_MIN, INT64_MAX),
-	    .address = db_column_text(db, st, 2, mem),
-	    .source = db_column_text(db, st, 3, mem),
-	    .lane = (uint8_t)db_column_int(db, st, 4, 0, UINT8_MAX),
-	    .was = SPOOL_HELD,
-	};
-
-	if (!db_take_bad_row(db, "rcpt", ticket))
-		on_held(arg, &row);
-}
-
 int
 spool_load(struct spool *s,
-    void (*on_source)(void *arg, const struct spool_source *source),
-    void (*on_held)(void *arg, const struct spool_row *row), void *arg)
+    void (*on_source)(void *arg, const struct spool_source *source), void *arg)
 {
 	struct arena mem;
 	sqlite3_stmt *st;
@@ -79,11 +59,6 @@ spool_load(struct spool *s,
 	st = db_get(&db, DB_GET_SOURCES);
 	while (db_step(&db, st)) {
 		load_source(&db, st, &mem, on_source, arg);
-		arena_clear(&mem);
-	}
-	st = db_get(&db, DB_GET_HELD);
-	while (db_step(&db, st)) {
-		load_held(&db, st, &mem, on_held, arg);
 		arena_clear(&mem);
 	}
 	rc = db.rc;

@@ -12,6 +12,7 @@ libspool_a_SOURCES = \
 	src/spool/find.c \
 	src/spool/id.c \
 	src/spool/list.c \
+	src/spool/held.c \
 	src/spool/load.c \
 	src/spool/message.c src/spool/message.h \
 	src/spool/mark.c \
@@ -76,6 +77,10 @@ check_PROGRAMS += tests/unit/test_spool_recover
 tests_unit_test_spool_recover_SOURCES = tests/unit/test_spool_recover.c \
 	$(SPOOL_KIT)
 tests_unit_test_spool_recover_LDADD = $(SPOOL_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool_held
+tests_unit_test_spool_held_SOURCES = tests/unit/test_spool_held.c $(SPOOL_KIT)
+tests_unit_test_spool_held_LDADD = $(SPOOL_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_spool_body
 tests_unit_test_spool_body_SOURCES = tests/unit/test_spool_body.c $(SPOOL_KIT)

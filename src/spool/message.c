@@ -112,7 +112,10 @@ insert_rcpt(struct tx *tx, const struct spool_rcpt *r, int state, int64_t owner)
 	if (state != SPOOL_HELD)
 		db_bind_int(st, 11, owner);
 	db_run(tx->db, st);
-	tx->effects.recipients[state]++;
+	if (state == SPOOL_HELD)
+		core_count_held(tx, r->ticket, 1);
+	else
+		tx->effects.recipients[state]++;
 }
 
 static bool
@@ -156,7 +159,7 @@ insert_message(struct tx *tx, const struct spool_message *m, struct str body)
 	if (body.p != NULL)
 		db_bind_blob(st, 17, body.p, body.n);
 	db_run(tx->db, st);
-	tx->effects.messages++;
+	tx->effects.messages += core_is_counted(tx, m->id);
 }
 
 static void
@@ -194,8 +197,9 @@ message_insert(struct tx *tx, const struct spool_message *m, struct str body)
 
 	insert_message(tx, m, body);
 	insert_name(tx, m);
-	accounts_note(&tx->effects.accounts, m->source, (int64_t)m->rcpt_count,
-	    (int64_t)m->size);
+	if (core_is_counted(tx, m->id))
+		accounts_note(&tx->effects.accounts, m->source,
+		    (int64_t)m->rcpt_count, (int64_t)m->size);
 	if (m->mta_id != NULL) {
 		insert_quarantine(tx, m, !blocked);
 		blocked = true;
@@ -310,13 +314,14 @@ message_flags(struct db *db, uint64_t id, struct message_flags *out)
 /* The source from the first column, and the size from the second one of a
  * statement that has it; a damaged one is nobody's. */
 static void
-note_end(struct tx *tx, sqlite3_stmt *st, size_t recipients)
+note_end(struct tx *tx, uint64_t id, sqlite3_stmt *st, size_t recipients)
 {
 	const unsigned char *source = sqlite3_column_text(st, 0);
 	int64_t size =
 	    sqlite3_column_count(st) > 1 ? sqlite3_column_int64(st, 1) : 0;
 
-	if (source != NULL && size >= 0 && size <= SIZE_LIMIT)
+	if (source != NULL && size >= 0 && size <= SIZE_LIMIT &&
+	    core_is_counted(tx, id))
 		accounts_note(&tx->effects.accounts, (const char *)source,
 		    -(int64_t)recipients, -size);
 }
@@ -329,12 +334,12 @@ delete_row(struct tx *tx, uint64_t id, bool in_file, size_t recipients)
 
 	db_bind_int(st, 1, (int64_t)id);
 	while (db_step(tx->db, st)) {
-		note_end(tx, st, recipients);
+		note_end(tx, id, st, recipients);
 		found = true;
 	}
 	if (!found)
 		return;
-	tx->effects.messages--;
+	tx->effects.messages -= core_is_counted(tx, id);
 	if (in_file)
 		core_effects_add_file(&tx->effects, id);
 	st = db_get(tx->db, DB_DELETE_NAME);
@@ -363,7 +368,7 @@ message_reap(struct tx *tx, uint64_t id, size_t ended)
 	st = db_get(tx->db, DB_GET_SOURCE);
 	db_bind_int(st, 1, (int64_t)id);
 	while (db_step(tx->db, st))
-		note_end(tx, st, ended);
+		note_end(tx, id, st, ended);
 }
 
 void
@@ -376,7 +381,9 @@ message_remove(struct tx *tx, uint64_t id, bool in_file)
 	for (; db_step(tx->db, st); n++) {
 		int64_t state = sqlite3_column_int64(st, 0);
 
-		if (state > 0 && state <= DB_STATE_MAX)
+		if (state == SPOOL_HELD)
+			core_count_held(tx, id, -1);
+		else if (state > 0 && state <= DB_STATE_MAX)
 			tx->effects.recipients[state]--;
 	}
 	st = db_get(tx->db, DB_DELETE_RCPTS);

@@ -211,61 +211,20 @@ get_meta(struct db *db, const char *key)
 	return db_number(db, st, 0);
 }
 
-#define COUNT_LET_GO \
-	"SELECT count(*) FROM rcpt INDEXED BY rcpt_owner WHERE state <> 1"
-
+/* What was let go alone: the rest may be very much (held.c). */
 static void
 count_rows(struct spool *s, struct db *db)
 {
-	atomic_store(&s->messages, ask(db, "SELECT count(*) FROM message"));
+	sqlite3_stmt *st = db_get(db, DB_COUNT_LET_GO);
+
 	atomic_store(
 	    &s->quarantined, ask(db, "SELECT count(*) FROM quarantine"));
-	atomic_store(&s->stopped, ask(db, COUNT_LET_GO " AND state IN (5, 6)"));
-	atomic_store(&s->recipients[SPOOL_RELEASED],
-	    ask(db, COUNT_LET_GO " AND state IN (2, 4, 5)"));
-	atomic_store(&s->recipients[SPOOL_HELD],
-	    ask(db, "SELECT count(*) FROM rcpt") - ask(db, COUNT_LET_GO));
-}
-
-/* Of the message id, which go up: both tables are read once, side by side.
- * ticket: the one that `rcpts` stands at. */
-static int64_t
-count_rcpts(struct db *db, sqlite3_stmt *rcpts, int64_t id, int64_t *ticket)
-{
-	int64_t n = 0;
-	int64_t end =
-	    id < INT64_MAX - SPOOL_RCPT_MAX ? id + SPOOL_RCPT_MAX : INT64_MAX;
-
-	while (*ticket < end) {
-		n += *ticket >= id;
-		*ticket = db_step(db, rcpts) ? sqlite3_column_int64(rcpts, 0)
-					     : INT64_MAX;
+	if (db_step(db, st)) {
+		atomic_store(&s->stopped, sqlite3_column_int64(st, 0));
+		atomic_store(&s->recipients[SPOOL_RELEASED],
+		    sqlite3_column_int64(st, 1));
+		db_reset(st);
 	}
-	return n;
-}
-
-/* A row that is damaged is counted for nobody. */
-static void
-count_accounts(struct spool *s, struct db *db)
-{
-	sqlite3_stmt *st = db_get(db, DB_WALK_ACCOUNTS);
-	sqlite3_stmt *rcpts = db_get(db, DB_WALK_TICKETS);
-	int64_t ticket = INT64_MIN;
-	struct arena mem;
-
-	arena_init(&mem);
-	while (db_step(db, st)) {
-		const char *source = db_column_text(db, st, 1, &mem);
-		int64_t size = db_column_int(db, st, 2, 0, (int64_t)1 << 50);
-		int64_t n = count_rcpts(
-		    db, rcpts, sqlite3_column_int64(st, 0), &ticket);
-
-		if (!db->bad_row)
-			accounts_add(s->accounts, source, n, size);
-		db->bad_row = false;
-		arena_clear(&mem);
-	}
-	db_reset(rcpts);
 }
 
 /* Ids go on above the highest that was ever given, as far as that is known
@@ -279,6 +238,12 @@ find_last_id(struct spool *s, struct db *db)
 
 	if (mark < (uint64_t)9218868437227405312 && mark > top)
 		top = mark;
+	/* What is there is not counted yet. */
+	s->count_end = (uint64_t)ask(db, "SELECT max(id) FROM message");
+	atomic_store(&s->is_counted, s->count_end == 0);
+	if (s->count_end != 0)
+		accounts_expect(s->accounts, get_meta(db, DB_USED_RECIPIENTS),
+		    get_meta(db, DB_USED_BYTES));
 	s->notice_mark = (uint64_t)get_meta(db, "notice_mark");
 	s->queue_proof = (uint64_t)get_meta(db, "queue_proof");
 	s->stream_mark.epoch = (uint64_t)get_meta(db, "stream_epoch");
@@ -332,7 +297,6 @@ recover_rows(struct spool *s, struct db *db, struct recover_failure *failure)
 		db_run(db, db_get(db, DB_COMMIT));
 	if (db->rc == SQLITE_OK) {
 		count_rows(s, db);
-		count_accounts(s, db);
 		find_last_id(s, db);
 	}
 	if (db->rc != SQLITE_OK)

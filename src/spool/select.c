@@ -143,7 +143,10 @@ collect(struct select_op *so, struct tx *tx, const struct walk_message *wm)
 		    !is_wanted(so->what, &r, state, so->wall_ms))
 			continue;
 		add_row(so, &r, wm->m.source);
-		tx->effects.recipients[state]--;
+		if (state == SPOOL_HELD)
+			core_count_held(tx, r.ticket, -1);
+		else
+			tx->effects.recipients[state]--;
 	}
 }
 
@@ -383,7 +386,7 @@ release_ticket(struct tx *tx, uint64_t ticket, int64_t wall_ms)
 	db_bind_int(st, 2, state);
 	db_bind_int(st, 3, wall_ms);
 	db_run(tx->db, st);
-	tx->effects.recipients[SPOOL_HELD]--;
+	core_count_held(tx, ticket, -1);
 	tx->effects.recipients[state]++;
 	if (state == DB_BLOCKED)
 		message_unblock(tx, SPOOL_ID(ticket), &flags);

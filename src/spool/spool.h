@@ -56,6 +56,7 @@ struct spool_settings {
 	 * and what only the next start would read (the state of sources) is not
 	 * written. Never for mail. */
 	bool scratch;
+	uint32_t load_page; /* messages, see spool_load_held; 0: 1000 */
 };
 
 /* NULL on an error: one line for the administrator in err and a sysexits
@@ -488,11 +489,34 @@ void spool_forget_source(struct spool *s, const char *key); /* the same */
  * be written behind. After an error the one before it may be what is stored. */
 void spool_secure_state(struct spool *s, const char *key, const void *state,
     size_t size, int64_t wall_ms, spool_done_fn *fn, void *arg);
-/* At start, before the loop: every source, then every HELD recipient in order
- * of arrival. 0 or errno. */
+/* At start, before the loop: every source. 0 or errno. */
 MUST_CHECK int spool_load(struct spool *s,
-    void (*on_source)(void *arg, const struct spool_source *source),
-    void (*on_held)(void *arg, const struct spool_row *row), void *arg);
+    void (*on_source)(void *arg, const struct spool_source *source), void *arg);
+
+/*
+ * What was HELD when the spool was opened, a page at a time, for as long as
+ * nobody adds to it: new ids lie above all of these. A page's completion runs
+ * before those of all changes that were made to its rows after it was read, and
+ * what was changed before is not in it as HELD. The walk of all also counts:
+ * until its end spool_stats has what it has passed, and the limits of
+ * spool_room go by what was in the spool some seconds before the last end
+ * where that is more.
+ */
+struct spool_held {
+	const struct spool_row *rows; /* in order of arrival; address is "" */
+	size_t n;                     /* may be 0 ahead of the end */
+	uint64_t after;               /* of one source: the next begin there */
+	bool end;                     /* these are the last */
+};
+typedef void spool_held_fn(void *arg, int error, const struct spool_held *page);
+/* The next page; after an error the same again. */
+void spool_load_held(struct spool *s, spool_held_fn *fn, void *arg);
+/* Those of one source that the walk has not passed when the first page (after
+ * 0) is read; the next begins at the page's after. */
+void spool_load_held_of(struct spool *s, const char *source, uint64_t after,
+    spool_held_fn *fn, void *arg);
+/* The walk has come to its end. */
+bool spool_is_counted(const struct spool *s);
 
 /* Whom a source knows, packed: a row for each source that knows somebody, read
  * when it is asked about. */

@@ -52,6 +52,7 @@
 #define TICK_MS 1000 /* free space is looked at */
 #define LAZY_MS 2000 /* snapshots wait at most */
 #define REOPEN_MS 100
+#define USED_MS 5000 /* what is used is noted for the next start */
 /* Pages in the log that are worth a checkpoint: when nothing goes on, and in
  * any case. Many are the same page again, so late is cheaper per commit. */
 #define CHECKPOINT_IDLE 100
@@ -70,7 +71,7 @@ struct writer {
 	int wal_pages;  /* in the log */
 	int wal_copied; /* of these, brought over */
 	int64_t now;    /* monotonic, of this round */
-	int64_t space_at, lazy_at, reopen_at; /* when they are due */
+	int64_t space_at, lazy_at, reopen_at, used_at; /* when they are due */
 };
 
 static int
@@ -103,8 +104,10 @@ drop_effects(struct writer *w)
 	struct account_changes accounts = w->tx.effects.accounts;
 
 	accounts_drop(&accounts);
-	w->tx.effects = (struct tx_effects){
-	    .files = files, .file_cap = cap, .accounts = accounts};
+	w->tx.effects = (struct tx_effects){.counted_to = w->spool->counted_to,
+	    .files = files,
+	    .file_cap = cap,
+	    .accounts = accounts};
 }
 
 static void
@@ -114,6 +117,11 @@ apply_effects(struct writer *w)
 	struct spool *s = w->spool;
 
 	accounts_apply(s->accounts, &e->accounts);
+	s->counted_to = e->counted_to;
+	if (s->counted_to == s->count_end && !spool_is_counted(s)) {
+		accounts_expect_none(s->accounts);
+		atomic_store(&s->is_counted, true);
+	}
 	e->recipients[SPOOL_RELEASED] +=
 	    e->recipients[DB_BLOCKED] + e->recipients[DB_STOPPED];
 	e->recipients[SPOOL_SENDING] += e->recipients[DB_STOPPING];
@@ -189,6 +197,32 @@ roll_back(struct writer *w, struct list *group)
 	}
 }
 
+static void
+set_meta(struct db *db, const char *key, uint64_t v)
+{
+	sqlite3_stmt *st = db_get(db, DB_SET_META);
+
+	db_bind_text(st, 1, key);
+	db_bind_int(st, 2, v < INT64_MAX ? (int64_t)v : INT64_MAX);
+	db_run(db, st);
+}
+
+/* With a commit that is made in any case: the next start goes by it until it
+ * has counted. */
+static void
+note_used(struct writer *w)
+{
+	uint64_t recipients, bytes;
+
+	if (w->now < w->used_at || w->spool->settings.scratch ||
+	    !spool_is_counted(w->spool))
+		return;
+	accounts_used(w->spool->accounts, &recipients, &bytes);
+	set_meta(&w->db, DB_USED_RECIPIENTS, recipients);
+	set_meta(&w->db, DB_USED_BYTES, bytes);
+	w->used_at = w->now + USED_MS;
+}
+
 /* rc of SQLite; anything but OK: nothing of the group is in the database.
  * *at_commit: the failure was the commit's. */
 static int
@@ -207,6 +241,8 @@ run_transaction(struct writer *w, struct list *group, bool *at_commit)
 		if (db->rc == SQLITE_OK)
 			op->error = op->type->run(&w->tx, op);
 	}
+	if (db->rc == SQLITE_OK)
+		note_used(w);
 	if (db->rc == SQLITE_OK) {
 		*at_commit = true;
 		db_run(db, db_get(db, DB_COMMIT));
@@ -363,6 +399,22 @@ give_back(struct writer *w)
 		reopen(w);
 }
 
+static void
+note_last_used(struct writer *w)
+{
+	if (w->db.h == NULL)
+		return;
+	db_clear_error(&w->db);
+	db_run(&w->db, db_get(&w->db, DB_BEGIN));
+	note_used(w);
+	if (w->db.rc == SQLITE_OK)
+		db_run(&w->db, db_get(&w->db, DB_COMMIT));
+	if (!sqlite3_get_autocommit(w->db.h)) {
+		db_clear_error(&w->db);
+		db_run(&w->db, db_get(&w->db, DB_ROLLBACK));
+	}
+}
+
 /* Snapshots join a group that is on its way, or make one when it is time. */
 static void
 add_lazy(struct writer *w, struct list *group, bool stopping)
@@ -392,7 +444,11 @@ run_queued(struct writer *w, struct list *group, bool stopping)
 	add_lazy(w, group, stopping);
 	look_at_space(w);
 	idle = list_is_empty(group);
-	if (idle) {
+	if (stopping)
+		w->used_at = 0;
+	if (idle && stopping) {
+		note_last_used(w);
+	} else if (idle) {
 		give_back(w);
 	} else {
 		list_each (e, group)

@@ -55,7 +55,8 @@ struct throttle_source {
 	 * when it was shorter in between. */
 	uint32_t is_excused : 1;
 	uint32_t own_slots : 5;       /* of a set, behind the key */
-	uint32_t known_reserved : 26; /* only pins the source */
+	uint32_t is_loading : 1;      /* its queue is still to come */
+	uint32_t known_reserved : 25; /* only pins the source */
 	uint32_t key_len : 10;
 	uint32_t set_len : 13;
 	uint32_t set_log2 : 4; /* slots allocated, where set is its own */

@@ -179,6 +179,9 @@ limiter_advance(
 {
 	int64_t at;
 
+	/* A frozen one has nothing to catch up with. */
+	if (src->is_loading && !source_is_frozen(src))
+		return;
 	while ((at = limiter_next(src, from)) <= now) {
 		if (may_go(t, src, now))
 			step(t, src, at);

@@ -70,6 +70,8 @@ drop_busy(struct throttle *t, struct throttle_source *src)
 static int64_t
 next_due(const struct throttle_source *src)
 {
+	if (src->is_loading)
+		return TIME_NEVER;
 	if (src->busy && src->busy->queue.owed > 0)
 		return delay_queue_owed_at(&src->busy->queue);
 	return limiter_next(src, TIME_MIN);
@@ -293,6 +295,16 @@ bool
 throttle_is_spared(const struct throttle_source *src)
 {
 	return src->is_spared;
+}
+
+void
+throttle_set_loading(struct throttle *t, struct throttle_source *src,
+    bool is_loading, int64_t now)
+{
+	if (src->is_loading == is_loading)
+		return;
+	src->is_loading = is_loading;
+	source_settle(t, src, source_clamp_now(t, now));
 }
 
 void

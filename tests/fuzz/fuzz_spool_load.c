@@ -332,6 +332,7 @@ start(struct world *w, struct policies *policies, struct events *events)
 	g = gate_new(
 	    &settings, w->spool, events, &counters, NULL, &callbacks, w);
 	fuzz_check(gate_load(g, NOW, WALL) == 0, "stored state");
+	fuzz_check(gate_load_wait(g, 30000), "held mail");
 	gate_run(g, NOW + 3600000, WALL + 3600000);
 	spool_list(w->spool, &all, 0, 1000, on_list, w);
 	await(w);

@@ -15,13 +15,15 @@ SIM_WRAP = -Wl,--wrap=clock_gettime -Wl,--wrap=getrandom -Wl,--wrap=malloc_trim 
 	-Wl,--wrap=pwrite64 -Wl,--wrap=unlink -Wl,--wrap=unlinkat \
 	-Wl,--wrap=rename -Wl,--wrap=mkdir -Wl,--wrap=access -Wl,--wrap=chmod \
 	-Wl,--wrap=lchown -Wl,--wrap=opendir -Wl,--wrap=readdir64 \
-	-Wl,--wrap=closedir -Wl,--wrap=dirfd
+	-Wl,--wrap=closedir -Wl,--wrap=dirfd \
+	-Wl,--wrap=gate_load_wait -Wl,--wrap=spool_load_held \
+	-Wl,--wrap=spool_open -Wl,--wrap=spool_close
 
 EXTRA_PROGRAMS = tests/sim/sim
 tests_sim_sim_SOURCES = \
 	tests/sim/main.c tests/sim/sim.h \
 	tests/sim/core.c tests/sim/disk.c tests/sim/event.c \
-	tests/sim/files.c \
+	tests/sim/files.c tests/sim/load.c \
 	tests/sim/net.c tests/sim/oracle.c tests/sim/vfs.c \
 	tests/sim/world.c tests/sim/world.h \
 	$(maild_run_sources)

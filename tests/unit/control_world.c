@@ -163,6 +163,7 @@ setup(void **state)
 	    &gate, w->spool, w->events, &w->counters, NULL, &no_callbacks, w);
 	assert_int_equal(
 	    gate_load(w->gate, loop_now(w->loop), clock_wall_ms()), 0);
+	assert_true(gate_load_wait(w->gate, 30000));
 	open_out(w);
 	open_control(w);
 	*state = w;

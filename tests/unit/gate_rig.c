@@ -123,6 +123,7 @@ open_spool(struct rig *r)
 	    .large_body_bytes = 256 << 10,
 	    .body_memory_bytes = 64 << 20,
 	    .outstanding_max = r->outstanding_max,
+	    .load_page = r->load_page,
 	};
 	int status;
 
@@ -132,6 +133,8 @@ open_spool(struct rig *r)
 	r->gate = gate_new(&r->settings, r->spool, r->events, &r->counters,
 	    NULL, &callbacks, r);
 	assert_int_equal(gate_load(r->gate, r->now, r->wall), 0);
+	if (!r->loads_late)
+		assert_true(gate_load_wait(r->gate, PUMP_TRIES * 100));
 }
 
 void

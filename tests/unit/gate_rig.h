@@ -28,6 +28,8 @@ struct rig {
 	struct gate *gate;
 	int64_t now, wall;
 	uint32_t outstanding_max; /* of the spool, from the next start */
+	uint32_t load_page;       /* the same */
+	bool loads_late;          /* rig_restart does not wait for queues */
 
 	/* what the gate called back */
 	unsigned released, schedules;

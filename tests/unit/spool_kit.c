@@ -80,6 +80,8 @@ kit_open(struct kit *k)
 	    spool_open(&k->settings, NULL, k->err, sizeof(k->err), &k->status);
 	if (k->spool == NULL)
 		fail_msg("spool_open: %s", k->err);
+	if (k->settings.load_page == 0)
+		(void)kit_held(k, NULL);
 }
 
 void
@@ -327,6 +329,47 @@ kit_discard(struct kit *k, const struct spool_select *select)
 	spool_discard(k->spool, select, &audit, on_rows, &r);
 	assert_true(kit_wait(k->spool, &r.done));
 	return r;
+}
+
+static void
+on_held(void *arg, int error, const struct spool_held *page)
+{
+	struct kit_held *h = arg;
+
+	h->done = true;
+	h->error = error;
+	if (error != 0)
+		return;
+	h->pages++;
+	h->after = page->after;
+	h->end = page->end;
+	for (size_t i = 0; i < page->n; i++) {
+		assert_int_equal(SPOOL_HELD, page->rows[i].was);
+		if (h->n < ARRAY_LEN(h->tickets))
+			h->tickets[h->n] = page->rows[i].ticket;
+		h->n++;
+	}
+}
+
+void
+kit_held_page(struct kit *k, const char *source, struct kit_held *h)
+{
+	h->done = false;
+	if (source != NULL)
+		spool_load_held_of(k->spool, source, h->after, on_held, h);
+	else
+		spool_load_held(k->spool, on_held, h);
+	assert_true(kit_wait(k->spool, &h->done));
+}
+
+struct kit_held
+kit_held(struct kit *k, const char *source)
+{
+	struct kit_held h = {0};
+
+	while (!h.end && h.error == 0)
+		kit_held_page(k, source, &h);
+	return h;
 }
 
 int

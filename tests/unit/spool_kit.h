@@ -68,6 +68,17 @@ struct kit_rows {
 struct kit_rows kit_release(struct kit *k, const struct spool_select *select);
 struct kit_rows kit_flush(struct kit *k, const struct spool_select *select);
 struct kit_rows kit_discard(struct kit *k, const struct spool_select *select);
+struct kit_held {
+	int error;
+	size_t n, pages;
+	uint64_t tickets[64]; /* the first of them */
+	uint64_t after;       /* of the last page */
+	bool end, done;
+};
+/* All pages of what was held at the start; of one source: NULL: of all. */
+struct kit_held kit_held(struct kit *k, const char *source);
+/* The next page of that. */
+void kit_held_page(struct kit *k, const char *source, struct kit_held *h);
 int kit_release_ticket(struct kit *k, uint64_t ticket);
 
 struct kit_claim {

@@ -96,6 +96,7 @@ world_open(struct world *w)
 	    w->spool, w->events, &w->counters, NULL, &callbacks, w);
 	assert_int_equal(
 	    gate_load(w->gate, loop_now(w->loop), clock_wall_ms()), 0);
+	assert_true(gate_load_wait(w->gate, 30000));
 	milter_desk_init(&w->desk,
 	    &(struct milter_parts){.loop = w->loop,
 		.gate = w->gate,

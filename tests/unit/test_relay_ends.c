@@ -458,6 +458,7 @@ open_gate(struct world *w)
 	w->gate = gate_new(&w->gate_settings, w->spool, w->events, &w->counters,
 	    NULL, &gate_callbacks, w);
 	assert_int_equal(gate_load(w->gate, loop_now(w->loop), 1), 0);
+	assert_true(gate_load_wait(w->gate, 30000));
 }
 
 static int
