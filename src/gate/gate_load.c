@@ -603,7 +603,7 @@ gate_load(struct gate *g, int64_t now, int64_t wall)
 		return error;
 	/* An empty spool: nothing is to come. */
 	l->is_walked = spool_is_counted(g->spool);
-	while (l->is_walked && g->load != NULL)
+	while (g->load != NULL && l->is_walked)
 		sweep(l);
 	if (g->load != NULL)
 		ask_pages(l);
