@@ -16,12 +16,18 @@
 #define DETAIL_MAX 1024 /* an address, who did it, and why */
 
 const char *const event_type_name[EVENT_TYPE_MAX] = {
-#define EVENT_NAME(id, name, doc) name,
+#define EVENT_NAME(id, name, kind, doc) name,
     EVENT_TABLE(EVENT_NAME)
 #undef EVENT_NAME
 };
 
 enum kind { KIND_MAIL, KIND_RARE, KIND_FAULT, KINDS };
+
+static const enum kind kind_of[EVENT_TYPE_MAX] = {
+#define EVENT_KIND(id, name, kind, doc) KIND_##kind,
+    EVENT_TABLE(EVENT_KIND)
+#undef EVENT_KIND
+};
 
 static const size_t kept[KINDS] = {[KIND_MAIL] = EVENTS_KEPT_MAIL,
     [KIND_RARE] = EVENTS_KEPT_RARE,
@@ -56,49 +62,6 @@ events_new(void)
 	return e;
 }
 
-static enum kind
-kind_of(enum event_type type)
-{
-	switch (type) {
-	case EVENT_FREEZE:
-	case EVENT_THAW:
-	case EVENT_DECOY:
-	case EVENT_CREDIT:
-	case EVENT_NETWORKS:
-	case EVENT_SPARE:
-	case EVENT_BLAST:
-	case EVENT_STRANGERS:
-	case EVENT_PERSISTENT:
-	case EVENT_WARN:
-	case EVENT_RULES:
-	case EVENT_SHARED:
-	case EVENT_RELOAD:
-	case EVENT_RELOAD_FAILED:
-	case EVENT_DISK:
-	case EVENT_NEXT_HOP:
-	case EVENT_CERTIFICATE:
-	case EVENT_RESTART:
-		return KIND_RARE;
-	case EVENT_LIMIT:
-	case EVENT_COMMAND:
-		return KIND_FAULT;
-	case EVENT_MESSAGE:
-	case EVENT_HOLD:
-	case EVENT_REFUSE:
-	case EVENT_OBSERVE:
-	case EVENT_RELEASE:
-	case EVENT_DISCARD:
-	case EVENT_DELIVER:
-	case EVENT_DEFER:
-	case EVENT_BOUNCE:
-	case EVENT_DELAY:
-	case EVENT_UNKNOWN:
-	case EVENT_TYPE_MAX:
-		break;
-	}
-	return KIND_MAIL;
-}
-
 /* The same of one sender and one message again. What is rare is told each time.
  */
 static char *
@@ -108,7 +71,7 @@ group_of(enum event_type type, const char *sender, const char *id)
 	char *group;
 
 	_Static_assert(EVENT_TYPE_MAX < 128, "a type is one byte of a group");
-	if (kind_of(type) == KIND_RARE)
+	if (kind_of[type] == KIND_RARE)
 		return NULL;
 	group = xmalloc(1 + id_n + 1 + sender_n + 1);
 	group[0] = (char)(1 + type);
@@ -121,7 +84,7 @@ group_of(enum event_type type, const char *sender, const char *id)
 static void
 node_free(struct events *e, struct node *n)
 {
-	e->count[kind_of(n->item.type)]--;
+	e->count[kind_of[n->item.type]]--;
 	list_remove(&n->entry);
 	list_remove(&n->mates);
 	if (n->group != NULL && map_find(e->groups, str_from(n->group)) == n)
@@ -160,7 +123,7 @@ static struct node *
 add_node(struct events *e, enum event_type type, const char *sender,
     const char *id, char *group, int64_t wall_ms)
 {
-	enum kind kind = kind_of(type);
+	enum kind kind = kind_of[type];
 	struct node *n;
 
 	if (e->count[kind] == kept[kind])
@@ -221,7 +184,7 @@ add(struct events *e, int64_t wall_ms, const struct event_facts *facts)
 	list_remove(&n->entry);
 	list_remove(&n->mates);
 	list_append(&e->all, &n->entry);
-	list_append(&e->of_kind[kind_of(type)], &n->mates);
+	list_append(&e->of_kind[kind_of[type]], &n->mates);
 	free(n->item.detail);
 	n->item.detail = xstrdup(facts->detail);
 	n->item.option = facts->option;

@@ -16,44 +16,55 @@
 #define EVENTS_GROUP_MS (60 * 60 * INT64_C(1000))
 #define EVENTS_REPORT_MS (60 * INT64_C(1000))
 
-/* X(identifier, "name", "when it is told") */
+/*
+ * X(identifier, "name", kind, "when it is reported"). MAIL: many, so that equal
+ * ones count as one. FAULT: the same, and mail does not push them out. RARE:
+ * each is kept.
+ */
 #define EVENT_TABLE(X)                                                        \
-	X(MESSAGE, "message", "a message was accepted with 250")              \
-	X(HOLD, "hold", "a recipient was held")                               \
-	X(REFUSE, "refuse", "a sender or a recipient was refused")            \
-	X(LIMIT, "limit", "a client was refused at a limit")                  \
-	X(OBSERVE, "observe", "enforce mode would have held or refused it")   \
-	X(RELEASE, "release", "a held recipient was released")                \
-	X(DISCARD, "discard", "a held recipient was discarded")               \
-	X(DELIVER, "deliver", "a released recipient was delivered")           \
-	X(DEFER, "defer", "a delivery was deferred")                          \
-	X(BOUNCE, "bounce", "a bounce was generated")                         \
-	X(DELAY, "delay", "a message has waited for notify_after")            \
-	X(FREEZE, "freeze", "a sender was frozen")                            \
-	X(THAW, "thaw", "a sender was thawed")                                \
-	X(DECOY, "decoy", "a sender wrote to a decoy")                        \
-	X(CREDIT, "credit", "a sender wrote to too many unknown recipients")  \
-	X(UNKNOWN, "unknown", "a bounce reported a recipient as unknown")     \
-	X(NETWORKS, "networks", "a login is used from too many networks")     \
-	X(SPARE, "spare", "a queue is full and its sender cannot be frozen")  \
-	X(BLAST, "blast", "much of a message to many recipients is held")     \
-	X(STRANGERS, "strangers", "messages to strangers are now held")       \
-	X(PERSISTENT, "persistent", "a sender uses up a limit day after day") \
-	X(WARN, "warn", "a sender or scope is near a limit")                  \
-	X(RULES, "rules", "firewall rules of weir-netd were missing")         \
-	X(COMMAND, "command", "a site command failed")                        \
-	X(SHARED, "shared", "the shared server was lost or came back")        \
-	X(RELOAD, "reload", "the configuration was reloaded")                 \
-	X(RELOAD_FAILED, "reload_failed",                                     \
+	X(MESSAGE, "message", MAIL, "a message was accepted with 250")        \
+	X(HOLD, "hold", MAIL, "a recipient was held")                         \
+	X(REFUSE, "refuse", MAIL, "a sender or a recipient was refused")      \
+	X(LIMIT, "limit", FAULT, "a client was refused at a limit")           \
+	X(OBSERVE, "observe", MAIL,                                           \
+	    "enforce mode would have held or refused it")                     \
+	X(RELEASE, "release", MAIL, "a held recipient was released")          \
+	X(DISCARD, "discard", MAIL, "a held recipient was discarded")         \
+	X(DELIVER, "deliver", MAIL, "a released recipient was delivered")     \
+	X(DEFER, "defer", MAIL, "a delivery was deferred")                    \
+	X(BOUNCE, "bounce", MAIL, "a bounce was generated")                   \
+	X(DELAY, "delay", MAIL, "a message has waited for notify_after")      \
+	X(FREEZE, "freeze", RARE, "a sender was frozen")                      \
+	X(THAW, "thaw", RARE, "a sender was thawed")                          \
+	X(DECOY, "decoy", RARE, "a sender wrote to a decoy")                  \
+	X(CREDIT, "credit", RARE,                                             \
+	    "a sender wrote to too many unknown recipients")                  \
+	X(UNKNOWN, "unknown", MAIL,                                           \
+	    "a bounce reported a recipient as unknown")                       \
+	X(NETWORKS, "networks", RARE,                                         \
+	    "a login is used from too many networks")                         \
+	X(SPARE, "spare", RARE,                                               \
+	    "a queue is full and its sender cannot be frozen")                \
+	X(BLAST, "blast", RARE,                                               \
+	    "much of a message to many recipients is held")                   \
+	X(STRANGERS, "strangers", RARE, "messages to strangers are now held") \
+	X(PERSISTENT, "persistent", RARE,                                     \
+	    "a sender uses up a limit day after day")                         \
+	X(WARN, "warn", RARE, "a sender or scope is near a limit")            \
+	X(RULES, "rules", RARE, "firewall rules of weir-netd were missing")   \
+	X(COMMAND, "command", FAULT, "a site command failed")                 \
+	X(SHARED, "shared", RARE, "the shared server was lost or came back")  \
+	X(RELOAD, "reload", RARE, "the configuration was reloaded")           \
+	X(RELOAD_FAILED, "reload_failed", RARE,                               \
 	    "a reload failed: the configuration has an error")                \
-	X(DISK, "disk",                                                       \
+	X(DISK, "disk", RARE,                                                 \
 	    "the spool is short of free space, or has enough again")          \
-	X(NEXT_HOP, "next_hop", "a next hop failed or recovered")             \
-	X(CERTIFICATE, "certificate", "a certificate expires soon")           \
-	X(RESTART, "restart", "the previous daemon crashed or was killed")
+	X(NEXT_HOP, "next_hop", RARE, "a next hop failed or recovered")       \
+	X(CERTIFICATE, "certificate", RARE, "a certificate expires soon")     \
+	X(RESTART, "restart", RARE, "the previous daemon crashed or was killed")
 
 enum event_type {
-#define EVENT_ENUM(id, name, doc) EVENT_##id,
+#define EVENT_ENUM(id, name, kind, doc) EVENT_##id,
 	EVENT_TABLE(EVENT_ENUM)
 #undef EVENT_ENUM
 	    EVENT_TYPE_MAX
