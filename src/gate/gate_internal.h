@@ -114,7 +114,7 @@ struct gate {
 	const struct share_ops *share_ops;
 	void *share_arg;
 	bool share_refuses;
-	uint64_t share_ids; /* of the last reservation */
+	uint64_t share_ids;   /* of the last reservation */
 	uint32_t share_times; /* that their server was there anew; from 1 on */
 	struct list shared_asks, shared_sources;
 	struct list shared_touched; /* struct shared_source */

@@ -768,7 +768,8 @@ recipient_foresee(struct gate_txn *txn, struct str address, int64_t now,
 	    g->recipient_key(address, txn->policy->conf->fold_tags, text)};
 
 	if (key.n == 0 || src == NULL || txn->is_decoyed || txn->is_exempt ||
-	    (!txn->is_loaded && gate_is_loading(g)) || txn_is_incoming(txn, address) || decoy_is(txn, address, key) ||
+	    (!txn->is_loaded && gate_is_loading(g)) ||
+	    txn_is_incoming(txn, address) || decoy_is(txn, address, key) ||
 	    is_exempt(txn, src, address, key))
 		return false;
 	out->destination = hash_str(key, g->seed);

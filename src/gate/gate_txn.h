@@ -46,9 +46,9 @@ struct gate_txn {
 	struct txn_history *history;          /* NULL: none is kept */
 	struct gate_secure_op *securing;      /* NULL: nothing is on its way */
 	struct familiar_later *later;         /* NULL: no question is open */
-	struct load_later *loading;           /* NULL: none waits for its queue */
-	struct shared_later *sharing;         /* NULL: nobody else is asked */
-	struct gate_ahead front;              /* look NULL: it tells nothing */
+	struct load_later *loading;   /* NULL: none waits for its queue */
+	struct shared_later *sharing; /* NULL: nobody else is asked */
+	struct gate_ahead front;      /* look NULL: it tells nothing */
 	/* Of gate_shared_ahead.c; NULL: none. */
 	struct shared_ahead *ahead[SHARE_LANES];
 	struct { /* for those who share; told at the end */
