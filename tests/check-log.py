@@ -61,13 +61,13 @@ def check_table(parts, events, keys):
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "FATAL"):
             fault(TABLE, f"{i}: {level} is no level")
         if name in names:
-            fault(TABLE, f"{name} stands there twice")
+            fault(TABLE, f"{name} is given twice")
         names.add(name)
         for key in used:
             if key not in keys:
                 fault(TABLE, f"{i}: the key {key} is not in the table")
         if len(set(used)) != len(used):
-            fault(TABLE, f"{i}: a key stands there twice")
+            fault(TABLE, f"{i}: a key is given twice")
     used = {key for _, _, of in events.values() for key in of}
     for key, kind in keys.items():
         if key not in used:
