@@ -540,10 +540,10 @@ end_unanswered(struct control_conn *c)
 	bool has_more = ends && r->next + 1 < r->n;
 
 	note_trouble(r, r->names[r->next],
-	    has_more ? "did not answer; whether it was done there is not "
-		       "known, and the relays after it were not asked"
+	    has_more ? "did not answer; it is not known whether it was done "
+		       "there, and no further relays were asked"
 	    : is_change(c)
-		? "did not answer; whether it was done there is not known"
+		? "did not answer; it is not known whether it was done there"
 		: "did not answer");
 	r->next = ends ? r->n : r->next + 1;
 	go_on(c);
@@ -867,10 +867,10 @@ control_site_question(struct control *control, const char *from,
 
 	if (!goes_round(control, name))
 		refuse(control, from, question, CONTROL_USAGE,
-		    "does not know this command: another version of weir?");
+		    "does not support this command: another version of weir?");
 	else if (domain != NULL && !json_is_string(domain))
 		refuse(control, from, question, CONTROL_USAGE,
-		    "does not know this question: another version of weir?");
+		    "does not support this request: another version of weir?");
 	else if (!has_room(control))
 		refuse(control, from, question, CONTROL_LATER,
 		    "is busy; try again");

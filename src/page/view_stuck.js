@@ -191,7 +191,7 @@ export function stuck(app) {
         acts(all),
         d && d.messages.length > 0 && h("details", {open: all.frozen &&
             busy.filter((b) => b.frozen).length <= 2},
-        h("summary", {}, `What waits: ${count(s.queue_length,
+        h("summary", {}, `Waiting: ${count(s.queue_length,
             app.words.recipient)}`),
         h("ul", {class: "messages"}, d.messages.slice(0, MESSAGES)
             .map((m) => messageRow(s.sender, m))),

@@ -728,10 +728,10 @@ def test_one_id_at_two_relays(site, tmp_path):
         p.shows("no longer held")
         assert (left(a), left(b)) == (ids, ids[2:])
         a.go(p, "")
-        p.shows("What waits")
+        p.shows("Waiting")
         # One card, of what waits at both.
-        p.click("summary", "What waits: 6 recipients")
-        p.hides("What waits: 4 recipients")
+        p.click("summary", "Waiting: 6 recipients")
+        p.hides("Waiting: 4 recipients")
         p.click("button", f"Discard: twin {ids[2]} b.weir.test")
         p.shows("1 message to 1 recipient")
         p.click("button", "Discard 1")

@@ -599,7 +599,7 @@ test_an_id_that_may_be_done_is_asked_of_nobody_else(void **state)
 	assert_non_null(strstr(
 	    text(json_array_get(json_object_get(last(lines), "elsewhere"), 0),
 		"error"),
-	    "the relays after it were not asked"));
+	    "no further relays were asked"));
 	json_decref(lines);
 	assert_int_equal(s.questions, 1);
 	client_send(&c, "{\"command\":\"release\",\"sender\":\"alice\"}");
