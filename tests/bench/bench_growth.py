@@ -122,6 +122,18 @@ class Tail:
         return text in self.rest
 
 
+def launch(weir, name):
+    """Mail is accepted first, and the queues are read behind it."""
+    tail = Tail(weir)
+    start = time.monotonic()
+    weir.launch()
+    line(name, time.monotonic() - start)
+    until(lambda: tail.has(b"gate loaded"), "its queues", 1800)
+    tail.file.close()
+    line(f"{name}, queues read", time.monotonic() - start,
+         f"{rss_kb(weir.process.pid) / 1024:.0f} MB")
+
+
 def run_command(weir, watch, name, words):
     tail = Tail(weir)
     start = time.monotonic()
@@ -160,11 +172,9 @@ def measure_held(directory, count, names):
     weir.stop()
     took, _ = timed(lambda: spread(weir.spool, count))
     line(f"{count} held made in", took)
-    took, _ = timed(weir.launch)
-    line("start", took, f"{rss_kb(weir.process.pid) / 1024:.0f} MB")
+    launch(weir, "start")
     weir.stop(600)
-    took, _ = timed(weir.launch)
-    line("start again", took)
+    launch(weir, "start again")
     watch = None
     try:
         looks(weir)
