@@ -46,8 +46,8 @@ print_headline(const json_t *row)
 			"messages", a),
 		    text_count(held, "recipient", "recipients", b));
 	if (json_is_true(json_object_get(row, "loading")))
-		printf("held mail is still being read: its figures grow, and "
-		       "nothing is released by the schedule\n");
+		printf("held mail is still being read: its figures are "
+		       "incomplete, and scheduled releases have not begun\n");
 	free(version);
 	free(mode);
 }

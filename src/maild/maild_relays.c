@@ -79,8 +79,8 @@ on_answer(void *arg, const char *to, uint64_t question, struct str text)
 
 	if (!relays_answer(m->relays, to, question, text))
 		on_unanswered(m, to,
-		    "the shared server does not answer, or too much is on its "
-		    "way");
+		    "the shared server does not answer, or too many answers "
+		    "are waiting");
 }
 
 const struct control_site maild_site = {

@@ -57,8 +57,8 @@ add_spool(struct metrics *m, const struct control_parts *p)
 		? (double)(wall - p->oldest_held) / 1000
 		: 0);
 	metrics_one(m, "weir_loading", METRIC_GAUGE,
-	    "1: held mail is still being read after the start; what is counted "
-	    "of it is what has been read.",
+	    "1: held mail is still being read after the start, and the gauges "
+	    "count only what has been read.",
 	    gate_is_loading(p->gate));
 	metrics_one(m, "weir_spool_free_bytes", METRIC_GAUGE,
 	    "Free space on the file system of the spool.",

@@ -470,7 +470,7 @@ on_posted(void *arg, const struct resp_value *reply, int64_t now)
 	if (reply == NULL)
 		leaving_lost(r, l, no_server);
 	else if (reply->integer != 1)
-		leaving_lost(r, l, "its letter box is full");
+		leaving_lost(r, l, "its queue on the server is full");
 	else if (l->at == l->n)
 		leaving_free(r, l);
 	post_on(r);

@@ -89,7 +89,7 @@ on_unanswered(void *arg, const char *to, const char *why)
 	struct site *s = arg;
 
 	assert_string_equal(to, "a.test");
-	assert_string_equal(why, "its letter box is full");
+	assert_string_equal(why, "its queue on the server is full");
 	s->unanswered++;
 }
 
