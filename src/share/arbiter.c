@@ -187,6 +187,14 @@ write_step(const struct arbiter *d, struct words *w, const struct share_step *s)
 	w->args[w->n++] = (struct str){at, NAME};
 }
 
+static int64_t
+age(int64_t ms)
+{
+	if (ms < 0)
+		return 0;
+	return ms < AGE_MAX ? ms : AGE_MAX;
+}
+
 /* As arbiter.lua has them. */
 static bool
 write_known(
@@ -197,14 +205,15 @@ write_known(
 	if (known->has_credit)
 		snprintf(w->credit, sizeof(w->credit),
 		    "%" PRId64 " %" PRId64 " %" PRId64, known->left,
-		    known->empty_ms, known->refused_ms);
+		    known->empty_ms < 0 ? -1 : age(known->empty_ms),
+		    age(known->refused_ms));
 	for (size_t i = 0; known->has_networks && i < known->networks_n; i++) {
 		const struct share_network *n = &known->networks[i];
 
 		seal_number(d->seal, n->net, (unsigned char *)name);
 		if (!buf_append(&w->networks, name, sizeof(name)) ||
 		    !buf_printf(&w->networks, "%d%" PRId64 " %" PRId64 " ",
-			n->is_learnt, n->since_ms, n->last_ms))
+			n->is_learnt, age(n->since_ms), age(n->last_ms)))
 			return false;
 	}
 	return true;
@@ -290,6 +299,24 @@ read_number(const struct resp_value *reply, size_t i, int64_t low, int64_t high,
 	return v->type == RESP_INTEGER && *out >= low && *out <= high;
 }
 
+/* Whoever passes and is not known is taken from the allowance here, which has
+ * to have one. */
+static bool
+is_ruling(int64_t verdict, int64_t reason)
+{
+	switch (reason) {
+	case THROTTLE_KNOWN:
+	case THROTTLE_NEW:
+		return verdict == THROTTLE_PASS;
+	case THROTTLE_FROZEN:
+		return verdict != THROTTLE_PASS;
+	case THROTTLE_FULL:
+		return verdict == THROTTLE_REFUSE;
+	default:
+		return verdict == THROTTLE_HOLD;
+	}
+}
+
 static bool
 read_ruling(const struct resp_value *reply, size_t at, uint64_t destination,
     struct throttle_reservation *out)
@@ -299,6 +326,7 @@ read_ruling(const struct resp_value *reply, size_t at, uint64_t destination,
 	if (!read_number(reply, at, THROTTLE_PASS, THROTTLE_REFUSE, &verdict) ||
 	    !read_number(
 		reply, at + 1, THROTTLE_KNOWN, THROTTLE_FULL, &reason) ||
+	    !is_ruling(verdict, reason) ||
 	    !read_number(reply, at + 2, 0, THROTTLE_LIMITS_MAX - 1, &which) ||
 	    !read_number(reply, at + 3, 0, UINT32_MAX, &length) ||
 	    !read_number(reply, at + 4, -1, INT64_C(1) << 40, &due))
@@ -339,7 +367,8 @@ read_level(const struct resp_value *reply, struct share_answer *out)
 	return true;
 }
 
-/* A number and the space behind it. */
+/* A number and the space behind it. What is larger is taken for high: an age
+ * grows in the server, and must not make an answer none. */
 static bool
 take_number(struct str *in, int64_t high, int64_t *out)
 {
@@ -348,9 +377,9 @@ take_number(struct str *in, int64_t high, int64_t *out)
 
 	while (n < in->n && in->p[n] >= '0' && in->p[n] <= '9' && n < 15)
 		v = v * 10 + (in->p[n++] - '0');
-	if (n == 0 || n >= in->n || in->p[n] != ' ' || v > high)
+	if (n == 0 || n >= in->n || in->p[n] != ' ')
 		return false;
-	*out = v;
+	*out = v < high ? v : high;
 	*in = str_sub(*in, n + 1, in->n);
 	return true;
 }

@@ -37,7 +37,10 @@ tests_bench_bench_arbiter_LDADD = $(share_libs) $(throttle_libs)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_resp tests/unit/test_redis_link \
-	tests/unit/test_arbiter_oracle
+	tests/unit/test_arbiter_oracle tests/unit/test_arbiter_read
+tests_unit_test_arbiter_read_SOURCES = tests/unit/test_arbiter_read.c
+tests_unit_test_arbiter_read_LDADD = $(share_libs) $(throttle_libs) \
+	$(CMOCKA_LIBS)
 tests_unit_test_arbiter_oracle_SOURCES = tests/unit/test_arbiter_oracle.c \
 	tests/unit/oracle_rig.h tests/unit/pump.h \
 	tests/unit/redis_rig.h tests/unit/throttle_random.h

@@ -181,7 +181,7 @@ seal_open(
 		return false;
 	text.n -= TAG;
 	memcpy(tag, text.p + text.n, TAG);
-	p = (unsigned char *)buf_reserve(out, text.n + 1);
+	p = (unsigned char *)buf_reserve(out, text.n > 0 ? text.n : 1);
 	if (p == NULL)
 		return false;
 	c = context();

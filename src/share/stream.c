@@ -250,7 +250,7 @@ take_page(struct stream *s, const struct resp_value *reply)
 	int64_t top = resp_at(reply, 0)->integer;
 	int64_t first = resp_at(reply, 2)->integer;
 	struct str text = resp_text(resp_at(reply, 1));
-	uint64_t epoch = epoch_of(text);
+	uint64_t epoch = epoch_of(text), was;
 	size_t n;
 
 	/* Nothing of ours: the keys are used by others. */
@@ -265,6 +265,7 @@ take_page(struct stream *s, const struct resp_value *reply)
 	look_for_gap(s, epoch, first);
 	if (epoch == 0) /* nothing was ever passed on, or all of it is gone */
 		return false;
+	was = s->mark.at;
 	n = (reply->count - 3) / 2;
 	for (size_t i = 0; i < n; i++) {
 		int64_t at = resp_at(reply, 2 * i + 3)->integer;
@@ -273,7 +274,8 @@ take_page(struct stream *s, const struct resp_value *reply)
 		if (at > 0)
 			s->mark.at = (uint64_t)at;
 	}
-	if (n >= PAGE)
+	/* A page that leads nowhere would be read for ever, without a pause. */
+	if (n >= PAGE && s->mark.at > was)
 		return true;
 	s->mark.at = (uint64_t)top;
 	return false;

@@ -26,6 +26,9 @@ check(const struct share_answer *a, size_t reserves)
 			       r->reason <= THROTTLE_FULL &&
 			       r->limit_index < THROTTLE_LIMITS_MAX,
 		    "past a bound");
+		fuzz_check((r->verdict == THROTTLE_PASS) ==
+			       (r->reason <= THROTTLE_NEW),
+		    "a verdict for no such reason");
 		fuzz_check(r->destination == i + 1, "of another");
 		fuzz_check(r->due_ms >= 0, "due before it was asked");
 	}

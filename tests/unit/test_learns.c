@@ -309,6 +309,37 @@ test_reads_on_after_one_lost_answer(void **state)
 	assert_string_equal(w->added, "+bob 5, ");
 }
 
+static void
+test_the_longest_sender(void **state)
+{
+	char sender[LEARNS_SENDER_MAX + 1];
+	struct world *w = *state;
+
+	memset(sender, 'a', LEARNS_SENDER_MAX);
+	sender[LEARNS_SENDER_MAX] = '\0';
+	fake_redis_begin(&w->reply, 1, 6);
+	add_entry(w, 6, LEARNS_KNOWS, sender, 4);
+	await(w, 2, 0);
+	assert_int_equal(strspn(w->heard + 1, "a"), sizeof(w->heard) - 2);
+}
+
+/* As many entries as a read asks for, and none of them leads on. */
+static void
+test_a_page_that_leads_nowhere(void **state)
+{
+	struct world *w = *state;
+
+	fake_redis_begin(&w->reply, 200, 5);
+	for (unsigned i = 0; i < 200; i++)
+		assert_true(
+		    buf_append_str(&w->reply, STR(":0\r\n$1\r\nx\r\n")));
+	await(w, 1, 0);
+	w->holds_read = true;
+	await(w, 1, 0);
+	assert_int_equal(learns_mark(w->learns).at, 5);
+	assert_string_equal(w->heard, "");
+}
+
 /* What was learnt in an outage does not undo what others forgot in it. */
 static void
 test_nothing_goes_behind_a_forget(void **state)
@@ -465,6 +496,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_reads_on_after_one_lost_answer),
+	    TEST(test_the_longest_sender),
+	    TEST(test_a_page_that_leads_nowhere),
 	    TEST(test_nothing_goes_behind_a_forget),
 	    TEST(test_nothing_is_sent_again_behind_a_forget),
 	    TEST(test_nothing_on_its_way_goes_behind_a_forget),
