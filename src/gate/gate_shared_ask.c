@@ -169,13 +169,15 @@ seed(struct gate_shared_ask *ask, int64_t now)
 static void
 note_lost(struct shared_source *s, const struct gate_shared_ask *ask)
 {
-	size_t n = s->lost_n + ask->asked_n;
+	size_t n = s->lost_n + ask->asked_n + (ask->path != NULL);
 
-	if (ask->asked_n == 0 || n > LOST_MAX)
+	if (n == s->lost_n || n > LOST_MAX)
 		return;
 	s->lost = xrealloc(s->lost, n * sizeof(*s->lost));
 	for (size_t i = 0; i < ask->asked_n; i++)
 		s->lost[s->lost_n++] = ask->asked[i].reservation;
+	if (ask->path != NULL)
+		s->lost[s->lost_n++] = ask->path->reservation;
 }
 
 /* In a question of its own: what passed meanwhile is taken off after it, of all

@@ -171,18 +171,18 @@ txn_hold_all(struct gate_txn *txn, int64_t now)
 {
 	for (uint32_t i = 0; i < txn->n; i++) {
 		struct txn_entry *e = &txn->entries[i];
-		uint64_t destination = e->r.destination;
-		uint32_t twin_of = e->twin_of;
+		struct txn_entry was = *e;
 
-		if (e->verdict != THROTTLE_PASS)
+		if (was.verdict != THROTTLE_PASS)
 			continue;
 		txn_give_back(txn, e, now);
 		*e = (struct txn_entry){
-		    .r = {.destination = destination,
+		    .r = {.destination = was.r.destination,
 			.verdict = THROTTLE_HOLD,
 			.reason = THROTTLE_FROZEN,
 			.due_ms = INT64_MAX},
-		    .twin_of = twin_of,
+		    .twin_of = was.twin_of,
+		    .site = was.site,
 		    .verdict = THROTTLE_HOLD,
 		};
 	}

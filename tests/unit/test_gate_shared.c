@@ -918,11 +918,13 @@ test_a_path_of_an_outage(void **state)
 	struct server s;
 	struct rig r;
 	struct gate_txn *txn;
+	uint64_t id;
 
 	(void)state;
 	open_with(&r, &s, NULL);
 	go_home(&r, &s);
 	txn = begin_path(&r, "other@y.test", "bob@example.com");
+	id = s.steps[1].reservation;
 	s.is_down = true;
 	answer(&r, &s, NULL);
 	rig_pump(&r);
@@ -931,7 +933,34 @@ test_a_path_of_an_outage(void **state)
 	s.is_down = false;
 	txn = begin_path(&r, "third@z.test", "bob@example.com");
 	assert_int_equal(s.untold, 1);
+	assert_true(s.first_cancelled == id);
 	gate_cancel(txn, r.now);
+	close_with(&r, NULL);
+}
+
+/* ---- decoys ---- */
+
+/* What had been told to pass waits under the names that all relays have. */
+static void
+test_a_decoy_behind_one_that_passed(void **state)
+{
+	char err[200];
+	struct server s;
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	assert_true(policies_add_decoy(
+	    r.settings.policies, STR("trap@example.org"), err, sizeof(err)));
+	gate_reload(r.gate, &r.settings, r.now);
+	txn = begin_path(&r, ALICE, "bob@example.com");
+	rule(&r, &s, 3, THROTTLE_PASS, THROTTLE_NEW);
+	assert_int_equal(r.verdict, THROTTLE_PASS);
+	name(&r, txn, "trap@example.org");
+	assert_int_equal(r.verdict, THROTTLE_HOLD);
+	rig_commit(&r, txn);
+	STEPS(&s, "bbt", SHARE_CANCEL, SHARE_APPEND, SHARE_APPEND);
 	close_with(&r, NULL);
 }
 
@@ -1036,6 +1065,7 @@ main(void)
 	    cmocka_unit_test(test_an_old_answer_is_none),
 	    cmocka_unit_test(test_scopes_of_many),
 	    cmocka_unit_test(test_known_ones_are_told_of_together),
+	    cmocka_unit_test(test_a_decoy_behind_one_that_passed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
