@@ -66,8 +66,8 @@ test_verdicts_go_with_their_reasons(void **state)
 		[THROTTLE_LIMITED] = true,
 		[THROTTLE_BARRED] = true,
 		[THROTTLE_FROZEN] = true},
-	    [THROTTLE_REFUSE] = {[THROTTLE_FROZEN] = true,
-		[THROTTLE_FULL] = true},
+	    [THROTTLE_REFUSE] =
+		{[THROTTLE_FROZEN] = true, [THROTTLE_FULL] = true},
 	};
 	struct reply *r = *state;
 
@@ -89,14 +89,12 @@ signals(struct reply *r, const char *credit, const char *ages)
 
 	seal_number(r->seal, NET, name);
 	buf_init(&text, 1000);
-	ok =
-	    buf_printf(&text,
-		"*12\r\n:1\r\n:0\r\n:-1\r\n:0\r\n:0\r\n:0\r\n:-1\r\n:0\r\n"
-		"$0\r\n\r\n$0\r\n\r\n$%zu\r\n%s\r\n$%zu\r\n0",
-		strlen(credit), credit,
-		2 + sizeof(name) + strlen(ages)) &&
-	    buf_append(&text, name, sizeof(name)) &&
-	    buf_printf(&text, "1%s\r\n", ages);
+	ok = buf_printf(&text,
+		 "*12\r\n:1\r\n:0\r\n:-1\r\n:0\r\n:0\r\n:0\r\n:-1\r\n:0\r\n"
+		 "$0\r\n\r\n$0\r\n\r\n$%zu\r\n%s\r\n$%zu\r\n0",
+		 strlen(credit), credit, 2 + sizeof(name) + strlen(ages)) &&
+	     buf_append(&text, name, sizeof(name)) &&
+	     buf_printf(&text, "1%s\r\n", ages);
 	assert_true(ok);
 	ok = parse(r, buf_str(&text), 0);
 	buf_clear(&text);
