@@ -226,7 +226,7 @@ end
 local function wake() wake_at(now) end
 -- Members that are nobody.
 local function fill(count)
-  if count > 0 then S.w = S.w .. string.rep('\0', 8 * count) end
+  if count > 0 then S.w = string.rep('\0', 8 * count) .. S.w end
 end
 local function tick_from(at)
   if S.t >= at then return S.t end

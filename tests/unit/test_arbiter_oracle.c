@@ -116,8 +116,8 @@ static void
 question(struct world *w, unsigned relay, const struct share_step *steps,
     size_t n, const struct share_level *seed)
 {
-	/* Both of them are thawed. */
-	if (w->strangers != NULL && w->was_thawed)
+	/* Both of them are frozen, and thawed. */
+	if (w->strangers != NULL && (w->was_thawed || w->is_frozen))
 		question_of(w, SHARE_NEW, relay, NULL, 0, NULL);
 	question_of(w, w->lane, relay, steps, n, seed);
 	w->was_thawed = false;
