@@ -120,6 +120,13 @@ take_rcpts(struct page_op *p, struct tx *tx, sqlite3_stmt *rcpts, int64_t id,
 	return n;
 }
 
+/* Its rows would be those of another message. */
+static bool
+is_no_id(int64_t id)
+{
+	return SPOOL_ID((uint64_t)id) != (uint64_t)id;
+}
+
 /* A message that is damaged counts for nobody, and one without its body is not
  * queued. */
 static void
@@ -130,10 +137,15 @@ take_message(struct page_op *p, struct tx *tx, sqlite3_stmt *st,
 	int64_t id = sqlite3_column_int64(st, 0), n;
 	const char *source = db_column_text(db, st, 1, &p->text);
 	int64_t size = db_column_int(db, st, 2, 0, SIZE_LIMIT);
-	bool is_bad = db_take_bad_row(db, "message", (uint64_t)id);
-	bool is_queued = !is_bad && sqlite3_column_int64(st, 3) != DB_DAMAGED;
+	bool is_bad, is_queued;
 
-	n = take_rcpts(p, tx, rcpts, id, is_queued ? source : NULL, ticket);
+	if (is_no_id(id))
+		db->bad_row = true;
+	is_bad = db_take_bad_row(db, "message", (uint64_t)id);
+	is_queued = !is_bad && sqlite3_column_int64(st, 3) != DB_DAMAGED;
+	n = is_no_id(id) ? 0
+			 : take_rcpts(p, tx, rcpts, id,
+			       is_queued ? source : NULL, ticket);
 	tx->effects.messages++;
 	if (!is_bad) {
 		accounts_note(&tx->effects.accounts, source, n, size);
@@ -214,7 +226,7 @@ source_run(struct tx *tx, struct op *op)
 	    left > 0 && p->page.n < PAGE_ROWS && (more = db_step(tx->db, st))) {
 		int64_t id = sqlite3_column_int64(st, 0);
 
-		if (sqlite3_column_int64(st, 1) != DB_DAMAGED)
+		if (!is_no_id(id) && sqlite3_column_int64(st, 1) != DB_DAMAGED)
 			take_held_of(p, tx, id);
 		p->page.after = (uint64_t)id;
 		left--;

@@ -5,6 +5,7 @@
  */
 #include "spool_kit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t
@@ -176,6 +177,38 @@ test_limit_before_the_count(void **state)
 	kit_clear(&k);
 }
 
+/* A row whose id is none has no recipients: those behind it are another's. */
+static void
+test_no_id(void **state)
+{
+	char sql[400];
+	struct kit k;
+	struct kit_held h = {0};
+	uint64_t first, second;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	first = add_of(&k, "alice", 2);
+	second = add_of(&k, "alice", 2);
+	kit_close(&k);
+	snprintf(sql, sizeof(sql),
+	    "CREATE TEMP TABLE t AS SELECT * FROM message WHERE id = %lld;"
+	    "UPDATE t SET id = %lld, source = 'mallory';"
+	    "INSERT INTO message SELECT * FROM t",
+	    (long long)first, (long long)(second - SPOOL_RCPT_MAX + 1));
+	kit_sql(&k, sql);
+	k.settings.load_page = 2;
+	kit_open(&k);
+	assert_int_equal(0, kit_held(&k, "mallory").n);
+	assert_int_equal(4, kit_held(&k, "alice").n);
+	h = kit_held(&k, NULL);
+	assert_int_equal(4, h.n);
+	assert_int_equal(SPOOL_TICKET(second, 0), h.tickets[2]);
+	assert_int_equal(4, held(&k));
+	kit_clear(&k);
+}
+
 int
 main(void)
 {
@@ -184,6 +217,7 @@ main(void)
 	    cmocka_unit_test(test_one_source),
 	    cmocka_unit_test(test_changes_meanwhile),
 	    cmocka_unit_test(test_limit_before_the_count),
+	    cmocka_unit_test(test_no_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
