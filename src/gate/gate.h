@@ -155,7 +155,8 @@ void gate_share_again(struct gate *g, int64_t now);
  * first and is answered later; releases by the schedule and times of freezes
  * wait for the end of all that. What is counted and shown meanwhile is what is
  * there by then. A disk that fails is tried again; questions that wait for it
- * get 451.
+ * get 451, and pass in observe mode. Mail that comes in, or is exempt by its
+ * policy, waits for nothing.
  */
 MUST_CHECK int gate_load(struct gate *g, int64_t now, int64_t wall);
 /* Queues are still being read. */

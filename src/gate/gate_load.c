@@ -28,6 +28,8 @@
 
 #define PAGES 2 /* of the walk on their way: one is read, one put in place */
 #define SWEEP_STEPS 4096
+/* Never in step with the walk, which would fail in the same transaction. */
+#define WANT_RETRY_FIRST_MS (GATE_RETRY_FIRST_MS * 3 / 2)
 
 /* A source whose rows somebody waits for. */
 struct load_want {
@@ -333,10 +335,17 @@ sweep(struct loading *l)
 		load_end(l);
 }
 
+/* The walk has brought all but what is read by itself. */
+static bool
+is_read(const struct loading *l)
+{
+	return l->is_walked && l->pages == 0;
+}
+
 static bool
 is_all_there(const struct loading *l)
 {
-	return l->is_walked && l->pages == 0 && list_is_empty(&l->wants);
+	return is_read(l) && list_is_empty(&l->wants);
 }
 
 /* ---- the walk ---- */
@@ -376,22 +385,33 @@ ask_pages(struct loading *l)
 
 /* ---- of one source ---- */
 
+/* NULL: none. */
 static struct load_want *
-want_of(struct loading *l, struct str key)
+find_want(struct loading *l, struct str key)
 {
-	struct load_want *w;
 	struct list *e;
 
 	list_each (e, &l->wants) {
-		w = LIST_ITEM(e, struct load_want, entry);
+		struct load_want *w = LIST_ITEM(e, struct load_want, entry);
+
 		if (str_eq(str_from(w->key), key))
 			return w;
 	}
+	return NULL;
+}
+
+static struct load_want *
+want_of(struct loading *l, struct str key)
+{
+	struct load_want *w = find_want(l, key);
+
+	if (w != NULL)
+		return w;
 	w = xcalloc(1, sizeof(*w) + key.n + 1);
 	w->g = l->g;
 	list_init(&w->waits);
 	w->retry_at = INT64_MAX;
-	w->delay = GATE_RETRY_FIRST_MS;
+	w->delay = WANT_RETRY_FIRST_MS;
 	memcpy(w->key, key.p, key.n);
 	list_append(&l->wants, &w->entry);
 	return w;
@@ -472,12 +492,20 @@ ask_want(struct load_want *w)
 	spool_load_held_of(w->g->spool, w->key, w->after, on_page_of, w);
 }
 
+/* Behind the walk the rest is a sweep, which would not come to its end if each
+ * new sender were read by itself. */
 static bool
-is_there(const struct gate *g, struct str key)
+is_there(struct gate *g, struct str key)
 {
-	const struct throttle_source *src = source_find(g, key);
+	struct throttle_source *src = source_find(g, key);
 
-	return src != NULL && source_data(src)->load == LOAD_DONE;
+	if (src != NULL && source_data(src)->load == LOAD_DONE)
+		return true;
+	if (!is_read(g->load) || find_want(g->load, key) != NULL)
+		return false;
+	if (src != NULL)
+		load_unflag(g, src);
+	return true;
 }
 
 bool
@@ -514,12 +542,14 @@ load_next_due(const struct gate *g)
 static void
 retry_wants(struct loading *l, int64_t now)
 {
-	struct list *e;
+	struct list *e, *next;
 
-	list_each (e, &l->wants) {
+	list_each_safe (e, next, &l->wants) {
 		struct load_want *w = LIST_ITEM(e, struct load_want, entry);
 
-		if (w->retry_at <= now) {
+		if (w->retry_at <= now && w->after == 0 && is_read(l)) {
+			want_end(w);
+		} else if (w->retry_at <= now) {
 			w->retry_at = INT64_MAX;
 			ask_want(w);
 		} else if (w->retry_at != INT64_MAX) {

@@ -25,6 +25,8 @@
  * in the spool. */
 #define TWINS_MAX 32
 
+#define UNLOADED "held mail of the sender cannot be read from the spool"
+
 struct txn_entry *
 question_add(struct gate_txn *txn, enum throttle_verdict verdict)
 {
@@ -213,6 +215,16 @@ add_incoming(const struct question *q, uint64_t destination)
 	e->r.destination = destination;
 	e->is_incoming = true;
 	question_answer(q, THROTTLE_PASS, "incoming mail is not counted");
+}
+
+/* In observe mode, without a place in the queue that cannot be read. */
+static void
+add_unloaded(const struct question *q, uint64_t destination)
+{
+	struct txn_entry *e = question_add(q->txn, THROTTLE_PASS);
+
+	e->r.destination = destination;
+	question_observed(q, UNLOADED);
 }
 
 static struct txn_entry *
@@ -654,13 +666,11 @@ refuse_unloaded(const struct load_later *later)
 	    .arg = later->arg,
 	};
 
-	question_refuse(&q, 451, "4.3.0",
-	    "held mail of the sender cannot be read from the spool, try again "
-	    "later",
-	    NULL);
+	question_refuse(&q, 451, "4.3.0", UNLOADED ", try again later", NULL);
 }
 
-/* The answer may end the transaction. */
+/* The answer may end the transaction. In observe mode nothing is refused for
+ * what is not known of its sender. */
 static void
 on_loaded(struct load_wait *wait, int error)
 {
@@ -674,7 +684,8 @@ on_loaded(struct load_wait *wait, int error)
 	}
 	txn->loading = NULL;
 	txn->is_loaded = error == 0;
-	if (error == 0)
+	txn->is_unread = error != 0 && txn->g->observe;
+	if (error == 0 || txn->is_unread)
 		gate_recipient(txn, later->address, txn->g->now, later->wall,
 		    later->fn, later->arg);
 	else
@@ -689,6 +700,8 @@ waits_for_queue(struct gate_txn *txn, struct str address, int64_t wall,
 {
 	struct load_later *later;
 
+	if (txn->is_unread)
+		return false;
 	if (txn->is_loaded || !gate_is_loading(txn->g)) {
 		txn->is_loaded = true;
 		return false;
@@ -803,6 +816,8 @@ decide(const struct question *q, struct str key, uint64_t destination,
 		add_twin(q, twin);
 	else if (incoming)
 		add_incoming(q, destination);
+	else if (txn->is_unread)
+		add_unloaded(q, destination);
 	else if (txn->is_decoyed)
 		decoy_wait(q, destination);
 	else if (decoy_is(txn, q->address, key))
@@ -813,6 +828,17 @@ decide(const struct question *q, struct str key, uint64_t destination,
 		add_exempt(q, destination, "recipient is exempt");
 	else
 		question_count(q, txn_need_source(txn, q->now), destination);
+}
+
+/* What is decided without its source waits for no queue. */
+static bool
+needs_queue(const struct gate_txn *txn, struct str address, struct str key,
+    bool incoming)
+{
+	if (key.n == 0 || incoming)
+		return false;
+	return !txn->is_exempt || txn->is_decoyed ||
+	       decoy_is(txn, address, key);
 }
 
 void
@@ -843,13 +869,14 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 	struct str key;
 
 	txn->g->now = now;
-	if (waits_for_queue(txn, address, wall, fn, arg))
-		return;
-	txn->did_stay = txn->next_stays;
-	txn->next_stays = false;
 	/* All that is no address would be one destination. Fronts have parsed
 	 * it before: this is the last door. */
 	destination = name_it(&q, text, &key);
+	if (needs_queue(txn, address, key, incoming) &&
+	    waits_for_queue(txn, address, wall, fn, arg))
+		return;
+	txn->did_stay = txn->next_stays;
+	txn->next_stays = false;
 	if (key.n == 0) {
 		question_refuse_syntax(&q);
 		return;
@@ -862,7 +889,7 @@ gate_recipient(struct gate_txn *txn, struct str address, int64_t now,
 		    "too many recipients in one message", NULL);
 		return;
 	}
-	switch (incoming ? PATH_ASKED : path_ask(&q, why)) {
+	switch (incoming || txn->is_unread ? PATH_ASKED : path_ask(&q, why)) {
 	case PATH_ASKED:
 		decide(&q, key, destination, incoming);
 		break;

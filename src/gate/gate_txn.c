@@ -88,27 +88,32 @@ gate_begin(struct gate *g, const struct gate_facts *given, int64_t now)
 	return txn;
 }
 
+/* Its rows were read, or it has none, so whoever made it since flagged it for
+ * nothing. */
+static struct throttle_source *
+loaded(struct gate_txn *txn, struct throttle_source *src)
+{
+	if (txn->is_loaded)
+		load_unflag(txn->g, src);
+	return src;
+}
+
 struct throttle_source *
 txn_need_source(struct gate_txn *txn, int64_t now)
 {
 	struct throttle_source *src = txn_source(txn);
 
 	if (src != NULL)
-		return src;
+		return loaded(txn, src);
 	src = source_get(txn->g, txn_key(txn), txn->policy, now, false);
 	txn->made = src != NULL;
-	if (src != NULL && txn->is_loaded)
-		load_unflag(txn->g, src);
 	if (src != NULL && txn->is_local)
 		source_data(src)->new_until = now + GATE_NEW_MS;
 	if (src != NULL)
-		return src;
+		return loaded(txn, src);
 	memcpy(txn->key, POLICY_OVERFLOW_TEXT, OVERFLOW_BYTES + 1);
 	txn->key_n = OVERFLOW_BYTES;
-	src = source_overflow(txn->g, now);
-	if (txn->is_loaded)
-		load_unflag(txn->g, src);
-	return src;
+	return loaded(txn, source_overflow(txn->g, now));
 }
 
 static void

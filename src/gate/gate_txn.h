@@ -83,6 +83,7 @@ struct gate_txn {
 	bool is_short;    /* a recipient found no room: none is taken */
 	bool can_drop;    /* the last entry was the last answer */
 	bool is_loaded;   /* the queue of its source is there */
+	bool is_unread;   /* observe mode goes on without it */
 	const struct gate_names *names; /* at the commit; NULL: none */
 	struct txn_entry first[INLINE_ENTRIES];
 	size_t key_n;
