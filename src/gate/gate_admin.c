@@ -226,6 +226,24 @@ tell_row(const struct gate_admin_op *op, const struct spool_row *row,
 	gate_tell(op->g, op->wall, &news);
 }
 
+/* Other relays may know them from before the start. */
+static void
+note_unloaded(struct gate *g, struct throttle_source *src,
+    const struct spool_row *const *rows, size_t n)
+{
+	bool noted[SHARE_LANES] = {false};
+
+	for (size_t i = 0; i < n; i++) {
+		enum share_lane lane = rows[i]->lane == GATE_LANE_FAMILIAR
+					   ? SHARE_FAMILIAR
+					   : SHARE_NEW;
+
+		if (!noted[lane])
+			shared_note_removed(g, src, lane);
+		noted[lane] = true;
+	}
+}
+
 /* Rows of one source, by ticket: one pass over its queue. */
 static void
 apply_source(const struct gate_admin_op *op,
@@ -237,6 +255,8 @@ apply_source(const struct gate_admin_op *op,
 
 	if (src != NULL) {
 		tier_remove(g, src, is_in_set, &set, n);
+		if (source_data(src)->load != LOAD_DONE)
+			note_unloaded(g, src, rows, n);
 		for (size_t i = 0; op->is_release && i < n; i++) {
 			throttle_learn(
 			    g->throttle, src, rows[i]->destination, g->now);

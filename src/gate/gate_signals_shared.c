@@ -157,7 +157,9 @@ shared_signals_tell(struct gate *g, struct str key, const struct policy *policy,
 	src = source_find(g, key);
 	if (src == NULL)
 		src = source_get(g, key, policy, g->now, false);
-	if (src == NULL || !shared_rules(g, src)) {
+	/* What the server would let go might not be in its queue yet. */
+	if (src == NULL || source_data(src)->load != LOAD_DONE ||
+	    !shared_rules(g, src)) {
 		note_untold(g, key);
 		return false;
 	}

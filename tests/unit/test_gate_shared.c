@@ -1038,6 +1038,49 @@ test_a_refusal_of_an_outage_is_joined(void **state)
 	close_with(&r, NULL);
 }
 
+/* ---- the start ---- */
+
+/* Nothing is asked about a sender whose queue is not there, and what leaves it
+ * meanwhile is told behind that. */
+static void
+test_a_start_that_reads_on(void **state)
+{
+	static const struct gate_reply unknown = {550, "5.1.1", true};
+	struct spool_select hers = {.source = ALICE};
+	struct server s;
+	struct rig r;
+
+	(void)state;
+	open_with(&r, &s, NULL);
+	s.is_down = true;
+	/* Much of another's is read first. */
+	assert_int_equal(rig_send_many(&r, "bob", "b", 40).held, 36);
+	assert_int_equal(rig_send_many(&r, ALICE, "a", 6).held, 2);
+	gate_save(r.gate, r.now, r.wall);
+	r.loads_late = true;
+	r.load_page = 1;
+	rig_restart(&r);
+	assert_true(gate_is_loading(r.gate));
+	s.is_down = false;
+	gate_share(r.gate, &server_ops, &s, false);
+	s.asked = 0;
+	gate_undelivered(
+	    r.gate, ALICE, 1, "x@example.com", &unknown, r.now, r.wall);
+	assert_int_equal(s.asked, 0);
+	gate_discard(r.gate, &hers, "admin", r.now, r.wall, rig_on_done, &r);
+	while (r.done == 0)
+		rig_pump(&r);
+	assert_int_equal(s.asked, 0);
+	rig_run(&r, 0);
+	assert_false(gate_is_loading(r.gate));
+	assert_int_equal(s.asked, 1);
+	assert_true(s.has_known);
+	assert_int_equal(s.steps_n, 1);
+	assert_int_equal(s.steps[0].what, SHARE_HAVE);
+	assert_int_equal(s.steps[0].list_n, 0);
+	close_with(&r, NULL);
+}
+
 int
 main(void)
 {
@@ -1066,6 +1109,7 @@ main(void)
 	    cmocka_unit_test(test_scopes_of_many),
 	    cmocka_unit_test(test_known_ones_are_told_of_together),
 	    cmocka_unit_test(test_a_decoy_behind_one_that_passed),
+	    cmocka_unit_test(test_a_start_that_reads_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
