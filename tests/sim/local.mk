@@ -17,7 +17,8 @@ SIM_WRAP = -Wl,--wrap=clock_gettime -Wl,--wrap=getrandom -Wl,--wrap=malloc_trim 
 	-Wl,--wrap=lchown -Wl,--wrap=opendir -Wl,--wrap=readdir64 \
 	-Wl,--wrap=closedir -Wl,--wrap=dirfd \
 	-Wl,--wrap=gate_load_wait -Wl,--wrap=spool_load_held \
-	-Wl,--wrap=spool_open -Wl,--wrap=spool_close
+	-Wl,--wrap=spool_open -Wl,--wrap=spool_close \
+	-Wl,--wrap=gate_run -Wl,--wrap=throttle_reserve
 
 EXTRA_PROGRAMS = tests/sim/sim
 tests_sim_sim_SOURCES = \
