@@ -446,7 +446,7 @@ end
 
 -- What this relay really has: the rest goes, what is missing comes to the end.
 local function join(list)
-  local has = {}
+  local has, mine = {}, 0
   for i = 1, #list, 8 do
     local id = sub(list, i, i + 7)
     has[id] = (has[id] or 0) + 1
@@ -455,13 +455,14 @@ local function join(list)
     if sub(e, 1, 8) == relay then
       local id = sub(e, 17, 24)
       if (has[id] or 0) > 0 then
-        has[id] = has[id] - 1
+        has[id], mine = has[id] - 1, mine + 1
       else
         redis.call('LREM', KEYS[2], 1, e)
         entry_gone(e)
       end
     end
   end
+  S.m[relay] = mine > 0 and mine or nil -- the queue may have been evicted
   for i = 1, #list, 8 do
     local id = sub(list, i, i + 7)
     if has[id] > 0 then

@@ -722,6 +722,70 @@ test_thousands_untold(void **state)
 	assert_true(w->seen[THROTTLE_HOLD][THROTTLE_LIMITED] > 0);
 }
 
+static void
+on_gone(void *arg, const struct resp_value *reply, int64_t now)
+{
+	struct world *w = arg;
+
+	(void)now;
+	assert_non_null(reply);
+	assert_int_equal(reply->integer, 1);
+	oracle_answer(&w->o);
+}
+
+/* As a server does that is short of memory. */
+static void
+throw_queue_away(struct world *w)
+{
+	struct redis_script script = {
+	    .text = "local k = redis.call('KEYS', '*:queue')\n"
+		    "return redis.call('DEL', k[1])\n"};
+	struct str none = STR("none");
+
+	w->o.is_answered = false;
+	assert_true(redis_link_run(
+	    w->o.redis.link, &script, &none, 1, NULL, 0, on_gone, w));
+	loop_run(w->o.redis.loop);
+	assert_true(w->o.is_answered);
+}
+
+/* Else it would never be what the relay has, which asks until it is. */
+static void
+test_a_queue_that_is_gone(void **state)
+{
+	static const uint64_t tickets[] = {21, 22};
+	static const struct share_step have = {
+	    .what = SHARE_HAVE, .list = tickets, .list_n = 2};
+	static const struct share_step none = {.what = SHARE_HAVE};
+	struct world *w = *state;
+	struct share_level seed = {.tick_in = -1};
+
+	w->now = 1000000;
+	w->policy = (struct throttle_policy){.working_set = 10,
+	    .interval_ms = 3600000,
+	    .burst = 1,
+	    .queue_max = 100};
+	assert_null(throttle_policy_error(&w->policy));
+	snprintf(w->sender, sizeof(w->sender), "gone");
+	question(w, 0, NULL, 0, &seed);
+	for (uint64_t i = 1; i <= 3; i++) {
+		const struct share_step queue = {.what = SHARE_QUEUE,
+		    .destination = i,
+		    .reservation = i,
+		    .ticket = 20 + i};
+
+		question(w, 0, &queue, 1, NULL);
+	}
+	assert_int_equal(w->answer.mine, 3);
+	throw_queue_away(w);
+	question(w, 0, &have, 1, NULL);
+	assert_int_equal(w->answer.mine, 2);
+	assert_int_equal(w->answer.waiting, 2);
+	throw_queue_away(w);
+	question(w, 0, &none, 1, NULL);
+	assert_int_equal(w->answer.mine, 0);
+}
+
 int
 main(void)
 {
@@ -732,6 +796,8 @@ main(void)
 		test_every_verdict_is_the_throttles, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		test_many_are_as_one_by_one, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		test_a_queue_that_is_gone, set_up, tear_down),
 	};
 
 	if (!redis_rig_is_there())
