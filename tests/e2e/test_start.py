@@ -176,7 +176,7 @@ def test_warnings_of_a_good_configuration(tmp_path):
 
 
 def test_warnings_of_what_does_nothing(tmp_path):
-    """A scope that matches nobody, and learning without memory: said with
+    """A scope that matches no sender, and learning without memory: said with
     their lines, and the daemon starts."""
     (tmp_path / "nobody").write_text("# none yet\n")
     w = prepared(tmp_path, acquaintances_memory='"0"',
@@ -192,7 +192,7 @@ def test_warnings_of_what_does_nothing(tmp_path):
     done = ask("-t", "-c", w.config)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"weir\.conf:{at[void]}: scope \"void\": match: "
-                     r".*matches nobody", done.stderr), done.stderr
+                     r".*matches no sender", done.stderr), done.stderr
     assert re.search(rf"weir\.conf:{at['learn_inbound']}: policy "
                      r"\"p\": learn_inbound learns nothing",
                      done.stderr), done.stderr
@@ -240,7 +240,7 @@ policy "default" {{ burst = 10  freeze_at = 10 }}
                      r"burst \(20\)", done.stderr)
     assert "default" not in done.stderr
     assert re.search(r'weir\.conf:8: listen "mta": milter_hold = quarantine: .*'
-                     "let out", done.stderr)
+                     "is released", done.stderr)
     assert re.search(r"queue_command: there is no socket .*/hold\.sock: No such "
                      "file", done.stderr)
 
