@@ -194,6 +194,36 @@ test_administrator(void **state)
 	rig_close(&r);
 }
 
+/* What came due of a queue that was read ahead goes behind the rest, and not
+ * past a freeze that comes in between. */
+static void
+test_freeze_ahead_of_a_release(void **state)
+{
+	struct rig r;
+	struct gate_txn *txn;
+
+	(void)state;
+	open_large(&r);
+	txn = rig_begin(&r, "alice");
+	assert_int_equal(ask_late(&r, txn, "new@x"), THROTTLE_HOLD);
+	gate_cancel(txn, r.now);
+	rig_pass_time(&r, HOUR);
+	assert_int_equal(rig_queue(&r, "alice"), 2); /* its turn has come */
+	r.done = 0;
+	gate_freeze(r.gate,
+	    &(struct gate_freeze_order){.sender = "alice", .who = "admin"},
+	    r.now, r.wall, rig_on_done, &r);
+	while (r.done == 0)
+		rig_pump(&r);
+	assert_true(gate_is_loading(r.gate));
+	rig_run(&r, 5 * HOUR);
+	assert_false(gate_is_loading(r.gate));
+	/* None of them is hers. */
+	assert_int_equal(
+	    rig_deliver(&r, NULL), OTHERS - 1 - rig_queue(&r, "bob"));
+	rig_close(&r);
+}
+
 /* Whoever goes away meanwhile gets no answer, and the start may end. */
 static void
 test_end_meanwhile(void **state)
@@ -302,6 +332,7 @@ main(void)
 	    cmocka_unit_test(test_clock),
 	    cmocka_unit_test(test_no_row),
 	    cmocka_unit_test(test_administrator),
+	    cmocka_unit_test(test_freeze_ahead_of_a_release),
 	    cmocka_unit_test(test_end_meanwhile),
 	    cmocka_unit_test(test_behind_the_walk),
 	    cmocka_unit_test(test_unreadable),
