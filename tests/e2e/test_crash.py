@@ -326,7 +326,8 @@ def kill_under_load(tmp_path, rounds, lose_power):
         assert not lost, f"answered 250, never delivered: {lost[:20]}"
         assert not sink.broken, f"damaged messages: {sink.broken[:20]}"
         assert not zombies(sink, shared)
-        assert list((w.spool / "bodies").iterdir()) == []
+        until(lambda: list((w.spool / "bodies").iterdir()) == [],
+              "no body left")
     finally:
         assert w.stop() == 0
         sink.stop()
