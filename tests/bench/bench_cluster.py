@@ -23,14 +23,15 @@ from harness import BUILD, Weir, free_port, listens, until  # noqa: E402
 from redis_server import Redis  # noqa: E402
 
 # Whoever comes passes, and each is new.
-OPEN = ('working_set = 16\ninterval = "1s"\nburst = 65535\n'
-        "initial = 65535\nfreeze_at = 0\n")
+BURST = 65535
+OPEN = (f'working_set = 16\ninterval = "1s"\nburst = {BURST}\n'
+        f"initial = {BURST}\nfreeze_at = 0\n")
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--messages", type=int, default=8000)
+    p.add_argument("--messages", type=int, default=4000)
     p.add_argument("--sessions", type=int, default=20)
     p.add_argument("--recipients", type=int, default=10,
                    help="of a message whose envelope is pipelined")
@@ -115,6 +116,10 @@ class Bench:
 
 def main():
     args = arguments()
+    # Two cases of new recipients, with a round to warm up, use up one burst.
+    most = BURST // (2 * (args.rounds + 1))
+    if args.messages > most:
+        sys.exit(f"--messages: at most {most} with {args.rounds} rounds")
     directory = tempfile.mkdtemp(prefix="weir-bench-")
     os.chmod(directory, 0o755)
     bench = Bench(directory, args)
